@@ -1,0 +1,82 @@
+//! An I/O error that says what was done to which file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Shorthand for results of this module.
+pub type Result<T> = std::result::Result<T, IoAt>;
+
+/// What failed, where.
+#[derive(Debug, thiserror::Error)]
+#[error("Cannot {operation} `{}`", path.display())]
+pub struct IoAt {
+    operation: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl IoAt {
+    /// Adds operation and path to an error of the operating system.
+    pub fn new(operation: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
+        Self {
+            operation,
+            path: path.as_ref().to_owned(),
+            source,
+        }
+    }
+
+    /// A refusal of our own, in the operating system's clothes.
+    pub fn refused(operation: &'static str, path: impl AsRef<Path>, why: &str) -> Self {
+        Self::new(operation, path, io::Error::other(why.to_owned()))
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The operating system's word for it.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+
+    /// Whether the file is not there.
+    pub fn is_not_found(&self) -> bool {
+        self.kind() == io::ErrorKind::NotFound
+    }
+
+    /// Whether the medium is full, or the file too long for its file system.
+    pub fn is_no_space(&self) -> bool {
+        matches!(
+            self.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+        )
+    }
+
+    /// Whether the file is there and is not a regular file.
+    pub fn is_not_regular(&self) -> bool {
+        self.source.to_string() == NOT_REGULAR
+    }
+}
+
+/// The reason given for links, directories and devices where a file should be.
+pub(crate) const NOT_REGULAR: &str = "it is not a regular file";
+
+/// Adds operation and path to a result.
+pub(crate) trait At<T> {
+    /// Says what was done to which file when it failed.
+    fn at(self, operation: &'static str, path: impl AsRef<Path>) -> Result<T>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, operation: &'static str, path: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|source| IoAt::new(operation, path, source))
+    }
+}
+
+impl<T> At<T> for rustix::io::Result<T> {
+    fn at(self, operation: &'static str, path: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|source| IoAt::new(operation, path, source.into()))
+    }
+}

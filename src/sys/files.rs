@@ -1,0 +1,138 @@
+//! Ordinary files on this machine: keys, lists, results. (For the medium see `media`.)
+
+#![expect(clippy::disallowed_methods, reason = "sys is where files are touched")]
+
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use super::error::{At, IoAt, Result};
+
+/// Reads a file whole, at most `cap` bytes.
+pub fn read(path: &Path, cap: u64) -> Result<Vec<u8>> {
+    let file = std::fs::File::open(path).at("read", path)?;
+    let mut bytes = Vec::new();
+    file.take(cap.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .at("read", path)?;
+    if bytes.len() as u64 > cap {
+        let why = format!("it is longer than the {cap} bytes allowed");
+        return Err(IoAt::refused("read", path, &why));
+    }
+    Ok(bytes)
+}
+
+/// Reads a text file whole, at most `cap` bytes of UTF-8.
+pub fn read_text(path: &Path, cap: u64) -> Result<String> {
+    String::from_utf8(read(path, cap)?)
+        .map_err(|_| IoAt::refused("read", path, "it is not UTF-8 text"))
+}
+
+/// Reads standard input to its end, at most `cap` bytes of UTF-8.
+pub fn read_stdin(cap: u64) -> Result<String> {
+    let mut text = String::new();
+    std::io::stdin()
+        .lock()
+        .take(cap)
+        .read_to_string(&mut text)
+        .at("read", "standard input")?;
+    Ok(text)
+}
+
+/// Who else may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner, who is this process's user or root.
+    OwnerOnly,
+    /// Group or others too, or it belongs to somebody else.
+    Others,
+}
+
+/// Says who may read a file (or whom the directory's file system lets read everything).
+pub fn readers(path: &Path) -> Result<Readers> {
+    let metadata = std::fs::metadata(path).at("look at", path)?;
+    let own = metadata.uid() == rustix::process::geteuid().as_raw() || metadata.uid() == 0;
+    if own && metadata.permissions().mode() & 0o077 == 0 {
+        Ok(Readers::OwnerOnly)
+    } else {
+        Ok(Readers::Others)
+    }
+}
+
+/// Whether something has this name, links not followed.
+pub fn exists(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
+}
+
+/// Whether this is a directory, links followed.
+pub fn is_dir(path: &Path) -> bool {
+    path.is_dir()
+}
+
+/// The names in a directory, sorted; those that are not UTF-8 are left out.
+pub fn names_in(directory: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(directory).at("list", directory)? {
+        if let Ok(name) = entry.at("list", directory)?.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Makes a directory and those above it; one that is there is fine.
+pub fn make_dirs(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).at("make the directory", path)
+}
+
+/// Makes a directory that only its owner may enter, and those above it.
+pub fn make_private_dirs(path: &Path) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .at("make the directory", path)
+}
+
+/// Writes a new file; one that is there is an error and stays as it is. `mode` as in chmod.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .at("write", path)?;
+    file.write_all(bytes).at("write", path)?;
+    file.sync_all().at("flush", path)
+}
+
+/// Writes a file so that it is there whole, or as it was. `mode` as in chmod.
+pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".airferry-")
+        .permissions(std::fs::Permissions::from_mode(mode))
+        .tempfile_in(directory)
+        .at("write", path)?;
+    file.write_all(bytes).at("write", path)?;
+    file.as_file().sync_all().at("flush", path)?;
+    file.persist(path)
+        .map_err(|error| IoAt::new("write", path, error.error))?;
+    std::fs::File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .at("flush the directory", directory)
+}
+
+/// Removes a file; one that is missing is fine.
+pub fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(IoAt::new("remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,133 @@
+//! What is known of the file system under a directory.
+
+use std::path::{Path, PathBuf};
+
+use super::error::{At, Result};
+
+/// Largest file on FAT32, in bytes.
+const FAT32_MAX: u64 = 4 * 1024 * 1024 * 1024 - 1;
+
+/// The file system that holds a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSystem {
+    /// Type as the kernel names it, for example `ext4`, `vfat`, `fuseblk`.
+    pub kind: String,
+    /// Bytes that this process may still write.
+    pub available: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// Mounted read-only.
+    pub read_only: bool,
+    /// Largest file in bytes, where the type says it.
+    pub max_file: Option<u64>,
+}
+
+impl FileSystem {
+    /// Looks at the file system under `path`, which must exist.
+    pub fn of(path: &Path) -> Result<Self> {
+        let stat = rustix::fs::statvfs(path).at("look at the file system of", path)?;
+        let kind = mount_of(path).map_or_else(|| "unknown".to_owned(), |mount| mount.kind);
+        Ok(Self {
+            available: stat.f_bavail.saturating_mul(stat.f_frsize),
+            total: stat.f_blocks.saturating_mul(stat.f_frsize),
+            read_only: stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+            max_file: max_file(&kind),
+            kind,
+        })
+    }
+
+    /// Whether the type is one that is found on things which people carry around: a key found
+    /// there proves nothing, since it travelled with the bundle. `fuseblk` is what NTFS and
+    /// exFAT look like when FUSE mounts them.
+    pub fn is_removable_kind(&self) -> bool {
+        matches!(
+            self.kind.as_str(),
+            "vfat" | "msdos" | "fat" | "exfat" | "ntfs" | "ntfs3" | "udf" | "iso9660" | "fuseblk"
+        ) || self.kind.starts_with("fuse.fusefat")
+            || self.kind.starts_with("fuse.exfat")
+            || self.kind.starts_with("fuse.ntfs")
+    }
+}
+
+fn max_file(kind: &str) -> Option<u64> {
+    let fat = matches!(kind, "vfat" | "msdos") || kind.starts_with("fuse.fusefat");
+    fat.then_some(FAT32_MAX)
+}
+
+/// Whether two paths lie on the same mounted file system.
+pub fn same_mount(a: &Path, b: &Path) -> bool {
+    match (mount_of(a), mount_of(b)) {
+        (Some(a), Some(b)) => a.point == b.point,
+        _ => false,
+    }
+}
+
+struct Mount {
+    point: PathBuf,
+    kind: String,
+}
+
+/// Finds the mount that holds `path`: the longest mount point that is a prefix of it.
+fn mount_of(path: &Path) -> Option<Mount> {
+    #[expect(clippy::disallowed_methods, reason = "sys is where files are read")]
+    let (path, table) = (
+        std::fs::canonicalize(path).ok()?,
+        std::fs::read_to_string("/proc/self/mountinfo").ok()?,
+    );
+    find_mount(&table, &path)
+}
+
+/// The format of the table: proc(5), `/proc/pid/mountinfo`. Later lines hide earlier ones.
+fn find_mount(table: &str, path: &Path) -> Option<Mount> {
+    let mut best: Option<Mount> = None;
+    for line in table.lines() {
+        let Some((front, back)) = line.split_once(" - ") else {
+            continue;
+        };
+        let (Some(point), Some(kind)) = (front.split(' ').nth(4), back.split(' ').next()) else {
+            continue;
+        };
+        let point = PathBuf::from(unescape(point));
+        let longer = |best: &Mount| point.as_os_str().len() >= best.point.as_os_str().len();
+        if path.starts_with(&point) && best.as_ref().is_none_or(longer) {
+            let kind = kind.to_owned();
+            best = Some(Mount { point, kind });
+        }
+    }
+    best
+}
+
+/// Spaces, tabs, newlines and backslashes stand as octal escapes in the table.
+fn unescape(text: &str) -> String {
+    text.replace("\\040", " ")
+        .replace("\\011", "\t")
+        .replace("\\012", "\n")
+        .replace("\\134", "\\")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "\
+22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+30 22 7:0 / /mnt/my\\040stick rw shared:2 - vfat /dev/loop0 rw,uid=0
+31 30 7:1 / /mnt/my\\040stick/in rw - fuseblk /dev/loop1 rw";
+
+    #[test]
+    fn longest_mount_point_wins() {
+        let kind = |path: &str| find_mount(TABLE, Path::new(path)).unwrap().kind;
+        assert_eq!(kind("/mnt/my stick/okd"), "vfat");
+        assert_eq!(kind("/mnt/my stick/in/x"), "fuseblk");
+        assert_eq!(kind("/mnt/my"), "ext4");
+        assert_eq!(max_file("vfat"), Some(4_294_967_295));
+        assert_eq!(max_file("ext4"), None);
+    }
+
+    #[test]
+    fn this_machine_has_a_root() {
+        let here = FileSystem::of(Path::new("/")).unwrap();
+        assert!(here.total > 0 && here.kind != "unknown");
+        assert!(same_mount(Path::new("/"), Path::new("/")));
+    }
+}

@@ -1,0 +1,475 @@
+//! A bundle's directory on a medium that is stupid and may be hostile.
+//!
+//! Paths here are relative, ASCII, at most one directory deep, and never taken from the medium:
+//! they come from constants and numbers. Files are opened component by component without
+//! following links and must be regular (bundle-format.md, R-02). [`Media`] is a trait so that
+//! tests can cut the power.
+
+#![expect(clippy::disallowed_methods, reason = "sys is where files are touched")]
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self as sysfs, AtFlags, FileType, Mode, OFlags};
+
+use super::error::{At, IoAt, NOT_REGULAR, Result};
+
+/// What a directory entry is, without following it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file of this many bytes.
+    File(u64),
+    /// A directory.
+    Directory,
+    /// A link, device, socket or pipe.
+    Other,
+}
+
+/// One thing found below the bundle's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Path relative to the bundle, made printable where it was not UTF-8.
+    pub path: String,
+    /// What it is.
+    pub kind: EntryKind,
+}
+
+/// A file open for reading at any offset.
+pub trait ReadAt: Send + Sync {
+    /// Fills `buffer` from `offset`; stops early only at the end. Returns the bytes read.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
+
+    /// Length in bytes now.
+    fn length(&self) -> Result<u64>;
+}
+
+/// A file open for appending, that can be flushed and cut back.
+pub trait WriteFile: Send {
+    /// Appends all bytes.
+    fn append(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// Cuts the file to `length` bytes and goes on writing there.
+    fn truncate(&mut self, length: u64) -> Result<()>;
+
+    /// Waits until everything written is durable.
+    fn sync(&mut self) -> Result<()>;
+}
+
+/// A bundle's directory.
+pub trait Media: Send + Sync {
+    /// Where it is, for messages.
+    fn root(&self) -> &Path;
+
+    /// Opens a regular file for reading.
+    fn open(&self, path: &str) -> Result<Box<dyn ReadAt>>;
+
+    /// Opens a regular file for writing at its end; makes it when it is missing.
+    fn append_to(&self, path: &str) -> Result<Box<dyn WriteFile>>;
+
+    /// Makes a directory durably; one that is there is fine.
+    fn make_dir(&self, path: &str) -> Result<()>;
+
+    /// Renames durably, replacing what was there.
+    fn rename(&self, from: &str, to: &str) -> Result<()>;
+
+    /// Removes a file; one that is missing is fine.
+    fn remove(&self, path: &str) -> Result<()>;
+
+    /// Makes names in a directory durable (`""` is the bundle's own).
+    fn sync_dir(&self, path: &str) -> Result<()>;
+
+    /// Lists everything below the bundle's directory, two levels deep, sorted by path.
+    fn list(&self) -> Result<Vec<Entry>>;
+}
+
+impl dyn Media + '_ {
+    /// Reads a small file whole.
+    ///
+    /// Fails when it has more than `cap` bytes; nothing is allocated by its claimed length.
+    pub fn read(&self, path: &str, cap: u64) -> Result<Vec<u8>> {
+        let file = self.open(path)?;
+        let length = file.length()?;
+        let shown = self.root().join(path);
+        if length > cap {
+            let why = format!("it has {length} bytes, more than the {cap} allowed");
+            return Err(IoAt::refused("read", shown, &why));
+        }
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        let read = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    /// Reads a small file whole, or nothing when it is missing.
+    pub fn read_if_present(&self, path: &str, cap: u64) -> Result<Option<Vec<u8>>> {
+        match self.read(path, cap) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a small file so that it is there durably and whole, or not at all.
+    pub fn write_atomically(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let temporary = format!("{path}.tmp");
+        self.remove(&temporary)?;
+        let mut file = self.append_to(&temporary)?;
+        file.append(bytes)?;
+        file.sync()?;
+        drop(file);
+        self.rename(&temporary, path)
+    }
+}
+
+/// A directory of the operating system.
+#[derive(Debug)]
+pub struct DirMedia {
+    root: PathBuf,
+    handle: OwnedFd,
+}
+
+impl DirMedia {
+    /// Opens an existing directory. A link to it is followed: the person named it.
+    pub fn open(root: impl AsRef<Path>) -> Result<Self> {
+        let root = root.as_ref().to_owned();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let handle = sysfs::open(&root, flags, Mode::empty()).at("open", &root)?;
+        Ok(Self { root, handle })
+    }
+
+    /// Makes the directory (and those above it) when it is missing, and opens it.
+    pub fn create(root: impl AsRef<Path>) -> Result<Self> {
+        std::fs::create_dir_all(&root).at("make the directory", &root)?;
+        Self::open(root)
+    }
+
+    /// The directory itself, for locking and for questions about its file system.
+    pub fn handle(&self) -> &OwnedFd {
+        &self.handle
+    }
+
+    fn shown(&self, path: &str) -> PathBuf {
+        if path.is_empty() {
+            self.root.clone()
+        } else {
+            self.root.join(path)
+        }
+    }
+
+    /// Opens the directory part of `path` without following links; returns it with the name.
+    fn parent<'a>(&self, path: &'a str) -> Result<(OwnedFd, &'a str)> {
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let parent = self.directory(directory).map_err(|error| {
+            // The caller asked for the file: a missing directory means a missing file.
+            if error.is_not_found() {
+                IoAt::new("open", self.shown(path), io::ErrorKind::NotFound.into())
+            } else {
+                error
+            }
+        })?;
+        Ok((parent, name))
+    }
+
+    fn directory(&self, path: &str) -> Result<OwnedFd> {
+        let name = if path.is_empty() { "." } else { path };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        sysfs::openat(&self.handle, name, flags, Mode::empty()).at("open", self.shown(path))
+    }
+
+    fn open_regular(&self, path: &str, flags: OFlags, operation: &'static str) -> Result<File> {
+        let (parent, name) = self.parent(path)?;
+        // NONBLOCK: opening a pipe that somebody planted must not wait for its other end.
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o644);
+        let shown = self.shown(path);
+        let handle = match sysfs::openat(&parent, name, flags, mode) {
+            Ok(handle) => handle,
+            Err(rustix::io::Errno::LOOP) => {
+                return Err(IoAt::refused(operation, shown, NOT_REGULAR));
+            }
+            Err(error) => return Err(IoAt::new(operation, shown, error.into())),
+        };
+        let stat = sysfs::fstat(&handle).at(operation, &shown)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(IoAt::refused(operation, shown, NOT_REGULAR));
+        }
+        Ok(File::from(handle))
+    }
+
+    fn list_into(&self, directory: &str, entries: &mut Vec<Entry>) -> Result<()> {
+        let handle = self.directory(directory)?;
+        let shown = self.shown(directory);
+        for entry in sysfs::Dir::read_from(&handle).at("list", &shown)? {
+            let entry = entry.at("list", &shown)?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let stat = match sysfs::statat(&handle, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                Err(rustix::io::Errno::NOENT) => continue,
+                Err(error) => return Err(IoAt::new("look at", &shown, error.into())),
+            };
+            let kind = match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile => EntryKind::File(u64::try_from(stat.st_size).unwrap_or(0)),
+                FileType::Directory => EntryKind::Directory,
+                _ => EntryKind::Other,
+            };
+            let name = name.to_string_lossy();
+            let path = if directory.is_empty() {
+                name.into_owned()
+            } else {
+                format!("{directory}/{name}")
+            };
+            entries.push(Entry { path, kind });
+        }
+        Ok(())
+    }
+}
+
+impl Media for DirMedia {
+    fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn ReadAt>> {
+        let file = self.open_regular(path, OFlags::RDONLY, "open")?;
+        let path = self.shown(path);
+        Ok(Box::new(OpenFile { file, path }))
+    }
+
+    fn append_to(&self, path: &str) -> Result<Box<dyn WriteFile>> {
+        let mut file = self.open_regular(path, OFlags::WRONLY | OFlags::CREATE, "write")?;
+        let path = self.shown(path);
+        file.seek(SeekFrom::End(0)).at("write", &path)?;
+        Ok(Box::new(OpenFile { file, path }))
+    }
+
+    fn make_dir(&self, path: &str) -> Result<()> {
+        let shown = self.shown(path);
+        match sysfs::mkdirat(&self.handle, path, Mode::from_raw_mode(0o755)) {
+            Ok(()) => self.sync_dir(""),
+            Err(rustix::io::Errno::EXIST) => self.directory(path).map(drop),
+            Err(error) => Err(IoAt::new("make the directory", shown, error.into())),
+        }
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let (from_parent, from_name) = self.parent(from)?;
+        let (to_parent, to_name) = self.parent(to)?;
+        sysfs::renameat(&from_parent, from_name, &to_parent, to_name)
+            .at("rename to", self.shown(to))?;
+        self.sync_dir(to.rsplit_once('/').map_or("", |(directory, _)| directory))
+    }
+
+    fn remove(&self, path: &str) -> Result<()> {
+        let (parent, name) = match self.parent(path) {
+            Err(error) if error.is_not_found() => return Ok(()),
+            other => other?,
+        };
+        match sysfs::unlinkat(&parent, name, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(error) => Err(IoAt::new("remove", self.shown(path), error.into())),
+        }
+    }
+
+    fn sync_dir(&self, path: &str) -> Result<()> {
+        let directory = self.directory(path)?;
+        match sysfs::fsync(&directory) {
+            // Some file systems (FUSE among them) have no fsync for directories: their
+            // metadata goes with the files'.
+            Ok(())
+            | Err(
+                rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP,
+            ) => Ok(()),
+            Err(error) => Err(IoAt::new(
+                "flush the directory",
+                self.shown(path),
+                error.into(),
+            )),
+        }
+    }
+
+    fn list(&self) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        self.list_into("", &mut entries)?;
+        let directories: Vec<String> = entries
+            .iter()
+            .filter(|entry| entry.kind == EntryKind::Directory)
+            .map(|entry| entry.path.clone())
+            .collect();
+        for directory in directories {
+            // A name that was not UTF-8 cannot be opened under its printable form; that it is
+            // there was said already.
+            match self.list_into(&directory, &mut entries) {
+                Err(error) if error.is_not_found() => {}
+                other => other?,
+            }
+        }
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(entries)
+    }
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl ReadAt for OpenFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(IoAt::new("read", &self.path, error)),
+            }
+        }
+        Ok(done)
+    }
+
+    fn length(&self) -> Result<u64> {
+        Ok(self.file.metadata().at("look at", &self.path)?.len())
+    }
+}
+
+impl WriteFile for OpenFile {
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).at("write", &self.path)
+    }
+
+    fn truncate(&mut self, length: u64) -> Result<()> {
+        self.file.set_len(length).at("cut", &self.path)?;
+        self.file
+            .seek(SeekFrom::Start(length))
+            .at("cut", &self.path)?;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.file.sync_data().at("flush", &self.path)
+    }
+}
+
+/// Reads a file from a position on, as a stream.
+pub struct Reader<'a> {
+    file: &'a dyn ReadAt,
+    position: u64,
+    end: u64,
+}
+
+impl std::fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "bytes {} to {}", self.position, self.end)
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// The `length` bytes from `offset` on.
+    pub fn new(file: &'a dyn ReadAt, offset: u64, length: u64) -> Self {
+        Self {
+            file,
+            position: offset,
+            end: offset.saturating_add(length),
+        }
+    }
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
+        let wanted = left.min(buffer.len());
+        let Some(buffer) = buffer.get_mut(..wanted) else {
+            return Ok(0);
+        };
+        let read = self
+            .file
+            .read_at(buffer, self.position)
+            .map_err(io::Error::other)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn media() -> (tempfile::TempDir, DirMedia) {
+        let directory = tempfile::tempdir().unwrap();
+        let media = DirMedia::open(directory.path()).unwrap();
+        (directory, media)
+    }
+
+    #[test]
+    fn writes_whole_files_and_lists_them() {
+        let (_directory, media) = media();
+        let media: &dyn Media = &media;
+        media.make_dir("chunks").unwrap();
+        media.make_dir("chunks").unwrap();
+        media.write_atomically("chunks/000001.tar", b"one").unwrap();
+        media
+            .write_atomically("chunks/000001.tar", b"three")
+            .unwrap();
+        assert_eq!(media.read("chunks/000001.tar", 5).unwrap(), b"three");
+        assert!(media.read("chunks/000001.tar", 4).is_err());
+        assert!(
+            media
+                .read("chunks/000002.tar", 4)
+                .unwrap_err()
+                .is_not_found()
+        );
+        assert!(
+            media
+                .read("nothing/000002.tar", 4)
+                .unwrap_err()
+                .is_not_found()
+        );
+        let paths: Vec<_> = media.list().unwrap().into_iter().map(|e| e.path).collect();
+        assert_eq!(paths, ["chunks", "chunks/000001.tar"]);
+    }
+
+    #[test]
+    fn cuts_back_and_goes_on() {
+        let (_directory, media) = media();
+        let mut file = media.append_to("x").unwrap();
+        file.append(b"abcdef").unwrap();
+        file.truncate(2).unwrap();
+        file.append(b"X").unwrap();
+        file.sync().unwrap();
+        let media: &dyn Media = &media;
+        assert_eq!(media.read("x", 10).unwrap(), b"abX");
+        let file = media.open("x").unwrap();
+        let mut text = String::new();
+        Reader::new(file.as_ref(), 1, 100)
+            .read_to_string(&mut text)
+            .unwrap();
+        assert_eq!(text, "bX");
+    }
+
+    #[test]
+    fn links_and_pipes_are_refused() {
+        let (directory, media) = media();
+        std::fs::write(directory.path().join("secret"), b"s").unwrap();
+        symlink("secret", directory.path().join("manifest.cbor")).unwrap();
+        std::fs::create_dir(directory.path().join("real")).unwrap();
+        std::fs::write(directory.path().join("real/000001.tar"), b"s").unwrap();
+        symlink("real", directory.path().join("chunks")).unwrap();
+        let pipe = directory.path().join("pipe");
+        let mode = Mode::from_raw_mode(0o600);
+        sysfs::mknodat(sysfs::CWD, &pipe, FileType::Fifo, mode, 0).unwrap();
+        let media: &dyn Media = &media;
+        for path in ["manifest.cbor", "pipe", "real"] {
+            assert!(media.read(path, 10).unwrap_err().is_not_regular(), "{path}");
+        }
+        assert!(media.read("chunks/000001.tar", 10).is_err());
+        assert!(media.append_to("manifest.cbor").is_err());
+    }
+}
