@@ -54,6 +54,7 @@ mod tests {
     #[test]
     fn keeps_locations_to_its_owner() {
         let directory = tempfile::tempdir().unwrap();
+        let key = Digest::from_bytes([1; 32]);
         let sessions = SessionFiles::open(&directory.path().join("a/b")).unwrap();
         assert_eq!(sessions.load(&key), None);
         sessions
