@@ -6,6 +6,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::sys::IoAt;
+
 /// What kind of failure it is; the exit code follows from it (README, "Exit codes").
 ///
 /// Ordered from the least to the most severe: when several things failed, the greatest wins.
@@ -79,6 +81,20 @@ impl Error {
         Self::new(Class::Usage, message)
     }
 
+    /// The person stopped the run.
+    pub fn interrupted() -> Self {
+        Self::new(Class::Interrupted, "Interrupted")
+            .hint("run the same command again: it continues where it stopped")
+    }
+
+    /// A mistake of ours.
+    pub fn internal(
+        message: impl Into<String>,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self::new(Class::Internal, message).caused_by(source)
+    }
+
     /// Wraps a cause from a module below.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -101,6 +117,35 @@ impl Error {
     /// What the person can do next.
     pub fn hints(&self) -> &[String] {
         &self.hints
+    }
+}
+
+/// An error with all its causes in one line.
+pub fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
+}
+
+impl From<IoAt> for Error {
+    /// The file's name and the operating system's word are in the cause; here stands what
+    /// can be done about it.
+    fn from(error: IoAt) -> Self {
+        use std::io::ErrorKind as Kind;
+
+        let hint = match error.kind() {
+            _ if error.is_no_space() => "free some space, or use another medium, then run the same command again",
+            Kind::PermissionDenied => "check the permissions, and that the medium is not write-protected",
+            Kind::ReadOnlyFilesystem => "the medium is mounted read-only",
+            Kind::NotFound => "check the path, and that the medium is plugged in and mounted",
+            _ => "check that the medium is plugged in; run the same command again to continue",
+        };
+        Self::new(Class::Media, "A file cannot be used").caused_by(error).hint(hint)
     }
 }
 

@@ -14,7 +14,7 @@ pub const PATH: &str = "export.journal";
 const CAP: u64 = 1 << 30;
 
 /// What an earlier run left behind.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovered {
     blocks: BTreeMap<ChunkId, BTreeMap<u64, JournalledBlock>>,
     /// Blobs that were given up.
@@ -44,6 +44,11 @@ impl Recovered {
             }
         }
         run
+    }
+
+    /// Forgets what was journalled of a chunk and of all with higher numbers.
+    pub fn forget_from(&mut self, chunk: ChunkId) {
+        self.blocks.split_off(&chunk);
     }
 
     /// Reads what lines say. A journal of another plan, and lines that make no sense, count

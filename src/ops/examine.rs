@@ -1,0 +1,325 @@
+//! Reads a bundle from its root inwards, and says how far that went
+//! (bundle-format.md, section 10, steps 1 to 5).
+//!
+//! Nothing is interpreted before the step that authenticates it. What is wrong is collected, so
+//! that a person learns everything at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::error::{Class, Error, Result, chain};
+use super::finding::{Finding, FindingKind, as_error};
+use super::trust::{Authentication, Trust};
+use crate::format::hash::sha256;
+use crate::format::{bundle, texts};
+use crate::model::{BundleId, BundleManifest, Inventory, Limits};
+use crate::sys::IoAt;
+use crate::sys::media::{EntryKind, Media};
+
+/// Names in a bundle's directory.
+pub(crate) mod names {
+    /// The root.
+    pub(crate) const MANIFEST: &str = "manifest.cbor";
+    /// What is in the bundle.
+    pub(crate) const INVENTORY: &str = "inventory.cbor";
+    /// For people.
+    pub(crate) const LABEL: &str = "LABEL.txt";
+    /// For `sha256sum -c`.
+    pub(crate) const SUMS: &str = "SHA256SUMS";
+    /// The plan of an unfinished bundle.
+    pub(crate) const PLAN: &str = "export.plan";
+    /// The statement on the plan.
+    pub(crate) const PLAN_STATEMENT: &str = "export.plan.statement";
+    /// Its signature.
+    pub(crate) const PLAN_SIGNATURE: &str = "export.plan.sig";
+    /// What is special to one medium.
+    pub(crate) const VOLUME: &str = "VOLUME.txt";
+    /// Directory of chunks.
+    pub(crate) const CHUNKS: &str = "chunks";
+    /// Directory of statements.
+    pub(crate) const SIGNATURES: &str = "signatures";
+}
+
+/// A bundle as far as it could be read.
+pub struct Examination {
+    /// The medium.
+    pub media: Arc<dyn Media>,
+    /// SHA-256 of `manifest.cbor`, when it is there.
+    pub id: Option<BundleId>,
+    /// The root, when it is well-formed.
+    pub manifest: Option<BundleManifest>,
+    /// What is in it, when it is there, right and well-formed.
+    pub inventory: Option<Inventory>,
+    /// Who vouches for it.
+    pub authentication: Authentication,
+    /// Everything that is wrong.
+    pub findings: Vec<Finding>,
+}
+
+/// A bundle of which everything but the chunks' content was found right.
+pub struct Bundle {
+    /// The medium.
+    pub media: Arc<dyn Media>,
+    /// Its identity.
+    pub id: BundleId,
+    /// The root.
+    pub manifest: BundleManifest,
+    /// What is in it.
+    pub inventory: Inventory,
+    /// Who vouches for it.
+    pub authentication: Authentication,
+    /// What is worth telling, and no failure.
+    pub notes: Vec<Finding>,
+}
+
+impl std::fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bundle").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Reads root, statements, inventory and texts, and looks at all files' lengths.
+pub fn examine(media: Arc<dyn Media>, trust: &Trust) -> Result<Examination> {
+    let mut examination = Examination {
+        media: Arc::clone(&media),
+        id: None,
+        manifest: None,
+        inventory: None,
+        authentication: Authentication::default(),
+        findings: Vec::new(),
+    };
+    examination.read_root(trust)?;
+    examination.look_at_files()?;
+    examination.findings.sort();
+    Ok(examination)
+}
+
+impl Examination {
+    fn read_root(&mut self, trust: &Trust) -> Result<()> {
+        let media = Arc::clone(&self.media);
+        if media.read_if_present(names::PLAN, Limits::PLAN).map_or(true, |plan| plan.is_some()) {
+            let message = "the export was not finished: run the same export command again";
+            let finding = Finding::new(FindingKind::Unfinished, message);
+            self.findings.push(finding.in_file(names::PLAN));
+        }
+        let Some(bytes) = self.read(names::MANIFEST, Limits::MANIFEST)? else {
+            return Ok(());
+        };
+        let id = sha256(&bytes);
+        self.id = Some(id);
+        let sums = self.read(names::SUMS, Limits::SUMS)?;
+        self.authentication = trust.authenticate(media.as_ref(), &bytes, sums.as_deref())?;
+        self.findings.append(&mut self.authentication.findings);
+
+        let manifest = match bundle::decode_manifest(&bytes) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                self.malformed(names::MANIFEST, &error);
+                return Ok(());
+            }
+        };
+        self.authentication.check_fields(&manifest, &mut self.findings);
+        if !manifest.complete {
+            let message = "some images are missing, and the manifest says so";
+            self.findings.push(Finding::new(FindingKind::Incomplete, message));
+        }
+        self.compare_text(names::SUMS, sums, &texts::sums(&bytes, &manifest));
+        let label = self.read(names::LABEL, Limits::LABEL)?;
+        self.compare_text(names::LABEL, label, &texts::label(&bytes, &manifest));
+        self.read_inventory(&manifest)?;
+        self.manifest = Some(manifest);
+        Ok(())
+    }
+
+    fn read_inventory(&mut self, manifest: &BundleManifest) -> Result<()> {
+        let Some(bytes) = self.read(names::INVENTORY, Limits::INVENTORY)? else {
+            return Ok(());
+        };
+        if bytes.len() as u64 != manifest.inventory.length {
+            let message = format!(
+                "it has {} bytes, the manifest says {}",
+                bytes.len(),
+                manifest.inventory.length
+            );
+            let finding = Finding::new(FindingKind::WrongLength, message);
+            self.findings.push(finding.in_file(names::INVENTORY));
+        } else if sha256(&bytes) != manifest.inventory.sha256 {
+            let message = "its SHA-256 is not the one that the manifest names";
+            let finding = Finding::new(FindingKind::WrongHash, message);
+            self.findings.push(finding.in_file(names::INVENTORY));
+        } else {
+            match bundle::decode_inventory(&bytes, manifest) {
+                Ok(inventory) => self.inventory = Some(inventory),
+                Err(error) => self.malformed(names::INVENTORY, &error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a file whole; what prevents it is a finding.
+    fn read(&mut self, path: &str, cap: u64) -> Result<Option<Vec<u8>>> {
+        match self.media.read(path, cap) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) => {
+                self.findings.push(unreadable(path, &error));
+                Ok(None)
+            }
+        }
+    }
+
+    fn malformed(&mut self, file: &str, error: &(dyn std::error::Error + 'static)) {
+        self.findings.push(Finding::new(FindingKind::Malformed, chain(error)).in_file(file));
+    }
+
+    fn compare_text(&mut self, file: &str, found: Option<Vec<u8>>, expected: &str) {
+        if found.is_some_and(|found| found != expected.as_bytes()) {
+            let message = "it is not what follows from the manifest";
+            self.findings.push(Finding::new(FindingKind::WrongHash, message).in_file(file));
+        }
+    }
+
+    /// Compares what lies in the directory with what should lie there.
+    fn look_at_files(&mut self) -> Result<()> {
+        let mut chunks: BTreeMap<String, u64> = BTreeMap::new();
+        for chunk in self.manifest.iter().flat_map(|manifest| &manifest.chunks) {
+            chunks.insert(chunk.path(), chunk.length);
+        }
+        for entry in self.media.list()? {
+            let known = self.is_known(&entry.path, &entry.kind);
+            match (chunks.remove(&entry.path), entry.kind) {
+                (Some(length), EntryKind::File(found)) => {
+                    if found != length {
+                        let message = format!("it has {found} bytes, the manifest says {length}");
+                        let hit = self.images_in_chunk(&entry.path);
+                        let finding = Finding::new(FindingKind::WrongLength, message);
+                        self.findings.push(finding.in_file(entry.path).hitting(hit));
+                    }
+                }
+                (Some(_), _) => {
+                    let hit = self.images_in_chunk(&entry.path);
+                    let finding = Finding::new(FindingKind::MissingFile, "it is no regular file");
+                    self.findings.push(finding.in_file(entry.path).hitting(hit));
+                }
+                (None, _) if known => {}
+                // Without a manifest nobody knows which chunks belong here.
+                (None, _) if self.manifest.is_none() && entry.path.starts_with("chunks/") => {}
+                (None, _) => {
+                    let (kind, message) = if is_system_file(&entry.path) {
+                        (FindingKind::SystemFile, "left by an operating system")
+                    } else {
+                        (FindingKind::ForeignFile, "it does not belong to the bundle")
+                    };
+                    self.findings.push(Finding::new(kind, message).in_file(entry.path));
+                }
+            }
+        }
+        for path in chunks.into_keys() {
+            let hit = self.images_in_chunk(&path);
+            let finding = Finding::new(FindingKind::MissingFile, "it is missing");
+            self.findings.push(finding.in_file(path).hitting(hit));
+        }
+        Ok(())
+    }
+
+    fn is_known(&self, path: &str, kind: &EntryKind) -> bool {
+        match kind {
+            EntryKind::Directory => matches!(path, names::CHUNKS | names::SIGNATURES),
+            EntryKind::Other => false,
+            EntryKind::File(_) => {
+                matches!(
+                    path,
+                    names::MANIFEST
+                        | names::INVENTORY
+                        | names::LABEL
+                        | names::SUMS
+                        | names::VOLUME
+                        | names::PLAN
+                        | names::PLAN_STATEMENT
+                        | names::PLAN_SIGNATURE
+                        | crate::sys::journal::PATH
+                ) || self.authentication.knows_file(path)
+            }
+        }
+    }
+
+    fn images_in_chunk(&self, path: &str) -> Vec<String> {
+        let chunk = self.manifest.iter().flat_map(|m| &m.chunks).find(|c| c.path() == path);
+        match (&self.inventory, chunk) {
+            (Some(inventory), Some(chunk)) => {
+                super::hits::Hits::new(inventory).chunk(chunk.number).into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Turns the examination into a bundle to act on: every failure is an error, all of them
+    /// together. `waived` are kinds that the person chose to accept.
+    pub fn into_bundle(self, waived: &[FindingKind]) -> Result<Bundle> {
+        let (failures, notes): (Vec<_>, Vec<_>) = self
+            .findings
+            .into_iter()
+            .partition(|f| f.kind.class().is_some() && !waived.contains(&f.kind));
+        if let Some(error) = as_error("The bundle cannot be used:", &failures) {
+            let kinds: Vec<FindingKind> = failures.iter().map(|finding| finding.kind).collect();
+            return Err(add_hints(error, &kinds));
+        }
+        match (self.id, self.manifest, self.inventory) {
+            (Some(id), Some(manifest), Some(inventory)) => Ok(Bundle {
+                media: self.media,
+                id,
+                manifest,
+                inventory,
+                authentication: self.authentication,
+                notes,
+            }),
+            _ => Err(Error::new(Class::VerificationFailed, "The bundle could not be read whole")),
+        }
+    }
+}
+
+/// What the person can do about findings.
+pub fn add_hints(mut error: Error, kinds: &[FindingKind]) -> Error {
+    if kinds.contains(&FindingKind::NotAuthenticated) {
+        error = error.hint(
+            "name the maker's public key with --trust; it must have reached you another way than \
+             the medium",
+        );
+    }
+    if kinds.contains(&FindingKind::Incomplete) {
+        error = error.hint("--allow-incomplete goes on with the images that are whole");
+    }
+    if kinds.contains(&FindingKind::Unfinished) {
+        error = error.hint("run the export command again where the bundle was made");
+    }
+    error
+}
+
+fn unreadable(path: &str, error: &IoAt) -> Finding {
+    let (kind, message) = if error.is_not_found() {
+        (FindingKind::MissingFile, "it is missing".to_owned())
+    } else if error.is_not_regular() {
+        (FindingKind::MissingFile, "it is no regular file".to_owned())
+    } else {
+        (FindingKind::Unreadable, chain(error))
+    };
+    Finding::new(kind, message).in_file(path)
+}
+
+/// Whether a name is one that operating systems leave on media (bundle-format.md, R-06).
+fn is_system_file(path: &str) -> bool {
+    path.split('/').any(|name| {
+        name.starts_with("._")
+            || name.starts_with(".Trash")
+            || matches!(
+                name,
+                "System Volume Information"
+                    | "$RECYCLE.BIN"
+                    | ".Spotlight-V100"
+                    | ".fseventsd"
+                    | "lost+found"
+                    | ".DS_Store"
+                    | "Thumbs.db"
+                    | "desktop.ini"
+            )
+    })
+}

@@ -1,0 +1,302 @@
+//! A lane: blobs one after the other into a series of chunks.
+//!
+//! Synchronous and single-threaded; `transfer` feeds it. Every blob is hashed as it passes, and
+//! is taken out again when it turns out wrong, so that what stays in a chunk is right.
+
+use std::collections::BTreeSet;
+
+use super::chunk_file::{ChunkFile, ChunkMark, Ground};
+use crate::format::hash::{BlobHasher, FileHashes};
+use crate::format::tar;
+use crate::model::{ChunkId, Digest, Extent, PlanId};
+use crate::plan::pack::LaneCursor;
+use crate::sys;
+use crate::sys::journal::Recovered;
+
+/// A chunk that is whole and durable.
+#[derive(Debug, Clone)]
+pub(super) struct FinishedChunk {
+    pub(super) number: ChunkId,
+    pub(super) hashes: FileHashes,
+}
+
+/// What a lane produced.
+#[derive(Debug, Default)]
+pub(super) struct FinishedLane {
+    pub(super) chunks: Vec<FinishedChunk>,
+    pub(super) placed: Vec<(Digest, Vec<Extent>)>,
+}
+
+/// Where a lane has to go on after a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Continue {
+    /// Index of the blob.
+    pub(super) index: usize,
+    /// Bytes of it that are there already.
+    pub(super) offset: u64,
+}
+
+/// A blob to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LaneBlob {
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+}
+
+/// A state to which the lane can be taken back.
+struct Mark {
+    cursor: LaneCursor,
+    chunks: usize,
+    chunk: Option<ChunkMark>,
+}
+
+/// The blob that is being written.
+struct OpenBlob {
+    blob: LaneBlob,
+    extents: Vec<Extent>,
+    /// Index of the extent that is being filled.
+    extent: usize,
+    /// Bytes of that extent that are there.
+    filled: u64,
+    hasher: BlobHasher,
+    before: Mark,
+}
+
+/// Writes one lane.
+pub(super) struct LaneWriter {
+    ground: Ground,
+    plan: PlanId,
+    recovered: Recovered,
+    cursor: LaneCursor,
+    chunk: Option<ChunkFile>,
+    blob: Option<OpenBlob>,
+    done: FinishedLane,
+}
+
+impl LaneWriter {
+    pub(super) fn new(
+        ground: Ground,
+        plan: PlanId,
+        cursor: LaneCursor,
+        recovered: Recovered,
+    ) -> Self {
+        Self {
+            ground,
+            plan,
+            recovered,
+            cursor,
+            chunk: None,
+            blob: None,
+            done: FinishedLane::default(),
+        }
+    }
+
+    /// Replays what an earlier run left and the journal vouches for. On return the lane stands
+    /// where the returned blob has to go on; its replayed bytes are written and hashed.
+    /// `seen` hears of replayed bytes.
+    pub(super) fn replay(
+        &mut self,
+        blobs: &[LaneBlob],
+        skipped: &BTreeSet<Digest>,
+        mut seen: impl FnMut(&LaneBlob, u64),
+    ) -> sys::Result<Continue> {
+        for (index, blob) in blobs.iter().enumerate() {
+            if skipped.contains(&blob.digest) {
+                continue;
+            }
+            self.begin_blob(*blob)?;
+            let offset = self.replay_blob()?;
+            seen(blob, offset);
+            if offset < blob.size {
+                return Ok(Continue { index, offset });
+            }
+            if !self.end_blob()? {
+                return Ok(Continue { index, offset: 0 });
+            }
+        }
+        Ok(Continue { index: blobs.len(), offset: 0 })
+    }
+
+    fn replay_blob(&mut self) -> sys::Result<u64> {
+        loop {
+            self.advance_extent()?;
+            let (Some(open), Some(chunk)) = (&mut self.blob, &mut self.chunk) else {
+                return Ok(0);
+            };
+            let Some(extent) = open.extents.get(open.extent) else {
+                return Ok(open.hasher.length());
+            };
+            let bytes = chunk.replay(extent.stored - open.filled)?;
+            if bytes.is_empty() {
+                return Ok(open.hasher.length());
+            }
+            open.hasher.update(&bytes);
+            open.filled += bytes.len() as u64;
+        }
+    }
+
+    /// Begins a blob; or begins it again when it is the one that is open.
+    pub(super) fn begin_blob(&mut self, blob: LaneBlob) -> sys::Result<()> {
+        if self.blob.is_some() {
+            self.abandon_blob()?;
+        }
+        let before = Mark {
+            cursor: self.cursor.clone(),
+            chunks: self.done.chunks.len(),
+            chunk: self.chunk.as_ref().map(ChunkFile::mark),
+        };
+        self.blob = Some(OpenBlob {
+            blob,
+            extents: self.cursor.place(blob.size),
+            extent: 0,
+            filled: 0,
+            hasher: BlobHasher::new(),
+            before,
+        });
+        Ok(())
+    }
+
+    /// Bytes of the open blob that are there.
+    pub(super) fn blob_offset(&self) -> u64 {
+        self.blob.as_ref().map_or(0, |open| open.hasher.length())
+    }
+
+    /// Writes the next bytes of the open blob. More than its size is not written.
+    pub(super) fn write(&mut self, mut bytes: &[u8]) -> sys::Result<()> {
+        while !bytes.is_empty() {
+            self.advance_extent()?;
+            let (Some(open), Some(chunk)) = (&mut self.blob, &mut self.chunk) else {
+                return Ok(());
+            };
+            let Some(extent) = open.extents.get(open.extent) else {
+                return Ok(());
+            };
+            let room = usize::try_from(extent.stored - open.filled).unwrap_or(usize::MAX);
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            open.hasher.update(now);
+            chunk.append(now)?;
+            open.filled += now.len() as u64;
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    /// Pads a full extent, and opens the next one: header, and a new chunk where it lies there.
+    fn advance_extent(&mut self) -> sys::Result<()> {
+        let Some(open) = &mut self.blob else {
+            return Ok(());
+        };
+        let Some(extent) = open.extents.get(open.extent).copied() else {
+            return Ok(());
+        };
+        if open.filled == 0 {
+            let part = (open.extents.len() > 1).then_some(open.extent + 1);
+            let part = part.and_then(|part| u32::try_from(part).ok());
+            let header = tar::blob_header(&open.blob.digest, part, extent.stored);
+            // Standing behind this extent's header already means that nothing is to be done.
+            let here = self.chunk.as_ref().filter(|chunk| chunk.number() == extent.chunk);
+            if here.is_none_or(|chunk| chunk.length() < extent.offset) {
+                self.enter_chunk(extent.chunk)?;
+                if let Some(chunk) = &mut self.chunk {
+                    chunk.append(&header)?;
+                }
+            }
+        } else if open.filled == extent.stored {
+            open.extent += 1;
+            open.filled = 0;
+            if let Some(chunk) = &mut self.chunk {
+                let padding = usize::try_from(tar::padding(extent.stored)).unwrap_or(0);
+                chunk.append(&vec![0; padding])?;
+            }
+            return self.advance_extent();
+        }
+        Ok(())
+    }
+
+    fn enter_chunk(&mut self, number: ChunkId) -> sys::Result<()> {
+        if self.chunk.as_ref().is_some_and(|chunk| chunk.number() == number) {
+            return Ok(());
+        }
+        self.seal_chunk()?;
+        let blocks = self.recovered.blocks(number);
+        let mut chunk = ChunkFile::begin(self.ground.clone(), number, blocks)?;
+        chunk.append(&tar::marker(&self.plan, number))?;
+        self.chunk = Some(chunk);
+        Ok(())
+    }
+
+    fn seal_chunk(&mut self) -> sys::Result<()> {
+        if let Some(mut chunk) = self.chunk.take() {
+            let number = chunk.number();
+            chunk.append(&tar::trailer())?;
+            let hashes = chunk.seal()?;
+            self.done.chunks.push(FinishedChunk { number, hashes });
+        }
+        Ok(())
+    }
+
+    /// Ends the open blob. Returns `false`, and takes it out again, when its bytes are not the
+    /// ones that its digest names; it can then be begun again.
+    pub(super) fn end_blob(&mut self) -> sys::Result<bool> {
+        self.advance_extent()?;
+        let Some(open) = self.blob.take() else {
+            return Ok(false);
+        };
+        let whole = open.hasher.length() == open.blob.size
+            && open.hasher.clone().finish() == open.blob.digest;
+        if whole {
+            self.done.placed.push((open.blob.digest, open.extents));
+        } else {
+            self.take_back(open.before)?;
+        }
+        Ok(whole)
+    }
+
+    /// Takes the open blob out again.
+    pub(super) fn abandon_blob(&mut self) -> sys::Result<()> {
+        match self.blob.take() {
+            Some(open) => self.take_back(open.before),
+            None => Ok(()),
+        }
+    }
+
+    fn take_back(&mut self, mark: Mark) -> sys::Result<()> {
+        // What the journal says of the chunks from here on is about bytes that go away.
+        let from = mark.chunk.as_ref().map(|chunk| chunk.number);
+        let current = self.chunk.take();
+        let opened_since = self.done.chunks.drain(mark.chunks..).map(|chunk| chunk.number);
+        let mut numbers: BTreeSet<ChunkId> = opened_since.collect();
+        numbers.extend(current.as_ref().map(ChunkFile::number));
+        if let Some(first) = numbers.first() {
+            self.recovered.forget_from(*first);
+        }
+        for number in numbers.into_iter().filter(|number| Some(*number) != from) {
+            let path = crate::model::chunk_path(number, crate::model::ChunkKind::Data);
+            self.ground.media.remove(&path)?;
+        }
+        self.chunk = match (current, mark.chunk) {
+            (Some(mut chunk), Some(mark)) if chunk.number() == mark.number => {
+                chunk.rewind(mark)?;
+                Some(chunk)
+            }
+            (_, Some(mark)) => Some(ChunkFile::reopen(self.ground.clone(), mark)?),
+            (_, None) => None,
+        };
+        self.cursor = mark.cursor;
+        Ok(())
+    }
+
+    /// Makes durable and journals what is there, before the run stops early.
+    pub(super) fn pause(&mut self) -> sys::Result<()> {
+        match &mut self.chunk {
+            Some(chunk) => chunk.checkpoint(),
+            None => Ok(()),
+        }
+    }
+
+    /// Seals the last chunk.
+    pub(super) fn finish(mut self) -> sys::Result<FinishedLane> {
+        self.seal_chunk()?;
+        Ok(self.done)
+    }
+}

@@ -1,0 +1,384 @@
+//! Asks registries what references mean: every manifest, every blob, every attached artifact.
+//!
+//! No blob is fetched here. What goes wrong with one image stays with that image.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+
+use crate::format::oci;
+use crate::model::{
+    AttachedBy, Attachment, AttachmentState, Descriptor, Digest, ImageEntry, Limits, ManifestKind,
+    Platform, Reference, Repository, Tag,
+};
+use crate::ops::context::Context;
+use crate::ops::error::{Error, Result, chain};
+use crate::plan::export::{Resolution, ResolvedBlob, ResolvedManifest};
+use crate::progress::{Event, Phase};
+use crate::registry::Client;
+
+/// Images that are resolved at the same time.
+const JOBS: usize = 16;
+
+/// Questions about attached artifacts of one image that are asked at the same time.
+const ATTACHED_JOBS: usize = 8;
+
+/// How deep artifacts attached to artifacts are followed.
+const ATTACHED_DEPTH: usize = 3;
+
+/// Endings of the tags under which cosign keeps signatures, attestations and SBOMs.
+const COSIGN_ENDINGS: [&str; 3] = ["sig", "att", "sbom"];
+
+/// What layers that may not be distributed are worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ForeignLayers {
+    /// They are left where they are, and reported.
+    #[default]
+    Leave,
+    /// They are carried like others, on the person's responsibility.
+    Carry,
+}
+
+/// Which parts of images are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Platforms of indexes to carry; empty: all.
+    pub platforms: Vec<Platform>,
+    /// Look for signatures, attestations, SBOMs and referrers.
+    pub attachments: bool,
+    /// What to do with layers that may not be distributed.
+    pub foreign: ForeignLayers,
+}
+
+/// Resolves all references. Fails only when it was stopped.
+pub(super) async fn resolve(
+    client: &Client,
+    references: &BTreeSet<Reference>,
+    selection: &Selection,
+    context: &Context,
+) -> Result<Resolution> {
+    let phase = Phase::Resolve;
+    context.emit(Event::PhaseStarted { phase, items: references.len() as u64, bytes: 0 });
+    let selection = Arc::new(selection.clone());
+    let mut images = stream::iter(references.iter().cloned())
+        .map(|reference| {
+            let (client, selection) = (client.clone(), Arc::clone(&selection));
+            let item = reference.to_string();
+            let task = tokio::spawn(async move {
+                Walk::new(client, selection).image(reference).await
+            });
+            async move { (item, task.await) }
+        })
+        .buffer_unordered(JOBS);
+    let mut resolution = Resolution::default();
+    loop {
+        let next = tokio::select! {
+            next = images.next() => next,
+            () = context.cancel.cancelled() => return Err(Error::interrupted()),
+        };
+        let Some((item, image)) = next else {
+            break;
+        };
+        let image = image.map_err(|join| Error::internal("Resolving an image failed", join))?;
+        let ok = image.entry.problem.is_none();
+        if let Some(problem) = &image.entry.problem {
+            context.warn(format!("{item}: {problem}"));
+        }
+        context.emit(Event::ItemFinished { phase, item, ok });
+        merge(&mut resolution, image);
+    }
+    context.emit(Event::PhaseFinished { phase });
+    Ok(resolution)
+}
+
+/// Puts an image's facts with the others'. Two manifests that give one blob two sizes cannot
+/// both be right; the later image is the one that is told so.
+fn merge(resolution: &mut Resolution, mut image: Image) {
+    for (digest, blob) in &image.blobs {
+        if let Some(known) = resolution.blobs.get(digest)
+            && known.size != blob.size
+        {
+            let problem = format!(
+                "its manifest says that {digest} has {} bytes, another image's says {}",
+                blob.size, known.size
+            );
+            image.entry = unresolved(image.entry, problem);
+            resolution.images.push(image.entry);
+            return;
+        }
+    }
+    for (digest, blob) in image.blobs {
+        match resolution.blobs.entry(digest) {
+            std::collections::btree_map::Entry::Vacant(vacant) => {
+                vacant.insert(blob);
+            }
+            std::collections::btree_map::Entry::Occupied(mut known) => {
+                known.get_mut().from.extend(blob.from);
+                if blob.foreign.is_none() {
+                    known.get_mut().foreign = None;
+                }
+            }
+        }
+    }
+    // An index that is sparse for one image and whole for another: what is carried is carried.
+    for (digest, manifest) in image.manifests {
+        resolution.manifests.entry(digest).or_insert(manifest);
+    }
+    resolution.images.push(image.entry);
+}
+
+fn unresolved(entry: ImageEntry, problem: String) -> ImageEntry {
+    ImageEntry {
+        root: None,
+        attached: Vec::new(),
+        cosign: AttachmentState::NotAsked,
+        referrers: AttachmentState::NotAsked,
+        problem: Some(problem),
+        ..entry
+    }
+}
+
+/// One image with everything that belongs to it.
+struct Image {
+    entry: ImageEntry,
+    manifests: BTreeMap<Digest, ResolvedManifest>,
+    blobs: BTreeMap<Digest, ResolvedBlob>,
+}
+
+/// Follows one image.
+struct Walk {
+    client: Client,
+    selection: Arc<Selection>,
+    manifests: BTreeMap<Digest, ResolvedManifest>,
+    blobs: BTreeMap<Digest, ResolvedBlob>,
+}
+
+/// Why an image cannot be had, in one line for people.
+type Problem = String;
+
+impl Walk {
+    fn new(client: Client, selection: Arc<Selection>) -> Self {
+        Self { client, selection, manifests: BTreeMap::new(), blobs: BTreeMap::new() }
+    }
+
+    async fn image(mut self, reference: Reference) -> Image {
+        let mut platforms = self.selection.platforms.clone();
+        platforms.sort();
+        platforms.dedup();
+        let mut entry = ImageEntry {
+            root: None,
+            tag: reference.tag.clone(),
+            group: None,
+            cosign: AttachmentState::NotAsked,
+            source: reference.repository.clone(),
+            attached: Vec::new(),
+            problem: None,
+            platforms,
+            referrers: AttachmentState::NotAsked,
+            requested: reference.clone(),
+            fetched_from: reference.repository.clone(),
+        };
+        if reference.tag.is_none() && reference.digest.is_none() {
+            entry.tag = "latest".parse().ok();
+        }
+        if let Err(problem) = self.follow(&reference, &mut entry).await {
+            entry = unresolved(entry, problem);
+            self.manifests.clear();
+            self.blobs.clear();
+        } else if self.selection.attachments
+            && let Err(problem) = self.attachments(&mut entry).await
+        {
+            entry.problem = Some(problem);
+        }
+        entry.attached.sort_by(attachment_order);
+        entry.attached.dedup();
+        Image { entry, manifests: self.manifests, blobs: self.blobs }
+    }
+
+    async fn follow(
+        &mut self,
+        reference: &Reference,
+        entry: &mut ImageEntry,
+    ) -> std::result::Result<(), Problem> {
+        let selector = reference.selector();
+        let fetched = self
+            .client
+            .manifest(&reference.repository, &selector)
+            .await
+            .map_err(|error| chain(&error))?;
+        entry.fetched_from = fetched.fetched_from;
+        let root = fetched.manifest.digest;
+        self.tree(&reference.repository, fetched.manifest, true).await?;
+        entry.root = Some(root);
+        let sparse = self.manifests.values().any(|manifest| !manifest.omitted.is_empty());
+        if !sparse {
+            entry.platforms.clear();
+        }
+        Ok(())
+    }
+
+    /// Takes a manifest and all its children. `filter`: leave out unwanted platforms.
+    async fn tree(
+        &mut self,
+        repository: &Repository,
+        root: crate::model::RawManifest,
+        filter: bool,
+    ) -> std::result::Result<(), Problem> {
+        let mut waiting = vec![(root, None, 0usize)];
+        while let Some((raw, platform, depth)) = waiting.pop() {
+            if self.manifests.contains_key(&raw.digest) {
+                continue;
+            }
+            if depth > Limits::INDEX_DEPTH {
+                return Err(format!("indexes are nested deeper than {}", Limits::INDEX_DEPTH));
+            }
+            let facts = oci::parse(&raw.bytes, &raw.media_type)
+                .map_err(|error| format!("manifest {}: {}", raw.digest, chain(&error)))?;
+            for blob in &facts.blobs {
+                self.add_blob(repository, blob)?;
+            }
+            let (kept, omitted): (Vec<_>, Vec<_>) =
+                facts.children.iter().cloned().partition(|child| !filter || self.wanted(child));
+            if kept.is_empty() && facts.kind == ManifestKind::Index && !omitted.is_empty() {
+                return Err(self.no_platform(&omitted));
+            }
+            for child in kept {
+                if self.manifests.contains_key(&child.digest) {
+                    continue;
+                }
+                let fetched = self
+                    .client
+                    .manifest(repository, &child.digest.to_string())
+                    .await
+                    .map_err(|error| format!("child manifest: {}", chain(&error)))?;
+                waiting.push((fetched.manifest, child.platform, depth + 1));
+            }
+            let omitted = omitted.into_iter().map(|child| child.digest).collect();
+            let digest = raw.digest;
+            self.manifests.insert(digest, ResolvedManifest { raw, facts, omitted, platform });
+        }
+        Ok(())
+    }
+
+    /// Children without a platform are kept: nested indexes, and artifacts in indexes.
+    fn wanted(&self, child: &Descriptor) -> bool {
+        let filters = &self.selection.platforms;
+        filters.is_empty()
+            || child
+                .platform
+                .as_ref()
+                .is_none_or(|platform| filters.iter().any(|filter| filter.selects(platform)))
+    }
+
+    fn no_platform(&self, omitted: &[Descriptor]) -> Problem {
+        let list = |platforms: &mut dyn Iterator<Item = &Platform>| {
+            let texts: BTreeSet<String> = platforms.map(Platform::to_string).collect();
+            texts.into_iter().collect::<Vec<_>>().join(", ")
+        };
+        format!(
+            "it has no image for {}; it has {}",
+            list(&mut self.selection.platforms.iter()),
+            list(&mut omitted.iter().filter_map(|child| child.platform.as_ref()))
+        )
+    }
+
+    fn add_blob(
+        &mut self,
+        repository: &Repository,
+        blob: &Descriptor,
+    ) -> std::result::Result<(), Problem> {
+        let foreign = blob.media_type.is_foreign_layer()
+            && self.selection.foreign == ForeignLayers::Leave;
+        let entry = self.blobs.entry(blob.digest).or_insert_with(|| ResolvedBlob {
+            size: blob.size,
+            from: BTreeSet::new(),
+            foreign: foreign.then(|| blob.urls.clone()),
+        });
+        if entry.size != blob.size {
+            let (a, b) = (entry.size, blob.size);
+            return Err(format!("its manifests say that {} has {a} and {b} bytes", blob.digest));
+        }
+        if !foreign {
+            entry.foreign = None;
+        }
+        entry.from.insert(repository.clone());
+        Ok(())
+    }
+
+    /// Finds what is attached to the image, to its children, and to what is found.
+    async fn attachments(&mut self, entry: &mut ImageEntry) -> std::result::Result<(), Problem> {
+        let repository = entry.source.clone();
+        let mut asked = BTreeSet::new();
+        let mut subjects: Vec<Digest> = self.manifests.keys().copied().collect();
+        (entry.cosign, entry.referrers) = (AttachmentState::Absent, AttachmentState::Absent);
+        for _ in 0..ATTACHED_DEPTH {
+            subjects.retain(|digest| asked.insert(*digest));
+            let found: Vec<_> = stream::iter(subjects.clone())
+                .map(|subject| find_attached(self.client.clone(), repository.clone(), subject))
+                .buffered(ATTACHED_JOBS)
+                .collect()
+                .await;
+            subjects.clear();
+            for found in found {
+                for attachment in found? {
+                    match attachment.by {
+                        AttachedBy::CosignTag => entry.cosign = AttachmentState::Carried,
+                        AttachedBy::Referrers => entry.referrers = AttachmentState::Carried,
+                    }
+                    subjects.push(attachment.root);
+                    if !self.manifests.contains_key(&attachment.root) {
+                        let selector = attachment.root.to_string();
+                        let fetched = self
+                            .client
+                            .manifest(&repository, &selector)
+                            .await
+                            .map_err(|error| format!("attached artifact: {}", chain(&error)))?;
+                        self.tree(&repository, fetched.manifest, false)
+                            .await
+                            .map_err(|problem| format!("attached artifact: {problem}"))?;
+                    }
+                    entry.attached.push(attachment);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The order of bundle-format.md, 6.4.
+fn attachment_order(a: &Attachment, b: &Attachment) -> std::cmp::Ordering {
+    (a.root, a.subject, a.by, &a.tag).cmp(&(b.root, b.subject, b.by, &b.tag))
+}
+
+/// Asks for everything that is attached to one manifest. "There is none" is an answer; no
+/// answer is a problem.
+async fn find_attached(
+    client: Client,
+    repository: Repository,
+    subject: Digest,
+) -> std::result::Result<Vec<Attachment>, Problem> {
+    let mut found = Vec::new();
+    for ending in COSIGN_ENDINGS {
+        let tag: Tag = format!("sha256-{}.{ending}", subject.hex())
+            .parse()
+            .map_err(|error| format!("attached artifact: {error}"))?;
+        let root = client
+            .head_manifest(&repository, tag.as_str())
+            .await
+            .map_err(|error| format!("cannot tell whether {tag} exists: {}", chain(&error)))?;
+        if let Some(root) = root {
+            found.push(Attachment { by: AttachedBy::CosignTag, tag: Some(tag), root, subject });
+        }
+    }
+    let referrers = client
+        .referrers(&repository, &subject)
+        .await
+        .map_err(|error| format!("cannot list referrers of {subject}: {}", chain(&error)))?;
+    for descriptor in referrers.descriptors {
+        let root = descriptor.digest;
+        found.push(Attachment { by: AttachedBy::Referrers, tag: None, root, subject });
+    }
+    Ok(found)
+}

@@ -1,0 +1,392 @@
+//! Registry to medium: feeds every lane with the blobs it has to write.
+//!
+//! A lane's order is fixed, so that the bundle's bytes do not depend on timing; what may run
+//! ahead are small blobs, which wait in memory until it is their turn. The writer answers after
+//! each blob, so that a wrong one is fetched again at its own place.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::chunk_file::Ground;
+use super::lane::{Continue, FinishedLane, LaneBlob, LaneWriter};
+use crate::model::{Digest, PlanId};
+use crate::ops::context::Context;
+use crate::ops::error::{Class, Error, Result, chain};
+use crate::plan::export::{ExportPlan, PlannedPlace};
+use crate::plan::pack::LaneCursor;
+use crate::progress::{Event, Phase};
+use crate::registry::{self, Client};
+use crate::sys;
+use crate::sys::journal::Recovered;
+
+/// Blobs up to this size in bytes are fetched ahead of their turn.
+const SMALL: u64 = 1 << 20;
+
+/// How many blobs are looked at ahead of their turn, for each lane.
+const AHEAD: usize = 8;
+
+/// Pieces of a blob that may wait between network and disk, for each lane.
+const QUEUE: usize = 16;
+
+/// How often a blob whose bytes turn out wrong is fetched.
+const ATTEMPTS: u32 = 2;
+
+/// What the lanes wrote, and what could not be had.
+#[derive(Debug, Default)]
+pub(super) struct Transferred {
+    pub(super) lanes: Vec<FinishedLane>,
+    /// Blobs that were given up, with the reason.
+    pub(super) missing: Vec<(Digest, String)>,
+}
+
+/// What all lanes share.
+pub(super) struct Transfer {
+    pub(super) client: Client,
+    pub(super) plan: Arc<ExportPlan>,
+    pub(super) plan_id: PlanId,
+    pub(super) ground: Ground,
+    pub(super) recovered: Recovered,
+    pub(super) context: Context,
+    /// Give up blobs whose registry cannot be reached, instead of stopping.
+    pub(super) keep_going: bool,
+    pub(super) missing: Mutex<Vec<(Digest, String)>>,
+}
+
+/// What a feeder tells its writer.
+enum Feed {
+    /// The blob begins, from its first byte.
+    Begin(LaneBlob),
+    /// Its next bytes.
+    Data(Bytes),
+    /// It ended; the answer is whether it was right.
+    End(oneshot::Sender<bool>),
+    /// It is taken out and not tried again.
+    GiveUp(Digest),
+    /// The lane has no more blobs.
+    Done,
+}
+
+/// Why a blob's download ended without success.
+enum Failed {
+    /// The run has to stop; the same command continues later.
+    Stop(Error),
+    /// This blob cannot be had.
+    Blob(String),
+}
+
+impl Transfer {
+    /// Runs all lanes to their end. When one has to stop, all stop, with what they have made
+    /// durable.
+    pub(super) async fn run(self: Arc<Self>, cursors: Vec<LaneCursor>) -> Result<Transferred> {
+        let (_, bytes) = self.plan.to_fetch();
+        let items = self.plan.content.lanes.iter().map(|lane| lane.blobs.len() as u64).sum();
+        let phase = Phase::Download;
+        self.context.emit(Event::PhaseStarted { phase, items, bytes });
+        let mut writers = Vec::new();
+        let mut feeders = tokio::task::JoinSet::new();
+        for (number, cursor) in cursors.into_iter().enumerate() {
+            let blobs = Arc::new(self.lane_blobs(number));
+            let (feed, fed) = mpsc::channel(QUEUE);
+            let (ready, start) = oneshot::channel();
+            let (this, lane) = (Arc::clone(&self), Arc::clone(&blobs));
+            writers.push(tokio::task::spawn_blocking(move || {
+                this.write_lane(&lane, cursor, ready, fed)
+            }));
+            let this = Arc::clone(&self);
+            feeders.spawn(async move {
+                match start.await {
+                    Ok(start) => this.feed_lane(&blobs, start, &feed).await,
+                    // The writer failed and says why.
+                    Err(_) => Ok(()),
+                }
+            });
+        }
+        let mut stopped = None;
+        loop {
+            let ended = tokio::select! {
+                ended = feeders.join_next() => ended,
+                () = self.context.cancel.cancelled(), if stopped.is_none() => {
+                    stopped = Some(Error::interrupted());
+                    feeders.abort_all();
+                    continue;
+                }
+            };
+            match ended {
+                None => break,
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(error))) => {
+                    stopped.get_or_insert(error);
+                    feeders.abort_all();
+                }
+                Some(Err(join)) if join.is_cancelled() => {}
+                Some(Err(join)) => {
+                    stopped.get_or_insert(Error::internal("A download task failed", join));
+                    feeders.abort_all();
+                }
+            }
+        }
+        let mut lanes = Vec::new();
+        for writer in writers {
+            match writer.await {
+                Ok(Ok(Some(lane))) => lanes.push(lane),
+                Ok(Ok(None)) => {}
+                // A full disk explains a feeder's broken channel, not the other way round.
+                Ok(Err(error)) => stopped = Some(error.into()),
+                Err(join) => stopped = Some(Error::internal("A writer failed", join)),
+            }
+        }
+        if let Some(error) = stopped {
+            return Err(error);
+        }
+        self.context.emit(Event::PhaseFinished { phase });
+        let missing = std::mem::take(&mut *self.missing());
+        Ok(Transferred { lanes, missing })
+    }
+
+    fn missing(&self) -> std::sync::MutexGuard<'_, Vec<(Digest, String)>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lane_blobs(&self, number: usize) -> Vec<LaneBlob> {
+        let lane = self.plan.content.lanes.get(number);
+        let digests = lane.map(|lane| lane.blobs.as_slice()).unwrap_or_default();
+        let known = |digest: &Digest| {
+            let size = self.plan.blob(digest)?.size;
+            Some(LaneBlob { digest: *digest, size })
+        };
+        digests.iter().filter_map(known).collect()
+    }
+
+    /// The blocking half of a lane. `None`: it was stopped before its end.
+    fn write_lane(
+        &self,
+        blobs: &[LaneBlob],
+        cursor: LaneCursor,
+        ready: oneshot::Sender<Continue>,
+        mut fed: mpsc::Receiver<Feed>,
+    ) -> sys::Result<Option<FinishedLane>> {
+        let recovered = self.recovered.clone();
+        let mut writer = LaneWriter::new(self.ground.clone(), self.plan_id, cursor, recovered);
+        let start = writer.replay(blobs, &self.recovered.skipped, |blob, offset| {
+            if offset > 0 {
+                self.started(blob, offset);
+                if offset == blob.size {
+                    self.finished(blob, true);
+                }
+            }
+        })?;
+        if ready.send(start).is_err() {
+            return Ok(None);
+        }
+        while let Some(feed) = fed.blocking_recv() {
+            match feed {
+                Feed::Begin(blob) => writer.begin_blob(blob)?,
+                Feed::Data(bytes) => writer.write(&bytes)?,
+                Feed::End(answer) => {
+                    let right = writer.end_blob()?;
+                    // A feeder that went away was stopped; the channel says so next.
+                    let _ = answer.send(right);
+                }
+                Feed::GiveUp(digest) => {
+                    writer.abandon_blob()?;
+                    self.ground.journal_skip(&digest)?;
+                }
+                Feed::Done => return writer.finish().map(Some),
+            }
+        }
+        writer.pause().map(|()| None)
+    }
+
+    /// The asynchronous half of a lane.
+    async fn feed_lane(
+        self: &Arc<Self>,
+        blobs: &[LaneBlob],
+        start: Continue,
+        feed: &mpsc::Sender<Feed>,
+    ) -> Result<()> {
+        let mut ahead = Ahead { fetching: VecDeque::new(), next: start.index + 1 };
+        for (index, blob) in blobs.iter().enumerate().skip(start.index) {
+            if self.recovered.skipped.contains(&blob.digest) {
+                continue;
+            }
+            ahead.fill(self, blobs, index);
+            let offset = if index == start.index { start.offset } else { 0 };
+            match self.feed_blob(blob, offset, ahead.take(index), feed).await {
+                Ok(()) => self.finished(blob, true),
+                Err(Failed::Stop(error)) => return Err(error),
+                Err(Failed::Blob(reason)) => {
+                    self.finished(blob, false);
+                    self.context.warn(format!("{}: {reason}", blob.digest));
+                    self.missing().push((blob.digest, reason));
+                    send(feed, Feed::GiveUp(blob.digest)).await?;
+                }
+            }
+        }
+        send(feed, Feed::Done).await
+    }
+
+    async fn feed_blob(
+        &self,
+        blob: &LaneBlob,
+        mut offset: u64,
+        mut fetched: Option<Fetching>,
+        feed: &mpsc::Sender<Feed>,
+    ) -> std::result::Result<(), Failed> {
+        for _ in 0..ATTEMPTS {
+            if offset == 0 {
+                self.started(blob, 0);
+                send(feed, Feed::Begin(*blob)).await?;
+            }
+            match fetched.take() {
+                Some(fetching) => {
+                    for bytes in fetching.await.map_err(|_| stopped())?? {
+                        self.send_data(blob, bytes, feed).await?;
+                    }
+                }
+                None => {
+                    let mut download = self.open(blob, offset).await?;
+                    while let Some(bytes) = download.next().await.map_err(|e| self.failed(e))? {
+                        self.send_data(blob, bytes, feed).await?;
+                    }
+                }
+            }
+            let (answer, right) = oneshot::channel();
+            send(feed, Feed::End(answer)).await?;
+            if right.await.map_err(|_| Failed::Stop(stopped()))? {
+                return Ok(());
+            }
+            offset = 0;
+        }
+        let reason = "the registry sends bytes whose SHA-256 is not the digest";
+        Err(Failed::Blob(reason.to_owned()))
+    }
+
+    async fn send_data(
+        &self,
+        blob: &LaneBlob,
+        bytes: Bytes,
+        feed: &mpsc::Sender<Feed>,
+    ) -> Result<()> {
+        let length = bytes.len() as u64;
+        send(feed, Feed::Data(bytes)).await?;
+        let item = blob.digest.to_string();
+        self.context.emit(Event::ItemAdvanced { phase: Phase::Download, item, bytes: length });
+        Ok(())
+    }
+
+    /// Opens a blob at the first repository that has it.
+    async fn open(
+        &self,
+        blob: &LaneBlob,
+        offset: u64,
+    ) -> std::result::Result<registry::BlobDownload, Failed> {
+        let places = match self.plan.blob(&blob.digest).map(|blob| &blob.place) {
+            Some(PlannedPlace::Fetch(places)) => places.as_slice(),
+            _ => &[],
+        };
+        let mut last = Failed::Blob("no repository is known to have it".to_owned());
+        for repository in places {
+            match self.client.blob(repository, &blob.digest, blob.size, offset).await {
+                Ok(download) => return Ok(download),
+                Err(error) => last = self.failed(error),
+            }
+        }
+        Err(last)
+    }
+
+    /// Fetches a small blob into memory.
+    async fn whole(&self, blob: LaneBlob) -> std::result::Result<Vec<Bytes>, Failed> {
+        let mut download = self.open(&blob, 0).await?;
+        let mut pieces = Vec::new();
+        while let Some(bytes) = download.next().await.map_err(|error| self.failed(error))? {
+            pieces.push(bytes);
+        }
+        Ok(pieces)
+    }
+
+    /// Whether a failure costs this blob alone, or ends the run until the network is back.
+    fn failed(&self, error: registry::Error) -> Failed {
+        let reason = chain(&error);
+        if error.is_network() && !self.keep_going {
+            Failed::Stop(
+                Error::new(Class::Network, "The source registry cannot be reached")
+                    .caused_by(error)
+                    .hint("run the same command again: it continues where it stopped")
+                    .hint("--keep-going seals an incomplete bundle from what can be had"),
+            )
+        } else {
+            Failed::Blob(reason)
+        }
+    }
+
+    fn started(&self, blob: &LaneBlob, bytes_cached: u64) {
+        self.context.emit(Event::ItemStarted {
+            phase: Phase::Download,
+            item: blob.digest.to_string(),
+            bytes: blob.size,
+            bytes_cached,
+        });
+    }
+
+    fn finished(&self, blob: &LaneBlob, ok: bool) {
+        let item = blob.digest.to_string();
+        self.context.emit(Event::ItemFinished { phase: Phase::Download, item, ok });
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Stop(error)
+    }
+}
+
+/// The writer went away: it failed, and says why itself.
+fn stopped() -> Error {
+    Error::new(Class::Media, "Writing to the medium stopped")
+}
+
+async fn send(feed: &mpsc::Sender<Feed>, message: Feed) -> Result<()> {
+    feed.send(message).await.map_err(|_| stopped())
+}
+
+/// A small blob that is being fetched before its turn.
+type Fetching = AbortOnDropHandle<std::result::Result<Vec<Bytes>, Failed>>;
+
+/// Small blobs on their way, in lane order.
+struct Ahead {
+    fetching: VecDeque<(usize, Fetching)>,
+    next: usize,
+}
+
+impl Ahead {
+    /// Starts downloads of the small blobs among the next ones.
+    fn fill(&mut self, transfer: &Arc<Transfer>, blobs: &[LaneBlob], current: usize) {
+        self.next = self.next.max(current);
+        let skipped: &BTreeSet<Digest> = &transfer.recovered.skipped;
+        while self.next < blobs.len() && self.next <= current + AHEAD {
+            let index = self.next;
+            self.next += 1;
+            let Some(blob) = blobs.get(index).copied() else {
+                return;
+            };
+            if blob.size <= SMALL && !skipped.contains(&blob.digest) {
+                let transfer = Arc::clone(transfer);
+                let task = tokio::spawn(async move { transfer.whole(blob).await });
+                self.fetching.push_back((index, AbortOnDropHandle::new(task)));
+            }
+        }
+    }
+
+    fn take(&mut self, index: usize) -> Option<Fetching> {
+        let (first, _) = self.fetching.front()?;
+        if *first == index {
+            self.fetching.pop_front().map(|(_, fetching)| fetching)
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Who vouches for a bundle, and whether that person is trusted
+//! (bundle-format.md, section 8.3).
+
+use std::collections::BTreeSet;
+
+use super::error::{Result, chain};
+use super::examine::names;
+use super::finding::{Finding, FindingKind};
+use crate::format::hash::{blake3, sha256};
+use crate::format::keys::VerifyingKey;
+use crate::format::statement;
+use crate::model::{
+    BundleId, BundleManifest, KeyFingerprint, Limits, Role, Statement, StatementType, Timestamp,
+    Verdict,
+};
+use crate::sys::IoAt;
+use crate::sys::media::Media;
+
+/// Highest counter in a statement's file name.
+const COUNTERS: std::ops::RangeInclusive<u8> = 1..=16;
+
+/// Whom the person trusts.
+#[derive(Debug, Clone, Default)]
+pub struct Trust {
+    /// Keys trusted for the role `exporter`. Empty: nobody.
+    pub exporters: Vec<VerifyingKey>,
+    /// The time now, for statements that expire.
+    pub now: Option<Timestamp>,
+}
+
+/// A statement under a trusted key.
+#[derive(Debug, Clone)]
+pub struct Vouched {
+    /// File name without ending.
+    pub stem: String,
+    /// What it says.
+    pub statement: Statement,
+}
+
+/// Who vouches for a bundle.
+#[derive(Debug, Clone, Default)]
+pub struct Authentication {
+    /// Statements under trusted keys, with right signatures.
+    pub vouched: Vec<Vouched>,
+    /// Names of other well-formed statements on this bundle: anybody may have put them there.
+    pub claimed: Vec<String>,
+    /// Names of statements on other generations.
+    pub other_generations: Vec<String>,
+    /// What is wrong.
+    pub(crate) findings: Vec<Finding>,
+    known_files: BTreeSet<String>,
+}
+
+impl Authentication {
+    /// Whether a trusted exporter approves this bundle.
+    pub fn is_authenticated(&self) -> bool {
+        self.vouched.iter().any(|vouched| {
+            vouched.statement.role.as_str() == Role::EXPORTER
+                && vouched.statement.verdict == Verdict::Approve
+        })
+    }
+
+    /// Whether a file below `signatures/` belongs to the bundle.
+    pub(crate) fn knows_file(&self, path: &str) -> bool {
+        self.known_files.contains(path)
+    }
+
+    /// Compares what statements say with what the manifest says.
+    pub(crate) fn check_fields(&self, manifest: &BundleManifest, findings: &mut Vec<Finding>) {
+        for vouched in &self.vouched {
+            let agrees = vouched.statement.bundle.as_ref().is_some_and(|bundle| {
+                bundle.generation == manifest.generation && bundle.complete == manifest.complete
+            });
+            if !agrees {
+                let message = "it says another generation or completeness than the manifest";
+                let finding = Finding::new(FindingKind::BadStatement, message);
+                findings.push(finding.in_file(statement_path(&vouched.stem)));
+            }
+        }
+    }
+}
+
+/// The path of a statement.
+pub(crate) fn statement_path(stem: &str) -> String {
+    format!("{}/{stem}.statement", names::SIGNATURES)
+}
+
+/// The path of a statement's signature.
+pub(crate) fn signature_path(stem: &str) -> String {
+    format!("{}/{stem}.sig", names::SIGNATURES)
+}
+
+impl Trust {
+    /// Finds the statements of trusted keys on these bytes of a manifest.
+    ///
+    /// Opens only the names that follow from trusted keys; other names are listed, not believed.
+    pub fn authenticate(
+        &self,
+        media: &dyn Media,
+        manifest: &[u8],
+        sums: Option<&[u8]>,
+    ) -> Result<Authentication> {
+        let id = sha256(manifest);
+        let mut found = Authentication::default();
+        for key in &self.exporters {
+            for counter in COUNTERS {
+                let stem = statement::stem(&id, &key.fingerprint(), counter);
+                match self.read_one(media, key, &stem, manifest, sums) {
+                    Ok(Some(statement)) => {
+                        self.judge(&stem, &statement, &mut found.findings);
+                        found.vouched.push(Vouched { stem, statement });
+                    }
+                    Ok(None) => {}
+                    Err(message) => {
+                        let finding = Finding::new(FindingKind::BadStatement, message);
+                        found.findings.push(finding.in_file(statement_path(&stem)));
+                    }
+                }
+            }
+        }
+        list_names(media, &id, &mut found)?;
+        if !found.is_authenticated() {
+            let message = if self.exporters.is_empty() {
+                "NOT AUTHENTICATED: no key was given that may vouch for this bundle"
+            } else {
+                "NOT AUTHENTICATED: none of the trusted keys has signed this bundle"
+            };
+            found.findings.push(Finding::new(FindingKind::NotAuthenticated, message));
+        }
+        Ok(found)
+    }
+
+    /// Reads and checks one statement. `None`: there is none. `Err`: there is one, and it is
+    /// wrong, which nothing waives.
+    fn read_one(
+        &self,
+        media: &dyn Media,
+        key: &VerifyingKey,
+        stem: &str,
+        manifest: &[u8],
+        sums: Option<&[u8]>,
+    ) -> std::result::Result<Option<Statement>, String> {
+        let read = |path: &str, cap| {
+            media.read_if_present(path, cap).map_err(|error: IoAt| chain(&error))
+        };
+        let text = read(&statement_path(stem), Limits::STATEMENT)?;
+        let signature = read(&signature_path(stem), Limits::SIGNATURE)?;
+        // Half a pair is what a power cut leaves; it says nothing.
+        let (Some(text), Some(signature)) = (text, signature) else {
+            return Ok(None);
+        };
+        key.verify(&text, &signature).map_err(|error| chain(&error))?;
+        let statement = statement::parse(&text).map_err(|error| chain(&error))?;
+        let bundle = match (&statement.subject, &statement.bundle) {
+            (StatementType::Bundle, Some(bundle)) => bundle,
+            _ => return Err("it is no statement on a bundle".to_owned()),
+        };
+        if statement.key != key.fingerprint() {
+            return Err("it names another key than the one that signed it".to_owned());
+        }
+        if statement.document_length != manifest.len() as u64
+            || statement.document_sha256 != sha256(manifest)
+            || statement.document_blake3 != blake3(manifest)
+        {
+            return Err("it is about another manifest".to_owned());
+        }
+        if sums.is_none_or(|sums| bundle.sums_sha256 != sha256(sums)) {
+            return Err("the SHA-256 of SHA256SUMS is not the one that it names".to_owned());
+        }
+        Ok(Some(statement))
+    }
+
+    fn judge(&self, stem: &str, statement: &Statement, findings: &mut Vec<Finding>) {
+        let mut found = |kind, message: String| {
+            findings.push(Finding::new(kind, message).in_file(statement_path(stem)));
+        };
+        if statement.verdict == Verdict::Reject {
+            let role = &statement.role;
+            found(FindingKind::Rejected, format!("the {role} says: do not import this bundle"));
+        }
+        if let (Some(expires), Some(now)) = (statement.expires, self.now)
+            && expires < now
+        {
+            found(FindingKind::Expired, "its time is over".to_owned());
+        }
+    }
+}
+
+/// Sorts the names below `signatures/` without believing any.
+fn list_names(media: &dyn Media, id: &BundleId, found: &mut Authentication) -> Result<()> {
+    let vouched: BTreeSet<String> = found.vouched.iter().map(|v| v.stem.clone()).collect();
+    let entries = media.list()?;
+    let paths: BTreeSet<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
+    for path in &paths {
+        let Some(name) = path.strip_prefix("signatures/") else {
+            continue;
+        };
+        let Some((stem, ending)) = name.rsplit_once('.') else {
+            continue;
+        };
+        if !matches!(ending, "statement" | "sig") || statement::parse_stem(stem).is_none() {
+            continue;
+        }
+        let (text, signature) = (statement_path(stem), signature_path(stem));
+        if !(paths.contains(text.as_str()) && paths.contains(signature.as_str())) {
+            continue;
+        }
+        if !vouched.contains(stem) && ending == "statement" {
+            let list = if stem.starts_with(&id.hex()[..16]) {
+                &mut found.claimed
+            } else {
+                &mut found.other_generations
+            };
+            if list.len() >= Limits::STATEMENTS {
+                continue;
+            }
+            list.push(stem.to_owned());
+        }
+        found.known_files.insert((*path).to_owned());
+    }
+    Ok(())
+}
+
+/// A free name for a statement by this key on this bundle: the first counter without a whole
+/// pair of files.
+pub(crate) fn free_stem(
+    media: &dyn Media,
+    id: &BundleId,
+    key: &KeyFingerprint,
+) -> Result<Option<String>> {
+    for counter in COUNTERS {
+        let stem = statement::stem(id, key, counter);
+        let text = media.read_if_present(&statement_path(&stem), Limits::STATEMENT)?;
+        let signature = media.read_if_present(&signature_path(&stem), Limits::SIGNATURE)?;
+        if text.is_none() || signature.is_none() {
+            return Ok(Some(stem));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,455 @@
+//! What an export will do: which manifests and blobs travel, where each blob goes.
+//!
+//! The plan is a value. It is shown by `--dry-run`, signed and kept on the medium while the
+//! export is unfinished, and decides the bundle's bytes: same plan, same bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::pack::{self, Layout};
+use crate::model::{
+    BaseEntry, BaseRoot, BlobPlace, BundleId, BundleManifest, Carried, ChunkEntry, ChunkId,
+    ChunkOrigin, Digest, Extent, ImageEntry, Inventory, Label, ManifestFacts, MediaType, Platform,
+    RawManifest, Repository,
+};
+
+/// A manifest that was fetched, with what it says.
+#[derive(Debug, Clone)]
+pub struct ResolvedManifest {
+    /// The bytes.
+    pub raw: RawManifest,
+    /// What they say.
+    pub facts: ManifestFacts,
+    /// Children that the platform filter leaves out.
+    pub omitted: Vec<Digest>,
+    /// Platform, where an index named one for it.
+    pub platform: Option<Platform>,
+}
+
+/// A blob that a fetched manifest names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolvedBlob {
+    /// Size in bytes, as every manifest that names it says.
+    pub size: u64,
+    /// Repositories that should have it.
+    pub from: BTreeSet<Repository>,
+    /// Present when it may not be carried: where else it may be had.
+    pub foreign: Option<Vec<String>>,
+}
+
+/// Everything that was found out about the request.
+#[derive(Debug, Clone, Default)]
+pub struct Resolution {
+    /// The images; those that could not be had carry a `problem`.
+    pub images: Vec<ImageEntry>,
+    /// All manifests reachable from them and from their attachments.
+    pub manifests: BTreeMap<Digest, ResolvedManifest>,
+    /// All blobs that these name.
+    pub blobs: BTreeMap<Digest, ResolvedBlob>,
+}
+
+/// A bundle that was read and verified as far as its inventory.
+#[derive(Debug, Clone)]
+pub struct KnownBundle {
+    /// Its identity.
+    pub id: BundleId,
+    /// Its root.
+    pub manifest: BundleManifest,
+    /// What is in it.
+    pub inventory: Inventory,
+}
+
+/// What the person decides about the bundle.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What `LABEL.txt` shows.
+    pub label: Label,
+    /// No data chunk is longer, in bytes.
+    pub chunk_limit: u64,
+    /// Number of lanes; decided from the total size when absent.
+    pub lanes: Option<u32>,
+    /// Digest of the request.
+    pub request: Digest,
+}
+
+/// A manifest's way into the bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ManifestPlace {
+    /// An earlier generation carried it.
+    Held(Extent),
+    /// Its bytes go into this generation's metadata chunk.
+    New(#[serde(with = "byte_string")] Vec<u8>),
+}
+
+/// A manifest of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedManifest {
+    /// Config and layers, each once.
+    pub blobs: Vec<Digest>,
+    /// How it gets into the bundle.
+    pub place: ManifestPlace,
+    /// Its name.
+    pub digest: Digest,
+    /// Children left out on purpose.
+    pub omitted: Vec<Digest>,
+    /// What it refers to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Digest>,
+    /// Children that are carried.
+    pub children: Vec<Digest>,
+    /// Platform, where an index named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// Media type under which it is pushed.
+    pub media_type: MediaType,
+}
+
+/// A blob's way into the bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlannedPlace {
+    /// To be downloaded, from the first repository that has it.
+    Fetch(Vec<Repository>),
+    /// May not be carried.
+    Foreign(Vec<String>),
+    /// An earlier generation of this bundle carries it.
+    Held(Carried),
+    /// A base carried it; the bundle that really did.
+    Omitted(BundleId),
+}
+
+/// A blob of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedBlob {
+    /// Size in bytes.
+    pub size: u64,
+    /// How it gets into the bundle.
+    pub place: PlannedPlace,
+    /// Its name.
+    pub digest: Digest,
+}
+
+/// A series of chunks that is filled strictly in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lane {
+    /// Blobs in the order in which they are written.
+    pub blobs: Vec<Digest>,
+    /// Number of its first chunk.
+    pub first_chunk: ChunkId,
+}
+
+/// A chunk that an earlier generation sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedChunk {
+    /// The manifest's row.
+    pub entry: ChunkEntry,
+    /// The inventory's row.
+    pub origin: ChunkOrigin,
+}
+
+/// What decides the bundle's bytes; its digest is the plan id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanContent {
+    /// Bundles that the far side must have.
+    pub bases: Vec<BaseEntry>,
+    /// All blobs, sorted by digest.
+    pub blobs: Vec<PlannedBlob>,
+    /// What `LABEL.txt` shows.
+    pub label: Label,
+    /// The series of chunks.
+    pub lanes: Vec<Lane>,
+    /// All images, sorted by reference; `problem` is set where one could not be resolved.
+    pub images: Vec<ImageEntry>,
+    /// Chunks of earlier generations.
+    pub sealed: Vec<SealedChunk>,
+    /// All manifests, sorted by digest.
+    pub manifests: Vec<PlannedManifest>,
+    /// The generation that this plan makes.
+    pub generation: u64,
+    /// No data chunk is longer, in bytes.
+    pub chunk_limit: u64,
+    /// Number of this generation's metadata chunk.
+    pub metadata_chunk: ChunkId,
+}
+
+/// What `export.plan` holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportPlan {
+    /// Program and version that made the plan; another one may lay out differently.
+    pub tool: String,
+    /// Always [`ExportPlan::TYPE`].
+    #[serde(rename = "type")]
+    pub document: String,
+    /// What decides the bundle's bytes.
+    pub content: PlanContent,
+    /// Digest of the request.
+    pub request: Digest,
+}
+
+/// Why facts and options make no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// More chunks than there are numbers.
+    #[error("The bundle needs more than 999999 chunks: choose a larger chunk size")]
+    TooManyChunks,
+    /// The limit leaves no room for content.
+    #[error(transparent)]
+    Layout(#[from] pack::PackError),
+}
+
+impl ExportPlan {
+    /// The value of `type`.
+    pub const TYPE: &'static str = "airferry-plan";
+
+    /// Decides what a request becomes.
+    ///
+    /// `earlier` is the incomplete generation that is being completed; `bases` are bundles that
+    /// the far side has.
+    pub fn new(
+        resolution: Resolution,
+        earlier: Option<&KnownBundle>,
+        bases: &[KnownBundle],
+        options: Options,
+    ) -> Result<Self, PlanError> {
+        let in_order = blobs_in_image_order(&resolution);
+        let Resolution { mut images, manifests, blobs } = resolution;
+        images.sort_by(|a, b| a.requested.cmp(&b.requested));
+
+        let blobs: Vec<PlannedBlob> = blobs
+            .into_iter()
+            .map(|(digest, blob)| PlannedBlob {
+                size: blob.size,
+                place: place_blob(&digest, blob, earlier, bases),
+                digest,
+            })
+            .collect();
+        let fetched: BTreeMap<Digest, u64> = blobs
+            .iter()
+            .filter(|blob| matches!(blob.place, PlannedPlace::Fetch(_)))
+            .map(|blob| (blob.digest, blob.size))
+            .collect();
+        let to_pack: Vec<(Digest, u64)> = in_order
+            .iter()
+            .filter_map(|digest| fetched.get(digest).map(|size| (*digest, *size)))
+            .collect();
+
+        let last_sealed = earlier
+            .and_then(|known| known.manifest.chunks.last())
+            .map_or(0, |chunk| chunk.number.number());
+        let chunk_after = |number: u32| {
+            ChunkId::try_from(number.saturating_add(1)).map_err(|_| PlanError::TooManyChunks)
+        };
+        let layout = Layout {
+            chunk_limit: options.chunk_limit,
+            lanes: options.lanes,
+            first_chunk: chunk_after(last_sealed)?,
+        };
+        let packing = pack::pack(&to_pack, &layout)?;
+        let last_data = packing.chunks.last().map_or(last_sealed, |chunk| chunk.number.number());
+        let lanes = packing.lanes;
+
+        let content = PlanContent {
+            bases: base_entries(&blobs, bases),
+            blobs,
+            label: options.label,
+            lanes,
+            images,
+            sealed: earlier.map(sealed_chunks).unwrap_or_default(),
+            manifests: manifests
+                .into_iter()
+                .map(|(digest, manifest)| plan_manifest(digest, manifest, earlier))
+                .collect(),
+            generation: earlier.map_or(1, |known| known.manifest.generation + 1),
+            chunk_limit: options.chunk_limit,
+            metadata_chunk: chunk_after(last_data)?,
+        };
+        Ok(Self {
+            tool: tool(),
+            document: Self::TYPE.to_owned(),
+            content,
+            request: options.request,
+        })
+    }
+
+    /// Blobs that have to be downloaded, with their sizes: the number, and the bytes together.
+    pub fn to_fetch(&self) -> (u64, u64) {
+        let sizes = self.content.blobs.iter().filter_map(|blob| match blob.place {
+            PlannedPlace::Fetch(_) => Some(blob.size),
+            _ => None,
+        });
+        sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size))
+    }
+
+    /// Finds a blob by digest.
+    pub fn blob(&self, digest: &Digest) -> Option<&PlannedBlob> {
+        let blobs = &self.content.blobs;
+        let index = blobs.binary_search_by(|blob| blob.digest.cmp(digest)).ok()?;
+        blobs.get(index)
+    }
+}
+
+/// Program and version, as plans name them.
+pub fn tool() -> String {
+    concat!("airferry ", env!("CARGO_PKG_VERSION")).to_owned()
+}
+
+/// Each blob once, in the order in which images (sorted by reference) need them: what belongs
+/// together lies together, and the first image is whole first.
+fn blobs_in_image_order(resolution: &Resolution) -> Vec<Digest> {
+    let mut images: Vec<&ImageEntry> = resolution.images.iter().collect();
+    images.sort_by(|a, b| a.requested.cmp(&b.requested));
+    let mut seen_manifests = BTreeSet::new();
+    let mut seen_blobs = BTreeSet::new();
+    let mut order = Vec::new();
+    for image in images {
+        let attached = image.attached.iter().map(|attachment| attachment.root);
+        // A stack, so that the order is depth first and the children's own.
+        let mut stack: Vec<Digest> = image.root.into_iter().chain(attached).collect();
+        stack.reverse();
+        while let Some(digest) = stack.pop() {
+            if !seen_manifests.insert(digest) {
+                continue;
+            }
+            let Some(manifest) = resolution.manifests.get(&digest) else {
+                continue;
+            };
+            for blob in &manifest.facts.blobs {
+                if seen_blobs.insert(blob.digest) {
+                    order.push(blob.digest);
+                }
+            }
+            stack.extend(manifest.facts.children.iter().rev().map(|child| child.digest));
+        }
+    }
+    order
+}
+
+fn place_blob(
+    digest: &Digest,
+    blob: ResolvedBlob,
+    earlier: Option<&KnownBundle>,
+    bases: &[KnownBundle],
+) -> PlannedPlace {
+    let known = |bundle: &KnownBundle| bundle.inventory.blob(digest).map(|blob| blob.place.clone());
+    if let Some(BlobPlace::Carried(carried)) = earlier.and_then(known) {
+        return PlannedPlace::Held(carried);
+    }
+    for base in bases {
+        match known(base) {
+            Some(BlobPlace::Carried(_)) => return PlannedPlace::Omitted(base.id),
+            Some(BlobPlace::Omitted { origin }) => return PlannedPlace::Omitted(origin),
+            // What a base missed, or could not carry, nobody has.
+            Some(BlobPlace::Missing { .. } | BlobPlace::Foreign { .. }) | None => {}
+        }
+    }
+    match blob.foreign {
+        Some(urls) => PlannedPlace::Foreign(urls),
+        None => PlannedPlace::Fetch(blob.from.into_iter().collect()),
+    }
+}
+
+fn plan_manifest(
+    digest: Digest,
+    manifest: ResolvedManifest,
+    earlier: Option<&KnownBundle>,
+) -> PlannedManifest {
+    let once = |digests: &mut dyn Iterator<Item = Digest>| {
+        let mut seen = BTreeSet::new();
+        digests.filter(|digest| seen.insert(*digest)).collect::<Vec<_>>()
+    };
+    let omitted: BTreeSet<Digest> = manifest.omitted.iter().copied().collect();
+    let children = manifest.facts.children.iter().map(|child| child.digest);
+    let held = earlier.and_then(|known| known.inventory.manifest(&digest));
+    PlannedManifest {
+        blobs: once(&mut manifest.facts.blobs.iter().map(|blob| blob.digest)),
+        place: match held {
+            Some(entry) => ManifestPlace::Held(entry.extent),
+            None => ManifestPlace::New(manifest.raw.bytes),
+        },
+        digest,
+        omitted: once(&mut children.clone().filter(|child| omitted.contains(child))),
+        subject: manifest.facts.subject.map(|subject| subject.digest),
+        children: once(&mut children.filter(|child| !omitted.contains(child))),
+        platform: manifest.platform,
+        media_type: manifest.raw.media_type,
+    }
+}
+
+/// The bases that the far side really needs to have, with the tags that they set.
+///
+/// A base whose blobs are all carried again still says which tags may be moved forward, so
+/// every base given is kept.
+fn base_entries(blobs: &[PlannedBlob], bases: &[KnownBundle]) -> Vec<BaseEntry> {
+    let origins: BTreeSet<BundleId> = blobs
+        .iter()
+        .filter_map(|blob| match blob.place {
+            PlannedPlace::Omitted(origin) => Some(origin),
+            _ => None,
+        })
+        .collect();
+    let mut entries: BTreeMap<BundleId, BaseEntry> = BTreeMap::new();
+    for base in bases {
+        let roots = base.inventory.images.iter().filter_map(|image| {
+            let (root, tag) = (image.root?, image.tag.clone()?);
+            let reference = image.source.tagged(tag);
+            Some(BaseRoot { root, reference })
+        });
+        let mut roots: Vec<BaseRoot> = roots.collect();
+        roots.sort();
+        roots.dedup();
+        let title = base.manifest.label.title.clone();
+        entries.insert(base.id, BaseEntry { id: base.id, roots, title });
+        // Bases of a base whose blobs we leave out as well.
+        for older in &base.inventory.bases {
+            if origins.contains(&older.id) {
+                entries.entry(older.id).or_insert_with(|| older.clone());
+            }
+        }
+    }
+    entries.into_values().collect()
+}
+
+fn sealed_chunks(known: &KnownBundle) -> Vec<SealedChunk> {
+    let rows = known.manifest.chunks.iter().zip(&known.inventory.chunks);
+    rows.map(|(entry, origin)| SealedChunk { entry: entry.clone(), origin: origin.clone() })
+        .collect()
+}
+
+/// Bytes as a CBOR byte string, where serde would write an array of numbers.
+mod byte_string {
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Vec<u8>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a byte string")
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+
+            fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+                Ok(bytes)
+            }
+        }
+        from.deserialize_byte_buf(Bytes)
+    }
+}
