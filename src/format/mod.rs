@@ -1,1 +1,20 @@
-//! (being written)
+//! Bytes to model and back: the bundle's documents, chunks, statements and keys, and the OCI
+//! documents that it carries.
+//!
+//! Synchronous, over byte slices, `Read` and `Write`. Knows no paths and no files: who opens
+//! them says in errors which file it was. `bundle-format.md` is the specification; every refusal
+//! names the [`Rule`] that was broken.
+
+pub mod bundle;
+pub mod cbor;
+pub mod hash;
+mod inventory_check;
+pub mod oci;
+mod placement;
+mod rule;
+pub mod tar;
+#[cfg(test)]
+mod testing;
+
+pub use placement::{PlacedExtent, Placement};
+pub use rule::Rule;

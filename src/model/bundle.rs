@@ -20,14 +20,14 @@ pub type BundleId = Digest;
 pub type PlanId = Digest;
 
 /// Number of a chunk; its file name follows from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "u32", into = "u32")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "u32")]
 pub struct ChunkId(u32);
 
 /// Why a number is not a chunk's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is not a chunk number: they run from 1 to 999999")]
-pub struct ChunkIdError(u32);
+pub struct ChunkIdError(u64);
 
 impl ChunkId {
     /// The highest number, so that names have six digits.
@@ -39,15 +39,32 @@ impl ChunkId {
     }
 }
 
+impl TryFrom<u64> for ChunkId {
+    type Error = ChunkIdError;
+
+    fn try_from(number: u64) -> Result<Self, ChunkIdError> {
+        match u32::try_from(number) {
+            Ok(small @ 1..=Self::MAX) => Ok(Self(small)),
+            _ => Err(ChunkIdError(number)),
+        }
+    }
+}
+
 impl TryFrom<u32> for ChunkId {
     type Error = ChunkIdError;
 
     fn try_from(number: u32) -> Result<Self, ChunkIdError> {
-        if (1..=Self::MAX).contains(&number) {
-            Ok(Self(number))
-        } else {
-            Err(ChunkIdError(number))
-        }
+        Self::try_from(u64::from(number))
+    }
+}
+
+impl<'de> Deserialize<'de> for ChunkId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+
+        // The broken rule stands in front, where `format` looks for it.
+        let refused = |error: ChunkIdError| D::Error::custom(format_args!("R-04: {error}"));
+        Self::try_from(u64::deserialize(deserializer)?).map_err(refused)
     }
 }
 
@@ -234,7 +251,12 @@ impl Serialize for LabelText {
 
 impl<'de> Deserialize<'de> for LabelText {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        super::from_text(deserializer)
+        use serde::de::Error as _;
+
+        let text = String::deserialize(deserializer)?;
+        // The broken rule stands in front, where `format` looks for it.
+        let refused = |error: LabelTextError| D::Error::custom(format_args!("R-14: {error}"));
+        text.parse().map_err(refused)
     }
 }
 
@@ -287,11 +309,12 @@ mod tests {
 
     #[test]
     fn chunk_names_follow_from_numbers() {
-        let id = ChunkId::try_from(42).unwrap();
+        let id = ChunkId::try_from(42u32).unwrap();
         assert_eq!(chunk_path(id, ChunkKind::Data), "chunks/000042.tar");
         assert_eq!(chunk_path(id, ChunkKind::Metadata), "chunks/000042.tar.zst");
-        assert!(ChunkId::try_from(0).is_err());
-        assert!(ChunkId::try_from(1_000_000).is_err());
+        assert!(ChunkId::try_from(0u32).is_err());
+        assert!(ChunkId::try_from(1_000_000u32).is_err());
+        assert!(ChunkId::try_from(1u64 << 32 | 1).is_err());
     }
 
     #[test]

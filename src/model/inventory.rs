@@ -43,16 +43,31 @@ impl From<Extent> for (ChunkId, u64, u64, u64) {
 }
 
 /// How a blob's bytes are stored. Version 1 stores them as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Codec {
     /// The stored bytes are the blob's.
     Raw,
 }
 
+impl<'de> Deserialize<'de> for Codec {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+
+        match String::deserialize(deserializer)?.as_str() {
+            "raw" => Ok(Self::Raw),
+            // The broken rule stands in front, where `format` looks for it.
+            other => Err(D::Error::custom(format_args!(
+                "R-21: the codec `{}` is unknown to this version of airferry",
+                other.chars().take(40).collect::<String>().escape_debug()
+            ))),
+        }
+    }
+}
+
 /// Where a blob's bytes are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum BlobPlace {
     /// In this bundle.
     Carried(Carried),
@@ -120,17 +135,17 @@ pub struct BlobEntry {
 pub struct ManifestEntry {
     /// Digests of config and layers, in the manifest's order, without repetitions.
     pub blobs: Vec<Digest>,
-    /// Where the bytes are, in a metadata chunk's decompressed tar.
-    pub extent: Extent,
-    /// Digests of child manifests that are carried too, in the index's order.
-    pub children: Vec<Digest>,
     /// SHA-256 of the bytes.
     pub digest: Digest,
+    /// Where the bytes are, in a metadata chunk's decompressed tar.
+    pub extent: Extent,
     /// Digests of child manifests that are left out on purpose (sparse index).
     pub omitted: Vec<Digest>,
     /// What the manifest refers to, when it has a `subject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Digest>,
+    /// Digests of child manifests that are carried too, in the index's order.
+    pub children: Vec<Digest>,
     /// Platform of an image, where the index or the config names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
@@ -186,12 +201,12 @@ pub struct Attachment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageEntry {
-    /// The top manifest; absent when the reference could not be resolved.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub root: Option<Digest>,
     /// Tag under which it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<Tag>,
+    /// The top manifest; absent when the reference could not be resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Digest>,
     /// Commit group: images that become visible together, named by their root's source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
@@ -199,11 +214,11 @@ pub struct ImageEntry {
     pub cosign: AttachmentState,
     /// What clusters call the repository; mirror policies are written for this name.
     pub source: Repository,
-    /// Artifacts that belong to it, sorted by digest.
-    pub attached: Vec<Attachment>,
     /// Why the image is not whole, in one line for people; absent when it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Artifacts that belong to it, sorted by digest.
+    pub attached: Vec<Attachment>,
     /// The filter that made an index sparse, sorted; empty when all platforms are carried.
     pub platforms: Vec<Platform>,
     /// Whether referrers were looked for.
@@ -243,10 +258,10 @@ pub struct BaseRoot {
 pub struct ChunkOrigin {
     /// The plan that made the chunk; stands in its first entry.
     pub plan: PlanId,
-    /// Length of the tar in bytes, decompressed.
-    pub decoded: u64,
     /// The chunk.
     pub number: ChunkId,
+    /// Length of the tar in bytes, decompressed.
+    pub decoded: u64,
     /// The generation that added it.
     pub generation: u64,
 }

@@ -10,8 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[error("`{}` is not a platform: write os/arch or os/arch/variant, for example linux/arm64/v8", .0.escape_debug())]
 pub struct PlatformError(String);
 
-/// `os/arch[/variant]` in Go's names (OCI image-spec, image-index.md, "platform").
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// `os/arch[/variant]` in Go's names (OCI image-spec, image-index.md, "platform"). Ordered as its
+/// text is.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Platform {
     /// Operating system, for example `linux`.
     pub os: String,
@@ -73,6 +74,8 @@ impl fmt::Debug for Platform {
         fmt::Display::fmt(self, f)
     }
 }
+
+super::order_by_text!(Platform);
 
 impl Serialize for Platform {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

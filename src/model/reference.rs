@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Digest;
+use super::{Digest, order_by_text};
 
 /// Longest repository path, in bytes, that the grammar allows (registry not counted).
 const MAX_REPOSITORY: usize = 255;
@@ -209,8 +209,8 @@ impl FromStr for Tag {
     }
 }
 
-/// A repository on a registry, for example `quay.io/okd/scos-release`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A repository on a registry, for example `quay.io/okd/scos-release`. Ordered as its text is.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Repository {
     /// The registry.
     pub host: Host,
@@ -278,9 +278,11 @@ impl FromStr for Repository {
 }
 
 display_serde!(Repository);
+order_by_text!(Repository);
 
-/// An image reference: a repository with a tag, a digest, both, or neither.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// An image reference: a repository with a tag, a digest, both, or neither. Ordered as its text
+/// is.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Reference {
     /// Registry and path.
     pub repository: Repository,
@@ -347,6 +349,7 @@ impl FromStr for Reference {
 }
 
 display_serde!(Reference);
+order_by_text!(Reference);
 
 #[cfg(test)]
 mod tests {
@@ -371,6 +374,24 @@ mod tests {
             assert_eq!(reference.to_string(), full);
             assert_eq!(full.parse::<Reference>().unwrap(), reference);
         }
+    }
+
+    #[test]
+    fn order_is_that_of_the_texts() {
+        // By parts, `a.io/x:t` would come before `a.io/x-y`, and `a.io/x` before `a-b.io/x`.
+        let texts = [
+            "a-b.io/x",
+            "a.io/x",
+            "a.io/x-y:t",
+            "a.io/x/y:t",
+            "a.io/x:t",
+            "a.io:5000/x",
+        ];
+        let mut references: Vec<Reference> = texts.iter().map(|t| t.parse().unwrap()).collect();
+        references.reverse();
+        references.sort();
+        let sorted: Vec<String> = references.iter().map(Reference::to_string).collect();
+        assert_eq!(sorted, texts);
     }
 
     #[test]

@@ -1,0 +1,273 @@
+//! `manifest.cbor` and `inventory.cbor` (bundle-format.md, sections 5 and 6).
+//!
+//! What comes out of here was checked against every rule that the documents alone can tell.
+//! What needs the chunks' bytes is checked by `data_chunk` and `metadata_chunk`.
+
+use serde::Deserialize;
+
+use super::cbor::{self, CborError};
+use super::{Placement, Rule, hash, inventory_check, tar};
+use crate::model::{BLOCK_SIZE, BundleManifest, ChunkKind, FORMAT_VERSION, Inventory};
+
+/// How errors call `manifest.cbor`.
+const MANIFEST: &str = "bundle manifest";
+/// How errors call `inventory.cbor`.
+const INVENTORY: &str = "inventory";
+
+/// Why a document of a bundle is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DocumentError {
+    /// Its encoding is wrong, or its tables are.
+    #[error(transparent)]
+    Cbor(#[from] CborError),
+    /// It is not the kind of document that belongs here.
+    #[error("The {document} breaks R-15: its type is `{}` and not `{expected}`", found.escape_debug())]
+    Type {
+        /// Which document, for people.
+        document: &'static str,
+        /// The `type` that it has, shortened.
+        found: String,
+        /// The `type` that it should have.
+        expected: &'static str,
+    },
+    /// It was written for a newer reader.
+    #[error(
+        "The {document} has format version {found}; this version of airferry reads version {FORMAT_VERSION}"
+    )]
+    Version {
+        /// Which document, for people.
+        document: &'static str,
+        /// The version that it has.
+        found: u64,
+    },
+    /// It needs something that this version cannot do.
+    #[error(
+        "The bundle needs the feature `{}`, which this version of airferry does not know",
+        feature.escape_debug()
+    )]
+    Feature {
+        /// The feature's name, shortened.
+        feature: String,
+    },
+    /// The bytes are not those that the manifest names.
+    #[error("The inventory is not the one that the bundle manifest names: its {what} differs")]
+    NotNamed {
+        /// What differs: the length or a hash.
+        what: &'static str,
+    },
+    /// What it says contradicts itself or the other document.
+    #[error("The {document} breaks {rule}: {fault}")]
+    Content {
+        /// Which document, for people.
+        document: &'static str,
+        /// The rule that is broken.
+        rule: Rule,
+        /// What is wrong with what.
+        fault: String,
+    },
+}
+
+impl DocumentError {
+    /// The requirement that is broken.
+    pub fn rule(&self) -> Rule {
+        match self {
+            Self::Cbor(error) => error.rule(),
+            Self::Type { .. } | Self::Version { .. } | Self::Feature { .. } => Rule(15),
+            Self::NotNamed { .. } => Rule(28),
+            Self::Content { rule, .. } => *rule,
+        }
+    }
+
+    pub(super) fn inventory(rule: u8, fault: String) -> Self {
+        Self::Content {
+            document: INVENTORY,
+            rule: Rule(rule),
+            fault,
+        }
+    }
+
+    fn manifest(rule: u8, fault: String) -> Self {
+        Self::Content {
+            document: MANIFEST,
+            rule: Rule(rule),
+            fault,
+        }
+    }
+}
+
+/// Writes `manifest.cbor`.
+///
+/// # Errors
+///
+/// When the manifest breaks a rule: what a reader would refuse is not written.
+pub fn encode_manifest(manifest: &BundleManifest) -> Result<Vec<u8>, DocumentError> {
+    check_manifest(manifest)?;
+    Ok(cbor::encode(manifest, MANIFEST)?)
+}
+
+/// Reads `manifest.cbor`; its bytes should have been authenticated before.
+///
+/// # Errors
+///
+/// Names the first rule that is broken (sections 5 and 12).
+pub fn decode_manifest(bytes: &[u8]) -> Result<BundleManifest, DocumentError> {
+    cbor::check(bytes, MANIFEST)?;
+    let head: Head = cbor::peek(bytes, MANIFEST)?;
+    head.check(MANIFEST, BundleManifest::TYPE)?;
+    let manifest = cbor::decode_checked(bytes, MANIFEST)?;
+    check_manifest(&manifest)?;
+    Ok(manifest)
+}
+
+/// Writes `inventory.cbor`.
+///
+/// The manifest that the inventory must agree with does not exist yet: [`check_inventory`] is to
+/// be called when it does.
+///
+/// # Errors
+///
+/// When the encoding would not be canonical.
+pub fn encode_inventory(inventory: &Inventory) -> Result<Vec<u8>, DocumentError> {
+    Ok(cbor::encode(inventory, INVENTORY)?)
+}
+
+/// Reads `inventory.cbor` after comparing length and hashes with what the manifest says of it.
+///
+/// # Errors
+///
+/// When the bytes are others than those that the manifest names, or as [`decode_inventory`].
+pub fn open_inventory(bytes: &[u8], manifest: &BundleManifest) -> Result<Inventory, DocumentError> {
+    let named = &manifest.inventory;
+    let differs = |what| Err(DocumentError::NotNamed { what });
+    if named.length != bytes.len() as u64 {
+        return differs("length");
+    }
+    if named.sha256 != hash::sha256(bytes) {
+        return differs("SHA-256");
+    }
+    if named.blake3 != hash::blake3(bytes) {
+        return differs("BLAKE3");
+    }
+    decode_inventory(bytes, manifest)
+}
+
+/// Reads `inventory.cbor` and checks it against the manifest's chunk table, not against the
+/// hashes that the manifest has of it: see [`open_inventory`].
+///
+/// # Errors
+///
+/// Names the first rule that is broken (section 6).
+pub fn decode_inventory(
+    bytes: &[u8],
+    manifest: &BundleManifest,
+) -> Result<Inventory, DocumentError> {
+    cbor::check(bytes, INVENTORY)?;
+    let head: Head = cbor::peek(bytes, INVENTORY)?;
+    head.check(INVENTORY, Inventory::TYPE)?;
+    let inventory = cbor::decode_checked(bytes, INVENTORY)?;
+    check_inventory(&inventory, manifest)?;
+    Ok(inventory)
+}
+
+/// Checks an inventory against the rules of section 6 and against its manifest.
+///
+/// # Errors
+///
+/// Names the first rule that is broken.
+pub fn check_inventory(
+    inventory: &Inventory,
+    manifest: &BundleManifest,
+) -> Result<(), DocumentError> {
+    inventory_check::check(inventory, manifest, &Placement::new(inventory))
+}
+
+/// The keys that decide how the others are read.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(rename = "type")]
+    document: String,
+    format: u64,
+    #[serde(default)]
+    requires: Vec<String>,
+}
+
+impl Head {
+    fn check(&self, document: &'static str, expected: &'static str) -> Result<(), DocumentError> {
+        if self.document != expected {
+            return Err(DocumentError::Type {
+                document,
+                found: self.document.chars().take(40).collect(),
+                expected,
+            });
+        }
+        if self.format != FORMAT_VERSION {
+            return Err(DocumentError::Version {
+                document,
+                found: self.format,
+            });
+        }
+        match self.requires.first() {
+            Some(feature) => Err(DocumentError::Feature {
+                feature: feature.chars().take(40).collect(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Checks what the tables of section 5 say beyond names and types.
+fn check_manifest(manifest: &BundleManifest) -> Result<(), DocumentError> {
+    let head = Head {
+        document: manifest.document.clone(),
+        format: manifest.format,
+        requires: manifest.requires.clone(),
+    };
+    head.check(MANIFEST, BundleManifest::TYPE)?;
+    if manifest.block_size != BLOCK_SIZE {
+        let fault = format!(
+            "`block_size` is {} and not {BLOCK_SIZE}",
+            manifest.block_size
+        );
+        return Err(DocumentError::manifest(16, fault));
+    }
+    if manifest.generation == 0 {
+        let fault = "`generation` is 0; the first one is 1".to_owned();
+        return Err(DocumentError::manifest(16, fault));
+    }
+    if !manifest.chunks.is_sorted_by(|a, b| a.number < b.number) {
+        let fault = "`chunks` is not strictly ascending by number".to_owned();
+        return Err(DocumentError::manifest(16, fault));
+    }
+    let mut total = 0u64;
+    for chunk in &manifest.chunks {
+        let refused = |fault: String| {
+            let fault = format!("chunk {} {fault}", chunk.number.number());
+            Err(DocumentError::manifest(13, fault))
+        };
+        let length = chunk.length;
+        if length == 0 {
+            return refused("is empty".to_owned());
+        }
+        let blocks = length.div_ceil(BLOCK_SIZE);
+        if chunk.blocks.0.len() as u64 != blocks {
+            let found = chunk.blocks.0.len();
+            return refused(format!("has {found} block hashes and {blocks} blocks"));
+        }
+        if chunk.kind == ChunkKind::Data && !length.is_multiple_of(tar::UNIT) {
+            return refused(format!("has {length} bytes, which is no multiple of 512"));
+        }
+        if chunk.kind == ChunkKind::Data && length > manifest.chunk_limit {
+            let limit = manifest.chunk_limit;
+            return refused(format!("has {length} bytes, above the limit of {limit}"));
+        }
+        match total.checked_add(length) {
+            Some(sum) => total = sum,
+            None => return refused("makes the sum of lengths overflow".to_owned()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

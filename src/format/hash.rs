@@ -1,0 +1,192 @@
+//! Hashing of stored files and of blobs, in one pass over their bytes.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::model::{
+    BLOCK_SIZE, Blake3, BlockHashes, ChunkEntry, ChunkId, ChunkKind, Digest, FileEntry,
+};
+
+/// SHA-256 of bytes in memory.
+pub fn sha256(bytes: &[u8]) -> Digest {
+    Digest::from_bytes(Sha256::digest(bytes).into())
+}
+
+/// BLAKE3 of bytes in memory.
+pub fn blake3(bytes: &[u8]) -> Blake3 {
+    Blake3::from_bytes(*::blake3::hash(bytes).as_bytes())
+}
+
+/// Length and hashes of a file in memory, as the manifest keeps them of the inventory.
+pub fn file_entry(bytes: &[u8]) -> FileEntry {
+    FileEntry {
+        blake3: blake3(bytes),
+        length: bytes.len() as u64,
+        sha256: sha256(bytes),
+    }
+}
+
+/// Hashes a blob while it streams by. A clone is a snapshot from which to go on later.
+#[derive(Debug, Clone, Default)]
+pub struct BlobHasher {
+    sha256: Sha256,
+    length: u64,
+}
+
+impl BlobHasher {
+    /// A hasher that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        self.length += bytes.len() as u64;
+    }
+
+    /// Bytes seen so far.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The digest of all bytes seen.
+    pub fn finish(self) -> Digest {
+        Digest::from_bytes(self.sha256.finalize().into())
+    }
+}
+
+/// Length and all hashes of a stored file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileHashes {
+    /// Length in bytes.
+    pub length: u64,
+    /// SHA-256 of the whole.
+    pub sha256: Digest,
+    /// BLAKE3 of the whole.
+    pub blake3: Blake3,
+    /// BLAKE3 of every block.
+    pub blocks: BlockHashes,
+}
+
+impl FileHashes {
+    /// The row of the chunk table for a chunk with these hashes.
+    pub fn into_chunk(self, number: ChunkId, kind: ChunkKind) -> ChunkEntry {
+        ChunkEntry {
+            kind,
+            blake3: self.blake3,
+            blocks: self.blocks,
+            length: self.length,
+            number,
+            sha256: self.sha256,
+        }
+    }
+}
+
+/// Hashes a stored file while it is written or read: the whole by SHA-256 and BLAKE3, and every
+/// block of [`BLOCK_SIZE`] bytes by BLAKE3. A clone is a snapshot from which to go on later.
+#[derive(Debug, Clone, Default)]
+pub struct FileHasher {
+    whole: BlobHasher,
+    blake3: ::blake3::Hasher,
+    block: ::blake3::Hasher,
+    blocks: Vec<Blake3>,
+}
+
+impl FileHasher {
+    /// A hasher that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.whole.update(bytes);
+        self.blake3.update(bytes);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            // At most BLOCK_SIZE, so it fits any usize.
+            let room = (BLOCK_SIZE - self.block.count()) as usize;
+            let (now, later) = rest.split_at(room.min(rest.len()));
+            self.block.update(now);
+            if self.block.count() == BLOCK_SIZE {
+                self.blocks
+                    .push(Blake3::from_bytes(*self.block.finalize().as_bytes()));
+                self.block.reset();
+            }
+            rest = later;
+        }
+    }
+
+    /// Bytes seen so far.
+    pub fn length(&self) -> u64 {
+        self.whole.length()
+    }
+
+    /// Hashes of the blocks that are full; the last, shorter one comes with [`Self::finish`].
+    pub fn full_blocks(&self) -> &[Blake3] {
+        &self.blocks
+    }
+
+    /// BLAKE3 and length in bytes of the begun block, as if the file ended here.
+    pub fn begun_block(&self) -> Option<(Blake3, u64)> {
+        let length = self.block.count();
+        (length > 0).then(|| {
+            (
+                Blake3::from_bytes(*self.block.finalize().as_bytes()),
+                length,
+            )
+        })
+    }
+
+    /// Length and hashes of all bytes seen.
+    pub fn finish(mut self) -> FileHashes {
+        if let Some((last, _)) = self.begun_block() {
+            self.blocks.push(last);
+        }
+        FileHashes {
+            length: self.whole.length(),
+            sha256: self.whole.finish(),
+            blake3: Blake3::from_bytes(*self.blake3.finalize().as_bytes()),
+            blocks: BlockHashes(self.blocks),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_pass_gives_what_hashing_the_parts_gives() {
+        let block = usize::try_from(BLOCK_SIZE).unwrap();
+        let data: Vec<u8> = (0..2 * block + 5).map(|i| (i % 251) as u8).collect();
+        for length in [0, 1, block - 1, block, block + 1, 2 * block, data.len()] {
+            let data = &data[..length];
+            for step in [1 << 16, block, 3 * block] {
+                let mut hasher = FileHasher::new();
+                for piece in data.chunks(step) {
+                    hasher.update(piece);
+                }
+                let hashes = hasher.clone().finish();
+                assert_eq!(hashes, hasher.finish());
+                assert_eq!(hashes.length, length as u64);
+                assert_eq!(hashes.sha256, sha256(data));
+                assert_eq!(hashes.blake3, blake3(data));
+                let blocks: Vec<Blake3> = data.chunks(block).map(blake3).collect();
+                assert_eq!(hashes.blocks, BlockHashes(blocks), "{length} by {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn known_answers() {
+        assert_eq!(
+            sha256(b"").to_string(),
+            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
+        assert_eq!(
+            blake3(b"").to_string(),
+            "blake3:af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
+        );
+    }
+}

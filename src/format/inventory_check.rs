@@ -1,0 +1,440 @@
+//! What an inventory must say beyond its tables (bundle-format.md, R-16 and ).
+
+use std::collections::HashMap;
+
+use super::bundle::DocumentError;
+use super::{Placement, tar};
+use crate::model::{
+    AttachedBy, BlobEntry, BlobPlace, BundleManifest, Carried, ChunkEntry, ChunkId, ChunkKind,
+    Codec, Digest, Extent, FORMAT_VERSION, ImageEntry, Inventory, Limits, ManifestEntry,
+};
+
+type Result<T> = std::result::Result<T, DocumentError>;
+
+/// A refusal under the rule with this number.
+fn refused<T>(rule: u8, fault: String) -> Result<T> {
+    Err(DocumentError::inventory(rule, fault))
+}
+
+/// Checks everything, in an order in which a later check may rely on the earlier ones.
+pub(super) fn check(
+    inventory: &Inventory,
+    manifest: &BundleManifest,
+    placement: &Placement,
+) -> Result<()> {
+    if inventory.document != Inventory::TYPE || inventory.format != FORMAT_VERSION {
+        return refused(15, "it is of another type or version".to_owned());
+    }
+    orders(inventory)?;
+    chunk_origins(inventory, manifest)?;
+    let kinds = manifest.chunks.iter().map(|c| (c.number, c.kind)).collect();
+    for blob in &inventory.blobs {
+        blob_entry(blob, inventory, &kinds)?;
+    }
+    for entry in &inventory.manifests {
+        manifest_entry(entry, inventory, &kinds)?;
+    }
+    layout(inventory, manifest, placement)?;
+    images(inventory)?;
+    if manifest.complete != inventory.is_complete() {
+        let (said, is) = (manifest.complete, inventory.is_complete());
+        return refused(
+            26,
+            format!("the bundle manifest says `complete: {said}` and the images say {is}"),
+        );
+    }
+    Ok(())
+}
+
+/// lists are strictly ascending.
+fn orders(inventory: &Inventory) -> Result<()> {
+    let ascending = |name: &str, sorted: bool| match sorted {
+        true => Ok(()),
+        false => refused(16, format!("`{name}` is not strictly ascending")),
+    };
+    ascending("bases", inventory.bases.is_sorted_by(|a, b| a.id < b.id))?;
+    for base in &inventory.bases {
+        ascending("bases.roots", base.roots.is_sorted_by(|a, b| a < b))?;
+    }
+    ascending(
+        "blobs",
+        inventory.blobs.is_sorted_by(|a, b| a.digest < b.digest),
+    )?;
+    ascending(
+        "manifests",
+        inventory.manifests.is_sorted_by(|a, b| a.digest < b.digest),
+    )?;
+    // Compared as texts; each is built once.
+    let requested: Vec<String> = inventory
+        .images
+        .iter()
+        .map(|image| image.requested.to_string())
+        .collect();
+    ascending("images", requested.is_sorted_by(|a, b| a < b))?;
+    for image in &inventory.images {
+        ascending(
+            "images.platforms",
+            image.platforms.is_sorted_by(|a, b| a < b),
+        )?;
+        let attached = image
+            .attached
+            .is_sorted_by_key(|a| (a.root, a.subject, a.by, a.tag.as_ref()))
+            && image
+                .attached
+                .windows(2)
+                .all(|pair| pair.first() != pair.last());
+        ascending("images.attached", attached)?;
+    }
+    Ok(())
+}
+
+/// generations follow each other and each ends with its metadata chunk.
+fn chunk_origins(inventory: &Inventory, manifest: &BundleManifest) -> Result<()> {
+    let same_numbers = inventory.chunks.len() == manifest.chunks.len()
+        && inventory
+            .chunks
+            .iter()
+            .zip(&manifest.chunks)
+            .all(|(origin, chunk)| origin.number == chunk.number);
+    if !same_numbers {
+        return refused(
+            27,
+            "its chunks are not those of the bundle manifest".to_owned(),
+        );
+    }
+    // The generation whose chunks are being passed, and whether its metadata chunk was seen.
+    let (mut generation, mut closed) = (0u64, true);
+    for (origin, chunk) in inventory.chunks.iter().zip(&manifest.chunks) {
+        let number = chunk.number.number();
+        let begins_next = closed && origin.generation.checked_sub(generation) == Some(1);
+        if !begins_next && (closed || origin.generation != generation) {
+            return refused(
+                27,
+                format!(
+                    "chunk {number} is of generation {} where generation {generation} {}",
+                    origin.generation,
+                    if closed { "has ended" } else { "has not ended" }
+                ),
+            );
+        }
+        generation = origin.generation;
+        closed = chunk.kind == ChunkKind::Metadata;
+        decoded_length(number, origin.decoded, chunk)?;
+    }
+    if !closed || generation != manifest.generation {
+        return refused(
+            27,
+            format!(
+                "generation {} has no metadata chunk as its last one",
+                manifest.generation
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// the length of the tar.
+fn decoded_length(number: u32, decoded: u64, chunk: &ChunkEntry) -> Result<()> {
+    let right = match chunk.kind {
+        ChunkKind::Data => decoded == chunk.length,
+        ChunkKind::Metadata => decoded.is_multiple_of(tar::UNIT) && decoded <= Limits::METADATA,
+    };
+    if right {
+        return Ok(());
+    }
+    refused(
+        27,
+        format!("chunk {number} cannot have a tar of {decoded} bytes"),
+    )
+}
+
+/// Kinds of all chunks by number.
+type Kinds = HashMap<ChunkId, ChunkKind>;
+
+/// R-20, and R-23's word on which chunks hold what.
+fn extent(extent: &Extent, of: &Digest, kind: ChunkKind, kinds: &Kinds) -> Result<()> {
+    let number = extent.chunk.number();
+    if extent.stored == 0 || extent.decoded == 0 {
+        return refused(20, format!("an extent of `{of}` is empty"));
+    }
+    if extent.stored != extent.decoded {
+        return refused(20, format!("a raw extent of `{of}` has two lengths"));
+    }
+    if !extent.offset.is_multiple_of(tar::UNIT) || extent.offset < 2 * tar::UNIT {
+        return refused(
+            20,
+            format!("an extent of `{of}` begins at {}", extent.offset),
+        );
+    }
+    if extent.stored >= tar::MAX_ENTRY {
+        return refused(
+            32,
+            format!("an extent of `{of}` has {} bytes", extent.stored),
+        );
+    }
+    match kinds.get(&extent.chunk) {
+        Some(found) if *found == kind => Ok(()),
+        Some(_) => refused(
+            23,
+            format!("an extent of `{of}` is in chunk {number}, which is of the wrong kind"),
+        ),
+        None => refused(
+            23,
+            format!("an extent of `{of}` is in chunk {number}, which does not exist"),
+        ),
+    }
+}
+
+///
+fn blob_entry(blob: &BlobEntry, inventory: &Inventory, kinds: &Kinds) -> Result<()> {
+    let digest = &blob.digest;
+    match &blob.place {
+        BlobPlace::Carried(carried) => carried_blob(blob, carried, kinds),
+        BlobPlace::Omitted { .. } if inventory.bases.is_empty() => {
+            refused(29, format!("`{digest}` is omitted and there is no base"))
+        }
+        BlobPlace::Omitted { .. } | BlobPlace::Foreign { .. } | BlobPlace::Missing { .. } => Ok(()),
+    }
+}
+
+fn carried_blob(blob: &BlobEntry, carried: &Carried, kinds: &Kinds) -> Result<()> {
+    let digest = &blob.digest;
+    match carried.codec {
+        Codec::Raw if !carried.needs.is_empty() || carried.memory != 0 || carried.scratch != 0 => {
+            return refused(21, format!("`{digest}` is raw and needs something"));
+        }
+        Codec::Raw => {}
+    }
+    let mut sum = Some(0u64);
+    for piece in &carried.extents {
+        extent(piece, digest, ChunkKind::Data, kinds)?;
+        sum = sum.and_then(|sum| sum.checked_add(piece.decoded));
+    }
+    if sum != Some(blob.size) {
+        return refused(
+            22,
+            format!(
+                "the extents of `{digest}` do not add up to {} bytes",
+                blob.size
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// R-24 as far as the document's bytes are not needed.
+fn manifest_entry(entry: &ManifestEntry, inventory: &Inventory, kinds: &Kinds) -> Result<()> {
+    let digest = &entry.digest;
+    extent(&entry.extent, digest, ChunkKind::Metadata, kinds)?;
+    if entry.extent.stored > Limits::OCI_MANIFEST {
+        return refused(
+            24,
+            format!(
+                "the OCI manifest `{digest}` has {} bytes",
+                entry.extent.stored
+            ),
+        );
+    }
+    let mut named: Vec<&Digest> = entry
+        .blobs
+        .iter()
+        .chain(&entry.children)
+        .chain(&entry.omitted)
+        .chain(&entry.subject)
+        .collect();
+    named.sort_unstable();
+    if let Some(twice) = named.windows(2).find(|pair| pair.first() == pair.last()) {
+        let twice = twice.first().map(ToString::to_string).unwrap_or_default();
+        return refused(24, format!("`{digest}` lists `{twice}` twice"));
+    }
+    if let Some(blob) = entry
+        .blobs
+        .iter()
+        .find(|blob| inventory.blob(blob).is_none())
+    {
+        return refused(
+            24,
+            format!("`{digest}` names the blob `{blob}`, which has no row"),
+        );
+    }
+    if let Some(child) = entry
+        .children
+        .iter()
+        .find(|child| inventory.manifest(child).is_none())
+    {
+        return refused(
+            24,
+            format!("`{digest}` names the child `{child}`, which has no row"),
+        );
+    }
+    Ok(())
+}
+
+/// extents follow each other as the entries of a tar do, so that none overlap and nothing
+/// lies between them. Of a metadata chunk this covers the OCI manifests in front.
+fn layout(inventory: &Inventory, manifest: &BundleManifest, placement: &Placement) -> Result<()> {
+    for (chunk, origin) in manifest.chunks.iter().zip(&inventory.chunks) {
+        let number = chunk.number.number();
+        let mut header = tar::MARKER;
+        let mut previous: Option<Digest> = None;
+        for extent in placement.chunk(chunk.number) {
+            let digest = &extent.digest;
+            if header.checked_add(tar::UNIT) != Some(extent.offset) {
+                return refused(
+                    23,
+                    format!(
+                        "`{digest}` begins at {} in chunk {number}, where a header is at {header}",
+                        extent.offset
+                    ),
+                );
+            }
+            if extent.is_manifest && previous.is_some_and(|previous| previous >= *digest) {
+                return refused(36, format!("`{digest}` is out of order in chunk {number}"));
+            }
+            previous = Some(*digest);
+            header = match tar::end_of_data(extent.offset, extent.stored) {
+                Some(next) if next <= origin.decoded => next,
+                _ => return refused(23, format!("`{digest}` reaches behind chunk {number}")),
+            };
+        }
+        let end = header.checked_add(tar::TRAILER);
+        let right = match chunk.kind {
+            ChunkKind::Data => end == Some(origin.decoded),
+            ChunkKind::Metadata => end.is_some_and(|end| end <= origin.decoded),
+        };
+        if !right {
+            return refused(
+                23,
+                format!(
+                    "chunk {number} has a tar of {} bytes and its extents end at {header}",
+                    origin.decoded
+                ),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What is known of everything below an OCI manifest.
+#[derive(Clone, Copy)]
+struct Below {
+    /// Levels of OCI manifests, itself included.
+    levels: usize,
+    /// Whether a blob is missing.
+    missing: bool,
+}
+
+/// Walks over OCI manifests from the images down, each once.
+struct Reach<'a> {
+    inventory: &'a Inventory,
+    seen: HashMap<Digest, Below>,
+}
+
+impl Reach<'_> {
+    /// Looks at a manifest and what it reaches. `above` levels lead to it; the cap on them ends
+    /// rows that name each other in a circle.
+    fn below(&mut self, digest: &Digest, above: usize) -> Result<Below> {
+        let known = match self.seen.get(digest) {
+            Some(below) => *below,
+            None => {
+                let Some(entry) = self.inventory.manifest(digest) else {
+                    return refused(25, format!("`{digest}` is a root and has no row"));
+                };
+                let mut below = Below {
+                    levels: 1,
+                    missing: entry.blobs.iter().any(|blob| self.is_missing(blob)),
+                };
+                if above < Limits::INDEX_DEPTH {
+                    for child in &entry.children {
+                        let child = self.below(child, above + 1)?;
+                        below.levels = below.levels.max(child.levels + 1);
+                        below.missing |= child.missing;
+                    }
+                } else if !entry.children.is_empty() {
+                    below.levels += 1;
+                }
+                self.seen.insert(*digest, below);
+                below
+            }
+        };
+        // A root image below INDEX_DEPTH indexes is the deepest there may be.
+        if above + known.levels > Limits::INDEX_DEPTH + 1 {
+            return refused(
+                25,
+                format!(
+                    "`{digest}` is nested in more than {} indexes",
+                    Limits::INDEX_DEPTH
+                ),
+            );
+        }
+        Ok(known)
+    }
+
+    fn is_missing(&self, blob: &Digest) -> bool {
+        let entry = self.inventory.blob(blob);
+        !entry.is_some_and(|entry| !matches!(entry.place, BlobPlace::Missing { .. }))
+    }
+}
+
+/// R-25, and that nothing is carried which no image asks for.
+fn images(inventory: &Inventory) -> Result<()> {
+    let mut reach = Reach {
+        inventory,
+        seen: HashMap::with_capacity(inventory.manifests.len()),
+    };
+    for image in &inventory.images {
+        image_entry(image, &mut reach)?;
+    }
+    if let Some(orphan) = inventory
+        .manifests
+        .iter()
+        .find(|entry| !reach.seen.contains_key(&entry.digest))
+    {
+        return refused(
+            25,
+            format!("no image reaches the OCI manifest `{}`", orphan.digest),
+        );
+    }
+    let mut named: Vec<&Digest> = inventory.manifests.iter().flat_map(|m| &m.blobs).collect();
+    named.sort_unstable();
+    if let Some(orphan) = inventory
+        .blobs
+        .iter()
+        .find(|blob| named.binary_search(&&blob.digest).is_err())
+    {
+        return refused(
+            24,
+            format!("no OCI manifest names the blob `{}`", orphan.digest),
+        );
+    }
+    Ok(())
+}
+
+fn image_entry(image: &ImageEntry, reach: &mut Reach<'_>) -> Result<()> {
+    let name = &image.requested;
+    let mut missing = image.root.is_none();
+    for root in image
+        .root
+        .iter()
+        .chain(image.attached.iter().map(|a| &a.root))
+    {
+        missing |= reach.below(root, 0)?.missing;
+    }
+    if let Some(nameless) = image
+        .attached
+        .iter()
+        .find(|a| a.by == AttachedBy::CosignTag && a.tag.is_none())
+    {
+        return refused(
+            25,
+            format!(
+                "the cosign artifact `{}` of `{name}` has no tag",
+                nameless.root
+            ),
+        );
+    }
+    if missing && image.problem.is_none() {
+        return refused(25, format!("`{name}` is not whole and names no problem"));
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! Which extents lie in which chunk, in the order of their offsets.
+//!
+//! The inventory tells for each blob where its extents are; who reads or writes a chunk from
+//! start to end needs the reverse.
+
+use crate::model::{BlobPlace, ChunkId, Digest, Inventory};
+
+/// An extent as its chunk sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlacedExtent {
+    /// Where the data begins in the tar, in bytes.
+    pub offset: u64,
+    /// Bytes that are stored.
+    pub stored: u64,
+    /// The blob or OCI manifest.
+    pub digest: Digest,
+    /// The extent's number among the blob's, from 1; `None` when the blob was not cut.
+    pub part: Option<u32>,
+    /// Where the extent begins in the blob, in bytes.
+    pub offset_in_blob: u64,
+    /// Whether it is an OCI manifest and not a blob.
+    pub is_manifest: bool,
+}
+
+/// All extents of an inventory by chunk and offset.
+#[derive(Debug, Clone)]
+pub struct Placement {
+    extents: Vec<(ChunkId, PlacedExtent)>,
+}
+
+impl Placement {
+    /// Orders the extents of an inventory. They need not be right: nothing is checked here.
+    pub fn new(inventory: &Inventory) -> Self {
+        let mut extents = Vec::new();
+        for blob in &inventory.blobs {
+            let BlobPlace::Carried(carried) = &blob.place else {
+                continue;
+            };
+            let cut = carried.extents.len() > 1;
+            let mut offset_in_blob = 0u64;
+            for (part, extent) in (1u32..).zip(&carried.extents) {
+                let placed = PlacedExtent {
+                    offset: extent.offset,
+                    stored: extent.stored,
+                    digest: blob.digest,
+                    part: cut.then_some(part),
+                    offset_in_blob,
+                    is_manifest: false,
+                };
+                offset_in_blob = offset_in_blob.saturating_add(extent.decoded);
+                extents.push((extent.chunk, placed));
+            }
+        }
+        for manifest in &inventory.manifests {
+            let placed = PlacedExtent {
+                offset: manifest.extent.offset,
+                stored: manifest.extent.stored,
+                digest: manifest.digest,
+                part: None,
+                offset_in_blob: 0,
+                is_manifest: true,
+            };
+            extents.push((manifest.extent.chunk, placed));
+        }
+        extents.sort_by_key(|(chunk, extent)| (*chunk, extent.offset));
+        Self { extents }
+    }
+
+    /// The extents of one chunk by ascending offset.
+    pub fn chunk(&self, number: ChunkId) -> impl ExactSizeIterator<Item = &PlacedExtent> {
+        let begin = self.extents.partition_point(|(chunk, _)| *chunk < number);
+        let end = self.extents.partition_point(|(chunk, _)| *chunk <= number);
+        let here = self.extents.get(begin..end).unwrap_or_default();
+        here.iter().map(|(_, extent)| extent)
+    }
+}

@@ -1,0 +1,40 @@
+//! The numbered requirements of `bundle-format.md`.
+
+use std::fmt;
+
+/// A requirement of `bundle-format.md`, by its number: `Rule(10)` is R-10.
+///
+/// Refusals carry it so that a person can look up what was broken, and so that test vectors can
+/// say which refusal they expect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rule(pub u8);
+
+impl Rule {
+    /// Finds the rule with whose number a message begins (`R-14: ...`), and the rest of it.
+    ///
+    /// Model types are parsed inside serde, whose errors are texts; they name their rule so.
+    pub(super) fn strip(message: &str) -> Option<(Self, &str)> {
+        let (number, rest) = message.strip_prefix("R-")?.split_once(": ")?;
+        Some((Self(number.parse().ok()?), rest))
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "R-{:02}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_found_in_front_of_messages() {
+        assert_eq!(Rule::strip("R-14: too long"), Some((Rule(14), "too long")));
+        for other in ["too long", "R-14", "R-x: y", "see R-14: y"] {
+            assert_eq!(Rule::strip(other), None, "{other}");
+        }
+        assert_eq!(Rule(4).to_string(), "R-04");
+    }
+}
