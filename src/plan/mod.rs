@@ -1,1 +1,6 @@
-//! (being written)
+//! Pure decisions: facts and options in, a value out.
+//!
+//! Nothing here reads a file, asks a registry or looks at a clock, so every decision can be
+//! printed, compared and tested without them. The same facts give the same value in any order.
+
+pub mod naming;
