@@ -57,7 +57,7 @@ pub(super) struct Object<'a> {
 }
 
 impl Object<'_> {
-    fn to_yaml(self) -> String {
+    fn into_yaml(self) -> String {
         let mut metadata = BTreeMap::from([("name", Node::Text(self.name))]);
         if !self.labels.is_empty() {
             metadata.insert("labels", Node::Strings(self.labels.clone()));
@@ -72,8 +72,8 @@ impl Object<'_> {
     }
 
     /// The object as a YAML document of a stream.
-    pub(super) fn to_document(self) -> String {
-        format!("---\n{}", self.to_yaml())
+    pub(super) fn into_document(self) -> String {
+        format!("---\n{}", self.into_yaml())
     }
 }
 
@@ -101,7 +101,7 @@ impl ListKind {
             spec: Node::map([(self.list, Node::List(items))]),
         };
         let longest_name = format!("{}-{}", options.name, usize::MAX);
-        let frame = object(longest_name, Vec::new()).to_yaml().len();
+        let frame = object(longest_name, Vec::new()).into_yaml().len();
         let length = |one: &Entry| {
             let text = Node::List(vec![entry(one)]).to_yaml();
             // In the object the list stands two columns to the right.
@@ -111,7 +111,7 @@ impl ListKind {
         let parts = split::split(entries, limit, frame, length)?;
         let documents = parts.into_iter().map(|(number, entries)| {
             let items = entries.into_iter().map(&entry).collect();
-            object(format!("{}-{number}", options.name), items).to_document()
+            object(format!("{}-{number}", options.name), items).into_document()
         });
         Ok(documents.collect())
     }

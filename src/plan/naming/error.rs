@@ -33,7 +33,7 @@ pub enum NamingError {
     #[error("`{image}` has no valid name on the target")]
     Name {
         /// The image.
-        image: Reference,
+        image: Box<Reference>,
         /// What is wrong with its name.
         source: NameError,
     },

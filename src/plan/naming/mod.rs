@@ -145,7 +145,7 @@ pub fn place(
             continue;
         }
         let refused = |source| NamingError::Name {
-            image: image.reference(),
+            image: Box::new(image.reference()),
             source,
         };
         let path: RepositoryPath = path.parse().map_err(refused)?;
