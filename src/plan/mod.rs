@@ -4,3 +4,4 @@
 //! printed, compared and tested without them. The same facts give the same value in any order.
 
 pub mod naming;
+pub mod pack;
