@@ -1,6 +1,8 @@
 //! Pure decisions: facts and options in, a value out.
 //!
-//! Nothing here reads a file, a clock or a network, and nothing depends on the order in which
-//! facts arrived. What is decided can be printed, sized to the byte, compared and tested.
+//! Nothing here reads a file, asks a registry or looks at a clock, so every decision can be
+//! printed, compared and tested without them. The same facts give the same value in any order.
 
 pub mod export;
+pub mod naming;
+pub mod pack;

@@ -1,0 +1,41 @@
+//! `mapping.txt`: which image went where, as `oc image mirror --filename` reads it (reference
+//! sections 1.3 and 4.3).
+
+use std::collections::BTreeSet;
+
+use crate::model::Reference;
+use crate::plan::naming::Placed;
+
+/// An image and its name on the target.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mapping {
+    /// The image under its source's name: by digest when it was asked for by digest.
+    pub source: Reference,
+    /// Its name on the target, with a tag: registries collect what has none.
+    pub target: Reference,
+}
+
+impl Mapping {
+    /// The mapping of a placed image.
+    pub fn of(placed: &Placed) -> Self {
+        let image = &placed.image;
+        let source = if placed.tag_is_own && image.requested.digest.is_none() {
+            image.source.tagged(placed.tag.clone())
+        } else {
+            image.source.pinned(image.root)
+        };
+        Self {
+            source,
+            target: placed.target(),
+        }
+    }
+}
+
+/// One line `SOURCE=TARGET` for each mapping, sorted, without repetitions.
+pub(super) fn render(mappings: &[Mapping]) -> String {
+    let lines: BTreeSet<String> = mappings
+        .iter()
+        .map(|mapping| format!("{}={}\n", mapping.source, mapping.target))
+        .collect();
+    lines.into_iter().collect()
+}

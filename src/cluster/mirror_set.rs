@@ -1,0 +1,51 @@
+//! ImageDigestMirrorSet and ImageTagMirrorSet (`config.openshift.io/v1`).
+
+use super::object::{ListKind, mirrors_and_source};
+use super::yaml::Node;
+use super::{ClusterError, Entry, Options};
+
+/// Whether a node may ask the source when no mirror has the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MirrorSourcePolicy {
+    /// It may not. In an air gap this saves the time until the attempt fails.
+    NeverContactSource,
+    /// It may; the same as saying nothing.
+    AllowContactingSource,
+}
+
+impl MirrorSourcePolicy {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::NeverContactSource => "NeverContactSource",
+            Self::AllowContactingSource => "AllowContactingSource",
+        }
+    }
+}
+
+/// For images that pods name by digest.
+pub(super) fn by_digest(entries: &[Entry], options: &Options) -> Result<String, ClusterError> {
+    const KIND: ListKind = ListKind {
+        api_version: "config.openshift.io/v1",
+        kind: "ImageDigestMirrorSet",
+        list: "imageDigestMirrors",
+    };
+    KIND.render(entries, options, |entry| node(entry, options))
+}
+
+/// For images that pods name by tag.
+pub(super) fn by_tag(entries: &[Entry], options: &Options) -> Result<String, ClusterError> {
+    const KIND: ListKind = ListKind {
+        api_version: "config.openshift.io/v1",
+        kind: "ImageTagMirrorSet",
+        list: "imageTagMirrors",
+    };
+    KIND.render(entries, options, |entry| node(entry, options))
+}
+
+fn node(entry: &Entry, options: &Options) -> Node {
+    let mut fields = mirrors_and_source(entry);
+    if let Some(policy) = options.policy {
+        fields.insert("mirrorSourcePolicy", Node::text(policy.name()));
+    }
+    Node::Map(fields)
+}

@@ -1,0 +1,94 @@
+//! How wide an entry reaches: one repository, a namespace, a registry.
+//!
+//! A wider entry also redirects repositories that nobody mirrored (reference O-16), so it is
+//! only written when asked for, and only where all that is known below it went the same way.
+
+use std::collections::BTreeMap;
+
+use super::mirror::Expressible;
+use super::{Entry, Location};
+
+/// How wide the entries of mirror policies may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// Exactly the repositories that were mirrored.
+    #[default]
+    Repository,
+    /// The repository's path without its last component.
+    Namespace,
+    /// The whole registry.
+    Registry,
+}
+
+impl Scope {
+    /// The location that would stand for a repository; `None` when that is the repository.
+    fn of(self, source: &str) -> Option<&str> {
+        let (host, _) = source.split_once('/')?;
+        match self {
+            Self::Repository => None,
+            Self::Namespace => source
+                .rsplit_once('/')
+                .map(|(namespace, _)| namespace)
+                .filter(|namespace| *namespace != host),
+            Self::Registry => Some(host),
+        }
+    }
+}
+
+/// The entries of one policy at the wanted scope, sorted. `all` is everything that was
+/// mirrored, by digest or by tag: what it says decides how wide an entry may be.
+pub(super) fn entries(repositories: &[Entry], all: &Expressible, scope: Scope) -> Vec<Entry> {
+    let mut wide: BTreeMap<&str, Option<Vec<Location>>> = BTreeMap::new();
+    let mut entries: Vec<Entry> = repositories
+        .iter()
+        .filter(|entry| !entry.mirrors.is_empty())
+        .map(|entry| {
+            let Some(prefix) = scope.of(&entry.source) else {
+                return entry.clone();
+            };
+            let mirrors = wide
+                .entry(prefix)
+                .or_insert_with(|| common_mirrors(prefix, entry, all));
+            match mirrors {
+                Some(mirrors) => Entry {
+                    source: prefix.to_owned(),
+                    mirrors: mirrors.clone(),
+                },
+                None => entry.clone(),
+            }
+        })
+        .collect();
+    entries.sort();
+    entries.dedup();
+    entries
+}
+
+/// The mirrors of `prefix`, taken from one entry below it, when they are right for every other
+/// entry below it as well.
+fn common_mirrors(prefix: &str, entry: &Entry, all: &Expressible) -> Option<Vec<Location>> {
+    let rest = below(prefix, &entry.source)?;
+    let mirrors: Vec<&str> = entry
+        .mirrors
+        .iter()
+        .map(|mirror| mirror.strip_suffix(rest))
+        .collect::<Option<_>>()?;
+    let same = |other: &Entry| match below(prefix, &other.source) {
+        None => true,
+        Some(rest) => {
+            mirrors.len() == other.mirrors.len()
+                && mirrors
+                    .iter()
+                    .zip(&other.mirrors)
+                    .all(|(mirror, whole)| whole.strip_suffix(rest) == Some(*mirror))
+        }
+    };
+    let agree = all.digests.iter().chain(&all.tags).all(same);
+    agree.then(|| mirrors.into_iter().map(str::to_owned).collect())
+}
+
+/// What follows the prefix in a source at or below it: nothing, or `/` and a path.
+fn below<'a>(prefix: &str, source: &'a str) -> Option<&'a str> {
+    source
+        .strip_prefix(prefix)
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}

@@ -1,0 +1,109 @@
+//! Why images cannot be named on the target.
+
+use std::fmt;
+
+use super::{MAX_PATH, MaxComponents};
+use crate::model::{Digest, NameError, Reference};
+
+/// Why images cannot be named on the target.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NamingError {
+    /// Repository paths that no registry accepts.
+    #[error(
+        "Names on the target are longer than {MAX_PATH} bytes: {}",
+        List(names)
+    )]
+    TooLong {
+        /// All of them, sorted by image.
+        names: Vec<LongName>,
+    },
+    /// Images that would overwrite each other.
+    #[error(
+        "Different images would get the same name on the target: {}",
+        List(collisions)
+    )]
+    Collisions {
+        /// All of them, sorted by name on the target.
+        collisions: Vec<Collision>,
+        /// The limit that was in force.
+        limit: MaxComponents,
+    },
+    /// A name that breaks the grammar.
+    #[error("`{image}` has no valid name on the target")]
+    Name {
+        /// The image.
+        image: Box<Reference>,
+        /// What is wrong with its name.
+        source: NameError,
+    },
+}
+
+impl NamingError {
+    /// What the person can do about it, in the words of the command line.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::TooLong { .. } => Some("Give a shorter namespace with `--to`".to_owned()),
+            Self::Collisions { limit, .. } if limit.is_unlimited() => Some(
+                "Import them separately, each below another namespace: `--to HOST/NAMESPACE`"
+                    .to_owned(),
+            ),
+            Self::Collisions { limit, .. } => Some(format!(
+                "Allow deeper paths: `--max-components` greater than {limit}, or 0 for any \
+                 depth; where paths are equal on two registries, import them separately, each \
+                 below another namespace: `--to HOST/NAMESPACE`"
+            )),
+            Self::Name { .. } => None,
+        }
+    }
+}
+
+/// An image whose path on the target is too long.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LongName {
+    /// The image, under its source's name.
+    pub image: Reference,
+    /// The path that it would get, registry not counted.
+    pub path: String,
+}
+
+impl fmt::Display for LongName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` ({} bytes)", self.image, self.path.len())
+    }
+}
+
+/// A name on the target that several images of different digest would get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collision {
+    /// The name.
+    pub target: Reference,
+    /// The images, under their sources' names, sorted; two or more.
+    pub sources: Vec<(Reference, Digest)>,
+}
+
+impl fmt::Display for Collision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (reference, digest)) in self.sources.iter().enumerate() {
+            let before = if index == 0 { "" } else { " and " };
+            write!(f, "{before}`{reference}`")?;
+            if reference.digest.is_none() {
+                write!(f, " (sha256:{})", digest.short())?;
+            }
+        }
+        write!(f, " as `{}`", self.target)
+    }
+}
+
+/// Items joined with semicolons.
+struct List<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for List<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, item) in self.0.iter().enumerate() {
+            let before = if index == 0 { "" } else { "; " };
+            write!(f, "{before}{item}")?;
+        }
+        Ok(())
+    }
+}

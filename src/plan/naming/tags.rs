@@ -1,0 +1,82 @@
+//! Tags that are made for images that have none.
+
+use super::{Profile, SourceImage};
+use crate::model::{Digest, NameError, Tag};
+
+/// The tag of an image on the target, and whether the source knows the image by it.
+pub(super) fn target_tag(image: &SourceImage, profile: Profile) -> Result<(Tag, bool), NameError> {
+    if let Some(tag) = &image.tag {
+        return Ok((tag.clone(), true));
+    }
+    if image.requested.tag.is_none() && image.requested.digest.is_none() {
+        return Ok((image.requested.selector().parse()?, true));
+    }
+    let tag = match profile {
+        Profile::Plain | Profile::OcMirror => digest_tag(&image.root)?,
+        Profile::Oc => fnv_tag(&image.source.pinned(image.root).to_string())?,
+    };
+    Ok((tag, false))
+}
+
+/// `sha256-<64 hex>`: the tag of an image that was asked for by digest (reference section
+/// 5.10). The referrers fallback of the OCI distribution-spec has the same name.
+pub fn digest_tag(root: &Digest) -> Result<Tag, NameError> {
+    format!("{}-{}", Digest::ALGORITHM, root.hex()).parse()
+}
+
+/// `sha256-<64 hex>-root`: the tag of such an image where the fallback index of its referrers
+/// owns the other one.
+pub fn root_tag(root: &Digest) -> Result<Tag, NameError> {
+    format!("{}-{}-root", Digest::ALGORITHM, root.hex()).parse()
+}
+
+/// The tag that `oc adm catalog mirror` gives to a reference by digest: 32-bit FNV-1a of the
+/// reference as written, in lower-case hexadecimal without padding (reference section 4.2).
+pub fn fnv_tag(reference: &str) -> Result<Tag, NameError> {
+    format!("{:x}", fnv1a(reference.as_bytes())).parse()
+}
+
+/// FNV-1a, 32 bit (RFC 9923, section 2).
+fn fnv1a(bytes: &[u8]) -> u32 {
+    const OFFSET_BASIS: u32 = 0x811c_9dc5;
+    const PRIME: u32 = 0x0100_0193;
+    bytes.iter().fold(OFFSET_BASIS, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(PRIME)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fnv_matches_published_values() {
+        for (text, expected) in [
+            ("", 0x811c_9dc5),
+            ("a", 0xe40c_292c),
+            ("foobar", 0xbf9c_f968),
+        ] {
+            assert_eq!(fnv1a(text.as_bytes()), expected);
+        }
+    }
+
+    #[test]
+    fn fnv_tags_are_not_padded() {
+        let text = format!("quay.io/okd/operator@sha256:{}", "2f".repeat(32));
+        assert_eq!(fnv_tag(&text).unwrap().as_str(), "5454f62");
+    }
+
+    #[test]
+    fn digest_tags_are_those_of_the_fallback_scheme() {
+        let digest = Digest::from_bytes([0x0a; 32]);
+        let hex = "0a".repeat(32);
+        assert_eq!(
+            digest_tag(&digest).unwrap().as_str(),
+            format!("sha256-{hex}")
+        );
+        assert_eq!(
+            root_tag(&digest).unwrap().as_str(),
+            format!("sha256-{hex}-root")
+        );
+    }
+}

@@ -1,0 +1,239 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn image(reference: &str, root: u8) -> SourceImage {
+    let requested: Reference = reference.parse().unwrap();
+    SourceImage {
+        source: requested.repository.clone(),
+        tag: requested.tag.clone(),
+        root: requested.digest.unwrap_or(Digest::from_bytes([root; 32])),
+        requested,
+    }
+}
+
+fn options(profile: Profile, max_components: Option<&str>) -> Options {
+    Options {
+        profile,
+        max_components: max_components.map(|text| text.parse().unwrap()),
+    }
+}
+
+fn placed(reference: &str, to: &str, options: Options) -> Placed {
+    let placement = place(&[image(reference, 7)], &to.parse().unwrap(), &options).unwrap();
+    placement.images()[0].clone()
+}
+
+#[test]
+fn plain_keeps_the_path_below_the_target() {
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    let by_digest = format!("sha256-{}", "ab".repeat(32));
+    for (source, to, expected) in [
+        ("quay.io/a/b:1", "m.lan:8443", "m.lan:8443/a/b:1"),
+        ("quay.io/a/b:1", "m.lan/x/y", "m.lan/x/y/a/b:1"),
+        ("busybox:1", "m.lan/x", "m.lan/x/library/busybox:1"),
+        ("quay.io/a/b", "m.lan", "m.lan/a/b:latest"),
+        (
+            "quay.io/a/b/c/d/e/f:1",
+            "[::1]:5000",
+            "[::1]:5000/a/b/c/d/e/f:1",
+        ),
+        (
+            &format!("quay.io/a/b@{digest}"),
+            "m.lan",
+            &format!("m.lan/a/b:{by_digest}"),
+        ),
+        (&format!("quay.io/a/b:1@{digest}"), "m.lan", "m.lan/a/b:1"),
+    ] {
+        for profile in [Profile::Plain, Profile::OcMirror] {
+            let placed = placed(source, to, options(profile, None));
+            assert_eq!(placed.target().to_string(), expected);
+            assert_eq!(placed.tag_is_own, !expected.contains("sha256-"));
+        }
+    }
+}
+
+#[test]
+fn oc_joins_components_and_hashes_references() {
+    let oc = |max| options(Profile::Oc, max);
+    let pinned = format!("quay.io/okd/operator@sha256:{}", "2f".repeat(32));
+    for (source, max, expected) in [
+        (&pinned, None, "m.lan:8443/olm/okd-operator:5454f62"),
+        (&pinned, Some("2"), "m.lan:8443/olm/okd-operator:5454f62"),
+        (&pinned, Some("3"), "m.lan:8443/olm/okd/operator:5454f62"),
+        (&pinned, Some("0"), "m.lan:8443/olm/okd/operator:5454f62"),
+        (
+            &pinned.replace('@', ":v1@"),
+            None,
+            "m.lan:8443/olm/okd-operator:v1",
+        ),
+    ] {
+        let placed = placed(source, "m.lan:8443/olm", oc(max));
+        assert_eq!(placed.target().to_string(), expected);
+    }
+    let bare = placed("docker.io/my/image", "reg", oc(None));
+    assert_eq!(bare.target().to_string(), "reg/my/image:latest");
+}
+
+#[test]
+fn all_collisions_are_listed_with_their_sources() {
+    let images = [
+        image("quay.io/a/b:1", 1),
+        image("docker.io/a/b:1", 2),
+        image("quay.io/a/b:2", 3),
+        image("docker.io/a/b:2", 3),
+        image("quay.io/x/y-z:1", 4),
+        image("quay.io/x-y/z:1", 5),
+        image("ghcr.io/x/y/z:1", 6),
+    ];
+    let to: Target = "m.lan/ns".parse().unwrap();
+    let plain = place(&images, &to, &Options::default()).unwrap_err();
+    assert_eq!(
+        plain.to_string(),
+        "Different images would get the same name on the target: \
+         `docker.io/a/b:1` (sha256:020202020202) and `quay.io/a/b:1` (sha256:010101010101) \
+         as `m.lan/ns/a/b:1`"
+    );
+    assert_eq!(
+        plain.hint().unwrap(),
+        "Import them separately, each below another namespace: `--to HOST/NAMESPACE`"
+    );
+    let flat = place(&images, &to, &options(Profile::Plain, Some("2"))).unwrap_err();
+    let NamingError::Collisions { collisions, .. } = &flat else {
+        panic!("{flat}");
+    };
+    let names: Vec<String> = collisions.iter().map(|c| c.target.to_string()).collect();
+    assert_eq!(names, ["m.lan/ns/a-b:1", "m.lan/ns/x-y-z:1"]);
+    assert_eq!(collisions[1].sources.len(), 3);
+    assert!(flat.hint().unwrap().contains("`--max-components`"));
+}
+
+#[test]
+fn sources_may_share_a_repository_and_a_digest_may_share_a_tag() {
+    let images = [
+        image("quay.io/a/b:1", 1),
+        image("docker.io/a/b:2", 2),
+        image("docker.io/a/b:1", 1),
+    ];
+    let placement = place(&images, &"m.lan".parse().unwrap(), &Options::default()).unwrap();
+    let names: Vec<String> = placement
+        .images()
+        .iter()
+        .map(|p| p.target().to_string())
+        .collect();
+    assert_eq!(names, ["m.lan/a/b:1", "m.lan/a/b:2", "m.lan/a/b:1"]);
+}
+
+#[test]
+fn names_that_become_too_long_are_all_named() {
+    let fits = "a".repeat(252);
+    let long = "b".repeat(253);
+    let images = [
+        image(&format!("quay.io/{fits}:1"), 1),
+        image(&format!("quay.io/{long}:1"), 1),
+        image(&format!("quay.io/c{long}:1"), 1),
+    ];
+    let to: Target = "m.lan/ns".parse().unwrap();
+    assert!(place(&images[..1], &to, &Options::default()).is_ok());
+    let error = place(&images, &to, &Options::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "Names on the target are longer than 255 bytes: `quay.io/{long}:1` (256 bytes); \
+             `quay.io/c{long}:1` (257 bytes)"
+        )
+    );
+}
+
+prop_compose! {
+    /// Few distinct names, so that collisions are common.
+    fn any_image()(
+        host in "(quay|ghcr)\\.io",
+        path in "[ab]([/-][ab]){0,3}",
+        tag in proptest::option::of("v[12]"),
+        root in 1u8..4,
+        pinned in any::<bool>(),
+    ) -> SourceImage {
+        let source: Repository = format!("{host}/{path}").parse().unwrap();
+        let root = Digest::from_bytes([root; 32]);
+        let tag: Option<Tag> = tag.map(|tag| tag.parse().unwrap());
+        let digest = pinned.then_some(root);
+        let requested = Reference { repository: source.clone(), tag: tag.clone(), digest };
+        SourceImage { source, tag, root, requested }
+    }
+}
+
+fn any_options() -> impl Strategy<Value = Options> {
+    (
+        prop_oneof![
+            Just(Profile::Plain),
+            Just(Profile::Oc),
+            Just(Profile::OcMirror)
+        ],
+        proptest::option::of(prop_oneof![Just("0"), Just("2"), Just("3")]),
+    )
+        .prop_map(|(profile, max)| options(profile, max))
+}
+
+proptest! {
+    /// One name never means two contents: either the placement says so, or it is refused.
+    #[test]
+    fn one_name_means_one_digest(
+        images in proptest::collection::vec(any_image(), 0..6),
+        options in any_options(),
+        to in "m\\.lan(:5000)?(/n){0,3}",
+    ) {
+        let to: Target = to.parse().unwrap();
+        // Placing images one at a time cannot collide: it gives the names to compare with.
+        let mut owners: BTreeMap<Reference, BTreeSet<Digest>> = BTreeMap::new();
+        for image in &images {
+            let alone = place(std::slice::from_ref(image), &to, &options).unwrap();
+            let name = alone.images()[0].target();
+            prop_assert_eq!(&name.to_string().parse::<Reference>().unwrap(), &name);
+            owners.entry(name).or_default().insert(image.root);
+        }
+        let expected = owners.values().filter(|digests| digests.len() > 1).count();
+        match place(&images, &to, &options) {
+            Ok(placement) => {
+                prop_assert_eq!(expected, 0);
+                prop_assert_eq!(placement.images().len(), images.len());
+            }
+            Err(NamingError::Collisions { collisions, .. }) => {
+                prop_assert_eq!(collisions.len(), expected);
+                prop_assert!(collisions.iter().all(|c| c.sources.len() > 1));
+            }
+            Err(other) => return Err(TestCaseError::fail(other.to_string())),
+        }
+    }
+
+    /// With paths of any depth, different paths and tags of one registry stay different.
+    #[test]
+    fn plain_names_are_injective_on_one_registry(a in any_image(), b in any_image()) {
+        let to: Target = "m.lan/ns".parse().unwrap();
+        let name = |image: &SourceImage| {
+            let alone = place(std::slice::from_ref(image), &to, &Options::default()).unwrap();
+            alone.images()[0].target()
+        };
+        if name(&a) == name(&b) {
+            prop_assert_eq!(&a.source.path, &b.source.path);
+            prop_assert_eq!(&a.tag, &b.tag);
+        }
+    }
+
+    #[test]
+    fn the_order_of_images_does_not_matter(
+        images in proptest::collection::vec(any_image(), 0..6),
+        options in any_options(),
+    ) {
+        let to: Target = "m.lan/ns".parse().unwrap();
+        let reversed: Vec<SourceImage> = images.iter().rev().cloned().collect();
+        let forward = place(&images, &to, &options);
+        let backward = place(&reversed, &to, &options).map(|mut placement| {
+            placement.placed.reverse();
+            placement
+        });
+        prop_assert_eq!(forward, backward);
+    }
+}
