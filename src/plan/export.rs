@@ -4,10 +4,11 @@
 //! export is unfinished, and decides the bundle's bytes: same plan, same bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use super::pack::{self, Layout};
+use super::pack::{self, LaneCursor, Layout, PackBlob};
 use crate::model::{
     BaseEntry, BaseRoot, BlobPlace, BundleId, BundleManifest, Carried, ChunkEntry, ChunkId,
     ChunkOrigin, Digest, Extent, ImageEntry, Inventory, Label, ManifestFacts, MediaType, Platform,
@@ -68,7 +69,7 @@ pub struct Options {
     /// No data chunk is longer, in bytes.
     pub chunk_limit: u64,
     /// Number of lanes; decided from the total size when absent.
-    pub lanes: Option<u32>,
+    pub lanes: Option<NonZeroUsize>,
     /// Digest of the request.
     pub request: Digest,
 }
@@ -198,10 +199,7 @@ pub struct ExportPlan {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// More chunks than there are numbers.
-    #[error("The bundle needs more than 999999 chunks: choose a larger chunk size")]
-    TooManyChunks,
-    /// The limit leaves no room for content.
+    /// The blobs do not fit into chunks of this size.
     #[error(transparent)]
     Layout(#[from] pack::PackError),
 }
@@ -237,25 +235,29 @@ impl ExportPlan {
             .filter(|blob| matches!(blob.place, PlannedPlace::Fetch(_)))
             .map(|blob| (blob.digest, blob.size))
             .collect();
-        let to_pack: Vec<(Digest, u64)> = in_order
-            .iter()
-            .filter_map(|digest| fetched.get(digest).map(|size| (*digest, *size)))
+        let to_pack: Vec<PackBlob> = in_order
+            .into_iter()
+            .filter_map(|digest| fetched.get(&digest).map(|size| PackBlob { digest, size: *size }))
             .collect();
 
         let last_sealed = earlier
             .and_then(|known| known.manifest.chunks.last())
             .map_or(0, |chunk| chunk.number.number());
         let chunk_after = |number: u32| {
-            ChunkId::try_from(number.saturating_add(1)).map_err(|_| PlanError::TooManyChunks)
+            ChunkId::try_from(number.saturating_add(1)).map_err(|_| pack::PackError::TooManyChunks)
         };
         let layout = Layout {
             chunk_limit: options.chunk_limit,
             lanes: options.lanes,
             first_chunk: chunk_after(last_sealed)?,
         };
-        let packing = pack::pack(&to_pack, &layout)?;
+        let packing = pack::pack(&to_pack, &layout, marker_text)?;
         let last_data = packing.chunks.last().map_or(last_sealed, |chunk| chunk.number.number());
-        let lanes = packing.lanes;
+        let lane = |lane: pack::LanePlan| Lane {
+            blobs: lane.blobs.iter().filter_map(|i| to_pack.get(*i)).map(|b| b.digest).collect(),
+            first_chunk: lane.first_chunk,
+        };
+        let lanes = packing.lanes.into_iter().map(lane).collect();
 
         let content = PlanContent {
             bases: base_entries(&blobs, bases),
@@ -294,6 +296,21 @@ impl ExportPlan {
         let blobs = &self.content.blobs;
         let index = blobs.binary_search_by(|blob| blob.digest.cmp(digest)).ok()?;
         blobs.get(index)
+    }
+}
+
+/// Bytes that the text of a chunk's marker takes, padded (bundle-format.md, R-33).
+fn marker_text(_chunk: ChunkId) -> u64 {
+    pack::TAR_BLOCK
+}
+
+/// Places the blobs of one lane.
+pub type Cursor = LaneCursor<fn(ChunkId) -> u64>;
+
+impl PlanContent {
+    /// Stands at the beginning of a lane.
+    pub fn cursor(&self, lane: &Lane) -> Cursor {
+        LaneCursor::new(self.chunk_limit, lane.first_chunk, marker_text)
     }
 }
 

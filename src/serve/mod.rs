@@ -1,1 +1,33 @@
-//! (being written)
+//! The embedded registry: OCI distribution-spec 1.1 over a store in a directory.
+//!
+//! For sites that have no registry yet, and for tests. This module speaks HTTP; files are
+//! `sys::registry_store`'s business. Every name from the network is parsed into a model type
+//! before anything else sees it, bodies are streamed in both directions, and what a client
+//! can make the server keep in memory has a limit.
+
+mod auth;
+mod blobs;
+mod body;
+mod document;
+mod error;
+mod handler;
+mod listing;
+mod manifests;
+mod options;
+mod range;
+mod response;
+mod route;
+mod server;
+mod signals;
+mod stall;
+mod tls;
+mod uploads;
+
+pub use auth::{Credentials, CredentialsError};
+pub use error::ServeError;
+pub use options::{Access, Observer, ServeOptions, TlsIdentity, Unobserved};
+pub use server::Server;
+pub use signals::terminated;
+
+/// Shorthand for results of starting a server.
+pub type Result<T> = std::result::Result<T, ServeError>;

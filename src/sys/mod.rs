@@ -11,6 +11,8 @@ pub mod filesystem;
 pub mod journal;
 pub mod lock;
 pub mod media;
+pub mod private_file;
+pub mod registry_store;
 pub mod sessions;
 
 pub use error::{IoAt, Result};

@@ -9,7 +9,7 @@ use super::chunk_file::{ChunkFile, ChunkMark, Ground};
 use crate::format::hash::{BlobHasher, FileHashes};
 use crate::format::tar;
 use crate::model::{ChunkId, Digest, Extent, PlanId};
-use crate::plan::pack::LaneCursor;
+use crate::plan::export::Cursor;
 use crate::sys;
 use crate::sys::journal::Recovered;
 
@@ -45,7 +45,7 @@ pub(super) struct LaneBlob {
 
 /// A state to which the lane can be taken back.
 struct Mark {
-    cursor: LaneCursor,
+    cursor: Cursor,
     chunks: usize,
     chunk: Option<ChunkMark>,
 }
@@ -67,7 +67,7 @@ pub(super) struct LaneWriter {
     ground: Ground,
     plan: PlanId,
     recovered: Recovered,
-    cursor: LaneCursor,
+    cursor: Cursor,
     chunk: Option<ChunkFile>,
     blob: Option<OpenBlob>,
     done: FinishedLane,
@@ -77,7 +77,7 @@ impl LaneWriter {
     pub(super) fn new(
         ground: Ground,
         plan: PlanId,
-        cursor: LaneCursor,
+        cursor: Cursor,
         recovered: Recovered,
     ) -> Self {
         Self {

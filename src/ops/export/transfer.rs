@@ -17,7 +17,7 @@ use crate::model::{Digest, PlanId};
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result, chain};
 use crate::plan::export::{ExportPlan, PlannedPlace};
-use crate::plan::pack::LaneCursor;
+use crate::plan::export::Cursor;
 use crate::progress::{Event, Phase};
 use crate::registry::{self, Client};
 use crate::sys;
@@ -81,7 +81,7 @@ enum Failed {
 impl Transfer {
     /// Runs all lanes to their end. When one has to stop, all stop, with what they have made
     /// durable.
-    pub(super) async fn run(self: Arc<Self>, cursors: Vec<LaneCursor>) -> Result<Transferred> {
+    pub(super) async fn run(self: Arc<Self>, cursors: Vec<Cursor>) -> Result<Transferred> {
         let (_, bytes) = self.plan.to_fetch();
         let items = self.plan.content.lanes.iter().map(|lane| lane.blobs.len() as u64).sum();
         let phase = Phase::Download;
@@ -165,7 +165,7 @@ impl Transfer {
     fn write_lane(
         &self,
         blobs: &[LaneBlob],
-        cursor: LaneCursor,
+        cursor: Cursor,
         ready: oneshot::Sender<Continue>,
         mut fed: mpsc::Receiver<Feed>,
     ) -> sys::Result<Option<FinishedLane>> {

@@ -1,0 +1,204 @@
+//! From a request to an answer: who asks, what for, and whether it is allowed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, header};
+use hyper::body::{Body as _, Incoming};
+
+use super::body;
+use super::response::{self, ApiError, Body, Code};
+use super::route::{Route, route};
+use super::{Access, Credentials, Observer};
+use crate::sys::registry_store::{Store, StoreError};
+
+/// The registry behind all connections.
+pub(super) struct Registry {
+    pub(super) store: Arc<Store>,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) read_only: bool,
+    pub(super) allow_delete: bool,
+    pub(super) accept_sparse: bool,
+    pub(super) max_blob: u64,
+    pub(super) idle_timeout: Duration,
+    pub(super) observer: Arc<dyn Observer>,
+}
+
+/// A request without its body.
+pub(super) struct Asked {
+    parts: Parts,
+}
+
+impl Asked {
+    /// A header's text.
+    pub(super) fn header(&self, name: header::HeaderName) -> Option<&str> {
+        self.parts.headers.get(name)?.to_str().ok()
+    }
+
+    /// The first value of a query parameter, decoded.
+    pub(super) fn query(&self, name: &str) -> Option<String> {
+        let query = self.parts.uri.query()?;
+        url::form_urlencoded::parse(query.as_bytes())
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    }
+
+    /// Whether only the headers of the answer are wanted.
+    pub(super) fn is_head(&self) -> bool {
+        self.parts.method == Method::HEAD
+    }
+}
+
+impl Registry {
+    /// Answers one request.
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<Body> {
+        let (parts, mut body) = request.into_parts();
+        let asked = Asked { parts };
+        let route = route(asked.parts.uri.path());
+        let mut access = Access {
+            peer,
+            user: None,
+            method: asked.parts.method.to_string(),
+            path: loggable(asked.parts.uri.path(), route.as_ref().ok()),
+            status: 0,
+            length: None,
+        };
+        let result = match self.authorise(&asked) {
+            Ok(user) => {
+                access.user = user;
+                match route {
+                    Ok(route) => self.dispatch(&asked, route, &mut body).await,
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        };
+        let mut response = match result {
+            Ok(response) => response,
+            Err(error) => {
+                if let Some(cause) = &error.cause {
+                    self.observer.failed(cause);
+                }
+                // Reading the body would invite a client that asks first to send it.
+                if asked.header(header::EXPECT).is_none() {
+                    body::drain(&mut body, self.idle_timeout).await;
+                }
+                error.into_response()
+            }
+        };
+        response::set(&mut response, response::API_VERSION, "registry/2.0");
+        response::set(&mut response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+        access.status = response.status().as_u16();
+        access.length = match response.headers().get(header::CONTENT_LENGTH) {
+            Some(value) => value.to_str().ok().and_then(|text| text.parse().ok()),
+            None => response.body().size_hint().exact(),
+        };
+        self.observer.answered(&access);
+        response
+    }
+
+    fn authorise(&self, asked: &Asked) -> Result<Option<String>, ApiError> {
+        let Some(credentials) = &self.credentials else {
+            return Ok(None);
+        };
+        match credentials.user(asked.parts.headers.get(header::AUTHORIZATION)) {
+            Some(user) => Ok(Some(user.to_owned())),
+            None => Err(
+                ApiError::new(Code::Unauthorized, "Authentication is required").header(
+                    header::WWW_AUTHENTICATE,
+                    "Basic realm=\"airferry\", charset=\"UTF-8\"",
+                ),
+            ),
+        }
+    }
+
+    async fn dispatch(
+        &self,
+        asked: &Asked,
+        route: Route,
+        body: &mut Incoming,
+    ) -> Result<Response<Body>, ApiError> {
+        let method = &asked.parts.method;
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        if !reads && self.read_only {
+            let message = "The registry is read-only";
+            return Err(
+                ApiError::new(Code::Unsupported, message).header(header::ALLOW, "GET, HEAD")
+            );
+        }
+        let allowed = match route {
+            Route::Base if reads => {
+                return Ok(response::json(StatusCode::OK, b"{}".to_vec()));
+            }
+            Route::Catalog if reads => return self.catalog(asked).await,
+            Route::Tags(name) if reads => return self.tags(asked, name).await,
+            Route::Referrers(name, subject) if reads => {
+                return self.referrers(asked, name, subject).await;
+            }
+            Route::Manifest(name, selector) => match *method {
+                Method::GET | Method::HEAD => return self.manifest(asked, name, selector).await,
+                Method::PUT => return self.put_manifest(asked, name, selector, body).await,
+                Method::DELETE if self.allow_delete => {
+                    return self.delete_manifest(name, selector).await;
+                }
+                _ => "GET, HEAD, PUT",
+            },
+            Route::BadReference(_) if reads => {
+                let message = "The reference is neither a tag nor a sha256 digest";
+                return Err(ApiError::new(Code::ManifestUnknown, message));
+            }
+            Route::BadReference(_) => {
+                let message = "The reference is neither a tag nor a sha256 digest";
+                return Err(ApiError::new(Code::ManifestInvalid, message));
+            }
+            Route::Blob(name, digest) => match *method {
+                Method::GET | Method::HEAD => return self.blob(asked, name, digest).await,
+                Method::DELETE if self.allow_delete => return self.delete_blob(name, digest).await,
+                _ => "GET, HEAD",
+            },
+            Route::Uploads(name) => match *method {
+                Method::POST => return self.start_upload(asked, name, body).await,
+                _ => "POST",
+            },
+            Route::Upload(name, id) => match *method {
+                Method::GET | Method::HEAD => return self.upload_status(name, id).await,
+                Method::PATCH => return self.patch_upload(asked, name, id, body).await,
+                Method::PUT => return self.finish_upload(asked, name, id, body).await,
+                Method::DELETE => return self.cancel_upload(name, id).await,
+                _ => "GET, PATCH, PUT, DELETE",
+            },
+            Route::Base | Route::Catalog | Route::Tags(_) | Route::Referrers(..) => "GET, HEAD",
+        };
+        let message = match *method == Method::DELETE && !self.allow_delete {
+            true => "The registry deletes nothing (it runs without --allow-delete)",
+            false => "The registry does not do this here",
+        };
+        Err(ApiError::new(Code::Unsupported, message).header(header::ALLOW, allowed))
+    }
+
+    /// Runs file work where it may block.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let store = Arc::clone(&self.store);
+        match tokio::task::spawn_blocking(move || work(&store)).await {
+            Ok(result) => Ok(result?),
+            Err(error) => Err(ApiError::internal(error.to_string())),
+        }
+    }
+}
+
+/// A path for the log: an upload session's name is a capability and stays out.
+fn loggable(path: &str, route: Option<&Route>) -> String {
+    match (route, path.rsplit_once('/')) {
+        (Some(Route::Upload(..)), Some((before, _))) => format!("{before}/..."),
+        _ => path.escape_debug().take(400).collect(),
+    }
+}

@@ -1,0 +1,276 @@
+//! The listening socket and its connections.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use super::handler::Registry;
+use super::response::ApiError;
+use super::stall::Patient;
+use super::{Result, ServeError, ServeOptions, tls};
+use crate::sys::registry_store::{Access, Store};
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long to wait when the system has no more sockets.
+const BREATHER: Duration = Duration::from_millis(100);
+
+/// How long headers may take, and how long a connection may be idle between requests.
+const HEADERS: Duration = Duration::from_secs(60);
+
+/// Bytes of headers that are read, and of a body that are buffered, at most.
+const BUFFER: usize = 256 << 10;
+
+/// Streams of one HTTP/2 connection at once.
+const STREAMS: u32 = 64;
+
+/// A registry that listens.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    connections: Connections,
+    limit: Arc<Semaphore>,
+    grace: Duration,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What each connection needs.
+#[derive(Clone)]
+struct Connections {
+    registry: Arc<Registry>,
+    tls: Option<TlsAcceptor>,
+    patience: Duration,
+    /// Closed when the server is to stop.
+    stop: watch::Receiver<()>,
+    /// Held by every running request, so that stopping can wait for them.
+    busy: mpsc::Sender<Infallible>,
+}
+
+impl Server {
+    /// Opens the store and the listening socket. Nothing is answered before [`Server::run`].
+    ///
+    /// # Errors
+    ///
+    /// When the address is reachable from outside and unprotected, when it is taken, or when
+    /// the store or the certificate cannot be used.
+    pub async fn bind(options: ServeOptions) -> Result<Self> {
+        let listen = options.listen;
+        if !listen.ip().to_canonical().is_loopback() && !options.insecure_listen {
+            let missing = match (&options.tls, &options.credentials) {
+                (Some(_), Some(_)) => None,
+                (None, None) => Some("TLS and no credentials"),
+                (None, Some(_)) => Some("TLS"),
+                (Some(_), None) => Some("credentials"),
+            };
+            if let Some(missing) = missing {
+                let address = listen;
+                return Err(ServeError::Exposed { address, missing });
+            }
+        }
+        let tls = options.tls.as_ref().map(tls::acceptor).transpose()?;
+        let refused = |source| ServeError::Listen {
+            address: listen,
+            source,
+        };
+        let listener = TcpListener::bind(listen).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        let access = match options.read_only {
+            true => Access::ReadOnly,
+            false => Access::ReadWrite,
+        };
+        let store = spawn_blocking(move || Store::open(&options.store, access))
+            .await
+            .map_err(|_| ServeError::Stopped)?
+            .map_err(|source| ServeError::Store { source })?;
+        let registry = Registry {
+            store: Arc::new(store),
+            credentials: options.credentials,
+            read_only: options.read_only,
+            allow_delete: options.allow_delete,
+            accept_sparse: options.accept_sparse,
+            max_blob: options.max_blob,
+            idle_timeout: options.idle_timeout,
+            observer: options.observer,
+        };
+        // Their other ends are made when the server runs.
+        let (_, stop) = watch::channel(());
+        let (busy, _) = mpsc::channel(1);
+        Ok(Self {
+            listener,
+            address,
+            connections: Connections {
+                registry: Arc::new(registry),
+                tls,
+                patience: options.idle_timeout,
+                stop,
+                busy,
+            },
+            limit: Arc::new(Semaphore::new(options.max_connections)),
+            grace: options.shutdown_grace,
+        })
+    }
+
+    /// The address, with the port that was taken.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://127.0.0.1:5000`, or `https`.
+    pub fn url(&self) -> String {
+        let scheme = match self.connections.tls {
+            Some(_) => "https",
+            None => "http",
+        };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Answers until `shutdown` completes. Requests that run then may finish within the grace
+    /// period; the store is released when this returns.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let (stopping, stop) = watch::channel(());
+        let (busy, mut finished) = mpsc::channel(1);
+        let Self {
+            listener,
+            mut connections,
+            limit,
+            grace,
+            ..
+        } = self;
+        connections.stop = stop;
+        connections.busy = busy;
+        let mut tasks = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let accepted = async {
+                let permit = Arc::clone(&limit).acquire_owned().await;
+                (permit, listener.accept().await)
+            };
+            tokio::select! {
+                () = &mut shutdown => break,
+                (permit, accepted) = accepted => match accepted {
+                    Ok((stream, peer)) => {
+                        let connections = connections.clone();
+                        tasks.spawn(async move {
+                            let _permit = permit;
+                            // A connection that breaks is the peer's business.
+                            let _ = connections.serve(stream, peer).await;
+                        });
+                    }
+                    Err(_) => sleep(BREATHER).await,
+                },
+            }
+            while tasks.try_join_next().is_some() {}
+        }
+        drop(listener);
+        drop(stopping);
+        drop(connections);
+        let all_done = async {
+            while tasks.join_next().await.is_some() {}
+            let _ = finished.recv().await;
+        };
+        if timeout(grace, all_done).await.is_err() {
+            // Requests notice that their connection is gone and keep what had arrived.
+            tasks.shutdown().await;
+            let _ = timeout(grace, finished.recv()).await;
+        }
+    }
+}
+
+impl Connections {
+    async fn serve(mut self, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
+        // Answers are small and awaited: do not hold them back.
+        stream.set_nodelay(true)?;
+        let stream = Patient::new(stream, self.patience);
+        match self.tls.take() {
+            None => self.talk(stream, peer, false).await,
+            Some(acceptor) => {
+                let stream = timeout(HANDSHAKE, acceptor.accept(stream)).await??;
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2);
+                self.talk(stream, peer, http2).await
+            }
+        }
+    }
+
+    async fn talk<T>(self, stream: T, peer: SocketAddr, http2: bool) -> io::Result<()>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self {
+            registry,
+            mut stop,
+            busy,
+            ..
+        } = self;
+        let service = service_fn(move |request: Request<Incoming>| {
+            let answer = Arc::clone(&registry).answer(request, peer);
+            let busy = busy.clone();
+            // A task of its own: when the peer goes away hyper drops what it waits for, and
+            // the bytes of an upload that have arrived should still be written.
+            let task = tokio::spawn(async move {
+                let _busy = busy;
+                answer.await
+            });
+            async move {
+                let failed = |error: tokio::task::JoinError| ApiError::internal(error.to_string());
+                let answered = task.await.map_err(failed);
+                Ok::<_, Infallible>(answered.unwrap_or_else(ApiError::into_response))
+            }
+        });
+        let io = TokioIo::new(stream);
+        let stopped = async move {
+            // Nothing is ever sent: this ends when the sender is dropped.
+            while stop.changed().await.is_ok() {}
+        };
+        // The loop ends with the connection; `stopped` only tells it to end early.
+        macro_rules! until_stopped {
+            ($connection:expr) => {{
+                let mut connection = pin!($connection);
+                tokio::select! {
+                    result = connection.as_mut() => return result.map_err(io::Error::other),
+                    () = stopped => {}
+                }
+                connection.as_mut().graceful_shutdown();
+                connection.await.map_err(io::Error::other)
+            }};
+        }
+        if http2 {
+            until_stopped!(
+                hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                    .timer(TokioTimer::new())
+                    .max_concurrent_streams(STREAMS)
+                    .keep_alive_interval(HEADERS)
+                    .serve_connection(io, service)
+            )
+        } else {
+            until_stopped!(
+                hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEADERS)
+                    .max_buf_size(BUFFER)
+                    .serve_connection(io, service)
+            )
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Files that hold secrets: read only when nobody else can read them.
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+/// Why a file with secrets was not read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrivateFileError {
+    /// The operating system refused; the source names the path.
+    #[error("Cannot read a file")]
+    Io {
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// Others may read or write it.
+    #[error("`{}` can be read or written by others (mode {mode:03o})", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It is a directory, a device, or something else without an end.
+    #[error("`{}` is not a regular file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// It is longer than any such file.
+    #[error("`{}` has more than {limit} bytes", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+}
+
+/// Whether other users may have access to the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exposure {
+    /// A file that others can read or write is refused (on Unix).
+    Refused,
+    /// Any permissions will do.
+    Allowed,
+}
+
+/// Reads a file of at most `limit` bytes, and wipes the bytes from memory after use.
+///
+/// # Errors
+///
+/// When it is absent, no regular file, too long, or others have access and must not.
+pub fn read(
+    path: &Path,
+    limit: u64,
+    exposure: Exposure,
+) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
+    let failed = |source| PrivateFileError::Io { source };
+    // Asked first, because opening a FIFO would wait for its other end. Asked again of the
+    // open file, because that is the one which is read.
+    let not_a_file = || PrivateFileError::NotAFile { path: path.into() };
+    if !fs_err::metadata(path).map_err(failed)?.is_file() {
+        return Err(not_a_file());
+    }
+    let file = fs_err::File::open(path).map_err(failed)?;
+    let facts = file.metadata().map_err(failed)?;
+    if !facts.is_file() {
+        return Err(not_a_file());
+    }
+    #[cfg(unix)]
+    if exposure == Exposure::Refused {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = facts.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(PrivateFileError::Exposed {
+                path: path.into(),
+                mode,
+            });
+        }
+    }
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(PrivateFileError::TooLong {
+            path: path.into(),
+            limit,
+        });
+    }
+    Ok(bytes)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn reads_only_what_is_private_and_short() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        fs_err::write(&path, "hunter2").unwrap();
+        let chmod = |mode| {
+            fs_err::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for mode in [0o644, 0o640, 0o602] {
+            chmod(mode);
+            let refused = read(&path, 100, Exposure::Refused).unwrap_err();
+            assert!(
+                matches!(refused, PrivateFileError::Exposed { .. }),
+                "{mode:o}"
+            );
+            assert!(read(&path, 100, Exposure::Allowed).is_ok());
+        }
+        chmod(0o600);
+        let bytes = read(&path, 7, Exposure::Refused).unwrap();
+        assert_eq!(bytes.as_slice(), b"hunter2");
+        let refused = read(&path, 6, Exposure::Refused).unwrap_err();
+        assert!(matches!(refused, PrivateFileError::TooLong { .. }));
+        let refused = read(directory.path(), 6, Exposure::Allowed).unwrap_err();
+        assert!(matches!(refused, PrivateFileError::NotAFile { .. }));
+    }
+}
