@@ -1,0 +1,6 @@
+//! Platforms, as `--platform` and inventories name them.
+#![no_main]
+
+use airferry::model::Platform;
+
+libfuzzer_sys::fuzz_target!(|text: &str| airferry_fuzz::text_identity::<Platform>(text));

@@ -1,0 +1,6 @@
+//! Image references, as they stand in arguments, lists and inventories.
+#![no_main]
+
+use airferry::model::Reference;
+
+libfuzzer_sys::fuzz_target!(|text: &str| airferry_fuzz::text_identity::<Reference>(text));
