@@ -1,0 +1,203 @@
+//! The frame around a deflate stream (RFC 1952).
+
+use super::encoder::Encoder;
+
+/// The longest header that is recognised, in bytes: with a long name or comment it is no layer.
+pub const MAX_HEADER: usize = 4096;
+
+/// CRC-32 and length of the plain bytes.
+pub(crate) const TRAILER: usize = 8;
+
+const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+
+const HEADER_CRC: u8 = 0x02;
+const EXTRA: u8 = 0x04;
+const NAME: u8 = 0x08;
+const COMMENT: u8 = 0x10;
+const RESERVED: u8 = 0xe0;
+
+/// Why bytes are not the beginning of a gzip member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// The magic number, or the compression method, is another one.
+    #[error("The data is not gzip")]
+    NotGzip,
+    /// A flag is set that RFC 1952 reserves.
+    #[error("The gzip header has reserved flags ({flags:#04x})")]
+    Reserved {
+        /// The flag byte.
+        flags: u8,
+    },
+    /// The data ends inside the header, or the header is longer than is recognised.
+    #[error("The gzip header does not end within {MAX_HEADER} bytes")]
+    Unterminated,
+}
+
+/// What a header says that helps to find out who wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Its length in bytes.
+    pub(crate) len: usize,
+    /// The time field.
+    pub(crate) mtime: u32,
+    /// What the writer says about its effort: 2 most, 4 least.
+    pub(crate) extra_flags: u8,
+    /// The operating system.
+    pub(crate) os: u8,
+}
+
+impl Header {
+    /// Reads the header at the beginning of `bytes`.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
+        let bytes = &bytes[..bytes.len().min(MAX_HEADER)];
+        if !bytes.starts_with(&MAGIC) {
+            return Err(HeaderError::NotGzip);
+        }
+        let mut rest = Rest(bytes);
+        let fixed = *rest.take::<10>()?;
+        let [_, _, _, flags, m0, m1, m2, m3, extra_flags, os] = fixed;
+        if flags & RESERVED != 0 {
+            return Err(HeaderError::Reserved { flags });
+        }
+        if flags & EXTRA != 0 {
+            let len = u16::from_le_bytes(*rest.take::<2>()?);
+            rest.skip(usize::from(len))?;
+        }
+        for text in [NAME, COMMENT] {
+            if flags & text != 0 {
+                rest.skip_text()?;
+            }
+        }
+        if flags & HEADER_CRC != 0 {
+            rest.skip(2)?;
+        }
+        Ok(Self {
+            len: bytes.len() - rest.0.len(),
+            mtime: u32::from_le_bytes([m0, m1, m2, m3]),
+            extra_flags,
+            os,
+        })
+    }
+}
+
+/// What was not read yet.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn take<const N: usize>(&mut self) -> Result<&'a [u8; N], HeaderError> {
+        let (taken, rest) = self
+            .0
+            .split_first_chunk()
+            .ok_or(HeaderError::Unterminated)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn skip(&mut self, count: usize) -> Result<(), HeaderError> {
+        self.0 = self.0.get(count..).ok_or(HeaderError::Unterminated)?;
+        Ok(())
+    }
+
+    /// Skips a text and the zero behind it.
+    fn skip_text(&mut self) -> Result<(), HeaderError> {
+        let zero = self.0.iter().position(|byte| *byte == 0);
+        self.skip(zero.ok_or(HeaderError::Unterminated)? + 1)
+    }
+}
+
+/// The header that a program writes which sets neither a name nor a time (section 1); for zlib,
+/// which leaves the frame to its caller in what we do, nothing.
+pub(crate) fn default_header(encoder: Encoder) -> Vec<u8> {
+    let (mtime, extra_flags) = match encoder {
+        // The low half of the seconds from 1970 to Go's zero time, year 1.
+        Encoder::Klauspost { .. } => (0x886e_0900u32, 0),
+        Encoder::GoFast1 => (0, 4),
+        Encoder::GoLazy { level } if level.get() == 9 => (0, 2),
+        Encoder::GoLazy { .. } | Encoder::Go127 => (0, 0),
+        Encoder::Zlib { .. } => return Vec::new(),
+    };
+    let mut header = MAGIC.to_vec();
+    header.push(0);
+    header.extend_from_slice(&mtime.to_le_bytes());
+    header.extend_from_slice(&[extra_flags, 255]);
+    header
+}
+
+/// CRC-32 and length of the plain bytes seen so far.
+#[derive(Debug, Default)]
+pub(crate) struct Check {
+    crc: flate2::Crc,
+    len: u64,
+}
+
+impl Check {
+    pub(crate) fn update(&mut self, plain: &[u8]) {
+        self.crc.update(plain);
+        self.len += plain.len() as u64;
+    }
+
+    /// The number of plain bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The eight bytes behind the deflate stream.
+    pub(crate) fn trailer(&self) -> [u8; TRAILER] {
+        let mut trailer = [0; TRAILER];
+        let (crc, len) = trailer.split_at_mut(4);
+        crc.copy_from_slice(&self.crc.sum().to_le_bytes());
+        len.copy_from_slice(&(self.len as u32).to_le_bytes());
+        trailer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_as_long_as_their_fields() {
+        let plain = Header::parse(b"\x1f\x8b\x08\x00\x00\x09\x6e\x88\x04\xffrest").unwrap();
+        assert_eq!(plain.len, 10);
+        assert_eq!(
+            (plain.mtime, plain.extra_flags, plain.os),
+            (0x886e_0900, 4, 255)
+        );
+
+        let all = b"\x1f\x8b\x08\x1e\0\0\0\0\x00\x03\x02\x00xyname\0comment\0\x12\x34rest";
+        assert_eq!(Header::parse(all).unwrap().len, 10 + 4 + 5 + 8 + 2);
+    }
+
+    #[test]
+    fn broken_headers_are_refused() {
+        let cases: [(&[u8], HeaderError); 5] = [
+            (b"", HeaderError::NotGzip),
+            (b"\x1f\x8b\x07\0\0\0\0\0\0\xff", HeaderError::NotGzip),
+            (b"\x1f\x8b\x08\0\0\0\0\0\0", HeaderError::Unterminated),
+            (
+                b"\x1f\x8b\x08\x08\0\0\0\0\0\xffname",
+                HeaderError::Unterminated,
+            ),
+            (
+                b"\x1f\x8b\x08\x20\0\0\0\0\0\xff",
+                HeaderError::Reserved { flags: 0x20 },
+            ),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(Header::parse(bytes), Err(expected));
+        }
+        let mut long = b"\x1f\x8b\x08\x08\0\0\0\0\0\xff".to_vec();
+        long.extend([b'n'; MAX_HEADER]);
+        long.push(0);
+        assert_eq!(Header::parse(&long), Err(HeaderError::Unterminated));
+    }
+
+    #[test]
+    fn the_trailer_of_hello() {
+        let mut check = Check::default();
+        check.update(b"hel");
+        check.update(b"lo");
+        assert_eq!(check.trailer(), [0x86, 0xa6, 0x10, 0x36, 5, 0, 0, 0]);
+    }
+}
