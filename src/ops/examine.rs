@@ -78,8 +78,17 @@ impl std::fmt::Debug for Bundle {
     }
 }
 
+/// How much of a bundle has to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All of it.
+    Everything,
+    /// Manifest, inventory and statements: what a copy of a base consists of.
+    Documents,
+}
+
 /// Reads root, statements, inventory and texts, and looks at all files' lengths.
-pub fn examine(media: Arc<dyn Media>, trust: &Trust) -> Result<Examination> {
+pub fn examine(media: Arc<dyn Media>, trust: &Trust, scope: Scope) -> Result<Examination> {
     let mut examination = Examination {
         media: Arc::clone(&media),
         id: None,
@@ -88,14 +97,16 @@ pub fn examine(media: Arc<dyn Media>, trust: &Trust) -> Result<Examination> {
         authentication: Authentication::default(),
         findings: Vec::new(),
     };
-    examination.read_root(trust)?;
-    examination.look_at_files()?;
+    examination.read_root(trust, scope)?;
+    if scope == Scope::Everything {
+        examination.look_at_files()?;
+    }
     examination.findings.sort();
     Ok(examination)
 }
 
 impl Examination {
-    fn read_root(&mut self, trust: &Trust) -> Result<()> {
+    fn read_root(&mut self, trust: &Trust, scope: Scope) -> Result<()> {
         let media = Arc::clone(&self.media);
         if media.read_if_present(names::PLAN, Limits::PLAN).map_or(true, |plan| plan.is_some()) {
             let message = "the export was not finished: run the same export command again";
@@ -107,8 +118,7 @@ impl Examination {
         };
         let id = sha256(&bytes);
         self.id = Some(id);
-        let sums = self.read(names::SUMS, Limits::SUMS)?;
-        self.authentication = trust.authenticate(media.as_ref(), &bytes, sums.as_deref())?;
+        self.authentication = trust.authenticate(media.as_ref(), &bytes)?;
         self.findings.append(&mut self.authentication.findings);
 
         let manifest = match bundle::decode_manifest(&bytes) {
@@ -118,14 +128,16 @@ impl Examination {
                 return Ok(());
             }
         };
-        self.authentication.check_fields(&manifest, &mut self.findings);
+        let sums = texts::sums(&bytes, &manifest);
+        self.authentication.check_fields(&manifest, &sums, &mut self.findings);
         if !manifest.complete {
             let message = "some images are missing, and the manifest says so";
             self.findings.push(Finding::new(FindingKind::Incomplete, message));
         }
-        self.compare_text(names::SUMS, sums, &texts::sums(&bytes, &manifest));
-        let label = self.read(names::LABEL, Limits::LABEL)?;
-        self.compare_text(names::LABEL, label, &texts::label(&bytes, &manifest));
+        if scope == Scope::Everything {
+            self.compare_text(names::SUMS, Limits::SUMS, &sums)?;
+            self.compare_text(names::LABEL, Limits::LABEL, &texts::label(&bytes, &manifest))?;
+        }
         self.read_inventory(&manifest)?;
         self.manifest = Some(manifest);
         Ok(())
@@ -171,11 +183,12 @@ impl Examination {
         self.findings.push(Finding::new(FindingKind::Malformed, chain(error)).in_file(file));
     }
 
-    fn compare_text(&mut self, file: &str, found: Option<Vec<u8>>, expected: &str) {
-        if found.is_some_and(|found| found != expected.as_bytes()) {
+    fn compare_text(&mut self, file: &str, cap: u64, expected: &str) -> Result<()> {
+        if self.read(file, cap)?.is_some_and(|found| found != expected.as_bytes()) {
             let message = "it is not what follows from the manifest";
             self.findings.push(Finding::new(FindingKind::WrongHash, message).in_file(file));
         }
+        Ok(())
     }
 
     /// Compares what lies in the directory with what should lie there.

@@ -65,14 +65,24 @@ impl Authentication {
         self.known_files.contains(path)
     }
 
-    /// Compares what statements say with what the manifest says.
-    pub(crate) fn check_fields(&self, manifest: &BundleManifest, findings: &mut Vec<Finding>) {
+    /// Compares what statements say with the manifest, and with the text of `SHA256SUMS` that
+    /// follows from it.
+    pub(crate) fn check_fields(
+        &self,
+        manifest: &BundleManifest,
+        sums: &str,
+        findings: &mut Vec<Finding>,
+    ) {
+        let sums_sha256 = sha256(sums.as_bytes());
         for vouched in &self.vouched {
             let agrees = vouched.statement.bundle.as_ref().is_some_and(|bundle| {
-                bundle.generation == manifest.generation && bundle.complete == manifest.complete
+                bundle.generation == manifest.generation
+                    && bundle.complete == manifest.complete
+                    && bundle.sums_sha256 == sums_sha256
             });
             if !agrees {
-                let message = "it says another generation or completeness than the manifest";
+                let message = "it says another generation, completeness or SHA256SUMS than the \
+                               manifest";
                 let finding = Finding::new(FindingKind::BadStatement, message);
                 findings.push(finding.in_file(statement_path(&vouched.stem)));
             }
@@ -98,14 +108,13 @@ impl Trust {
         &self,
         media: &dyn Media,
         manifest: &[u8],
-        sums: Option<&[u8]>,
     ) -> Result<Authentication> {
         let id = sha256(manifest);
         let mut found = Authentication::default();
         for key in &self.exporters {
             for counter in COUNTERS {
                 let stem = statement::stem(&id, &key.fingerprint(), counter);
-                match self.read_one(media, key, &stem, manifest, sums) {
+                match read_one(media, key, &stem, manifest) {
                     Ok(Some(statement)) => {
                         self.judge(&stem, &statement, &mut found.findings);
                         found.vouched.push(Vouched { stem, statement });
@@ -130,46 +139,6 @@ impl Trust {
         Ok(found)
     }
 
-    /// Reads and checks one statement. `None`: there is none. `Err`: there is one, and it is
-    /// wrong, which nothing waives.
-    fn read_one(
-        &self,
-        media: &dyn Media,
-        key: &VerifyingKey,
-        stem: &str,
-        manifest: &[u8],
-        sums: Option<&[u8]>,
-    ) -> std::result::Result<Option<Statement>, String> {
-        let read = |path: &str, cap| {
-            media.read_if_present(path, cap).map_err(|error: IoAt| chain(&error))
-        };
-        let text = read(&statement_path(stem), Limits::STATEMENT)?;
-        let signature = read(&signature_path(stem), Limits::SIGNATURE)?;
-        // Half a pair is what a power cut leaves; it says nothing.
-        let (Some(text), Some(signature)) = (text, signature) else {
-            return Ok(None);
-        };
-        key.verify(&text, &signature).map_err(|error| chain(&error))?;
-        let statement = statement::parse(&text).map_err(|error| chain(&error))?;
-        let bundle = match (&statement.subject, &statement.bundle) {
-            (StatementType::Bundle, Some(bundle)) => bundle,
-            _ => return Err("it is no statement on a bundle".to_owned()),
-        };
-        if statement.key != key.fingerprint() {
-            return Err("it names another key than the one that signed it".to_owned());
-        }
-        if statement.document_length != manifest.len() as u64
-            || statement.document_sha256 != sha256(manifest)
-            || statement.document_blake3 != blake3(manifest)
-        {
-            return Err("it is about another manifest".to_owned());
-        }
-        if sums.is_none_or(|sums| bundle.sums_sha256 != sha256(sums)) {
-            return Err("the SHA-256 of SHA256SUMS is not the one that it names".to_owned());
-        }
-        Ok(Some(statement))
-    }
-
     fn judge(&self, stem: &str, statement: &Statement, findings: &mut Vec<Finding>) {
         let mut found = |kind, message: String| {
             findings.push(Finding::new(kind, message).in_file(statement_path(stem)));
@@ -184,6 +153,40 @@ impl Trust {
             found(FindingKind::Expired, "its time is over".to_owned());
         }
     }
+}
+
+/// Reads and checks one statement. `None`: there is none. `Err`: there is one, and it is
+/// wrong, which nothing waives.
+fn read_one(
+    media: &dyn Media,
+    key: &VerifyingKey,
+    stem: &str,
+    manifest: &[u8],
+) -> std::result::Result<Option<Statement>, String> {
+    let read = |path: &str, cap| {
+        media.read_if_present(path, cap).map_err(|error: IoAt| chain(&error))
+    };
+    let text = read(&statement_path(stem), Limits::STATEMENT)?;
+    let signature = read(&signature_path(stem), Limits::SIGNATURE)?;
+    // Half a pair is what a power cut leaves; it says nothing.
+    let (Some(text), Some(signature)) = (text, signature) else {
+        return Ok(None);
+    };
+    key.verify(&text, &signature).map_err(|error| chain(&error))?;
+    let statement = statement::parse(&text).map_err(|error| chain(&error))?;
+    if statement.subject != StatementType::Bundle {
+        return Err("it is no statement on a bundle".to_owned());
+    }
+    if statement.key != key.fingerprint() {
+        return Err("it names another key than the one that signed it".to_owned());
+    }
+    if statement.document_length != manifest.len() as u64
+        || statement.document_sha256 != sha256(manifest)
+        || statement.document_blake3 != blake3(manifest)
+    {
+        return Err("it is about another manifest".to_owned());
+    }
+    Ok(Some(statement))
 }
 
 /// Sorts the names below `signatures/` without believing any.

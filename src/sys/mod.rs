@@ -12,6 +12,7 @@ pub mod journal;
 pub mod lock;
 pub mod media;
 pub mod private_file;
+pub mod process;
 pub mod registry_store;
 pub mod sessions;
 

@@ -1,0 +1,94 @@
+//! What an export is asked for, and how it knows its own request again.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::resolve::{ForeignLayers, Selection};
+use crate::format::hash::sha256;
+use crate::format::keys::VerifyingKey;
+use crate::model::{Digest, Label, LabelText, Reference};
+use crate::ops::sign::Signer;
+use crate::registry::Client;
+
+/// What an export is asked for.
+pub struct Request {
+    /// Images to carry.
+    pub references: BTreeSet<Reference>,
+    /// Which parts of them.
+    pub selection: Selection,
+    /// The bundle's directory.
+    pub to: PathBuf,
+    /// Bundles that the far side has, as directories.
+    pub bases: Vec<PathBuf>,
+    /// Keys besides the signer's own that may vouch for bases.
+    pub base_trust: Vec<VerifyingKey>,
+    /// Who signs; nobody leaves the bundle sealed and unsigned.
+    pub signer: Option<Signer>,
+    /// What `LABEL.txt` shows.
+    pub label: Label,
+    /// Comment in the statement.
+    pub comment: Option<LabelText>,
+    /// No data chunk is longer, in bytes.
+    pub chunk_limit: u64,
+    /// Talks to the sources.
+    pub client: Client,
+    /// What to do about what is there already.
+    pub existing: Existing,
+    /// Give up blobs whose registry cannot be reached, instead of stopping.
+    pub keep_going: bool,
+    /// Plan and print, change nothing.
+    pub dry_run: bool,
+    /// Read everything back after sealing.
+    pub read_back: bool,
+}
+
+/// What to do about an unfinished export by another plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Existing {
+    /// Continue it when it is the same request, else refuse.
+    #[default]
+    Continue,
+    /// Throw it away and plan anew.
+    Replan,
+}
+
+impl Request {
+    /// A digest that is the same for the same request: what the bundle will depend on, and
+    /// nothing of where it is written, by whom, or how fast.
+    pub(super) fn digest(&self, bases: &[Digest]) -> Digest {
+        let mut text = String::from("airferry-request-v1\n");
+        let mut line = |key: &str, value: &dyn std::fmt::Display| {
+            text.push_str(&format!("{key} {value}\n"));
+        };
+        for reference in &self.references {
+            line("image", reference);
+        }
+        for platform in self.selection.platforms.iter().collect::<BTreeSet<_>>() {
+            line("platform", platform);
+        }
+        line("attachments", &self.selection.attachments);
+        line("foreign", &(self.selection.foreign == ForeignLayers::Carry));
+        for base in bases.iter().collect::<BTreeSet<_>>() {
+            line("base", base);
+        }
+        line("chunk-limit", &self.chunk_limit);
+        let label = &self.label;
+        for (key, value) in
+            [("title", &label.title), ("owner", &label.owner), ("marking", &label.marking)]
+        {
+            if let Some(value) = value {
+                line(key, &value.as_str());
+            }
+        }
+        sha256(text.as_bytes())
+    }
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request")
+            .field("references", &self.references)
+            .field("to", &self.to)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,168 @@
+//! What lies in the bundle's directory before an export begins.
+
+use std::sync::Arc;
+
+use crate::format::hash::sha256;
+use crate::format::keys::VerifyingKey;
+use crate::format::{cbor, statement};
+use crate::model::{Limits, PlanId, StatementType};
+use crate::ops::error::{Class, Error, Result};
+use crate::ops::examine::{Scope, examine, names};
+use crate::ops::finding::FindingKind;
+use crate::ops::sign::{Opinion, Signer, document_statement};
+use crate::ops::trust::Trust;
+use crate::plan::export::{ExportPlan, KnownBundle, tool};
+use crate::sys;
+use crate::sys::journal;
+use crate::sys::media::{EntryKind, Media};
+
+/// What was found.
+pub(super) enum Found {
+    /// Nothing that matters.
+    Nothing,
+    /// An export that was not finished.
+    Unfinished(Box<ExportPlan>),
+    /// A sealed bundle.
+    Sealed(Box<KnownBundle>),
+}
+
+/// Looks at the directory.
+pub(super) fn look(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Result<Found> {
+    if let Some(plan) = read_plan(media.as_ref(), signer)? {
+        return Ok(Found::Unfinished(Box::new(plan)));
+    }
+    let entries = media.list()?;
+    if entries.iter().any(|entry| entry.path == names::MANIFEST) {
+        let trust = Trust {
+            exporters: signer.map(|signer| signer.public().clone()).into_iter().collect(),
+            now: None,
+        };
+        let mut waived = vec![FindingKind::Incomplete];
+        if signer.is_none() {
+            waived.push(FindingKind::NotAuthenticated);
+        }
+        let bundle = examine(Arc::clone(media), &trust, Scope::Everything)?.into_bundle(&waived)?;
+        return Ok(Found::Sealed(Box::new(KnownBundle {
+            id: bundle.id,
+            manifest: bundle.manifest,
+            inventory: bundle.inventory,
+        })));
+    }
+    // Chunks without plan and manifest are somebody else's, or what a removed plan left.
+    let foreign = entries.iter().find(|entry| {
+        matches!(entry.kind, EntryKind::File(_)) && entry.path.starts_with("chunks/")
+    });
+    match foreign {
+        Some(entry) => {
+            let root = media.root().display();
+            let message = format!("`{root}` holds `{}` and neither plan nor manifest", entry.path);
+            Err(Error::usage(message).hint("export into an empty directory"))
+        }
+        None => Ok(Found::Nothing),
+    }
+}
+
+fn read_plan(media: &dyn Media, signer: Option<&Signer>) -> Result<Option<ExportPlan>> {
+    let Some(bytes) = media.read_if_present(names::PLAN, Limits::PLAN)? else {
+        return Ok(None);
+    };
+    let replan = "--replan throws the unfinished export away and plans anew";
+    if let Some(signer) = signer {
+        let text = media.read_if_present(names::PLAN_STATEMENT, Limits::STATEMENT)?;
+        let signature = media.read_if_present(names::PLAN_SIGNATURE, Limits::SIGNATURE)?;
+        check_signature(signer.public(), &bytes, text, signature).map_err(|why| {
+            let message = format!("The unfinished export's plan is not ours: {why}");
+            Error::new(Class::VerificationFailed, message).hint(replan)
+        })?;
+    }
+    let plan: ExportPlan = cbor::decode(&bytes, names::PLAN).map_err(|error| {
+        Error::new(Class::VerificationFailed, "The unfinished export's plan cannot be read")
+            .caused_by(error)
+            .hint(replan)
+    })?;
+    if plan.document != ExportPlan::TYPE || plan.tool != tool() {
+        let message = format!(
+            "The unfinished export was begun by {}, this is {}, and they may lay out differently",
+            plan.tool.escape_debug(),
+            tool()
+        );
+        return Err(Error::usage(message).hint("finish it with that version").hint(replan));
+    }
+    Ok(Some(plan))
+}
+
+fn check_signature(
+    key: &VerifyingKey,
+    plan: &[u8],
+    text: Option<Vec<u8>>,
+    signature: Option<Vec<u8>>,
+) -> std::result::Result<(), String> {
+    let (Some(text), Some(signature)) = (text, signature) else {
+        return Err("it carries no signature".to_owned());
+    };
+    let told = |error: &dyn std::error::Error| crate::ops::error::chain(error);
+    key.verify(&text, &signature).map_err(|error| told(&error))?;
+    let statement = statement::parse(&text).map_err(|error| told(&error))?;
+    if statement.subject != StatementType::Plan
+        || statement.key != key.fingerprint()
+        || statement.document_sha256 != sha256(plan)
+    {
+        return Err("its statement is about something else".to_owned());
+    }
+    Ok(())
+}
+
+/// The plan id: the digest of what decides the bundle's bytes.
+pub(super) fn plan_id(plan: &ExportPlan) -> Result<PlanId> {
+    let bytes = cbor::encode(&plan.content, "plan")
+        .map_err(|error| Error::internal("The plan cannot be written down", error))?;
+    Ok(sha256(&bytes))
+}
+
+/// Writes the plan durably, signed when there is a signer.
+pub(super) fn write_plan(
+    media: &dyn Media,
+    plan: &ExportPlan,
+    signer: Option<&Signer>,
+) -> Result<()> {
+    let bytes = cbor::encode(plan, names::PLAN)
+        .map_err(|error| Error::internal("The plan cannot be written down", error))?;
+    if let Some(signer) = signer {
+        let statement = document_statement(
+            StatementType::Plan,
+            &bytes,
+            signer.public(),
+            Opinion::exporter(None),
+            sys::clock::now(),
+        );
+        let text = statement::render(&statement);
+        let signature = signer.sign(text.as_bytes())?;
+        media.write_atomically(names::PLAN_STATEMENT, text.as_bytes())?;
+        media.write_atomically(names::PLAN_SIGNATURE, &signature)?;
+    }
+    // Last: a plan is there only with its statement.
+    media.write_atomically(names::PLAN, &bytes)?;
+    Ok(())
+}
+
+/// Removes plan and journal; the plan first, since it is what makes a bundle unfinished.
+pub(super) fn remove_plan(media: &dyn Media) -> Result<()> {
+    for path in [names::PLAN, names::PLAN_STATEMENT, names::PLAN_SIGNATURE, journal::PATH] {
+        media.remove(path)?;
+        media.sync_dir("")?;
+    }
+    Ok(())
+}
+
+/// Removes an unfinished export: its plan, its journal, and the chunks that it did not inherit.
+pub(super) fn discard(media: &dyn Media, sealed: &[String]) -> Result<()> {
+    for entry in media.list()? {
+        if matches!(entry.kind, EntryKind::File(_))
+            && entry.path.starts_with("chunks/")
+            && !sealed.contains(&entry.path)
+        {
+            media.remove(&entry.path)?;
+        }
+    }
+    remove_plan(media)
+}

@@ -1,0 +1,216 @@
+//! Signing: what the exporter says of what it made, and what others say of it later.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::context::Context;
+use super::error::{Class, Error, Result};
+use super::examine::{Scope, examine, names};
+use super::finding::FindingKind;
+use super::trust::{Trust, free_stem, signature_path, statement_path};
+use crate::format::hash::{blake3, sha256};
+use crate::format::keys::{SigningKey, VerifyingKey};
+use crate::format::{statement, texts};
+use crate::model::{
+    BundleId, BundleManifest, BundleStatement, FORMAT_VERSION, LabelText, Limits, Role, Statement,
+    StatementType, Timestamp, Verdict,
+};
+use crate::sys;
+use crate::sys::media::{DirMedia, Media};
+
+/// A key that can sign, wherever its secret half is.
+#[derive(Clone)]
+pub struct Signer {
+    public: VerifyingKey,
+    secret: Secret,
+}
+
+#[derive(Clone)]
+enum Secret {
+    /// In this process's memory.
+    Key(Arc<SigningKey>),
+    /// In a token: a shell command that reads the statement and writes 64 bytes.
+    Command(String),
+}
+
+impl Signer {
+    /// Signs with a key in memory.
+    pub fn with_key(key: SigningKey) -> Self {
+        Self { public: key.public(), secret: Secret::Key(Arc::new(key)) }
+    }
+
+    /// Signs by a shell command that reads the statement on its standard input and writes the
+    /// 64 bytes of the signature.
+    pub fn with_command(public: VerifyingKey, command: String) -> Self {
+        Self { public, secret: Secret::Command(command) }
+    }
+
+    /// The public half.
+    pub fn public(&self) -> &VerifyingKey {
+        &self.public
+    }
+
+    /// Signs, and checks what came out.
+    pub(crate) fn sign(&self, text: &[u8]) -> Result<Vec<u8>> {
+        let signature = match &self.secret {
+            Secret::Key(key) => key.sign(text).to_vec(),
+            Secret::Command(command) => {
+                sys::process::filter(command, text, Limits::SIGNATURE + 1)?
+            }
+        };
+        self.public.verify(text, &signature).map_err(|error| {
+            Error::usage("What the signer wrote is no signature by the key that was named")
+                .caused_by(error)
+                .hint("the command must write the 64 raw bytes of an Ed25519 signature")
+        })?;
+        Ok(signature)
+    }
+}
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Signer({:?})", self.public.fingerprint())
+    }
+}
+
+/// What a signer says besides the facts.
+#[derive(Debug, Clone)]
+pub struct Opinion {
+    /// In which capacity.
+    pub role: Role,
+    /// May the bundle be imported?
+    pub verdict: Verdict,
+    /// One line for people.
+    pub comment: Option<LabelText>,
+    /// Until when this holds.
+    pub expires: Option<Timestamp>,
+}
+
+impl Opinion {
+    /// What an exporter says of its own work.
+    pub fn exporter(comment: Option<LabelText>) -> Self {
+        Self { role: Role::exporter(), verdict: Verdict::Approve, comment, expires: None }
+    }
+}
+
+/// The statement on a bundle.
+pub(crate) fn bundle_statement(
+    manifest: &BundleManifest,
+    bytes: &[u8],
+    key: &VerifyingKey,
+    opinion: Opinion,
+    time: Timestamp,
+) -> Statement {
+    Statement {
+        bundle: Some(BundleStatement {
+            sums_sha256: sha256(texts::sums(bytes, manifest).as_bytes()),
+            lineage: None,
+            sequence: None,
+            generation: manifest.generation,
+            complete: manifest.complete,
+        }),
+        ..document_statement(StatementType::Bundle, bytes, key, opinion, time)
+    }
+}
+
+/// The statement on a document that is no bundle's manifest.
+pub(crate) fn document_statement(
+    subject: StatementType,
+    bytes: &[u8],
+    key: &VerifyingKey,
+    opinion: Opinion,
+    time: Timestamp,
+) -> Statement {
+    Statement {
+        subject,
+        key: key.fingerprint(),
+        format: FORMAT_VERSION,
+        document_length: bytes.len() as u64,
+        document_sha256: sha256(bytes),
+        document_blake3: blake3(bytes),
+        bundle: None,
+        role: opinion.role,
+        verdict: opinion.verdict,
+        time,
+        expires: opinion.expires,
+        report_sha256: None,
+        comment: opinion.comment,
+    }
+}
+
+/// Writes statement and signature into a bundle. Returns the name without ending.
+pub(crate) fn write_statement(
+    media: &dyn Media,
+    id: &BundleId,
+    signer: &Signer,
+    statement: &Statement,
+) -> Result<String> {
+    let stem = free_stem(media, id, &signer.public().fingerprint())?.ok_or_else(|| {
+        Error::usage("This key has signed this bundle 16 times already, there is no name left")
+    })?;
+    let text = statement::render(statement);
+    let signature = signer.sign(text.as_bytes())?;
+    media.make_dir(names::SIGNATURES)?;
+    // Whole pairs count: the statement alone, after a power cut, says nothing.
+    media.write_atomically(&statement_path(&stem), text.as_bytes())?;
+    media.write_atomically(&signature_path(&stem), &signature)?;
+    Ok(stem)
+}
+
+/// What `airferry sign` is asked for.
+#[derive(Debug)]
+pub struct Request {
+    /// The bundle's directory.
+    pub bundle: PathBuf,
+    /// Who signs.
+    pub signer: Signer,
+    /// What is said.
+    pub opinion: Opinion,
+    /// Write the statement here and not into the bundle (a read-only medium).
+    pub statements: Option<PathBuf>,
+}
+
+/// What was signed.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Outcome {
+    /// The bundle.
+    pub bundle: BundleId,
+    /// The statement's file.
+    pub statement: PathBuf,
+    /// The signature's file.
+    pub signature: PathBuf,
+    /// The statement's text.
+    pub text: String,
+}
+
+/// Adds a statement to a sealed bundle, after looking at everything but the chunks' content.
+pub fn sign(request: Request, _context: &Context) -> Result<Outcome> {
+    let media: Arc<dyn Media> = Arc::new(DirMedia::open(&request.bundle)?);
+    // Who else signed does not matter here; that documents and files fit together does.
+    let waived = [FindingKind::NotAuthenticated, FindingKind::Incomplete];
+    let bundle = examine(Arc::clone(&media), &Trust::default(), Scope::Everything)?
+        .into_bundle(&waived)?;
+    let bytes = media.read(names::MANIFEST, Limits::MANIFEST)?;
+    if sha256(&bytes) != bundle.id {
+        let message = "The medium gave two different answers for `manifest.cbor`";
+        return Err(Error::new(Class::Media, message));
+    }
+    let statement = bundle_statement(
+        &bundle.manifest,
+        &bytes,
+        request.signer.public(),
+        request.opinion,
+        sys::clock::now(),
+    );
+    let (media, root): (Arc<dyn Media>, &Path) = match &request.statements {
+        Some(directory) => (Arc::new(DirMedia::create(directory)?), directory),
+        None => (media, &request.bundle),
+    };
+    let stem = write_statement(media.as_ref(), &bundle.id, &request.signer, &statement)?;
+    Ok(Outcome {
+        bundle: bundle.id,
+        statement: root.join(statement_path(&stem)),
+        signature: root.join(signature_path(&stem)),
+        text: statement::render(&statement),
+    })
+}

@@ -1,0 +1,47 @@
+//! Other programs.
+
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
+use super::error::{At, IoAt, Result};
+
+/// Runs a program by the shell, gives it `input`, and returns what it writes to its standard
+/// output: at most `cap` bytes. Its standard error is the person's.
+pub fn filter(command: &str, input: &[u8], cap: u64) -> Result<Vec<u8>> {
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", command])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .at("run", command)?;
+    let mut output = Vec::new();
+    std::thread::scope(|scope| {
+        if let Some(mut stdin) = child.stdin.take() {
+            // A program that does not read its input may still answer.
+            scope.spawn(move || drop(stdin.write_all(input)));
+        }
+        match child.stdout.take() {
+            Some(stdout) => stdout.take(cap).read_to_end(&mut output).map(drop),
+            None => Ok(()),
+        }
+    })
+    .at("read the output of", command)?;
+    let status = child.wait().at("run", command)?;
+    if status.success() {
+        Ok(output)
+    } else {
+        Err(IoAt::refused("run", command, &format!("it ended with {status}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_input_through_and_notices_failure() {
+        assert_eq!(filter("tr a-z A-Z", b"abc", 10).unwrap(), b"ABC");
+        assert_eq!(filter("cat", b"abc", 2).unwrap(), b"ab");
+        assert!(filter("exit 3", b"", 10).is_err());
+    }
+}
