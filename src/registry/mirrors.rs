@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        let refused = |text| Mirrors::parse(text).unwrap_err();
+        let refused = |text: &str| Mirrors::parse(text).unwrap_err();
         assert_eq!(
             refused("[registries.search]\nregistries = ['x']"),
             MirrorsError::Version1

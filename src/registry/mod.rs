@@ -25,8 +25,10 @@ mod push;
 mod redact;
 mod referrers;
 mod retry;
+mod session;
 mod tags;
 mod transport;
+mod upload;
 mod upload_body;
 
 pub use client::Client;
@@ -41,3 +43,5 @@ pub use push::PushedManifest;
 pub use redact::RedactedUrl;
 pub use referrers::{Referrer, Referrers, ReferrersSource};
 pub use retry::RetryPolicy;
+pub use session::{MemorySessions, SessionStore, SessionTextError, UploadSession};
+pub use upload::{BlobSource, BlobUpload, Mount, PositionListener, Uploaded};
