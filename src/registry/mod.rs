@@ -1,1 +1,47 @@
-//! (being written)
+//! The OCI registry client: HTTP, asynchronous, for the source and for the target.
+//!
+//! Speaks the OCI distribution-spec 1.1 and the Docker registry API v2 below it. Everything
+//! that it is given is a value: texts of auth files and of `registries.conf`, PEM bytes,
+//! policies. It never touches the file system, never reads the environment (proxy variables
+//! are read by the HTTP library) and never prints. Hashing of downloads is the caller's.
+//!
+//! Secrets are credentials, tokens, the queries of presigned URLs, and the Locations of
+//! upload sessions. None of them appears in `Debug`, `Display`, events or errors.
+
+mod auth;
+mod client;
+mod credentials;
+mod download;
+mod error;
+mod helper;
+mod http_client;
+mod manifest;
+mod mirrors;
+mod options;
+mod paging;
+mod ping;
+mod presence;
+mod push;
+mod redact;
+mod referrers;
+mod retry;
+mod session;
+mod tags;
+mod transport;
+mod upload;
+mod upload_body;
+
+pub use client::Client;
+pub use credentials::{AuthFile, Credential, Credentials, CredentialsError, Secret};
+pub use download::BlobDownload;
+pub use error::{Answer, Error, Result};
+pub use manifest::{Fetched, ManifestHead, Selector};
+pub use mirrors::{Mirrors, MirrorsError};
+pub use options::{CertificateStore, ClientOptions, HostCertificates, Timeouts};
+pub use ping::{Authentication, Ping};
+pub use push::PushedManifest;
+pub use redact::RedactedUrl;
+pub use referrers::{Referrer, Referrers, ReferrersSource};
+pub use retry::RetryPolicy;
+pub use session::{MemorySessions, SessionStore, SessionTextError, UploadSession};
+pub use upload::{BlobSource, BlobUpload, Mount, PositionListener, Uploaded};

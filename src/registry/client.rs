@@ -1,0 +1,250 @@
+//! The client: what all requests share, and where they go.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use reqwest::Method;
+use url::Url;
+
+use super::auth::Auth;
+use super::error::{Error, Result};
+use super::http_client::HttpClients;
+use super::mirrors::Endpoint;
+use super::options::ClientOptions;
+use super::redact::RedactedUrl;
+use super::retry::Budget;
+use super::transport::{Payload, Sending};
+use crate::model::{Host, Repository};
+use crate::progress::Event;
+
+/// Attempts at a place when another place is left to be asked.
+const ATTEMPTS_BEFORE_NEXT_PLACE: u32 = 2;
+
+/// Where Docker Hub's API is; references and auth files call it otherwise.
+const DOCKER_HUB_API: &str = "registry-1.docker.io";
+
+/// A client for all registries. Cheap to clone; one for each process, so that connections and
+/// tokens are shared.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+    use_mirrors: bool,
+}
+
+struct Inner {
+    options: ClientOptions,
+    http: HttpClients,
+    auth: Auth,
+    /// What a host speaks, for hosts where plain HTTP is allowed, by `host[:port]`.
+    schemes: Mutex<HashMap<String, &'static str>>,
+    /// The place that had content of a repository last.
+    favourites: Mutex<HashMap<Repository, Endpoint>>,
+    /// Places that failed and of which somebody was told.
+    warned: Mutex<HashSet<Repository>>,
+    /// Bytes that a host takes in one request, where it refused more.
+    piece_limits: Mutex<HashMap<Host, u64>>,
+}
+
+/// Locks; a panic elsewhere leaves these maps usable.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("options", &self.inner.options)
+            .field("use_mirrors", &self.use_mirrors)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Makes a client. Nothing is contacted and no certificate is read before the first use.
+    pub fn new(options: ClientOptions) -> Self {
+        let inner = Inner {
+            auth: Auth::new(options.credentials.clone()),
+            options,
+            http: HttpClients::default(),
+            schemes: Mutex::default(),
+            favourites: Mutex::default(),
+            warned: Mutex::default(),
+            piece_limits: Mutex::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+            use_mirrors: true,
+        }
+    }
+
+    /// The same client, ignoring mirrors: for the target, where only the registry itself can
+    /// say what it has.
+    #[must_use]
+    pub fn direct(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            use_mirrors: false,
+        }
+    }
+
+    pub(super) fn options(&self) -> &ClientOptions {
+        &self.inner.options
+    }
+
+    pub(super) fn auth(&self) -> &Auth {
+        &self.inner.auth
+    }
+
+    pub(super) fn budget(&self, what: impl Into<String>) -> Budget {
+        let options = self.options();
+        Budget::new(options.retry, Arc::clone(&options.progress), what.into())
+    }
+
+    /// The budget for one place of several.
+    pub(super) fn budget_at(&self, what: impl Into<String>, last: bool) -> Budget {
+        let budget = self.budget(what);
+        if last {
+            budget
+        } else {
+            budget.at_most(ATTEMPTS_BEFORE_NEXT_PLACE)
+        }
+    }
+
+    /// Whether TLS may be missing or unverified at a place.
+    pub(super) fn is_insecure(&self, endpoint: &Endpoint) -> bool {
+        endpoint.insecure || !self.options().tls_verify
+    }
+
+    pub(super) fn http(&self, authority: &str, insecure: bool) -> Result<reqwest::Client> {
+        self.inner.http.client(self.options(), authority, insecure)
+    }
+
+    /// The repository itself, without mirrors and rewrites.
+    pub(super) fn own_place(&self, repository: &Repository) -> Endpoint {
+        Endpoint {
+            repository: repository.clone(),
+            insecure: false,
+        }
+    }
+
+    /// The places where a repository may be read, in the order in which to ask them.
+    pub(super) fn places(&self, repository: &Repository, by_digest: bool) -> Result<Vec<Endpoint>> {
+        if !self.use_mirrors {
+            return Ok(vec![self.own_place(repository)]);
+        }
+        let found = self.options().mirrors.places(repository, by_digest);
+        let mut places = found.mirrors;
+        places.extend(found.source);
+        let favourite = lock(&self.inner.favourites).get(repository).cloned();
+        if let Some(index) = places.iter().position(|p| Some(p) == favourite.as_ref())
+            && let Some(first) = places.get_mut(..=index)
+        {
+            first.rotate_right(1);
+        }
+        if places.is_empty() {
+            return Err(Error::Blocked {
+                repository: repository.to_string(),
+            });
+        }
+        Ok(places)
+    }
+
+    /// The place that alone knows everything of a repository: the source; where that is
+    /// blocked, the first mirror.
+    pub(super) fn authority_place(&self, repository: &Repository) -> Result<Endpoint> {
+        if !self.use_mirrors {
+            return Ok(self.own_place(repository));
+        }
+        let found = self.options().mirrors.places(repository, false);
+        let place = found.source.or_else(|| found.mirrors.into_iter().next());
+        place.ok_or_else(|| Error::Blocked {
+            repository: repository.to_string(),
+        })
+    }
+
+    /// Remembers where content of `repository` was found.
+    pub(super) fn found_at(&self, repository: &Repository, place: &Endpoint) {
+        lock(&self.inner.favourites).insert(repository.clone(), place.clone());
+    }
+
+    /// Tells, once for each place, that it failed and that the next one is asked.
+    pub(super) fn failed_at(&self, place: &Endpoint, error: &Error) {
+        if !error.is_not_found() && lock(&self.inner.warned).insert(place.repository.clone()) {
+            let message = format!(
+                "{} does not answer as it should, the next place is asked: {error}",
+                place.repository
+            );
+            self.options().progress.emit(Event::Warning { message });
+        }
+    }
+
+    /// Bytes that go to `host` in one request, at most.
+    pub(super) fn piece_limit(&self, host: &Host) -> Option<u64> {
+        lock(&self.inner.piece_limits).get(host).copied()
+    }
+
+    pub(super) fn set_piece_limit(&self, host: &Host, bytes: u64) {
+        lock(&self.inner.piece_limits).insert(host.clone(), bytes);
+    }
+
+    /// The root of a registry's API, `https://host[:port]/v2/`.
+    pub(super) async fn base(&self, endpoint: &Endpoint) -> Result<Url> {
+        let authority = authority(&endpoint.repository.host);
+        if !self.is_insecure(endpoint) {
+            return api_url("https", &authority);
+        }
+        let known = lock(&self.inner.schemes).get(&authority).copied();
+        if let Some(scheme) = known {
+            return api_url(scheme, &authority);
+        }
+        let https = api_url("https", &authority)?;
+        let Err(refused) = self.probe(&https).await else {
+            lock(&self.inner.schemes).insert(authority, "https");
+            return Ok(https);
+        };
+        let http = api_url("http", &authority)?;
+        // What went wrong with TLS says more than that nothing listens for HTTP either.
+        if self.probe(&http).await.is_err() {
+            return Err(refused);
+        }
+        lock(&self.inner.schemes).insert(authority, "http");
+        Ok(http)
+    }
+
+    /// Whether something answers. A TLS server answers plain HTTP with 400.
+    async fn probe(&self, url: &Url) -> Result<()> {
+        let sending = Sending::new(Method::GET, url, true);
+        let response = self.follow(&sending, None, Payload::Empty).await?;
+        if response.status() == 400 {
+            return Err(response.into_error().await);
+        }
+        Ok(())
+    }
+
+    /// The URL of something in a repository, for example `manifests/latest`.
+    pub(super) async fn url(&self, endpoint: &Endpoint, tail: &str) -> Result<Url> {
+        let base = self.base(endpoint).await?;
+        let path = format!("{}/{tail}", endpoint.repository.path);
+        base.join(&path).map_err(|_| Error::Protocol {
+            url: (&base).into(),
+            reason: format!("`{path}` makes no URL with it"),
+        })
+    }
+}
+
+/// `host[:port]` of a registry's API.
+pub(super) fn authority(host: &Host) -> String {
+    match host.as_str() {
+        Host::DOCKER_HUB | "index.docker.io" => DOCKER_HUB_API.to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+fn api_url(scheme: &str, authority: &str) -> Result<Url> {
+    let text = format!("{scheme}://{authority}/v2/");
+    Url::parse(&text).map_err(|error| Error::Protocol {
+        url: RedactedUrl::of_authority(scheme, authority),
+        reason: error.to_string(),
+    })
+}

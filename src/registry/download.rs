@@ -1,0 +1,322 @@
+//! Reading blobs: a stream that survives broken connections and continues where it was.
+//!
+//! What is delivered has the right length; whether it has the right digest is the caller's to
+//! find out, over the bytes that it uses.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::Method;
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, HeaderValue, RANGE};
+
+use super::auth::Scopes;
+use super::client::Client;
+use super::error::{Error, Result};
+use super::mirrors::Endpoint;
+use super::retry::Budget;
+use super::transport::{Call, Response, length};
+use crate::model::{Digest, Repository};
+
+/// Bytes that are collected before they are delivered: hand-overs of less cost more than
+/// hashing does.
+const PIECE: usize = 64 << 10;
+
+/// A blob on its way.
+#[derive(Debug)]
+pub struct BlobDownload {
+    client: Client,
+    repository: Repository,
+    digest: Digest,
+    size: u64,
+    /// Bytes of the blob received, and those before the first asked for.
+    position: u64,
+    place: Endpoint,
+    /// Places that can be asked when this one fails.
+    others: VecDeque<Endpoint>,
+    budget: Budget,
+    body: Option<Body>,
+    collected: BytesMut,
+}
+
+/// The rest of a response.
+#[derive(Debug)]
+struct Body {
+    response: Response,
+    /// Bytes before the position, to be thrown away.
+    discard: u64,
+}
+
+impl Client {
+    /// Begins to read a blob at `offset`; `size` is what its descriptor says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when no place has it; [`Error::SizeMismatch`] when the registry's
+    /// has another size, or `offset` lies behind its end.
+    pub async fn blob(
+        &self,
+        repository: &Repository,
+        digest: Digest,
+        size: u64,
+        offset: u64,
+    ) -> Result<BlobDownload> {
+        let mut others: VecDeque<_> = self.places(repository, true)?.into();
+        let place = others.pop_front().ok_or_else(|| Error::Blocked {
+            repository: repository.to_string(),
+        })?;
+        let mut download = BlobDownload {
+            budget: self.budget_at(blob_name(&place.repository, &digest), others.is_empty()),
+            client: self.clone(),
+            repository: repository.clone(),
+            digest,
+            size,
+            position: offset,
+            place,
+            others,
+            body: None,
+            collected: BytesMut::new(),
+        };
+        if offset > size {
+            return Err(download.wrong_size(offset));
+        }
+        if offset < size {
+            download.open().await?;
+        }
+        Ok(download)
+    }
+}
+
+/// `repository@digest`.
+pub(super) fn blob_name(repository: &Repository, digest: &Digest) -> String {
+    format!("{repository}@{digest}")
+}
+
+impl BlobDownload {
+    /// Where the blob comes from at the moment: the repository asked for, or a mirror.
+    pub fn fetched_from(&self) -> &Repository {
+        &self.place.repository
+    }
+
+    /// The next bytes, at least 64 KiB unless they are the last; `None` at the end, which is at
+    /// exactly the blob's size.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SizeMismatch`] when the registry has more or fewer bytes; whatever was still
+    /// wrong at the last attempt.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        while self.position < self.size {
+            match self.receive().await {
+                Ok(()) if self.collected.len() >= PIECE => break,
+                Ok(()) => {}
+                Err(error) => self.recover(error).await?,
+            }
+        }
+        if self.position == self.size
+            && let Some(body) = self.body.take()
+        {
+            self.finish(body).await?;
+        }
+        let piece = self.collected.split().freeze();
+        Ok((!piece.is_empty()).then_some(piece))
+    }
+
+    /// Takes what comes next, and opens a new request when there is none.
+    async fn receive(&mut self) -> Result<()> {
+        let Some(body) = &mut self.body else {
+            return self.open().await;
+        };
+        let Some(mut chunk) = body.response.chunk().await? else {
+            return Err(Error::Ended {
+                url: body.response.shown(),
+                got: self.position,
+                expected: self.size,
+            });
+        };
+        let skipped = body.discard.min(length(&chunk));
+        body.discard -= skipped;
+        let _ = chunk.split_to(usize::try_from(skipped).unwrap_or(chunk.len()));
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let position = self.position.saturating_add(length(&chunk));
+        if position > self.size {
+            return Err(self.wrong_size(position));
+        }
+        self.position = position;
+        self.collected.extend_from_slice(&chunk);
+        self.budget.progressed();
+        Ok(())
+    }
+
+    /// Makes sure that nothing follows. That the connection breaks now does not matter.
+    async fn finish(&self, mut body: Body) -> Result<()> {
+        if body.response.content_length().is_some() {
+            return Ok(());
+        }
+        while let Ok(Some(chunk)) = body.response.chunk().await {
+            if !chunk.is_empty() {
+                return Err(self.wrong_size(self.size.saturating_add(length(&chunk))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends requests until one is answered with the bytes from the position on.
+    async fn open(&mut self) -> Result<()> {
+        let mut ranged = self.position > 0;
+        loop {
+            match self.request(ranged).await {
+                Ok(Some(body)) => {
+                    self.client.found_at(&self.repository, &self.place);
+                    self.body = Some(body);
+                    return Ok(());
+                }
+                Ok(None) => ranged = false,
+                Err(error) => self.recover(error).await?,
+            }
+        }
+    }
+
+    /// Pauses before the next attempt, or moves on to the next place.
+    async fn recover(&mut self, error: Error) -> Result<()> {
+        self.body = None;
+        let Err(error) = self.budget.spend(error).await else {
+            return Ok(());
+        };
+        let Some(next) = self.others.pop_front() else {
+            return Err(error);
+        };
+        self.client.failed_at(&self.place, &error);
+        self.place = next;
+        self.budget = self.client.budget_at(
+            blob_name(&self.place.repository, &self.digest),
+            self.others.is_empty(),
+        );
+        Ok(())
+    }
+
+    /// One request. `None` when the registry cannot do ranges and has to be asked for all.
+    async fn request(&self, ranged: bool) -> Result<Option<Body>> {
+        let tail = format!("blobs/{}", self.digest);
+        let url = self.client.url(&self.place, &tail).await?;
+        let scopes = Scopes::pull(&self.place.repository.path);
+        let mut call = Call::new(&self.place, &scopes, Method::GET, url)
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if ranged {
+            let range = format!("bytes={}-", self.position);
+            if let Ok(range) = HeaderValue::from_str(&range) {
+                call = call.header(RANGE, range);
+            }
+        }
+        let response = self.client.call(call).await?;
+        let encoding = response.text(CONTENT_ENCODING).unwrap_or("identity");
+        if !encoding.eq_ignore_ascii_case("identity") && response.status().is_success() {
+            return Err(response.unexpected("it is encoded although that was not asked for"));
+        }
+        match response.status().as_u16() {
+            200 => {
+                // A registry may ignore ranges: then what is known already comes again.
+                if let Some(found) = response.content_length().filter(|n| *n != self.size) {
+                    return Err(self.wrong_size(found));
+                }
+                Ok(Some(Body {
+                    response,
+                    discard: self.position,
+                }))
+            }
+            206 if ranged => {
+                let range = response.text(CONTENT_RANGE).and_then(ContentRange::parse);
+                let Some(range) = range else {
+                    return Err(response.unexpected("its Content-Range is not understood"));
+                };
+                if let Some(total) = range.total.filter(|total| *total != self.size) {
+                    return Err(self.wrong_size(total));
+                }
+                if range.first != self.position {
+                    return Err(Error::WrongOffset {
+                        url: response.shown(),
+                        wanted: self.position,
+                        got: range.first,
+                    });
+                }
+                let discard = 0;
+                Ok(Some(Body { response, discard }))
+            }
+            416 if ranged => {
+                // It says how much the registry has, where it says anything.
+                let total = response.text(CONTENT_RANGE).and_then(unsatisfied_total);
+                match total.filter(|total| *total != self.size) {
+                    Some(total) => Err(self.wrong_size(total)),
+                    None => Ok(None),
+                }
+            }
+            200..=299 => Err(response.unexpected("its status does not fit the request")),
+            _ => Err(response.into_error().await),
+        }
+    }
+
+    fn wrong_size(&self, actual: u64) -> Error {
+        Error::SizeMismatch {
+            what: blob_name(&self.place.repository, &self.digest),
+            expected: self.size,
+            actual,
+        }
+    }
+}
+
+/// `Content-Range: bytes first-last/total` (RFC 9110, 14.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ContentRange {
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// `None` when the registry does not say it (`*`).
+    pub(super) total: Option<u64>,
+}
+
+impl ContentRange {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let range = Self {
+            first: first.trim().parse().ok()?,
+            last: last.trim().parse().ok()?,
+            total: match total.trim() {
+                "*" => None,
+                total => Some(total.parse().ok()?),
+            },
+        };
+        let fits = range.total.is_none_or(|total| range.last < total);
+        (range.first <= range.last && fits).then_some(range)
+    }
+}
+
+/// The total in `Content-Range: bytes */total`, which comes with status 416.
+pub(super) fn unsatisfied_total(text: &str) -> Option<u64> {
+    text.trim().strip_prefix("bytes */")?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges() {
+        let range = |first, last, total| Some(ContentRange { first, last, total });
+        for (text, expected) in [
+            ("bytes 5-9/10", range(5, 9, Some(10))),
+            ("bytes 5-9/*", range(5, 9, None)),
+            ("bytes 9-5/10", None),
+            ("bytes 5-10/10", None),
+            ("bytes */10", None),
+            ("5-9/10", None),
+            ("bytes 5-9", None),
+            ("bytes -1-9/10", None),
+            ("bytes 5-99999999999999999999/*", None),
+        ] {
+            assert_eq!(ContentRange::parse(text), expected, "{text}");
+        }
+        assert_eq!(unsatisfied_total("bytes */10"), Some(10));
+        assert_eq!(unsatisfied_total("bytes 0-1/10"), None);
+    }
+}

@@ -1,0 +1,479 @@
+//! What can go wrong with a registry, in kinds that callers treat differently.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::credentials::CredentialsError;
+use super::redact::{RedactedUrl, one_line};
+use crate::model::Digest;
+
+/// Shorthand for results of the registry client.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What a registry said when it refused: the HTTP status and, where its body has one, the
+/// first error of the OCI error document (distribution-spec, "Error Codes").
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Error code, upper case, for example `MANIFEST_UNKNOWN`.
+    pub code: Option<String>,
+    /// The registry's own words, made fit for one line.
+    pub message: Option<String>,
+    /// Digests that the error's detail names (missing blobs and manifests).
+    pub digests: Vec<Digest>,
+}
+
+#[derive(Deserialize)]
+struct ErrorDocument {
+    errors: Vec<ErrorEntry>,
+}
+
+#[derive(Deserialize)]
+struct ErrorEntry {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    detail: serde_json::Value,
+}
+
+impl Answer {
+    /// Reads the body of an error response; whatever is no OCI error document is ignored.
+    pub(crate) fn new(status: u16, body: &[u8]) -> Self {
+        let mut answer = Self {
+            status,
+            code: None,
+            message: None,
+            digests: Vec::new(),
+        };
+        let Ok(document) = serde_json::from_slice::<ErrorDocument>(body) else {
+            return answer;
+        };
+        for entry in &document.errors {
+            // distribution names the digest in `detail` itself or in `detail.digest`.
+            for text in [&entry.detail, &entry.detail["digest"]] {
+                if let Some(digest) = text.as_str().and_then(|text| text.parse().ok()) {
+                    answer.digests.push(digest);
+                }
+            }
+        }
+        if let Some(first) = document.errors.into_iter().next() {
+            let code = one_line(&first.code, 40).to_ascii_uppercase();
+            answer.code = Some(code).filter(|code| !code.is_empty());
+            answer.message = first
+                .message
+                .map(|message| one_line(&message, 200))
+                .filter(|message| !message.is_empty());
+        }
+        answer
+    }
+
+    /// Whether the first error has this code.
+    pub fn is(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)?;
+        if let Some(code) = &self.code {
+            write!(f, " {code}")?;
+        }
+        if let Some(message) = &self.message {
+            write!(f, ": {message}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What can go wrong with a registry.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The registry says that there is no such repository, manifest, blob or upload.
+    #[error("Registry has nothing at `{url}` ({answer})")]
+    NotFound {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// What the registry said.
+        answer: Answer,
+    },
+    /// The registry, or its token service, does not accept who we are.
+    #[error("Registry asks for {} at `{url}` ({answer})", if *.credentials { "other credentials" } else { "credentials, and there are none for it" })]
+    Unauthorized {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// What the registry said.
+        answer: Answer,
+        /// Whether there were credentials for it.
+        credentials: bool,
+    },
+    /// The registry knows who we are and does not allow this.
+    #[error("Registry denies access to `{url}` ({answer})")]
+    Denied {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// What the registry said.
+        answer: Answer,
+    },
+    /// The registry cannot answer now: too many requests, or a failure on its side.
+    #[error("Registry cannot serve `{url}` now ({answer})")]
+    Unavailable {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// What the registry said.
+        answer: Answer,
+        /// The pause that it asked for.
+        retry_after: Option<Duration>,
+    },
+    /// The registry refused the request for another reason.
+    #[error("Registry refused the request for `{url}` ({answer})")]
+    Refused {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// What the registry said.
+        answer: Answer,
+    },
+    /// A manifest was refused because the target lacks what it refers to.
+    #[error("Registry lacks content that manifest `{reference}` refers to ({answer})")]
+    ContentUnknown {
+        /// The manifest's reference.
+        reference: String,
+        /// Digests that the registry named; may be empty.
+        digests: Vec<Digest>,
+        /// What the registry said.
+        answer: Answer,
+    },
+    /// A manifest was refused as such.
+    #[error("Registry rejects manifest `{reference}` ({answer})")]
+    ManifestRejected {
+        /// The manifest's reference.
+        reference: String,
+        /// What the registry said.
+        answer: Answer,
+    },
+    /// No connection, or it failed before an answer came.
+    #[error("Cannot reach `{url}`")]
+    Connect {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// The connection broke in the middle of an answer.
+    #[error("Connection broke while reading `{url}`")]
+    Interrupted {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// An answer ended early without an error.
+    #[error("Answer from `{url}` ended after {got} of {expected} bytes")]
+    Ended {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// Bytes that came.
+        got: u64,
+        /// Bytes that should have come.
+        expected: u64,
+    },
+    /// Nothing came for too long.
+    #[error("Nothing came from `{url}` for {} seconds", .after.as_secs())]
+    TimedOut {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// A token stopped being valid in the middle of a transfer; the next attempt has a new one.
+    #[error("Token for `{url}` expired during the transfer")]
+    TokenExpired {
+        /// What was asked for.
+        url: RedactedUrl,
+    },
+    /// A partial answer is not the part that was asked for.
+    #[error("Registry sent bytes from offset {got} of `{url}` instead of {wanted}")]
+    WrongOffset {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// Offset that was asked for.
+        wanted: u64,
+        /// Offset that the answer names.
+        got: u64,
+    },
+    /// TLS failed: no trusted certificate, wrong name, no common version.
+    #[error("TLS connection to `{host}` failed")]
+    Tls {
+        /// `host[:port]`.
+        host: String,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// The server does not speak TLS.
+    #[error("Registry `{host}` does not speak TLS")]
+    NoTls {
+        /// `host[:port]`.
+        host: String,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// A registry names a token service to which credentials may not go.
+    #[error(
+        "Registry `{host}` wants credentials sent to `{realm}`, which is neither its own host nor named over verified TLS"
+    )]
+    UntrustedRealm {
+        /// `host[:port]` of the registry.
+        host: String,
+        /// The token service.
+        realm: RedactedUrl,
+    },
+    /// The server does something that the protocol does not allow.
+    #[error("Unexpected answer from `{url}`: {reason}")]
+    Protocol {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// What is wrong with it, in a clause.
+        reason: String,
+    },
+    /// An answer is longer than allowed.
+    #[error("Answer from `{url}` is longer than {limit} bytes")]
+    TooLong {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// The cap in bytes.
+        limit: u64,
+    },
+    /// Content does not have the digest that names it.
+    #[error("Content of `{what}` has digest {actual}, not {expected}")]
+    DigestMismatch {
+        /// Reference of the content.
+        what: String,
+        /// Digest that it should have.
+        expected: Digest,
+        /// Digest that it has.
+        actual: Digest,
+    },
+    /// Content does not have the size that its descriptor says.
+    #[error("Content of `{what}` has {actual} bytes, not {expected}")]
+    SizeMismatch {
+        /// Reference of the content.
+        what: String,
+        /// Size in bytes that it should have.
+        expected: u64,
+        /// Size in bytes that it has, as far as known.
+        actual: u64,
+    },
+    /// `registries.conf` forbids contacting the registry.
+    #[error("Repository `{repository}` is blocked by `registries.conf`")]
+    Blocked {
+        /// The repository.
+        repository: String,
+    },
+    /// Credentials could not be had.
+    #[error("Cannot get credentials for `{host}`")]
+    Credentials {
+        /// `host[:port]` of the registry.
+        host: String,
+        /// Why.
+        source: CredentialsError,
+    },
+    /// Certificates or keys that the caller gave cannot be used, or there are no roots at all.
+    #[error("Cannot set up TLS for `{host}`")]
+    Certificates {
+        /// `host[:port]` of the registry.
+        host: String,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// The source of an upload could not be read.
+    #[error("Cannot read `{what}` to upload it")]
+    Source {
+        /// Reference of the blob.
+        what: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// An upload's session could not be kept or looked up.
+    #[error("Cannot keep the upload session of `{what}`")]
+    Session {
+        /// Reference of the blob.
+        what: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Whether trying again may help.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable { .. }
+                | Self::Connect { .. }
+                | Self::Interrupted { .. }
+                | Self::Ended { .. }
+                | Self::TimedOut { .. }
+                | Self::TokenExpired { .. }
+                | Self::WrongOffset { .. }
+        )
+    }
+
+    /// Whether the network, and not a registry's decision, is the reason.
+    pub fn is_network(&self) -> bool {
+        self.is_transient() || matches!(self, Self::Tls { .. } | Self::NoTls { .. })
+    }
+
+    /// Whether the registry says that the thing does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+
+    /// What the registry said, where it is the registry that refused.
+    pub fn answer(&self) -> Option<&Answer> {
+        match self {
+            Self::NotFound { answer, .. }
+            | Self::Unauthorized { answer, .. }
+            | Self::Denied { answer, .. }
+            | Self::Unavailable { answer, .. }
+            | Self::Refused { answer, .. }
+            | Self::ContentUnknown { answer, .. }
+            | Self::ManifestRejected { answer, .. } => Some(answer),
+            _ => None,
+        }
+    }
+
+    /// What a person can do about it, where that is clear from here.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Tls { .. } => Some(
+                "give the registry's CA certificate with --cert-dir, or use --tls-verify=false \
+                 if you accept that nobody checks who answers",
+            ),
+            Self::NoTls { .. } => Some("use --tls-verify=false if plain HTTP is intended"),
+            Self::Unauthorized { .. } | Self::Denied { .. } => {
+                Some("log in with `podman login` or give an auth file with --authfile")
+            }
+            Self::UntrustedRealm { .. } => Some(
+                "verify TLS (--cert-dir with the CA certificate) so that the registry may name \
+                 its token service",
+            ),
+            _ => None,
+        }
+    }
+
+    /// The pause that the registry asked for.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// The error for a response that is no success. The code in the body decides before the
+    /// status does: registries answer with all kinds of statuses.
+    pub(crate) fn refused(url: RedactedUrl, answer: Answer, retry_after: Option<Duration>) -> Self {
+        match (answer.code.as_deref().unwrap_or(""), answer.status) {
+            ("TOOMANYREQUESTS", _) => Self::Unavailable {
+                url,
+                answer,
+                retry_after,
+            },
+            ("UNAUTHORIZED", _) => Self::Unauthorized {
+                url,
+                answer,
+                credentials: true,
+            },
+            ("DENIED", _) => Self::Denied { url, answer },
+            ("MANIFEST_UNKNOWN" | "NAME_UNKNOWN" | "BLOB_UNKNOWN" | "BLOB_UPLOAD_UNKNOWN", _) => {
+                Self::NotFound { url, answer }
+            }
+            (
+                "NAME_INVALID"
+                | "TAG_INVALID"
+                | "MANIFEST_INVALID"
+                | "MANIFEST_UNVERIFIED"
+                | "MANIFEST_BLOB_UNKNOWN"
+                | "DIGEST_INVALID"
+                | "SIZE_INVALID"
+                | "BLOB_UPLOAD_INVALID"
+                | "RANGE_INVALID"
+                | "UNSUPPORTED",
+                _,
+            ) => Self::Refused { url, answer },
+            (_, 401) => Self::Unauthorized {
+                url,
+                answer,
+                credentials: true,
+            },
+            (_, 403) => Self::Denied { url, answer },
+            (_, 404) => Self::NotFound { url, answer },
+            (_, 408 | 425 | 429 | 500..) => Self::Unavailable {
+                url,
+                answer,
+                retry_after,
+            },
+            _ => Self::Refused { url, answer },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, body: &str) -> Error {
+        let url: url::Url = "https://r.example/v2/a/manifests/t".parse().unwrap();
+        Error::refused((&url).into(), Answer::new(status, body.as_bytes()), None)
+    }
+
+    #[test]
+    fn the_code_in_the_body_decides_before_the_status() {
+        let body = |code: &str| format!(r#"{{"errors":[{{"code":"{code}","message":"m"}}]}}"#);
+        assert!(refused(500, &body("MANIFEST_UNKNOWN")).is_not_found());
+        assert!(refused(400, &body("TOOMANYREQUESTS")).is_transient());
+        assert!(!refused(500, &body("MANIFEST_INVALID")).is_transient());
+        assert!(matches!(
+            refused(404, &body("DENIED")),
+            Error::Denied { .. }
+        ));
+        assert!(matches!(
+            refused(403, &body("UNAUTHORIZED")),
+            Error::Unauthorized { .. }
+        ));
+        assert!(refused(404, "404 page not found").is_not_found());
+        assert!(refused(502, "<html>").is_transient());
+        assert!(!refused(413, "").is_transient());
+    }
+
+    #[test]
+    fn answers_are_shown_on_one_harmless_line() {
+        let long = "x".repeat(500);
+        let body = format!(
+            r#"{{"errors":[{{"code":"denied","message":"a\nb\u001b[31m {long}","detail":"x"}}]}}"#
+        );
+        let text = refused(403, &body).to_string();
+        assert!(text.contains("403 DENIED: a b?[31m xxx"), "{text}");
+        assert!(text.len() < 400, "{text}");
+    }
+
+    #[test]
+    fn details_name_what_is_missing() {
+        let digest = format!("sha256:{}", "1a".repeat(32));
+        for detail in [
+            format!(r#""{digest}""#),
+            format!(r#"{{"digest":"{digest}"}}"#),
+        ] {
+            let body = format!(r#"{{"errors":[{{"code":"BLOB_UNKNOWN","detail":{detail}}}]}}"#);
+            let answer = Answer::new(404, body.as_bytes());
+            assert_eq!(answer.digests, [digest.parse().unwrap()]);
+        }
+    }
+}

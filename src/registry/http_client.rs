@@ -1,0 +1,83 @@
+//! The HTTP library's clients: one for all hosts, and one for each host that has certificates
+//! of its own. Connections are kept and shared within each.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use reqwest::{Certificate, Identity};
+use zeroize::Zeroizing;
+
+use super::error::{Error, Result};
+use super::options::{ClientOptions, HostCertificates};
+
+/// Bytes that a server may send ahead on one HTTP/2 stream, so that one blob fills a fast
+/// line; the connection's window is four times that.
+const STREAM_WINDOW: u32 = 2 << 20;
+
+#[derive(Default)]
+pub(super) struct HttpClients {
+    /// By the host whose certificates are used, if any, and whether TLS is not verified.
+    clients: Mutex<HashMap<(Option<String>, bool), reqwest::Client>>,
+}
+
+impl fmt::Debug for HttpClients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HttpClients")
+    }
+}
+
+impl HttpClients {
+    /// The client for `authority` (`host[:port]`).
+    pub(super) fn client(
+        &self,
+        options: &ClientOptions,
+        authority: &str,
+        insecure: bool,
+    ) -> Result<reqwest::Client> {
+        let own = options.certificates.hosts.get_key_value(authority);
+        let key = (own.map(|(host, _)| host.clone()), insecure);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&key) {
+            return Ok(client.clone());
+        }
+        let client = build(options, own.map(|(_, certificates)| certificates), insecure).map_err(
+            |source| Error::Certificates {
+                host: authority.to_owned(),
+                source,
+            },
+        )?;
+        clients.insert(key, client.clone());
+        Ok(client)
+    }
+}
+
+fn build(
+    options: &ClientOptions,
+    own: Option<&HostCertificates>,
+    insecure: bool,
+) -> reqwest::Result<reqwest::Client> {
+    // The library takes its cryptography from this process-wide place and panics when it is
+    // empty. Whoever was first has filled it, so the result does not matter.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = reqwest::Client::builder()
+        .user_agent(&options.user_agent)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(options.timeouts.connect)
+        .pool_idle_timeout(options.timeouts.idle)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(STREAM_WINDOW.saturating_mul(4))
+        .tls_danger_accept_invalid_certs(insecure);
+    let own_roots = own.into_iter().flat_map(|own| &own.roots);
+    for pem in options.certificates.roots.iter().chain(own_roots) {
+        builder = builder.tls_certs_merge(Certificate::from_pem_bundle(pem)?);
+    }
+    if let Some((certificate, key)) = own.and_then(|own| own.client.as_ref()) {
+        let mut pem = Zeroizing::new(certificate.clone());
+        pem.push(b'\n');
+        pem.extend_from_slice(key);
+        builder = builder.identity(Identity::from_pem(&pem)?);
+    }
+    builder.build()
+}

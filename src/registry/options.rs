@@ -1,0 +1,116 @@
+//! What a caller decides about a client.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::credentials::Credentials;
+use super::mirrors::Mirrors;
+use super::retry::RetryPolicy;
+use crate::progress::{Progress, Silent};
+
+/// What a caller decides about a client. The default verifies TLS against the system's roots
+/// and knows no credentials.
+#[derive(Clone)]
+pub struct ClientOptions {
+    /// Whether TLS is required and verified. When false, nobody checks certificates, and a
+    /// host that does not answer over TLS is spoken to in plain HTTP, as skopeo does.
+    pub tls_verify: bool,
+    /// Certificates besides the system's.
+    pub certificates: CertificateStore,
+    /// Who we are.
+    pub credentials: Credentials,
+    /// Where else content may be read.
+    pub mirrors: Mirrors,
+    /// How failures are retried.
+    pub retry: RetryPolicy,
+    /// How long we wait for signs of life.
+    pub timeouts: Timeouts,
+    /// The `User-Agent` header.
+    pub user_agent: String,
+    /// Who is told of retries and of mirrors that fail.
+    pub progress: Arc<dyn Progress>,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            tls_verify: true,
+            certificates: CertificateStore::default(),
+            credentials: Credentials::default(),
+            mirrors: Mirrors::default(),
+            retry: RetryPolicy::default(),
+            timeouts: Timeouts::default(),
+            user_agent: concat!("airferry/", env!("CARGO_PKG_VERSION")).to_owned(),
+            progress: Arc::new(Silent),
+        }
+    }
+}
+
+impl fmt::Debug for ClientOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientOptions")
+            .field("tls_verify", &self.tls_verify)
+            .field("certificates", &self.certificates)
+            .field("credentials", &self.credentials)
+            .field("mirrors", &self.mirrors)
+            .field("retry", &self.retry)
+            .field("timeouts", &self.timeouts)
+            .field("user_agent", &self.user_agent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long we wait for signs of life. There is no limit on a whole transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection, TLS included.
+    pub connect: Duration,
+    /// For the next bytes of a body, in either direction, or for the head of an answer to a
+    /// request without one.
+    pub idle: Duration,
+    /// For the answer after a body was sent: registries move a finished blob to its place
+    /// before they answer, which takes minutes on some stores.
+    pub commit: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            commit: Duration::from_secs(900),
+        }
+    }
+}
+
+/// Certificates and keys as PEM bytes; reading files is the caller's.
+#[derive(Debug, Clone, Default)]
+pub struct CertificateStore {
+    /// Bundles of CA certificates that are trusted for every host, besides the system's.
+    pub roots: Vec<Vec<u8>>,
+    /// What `certs.d/<host[:port]>/` holds, by `host[:port]`
+    /// (containers-certs.d(5)).
+    pub hosts: BTreeMap<String, HostCertificates>,
+}
+
+/// The content of one `certs.d/<host[:port]>/` directory.
+#[derive(Clone, Default)]
+pub struct HostCertificates {
+    /// `*.crt`: CA certificates that are trusted for this host.
+    pub roots: Vec<Vec<u8>>,
+    /// `*.cert` with its `*.key`: the certificate that we show to this host.
+    pub client: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
+}
+
+impl fmt::Debug for HostCertificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostCertificates")
+            .field("roots", &self.roots.len())
+            .field("client", &self.client.is_some())
+            .finish()
+    }
+}

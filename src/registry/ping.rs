@@ -1,0 +1,88 @@
+//! Asking a registry whether it is one, and whether it lets us in.
+
+use reqwest::Method;
+use reqwest::header::SERVER;
+
+use super::auth::Scopes;
+use super::client::Client;
+use super::error::{Error, Result};
+use super::mirrors::Endpoint;
+use super::redact::{RedactedUrl, one_line};
+use super::transport::Call;
+use crate::model::{Host, Repository};
+
+/// How a registry wants us to log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Authentication {
+    /// Not at all, as far as its root is concerned.
+    None,
+    /// With a password.
+    Basic,
+    /// With tokens.
+    Bearer,
+}
+
+/// What a registry's root says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ping {
+    /// The API's root.
+    pub url: RedactedUrl,
+    /// Whether the connection is TLS.
+    pub tls: bool,
+    /// How it wants us to log in; it has accepted what we have.
+    pub authentication: Authentication,
+    /// The `Server` header, where there is one.
+    pub software: Option<String>,
+}
+
+impl Client {
+    /// Asks a registry's root (`/v2/`) whether it is reachable and lets us in.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthorized`] when it wants other credentials; [`Error::Protocol`] when it is
+    /// no registry; whatever stands between us and it.
+    pub async fn ping(&self, host: &Host) -> Result<Ping> {
+        let not_a_name = |error: crate::model::NameError| Error::Protocol {
+            url: RedactedUrl::of_authority("https", host.as_str()),
+            reason: error.to_string(),
+        };
+        // Without scopes the path is used for nothing.
+        let path = "ping".parse().map_err(not_a_name)?;
+        let place = Endpoint {
+            repository: Repository::new(host.clone(), path),
+            insecure: false,
+        };
+        let mut budget = self.budget(host.to_string());
+        loop {
+            match self.ping_once(&place).await {
+                Ok(ping) => return Ok(ping),
+                Err(error) => budget.spend(error).await?,
+            }
+        }
+    }
+
+    async fn ping_once(&self, place: &Endpoint) -> Result<Ping> {
+        let base = self.base(place).await?;
+        let scopes = Scopes::default();
+        let call = Call::new(place, &scopes, Method::GET, base);
+        let response = self.call(call).await?;
+        if response.status() == 404 {
+            return Err(response.unexpected("there is no registry"));
+        }
+        if !response.status().is_success() {
+            return Err(response.into_error().await);
+        }
+        Ok(Ping {
+            url: response.shown(),
+            tls: response.url().scheme() == "https",
+            authentication: match self.auth().scheme(place) {
+                Some("basic") => Authentication::Basic,
+                Some(_) => Authentication::Bearer,
+                None => Authentication::None,
+            },
+            software: response.text(SERVER).map(|text| one_line(text, 80)),
+        })
+    }
+}

@@ -1,0 +1,115 @@
+//! Whether a blob is really there.
+//!
+//! Asked with a ranged GET of the last byte: a registry with a descriptor cache answers HEAD,
+//! mount and even a manifest's PUT with success after its garbage collector took the data.
+
+use reqwest::Method;
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, HeaderValue, RANGE};
+
+use super::auth::Scopes;
+use super::client::Client;
+use super::download::{ContentRange, blob_name, unsatisfied_total};
+use super::error::{Error, Result};
+use super::mirrors::Endpoint;
+use super::transport::{Call, Response, length};
+use crate::model::{Digest, Repository};
+
+/// What one look at a blob showed.
+enum Look {
+    Present,
+    Absent,
+    /// The head promised bytes that did not come.
+    HeadOnly(Error),
+}
+
+impl Client {
+    /// Whether the target's repository has a blob of this digest and size, whose last byte it
+    /// can deliver. When in doubt it has not: then it is uploaded again.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is neither yes nor no.
+    pub async fn blob_present(
+        &self,
+        repository: &Repository,
+        digest: Digest,
+        size: u64,
+    ) -> Result<bool> {
+        let place = self.own_place(repository);
+        let mut budget = self.budget(blob_name(repository, &digest));
+        let mut was_head_only = false;
+        loop {
+            match self.look(&place, digest, size).await {
+                Ok(Look::Present) => return Ok(true),
+                Ok(Look::Absent) => return Ok(false),
+                Ok(Look::HeadOnly(_)) if was_head_only => return Ok(false),
+                Ok(Look::HeadOnly(error)) => {
+                    was_head_only = true;
+                    if budget.spend(error).await.is_err() {
+                        return Ok(false);
+                    }
+                }
+                Err(error) => budget.spend(error).await?,
+            }
+        }
+    }
+
+    async fn look(&self, place: &Endpoint, digest: Digest, size: u64) -> Result<Look> {
+        let url = self.url(place, &format!("blobs/{digest}")).await?;
+        let scopes = Scopes::pull(&place.repository.path);
+        let mut call = Call::new(place, &scopes, Method::GET, url)
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        // No byte of an empty blob can be asked for.
+        if let Some(last) = size.checked_sub(1)
+            && let Ok(range) = HeaderValue::from_str(&format!("bytes={last}-{last}"))
+        {
+            call = call.header(RANGE, range);
+        }
+        let response = self.call(call).await?;
+        match response.status().as_u16() {
+            206 => {
+                let range = response.text(CONTENT_RANGE).and_then(ContentRange::parse);
+                let fits = range.is_some_and(|range| {
+                    range.first == range.last
+                        && range.last.checked_add(1) == Some(size)
+                        && range.total.is_none_or(|total| total == size)
+                });
+                if !fits {
+                    return Ok(Look::Absent);
+                }
+                Ok(first_bytes(response, 1).await)
+            }
+            // Ranges are ignored, or the blob is empty: that it begins must do.
+            200 if response.content_length().is_some_and(|n| n != size) => Ok(Look::Absent),
+            200 => Ok(first_bytes(response, size.min(1)).await),
+            404 => Ok(Look::Absent),
+            416 => {
+                let total = response.text(CONTENT_RANGE).and_then(unsatisfied_total);
+                match total {
+                    Some(total) if total == size => Err(response.unexpected("416 is no answer")),
+                    _ => Ok(Look::Absent),
+                }
+            }
+            _ => Err(response.into_error().await),
+        }
+    }
+}
+
+/// Reads until `wanted` bytes have come.
+async fn first_bytes(mut response: Response, wanted: u64) -> Look {
+    let mut got = 0;
+    while got < wanted {
+        match response.chunk().await {
+            Ok(Some(chunk)) => got += length(&chunk),
+            Ok(None) => {
+                return Look::HeadOnly(Error::Ended {
+                    url: response.shown(),
+                    got,
+                    expected: wanted,
+                });
+            }
+            Err(error) => return Look::HeadOnly(error),
+        }
+    }
+    Look::Present
+}

@@ -1,0 +1,108 @@
+//! What may be shown: URLs without their secrets, and text of strangers made harmless.
+
+use std::fmt;
+
+use url::Url;
+
+use crate::model::is_deceptive;
+
+/// Query parameters whose values are no secrets. Everything else may be a presigned request
+/// or an upload's state.
+const SHOWN: [&str; 7] = ["digest", "from", "last", "mount", "n", "scope", "service"];
+
+/// A URL that can be shown: without user information, and with the values of unknown query
+/// parameters left out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedactedUrl(String);
+
+impl RedactedUrl {
+    /// For a host that makes no URL.
+    pub(super) fn of_authority(scheme: &str, authority: &str) -> Self {
+        Self(one_line(&format!("{scheme}://{authority}/"), 400))
+    }
+}
+
+impl From<&Url> for RedactedUrl {
+    fn from(url: &Url) -> Self {
+        let mut text = format!("{}://", url.scheme());
+        text.push_str(url.host_str().unwrap_or(""));
+        if let Some(port) = url.port() {
+            text.push_str(&format!(":{port}"));
+        }
+        text.push_str(url.path());
+        for (number, (name, value)) in url.query_pairs().enumerate() {
+            let separator = if number == 0 { '?' } else { '&' };
+            let shown = if SHOWN.contains(&name.as_ref()) {
+                value.as_ref()
+            } else {
+                "REDACTED"
+            };
+            text.push(separator);
+            text.push_str(&format!("{name}={shown}"));
+        }
+        Self(one_line(&text, 400))
+    }
+}
+
+impl fmt::Display for RedactedUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RedactedUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Makes text of a stranger fit for one line of ours: no control or bidirectional characters,
+/// runs of white space joined, at most `limit` characters.
+pub(crate) fn one_line(text: &str, limit: usize) -> String {
+    let mut line = String::new();
+    let mut length = 0;
+    for word in text.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+            length += 1;
+        }
+        for c in word.chars() {
+            if length >= limit {
+                line.push_str("...");
+                return line;
+            }
+            line.push(if is_deceptive(c) { '?' } else { c });
+            length += 1;
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_lose_passwords_signatures_and_upload_states() {
+        let url: Url = "https://user:pass@cdn.example:8443/v2/a/blobs/uploads/1?\
+                        _state=SECRET&X-Amz-Signature=SIGNED&digest=sha256:00&service=s"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            RedactedUrl::from(&url).to_string(),
+            "https://cdn.example:8443/v2/a/blobs/uploads/1?_state=REDACTED\
+             &X-Amz-Signature=REDACTED&digest=sha256:00&service=s"
+        );
+        assert_eq!(
+            format!("{:?}", RedactedUrl::from(&url)),
+            RedactedUrl::from(&url).to_string()
+        );
+    }
+
+    #[test]
+    fn strangers_text_is_one_short_line() {
+        assert_eq!(one_line("a\n\tb  c\u{1b}[1m\u{202e}", 100), "a b c?[1m?");
+        assert_eq!(one_line("abcdef", 3), "abc...");
+        assert_eq!(one_line("abc", 3), "abc");
+    }
+}

@@ -1,0 +1,242 @@
+//! What refers to a manifest: signatures, SBOMs and other artifacts
+//! (distribution-spec, "Listing Referrers" and "Referrers Tag Schema").
+
+use reqwest::Method;
+use reqwest::header::{ACCEPT, HeaderValue};
+use serde::Deserialize;
+
+use super::auth::Scopes;
+use super::client::Client;
+use super::error::{Error, Result};
+use super::manifest::{Failures, Selector};
+use super::mirrors::Endpoint;
+use super::paging::{MOST_PAGES, PAGE_LIMIT, next_page};
+use super::transport::Call;
+use crate::model::{Descriptor, Digest, ManifestKind, MediaType, RawManifest, Repository, Tag};
+
+/// Referrers of one manifest that are read at most.
+const MOST_REFERRERS: usize = 10_000;
+
+/// How a registry told what refers to a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReferrersSource {
+    /// The referrers API.
+    Api,
+    /// The index under the tag `sha256-<hex>`.
+    FallbackTag,
+    /// Neither: the registry has no API and no such index.
+    None,
+}
+
+/// An artifact that refers to a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Referrer {
+    /// The artifact's manifest.
+    pub descriptor: Descriptor,
+    /// What kind of artifact it is, where said.
+    pub artifact_type: Option<String>,
+}
+
+/// What refers to a manifest. No entries means that the registry said so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Referrers {
+    /// The artifacts, in the registry's order.
+    pub entries: Vec<Referrer>,
+    /// How it was told.
+    pub source: ReferrersSource,
+    /// Where: the repository that was asked for, or a mirror of it.
+    pub fetched_from: Repository,
+}
+
+#[derive(Deserialize)]
+struct IndexDocument {
+    manifests: Vec<EntryDocument>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EntryDocument {
+    media_type: String,
+    digest: Digest,
+    size: u64,
+    artifact_type: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct SubjectDocument {
+    subject: Option<SubjectEntry>,
+}
+
+#[derive(Deserialize)]
+struct SubjectEntry {
+    digest: Digest,
+}
+
+impl From<EntryDocument> for Referrer {
+    fn from(entry: EntryDocument) -> Self {
+        Self {
+            descriptor: Descriptor {
+                digest: entry.digest,
+                size: entry.size,
+                media_type: MediaType::new(entry.media_type),
+                platform: None,
+                urls: Vec::new(),
+            },
+            artifact_type: entry.artifact_type,
+        }
+    }
+}
+
+impl Client {
+    /// What refers to a manifest: from the first place that knows of anything.
+    ///
+    /// # Errors
+    ///
+    /// Everything but 404 and an empty list, when no place named a referrer: "absent" is never
+    /// a guess.
+    pub async fn referrers(&self, repository: &Repository, digest: Digest) -> Result<Referrers> {
+        let places = self.places(repository, true)?;
+        let mut failures = Failures::default();
+        let (mut empty, mut failed) = (None, false);
+        for (number, place) in places.iter().enumerate() {
+            match self.referrers_at(place, digest).await {
+                Ok(found) if !found.entries.is_empty() => return Ok(found),
+                // Mirrors keep the first answer: the source, asked last, replaces it.
+                Ok(found) => empty = Some(found),
+                Err(error) => {
+                    failed = true;
+                    if number + 1 < places.len() {
+                        self.failed_at(place, &error);
+                    }
+                    failures.add(repository, place, error);
+                }
+            }
+        }
+        match empty {
+            Some(empty) if !failed => Ok(empty),
+            _ => Err(failures.into_error(repository)),
+        }
+    }
+
+    async fn referrers_at(&self, place: &Endpoint, digest: Digest) -> Result<Referrers> {
+        let listed = self.referrers_api(place, digest).await?;
+        let (entries, source) = match listed {
+            Some(entries) => (entries, ReferrersSource::Api),
+            None => match self.referrers_tag(place, digest).await? {
+                Some(entries) => (entries, ReferrersSource::FallbackTag),
+                None => (Vec::new(), ReferrersSource::None),
+            },
+        };
+        Ok(Referrers {
+            entries,
+            source,
+            fetched_from: place.repository.clone(),
+        })
+    }
+
+    /// `None` when the registry has no such API.
+    async fn referrers_api(
+        &self,
+        place: &Endpoint,
+        digest: Digest,
+    ) -> Result<Option<Vec<Referrer>>> {
+        let mut url = self.url(place, &format!("referrers/{digest}")).await?;
+        let mut entries = Vec::new();
+        for page in 0..MOST_PAGES {
+            let (found, next) = match self.referrers_page(place, &url, digest).await {
+                Ok(answer) => answer,
+                Err(error) if error.is_not_found() && page == 0 => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            entries.extend(found);
+            match next {
+                _ if entries.len() > MOST_REFERRERS => break,
+                Some(next) => url = next,
+                None => return Ok(Some(entries)),
+            }
+        }
+        Err(Error::Protocol {
+            url: (&url).into(),
+            reason: format!("there are more than {MOST_REFERRERS} referrers"),
+        })
+    }
+
+    async fn referrers_page(
+        &self,
+        place: &Endpoint,
+        url: &url::Url,
+        digest: Digest,
+    ) -> Result<(Vec<Referrer>, Option<url::Url>)> {
+        let scopes = Scopes::pull(&place.repository.path);
+        let mut budget = self.budget(format!("referrers of {}@{digest}", place.repository));
+        loop {
+            let tried = async {
+                let call = Call::new(place, &scopes, Method::GET, url.clone())
+                    .header(ACCEPT, HeaderValue::from_static(MediaType::OCI_INDEX));
+                let response = self.call(call).await?;
+                if !response.status().is_success() {
+                    return Err(response.into_error().await);
+                }
+                let next = next_page(&response)?;
+                let not_understood = response.unexpected("it is no list of referrers");
+                let body = response.read(PAGE_LIMIT).await?;
+                let page: IndexDocument =
+                    serde_json::from_slice(&body).map_err(|_| not_understood)?;
+                Ok((
+                    page.manifests.into_iter().map(Referrer::from).collect(),
+                    next,
+                ))
+            };
+            match tried.await {
+                Ok(page) => return Ok(page),
+                Err(error) => budget.spend(error).await?,
+            }
+        }
+    }
+
+    /// `None` when there is no such tag, or what it names is no list of referrers: images
+    /// without a tag are given such tags by other tools.
+    async fn referrers_tag(
+        &self,
+        place: &Endpoint,
+        digest: Digest,
+    ) -> Result<Option<Vec<Referrer>>> {
+        let name = format!("{}-{}", Digest::ALGORITHM, digest.hex());
+        let tag: Tag = name.parse().map_err(|error| Error::Protocol {
+            url: super::redact::RedactedUrl::of_authority("https", place.repository.host.as_str()),
+            reason: format!("{error}"),
+        })?;
+        let index = match self.manifest_at(place, &Selector::from(&tag), true).await {
+            Ok(index) => index,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let is_index = index.media_type.manifest_kind() == Some(ManifestKind::Index);
+        if !is_index || index.digest == digest {
+            return Ok(None);
+        }
+        let Ok(document) = serde_json::from_slice::<IndexDocument>(&index.bytes) else {
+            return Ok(None);
+        };
+        if document.manifests.len() > MOST_REFERRERS {
+            return Ok(None);
+        }
+        for entry in &document.manifests {
+            let selector = Selector::from(entry.digest);
+            match self.manifest_at(place, &selector, true).await {
+                Ok(manifest) if subject(&manifest) == Some(digest) => {}
+                Ok(_) => return Ok(None),
+                // What the index names may have been deleted; that says nothing of the index.
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let entries = document.manifests.into_iter().map(Referrer::from);
+        Ok(Some(entries.collect()))
+    }
+}
+
+fn subject(manifest: &RawManifest) -> Option<Digest> {
+    let document: SubjectDocument = serde_json::from_slice(&manifest.bytes).ok()?;
+    document.subject.map(|subject| subject.digest)
+}

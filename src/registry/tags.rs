@@ -1,0 +1,87 @@
+//! Listing tags.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde::Deserialize;
+
+use super::auth::Scopes;
+use super::client::Client;
+use super::error::{Error, Result};
+use super::mirrors::Endpoint;
+use super::paging::{MOST_PAGES, PAGE_LIMIT, next_page};
+use super::transport::Call;
+use crate::model::{Repository, Tag};
+
+/// Tags of one repository that are read at most.
+const MOST_TAGS: usize = 1_000_000;
+
+/// Tags that are asked for at once.
+const PAGE_TAGS: &str = "n=1000";
+
+#[derive(Deserialize)]
+struct Page {
+    /// distribution writes `null` when the last tag was deleted.
+    tags: Option<Vec<String>>,
+}
+
+impl Client {
+    /// All tags of a repository, sorted. Mirrors are not asked: they may have a part of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when there is no such repository; [`Error::Protocol`] when a tag is
+    /// not one, or there is no end of them.
+    pub async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>> {
+        let place = self.authority_place(repository)?;
+        let mut url = self.url(&place, "tags/list").await?;
+        url.set_query(Some(PAGE_TAGS));
+        let mut tags = BTreeSet::new();
+        for _ in 0..MOST_PAGES {
+            let (page, next) = self.tag_page(&place, &url).await?;
+            for tag in page {
+                let tag: Tag = tag.parse().map_err(|error| Error::Protocol {
+                    url: (&url).into(),
+                    reason: format!("{error}"),
+                })?;
+                tags.insert(tag);
+            }
+            match next {
+                _ if tags.len() > MOST_TAGS => break,
+                Some(next) => url = next,
+                None => return Ok(tags.into_iter().collect()),
+            }
+        }
+        Err(Error::Protocol {
+            url: (&url).into(),
+            reason: format!("there are more than {MOST_TAGS} tags or {MOST_PAGES} pages"),
+        })
+    }
+
+    async fn tag_page(
+        &self,
+        place: &Endpoint,
+        url: &url::Url,
+    ) -> Result<(Vec<String>, Option<url::Url>)> {
+        let scopes = Scopes::pull(&place.repository.path);
+        let mut budget = self.budget(format!("tags of {}", place.repository));
+        loop {
+            let tried = async {
+                let call = Call::new(place, &scopes, Method::GET, url.clone());
+                let response = self.call(call).await?;
+                if !response.status().is_success() {
+                    return Err(response.into_error().await);
+                }
+                let next = next_page(&response)?;
+                let not_understood = response.unexpected("it is no list of tags");
+                let body = response.read(PAGE_LIMIT).await?;
+                let page: Page = serde_json::from_slice(&body).map_err(|_| not_understood)?;
+                Ok((page.tags.unwrap_or_default(), next))
+            };
+            match tried.await {
+                Ok(page) => return Ok(page),
+                Err(error) => budget.spend(error).await?,
+            }
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! One request: authenticated, redirected, watched for signs of life. Retrying is above.
+//!
+//! Credentials are sent to the origin (scheme, host, port) of the registry alone. A redirect
+//! or an upload Location that leads elsewhere is followed without them, and what lies behind
+//! it gets none even when it leads back.
+
+use std::error::Error as StdError;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION,
+};
+use reqwest::{Method, StatusCode};
+use url::{Origin, Url};
+
+use super::auth::{Authorization, Scopes};
+use super::client::Client;
+use super::error::{Answer, Error, Result};
+use super::mirrors::Endpoint;
+use super::options::Timeouts;
+use super::redact::RedactedUrl;
+use super::retry::retry_after;
+use super::upload_body::{Activity, PieceBody};
+
+/// Redirects that one request may follow.
+const MOST_REDIRECTS: usize = 5;
+
+/// Bytes of an error response that are read.
+const ERROR_BODY: u64 = 64 << 10;
+
+/// What a request carries.
+#[derive(Debug)]
+pub(super) enum Payload {
+    Empty,
+    Bytes(Bytes),
+    /// Can be sent once.
+    Piece(PieceBody),
+}
+
+impl Payload {
+    /// The same payload again, where that is possible.
+    fn again(&self) -> Option<Self> {
+        match self {
+            Self::Empty => Some(Self::Empty),
+            Self::Bytes(bytes) => Some(Self::Bytes(bytes.clone())),
+            Self::Piece(_) => None,
+        }
+    }
+}
+
+/// A request to a registry.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) scopes: &'a Scopes,
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) payload: Payload,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(
+        endpoint: &'a Endpoint,
+        scopes: &'a Scopes,
+        method: Method,
+        url: Url,
+    ) -> Self {
+        Self {
+            endpoint,
+            scopes,
+            method,
+            url,
+            headers: HeaderMap::new(),
+            payload: Payload::Empty,
+        }
+    }
+
+    pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    pub(super) fn payload(mut self, payload: Payload) -> Self {
+        self.payload = payload;
+        self
+    }
+}
+
+/// A request as `follow` needs it, with the origin to which credentials may go.
+#[derive(Debug)]
+pub(super) struct Sending {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) home: Origin,
+    pub(super) insecure: bool,
+}
+
+impl Sending {
+    pub(super) fn new(method: Method, url: &Url, insecure: bool) -> Self {
+        Self {
+            method,
+            url: url.clone(),
+            headers: HeaderMap::new(),
+            home: url.origin(),
+            insecure,
+        }
+    }
+}
+
+/// The head of an answer, with its body still to be read.
+#[derive(Debug)]
+pub(super) struct Response {
+    inner: reqwest::Response,
+    url: Url,
+    /// Whether somebody else than the registry answered.
+    pub(super) away: bool,
+    idle: Duration,
+}
+
+impl Client {
+    /// Sends a request with whatever authorisation the registry asks for.
+    ///
+    /// Refusals other than a final 401 are returned as responses.
+    pub(super) async fn call(&self, call: Call<'_>) -> Result<Response> {
+        let sending = Sending {
+            home: self.base(call.endpoint).await?.origin(),
+            insecure: self.is_insecure(call.endpoint),
+            method: call.method,
+            url: call.url,
+            headers: call.headers,
+        };
+        let mut payload = call.payload;
+        let (mut challenged, mut restarted) = (false, false);
+        loop {
+            let authorization = self
+                .auth()
+                .authorization(self, call.endpoint, call.scopes)
+                .await?;
+            let again = payload.again();
+            let header = authorization.as_ref().map(|auth| &auth.header);
+            let response = self.follow(&sending, header, payload).await?;
+            let refused_away = response.away && matches!(response.status().as_u16(), 401 | 403);
+            if refused_away && !restarted {
+                // A presigned URL that has expired: the registry makes a new one.
+                restarted = true;
+            } else if response.status() == StatusCode::UNAUTHORIZED && !response.away {
+                let used = authorization.as_ref();
+                let can_answer = self
+                    .auth()
+                    .challenged(self, call.endpoint, call.scopes, response.headers(), used)
+                    .await?;
+                if challenged || !can_answer {
+                    return Err(response.into_unauthorized(used).await);
+                }
+                challenged = true;
+            } else {
+                return Ok(response);
+            }
+            let Some(next) = again else {
+                return Err(Error::TokenExpired {
+                    url: response.shown(),
+                });
+            };
+            payload = next;
+        }
+    }
+
+    /// Sends a request and follows redirects; `authorization` goes to `sending.home` only.
+    pub(super) async fn follow(
+        &self,
+        sending: &Sending,
+        authorization: Option<&HeaderValue>,
+        mut payload: Payload,
+    ) -> Result<Response> {
+        let mut url = sending.url.clone();
+        let mut away = url.origin() != sending.home;
+        for _ in 0..=MOST_REDIRECTS {
+            let again = payload.again();
+            let own = authorization.filter(|_| !away);
+            let inner = self.send(sending, &url, own, payload).await?;
+            let response = Response {
+                inner,
+                url: url.clone(),
+                away,
+                idle: self.options().timeouts.idle,
+            };
+            if !is_redirect(response.status()) {
+                return Ok(response);
+            }
+            let next = response.location()?;
+            let leaves = next.origin() != sending.home;
+            let reading = matches!(sending.method, Method::GET | Method::HEAD);
+            let keeps_method = matches!(response.status().as_u16(), 307 | 308);
+            if !matches!(next.scheme(), "http" | "https") {
+                return Err(response.unexpected("it redirects to something else than HTTP"));
+            }
+            if next.scheme() == "http" && url.scheme() == "https" && !sending.insecure {
+                return Err(response.unexpected("it redirects from TLS to plain HTTP"));
+            }
+            payload = match again {
+                Some(again) if reading || (keeps_method && !leaves) => again,
+                _ => return Err(response.unexpected("it redirects a request that changes it")),
+            };
+            away |= leaves;
+            url = next;
+        }
+        Err(Error::Protocol {
+            url: (&url).into(),
+            reason: format!("more than {MOST_REDIRECTS} redirects lead there"),
+        })
+    }
+
+    /// Sends one HTTP request and waits for the head of the answer.
+    async fn send(
+        &self,
+        sending: &Sending,
+        url: &Url,
+        authorization: Option<&HeaderValue>,
+        payload: Payload,
+    ) -> Result<reqwest::Response> {
+        let client = self.http(&authority_of(url), sending.insecure)?;
+        let mut request = client
+            .request(sending.method.clone(), url.clone())
+            .headers(sending.headers.clone());
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let mut activity = None;
+        request = match payload {
+            // Proxies want a length on requests that could have a body.
+            Payload::Empty if matches!(sending.method, Method::GET | Method::HEAD) => request,
+            Payload::Empty => request.header(CONTENT_LENGTH, 0),
+            Payload::Bytes(bytes) => request.body(bytes),
+            Payload::Piece(piece) => {
+                activity = Some(piece.activity());
+                request
+                    .header(CONTENT_LENGTH, piece.length())
+                    .body(piece.into_body())
+            }
+        };
+        let timeouts = self.options().timeouts;
+        let answer = watched(request.send(), &sending.method, activity, timeouts).await;
+        answer
+            .map_err(|after| Error::TimedOut {
+                url: url.into(),
+                after,
+            })?
+            .map_err(|error| classify(error, url))
+    }
+}
+
+/// Waits for an answer as long as there are signs of life; else says how long there were none.
+async fn watched<T>(
+    answer: impl Future<Output = T>,
+    method: &Method,
+    activity: Option<Arc<Activity>>,
+    timeouts: Timeouts,
+) -> std::result::Result<T, Duration> {
+    let mut answer = pin!(answer);
+    let reading = matches!(*method, Method::GET | Method::HEAD);
+    let mut seen = None;
+    loop {
+        let sending = activity.as_ref().is_some_and(|a| !a.is_finished());
+        let patience = if reading || sending {
+            timeouts.idle
+        } else {
+            timeouts.commit
+        };
+        if let Ok(answer) = tokio::time::timeout(patience, &mut answer).await {
+            return Ok(answer);
+        }
+        let now = activity.as_ref().map(|a| (a.bytes(), a.is_finished()));
+        if now == seen || now.is_none() {
+            return Err(patience);
+        }
+        seen = now;
+    }
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// `host[:port]` of a URL.
+fn authority_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or("");
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+/// Finds out what a failure of the HTTP library means. Its text may hold the URL, so that is
+/// taken out.
+fn classify(error: reqwest::Error, url: &Url) -> Error {
+    let source = error.without_url();
+    let host = authority_of(url);
+    match tls_failure(&source) {
+        Some(rustls::Error::InvalidMessage(_)) => Error::NoTls { host, source },
+        Some(_) => Error::Tls { host, source },
+        None => Error::Connect {
+            url: url.into(),
+            source,
+        },
+    }
+}
+
+/// The TLS library's error among the causes; it hides inside `io::Error`s.
+fn tls_failure<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        let inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        if let Some(inner) = inner
+            && let Some(found) = tls_failure(inner)
+        {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+impl Response {
+    pub(super) fn status(&self) -> StatusCode {
+        self.inner.status()
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        self.inner.headers()
+    }
+
+    /// A header's text; `None` when it is absent or no text.
+    pub(super) fn text(&self, name: impl reqwest::header::AsHeaderName) -> Option<&str> {
+        self.headers().get(name)?.to_str().ok()
+    }
+
+    /// `Content-Length` as written; `None` also when it is no number.
+    pub(super) fn content_length(&self) -> Option<u64> {
+        self.text(CONTENT_LENGTH)?.trim().parse().ok()
+    }
+
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    pub(super) fn shown(&self) -> RedactedUrl {
+        (&self.url).into()
+    }
+
+    pub(super) fn unexpected(&self, reason: impl Into<String>) -> Error {
+        Error::Protocol {
+            url: self.shown(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The `Location` header, resolved.
+    pub(super) fn location(&self) -> Result<Url> {
+        let location = self
+            .text(LOCATION)
+            .ok_or_else(|| self.unexpected("it has no Location"))?;
+        self.url
+            .join(location)
+            .map_err(|_| self.unexpected("its Location is no URL"))
+    }
+
+    /// The next bytes of the body, or `None` at its end.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        match tokio::time::timeout(self.idle, self.inner.chunk()).await {
+            Err(_) => Err(Error::TimedOut {
+                url: self.shown(),
+                after: self.idle,
+            }),
+            Ok(Err(error)) => Err(Error::Interrupted {
+                url: self.shown(),
+                source: error.without_url(),
+            }),
+            Ok(Ok(chunk)) => Ok(chunk),
+        }
+    }
+
+    /// The whole body, refused as soon as it is longer than `limit`.
+    pub(super) async fn read(mut self, limit: u64) -> Result<Vec<u8>> {
+        let too_long = |response: &Self| Error::TooLong {
+            url: response.shown(),
+            limit,
+        };
+        if self.content_length().is_some_and(|length| length > limit) {
+            return Err(too_long(&self));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            if length(&body).saturating_add(length(&chunk)) > limit {
+                return Err(too_long(&self));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// The error that this response is.
+    pub(super) async fn into_error(self) -> Error {
+        let url = self.shown();
+        let pause = retry_after(self.headers());
+        let answer = self.into_answer().await;
+        Error::refused(url, answer, pause)
+    }
+
+    async fn into_unauthorized(self, used: Option<&Authorization>) -> Error {
+        let url = self.shown();
+        Error::Unauthorized {
+            answer: self.into_answer().await,
+            url,
+            credentials: used.is_some_and(|used| used.credentials),
+        }
+    }
+
+    /// What an error response says. That its body cannot be read whole does not matter.
+    async fn into_answer(mut self) -> Answer {
+        let status = self.status().as_u16();
+        let mut body = Vec::new();
+        while let Ok(Some(chunk)) = self.chunk().await {
+            body.extend_from_slice(&chunk);
+            if length(&body) > ERROR_BODY {
+                break;
+            }
+        }
+        Answer::new(status, &body)
+    }
+}
+
+/// A length in memory as a number of bytes.
+pub(super) fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}

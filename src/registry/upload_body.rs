@@ -1,0 +1,196 @@
+//! The body of an upload: a piece of a blob that is hashed while it is sent.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use sha2::{Digest as _, Sha256};
+
+use super::client::lock;
+use super::transport::length;
+use crate::model::Digest;
+
+/// Signs of life of a body that the HTTP library is sending.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    bytes: AtomicU64,
+    finished: AtomicBool,
+}
+
+impl Activity {
+    /// Bytes that were handed over.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether all bytes were.
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Relaxed)
+    }
+}
+
+/// Why a body was broken off by ourselves.
+#[derive(Debug)]
+pub(super) enum Flaw {
+    /// The source cannot be read.
+    Read(io::Error),
+    /// The source has fewer bytes than promised; here is how many it had.
+    Short(u64),
+    /// The source's bytes have this digest instead.
+    Digest(Digest),
+}
+
+/// What the body leaves behind, whatever became of the request.
+#[derive(Debug, Default)]
+struct Trace {
+    hasher: Sha256,
+    flaw: Option<Flaw>,
+}
+
+/// The sender's hold on a body that is gone.
+#[derive(Debug, Clone)]
+pub(super) struct PieceTrace(Arc<Mutex<Trace>>);
+
+impl PieceTrace {
+    /// Why the body was broken off, if it was.
+    pub(super) fn flaw(&self) -> Option<Flaw> {
+        lock(&self.0).flaw.take()
+    }
+
+    /// The hasher with all bytes that were handed over.
+    pub(super) fn hasher(&self) -> Sha256 {
+        lock(&self.0).hasher.clone()
+    }
+}
+
+/// A window of a blob.
+pub(super) struct Window {
+    /// The blob's bytes from `offset` on; may have more than the window.
+    pub(super) bytes: BoxStream<'static, io::Result<Bytes>>,
+    /// Where the window begins.
+    pub(super) offset: u64,
+    /// Bytes in the window.
+    pub(super) length: u64,
+    /// The hash of what stands before the window.
+    pub(super) hasher: Sha256,
+    /// The digest that must come out at the window's end, where the request itself makes the
+    /// blob visible: the last bytes are held back until it is right.
+    pub(super) must_be: Option<Digest>,
+    /// Is told of every position reached.
+    pub(super) listener: Arc<dyn Fn(u64) + Send + Sync>,
+}
+
+/// A body that can be sent once.
+pub(super) struct PieceBody {
+    window: Window,
+    activity: Arc<Activity>,
+    trace: PieceTrace,
+}
+
+impl fmt::Debug for PieceBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PieceBody")
+            .field("offset", &self.window.offset)
+            .field("length", &self.window.length)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PieceBody {
+    pub(super) fn new(window: Window) -> Self {
+        let trace = Trace {
+            hasher: window.hasher.clone(),
+            flaw: None,
+        };
+        Self {
+            window,
+            activity: Arc::default(),
+            trace: PieceTrace(Arc::new(Mutex::new(trace))),
+        }
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.window.length
+    }
+
+    pub(super) fn activity(&self) -> Arc<Activity> {
+        Arc::clone(&self.activity)
+    }
+
+    pub(super) fn trace(&self) -> PieceTrace {
+        self.trace.clone()
+    }
+
+    pub(super) fn into_body(self) -> reqwest::Body {
+        reqwest::Body::wrap_stream(self.into_stream())
+    }
+
+    fn into_stream(self) -> impl stream::Stream<Item = io::Result<Bytes>> + Send + 'static {
+        stream::try_unfold((self, 0), |(mut body, done)| async move {
+            let next = body.next(done).await?;
+            Ok(next.map(|bytes| {
+                let done = done + length(&bytes);
+                (bytes, (body, done))
+            }))
+        })
+    }
+
+    /// The bytes behind the first `done` ones of the window.
+    async fn next(&mut self, done: u64) -> io::Result<Option<Bytes>> {
+        let left = self.window.length.saturating_sub(done);
+        if left == 0 {
+            self.activity.finished.store(true, Ordering::Relaxed);
+            return Ok(None);
+        }
+        let mut bytes = loop {
+            match self.window.bytes.next().await {
+                Some(Ok(bytes)) if bytes.is_empty() => {}
+                Some(Ok(bytes)) => break bytes,
+                Some(Err(error)) => return Err(self.flawed(Flaw::Read(error))),
+                None => {
+                    let got = self.window.offset.saturating_add(done);
+                    return Err(self.flawed(Flaw::Short(got)));
+                }
+            }
+        };
+        bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        let hasher = {
+            let mut trace = lock(&self.trace.0);
+            trace.hasher.update(&bytes);
+            trace.hasher.clone()
+        };
+        let done = done.saturating_add(length(&bytes));
+        if done == self.window.length {
+            let actual = Digest::from_bytes(hasher.finalize().into());
+            if self.window.must_be.is_some_and(|digest| digest != actual) {
+                return Err(self.flawed(Flaw::Digest(actual)));
+            }
+            self.activity.finished.store(true, Ordering::Relaxed);
+        }
+        self.activity.bytes.store(done, Ordering::Relaxed);
+        (self.window.listener)(self.window.offset.saturating_add(done));
+        Ok(Some(bytes))
+    }
+
+    /// Keeps why, and gives the HTTP library a reason to break the request off.
+    fn flawed(&self, flaw: Flaw) -> io::Error {
+        lock(&self.trace.0).flaw = Some(flaw);
+        io::Error::other("the upload's source is not as promised")
+    }
+}
+
+/// Hashes a window without sending it.
+pub(super) async fn hash_window(window: Window) -> std::result::Result<Sha256, Flaw> {
+    let body = PieceBody::new(window);
+    let trace = body.trace();
+    let mut stream = std::pin::pin!(body.into_stream());
+    while stream.next().await.is_some() {}
+    match trace.flaw() {
+        Some(flaw) => Err(flaw),
+        None => Ok(trace.hasher()),
+    }
+}
