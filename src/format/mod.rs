@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod cbor;
 pub mod hash;
 mod inventory_check;
+pub mod keys;
 pub mod oci;
 mod placement;
 mod rule;
