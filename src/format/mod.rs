@@ -13,9 +13,11 @@ pub mod keys;
 pub mod oci;
 mod placement;
 mod rule;
+pub mod statement;
 pub mod tar;
 #[cfg(test)]
 mod testing;
+pub mod texts;
 
 pub use placement::{PlacedExtent, Placement};
 pub use rule::Rule;
