@@ -9,12 +9,15 @@ pub mod bundle;
 pub mod cbor;
 pub mod hash;
 mod inventory_check;
+pub mod keys;
 pub mod oci;
 mod placement;
 mod rule;
+pub mod statement;
 pub mod tar;
 #[cfg(test)]
 mod testing;
+pub mod texts;
 
 pub use placement::{PlacedExtent, Placement};
 pub use rule::Rule;
