@@ -15,6 +15,10 @@ use crate::sys::registry_store::{BlobReader, StoreError, Upload};
 /// Bytes collected before the disk is bothered.
 const BATCH: usize = 1 << 20;
 
+/// How long bytes wait for more before they are written anyway: what a slow or stuck client has
+/// sent should count when it asks how far it came.
+const LINGER: Duration = Duration::from_millis(250);
+
 /// Bytes read from the disk at once.
 const PIECE: u64 = 256 << 10;
 
@@ -42,17 +46,27 @@ pub(super) struct Received {
     pub(super) end: End,
 }
 
-/// Next piece of data; `Ok(None)` at the end, `Err(())` when the client went away.
-async fn next(body: &mut Incoming, patience: Duration) -> Result<Option<Bytes>, ()> {
+/// What comes next in an incoming body.
+enum Next {
+    Data(Bytes),
+    End,
+    /// The client went away.
+    Gone,
+    /// Nothing came for as long as we waited.
+    Silence,
+}
+
+async fn next(body: &mut Incoming, patience: Duration) -> Next {
     loop {
         match timeout(patience, body.frame()).await {
             Ok(Some(Ok(frame))) => {
                 if let Ok(data) = frame.into_data() {
-                    return Ok(Some(data));
+                    return Next::Data(data);
                 }
             }
-            Ok(None) => return Ok(None),
-            Ok(Some(Err(_))) | Err(_) => return Err(()),
+            Ok(None) => return Next::End,
+            Ok(Some(Err(_))) => return Next::Gone,
+            Err(_) => return Next::Silence,
         }
     }
 }
@@ -70,8 +84,12 @@ pub(super) async fn receive(
         let mut batched = 0_usize;
         let mut end = None;
         while batched < BATCH && end.is_none() {
-            match next(body, patience).await {
-                Ok(Some(data)) => {
+            let wait = match batch.is_empty() {
+                true => patience,
+                false => patience.min(LINGER),
+            };
+            match next(body, wait).await {
+                Next::Data(data) => {
                     bytes = bytes.saturating_add(data.len() as u64);
                     batched = batched.saturating_add(data.len());
                     batch.push(data);
@@ -79,8 +97,9 @@ pub(super) async fn receive(
                         end = Some(End::TooLong);
                     }
                 }
-                Ok(None) => end = Some(End::Whole),
-                Err(()) => end = Some(End::Cut),
+                Next::End => end = Some(End::Whole),
+                Next::Silence if !batch.is_empty() => break,
+                Next::Gone | Next::Silence => end = Some(End::Cut),
             }
         }
         if let Some(End::TooLong) = end {
@@ -125,9 +144,11 @@ pub(super) async fn collect(
     let mut bytes = Vec::new();
     loop {
         match next(body, patience).await {
-            Ok(None) => return Ok(bytes),
-            Ok(Some(data)) => bytes.extend_from_slice(&data),
-            Err(()) => return Err(ApiError::new(Code::SizeInvalid, "The body was cut short")),
+            Next::End => return Ok(bytes),
+            Next::Data(data) => bytes.extend_from_slice(&data),
+            Next::Gone | Next::Silence => {
+                return Err(ApiError::new(Code::SizeInvalid, "The body was cut short"));
+            }
         }
         if bytes.len() as u64 > limit {
             return Err(too_large());
@@ -141,8 +162,8 @@ pub(super) async fn drain(body: &mut Incoming, patience: Duration) {
     let mut bytes = 0_u64;
     while bytes < DRAIN && !body.is_end_stream() {
         match next(body, patience).await {
-            Ok(Some(data)) => bytes = bytes.saturating_add(data.len() as u64),
-            Ok(None) | Err(()) => return,
+            Next::Data(data) => bytes = bytes.saturating_add(data.len() as u64),
+            Next::End | Next::Gone | Next::Silence => return,
         }
     }
 }
