@@ -23,12 +23,16 @@ impl Context {
 
     /// Warns whoever watches.
     pub fn warn(&self, message: impl Into<String>) {
-        self.emit(Event::Warning { message: message.into() });
+        self.emit(Event::Warning {
+            message: message.into(),
+        });
     }
 }
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("cancelled", &self.cancel.is_cancelled()).finish()
+        f.debug_struct("Context")
+            .field("cancelled", &self.cancel.is_cancelled())
+            .finish()
     }
 }

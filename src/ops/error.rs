@@ -139,13 +139,19 @@ impl From<IoAt> for Error {
         use std::io::ErrorKind as Kind;
 
         let hint = match error.kind() {
-            _ if error.is_no_space() => "free some space, or use another medium, then run the same command again",
-            Kind::PermissionDenied => "check the permissions, and that the medium is not write-protected",
+            _ if error.is_no_space() => {
+                "free some space, or use another medium, then run the same command again"
+            }
+            Kind::PermissionDenied => {
+                "check the permissions, and that the medium is not write-protected"
+            }
             Kind::ReadOnlyFilesystem => "the medium is mounted read-only",
             Kind::NotFound => "check the path, and that the medium is plugged in and mounted",
             _ => "check that the medium is plugged in; run the same command again to continue",
         };
-        Self::new(Class::Media, "A file cannot be used").caused_by(error).hint(hint)
+        Self::new(Class::Media, "A file cannot be used")
+            .caused_by(error)
+            .hint(hint)
     }
 }
 

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use super::error::{Class, Error, Result, chain};
 use super::finding::{Finding, FindingKind, as_error};
 use super::trust::{Authentication, Trust};
+use crate::format::bundle;
 use crate::format::hash::sha256;
-use crate::format::{bundle, texts};
+use crate::format::texts::Texts;
 use crate::model::{BundleId, BundleManifest, Inventory, Limits};
 use crate::sys::IoAt;
 use crate::sys::media::{EntryKind, Media};
@@ -74,7 +75,9 @@ pub struct Bundle {
 
 impl std::fmt::Debug for Bundle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bundle").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Bundle")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -108,7 +111,10 @@ pub fn examine(media: Arc<dyn Media>, trust: &Trust, scope: Scope) -> Result<Exa
 impl Examination {
     fn read_root(&mut self, trust: &Trust, scope: Scope) -> Result<()> {
         let media = Arc::clone(&self.media);
-        if media.read_if_present(names::PLAN, Limits::PLAN).map_or(true, |plan| plan.is_some()) {
+        if media
+            .read_if_present(names::PLAN, Limits::PLAN)
+            .map_or(true, |plan| plan.is_some())
+        {
             let message = "the export was not finished: run the same export command again";
             let finding = Finding::new(FindingKind::Unfinished, message);
             self.findings.push(finding.in_file(names::PLAN));
@@ -128,15 +134,17 @@ impl Examination {
                 return Ok(());
             }
         };
-        let sums = texts::sums(&bytes, &manifest);
-        self.authentication.check_fields(&manifest, &sums, &mut self.findings);
+        let texts = Texts::new(&id, &manifest);
+        self.authentication
+            .check_fields(&manifest, &texts.sums, &mut self.findings);
         if !manifest.complete {
             let message = "some images are missing, and the manifest says so";
-            self.findings.push(Finding::new(FindingKind::Incomplete, message));
+            self.findings
+                .push(Finding::new(FindingKind::Incomplete, message));
         }
         if scope == Scope::Everything {
-            self.compare_text(names::SUMS, Limits::SUMS, &sums)?;
-            self.compare_text(names::LABEL, Limits::LABEL, &texts::label(&bytes, &manifest))?;
+            self.compare_text(names::SUMS, Limits::SUMS, &texts.sums)?;
+            self.compare_text(names::LABEL, Limits::LABEL, &texts.label)?;
         }
         self.read_inventory(&manifest)?;
         self.manifest = Some(manifest);
@@ -180,13 +188,18 @@ impl Examination {
     }
 
     fn malformed(&mut self, file: &str, error: &(dyn std::error::Error + 'static)) {
-        self.findings.push(Finding::new(FindingKind::Malformed, chain(error)).in_file(file));
+        self.findings
+            .push(Finding::new(FindingKind::Malformed, chain(error)).in_file(file));
     }
 
     fn compare_text(&mut self, file: &str, cap: u64, expected: &str) -> Result<()> {
-        if self.read(file, cap)?.is_some_and(|found| found != expected.as_bytes()) {
+        if self
+            .read(file, cap)?
+            .is_some_and(|found| found != expected.as_bytes())
+        {
             let message = "it is not what follows from the manifest";
-            self.findings.push(Finding::new(FindingKind::WrongHash, message).in_file(file));
+            self.findings
+                .push(Finding::new(FindingKind::WrongHash, message).in_file(file));
         }
         Ok(())
     }
@@ -222,7 +235,8 @@ impl Examination {
                     } else {
                         (FindingKind::ForeignFile, "it does not belong to the bundle")
                     };
-                    self.findings.push(Finding::new(kind, message).in_file(entry.path));
+                    self.findings
+                        .push(Finding::new(kind, message).in_file(entry.path));
                 }
             }
         }
@@ -256,11 +270,16 @@ impl Examination {
     }
 
     fn images_in_chunk(&self, path: &str) -> Vec<String> {
-        let chunk = self.manifest.iter().flat_map(|m| &m.chunks).find(|c| c.path() == path);
+        let chunk = self
+            .manifest
+            .iter()
+            .flat_map(|m| &m.chunks)
+            .find(|c| c.path() == path);
         match (&self.inventory, chunk) {
-            (Some(inventory), Some(chunk)) => {
-                super::hits::Hits::new(inventory).chunk(chunk.number).into_iter().collect()
-            }
+            (Some(inventory), Some(chunk)) => super::hits::Hits::new(inventory)
+                .chunk(chunk.number)
+                .into_iter()
+                .collect(),
             _ => Vec::new(),
         }
     }
@@ -285,7 +304,10 @@ impl Examination {
                 authentication: self.authentication,
                 notes,
             }),
-            _ => Err(Error::new(Class::VerificationFailed, "The bundle could not be read whole")),
+            _ => Err(Error::new(
+                Class::VerificationFailed,
+                "The bundle could not be read whole",
+            )),
         }
     }
 }

@@ -128,14 +128,19 @@ impl fmt::Display for Finding {
 
 /// The most severe class among findings.
 pub fn worst(findings: &[Finding]) -> Option<Class> {
-    findings.iter().filter_map(|finding| finding.kind.class()).max()
+    findings
+        .iter()
+        .filter_map(|finding| finding.kind.class())
+        .max()
 }
 
 /// Makes one error of all findings that are failures; `None` when none is.
 pub fn as_error(what: &str, findings: &[Finding]) -> Option<Error> {
     let class = worst(findings)?;
-    let failures: Vec<&Finding> =
-        findings.iter().filter(|finding| finding.kind.class().is_some()).collect();
+    let failures: Vec<&Finding> = findings
+        .iter()
+        .filter(|finding| finding.kind.class().is_some())
+        .collect();
     let mut message = what.to_owned();
     for finding in &failures {
         message.push_str("\n  - ");

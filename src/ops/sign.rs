@@ -7,10 +7,12 @@ use super::context::Context;
 use super::error::{Class, Error, Result};
 use super::examine::{Scope, examine, names};
 use super::finding::FindingKind;
-use super::trust::{Trust, free_stem, signature_path, statement_path};
+use super::trust::{Trust, free_stem};
 use crate::format::hash::{blake3, sha256};
 use crate::format::keys::{SigningKey, VerifyingKey};
-use crate::format::{statement, texts};
+use crate::format::statement;
+use crate::format::statement::StatementStem;
+use crate::format::texts::Texts;
 use crate::model::{
     BundleId, BundleManifest, BundleStatement, FORMAT_VERSION, LabelText, Limits, Role, Statement,
     StatementType, Timestamp, Verdict,
@@ -36,13 +38,19 @@ enum Secret {
 impl Signer {
     /// Signs with a key in memory.
     pub fn with_key(key: SigningKey) -> Self {
-        Self { public: key.public(), secret: Secret::Key(Arc::new(key)) }
+        Self {
+            public: key.public(),
+            secret: Secret::Key(Arc::new(key)),
+        }
     }
 
     /// Signs by a shell command that reads the statement on its standard input and writes the
     /// 64 bytes of the signature.
     pub fn with_command(public: VerifyingKey, command: String) -> Self {
-        Self { public, secret: Secret::Command(command) }
+        Self {
+            public,
+            secret: Secret::Command(command),
+        }
     }
 
     /// The public half.
@@ -54,9 +62,7 @@ impl Signer {
     pub(crate) fn sign(&self, text: &[u8]) -> Result<Vec<u8>> {
         let signature = match &self.secret {
             Secret::Key(key) => key.sign(text).to_vec(),
-            Secret::Command(command) => {
-                sys::process::filter(command, text, Limits::SIGNATURE + 1)?
-            }
+            Secret::Command(command) => sys::process::filter(command, text, Limits::SIGNATURE + 1)?,
         };
         self.public.verify(text, &signature).map_err(|error| {
             Error::usage("What the signer wrote is no signature by the key that was named")
@@ -89,7 +95,12 @@ pub struct Opinion {
 impl Opinion {
     /// What an exporter says of its own work.
     pub fn exporter(comment: Option<LabelText>) -> Self {
-        Self { role: Role::exporter(), verdict: Verdict::Approve, comment, expires: None }
+        Self {
+            role: Role::exporter(),
+            verdict: Verdict::Approve,
+            comment,
+            expires: None,
+        }
     }
 }
 
@@ -103,7 +114,7 @@ pub(crate) fn bundle_statement(
 ) -> Statement {
     Statement {
         bundle: Some(BundleStatement {
-            sums_sha256: sha256(texts::sums(bytes, manifest).as_bytes()),
+            sums_sha256: sha256(Texts::new(&sha256(bytes), manifest).sums.as_bytes()),
             lineage: None,
             sequence: None,
             generation: manifest.generation,
@@ -138,22 +149,28 @@ pub(crate) fn document_statement(
     }
 }
 
+/// A statement's text.
+pub(crate) fn render(statement: &Statement) -> Result<String> {
+    statement::render(statement)
+        .map_err(|error| Error::usage("The statement cannot be written").caused_by(error))
+}
+
 /// Writes statement and signature into a bundle. Returns the name without ending.
 pub(crate) fn write_statement(
     media: &dyn Media,
     id: &BundleId,
     signer: &Signer,
     statement: &Statement,
-) -> Result<String> {
+) -> Result<StatementStem> {
     let stem = free_stem(media, id, &signer.public().fingerprint())?.ok_or_else(|| {
         Error::usage("This key has signed this bundle 16 times already, there is no name left")
     })?;
-    let text = statement::render(statement);
+    let text = render(statement)?;
     let signature = signer.sign(text.as_bytes())?;
     media.make_dir(names::SIGNATURES)?;
     // Whole pairs count: the statement alone, after a power cut, says nothing.
-    media.write_atomically(&statement_path(&stem), text.as_bytes())?;
-    media.write_atomically(&signature_path(&stem), &signature)?;
+    media.write_atomically(&stem.statement_path(), text.as_bytes())?;
+    media.write_atomically(&stem.signature_path(), &signature)?;
     Ok(stem)
 }
 
@@ -188,8 +205,8 @@ pub fn sign(request: Request, _context: &Context) -> Result<Outcome> {
     let media: Arc<dyn Media> = Arc::new(DirMedia::open(&request.bundle)?);
     // Who else signed does not matter here; that documents and files fit together does.
     let waived = [FindingKind::NotAuthenticated, FindingKind::Incomplete];
-    let bundle = examine(Arc::clone(&media), &Trust::default(), Scope::Everything)?
-        .into_bundle(&waived)?;
+    let bundle =
+        examine(Arc::clone(&media), &Trust::default(), Scope::Everything)?.into_bundle(&waived)?;
     let bytes = media.read(names::MANIFEST, Limits::MANIFEST)?;
     if sha256(&bytes) != bundle.id {
         let message = "The medium gave two different answers for `manifest.cbor`";
@@ -209,8 +226,8 @@ pub fn sign(request: Request, _context: &Context) -> Result<Outcome> {
     let stem = write_statement(media.as_ref(), &bundle.id, &request.signer, &statement)?;
     Ok(Outcome {
         bundle: bundle.id,
-        statement: root.join(statement_path(&stem)),
-        signature: root.join(signature_path(&stem)),
-        text: statement::render(&statement),
+        statement: root.join(stem.statement_path()),
+        signature: root.join(stem.signature_path()),
+        text: render(&statement)?,
     })
 }

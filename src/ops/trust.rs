@@ -4,20 +4,16 @@
 use std::collections::BTreeSet;
 
 use super::error::{Result, chain};
-use super::examine::names;
 use super::finding::{Finding, FindingKind};
-use crate::format::hash::{blake3, sha256};
+use crate::format::hash::sha256;
 use crate::format::keys::VerifyingKey;
-use crate::format::statement;
+use crate::format::statement::{self, StatementStem};
 use crate::model::{
     BundleId, BundleManifest, KeyFingerprint, Limits, Role, Statement, StatementType, Timestamp,
     Verdict,
 };
 use crate::sys::IoAt;
 use crate::sys::media::Media;
-
-/// Highest counter in a statement's file name (R-05).
-const COUNTERS: std::ops::RangeInclusive<u8> = 1..=16;
 
 /// Whom the person trusts.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +28,7 @@ pub struct Trust {
 #[derive(Debug, Clone)]
 pub struct Vouched {
     /// File name without ending.
-    pub stem: String,
+    pub stem: StatementStem,
     /// What it says.
     pub statement: Statement,
 }
@@ -43,9 +39,9 @@ pub struct Authentication {
     /// Statements under trusted keys, with right signatures.
     pub vouched: Vec<Vouched>,
     /// Names of other well-formed statements on this bundle: anybody may have put them there.
-    pub claimed: Vec<String>,
+    pub claimed: Vec<StatementStem>,
     /// Names of statements on other generations.
-    pub other_generations: Vec<String>,
+    pub other_generations: Vec<StatementStem>,
     /// What is wrong.
     pub(crate) findings: Vec<Finding>,
     known_files: BTreeSet<String>,
@@ -73,47 +69,25 @@ impl Authentication {
         sums: &str,
         findings: &mut Vec<Finding>,
     ) {
-        let sums_sha256 = sha256(sums.as_bytes());
         for vouched in &self.vouched {
-            let agrees = vouched.statement.bundle.as_ref().is_some_and(|bundle| {
-                bundle.generation == manifest.generation
-                    && bundle.complete == manifest.complete
-                    && bundle.sums_sha256 == sums_sha256
-            });
-            if !agrees {
-                let message = "it says another generation, completeness or SHA256SUMS than the \
-                               manifest";
-                let finding = Finding::new(FindingKind::BadStatement, message);
-                findings.push(finding.in_file(statement_path(&vouched.stem)));
+            let agrees = statement::check_manifest(&vouched.statement, manifest, sums.as_bytes());
+            if let Err(error) = agrees {
+                let finding = Finding::new(FindingKind::BadStatement, chain(&error));
+                findings.push(finding.in_file(vouched.stem.statement_path()));
             }
         }
     }
-}
-
-/// The path of a statement.
-pub(crate) fn statement_path(stem: &str) -> String {
-    format!("{}/{stem}.statement", names::SIGNATURES)
-}
-
-/// The path of a statement's signature.
-pub(crate) fn signature_path(stem: &str) -> String {
-    format!("{}/{stem}.sig", names::SIGNATURES)
 }
 
 impl Trust {
     /// Finds the statements of trusted keys on these bytes of a manifest.
     ///
     /// Opens only the names that follow from trusted keys; other names are listed, not believed.
-    pub fn authenticate(
-        &self,
-        media: &dyn Media,
-        manifest: &[u8],
-    ) -> Result<Authentication> {
+    pub fn authenticate(&self, media: &dyn Media, manifest: &[u8]) -> Result<Authentication> {
         let id = sha256(manifest);
         let mut found = Authentication::default();
         for key in &self.exporters {
-            for counter in COUNTERS {
-                let stem = statement::stem(&id, &key.fingerprint(), counter);
+            for stem in StatementStem::all(&id, &key.fingerprint()) {
                 match read_one(media, key, &stem, manifest) {
                     Ok(Some(statement)) => {
                         self.judge(&stem, &statement, &mut found.findings);
@@ -122,7 +96,7 @@ impl Trust {
                     Ok(None) => {}
                     Err(message) => {
                         let finding = Finding::new(FindingKind::BadStatement, message);
-                        found.findings.push(finding.in_file(statement_path(&stem)));
+                        found.findings.push(finding.in_file(stem.statement_path()));
                     }
                 }
             }
@@ -134,18 +108,23 @@ impl Trust {
             } else {
                 "NOT AUTHENTICATED: none of the trusted keys has signed this bundle"
             };
-            found.findings.push(Finding::new(FindingKind::NotAuthenticated, message));
+            found
+                .findings
+                .push(Finding::new(FindingKind::NotAuthenticated, message));
         }
         Ok(found)
     }
 
-    fn judge(&self, stem: &str, statement: &Statement, findings: &mut Vec<Finding>) {
+    fn judge(&self, stem: &StatementStem, statement: &Statement, findings: &mut Vec<Finding>) {
         let mut found = |kind, message: String| {
-            findings.push(Finding::new(kind, message).in_file(statement_path(stem)));
+            findings.push(Finding::new(kind, message).in_file(stem.statement_path()));
         };
         if statement.verdict == Verdict::Reject {
             let role = &statement.role;
-            found(FindingKind::Rejected, format!("the {role} says: do not import this bundle"));
+            found(
+                FindingKind::Rejected,
+                format!("the {role} says: do not import this bundle"),
+            );
         }
         if let (Some(expires), Some(now)) = (statement.expires, self.now)
             && expires < now
@@ -160,19 +139,22 @@ impl Trust {
 fn read_one(
     media: &dyn Media,
     key: &VerifyingKey,
-    stem: &str,
+    stem: &StatementStem,
     manifest: &[u8],
 ) -> std::result::Result<Option<Statement>, String> {
     let read = |path: &str, cap| {
-        media.read_if_present(path, cap).map_err(|error: IoAt| chain(&error))
+        media
+            .read_if_present(path, cap)
+            .map_err(|error: IoAt| chain(&error))
     };
-    let text = read(&statement_path(stem), Limits::STATEMENT)?;
-    let signature = read(&signature_path(stem), Limits::SIGNATURE)?;
+    let text = read(&stem.statement_path(), Limits::STATEMENT)?;
+    let signature = read(&stem.signature_path(), Limits::SIGNATURE)?;
     // Half a pair is what a power cut leaves; it says nothing.
     let (Some(text), Some(signature)) = (text, signature) else {
         return Ok(None);
     };
-    key.verify(&text, &signature).map_err(|error| chain(&error))?;
+    key.verify(&text, &signature)
+        .map_err(|error| chain(&error))?;
     let statement = statement::parse(&text).map_err(|error| chain(&error))?;
     if statement.subject != StatementType::Bundle {
         return Err("it is no statement on a bundle".to_owned());
@@ -180,18 +162,13 @@ fn read_one(
     if statement.key != key.fingerprint() {
         return Err("it names another key than the one that signed it".to_owned());
     }
-    if statement.document_length != manifest.len() as u64
-        || statement.document_sha256 != sha256(manifest)
-        || statement.document_blake3 != blake3(manifest)
-    {
-        return Err("it is about another manifest".to_owned());
-    }
+    statement::check_document(&statement, manifest).map_err(|error| chain(&error))?;
     Ok(Some(statement))
 }
 
 /// Sorts the names below `signatures/` without believing any.
 fn list_names(media: &dyn Media, id: &BundleId, found: &mut Authentication) -> Result<()> {
-    let vouched: BTreeSet<String> = found.vouched.iter().map(|v| v.stem.clone()).collect();
+    let vouched: BTreeSet<StatementStem> = found.vouched.iter().map(|v| v.stem).collect();
     let entries = media.list()?;
     let paths: BTreeSet<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
     for path in &paths {
@@ -201,15 +178,18 @@ fn list_names(media: &dyn Media, id: &BundleId, found: &mut Authentication) -> R
         let Some((stem, ending)) = name.rsplit_once('.') else {
             continue;
         };
-        if !matches!(ending, "statement" | "sig") || statement::parse_stem(stem).is_none() {
+        let Ok(stem) = stem.parse::<StatementStem>() else {
+            continue;
+        };
+        if !matches!(ending, "statement" | "sig") {
             continue;
         }
-        let (text, signature) = (statement_path(stem), signature_path(stem));
+        let (text, signature) = (stem.statement_path(), stem.signature_path());
         if !(paths.contains(text.as_str()) && paths.contains(signature.as_str())) {
             continue;
         }
-        if !vouched.contains(stem) && ending == "statement" {
-            let list = if stem.starts_with(&id.hex()[..16]) {
+        if !vouched.contains(&stem) && ending == "statement" {
+            let list = if stem.names_bundle(id) {
                 &mut found.claimed
             } else {
                 &mut found.other_generations
@@ -217,7 +197,7 @@ fn list_names(media: &dyn Media, id: &BundleId, found: &mut Authentication) -> R
             if list.len() >= Limits::STATEMENTS {
                 continue;
             }
-            list.push(stem.to_owned());
+            list.push(stem);
         }
         found.known_files.insert((*path).to_owned());
     }
@@ -230,11 +210,10 @@ pub(crate) fn free_stem(
     media: &dyn Media,
     id: &BundleId,
     key: &KeyFingerprint,
-) -> Result<Option<String>> {
-    for counter in COUNTERS {
-        let stem = statement::stem(id, key, counter);
-        let text = media.read_if_present(&statement_path(&stem), Limits::STATEMENT)?;
-        let signature = media.read_if_present(&signature_path(&stem), Limits::SIGNATURE)?;
+) -> Result<Option<StatementStem>> {
+    for stem in StatementStem::all(id, key) {
+        let text = media.read_if_present(&stem.statement_path(), Limits::STATEMENT)?;
+        let signature = media.read_if_present(&stem.signature_path(), Limits::SIGNATURE)?;
         if text.is_none() || signature.is_none() {
             return Ok(Some(stem));
         }

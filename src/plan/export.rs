@@ -219,7 +219,11 @@ impl ExportPlan {
         options: Options,
     ) -> Result<Self, PlanError> {
         let in_order = blobs_in_image_order(&resolution);
-        let Resolution { mut images, manifests, blobs } = resolution;
+        let Resolution {
+            mut images,
+            manifests,
+            blobs,
+        } = resolution;
         images.sort_by(|a, b| a.requested.cmp(&b.requested));
 
         let blobs: Vec<PlannedBlob> = blobs
@@ -237,7 +241,12 @@ impl ExportPlan {
             .collect();
         let to_pack: Vec<PackBlob> = in_order
             .into_iter()
-            .filter_map(|digest| fetched.get(&digest).map(|size| PackBlob { digest, size: *size }))
+            .filter_map(|digest| {
+                fetched.get(&digest).map(|size| PackBlob {
+                    digest,
+                    size: *size,
+                })
+            })
             .collect();
 
         let last_sealed = earlier
@@ -252,9 +261,17 @@ impl ExportPlan {
             first_chunk: chunk_after(last_sealed)?,
         };
         let packing = pack::pack(&to_pack, &layout, marker_text)?;
-        let last_data = packing.chunks.last().map_or(last_sealed, |chunk| chunk.number.number());
+        let last_data = packing
+            .chunks
+            .last()
+            .map_or(last_sealed, |chunk| chunk.number.number());
         let lane = |lane: pack::LanePlan| Lane {
-            blobs: lane.blobs.iter().filter_map(|i| to_pack.get(*i)).map(|b| b.digest).collect(),
+            blobs: lane
+                .blobs
+                .iter()
+                .filter_map(|i| to_pack.get(*i))
+                .map(|b| b.digest)
+                .collect(),
             first_chunk: lane.first_chunk,
         };
         let lanes = packing.lanes.into_iter().map(lane).collect();
@@ -284,17 +301,23 @@ impl ExportPlan {
 
     /// Blobs that have to be downloaded, with their sizes: the number, and the bytes together.
     pub fn to_fetch(&self) -> (u64, u64) {
-        let sizes = self.content.blobs.iter().filter_map(|blob| match blob.place {
-            PlannedPlace::Fetch(_) => Some(blob.size),
-            _ => None,
-        });
+        let sizes = self
+            .content
+            .blobs
+            .iter()
+            .filter_map(|blob| match blob.place {
+                PlannedPlace::Fetch(_) => Some(blob.size),
+                _ => None,
+            });
         sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size))
     }
 
     /// Finds a blob by digest.
     pub fn blob(&self, digest: &Digest) -> Option<&PlannedBlob> {
         let blobs = &self.content.blobs;
-        let index = blobs.binary_search_by(|blob| blob.digest.cmp(digest)).ok()?;
+        let index = blobs
+            .binary_search_by(|blob| blob.digest.cmp(digest))
+            .ok()?;
         blobs.get(index)
     }
 }
@@ -344,7 +367,14 @@ fn blobs_in_image_order(resolution: &Resolution) -> Vec<Digest> {
                     order.push(blob.digest);
                 }
             }
-            stack.extend(manifest.facts.children.iter().rev().map(|child| child.digest));
+            stack.extend(
+                manifest
+                    .facts
+                    .children
+                    .iter()
+                    .rev()
+                    .map(|child| child.digest),
+            );
         }
     }
     order
@@ -381,7 +411,9 @@ fn plan_manifest(
 ) -> PlannedManifest {
     let once = |digests: &mut dyn Iterator<Item = Digest>| {
         let mut seen = BTreeSet::new();
-        digests.filter(|digest| seen.insert(*digest)).collect::<Vec<_>>()
+        digests
+            .filter(|digest| seen.insert(*digest))
+            .collect::<Vec<_>>()
     };
     let omitted: BTreeSet<Digest> = manifest.omitted.iter().copied().collect();
     let children = manifest.facts.children.iter().map(|child| child.digest);
@@ -424,7 +456,14 @@ fn base_entries(blobs: &[PlannedBlob], bases: &[KnownBundle]) -> Vec<BaseEntry> 
         roots.sort();
         roots.dedup();
         let title = base.manifest.label.title.clone();
-        entries.insert(base.id, BaseEntry { id: base.id, roots, title });
+        entries.insert(
+            base.id,
+            BaseEntry {
+                id: base.id,
+                roots,
+                title,
+            },
+        );
         // Bases of a base whose blobs we leave out as well.
         for older in &base.inventory.bases {
             if origins.contains(&older.id) {
@@ -437,8 +476,11 @@ fn base_entries(blobs: &[PlannedBlob], bases: &[KnownBundle]) -> Vec<BaseEntry> 
 
 fn sealed_chunks(known: &KnownBundle) -> Vec<SealedChunk> {
     let rows = known.manifest.chunks.iter().zip(&known.inventory.chunks);
-    rows.map(|(entry, origin)| SealedChunk { entry: entry.clone(), origin: origin.clone() })
-        .collect()
+    rows.map(|(entry, origin)| SealedChunk {
+        entry: entry.clone(),
+        origin: origin.clone(),
+    })
+    .collect()
 }
 
 /// Bytes as a CBOR byte string, where serde would write an array of numbers.

@@ -30,7 +30,11 @@ pub fn filter(command: &str, input: &[u8], cap: u64) -> Result<Vec<u8>> {
     if status.success() {
         Ok(output)
     } else {
-        Err(IoAt::refused("run", command, &format!("it ended with {status}")))
+        Err(IoAt::refused(
+            "run",
+            command,
+            &format!("it ended with {status}"),
+        ))
     }
 }
 

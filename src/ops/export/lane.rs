@@ -10,7 +10,7 @@ use crate::format::hash::{BlobHasher, FileHashes};
 use crate::format::tar;
 use crate::model::{ChunkId, Digest, Extent, PlanId};
 use crate::plan::export::Cursor;
-use crate::sys;
+use crate::sys::{self, IoAt};
 use crate::sys::journal::Recovered;
 
 /// A chunk that is whole and durable.
@@ -147,7 +147,9 @@ impl LaneWriter {
         };
         self.blob = Some(OpenBlob {
             blob,
-            extents: self.cursor.place(blob.size),
+            extents: self.cursor.place(blob.size).map_err(|error| {
+                IoAt::refused("lay out", self.ground.media.root(), &error.to_string())
+            })?,
             extent: 0,
             filled: 0,
             hasher: BlobHasher::new(),

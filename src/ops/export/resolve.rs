@@ -11,13 +11,13 @@ use futures_util::stream;
 use crate::format::oci;
 use crate::model::{
     AttachedBy, Attachment, AttachmentState, Descriptor, Digest, ImageEntry, Limits, ManifestKind,
-    Platform, Reference, Repository, Tag,
+    Platform, RawManifest, Reference, Repository, Tag,
 };
 use crate::ops::context::Context;
 use crate::ops::error::{Error, Result, chain};
 use crate::plan::export::{Resolution, ResolvedBlob, ResolvedManifest};
 use crate::progress::{Event, Phase};
-use crate::registry::Client;
+use crate::registry::{Client, Selector};
 
 /// Images that are resolved at the same time.
 const JOBS: usize = 16;
@@ -202,15 +202,14 @@ impl Walk {
         reference: &Reference,
         entry: &mut ImageEntry,
     ) -> std::result::Result<(), Problem> {
-        let selector = reference.selector();
         let fetched = self
             .client
-            .manifest(&reference.repository, &selector)
+            .manifest(&reference.repository, &Selector::of(reference))
             .await
             .map_err(|error| chain(&error))?;
         entry.fetched_from = fetched.fetched_from;
-        let root = fetched.manifest.digest;
-        self.tree(&reference.repository, fetched.manifest, true).await?;
+        let root = fetched.value.digest;
+        self.tree(&reference.repository, fetched.value, true).await?;
         entry.root = Some(root);
         let sparse = self.manifests.values().any(|manifest| !manifest.omitted.is_empty());
         if !sparse {
@@ -223,7 +222,7 @@ impl Walk {
     async fn tree(
         &mut self,
         repository: &Repository,
-        root: crate::model::RawManifest,
+        root: RawManifest,
         filter: bool,
     ) -> std::result::Result<(), Problem> {
         let mut waiting = vec![(root, None, 0usize)];
@@ -234,8 +233,10 @@ impl Walk {
             if depth > Limits::INDEX_DEPTH {
                 return Err(format!("indexes are nested deeper than {}", Limits::INDEX_DEPTH));
             }
-            let facts = oci::parse(&raw.bytes, &raw.media_type)
-                .map_err(|error| format!("manifest {}: {}", raw.digest, chain(&error)))?;
+            let oci::OciDocument { media_type, facts } =
+                oci::parse(&raw.bytes, Some(&raw.media_type))
+                    .map_err(|error| format!("manifest {}: {}", raw.digest, chain(&error)))?;
+            let raw = RawManifest { media_type, ..raw };
             for blob in &facts.blobs {
                 self.add_blob(repository, blob)?;
             }
@@ -250,10 +251,10 @@ impl Walk {
                 }
                 let fetched = self
                     .client
-                    .manifest(repository, &child.digest.to_string())
+                    .manifest(repository, &child.digest.into())
                     .await
                     .map_err(|error| format!("child manifest: {}", chain(&error)))?;
-                waiting.push((fetched.manifest, child.platform, depth + 1));
+                waiting.push((fetched.value, child.platform, depth + 1));
             }
             let omitted = omitted.into_iter().map(|child| child.digest).collect();
             let digest = raw.digest;
@@ -329,13 +330,12 @@ impl Walk {
                     }
                     subjects.push(attachment.root);
                     if !self.manifests.contains_key(&attachment.root) {
-                        let selector = attachment.root.to_string();
                         let fetched = self
                             .client
-                            .manifest(&repository, &selector)
+                            .manifest(&repository, &attachment.root.into())
                             .await
                             .map_err(|error| format!("attached artifact: {}", chain(&error)))?;
-                        self.tree(&repository, fetched.manifest, false)
+                        self.tree(&repository, fetched.value, false)
                             .await
                             .map_err(|problem| format!("attached artifact: {problem}"))?;
                     }
@@ -365,19 +365,20 @@ async fn find_attached(
             .parse()
             .map_err(|error| format!("attached artifact: {error}"))?;
         let root = client
-            .head_manifest(&repository, tag.as_str())
+            .head_manifest(&repository, &Selector::from(&tag))
             .await
             .map_err(|error| format!("cannot tell whether {tag} exists: {}", chain(&error)))?;
-        if let Some(root) = root {
+        if let Some(head) = root {
+            let root = head.value.digest;
             found.push(Attachment { by: AttachedBy::CosignTag, tag: Some(tag), root, subject });
         }
     }
     let referrers = client
-        .referrers(&repository, &subject)
+        .referrers(&repository, subject)
         .await
         .map_err(|error| format!("cannot list referrers of {subject}: {}", chain(&error)))?;
-    for descriptor in referrers.descriptors {
-        let root = descriptor.digest;
+    for referrer in referrers.entries {
+        let root = referrer.descriptor.digest;
         found.push(Attachment { by: AttachedBy::Referrers, tag: None, root, subject });
     }
     Ok(found)

@@ -9,7 +9,7 @@ use crate::model::{Limits, PlanId, StatementType};
 use crate::ops::error::{Class, Error, Result};
 use crate::ops::examine::{Scope, examine, names};
 use crate::ops::finding::FindingKind;
-use crate::ops::sign::{Opinion, Signer, document_statement};
+use crate::ops::sign::{Opinion, Signer, document_statement, render};
 use crate::ops::trust::Trust;
 use crate::plan::export::{ExportPlan, KnownBundle, tool};
 use crate::sys;
@@ -103,13 +103,10 @@ fn check_signature(
     let told = |error: &dyn std::error::Error| crate::ops::error::chain(error);
     key.verify(&text, &signature).map_err(|error| told(&error))?;
     let statement = statement::parse(&text).map_err(|error| told(&error))?;
-    if statement.subject != StatementType::Plan
-        || statement.key != key.fingerprint()
-        || statement.document_sha256 != sha256(plan)
-    {
+    if statement.subject != StatementType::Plan || statement.key != key.fingerprint() {
         return Err("its statement is about something else".to_owned());
     }
-    Ok(())
+    statement::check_document(&statement, plan).map_err(|error| told(&error))
 }
 
 /// The plan id: the digest of what decides the bundle's bytes.
@@ -135,7 +132,7 @@ pub(super) fn write_plan(
             Opinion::exporter(None),
             sys::clock::now(),
         );
-        let text = statement::render(&statement);
+        let text = render(&statement)?;
         let signature = signer.sign(text.as_bytes())?;
         media.write_atomically(names::PLAN_STATEMENT, text.as_bytes())?;
         media.write_atomically(names::PLAN_SIGNATURE, &signature)?;

@@ -290,7 +290,7 @@ impl Transfer {
         };
         let mut last = Failed::Blob("no repository is known to have it".to_owned());
         for repository in places {
-            match self.client.blob(repository, &blob.digest, blob.size, offset).await {
+            match self.client.blob(repository, blob.digest, blob.size, offset).await {
                 Ok(download) => return Ok(download),
                 Err(error) => last = self.failed(error),
             }
