@@ -19,6 +19,7 @@ mod export;
 mod house;
 mod import;
 mod layering;
+mod real_parts;
 mod registry;
 mod resume;
 mod serve;

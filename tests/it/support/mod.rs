@@ -4,4 +4,7 @@
 #![allow(dead_code)]
 
 pub mod command;
+pub mod media;
+pub mod netns;
+pub mod real_part;
 pub mod source;
