@@ -17,6 +17,7 @@ mod cli;
 mod codec;
 mod export;
 mod house;
+mod images;
 mod import;
 mod layering;
 mod real_parts;

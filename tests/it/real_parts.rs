@@ -151,7 +151,7 @@ fn media_differ_as_documented() {
             FileSystem::Ext4 => ("ext4", 0xef53),
         };
         assert_eq!(medium.mount_type().as_deref(), Some(mount_type));
-        let about = statfs(&medium.path()).unwrap();
+        let about = statfs(medium.path()).unwrap();
         assert_eq!(about.f_type as u64, magic, "{kind:?}");
         let free = about.f_bavail * about.f_bsize as u64;
         assert_eq!(

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod command;
+pub mod images;
 pub mod media;
 pub mod netns;
 pub mod real_part;
