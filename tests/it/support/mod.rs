@@ -4,5 +4,9 @@
 #![allow(dead_code)]
 
 pub mod command;
+pub mod images;
+pub mod media;
+pub mod netns;
+pub mod real_part;
 pub mod source;
 pub mod tools;
