@@ -110,7 +110,11 @@ impl Reply {
                 .header("content-length", whole.len())
                 .body(whole.clone());
         }
-        let (last, total) = (whole.len() - 1, whole.len());
+        let total = whole.len();
+        if start >= total {
+            return Self::new(416).header("content-range", format!("bytes */{total}"));
+        }
+        let last = total - 1;
         Self::new(206)
             .header("content-length", total - start)
             .header("content-range", format!("bytes {start}-{last}/{total}"))
@@ -306,8 +310,8 @@ async fn answer(
     };
     let cut_at = (shared.scissors)(&asked, number);
     while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else { break };
-        if let Ok(data) = frame.into_data() {
+        // A request that its sender broke off is no request.
+        if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
             asked.body.extend_from_slice(&data);
         }
         if cut_at.is_some_and(|at| asked.body.len() >= at) {
