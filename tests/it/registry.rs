@@ -1,5 +1,7 @@
 //! The registry client against a server with scripted faults, and against distribution 2.8.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are tests.
+
 mod auth;
 mod pull;
 mod real;

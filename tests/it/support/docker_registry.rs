@@ -1,5 +1,7 @@
 //! Debian's `docker-registry` (distribution 2.8) on a free loopback port, killed on drop.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are tests.
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

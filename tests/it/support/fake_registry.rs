@@ -1,6 +1,8 @@
 //! An HTTP server on loopback that answers as a test says, faults included, and remembers what
 //! it was asked. It dies with the test's runtime.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are tests.
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
