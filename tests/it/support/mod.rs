@@ -4,6 +4,8 @@
 #![allow(dead_code)]
 
 pub mod command;
+pub mod docker_registry;
+pub mod fake_registry;
 pub mod images;
 pub mod media;
 pub mod netns;
