@@ -4,6 +4,7 @@
 //! and of what operations want; it does what it is told and says exactly what failed where.
 
 pub mod clock;
+pub mod input;
 pub mod entropy;
 mod error;
 pub mod files;
