@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 
 use clap::{Args, Subcommand};
 
-use super::Output;
 use crate::codec::{EncodeWriter, Encoder};
 use crate::ops::{Class, Error};
 
@@ -32,8 +31,7 @@ struct EncodeArgs {
     jobs: Option<NonZeroUsize>,
 }
 
-pub(crate) async fn run(args: CodecArgs, output: &Output) -> Result<(), Error> {
-    let _ = output;
+pub(crate) async fn run(args: CodecArgs) -> Result<(), Error> {
     tokio::task::block_in_place(|| match args.command {
         CodecCommand::Encode(args) => encode(&args),
     })
