@@ -5,15 +5,23 @@
 //! indicatif, the environment, or prints.
 
 mod codec;
+mod environment;
 mod output;
+mod progress;
 mod serve;
+mod signals;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
 
-pub(crate) use output::Output;
+use crate::ops::{Class, Error};
+use environment::GlobalArgs;
+
+pub(crate) use environment::Environment;
+pub(crate) use output::{Format, Output, OutputArgs};
 
 /// Carries container images across air gaps in signed, resumable, checkable bundles.
 #[derive(Debug, Parser)]
@@ -26,12 +34,24 @@ pub(crate) use output::Output;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    global: GlobalArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
     Codec(codec::CodecArgs),
+}
+
+impl Command {
+    /// Performs the verb. Verbs print their own results.
+    async fn run(self, environment: &Environment) -> Result<(), Error> {
+        match self {
+            Self::Serve(args) => serve::run(args, environment).await,
+            Self::Codec(args) => codec::run(args, &environment.output).await,
+        }
+    }
 }
 
 /// Runs the command line and returns the process's exit code.
@@ -44,28 +64,22 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let output = Output::default();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
+    let environment = Environment::new(&cli.global);
+    let result = runtime().and_then(|runtime| runtime.block_on(cli.command.run(&environment)));
+    match result {
+        Ok(()) => {
+            environment.output.finish();
+            ExitCode::SUCCESS
+        }
+        Err(error) => environment.output.failure(&error),
+    }
+}
+
+fn runtime() -> Result<Runtime, Error> {
+    Builder::new_multi_thread()
         .enable_all()
         .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let failure = crate::ops::Error::new(
-                crate::ops::Class::Internal,
-                "Cannot start the asynchronous runtime",
-            );
-            return output.failure(&failure.caused_by(error));
-        }
-    };
-    let result = runtime.block_on(async {
-        match cli.command {
-            Command::Serve(args) => serve::run(args, &output).await,
-            Command::Codec(args) => codec::run(args, &output).await,
-        }
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => output.failure(&error),
-    }
+        .map_err(|error| {
+            Error::new(Class::Internal, "Cannot start the asynchronous runtime").caused_by(error)
+        })
 }

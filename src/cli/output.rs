@@ -1,10 +1,15 @@
 //! Where text goes: results to stdout, everything else to stderr.
 
 use std::error::Error as _;
+use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use crate::ops::Error;
+use serde::Serialize;
+
+use super::progress::Sink;
+use crate::ops::{Class, Error};
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -16,49 +21,157 @@ pub(crate) enum Format {
     Json,
 }
 
-/// The two streams.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Output;
+/// How the result is written; flattened into every verb that has one.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct OutputArgs {
+    /// How the result is written to stdout.
+    #[arg(
+        id = "output_format",
+        long = "output",
+        short = 'o',
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub(crate) format: Format,
+}
+
+/// The two streams. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Output {
+    /// Draws on stderr while a command runs.
+    sink: Arc<dyn Sink>,
+    /// Stderr is for programs: one JSON object a line.
+    events: bool,
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output")
+            .field("events", &self.events)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Output {
-    /// Writes a result to stdout. A reader that went away is not an error.
+    pub(crate) fn new(sink: Arc<dyn Sink>, events: bool) -> Self {
+        Self { sink, events }
+    }
+
+    /// Writes a result to stdout, as JSON or as the text that `text` makes of it.
+    pub(crate) fn outcome<T: Serialize>(
+        &self,
+        format: Format,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), Error> {
+        match format {
+            Format::Json => self.json(value),
+            Format::Text => {
+                self.result(&text(value));
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes a result to stdout; progress ends before. A reader that went away is no error.
     pub(crate) fn result(&self, text: &str) {
+        self.sink.finish();
         let mut stdout = io::stdout().lock();
         let _ = stdout.write_all(text.as_bytes());
         let _ = stdout.flush();
     }
 
-    /// Writes a result to stdout as one pretty-printed JSON document.
-    pub(crate) fn json(&self, value: &impl serde::Serialize) -> Result<(), Error> {
-        let mut text = serde_json::to_string_pretty(value).map_err(|cause| {
-            Error::new(
-                crate::ops::Class::Internal,
-                "Cannot write the result as JSON",
-            )
-            .caused_by(cause)
-        })?;
+    /// Writes a result to stdout as one pretty-printed JSON document; progress ends before.
+    pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Error> {
+        let mut text = serde_json::to_string_pretty(value)
+            .map_err(|cause| Error::internal("Cannot write the result as JSON", cause))?;
         text.push('\n');
         self.result(&text);
         Ok(())
     }
 
-    /// Writes a line for people to stderr.
+    /// Writes a line for people to stderr, above what is drawn there.
     pub(crate) fn note(&self, line: &str) {
-        let _ = writeln!(io::stderr(), "{line}");
+        self.sink.note(line);
+    }
+
+    /// Ends progress. Results and failures do it by themselves.
+    pub(crate) fn finish(&self) {
+        self.sink.finish();
     }
 
     /// Prints a failure with its causes and hints, and returns the exit code.
     pub(crate) fn failure(&self, error: &Error) -> ExitCode {
-        let mut text = format!("error: {error}\n");
+        self.finish();
+        let failure = Failure::of(error);
+        let text = match self.events {
+            true => serde_json::to_string(&failure).unwrap_or_default() + "\n",
+            false => failure.to_string(),
+        };
+        let _ = io::stderr().write_all(text.as_bytes());
+        ExitCode::from(failure.exit_code)
+    }
+}
+
+/// A failure as it is printed.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename = "failed", rename_all = "snake_case")]
+struct Failure<'a> {
+    exit_code: u8,
+    message: String,
+    causes: Vec<String>,
+    hints: &'a [String],
+}
+
+impl<'a> Failure<'a> {
+    fn of(error: &'a Error) -> Self {
+        let class: Class = error.class();
+        let mut causes = Vec::new();
         let mut cause = error.source();
         while let Some(source) = cause {
-            text.push_str(&format!("  caused by: {source}\n"));
+            causes.push(source.to_string());
             cause = source.source();
         }
-        for hint in error.hints() {
-            text.push_str(&format!("  hint: {hint}\n"));
+        Self {
+            exit_code: class.exit_code(),
+            message: error.to_string(),
+            causes,
+            hints: error.hints(),
         }
-        let _ = io::stderr().write_all(text.as_bytes());
-        ExitCode::from(error.class().exit_code())
+    }
+}
+
+impl fmt::Display for Failure<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "error: {}", self.message)?;
+        for cause in &self.causes {
+            writeln!(f, "  caused by: {cause}")?;
+        }
+        for hint in self.hints {
+            writeln!(f, "  hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_name_causes_and_hints() {
+        let error = Error::new(Class::Media, "Cannot read")
+            .caused_by(io::Error::other("the stick is gone"))
+            .hint("plug it in");
+        let failure = Failure::of(&error);
+        assert_eq!(
+            failure.to_string(),
+            "error: Cannot read\n  caused by: the stick is gone\n  hint: plug it in\n"
+        );
+        assert_eq!(
+            serde_json::to_string(&failure).unwrap(),
+            r#"{"event":"failed","exit_code":8,"message":"Cannot read","causes":["the stick is gone"],"hints":["plug it in"]}"#
+        );
     }
 }

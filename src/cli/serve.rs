@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Output;
+use super::{Environment, Output};
 use crate::model::ByteSize;
 use crate::ops::{Class, Error};
 use crate::serve::{
@@ -83,7 +83,8 @@ pub(crate) struct ServeArgs {
     access_log: bool,
 }
 
-pub(crate) async fn run(args: ServeArgs, output: &Output) -> Result<(), Error> {
+pub(crate) async fn run(args: ServeArgs, environment: &Environment) -> Result<(), Error> {
+    let output = &environment.output;
     let server = Server::bind(options(&args, output)?)
         .await
         .map_err(|error| explain(error, &args))?;
@@ -120,7 +121,7 @@ fn options(args: &ServeArgs, output: &Output) -> Result<ServeOptions, Error> {
     options.accept_sparse = args.accept_sparse;
     options.max_blob = args.max_blob_size.0;
     options.observer = Arc::new(Log {
-        output: *output,
+        output: output.clone(),
         requests: args.access_log,
     });
     Ok(options)

@@ -16,6 +16,14 @@ pub struct Context {
 }
 
 impl Context {
+    /// A context that nobody has cancelled.
+    pub fn new(progress: Arc<dyn Progress>) -> Self {
+        Self {
+            progress,
+            cancel: CancellationToken::new(),
+        }
+    }
+
     /// Tells whoever watches.
     pub fn emit(&self, event: Event) {
         self.progress.emit(event);

@@ -31,7 +31,7 @@ impl Signals {
     }
 
     /// Waits for one of them.
-    pub async fn received(mut self) {
+    pub async fn received(&mut self) {
         #[cfg(unix)]
         tokio::select! {
             _ = self.interrupt.recv() => {}

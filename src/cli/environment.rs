@@ -1,0 +1,49 @@
+//! What every verb is given besides its arguments.
+
+use std::sync::{Arc, OnceLock};
+
+use super::Output;
+use super::progress::{ProgressArgs, Sink};
+use super::signals;
+use crate::ops::Context;
+use crate::progress::Progress;
+
+/// Flags that stand before or after any verb.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Progress")]
+pub(crate) struct GlobalArgs {
+    #[command(flatten)]
+    progress: ProgressArgs,
+}
+
+/// What every verb is given besides its arguments: where its text goes, who watches and who
+/// may stop it.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    /// Where text goes.
+    pub(crate) output: Output,
+    context: Context,
+    signals: OnceLock<()>,
+}
+
+impl Environment {
+    pub(crate) fn new(args: &GlobalArgs) -> Self {
+        let sink: Arc<dyn Sink> = args.progress.sink();
+        let progress: Arc<dyn Progress> = sink.clone();
+        Self {
+            output: Output::new(sink, args.progress.events_on_stderr()),
+            context: Context::new(progress),
+            signals: OnceLock::new(),
+        }
+    }
+
+    /// What an operation is given. From the first call on, Ctrl-C and SIGTERM cancel it, so a
+    /// verb asks for passphrases before; a verb that never calls this ends at Ctrl-C at once.
+    ///
+    /// Must be called in the asynchronous runtime.
+    pub(crate) fn context(&self) -> &Context {
+        self.signals
+            .get_or_init(|| signals::watch(self.context.clone(), self.output.clone()));
+        &self.context
+    }
+}
