@@ -89,7 +89,7 @@ pub(crate) async fn run(args: ServeArgs, environment: &Environment) -> Result<()
         .await
         .map_err(|error| explain(error, &args))?;
     // Before the line that says it is ready: whoever reads it may end the server at once.
-    let signals = Signals::listen().map_err(|error| {
+    let mut signals = Signals::listen().map_err(|error| {
         Error::new(Class::Internal, "Cannot listen for signals").caused_by(error)
     })?;
     let url = server.url();

@@ -19,10 +19,14 @@ impl Manifests {
     /// Reads and verifies all metadata chunks.
     pub(crate) fn read(bundle: &Arc<Bundle>) -> Result<Self> {
         let mut by_digest = BTreeMap::new();
-        let mut findings =
-            metadata::read(bundle.media.as_ref(), &bundle.manifest, &bundle.inventory, |raw| {
+        let mut findings = metadata::read(
+            bundle.media.as_ref(),
+            &bundle.manifest,
+            &bundle.inventory,
+            |raw| {
                 by_digest.insert(raw.digest, raw);
-            })?;
+            },
+        )?;
         for entry in &bundle.inventory.manifests {
             if findings.is_empty() && !by_digest.contains_key(&entry.digest) {
                 let message = format!("manifest {} is in no metadata chunk", entry.digest);
@@ -31,7 +35,10 @@ impl Manifests {
         }
         match as_error("The bundle cannot be used:", &findings) {
             Some(error) => Err(error),
-            None => Ok(Self { bundle: Arc::clone(bundle), by_digest }),
+            None => Ok(Self {
+                bundle: Arc::clone(bundle),
+                by_digest,
+            }),
         }
     }
 

@@ -6,9 +6,7 @@ use super::error::{Result, chain};
 use super::finding::{Finding, FindingKind};
 use crate::format::hash::blake3;
 use crate::format::metadata_chunk::{MetadataTar, ReadManifest};
-use crate::model::{
-    BLOCK_SIZE, BundleManifest, ChunkEntry, ChunkKind, Inventory, RawManifest,
-};
+use crate::model::{BLOCK_SIZE, BundleManifest, ChunkEntry, ChunkKind, Inventory, RawManifest};
 use crate::sys::media::{Media, ReadAt};
 
 /// Reads all metadata chunks; `found` is given every OCI manifest that is right. Returns
@@ -20,7 +18,11 @@ pub(crate) fn read(
     mut found: impl FnMut(RawManifest),
 ) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for chunk in manifest.chunks.iter().filter(|chunk| chunk.kind == ChunkKind::Metadata) {
+    for chunk in manifest
+        .chunks
+        .iter()
+        .filter(|chunk| chunk.kind == ChunkKind::Metadata)
+    {
         read_chunk(media, chunk, inventory, &mut found, &mut findings);
     }
     Ok(findings)
@@ -36,7 +38,14 @@ fn read_chunk(
 ) {
     let path = chunk.path();
     let mut blocks = match media.open(&path) {
-        Ok(file) => VerifiedBlocks { file, chunk, index: 0, current: Vec::new(), used: 0, bad: None },
+        Ok(file) => VerifiedBlocks {
+            file,
+            chunk,
+            index: 0,
+            current: Vec::new(),
+            used: 0,
+            bad: None,
+        },
         Err(error) => {
             findings.push(Finding::new(FindingKind::Unreadable, chain(&error)).in_file(path));
             return;
@@ -93,7 +102,10 @@ impl VerifiedBlocks<'_> {
         if length == 0 {
             return Ok(());
         }
-        let read = self.file.read_at(&mut self.current, start).map_err(|error| chain(&error))?;
+        let read = self
+            .file
+            .read_at(&mut self.current, start)
+            .map_err(|error| chain(&error))?;
         let slot = usize::try_from(self.index).ok();
         let expected = slot.and_then(|slot| self.chunk.blocks.0.get(slot));
         if read != self.current.len() {

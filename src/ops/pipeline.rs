@@ -45,7 +45,10 @@ impl StoredBlob {
             offset: extent.offset,
             length: extent.stored,
         };
-        Self { media, runs: carried.extents.iter().map(run).collect() }
+        Self {
+            media,
+            runs: carried.extents.iter().map(run).collect(),
+        }
     }
 
     /// What is left of the runs behind the blob's first `offset` bytes.
@@ -112,7 +115,11 @@ fn read_runs(
             piece.truncate(read);
             if read < wanted {
                 let why = "it ends before the blob does";
-                return Err(sys::IoAt::refused("read", media.root().join(&run.path), why));
+                return Err(sys::IoAt::refused(
+                    "read",
+                    media.root().join(&run.path),
+                    why,
+                ));
             }
             done += read as u64;
             if !take(Bytes::from(piece)) {

@@ -61,7 +61,10 @@ pub struct ImportPlan {
 
 /// What naming needs to know of the images that are whole.
 pub fn source_images(inventory: &Inventory) -> Vec<SourceImage> {
-    let whole = inventory.images.iter().filter(|image| image.problem.is_none());
+    let whole = inventory
+        .images
+        .iter()
+        .filter(|image| image.problem.is_none());
     whole
         .filter_map(|image| {
             Some(SourceImage {
@@ -88,7 +91,9 @@ impl ImportPlan {
                     }
                 }
                 (problem, _) => {
-                    let problem = problem.clone().unwrap_or_else(|| "it has no root".to_owned());
+                    let problem = problem
+                        .clone()
+                        .unwrap_or_else(|| "it has no root".to_owned());
                     plan.incomplete.push((image.requested.clone(), problem));
                 }
             }
@@ -133,7 +138,14 @@ impl ImportPlan {
             blobs.push(digest);
         }
         let group = image.group.clone();
-        self.images.push(ImageUpload { placed, group, manifests, attached, attached_tags, blobs });
+        self.images.push(ImageUpload {
+            placed,
+            group,
+            manifests,
+            attached,
+            attached_tags,
+            blobs,
+        });
     }
 
     /// All repositories that are written to.
@@ -146,7 +158,12 @@ impl ImportPlan {
         let pairs: BTreeSet<(&Repository, &Digest)> = self
             .images
             .iter()
-            .flat_map(|image| image.blobs.iter().map(move |blob| (image.repository(), blob)))
+            .flat_map(|image| {
+                image
+                    .blobs
+                    .iter()
+                    .map(move |blob| (image.repository(), blob))
+            })
             .collect();
         let blobs: BTreeSet<&Digest> = pairs.iter().map(|(_, blob)| *blob).collect();
         (pairs.len(), blobs.len())

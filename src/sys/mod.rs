@@ -4,11 +4,11 @@
 //! and of what operations want; it does what it is told and says exactly what failed where.
 
 pub mod clock;
-pub mod input;
 pub mod entropy;
 mod error;
 pub mod files;
 pub mod filesystem;
+pub mod input;
 pub mod journal;
 pub mod lock;
 pub mod media;

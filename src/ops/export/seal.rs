@@ -19,6 +19,7 @@ use crate::model::{
 use crate::ops::error::{Error, Result};
 use crate::ops::examine::names;
 use crate::ops::sign::{Opinion, bundle_statement, write_statement};
+use crate::ops::trust::Trust;
 use crate::plan::export::{ExportPlan, ManifestPlace, PlanContent, PlannedPlace};
 use crate::sys;
 use crate::sys::media::Media;
@@ -67,7 +68,10 @@ pub(super) fn assemble(plan: &ExportPlan, plan_id: PlanId, written: &Written) ->
         })
         .collect();
     let internal = |error: &dyn std::error::Error| {
-        Error::internal("The metadata chunk cannot be built", crate::ops::error::chain(error))
+        Error::internal(
+            "The metadata chunk cannot be built",
+            crate::ops::error::chain(error),
+        )
     };
     let tar = MetadataTar::new(&inventory, number).map_err(|error| internal(&error))?;
     let decoded = tar.decoded();
@@ -75,18 +79,25 @@ pub(super) fn assemble(plan: &ExportPlan, plan_id: PlanId, written: &Written) ->
         let bytes = new.get(digest).map(|bytes| (*bytes).clone());
         bytes.ok_or_else(|| io::Error::other(format!("{digest} has no bytes")))
     };
-    let metadata_chunk =
-        tar.write_compressed(Vec::new(), &mut fetch).map_err(|error| internal(&error))?;
+    let metadata_chunk = tar
+        .write_compressed(Vec::new(), &mut fetch)
+        .map_err(|error| internal(&error))?;
     if let Some(row) = inventory.chunks.last_mut() {
         row.decoded = decoded;
     }
     let inventory_bytes = bundle::encode_inventory(&inventory)
         .map_err(|error| Error::internal("The inventory cannot be written", error))?;
 
-    let mut chunks: Vec<ChunkEntry> =
-        content.sealed.iter().map(|sealed| sealed.entry.clone()).collect();
+    let mut chunks: Vec<ChunkEntry> = content
+        .sealed
+        .iter()
+        .map(|sealed| sealed.entry.clone())
+        .collect();
     chunks.extend(written.chunks.iter().map(|chunk| {
-        chunk.hashes.clone().into_chunk(chunk.number, ChunkKind::Data)
+        chunk
+            .hashes
+            .clone()
+            .into_chunk(chunk.number, ChunkKind::Data)
     }));
     let mut hasher = FileHasher::new();
     hasher.update(&metadata_chunk);
@@ -136,9 +147,17 @@ fn inventory(plan: &ExportPlan, plan_id: PlanId, written: &Written) -> Result<In
         number,
         generation: content.generation,
     };
-    let mut chunks: Vec<ChunkOrigin> =
-        content.sealed.iter().map(|sealed| sealed.origin.clone()).collect();
-    chunks.extend(written.chunks.iter().map(|chunk| origin(chunk.number, chunk.hashes.length)));
+    let mut chunks: Vec<ChunkOrigin> = content
+        .sealed
+        .iter()
+        .map(|sealed| sealed.origin.clone())
+        .collect();
+    chunks.extend(
+        written
+            .chunks
+            .iter()
+            .map(|chunk| origin(chunk.number, chunk.hashes.length)),
+    );
     // Its length is known when everything else is.
     chunks.push(origin(content.metadata_chunk, 0));
     let manifests = manifest_entries(content)?;
@@ -164,14 +183,18 @@ fn blob_place(planned: &PlannedPlace, digest: &Digest, written: &Written) -> Blo
         PlannedPlace::Omitted(origin) => BlobPlace::Omitted { origin: *origin },
         PlannedPlace::Fetch(_) => match written.placed.get(digest) {
             Some(extents) => BlobPlace::Carried(Carried::raw(extents.clone())),
-            None => BlobPlace::Missing { reason: missing_reason(digest, written) },
+            None => BlobPlace::Missing {
+                reason: missing_reason(digest, written),
+            },
         },
     }
 }
 
 fn missing_reason(digest: &Digest, written: &Written) -> String {
     let known = written.missing.get(digest).map(String::as_str);
-    known.unwrap_or("it was given up in an earlier run").to_owned()
+    known
+        .unwrap_or("it was given up in an earlier run")
+        .to_owned()
 }
 
 fn manifest_entries(content: &PlanContent) -> Result<Vec<ManifestEntry>> {
@@ -270,6 +293,17 @@ pub(super) fn seal(
     media.write_atomically(names::MANIFEST, &assembled.manifest_bytes)?;
     let mut stem = None;
     if let Some(signer) = &request.signer {
+        let own = Trust {
+            exporters: vec![signer.public().clone()],
+            now: None,
+        };
+        let before = own.authenticate(media, &assembled.manifest_bytes)?;
+        stem = before
+            .vouched
+            .first()
+            .map(|vouched| vouched.stem.to_string());
+    }
+    if let (Some(signer), None) = (&request.signer, &stem) {
         let statement = bundle_statement(
             &assembled.manifest,
             &assembled.manifest_bytes,

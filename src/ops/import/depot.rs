@@ -51,10 +51,16 @@ impl Depot {
     ) -> Self {
         let mut places: BTreeMap<Digest, BTreeSet<Repository>> = BTreeMap::new();
         for (repository, digest) in &before.in_place {
-            places.entry(*digest).or_default().insert(repository.clone());
+            places
+                .entry(*digest)
+                .or_default()
+                .insert(repository.clone());
         }
         for (digest, repository) in &before.mountable {
-            places.entry(*digest).or_default().insert(repository.clone());
+            places
+                .entry(*digest)
+                .or_default()
+                .insert(repository.clone());
         }
         let shared = |set| Arc::new(tokio::sync::Mutex::new(set));
         Self {
@@ -99,10 +105,17 @@ impl Depot {
             return Ok(());
         }
         let mut session = None;
-        let elsewhere = places.iter().find(|place| place.host == repository.host).cloned();
+        let elsewhere = places
+            .iter()
+            .find(|place| place.host == repository.host)
+            .cloned();
         if let Some(elsewhere) = elsewhere {
             // A registry that cannot mount is sent the bytes.
-            match self.client.mount(repository, *digest, &elsewhere.path).await {
+            match self
+                .client
+                .mount(repository, *digest, &elsewhere.path)
+                .await
+            {
                 Ok(Mount::Mounted) => {
                     self.reused(digest, size);
                     places.insert(repository.clone());
@@ -115,7 +128,8 @@ impl Depot {
         }
         if let Some(carried) = carried {
             let stored = StoredBlob::new(Arc::clone(&self.bundle.media), carried);
-            self.upload(repository, digest, size, &stored, session).await?;
+            self.upload(repository, digest, size, &stored, session)
+                .await?;
             places.insert(repository.clone());
         }
         Ok(())
@@ -136,7 +150,8 @@ impl Depot {
             };
             if let BlobPlace::Carried(carried) = &blob.place {
                 let stored = StoredBlob::new(Arc::clone(&self.bundle.media), carried);
-                self.upload(repository, digest, blob.size, &stored, None).await?;
+                self.upload(repository, digest, blob.size, &stored, None)
+                    .await?;
                 places.insert(repository.clone());
             }
         }
@@ -154,7 +169,12 @@ impl Depot {
         let phase = Phase::Upload;
         let item = digest.to_string();
         let (bytes, bytes_cached) = (size, 0);
-        self.context.emit(Event::ItemStarted { phase, item: item.clone(), bytes, bytes_cached });
+        self.context.emit(Event::ItemStarted {
+            phase,
+            item: item.clone(),
+            bytes,
+            bytes_cached,
+        });
         let listener = Arc::new(Advance {
             context: self.context.clone(),
             item: item.clone(),
@@ -172,10 +192,18 @@ impl Depot {
                 listener: Arc::new(move |position| listener.at(position)),
             })
             .await;
-        self.context.emit(Event::ItemFinished { phase, item, ok: uploaded.is_ok() });
+        self.context.emit(Event::ItemFinished {
+            phase,
+            item,
+            ok: uploaded.is_ok(),
+        });
         let uploaded = uploaded?;
-        self.counters.uploaded.fetch_add(uploaded.sent, Ordering::Relaxed);
-        self.counters.reused.fetch_add(uploaded.resumed_at, Ordering::Relaxed);
+        self.counters
+            .uploaded
+            .fetch_add(uploaded.sent, Ordering::Relaxed);
+        self.counters
+            .reused
+            .fetch_add(uploaded.resumed_at, Ordering::Relaxed);
         Ok(())
     }
 
@@ -183,9 +211,18 @@ impl Depot {
         self.counters.reused.fetch_add(size, Ordering::Relaxed);
         let (phase, item) = (Phase::Upload, digest.to_string());
         let bytes = size;
-        let started = Event::ItemStarted { phase, item: item.clone(), bytes, bytes_cached: bytes };
+        let started = Event::ItemStarted {
+            phase,
+            item: item.clone(),
+            bytes,
+            bytes_cached: bytes,
+        };
         self.context.emit(started);
-        self.context.emit(Event::ItemFinished { phase, item, ok: true });
+        self.context.emit(Event::ItemFinished {
+            phase,
+            item,
+            ok: true,
+        });
     }
 }
 
@@ -202,7 +239,8 @@ impl Advance {
         if position > before {
             let (phase, item) = (Phase::Upload, self.item.clone());
             let bytes = position - before;
-            self.context.emit(Event::ItemAdvanced { phase, item, bytes });
+            self.context
+                .emit(Event::ItemAdvanced { phase, item, bytes });
         }
     }
 }
@@ -235,6 +273,8 @@ impl SessionStore for Sessions {
     }
 
     fn remove(&self, repository: &Repository, digest: &Digest) -> io::Result<()> {
-        self.0.remove(&Self::key(repository, digest)).map_err(io::Error::other)
+        self.0
+            .remove(&Self::key(repository, digest))
+            .map_err(io::Error::other)
     }
 }

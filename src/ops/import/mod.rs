@@ -121,6 +121,9 @@ fn lock(request: &Request, bundle: &Bundle) -> Result<DirLock> {
     let directory = state_directory(request, bundle);
     sys::files::make_private_dirs(&directory)?;
     DirLock::try_take(&directory)?.ok_or_else(|| {
-        Error::new(Class::Target, "Another import of this bundle to this target is running")
+        Error::new(
+            Class::Target,
+            "Another import of this bundle to this target is running",
+        )
     })
 }

@@ -56,7 +56,11 @@ pub(super) async fn check(
     })?;
     let phase = Phase::Probe;
     let items = (plan.images.len() + plan.presumed.len()) as u64;
-    context.emit(Event::PhaseStarted { phase, items, bytes: 0 });
+    context.emit(Event::PhaseStarted {
+        phase,
+        items,
+        bytes: 0,
+    });
     let mut before = Before::default();
     let mut problems = Vec::new();
     tokio::select! {
@@ -106,7 +110,11 @@ async fn find_presumed(
                 let mut found = Vec::new();
                 let mut missing = false;
                 for repository in &presumed.needed_in {
-                    if request.client.blob_present(repository, *digest, presumed.size).await? {
+                    if request
+                        .client
+                        .blob_present(repository, *digest, presumed.size)
+                        .await?
+                    {
                         found.push(repository.clone());
                     } else {
                         missing = true;
@@ -115,7 +123,11 @@ async fn find_presumed(
                 let mut mountable = found.first().cloned();
                 if missing && mountable.is_none() {
                     for repository in elsewhere {
-                        if request.client.blob_present(repository, *digest, presumed.size).await? {
+                        if request
+                            .client
+                            .blob_present(repository, *digest, presumed.size)
+                            .await?
+                        {
                             mountable = Some(repository.clone());
                             break;
                         }
@@ -129,7 +141,9 @@ async fn find_presumed(
     while let Some(lookup) = lookups.next().await {
         let (digest, presumed, found, missing, mountable) =
             lookup.map_err(|e| target_error("The target cannot be asked for blobs".into(), e))?;
-        before.in_place.extend(found.into_iter().map(|repository| (repository, digest)));
+        before
+            .in_place
+            .extend(found.into_iter().map(|repository| (repository, digest)));
         match mountable {
             Some(repository) => {
                 before.mountable.insert(digest, repository);
@@ -166,7 +180,13 @@ fn repositories_of_bases(
     plan: &ImportPlan,
 ) -> BTreeSet<Repository> {
     let mut repositories: BTreeSet<Repository> = plan.repositories().into_iter().cloned().collect();
-    for root in opened.bundle.inventory.bases.iter().flat_map(|base| &base.roots) {
+    for root in opened
+        .bundle
+        .inventory
+        .bases
+        .iter()
+        .flat_map(|base| &base.roots)
+    {
         let image = crate::plan::naming::SourceImage {
             source: root.reference.repository.clone(),
             tag: root.reference.tag.clone(),
@@ -176,7 +196,12 @@ fn repositories_of_bases(
         if let Ok(placement) =
             crate::plan::naming::place(&[image], &request.target, &request.naming)
         {
-            repositories.extend(placement.images().iter().map(|placed| placed.repository.clone()));
+            repositories.extend(
+                placement
+                    .images()
+                    .iter()
+                    .map(|placed| placed.repository.clone()),
+            );
         }
     }
     repositories
@@ -203,7 +228,10 @@ async fn look_at_tags(
                 before.tags.push(TagDecision::Skip);
             }
             Err(Refusal::Unknown(error)) => {
-                return Err(target_error("The target cannot be asked for tags".into(), error));
+                return Err(target_error(
+                    "The target cannot be asked for tags".into(),
+                    error,
+                ));
             }
         }
     }
@@ -232,7 +260,9 @@ async fn decide(
     let client = &request.client;
     let (repository, root) = (image.repository(), image.placed.image.root);
     let tag = &image.placed.tag;
-    let there = client.head_manifest(repository, &Selector::from(tag)).await?;
+    let there = client
+        .head_manifest(repository, &Selector::from(tag))
+        .await?;
     let Some(there) = there.map(|head| head.value.digest) else {
         return Ok(match instead(request, image).await? {
             Some(tag) => TagDecision::Instead(tag),
@@ -275,7 +305,9 @@ async fn instead(
     if referrers.source == ReferrersSource::Api {
         return Ok(None);
     }
-    root_tag(&root).map(Some).map_err(|error| Refusal::Conflict(chain(&error)))
+    root_tag(&root)
+        .map(Some)
+        .map_err(|error| Refusal::Conflict(chain(&error)))
 }
 
 /// Whether a tag that has the form of a referrers tag really is one: an index whose entries all

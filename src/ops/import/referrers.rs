@@ -26,7 +26,11 @@ pub(super) struct Referrals {
 
 impl Referrals {
     pub(super) fn new(client: Client, manifests: Arc<Manifests>) -> Self {
-        Self { client, manifests, writer: tokio::sync::Mutex::new(()) }
+        Self {
+            client,
+            manifests,
+            writer: tokio::sync::Mutex::new(()),
+        }
     }
 
     /// Makes sure that artifacts with a subject are found from it.
@@ -37,7 +41,11 @@ impl Referrals {
     ) -> registry::Result<()> {
         let mut by_subject: BTreeMap<Digest, BTreeSet<Digest>> = BTreeMap::new();
         for artifact in artifacts {
-            if let Some(subject) = self.manifests.entry(artifact).and_then(|entry| entry.subject) {
+            if let Some(subject) = self
+                .manifests
+                .entry(artifact)
+                .and_then(|entry| entry.subject)
+            {
                 by_subject.entry(subject).or_default().insert(*artifact);
             }
         }
@@ -45,10 +53,15 @@ impl Referrals {
             let _writer = self.writer.lock().await;
             for _ in 0..ATTEMPTS {
                 let known = self.client.referrers(repository, subject).await?;
-                let listed: BTreeSet<Digest> =
-                    known.entries.iter().map(|entry| entry.descriptor.digest).collect();
-                let missing: Vec<&Digest> =
-                    artifacts.iter().filter(|artifact| !listed.contains(artifact)).collect();
+                let listed: BTreeSet<Digest> = known
+                    .entries
+                    .iter()
+                    .map(|entry| entry.descriptor.digest)
+                    .collect();
+                let missing: Vec<&Digest> = artifacts
+                    .iter()
+                    .filter(|artifact| !listed.contains(artifact))
+                    .collect();
                 // A registry with the API lists what it was sent, on its own.
                 if missing.is_empty() || known.source == ReferrersSource::Api {
                     break;
@@ -70,7 +83,11 @@ impl Referrals {
         let Ok(tag) = format!("sha256-{}", subject.hex()).parse::<Tag>() else {
             return Ok(());
         };
-        let mut entries = match self.client.manifest(repository, &Selector::from(&tag)).await {
+        let mut entries = match self
+            .client
+            .manifest(repository, &Selector::from(&tag))
+            .await
+        {
             Ok(found) => array_of(&found.value, "manifests"),
             Err(error) if error.is_not_found() => Vec::new(),
             Err(error) => return Err(error),
@@ -84,7 +101,10 @@ impl Referrals {
             "manifests": entries,
         });
         let manifest = raw(&index, MediaType::OCI_INDEX);
-        self.client.push_manifest(repository, &Selector::from(&tag), &manifest).await.map(drop)
+        self.client
+            .push_manifest(repository, &Selector::from(&tag), &manifest)
+            .await
+            .map(drop)
     }
 
     /// An artifact as an index lists it.
@@ -96,8 +116,12 @@ impl Referrals {
             "digest": artifact,
             "size": manifest.bytes.len(),
         });
-        let own_type = document.get("artifactType").filter(|kind| kind.as_str() != Some(""));
-        let kind = own_type.or_else(|| document.pointer("/config/mediaType")).cloned();
+        let own_type = document
+            .get("artifactType")
+            .filter(|kind| kind.as_str() != Some(""));
+        let kind = own_type
+            .or_else(|| document.pointer("/config/mediaType"))
+            .cloned();
         if let (Some(kind), Some(object)) = (kind, entry.as_object_mut()) {
             object.insert("artifactType".to_owned(), kind);
         }
@@ -135,7 +159,10 @@ impl Referrals {
             None => None,
         };
         let manifest = united.as_ref().unwrap_or(ours);
-        self.client.push_manifest(repository, &selector, manifest).await.map(drop)
+        self.client
+            .push_manifest(repository, &selector, manifest)
+            .await
+            .map(drop)
     }
 }
 
@@ -145,12 +172,19 @@ fn unite_layers(ours: &RawManifest, there: &RawManifest) -> Option<RawManifest> 
     let layers = document.get_mut("layers")?.as_array_mut()?;
     let mut changed = false;
     for layer in array_of(ours, "layers") {
-        if !layers.iter().any(|known| known.get("digest") == layer.get("digest")) {
+        if !layers
+            .iter()
+            .any(|known| known.get("digest") == layer.get("digest"))
+        {
             layers.push(layer);
             changed = true;
         }
     }
-    if changed { Some(raw(&document, there.media_type.as_str())) } else { Some(there.clone()) }
+    if changed {
+        Some(raw(&document, there.media_type.as_str()))
+    } else {
+        Some(there.clone())
+    }
 }
 
 fn array_of(manifest: &RawManifest, key: &str) -> Vec<Value> {
@@ -165,5 +199,9 @@ fn array_of(manifest: &RawManifest, key: &str) -> Vec<Value> {
 
 fn raw(document: &Value, media_type: &str) -> RawManifest {
     let bytes = document.to_string().into_bytes();
-    RawManifest { digest: sha256(&bytes), media_type: MediaType::new(media_type), bytes }
+    RawManifest {
+        digest: sha256(&bytes),
+        media_type: MediaType::new(media_type),
+        bytes,
+    }
 }

@@ -103,7 +103,10 @@ impl Report {
             document: "airferry-import-report-v1",
             bundle: bundle.id,
             authenticated: bundle.authentication.is_authenticated(),
-            signers: vouched.iter().map(|vouched| vouched.statement.key.hex()).collect(),
+            signers: vouched
+                .iter()
+                .map(|vouched| vouched.statement.key.hex())
+                .collect(),
             dry_run,
             bytes_uploaded: 0,
             bytes_reused: 0,
@@ -114,24 +117,27 @@ impl Report {
 
     /// What a dry run says.
     pub(super) fn planned(bundle: &Bundle, plan: &ImportPlan, before: &Before) -> Self {
-        let images = plan.images.iter().zip(&before.tags).map(|(image, decision)| {
-            let reason = match decision {
-                TagDecision::Set => None,
-                TagDecision::Same => Some("the tag points there already".to_owned()),
-                TagDecision::Skip => Some("the tag points elsewhere and stays".to_owned()),
-                TagDecision::Instead(tag) => Some(format!("gets the tag {tag} instead")),
-            };
-            ImageReport { reason, ..image_report(image, ImageState::Planned) }
-        });
+        let images = plan
+            .images
+            .iter()
+            .zip(&before.tags)
+            .map(|(image, decision)| {
+                let reason = match decision {
+                    TagDecision::Set => None,
+                    TagDecision::Same => Some("the tag points there already".to_owned()),
+                    TagDecision::Skip => Some("the tag points elsewhere and stays".to_owned()),
+                    TagDecision::Instead(tag) => Some(format!("gets the tag {tag} instead")),
+                };
+                ImageReport {
+                    reason,
+                    ..image_report(image, ImageState::Planned)
+                }
+            });
         Self::new(bundle, plan, images.collect(), true)
     }
 
     /// What a finished import says.
-    pub(super) fn finished(
-        bundle: &Bundle,
-        plan: &ImportPlan,
-        done: Done,
-    ) -> Self {
+    pub(super) fn finished(bundle: &Bundle, plan: &ImportPlan, done: Done) -> Self {
         let mut report = Self::new(bundle, plan, done.images, false);
         report.bytes_uploaded = done.counters.uploaded.load(Ordering::Relaxed);
         report.bytes_reused = done.counters.reused.load(Ordering::Relaxed);
@@ -146,16 +152,26 @@ impl Report {
                 ImageState::Committed | ImageState::TagKept | ImageState::Planned
             )
         };
-        self.images.iter().filter(told).filter_map(|image| image.placed.clone()).collect()
+        self.images
+            .iter()
+            .filter(told)
+            .filter_map(|image| image.placed.clone())
+            .collect()
     }
 
     /// An error when an image failed, with the report's text as its message; else the report.
     pub fn failure(&self) -> Option<Error> {
-        let failed: Vec<&ImageReport> =
-            self.images.iter().filter(|image| image.class.is_some()).collect();
+        let failed: Vec<&ImageReport> = self
+            .images
+            .iter()
+            .filter(|image| image.class.is_some())
+            .collect();
         let class = failed.iter().filter_map(|image| image.class).max()?;
-        let mut message =
-            format!("{} of {} images are not on the target:", failed.len(), self.images.len());
+        let mut message = format!(
+            "{} of {} images are not on the target:",
+            failed.len(),
+            self.images.len()
+        );
         for image in &failed {
             let reason = image.reason.as_deref().unwrap_or("unknown reason");
             message.push_str(&format!("\n  - {}: {reason}", image.source));

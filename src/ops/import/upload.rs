@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::StreamExt;
 use futures_util::stream;
 
+use super::Opened;
 use super::depot::Depot;
 use super::preflight::{Before, TagDecision};
 use super::referrers::Referrals;
 use super::report::{Done, ImageReport, ImageState, image_report};
 use super::request::{Request, SparseIndex};
-use super::Opened;
 use crate::model::{Digest, Repository, Tag};
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result, chain};
@@ -46,7 +46,10 @@ impl From<registry::Error> for Failure {
             E::DigestMismatch { .. } | E::SizeMismatch { .. } => Class::VerificationFailed,
             _ => Class::Target,
         };
-        Self { class, reason: chain(&error) }
+        Self {
+            class,
+            reason: chain(&error),
+        }
     }
 }
 
@@ -81,7 +84,11 @@ pub(super) async fn run(
 ) -> Result<Done> {
     let phase = Phase::Upload;
     let bytes = upload_bytes(opened, plan);
-    context.emit(Event::PhaseStarted { phase, items: plan.blob_counts().0 as u64, bytes });
+    context.emit(Event::PhaseStarted {
+        phase,
+        items: plan.blob_counts().0 as u64,
+        bytes,
+    });
     let importer = Importer {
         client: request.client.clone(),
         manifests: Arc::clone(&opened.manifests),
@@ -105,7 +112,9 @@ pub(super) async fn run(
     }
     let images = images.into_iter().map(|(report, _)| report).collect();
     let depot = importer.depot;
-    let counters = Arc::into_inner(depot).map(|depot| depot.counters).unwrap_or_default();
+    let counters = Arc::into_inner(depot)
+        .map(|depot| depot.counters)
+        .unwrap_or_default();
     Ok(Done { images, counters })
 }
 
@@ -113,9 +122,20 @@ fn upload_bytes(opened: &Opened, plan: &ImportPlan) -> u64 {
     let pairs: BTreeSet<(&Repository, &Digest)> = plan
         .images
         .iter()
-        .flat_map(|image| image.blobs.iter().map(move |blob| (image.repository(), blob)))
+        .flat_map(|image| {
+            image
+                .blobs
+                .iter()
+                .map(move |blob| (image.repository(), blob))
+        })
         .collect();
-    let size = |digest: &Digest| opened.bundle.inventory.blob(digest).map_or(0, |blob| blob.size);
+    let size = |digest: &Digest| {
+        opened
+            .bundle
+            .inventory
+            .blob(digest)
+            .map_or(0, |blob| blob.size)
+    };
     pairs.into_iter().map(|(_, digest)| size(digest)).sum()
 }
 
@@ -152,7 +172,13 @@ impl Importer {
                     match broken_groups.get(group) {
                         Some(reason) => {
                             let reason = format!("not tagged, because its group failed: {reason}");
-                            failed(image, Failure { class: Class::Target, reason })
+                            failed(
+                                image,
+                                Failure {
+                                    class: Class::Target,
+                                    reason,
+                                },
+                            )
                         }
                         None => match self.commit(image, content, decision).await {
                             Ok(report) => report,
@@ -175,7 +201,10 @@ impl Importer {
     ) -> std::result::Result<Content, Failure> {
         if self.unreachable.load(Ordering::Relaxed) {
             let reason = "not begun, because the target went away".to_owned();
-            return Err(Failure { class: Class::Target, reason });
+            return Err(Failure {
+                class: Class::Target,
+                reason,
+            });
         }
         let result = self.content_of(image, decision).await;
         if let Err(error) = &result
@@ -205,10 +234,17 @@ impl Importer {
         if let Some(error) = failure {
             return Err(error);
         }
-        let mut content = Content { top: image.placed.image.root, changed: false };
+        let mut content = Content {
+            top: image.placed.image.root,
+            changed: false,
+        };
         // A tag that points to the root already has shown that the root is there.
         let known = (*decision == TagDecision::Same).then_some(image.placed.image.root);
-        for digest in image.manifests.iter().filter(|digest| Some(**digest) != known) {
+        for digest in image
+            .manifests
+            .iter()
+            .filter(|digest| Some(**digest) != known)
+        {
             match self.manifest(repository, digest).await {
                 Ok(sent) => content.changed |= sent,
                 Err(error) => {
@@ -222,7 +258,9 @@ impl Importer {
         }
         self.referrals.list(repository, &image.attached).await?;
         for (tag, digest) in &image.attached_tags {
-            self.referrals.merge_cosign_tag(repository, tag, digest).await?;
+            self.referrals
+                .merge_cosign_tag(repository, tag, digest)
+                .await?;
         }
         Ok(content)
     }
@@ -251,7 +289,12 @@ impl Importer {
     /// Makes sure that a repository has a manifest. Returns whether it was sent.
     async fn manifest(&self, repository: &Repository, digest: &Digest) -> registry::Result<bool> {
         let selector = Selector::from(*digest);
-        if self.client.head_manifest(repository, &selector).await?.is_some() {
+        if self
+            .client
+            .head_manifest(repository, &selector)
+            .await?
+            .is_some()
+        {
             return Ok(false);
         }
         self.push(repository, &selector, digest).await?;
@@ -268,18 +311,34 @@ impl Importer {
         let Some(manifest) = self.manifests.get(digest) else {
             return Ok(());
         };
-        match self.client.push_manifest(repository, selector, manifest).await {
+        match self
+            .client
+            .push_manifest(repository, selector, manifest)
+            .await
+        {
             Err(registry::Error::ContentUnknown { digests, .. })
-                if self.manifests.entry(digest).is_some_and(|entry| !entry.blobs.is_empty()) =>
+                if self
+                    .manifests
+                    .entry(digest)
+                    .is_some_and(|entry| !entry.blobs.is_empty()) =>
             {
-                let blobs = self.manifests.entry(digest).map(|entry| entry.blobs.as_slice());
-                let named = blobs.unwrap_or_default().iter().filter(|blob| digests.contains(blob));
+                let blobs = self
+                    .manifests
+                    .entry(digest)
+                    .map(|entry| entry.blobs.as_slice());
+                let named = blobs
+                    .unwrap_or_default()
+                    .iter()
+                    .filter(|blob| digests.contains(blob));
                 let mut again: Vec<Digest> = named.copied().collect();
                 if again.is_empty() {
                     again = blobs.unwrap_or_default().to_vec();
                 }
                 self.depot.upload_again(repository, &again).await?;
-                self.client.push_manifest(repository, selector, manifest).await.map(drop)
+                self.client
+                    .push_manifest(repository, selector, manifest)
+                    .await
+                    .map(drop)
             }
             other => other.map(drop),
         }
@@ -324,7 +383,11 @@ impl Importer {
             changed = true;
         }
         let (phase, item) = (Phase::Write, image.placed.target().to_string());
-        self.context.emit(Event::ItemFinished { phase, item, ok: true });
+        self.context.emit(Event::ItemFinished {
+            phase,
+            item,
+            ok: true,
+        });
         Ok((report, changed))
     }
 
@@ -332,15 +395,29 @@ impl Importer {
     /// byte of every blob.
     async fn read_back(&self, plan: &ImportPlan, images: &mut [(ImageReport, bool)]) {
         let phase = Phase::ReadBack;
-        let changed = images.iter().filter(|(report, changed)| *changed && report.class.is_none());
+        let changed = images
+            .iter()
+            .filter(|(report, changed)| *changed && report.class.is_none());
         let items = changed.count() as u64;
-        self.context.emit(Event::PhaseStarted { phase, items, bytes: 0 });
-        let checks = plan.images.iter().zip(images.iter()).map(|(image, (report, changed))| {
-            let wanted = *changed && report.class.is_none();
-            async move {
-                if wanted { self.read_back_image(image).await } else { Ok(()) }
-            }
+        self.context.emit(Event::PhaseStarted {
+            phase,
+            items,
+            bytes: 0,
         });
+        let checks = plan
+            .images
+            .iter()
+            .zip(images.iter())
+            .map(|(image, (report, changed))| {
+                let wanted = *changed && report.class.is_none();
+                async move {
+                    if wanted {
+                        self.read_back_image(image).await
+                    } else {
+                        Ok(())
+                    }
+                }
+            });
         let results: Vec<_> = stream::iter(checks).buffered(READ_BACK).collect().await;
         for ((image, result), report) in plan.images.iter().zip(results).zip(images) {
             if let Err(mut failure) = result {
@@ -356,10 +433,15 @@ impl Importer {
         let repository = image.repository();
         for digest in image.manifests.iter().chain(&image.attached) {
             // A refused sparse index is not there, and its report says so.
-            let skip = self.manifests.entry(digest).is_some_and(|entry| entry.is_sparse())
+            let skip = self
+                .manifests
+                .entry(digest)
+                .is_some_and(|entry| entry.is_sparse())
                 && self.sparse_index == SparseIndex::PlatformManifest;
             if !skip {
-                self.client.manifest(repository, &Selector::from(*digest)).await?;
+                self.client
+                    .manifest(repository, &Selector::from(*digest))
+                    .await?;
             }
         }
         let mut blobs = stream::iter(&image.blobs)
@@ -373,7 +455,10 @@ impl Importer {
             let (digest, there) = blob?;
             if !there {
                 let reason = format!("{repository} does not have blob {digest}");
-                return Err(Failure { class: Class::Target, reason });
+                return Err(Failure {
+                    class: Class::Target,
+                    reason,
+                });
             }
         }
         Ok(())
