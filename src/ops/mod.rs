@@ -7,11 +7,13 @@ pub mod export;
 mod finding;
 mod hits;
 pub mod import;
+pub mod inspect;
 mod manifests;
 mod metadata;
 mod pipeline;
 pub mod sign;
 mod trust;
+pub mod unpack;
 pub mod verify;
 
 pub use context::Context;

@@ -68,6 +68,11 @@ impl StoredBlob {
         left
     }
 
+    /// Gives the blob's bytes piece by piece, until `take` has enough.
+    pub(crate) fn each_piece(&self, mut take: impl FnMut(&[u8]) -> bool) -> sys::Result<()> {
+        read_runs(self.media.as_ref(), &self.runs, |piece| take(&piece))
+    }
+
     /// Reads the blob whole, or its first `cap` bytes.
     pub(crate) fn read(&self, cap: u64) -> sys::Result<Vec<u8>> {
         let mut bytes = Vec::new();

@@ -4,7 +4,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::{At, IoAt, Result};
 
@@ -134,5 +134,57 @@ pub fn remove(path: &Path) -> Result<()> {
             Err(IoAt::new("remove", path, error))
         }
         _ => Ok(()),
+    }
+}
+
+/// Makes `to` another name for the file `from`; copies it where there are no hard links.
+pub fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
+    match std::fs::hard_link(from, to) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(IoAt::new("link", to, error))
+        }
+        Err(_) => std::fs::copy(from, to).at("copy to", to).map(drop),
+    }
+}
+
+/// Makes a symbolic link with exactly this target.
+pub fn symlink(target: &str, link: &Path) -> Result<()> {
+    std::os::unix::fs::symlink(target, link).at("make the symbolic link", link)
+}
+
+/// A file that gets its name when it is whole.
+#[derive(Debug)]
+pub struct NewFile {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl NewFile {
+    /// Begins a file.
+    pub fn create(path: &Path) -> Result<Self> {
+        let directory = path.parent().unwrap_or(Path::new("."));
+        let file = tempfile::Builder::new()
+            .prefix(".airferry-")
+            .permissions(std::fs::Permissions::from_mode(0o644))
+            .tempfile_in(directory)
+            .at("write", path)?;
+        let path = path.to_owned();
+        Ok(Self { file, path })
+    }
+
+    /// Writes the next bytes.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).at("write", &self.path)
+    }
+
+    /// Gives it its name. It is not flushed to the disk: a tree that can be made again is not
+    /// worth waiting for each of its files.
+    pub fn keep(self) -> Result<()> {
+        let path = self.path;
+        match self.file.persist_noclobber(&path) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(IoAt::new("write", &path, error.error)),
+        }
     }
 }

@@ -1,0 +1,270 @@
+//! `airferry unpack`: a bundle as a tree that other tools read.
+//!
+//! Every blob is hashed while it is copied, and a file has its name only when it is whole. The
+//! names in the tree come from the verified inventory, never from an archive.
+
+mod oci_layout;
+mod v2;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::context::Context;
+use super::error::{Class, Error, Result};
+use super::examine::{Bundle, Scope, examine};
+use super::finding::FindingKind;
+use super::manifests::Manifests;
+use super::pipeline::StoredBlob;
+use super::trust::Trust;
+use crate::format::hash::BlobHasher;
+use crate::model::{BlobPlace, Digest, ImageEntry};
+use crate::progress::{Event, Phase};
+use crate::sys;
+use crate::sys::files::NewFile;
+use crate::sys::media::DirMedia;
+
+/// Which tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Layout {
+    /// `v2/<repository>/{manifests,blobs}`, as `oc image mirror --from-dir` reads it.
+    #[default]
+    V2,
+    /// An OCI image layout.
+    Oci,
+}
+
+/// What `airferry unpack` is asked for.
+#[derive(Debug)]
+pub struct Request {
+    /// The bundle's directory.
+    pub bundle: PathBuf,
+    /// Whom to trust.
+    pub trust: Trust,
+    /// Accept that no trusted key has signed.
+    pub allow_unsigned: bool,
+    /// Unpack what is whole of an incomplete bundle.
+    pub allow_incomplete: bool,
+    /// Where to: a directory that is empty or not there.
+    pub to: PathBuf,
+    /// Which tree.
+    pub layout: Layout,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// The bundle's identity.
+    pub bundle: Digest,
+    /// Images in the tree.
+    pub images: Vec<String>,
+    /// Images that are not whole, or need blobs that the bundle does not carry.
+    pub left_out: Vec<String>,
+    /// Blobs, each once.
+    pub blobs: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Unpacks a bundle.
+pub fn unpack(request: &Request, context: &Context) -> Result<Outcome> {
+    let media = Arc::new(DirMedia::open(&request.bundle)?);
+    let mut waived = Vec::new();
+    if request.allow_incomplete {
+        waived.push(FindingKind::Incomplete);
+    }
+    if request.allow_unsigned {
+        waived.push(FindingKind::NotAuthenticated);
+    }
+    let bundle = examine(media, &request.trust, Scope::Everything)?.into_bundle(&waived)?;
+    let bundle = Arc::new(bundle);
+    let manifests = Manifests::read(&bundle)?;
+    let tree = Tree::new(&bundle, &manifests, &request.to, context)?;
+    if request.layout == Layout::V2 {
+        v2::refuse_collisions(&tree)?;
+    }
+    match request.layout {
+        Layout::V2 => v2::write(&tree)?,
+        Layout::Oci => oci_layout::write(&tree)?,
+    }
+    tree.outcome()
+}
+
+/// What both layouts need.
+pub(super) struct Tree<'a> {
+    pub(super) bundle: &'a Bundle,
+    pub(super) manifests: &'a Manifests,
+    pub(super) to: &'a Path,
+    /// Images that can be written whole.
+    pub(super) images: Vec<&'a ImageEntry>,
+    left_out: Vec<String>,
+    context: &'a Context,
+}
+
+/// Manifests and blobs that an image reaches.
+pub(super) struct Reached {
+    pub(super) manifests: BTreeSet<Digest>,
+    pub(super) blobs: BTreeSet<Digest>,
+}
+
+impl<'a> Tree<'a> {
+    fn new(
+        bundle: &'a Bundle,
+        manifests: &'a Manifests,
+        to: &'a Path,
+        context: &'a Context,
+    ) -> Result<Self> {
+        sys::files::make_dirs(to)?;
+        if !sys::files::names_in(to)?.is_empty() {
+            let message = format!("`{}` is not empty", to.display());
+            return Err(Error::usage(message).hint("unpack into a new directory"));
+        }
+        let mut tree = Self {
+            bundle,
+            manifests,
+            to,
+            images: Vec::new(),
+            left_out: Vec::new(),
+            context,
+        };
+        for image in &bundle.inventory.images {
+            match tree.why_not(image) {
+                None => tree.images.push(image),
+                Some(why) => tree.left_out.push(format!("{}: {why}", image.requested)),
+            }
+        }
+        for line in &tree.left_out {
+            context.warn(format!("left out: {line}"));
+        }
+        Ok(tree)
+    }
+
+    fn why_not(&self, image: &ImageEntry) -> Option<String> {
+        if let Some(problem) = &image.problem {
+            return Some(problem.clone());
+        }
+        let reached = self.reached(image);
+        let inventory = &self.bundle.inventory;
+        reached
+            .blobs
+            .iter()
+            .find_map(|digest| match &inventory.blob(digest)?.place {
+                BlobPlace::Carried(_) | BlobPlace::Foreign { .. } => None,
+                BlobPlace::Omitted { origin } => Some(format!(
+                    "{digest} was carried by the bundle {}",
+                    origin.hex()
+                )),
+                BlobPlace::Missing { reason } => Some(format!("{digest} is missing: {reason}")),
+            })
+    }
+
+    /// Everything that an image and its attachments reach.
+    pub(super) fn reached(&self, image: &ImageEntry) -> Reached {
+        let mut reached = Reached {
+            manifests: BTreeSet::new(),
+            blobs: BTreeSet::new(),
+        };
+        let attached = image.attached.iter().map(|attachment| attachment.root);
+        let mut stack: Vec<Digest> = image.root.into_iter().chain(attached).collect();
+        while let Some(digest) = stack.pop() {
+            if let Some(entry) = self.bundle.inventory.manifest(&digest)
+                && reached.manifests.insert(digest)
+            {
+                stack.extend(&entry.children);
+                reached.blobs.extend(&entry.blobs);
+            }
+        }
+        reached
+    }
+
+    /// Copies a carried blob to a new file, hashing it; nothing is written for a foreign one.
+    /// Returns whether the file is there.
+    pub(super) fn copy_blob(&self, digest: &Digest, path: &Path) -> Result<bool> {
+        let Some(blob) = self.bundle.inventory.blob(digest) else {
+            return Ok(false);
+        };
+        let BlobPlace::Carried(carried) = &blob.place else {
+            return Ok(false);
+        };
+        if self.context.cancel.is_cancelled() {
+            return Err(Error::interrupted());
+        }
+        let (phase, item) = (Phase::Write, digest.to_string());
+        let (bytes, bytes_cached) = (blob.size, 0);
+        self.context.emit(Event::ItemStarted {
+            phase,
+            item: item.clone(),
+            bytes,
+            bytes_cached,
+        });
+        let mut file = NewFile::create(path)?;
+        let mut hasher = BlobHasher::new();
+        let mut failure = None;
+        StoredBlob::new(Arc::clone(&self.bundle.media), carried).each_piece(|piece| {
+            hasher.update(piece);
+            let bytes = piece.len() as u64;
+            self.context.emit(Event::ItemAdvanced {
+                phase,
+                item: item.clone(),
+                bytes,
+            });
+            match file.append(piece) {
+                Ok(()) => true,
+                Err(error) => {
+                    failure = Some(error);
+                    false
+                }
+            }
+        })?;
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
+        if hasher.finish() != *digest {
+            let message = format!("The bytes of {digest} in the bundle have another SHA-256");
+            return Err(Error::new(Class::VerificationFailed, message)
+                .hint("airferry verify says which chunk is damaged"));
+        }
+        file.keep()?;
+        self.context.emit(Event::ItemFinished {
+            phase,
+            item,
+            ok: true,
+        });
+        Ok(true)
+    }
+
+    /// Writes a manifest to a new file.
+    pub(super) fn copy_manifest(&self, digest: &Digest, path: &Path) -> Result<()> {
+        if let Some(manifest) = self.manifests.get(digest) {
+            let mut file = NewFile::create(path)?;
+            file.append(&manifest.bytes)?;
+            file.keep()?;
+        }
+        Ok(())
+    }
+
+    fn outcome(self) -> Result<Outcome> {
+        let mut blobs = BTreeSet::new();
+        for image in &self.images {
+            blobs.extend(self.reached(image).blobs);
+        }
+        let inventory = &self.bundle.inventory;
+        let sizes = blobs
+            .iter()
+            .filter_map(|digest| inventory.blob(digest))
+            .map(|blob| blob.size);
+        Ok(Outcome {
+            bundle: self.bundle.id,
+            images: self
+                .images
+                .iter()
+                .map(|image| image.requested.to_string())
+                .collect(),
+            left_out: self.left_out.clone(),
+            blobs: blobs.len(),
+            bytes: sizes.sum(),
+        })
+    }
+}
