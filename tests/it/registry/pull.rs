@@ -354,14 +354,14 @@ async fn mirrors_come_first_and_the_source_last() {
     let here = client.manifest(&repository, &tag("here")).await.unwrap();
     assert_eq!(here.fetched_from, mirror.repository("m/a"));
     assert_eq!(source.asked().len(), 0);
-    let there = client.manifest(&repository, &tag("there")).await.unwrap();
-    assert_eq!(there.fetched_from, repository);
     let direct = client
         .direct()
         .manifest(&repository, &tag("here"))
         .await
         .unwrap();
     assert_eq!(direct.fetched_from, repository);
+    let there = client.manifest(&repository, &tag("there")).await.unwrap();
+    assert_eq!(there.fetched_from, repository);
     let gone = client
         .manifest(&repository, &tag("gone"))
         .await
@@ -502,6 +502,19 @@ async fn referrers_are_absent_only_when_the_registry_says_so() {
         let found = client.referrers(&server.repository(name), subject).await;
         assert!(found.is_err(), "{name}: {found:?}");
     }
+    // A mirror that has none says nothing of the source that does not answer.
+    let conf = format!(
+        "[[registry]]\nlocation = '{0}/broken'\n[[registry.mirror]]\nlocation = '{0}/empty'\n",
+        server.host()
+    );
+    let mirrored = Client::new(ClientOptions {
+        mirrors: Mirrors::parse(&conf).unwrap(),
+        ..options()
+    });
+    let found = mirrored
+        .referrers(&server.repository("broken"), subject)
+        .await;
+    assert!(matches!(found, Err(Error::Unavailable { .. })), "{found:?}");
 }
 
 #[tokio::test]
