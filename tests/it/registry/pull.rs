@@ -41,7 +41,7 @@ async fn a_cut_download_continues_where_it_was() {
     let blob = noise(1_000_000);
     let server = blob_server(&blob, |reply, number| match number {
         0 => reply.cut_after(300_001),
-        1 => reply.cut_after(400_000),
+        1 | 2 => reply.cut_after(200_000),
         _ => reply,
     })
     .await;
@@ -62,13 +62,14 @@ async fn a_cut_download_continues_where_it_was() {
     }
     assert!(bytes == blob);
     let asked = server.asked();
-    assert_eq!(asked.len(), 3);
+    // More cuts than attempts: those that brought something forward are not counted.
+    assert_eq!(asked.len(), 4);
     assert_eq!(asked[0].header("range"), None);
     assert_eq!(asked[0].header("accept-encoding"), Some("identity"));
     // The server may not have flushed all that it was told to send, but never more.
     assert!((1..=300_001).contains(&asked[1].range_start()));
     assert!(asked[2].range_start() > asked[1].range_start());
-    assert_eq!(events.retries().len(), 2);
+    assert_eq!(events.retries().len(), 3);
 }
 
 #[tokio::test]

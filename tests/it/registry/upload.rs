@@ -303,6 +303,12 @@ async fn ranges_that_cannot_be_begin_a_new_session() {
         .unwrap();
         assert!(server.finished().unwrap() == blob, "{range}");
         assert_eq!(server.store.lock().unwrap().sessions, 2, "{range}");
+        let taken = if range == "0-0" { 1 } else { 2 };
+        assert_eq!(
+            server.story().matches("PATCH").count(),
+            taken + 3,
+            "{range}"
+        );
     }
 }
 
