@@ -13,8 +13,9 @@ use super::auth::Scopes;
 use super::client::Client;
 use super::error::{Error, Result};
 use super::mirrors::Endpoint;
+use super::response::{Response, length};
 use super::retry::Budget;
-use super::transport::{Call, Response, length};
+use super::transport::Call;
 use crate::model::{Digest, Repository};
 
 /// Bytes that are collected before they are delivered: hand-overs of less cost more than

@@ -9,7 +9,8 @@ use super::auth::Scopes;
 use super::client::Client;
 use super::error::{Error, Result};
 use super::mirrors::Endpoint;
-use super::transport::{Call, Response};
+use super::response::Response;
+use super::transport::Call;
 use crate::model::{
     Digest, Limits, ManifestKind, MediaType, RawManifest, Reference, Repository, Tag,
 };

@@ -8,6 +8,7 @@
 //! Secrets are credentials, tokens, the queries of presigned URLs, and the Locations of
 //! upload sessions. None of them appears in `Debug`, `Display`, events or errors.
 
+mod answer;
 mod auth;
 mod client;
 mod credentials;
@@ -24,17 +25,20 @@ mod presence;
 mod push;
 mod redact;
 mod referrers;
+mod response;
 mod retry;
 mod session;
 mod tags;
+mod transfer;
 mod transport;
 mod upload;
 mod upload_body;
 
+pub use answer::Answer;
 pub use client::Client;
 pub use credentials::{AuthFile, Credential, Credentials, CredentialsError, Secret};
 pub use download::BlobDownload;
-pub use error::{Answer, Error, Result};
+pub use error::{Error, Result};
 pub use manifest::{Fetched, ManifestHead, Selector};
 pub use mirrors::{Mirrors, MirrorsError};
 pub use options::{CertificateStore, ClientOptions, HostCertificates, Timeouts};

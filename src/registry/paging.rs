@@ -4,7 +4,7 @@ use reqwest::header::LINK;
 use url::Url;
 
 use super::error::Result;
-use super::transport::Response;
+use super::response::Response;
 
 /// Pages that are read at most.
 pub(super) const MOST_PAGES: usize = 10_000;

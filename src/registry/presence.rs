@@ -11,7 +11,8 @@ use super::client::Client;
 use super::download::{ContentRange, blob_name, unsatisfied_total};
 use super::error::{Error, Result};
 use super::mirrors::Endpoint;
-use super::transport::{Call, Response, length};
+use super::response::{Response, length};
+use super::transport::Call;
 use crate::model::{Digest, Repository};
 
 /// What one look at a blob showed.

@@ -11,7 +11,7 @@ use futures_util::stream::{self, BoxStream};
 use sha2::{Digest as _, Sha256};
 
 use super::client::lock;
-use super::transport::length;
+use super::response::length;
 use crate::model::Digest;
 
 /// Signs of life of a body that the HTTP library is sending.

@@ -153,3 +153,25 @@ async fn upload(
     };
     client.upload(&blob).await
 }
+
+/// Callers run these in tasks of their own; that it compiles is the test.
+#[allow(dead_code)]
+fn futures_can_be_spawned(
+    client: &'static Client,
+    blob: &'static BlobUpload<'static>,
+    manifest: &'static airferry::model::RawManifest,
+    selector: &'static airferry::registry::Selector,
+) {
+    fn spawnable<T>(_: impl Future<Output = T> + Send + 'static) {}
+    let (repository, digest) = (blob.repository, blob.digest);
+    spawnable(client.upload(blob));
+    spawnable(client.mount(repository, digest, &repository.path));
+    spawnable(client.blob_present(repository, digest, 0));
+    spawnable(client.manifest(repository, selector));
+    spawnable(client.head_manifest(repository, selector));
+    spawnable(client.push_manifest(repository, selector, manifest));
+    spawnable(client.referrers(repository, digest));
+    spawnable(client.tags(repository));
+    spawnable(client.ping(&repository.host));
+    spawnable(async move { read(client.blob(repository, digest, 0, 0).await?).await });
+}

@@ -303,12 +303,20 @@ async fn ranges_that_cannot_be_begin_a_new_session() {
         .unwrap();
         assert!(server.finished().unwrap() == blob, "{range}");
         assert_eq!(server.store.lock().unwrap().sessions, 2, "{range}");
+        let taken = if range == "0-0" { 1 } else { 2 };
+        assert_eq!(
+            server.story().matches("PATCH").count(),
+            taken + 3,
+            "{range}"
+        );
     }
 }
 
-/// The second PATCH is taken and answered with a range that cannot be.
+/// A PATCH is taken and answered with a range that cannot be.
 fn wrong_range(store: &mut Store, asked: &Asked, number: usize, range: &str) -> Option<Reply> {
-    (number == 2).then(|| {
+    // `0-0` can be told from the truth after the first PATCH only.
+    let at = if range == "0-0" { 1 } else { 2 };
+    (number == at).then(|| {
         let _ = store.answer(asked);
         Reply::new(202)
             .header("location", "/uploads/1")
@@ -457,8 +465,13 @@ async fn a_registry_that_wants_less_gets_less() {
 
 #[tokio::test]
 async fn failures_for_ever_end_with_the_budget_and_show_no_state() {
-    let fault: Fault =
-        |_, asked, _| (asked.method == Method::PUT).then(|| Reply::error(400, "DIGEST_INVALID"));
+    // All is sent again each time, which must not count as progress.
+    let fault: Fault = |store, asked, _| {
+        (asked.method == Method::PUT).then(|| {
+            store.session = None;
+            Reply::error(400, "DIGEST_INVALID")
+        })
+    };
     let server = Server::start(fault).await;
     let events = Arc::new(Events::default());
     let client = Client::new(ClientOptions {

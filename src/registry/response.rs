@@ -1,0 +1,141 @@
+//! An answer: its head, and its body read with caps and with patience.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, LOCATION};
+use url::Url;
+
+use super::answer::Answer;
+use super::auth::Authorization;
+use super::error::{Error, Result};
+use super::redact::RedactedUrl;
+use super::retry::retry_after;
+
+/// Bytes of an error response that are read.
+const ERROR_BODY: u64 = 64 << 10;
+
+/// The head of an answer, with its body still to be read.
+#[derive(Debug)]
+pub(super) struct Response {
+    pub(super) inner: reqwest::Response,
+    pub(super) url: Url,
+    /// Whether somebody else than the registry answered.
+    pub(super) away: bool,
+    pub(super) idle: Duration,
+}
+
+impl Response {
+    pub(super) fn status(&self) -> StatusCode {
+        self.inner.status()
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        self.inner.headers()
+    }
+
+    /// A header's text; `None` when it is absent or no text.
+    pub(super) fn text(&self, name: impl reqwest::header::AsHeaderName) -> Option<&str> {
+        self.headers().get(name)?.to_str().ok()
+    }
+
+    /// `Content-Length` as written; `None` also when it is no number.
+    pub(super) fn content_length(&self) -> Option<u64> {
+        self.text(CONTENT_LENGTH)?.trim().parse().ok()
+    }
+
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    pub(super) fn shown(&self) -> RedactedUrl {
+        (&self.url).into()
+    }
+
+    pub(super) fn unexpected(&self, reason: impl Into<String>) -> Error {
+        Error::Protocol {
+            url: self.shown(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The `Location` header, resolved.
+    pub(super) fn location(&self) -> Result<Url> {
+        let location = self
+            .text(LOCATION)
+            .ok_or_else(|| self.unexpected("it has no Location"))?;
+        self.url
+            .join(location)
+            .map_err(|_| self.unexpected("its Location is no URL"))
+    }
+
+    /// The next bytes of the body, or `None` at its end.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        match tokio::time::timeout(self.idle, self.inner.chunk()).await {
+            Err(_) => Err(Error::TimedOut {
+                url: self.shown(),
+                after: self.idle,
+            }),
+            Ok(Err(error)) => Err(Error::Interrupted {
+                url: self.shown(),
+                source: error.without_url(),
+            }),
+            Ok(Ok(chunk)) => Ok(chunk),
+        }
+    }
+
+    /// The whole body, refused as soon as it is longer than `limit`.
+    pub(super) async fn read(mut self, limit: u64) -> Result<Vec<u8>> {
+        let too_long = |response: &Self| Error::TooLong {
+            url: response.shown(),
+            limit,
+        };
+        if self.content_length().is_some_and(|length| length > limit) {
+            return Err(too_long(&self));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            if length(&body).saturating_add(length(&chunk)) > limit {
+                return Err(too_long(&self));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// The error that this response is.
+    pub(super) async fn into_error(self) -> Error {
+        let url = self.shown();
+        let pause = retry_after(self.headers());
+        let answer = self.into_answer().await;
+        Error::refused(url, answer, pause)
+    }
+
+    pub(super) async fn into_unauthorized(self, used: Option<&Authorization>) -> Error {
+        let url = self.shown();
+        Error::Unauthorized {
+            answer: self.into_answer().await,
+            url,
+            credentials: used.is_some_and(|used| used.credentials),
+        }
+    }
+
+    /// What an error response says. That its body cannot be read whole does not matter.
+    async fn into_answer(mut self) -> Box<Answer> {
+        let status = self.status().as_u16();
+        let mut body = Vec::new();
+        while let Ok(Some(chunk)) = self.chunk().await {
+            body.extend_from_slice(&chunk);
+            if length(&body) > ERROR_BODY {
+                break;
+            }
+        }
+        Answer::new(status, &body)
+    }
+}
+
+/// A length in memory as a number of bytes.
+pub(super) fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
