@@ -1,6 +1,14 @@
 //! The test vectors of the bundle format (bundle-format.md, section 15): documents with one
 //! fault each, and a whole bundle that another program wrote.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may read files and panic"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -242,4 +250,48 @@ fn check_chunks(manifest: &BundleManifest, inventory: &airferry::model::Inventor
         assert_eq!(hasher.finish(), digest);
     }
     assert_eq!(documents.len(), inventory.manifests.len());
+}
+
+/// Runs openssl and gives its standard output; a failure of it is one of the test.
+fn openssl(arguments: &[&str], directory: &Path) -> Vec<u8> {
+    let output = std::process::Command::new("openssl")
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .expect("openssl (Debian package `openssl`) must be installed");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "openssl {arguments:?}: {complaint}"
+    );
+    output.stdout
+}
+
+#[test]
+fn openssl_takes_our_keys_and_signatures() {
+    let directory = tempfile::tempdir().unwrap();
+    let put = |name: &str, bytes: &[u8]| {
+        std::fs::write(directory.path().join(name), bytes).unwrap();
+    };
+    let key = keys::SigningKey::from_seed(&[42; 32]);
+    let message = b"What is signed.\n";
+    put("plain.pem", key.to_pem().unwrap().as_bytes());
+    put(
+        "locked.pem",
+        key.to_encrypted_pem(b"sesame", &[1; 32])
+            .unwrap()
+            .as_bytes(),
+    );
+    put("key.pub", key.public().to_pem().as_bytes());
+    put("message", message);
+    put("signature", &key.sign(message));
+    let run = |line: &str| openssl(&line.split(' ').collect::<Vec<_>>(), directory.path());
+    let der = key.public().to_der();
+    assert_eq!(run("pkey -in plain.pem -pubout -outform DER"), der);
+    assert_eq!(
+        run("pkey -in locked.pem -passin pass:sesame -pubout -outform DER"),
+        der
+    );
+    assert_eq!(run("pkey -pubin -in key.pub -outform DER"), der);
+    run("pkeyutl -verify -pubin -inkey key.pub -rawin -in message -sigfile signature");
 }
