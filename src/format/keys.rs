@@ -395,10 +395,10 @@ fn only_block(file: &[u8]) -> Result<(Label, SecretDocument), KeyError> {
 
 fn encrypted_info(document: &SecretDocument) -> Result<EncryptedPrivateKeyInfoRef<'_>, KeyError> {
     EncryptedPrivateKeyInfoRef::from_der(document.as_bytes()).map_err(|error| match error.kind() {
-        pkcs8::der::ErrorKind::OidUnknown { .. } => KeyError::Scheme,
-        pkcs8::der::ErrorKind::Value { tag } if tag == pkcs8::der::Tag::ObjectIdentifier => {
-            KeyError::Scheme
-        }
+        pkcs8::der::ErrorKind::OidUnknown { .. }
+        | pkcs8::der::ErrorKind::Value {
+            tag: pkcs8::der::Tag::ObjectIdentifier,
+        } => KeyError::Scheme,
         _ => KeyError::Malformed { label: ENCRYPTED },
     })
 }

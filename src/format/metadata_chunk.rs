@@ -6,6 +6,8 @@
 //! they are checked against their digests and their rows. Both directions stream; one OCI
 //! manifest at a time is in memory.
 
+mod frame;
+
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -223,12 +225,12 @@ impl<'a> MetadataTar<'a> {
         found: &mut impl FnMut(ReadManifest<'a>),
     ) -> Result<(), MetadataError> {
         let mut stored = stored;
-        let mut head = Vec::with_capacity(FRAME_HEAD);
+        let mut head = Vec::with_capacity(frame::HEAD);
         stored
             .by_ref()
-            .take(FRAME_HEAD as u64)
+            .take(frame::HEAD as u64)
             .read_to_end(&mut head)?;
-        check_frame(&head, self.said)?;
+        frame::check(&head, self.said)?;
         let source = BufReader::new(io::Cursor::new(head).chain(stored));
         let mut decoder = zstd::Decoder::with_buffer(source)?.single_frame();
         decoder.window_log_max(Limits::ZSTD_WINDOW_LOG)?;
@@ -407,64 +409,6 @@ impl<R: Read> Walk<R> {
         }
         Ok(entry)
     }
-}
-
-/// Longest head of a zstd frame that has a content size and no dictionary, in bytes.
-const FRAME_HEAD: usize = 14;
-
-/// Checks a zstd frame's head (RFC 8878, section 3.1.1.1) before anything is decompressed.
-fn check_frame(head: &[u8], decoded: u64) -> Result<(), MetadataError> {
-    let refused = |fault| Err(MetadataError::Frame { fault });
-    let Some((magic, rest)) = head.split_at_checked(4) else {
-        return refused("it is no zstd frame");
-    };
-    let Some((descriptor, rest)) = rest.split_first() else {
-        return refused("it is no zstd frame");
-    };
-    if magic != [0x28, 0xb5, 0x2f, 0xfd] {
-        return refused("it is no zstd frame");
-    }
-    if descriptor & 0x18 != 0 {
-        return refused("its frame has reserved bits");
-    }
-    if descriptor & 0x03 != 0 {
-        return refused("its frame names a dictionary");
-    }
-    let single_segment = descriptor & 0x20 != 0;
-    let (window, rest) = match rest.split_first() {
-        _ if single_segment => (None, rest),
-        Some((window, rest)) => (Some(*window), rest),
-        None => return refused("it is no zstd frame"),
-    };
-    let (width, base) = match descriptor >> 6 {
-        0 if single_segment => (1, 0),
-        0 => return refused("its frame does not say the content size"),
-        1 => (2, 256),
-        2 => (4, 0),
-        _ => (8, 0),
-    };
-    let Some(field) = rest.get(..width) else {
-        return refused("it is no zstd frame");
-    };
-    let size = field
-        .iter()
-        .rev()
-        .fold(0u64, |size, byte| (size << 8) | u64::from(*byte));
-    let size = size.saturating_add(base);
-    if size != decoded {
-        return refused("its content size is not the one that the inventory says");
-    }
-    let window = match window {
-        Some(window) => {
-            let base = 1u64 << (10 + (window >> 3));
-            base + (base / 8) * u64::from(window & 7)
-        }
-        None => size,
-    };
-    if window > 1 << Limits::ZSTD_WINDOW_LOG {
-        return refused("its window is larger than 8 MiB");
-    }
-    Ok(())
 }
 
 /// Reads the metadata chunk of a checked inventory; see [`MetadataTar::read`].

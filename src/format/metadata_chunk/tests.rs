@@ -183,7 +183,7 @@ fn frames_of_another_form_are_refused() {
 
 #[test]
 fn frame_heads_are_checked_before_decompression() {
-    let fault = |head: &[u8]| match check_frame(head, 0x0100) {
+    let fault = |head: &[u8]| match frame::check(head, 0x0100) {
         Ok(()) => "",
         Err(MetadataError::Frame { fault }) => fault,
         Err(other) => panic!("{other}"),
@@ -203,7 +203,7 @@ fn frame_heads_are_checked_before_decompression() {
     assert!(fault(&head(b"\x60\x00")).contains("no zstd"));
     let large = head(b"\xa0\x00\x00\x80\x01");
     assert!(
-        check_frame(&large, 0x0180_0000)
+        frame::check(&large, 0x0180_0000)
             .unwrap_err()
             .to_string()
             .contains("window")

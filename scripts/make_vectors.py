@@ -1,0 +1,747 @@
+#!/usr/bin/env python3
+"""Writes tests/vectors/bundle: documents of the bundle format, good ones and bad ones with one
+fault each, and one whole small bundle.
+
+This is a second writer of the format, made from bundle-format.md alone. It shares no code with
+airferry: its own CBOR, tar and Ed25519, hashlib, and the programs b3sum and zstd.
+
+A vector is a text file: lines `kind:`, `expect:` (`ok`, or the requirement that is broken) and
+`comment:`, then sections, each a line `[name]` and hexadecimal digits.
+"""
+
+import copy
+import hashlib
+import pathlib
+import shutil
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "vectors" / "bundle"
+
+
+# --- hashes ------------------------------------------------------------------------------------
+
+
+def sha256(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def b3(data):
+    out = subprocess.run(["b3sum", "--no-names"], input=data, stdout=subprocess.PIPE, check=True)
+    return out.stdout.decode().strip()
+
+
+BLOCK = 4 << 20
+
+
+def entry(data):
+    return {"blake3": "blake3:" + b3(data), "length": len(data), "sha256": sha256(data)}
+
+
+def chunk_row(number, kind, data):
+    blocks = b"".join(bytes.fromhex(b3(data[i : i + BLOCK])) for i in range(0, len(data), BLOCK))
+    return {"kind": kind, "blocks": blocks, "number": number, **entry(data)}
+
+
+# --- CBOR (RFC 8949, core deterministic) -------------------------------------------------------
+
+
+class Raw(bytes):
+    """Bytes that stand in the document as they are."""
+
+
+def head(major, n):
+    if n < 24:
+        return bytes([major << 5 | n])
+    for info, width in ((24, 1), (25, 2), (26, 4), (27, 8)):
+        if n < 1 << 8 * width:
+            return bytes([major << 5 | info]) + n.to_bytes(width, "big")
+    raise ValueError(n)
+
+
+def cbor(value):
+    if isinstance(value, Raw):
+        return bytes(value)
+    if value is False or value is True:
+        return b"\xf5" if value else b"\xf4"
+    if isinstance(value, int):
+        return head(0, value)
+    if isinstance(value, bytes):
+        return head(2, len(value)) + value
+    if isinstance(value, str):
+        data = value.encode()
+        return head(3, len(data)) + data
+    if isinstance(value, list):
+        return head(4, len(value)) + b"".join(map(cbor, value))
+    if isinstance(value, dict):
+        pairs = sorted((cbor(k), cbor(v)) for k, v in value.items())
+        return head(5, len(pairs)) + b"".join(k + v for k, v in pairs)
+    raise TypeError(value)
+
+
+# --- tar (bundle-format.md, 7.1) ---------------------------------------------------------------
+
+
+def pad(data):
+    return data + bytes(-len(data) % 512)
+
+
+def header(path, kind, size=0, link=""):
+    out, records = b"", ""
+    for key, value in (("path", path), ("linkpath", link)):
+        if len(value) > 100:
+            rest = f" {key}={value}\n"
+            length = len(rest) + 1
+            while length != len(rest) + len(str(length)):
+                length = len(rest) + len(str(length))
+            records += f"{length}{rest}"
+    if records:
+        out = header("pax", "x", len(records)) + pad(records.encode())
+    mode = "0000777" if kind == "2" else "0000644"
+    fields = [
+        (path[:100], 100), (mode, 8), ("0000000", 8), ("0000000", 8), (f"{size:011o}", 12),
+        ("0" * 11, 12), (" " * 8, 8), (kind, 1), (link[:100], 100), ("ustar\x0000", 8),
+        ("", 64), ("0000000", 8), ("0000000", 8), ("", 167),
+    ]  # fmt: skip
+    block = b"".join(text.encode().ljust(width, b"\0") for text, width in fields)
+    return out + block[:148] + f"{sum(block):06o}\0 ".encode() + block[156:]
+
+
+def file(path, data):
+    return header(path, "0", len(data)) + pad(data)
+
+
+def marker(plan, number):
+    text = f"airferry-chunk-v1\nplan: {plan}\nchunk: {number}\n"
+    return file(f"airferry/chunk-{number:06}.txt", text.encode())
+
+
+# --- Ed25519 (RFC 8032) ------------------------------------------------------------------------
+
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+SQRT_M1 = pow(2, (P - 1) // 4, P)
+
+
+def add(a, b):
+    (x1, y1), (x2, y2) = a, b
+    k = D * x1 * x2 * y1 * y2 % P
+    x = (x1 * y2 + x2 * y1) * pow(1 + k, -1, P) % P
+    y = (y1 * y2 + x1 * x2) * pow(1 - k, -1, P) % P
+    return x, y
+
+
+def mul(n, point):
+    result = (0, 1)
+    while n:
+        if n & 1:
+            result = add(result, point)
+        point, n = add(point, point), n >> 1
+    return result
+
+
+def recover(y, sign):
+    x2 = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(x2, (P + 3) // 8, P)
+    if (x * x - x2) % P:
+        x = x * SQRT_M1 % P
+    if (x * x - x2) % P:
+        return None
+    return (P - x, y) if x & 1 != sign else (x, y)
+
+
+def neg(a):
+    return -a[0] % P, a[1]
+
+
+def enc(a):
+    return (a[1] | (a[0] & 1) << 255).to_bytes(32, "little")
+
+
+B = recover(4 * pow(5, -1, P) % P, 0)
+
+
+def h(*parts):
+    return int.from_bytes(hashlib.sha512(b"".join(parts)).digest(), "little")
+
+
+def secret(seed):
+    digest = hashlib.sha512(seed).digest()
+    a = int.from_bytes(digest[:32], "little") & (1 << 254) - 8 | 1 << 254
+    return a, digest[32:]
+
+
+def sign(seed, message):
+    a, prefix = secret(seed)
+    key = enc(mul(a, B))
+    r = h(prefix, message) % L
+    big_r = enc(mul(r, B))
+    s = (r + h(big_r, key, message) * a) % L
+    return key, big_r + s.to_bytes(32, "little")
+
+
+def spki(key):
+    return bytes.fromhex("302a300506032b6570032100") + key
+
+
+# --- writing vectors ---------------------------------------------------------------------------
+
+
+def vector(path, kind, expect, comment, **sections):
+    lines = [f"kind: {kind}", f"expect: {expect}", f"comment: {comment}", ""]
+    for name, data in sections.items():
+        text = data.hex()
+        lines.append(f"[{name}]")
+        lines += [text[i : i + 96] for i in range(0, len(text), 96)]
+    target = ROOT / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text("\n".join(lines) + "\n")
+
+
+# --- a small bundle ----------------------------------------------------------------------------
+
+OCI = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+PLAN = sha256(b"plan")
+BASE = sha256(b"base")
+OMITTED, FOREIGN, LEFT_OUT = sha256(b"omitted"), sha256(b"foreign"), sha256(b"left out")
+# Longer than 100 bytes in a path, so that extended headers are needed.
+SOURCE = "registry.example.com:5000/a-team/with-a-long-name/and-a-longer-path/image"
+
+
+def descriptor(media_type, digest, size):
+    return f'{{"mediaType":"{media_type}","digest":"{digest}","size":{size}}}'
+
+
+def image(config, layers, extra=""):
+    config = descriptor("application/vnd.oci.image.config.v1+json", config, 2)
+    layers = ",".join(descriptor(LAYER, digest, size) for digest, size in layers)
+    text = f'{{"schemaVersion":2,"mediaType":"{OCI}","config":{config},"layers":[{layers}]{extra}}}'
+    return text.encode()
+
+
+def build():
+    config, cut, empty = b"{}", bytes(i % 256 for i in range(1500)), b""
+    names = {sha256(data): data for data in (config, cut, empty)}
+    layers = [(sha256(cut), 1500), (sha256(empty), 0), (OMITTED, 7), (FOREIGN, 9)]
+    img = image(sha256(config), layers)
+    children = f"{descriptor(OCI, LEFT_OUT, 1)},{descriptor(OCI, sha256(img), len(img))}"
+    idx = f'{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{children}]}}'.encode()
+    subject = f',"subject":{descriptor(INDEX, sha256(idx), len(idx))}'
+    sig = image(sha256(config), [(sha256(config), 2)], subject)
+    documents = {sha256(data): data for data in (img, idx, sig)}
+
+    raw = {"codec": "raw", "needs": [], "memory": 0, "scratch": 0}
+    places = {
+        sha256(config): (2, {"carried": raw | {"extents": [[1, 1536, 2, 2]]}}),
+        sha256(cut): (1500, {"carried": raw | {"extents": [[1, 2560, 1000, 1000], [2, 1536, 500, 500]]}}),
+        sha256(empty): (0, {"carried": raw | {"extents": []}}),
+        OMITTED: (7, {"omitted": {"origin": BASE}}),
+        FOREIGN: (9, {"foreign": {"urls": ["https://example.com/layer"]}}),
+    }
+    blobs = [{"digest": d, "size": s, "place": p} for d, (s, p) in sorted(places.items())]
+
+    def path(digest, part=""):
+        return "v2/blobs/sha256-" + digest[7:] + part
+
+    end = bytes(1024)
+    one = marker(PLAN, 1) + file(path(sha256(config)), config) + file(path(sha256(cut), ".0001"), cut[:1000]) + end
+    two = marker(PLAN, 2) + file(path(sha256(cut), ".0002"), cut[1000:]) + end
+
+    tar = marker(PLAN, 3)
+    extents = {}
+    for digest, data in sorted(documents.items()):
+        extents[digest] = [3, len(tar) + 512, len(data), len(data)]
+        tar += file(path(digest), data)
+    cut_path = path(sha256(cut))
+    tar += file("airferry/join-000003.txt", f"cat {cut_path}.0001 {cut_path}.0002 > {cut_path}\n".encode())
+    sig_tag = "sha256-" + sha256(idx)[7:] + ".sig"
+    links = {f"v2/{SOURCE}/blobs/{sha256(config)}": ("1", path(sha256(config)))}
+    for digest in documents:
+        links[f"v2/{SOURCE}/manifests/{digest}"] = ("1", path(digest))
+    links[f"v2/{SOURCE}/manifests/4.18"] = ("2", sha256(idx))
+    links[f"v2/{SOURCE}/manifests/{sig_tag}"] = ("2", sha256(sig))
+    for name in sorted(links):
+        kind, link = links[name]
+        tar += header(name, kind, 0, link)
+    tar += end
+    three = compress(tar)
+
+    def row(data, media_type, **more):
+        base = {"blobs": [], "children": [], "omitted": [], "media_type": media_type}
+        return base | {"digest": sha256(data), "extent": extents[sha256(data)]} | more
+
+    manifests = [
+        row(img, OCI, blobs=[sha256(config)] + [d for d, _ in layers], platform="linux/amd64"),
+        row(idx, INDEX, children=[sha256(img)], omitted=[LEFT_OUT]),
+        row(sig, OCI, blobs=[sha256(config)], subject=sha256(idx)),
+    ]
+    images = [
+        {
+            "root": sha256(idx),
+            "tag": "4.18",
+            "cosign": "carried",
+            "source": SOURCE,
+            "attached": [{"by": "cosign-tag", "tag": sig_tag, "root": sha256(sig), "subject": sha256(idx)}],
+            "platforms": ["linux/amd64"],
+            "referrers": "absent",
+            "requested": SOURCE + ":4.18",
+            "fetched_from": SOURCE,
+        }
+    ]
+    inventory = {
+        "type": "airferry-inventory",
+        "bases": [{"id": BASE, "roots": [{"root": sha256(b"old"), "reference": SOURCE + ":4.17"}], "title": "Base"}],
+        "blobs": blobs,
+        "chunks": [
+            {"plan": PLAN, "decoded": len(one), "number": 1, "generation": 1},
+            {"plan": PLAN, "decoded": len(two), "number": 2, "generation": 1},
+            {"plan": PLAN, "decoded": len(tar), "number": 3, "generation": 1},
+        ],
+        "format": 1,
+        "images": images,
+        "request": sha256(b"request"),
+        "manifests": sorted(manifests, key=lambda m: m["digest"]),
+    }
+    manifest = {
+        "type": "airferry-manifest",
+        "label": {"title": "A small bundle", "owner": "Test vectors"},
+        "chunks": [chunk_row(1, "data", one), chunk_row(2, "data", two), chunk_row(3, "metadata", three)],
+        "format": 1,
+        "complete": True,
+        "requires": [],
+        "inventory": entry(cbor(inventory)),
+        "block_size": BLOCK,
+        "generation": 1,
+        "chunk_limit": len(one),
+    }
+    return manifest, inventory, {"000001.tar": one, "000002.tar": two, "000003.tar.zst": three}
+
+
+def compress(tar):
+    command = ["zstd", "-q", "-9", "--no-check", f"--stream-size={len(tar)}", "-c", "-"]
+    return subprocess.run(command, input=tar, stdout=subprocess.PIPE, check=True).stdout
+
+
+def label(manifest, data):
+    """Fills the template that stands in bundle-format.md."""
+    text = (ROOT.parents[2] / "bundle-format.md").read_text()
+    text = text[text.index("    AIRFERRY BUNDLE") :].rstrip("\n")
+    lines = [line[4:] for line in text.split("\n")]
+    digits = sha256(data)[7:]
+    groups = [digits[i : i + 4] for i in range(0, 64, 4)]
+    fields = {
+        "{title}": manifest["label"].get("title"),
+        "{owner}": manifest["label"].get("owner"),
+        "{marking}": manifest["label"].get("marking"),
+        "{8 groups of 4 digits of the bundle id}": " ".join(groups[:8]),
+        "{the other 8 groups}": " ".join(groups[8:]),
+        "{generation}": str(manifest["generation"]),
+        "{yes | no: some images are missing, see `airferry inspect`}": "yes",
+        "{number of chunks}": str(len(manifest["chunks"])),
+        "{their bytes}": str(sum(row["length"] for row in manifest["chunks"])),
+    }
+    out = []
+    for line in lines:
+        absent = False
+        for name, value in fields.items():
+            if name in line:
+                absent |= value is None
+                line = line.replace(name, value or "")
+        if not absent:
+            out.append(line)
+    return ("\n".join(out) + "\n").encode()
+
+
+def whole(manifest, inventory, chunks):
+    """Writes the bundle as a directory, with a statement by the key of seed 7, 7, 7..."""
+    root = ROOT / "whole"
+    (root / "chunks").mkdir(parents=True)
+    (root / "signatures").mkdir()
+    data = cbor(manifest)
+    files = {"LABEL.txt": label(manifest, data), "inventory.cbor": cbor(inventory), "manifest.cbor": data}
+    files |= {"chunks/" + name: content for name, content in chunks.items()}
+    sums = "".join(f"{sha256(content)[7:]}  {name}\n" for name, content in files.items()).encode()
+    files["SHA256SUMS"] = sums
+    seed = bytes([7] * 32)
+    key = sha256(spki(sign(seed, b"")[0]))[7:]
+    statement = statement_text(manifest, sums, key)
+    stem = f"signatures/{sha256(data)[7:23]}-{key[:16]}-01"
+    files[stem + ".statement"] = statement
+    files[stem + ".sig"] = sign(seed, statement)[1]
+    for name, content in files.items():
+        (root / name).write_bytes(content)
+
+
+def statement_text(manifest, sums, key):
+    data = cbor(manifest)
+    lines = [
+        "airferry-bundle-v1", "algorithm: ed25519", f"key: {key}", "format: 1",
+        f"manifest-length: {len(data)}", f"manifest-sha256: {sha256(data)[7:]}",
+        f"manifest-blake3: {b3(data)}", f"sums-sha256: {sha256(sums)[7:]}",
+        "generation: 1", "complete: yes", "role: exporter", "verdict: approve",
+        "time: 2026-11-22T17:00:00Z", "comment: A test vector",
+    ]  # fmt: skip
+    return ("\n".join(lines) + "\n").encode()
+
+
+# --- faults ------------------------------------------------------------------------------------
+
+
+def manifests(good):
+    def put(name, expect, comment, change):
+        value = copy.deepcopy(good)
+        value = change(value) or value
+        vector(f"manifest/{name}.txt", "manifest", expect, comment, manifest=cbor(value))
+
+    def put_bytes(name, expect, comment, data):
+        vector(f"manifest/{name}.txt", "manifest", expect, comment, manifest=data)
+
+    data = cbor(good)
+    put("good", "ok", "a manifest", lambda m: None)
+    put("good-ext", "ok", "additions below ext, of every kind", lambda m: m.update(
+        ext={"a": [1, b"x", "y", {"z": [True, False]}], "later": {}}))
+    put("good-no-chunks-label", "ok", "an empty label", lambda m: m.update(label={}))
+    put_bytes("trailing-byte", "R-10", "a byte behind the document", data + b"\0")
+    put_bytes("truncated", "R-10", "the last byte is missing", data[:-1])
+    put_bytes("empty", "R-10", "no bytes", b"")
+    put("long-head", "R-10", "a number in two bytes that fits one", lambda m: m.update(format=Raw(b"\x18\x01")))
+    put("long-text-head", "R-10", "a text's length in two bytes that fits one", lambda m: m.update(
+        type=Raw(b"\x79\x00\x11airferry-manifest")))
+    put("indefinite-array", "R-10", "an array of indefinite length", lambda m: m.update(requires=Raw(b"\x9f\xff")))
+    put("indefinite-map", "R-10", "a map of indefinite length", lambda m: m.update(label=Raw(b"\xbf\xff")))
+    put("chunked-text", "R-10", "a text in pieces", lambda m: m.update(type=Raw(b"\x7f\x71airferry-manifest\xff")))
+    put("tag", "R-10", "a tag", lambda m: m.update(format=Raw(b"\xc1\x01")))
+    put("null", "R-10", "null", lambda m: m.update(ext=Raw(b"\xf6")))
+    put("undefined", "R-10", "undefined below ext", lambda m: m.update(ext={"a": Raw(b"\xf7")}))
+    put("float", "R-10", "a floating-point number", lambda m: m.update(generation=Raw(b"\xf9\x3c\x00")))
+    put("negative", "R-10", "a negative number below ext", lambda m: m.update(ext={"a": Raw(b"\x20")}))
+    put("simple-value", "R-10", "a simple value in two bytes", lambda m: m.update(complete=Raw(b"\xf8\xff")))
+    put("bad-utf8", "R-10", "a text that is not UTF-8", lambda m: m.update(label={"title": Raw(b"\x62\xc3\x28")}))
+    put("surrogate", "R-10", "a text with a surrogate", lambda m: m.update(label={"title": Raw(b"\x63\xed\xa0\x80")}))
+    put("duplicate-key", "R-10", "a key twice", lambda m: m.update(
+        label=Raw(b"\xa2" + (cbor("title") + cbor("x")) * 2)))
+    put("key-order", "R-10", "keys of one length in the wrong order", lambda m: m.update(
+        label=Raw(b"\xa2" + cbor("title") + cbor("x") + cbor("owner") + cbor("x"))))
+    put("key-length-order", "R-10", "a longer key before a shorter one", lambda m: m.update(
+        label=Raw(b"\xa2" + cbor("marking") + cbor("x") + cbor("title") + cbor("x"))))
+    put("byte-key", "R-10", "a key that is no text", lambda m: m.update(ext=Raw(b"\xa1\x41a\x00")))
+    put("huge-array", "R-10", "an array of 2^64-1 items that are not there", lambda m: m.update(
+        requires=Raw(b"\x9b" + b"\xff" * 8)))
+    put("huge-text", "R-10", "a text of 2^63 bytes that are not there", lambda m: m.update(
+        type=Raw(b"\x7b\x80" + b"\0" * 7)))
+    put("depth-16", "ok", "items nested 16 deep", lambda m: m.update(ext={"a": Raw(b"\x81" * 13 + b"\0")}))
+    put("depth-17", "R-11", "items nested 17 deep", lambda m: m.update(ext={"a": Raw(b"\x81" * 14 + b"\0")}))
+    put("unknown-key", "R-12", "a key that no table has", lambda m: m.update(extra=1))
+    put("unknown-label-key", "R-12", "a key that the label does not have", lambda m: m["label"].update(extra="x"))
+    put("absent-key", "R-12", "a key that must be there is not", lambda m: m.pop("generation") and None)
+    put("wrong-type", "R-12", "a number where a bool should be", lambda m: m.update(complete=1))
+    put("bytes-for-text", "R-12", "bytes where a text should be", lambda m: m["chunks"][0].update(kind=b"data"))
+    put("upper-case-digest", "R-12", "a digest in upper case", lambda m: m["inventory"].update(
+        sha256="sha256:" + "AB" * 32))
+    put("sha512", "R-12", "a digest of another algorithm", lambda m: m["inventory"].update(sha256="sha512:" + "0" * 128))
+    put("unknown-kind", "R-12", "a chunk of an unknown kind", lambda m: m["chunks"][0].update(kind="parity"))
+    put("blocks-remainder", "R-12", "block hashes that are no multiple of 32 bytes", lambda m: m["chunks"][0].update(
+        blocks=m["chunks"][0]["blocks"] + b"\0"))
+    put("chunk-number-0", "R-04", "a chunk with the number 0", lambda m: m["chunks"][0].update(number=0))
+    put("chunk-number-million", "R-04", "a chunk with the number 1000000", lambda m: m["chunks"][2].update(number=10**6))
+    put("chunk-number-64-bit", "R-04", "a chunk whose number is 1 in the low 32 bits", lambda m: m["chunks"][0].update(
+        number=2**32 + 1))
+    put("block-missing", "R-13", "a block without hash", lambda m: m["chunks"][0].update(blocks=b""))
+    put("block-too-many", "R-13", "a hash without block", lambda m: m["chunks"][0].update(blocks=bytes(64)))
+    put("chunk-empty", "R-13", "a chunk of no bytes", lambda m: m["chunks"][2].update(length=0, blocks=b""))
+    put("chunk-not-512", "R-13", "a data chunk whose length is no multiple of 512", lambda m: m["chunks"][1].update(
+        length=m["chunks"][1]["length"] + 1))
+    put("chunk-above-limit", "R-13", "a data chunk above chunk_limit", lambda m: m.update(chunk_limit=4096))
+    put("title-empty", "R-14", "an empty title", lambda m: m.update(label={"title": ""}))
+    put("title-200", "ok", "a title of 200 characters", lambda m: m.update(label={"title": "\u00e4" * 200}))
+    put("title-201", "R-14", "a title of 201 characters", lambda m: m.update(label={"title": "x" * 201}))
+    put("title-control", "R-14", "a line break in the title", lambda m: m.update(label={"title": "a\nb"}))
+    put("title-bidi", "R-14", "an override of writing direction", lambda m: m.update(label={"title": "a\u202eb"}))
+    put("title-space", "R-14", "a space at the end", lambda m: m.update(label={"title": "a "}))
+    put("title-nbsp", "R-14", "a no-break space in front", lambda m: m.update(label={"title": "\u00a0a"}))
+    put("type", "R-15", "the type of another document", lambda m: m.update(type="airferry-inventory"))
+    put("format-2", "R-15", "a later format, with keys of its own", lambda m: {
+        "type": m["type"], "format": 2, "things": []})
+    put("feature", "R-15", "a feature that version 1 does not know", lambda m: m.update(requires=["parity"]))
+    put("block-size", "R-16", "another block size", lambda m: m.update(block_size=1 << 20))
+    put("generation-0", "R-16", "generation 0", lambda m: m.update(generation=0))
+    put("chunks-order", "R-16", "chunks in another order", lambda m: m["chunks"].reverse())
+    put("chunk-twice", "R-16", "a chunk twice", lambda m: m["chunks"].insert(0, m["chunks"][0]))
+
+
+def inventories(good_manifest, good):
+    def put(name, expect, comment, change):
+        manifest, value = copy.deepcopy(good_manifest), copy.deepcopy(good)
+        change(value, manifest)
+        data = cbor(value)
+        if expect != "R-28":
+            manifest["inventory"] = entry(data)
+        vector(f"inventory/{name}.txt", "inventory", expect, comment, manifest=cbor(manifest), inventory=data)
+
+    def blob(i, shape, extents=None):
+        found = (b for b in i["blobs"] if shape in b["place"])
+        if extents is None:
+            return next(found)
+        return next(b for b in found if len(b["place"]["carried"]["extents"]) == extents)
+
+    def carried(i, extents):
+        return blob(i, "carried", extents)["place"]["carried"]
+
+    def index(i):
+        return next(m for m in i["manifests"] if m["omitted"])
+
+    def missing(i):
+        blob(i, "foreign")["place"] = {"missing": {"reason": "the registry has it no more"}}
+
+    def second(i, m):
+        """A second generation with nothing but a metadata chunk."""
+        row = m["chunks"][2] | {"number": 9}
+        m["chunks"].append(row)
+        m["generation"] = 2
+        i["chunks"].append({"plan": PLAN, "decoded": 2048, "number": 9, "generation": 2})
+
+    put("good", "ok", "an inventory", lambda i, m: None)
+    put("good-second-generation", "ok", "two generations", second)
+    put("good-incomplete", "ok", "a blob is missing and the image says so", lambda i, m: (
+        missing(i), i["images"][0].update(problem="a layer is gone"), m.update(complete=False)))
+    put("good-unresolved", "ok", "an image that could not be resolved", lambda i, m: (
+        i["images"].append({"cosign": "not-asked", "source": "z.example.com/x", "attached": [], "problem": "not found",
+            "platforms": [], "referrers": "not-asked", "requested": "z.example.com/x:1", "fetched_from": "z.example.com/x"}),
+        m.update(complete=False)))
+    put("good-ext", "ok", "additions below ext", lambda i, m: i.update(ext={"note": "x"}))
+    put("other-length", "R-28", "the manifest names another length", lambda i, m: m["inventory"].update(length=1))
+    put("other-sha256", "R-28", "the manifest names another SHA-256", lambda i, m: m["inventory"].update(sha256=BASE))
+    put("other-blake3", "R-28", "the manifest names another BLAKE3", lambda i, m: m["inventory"].update(
+        blake3="blake3:" + "0" * 64))
+    put("extent-5", "R-12", "an extent of five numbers", lambda i, m: carried(i, 1)["extents"][0].append(1))
+    put("extent-3", "R-12", "an extent of three numbers", lambda i, m: carried(i, 1)["extents"][0].pop())
+    put("two-places", "R-12", "a blob in two places", lambda i, m: blob(i, "foreign")["place"].update(
+        missing={"reason": "x"}))
+    put("unknown-place", "R-12", "an unknown place", lambda i, m: blob(i, "foreign").update(place={"lost": {}}))
+    put("place-extra", "R-12", "a place with a key more", lambda i, m: blob(i, "foreign")["place"]["foreign"].update(x=1))
+    put("short-reference", "R-12", "a reference in its short form", lambda i, m: i["images"][0].update(
+        requested="busybox:1"))
+    put("upper-case-repository", "R-12", "a repository in upper case", lambda i, m: i["images"][0].update(
+        source="quay.io/UPPER/x"))
+    put("dot-dot", "R-12", "a repository with dots for a component", lambda i, m: i["images"][0].update(
+        source="quay.io/../etc"))
+    put("bad-tag", "R-12", "a tag with a slash", lambda i, m: i["images"][0].update(tag="../x"))
+    put("type", "R-15", "the type of another document", lambda i, m: i.update(type="airferry-manifest"))
+    put("format", "R-15", "a later format", lambda i, m: i.update(format=2))
+    put("blobs-order", "R-16", "blobs in another order", lambda i, m: i["blobs"].reverse())
+    put("blob-twice", "R-16", "a blob twice", lambda i, m: i["blobs"].insert(0, i["blobs"][0]))
+    put("manifests-order", "R-16", "OCI manifests in another order", lambda i, m: i["manifests"].reverse())
+    put("images-twice", "R-16", "an image twice", lambda i, m: i["images"].append(i["images"][0]))
+    put("images-order", "R-16", "images ordered by parts and not by text", lambda i, m: i["images"].append(
+        i["images"][0] | {"requested": SOURCE + "-x:4.18"}))
+    put("platforms-order", "R-16", "platforms in another order", lambda i, m: i["images"][0].update(
+        platforms=["linux/arm64", "linux/amd64"]))
+    put("attached-twice", "R-16", "an attachment twice", lambda i, m: i["images"][0]["attached"].append(
+        i["images"][0]["attached"][0]))
+    put("bases-twice", "R-16", "a base twice", lambda i, m: i["bases"].append(i["bases"][0]))
+    put("extent-chunk-0", "R-04", "an extent in chunk 0", lambda i, m: carried(i, 1)["extents"][0].__setitem__(0, 0))
+    put("extent-empty", "R-20", "an extent of no bytes", lambda i, m: carried(i, 1)["extents"][0].__setitem__(2, 0))
+    put("extent-lengths", "R-20", "a raw extent with two lengths", lambda i, m: carried(i, 1)["extents"][0].__setitem__(3, 3))
+    put("extent-offset", "R-20", "an extent that begins between units", lambda i, m: carried(i, 1)["extents"][0].__setitem__(1, 1537))
+    put("codec", "R-21", "a codec that version 1 does not know", lambda i, m: carried(i, 1).update(codec="zstd"))
+    put("codec-memory", "R-21", "raw that needs memory", lambda i, m: carried(i, 1).update(memory=1))
+    put("codec-needs", "R-21", "raw that needs a blob", lambda i, m: carried(i, 1).update(needs=[OMITTED]))
+    put("extents-sum", "R-22", "extents that are shorter than the blob", lambda i, m: carried(i, 2)["extents"].pop())
+    put("extents-overflow", "R-22", "extents whose sum is 2^64 more than the size", lambda i, m: blob(
+        i, "carried", 0)["place"]["carried"].update(extents=[[1, 1536, 2**33 - 1, 2**33 - 1]] * (2**3)))
+    put("empty-with-extent", "R-22", "an empty blob with an extent", lambda i, m: blob(i, "carried", 0)["place"]
+        ["carried"].update(extents=[[1, 1536, 1, 1]]))
+    put("overlap", "R-23", "two extents at one place", lambda i, m: carried(i, 2)["extents"][0].__setitem__(1, 1536))
+    put("gap", "R-23", "bytes between two extents", lambda i, m: carried(i, 2)["extents"][0].__setitem__(1, 3072))
+    put("no-chunk", "R-23", "an extent in a chunk that does not exist", lambda i, m: carried(i, 1)["extents"][0]
+        .__setitem__(0, 4))
+    put("blob-in-metadata", "R-23", "a blob in a metadata chunk", lambda i, m: carried(i, 1)["extents"][0]
+        .__setitem__(0, 3))
+    put("manifest-in-data", "R-23", "an OCI manifest in a data chunk", lambda i, m: index(i)["extent"].__setitem__(0, 2))
+    put("chunk-longer", "R-23", "a data chunk longer than its extents", lambda i, m: (
+        m["chunks"][1].update(length=m["chunks"][1]["length"] + 512),
+        i["chunks"][1].update(decoded=i["chunks"][1]["decoded"] + 512)))
+    put("extent-8-gib", "R-32", "an extent of 8 GiB", lambda i, m: (blob(i, "carried", 1).update(size=2**33), carried(
+        i, 1)["extents"].__setitem__(0, [1, 1536, 2**33, 2**33])))
+    put("child-and-omitted", "R-24", "a child that is carried and left out", lambda i, m: index(i)["omitted"].append(
+        index(i)["children"][0]))
+    put("no-blob-row", "R-24", "an OCI manifest names a blob without row", lambda i, m: i["blobs"].remove(
+        blob(i, "omitted")))
+    put("no-child-row", "R-24", "an index names a child without row", lambda i, m: index(i)["children"].append(BASE))
+    put("blob-unnamed", "R-24", "a blob that no OCI manifest names", lambda i, m: i["blobs"].append(
+        {"digest": "sha256:" + "f" * 64, "size": 1, "place": {"missing": {"reason": "x"}}}))
+    put("manifest-unreached", "R-25", "an OCI manifest that no image reaches", lambda i, m: i["images"][0].update(
+        attached=[]))
+    put("root-without-row", "R-25", "an image whose root has no row", lambda i, m: i["images"][0].update(root=BASE))
+    put("no-root-no-problem", "R-25", "an image without root and problem", lambda i, m: i["images"].append(
+        {k: v for k, v in i["images"][0].items() if k != "root"} | {"requested": "z.example.com/x:1"}))
+    put("missing-no-problem", "R-25", "an image that reaches a missing blob and has no problem", lambda i, m: missing(i))
+    put("cosign-without-tag", "R-25", "a cosign artifact without tag", lambda i, m: i["images"][0]["attached"][0].pop("tag"))
+    put("circle", "R-25", "OCI manifests that contain each other", lambda i, m: next(
+        x for x in i["manifests"] if x["digest"] == index(i)["children"][0])["children"].append(i["images"][0]["root"]))
+    put("complete-with-problem", "R-26", "complete although an image has a problem", lambda i, m: i["images"][0].update(
+        problem="x"))
+    put("incomplete-without-problem", "R-26", "incomplete although no image has a problem", lambda i, m: m.update(
+        complete=False))
+    put("chunk-row-missing", "R-27", "a chunk without row", lambda i, m: i["chunks"].pop())
+    put("chunk-row-number", "R-27", "a row with another number", lambda i, m: i["chunks"][2].update(number=4))
+    put("decoded-data", "R-27", "a data chunk with another decoded length", lambda i, m: i["chunks"][0].update(decoded=512))
+    put("decoded-unit", "R-27", "a tar whose length is no multiple of 512", lambda i, m: i["chunks"][2].update(
+        decoded=i["chunks"][2]["decoded"] + 1))
+    put("decoded-cap", "R-27", "a tar of more than 1 GiB", lambda i, m: i["chunks"][2].update(decoded=2**30 + 512))
+    put("generation-falls", "R-27", "generation 1 behind generation 2", lambda i, m: (
+        second(i, m), i["chunks"][3].update(generation=1)))
+    put("generation-skipped", "R-27", "generation 3 behind generation 1", lambda i, m: (
+        second(i, m), i["chunks"][3].update(generation=3), m.update(generation=3)))
+    put("generation-early", "R-27", "generation 2 before the metadata chunk of generation 1", lambda i, m: (
+        i["chunks"][1].update(generation=2), i["chunks"][2].update(generation=2), m.update(generation=2)))
+    put("generation-of-manifest", "R-27", "the manifest says a later generation", lambda i, m: m.update(generation=2))
+    put("no-metadata-chunk", "R-27", "data chunks alone", lambda i, m: (
+        i["chunks"].pop(), m["chunks"].pop()))
+    put("omitted-no-base", "R-29", "an omitted blob without base", lambda i, m: i.update(bases=[]))
+    put("manifest-order-in-chunk", "R-36", "OCI manifests in another order in the tar", lambda i, m: swap_first(i))
+
+
+def swap_first(i):
+    a, b = i["manifests"][:2]
+    first = a["extent"][1]
+    b["extent"][1] = first
+    a["extent"][1] = first + -(-b["extent"][2] // 512) * 512 + 512
+
+
+def statements(manifest):
+    text = statement_text(manifest, b"sums", "0a" * 32).decode()
+
+    def put(name, expect, comment, data):
+        data = data if isinstance(data, bytes) else data.encode()
+        vector(f"statement/{name}.txt", "statement", expect, comment, statement=data)
+
+    def swap(old, new):
+        assert old in text, old
+        return text.replace(old, new, 1)
+
+    put("good", "ok", "a statement", text)
+    put("good-all", "ok", "every optional line", swap("generation", "lineage: x\nsequence: 0\ngeneration").replace(
+        "comment", f"expires: 2027-01-01T00:00:00Z\nreport-sha256: {'0' * 64}\ncomment"))
+    plan = text.replace("airferry-bundle", "airferry-plan").replace("manifest-", "plan-")
+    plan = "".join(line for line in plan.splitlines(True) if not line.startswith(("sums", "generation", "complete")))
+    put("good-plan", "ok", "a statement on a plan", plan)
+    put("empty", "R-40", "no bytes", "")
+    put("type", "R-40", "an unknown type", swap("bundle-v1", "bundle-v2"))
+    put("plan-with-manifest", "R-40", "a plan's statement with a bundle's lines", swap("airferry-bundle", "airferry-plan"))
+    put("crlf", "R-40", "lines that end with CR LF", text.replace("\n", "\r\n"))
+    put("no-last-lf", "R-40", "no LF at the end", text[:-1])
+    put("blank-line", "R-40", "an empty line at the end", text + "\n")
+    put("bom", "R-40", "a byte order mark", "\ufeff" + text)
+    put("not-utf8", "R-40", "a byte that is no UTF-8", text.encode().replace(b"A test", b"\xff test"))
+    put("bidi", "R-40", "an override of writing direction", swap("A test", "A\u202etest"))
+    put("nul", "R-40", "a zero byte", swap("A test", "A\0test"))
+    put("duplicate", "R-40", "a line twice", swap("role: exporter\n", "role: exporter\n" * 2))
+    put("absent", "R-40", "a line that must be there is not", swap("verdict: approve\n", ""))
+    put("order", "R-40", "two lines in another order", swap(
+        "role: exporter\nverdict: approve\n", "verdict: approve\nrole: exporter\n"))
+    put("unknown", "R-40", "an unknown line", text + "note: x\n")
+    put("no-space", "R-40", "no space behind the colon", swap("role: ", "role:"))
+    put("two-spaces", "R-40", "two spaces behind the colon", swap("comment: A", "comment:  A"))
+    put("empty-value", "R-40", "an empty value", swap("A test vector", ""))
+    put("leading-zero", "R-40", "a number with a leading zero", swap("generation: 1", "generation: 01"))
+    put("generation-0", "R-40", "generation 0", swap("generation: 1", "generation: 0"))
+    put("number-2-64", "R-40", "a number of 2^64", swap("generation: 1", f"generation: {2**64}"))
+    put("format-2", "R-40", "another format", swap("format: 1", "format: 2"))
+    put("algorithm", "R-40", "another algorithm", swap("ed25519", "ed448"))
+    put("upper-case", "R-40", "a fingerprint in upper case", swap("0a" * 32, "0A" * 32))
+    put("prefixed-digest", "R-40", "a digest with its algorithm", swap("sums-sha256: ", "sums-sha256: sha256:"))
+    put("complete", "R-40", "neither yes nor no", swap("complete: yes", "complete: true"))
+    put("verdict", "R-40", "another verdict", swap("approve", "approved"))
+    put("role", "R-40", "a role that begins with a digit", swap("exporter", "1exporter"))
+    put("sequence-alone", "R-40", "a sequence without lineage", swap("generation", "sequence: 1\ngeneration"))
+    put("time-zone", "R-40", "a time with an offset", swap("17:00:00Z", "17:00:00+00:00"))
+    put("time-fraction", "R-40", "a time with a fraction", swap("17:00:00Z", "17:00:00.0Z"))
+    put("time-leap", "R-40", "a leap second", swap("17:00:00Z", "23:59:60Z"))
+    put("time-day", "R-40", "a day that does not exist", swap("2026-11-22", "2026-11-31"))
+    put("time-case", "R-40", "a time in lower case", swap("T17:00:00Z", "t17:00:00z"))
+    put("too-long", "R-40", "more than 16384 bytes", swap("A test vector", "x" * 16384))
+
+
+def signatures():
+    message = b"airferry"
+    seed = bytes(range(32))
+    key, good = sign(seed, message)
+    a, _ = secret(seed)
+    identity = enc((0, 1))
+    # A point of order 8: any point times L has an order that divides 8.
+    y = 2
+    while True:
+        point = recover(y, 0)
+        if point and mul(4, mul(L, point)) != (0, 1):
+            eight = mul(L, point)
+            break
+        y += 1
+
+    def put(name, expect, comment, key, signature, message=message):
+        vector(f"signature/{name}.txt", "signature", expect, comment, key=key, message=message, signature=signature)
+
+    put("good", "ok", "a signature", key, good)
+    put("good-empty", "ok", "a signature of nothing", key, sign(seed, b"")[1], b"")
+    put("other-message", "R-41", "a signature of something else", key, good, b"Airferry")
+    put("short", "R-41", "63 bytes", key, good[:63])
+    put("long", "R-41", "65 bytes", key, good + b"\0")
+    s = int.from_bytes(good[32:], "little")
+    put("s-plus-l", "R-41", "S + L instead of S", key, good[:32] + (s + L).to_bytes(32, "little"))
+    put("zero", "R-41", "64 zero bytes", key, bytes(64))
+    put("key-identity", "R-41", "the key is the identity: every message verifies without multiplying out",
+        identity, identity + bytes(32))
+    put("key-order-8", "R-41", "a key of order 8", enc(eight), identity + bytes(32))
+    put("key-not-reduced", "R-41", "the identity as a key, with p + 1 for 1", (P + 1).to_bytes(32, "little"),
+        identity + bytes(32))
+    put("key-minus-zero", "R-41", "the identity as a key, with a sign", (1 | 1 << 255).to_bytes(32, "little"),
+        identity + bytes(32))
+    put("key-other-form", "R-41", "a key of large order whose y is written as y + p", (P + 3).to_bytes(32, "little"), good)
+    put("key-no-point", "R-41", "a key that is no point", next(
+        y.to_bytes(32, "little") for y in range(2, 99) if recover(y, 0) is None), good)
+
+    def with_r(big_r):
+        k = h(big_r, key, message)
+        return big_r + (k * a % L).to_bytes(32, "little")
+
+    put("r-identity", "R-41", "R is the identity; the equation holds", key, with_r(identity))
+    put("r-identity-not-reduced", "R-41", "R is the identity with p + 1 for 1", key,
+        with_r((P + 1).to_bytes(32, "little")))
+    put("r-order-8", "R-41", "R has order 8; the equation holds times 8", key, with_r(enc(eight)))
+    put("r-no-point", "R-41", "R is no point", key, next(
+        y.to_bytes(32, "little") for y in range(2, 99) if recover(y, 0) is None) + good[32:])
+
+    # A key with a part of order 8: A = [a]B + T. Signatures hold times 8 always, and without
+    # multiplying exactly when k, reduced modulo L, is a multiple of 8.
+    mixed = add(mul(a, B), eight)
+    found = {}
+    counter = 0
+    while len(found) < 2:
+        r = h(b"r", counter.to_bytes(4, "little")) % L
+        big_r = enc(mul(r, B))
+        k = h(big_r, enc(mixed), message) % L
+        found.setdefault(k % 8 == 0, big_r + ((r + k * a) % L).to_bytes(32, "little"))
+        counter += 1
+    put("mixed-key-cofactor", "R-41", "a key with a part of order 8; the equation holds times 8 alone",
+        enc(mixed), found[False])
+    put("mixed-key", "ok", "a key with a part of order 8; the equation holds", enc(mixed), found[True])
+    k_torsion = enc(add(mul(h(b"r") % L, B), eight))
+    k = h(k_torsion, key, message)
+    put("mixed-r", "R-41", "R with a part of order 8; the equation holds times 8 alone", key,
+        k_torsion + ((h(b"r") + k * a) % L).to_bytes(32, "little"))
+
+
+def main():
+    shutil.rmtree(ROOT, ignore_errors=True)
+    manifest, inventory, chunks = build()
+    whole(manifest, inventory, chunks)
+    manifests(manifest)
+    inventories(manifest, inventory)
+    statements(manifest)
+    signatures()
+
+
+if __name__ == "__main__":
+    main()
