@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::Output;
 use super::progress::{ProgressArgs, Sink};
 use super::signals;
+use super::surroundings::Surroundings;
 use crate::ops::Context;
 use crate::progress::Progress;
 
@@ -22,6 +23,8 @@ pub(crate) struct GlobalArgs {
 pub(crate) struct Environment {
     /// Where text goes.
     pub(crate) output: Output,
+    /// Variables and well-known places.
+    pub(super) surroundings: Surroundings,
     context: Context,
     signals: OnceLock<()>,
 }
@@ -32,6 +35,7 @@ impl Environment {
         let progress: Arc<dyn Progress> = sink.clone();
         Self {
             output: Output::new(sink, args.progress.events_on_stderr()),
+            surroundings: Surroundings::here(),
             context: Context::new(progress),
             signals: OnceLock::new(),
         }

@@ -6,10 +6,14 @@
 
 mod codec;
 mod environment;
+mod key_args;
 mod output;
+mod passphrase;
 mod progress;
 mod serve;
 mod signals;
+mod surroundings;
+mod trust_args;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -11,3 +11,4 @@ mod trust;
 
 pub use context::Context;
 pub use error::{Class, Error, Result};
+pub use trust::{Authentication, Trust, Vouched};

@@ -4,7 +4,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::{At, IoAt, Result};
 
@@ -67,6 +67,11 @@ pub fn exists(path: &Path) -> bool {
 /// Whether this is a directory, links followed.
 pub fn is_dir(path: &Path) -> bool {
     path.is_dir()
+}
+
+/// The path without links, `.` and `..`; it must exist.
+pub fn resolve(path: &Path) -> Result<PathBuf> {
+    std::fs::canonicalize(path).at("find", path)
 }
 
 /// The names in a directory, sorted; those that are not UTF-8 are left out.
