@@ -41,6 +41,11 @@ impl Environment {
         }
     }
 
+    /// Receives events, for what is made before an operation begins.
+    pub(crate) fn progress(&self) -> Arc<dyn Progress> {
+        Arc::clone(&self.context.progress)
+    }
+
     /// What an operation is given. From the first call on, Ctrl-C and SIGTERM cancel it, so a
     /// verb asks for passphrases before; a verb that never calls this ends at Ctrl-C at once.
     ///

@@ -10,5 +10,5 @@ pub mod sign;
 mod trust;
 
 pub use context::Context;
-pub use error::{Class, Error, Result};
+pub use error::{Class, Error, Result, chain};
 pub use trust::{Authentication, Trust, Vouched};
