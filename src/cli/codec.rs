@@ -2,10 +2,14 @@
 
 use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
-use crate::codec::{EncodeWriter, Encoder};
+use super::Output;
+use super::output::Format;
+use crate::codec::{Caps, EncodeWriter, Encoder, IdentifyOptions, Identity, Recipe, identify};
 use crate::ops::{Class, Error};
 
 /// Finds out which compressor made a gzip layer, and encodes exactly as that compressor does
@@ -17,11 +21,46 @@ pub(crate) struct CodecArgs {
 
 #[derive(Debug, Subcommand)]
 enum CodecCommand {
+    Identify(IdentifyArgs),
     Encode(EncodeArgs),
 }
 
-/// Reads plain bytes on stdin and writes the encoder's stream on stdout
+/// Says for each blob which compressor makes it again, byte for byte
+///
+/// The whole content is encoded again and compared: what is named is proved. A blob that no known
+/// compressor makes is `raw`, and the reason is given. That is a result, not a failure.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  A layer in an OCI layout:
+    airferry codec identify layout/blobs/sha256/4f4fb700ef54...
+  All blobs of a layout, for a script:
+    airferry codec identify --output json layout/blobs/sha256/*")]
+struct IdentifyArgs {
+    /// Files with one blob each
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+    /// Number of threads for the blocks of pgzip [default: one for each core]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+}
+
+/// Encodes stdin to stdout exactly as a compressor does
+///
+/// Encoders: kp5-E-pgzip-K (skopeo, podman, buildah: K is 1024; umoci: 256), kp5-E-gzip,
+/// kp6-E-pgzip-K and kp6-E-gzip with an epoch E of A (klauspost/compress 1.15.10 to 1.18.0),
+/// B (1.18.1) or C (1.18.2 to 1.19.1) and K in KiB; go126-1 and go126-4 to go126-9 (Go up to
+/// 1.26), go127-6 (Go from 1.27); zlib-1-raw to zlib-9-raw (stock zlib, without a gzip frame).
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  What skopeo makes of a layer:
+    airferry codec encode --encoder kp5-C-pgzip-1024 < layer.tar > layer.tar.gz
+  Does Go's encoder make this blob?
+    gzip -dc blob | airferry codec encode --encoder go126-6 | cmp - blob")]
 struct EncodeArgs {
     /// The encoder
     #[arg(long, value_name = "NAME")]
@@ -31,8 +70,9 @@ struct EncodeArgs {
     jobs: Option<NonZeroUsize>,
 }
 
-pub(crate) async fn run(args: CodecArgs) -> Result<(), Error> {
+pub(crate) async fn run(args: CodecArgs, output: &Output) -> Result<(), Error> {
     tokio::task::block_in_place(|| match args.command {
+        CodecCommand::Identify(args) => identify_files(&args, output),
         CodecCommand::Encode(args) => encode(&args),
     })
 }
@@ -43,17 +83,119 @@ fn jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
 }
 
 fn encode(args: &EncodeArgs) -> Result<(), Error> {
-    let failed = |cause| Error::new(Class::Media, "Cannot encode stdin").caused_by(cause);
-    let write = || -> io::Result<()> {
+    let encoded = || -> io::Result<()> {
         let mut stdin = io::stdin().lock();
         let mut encoder = EncodeWriter::new(args.encoder, jobs(args.jobs), io::stdout().lock())?;
         let mut piece = vec![0; 128 << 10];
         loop {
-            match stdin.read(&mut piece)? {
-                0 => return encoder.finish()?.flush(),
-                len => encoder.write_all(&piece[..len])?,
+            match stdin.read(&mut piece) {
+                Ok(0) => return encoder.finish()?.flush(),
+                Ok(len) => encoder.write_all(&piece[..len])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
     };
-    write().map_err(failed)
+    let failed = |cause| Error::new(Class::Media, "Cannot encode stdin to stdout").caused_by(cause);
+    encoded().map_err(failed)
+}
+
+/// What is said about one file.
+#[derive(Debug, Serialize)]
+struct Found {
+    file: String,
+    #[serde(flatten)]
+    identity: FoundIdentity,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum FoundIdentity {
+    Recipe {
+        encoder: String,
+        digest: String,
+        blob_bytes: u64,
+        plain_bytes: u64,
+        header: String,
+        tail: String,
+        /// The canonical encoding, in hexadecimal digits.
+        recipe: String,
+    },
+    Raw {
+        reason: &'static str,
+        message: String,
+    },
+}
+
+impl From<Identity> for FoundIdentity {
+    fn from(identity: Identity) -> Self {
+        match identity {
+            Identity::Recipe(recipe) => Self::from(recipe.as_ref()),
+            Identity::Raw(reason) => Self::Raw {
+                reason: reason.name(),
+                message: reason.to_string(),
+            },
+        }
+    }
+}
+
+impl From<&Recipe> for FoundIdentity {
+    fn from(recipe: &Recipe) -> Self {
+        Self::Recipe {
+            encoder: recipe.encoder().to_string(),
+            digest: recipe.digest().to_string(),
+            blob_bytes: recipe.blob_len(),
+            plain_bytes: recipe.plain_len(),
+            header: hex::encode(recipe.header()),
+            tail: hex::encode(recipe.tail()),
+            recipe: hex::encode(recipe.to_bytes()),
+        }
+    }
+}
+
+impl FoundIdentity {
+    fn text(&self) -> String {
+        match self {
+            Self::Recipe {
+                encoder,
+                plain_bytes,
+                recipe,
+                ..
+            } => format!("{encoder}\n  content {plain_bytes} bytes\n  recipe {recipe}"),
+            Self::Raw { message, .. } => format!("raw\n  {message}"),
+        }
+    }
+}
+
+fn identify_files(args: &IdentifyArgs, output: &Output) -> Result<(), Error> {
+    let options = IdentifyOptions {
+        threads: jobs(args.jobs),
+        caps: Caps::DEFAULT,
+    };
+    let mut all = Vec::new();
+    for file in &args.files {
+        let found = Found {
+            file: file.display().to_string(),
+            identity: identify_file(file, &options)?.into(),
+        };
+        match args.output {
+            Format::Text => {
+                output.result(&format!("{}: {}\n", found.file, found.identity.text()));
+            }
+            Format::Json => all.push(found),
+        }
+    }
+    match args.output {
+        Format::Text => Ok(()),
+        Format::Json => output.json(&all),
+    }
+}
+
+fn identify_file(path: &Path, options: &IdentifyOptions) -> Result<Identity, Error> {
+    let failed = |cause| {
+        let message = format!("Cannot read `{}`", path.display());
+        Error::new(Class::Media, message).caused_by(cause)
+    };
+    let file = crate::sys::input::open(path).map_err(failed)?;
+    identify(file, options).map_err(failed)
 }

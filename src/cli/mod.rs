@@ -55,7 +55,7 @@ impl Command {
     async fn run(self, environment: &Environment) -> Result<(), Error> {
         match self {
             Self::Serve(args) => serve::run(args, environment).await,
-            Self::Codec(args) => codec::run(args).await,
+            Self::Codec(args) => codec::run(args, &environment.output).await,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{Environment, Output};
 use crate::model::ByteSize;
 use crate::ops::{Class, Error};
 use crate::serve::{
-    Access, Credentials, Observer, ServeError, ServeOptions, Server, TlsIdentity, terminated,
+    Access, Credentials, Observer, ServeError, ServeOptions, Server, Signals, TlsIdentity,
 };
 use crate::sys::private_file::{self, Exposure, PrivateFileError};
 use crate::sys::registry_store::StoreError;
@@ -88,17 +88,13 @@ pub(crate) async fn run(args: ServeArgs, environment: &Environment) -> Result<()
     let server = Server::bind(options(&args, output)?)
         .await
         .map_err(|error| explain(error, &args))?;
+    // Before the line that says it is ready: whoever reads it may end the server at once.
+    let mut signals = Signals::listen().map_err(|error| {
+        Error::new(Class::Internal, "Cannot listen for signals").caused_by(error)
+    })?;
     let url = server.url();
     output.result(&format!("airferry registry listening on {url}\n"));
-    server
-        .run(async {
-            // Without signals the process can still be killed; the store survives that.
-            if let Err(error) = terminated().await {
-                output.note(&format!("warning: Cannot listen for signals: {error}"));
-                std::future::pending::<()>().await;
-            }
-        })
-        .await;
+    server.run(signals.received()).await;
     Ok(())
 }
 

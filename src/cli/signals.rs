@@ -4,21 +4,24 @@ use tokio::runtime::Handle;
 
 use super::Output;
 use crate::ops::{Class, Context};
-use crate::serve::terminated;
+use crate::serve::Signals;
 
 /// Watches for signals in the background from now on.
 pub(super) fn watch(context: Context, output: Output) {
     Handle::current().spawn(async move {
-        if let Err(error) = terminated().await {
-            // The process can still be killed, and continues where it was.
-            output.note(&format!("warning: Cannot listen for signals: {error}"));
-            return;
-        }
+        let mut signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(error) => {
+                // The process can still be killed, and continues where it was.
+                output.note(&format!("warning: Cannot listen for signals: {error}"));
+                return;
+            }
+        };
+        signals.received().await;
         context.cancel.cancel();
         output.note("stopping; run the same command again to continue");
-        if terminated().await.is_ok() {
-            abort();
-        }
+        signals.received().await;
+        abort();
     });
 }
 

@@ -66,8 +66,8 @@ impl fmt::Display for Warning {
     }
 }
 
-/// What mirror policies can say, one entry for each source, sorted. Entries without mirrors
-/// are still there, because they forbid to widen a neighbour's.
+/// What mirror policies can say, one entry for each source. Entries without mirrors are
+/// still there, because they forbid to widen a neighbour's.
 pub(super) struct Expressible {
     pub(super) digests: Vec<Entry>,
     pub(super) tags: Vec<Entry>,
@@ -103,12 +103,10 @@ impl Problems {
                 }
             }
         }
-        let mut entries: Vec<Entry> = merged
+        merged
             .into_iter()
             .filter_map(|(source, mirrors)| self.entry(source, &mirrors))
-            .collect();
-        entries.sort();
-        entries
+            .collect()
     }
 
     fn entry(&mut self, source: &Repository, mirrors: &[&Repository]) -> Option<Entry> {

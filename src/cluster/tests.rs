@@ -19,8 +19,8 @@ fn mirror(source: &str, mirrors: &[&str]) -> Mirror {
     }
 }
 
-/// What the golden files show: a release, its content by digest, and an image by tag.
-fn content() -> Content {
+/// A release, its content by digest, and an image by tag, placed on the target.
+fn placed_content() -> Content {
     let root = Digest::from_bytes([0xab; 32]);
     let image = |reference: String| {
         let requested: Reference = reference.parse().unwrap();
@@ -38,8 +38,12 @@ fn content() -> Content {
     ];
     let to = "mirror.lan:8443/okd".parse().unwrap();
     let placement = place(&images, &to, &naming::Options::default()).unwrap();
-    let mut content = Content::of(placement.images());
-    // The release's tag is not mirrored for pods: they name it by digest.
+    Content::of(placement.images())
+}
+
+/// What the golden files show: the same with a second mirror, and without the release's tag.
+fn content() -> Content {
+    let mut content = placed_content();
     content
         .tags
         .retain(|mirror| mirror.source.host.as_str() == "docker.io");
@@ -179,6 +183,24 @@ fn an_entry_is_wide_only_where_all_below_went_the_same_way() {
             "quay.io/ab=m.lan/x"
         ]
     );
+    let shallow = of(&[mirror("quay.io/a", &["m.lan/a"])], &[]);
+    assert_eq!(pairs(&shallow, Scope::Namespace), ["quay.io/a=m.lan/a"]);
+    assert_eq!(pairs(&shallow, Scope::Registry), ["quay.io=m.lan"]);
+}
+
+#[test]
+fn only_images_that_keep_their_tag_are_found_by_tag() {
+    let content = placed_content();
+    let sources = |mirrors: &[Mirror]| -> Vec<String> {
+        mirrors.iter().map(|m| m.source.to_string()).collect()
+    };
+    let release = "quay.io/okd/scos-release";
+    let busybox = "docker.io/library/busybox";
+    assert_eq!(sources(&content.tags), [release, busybox]);
+    assert_eq!(
+        sources(&content.digests),
+        [release, busybox, "quay.io/okd/scos-content"]
+    );
 }
 
 #[test]
@@ -212,6 +234,21 @@ fn what_the_grammar_cannot_say_is_reported() {
     for file in &rendered.files {
         assert!(!file.text.contains('['), "{}", file.text);
     }
+}
+
+#[test]
+fn sources_are_sorted_as_text() {
+    let content = Content {
+        digests: vec![
+            mirror("a.io/x", &["m.lan/x"]),
+            mirror("a.io-b/x", &["m.lan/y"]),
+        ],
+        ..Content::default()
+    };
+    assert_eq!(
+        pairs(&content, Scope::Repository),
+        ["a.io-b/x=m.lan/y", "a.io/x=m.lan/x"]
+    );
 }
 
 #[test]

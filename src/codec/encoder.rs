@@ -361,6 +361,16 @@ impl<W: Write> EncodeWriter<W> {
         })
     }
 
+    /// What the stream is written to.
+    pub(crate) fn get_ref(&self) -> &W {
+        &self.out
+    }
+
+    /// What the stream is written to. Writing to it would spoil the stream.
+    pub(crate) fn get_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     /// Ends the stream and returns what it was written to.
     ///
     /// # Errors
@@ -410,6 +420,9 @@ impl<W: Write> Write for EncodeWriter<W> {
 
     /// Passes on what is final; an encoder keeps back what later bytes may change.
     fn flush(&mut self) -> io::Result<()> {
+        if let Body::Blocks(blocks) = &mut self.body {
+            blocks.flush(&mut self.out)?;
+        }
         self.out.flush()
     }
 }

@@ -121,6 +121,11 @@ impl Pgzip {
         out.write_all(&end)
     }
 
+    /// Writes all blocks that are full.
+    pub(crate) fn flush(&mut self, out: &mut impl Write) -> io::Result<()> {
+        self.receive(0, out)
+    }
+
     fn send_block(&mut self) -> io::Result<()> {
         let next_dictionary = self.block[self.block.len().saturating_sub(DICTIONARY)..].to_vec();
         let dictionary = std::mem::replace(&mut self.dictionary, next_dictionary);

@@ -7,9 +7,13 @@
 
 pub mod bundle;
 pub mod cbor;
+pub mod data_chunk;
 pub mod hash;
 mod inventory_check;
 pub mod keys;
+pub mod manifest_row;
+pub mod metadata_chunk;
+mod names;
 pub mod oci;
 mod placement;
 mod rule;

@@ -1,16 +1,38 @@
-//! The tar profile of chunks, to the byte (bundle-format.md, section 7.1).
+//! The tar profile of chunks, to the byte (bundle-format.md, sections 7.1 to 7.3).
+//!
+//! Written by hand and not with a tar crate: these bytes are compared, so no release of a crate
+//! may change them. Nothing here reads a tar; what a chunk must hold is built and compared.
 
-/// Headers, and data with its padding, are multiples of this many bytes.
-pub const UNIT: u64 = 512;
+use crate::model::{ChunkId, Digest, PlanId};
 
-/// Zero bytes at the end of every chunk's tar.
-pub const TRAILER: u64 = 2 * UNIT;
+pub use crate::model::{
+    TAR_MARKER as MARKER, TAR_MAX_ENTRY as MAX_ENTRY, TAR_TRAILER as TRAILER, TAR_UNIT as UNIT,
+};
 
-/// Bytes that the marker entry takes at the beginning of every chunk: header and padded text.
-pub const MARKER: u64 = 2 * UNIT;
+/// [`UNIT`] as a length in memory.
+pub(super) const BLOCK: usize = UNIT as usize;
 
-/// An entry's data is shorter than this.
-pub const MAX_ENTRY: u64 = 1 << 33;
+/// Bytes of a path or link name that a header holds.
+const NAME: usize = 100;
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A file with data.
+    File,
+    /// Another name of a file that came before.
+    HardLink,
+    /// A symbolic link.
+    Symlink,
+}
+
+/// An entry that the profile cannot express.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("An entry of {size} bytes does not fit into a tar header")]
+pub struct EntryTooLong {
+    /// Bytes of its data.
+    pub size: u64,
+}
 
 /// Zero bytes that follow `length` bytes of data.
 pub const fn padding(length: u64) -> u64 {
@@ -21,4 +43,215 @@ pub const fn padding(length: u64) -> u64 {
 /// that long.
 pub fn end_of_data(offset: u64, length: u64) -> Option<u64> {
     offset.checked_add(length)?.checked_next_multiple_of(UNIT)
+}
+
+/// Appends zero bytes up to the next multiple of [`UNIT`].
+pub(super) fn pad(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+}
+
+/// The header of an entry, with an extended header in front when a name is longer than
+/// 100 bytes. `link` is empty for files; `size` is 0 for links.
+///
+/// # Errors
+///
+/// When `size` has no 11 octal digits.
+pub fn header(path: &str, kind: EntryKind, size: u64, link: &str) -> Result<Vec<u8>, EntryTooLong> {
+    let mut records = Vec::new();
+    for (key, value) in [("path", path), ("linkpath", link)] {
+        if value.len() > NAME {
+            records.extend_from_slice(pax_record(key, value).as_bytes());
+        }
+    }
+    let mut bytes = Vec::with_capacity(BLOCK);
+    if !records.is_empty() {
+        bytes.extend_from_slice(&block(b"pax", b'x', 0o644, records.len() as u64, b"")?);
+        bytes.extend_from_slice(&records);
+        pad(&mut bytes);
+    }
+    let (type_flag, mode) = match kind {
+        EntryKind::File => (b'0', 0o644),
+        EntryKind::HardLink => (b'1', 0o644),
+        EntryKind::Symlink => (b'2', 0o777),
+    };
+    let (path, link) = (path.as_bytes(), link.as_bytes());
+    bytes.extend_from_slice(&block(path, type_flag, mode, size, link)?);
+    Ok(bytes)
+}
+
+/// `<length> <key>=<value>\n`, where the length counts the whole record.
+fn pax_record(key: &str, value: &str) -> String {
+    let rest = format!(" {key}={value}\n");
+    let mut length = rest.len();
+    // One more digit may make the number need another one; it settles at once.
+    while length != rest.len() + length.to_string().len() {
+        length = rest.len() + length.to_string().len();
+    }
+    format!("{length}{rest}")
+}
+
+/// One header block.
+fn block(
+    path: &[u8],
+    type_flag: u8,
+    mode: u32,
+    size: u64,
+    link: &[u8],
+) -> Result<[u8; BLOCK], EntryTooLong> {
+    if size >= MAX_ENTRY {
+        return Err(EntryTooLong { size });
+    }
+    let mut header = [0u8; BLOCK];
+    let mut put = |offset: usize, field: &[u8]| {
+        for (slot, byte) in header.iter_mut().skip(offset).zip(field) {
+            *slot = *byte;
+        }
+    };
+    put(0, path.get(..NAME).unwrap_or(path));
+    put(100, format!("{mode:07o}").as_bytes());
+    put(108, b"0000000");
+    put(116, b"0000000");
+    put(124, format!("{size:011o}").as_bytes());
+    put(136, b"00000000000");
+    put(148, b"        ");
+    put(156, &[type_flag]);
+    put(157, link.get(..NAME).unwrap_or(link));
+    put(257, b"ustar\x0000");
+    put(329, b"0000000");
+    put(337, b"0000000");
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    for (slot, byte) in header
+        .iter_mut()
+        .skip(148)
+        .zip(format!("{sum:06o}\0 ").bytes())
+    {
+        *slot = byte;
+    }
+    Ok(header)
+}
+
+/// The marker entry, header and padded text: the first [`MARKER`] bytes of every chunk.
+pub fn marker(plan: &PlanId, chunk: ChunkId) -> Vec<u8> {
+    let number = chunk.number();
+    let text = format!("airferry-chunk-v1\nplan: {plan}\nchunk: {number}\n");
+    let path = format!("airferry/chunk-{number:06}.txt");
+    file(&path, text.as_bytes()).unwrap_or_default()
+}
+
+/// A whole entry of a file in memory: header, data, padding.
+pub(super) fn file(path: &str, data: &[u8]) -> Result<Vec<u8>, EntryTooLong> {
+    let mut bytes = header(path, EntryKind::File, data.len() as u64, "")?;
+    bytes.extend_from_slice(data);
+    pad(&mut bytes);
+    Ok(bytes)
+}
+
+/// The path of a blob, an OCI manifest, or a part of a blob that was cut.
+pub fn blob_entry_name(digest: &Digest, part: Option<u32>) -> String {
+    match part {
+        Some(part) => format!("v2/blobs/sha256-{}.{part:04}", digest.hex()),
+        None => format!("v2/blobs/sha256-{}", digest.hex()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::chunk_id;
+    use super::*;
+
+    /// The same header by the tar crate.
+    fn oracle(path: &str, kind: ::tar::EntryType, mode: u32, size: u64, link: &str) -> Vec<u8> {
+        let mut header = ::tar::Header::new_ustar();
+        let fields = header.as_ustar_mut().unwrap();
+        fields.name[..path.len()].copy_from_slice(path.as_bytes());
+        fields.linkname[..link.len()].copy_from_slice(link.as_bytes());
+        header.set_mode(mode);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_size(size);
+        header.set_entry_type(kind);
+        header.set_device_major(0).unwrap();
+        header.set_device_minor(0).unwrap();
+        header.set_cksum();
+        // The crate ends the checksum with a zero byte alone after 7 digits.
+        let sum = header.cksum().unwrap();
+        let mut bytes = header.as_bytes().to_vec();
+        bytes[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn headers_are_those_of_the_tar_crate() {
+        for size in [0, 1, 511, 1 << 20, MAX_ENTRY - 1] {
+            let found = header("v2/blobs/sha256-00", EntryKind::File, size, "").unwrap();
+            let expected = oracle(
+                "v2/blobs/sha256-00",
+                ::tar::EntryType::Regular,
+                0o644,
+                size,
+                "",
+            );
+            assert_eq!(found, expected);
+        }
+        let long = "x".repeat(100);
+        let found = header(&long, EntryKind::HardLink, 0, &long).unwrap();
+        assert_eq!(
+            found,
+            oracle(&long, ::tar::EntryType::Link, 0o644, 0, &long)
+        );
+        let found = header("a", EntryKind::Symlink, 0, "b").unwrap();
+        assert_eq!(found, oracle("a", ::tar::EntryType::Symlink, 0o777, 0, "b"));
+        assert!(header("a", EntryKind::File, MAX_ENTRY, "").is_err());
+    }
+
+    #[test]
+    fn long_names_are_read_by_the_tar_crate() {
+        for length in [101, 120, 980, 985, 990, 995, 1000, 1005] {
+            let path = "p".repeat(length);
+            let link = "l".repeat(length + 1);
+            let mut tar = header(&path, EntryKind::HardLink, 0, &link).unwrap();
+            assert_eq!(&tar[..3], b"pax");
+            tar.extend_from_slice(&[0; 1024]);
+            let mut archive = ::tar::Archive::new(tar.as_slice());
+            let mut entries = archive.entries().unwrap();
+            let entry = entries.next().unwrap().unwrap();
+            assert_eq!(entry.path_bytes(), path.as_bytes());
+            assert_eq!(entry.link_name_bytes().unwrap(), link.as_bytes());
+            assert!(entries.next().is_none());
+        }
+        assert_eq!(pax_record("path", "a"), "9 path=a\n");
+        for (value, length) in [(90, 99), (91, 101), (989, 999), (990, 1001)] {
+            let record = pax_record("path", &"a".repeat(value));
+            assert_eq!(record.len(), length);
+            assert!(record.starts_with(&format!("{length} path=")));
+        }
+    }
+
+    #[test]
+    fn markers_and_names() {
+        let plan = Digest::from_bytes([0xab; 32]);
+        let marker = marker(&plan, chunk_id(7));
+        assert_eq!(marker.len() as u64, MARKER);
+        assert!(marker.starts_with(b"airferry/chunk-000007.txt\0"));
+        let text = format!(
+            "airferry-chunk-v1\nplan: sha256:{}\nchunk: 7\n",
+            "ab".repeat(32)
+        );
+        assert_eq!(&marker[512..512 + text.len()], text.as_bytes());
+        assert_eq!(super::marker(&plan, chunk_id(999_999)).len() as u64, MARKER);
+        let hex = "ab".repeat(32);
+        assert_eq!(
+            blob_entry_name(&plan, None),
+            format!("v2/blobs/sha256-{hex}")
+        );
+        assert_eq!(
+            blob_entry_name(&plan, Some(3)),
+            format!("v2/blobs/sha256-{hex}.0003")
+        );
+        assert_eq!(
+            blob_entry_name(&plan, Some(12345)),
+            format!("v2/blobs/sha256-{hex}.12345")
+        );
+    }
 }

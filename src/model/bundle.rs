@@ -13,6 +13,18 @@ pub const FORMAT_VERSION: u64 = 1;
 /// Length in bytes of the blocks by which damage is located.
 pub const BLOCK_SIZE: u64 = 4 * 1024 * 1024;
 
+/// Headers of tar entries, and their data with its padding, are multiples of this many bytes.
+pub const TAR_UNIT: u64 = 512;
+
+/// Bytes of the marker entry with which every chunk begins: header and padded text.
+pub const TAR_MARKER: u64 = 2 * TAR_UNIT;
+
+/// Zero bytes with which every chunk's tar ends.
+pub const TAR_TRAILER: u64 = 2 * TAR_UNIT;
+
+/// An extent is shorter than this many bytes: 11 octal digits say its size.
+pub const TAR_MAX_ENTRY: u64 = 1 << 33;
+
 /// A bundle's identity: the SHA-256 of its `manifest.cbor`.
 pub type BundleId = Digest;
 

@@ -81,6 +81,17 @@ impl std::fmt::Debug for Bundle {
     }
 }
 
+/// What a file in the bundle's directory belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The bundle's documents.
+    Document,
+    /// A whole pair of statement and signature.
+    Statement,
+    /// Nothing of the bundle's.
+    Nobody,
+}
+
 /// How much of a bundle has to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -252,20 +263,24 @@ impl Examination {
         match kind {
             EntryKind::Directory => matches!(path, names::CHUNKS | names::SIGNATURES),
             EntryKind::Other => false,
-            EntryKind::File(_) => {
-                matches!(
-                    path,
-                    names::MANIFEST
-                        | names::INVENTORY
-                        | names::LABEL
-                        | names::SUMS
-                        | names::VOLUME
-                        | names::PLAN
-                        | names::PLAN_STATEMENT
-                        | names::PLAN_SIGNATURE
-                        | crate::sys::journal::PATH
-                ) || self.authentication.knows_file(path)
-            }
+            EntryKind::File(_) => self.owner(path) != Owner::Nobody,
+        }
+    }
+
+    /// What a file that is no chunk belongs to.
+    pub(crate) fn owner(&self, path: &str) -> Owner {
+        match path {
+            names::MANIFEST
+            | names::INVENTORY
+            | names::LABEL
+            | names::SUMS
+            | names::VOLUME
+            | names::PLAN
+            | names::PLAN_STATEMENT
+            | names::PLAN_SIGNATURE
+            | crate::sys::journal::PATH => Owner::Document,
+            _ if self.authentication.knows_file(path) => Owner::Statement,
+            _ => Owner::Nobody,
         }
     }
 

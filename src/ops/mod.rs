@@ -3,11 +3,16 @@
 mod context;
 mod error;
 mod examine;
-// pub mod export;
+pub mod export;
 mod finding;
 mod hits;
+pub mod import;
+mod manifests;
+mod metadata;
+mod pipeline;
 pub mod sign;
 mod trust;
+pub mod verify;
 
 pub use context::Context;
 pub use error::{Class, Error, Result, chain};

@@ -4,5 +4,6 @@
 //! printed, compared and tested without them. The same facts give the same value in any order.
 
 pub mod export;
+pub mod import;
 pub mod naming;
 pub mod pack;

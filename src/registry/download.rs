@@ -251,7 +251,9 @@ impl BlobDownload {
                     None => Ok(None),
                 }
             }
-            200..=299 => Err(response.unexpected("its status does not fit the request")),
+            _ if response.status().is_success() => {
+                Err(response.unexpected("its status does not fit the request"))
+            }
             _ => Err(response.into_error().await),
         }
     }

@@ -45,13 +45,13 @@ struct ErrorEntry {
 
 impl Answer {
     /// Reads the body of an error response; whatever is no OCI error document is ignored.
-    pub(crate) fn new(status: u16, body: &[u8]) -> Self {
-        let mut answer = Self {
+    pub(crate) fn new(status: u16, body: &[u8]) -> Box<Self> {
+        let mut answer = Box::new(Self {
             status,
             code: None,
             message: None,
             digests: Vec::new(),
-        };
+        });
         let Ok(document) = serde_json::from_slice::<ErrorDocument>(body) else {
             return answer;
         };
@@ -103,7 +103,7 @@ pub enum Error {
         /// What was asked for.
         url: RedactedUrl,
         /// What the registry said.
-        answer: Answer,
+        answer: Box<Answer>,
     },
     /// The registry, or its token service, does not accept who we are.
     #[error("Registry asks for {} at `{url}` ({answer})", if *.credentials { "other credentials" } else { "credentials, and there are none for it" })]
@@ -111,7 +111,7 @@ pub enum Error {
         /// What was asked for.
         url: RedactedUrl,
         /// What the registry said.
-        answer: Answer,
+        answer: Box<Answer>,
         /// Whether there were credentials for it.
         credentials: bool,
     },
@@ -121,7 +121,7 @@ pub enum Error {
         /// What was asked for.
         url: RedactedUrl,
         /// What the registry said.
-        answer: Answer,
+        answer: Box<Answer>,
     },
     /// The registry cannot answer now: too many requests, or a failure on its side.
     #[error("Registry cannot serve `{url}` now ({answer})")]
@@ -129,7 +129,7 @@ pub enum Error {
         /// What was asked for.
         url: RedactedUrl,
         /// What the registry said.
-        answer: Answer,
+        answer: Box<Answer>,
         /// The pause that it asked for.
         retry_after: Option<Duration>,
     },
@@ -139,7 +139,7 @@ pub enum Error {
         /// What was asked for.
         url: RedactedUrl,
         /// What the registry said.
-        answer: Answer,
+        answer: Box<Answer>,
     },
     /// A manifest was refused because the target lacks what it refers to.
     #[error("Registry lacks content that manifest `{reference}` refers to ({answer})")]
@@ -149,7 +149,7 @@ pub enum Error {
         /// Digests that the registry named; may be empty.
         digests: Vec<Digest>,
         /// What the registry said.
-        answer: Answer,
+        answer: Box<Answer>,
     },
     /// A manifest was refused as such.
     #[error("Registry rejects manifest `{reference}` ({answer})")]
@@ -157,7 +157,7 @@ pub enum Error {
         /// The manifest's reference.
         reference: String,
         /// What the registry said.
-        answer: Answer,
+        answer: Box<Answer>,
     },
     /// No connection, or it failed before an answer came.
     #[error("Cannot reach `{url}`")]
@@ -379,7 +379,11 @@ impl Error {
 
     /// The error for a response that is no success. The code in the body decides before the
     /// status does: registries answer with all kinds of statuses.
-    pub(crate) fn refused(url: RedactedUrl, answer: Answer, retry_after: Option<Duration>) -> Self {
+    pub(crate) fn refused(
+        url: RedactedUrl,
+        answer: Box<Answer>,
+        retry_after: Option<Duration>,
+    ) -> Self {
         match (answer.code.as_deref().unwrap_or(""), answer.status) {
             ("TOOMANYREQUESTS", _) => Self::Unavailable {
                 url,

@@ -427,7 +427,7 @@ impl Response {
     }
 
     /// What an error response says. That its body cannot be read whole does not matter.
-    async fn into_answer(mut self) -> Answer {
+    async fn into_answer(mut self) -> Box<Answer> {
         let status = self.status().as_u16();
         let mut body = Vec::new();
         while let Ok(Some(chunk)) = self.chunk().await {

@@ -27,7 +27,7 @@ pub use auth::{Credentials, CredentialsError};
 pub use error::ServeError;
 pub use options::{Access, Observer, ServeOptions, TlsIdentity, Unobserved};
 pub use server::Server;
-pub use signals::terminated;
+pub use signals::Signals;
 
 /// Shorthand for results of starting a server.
 pub type Result<T> = std::result::Result<T, ServeError>;

@@ -51,15 +51,15 @@ impl Recovered {
         self.blocks.split_off(&chunk);
     }
 
-    /// Reads what lines say. A journal of another plan, and lines that make no sense, count
+    /// Reads what lines say; `None` for a journal of another plan. Lines that make no sense count
     /// for nothing: then less is kept, and more is fetched again.
-    fn parse(text: &[u8], plan: &PlanId) -> Self {
+    fn parse(text: &[u8], plan: &PlanId) -> Option<Self> {
         let mut recovered = Self::default();
         let mut lines = text.split_inclusive(|byte| *byte == b'\n');
         let whole = |line: &[u8]| line.strip_suffix(b"\n").map(<[u8]>::to_vec);
         let header = lines.next().and_then(whole);
         if header.as_deref() != Some(header_line(plan).trim_end().as_bytes()) {
-            return recovered;
+            return None;
         }
         for line in lines {
             let Some(line) = whole(line).and_then(|line| String::from_utf8(line).ok()) else {
@@ -89,7 +89,7 @@ impl Recovered {
                 _ => {}
             }
         }
-        recovered
+        Some(recovered)
     }
 }
 
@@ -97,8 +97,8 @@ fn header_line(plan: &PlanId) -> String {
     format!("airferry-journal-v1 {plan}\n")
 }
 
-/// Reads the journal of a plan; a missing one is empty.
-pub fn read(media: &dyn Media, plan: &PlanId) -> Result<Recovered> {
+/// Reads the journal of a plan; `None` when there is none, or one of another plan.
+pub fn read(media: &dyn Media, plan: &PlanId) -> Result<Option<Recovered>> {
     let text = media.read_if_present(PATH, CAP)?.unwrap_or_default();
     Ok(Recovered::parse(&text, plan))
 }
@@ -182,7 +182,7 @@ mod tests {
             .unwrap();
         journal.skip(&skipped).unwrap();
 
-        let recovered = read(&media, &plan).unwrap();
+        let recovered = read(&media, &plan).unwrap().unwrap();
         assert_eq!(
             recovered.blocks(chunk),
             [block(1, BLOCK_SIZE), block(5, 100)]
@@ -190,6 +190,6 @@ mod tests {
         assert!(recovered.skipped.contains(&skipped));
         assert_eq!(recovered.blocks(ChunkId::try_from(4u64).unwrap()), []);
         let other = PlanId::from_bytes([8; 32]);
-        assert_eq!(read(&media, &other).unwrap(), Recovered::default());
+        assert_eq!(read(&media, &other).unwrap(), None);
     }
 }

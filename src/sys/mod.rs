@@ -8,6 +8,7 @@ pub mod entropy;
 mod error;
 pub mod files;
 pub mod filesystem;
+pub mod input;
 pub mod journal;
 pub mod lock;
 pub mod media;

@@ -1,5 +1,8 @@
 //! The embedded registry, over real HTTP and with the tools that people use.
 
+// Helpers of tests fail by panicking, and work with files and the environment as tests do.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
+
 mod clients;
 mod commands;
 mod content;

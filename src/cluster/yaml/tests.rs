@@ -21,7 +21,7 @@ fn strings_stay_bare_where_they_can() {
         "1a",
         "0xyz",
         "e3",
-        "März",
+        "M\u{e4}rz",
         "nano",
         "nullable",
         "a{b}",

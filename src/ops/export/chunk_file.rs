@@ -51,7 +51,11 @@ impl Kept {
     /// vouched for.
     fn at(&mut self, position: u64) -> sys::Result<&[u8]> {
         let index = position / BLOCK_SIZE;
-        if self.current.as_ref().is_none_or(|(current, _)| *current != index) {
+        if self
+            .current
+            .as_ref()
+            .is_none_or(|(current, _)| *current != index)
+        {
             self.current = None;
             let slot = usize::try_from(index).ok();
             let Some(block) = slot.and_then(|slot| self.blocks.get(slot)) else {
@@ -65,7 +69,11 @@ impl Kept {
             self.current = Some((index, bytes));
         }
         let within = usize::try_from(position % BLOCK_SIZE).unwrap_or(usize::MAX);
-        let bytes = self.current.as_ref().map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
+        let bytes = self
+            .current
+            .as_ref()
+            .map(|(_, bytes)| bytes.as_slice())
+            .unwrap_or_default();
         Ok(bytes.get(within..).unwrap_or_default())
     }
 }
@@ -104,7 +112,11 @@ impl ChunkFile {
             None
         } else {
             match ground.media.open(&path) {
-                Ok(file) => Some(Kept { file, blocks, current: None }),
+                Ok(file) => Some(Kept {
+                    file,
+                    blocks,
+                    current: None,
+                }),
                 Err(error) if error.is_not_found() => None,
                 Err(error) => return Err(error),
             }
@@ -138,7 +150,10 @@ impl ChunkFile {
     }
 
     pub(super) fn mark(&self) -> ChunkMark {
-        ChunkMark { number: self.number, hasher: self.hasher.clone() }
+        ChunkMark {
+            number: self.number,
+            hasher: self.hasher.clone(),
+        }
     }
 
     /// Takes the chunk back to a mark of its own.
@@ -242,7 +257,15 @@ impl ChunkFile {
         let blocks: Vec<(u64, JournalledBlock)> = (0u64..)
             .zip(self.hasher.full_blocks())
             .skip_while(|(index, _)| *index < self.journalled)
-            .map(|(index, hash)| (index, JournalledBlock { length: BLOCK_SIZE, hash: *hash }))
+            .map(|(index, hash)| {
+                (
+                    index,
+                    JournalledBlock {
+                        length: BLOCK_SIZE,
+                        hash: *hash,
+                    },
+                )
+            })
             .collect();
         if !blocks.is_empty() {
             self.ground.journal_blocks(self.number, &blocks)?;
@@ -267,7 +290,8 @@ impl ChunkFile {
             && let Some((hash, length)) = self.hasher.begun_block()
         {
             let block = JournalledBlock { length, hash };
-            self.ground.journal_blocks(self.number, &[(self.journalled, block)])?;
+            self.ground
+                .journal_blocks(self.number, &[(self.journalled, block)])?;
         }
         Ok(self.hasher.finish())
     }

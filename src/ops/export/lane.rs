@@ -10,8 +10,8 @@ use crate::format::hash::{BlobHasher, FileHashes};
 use crate::format::tar;
 use crate::model::{ChunkId, Digest, Extent, PlanId};
 use crate::plan::export::Cursor;
-use crate::sys::{self, IoAt};
 use crate::sys::journal::Recovered;
+use crate::sys::{self, IoAt};
 
 /// A chunk that is whole and durable.
 #[derive(Debug, Clone)]
@@ -74,12 +74,7 @@ pub(super) struct LaneWriter {
 }
 
 impl LaneWriter {
-    pub(super) fn new(
-        ground: Ground,
-        plan: PlanId,
-        cursor: Cursor,
-        recovered: Recovered,
-    ) -> Self {
+    pub(super) fn new(ground: Ground, plan: PlanId, cursor: Cursor, recovered: Recovered) -> Self {
         Self {
             ground,
             plan,
@@ -114,7 +109,10 @@ impl LaneWriter {
                 return Ok(Continue { index, offset: 0 });
             }
         }
-        Ok(Continue { index: blobs.len(), offset: 0 })
+        Ok(Continue {
+            index: blobs.len(),
+            offset: 0,
+        })
     }
 
     fn replay_blob(&mut self) -> sys::Result<u64> {
@@ -194,9 +192,16 @@ impl LaneWriter {
         if open.filled == 0 {
             let part = (open.extents.len() > 1).then_some(open.extent + 1);
             let part = part.and_then(|part| u32::try_from(part).ok());
-            let header = tar::blob_header(&open.blob.digest, part, extent.stored);
+            let path = tar::blob_entry_name(&open.blob.digest, part);
+            let header = tar::header(&path, tar::EntryKind::File, extent.stored, "");
+            let header = header.map_err(|error| {
+                IoAt::refused("lay out", self.ground.media.root(), &error.to_string())
+            })?;
             // Standing behind this extent's header already means that nothing is to be done.
-            let here = self.chunk.as_ref().filter(|chunk| chunk.number() == extent.chunk);
+            let here = self
+                .chunk
+                .as_ref()
+                .filter(|chunk| chunk.number() == extent.chunk);
             if here.is_none_or(|chunk| chunk.length() < extent.offset) {
                 self.enter_chunk(extent.chunk)?;
                 if let Some(chunk) = &mut self.chunk {
@@ -216,7 +221,11 @@ impl LaneWriter {
     }
 
     fn enter_chunk(&mut self, number: ChunkId) -> sys::Result<()> {
-        if self.chunk.as_ref().is_some_and(|chunk| chunk.number() == number) {
+        if self
+            .chunk
+            .as_ref()
+            .is_some_and(|chunk| chunk.number() == number)
+        {
             return Ok(());
         }
         self.seal_chunk()?;
@@ -230,7 +239,7 @@ impl LaneWriter {
     fn seal_chunk(&mut self) -> sys::Result<()> {
         if let Some(mut chunk) = self.chunk.take() {
             let number = chunk.number();
-            chunk.append(&tar::trailer())?;
+            chunk.append(&vec![0; usize::try_from(tar::TRAILER).unwrap_or(0)])?;
             let hashes = chunk.seal()?;
             self.done.chunks.push(FinishedChunk { number, hashes });
         }
@@ -266,7 +275,11 @@ impl LaneWriter {
         // What the journal says of the chunks from here on is about bytes that go away.
         let from = mark.chunk.as_ref().map(|chunk| chunk.number);
         let current = self.chunk.take();
-        let opened_since = self.done.chunks.drain(mark.chunks..).map(|chunk| chunk.number);
+        let opened_since = self
+            .done
+            .chunks
+            .drain(mark.chunks..)
+            .map(|chunk| chunk.number);
         let mut numbers: BTreeSet<ChunkId> = opened_since.collect();
         numbers.extend(current.as_ref().map(ChunkFile::number));
         if let Some(first) = numbers.first() {

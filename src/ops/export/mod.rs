@@ -1,8 +1,352 @@
 //! `airferry export`: registry to medium.
+//!
+//! Look at what is there, resolve, plan, check, transfer, seal. Every step can be stopped at any
+//! time and is continued by the same request.
 
 mod chunk_file;
+mod earlier;
 mod lane;
+mod outcome;
+mod preflight;
 mod request;
 mod resolve;
+mod seal;
 mod state;
 mod transfer;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use futures_util::StreamExt;
+use futures_util::stream;
+
+pub use outcome::{ExportState, ImageLine, Outcome};
+pub use request::{Existing, Request};
+pub use resolve::{ForeignLayers, Selection};
+
+use super::context::Context;
+use super::error::{Class, Error, Result};
+use super::examine::{Scope, examine};
+use super::finding::FindingKind;
+use super::trust::Trust;
+use crate::model::{Digest, ImageEntry, PlanId};
+use crate::ops::import::blocking;
+use crate::plan::export::{self as plan, ExportPlan, KnownBundle};
+use crate::progress::Phase;
+use crate::registry::Selector;
+use crate::sys::journal::{self, Journal};
+use crate::sys::lock::DirLock;
+use crate::sys::media::{DirMedia, Media};
+use chunk_file::Ground;
+use seal::Written;
+use state::Found;
+use transfer::{Transfer, Transferred};
+
+/// Tags that are looked at at the same time.
+const TAG_JOBS: usize = 16;
+
+/// Where an export begins.
+enum Start {
+    /// There is nothing.
+    Anew,
+    /// A run was interrupted.
+    Continue(Box<ExportPlan>),
+    /// A bundle was sealed; perhaps some images are missing.
+    Complete(Box<KnownBundle>),
+}
+
+impl Start {
+    fn of(found: Found) -> Self {
+        match found {
+            Found::Nothing => Self::Anew,
+            Found::Unfinished(plan) => Self::Continue(plan),
+            Found::Sealed(known) => Self::Complete(known),
+        }
+    }
+}
+
+/// Exports a bundle, or continues, or completes one.
+pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
+    if request.references.is_empty() {
+        return Err(Error::usage("Nothing to export").hint("name at least one image reference"));
+    }
+    let bases = read_bases(&request)?;
+    let base_ids: Vec<Digest> = bases.iter().map(|base| base.id).collect();
+    let digest = request.digest(&base_ids);
+    let Some(media) = open_medium(&request)? else {
+        // A dry run into a directory that is not there yet.
+        let plan = make_plan(&request, digest, None, &bases, context).await?;
+        return planned(&plan);
+    };
+    let _lock = DirLock::try_take(media.root())?.ok_or_else(|| {
+        let message = format!("Another export into `{}` is running", request.to.display());
+        Error::new(Class::Media, message)
+    })?;
+    let media: Arc<dyn Media> = Arc::new(media);
+    let start = match state::look(&media, request.signer.as_ref())? {
+        Found::Unfinished(plan) if request.existing == Existing::Replan => {
+            if request.dry_run {
+                Start::Anew
+            } else {
+                let sealed = plan.content.sealed.iter().map(|chunk| chunk.entry.path());
+                state::discard(media.as_ref(), &sealed.collect::<Vec<_>>())?;
+                Start::of(state::look(&media, request.signer.as_ref())?)
+            }
+        }
+        found => Start::of(found),
+    };
+    let (plan, is_new) = match start {
+        Start::Continue(plan) if plan.request != digest => {
+            return Err(Error::usage("An export of another request was begun there")
+                .hint("run that command again to finish it")
+                .hint("--replan throws it away and begins with this request"));
+        }
+        Start::Continue(plan) => {
+            report_moved_tags(&request, &plan.content.images, context).await;
+            (*plan, false)
+        }
+        Start::Complete(known) if known.inventory.request != digest => {
+            return Err(Error::usage("A bundle of another request is there")
+                .hint("export into another directory; --base makes it small"));
+        }
+        Start::Complete(known) if known.manifest.complete => {
+            let moved = report_moved_tags(&request, &known.inventory.images, context).await;
+            return Ok(Outcome::already_complete(&known, moved));
+        }
+        Start::Complete(known) => {
+            let plan = make_plan(&request, digest, Some(&known), &bases, context).await?;
+            if nothing_new(&known, &plan) {
+                return Ok(Outcome::still_incomplete(&known, &plan));
+            }
+            (plan, true)
+        }
+        Start::Anew => (
+            make_plan(&request, digest, None, &bases, context).await?,
+            true,
+        ),
+    };
+    preflight::check(&request, media.as_ref(), &plan)?;
+    if request.dry_run {
+        return planned(&plan);
+    }
+    perform(request, media, plan, is_new, context).await
+}
+
+fn open_medium(request: &Request) -> Result<Option<DirMedia>> {
+    if request.dry_run {
+        match DirMedia::open(&request.to) {
+            Ok(media) => Ok(Some(media)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    } else {
+        Ok(Some(DirMedia::create(&request.to)?))
+    }
+}
+
+/// Reads the bases' documents; what they say is believed only under a trusted signature.
+fn read_bases(request: &Request) -> Result<Vec<KnownBundle>> {
+    let own = request
+        .signer
+        .as_ref()
+        .map(|signer| signer.public().clone());
+    let trust = Trust {
+        exporters: own.into_iter().chain(request.base_trust.clone()).collect(),
+        now: None,
+    };
+    let mut bases = Vec::new();
+    for path in &request.bases {
+        let media = Arc::new(DirMedia::open(path)?);
+        let mut waived = vec![FindingKind::Incomplete];
+        if trust.exporters.is_empty() {
+            waived.push(FindingKind::NotAuthenticated);
+        }
+        let bundle = examine(media, &trust, Scope::Documents)?.into_bundle(&waived).map_err(|e| {
+            Error::new(e.class(), format!("`{}` cannot be a base", path.display()))
+                .hint("a base is a bundle, or a copy of its manifest.cbor, inventory.cbor and signatures/")
+                .hint("--base-trust names the key of whoever made it")
+                .caused_by(e)
+        })?;
+        bases.push(KnownBundle {
+            id: bundle.id,
+            manifest: bundle.manifest,
+            inventory: bundle.inventory,
+        });
+    }
+    Ok(bases)
+}
+
+/// Resolves what has to be resolved, and plans.
+async fn make_plan(
+    request: &Request,
+    digest: Digest,
+    known: Option<&KnownBundle>,
+    bases: &[KnownBundle],
+    context: &Context,
+) -> Result<ExportPlan> {
+    let resolution = match known {
+        None => {
+            resolve::resolve(
+                &request.client,
+                &request.references,
+                &request.selection,
+                context,
+            )
+            .await?
+        }
+        Some(known) => earlier::resolve(request, known, context).await?,
+    };
+    let options = plan::Options {
+        label: request.label.clone(),
+        chunk_limit: request.chunk_limit,
+        lanes: None,
+        request: digest,
+    };
+    ExportPlan::new(resolution, known, bases, options)
+        .map_err(|error| Error::usage("The content cannot be laid out").caused_by(error))
+}
+
+/// Whether a completion would add nothing to the generation that is there.
+fn nothing_new(known: &KnownBundle, plan: &ExportPlan) -> bool {
+    let problems = |images: &[ImageEntry]| images.iter().filter(|i| i.problem.is_some()).count();
+    plan.to_fetch().0 == 0 && problems(&known.inventory.images) == problems(&plan.content.images)
+}
+
+fn planned(plan: &ExportPlan) -> Result<Outcome> {
+    let id = state::plan_id(plan)?;
+    let assembled = seal::assemble(plan, id, &preflight::simulate(plan)?)?;
+    Ok(Outcome::planned(&assembled))
+}
+
+/// Tells of tags that point elsewhere now; the plan's digests stand.
+async fn report_moved_tags(
+    request: &Request,
+    images: &[ImageEntry],
+    context: &Context,
+) -> Vec<String> {
+    let tagged = images
+        .iter()
+        .filter(|image| image.requested.digest.is_none());
+    let moved: Vec<Option<String>> = stream::iter(tagged)
+        .map(|image| async move {
+            let (root, tag) = (image.root?, image.tag.as_ref()?);
+            let selector = Selector::from(tag);
+            let now = request
+                .client
+                .head_manifest(&image.source, &selector)
+                .await
+                .ok()?;
+            let now = now.map(|head| head.value.digest);
+            (now != Some(root)).then(|| match now {
+                Some(now) => format!("{} points to {now} now, not to {root}", image.requested),
+                None => format!("{} is gone, it pointed to {root}", image.requested),
+            })
+        })
+        .buffered(TAG_JOBS)
+        .collect()
+        .await;
+    let moved: Vec<String> = moved.into_iter().flatten().collect();
+    for message in &moved {
+        context.warn(message.clone());
+    }
+    moved
+}
+
+/// Transfers and seals.
+async fn perform(
+    request: Request,
+    media: Arc<dyn Media>,
+    plan: ExportPlan,
+    is_new: bool,
+    context: &Context,
+) -> Result<Outcome> {
+    let plan_id = state::plan_id(&plan)?;
+    if is_new {
+        state::write_plan(media.as_ref(), &plan, request.signer.as_ref())?;
+    }
+    media.make_dir("chunks")?;
+    let recovered = journal::read(media.as_ref(), &plan_id)?;
+    let journal = match recovered {
+        Some(_) => Journal::open(media.as_ref())?,
+        None => Journal::create(media.as_ref(), &plan_id)?,
+    };
+    let recovered = recovered.unwrap_or_default();
+    let plan = Arc::new(plan);
+    let cursors = plan
+        .content
+        .lanes
+        .iter()
+        .map(|lane| plan.content.cursor(lane))
+        .collect();
+    let transfer = Arc::new(Transfer {
+        client: request.client.clone(),
+        plan: Arc::clone(&plan),
+        plan_id,
+        ground: Ground {
+            media: Arc::clone(&media),
+            journal: Arc::new(Mutex::new(journal)),
+        },
+        recovered,
+        context: context.clone(),
+        keep_going: request.keep_going,
+        missing: Mutex::default(),
+    });
+    let written = written(transfer.run(cursors).await?);
+    let read_back = request.read_back;
+    let outcome = {
+        let (media, plan, context) = (Arc::clone(&media), Arc::clone(&plan), context.clone());
+        blocking(move || seal_bundle(media.as_ref(), &plan, plan_id, written, &request, &context))
+            .await?
+    };
+    if read_back {
+        read_back_bundle(media, context).await?;
+    }
+    Ok(outcome)
+}
+
+fn written(transferred: Transferred) -> Written {
+    let mut written = Written {
+        missing: transferred.missing.into_iter().collect::<BTreeMap<_, _>>(),
+        ..Written::default()
+    };
+    for lane in transferred.lanes {
+        written.chunks.extend(lane.chunks);
+        written.placed.extend(lane.placed);
+    }
+    written.chunks.sort_by_key(|chunk| chunk.number);
+    written
+}
+
+fn seal_bundle(
+    media: &dyn Media,
+    plan: &ExportPlan,
+    plan_id: PlanId,
+    written: Written,
+    request: &Request,
+    context: &Context,
+) -> Result<Outcome> {
+    let phase = Phase::Seal;
+    context.emit(crate::progress::Event::PhaseStarted {
+        phase,
+        items: 0,
+        bytes: 0,
+    });
+    let assembled = seal::assemble(plan, plan_id, &written)?;
+    let statement = seal::seal(media, &assembled, request)?;
+    context.emit(crate::progress::Event::PhaseFinished { phase });
+    Ok(Outcome::sealed(&assembled, statement))
+}
+
+/// Reads from the medium what was written to it, as `verify` does.
+async fn read_back_bundle(media: Arc<dyn Media>, context: &Context) -> Result<()> {
+    let waived = [FindingKind::NotAuthenticated, FindingKind::Incomplete];
+    let examination = examine(media, &Trust::default(), Scope::Everything)?;
+    let bundle = Arc::new(examination.into_bundle(&waived)?);
+    let context = context.clone();
+    let findings =
+        blocking(move || crate::ops::verify::check_content(&bundle, None, &context)).await?;
+    match super::finding::as_error("What was written reads back differently:", &findings) {
+        Some(error) => Err(error.hint("the medium is not reliable: use another one")),
+        None => Ok(()),
+    }
+}

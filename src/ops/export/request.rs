@@ -73,9 +73,11 @@ impl Request {
         }
         line("chunk-limit", &self.chunk_limit);
         let label = &self.label;
-        for (key, value) in
-            [("title", &label.title), ("owner", &label.owner), ("marking", &label.marking)]
-        {
+        for (key, value) in [
+            ("title", &label.title),
+            ("owner", &label.owner),
+            ("marking", &label.marking),
+        ] {
             if let Some(value) = value {
                 line(key, &value.as_str());
             }

@@ -59,16 +59,35 @@ pub(super) async fn resolve(
     selection: &Selection,
     context: &Context,
 ) -> Result<Resolution> {
+    let pinned = references
+        .iter()
+        .map(|reference| (reference.clone(), None))
+        .collect();
+    resolve_pinned(client, &pinned, selection, context).await
+}
+
+/// Resolves references; those that come with a digest mean that, wherever their tag points now.
+pub(super) async fn resolve_pinned(
+    client: &Client,
+    references: &BTreeMap<Reference, Option<Digest>>,
+    selection: &Selection,
+    context: &Context,
+) -> Result<Resolution> {
     let phase = Phase::Resolve;
-    context.emit(Event::PhaseStarted { phase, items: references.len() as u64, bytes: 0 });
+    context.emit(Event::PhaseStarted {
+        phase,
+        items: references.len() as u64,
+        bytes: 0,
+    });
     let selection = Arc::new(selection.clone());
-    let mut images = stream::iter(references.iter().cloned())
-        .map(|reference| {
+    let mut images = stream::iter(references.clone())
+        .map(|(reference, pinned)| {
             let (client, selection) = (client.clone(), Arc::clone(&selection));
             let item = reference.to_string();
-            let task = tokio::spawn(async move {
-                Walk::new(client, selection).image(reference).await
-            });
+            let task =
+                tokio::spawn(
+                    async move { Walk::new(client, selection).image(reference, pinned).await },
+                );
             async move { (item, task.await) }
         })
         .buffer_unordered(JOBS);
@@ -160,10 +179,15 @@ type Problem = String;
 
 impl Walk {
     fn new(client: Client, selection: Arc<Selection>) -> Self {
-        Self { client, selection, manifests: BTreeMap::new(), blobs: BTreeMap::new() }
+        Self {
+            client,
+            selection,
+            manifests: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+        }
     }
 
-    async fn image(mut self, reference: Reference) -> Image {
+    async fn image(mut self, reference: Reference, pinned: Option<Digest>) -> Image {
         let mut platforms = self.selection.platforms.clone();
         platforms.sort();
         platforms.dedup();
@@ -183,7 +207,7 @@ impl Walk {
         if reference.tag.is_none() && reference.digest.is_none() {
             entry.tag = "latest".parse().ok();
         }
-        if let Err(problem) = self.follow(&reference, &mut entry).await {
+        if let Err(problem) = self.follow(&reference, pinned, &mut entry).await {
             entry = unresolved(entry, problem);
             self.manifests.clear();
             self.blobs.clear();
@@ -194,24 +218,34 @@ impl Walk {
         }
         entry.attached.sort_by(attachment_order);
         entry.attached.dedup();
-        Image { entry, manifests: self.manifests, blobs: self.blobs }
+        Image {
+            entry,
+            manifests: self.manifests,
+            blobs: self.blobs,
+        }
     }
 
     async fn follow(
         &mut self,
         reference: &Reference,
+        pinned: Option<Digest>,
         entry: &mut ImageEntry,
     ) -> std::result::Result<(), Problem> {
+        let selector = pinned.map_or_else(|| Selector::of(reference), Selector::from);
         let fetched = self
             .client
-            .manifest(&reference.repository, &Selector::of(reference))
+            .manifest(&reference.repository, &selector)
             .await
             .map_err(|error| chain(&error))?;
         entry.fetched_from = fetched.fetched_from;
         let root = fetched.value.digest;
-        self.tree(&reference.repository, fetched.value, true).await?;
+        self.tree(&reference.repository, fetched.value, true)
+            .await?;
         entry.root = Some(root);
-        let sparse = self.manifests.values().any(|manifest| !manifest.omitted.is_empty());
+        let sparse = self
+            .manifests
+            .values()
+            .any(|manifest| !manifest.omitted.is_empty());
         if !sparse {
             entry.platforms.clear();
         }
@@ -231,7 +265,10 @@ impl Walk {
                 continue;
             }
             if depth > Limits::INDEX_DEPTH {
-                return Err(format!("indexes are nested deeper than {}", Limits::INDEX_DEPTH));
+                return Err(format!(
+                    "indexes are nested deeper than {}",
+                    Limits::INDEX_DEPTH
+                ));
             }
             let oci::OciDocument { media_type, facts } =
                 oci::parse(&raw.bytes, Some(&raw.media_type))
@@ -240,8 +277,11 @@ impl Walk {
             for blob in &facts.blobs {
                 self.add_blob(repository, blob)?;
             }
-            let (kept, omitted): (Vec<_>, Vec<_>) =
-                facts.children.iter().cloned().partition(|child| !filter || self.wanted(child));
+            let (kept, omitted): (Vec<_>, Vec<_>) = facts
+                .children
+                .iter()
+                .cloned()
+                .partition(|child| !filter || self.wanted(child));
             if kept.is_empty() && facts.kind == ManifestKind::Index && !omitted.is_empty() {
                 return Err(self.no_platform(&omitted));
             }
@@ -258,7 +298,15 @@ impl Walk {
             }
             let omitted = omitted.into_iter().map(|child| child.digest).collect();
             let digest = raw.digest;
-            self.manifests.insert(digest, ResolvedManifest { raw, facts, omitted, platform });
+            self.manifests.insert(
+                digest,
+                ResolvedManifest {
+                    raw,
+                    facts,
+                    omitted,
+                    platform,
+                },
+            );
         }
         Ok(())
     }
@@ -290,16 +338,22 @@ impl Walk {
         repository: &Repository,
         blob: &Descriptor,
     ) -> std::result::Result<(), Problem> {
-        let foreign = blob.media_type.is_foreign_layer()
-            && self.selection.foreign == ForeignLayers::Leave;
-        let entry = self.blobs.entry(blob.digest).or_insert_with(|| ResolvedBlob {
-            size: blob.size,
-            from: BTreeSet::new(),
-            foreign: foreign.then(|| blob.urls.clone()),
-        });
+        let foreign =
+            blob.media_type.is_foreign_layer() && self.selection.foreign == ForeignLayers::Leave;
+        let entry = self
+            .blobs
+            .entry(blob.digest)
+            .or_insert_with(|| ResolvedBlob {
+                size: blob.size,
+                from: BTreeSet::new(),
+                foreign: foreign.then(|| blob.urls.clone()),
+            });
         if entry.size != blob.size {
             let (a, b) = (entry.size, blob.size);
-            return Err(format!("its manifests say that {} has {a} and {b} bytes", blob.digest));
+            return Err(format!(
+                "its manifests say that {} has {a} and {b} bytes",
+                blob.digest
+            ));
         }
         if !foreign {
             entry.foreign = None;
@@ -370,7 +424,12 @@ async fn find_attached(
             .map_err(|error| format!("cannot tell whether {tag} exists: {}", chain(&error)))?;
         if let Some(head) = root {
             let root = head.value.digest;
-            found.push(Attachment { by: AttachedBy::CosignTag, tag: Some(tag), root, subject });
+            found.push(Attachment {
+                by: AttachedBy::CosignTag,
+                tag: Some(tag),
+                root,
+                subject,
+            });
         }
     }
     let referrers = client
@@ -379,7 +438,12 @@ async fn find_attached(
         .map_err(|error| format!("cannot list referrers of {subject}: {}", chain(&error)))?;
     for referrer in referrers.entries {
         let root = referrer.descriptor.digest;
-        found.push(Attachment { by: AttachedBy::Referrers, tag: None, root, subject });
+        found.push(Attachment {
+            by: AttachedBy::Referrers,
+            tag: None,
+            root,
+            subject,
+        });
     }
     Ok(found)
 }

@@ -34,7 +34,10 @@ pub(super) fn look(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Result<Fo
     let entries = media.list()?;
     if entries.iter().any(|entry| entry.path == names::MANIFEST) {
         let trust = Trust {
-            exporters: signer.map(|signer| signer.public().clone()).into_iter().collect(),
+            exporters: signer
+                .map(|signer| signer.public().clone())
+                .into_iter()
+                .collect(),
             now: None,
         };
         let mut waived = vec![FindingKind::Incomplete];
@@ -55,7 +58,10 @@ pub(super) fn look(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Result<Fo
     match foreign {
         Some(entry) => {
             let root = media.root().display();
-            let message = format!("`{root}` holds `{}` and neither plan nor manifest", entry.path);
+            let message = format!(
+                "`{root}` holds `{}` and neither plan nor manifest",
+                entry.path
+            );
             Err(Error::usage(message).hint("export into an empty directory"))
         }
         None => Ok(Found::Nothing),
@@ -76,9 +82,12 @@ fn read_plan(media: &dyn Media, signer: Option<&Signer>) -> Result<Option<Export
         })?;
     }
     let plan: ExportPlan = cbor::decode(&bytes, names::PLAN).map_err(|error| {
-        Error::new(Class::VerificationFailed, "The unfinished export's plan cannot be read")
-            .caused_by(error)
-            .hint(replan)
+        Error::new(
+            Class::VerificationFailed,
+            "The unfinished export's plan cannot be read",
+        )
+        .caused_by(error)
+        .hint(replan)
     })?;
     if plan.document != ExportPlan::TYPE || plan.tool != tool() {
         let message = format!(
@@ -86,7 +95,9 @@ fn read_plan(media: &dyn Media, signer: Option<&Signer>) -> Result<Option<Export
             plan.tool.escape_debug(),
             tool()
         );
-        return Err(Error::usage(message).hint("finish it with that version").hint(replan));
+        return Err(Error::usage(message)
+            .hint("finish it with that version")
+            .hint(replan));
     }
     Ok(Some(plan))
 }
@@ -101,7 +112,8 @@ fn check_signature(
         return Err("it carries no signature".to_owned());
     };
     let told = |error: &dyn std::error::Error| crate::ops::error::chain(error);
-    key.verify(&text, &signature).map_err(|error| told(&error))?;
+    key.verify(&text, &signature)
+        .map_err(|error| told(&error))?;
     let statement = statement::parse(&text).map_err(|error| told(&error))?;
     if statement.subject != StatementType::Plan || statement.key != key.fingerprint() {
         return Err("its statement is about something else".to_owned());
@@ -144,7 +156,12 @@ pub(super) fn write_plan(
 
 /// Removes plan and journal; the plan first, since it is what makes a bundle unfinished.
 pub(super) fn remove_plan(media: &dyn Media) -> Result<()> {
-    for path in [names::PLAN, names::PLAN_STATEMENT, names::PLAN_SIGNATURE, journal::PATH] {
+    for path in [
+        names::PLAN,
+        names::PLAN_STATEMENT,
+        names::PLAN_SIGNATURE,
+        journal::PATH,
+    ] {
         media.remove(path)?;
         media.sync_dir("")?;
     }

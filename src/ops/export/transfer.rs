@@ -16,8 +16,8 @@ use super::lane::{Continue, FinishedLane, LaneBlob, LaneWriter};
 use crate::model::{Digest, PlanId};
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result, chain};
-use crate::plan::export::{ExportPlan, PlannedPlace};
 use crate::plan::export::Cursor;
+use crate::plan::export::{ExportPlan, PlannedPlace};
 use crate::progress::{Event, Phase};
 use crate::registry::{self, Client};
 use crate::sys;
@@ -83,9 +83,19 @@ impl Transfer {
     /// durable.
     pub(super) async fn run(self: Arc<Self>, cursors: Vec<Cursor>) -> Result<Transferred> {
         let (_, bytes) = self.plan.to_fetch();
-        let items = self.plan.content.lanes.iter().map(|lane| lane.blobs.len() as u64).sum();
+        let items = self
+            .plan
+            .content
+            .lanes
+            .iter()
+            .map(|lane| lane.blobs.len() as u64)
+            .sum();
         let phase = Phase::Download;
-        self.context.emit(Event::PhaseStarted { phase, items, bytes });
+        self.context.emit(Event::PhaseStarted {
+            phase,
+            items,
+            bytes,
+        });
         let mut writers = Vec::new();
         let mut feeders = tokio::task::JoinSet::new();
         for (number, cursor) in cursors.into_iter().enumerate() {
@@ -156,7 +166,10 @@ impl Transfer {
         let digests = lane.map(|lane| lane.blobs.as_slice()).unwrap_or_default();
         let known = |digest: &Digest| {
             let size = self.plan.blob(digest)?.size;
-            Some(LaneBlob { digest: *digest, size })
+            Some(LaneBlob {
+                digest: *digest,
+                size,
+            })
         };
         digests.iter().filter_map(known).collect()
     }
@@ -208,13 +221,20 @@ impl Transfer {
         start: Continue,
         feed: &mpsc::Sender<Feed>,
     ) -> Result<()> {
-        let mut ahead = Ahead { fetching: VecDeque::new(), next: start.index + 1 };
+        let mut ahead = Ahead {
+            fetching: VecDeque::new(),
+            next: start.index + 1,
+        };
         for (index, blob) in blobs.iter().enumerate().skip(start.index) {
             if self.recovered.skipped.contains(&blob.digest) {
                 continue;
             }
             ahead.fill(self, blobs, index);
-            let offset = if index == start.index { start.offset } else { 0 };
+            let offset = if index == start.index {
+                start.offset
+            } else {
+                0
+            };
             match self.feed_blob(blob, offset, ahead.take(index), feed).await {
                 Ok(()) => self.finished(blob, true),
                 Err(Failed::Stop(error)) => return Err(error),
@@ -274,7 +294,11 @@ impl Transfer {
         let length = bytes.len() as u64;
         send(feed, Feed::Data(bytes)).await?;
         let item = blob.digest.to_string();
-        self.context.emit(Event::ItemAdvanced { phase: Phase::Download, item, bytes: length });
+        self.context.emit(Event::ItemAdvanced {
+            phase: Phase::Download,
+            item,
+            bytes: length,
+        });
         Ok(())
     }
 
@@ -290,7 +314,11 @@ impl Transfer {
         };
         let mut last = Failed::Blob("no repository is known to have it".to_owned());
         for repository in places {
-            match self.client.blob(repository, blob.digest, blob.size, offset).await {
+            match self
+                .client
+                .blob(repository, blob.digest, blob.size, offset)
+                .await
+            {
                 Ok(download) => return Ok(download),
                 Err(error) => last = self.failed(error),
             }
@@ -334,7 +362,11 @@ impl Transfer {
 
     fn finished(&self, blob: &LaneBlob, ok: bool) {
         let item = blob.digest.to_string();
-        self.context.emit(Event::ItemFinished { phase: Phase::Download, item, ok });
+        self.context.emit(Event::ItemFinished {
+            phase: Phase::Download,
+            item,
+            ok,
+        });
     }
 }
 
@@ -376,7 +408,8 @@ impl Ahead {
             if blob.size <= SMALL && !skipped.contains(&blob.digest) {
                 let transfer = Arc::clone(transfer);
                 let task = tokio::spawn(async move { transfer.whole(blob).await });
-                self.fetching.push_back((index, AbortOnDropHandle::new(task)));
+                self.fetching
+                    .push_back((index, AbortOnDropHandle::new(task)));
             }
         }
     }

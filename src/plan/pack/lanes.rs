@@ -96,6 +96,10 @@ mod tests {
     #[test]
     fn equal_sizes_go_by_digest_and_equal_loads_to_the_lowest_lane() {
         assert_eq!(
+            assign(&blobs(&[5, 5]), NonZeroUsize::new(2)),
+            [vec![1], vec![0]]
+        );
+        assert_eq!(
             assign(&blobs(&[5, 5, 5]), NonZeroUsize::new(2)),
             [vec![0, 2], vec![1]]
         );

@@ -124,6 +124,24 @@ fn extents_stay_below_eight_gibibytes() {
     );
 }
 
+/// Only a limit above 64 GiB has blobs that need two headers and would not be cut.
+#[test]
+fn every_header_of_a_blob_counts() {
+    const LIMIT: u64 = 1 << 37;
+    let size = MAX_EXTENT + 512;
+    for (room, chunk) in [(size + 512, 2), (size + 1024, 1)] {
+        let used = LIMIT - TAR_TRAILER - FIRST - room;
+        // A full extent and its header take 8 GiB.
+        let filler = used - 512 * used.div_ceil(8 << 30);
+        let packing = pack(&blobs(&[filler, size]), &layout(LIMIT, 1), marker).unwrap();
+        let chunks: Vec<u32> = packing.extents[1]
+            .iter()
+            .map(|extent| extent.chunk.number())
+            .collect();
+        assert_eq!(chunks, [chunk, chunk]);
+    }
+}
+
 #[test]
 fn lanes_number_their_chunks_one_after_the_other() {
     let mut layout = layout(4096, 2);

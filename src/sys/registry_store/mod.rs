@@ -138,7 +138,7 @@ impl Store {
         let now = tempfile::NamedTempFile::new_in(&temporary)
             .and_then(|file| file.as_file().metadata()?.modified())
             .doing("clean up the store")?;
-        for repository in self.walk(|directory| layout::has_uploads(directory))? {
+        for repository in self.walk(layout::has_uploads)? {
             for path in entries(&self.layout.uploads(&repository)).doing("clean up the store")? {
                 let modified = fs::metadata(&path)
                     .and_then(|facts| facts.modified())

@@ -93,8 +93,10 @@ async fn refuses_wrong_ranges_and_says_the_right_one() {
         )
         .await;
     }
-    let longer = registry.patch(&session, Some("10-19"), b"abcde").await;
-    refused(longer, StatusCode::BAD_REQUEST, "SIZE_INVALID").await;
+    for range in ["10-19", "10-11"] {
+        let response = registry.patch(&session, Some(range), b"abcde").await;
+        refused(response, StatusCode::BAD_REQUEST, "SIZE_INVALID").await;
+    }
     let malformed = registry
         .patch(&session, Some("bytes 10-14/15"), b"abcde")
         .await;
@@ -272,6 +274,17 @@ async fn a_blob_may_not_exceed_the_limit() {
     let response = registry.patch(&session, None, b"890").await;
     refused(response, StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID").await;
     assert_eq!(offset(&registry, &session).await, 8);
+    // Without a length in front only counting helps.
+    let mut stream = TcpStream::connect(registry.address).await.unwrap();
+    let request = format!(
+        "PATCH {session} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Transfer-Encoding: chunked\r\n\r\n3\r\n890\r\n0\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert_eq!(offset(&registry, &session).await, 8);
     registry.stop().await;
 }
 
@@ -305,5 +318,19 @@ async fn a_mount_needs_a_repository_that_shows_the_blob() {
         registry.get(&head("other")).await.bytes().await.unwrap(),
         "layer"
     );
+    registry.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_in_full_flow_gets_to_read_the_refusal() {
+    let store = tempfile::tempdir().unwrap();
+    let registry = Registry::open(store.path()).await;
+    let session = format!("/v2/a/blobs/uploads/{}", "0".repeat(32));
+    let body = noise(16 << 20);
+    let mut stream = half_a_patch(&registry, &session, body.len(), &body).await;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(answer.contains("BLOB_UPLOAD_UNKNOWN"), "{answer}");
     registry.stop().await;
 }

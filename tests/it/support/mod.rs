@@ -4,5 +4,11 @@
 #![allow(dead_code)]
 
 pub mod command;
+pub mod docker_registry;
+pub mod fake_registry;
+pub mod images;
+pub mod media;
+pub mod netns;
+pub mod real_part;
 pub mod source;
 pub mod tools;

@@ -1,5 +1,8 @@
 //! Programs of others that tests work with.
 
+// Helpers of tests fail by panicking, and work with files and the environment as tests do.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
 

@@ -1,0 +1,206 @@
+//! Reads the beginning of a blob, and finds the encoders that write it.
+
+use std::io::{Read, Write};
+use std::num::NonZeroUsize;
+
+use super::candidates::candidates;
+use super::compare::Compare;
+use crate::codec::encoder::{EncodeWriter, Encoder, Framing};
+use crate::codec::gzip::{Check, Header, MAX_HEADER, TRAILER};
+use crate::codec::inflate::{Caps, Inflate, InflateError, PIECE, read_piece};
+use crate::codec::pgzip::BlockSize;
+
+/// How many plain bytes decide, usually.
+const USUAL: usize = 2 << 20;
+/// How many decide when there may be pgzip blocks that are longer, or when too little was written.
+const LONG: usize = BlockSize::MAX as usize + (256 << 10);
+/// What ends a pgzip block: the lengths of an empty stored block, at a byte boundary.
+const MARKER: [u8; 4] = [0, 0, 0xff, 0xff];
+/// How many places that look like the end of a pgzip block are considered.
+const MOST_MARKERS: usize = 8;
+/// An encoder that wrote so few bytes of the beginning has not shown anything yet.
+const EVIDENCE: u64 = 32 << 10;
+
+/// The beginning of a blob, compressed and plain.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    header: Header,
+    compressed: Vec<u8>,
+    /// Where inflating goes on.
+    taken: usize,
+    plain: Vec<u8>,
+    stream: Inflate,
+    /// Plain offsets at which a pgzip block may end.
+    markers: Vec<usize>,
+}
+
+impl Beginning {
+    /// Reads header and the usual number of plain bytes.
+    pub(super) fn read(blob: &mut impl Read, caps: Caps) -> Result<Self, InflateError> {
+        let mut compressed = Vec::new();
+        let mut from = blob.take(MAX_HEADER as u64);
+        from.read_to_end(&mut compressed)
+            .map_err(|source| InflateError::Io { source })?;
+        let header =
+            Header::parse(&compressed).map_err(|source| InflateError::Header { source })?;
+        let mut beginning = Self {
+            header,
+            taken: header.len,
+            compressed,
+            plain: Vec::new(),
+            stream: Inflate::new(caps),
+            markers: Vec::new(),
+        };
+        beginning.extend(blob, USUAL)?;
+        Ok(beginning)
+    }
+
+    /// Inflates up to `most` plain bytes in all.
+    fn extend(&mut self, blob: &mut impl Read, most: usize) -> Result<(), InflateError> {
+        self.plain.reserve(most.saturating_sub(self.plain.len()));
+        while !self.stream.done() && self.plain.len() < most {
+            if self.taken == self.compressed.len() {
+                let read = read_piece(blob, &mut self.compressed);
+                if read.map_err(|source| InflateError::Io { source })? == 0 {
+                    let plain = self.stream.plain();
+                    return Err(InflateError::Truncated { plain });
+                }
+            }
+            self.step(most)?;
+        }
+        if self.stream.done() {
+            self.check_trailer(blob)?;
+        }
+        Ok(())
+    }
+
+    fn check_trailer(&mut self, blob: &mut impl Read) -> Result<(), InflateError> {
+        let plain = self.stream.plain();
+        if self.compressed.len() < self.taken + TRAILER {
+            let read = read_piece(blob, &mut self.compressed);
+            read.map_err(|source| InflateError::Io { source })?;
+        }
+        let mut check = Check::default();
+        check.update(&self.plain);
+        let behind = self.compressed.get(self.taken..).unwrap_or_default();
+        match behind.first_chunk::<TRAILER>() {
+            None => Err(InflateError::Truncated { plain }),
+            Some(trailer) if *trailer != check.trailer() => Err(InflateError::Damaged { plain }),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Inflates up to the next place that looks like a marker, or a piece.
+    fn step(&mut self, most: usize) -> Result<(), InflateError> {
+        let input = &self.compressed[self.taken..];
+        // A marker may begin in what was taken before.
+        let from = self
+            .taken
+            .saturating_sub(MARKER.len() - 1)
+            .max(self.header.len);
+        let found = self.compressed[from..]
+            .windows(MARKER.len())
+            .take(PIECE)
+            .position(|bytes| bytes == MARKER)
+            .map(|at| from + at + MARKER.len() - self.taken);
+        let wanted = found.unwrap_or(input.len().min(PIECE));
+        let mut done = 0;
+        let mut out = Vec::with_capacity(PIECE);
+        loop {
+            out.clear();
+            done += self.stream.step(&input[done..wanted], &mut out)?;
+            self.plain.extend_from_slice(&out);
+            // Plain bytes may still be waiting when the input was taken whole.
+            let all = done == wanted && out.len() < out.capacity();
+            if all || self.stream.done() || self.plain.len() >= most {
+                break;
+            }
+        }
+        self.taken += done;
+        if found == Some(done) && self.markers.len() < MOST_MARKERS {
+            self.markers.push(self.plain.len());
+        }
+        Ok(())
+    }
+
+    /// Finds the encoders that write the beginning, the likeliest first; reads more if needed.
+    pub(super) fn survivors(&mut self, blob: &mut impl Read) -> Result<Vec<Encoder>, InflateError> {
+        let mut survivors = self.attempts(|_| true);
+        let undecided = |(encoder, written): &(Encoder, u64)| {
+            *written < EVIDENCE || framing(encoder) == Some(Framing::Single)
+        };
+        if survivors.iter().any(undecided) && !self.stream.done() {
+            self.extend(blob, LONG)?;
+            let survived: Vec<Encoder> = survivors.iter().map(|(encoder, _)| *encoder).collect();
+            // There may be blocks of a size that was not seen before.
+            survivors = self.attempts(|encoder| {
+                survived.contains(encoder) || matches!(framing(encoder), Some(Framing::Blocks(_)))
+            });
+        }
+        Ok(survivors.into_iter().map(|(encoder, _)| encoder).collect())
+    }
+
+    /// The compressed bytes that were read.
+    pub(super) fn into_compressed(self) -> Vec<u8> {
+        self.compressed
+    }
+
+    /// The sizes that the pgzip blocks may have, if they are such blocks.
+    fn block_sizes(&self) -> Vec<BlockSize> {
+        let mut sizes = Vec::new();
+        let mut add = |bytes: usize| {
+            let size = u32::try_from(bytes).ok().and_then(BlockSize::new);
+            sizes.extend(size.filter(|size| !sizes.contains(size)));
+        };
+        // The only marker of a short stream: the block was not full, its size left no trace.
+        if self.stream.done() && self.markers.contains(&self.plain.len()) {
+            let default = BlockSize::DEFAULT.get() as usize;
+            add(default.max((self.plain.len() + 1).next_power_of_two()));
+        }
+        for marker in &self.markers {
+            add(*marker);
+        }
+        sizes
+    }
+
+    /// Tries candidates on the beginning, and says how many bytes of it each wrote.
+    fn attempts(&self, among: impl Fn(&Encoder) -> bool) -> Vec<(Encoder, u64)> {
+        candidates(&self.header, &self.block_sizes())
+            .into_iter()
+            .filter(among)
+            .filter_map(|encoder| Some((encoder, self.attempt(encoder)?)))
+            .collect()
+    }
+
+    /// Encodes the beginning and returns how many bytes agree, if none differs.
+    fn attempt(&self, encoder: Encoder) -> Option<u64> {
+        let (header, body) = self.compressed.split_at_checked(self.header.len)?;
+        let expected_end = if self.stream.done() {
+            self.taken + TRAILER - self.header.len
+        } else {
+            body.len()
+        };
+        let mut compare = Compare::default();
+        compare.expect(header).ok()?;
+        compare.expect(body.get(..expected_end)?).ok()?;
+        let mut writer =
+            EncodeWriter::with_header(encoder, header, NonZeroUsize::MIN, compare).ok()?;
+        for piece in self.plain.chunks(64 << 10) {
+            writer.write_all(piece).ok()?;
+        }
+        if self.stream.done() {
+            let compare = writer.finish().ok()?;
+            compare.end().ok()?;
+            return Some(compare.agreed());
+        }
+        writer.flush().ok()?;
+        Some(writer.get_ref().agreed())
+    }
+}
+
+fn framing(encoder: &Encoder) -> Option<Framing> {
+    match encoder {
+        Encoder::Klauspost { framing, .. } => Some(*framing),
+        _ => None,
+    }
+}

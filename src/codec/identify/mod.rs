@@ -1,0 +1,165 @@
+//! Finds out which encoder made a blob, and proves it by making the blob again.
+//!
+//! Likely encoders follow from the header; the beginning of the blob decides between them; then
+//! the whole content is encoded again and every byte compared while the blob is read, once.
+
+mod beginning;
+mod candidates;
+mod compare;
+mod proof;
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::num::NonZeroUsize;
+
+use super::encoder::Encoder;
+use super::gzip::HeaderError;
+use super::inflate::{Caps, InflateError};
+use super::recipe::{MAX_TAIL, Recipe};
+use beginning::Beginning;
+use proof::{Outcome, prove};
+
+/// What a blob was found to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// It can be made again from its content.
+    Recipe(Box<Recipe>),
+    /// It can only be carried as it is.
+    Raw(RawReason),
+}
+
+/// Why there is no recipe for a blob.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RawReason {
+    /// It has no usable gzip header.
+    #[error("{reason}")]
+    Header {
+        /// What is wrong with the header.
+        reason: HeaderError,
+    },
+    /// It ends too early.
+    #[error("The gzip stream ends early")]
+    Truncated,
+    /// It does not inflate, or its CRC or length is wrong.
+    #[error("The gzip stream is damaged")]
+    Damaged,
+    /// It inflates to more than the caps allow.
+    #[error("The content exceeds a cap on size or ratio")]
+    Cap,
+    /// Another gzip member follows the first.
+    #[error("The blob has several gzip members")]
+    SeveralMembers,
+    /// Too much follows the gzip member.
+    #[error("More than {MAX_TAIL} bytes follow the gzip stream")]
+    Tail,
+    /// No encoder makes its beginning.
+    #[error("No known encoder writes these bytes")]
+    Unknown,
+    /// An encoder made a good part of it, then something else.
+    #[error("Encoder {encoder} writes other bytes from {at} on")]
+    Differs {
+        /// The encoder.
+        encoder: Encoder,
+        /// Where the first difference is, in bytes, about.
+        at: u64,
+    },
+}
+
+impl RawReason {
+    /// A short, stable name for scripts.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Header {
+                reason: HeaderError::NotGzip,
+            } => "not-gzip",
+            Self::Header { .. } => "header",
+            Self::Truncated => "truncated",
+            Self::Damaged => "damaged",
+            Self::Cap => "cap",
+            Self::SeveralMembers => "several-members",
+            Self::Tail => "tail",
+            Self::Unknown => "unknown",
+            Self::Differs { .. } => "differs",
+        }
+    }
+
+    /// The reason that an inflate error is, unless reading failed.
+    fn from_inflate(error: InflateError) -> io::Result<Self> {
+        Ok(match error {
+            InflateError::Header { source } => Self::Header { reason: source },
+            InflateError::Damaged { .. } => Self::Damaged,
+            InflateError::Truncated { .. } => Self::Truncated,
+            InflateError::Cap { .. } => Self::Cap,
+            InflateError::Io { source } => return Err(source),
+        })
+    }
+}
+
+/// How often a blob is read when its beginning leaves several encoders.
+const MOST_PASSES: usize = 6;
+
+/// How much may be used for identifying.
+#[derive(Debug, Clone, Copy)]
+pub struct IdentifyOptions {
+    /// Threads for encoding.
+    pub threads: NonZeroUsize,
+    /// Caps for inflating.
+    pub caps: Caps,
+}
+
+/// Identifies a blob that can be read again.
+///
+/// One pass is enough, unless the beginning leaves several encoders and the first that is tried
+/// fails later on: then the blob is read again for the next one.
+///
+/// # Errors
+///
+/// When reading fails.
+pub fn identify(mut blob: impl Read + Seek, options: &IdentifyOptions) -> io::Result<Identity> {
+    let begin = blob.stream_position()?;
+    identify_with(&mut blob, options, |blob| {
+        blob.seek(SeekFrom::Start(begin)).map(|_| true)
+    })
+}
+
+/// Identifies a blob that can be read once: of several encoders that the beginning leaves, the
+/// likeliest alone is tried.
+///
+/// # Errors
+///
+/// When reading fails.
+pub fn identify_stream(mut blob: impl Read, options: &IdentifyOptions) -> io::Result<Identity> {
+    identify_with(&mut blob, options, |_| Ok(false))
+}
+
+fn identify_with<R: Read>(
+    blob: &mut R,
+    options: &IdentifyOptions,
+    mut again: impl FnMut(&mut R) -> io::Result<bool>,
+) -> io::Result<Identity> {
+    let mut beginning = match Beginning::read(blob, options.caps) {
+        Ok(beginning) => beginning,
+        Err(error) => return RawReason::from_inflate(error).map(Identity::Raw),
+    };
+    let survivors = match beginning.survivors(blob) {
+        Ok(survivors) => survivors,
+        Err(error) => return RawReason::from_inflate(error).map(Identity::Raw),
+    };
+    let mut reason = RawReason::Unknown;
+    let mut read_before = beginning.into_compressed();
+    for encoder in survivors.into_iter().take(MOST_PASSES) {
+        match prove(encoder, &read_before, blob, options)? {
+            Outcome::Proved(recipe) => return Ok(Identity::Recipe(recipe)),
+            Outcome::Raw(reason) => return Ok(Identity::Raw(reason)),
+            Outcome::Differs { at } => reason = RawReason::Differs { encoder, at },
+        }
+        if !again(blob)? {
+            break;
+        }
+        read_before = Vec::new();
+    }
+    Ok(Identity::Raw(reason))
+}
+
+#[cfg(test)]
+mod tests;

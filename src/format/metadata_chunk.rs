@@ -1,0 +1,485 @@
+//! Metadata chunks: OCI manifests and registry-shaped names in a compressed tar
+//! (bundle-format.md, section 7.4).
+//!
+//! As with data chunks nothing is parsed out of the tar: the inventory says what must stand in
+//! it, so the reader builds that and compares. Only the bytes of the OCI manifests are new, and
+//! they are checked against their digests and their rows. Both directions stream; one OCI
+//! manifest at a time is in memory.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+
+use super::manifest_row::{self, RowError};
+use super::names::{Name, Names};
+use super::{Rule, tar};
+use crate::model::{BlobPlace, ChunkId, Digest, Extent, Inventory, Limits, ManifestEntry, PlanId};
+
+/// Compression level: beyond it small JSON documents gain little and time doubles.
+const LEVEL: i32 = 9;
+
+/// Window of the frames that we write, as a power of two.
+const WINDOW_LOG: u32 = 22;
+
+/// Longest extended header that a name can need: three names of 255 bytes and some words.
+const MAX_PAX: u64 = 4096;
+
+/// Why a metadata chunk is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetadataError {
+    /// The inventory has no row for the chunk.
+    #[error("The inventory has no chunk {}", chunk.number())]
+    NoChunk {
+        /// The chunk.
+        chunk: ChunkId,
+    },
+    /// The compressed file is not of the one form that is allowed.
+    #[error("The metadata chunk breaks R-35: {fault}")]
+    Frame {
+        /// What is wrong.
+        fault: &'static str,
+    },
+    /// The file cannot be read or decompressed.
+    #[error("The metadata chunk cannot be read or decompressed")]
+    Read {
+        /// What the reader or the decompressor says.
+        #[source]
+        source: io::Error,
+    },
+    /// The tar holds something else than what the inventory implies.
+    #[error(
+        "The metadata chunk breaks {rule} at byte {position} of its tar: {expected} should stand there"
+    )]
+    Content {
+        /// The rule that is broken.
+        rule: Rule,
+        /// Where the unexpected entry begins, in bytes from the tar's start.
+        position: u64,
+        /// What should stand there.
+        expected: &'static str,
+    },
+}
+
+impl MetadataError {
+    /// The requirement that is broken.
+    pub fn rule(&self) -> Rule {
+        match self {
+            Self::NoChunk { .. } => Rule(27),
+            Self::Frame { .. } | Self::Read { .. } => Rule(35),
+            Self::Content { rule, .. } => *rule,
+        }
+    }
+}
+
+impl From<io::Error> for MetadataError {
+    fn from(source: io::Error) -> Self {
+        Self::Read { source }
+    }
+}
+
+/// Says where OCI manifests come to lie in a metadata chunk, from their lengths in bytes.
+/// `None` when one is empty, or all together are longer than any chunk.
+pub fn place(chunk: ChunkId, lengths: &BTreeMap<Digest, u64>) -> Option<BTreeMap<Digest, Extent>> {
+    let mut header = tar::MARKER;
+    let mut extents = BTreeMap::new();
+    for (digest, length) in lengths {
+        let offset = header.checked_add(tar::UNIT)?;
+        header = tar::end_of_data(offset, *length)?;
+        if *length == 0 || header > Limits::METADATA {
+            return None;
+        }
+        let extent = Extent {
+            chunk,
+            offset,
+            stored: *length,
+            decoded: *length,
+        };
+        extents.insert(*digest, extent);
+    }
+    Some(extents)
+}
+
+/// What a metadata chunk's tar holds, by the inventory's word.
+#[derive(Debug)]
+pub struct MetadataTar<'a> {
+    plan: PlanId,
+    chunk: ChunkId,
+    /// What the inventory says of the tar's length; not known yet while it is written.
+    said: u64,
+    manifests: Vec<&'a ManifestEntry>,
+    /// The whole entry, or nothing.
+    join: Vec<u8>,
+    names: Names<'a>,
+    /// Older chunks may hold fewer names.
+    newest: bool,
+}
+
+/// An OCI manifest from a metadata chunk.
+#[derive(Debug)]
+pub struct ReadManifest<'a> {
+    /// Its row.
+    pub entry: &'a ManifestEntry,
+    /// The bytes that stand in the tar, right or wrong.
+    pub bytes: Vec<u8>,
+    /// What is wrong with them, when something is: they must not be used then.
+    pub fault: Option<RowError>,
+}
+
+impl<'a> MetadataTar<'a> {
+    /// Collects what a chunk's tar must hold.
+    ///
+    /// Of the inventory everything must be final but `decoded` in the chunk's own row.
+    ///
+    /// # Errors
+    ///
+    /// When the inventory has no such chunk.
+    pub fn new(inventory: &'a Inventory, chunk: ChunkId) -> Result<Self, MetadataError> {
+        let row = inventory.chunks.iter().find(|row| row.number == chunk);
+        let row = row.ok_or(MetadataError::NoChunk { chunk })?;
+        let here = |entry: &&ManifestEntry| entry.extent.chunk == chunk;
+        let mut manifests: Vec<&ManifestEntry> = inventory.manifests.iter().filter(here).collect();
+        manifests.sort_by_key(|entry| entry.extent.offset);
+        Ok(Self {
+            plan: row.plan,
+            chunk,
+            said: row.decoded,
+            manifests,
+            join: join_entry(inventory, chunk, row.generation),
+            names: Names::new(inventory),
+            newest: inventory.chunks.last().map(|row| row.number) == Some(chunk),
+        })
+    }
+
+    /// Length in bytes of the tar with all names: what the inventory must say of it.
+    pub fn decoded(&self) -> u64 {
+        let manifests = self.manifests.iter().map(|entry| {
+            let data = entry.extent.stored.next_multiple_of(tar::UNIT);
+            data.saturating_add(tar::UNIT)
+        });
+        let names = self
+            .names
+            .all()
+            .map(|name| self.names.entry(name).len() as u64);
+        let rest = tar::MARKER + self.join.len() as u64 + tar::TRAILER;
+        manifests.chain(names).fold(rest, u64::saturating_add)
+    }
+
+    /// Writes the tar, not compressed. `fetch` gives the bytes of OCI manifests.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out` and `fetch`; also when `fetch` gives bytes of another length.
+    pub fn write(
+        &self,
+        out: &mut impl Write,
+        fetch: &mut impl FnMut(&Digest) -> io::Result<Vec<u8>>,
+    ) -> io::Result<()> {
+        out.write_all(&tar::marker(&self.plan, self.chunk))?;
+        for entry in &self.manifests {
+            let bytes = fetch(&entry.digest)?;
+            if bytes.len() as u64 != entry.extent.stored {
+                let message = format!("`{}` has {} bytes", entry.digest, bytes.len());
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
+            let path = tar::blob_entry_name(&entry.digest, None);
+            out.write_all(&tar::file(&path, &bytes).map_err(io::Error::other)?)?;
+        }
+        out.write_all(&self.join)?;
+        for name in self.names.all() {
+            out.write_all(&self.names.entry(name))?;
+        }
+        out.write_all(&TRAILER)
+    }
+
+    /// Writes the chunk: the tar in one zstd frame. The same inventory gives the same
+    /// bytes with the same release of zstd.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write`].
+    pub fn write_compressed<W: Write>(
+        &self,
+        out: W,
+        fetch: &mut impl FnMut(&Digest) -> io::Result<Vec<u8>>,
+    ) -> io::Result<W> {
+        let mut encoder = zstd::Encoder::new(out, LEVEL)?;
+        encoder.window_log(WINDOW_LOG)?;
+        encoder.include_checksum(false)?;
+        encoder.include_contentsize(true)?;
+        encoder.set_pledged_src_size(Some(self.decoded()))?;
+        self.write(&mut encoder, fetch)?;
+        encoder.finish()
+    }
+
+    /// Reads a chunk, whose blocks the caller should have checked, and compares it with what it
+    /// must hold. `found` is given each OCI manifest, the faulty ones as well.
+    ///
+    /// # Errors
+    ///
+    /// Names the first place where the chunk is not what the inventory implies.
+    pub fn read(
+        &self,
+        stored: impl Read,
+        found: &mut impl FnMut(ReadManifest<'a>),
+    ) -> Result<(), MetadataError> {
+        let mut stored = stored;
+        let mut head = Vec::with_capacity(FRAME_HEAD);
+        stored
+            .by_ref()
+            .take(FRAME_HEAD as u64)
+            .read_to_end(&mut head)?;
+        check_frame(&head, self.said)?;
+        let source = BufReader::new(io::Cursor::new(head).chain(stored));
+        let mut decoder = zstd::Decoder::with_buffer(source)?.single_frame();
+        decoder.window_log_max(Limits::ZSTD_WINDOW_LOG)?;
+        let mut walk = Walk {
+            decoded: decoder,
+            position: 0,
+        };
+        self.walk(&mut walk, found)?;
+        let Walk {
+            mut decoded,
+            position,
+        } = walk;
+        if decoded.read(&mut [0])? != 0 || position != self.said {
+            return Err(content(30, position, "the end"));
+        }
+        decoded.finish_frame()?;
+        if !decoded.into_inner().fill_buf()?.is_empty() {
+            let fault = "bytes follow its zstd frame";
+            return Err(MetadataError::Frame { fault });
+        }
+        Ok(())
+    }
+
+    fn walk<R: Read>(
+        &self,
+        walk: &mut Walk<R>,
+        found: &mut impl FnMut(ReadManifest<'a>),
+    ) -> Result<(), MetadataError> {
+        walk.expect(&tar::marker(&self.plan, self.chunk), 33, "the marker entry")?;
+        for entry in &self.manifests {
+            let path = tar::blob_entry_name(&entry.digest, None);
+            let length = entry.extent.stored;
+            let header = tar::header(&path, tar::EntryKind::File, length, "");
+            let what = "the header of an OCI manifest";
+            walk.expect(&header.unwrap_or_default(), 36, what)?;
+            let bytes = walk.bytes(length.min(Limits::OCI_MANIFEST))?;
+            let padding = tar::padding(length) as usize;
+            walk.expect(&vec![0; padding], 30, "padding")?;
+            found(ReadManifest {
+                entry,
+                fault: manifest_row::check(entry, &bytes).err(),
+                bytes,
+            });
+        }
+        walk.expect(&self.join, 38, "the lines that join cut blobs")?;
+        if self.newest {
+            for name in self.names.all() {
+                walk.expect(
+                    &self.names.entry(name),
+                    38,
+                    "the next name of the inventory",
+                )?;
+            }
+            return walk.expect(&TRAILER, 30, "the end of the tar");
+        }
+        self.older_names(walk)
+    }
+
+    /// Names in an older generation's chunk: any that are true, by ascending path.
+    fn older_names<R: Read>(&self, walk: &mut Walk<R>) -> Result<(), MetadataError> {
+        let mut possible = self.names.possible();
+        let mut previous: Option<&Name<'a>> = None;
+        loop {
+            let position = walk.position;
+            let entry = walk.name_entry()?;
+            if entry.iter().all(|byte| *byte == 0) {
+                let rest = TRAILER.get(entry.len()..).unwrap_or_default();
+                return walk.expect(rest, 30, "the end of the tar");
+            }
+            let name = possible
+                .find(|name| self.names.entry(name) == entry)
+                .filter(|name| previous.is_none_or(|p| self.names.cmp(p, name).is_lt()));
+            if name.is_none() {
+                return Err(content(
+                    38,
+                    position,
+                    "a name that is true by the inventory",
+                ));
+            }
+            previous = name;
+        }
+    }
+}
+
+const TRAILER: [u8; 2 * tar::BLOCK] = [0; 2 * tar::BLOCK];
+
+fn content(rule: u8, position: u64, expected: &'static str) -> MetadataError {
+    MetadataError::Content {
+        rule: Rule(rule),
+        position,
+        expected,
+    }
+}
+
+/// The entry with the lines that join the cut blobs of a generation, or nothing.
+fn join_entry(inventory: &Inventory, chunk: ChunkId, generation: u64) -> Vec<u8> {
+    let generations: BTreeMap<ChunkId, u64> = inventory
+        .chunks
+        .iter()
+        .map(|row| (row.number, row.generation))
+        .collect();
+    let mut text = String::new();
+    for blob in &inventory.blobs {
+        let BlobPlace::Carried(carried) = &blob.place else {
+            continue;
+        };
+        let last = carried
+            .extents
+            .last()
+            .and_then(|extent| generations.get(&extent.chunk));
+        if carried.extents.len() < 2 || last != Some(&generation) {
+            continue;
+        }
+        text.push_str("cat");
+        for (part, _) in (1u32..).zip(&carried.extents) {
+            text.push(' ');
+            text.push_str(&tar::blob_entry_name(&blob.digest, Some(part)));
+        }
+        text.push_str(" > ");
+        text.push_str(&tar::blob_entry_name(&blob.digest, None));
+        text.push('\n');
+    }
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let path = format!("airferry/join-{:06}.txt", chunk.number());
+    tar::file(&path, text.as_bytes()).unwrap_or_default()
+}
+
+/// Reads a tar from its start to its end.
+struct Walk<R> {
+    decoded: R,
+    position: u64,
+}
+
+impl<R: Read> Walk<R> {
+    /// Reads exactly this many bytes; the caller has put a cap on them.
+    fn bytes(&mut self, length: u64) -> Result<Vec<u8>, MetadataError> {
+        let mut bytes = Vec::new();
+        self.decoded.by_ref().take(length).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 != length {
+            let missing = self.position.saturating_add(bytes.len() as u64);
+            return Err(content(30, missing, "more data"));
+        }
+        self.position = self.position.saturating_add(length);
+        Ok(bytes)
+    }
+
+    fn expect(
+        &mut self,
+        expected: &[u8],
+        rule: u8,
+        what: &'static str,
+    ) -> Result<(), MetadataError> {
+        let position = self.position;
+        if self.bytes(expected.len() as u64)? == expected {
+            Ok(())
+        } else {
+            Err(content(rule, position, what))
+        }
+    }
+
+    /// Reads the header of an entry without data, with its extended header when it has one.
+    fn name_entry(&mut self) -> Result<Vec<u8>, MetadataError> {
+        let position = self.position;
+        let mut entry = self.bytes(tar::UNIT)?;
+        if entry.get(156) == Some(&b'x') {
+            let size = entry
+                .get(124..135)
+                .and_then(|octal| u64::from_str_radix(std::str::from_utf8(octal).ok()?, 8).ok());
+            let Some(size) = size.filter(|size| *size <= MAX_PAX) else {
+                return Err(content(32, position, "a shorter extended header"));
+            };
+            let rest = size.next_multiple_of(tar::UNIT) + tar::UNIT;
+            entry.extend(self.bytes(rest)?);
+        }
+        Ok(entry)
+    }
+}
+
+/// Longest head of a zstd frame that has a content size and no dictionary, in bytes.
+const FRAME_HEAD: usize = 14;
+
+/// Checks a zstd frame's head (RFC 8878, section 3.1.1.1) before anything is decompressed.
+fn check_frame(head: &[u8], decoded: u64) -> Result<(), MetadataError> {
+    let refused = |fault| Err(MetadataError::Frame { fault });
+    let Some((magic, rest)) = head.split_at_checked(4) else {
+        return refused("it is no zstd frame");
+    };
+    let Some((descriptor, rest)) = rest.split_first() else {
+        return refused("it is no zstd frame");
+    };
+    if magic != [0x28, 0xb5, 0x2f, 0xfd] {
+        return refused("it is no zstd frame");
+    }
+    if descriptor & 0x18 != 0 {
+        return refused("its frame has reserved bits");
+    }
+    if descriptor & 0x03 != 0 {
+        return refused("its frame names a dictionary");
+    }
+    let single_segment = descriptor & 0x20 != 0;
+    let (window, rest) = match rest.split_first() {
+        _ if single_segment => (None, rest),
+        Some((window, rest)) => (Some(*window), rest),
+        None => return refused("it is no zstd frame"),
+    };
+    let (width, base) = match descriptor >> 6 {
+        0 if single_segment => (1, 0),
+        0 => return refused("its frame does not say the content size"),
+        1 => (2, 256),
+        2 => (4, 0),
+        _ => (8, 0),
+    };
+    let Some(field) = rest.get(..width) else {
+        return refused("it is no zstd frame");
+    };
+    let size = field
+        .iter()
+        .rev()
+        .fold(0u64, |size, byte| (size << 8) | u64::from(*byte));
+    let size = size.saturating_add(base);
+    if size != decoded {
+        return refused("its content size is not the one that the inventory says");
+    }
+    let window = match window {
+        Some(window) => {
+            let base = 1u64 << (10 + (window >> 3));
+            base + (base / 8) * u64::from(window & 7)
+        }
+        None => size,
+    };
+    if window > 1 << Limits::ZSTD_WINDOW_LOG {
+        return refused("its window is larger than 8 MiB");
+    }
+    Ok(())
+}
+
+/// Reads the metadata chunk of a checked inventory; see [`MetadataTar::read`].
+///
+/// # Errors
+///
+/// As [`MetadataTar::read`], and when the inventory has no such chunk.
+pub fn read<'a>(
+    stored: impl Read,
+    inventory: &'a Inventory,
+    chunk: ChunkId,
+    found: &mut impl FnMut(ReadManifest<'a>),
+) -> Result<(), MetadataError> {
+    MetadataTar::new(inventory, chunk)?.read(stored, found)
+}
+
+#[cfg(test)]
+mod tests;

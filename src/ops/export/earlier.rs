@@ -1,0 +1,102 @@
+//! Completing an incomplete bundle: what it holds stands, what it lacks is asked for again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::request::Request;
+use super::resolve;
+use crate::format::oci;
+use crate::model::{Digest, RawManifest};
+use crate::ops::context::Context;
+use crate::ops::error::{Error, Result};
+use crate::ops::finding::as_error;
+use crate::ops::metadata;
+use crate::plan::export::{KnownBundle, Resolution, ResolvedBlob, ResolvedManifest};
+use crate::sys::media::{DirMedia, Media};
+
+/// Resolves only the images that are not whole; takes the others as they were sealed.
+pub(super) async fn resolve(
+    request: &Request,
+    known: &KnownBundle,
+    context: &Context,
+) -> Result<Resolution> {
+    let lacking: BTreeMap<_, _> = known
+        .inventory
+        .images
+        .iter()
+        .filter(|image| image.problem.is_some())
+        .map(|image| (image.requested.clone(), image.root))
+        .collect();
+    let mut resolution =
+        resolve::resolve_pinned(&request.client, &lacking, &request.selection, context).await?;
+    let raws = read_manifests(request, known)?;
+    for image in known
+        .inventory
+        .images
+        .iter()
+        .filter(|image| image.problem.is_none())
+    {
+        add_sealed(&mut resolution, known, &raws, image)?;
+        resolution.images.push(image.clone());
+    }
+    Ok(resolution)
+}
+
+fn read_manifests(request: &Request, known: &KnownBundle) -> Result<BTreeMap<Digest, RawManifest>> {
+    let media: Arc<dyn Media> = Arc::new(DirMedia::open(&request.to)?);
+    let mut raws = BTreeMap::new();
+    let findings = metadata::read(media.as_ref(), &known.manifest, &known.inventory, |raw| {
+        raws.insert(raw.digest, raw);
+    })?;
+    match as_error("The bundle cannot be completed:", &findings) {
+        Some(error) => Err(error.hint("export again into another directory")),
+        None => Ok(raws),
+    }
+}
+
+/// Adds an image's manifests and blobs as the inventory knows them.
+fn add_sealed(
+    resolution: &mut Resolution,
+    known: &KnownBundle,
+    raws: &BTreeMap<Digest, RawManifest>,
+    image: &crate::model::ImageEntry,
+) -> Result<()> {
+    let attached = image.attached.iter().map(|attachment| attachment.root);
+    let mut stack: Vec<Digest> = image.root.into_iter().chain(attached).collect();
+    let mut seen = BTreeSet::new();
+    while let Some(digest) = stack.pop() {
+        let entry = known.inventory.manifest(&digest);
+        let (Some(entry), Some(raw), true) = (entry, raws.get(&digest), seen.insert(digest)) else {
+            continue;
+        };
+        let facts = oci::parse(&raw.bytes, Some(&raw.media_type))
+            .map_err(|error| Error::internal("A sealed manifest cannot be read", error))?
+            .facts;
+        for blob in &facts.blobs {
+            let foreign = blob
+                .media_type
+                .is_foreign_layer()
+                .then(|| blob.urls.clone());
+            let resolved = resolution
+                .blobs
+                .entry(blob.digest)
+                .or_insert_with(|| ResolvedBlob {
+                    size: blob.size,
+                    from: BTreeSet::new(),
+                    foreign,
+                });
+            resolved.from.insert(image.source.clone());
+        }
+        stack.extend(&entry.children);
+        resolution
+            .manifests
+            .entry(digest)
+            .or_insert_with(|| ResolvedManifest {
+                raw: raw.clone(),
+                facts,
+                omitted: entry.omitted.clone(),
+                platform: entry.platform.clone(),
+            });
+    }
+    Ok(())
+}

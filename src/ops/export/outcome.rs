@@ -1,0 +1,212 @@
+//! What an export did, or would do.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::seal::Assembled;
+use crate::model::{BlobPlace, BundleId, BundleManifest, Digest, ImageEntry, Inventory, Reference};
+use crate::ops::error::{Class, Error};
+use crate::plan::export::{ExportPlan, KnownBundle};
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExportState {
+    /// A dry run: this would be done.
+    Planned,
+    /// A bundle was sealed.
+    Sealed,
+    /// The bundle was there already, complete.
+    AlreadyComplete,
+    /// The bundle was there, incomplete, and what it lacks cannot be had now either.
+    StillIncomplete,
+}
+
+/// One image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ImageLine {
+    /// The reference as asked for.
+    pub reference: Reference,
+    /// What it means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Why it is not whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Number of attached artifacts.
+    pub attached: usize,
+}
+
+impl ImageLine {
+    fn of(image: &ImageEntry) -> Self {
+        Self {
+            reference: image.requested.clone(),
+            digest: image.root,
+            problem: image.problem.clone(),
+            attached: image.attached.len(),
+        }
+    }
+}
+
+/// A number of blobs, and their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Amount {
+    /// How many.
+    pub count: u64,
+    /// Bytes together.
+    pub bytes: u64,
+}
+
+impl Amount {
+    fn add(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// What an export did, or would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// How it ended.
+    pub state: ExportState,
+    /// The bundle's identity; absent in a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleId>,
+    /// The bundle's generation.
+    pub generation: u64,
+    /// Whether every image is whole.
+    pub complete: bool,
+    /// The statement's name; absent without a signature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
+    /// All images.
+    pub images: Vec<ImageLine>,
+    /// Number of OCI manifests.
+    pub manifests: usize,
+    /// Blobs that this bundle carries.
+    pub carried: Amount,
+    /// Blobs that bases carried.
+    pub omitted: Amount,
+    /// Blobs that may not be carried, with the URLs that the manifest names.
+    pub foreign: BTreeMap<Digest, Vec<String>>,
+    /// Number of chunks.
+    pub chunks: usize,
+    /// Bytes of all files but statements and signatures.
+    pub bytes_on_medium: u64,
+    /// Tags that point elsewhere now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub moved_tags: Vec<String>,
+}
+
+impl Outcome {
+    fn new(
+        state: ExportState,
+        manifest: &BundleManifest,
+        inventory: &Inventory,
+        document_bytes: u64,
+    ) -> Self {
+        let mut outcome = Self {
+            state,
+            bundle: None,
+            generation: manifest.generation,
+            complete: manifest.complete,
+            statement: None,
+            images: inventory.images.iter().map(ImageLine::of).collect(),
+            manifests: inventory.manifests.len(),
+            carried: Amount::default(),
+            omitted: Amount::default(),
+            foreign: BTreeMap::new(),
+            chunks: manifest.chunks.len(),
+            bytes_on_medium: manifest.chunk_bytes() + document_bytes,
+            moved_tags: Vec::new(),
+        };
+        for blob in &inventory.blobs {
+            match &blob.place {
+                BlobPlace::Carried(_) => outcome.carried.add(blob.size),
+                BlobPlace::Omitted { .. } => outcome.omitted.add(blob.size),
+                BlobPlace::Foreign { urls } => {
+                    outcome.foreign.insert(blob.digest, urls.clone());
+                }
+                BlobPlace::Missing { .. } => {}
+            }
+        }
+        outcome
+    }
+
+    /// What a dry run says.
+    pub(super) fn planned(assembled: &Assembled) -> Self {
+        Self::new(
+            ExportState::Planned,
+            &assembled.manifest,
+            &assembled.inventory,
+            assembled.document_bytes(),
+        )
+    }
+
+    /// A bundle was sealed.
+    pub(super) fn sealed(assembled: &Assembled, statement: Option<String>) -> Self {
+        Self {
+            bundle: Some(assembled.id),
+            statement,
+            ..Self::new(
+                ExportState::Sealed,
+                &assembled.manifest,
+                &assembled.inventory,
+                assembled.document_bytes(),
+            )
+        }
+    }
+
+    /// Nothing had to be done.
+    pub(super) fn already_complete(known: &KnownBundle, moved_tags: Vec<String>) -> Self {
+        let state = ExportState::AlreadyComplete;
+        Self {
+            moved_tags,
+            ..Self::of_known(state, known)
+        }
+    }
+
+    /// Nothing could be done.
+    pub(super) fn still_incomplete(known: &KnownBundle, plan: &ExportPlan) -> Self {
+        let images = plan.content.images.iter().map(ImageLine::of).collect();
+        Self {
+            images,
+            ..Self::of_known(ExportState::StillIncomplete, known)
+        }
+    }
+
+    fn of_known(state: ExportState, known: &KnownBundle) -> Self {
+        // The sizes of texts and manifest are not known here, and small.
+        let documents = known.manifest.inventory.length;
+        Self {
+            bundle: Some(known.id),
+            ..Self::new(state, &known.manifest, &known.inventory, documents)
+        }
+    }
+
+    /// The failure that an incomplete bundle is; `None` when it is complete.
+    pub fn failure(&self) -> Option<Error> {
+        let lacking: Vec<&ImageLine> = self
+            .images
+            .iter()
+            .filter(|image| image.problem.is_some())
+            .collect();
+        if lacking.is_empty() {
+            return None;
+        }
+        let mut message = format!(
+            "{} of {} images are not whole:",
+            lacking.len(),
+            self.images.len()
+        );
+        for image in lacking {
+            let problem = image.problem.as_deref().unwrap_or_default();
+            message.push_str(&format!("\n  - {}: {problem}", image.reference));
+        }
+        Some(
+            Error::new(Class::Incomplete, message)
+                .hint("run the same command again to complete the bundle"),
+        )
+    }
+}

@@ -1,0 +1,134 @@
+//! What can be found out before the first byte is written; everything together.
+
+use super::lane::FinishedChunk;
+use super::request::Request;
+use super::seal::{Written, assemble, unknown_hashes};
+use super::state;
+use crate::model::{ByteSize, ChunkId, Extent};
+use crate::ops::error::{Class, Error, Result};
+use crate::plan::export::{ExportPlan, Lane};
+use crate::sys::filesystem::FileSystem;
+use crate::sys::media::{EntryKind, Media};
+
+/// Bytes that must stay free beside the bundle: journal, statements, temporary names, and what
+/// the file system needs for itself.
+const RESERVE: u64 = 1 << 20;
+
+/// What the lanes will write if every blob can be had: exact lengths, hashes unknown.
+pub(super) fn simulate(plan: &ExportPlan) -> Result<Written> {
+    let mut written = Written::default();
+    for lane in &plan.content.lanes {
+        simulate_lane(plan, lane, &mut written)?;
+    }
+    Ok(written)
+}
+
+fn simulate_lane(plan: &ExportPlan, lane: &Lane, written: &mut Written) -> Result<()> {
+    let mut cursor = plan.content.cursor(lane);
+    let mut open: Option<(ChunkId, u64)> = None;
+    let mut close = |chunk: Option<(ChunkId, u64)>, written: &mut Written| {
+        if let Some((number, length)) = chunk {
+            let hashes = unknown_hashes(length);
+            written.chunks.push(FinishedChunk { number, hashes });
+        }
+    };
+    for digest in &lane.blobs {
+        let size = plan.blob(digest).map_or(0, |blob| blob.size);
+        let extents = cursor
+            .place(size)
+            .map_err(|error| Error::usage("The content cannot be laid out").caused_by(error))?;
+        for extent in &extents {
+            let end = chunk_length(extent);
+            match open {
+                Some((number, _)) if number != extent.chunk => {
+                    close(open.replace((extent.chunk, end)), written);
+                }
+                _ => open = Some((extent.chunk, end)),
+            }
+        }
+        written.placed.insert(*digest, extents);
+    }
+    close(open, written);
+    Ok(())
+}
+
+/// Length of a chunk that ends behind this extent.
+fn chunk_length(extent: &Extent) -> u64 {
+    crate::plan::pack::chunk_length(extent)
+}
+
+/// Checks the medium: may it be written, is it large enough, does it take files of this length.
+pub(super) fn check(request: &Request, media: &dyn Media, plan: &ExportPlan) -> Result<()> {
+    let simulated = simulate(plan)?;
+    let assembled = assemble(plan, state::plan_id(plan)?, &simulated)?;
+    let file_system = FileSystem::of(media.root())?;
+    let mut problems = Vec::new();
+
+    let data: u64 = simulated
+        .chunks
+        .iter()
+        .map(|chunk| chunk.hashes.length)
+        .sum();
+    let metadata = assembled.metadata_chunk.len() as u64;
+    let plan_bytes = 2 * assembled.document_bytes() + metadata;
+    let needed = data + metadata + assembled.document_bytes() + plan_bytes + RESERVE;
+    let there = own_bytes(media, &simulated)?;
+    let missing = needed.saturating_sub(there);
+    if missing > file_system.available {
+        problems.push(format!(
+            "it has {} free, and {} more are needed ({missing} bytes)",
+            ByteSize(file_system.available),
+            ByteSize(missing - file_system.available),
+        ));
+    }
+    let longest = simulated
+        .chunks
+        .iter()
+        .map(|chunk| chunk.hashes.length)
+        .max()
+        .unwrap_or(0);
+    if let Some(limit) = file_system.max_file
+        && longest > limit
+    {
+        problems.push(format!(
+            "its file system ({}) takes files of at most {limit} bytes, and chunks would have up \
+             to {longest}: choose --chunk-size fat32 or smaller",
+            file_system.kind
+        ));
+    }
+    if file_system.read_only {
+        problems.push("it is mounted read-only".to_owned());
+    } else if !request.dry_run
+        && let Err(error) = media.write_atomically("airferry-check", b"")
+    {
+        problems.push(crate::ops::error::chain(&error));
+    }
+    media.remove("airferry-check")?;
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let mut message = format!("The medium at `{}` is not ready:", media.root().display());
+    for problem in &problems {
+        message.push_str("\n  - ");
+        message.push_str(problem);
+    }
+    Err(Error::new(Class::Media, message))
+}
+
+/// Bytes of this plan's chunks that are on the medium already.
+fn own_bytes(media: &dyn Media, simulated: &Written) -> Result<u64> {
+    let own = |path: &str| {
+        simulated.chunks.iter().any(|chunk| {
+            path == crate::model::chunk_path(chunk.number, crate::model::ChunkKind::Data)
+        })
+    };
+    let mut bytes = 0;
+    for entry in media.list()? {
+        if let EntryKind::File(length) = entry.kind
+            && own(&entry.path)
+        {
+            bytes += length;
+        }
+    }
+    Ok(bytes)
+}

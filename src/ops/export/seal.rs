@@ -1,0 +1,318 @@
+//! Makes a bundle of what was written: inventory, metadata chunk, manifest, texts, statement.
+//!
+//! [`assemble`] is pure: a dry run calls it with lengths and without hashes, and knows the size
+//! of every file to the byte. [`seal`] writes in the order of bundle-format.md, section 9.3.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use super::lane::FinishedChunk;
+use super::request::Request;
+use crate::format::bundle;
+use crate::format::hash::{FileHasher, FileHashes, file_entry, sha256};
+use crate::format::metadata_chunk::{self, MetadataTar};
+use crate::format::texts::Texts;
+use crate::model::{
+    BLOCK_SIZE, BlobEntry, BlobPlace, BundleId, BundleManifest, Carried, ChunkEntry, ChunkKind,
+    ChunkOrigin, Digest, Extent, FORMAT_VERSION, Inventory, ManifestEntry, PlanId, chunk_path,
+};
+use crate::ops::error::{Error, Result};
+use crate::ops::examine::names;
+use crate::ops::sign::{Opinion, bundle_statement, write_statement};
+use crate::ops::trust::Trust;
+use crate::plan::export::{ExportPlan, ManifestPlace, PlanContent, PlannedPlace};
+use crate::sys;
+use crate::sys::media::Media;
+
+/// What the lanes made of the plan.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// Data chunks of this generation, by ascending number.
+    pub(super) chunks: Vec<FinishedChunk>,
+    /// Where blobs are.
+    pub(super) placed: BTreeMap<Digest, Vec<Extent>>,
+    /// Blobs that could not be had, with the reason.
+    pub(super) missing: BTreeMap<Digest, String>,
+}
+
+/// A bundle in memory, data chunks apart.
+pub(super) struct Assembled {
+    pub(super) manifest: BundleManifest,
+    pub(super) manifest_bytes: Vec<u8>,
+    pub(super) inventory: Inventory,
+    pub(super) inventory_bytes: Vec<u8>,
+    pub(super) metadata_chunk: Vec<u8>,
+    pub(super) texts: Texts,
+    pub(super) id: BundleId,
+}
+
+impl Assembled {
+    /// Bytes of everything but data chunks and statements.
+    pub(super) fn document_bytes(&self) -> u64 {
+        let texts = self.texts.label.len() + self.texts.sums.len();
+        (self.manifest_bytes.len() + self.inventory_bytes.len() + texts) as u64
+    }
+}
+
+/// Puts plan and results together.
+pub(super) fn assemble(plan: &ExportPlan, plan_id: PlanId, written: &Written) -> Result<Assembled> {
+    let content = &plan.content;
+    let mut inventory = inventory(plan, plan_id, written)?;
+    let number = content.metadata_chunk;
+    let new: BTreeMap<&Digest, &Vec<u8>> = content
+        .manifests
+        .iter()
+        .filter_map(|manifest| match &manifest.place {
+            ManifestPlace::New(bytes) => Some((&manifest.digest, bytes)),
+            ManifestPlace::Held(_) => None,
+        })
+        .collect();
+    let internal = |error: &dyn std::error::Error| {
+        Error::internal(
+            "The metadata chunk cannot be built",
+            crate::ops::error::chain(error),
+        )
+    };
+    let tar = MetadataTar::new(&inventory, number).map_err(|error| internal(&error))?;
+    let decoded = tar.decoded();
+    let mut fetch = |digest: &Digest| {
+        let bytes = new.get(digest).map(|bytes| (*bytes).clone());
+        bytes.ok_or_else(|| io::Error::other(format!("{digest} has no bytes")))
+    };
+    let metadata_chunk = tar
+        .write_compressed(Vec::new(), &mut fetch)
+        .map_err(|error| internal(&error))?;
+    if let Some(row) = inventory.chunks.last_mut() {
+        row.decoded = decoded;
+    }
+    let inventory_bytes = bundle::encode_inventory(&inventory)
+        .map_err(|error| Error::internal("The inventory cannot be written", error))?;
+
+    let mut chunks: Vec<ChunkEntry> = content
+        .sealed
+        .iter()
+        .map(|sealed| sealed.entry.clone())
+        .collect();
+    chunks.extend(written.chunks.iter().map(|chunk| {
+        chunk
+            .hashes
+            .clone()
+            .into_chunk(chunk.number, ChunkKind::Data)
+    }));
+    let mut hasher = FileHasher::new();
+    hasher.update(&metadata_chunk);
+    chunks.push(hasher.finish().into_chunk(number, ChunkKind::Metadata));
+    let manifest = BundleManifest {
+        ext: None,
+        document: BundleManifest::TYPE.to_owned(),
+        label: content.label.clone(),
+        chunks,
+        format: FORMAT_VERSION,
+        complete: inventory.is_complete(),
+        requires: Vec::new(),
+        inventory: file_entry(&inventory_bytes),
+        block_size: BLOCK_SIZE,
+        generation: content.generation,
+        chunk_limit: content.chunk_limit,
+    };
+    let manifest_bytes = bundle::encode_manifest(&manifest)
+        .map_err(|error| Error::internal("The manifest cannot be written", error))?;
+    let id = sha256(&manifest_bytes);
+    let texts = Texts::new(&id, &manifest);
+    Ok(Assembled {
+        manifest,
+        manifest_bytes,
+        inventory,
+        inventory_bytes,
+        metadata_chunk,
+        texts,
+        id,
+    })
+}
+
+fn inventory(plan: &ExportPlan, plan_id: PlanId, written: &Written) -> Result<Inventory> {
+    let content = &plan.content;
+    let blobs: Vec<BlobEntry> = content
+        .blobs
+        .iter()
+        .map(|blob| BlobEntry {
+            size: blob.size,
+            place: blob_place(&blob.place, &blob.digest, written),
+            digest: blob.digest,
+        })
+        .collect();
+    let origin = |number, decoded| ChunkOrigin {
+        plan: plan_id,
+        decoded,
+        number,
+        generation: content.generation,
+    };
+    let mut chunks: Vec<ChunkOrigin> = content
+        .sealed
+        .iter()
+        .map(|sealed| sealed.origin.clone())
+        .collect();
+    chunks.extend(
+        written
+            .chunks
+            .iter()
+            .map(|chunk| origin(chunk.number, chunk.hashes.length)),
+    );
+    // Its length is known when everything else is.
+    chunks.push(origin(content.metadata_chunk, 0));
+    let manifests = manifest_entries(content)?;
+    let mut inventory = Inventory {
+        ext: None,
+        document: Inventory::TYPE.to_owned(),
+        bases: content.bases.clone(),
+        blobs,
+        chunks,
+        format: FORMAT_VERSION,
+        images: content.images.clone(),
+        request: plan.request,
+        manifests,
+    };
+    note_problems(&mut inventory, written);
+    Ok(inventory)
+}
+
+fn blob_place(planned: &PlannedPlace, digest: &Digest, written: &Written) -> BlobPlace {
+    match planned {
+        PlannedPlace::Held(carried) => BlobPlace::Carried(carried.clone()),
+        PlannedPlace::Foreign(urls) => BlobPlace::Foreign { urls: urls.clone() },
+        PlannedPlace::Omitted(origin) => BlobPlace::Omitted { origin: *origin },
+        PlannedPlace::Fetch(_) => match written.placed.get(digest) {
+            Some(extents) => BlobPlace::Carried(Carried::raw(extents.clone())),
+            None => BlobPlace::Missing {
+                reason: missing_reason(digest, written),
+            },
+        },
+    }
+}
+
+fn missing_reason(digest: &Digest, written: &Written) -> String {
+    let known = written.missing.get(digest).map(String::as_str);
+    known
+        .unwrap_or("it was given up in an earlier run")
+        .to_owned()
+}
+
+fn manifest_entries(content: &PlanContent) -> Result<Vec<ManifestEntry>> {
+    let lengths: BTreeMap<Digest, u64> = content
+        .manifests
+        .iter()
+        .filter_map(|manifest| match &manifest.place {
+            ManifestPlace::New(bytes) => Some((manifest.digest, bytes.len() as u64)),
+            ManifestPlace::Held(_) => None,
+        })
+        .collect();
+    let extents = metadata_chunk::place(content.metadata_chunk, &lengths).ok_or_else(|| {
+        Error::usage("All manifests together are longer than the 1 GiB that a bundle may have")
+            .hint("export fewer images into one bundle")
+    })?;
+    let entry = |manifest: &crate::plan::export::PlannedManifest| {
+        let extent = match &manifest.place {
+            ManifestPlace::Held(extent) => *extent,
+            ManifestPlace::New(_) => *extents.get(&manifest.digest)?,
+        };
+        Some(ManifestEntry {
+            blobs: manifest.blobs.clone(),
+            digest: manifest.digest,
+            extent,
+            omitted: manifest.omitted.clone(),
+            subject: manifest.subject,
+            children: manifest.children.clone(),
+            platform: manifest.platform.clone(),
+            media_type: manifest.media_type.clone(),
+        })
+    };
+    Ok(content.manifests.iter().filter_map(entry).collect())
+}
+
+/// Says of every image that reaches a missing blob why it is not whole.
+fn note_problems(inventory: &mut Inventory, written: &Written) {
+    let missing: BTreeSet<Digest> = inventory
+        .blobs
+        .iter()
+        .filter(|blob| matches!(blob.place, BlobPlace::Missing { .. }))
+        .map(|blob| blob.digest)
+        .collect();
+    if missing.is_empty() {
+        return;
+    }
+    let mut problems = Vec::new();
+    for (index, image) in inventory.images.iter().enumerate() {
+        let attached = image.attached.iter().map(|attachment| attachment.root);
+        let mut stack: Vec<Digest> = image.root.into_iter().chain(attached).collect();
+        let mut seen = BTreeSet::new();
+        while let Some(digest) = stack.pop() {
+            let Some(manifest) = inventory.manifest(&digest).filter(|_| seen.insert(digest)) else {
+                continue;
+            };
+            stack.extend(&manifest.children);
+            if let Some(lost) = manifest.blobs.iter().find(|blob| missing.contains(blob)) {
+                problems.push((index, format!("{lost}: {}", missing_reason(lost, written))));
+                break;
+            }
+        }
+    }
+    for (index, problem) in problems {
+        if let Some(image) = inventory.images.get_mut(index) {
+            image.problem.get_or_insert(problem);
+        }
+    }
+}
+
+/// Hashes that stand for a chunk of which only the length is known.
+pub(super) fn unknown_hashes(length: u64) -> FileHashes {
+    let zero = crate::model::Blake3::from_bytes([0; 32]);
+    let blocks = usize::try_from(length.div_ceil(BLOCK_SIZE)).unwrap_or(0);
+    FileHashes {
+        length,
+        sha256: Digest::from_bytes([0; 32]),
+        blake3: zero,
+        blocks: crate::model::BlockHashes(vec![zero; blocks]),
+    }
+}
+
+/// Writes everything but data chunks, in the order that keeps every crash harmless.
+/// Returns the statement's name when there is a signer.
+pub(super) fn seal(
+    media: &dyn Media,
+    assembled: &Assembled,
+    request: &Request,
+) -> Result<Option<String>> {
+    let number = assembled.manifest.chunks.last().map(|chunk| chunk.number);
+    if let Some(number) = number {
+        let path = chunk_path(number, ChunkKind::Metadata);
+        media.write_atomically(&path, &assembled.metadata_chunk)?;
+    }
+    media.write_atomically(names::INVENTORY, &assembled.inventory_bytes)?;
+    media.write_atomically(names::SUMS, assembled.texts.sums.as_bytes())?;
+    media.write_atomically(names::LABEL, assembled.texts.label.as_bytes())?;
+    media.write_atomically(names::MANIFEST, &assembled.manifest_bytes)?;
+    let mut stem = None;
+    if let Some(signer) = &request.signer {
+        let own = Trust {
+            exporters: vec![signer.public().clone()],
+            now: None,
+        };
+        let before = own.authenticate(media, &assembled.manifest_bytes)?;
+        stem = before
+            .vouched
+            .first()
+            .map(|vouched| vouched.stem.to_string());
+    }
+    if let (Some(signer), None) = (&request.signer, &stem) {
+        let statement = bundle_statement(
+            &assembled.manifest,
+            &assembled.manifest_bytes,
+            signer.public(),
+            Opinion::exporter(request.comment.clone()),
+            sys::clock::now(),
+        );
+        stem = Some(write_statement(media, &assembled.id, signer, &statement)?.to_string());
+    }
+    super::state::remove_plan(media)?;
+    Ok(stem)
+}

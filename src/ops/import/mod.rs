@@ -1,0 +1,129 @@
+//! `airferry import`: medium to registry.
+//!
+//! Single pass, commit last: everything that can be found out before a byte moves is found out
+//! first, all of it together; then blobs go up, hashed as they go; an image becomes visible
+//! when it is whole. Nothing on the target is ever deleted, and nothing overwritten unless asked.
+
+mod depot;
+mod preflight;
+mod referrers;
+mod report;
+mod request;
+mod resources;
+mod upload;
+
+use std::sync::Arc;
+
+pub use report::{ImageReport, ImageState, Report};
+pub use request::{ExistingTags, Request, ResourcesRequest, SparseIndex};
+pub use resources::{Written, write as write_resources};
+
+use super::context::Context;
+use super::error::{Class, Error, Result};
+use super::examine::{Bundle, Scope, examine};
+use super::finding::FindingKind;
+use super::manifests::Manifests;
+use crate::format::hash::sha256;
+use crate::model::Digest;
+use crate::plan::import::{ImportPlan, source_images};
+use crate::plan::naming;
+use crate::sys::lock::DirLock;
+use crate::sys::media::DirMedia;
+use crate::sys::{self, sessions::SessionFiles};
+
+/// A bundle that may be acted on, with everything needed to do so.
+pub(super) struct Opened {
+    pub(super) bundle: Arc<Bundle>,
+    pub(super) manifests: Arc<Manifests>,
+}
+
+/// Opens a bundle, verifies documents and metadata, and reads the OCI manifests.
+pub(super) fn open(request: &Request) -> Result<Opened> {
+    let media = Arc::new(DirMedia::open(&request.bundle)?);
+    let mut waived = Vec::new();
+    if request.allow_incomplete {
+        waived.push(FindingKind::Incomplete);
+    }
+    if request.allow_unsigned {
+        waived.push(FindingKind::NotAuthenticated);
+    }
+    let examination = examine(media, &request.trust, Scope::Everything)?;
+    let bundle = Arc::new(examination.into_bundle(&waived)?);
+    let manifests = Arc::new(Manifests::read(&bundle)?);
+    Ok(Opened { bundle, manifests })
+}
+
+/// Decides names and order of everything, without asking the target.
+pub(super) fn plan(request: &Request, bundle: &Bundle) -> Result<ImportPlan> {
+    let images = source_images(&bundle.inventory);
+    let placement = naming::place(&images, &request.target, &request.naming).map_err(|error| {
+        let hint = error.hint();
+        let mut failure = Error::usage("The images cannot be named on the target").caused_by(error);
+        if let Some(hint) = hint {
+            failure = failure.hint(hint);
+        }
+        failure
+    })?;
+    Ok(ImportPlan::new(&bundle.inventory, placement.images()))
+}
+
+/// Imports a bundle.
+pub async fn import(request: Request, context: &Context) -> Result<Report> {
+    let request = Arc::new(request);
+    let opened = {
+        let request = Arc::clone(&request);
+        blocking(move || open(&request)).await?
+    };
+    for note in &opened.bundle.notes {
+        context.warn(note.to_string());
+    }
+    if request.verify_first {
+        let bundle = Arc::clone(&opened.bundle);
+        let (context, jobs) = (context.clone(), None);
+        let findings =
+            blocking(move || super::verify::check_content(&bundle, jobs, &context)).await?;
+        if let Some(error) = super::finding::as_error("The bundle is damaged:", &findings) {
+            return Err(error);
+        }
+    }
+    let plan = Arc::new(plan(&request, &opened.bundle)?);
+    let _lock = lock(&request, &opened.bundle)?;
+    let before = preflight::check(&request, &opened, &plan, context).await?;
+    if request.dry_run {
+        return Ok(Report::planned(&opened.bundle, &plan, &before));
+    }
+    let sessions = SessionFiles::open(&state_directory(&request, &opened.bundle))?;
+    let depot = depot::Depot::new(&request, &opened, &before, sessions, context.clone());
+    let done = upload::run(&request, &opened, &plan, &before, Arc::new(depot), context).await?;
+    let report = Report::finished(&opened.bundle, &plan, done);
+    if let Some(wanted) = &request.resources {
+        write_resources(wanted, &report.committed(), Some(&report), context)?;
+    }
+    Ok(report)
+}
+
+/// Runs blocking work away from the asynchronous threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|join| Error::internal("A worker failed", join))?
+}
+
+/// One directory for each target and bundle: a cache that may be deleted.
+fn state_directory(request: &Request, bundle: &Bundle) -> std::path::PathBuf {
+    let key: Digest = sha256(format!("{}\n{}", request.target, bundle.id).as_bytes());
+    request.state.join("import").join(key.hex())
+}
+
+fn lock(request: &Request, bundle: &Bundle) -> Result<DirLock> {
+    let directory = state_directory(request, bundle);
+    sys::files::make_private_dirs(&directory)?;
+    DirLock::try_take(&directory)?.ok_or_else(|| {
+        Error::new(
+            Class::Target,
+            "Another import of this bundle to this target is running",
+        )
+    })
+}

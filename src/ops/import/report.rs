@@ -1,0 +1,198 @@
+//! What an import did: for scripts, for the record, and for the person.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+
+use super::depot::Counters;
+use super::preflight::{Before, TagDecision};
+use crate::model::{BundleId, Digest, Reference};
+use crate::ops::error::{Class, Error, Result};
+use crate::ops::examine::Bundle;
+use crate::plan::import::{ImageUpload, ImportPlan};
+use crate::plan::naming::Placed;
+
+/// What became of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageState {
+    /// A dry run: this would be done.
+    Planned,
+    /// It is on the target now, or was there already, and has its tag.
+    Committed,
+    /// Its content is there; its tag points elsewhere and was left as it is.
+    TagKept,
+    /// One platform's manifest was tagged, since the target refuses sparse indexes.
+    PlatformOnly,
+    /// It could not be imported.
+    Failed,
+    /// The bundle does not hold it whole.
+    Incomplete,
+}
+
+/// One image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ImageReport {
+    /// The reference as asked for at export.
+    pub source: Reference,
+    /// Where it is on the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<Reference>,
+    /// Its digest there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// What became of it.
+    pub state: ImageState,
+    /// Why it failed, or what is worth telling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its name and place; not written.
+    #[serde(skip)]
+    pub(super) placed: Option<Placed>,
+    /// How severe a failure is.
+    #[serde(skip)]
+    pub(super) class: Option<Class>,
+}
+
+/// What an import did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Always `airferry-import-report-v1`.
+    #[serde(rename = "type")]
+    pub document: &'static str,
+    /// The bundle.
+    pub bundle: BundleId,
+    /// Whether a trusted key vouched for it.
+    pub authenticated: bool,
+    /// Fingerprints of the trusted keys that did.
+    pub signers: BTreeSet<String>,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+    /// Bytes that went up.
+    pub bytes_uploaded: u64,
+    /// Bytes of blobs that were there already, or were mounted.
+    pub bytes_reused: u64,
+    /// All images, as in the bundle.
+    pub images: Vec<ImageReport>,
+    /// Blobs that may not be carried: clusters must get them elsewhere.
+    pub foreign_blobs: BTreeSet<Digest>,
+}
+
+/// What the transfer left behind.
+pub(super) struct Done {
+    pub(super) images: Vec<ImageReport>,
+    pub(super) counters: Counters,
+}
+
+impl Report {
+    fn new(bundle: &Bundle, plan: &ImportPlan, images: Vec<ImageReport>, dry_run: bool) -> Self {
+        let incomplete = plan.incomplete.iter().map(|(source, problem)| ImageReport {
+            source: source.clone(),
+            target: None,
+            digest: None,
+            state: ImageState::Incomplete,
+            reason: Some(problem.clone()),
+            placed: None,
+            class: Some(Class::Incomplete),
+        });
+        let mut images: Vec<ImageReport> = images.into_iter().chain(incomplete).collect();
+        images.sort_by(|a, b| a.source.cmp(&b.source));
+        let vouched = &bundle.authentication.vouched;
+        Self {
+            document: "airferry-import-report-v1",
+            bundle: bundle.id,
+            authenticated: bundle.authentication.is_authenticated(),
+            signers: vouched
+                .iter()
+                .map(|vouched| vouched.statement.key.hex())
+                .collect(),
+            dry_run,
+            bytes_uploaded: 0,
+            bytes_reused: 0,
+            images,
+            foreign_blobs: plan.foreign.clone(),
+        }
+    }
+
+    /// What a dry run says.
+    pub(super) fn planned(bundle: &Bundle, plan: &ImportPlan, before: &Before) -> Self {
+        let images = plan
+            .images
+            .iter()
+            .zip(&before.tags)
+            .map(|(image, decision)| {
+                let reason = match decision {
+                    TagDecision::Set => None,
+                    TagDecision::Same => Some("the tag points there already".to_owned()),
+                    TagDecision::Skip => Some("the tag points elsewhere and stays".to_owned()),
+                    TagDecision::Instead(tag) => Some(format!("gets the tag {tag} instead")),
+                };
+                ImageReport {
+                    reason,
+                    ..image_report(image, ImageState::Planned)
+                }
+            });
+        Self::new(bundle, plan, images.collect(), true)
+    }
+
+    /// What a finished import says.
+    pub(super) fn finished(bundle: &Bundle, plan: &ImportPlan, done: Done) -> Self {
+        let mut report = Self::new(bundle, plan, done.images, false);
+        report.bytes_uploaded = done.counters.uploaded.load(Ordering::Relaxed);
+        report.bytes_reused = done.counters.reused.load(Ordering::Relaxed);
+        report
+    }
+
+    /// Images that clusters can be told about: there, under their own digest.
+    pub fn committed(&self) -> Vec<Placed> {
+        let told = |image: &&ImageReport| {
+            matches!(
+                image.state,
+                ImageState::Committed | ImageState::TagKept | ImageState::Planned
+            )
+        };
+        self.images
+            .iter()
+            .filter(told)
+            .filter_map(|image| image.placed.clone())
+            .collect()
+    }
+
+    /// An error when an image failed, with the report's text as its message; else the report.
+    pub fn failure(&self) -> Option<Error> {
+        let failed: Vec<&ImageReport> = self
+            .images
+            .iter()
+            .filter(|image| image.class.is_some())
+            .collect();
+        let class = failed.iter().filter_map(|image| image.class).max()?;
+        let mut message = format!(
+            "{} of {} images are not on the target:",
+            failed.len(),
+            self.images.len()
+        );
+        for image in &failed {
+            let reason = image.reason.as_deref().unwrap_or("unknown reason");
+            message.push_str(&format!("\n  - {}: {reason}", image.source));
+        }
+        let mut error = Error::new(class, message);
+        if class != Class::Incomplete {
+            error = error.hint("run the same command again: what is there is not sent again");
+        }
+        Some(error)
+    }
+}
+
+/// A report on an image of the plan.
+pub(super) fn image_report(image: &ImageUpload, state: ImageState) -> ImageReport {
+    ImageReport {
+        source: image.placed.image.requested.clone(),
+        target: Some(image.placed.target()),
+        digest: Some(image.placed.image.root),
+        state,
+        reason: None,
+        placed: Some(image.placed.clone()),
+        class: None,
+    }
+}

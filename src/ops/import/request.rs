@@ -1,0 +1,85 @@
+//! What an import is asked for.
+
+use std::path::PathBuf;
+
+use crate::cluster;
+use crate::ops::trust::Trust;
+use crate::plan::naming::{self, Target};
+use crate::registry::Client;
+
+/// What to do when a tag is there already and points elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExistingTags {
+    /// Overwrite it when what it points to is known from a base; else it is an error.
+    #[default]
+    Forward,
+    /// It is an error.
+    Error,
+    /// Leave it as it is.
+    Skip,
+    /// Overwrite it.
+    Overwrite,
+}
+
+/// What to do with an index that the target refuses because children are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SparseIndex {
+    /// The image fails.
+    #[default]
+    Fail,
+    /// The one platform's manifest is tagged in its place. Its digest is another one.
+    PlatformManifest,
+}
+
+/// Where and how to write what the cluster is given.
+#[derive(Debug, Clone)]
+pub struct ResourcesRequest {
+    /// The directory.
+    pub directory: PathBuf,
+    /// How.
+    pub options: cluster::Options,
+}
+
+/// What an import is asked for.
+#[derive(Clone)]
+pub struct Request {
+    /// The bundle's directory.
+    pub bundle: PathBuf,
+    /// Whom to trust.
+    pub trust: Trust,
+    /// Accept that no trusted key has signed.
+    pub allow_unsigned: bool,
+    /// Import what is whole of an incomplete bundle.
+    pub allow_incomplete: bool,
+    /// Where to.
+    pub target: Target,
+    /// Names on the target.
+    pub naming: naming::Options,
+    /// What to do about tags that point elsewhere.
+    pub existing_tags: ExistingTags,
+    /// What to do about refused sparse indexes.
+    pub sparse_index: SparseIndex,
+    /// Read and verify everything before the first upload.
+    pub verify_first: bool,
+    /// Plan and check, change nothing.
+    pub dry_run: bool,
+    /// Read back from the target what was sent.
+    pub read_back: bool,
+    /// Blobs that are sent at the same time.
+    pub jobs: usize,
+    /// What to write for the cluster.
+    pub resources: Option<ResourcesRequest>,
+    /// Talks to the target.
+    pub client: Client,
+    /// Directory for caches that survive the process.
+    pub state: PathBuf,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request")
+            .field("bundle", &self.bundle)
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,139 @@
+//! Metadata chunks on the medium: every block verified before the decompressor sees it.
+
+use std::io::{self, Read};
+
+use super::error::{Result, chain};
+use super::finding::{Finding, FindingKind};
+use crate::format::hash::blake3;
+use crate::format::metadata_chunk::{MetadataTar, ReadManifest};
+use crate::model::{BLOCK_SIZE, BundleManifest, ChunkEntry, ChunkKind, Inventory, RawManifest};
+use crate::sys::media::{Media, ReadAt};
+
+/// Reads all metadata chunks; `found` is given every OCI manifest that is right. Returns
+/// everything that is wrong.
+pub(crate) fn read(
+    media: &dyn Media,
+    manifest: &BundleManifest,
+    inventory: &Inventory,
+    mut found: impl FnMut(RawManifest),
+) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for chunk in manifest
+        .chunks
+        .iter()
+        .filter(|chunk| chunk.kind == ChunkKind::Metadata)
+    {
+        read_chunk(media, chunk, inventory, &mut found, &mut findings);
+    }
+    Ok(findings)
+}
+
+/// Reads one metadata chunk.
+fn read_chunk(
+    media: &dyn Media,
+    chunk: &ChunkEntry,
+    inventory: &Inventory,
+    found: &mut impl FnMut(RawManifest),
+    findings: &mut Vec<Finding>,
+) {
+    let path = chunk.path();
+    let mut blocks = match media.open(&path) {
+        Ok(file) => VerifiedBlocks {
+            file,
+            chunk,
+            index: 0,
+            current: Vec::new(),
+            used: 0,
+            bad: None,
+        },
+        Err(error) => {
+            findings.push(Finding::new(FindingKind::Unreadable, chain(&error)).in_file(path));
+            return;
+        }
+    };
+    let hits = || super::hits::Hits::new(inventory);
+    let mut faults = Vec::new();
+    let mut collect = |read: ReadManifest<'_>| match read.fault {
+        None => found(RawManifest {
+            digest: read.entry.digest,
+            media_type: read.entry.media_type.clone(),
+            bytes: read.bytes,
+        }),
+        Some(fault) => faults.push((read.entry.digest, chain(&fault))),
+    };
+    let tar = MetadataTar::new(inventory, chunk.number);
+    let result = tar.and_then(|tar| tar.read(&mut blocks, &mut collect));
+    for (digest, fault) in faults {
+        let message = format!("manifest {digest}: {fault}");
+        let finding = Finding::new(FindingKind::WrongHash, message).in_file(path.clone());
+        findings.push(finding.hitting(hits().content(&digest)));
+    }
+    match (blocks.bad, result) {
+        // The block's damage explains whatever the decompressor says.
+        (Some((block, message)), _) => {
+            let finding = Finding::new(FindingKind::WrongHash, message).in_file(path);
+            findings.push(finding.in_block(block).hitting(hits().chunk(chunk.number)));
+        }
+        (None, Err(error)) => {
+            let finding = Finding::new(FindingKind::WrongFrame, chain(&error)).in_file(path);
+            findings.push(finding.hitting(hits().chunk(chunk.number)));
+        }
+        (None, Ok(())) => {}
+    }
+}
+
+/// A chunk as a stream in which every block has the hash that the manifest names.
+struct VerifiedBlocks<'a> {
+    file: Box<dyn ReadAt>,
+    chunk: &'a ChunkEntry,
+    index: u64,
+    current: Vec<u8>,
+    used: usize,
+    bad: Option<(u64, String)>,
+}
+
+impl VerifiedBlocks<'_> {
+    /// Reads the next block; leaves nothing at the end.
+    fn next_block(&mut self) -> std::result::Result<(), String> {
+        let start = self.index * BLOCK_SIZE;
+        let length = self.chunk.length.saturating_sub(start).min(BLOCK_SIZE);
+        self.used = 0;
+        self.current.resize(usize::try_from(length).unwrap_or(0), 0);
+        if length == 0 {
+            return Ok(());
+        }
+        let read = self
+            .file
+            .read_at(&mut self.current, start)
+            .map_err(|error| chain(&error))?;
+        let slot = usize::try_from(self.index).ok();
+        let expected = slot.and_then(|slot| self.chunk.blocks.0.get(slot));
+        if read != self.current.len() {
+            return Err("the file ends in this block".to_owned());
+        }
+        if expected != Some(&blake3(&self.current)) {
+            return Err("its BLAKE3 is not the one that the manifest names".to_owned());
+        }
+        self.index += 1;
+        Ok(())
+    }
+}
+
+impl Read for VerifiedBlocks<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.used == self.current.len()
+            && let Err(message) = self.next_block()
+        {
+            self.bad = Some((self.index, message.clone()));
+            self.current.clear();
+            return Err(io::Error::other(message));
+        }
+        let left = self.current.get(self.used..).unwrap_or_default();
+        let length = left.len().min(buffer.len());
+        if let (Some(from), Some(to)) = (left.get(..length), buffer.get_mut(..length)) {
+            to.copy_from_slice(from);
+        }
+        self.used += length;
+        Ok(length)
+    }
+}

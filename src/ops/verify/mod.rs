@@ -1,0 +1,262 @@
+//! `airferry verify`: is every byte what a trusted person says it is?
+//!
+//! Reports everything that is wrong, not the first thing. Reads every chunk once, from its start
+//! to its end, with as many threads as there are cores.
+
+mod content;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+pub(crate) use content::check_content;
+
+use super::context::Context;
+use super::error::{Error, Result};
+use super::examine::{Bundle, Examination, Scope, examine};
+use super::finding::{Finding, FindingKind, worst};
+use super::trust::Trust;
+use crate::model::{BundleId, Inventory};
+use crate::sys::media::{DirMedia, EntryKind, Media};
+
+/// What `airferry verify` is asked for.
+#[derive(Debug)]
+pub struct Request {
+    /// The bundle's directory.
+    pub bundle: PathBuf,
+    /// Whom to trust.
+    pub trust: Trust,
+    /// Accept that no trusted key has signed.
+    pub allow_unsigned: bool,
+    /// Accept that images are missing.
+    pub allow_incomplete: bool,
+    /// Foreign files are a failure.
+    pub strict: bool,
+    /// Threads; all cores when absent.
+    pub jobs: Option<usize>,
+}
+
+/// Where every byte of the medium belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Accounting {
+    /// Bytes of `manifest.cbor`, `inventory.cbor`, `LABEL.txt` and `SHA256SUMS`.
+    pub documents: u64,
+    /// Bytes of statements and signatures.
+    pub statements: u64,
+    /// Bytes of blobs in data chunks.
+    pub content: u64,
+    /// Bytes in data chunks that follow from manifest and inventory.
+    pub framing: u64,
+    /// Bytes of metadata chunks.
+    pub metadata: u64,
+    /// Bytes of files that do not belong to the bundle.
+    pub foreign: u64,
+    /// Bytes that belong to nothing of the above.
+    pub unaccounted: u64,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The bundle; absent when it has no manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleId>,
+    /// Whether a trusted exporter approves it.
+    pub authenticated: bool,
+    /// Statements under trusted keys.
+    pub signers: Vec<Signer>,
+    /// Names of statements that anybody may have put there.
+    pub claimed: Vec<String>,
+    /// Whether every byte is what it should be.
+    pub intact: bool,
+    /// Whether every image is whole; absent when nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub complete: Option<bool>,
+    /// Number of images.
+    pub images: usize,
+    /// Number of blobs that are carried.
+    pub blobs: usize,
+    /// Where every byte belongs.
+    pub bytes: Accounting,
+    /// Everything that is wrong.
+    pub findings: Vec<Finding>,
+    #[serde(skip)]
+    strict: bool,
+    #[serde(skip)]
+    waived: Vec<FindingKind>,
+}
+
+/// A statement under a trusted key.
+#[derive(Debug, Clone, Serialize)]
+pub struct Signer {
+    /// The key's fingerprint, in hexadecimal.
+    pub key: String,
+    /// In which capacity.
+    pub role: String,
+    /// What it says.
+    pub approves: bool,
+    /// One line for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+}
+
+impl Report {
+    /// The failure that the findings mean; `None` when all is well.
+    pub fn failure(&self) -> Option<Error> {
+        let counted: Vec<Finding> = self
+            .findings
+            .iter()
+            .filter(|f| !self.waived.contains(&f.kind))
+            .cloned()
+            .collect();
+        let foreign = || {
+            let is_foreign = |finding: &Finding| finding.kind == FindingKind::ForeignFile;
+            (self.strict && counted.iter().any(is_foreign)).then_some(super::error::Class::Foreign)
+        };
+        let class = worst(&counted).or_else(foreign)?;
+        let kinds: Vec<FindingKind> = counted.iter().map(|finding| finding.kind).collect();
+        let what = match class {
+            super::error::Class::NotAuthenticated => "NOT AUTHENTICATED",
+            super::error::Class::Incomplete => "The bundle is incomplete",
+            super::error::Class::Foreign => "There are foreign files",
+            super::error::Class::Media => "The medium cannot be read",
+            _ => "The bundle is damaged or was tampered with",
+        };
+        Some(super::examine::add_hints(Error::new(class, what), &kinds))
+    }
+}
+
+/// Verifies a bundle.
+pub fn verify(request: &Request, context: &Context) -> Result<Report> {
+    let media: Arc<dyn Media> = Arc::new(DirMedia::open(&request.bundle)?);
+    let mut examination = examine(Arc::clone(&media), &request.trust, Scope::Everything)?;
+    let bytes = count_bytes(&examination)?;
+    let mut findings = std::mem::take(&mut examination.findings);
+    let authentication = examination.authentication.clone();
+    let (id, complete) = (
+        examination.id,
+        examination
+            .manifest
+            .as_ref()
+            .map(|manifest| manifest.complete),
+    );
+    let (mut images, mut blobs) = (0, 0);
+    if let (Some(id), Some(manifest), Some(inventory)) =
+        (examination.id, examination.manifest, examination.inventory)
+    {
+        images = inventory.images.len();
+        blobs = carried(&inventory);
+        let authentication = examination.authentication;
+        let notes = Vec::new();
+        let bundle = Bundle {
+            media: Arc::clone(&media),
+            id,
+            manifest,
+            inventory,
+            authentication,
+            notes,
+        };
+        findings.extend(check_content(&bundle, request.jobs, context)?);
+    }
+    findings.sort();
+    findings.dedup();
+    let harmless = |finding: &Finding| {
+        matches!(
+            finding.kind,
+            FindingKind::ForeignFile
+                | FindingKind::SystemFile
+                | FindingKind::Incomplete
+                | FindingKind::NotAuthenticated
+                | FindingKind::Expired
+                | FindingKind::Rejected
+                | FindingKind::BadStatement
+        )
+    };
+    let mut waived = Vec::new();
+    if request.allow_unsigned {
+        waived.push(FindingKind::NotAuthenticated);
+    }
+    if request.allow_incomplete {
+        waived.push(FindingKind::Incomplete);
+    }
+    Ok(Report {
+        bundle: id,
+        authenticated: authentication.is_authenticated(),
+        signers: authentication.vouched.iter().map(signer).collect(),
+        claimed: authentication
+            .claimed
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        intact: findings.iter().all(harmless),
+        complete,
+        images,
+        blobs,
+        bytes,
+        findings,
+        strict: request.strict,
+        waived,
+    })
+}
+
+fn signer(vouched: &super::trust::Vouched) -> Signer {
+    let statement = &vouched.statement;
+    Signer {
+        key: statement.key.hex(),
+        role: statement.role.to_string(),
+        approves: statement.verdict == crate::model::Verdict::Approve,
+        comment: statement
+            .comment
+            .as_ref()
+            .map(|comment| comment.as_str().to_owned()),
+    }
+}
+
+fn carried(inventory: &Inventory) -> usize {
+    let is_carried =
+        |blob: &&crate::model::BlobEntry| matches!(blob.place, crate::model::BlobPlace::Carried(_));
+    inventory.blobs.iter().filter(is_carried).count()
+}
+
+/// Says of every file what its bytes are (bundle-format.md, R-52).
+fn count_bytes(examination: &Examination) -> Result<Accounting> {
+    let mut bytes = Accounting::default();
+    let mut content = 0;
+    if let Some(inventory) = &examination.inventory {
+        for blob in &inventory.blobs {
+            if let crate::model::BlobPlace::Carried(carried) = &blob.place {
+                content += carried
+                    .extents
+                    .iter()
+                    .map(|extent| extent.stored)
+                    .sum::<u64>();
+            }
+        }
+    }
+    let kinds: std::collections::BTreeMap<String, crate::model::ChunkKind> = examination
+        .manifest
+        .iter()
+        .flat_map(|manifest| &manifest.chunks)
+        .map(|chunk| (chunk.path(), chunk.kind))
+        .collect();
+    let mut data = 0;
+    for entry in examination.media.list()? {
+        let EntryKind::File(length) = entry.kind else {
+            continue;
+        };
+        match (examination.owner(&entry.path), kinds.get(&entry.path)) {
+            (_, Some(crate::model::ChunkKind::Data)) => data += length,
+            (_, Some(crate::model::ChunkKind::Metadata)) => bytes.metadata += length,
+            (super::examine::Owner::Document, None) => bytes.documents += length,
+            (super::examine::Owner::Statement, None) => bytes.statements += length,
+            (super::examine::Owner::Nobody, None) => bytes.foreign += length,
+        }
+    }
+    bytes.content = content.min(data);
+    match &examination.inventory {
+        Some(_) => bytes.framing = data.saturating_sub(content),
+        None => bytes.unaccounted = data,
+    }
+    Ok(bytes)
+}

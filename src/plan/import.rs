@@ -1,0 +1,216 @@
+//! What an import will do: which blobs go into which repositories, which manifests follow in
+//! which order, which tags come last.
+//!
+//! Decided from the verified inventory and the names on the target alone; what the target
+//! already has is found out while it is done.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::naming::{Placed, SourceImage};
+use crate::model::{
+    AttachedBy, BlobPlace, BundleId, Digest, ImageEntry, Inventory, Reference, Repository, Tag,
+};
+
+/// An image that is going to be made visible.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageUpload {
+    /// The image and its name on the target.
+    pub placed: Placed,
+    /// Its commit group, if any.
+    pub group: Option<String>,
+    /// Its own manifests, children before their parents; the root is the last.
+    pub manifests: Vec<Digest>,
+    /// Manifests of attached artifacts, children before their parents.
+    pub attached: Vec<Digest>,
+    /// Tags of attached artifacts, with what they point to.
+    pub attached_tags: Vec<(Tag, Digest)>,
+    /// Blobs that all these need, in the order in which the manifests name them.
+    pub blobs: Vec<Digest>,
+}
+
+impl ImageUpload {
+    /// The repository on the target.
+    pub fn repository(&self) -> &Repository {
+        &self.placed.repository
+    }
+}
+
+/// A blob that must be on the target before anything is changed there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presumed {
+    /// Its size in bytes.
+    pub size: u64,
+    /// The bundle that carried it.
+    pub origin: BundleId,
+    /// The repositories in which it is needed.
+    pub needed_in: BTreeSet<Repository>,
+}
+
+/// Everything that an import will do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImportPlan {
+    /// Images in the order in which the bundle holds their blobs.
+    pub images: Vec<ImageUpload>,
+    /// Images that are left out because they are not whole, with the reason.
+    pub incomplete: Vec<(Reference, String)>,
+    /// Blobs that a base should have brought.
+    pub presumed: BTreeMap<Digest, Presumed>,
+    /// Blobs that may not be carried: the target must do without, or have them.
+    pub foreign: BTreeSet<Digest>,
+}
+
+/// What naming needs to know of the images that are whole.
+pub fn source_images(inventory: &Inventory) -> Vec<SourceImage> {
+    let whole = inventory
+        .images
+        .iter()
+        .filter(|image| image.problem.is_none());
+    whole
+        .filter_map(|image| {
+            Some(SourceImage {
+                source: image.source.clone(),
+                tag: image.tag.clone(),
+                root: image.root?,
+                requested: image.requested.clone(),
+            })
+        })
+        .collect()
+}
+
+impl ImportPlan {
+    /// Plans the import of every whole image. `placed` are the names for [`source_images`] of
+    /// the same inventory, in the same order.
+    pub fn new(inventory: &Inventory, placed: &[Placed]) -> Self {
+        let mut plan = Self::default();
+        let mut names = placed.iter();
+        for image in &inventory.images {
+            match (&image.problem, image.root) {
+                (None, Some(root)) => {
+                    if let Some(placed) = names.next() {
+                        plan.add(inventory, image, root, placed.clone());
+                    }
+                }
+                (problem, _) => {
+                    let problem = problem
+                        .clone()
+                        .unwrap_or_else(|| "it has no root".to_owned());
+                    plan.incomplete.push((image.requested.clone(), problem));
+                }
+            }
+        }
+        plan
+    }
+
+    fn add(&mut self, inventory: &Inventory, image: &ImageEntry, root: Digest, placed: Placed) {
+        let mut order = PushOrder::new(inventory);
+        order.visit(root);
+        let manifests = std::mem::take(&mut order.manifests);
+        for attachment in &image.attached {
+            order.visit(attachment.root);
+        }
+        let attached = order.manifests;
+        let attached_tags = image
+            .attached
+            .iter()
+            .filter(|attachment| attachment.by == AttachedBy::CosignTag)
+            .filter_map(|attachment| Some((attachment.tag.clone()?, attachment.root)))
+            .collect();
+        let mut blobs = Vec::new();
+        for digest in order.blobs {
+            let Some(blob) = inventory.blob(&digest) else {
+                continue;
+            };
+            match &blob.place {
+                BlobPlace::Foreign { .. } => {
+                    self.foreign.insert(digest);
+                    continue;
+                }
+                BlobPlace::Omitted { origin } => {
+                    let presumed = self.presumed.entry(digest).or_insert_with(|| Presumed {
+                        size: blob.size,
+                        origin: *origin,
+                        needed_in: BTreeSet::new(),
+                    });
+                    presumed.needed_in.insert(placed.repository.clone());
+                }
+                BlobPlace::Carried(_) | BlobPlace::Missing { .. } => {}
+            }
+            blobs.push(digest);
+        }
+        let group = image.group.clone();
+        self.images.push(ImageUpload {
+            placed,
+            group,
+            manifests,
+            attached,
+            attached_tags,
+            blobs,
+        });
+    }
+
+    /// All repositories that are written to.
+    pub fn repositories(&self) -> BTreeSet<&Repository> {
+        self.images.iter().map(ImageUpload::repository).collect()
+    }
+
+    /// Every pair of blob and repository once: the number of pairs, and of different blobs.
+    pub fn blob_counts(&self) -> (usize, usize) {
+        let pairs: BTreeSet<(&Repository, &Digest)> = self
+            .images
+            .iter()
+            .flat_map(|image| {
+                image
+                    .blobs
+                    .iter()
+                    .map(move |blob| (image.repository(), blob))
+            })
+            .collect();
+        let blobs: BTreeSet<&Digest> = pairs.iter().map(|(_, blob)| *blob).collect();
+        (pairs.len(), blobs.len())
+    }
+}
+
+/// Collects manifests so that children come before their parents.
+struct PushOrder<'a> {
+    inventory: &'a Inventory,
+    seen: BTreeSet<Digest>,
+    seen_blobs: BTreeSet<Digest>,
+    manifests: Vec<Digest>,
+    blobs: Vec<Digest>,
+}
+
+impl<'a> PushOrder<'a> {
+    fn new(inventory: &'a Inventory) -> Self {
+        Self {
+            inventory,
+            seen: BTreeSet::new(),
+            seen_blobs: BTreeSet::new(),
+            manifests: Vec::new(),
+            blobs: Vec::new(),
+        }
+    }
+
+    fn visit(&mut self, root: Digest) {
+        // A stack of (manifest, children are done): what is nested deeply costs no stack frames.
+        let mut stack = vec![(root, false)];
+        while let Some((digest, children_done)) = stack.pop() {
+            if children_done {
+                self.manifests.push(digest);
+                continue;
+            }
+            if !self.seen.insert(digest) {
+                continue;
+            }
+            let Some(manifest) = self.inventory.manifest(&digest) else {
+                continue;
+            };
+            for blob in &manifest.blobs {
+                if self.seen_blobs.insert(*blob) {
+                    self.blobs.push(*blob);
+                }
+            }
+            stack.push((digest, true));
+            stack.extend(manifest.children.iter().rev().map(|child| (*child, false)));
+        }
+    }
+}

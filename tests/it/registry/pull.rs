@@ -1,0 +1,556 @@
+//! Reading: manifests, blobs, tags, referrers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use airferry::model::{MediaType, Repository, Tag};
+use airferry::registry::{
+    BlobDownload, CertificateStore, Client, ClientOptions, Error, HostCertificates, Mirrors,
+    ReferrersSource, Selector,
+};
+use bytes::Bytes;
+
+use super::{Events, client, digest, noise, options, read};
+use crate::support::fake_registry::{FakeRegistry, Reply};
+
+fn size(bytes: &Bytes) -> u64 {
+    u64::try_from(bytes.len()).unwrap()
+}
+
+fn tag(text: &str) -> Selector {
+    Selector::from(&text.parse::<Tag>().unwrap())
+}
+
+/// Begins to read a blob with a client of its own.
+async fn open(repository: &Repository, blob: &Bytes, offset: u64) -> Result<BlobDownload, Error> {
+    let digest = digest(blob);
+    client().blob(repository, digest, size(blob), offset).await
+}
+
+/// Serves one blob; the script says what becomes of the n-th answer.
+async fn blob_server(
+    blob: &Bytes,
+    script: impl Fn(Reply, usize) -> Reply + Send + Sync + 'static,
+) -> FakeRegistry {
+    let blob = blob.clone();
+    FakeRegistry::start(move |asked, number| script(Reply::range(asked, &blob), number)).await
+}
+
+#[tokio::test]
+async fn a_cut_download_continues_where_it_was() {
+    let blob = noise(1_000_000);
+    let server = blob_server(&blob, |reply, number| match number {
+        0 => reply.cut_after(300_001),
+        1 => reply.cut_after(400_000),
+        _ => reply,
+    })
+    .await;
+    let events = Arc::new(Events::default());
+    let client = Client::new(ClientOptions {
+        progress: events.clone(),
+        ..options()
+    });
+    let repository = server.repository("a/b");
+    let mut download = client
+        .blob(&repository, digest(&blob), size(&blob), 0)
+        .await
+        .unwrap();
+    let mut bytes = Vec::new();
+    while let Some(piece) = download.next().await.unwrap() {
+        assert!(piece.len() >= 64 << 10 || bytes.len() + piece.len() == blob.len());
+        bytes.extend_from_slice(&piece);
+    }
+    assert!(bytes == blob);
+    let asked = server.asked();
+    assert_eq!(asked.len(), 3);
+    assert_eq!(asked[0].header("range"), None);
+    assert_eq!(asked[0].header("accept-encoding"), Some("identity"));
+    // The server may not have flushed all that it was told to send, but never more.
+    assert!((1..=300_001).contains(&asked[1].range_start()));
+    assert!(asked[2].range_start() > asked[1].range_start());
+    assert_eq!(events.retries().len(), 2);
+}
+
+#[tokio::test]
+async fn an_offset_asks_for_the_rest_only() {
+    let blob = noise(200_000);
+    let server = blob_server(&blob, |reply, _| reply).await;
+    let repository = server.repository("a");
+    for offset in [1, 199_999, 200_000] {
+        let download = open(&repository, &blob, offset);
+        let rest = read(download.await.unwrap()).await.unwrap();
+        assert!(rest == blob[usize::try_from(offset).unwrap()..], "{offset}");
+    }
+    assert_eq!(server.asked().len(), 2, "nothing is left behind the end");
+    let beyond = open(&repository, &blob, 200_001);
+    assert!(matches!(beyond.await, Err(Error::SizeMismatch { .. })));
+}
+
+#[tokio::test]
+async fn a_registry_without_ranges_is_read_from_the_start_again() {
+    let blob = noise(500_000);
+    let whole = blob.clone();
+    let server = FakeRegistry::start(move |asked, number| {
+        let all = Reply::new(200)
+            .header("content-length", whole.len())
+            .body(whole.clone());
+        match number {
+            0 => all.cut_after(200_000),
+            1 => all,
+            // And one that refuses ranges instead of ignoring them.
+            _ if asked.header("range").is_some() => Reply::new(416),
+            _ => all,
+        }
+    })
+    .await;
+    let repository = server.repository("a");
+    let download = open(&repository, &blob, 0);
+    assert!(read(download.await.unwrap()).await.unwrap() == blob);
+    assert!(server.asked()[1].header("range").is_some());
+    let download = open(&repository, &blob, 7);
+    assert!(read(download.await.unwrap()).await.unwrap() == blob[7..]);
+}
+
+#[tokio::test]
+async fn bytes_from_another_offset_are_never_used() {
+    let blob = noise(300_000);
+    let whole = blob.clone();
+    let server = FakeRegistry::start(move |_, number| {
+        let at = if number == 0 { 10 } else { 100 };
+        let total = whole.len();
+        Reply::new(206)
+            .header("content-range", format!("bytes {at}-{}/{total}", total - 1))
+            .body(whole.slice(at..))
+    })
+    .await;
+    let repository = server.repository("a");
+    let download = open(&repository, &blob, 100);
+    assert!(read(download.await.unwrap()).await.unwrap() == blob[100..]);
+    let download = open(&repository, &blob, 50);
+    assert!(matches!(
+        download.await,
+        Err(Error::WrongOffset {
+            wanted: 50,
+            got: 100,
+            ..
+        })
+    ));
+    assert_eq!(server.asked().len(), 2 + 3);
+}
+
+#[tokio::test]
+async fn wrong_lengths_are_errors_and_nothing_beyond_the_size_is_delivered() {
+    let blob = noise(100_000);
+    // Declared, in chunks too long, in chunks too short.
+    for declared in [true, false] {
+        for expected in [99_999, 100_001] {
+            let body = blob.clone();
+            let server = FakeRegistry::start(move |asked, _| {
+                if declared || asked.header("range").is_some() {
+                    return Reply::range(asked, &body);
+                }
+                Reply::new(200).body(body.clone())
+            })
+            .await;
+            let repository = server.repository("a");
+            let result = match client().blob(&repository, digest(&blob), expected, 0).await {
+                Ok(mut download) => {
+                    let mut delivered = 0;
+                    loop {
+                        match download.next().await {
+                            Ok(Some(piece)) => {
+                                delivered += size(&piece);
+                                assert!(delivered <= expected);
+                            }
+                            Ok(None) => break Ok(()),
+                            Err(error) => break Err(error),
+                        }
+                    }
+                }
+                Err(error) => Err(error),
+            };
+            assert!(
+                matches!(result, Err(Error::SizeMismatch { expected: e, .. }) if e == expected),
+                "{declared} {expected} {result:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_silent_registry_is_given_up_and_asked_again() {
+    let blob = noise(200_000);
+    let server = blob_server(&blob, |reply, number| match number {
+        0 => reply.stall_after(100_000),
+        _ => reply,
+    })
+    .await;
+    let mut options = options();
+    options.timeouts.idle = Duration::from_millis(200);
+    let repository = server.repository("a");
+    let download = Client::new(options)
+        .blob(&repository, digest(&blob), size(&blob), 0)
+        .await;
+    assert!(read(download.unwrap()).await.unwrap() == blob);
+    assert_eq!(server.asked()[1].range_start(), 100_000);
+}
+
+#[tokio::test]
+async fn pauses_follow_retry_after_and_end_with_the_budget() {
+    let server = FakeRegistry::start(|asked, number| match (asked.path(), number) {
+        ("/v2/a/manifests/ok", 0) => Reply::error(429, "TOOMANYREQUESTS").header("retry-after", 9),
+        ("/v2/a/manifests/ok", 1) => Reply::hang_up(),
+        ("/v2/a/manifests/ok", _) => Reply::new(200).body(r#"{"config":{},"layers":[]}"#),
+        _ => Reply::new(503).body("<html>secret stack trace"),
+    })
+    .await;
+    let events = Arc::new(Events::default());
+    let client = Client::new(ClientOptions {
+        progress: events.clone(),
+        ..options()
+    });
+    let repository = server.repository("a");
+    client.manifest(&repository, &tag("ok")).await.unwrap();
+    // Three milliseconds are the cap on what a registry may ask for.
+    assert_eq!(events.retries()[0], 3);
+    let error = client
+        .manifest(&repository, &tag("never"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    assert!(error.is_transient() && !error.to_string().contains("secret"));
+    assert_eq!(server.asked().len(), 3 + 3);
+    let refused = FakeRegistry::start(|_, _| Reply::error(400, "NAME_INVALID")).await;
+    let repository = refused.repository("a");
+    client.manifest(&repository, &tag("x")).await.unwrap_err();
+    assert_eq!(refused.asked().len(), 1, "a refusal is not asked for again");
+}
+
+#[tokio::test]
+async fn manifests_are_verified_and_capped() {
+    let good = r#"{"config":{},"layers":[]}"#;
+    let server = FakeRegistry::start(move |asked, _| match asked.path() {
+        "/v2/a/manifests/lies" => Reply::new(200)
+            .header("docker-content-digest", digest(b"other"))
+            .body(good),
+        "/v2/a/manifests/long" => Reply::new(200).body(vec![b' '; (4 << 20) + 1]),
+        "/v2/a/manifests/declared" => Reply::new(200)
+            .header("content-length", 1_u64 << 40)
+            .stall_after(0),
+        "/v2/a/manifests/html" => Reply::new(200).body("<html>"),
+        "/v2/a/manifests/gone" => Reply::error(404, "MANIFEST_UNKNOWN"),
+        "/v2/a/manifests/old" => Reply::new(200)
+            .header("content-type", MediaType::DOCKER_SCHEMA1)
+            .header(
+                "docker-content-digest",
+                digest(b"payload without signatures"),
+            )
+            .body(r#"{"schemaVersion":1}"#),
+        _ => Reply::new(200)
+            .header("content-type", "application/json; charset=utf-8")
+            .body(good),
+    })
+    .await;
+    let repository = server.repository("a");
+    let client = client();
+    let pinned = Selector::from(digest(good.as_bytes()));
+    let fetched = client.manifest(&repository, &pinned).await.unwrap();
+    assert_eq!(fetched.value.bytes, good.as_bytes());
+    assert_eq!(fetched.value.media_type.as_str(), MediaType::OCI_MANIFEST);
+    assert_eq!(fetched.fetched_from, repository);
+    for type_ in [
+        MediaType::OCI_INDEX,
+        MediaType::DOCKER_LIST,
+        MediaType::DOCKER_SCHEMA1,
+    ] {
+        let accepted = server.asked()[0].headers.clone();
+        assert!(
+            accepted
+                .get_all("accept")
+                .iter()
+                .any(|accept| accept == type_)
+        );
+    }
+    let failed =
+        async |selector: Selector| client.manifest(&repository, &selector).await.unwrap_err();
+    let wrong = failed(digest(b"wanted").into()).await;
+    assert!(matches!(wrong, Error::DigestMismatch { .. }), "{wrong:?}");
+    assert!(matches!(
+        failed(tag("lies")).await,
+        Error::DigestMismatch { .. }
+    ));
+    assert!(matches!(failed(tag("long")).await, Error::TooLong { .. }));
+    assert!(matches!(
+        failed(tag("declared")).await,
+        Error::TooLong { .. }
+    ));
+    assert!(matches!(failed(tag("html")).await, Error::Protocol { .. }));
+    assert!(failed(tag("gone")).await.is_not_found());
+    let old = client.manifest(&repository, &tag("old")).await.unwrap();
+    assert_eq!(old.value.media_type.as_str(), MediaType::DOCKER_SCHEMA1);
+}
+
+#[tokio::test]
+async fn heads_fall_back_to_the_manifest_itself() {
+    let body = r#"{"config":{},"layers":[]}"#;
+    let server = FakeRegistry::start(
+        move |asked, _| match (asked.method.as_str(), asked.path()) {
+            ("HEAD", "/v2/a/manifests/named") => {
+                Reply::new(200).header("docker-content-digest", digest(b"x"))
+            }
+            ("HEAD", "/v2/a/manifests/gone") => Reply::new(404),
+            ("HEAD", "/v2/a/manifests/no-head") => Reply::new(405),
+            ("HEAD", "/v2/a/manifests/denied") => Reply::new(403),
+            _ => Reply::new(200).body(body),
+        },
+    )
+    .await;
+    let repository = server.repository("a");
+    let client = client();
+    let head = async |name: &str| client.head_manifest(&repository, &tag(name)).await;
+    assert_eq!(
+        head("named").await.unwrap().unwrap().value.digest,
+        digest(b"x")
+    );
+    assert_eq!(head("gone").await.unwrap(), None);
+    for name in ["no-head", "silent"] {
+        let found = head(name).await.unwrap().unwrap().value;
+        assert_eq!(found.digest, digest(body.as_bytes()), "{name}");
+    }
+    assert!(matches!(head("denied").await, Err(Error::Denied { .. })));
+}
+
+#[tokio::test]
+async fn mirrors_come_first_and_the_source_last() {
+    let blob = noise(70_000);
+    let manifest = r#"{"config":{},"layers":[]}"#;
+    let content = blob.clone();
+    let mirror = FakeRegistry::start(move |asked, number| match asked.path() {
+        "/v2/m/a/manifests/here" => Reply::new(200).body(manifest),
+        path if path.contains("/blobs/") && number > 2 => Reply::new(500),
+        path if path.contains("/blobs/") => Reply::range(asked, &content).cut_after(30_000),
+        _ => Reply::error(404, "MANIFEST_UNKNOWN"),
+    })
+    .await;
+    let content = blob.clone();
+    let source = FakeRegistry::start(move |asked, _| match asked.path() {
+        path if path.contains("/blobs/") => Reply::range(asked, &content),
+        "/v2/a/manifests/gone" => Reply::error(404, "MANIFEST_UNKNOWN"),
+        _ => Reply::new(200).body(manifest),
+    })
+    .await;
+    let conf = format!(
+        "[[registry]]\nlocation = '{}'\n[[registry.mirror]]\nlocation = '{}/m'\n",
+        source.host(),
+        mirror.host()
+    );
+    let events = Arc::new(Events::default());
+    let client = Client::new(ClientOptions {
+        mirrors: Mirrors::parse(&conf).unwrap(),
+        progress: events.clone(),
+        ..options()
+    });
+    let repository = source.repository("a");
+    let here = client.manifest(&repository, &tag("here")).await.unwrap();
+    assert_eq!(here.fetched_from, mirror.repository("m/a"));
+    assert_eq!(source.asked().len(), 0);
+    let there = client.manifest(&repository, &tag("there")).await.unwrap();
+    assert_eq!(there.fetched_from, repository);
+    let direct = client
+        .direct()
+        .manifest(&repository, &tag("here"))
+        .await
+        .unwrap();
+    assert_eq!(direct.fetched_from, repository);
+    let gone = client
+        .manifest(&repository, &tag("gone"))
+        .await
+        .unwrap_err();
+    assert!(
+        gone.is_not_found() && gone.to_string().contains(source.host().as_str()),
+        "{gone}"
+    );
+    // A mirror that breaks off in the middle of a blob is replaced in the middle.
+    client.manifest(&repository, &tag("here")).await.unwrap();
+    let mirrored = FakeRegistry::start({
+        let content = blob.clone();
+        move |asked, number| match number {
+            0 => Reply::range(asked, &content).cut_after(30_000),
+            _ => Reply::new(500),
+        }
+    })
+    .await;
+    let conf = conf.replace(mirror.host().as_str(), mirrored.host().as_str());
+    let client = Client::new(ClientOptions {
+        mirrors: Mirrors::parse(&conf).unwrap(),
+        progress: events.clone(),
+        ..options()
+    });
+    let mut download = client
+        .blob(&repository, digest(&blob), size(&blob), 0)
+        .await
+        .unwrap();
+    assert_eq!(download.fetched_from(), &mirrored.repository("m/a"));
+    let mut bytes = Vec::new();
+    while let Some(piece) = download.next().await.unwrap() {
+        bytes.extend_from_slice(&piece);
+    }
+    assert!(bytes == blob);
+    assert_eq!(download.fetched_from(), &repository);
+    assert!(events.text().contains("next place"), "{}", events.text());
+}
+
+#[tokio::test]
+async fn tags_come_in_pages_from_the_same_host() {
+    let server = FakeRegistry::start(|asked, _| match asked.target.as_str() {
+        "/v2/a/tags/list?n=1000" => Reply::new(200)
+            .header("link", "</v2/a/tags/list?n=1000&last=b>; rel=\"next\"")
+            .body(r#"{"name":"a","tags":["b","a"]}"#),
+        "/v2/a/tags/list?n=1000&last=b" => Reply::new(200).body(r#"{"tags":["c"]}"#),
+        "/v2/none/tags/list?n=1000" => Reply::new(200).body(r#"{"tags":null}"#),
+        "/v2/evil/tags/list?n=1000" => Reply::new(200)
+            .header("link", "<http://localhost:1/x>; rel=next")
+            .body(r#"{"tags":[]}"#),
+        "/v2/loop/tags/list?n=1000" => Reply::new(200)
+            .header("link", "<?n=1000>; rel=next")
+            .body(r#"{"tags":[]}"#),
+        _ => Reply::new(200).body(r#"{"tags":["../x"]}"#),
+    })
+    .await;
+    let client = client();
+    let tags = async |name: &str| client.tags(&server.repository(name)).await;
+    let texts: Vec<_> = tags("a")
+        .await
+        .unwrap()
+        .iter()
+        .map(Tag::to_string)
+        .collect();
+    assert_eq!(texts, ["a", "b", "c"]);
+    assert_eq!(tags("none").await.unwrap(), []);
+    for name in ["evil", "loop", "other"] {
+        assert!(
+            matches!(tags(name).await, Err(Error::Protocol { .. })),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn referrers_are_absent_only_when_the_registry_says_so() {
+    let subject = digest(b"subject");
+    let index = |digest, size: usize| {
+        let type_ = MediaType::OCI_MANIFEST;
+        format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{{"mediaType":"{type_}","digest":"{digest}","size":{size},"artifactType":"text/x"}}]}}"#,
+            MediaType::OCI_INDEX
+        )
+    };
+    let artifact = format!(r#"{{"config":{{}},"layers":[],"subject":{{"digest":"{subject}"}}}}"#);
+    let image = r#"{"config":{},"layers":[]}"#.to_owned();
+    let of_artifact = index(digest(artifact.as_bytes()), artifact.len());
+    let of_image = index(digest(image.as_bytes()), image.len());
+    let fallback = format!("/manifests/sha256-{}", subject.hex());
+    let server = FakeRegistry::start(move |asked, _| {
+        let path = asked.path();
+        let name = path.split('/').nth(2).unwrap();
+        if path.contains("/referrers/") {
+            return match name {
+                "api" => Reply::new(200).body(of_artifact.clone()),
+                "empty" => Reply::new(200).body(r#"{"manifests":[]}"#),
+                "broken" => Reply::new(503),
+                "denied" => Reply::error(403, "DENIED"),
+                "html" => Reply::new(200).body("<html>"),
+                _ => Reply::new(404).body("404 page not found"),
+            };
+        }
+        if path.ends_with(&fallback) {
+            return match name {
+                "tagged" => Reply::new(200).body(of_artifact.clone()),
+                "untagged" => Reply::new(200).body(of_image.clone()),
+                "broken-tag" => Reply::new(503),
+                _ => Reply::error(404, "MANIFEST_UNKNOWN"),
+            };
+        }
+        match path.ends_with(&digest(image.as_bytes()).to_string()) {
+            true => Reply::new(200).body(image.clone()),
+            false => Reply::new(200).body(artifact.clone()),
+        }
+    })
+    .await;
+    let client = client();
+    for (name, entries, source) in [
+        ("api", 1, ReferrersSource::Api),
+        ("empty", 0, ReferrersSource::Api),
+        ("tagged", 1, ReferrersSource::FallbackTag),
+        ("untagged", 0, ReferrersSource::None),
+        ("nothing", 0, ReferrersSource::None),
+    ] {
+        let found = client
+            .referrers(&server.repository(name), subject)
+            .await
+            .unwrap();
+        assert_eq!(
+            (found.entries.len(), found.source),
+            (entries, source),
+            "{name}"
+        );
+        for entry in found.entries {
+            assert_eq!(entry.artifact_type.as_deref(), Some("text/x"));
+        }
+    }
+    for name in ["broken", "denied", "html", "broken-tag"] {
+        let found = client.referrers(&server.repository(name), subject).await;
+        assert!(found.is_err(), "{name}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn tls_is_verified_unless_told_otherwise() {
+    let body = r#"{"config":{},"layers":[]}"#;
+    let server = FakeRegistry::start_tls(move |_, _| Reply::new(200).body(body)).await;
+    let repository = server.repository("a");
+    let verifying = ClientOptions {
+        tls_verify: true,
+        ..options()
+    };
+    let error = Client::new(verifying.clone())
+        .manifest(&repository, &tag("t"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Tls { .. }), "{error:?}");
+    assert!(error.hint().unwrap().contains("--cert-dir"));
+    assert_eq!(server.asked().len(), 0);
+    let root = server.ca_pem.clone().into_bytes();
+    let mut for_all = CertificateStore::default();
+    for_all.roots.push(root.clone());
+    let mut for_host = CertificateStore::default();
+    let own = HostCertificates {
+        roots: vec![root],
+        client: None,
+    };
+    for_host.hosts.insert(server.host().to_string(), own);
+    for certificates in [for_all, for_host] {
+        let client = Client::new(ClientOptions {
+            certificates,
+            ..verifying.clone()
+        });
+        client.manifest(&repository, &tag("t")).await.unwrap();
+    }
+    super::client()
+        .manifest(&repository, &tag("t"))
+        .await
+        .unwrap();
+    let versions: Vec<_> = server.asked().iter().map(|asked| asked.version).collect();
+    assert_eq!(versions, [http::Version::HTTP_2; 3]);
+    // A registry without TLS is a clear error, and not spoken to in plain text.
+    let plain = FakeRegistry::start(move |_, _| Reply::new(200).body(body)).await;
+    let error = Client::new(verifying)
+        .manifest(&plain.repository("a"), &tag("t"))
+        .await
+        .unwrap_err();
+    assert!(
+        error.hint().unwrap_or("").contains("--tls-verify=false"),
+        "{error:?}"
+    );
+    assert_eq!(plain.asked().len(), 0);
+}

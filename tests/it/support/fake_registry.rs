@@ -1,0 +1,329 @@
+//! An HTTP server on loopback that answers as a test says, faults included, and remembers what
+//! it was asked. It dies with the test's runtime.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are tests.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use airferry::model::{Host, Repository};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpListener;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::{self, ServerConfig};
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    /// Path and query.
+    pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    pub(crate) version: Version,
+}
+
+impl Asked {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.target.split('?').next().unwrap()
+    }
+
+    /// Where a `Range: bytes=N-` request begins; 0 without one.
+    pub(crate) fn range_start(&self) -> usize {
+        let range = self.header("range").unwrap_or("bytes=0-");
+        let start = range.strip_prefix("bytes=").unwrap();
+        start.split('-').next().unwrap().parse().unwrap()
+    }
+}
+
+/// What becomes of an answer's body after its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Whole,
+    Cut,
+    Stall,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+    end: End,
+    /// Break the connection without any answer.
+    hang_up: bool,
+}
+
+impl Reply {
+    pub(crate) fn new(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Bytes::new(),
+            end: End::Whole,
+            hang_up: false,
+        }
+    }
+
+    /// Breaks the connection without any answer.
+    pub(crate) fn hang_up() -> Self {
+        Self {
+            hang_up: true,
+            ..Self::new(500)
+        }
+    }
+
+    /// An OCI error document.
+    pub(crate) fn error(status: u16, code: &str) -> Self {
+        let body = format!(r#"{{"errors":[{{"code":"{code}","message":"said so"}}]}}"#);
+        Self::new(status).body(body)
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: impl ToString) -> Self {
+        self.headers.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The part of `whole` that a request asks for, as a registry should answer it.
+    pub(crate) fn range(asked: &Asked, whole: &Bytes) -> Self {
+        let start = asked.range_start();
+        if start == 0 && asked.header("range").is_none() {
+            return Self::new(200)
+                .header("content-length", whole.len())
+                .body(whole.clone());
+        }
+        let total = whole.len();
+        if start >= total {
+            return Self::new(416).header("content-range", format!("bytes */{total}"));
+        }
+        let last = total - 1;
+        Self::new(206)
+            .header("content-length", total - start)
+            .header("content-range", format!("bytes {start}-{last}/{total}"))
+            .body(whole.slice(start..))
+    }
+
+    /// Breaks the connection after so many bytes of the body.
+    pub(crate) fn cut_after(mut self, bytes: usize) -> Self {
+        self.body.truncate(bytes);
+        self.end = End::Cut;
+        self
+    }
+
+    /// Sends nothing more after so many bytes of the body, and keeps the connection.
+    pub(crate) fn stall_after(mut self, bytes: usize) -> Self {
+        self.body.truncate(bytes);
+        self.end = End::Stall;
+        self
+    }
+
+    fn into_http(self) -> Response<impl hyper::body::Body<Data = Bytes, Error = io::Error>> {
+        let mut response = Response::builder().status(StatusCode::from_u16(self.status).unwrap());
+        for (name, value) in &self.headers {
+            response = response.header(name, value);
+        }
+        let end = self.end;
+        let tail = stream::once(async move {
+            match end {
+                End::Whole => None,
+                End::Cut => {
+                    // Lets the server flush what came before.
+                    tokio::task::yield_now().await;
+                    Some(Err(io::Error::other("cut by the test")))
+                }
+                End::Stall => std::future::pending().await,
+            }
+        });
+        let bytes = stream::iter([Ok(Frame::data(self.body))]);
+        let body = StreamBody::new(bytes.chain(tail.filter_map(std::future::ready)));
+        response.body(body).unwrap()
+    }
+}
+
+/// Answers the n-th request, counted from 0.
+pub(crate) type Script = Arc<dyn Fn(&Asked, usize) -> Reply + Send + Sync>;
+
+/// Decides, on a request's head, after how many bytes of its body to break the connection.
+pub(crate) type Scissors = Arc<dyn Fn(&Asked, usize) -> Option<usize> + Send + Sync>;
+
+struct Shared {
+    script: Script,
+    scissors: Scissors,
+    asked: Mutex<Vec<Asked>>,
+}
+
+/// The running server.
+pub(crate) struct FakeRegistry {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: AbortHandle,
+    /// The certificate, which is its own authority; empty without TLS.
+    pub(crate) ca_pem: String,
+}
+
+impl FakeRegistry {
+    /// Plain HTTP. `GET /v2/` is always answered with 200 and not remembered: it is how
+    /// clients find out whether a host speaks TLS.
+    pub(crate) async fn start(
+        script: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::run(Arc::new(script), Arc::new(|_, _| None), None).await
+    }
+
+    /// Like `start`; some requests are cut while they are sent.
+    pub(crate) async fn start_with_scissors(
+        script: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static,
+        scissors: impl Fn(&Asked, usize) -> Option<usize> + Send + Sync + 'static,
+    ) -> Self {
+        Self::run(Arc::new(script), Arc::new(scissors), None).await
+    }
+
+    /// TLS with a certificate for 127.0.0.1 that nobody knows, HTTP/2 offered.
+    pub(crate) async fn start_tls(
+        script: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certified.cert.der().clone()], PrivateKeyDer::from(key))
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let tls = TlsAcceptor::from(Arc::new(config));
+        let mut registry = Self::run(Arc::new(script), Arc::new(|_, _| None), Some(tls)).await;
+        registry.ca_pem = certified.cert.pem();
+        registry
+    }
+
+    async fn run(script: Script, scissors: Scissors, tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            script,
+            scissors,
+            asked: Mutex::default(),
+        });
+        let serving = Arc::clone(&shared);
+        let accepting = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (shared, tls) = (Arc::clone(&serving), tls.clone());
+                connections.spawn(async move {
+                    let service = service_fn(move |request| answer(Arc::clone(&shared), request));
+                    let server = auto::Builder::new(TokioExecutor::new());
+                    // Broken connections are what these tests are about.
+                    match tls {
+                        None => {
+                            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+                        }
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                let stream = TokioIo::new(stream);
+                                let _ = server.serve_connection(stream, service).await;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        Self {
+            address,
+            shared,
+            accepting: accepting.abort_handle(),
+            ca_pem: String::new(),
+        }
+    }
+
+    /// `127.0.0.1:port`.
+    pub(crate) fn host(&self) -> Host {
+        self.address.to_string().parse().unwrap()
+    }
+
+    pub(crate) fn repository(&self, path: &str) -> Repository {
+        Repository::new(self.host(), path.parse().unwrap())
+    }
+
+    /// A URL of this server under its other name, which makes it another host.
+    pub(crate) fn other_name(&self, path: &str) -> String {
+        format!("http://localhost:{}{path}", self.address.port())
+    }
+
+    /// All requests so far.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.shared.asked.lock().unwrap().clone()
+    }
+
+    /// `METHOD target` of all requests so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let line = |asked: &Asked| format!("{} {}", asked.method, asked.target);
+        self.asked().iter().map(line).collect()
+    }
+}
+
+impl Drop for FakeRegistry {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn answer(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<impl hyper::body::Body<Data = Bytes, Error = io::Error>>, io::Error> {
+    let (head, mut body) = request.into_parts();
+    let target = head.uri.path_and_query().unwrap().to_string();
+    let mut asked = Asked {
+        method: head.method,
+        target,
+        headers: head.headers,
+        body: Vec::new(),
+        version: head.version,
+    };
+    if asked.target == "/v2/" {
+        return Ok(Reply::new(200).into_http());
+    }
+    let number = {
+        let mut log = shared.asked.lock().unwrap();
+        log.push(asked.clone());
+        log.len() - 1
+    };
+    let cut_at = (shared.scissors)(&asked, number);
+    while let Some(frame) = body.frame().await {
+        // A request that its sender broke off is no request.
+        if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
+            asked.body.extend_from_slice(&data);
+        }
+        if cut_at.is_some_and(|at| asked.body.len() >= at) {
+            break;
+        }
+    }
+    shared.asked.lock().unwrap()[number].body = asked.body.clone();
+    let reply = (shared.script)(&asked, number);
+    if cut_at.is_some() || reply.hang_up {
+        return Err(io::Error::other("cut by the test"));
+    }
+    Ok(reply.into_http())
+}
