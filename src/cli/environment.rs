@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::Output;
 use super::progress::{ProgressArgs, Sink};
 use super::signals;
+use super::surroundings::Surroundings;
 use crate::ops::Context;
 use crate::progress::Progress;
 
@@ -22,6 +23,8 @@ pub(crate) struct GlobalArgs {
 pub(crate) struct Environment {
     /// Where text goes.
     pub(crate) output: Output,
+    /// Variables and well-known places.
+    pub(super) surroundings: Surroundings,
     context: Context,
     signals: OnceLock<()>,
 }
@@ -32,9 +35,15 @@ impl Environment {
         let progress: Arc<dyn Progress> = sink.clone();
         Self {
             output: Output::new(sink, args.progress.events_on_stderr()),
+            surroundings: Surroundings::here(),
             context: Context::new(progress),
             signals: OnceLock::new(),
         }
+    }
+
+    /// Receives events, for what is made before an operation begins.
+    pub(crate) fn progress(&self) -> Arc<dyn Progress> {
+        Arc::clone(&self.context.progress)
     }
 
     /// What an operation is given. From the first call on, Ctrl-C and SIGTERM cancel it, so a

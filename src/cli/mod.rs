@@ -4,12 +4,18 @@
 //! for `ops`, performs it and prints the outcome. Nothing else in the crate knows clap,
 //! indicatif, the environment, or prints.
 
+mod certificates;
 mod codec;
 mod environment;
+mod key_args;
 mod output;
+mod passphrase;
 mod progress;
+mod registry_args;
 mod serve;
 mod signals;
+mod surroundings;
+mod trust_args;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

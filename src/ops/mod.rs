@@ -17,5 +17,5 @@ pub mod unpack;
 pub mod verify;
 
 pub use context::Context;
-pub use error::{Class, Error, Result};
-pub use trust::Trust;
+pub use error::{Class, Error, Result, chain};
+pub use trust::{Authentication, Trust, Vouched};

@@ -73,7 +73,8 @@ fn build(
     for pem in options.certificates.roots.iter().chain(own_roots) {
         builder = builder.tls_certs_merge(Certificate::from_pem_bundle(pem)?);
     }
-    if let Some((certificate, key)) = own.and_then(|own| own.client.as_ref()) {
+    let client = own.and_then(|own| own.client.as_ref());
+    if let Some((certificate, key)) = client.or(options.certificates.client.as_ref()) {
         let mut pem = Zeroizing::new(certificate.clone());
         pem.push(b'\n');
         pem.extend_from_slice(key);

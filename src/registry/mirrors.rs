@@ -132,6 +132,17 @@ impl Mirrors {
         Ok(Self { rules })
     }
 
+    /// Adds the rules of a file that is read later: they replace those with the same prefix.
+    #[must_use]
+    pub fn overridden_by(mut self, later: Self) -> Self {
+        let replaced = |rule: &Rule| later.rules.iter().any(|new| new.prefix == rule.prefix);
+        self.rules.retain(|rule| !replaced(rule));
+        self.rules.extend(later.rules);
+        self.rules
+            .sort_by_key(|rule| std::cmp::Reverse(rule.prefix.len()));
+        self
+    }
+
     /// Where `repository` may be read by digest, or by tag.
     pub(crate) fn places(&self, repository: &Repository, by_digest: bool) -> Places {
         let own = Endpoint {

@@ -88,13 +88,25 @@ impl Default for Timeouts {
 }
 
 /// Certificates and keys as PEM bytes; reading files is the caller's.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct CertificateStore {
     /// Bundles of CA certificates that are trusted for every host, besides the system's.
     pub roots: Vec<Vec<u8>>,
+    /// The certificate and key that we show to hosts for which `hosts` has none.
+    pub client: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
     /// What `certs.d/<host[:port]>/` holds, by `host[:port]`
     /// (containers-certs.d(5)).
     pub hosts: BTreeMap<String, HostCertificates>,
+}
+
+impl fmt::Debug for CertificateStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateStore")
+            .field("roots", &self.roots.len())
+            .field("client", &self.client.is_some())
+            .field("hosts", &self.hosts)
+            .finish()
+    }
 }
 
 /// The content of one `certs.d/<host[:port]>/` directory.

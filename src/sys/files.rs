@@ -69,6 +69,11 @@ pub fn is_dir(path: &Path) -> bool {
     path.is_dir()
 }
 
+/// The path without links, `.` and `..`; it must exist.
+pub fn resolve(path: &Path) -> Result<PathBuf> {
+    std::fs::canonicalize(path).at("find", path)
+}
+
 /// The names in a directory, sorted; those that are not UTF-8 are left out.
 pub fn names_in(directory: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();

@@ -162,7 +162,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let media = DirMedia::open(directory.path()).unwrap();
         let plan = PlanId::from_bytes([7; 32]);
-        let chunk = ChunkId::try_from(3).unwrap();
+        let chunk = ChunkId::try_from(3u64).unwrap();
         let skipped = Digest::from_bytes([9; 32]);
         let mut journal = Journal::create(&media, &plan).unwrap();
         journal
@@ -188,7 +188,7 @@ mod tests {
             [block(1, BLOCK_SIZE), block(5, 100)]
         );
         assert!(recovered.skipped.contains(&skipped));
-        assert_eq!(recovered.blocks(ChunkId::try_from(4).unwrap()), []);
+        assert_eq!(recovered.blocks(ChunkId::try_from(4u64).unwrap()), []);
         let other = PlanId::from_bytes([8; 32]);
         assert_eq!(read(&media, &other).unwrap(), None);
     }

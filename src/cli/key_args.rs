@@ -1,0 +1,157 @@
+//! Who signs: a private key in a file, or a command that holds one.
+
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::Environment;
+use super::passphrase::PassphraseArgs;
+use super::surroundings::Surroundings;
+use crate::format::keys::{self, KeyError, PrivateKey, SigningKey, VerifyingKey};
+use crate::model::Limits;
+use crate::ops::Error;
+use crate::ops::sign::Signer;
+use crate::sys::files::{self, Readers};
+
+/// What to do about a private key that others can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(super) enum KeyPermissions {
+    /// It is not used.
+    #[default]
+    Refuse,
+    /// It is used, with a warning: exFAT has no permissions, mounted secrets have their own.
+    Warn,
+}
+
+/// Who signs; flattened into verbs that do.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Signing key")]
+pub(crate) struct KeyArgs {
+    /// Private key that signs (PEM, as `airferry keygen` or `openssl genpkey` write it).
+    #[arg(long, value_name = "FILE", required_unless_present = "signer_command")]
+    key: Option<PathBuf>,
+
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+
+    /// What to do about a private key that others can read.
+    #[arg(long, value_name = "HOW", default_value = "refuse")]
+    key_permissions: KeyPermissions,
+
+    /// Shell command that signs instead (a token, an HSM): reads the statement on its standard
+    /// input, writes the 64 bytes of the signature.
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        requires = "signer_public",
+        conflicts_with = "key"
+    )]
+    signer_command: Option<String>,
+
+    /// Public key (PEM) of --signer-command.
+    #[arg(long, value_name = "FILE", requires = "signer_command")]
+    signer_public: Option<PathBuf>,
+}
+
+impl KeyArgs {
+    /// Loads the key. May ask a person for the passphrase, so it comes before
+    /// [`Environment::context`].
+    pub(crate) fn signer(&self, environment: &Environment) -> Result<Signer, Error> {
+        self.load(&environment.surroundings, &|warning| {
+            environment.output.note(warning);
+        })
+    }
+
+    fn load(&self, surroundings: &Surroundings, warn: &dyn Fn(&str)) -> Result<Signer, Error> {
+        if let (Some(command), Some(public)) = (&self.signer_command, &self.signer_public) {
+            let public = read_public(public)?;
+            return Ok(Signer::with_command(public, command.clone()));
+        }
+        let Some(path) = &self.key else {
+            return Err(Error::usage("No key was given").hint("give --key or --signer-command"));
+        };
+        let file = read_private(path)?;
+        self.check_permissions(path, warn)?;
+        let key = match keys::parse_private(&file).map_err(|error| unusable(path, error))? {
+            PrivateKey::Plain(key) => key,
+            PrivateKey::Encrypted(key) => {
+                let passphrase = self.passphrase.to_open(path, surroundings)?;
+                key.open(&passphrase)
+                    .map_err(|error| unusable(path, error))?
+            }
+        };
+        Ok(Signer::with_key(key))
+    }
+
+    fn check_permissions(&self, path: &Path, warn: &dyn Fn(&str)) -> Result<(), Error> {
+        let readers = files::readers(path).map_err(|error| unusable(path, error))?;
+        if readers == Readers::OwnerOnly {
+            return Ok(());
+        }
+        let name = path.display();
+        let message = format!("Others can read the private key `{name}`");
+        match self.key_permissions {
+            KeyPermissions::Warn => {
+                warn(&format!("warning: {message}"));
+                Ok(())
+            }
+            KeyPermissions::Refuse => Err(Error::usage(message)
+                .hint(format!("chmod 600 {name}"))
+                .hint("on exFAT, or with a mounted secret: --key-permissions=warn")),
+        }
+    }
+}
+
+fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+    // One byte more: the parser has the better words for a file that is no key at all.
+    files::read(path, Limits::KEY_FILE.saturating_add(1))
+        .map(Zeroizing::new)
+        .map_err(|error| unusable(path, error))
+}
+
+/// Reads a public key file.
+pub(super) fn read_public(path: &Path) -> Result<VerifyingKey, Error> {
+    let file = files::read(path, Limits::KEY_FILE.saturating_add(1))
+        .map_err(|error| unusable(path, error))?;
+    keys::parse_public(&file).map_err(|error| unusable(path, error))
+}
+
+/// Reads the public half of whatever key a file holds. An encrypted private key has none
+/// that could be read.
+pub(super) fn read_either(path: &Path) -> Result<VerifyingKey, Error> {
+    let file = read_private(path)?;
+    match keys::parse_public(&file) {
+        Err(KeyError::PrivateGiven) => match keys::parse_private(&file) {
+            Ok(PrivateKey::Plain(key)) => Ok(SigningKey::public(&key)),
+            Ok(PrivateKey::Encrypted(_)) => Err(Error::usage(format!(
+                "The private key `{}` is encrypted and does not show its fingerprint",
+                path.display()
+            ))
+            .hint("give the public key (`.pub`) instead")),
+            Err(error) => Err(unusable(path, error)),
+        },
+        other => other.map_err(|error| unusable(path, error)),
+    }
+}
+
+/// Says what can be done about a key file that is of no use.
+fn unusable(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    let any: &(dyn std::error::Error + 'static) = &error;
+    let hint = match any.downcast_ref::<KeyError>() {
+        None => "check the path",
+        Some(KeyError::Passphrase) => {
+            "check the passphrase (--passphrase-file, AIRFERRY_PASSPHRASE, or what was typed)"
+        }
+        Some(KeyError::PublicGiven) => "give the private key (`.pem`, not `.pub`)",
+        Some(KeyError::PrivateGiven) => {
+            "this is the private key, which stays with its owner; give the public one (`.pub`)"
+        }
+        Some(_) => "`airferry keygen --out NAME` makes a pair of keys",
+    };
+    Error::usage(format!("The key `{}` cannot be used", path.display()))
+        .caused_by(error)
+        .hint(hint)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+use std::cell::RefCell;
+
+use clap::Parser;
+
+use super::*;
+use crate::progress::Silent;
+
+#[derive(Debug, Parser)]
+struct Line {
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+fn args(line: &[&str]) -> RegistryArgs {
+    let line = [&["x"], line].concat();
+    Line::try_parse_from(line).unwrap().registry
+}
+
+/// A machine with files of its own.
+struct Machine {
+    directory: tempfile::TempDir,
+}
+
+impl Machine {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = directory.path().join(name);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, text).unwrap();
+        }
+        Self { directory }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).display().to_string()
+    }
+
+    fn surroundings(&self, more: &[(&str, &str)]) -> Surroundings {
+        let mut variables = vec![
+            ("HOME", self.directory.path().join("home")),
+            ("XDG_RUNTIME_DIR", self.directory.path().join("run")),
+        ];
+        for (name, value) in more {
+            variables.push((name, self.directory.path().join(value)));
+        }
+        let variables: Vec<(&str, &Path)> =
+            variables.iter().map(|(n, v)| (*n, v.as_path())).collect();
+        Surroundings::of(self.directory.path(), &variables)
+    }
+
+    fn options(&self, args: &RegistryArgs, more: &[(&str, &str)]) -> Result<ClientOptions, Error> {
+        let warn = |warning: String| panic!("{warning}");
+        args.options(&self.surroundings(more), &warn, Arc::new(Silent))
+    }
+}
+
+fn auth(user: &str) -> String {
+    format!(r#"{{"auths": {{"r.example": {{"username": "{user}", "password": "p"}}}}}}"#)
+}
+
+async fn user(credentials: &Credentials, host: &str) -> Option<String> {
+    let found = credentials.lookup(&host.parse().unwrap(), None).await;
+    match found.unwrap()? {
+        crate::registry::Credential::Password { username, .. } => Some(username),
+        _ => None,
+    }
+}
+
+#[test]
+fn tls_verify_takes_all_forms() {
+    for (line, expected) in [
+        (&[][..], true),
+        (&["--tls-verify"], true),
+        (&["--tls-verify=true"], true),
+        (&["--tls-verify=false"], false),
+    ] {
+        assert_eq!(args(line).tls_verify, expected, "{line:?}");
+    }
+    // A value must be glued on, so that a positional argument is never taken for it.
+    assert!(Line::try_parse_from(["x", "--tls-verify", "false"]).is_err());
+}
+
+#[test]
+fn retries_are_attempts_but_one() {
+    let machine = Machine::new(&[]);
+    let attempts = |line: &[&str]| {
+        let options = machine.options(&args(line), &[]).unwrap();
+        options.retry.attempts
+    };
+    assert_eq!(attempts(&[]), RetryPolicy::default().attempts);
+    assert_eq!(attempts(&["--retries", "0"]), 1);
+    assert_eq!(attempts(&["--retries", "4294967295"]), u32::MAX);
+}
+
+#[tokio::test]
+async fn the_first_auth_file_with_an_entry_decides() {
+    let machine = Machine::new(&[
+        ("named.json", "{}"),
+        ("variable.json", &auth("variable")),
+        ("run/containers/auth.json", &auth("runtime")),
+        ("home/.config/containers/auth.json", &auth("config")),
+        ("home/.docker/config.json", &auth("docker")),
+    ]);
+    let none = args(&[]);
+    let named = args(&["--authfile", &machine.path("named.json")]);
+    let variable = [("REGISTRY_AUTH_FILE", "variable.json")];
+    for (args, more, gone, expected) in [
+        (&named, &variable[..], "", "variable"),
+        (&none, &[], "", "runtime"),
+        (&none, &[], "run/containers/auth.json", "config"),
+        (&none, &[], "home/.config/containers/auth.json", "docker"),
+    ] {
+        if !gone.is_empty() {
+            fs_err::remove_file(machine.path(gone)).unwrap();
+        }
+        let options = machine.options(args, more).unwrap();
+        let found = user(&options.credentials, "r.example").await;
+        assert_eq!(found.as_deref(), Some(expected));
+    }
+}
+
+#[test]
+fn a_named_auth_file_must_be_there() {
+    let machine = Machine::new(&[]);
+    let error = machine
+        .options(&args(&["-a", "/nowhere/auth.json"]), &[])
+        .unwrap_err();
+    assert_eq!(error.to_string(), "There is no file `/nowhere/auth.json`");
+    let variable = [("REGISTRY_AUTH_FILE", "missing.json")];
+    let error = machine.options(&args(&[]), &variable).unwrap_err();
+    assert!(error.hints()[0].contains("REGISTRY_AUTH_FILE"));
+}
+
+#[test]
+fn broken_auth_files_are_named_without_their_content() {
+    let machine = Machine::new(&[("bad.json", r#"{"auths": "hunter2"}"#)]);
+    let error = machine
+        .options(&args(&["-a", &machine.path("bad.json")]), &[])
+        .unwrap_err();
+    let text = crate::ops::chain(&error);
+    assert!(
+        text.contains("bad.json") && !text.contains("hunter2"),
+        "{text}"
+    );
+}
+
+fn mirror(location: &str, prefix: &str) -> String {
+    format!("[[registry]]\nprefix = '{prefix}'\nlocation = '{location}'\n")
+}
+
+#[test]
+fn drop_ins_override_the_main_file() {
+    let main = mirror("a.example", "quay.io") + &mirror("b.example", "gcr.io");
+    let machine = Machine::new(&[
+        ("etc/containers/registries.conf", &main),
+        (
+            "etc/containers/registries.conf.d/1.conf",
+            &mirror("c.example", "quay.io"),
+        ),
+        ("etc/containers/registries.conf.d/2.conf.bak", "no TOML"),
+        ("other.conf", &mirror("d.example", "quay.io")),
+    ]);
+    let expected = mirror("c.example", "quay.io") + &mirror("b.example", "gcr.io");
+    let found = machine.options(&args(&[]), &[]).unwrap().mirrors;
+    assert_eq!(
+        format!("{found:?}"),
+        format!("{:?}", Mirrors::parse(&expected).unwrap())
+    );
+
+    let named = args(&["--registries-conf", &machine.path("other.conf")]);
+    let found = machine.options(&named, &[]).unwrap().mirrors;
+    assert_eq!(
+        found,
+        Mirrors::parse(&mirror("d.example", "quay.io")).unwrap()
+    );
+
+    fs_err::create_dir_all(machine.path("home/.config/containers")).unwrap();
+    let own = machine.path("home/.config/containers/registries.conf");
+    fs_err::write(own, "[registries.search]\n").unwrap();
+    let error = machine.options(&args(&[]), &[]).unwrap_err();
+    assert!(error.to_string().contains("home/.config"), "{error}");
+}
+
+#[test]
+fn certificates_are_read_by_host_and_for_all() {
+    let machine = Machine::new(&[
+        ("etc/containers/certs.d/r.example:5000/ca.crt", "first"),
+        ("etc/docker/certs.d/r.example:5000/ca.crt", "hidden"),
+        ("etc/docker/certs.d/s.example/me.cert", "certificate"),
+        ("etc/docker/certs.d/s.example/me.key", "key"),
+        ("own/ca.crt", "own"),
+        ("own/client.cert", "own certificate"),
+        ("own/client.key", "own key"),
+        ("empty/readme", ""),
+        ("half/client.cert", ""),
+    ]);
+    let with = |name: &str| args(&["--cert-dir", &machine.path(name)]);
+    let found = machine.options(&with("own"), &[]).unwrap().certificates;
+    assert_eq!(found.hosts["r.example:5000"].roots, [b"first"]);
+    let (certificate, key) = found.hosts["s.example"].client.clone().unwrap();
+    assert_eq!(
+        (certificate.as_slice(), key.as_slice()),
+        (&b"certificate"[..], &b"key"[..])
+    );
+    assert_eq!(found.roots, [b"own"]);
+    assert_eq!(found.client.unwrap().0, b"own certificate");
+    for bad in ["empty", "half", "missing"] {
+        assert!(machine.options(&with(bad), &[]).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn certificates_of_unknown_use_do_not_stop_anything() {
+    let machine = Machine::new(&[("etc/docker/certs.d/other.example/me.cert", "")]);
+    let warnings = RefCell::new(Vec::new());
+    let warn = |warning: String| warnings.borrow_mut().push(warning);
+    let options = args(&[]).options(&machine.surroundings(&[]), &warn, Arc::new(Silent));
+    assert!(options.unwrap().certificates.hosts.is_empty());
+    assert_eq!(warnings.borrow().len(), 1);
+}

@@ -1,0 +1,78 @@
+//! The environment's variables, and the places where containers' tools keep their settings.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+#[cfg(test)]
+use std::path::Path;
+use std::path::PathBuf;
+
+/// What this process finds around it. The only reader of environment variables.
+pub(crate) struct Surroundings {
+    variables: BTreeMap<OsString, OsString>,
+    /// Holds `etc`; another one than `/` in tests.
+    root: PathBuf,
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values may be secrets.
+        f.debug_list().entries(self.variables.keys()).finish()
+    }
+}
+
+impl Surroundings {
+    /// This process's own.
+    pub(crate) fn here() -> Self {
+        Self {
+            variables: std::env::vars_os().collect(),
+            root: PathBuf::from("/"),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(root: &Path, variables: &[(&str, &Path)]) -> Self {
+        let variables = variables.iter();
+        Self {
+            variables: variables
+                .map(|(name, value)| (name.into(), value.as_os_str().to_owned()))
+                .collect(),
+            root: root.to_owned(),
+        }
+    }
+
+    /// A variable's value; an empty one counts as not set.
+    pub(crate) fn variable(&self, name: &str) -> Option<OsString> {
+        let value = self.variables.get(std::ffi::OsStr::new(name))?;
+        (!value.is_empty()).then(|| value.clone())
+    }
+
+    /// A path that a variable holds.
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
+        self.variable(name).map(PathBuf::from)
+    }
+
+    /// Settings of the machine.
+    pub(crate) fn etc(&self, name: &str) -> PathBuf {
+        self.root.join("etc").join(name)
+    }
+
+    /// A path in the person's home directory.
+    pub(crate) fn home(&self, name: &str) -> Option<PathBuf> {
+        self.path("HOME").map(|home| home.join(name))
+    }
+
+    /// The person's settings.
+    pub(crate) fn config(&self, name: &str) -> Option<PathBuf> {
+        match self.path("XDG_CONFIG_HOME") {
+            Some(config) => Some(config.join(name)),
+            None => self.home(&format!(".config/{name}")),
+        }
+    }
+
+    /// Files that are gone after the session.
+    pub(crate) fn runtime(&self, name: &str) -> Option<PathBuf> {
+        self.path("XDG_RUNTIME_DIR")
+            .map(|runtime| runtime.join(name))
+    }
+}

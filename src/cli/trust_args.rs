@@ -1,0 +1,192 @@
+//! Whose word counts: public keys, and fingerprints that were told by another way.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::key_args::read_public;
+use crate::format::keys::{VerifyingKey, spoken};
+use crate::model::{DigestError, KeyFingerprint};
+use crate::ops::{Error, Trust};
+use crate::sys::filesystem::{FileSystem, same_mount};
+use crate::sys::{clock, files};
+
+/// A key's fingerprint as people write it: in groups, with colons, in capitals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct TypedFingerprint(KeyFingerprint);
+
+impl FromStr for TypedFingerprint {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        let text = text.to_ascii_lowercase();
+        let text = text.trim().strip_prefix("sha256:").unwrap_or(&text);
+        let digits: String = text
+            .chars()
+            .filter(|c| !c.is_whitespace() && !matches!(c, ':' | '-'))
+            .collect();
+        KeyFingerprint::from_hex(&digits).map(Self)
+    }
+}
+
+/// Whose word counts; flattened into verbs that read bundles.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Trust")]
+pub(crate) struct TrustArgs {
+    /// Public key of an exporter who is trusted. Must not have come with the bundle. Repeatable.
+    #[arg(long, value_name = "FILE")]
+    trust: Vec<PathBuf>,
+
+    /// Fingerprint that a --trust key must have, told by phone or on paper; with it the key
+    /// itself may come with the bundle. Spaces, colons and capitals are fine. Repeatable.
+    #[arg(long, value_name = "HEX", requires = "trust")]
+    trust_fingerprint: Vec<TypedFingerprint>,
+
+    /// Goes on when nobody who is trusted has signed. Damage is still found, forgery is not.
+    #[arg(long)]
+    allow_unsigned: bool,
+}
+
+impl TrustArgs {
+    /// Whether a bundle that no trusted key has signed is accepted.
+    pub(crate) fn allow_unsigned(&self) -> bool {
+        self.allow_unsigned
+    }
+
+    /// Loads the keys that are trusted for `bundle`.
+    pub(crate) fn trust(&self, bundle: &Path) -> Result<Trust, Error> {
+        let mut exporters = Vec::with_capacity(self.trust.len());
+        for path in &self.trust {
+            let key = read_public(path)?;
+            if !self.names(&key) {
+                refuse_fellow_traveller(path, &key, bundle)?;
+            }
+            exporters.push(key);
+        }
+        for wanted in &self.trust_fingerprint {
+            if !exporters.iter().any(|key| key.fingerprint() == wanted.0) {
+                return Err(no_such_key(wanted.0, &exporters));
+            }
+        }
+        Ok(Trust {
+            exporters,
+            now: Some(clock::now()),
+        })
+    }
+
+    /// Whether the key's fingerprint was told by another way.
+    fn names(&self, key: &VerifyingKey) -> bool {
+        let fingerprint = key.fingerprint();
+        self.trust_fingerprint
+            .iter()
+            .any(|typed| typed.0 == fingerprint)
+    }
+}
+
+/// A key that travelled with the bundle proves nothing: who forges the bundle forges the key.
+fn refuse_fellow_traveller(path: &Path, key: &VerifyingKey, bundle: &Path) -> Result<(), Error> {
+    let inside = files::resolve(path)?.starts_with(files::resolve(bundle)?);
+    let place = if inside {
+        "in the bundle's directory"
+    } else if same_mount(path, bundle) && FileSystem::of(bundle)?.is_removable_kind() {
+        "on the bundle's medium"
+    } else {
+        return Ok(());
+    };
+    let shown = spoken(&key.fingerprint());
+    let shown = shown.replace('\n', " ");
+    Err(Error::usage(format!(
+        "The key `{}` lies {place} and proves nothing: whoever changed the bundle could have changed the key too",
+        path.display()
+    ))
+    .hint("use a copy of the key that reached this machine by another way")
+    .hint(format!(
+        "or compare its fingerprint with the exporter's by phone, and if it is the same give --trust-fingerprint \"{}\"",
+        shown.trim_end()
+    )))
+}
+
+fn no_such_key(wanted: KeyFingerprint, keys: &[VerifyingKey]) -> Error {
+    let found: Vec<String> = keys.iter().map(|key| key.fingerprint().hex()).collect();
+    Error::usage(format!(
+        "None of the keys given by --trust has the fingerprint {}",
+        wanted.hex()
+    ))
+    .hint(format!("their fingerprints: {}", found.join(", ")))
+    .hint("when the fingerprint was told correctly, this key is not the exporter's")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::keys::SigningKey;
+
+    fn args(trust: &[&Path], fingerprints: &[&str]) -> TrustArgs {
+        TrustArgs {
+            trust: trust.iter().map(|path| (*path).to_owned()).collect(),
+            trust_fingerprint: fingerprints.iter().map(|t| t.parse().unwrap()).collect(),
+            allow_unsigned: false,
+        }
+    }
+
+    #[test]
+    fn fingerprints_are_read_as_people_write_them() {
+        let hex = "00ff".repeat(16);
+        let wanted = KeyFingerprint::from_hex(&hex).unwrap();
+        let colons: Vec<&str> = (0..32).map(|i| &hex[2 * i..2 * i + 2]).collect();
+        for text in [
+            hex.clone(),
+            hex.to_uppercase(),
+            colons.join(":"),
+            format!("SHA256:{hex}"),
+            spoken(&wanted),
+        ] {
+            assert_eq!(
+                text.parse::<TypedFingerprint>().unwrap().0,
+                wanted,
+                "{text}"
+            );
+        }
+        for bad in ["", "00ff", &format!("{hex}0"), &hex.replace('f', "g")] {
+            assert!(bad.parse::<TypedFingerprint>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_beside_the_bundle_needs_its_fingerprint() {
+        let directory = tempfile::tempdir().unwrap();
+        let bundle = directory.path().join("okd");
+        fs_err::create_dir_all(bundle.join("signatures")).unwrap();
+        let key = SigningKey::from_seed(&[7; 32]);
+        let own = directory.path().join("exporter.pub");
+        let inside = bundle.join("signatures/exporter.pub");
+        let link = directory.path().join("link.pub");
+        for path in [&own, &inside] {
+            fs_err::write(path, key.public().to_pem()).unwrap();
+        }
+        fs_err::os::unix::fs::symlink(&inside, &link).unwrap();
+
+        let trust = args(&[&own], &[]).trust(&bundle).unwrap();
+        assert_eq!(trust.exporters, [key.public()]);
+        for path in [&inside, &link] {
+            let error = args(&[path], &[]).trust(&bundle).unwrap_err();
+            assert!(error.to_string().contains("proves nothing"), "{error}");
+        }
+        let fingerprint = key.public().fingerprint().hex();
+        let trust = args(&[&inside], &[&fingerprint]).trust(&bundle).unwrap();
+        assert_eq!(trust.exporters, [key.public()]);
+
+        let other = "00".repeat(32);
+        let error = args(&[&own], &[&other]).trust(&bundle).unwrap_err();
+        assert!(error.to_string().contains(&other), "{error}");
+    }
+
+    #[test]
+    fn a_private_key_is_not_taken_for_a_public_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("exporter.pem");
+        let key = SigningKey::from_seed(&[7; 32]);
+        fs_err::write(&path, key.to_pem().unwrap()).unwrap();
+        let error = args(&[&path], &[]).trust(directory.path()).unwrap_err();
+        assert!(error.hints()[0].contains("this is the private key"));
+    }
+}
