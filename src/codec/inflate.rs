@@ -97,6 +97,11 @@ impl Inflate {
         self.stream.total_out()
     }
 
+    /// The number of compressed bytes that were taken.
+    pub(crate) fn taken(&self) -> u64 {
+        self.stream.total_in()
+    }
+
     /// Inflates into the spare capacity of `out`, and returns how many bytes of `input` it took.
     ///
     /// When some input is left and the stream is not done, `out` is full.

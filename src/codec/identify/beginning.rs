@@ -23,7 +23,7 @@ const EVIDENCE: u64 = 32 << 10;
 
 /// The beginning of a blob, compressed and plain.
 #[derive(Debug)]
-pub(super) struct Beginning {
+pub(crate) struct Beginning {
     header: Header,
     compressed: Vec<u8>,
     /// Where inflating goes on.
@@ -34,9 +34,20 @@ pub(super) struct Beginning {
     markers: Vec<usize>,
 }
 
+/// How much of a blob was looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    /// Bytes of the blob.
+    pub(crate) blob: u64,
+    /// Bytes of its content.
+    pub(crate) plain: u64,
+    /// Whether the gzip member ended.
+    pub(crate) complete: bool,
+}
+
 impl Beginning {
     /// Reads header and the usual number of plain bytes.
-    pub(super) fn read(blob: &mut impl Read, caps: Caps) -> Result<Self, InflateError> {
+    pub(crate) fn read(blob: &mut impl Read, caps: Caps) -> Result<Self, InflateError> {
         let mut compressed = Vec::new();
         let mut from = blob.take(MAX_HEADER as u64);
         from.read_to_end(&mut compressed)
@@ -124,7 +135,7 @@ impl Beginning {
     }
 
     /// Finds the encoders that write the beginning, the likeliest first; reads more if needed.
-    pub(super) fn survivors(&mut self, blob: &mut impl Read) -> Result<Vec<Encoder>, InflateError> {
+    pub(crate) fn survivors(&mut self, blob: &mut impl Read) -> Result<Vec<Encoder>, InflateError> {
         let mut survivors = self.attempts(|_| true);
         let undecided = |(encoder, written): &(Encoder, u64)| {
             *written < EVIDENCE || framing(encoder) == Some(Framing::Single)
@@ -138,6 +149,40 @@ impl Beginning {
             });
         }
         Ok(survivors.into_iter().map(|(encoder, _)| encoder).collect())
+    }
+
+    /// Writes `most` plain bytes, or a little more, and reads what is needed for that.
+    pub(crate) fn write_plain(
+        mut self,
+        blob: &mut impl Read,
+        most: u64,
+        out: &mut impl Write,
+    ) -> Result<Seen, InflateError> {
+        let io_failed = |source| InflateError::Io { source };
+        out.write_all(&self.plain).map_err(io_failed)?;
+        let mut input = self.compressed.split_off(self.taken);
+        let mut taken = 0;
+        let mut plain = Vec::with_capacity(PIECE);
+        while !self.stream.done() && self.stream.plain() < most {
+            plain.clear();
+            taken += self.stream.step(&input[taken..], &mut plain)?;
+            out.write_all(&plain).map_err(io_failed)?;
+            if taken == input.len() && plain.len() < plain.capacity() && !self.stream.done() {
+                input.clear();
+                taken = 0;
+                if read_piece(blob, &mut input).map_err(io_failed)? == 0 {
+                    let plain = self.stream.plain();
+                    return Err(InflateError::Truncated { plain });
+                }
+            }
+        }
+        let complete = self.stream.done();
+        let trailer = if complete { TRAILER as u64 } else { 0 };
+        Ok(Seen {
+            blob: self.header.len as u64 + self.stream.taken() + trailer,
+            plain: self.stream.plain(),
+            complete,
+        })
     }
 
     /// The compressed bytes that were read.

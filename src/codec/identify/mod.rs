@@ -15,7 +15,7 @@ use super::encoder::Encoder;
 use super::gzip::HeaderError;
 use super::inflate::{Caps, InflateError};
 use super::recipe::{MAX_TAIL, Recipe};
-use beginning::Beginning;
+pub(crate) use beginning::Beginning;
 use proof::{Outcome, prove};
 
 /// What a blob was found to be.
@@ -84,7 +84,7 @@ impl RawReason {
     }
 
     /// The reason that an inflate error is, unless reading failed.
-    fn from_inflate(error: InflateError) -> io::Result<Self> {
+    pub(crate) fn from_inflate(error: InflateError) -> io::Result<Self> {
         Ok(match error {
             InflateError::Header { source } => Self::Header { reason: source },
             InflateError::Damaged { .. } => Self::Damaged,
