@@ -1,0 +1,261 @@
+//! `airferry export`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::key_args::{KeyArgs, read_public};
+use super::registry_args::RegistryArgs;
+use super::{Environment, OutputArgs};
+use crate::model::{ByteSize, Label, LabelText, Platform, Reference};
+use crate::ops::export::{
+    self, Existing, ExportState, ForeignLayers, Outcome, Request, Selection,
+};
+use crate::ops::{Class, Error};
+use crate::sys::files;
+
+/// Cap on the length of a list of images in bytes.
+const LIST_CAP: u64 = 16 << 20;
+
+const EXAMPLES: &str = "\
+Examples:
+  airferry export quay.io/okd/scos-release:4.18.0-okd-scos.1 --to /media/stick/okd --key exporter.pem
+  airferry export --images-from images.txt --to /media/stick/may --key exporter.pem \\
+    --base /srv/bundles/april --chunk-size fat32
+  airferry export docker.io/library/busybox:1 --to out --platform linux/arm64 --dry-run
+
+Running the same command again continues what was interrupted, completes what was incomplete,
+and does nothing when all is there.";
+
+/// Writes images from registries into a signed bundle on a medium.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ExportArgs {
+    /// Images to carry: repository with tag, digest, or both.
+    #[arg(value_name = "REF")]
+    references: Vec<Reference>,
+
+    /// File with one reference a line; `#` begins a comment, `-` is standard input. Repeatable.
+    #[arg(long, value_name = "FILE")]
+    images_from: Vec<PathBuf>,
+
+    /// The bundle's directory; made when it is missing.
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+
+    /// Bundle that the far side has: what it carried is not carried again. Repeatable.
+    #[arg(long, value_name = "DIR")]
+    base: Vec<PathBuf>,
+
+    /// Public key, besides the signing one, that may vouch for bases. Repeatable.
+    #[arg(long, value_name = "FILE")]
+    base_trust: Vec<PathBuf>,
+
+    /// No data chunk is longer: bytes, 1GiB, 700MB, or fat32, cd, dvd, dvd-dl, bd25, bd50, bd100.
+    #[arg(long, value_name = "SIZE", default_value = "1GiB")]
+    chunk_size: ByteSize,
+
+    /// Carry only these platforms of multi-platform images (their index keeps its digest).
+    /// Repeatable.
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
+    platform: Vec<Platform>,
+
+    /// Do not look for signatures, attestations, SBOMs and referrers.
+    #[arg(long)]
+    no_attachments: bool,
+
+    /// Layers that may not be distributed: leave them, or carry them on your responsibility.
+    #[arg(long, value_name = "WHAT", default_value = "leave")]
+    foreign_layers: Foreign,
+
+    /// Give up what cannot be reached and seal an incomplete bundle, instead of stopping.
+    #[arg(long)]
+    keep_going: bool,
+
+    /// Throw away an unfinished export of another request.
+    #[arg(long)]
+    replan: bool,
+
+    /// Show what would be done, to the byte, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Read everything back from the medium after sealing.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    read_back: ReadBack,
+
+    /// What the bundle is: shown on its label.
+    #[arg(long, value_name = "TEXT", help_heading = "Label")]
+    title: Option<LabelText>,
+
+    /// Who answers for the medium.
+    #[arg(long, value_name = "TEXT", help_heading = "Label")]
+    owner: Option<LabelText>,
+
+    /// Handling marking.
+    #[arg(long, value_name = "TEXT", help_heading = "Label")]
+    marking: Option<LabelText>,
+
+    /// A line in the signed statement.
+    #[arg(long, value_name = "TEXT", help_heading = "Label")]
+    comment: Option<LabelText>,
+
+    #[command(flatten)]
+    key: KeyArgs,
+
+    #[command(flatten)]
+    registry: RegistryArgs,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Foreign {
+    Leave,
+    Carry,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum ReadBack {
+    /// On removable media.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(), Error> {
+    let references = references(&args)?;
+    let signer = args.key.optional_signer(environment)?;
+    let base_trust = args.base_trust.iter().map(|path| read_public(path));
+    let request = Request {
+        references,
+        selection: Selection {
+            platforms: args.platform.clone(),
+            attachments: !args.no_attachments,
+            foreign: match args.foreign_layers {
+                Foreign::Leave => ForeignLayers::Leave,
+                Foreign::Carry => ForeignLayers::Carry,
+            },
+        },
+        to: args.to.clone(),
+        bases: args.base.clone(),
+        base_trust: base_trust.collect::<Result<_, _>>()?,
+        signer,
+        label: Label {
+            title: args.title.clone(),
+            owner: args.owner.clone(),
+            marking: args.marking.clone(),
+        },
+        comment: args.comment.clone(),
+        chunk_limit: args.chunk_size.0,
+        client: args.registry.client(environment)?,
+        existing: if args.replan { Existing::Replan } else { Existing::Continue },
+        keep_going: args.keep_going,
+        dry_run: args.dry_run,
+        read_back: match args.read_back {
+            ReadBack::Auto => None,
+            ReadBack::Always => Some(true),
+            ReadBack::Never => Some(false),
+        },
+    };
+    let outcome = export::export(request, environment.context()).await?;
+    environment.output.outcome(args.output.format, &outcome, |outcome| text(outcome, &args))?;
+    match outcome.failure() {
+        // A dry run that finds images missing has still answered.
+        Some(error) if error.class() == Class::Incomplete => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// References from arguments and files, each once.
+fn references(args: &ExportArgs) -> Result<BTreeSet<Reference>, Error> {
+    let mut references: BTreeSet<Reference> = args.references.iter().cloned().collect();
+    for path in &args.images_from {
+        let text = if path.as_os_str() == "-" {
+            files::read_stdin(LIST_CAP)?
+        } else {
+            files::read_text(path, LIST_CAP).map_err(|error| {
+                Error::usage(format!("The list `{}` cannot be read", path.display()))
+                    .caused_by(error)
+            })?
+        };
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if line.is_empty() {
+                continue;
+            }
+            let reference: Reference = line.parse().map_err(|error| {
+                let place = format!("{}:{number}", path.display());
+                Error::usage(format!("{place} is no image reference")).caused_by(error)
+            })?;
+            references.insert(reference);
+        }
+    }
+    Ok(references)
+}
+
+fn text(outcome: &Outcome, args: &ExportArgs) -> String {
+    let to = args.to.display();
+    let mut text = String::new();
+    let mut line = |line: String| {
+        text.push_str(&line);
+        text.push('\n');
+    };
+    for image in &outcome.images {
+        let digest = image.digest.map_or_else(|| "-".to_owned(), |digest| digest.to_string());
+        line(format!("{}  {digest}", image.reference));
+    }
+    line(format!(
+        "{} images, {} manifests, {} blobs ({}) in {} chunks, {} on the medium ({} bytes)",
+        outcome.images.len(),
+        outcome.manifests,
+        outcome.carried.count,
+        ByteSize(outcome.carried.bytes),
+        outcome.chunks,
+        ByteSize(outcome.bytes_on_medium),
+        outcome.bytes_on_medium,
+    ));
+    if outcome.omitted.count > 0 {
+        let (count, bytes) = (outcome.omitted.count, ByteSize(outcome.omitted.bytes));
+        line(format!("{count} blobs ({bytes}) are left out, because bases carried them"));
+    }
+    if !outcome.foreign.is_empty() {
+        line(format!(
+            "{} layers may not be distributed and are not carried (--foreign-layers=carry):",
+            outcome.foreign.len()
+        ));
+        for (digest, urls) in &outcome.foreign {
+            let urls: Vec<String> = urls.iter().map(|url| url.escape_debug().to_string()).collect();
+            line(format!("  {digest} {}", urls.join(" ")));
+        }
+    }
+    let bundle = outcome.bundle.map(|id| id.hex()).unwrap_or_default();
+    match outcome.state {
+        ExportState::Planned => {
+            line("dry run: nothing was written".to_owned());
+            if outcome.already_there > 0 {
+                let there = ByteSize(outcome.already_there);
+                line(format!("{there} of the data are on the medium already"));
+            }
+        }
+        ExportState::AlreadyComplete => {
+            line(format!("the bundle in {to} is complete already: {bundle}"));
+        }
+        ExportState::StillIncomplete => {
+            line(format!("the bundle in {to} is still incomplete: {bundle}"));
+        }
+        ExportState::Sealed => {
+            let generation = outcome.generation;
+            line(format!("sealed generation {generation} in {to}: {bundle}"));
+            match &outcome.statement {
+                Some(name) => line(format!("signed: signatures/{name}.statement")),
+                None => line(format!(
+                    "sealed, unsigned: sign it with `airferry sign {to} --key exporter.pem`"
+                )),
+            }
+        }
+    }
+    text
+}

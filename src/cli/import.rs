@@ -1,0 +1,174 @@
+//! `airferry import`.
+
+use std::path::PathBuf;
+
+use super::naming_args::NamingArgs;
+use super::registry_args::RegistryArgs;
+use super::resources_args::ResourcesArgs;
+use super::trust_args::TrustArgs;
+use super::{Environment, OutputArgs};
+use crate::model::ByteSize;
+use crate::ops::Error;
+use crate::ops::import::{
+    self, ExistingTags, ImageState, Report, Request, ResourcesRequest, SparseIndex,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  airferry import /media/stick/okd --to mirror.example.com:8443 --trust exporter.pub --resources out
+  airferry import /media/stick/okd --to mirror.example.com/lab --trust exporter.pub --dry-run
+  airferry import /media/stick/may --to quay.lab/org --max-components 2 --trust exporter.pub
+
+Running the same command again sends nothing that the registry already has. Do not run a
+garbage collection on the registry during an import.";
+
+/// Verifies a bundle and uploads it to a registry.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ImportArgs {
+    /// The bundle's directory; may be read-only.
+    #[arg(value_name = "DIR")]
+    bundle: PathBuf,
+
+    #[command(flatten)]
+    naming: NamingArgs,
+
+    #[command(flatten)]
+    trust: TrustArgs,
+
+    /// Import the images that are whole of an incomplete bundle.
+    #[arg(long)]
+    allow_incomplete: bool,
+
+    /// Tags that are there and point elsewhere: forward overwrites those that a base set.
+    #[arg(long, value_name = "HOW", default_value = "forward")]
+    existing_tags: Existing,
+
+    /// When the target refuses an index whose other platforms were left out.
+    #[arg(long, value_name = "HOW", default_value = "fail")]
+    sparse_index: Sparse,
+
+    /// Read and verify everything before the first upload.
+    #[arg(long)]
+    verify_first: bool,
+
+    /// Check everything, change nothing.
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Do not read back from the target what was sent.
+    #[arg(long)]
+    no_read_back: bool,
+
+    /// Blobs that are sent at the same time.
+    #[arg(long, value_name = "N", default_value = "4")]
+    jobs: std::num::NonZeroUsize,
+
+    /// Write cluster objects, snippets, mapping.txt and the import report into this directory.
+    #[arg(long, value_name = "DIR", help_heading = "Cluster resources")]
+    resources: Option<PathBuf>,
+
+    #[command(flatten)]
+    resources_args: ResourcesArgs,
+
+    #[command(flatten)]
+    registry: RegistryArgs,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Existing {
+    Forward,
+    Error,
+    Skip,
+    Overwrite,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Sparse {
+    /// The image fails.
+    Fail,
+    /// The one platform that was carried is tagged in its place.
+    PlatformManifest,
+}
+
+pub(crate) async fn run(args: ImportArgs, environment: &Environment) -> Result<(), Error> {
+    let resources = match &args.resources {
+        Some(directory) => Some(ResourcesRequest {
+            directory: directory.clone(),
+            options: args.resources_args.options(),
+        }),
+        None => None,
+    };
+    let request = Request {
+        bundle: args.bundle.clone(),
+        trust: args.trust.trust(&args.bundle)?,
+        allow_unsigned: args.trust.allow_unsigned(),
+        allow_incomplete: args.allow_incomplete,
+        target: args.naming.target.clone(),
+        naming: args.naming.options(),
+        existing_tags: match args.existing_tags {
+            Existing::Forward => ExistingTags::Forward,
+            Existing::Error => ExistingTags::Error,
+            Existing::Skip => ExistingTags::Skip,
+            Existing::Overwrite => ExistingTags::Overwrite,
+        },
+        sparse_index: match args.sparse_index {
+            Sparse::Fail => SparseIndex::Fail,
+            Sparse::PlatformManifest => SparseIndex::PlatformManifest,
+        },
+        verify_first: args.verify_first,
+        dry_run: args.dry_run,
+        read_back: !args.no_read_back,
+        jobs: args.jobs.get(),
+        resources,
+        client: args.registry.client(environment)?.direct(),
+        state: environment.state_directory()?,
+    };
+    let report = import::import(request, environment.context()).await?;
+    environment.output.outcome(args.output.format, &report, |report| text(report, &args))?;
+    report.failure().map_or(Ok(()), Err)
+}
+
+fn text(report: &Report, args: &ImportArgs) -> String {
+    let mut text = String::new();
+    let mut line = |line: String| {
+        text.push_str(&line);
+        text.push('\n');
+    };
+    for image in &report.images {
+        let state = match image.state {
+            ImageState::Planned => "would go to",
+            ImageState::Committed => "->",
+            ImageState::TagKept => "-> (tag kept)",
+            ImageState::PlatformOnly => "-> (one platform only)",
+            ImageState::Failed => "FAILED",
+            ImageState::Incomplete => "INCOMPLETE",
+        };
+        let target = image.target.as_ref().map(ToString::to_string).unwrap_or_default();
+        let reason = image.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
+        line(format!("{} {state} {target}{reason}", image.source));
+    }
+    if !report.foreign_blobs.is_empty() {
+        let count = report.foreign_blobs.len();
+        line(format!("{count} layers may not be distributed and were not carried"));
+    }
+    if report.dry_run {
+        line("dry run: nothing was changed".to_owned());
+    } else {
+        line(format!(
+            "{} uploaded, {} were there already",
+            ByteSize(report.bytes_uploaded),
+            ByteSize(report.bytes_reused)
+        ));
+    }
+    if !report.authenticated {
+        line("NOT AUTHENTICATED: nobody who is trusted vouched for this bundle".to_owned());
+    }
+    if let (Some(directory), false) = (&args.resources, report.dry_run) {
+        line(format!("cluster resources and import-report.json are in {}", directory.display()));
+    }
+    text
+}

@@ -1,0 +1,105 @@
+//! `airferry verify`.
+
+use std::path::PathBuf;
+
+use super::trust_args::TrustArgs;
+use super::{Environment, OutputArgs};
+use crate::model::ByteSize;
+use crate::ops::verify::{self, Report, Request};
+use crate::ops::{self, Error};
+
+const EXAMPLES: &str = "\
+Examples:
+  airferry verify /media/stick/okd --trust exporter.pub
+  airferry verify /media/stick/okd --trust exporter.pub --output json > verified.json
+
+Without --trust it checks integrity, prints NOT AUTHENTICATED and ends with code 3.";
+
+/// Checks that a bundle is whole, unchanged, and made by somebody who is trusted.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct VerifyArgs {
+    /// The bundle's directory.
+    #[arg(value_name = "DIR")]
+    bundle: PathBuf,
+
+    #[command(flatten)]
+    trust: TrustArgs,
+
+    /// Accept that images are missing, if the manifest says so.
+    #[arg(long)]
+    allow_incomplete: bool,
+
+    /// Files that do not belong to the bundle are a failure (code 9).
+    #[arg(long)]
+    strict: bool,
+
+    /// Threads [default: one for each core].
+    #[arg(long, value_name = "N")]
+    jobs: Option<std::num::NonZeroUsize>,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(crate) async fn run(args: VerifyArgs, environment: &Environment) -> Result<(), Error> {
+    let request = Request {
+        trust: args.trust.trust(&args.bundle)?,
+        bundle: args.bundle.clone(),
+        allow_unsigned: args.trust.allow_unsigned(),
+        allow_incomplete: args.allow_incomplete,
+        strict: args.strict,
+        jobs: args.jobs.map(usize::from),
+    };
+    let context = environment.context().clone();
+    let report = ops::blocking(move || verify::verify(&request, &context)).await?;
+    environment.output.outcome(args.output.format, &report, text)?;
+    report.failure().map_or(Ok(()), Err)
+}
+
+fn text(report: &Report) -> String {
+    let mut text = String::new();
+    let mut line = |line: String| {
+        text.push_str(&line);
+        text.push('\n');
+    };
+    let bundle = report.bundle.map_or_else(|| "without manifest".to_owned(), |id| id.hex());
+    line(format!("bundle {bundle}"));
+    for signer in &report.signers {
+        let verdict = if signer.approves { "approves" } else { "REJECTS" };
+        let comment = signer.comment.as_ref().map(|c| format!(": {c}")).unwrap_or_default();
+        line(format!("  {} {verdict}, key {}{comment}", signer.role, signer.key));
+    }
+    for claimed in &report.claimed {
+        line(format!("  claimed, unverified: {claimed}"));
+    }
+    for finding in &report.findings {
+        line(format!("  {finding}"));
+    }
+    let bytes = &report.bytes;
+    line(format!(
+        "bytes: content {}, framing {}, metadata {}, documents {}, statements {}, foreign {}, \
+         unaccounted {}",
+        bytes.content,
+        bytes.framing,
+        bytes.metadata,
+        bytes.documents,
+        bytes.statements,
+        bytes.foreign,
+        bytes.unaccounted,
+    ));
+    let total = ByteSize(bytes.content + bytes.framing + bytes.metadata);
+    line(format!(
+        "{}, {}, {}: {} images, {} blobs, {total}",
+        if report.authenticated { "authenticated" } else { "NOT AUTHENTICATED" },
+        if report.intact { "intact" } else { "DAMAGED" },
+        match report.complete {
+            Some(true) => "complete",
+            Some(false) => "INCOMPLETE",
+            None => "completeness unknown",
+        },
+        report.images,
+        report.blobs,
+    ));
+    text
+}
