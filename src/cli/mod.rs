@@ -6,13 +6,17 @@
 
 mod certificates;
 mod codec;
+mod completions;
 mod environment;
 mod key_args;
+mod keygen;
+mod man;
 mod output;
 mod passphrase;
 mod progress;
 mod registry_args;
 mod serve;
+mod sign;
 mod signals;
 mod surroundings;
 mod trust_args;
@@ -20,7 +24,7 @@ mod trust_args;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::ops::{Class, Error};
@@ -46,18 +50,34 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Keygen(keygen::KeygenArgs),
+    Sign(sign::SignArgs),
     Serve(serve::ServeArgs),
     Codec(codec::CodecArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 impl Command {
     /// Performs the verb. Verbs print their own results.
     async fn run(self, environment: &Environment) -> Result<(), Error> {
         match self {
+            Self::Keygen(args) => keygen::run(args, environment).await,
+            Self::Sign(args) => sign::run(args, environment).await,
             Self::Serve(args) => serve::run(args, environment).await,
             Self::Codec(args) => codec::run(args, &environment.output).await,
+            Self::Completions(args) => {
+                completions::run(&args, environment);
+                Ok(())
+            }
+            Self::Man(args) => man::run(&args, environment),
         }
     }
+}
+
+/// The whole command line as a value, for texts that are made of it.
+fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command line and returns the process's exit code.

@@ -7,6 +7,7 @@ pub mod export;
 mod finding;
 mod hits;
 pub mod import;
+pub mod keygen;
 mod manifests;
 mod metadata;
 mod pipeline;
