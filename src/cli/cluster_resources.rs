@@ -63,7 +63,13 @@ pub(crate) async fn run(
     };
     let context = environment.context().clone();
     let written = ops::blocking(move || resources::write(&request, &context)).await?;
-    environment.output.outcome(args.output.format, &written, |written| {
-        written.files.iter().map(|path| format!("{}\n", path.display())).collect()
-    })
+    environment
+        .output
+        .outcome(args.output.format, &written, |written| {
+            written
+                .files
+                .iter()
+                .map(|path| format!("{}\n", path.display()))
+                .collect()
+        })
 }

@@ -1,12 +1,13 @@
 //! What every verb is given besides its arguments.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use super::Output;
 use super::progress::{ProgressArgs, Sink};
 use super::signals;
 use super::surroundings::Surroundings;
-use crate::ops::Context;
+use crate::ops::{Context, Error};
 use crate::progress::Progress;
 
 /// Flags that stand before or after any verb.
@@ -44,6 +45,14 @@ impl Environment {
     /// Receives events, for what is made before an operation begins.
     pub(crate) fn progress(&self) -> Arc<dyn Progress> {
         Arc::clone(&self.context.progress)
+    }
+
+    /// Where caches that survive the process are kept.
+    pub(crate) fn state_directory(&self) -> Result<PathBuf, Error> {
+        self.surroundings.state("airferry").ok_or_else(|| {
+            Error::usage("There is no place to keep upload sessions")
+                .hint("set HOME or XDG_STATE_HOME")
+        })
     }
 
     /// What an operation is given. From the first call on, Ctrl-C and SIGTERM cancel it, so a

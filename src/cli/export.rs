@@ -7,9 +7,7 @@ use super::key_args::{KeyArgs, read_public};
 use super::registry_args::RegistryArgs;
 use super::{Environment, OutputArgs};
 use crate::model::{ByteSize, Label, LabelText, Platform, Reference};
-use crate::ops::export::{
-    self, Existing, ExportState, ForeignLayers, Outcome, Request, Selection,
-};
+use crate::ops::export::{self, Existing, ExportState, ForeignLayers, Outcome, Request, Selection};
 use crate::ops::{Class, Error};
 use crate::sys::files;
 
@@ -151,7 +149,11 @@ pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(
         comment: args.comment.clone(),
         chunk_limit: args.chunk_size.0,
         client: args.registry.client(environment)?,
-        existing: if args.replan { Existing::Replan } else { Existing::Continue },
+        existing: if args.replan {
+            Existing::Replan
+        } else {
+            Existing::Continue
+        },
         keep_going: args.keep_going,
         dry_run: args.dry_run,
         read_back: match args.read_back {
@@ -161,7 +163,9 @@ pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(
         },
     };
     let outcome = export::export(request, environment.context()).await?;
-    environment.output.outcome(args.output.format, &outcome, |outcome| text(outcome, &args))?;
+    environment
+        .output
+        .outcome(args.output.format, &outcome, |outcome| text(outcome, &args))?;
     match outcome.failure() {
         // A dry run that finds images missing has still answered.
         Some(error) if error.class() == Class::Incomplete => Err(error),
@@ -204,7 +208,9 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
         text.push('\n');
     };
     for image in &outcome.images {
-        let digest = image.digest.map_or_else(|| "-".to_owned(), |digest| digest.to_string());
+        let digest = image
+            .digest
+            .map_or_else(|| "-".to_owned(), |digest| digest.to_string());
         line(format!("{}  {digest}", image.reference));
     }
     line(format!(
@@ -219,7 +225,9 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
     ));
     if outcome.omitted.count > 0 {
         let (count, bytes) = (outcome.omitted.count, ByteSize(outcome.omitted.bytes));
-        line(format!("{count} blobs ({bytes}) are left out, because bases carried them"));
+        line(format!(
+            "{count} blobs ({bytes}) are left out, because bases carried them"
+        ));
     }
     if !outcome.foreign.is_empty() {
         line(format!(
@@ -227,7 +235,10 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
             outcome.foreign.len()
         ));
         for (digest, urls) in &outcome.foreign {
-            let urls: Vec<String> = urls.iter().map(|url| url.escape_debug().to_string()).collect();
+            let urls: Vec<String> = urls
+                .iter()
+                .map(|url| url.escape_debug().to_string())
+                .collect();
             line(format!("  {digest} {}", urls.join(" ")));
         }
     }

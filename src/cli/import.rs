@@ -128,7 +128,9 @@ pub(crate) async fn run(args: ImportArgs, environment: &Environment) -> Result<(
         state: environment.state_directory()?,
     };
     let report = import::import(request, environment.context()).await?;
-    environment.output.outcome(args.output.format, &report, |report| text(report, &args))?;
+    environment
+        .output
+        .outcome(args.output.format, &report, |report| text(report, &args))?;
     report.failure().map_or(Ok(()), Err)
 }
 
@@ -147,13 +149,23 @@ fn text(report: &Report, args: &ImportArgs) -> String {
             ImageState::Failed => "FAILED",
             ImageState::Incomplete => "INCOMPLETE",
         };
-        let target = image.target.as_ref().map(ToString::to_string).unwrap_or_default();
-        let reason = image.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
+        let target = image
+            .target
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let reason = image
+            .reason
+            .as_ref()
+            .map(|r| format!(" ({r})"))
+            .unwrap_or_default();
         line(format!("{} {state} {target}{reason}", image.source));
     }
     if !report.foreign_blobs.is_empty() {
         let count = report.foreign_blobs.len();
-        line(format!("{count} layers may not be distributed and were not carried"));
+        line(format!(
+            "{count} layers may not be distributed and were not carried"
+        ));
     }
     if report.dry_run {
         line("dry run: nothing was changed".to_owned());
@@ -168,7 +180,10 @@ fn text(report: &Report, args: &ImportArgs) -> String {
         line("NOT AUTHENTICATED: nobody who is trusted vouched for this bundle".to_owned());
     }
     if let (Some(directory), false) = (&args.resources, report.dry_run) {
-        line(format!("cluster resources and import-report.json are in {}", directory.display()));
+        line(format!(
+            "cluster resources and import-report.json are in {}",
+            directory.display()
+        ));
     }
     text
 }

@@ -33,10 +33,15 @@ pub(crate) struct InspectArgs {
 
 pub(crate) async fn run(args: InspectArgs, environment: &Environment) -> Result<(), Error> {
     let trust = args.trust.trust(&args.bundle)?;
-    let request = Request { bundle: args.bundle.clone(), trust };
+    let request = Request {
+        bundle: args.bundle.clone(),
+        trust,
+    };
     let context = environment.context().clone();
     let report = ops::blocking(move || inspect::inspect(&request, &context)).await?;
-    environment.output.outcome(args.output.format, &report, text)
+    environment
+        .output
+        .outcome(args.output.format, &report, text)
 }
 
 fn text(report: &Report) -> String {
@@ -45,34 +50,69 @@ fn text(report: &Report) -> String {
         text.push_str(&line);
         text.push('\n');
     };
-    let bundle = report.bundle.map_or_else(|| "without manifest".to_owned(), |id| id.hex());
+    let bundle = report
+        .bundle
+        .map_or_else(|| "without manifest".to_owned(), |id| id.hex());
     line(format!("bundle      {bundle}"));
     let label = &report.label;
-    for (name, value) in
-        [("title", &label.title), ("owner", &label.owner), ("marking", &label.marking)]
-    {
+    for (name, value) in [
+        ("title", &label.title),
+        ("owner", &label.owner),
+        ("marking", &label.marking),
+    ] {
         if let Some(value) = value {
             line(format!("{name:<12}{}", value.as_str()));
         }
     }
     if report.depth != Depth::Nothing {
-        let complete = if report.complete { "complete" } else { "INCOMPLETE" };
+        let complete = if report.complete {
+            "complete"
+        } else {
+            "INCOMPLETE"
+        };
         line(format!("generation  {}, {complete}", report.generation));
     }
     for signer in &report.signers {
-        let verified = if signer.verified { "verified" } else { "claimed, unverified" };
-        let role = signer.role.as_ref().map(|role| format!(" {role}")).unwrap_or_default();
-        let comment = signer.comment.as_ref().map(|c| format!(": {c}")).unwrap_or_default();
-        line(format!("statement   {} ({verified}{role}){comment}", signer.name));
+        let verified = if signer.verified {
+            "verified"
+        } else {
+            "claimed, unverified"
+        };
+        let role = signer
+            .role
+            .as_ref()
+            .map(|role| format!(" {role}"))
+            .unwrap_or_default();
+        let comment = signer
+            .comment
+            .as_ref()
+            .map(|c| format!(": {c}"))
+            .unwrap_or_default();
+        line(format!(
+            "statement   {} ({verified}{role}){comment}",
+            signer.name
+        ));
     }
     let (chunks, bytes) = (report.chunks.len(), ByteSize(report.chunk_bytes));
-    line(format!("chunks      {chunks}, {bytes} ({} bytes)", report.chunk_bytes));
+    line(format!(
+        "chunks      {chunks}, {bytes} ({} bytes)",
+        report.chunk_bytes
+    ));
     if report.depth == Depth::Inventory {
-        let (content, shared) = (ByteSize(report.content_bytes), ByteSize(report.shared_bytes));
-        line(format!("content     {content} in blobs, {shared} of them shared by several images"));
+        let (content, shared) = (
+            ByteSize(report.content_bytes),
+            ByteSize(report.shared_bytes),
+        );
+        line(format!(
+            "content     {content} in blobs, {shared} of them shared by several images"
+        ));
     }
     for base in &report.bases {
-        let title = base.title.as_ref().map(|title| format!(" \"{title}\"")).unwrap_or_default();
+        let title = base
+            .title
+            .as_ref()
+            .map(|title| format!(" \"{title}\""))
+            .unwrap_or_default();
         line(format!(
             "base        {}{title}: {} blobs, {} left out",
             base.id.hex(),
@@ -87,8 +127,14 @@ fn text(report: &Report) -> String {
         image_lines(image, &mut line);
     }
     for (digest, urls) in &report.foreign_blobs {
-        let urls: Vec<String> = urls.iter().map(|url| url.escape_debug().to_string()).collect();
-        line(format!("not carried, may not be distributed: {digest} {}", urls.join(" ")));
+        let urls: Vec<String> = urls
+            .iter()
+            .map(|url| url.escape_debug().to_string())
+            .collect();
+        line(format!(
+            "not carried, may not be distributed: {digest} {}",
+            urls.join(" ")
+        ));
     }
     for (digest, reason) in &report.missing_blobs {
         line(format!("missing: {digest}: {}", reason.escape_debug()));
@@ -114,7 +160,11 @@ fn image_lines(image: &ImageLine, line: &mut impl FnMut(String)) {
     }
     let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
     if !platforms.is_empty() {
-        let sparse = if image.sparse { " (sparse index: others are left out)" } else { "" };
+        let sparse = if image.sparse {
+            " (sparse index: others are left out)"
+        } else {
+            ""
+        };
         line(format!("  platforms  {}{sparse}", platforms.join(", ")));
     }
     line(format!(

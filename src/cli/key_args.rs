@@ -28,7 +28,7 @@ pub(super) enum KeyPermissions {
 #[command(next_help_heading = "Signing key")]
 pub(crate) struct KeyArgs {
     /// Private key that signs (PEM, as `airferry keygen` or `openssl genpkey` write it).
-    #[arg(long, value_name = "FILE", required_unless_present = "signer_command")]
+    #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
 
     #[command(flatten)]
@@ -60,6 +60,17 @@ impl KeyArgs {
         self.load(&environment.surroundings, &|warning| {
             environment.output.note(warning);
         })
+    }
+
+    /// As [`Self::signer`], for verbs that may do without.
+    pub(crate) fn optional_signer(
+        &self,
+        environment: &Environment,
+    ) -> Result<Option<Signer>, Error> {
+        if self.key.is_none() && self.signer_command.is_none() {
+            return Ok(None);
+        }
+        self.signer(environment).map(Some)
     }
 
     fn load(&self, surroundings: &Surroundings, warn: &dyn Fn(&str)) -> Result<Signer, Error> {

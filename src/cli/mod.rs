@@ -5,22 +5,34 @@
 //! indicatif, the environment, or prints.
 
 mod certificates;
+mod cluster_resources;
 mod codec;
+mod completions;
 mod environment;
+mod export;
+mod import;
+mod inspect;
 mod key_args;
+mod keygen;
+mod man;
+mod naming_args;
 mod output;
 mod passphrase;
 mod progress;
 mod registry_args;
+mod resources_args;
 mod serve;
+mod sign;
 mod signals;
 mod surroundings;
 mod trust_args;
+mod unpack;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::ops::{Class, Error};
@@ -46,18 +58,46 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Keygen(keygen::KeygenArgs),
+    Export(Box<export::ExportArgs>),
+    Verify(verify::VerifyArgs),
+    Inspect(inspect::InspectArgs),
+    Sign(sign::SignArgs),
+    Import(Box<import::ImportArgs>),
+    ClusterResources(Box<cluster_resources::ClusterResourcesArgs>),
+    Unpack(unpack::UnpackArgs),
     Serve(serve::ServeArgs),
     Codec(codec::CodecArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 impl Command {
     /// Performs the verb. Verbs print their own results.
     async fn run(self, environment: &Environment) -> Result<(), Error> {
         match self {
+            Self::Keygen(args) => keygen::run(args, environment).await,
+            Self::Export(args) => export::run(*args, environment).await,
+            Self::Verify(args) => verify::run(args, environment).await,
+            Self::Inspect(args) => inspect::run(args, environment).await,
+            Self::Import(args) => import::run(*args, environment).await,
+            Self::ClusterResources(args) => cluster_resources::run(*args, environment).await,
+            Self::Unpack(args) => unpack::run(args, environment).await,
+            Self::Sign(args) => sign::run(args, environment).await,
             Self::Serve(args) => serve::run(args, environment).await,
             Self::Codec(args) => codec::run(args, &environment.output).await,
+            Self::Completions(args) => {
+                completions::run(&args, environment);
+                Ok(())
+            }
+            Self::Man(args) => man::run(&args, environment),
         }
     }
+}
+
+/// The whole command line as a value, for texts that are made of it.
+fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command line and returns the process's exit code.

@@ -8,15 +8,15 @@ use crate::serve::Signals;
 
 /// Watches for signals in the background from now on.
 pub(super) fn watch(context: Context, output: Output) {
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            // The process can still be killed, and continues where it was.
+            output.note(&format!("warning: Cannot listen for signals: {error}"));
+            return;
+        }
+    };
     Handle::current().spawn(async move {
-        let mut signals = match Signals::listen() {
-            Ok(signals) => signals,
-            Err(error) => {
-                // The process can still be killed, and continues where it was.
-                output.note(&format!("warning: Cannot listen for signals: {error}"));
-                return;
-            }
-        };
         signals.received().await;
         context.cancel.cancel();
         output.note("stopping; run the same command again to continue");

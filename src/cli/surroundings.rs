@@ -70,6 +70,14 @@ impl Surroundings {
         }
     }
 
+    /// Files that may be deleted, and better are not.
+    pub(crate) fn state(&self, name: &str) -> Option<PathBuf> {
+        match self.path("XDG_STATE_HOME") {
+            Some(state) => Some(state.join(name)),
+            None => self.home(&format!(".local/state/{name}")),
+        }
+    }
+
     /// Files that are gone after the session.
     pub(crate) fn runtime(&self, name: &str) -> Option<PathBuf> {
         self.path("XDG_RUNTIME_DIR")

@@ -65,7 +65,9 @@ pub(crate) async fn run(args: UnpackArgs, environment: &Environment) -> Result<(
     };
     let context = environment.context().clone();
     let outcome = ops::blocking(move || unpack::unpack(&request, &context)).await?;
-    environment.output.outcome(args.output.format, &outcome, text)
+    environment
+        .output
+        .outcome(args.output.format, &outcome, text)
 }
 
 fn text(outcome: &Outcome) -> String {
@@ -77,6 +79,9 @@ fn text(outcome: &Outcome) -> String {
         text.push_str(&format!("left out: {}\n", image.escape_debug()));
     }
     let (images, blobs) = (outcome.images.len(), outcome.blobs);
-    text.push_str(&format!("{images} images, {blobs} blobs, {}\n", ByteSize(outcome.bytes)));
+    text.push_str(&format!(
+        "{images} images, {blobs} blobs, {}\n",
+        ByteSize(outcome.bytes)
+    ));
     text
 }

@@ -53,7 +53,9 @@ pub(crate) async fn run(args: VerifyArgs, environment: &Environment) -> Result<(
     };
     let context = environment.context().clone();
     let report = ops::blocking(move || verify::verify(&request, &context)).await?;
-    environment.output.outcome(args.output.format, &report, text)?;
+    environment
+        .output
+        .outcome(args.output.format, &report, text)?;
     report.failure().map_or(Ok(()), Err)
 }
 
@@ -63,12 +65,25 @@ fn text(report: &Report) -> String {
         text.push_str(&line);
         text.push('\n');
     };
-    let bundle = report.bundle.map_or_else(|| "without manifest".to_owned(), |id| id.hex());
+    let bundle = report
+        .bundle
+        .map_or_else(|| "without manifest".to_owned(), |id| id.hex());
     line(format!("bundle {bundle}"));
     for signer in &report.signers {
-        let verdict = if signer.approves { "approves" } else { "REJECTS" };
-        let comment = signer.comment.as_ref().map(|c| format!(": {c}")).unwrap_or_default();
-        line(format!("  {} {verdict}, key {}{comment}", signer.role, signer.key));
+        let verdict = if signer.approves {
+            "approves"
+        } else {
+            "REJECTS"
+        };
+        let comment = signer
+            .comment
+            .as_ref()
+            .map(|c| format!(": {c}"))
+            .unwrap_or_default();
+        line(format!(
+            "  {} {verdict}, key {}{comment}",
+            signer.role, signer.key
+        ));
     }
     for claimed in &report.claimed {
         line(format!("  claimed, unverified: {claimed}"));
@@ -91,7 +106,11 @@ fn text(report: &Report) -> String {
     let total = ByteSize(bytes.content + bytes.framing + bytes.metadata);
     line(format!(
         "{}, {}, {}: {} images, {} blobs, {total}",
-        if report.authenticated { "authenticated" } else { "NOT AUTHENTICATED" },
+        if report.authenticated {
+            "authenticated"
+        } else {
+            "NOT AUTHENTICATED"
+        },
         if report.intact { "intact" } else { "DAMAGED" },
         match report.complete {
             Some(true) => "complete",

@@ -338,8 +338,9 @@ fn parse_number(text: &str) -> Option<u64> {
     (number.to_string() == text).then_some(number)
 }
 
-/// `YYYY-MM-DDTHH:MM:SSZ` of an existing second; none is 60.
-fn parse_time(text: &str) -> Option<Timestamp> {
+/// Reads a time as statements write it: `YYYY-MM-DDTHH:MM:SSZ` of an existing second; none is
+/// 60. No other form is accepted.
+pub fn parse_time(text: &str) -> Option<Timestamp> {
     let time: jiff::Timestamp = text.parse().ok()?;
     let time = Timestamp(time.as_second());
     // The library accepts many more forms; writing it again leaves one.

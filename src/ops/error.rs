@@ -143,7 +143,8 @@ impl From<IoAt> for Error {
                 "free some space, or use another medium, then run the same command again"
             }
             Kind::PermissionDenied => {
-                "check the permissions, and that the medium is not write-protected"
+                "check the permissions, that the medium is not write-protected, and not full (FAT32 \
+                 through FUSE says the same)"
             }
             Kind::ReadOnlyFilesystem => "the medium is mounted read-only",
             Kind::NotFound => "check the path, and that the medium is plugged in and mounted",

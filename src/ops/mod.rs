@@ -8,9 +8,11 @@ mod finding;
 mod hits;
 pub mod import;
 pub mod inspect;
+pub mod keygen;
 mod manifests;
 mod metadata;
 mod pipeline;
+pub mod resources;
 pub mod sign;
 mod trust;
 pub mod unpack;
@@ -19,3 +21,12 @@ pub mod verify;
 pub use context::Context;
 pub use error::{Class, Error, Result, chain};
 pub use trust::{Authentication, Trust, Vouched};
+
+/// Runs blocking work away from the asynchronous threads.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|join| Error::internal("A worker failed", join))?
+}

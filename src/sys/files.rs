@@ -187,7 +187,15 @@ impl NewFile {
     /// worth waiting for each of its files.
     pub fn keep(self) -> Result<()> {
         let path = self.path;
-        match self.file.persist_noclobber(&path) {
+        // Renaming without replacing is not known to every file system (exFAT through FUSE).
+        if exists(&path) {
+            return Err(IoAt::new(
+                "write",
+                &path,
+                std::io::ErrorKind::AlreadyExists.into(),
+            ));
+        }
+        match self.file.persist(&path) {
             Ok(_) => Ok(()),
             Err(error) => Err(IoAt::new("write", &path, error.error)),
         }

@@ -7,13 +7,16 @@ use super::error::{At, Result};
 /// Largest file on FAT32, in bytes.
 const FAT32_MAX: u64 = 4 * 1024 * 1024 * 1024 - 1;
 
+/// Largest file that fusefat writes, in bytes (measured: it stops there with EPERM).
+const FUSEFAT_MAX: u64 = 2 * 1024 * 1024 * 1024 - 1;
+
 /// The file system that holds a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSystem {
     /// Type as the kernel names it, for example `ext4`, `vfat`, `fuseblk`.
     pub kind: String,
-    /// Bytes that this process may still write.
-    pub available: u64,
+    /// Bytes that this process may still write; `None` where nobody knows (fusefat says 0).
+    pub available: Option<u64>,
     /// Bytes in all.
     pub total: u64,
     /// Mounted read-only.
@@ -28,7 +31,8 @@ impl FileSystem {
         let stat = rustix::fs::statvfs(path).at("look at the file system of", path)?;
         let kind = mount_of(path).map_or_else(|| "unknown".to_owned(), |mount| mount.kind);
         Ok(Self {
-            available: stat.f_bavail.saturating_mul(stat.f_frsize),
+            available: (stat.f_bavail > 0 || !kind.starts_with("fuse"))
+                .then(|| stat.f_bavail.saturating_mul(stat.f_frsize)),
             total: stat.f_blocks.saturating_mul(stat.f_frsize),
             read_only: stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
             max_file: max_file(&kind),
@@ -50,8 +54,11 @@ impl FileSystem {
 }
 
 fn max_file(kind: &str) -> Option<u64> {
-    let fat = matches!(kind, "vfat" | "msdos") || kind.starts_with("fuse.fusefat");
-    fat.then_some(FAT32_MAX)
+    match kind {
+        "vfat" | "msdos" => Some(FAT32_MAX),
+        _ if kind.starts_with("fuse.fusefat") => Some(FUSEFAT_MAX),
+        _ => None,
+    }
 }
 
 /// Whether two paths lie on the same mounted file system.

@@ -46,13 +46,14 @@ pub trait ReadAt: Send + Sync {
     fn length(&self) -> Result<u64>;
 }
 
-/// A file open for appending, that can be flushed and cut back.
+/// A file open for writing at its end, or over what stands in it.
 pub trait WriteFile: Send {
-    /// Appends all bytes.
+    /// Writes all bytes.
     fn append(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// Cuts the file to `length` bytes and goes on writing there.
-    fn truncate(&mut self, length: u64) -> Result<()>;
+    /// Goes on writing at `position`, over what may stand there. What stands behind stays until
+    /// [`Media::cut`].
+    fn seek(&mut self, position: u64) -> Result<()>;
 
     /// Waits until everything written is durable.
     fn sync(&mut self) -> Result<()>;
@@ -71,6 +72,9 @@ pub trait Media: Send + Sync {
 
     /// Makes a directory durably; one that is there is fine.
     fn make_dir(&self, path: &str) -> Result<()>;
+
+    /// Cuts a regular file to `length` bytes, durably; a shorter one stays as it is.
+    fn cut(&self, path: &str, length: u64) -> Result<()>;
 
     /// Renames durably, replacing what was there.
     fn rename(&self, from: &str, to: &str) -> Result<()>;
@@ -257,6 +261,37 @@ impl Media for DirMedia {
         }
     }
 
+    /// By copying: shortening a file is where small file systems have their bugs (fusefat loses
+    /// content), and it happens only when a blob was given up.
+    fn cut(&self, path: &str, length: u64) -> Result<()> {
+        let source = self.open(path)?;
+        if source.length()? <= length {
+            return Ok(());
+        }
+        let temporary = format!("{path}.tmp");
+        self.remove(&temporary)?;
+        let mut copy = self.append_to(&temporary)?;
+        let mut piece = vec![0; 1 << 20];
+        let mut done = 0;
+        while done < length {
+            let wanted = usize::try_from(length - done).map_or(piece.len(), |n| n.min(piece.len()));
+            let room = piece.get_mut(..wanted).unwrap_or_default();
+            let read = source.read_at(room, done)?;
+            if read == 0 {
+                return Err(IoAt::refused(
+                    "cut",
+                    self.shown(path),
+                    "it became shorter meanwhile",
+                ));
+            }
+            copy.append(room.get(..read).unwrap_or_default())?;
+            done += read as u64;
+        }
+        copy.sync()?;
+        drop(copy);
+        self.rename(&temporary, path)
+    }
+
     fn rename(&self, from: &str, to: &str) -> Result<()> {
         let (from_parent, from_name) = self.parent(from)?;
         let (to_parent, to_name) = self.parent(to)?;
@@ -344,12 +379,9 @@ impl WriteFile for OpenFile {
         self.file.write_all(bytes).at("write", &self.path)
     }
 
-    fn truncate(&mut self, length: u64) -> Result<()> {
-        self.file.set_len(length).at("cut", &self.path)?;
-        self.file
-            .seek(SeekFrom::Start(length))
-            .at("cut", &self.path)?;
-        Ok(())
+    fn seek(&mut self, position: u64) -> Result<()> {
+        let sought = self.file.seek(SeekFrom::Start(position));
+        sought.at("write", &self.path).map(drop)
     }
 
     fn sync(&mut self) -> Result<()> {
@@ -441,10 +473,13 @@ mod tests {
         let (_directory, media) = media();
         let mut file = media.append_to("x").unwrap();
         file.append(b"abcdef").unwrap();
-        file.truncate(2).unwrap();
+        file.seek(2).unwrap();
         file.append(b"X").unwrap();
         file.sync().unwrap();
         let media: &dyn Media = &media;
+        assert_eq!(media.read("x", 10).unwrap(), b"abXdef");
+        media.cut("x", 9).unwrap();
+        media.cut("x", 3).unwrap();
         assert_eq!(media.read("x", 10).unwrap(), b"abX");
         let file = media.open("x").unwrap();
         let mut text = String::new();

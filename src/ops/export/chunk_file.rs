@@ -2,7 +2,7 @@
 //!
 //! While the journal vouches for what stands in the file, "writing" means comparing: the same
 //! calls that write a chunk the first time replay it, so that a resumed chunk cannot differ from
-//! an undisturbed one. Where the vouched bytes end, the file is cut and real writing begins.
+//! an undisturbed one. Where the vouched bytes end, real writing begins, over what stands there.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -165,7 +165,7 @@ impl ChunkFile {
         self.open_at(length)
     }
 
-    /// Opens the file for writing, cut to `length`.
+    /// Opens the file for writing from `length` on, over what an earlier run left there.
     fn open_at(&mut self, length: u64) -> sys::Result<()> {
         if self.file.is_none() {
             let path = chunk_path(self.number, ChunkKind::Data);
@@ -173,7 +173,7 @@ impl ChunkFile {
             self.ground.media.sync_dir("chunks")?;
         }
         if let Some(file) = &mut self.file {
-            file.truncate(length)?;
+            file.seek(length)?;
         }
         self.journalled = length / BLOCK_SIZE;
         self.safe = self.journalled * BLOCK_SIZE;
@@ -277,15 +277,10 @@ impl ChunkFile {
 
     /// Ends the chunk: everything durable and journalled.
     pub(super) fn seal(mut self) -> sys::Result<FileHashes> {
-        if self.file.is_none() {
-            // Replayed from start to end. What may stand behind the end is cut away.
-            let length = self.length();
-            let path = chunk_path(self.number, ChunkKind::Data);
-            if self.ground.media.open(&path)?.length()? > length {
-                self.open_at(length)?;
-            }
-        }
         self.checkpoint()?;
+        // What an earlier run, or a blob that was given up, left behind the end.
+        let path = chunk_path(self.number, ChunkKind::Data);
+        self.ground.media.cut(&path, self.length())?;
         if self.file.is_some()
             && let Some((hash, length)) = self.hasher.begun_block()
         {

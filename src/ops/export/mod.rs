@@ -30,10 +30,11 @@ use super::examine::{Scope, examine};
 use super::finding::FindingKind;
 use super::trust::Trust;
 use crate::model::{Digest, ImageEntry, PlanId};
-use crate::ops::import::blocking;
+use crate::ops::blocking;
 use crate::plan::export::{self as plan, ExportPlan, KnownBundle};
 use crate::progress::Phase;
 use crate::registry::Selector;
+use crate::sys::filesystem::FileSystem;
 use crate::sys::journal::{self, Journal};
 use crate::sys::lock::DirLock;
 use crate::sys::media::{DirMedia, Media};
@@ -127,7 +128,11 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     };
     preflight::check(&request, media.as_ref(), &plan)?;
     if request.dry_run {
-        return planned(&plan);
+        let there = preflight::own_bytes(media.as_ref(), &preflight::simulate(&plan)?)?;
+        return Ok(Outcome {
+            already_there: there,
+            ..planned(&plan)?
+        });
     }
     perform(request, media, plan, is_new, context).await
 }
@@ -292,7 +297,10 @@ async fn perform(
         missing: Mutex::default(),
     });
     let written = written(transfer.run(cursors).await?);
-    let read_back = request.read_back;
+    let read_back = match request.read_back {
+        Some(wanted) => wanted,
+        None => FileSystem::of(media.root())?.is_removable_kind(),
+    };
     let outcome = {
         let (media, plan, context) = (Arc::clone(&media), Arc::clone(&plan), context.clone());
         blocking(move || seal_bundle(media.as_ref(), &plan, plan_id, written, &request, &context))

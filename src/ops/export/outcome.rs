@@ -94,9 +94,17 @@ pub struct Outcome {
     pub chunks: usize,
     /// Bytes of all files but statements and signatures.
     pub bytes_on_medium: u64,
+    /// In a dry run: bytes of the data that an interrupted run left.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub already_there: u64,
     /// Tags that point elsewhere now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub moved_tags: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 impl Outcome {
@@ -119,6 +127,7 @@ impl Outcome {
             foreign: BTreeMap::new(),
             chunks: manifest.chunks.len(),
             bytes_on_medium: manifest.chunk_bytes() + document_bytes,
+            already_there: 0,
             moved_tags: Vec::new(),
         };
         for blob in &inventory.blobs {

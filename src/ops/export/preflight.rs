@@ -74,11 +74,14 @@ pub(super) fn check(request: &Request, media: &dyn Media, plan: &ExportPlan) -> 
     let needed = data + metadata + assembled.document_bytes() + plan_bytes + RESERVE;
     let there = own_bytes(media, &simulated)?;
     let missing = needed.saturating_sub(there);
-    if missing > file_system.available {
+    if let Some(available) = file_system
+        .available
+        .filter(|available| missing > *available)
+    {
         problems.push(format!(
-            "it has {} free, and {} more are needed ({missing} bytes)",
-            ByteSize(file_system.available),
-            ByteSize(missing - file_system.available),
+            "it has {} free, and {} are needed ({missing} bytes)",
+            ByteSize(available),
+            ByteSize(missing),
         ));
     }
     let longest = simulated
@@ -92,7 +95,7 @@ pub(super) fn check(request: &Request, media: &dyn Media, plan: &ExportPlan) -> 
     {
         problems.push(format!(
             "its file system ({}) takes files of at most {limit} bytes, and chunks would have up \
-             to {longest}: choose --chunk-size fat32 or smaller",
+             to {longest}: choose a smaller --chunk-size",
             file_system.kind
         ));
     }
@@ -116,7 +119,7 @@ pub(super) fn check(request: &Request, media: &dyn Media, plan: &ExportPlan) -> 
 }
 
 /// Bytes of this plan's chunks that are on the medium already.
-fn own_bytes(media: &dyn Media, simulated: &Written) -> Result<u64> {
+pub(super) fn own_bytes(media: &dyn Media, simulated: &Written) -> Result<u64> {
     let own = |path: &str| {
         simulated.chunks.iter().any(|chunk| {
             path == crate::model::chunk_path(chunk.number, crate::model::ChunkKind::Data)

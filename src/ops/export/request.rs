@@ -38,8 +38,8 @@ pub struct Request {
     pub keep_going: bool,
     /// Plan and print, change nothing.
     pub dry_run: bool,
-    /// Read everything back after sealing.
-    pub read_back: bool,
+    /// Read everything back after sealing; on removable media when absent.
+    pub read_back: Option<bool>,
 }
 
 /// What to do about an unfinished export by another plan.

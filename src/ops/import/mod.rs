@@ -9,27 +9,26 @@ mod preflight;
 mod referrers;
 mod report;
 mod request;
-mod resources;
 mod upload;
 
 use std::sync::Arc;
 
-pub use report::{ImageReport, ImageState, Report};
-pub use request::{ExistingTags, Request, ResourcesRequest, SparseIndex};
-pub use resources::{Written, write as write_resources};
-
+use super::blocking;
 use super::context::Context;
 use super::error::{Class, Error, Result};
 use super::examine::{Bundle, Scope, examine};
 use super::finding::FindingKind;
 use super::manifests::Manifests;
+use super::resources;
 use crate::format::hash::sha256;
-use crate::model::Digest;
+use crate::model::{Digest, Inventory};
 use crate::plan::import::{ImportPlan, source_images};
-use crate::plan::naming;
+use crate::plan::naming::{self, Placement, Target};
 use crate::sys::lock::DirLock;
 use crate::sys::media::DirMedia;
 use crate::sys::{self, sessions::SessionFiles};
+pub use report::{ImageReport, ImageState, Report};
+pub use request::{ExistingTags, Request, ResourcesRequest, SparseIndex};
 
 /// A bundle that may be acted on, with everything needed to do so.
 pub(super) struct Opened {
@@ -54,17 +53,22 @@ pub(super) fn open(request: &Request) -> Result<Opened> {
 }
 
 /// Decides names and order of everything, without asking the target.
-pub(super) fn plan(request: &Request, bundle: &Bundle) -> Result<ImportPlan> {
-    let images = source_images(&bundle.inventory);
-    let placement = naming::place(&images, &request.target, &request.naming).map_err(|error| {
-        let hint = error.hint();
-        let mut failure = Error::usage("The images cannot be named on the target").caused_by(error);
-        if let Some(hint) = hint {
-            failure = failure.hint(hint);
-        }
-        failure
-    })?;
+fn plan(request: &Request, bundle: &Bundle) -> Result<ImportPlan> {
+    let placement = place(&bundle.inventory, &request.target, &request.naming)?;
     Ok(ImportPlan::new(&bundle.inventory, placement.images()))
+}
+
+/// Names every whole image on the target.
+pub(super) fn place(
+    inventory: &Inventory,
+    target: &Target,
+    options: &naming::Options,
+) -> Result<Placement> {
+    naming::place(&source_images(inventory), target, options).map_err(|error| {
+        let hint = error.hint();
+        let failure = Error::usage("The images cannot be named on the target").caused_by(error);
+        hint.into_iter().fold(failure, Error::hint)
+    })
 }
 
 /// Imports a bundle.
@@ -97,18 +101,9 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
     let done = upload::run(&request, &opened, &plan, &before, Arc::new(depot), context).await?;
     let report = Report::finished(&opened.bundle, &plan, done);
     if let Some(wanted) = &request.resources {
-        write_resources(wanted, &report.committed(), Some(&report), context)?;
+        resources::write_for(wanted, &report.committed(), Some(&report), context)?;
     }
     Ok(report)
-}
-
-/// Runs blocking work away from the asynchronous threads.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|join| Error::internal("A worker failed", join))?
 }
 
 /// One directory for each target and bundle: a cache that may be deleted.

@@ -1,0 +1,91 @@
+//! `airferry man`: manual pages, made of the same text as `--help`.
+
+use std::path::PathBuf;
+
+use clap_mangen::Man;
+
+use super::Environment;
+use crate::ops::Error;
+use crate::sys::files;
+
+const EXAMPLES: &str = "\
+Examples:
+  Read the page of a verb:
+    airferry man export | man -l -
+
+  Write all pages:
+    airferry man --dir /usr/local/share/man/man1";
+
+/// Prints a manual page, or writes all of them.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ManArgs {
+    /// The verb whose page is printed; without it, the page of airferry itself.
+    #[arg(value_name = "VERB")]
+    verb: Vec<String>,
+
+    /// Writes the pages of all verbs into this directory.
+    #[arg(long, value_name = "DIR", conflicts_with = "verb")]
+    dir: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &ManArgs, environment: &Environment) -> Result<(), Error> {
+    // `help` has no page: it prints what the other pages say.
+    let mut command = super::command().disable_help_subcommand(true);
+    command.build();
+    if let Some(directory) = &args.dir {
+        files::make_dirs(directory)?;
+        for (name, page) in pages(&command)? {
+            files::write_atomically(&directory.join(name), &page, 0o644)?;
+        }
+        return Ok(());
+    }
+    let mut chosen = &command;
+    for verb in &args.verb {
+        chosen = chosen
+            .find_subcommand(verb)
+            .ok_or_else(|| Error::usage(format!("There is no verb `{}`", verb.escape_debug())))?;
+    }
+    let (_, page) = page(chosen)?;
+    environment.output.result(&String::from_utf8_lossy(&page));
+    Ok(())
+}
+
+/// File name and text.
+type Page = (String, Vec<u8>);
+
+/// The pages of a command and of all below it.
+fn pages(command: &clap::Command) -> Result<Vec<Page>, Error> {
+    let mut pages = vec![page(command)?];
+    for sub in command.get_subcommands() {
+        pages.extend(self::pages(sub)?);
+    }
+    Ok(pages)
+}
+
+fn page(command: &clap::Command) -> Result<Page, Error> {
+    let man = Man::new(command.clone());
+    let mut text = Vec::new();
+    man.render(&mut text)
+        .map_err(|error| Error::internal("The manual page cannot be written", error))?;
+    Ok((man.get_filename(), text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_has_a_page_under_its_whole_name() {
+        let mut command = super::super::command().disable_help_subcommand(true);
+        command.build();
+        let pages = pages(&command).unwrap();
+        let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names[0], "airferry.1");
+        assert!(names.contains(&"airferry-keygen.1"), "{names:?}");
+        for (name, page) in &pages {
+            let text = std::str::from_utf8(page).unwrap();
+            assert!(text.contains(".TH airferry"), "{name}:\n{text}");
+        }
+    }
+}

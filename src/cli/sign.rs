@@ -1,0 +1,139 @@
+//! `airferry sign`: what somebody says of a finished bundle.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::key_args::KeyArgs;
+use super::{Environment, OutputArgs};
+use crate::format::statement::parse_time;
+use crate::model::{LabelText, Role, Timestamp, Verdict};
+use crate::ops::Error;
+use crate::ops::sign::{Opinion, Outcome, Request, sign};
+
+const EXAMPLES: &str = "\
+Examples:
+  A reviewer approves a bundle:
+    airferry sign /mnt/stick/okd --key reviewer.pem --comment 'audit 2026-117'
+
+  A reviewer says that it must not be imported:
+    airferry sign /mnt/stick/okd --key reviewer.pem --verdict reject
+
+  The medium is read-only: the statement goes into a directory of its own:
+    airferry sign /mnt/dvd/okd --key reviewer.pem --statements ./statements
+
+  The key is in a token:
+    airferry sign /mnt/stick/okd --signer-command 'token-sign' --signer-public reviewer.pub
+
+Everything but the content of chunks is checked before; `airferry verify` checks that too.";
+
+/// Adds a signed statement to a finished bundle.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct SignArgs {
+    /// The bundle's directory.
+    #[arg(value_name = "DIR")]
+    bundle: PathBuf,
+
+    #[command(flatten)]
+    key: KeyArgs,
+
+    /// In which capacity the key's owner speaks.
+    #[arg(
+        long,
+        value_name = "ROLE",
+        default_value = Role::REVIEWER,
+        help_heading = "Statement"
+    )]
+    role: Role,
+
+    /// Whether the bundle may be imported.
+    #[arg(
+        long,
+        value_name = "VERDICT",
+        default_value = "approve",
+        help_heading = "Statement"
+    )]
+    verdict: VerdictArg,
+
+    /// One line for people.
+    #[arg(long, value_name = "TEXT", help_heading = "Statement")]
+    comment: Option<LabelText>,
+
+    /// When the statement ends to hold, for example 2026-12-31T00:00:00Z.
+    #[arg(long, value_name = "TIME", help_heading = "Statement")]
+    expires: Option<Expiry>,
+
+    /// Directory for the statement, instead of the bundle itself.
+    #[arg(long, value_name = "DIR", help_heading = "Statement")]
+    statements: Option<PathBuf>,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum VerdictArg {
+    /// It may be imported.
+    Approve,
+    /// It must not be imported.
+    Reject,
+}
+
+/// A time as statements write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Expiry(Timestamp);
+
+impl FromStr for Expiry {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse_time(text)
+            .map(Self)
+            .ok_or("write the time in UTC, as 2026-12-31T00:00:00Z")
+    }
+}
+
+pub(crate) async fn run(args: SignArgs, environment: &Environment) -> Result<(), Error> {
+    let signer = args.key.signer(environment)?;
+    let request = Request {
+        bundle: args.bundle,
+        signer,
+        opinion: Opinion {
+            role: args.role,
+            verdict: match args.verdict {
+                VerdictArg::Approve => Verdict::Approve,
+                VerdictArg::Reject => Verdict::Reject,
+            },
+            comment: args.comment,
+            expires: args.expires.map(|expiry| expiry.0),
+        },
+        statements: args.statements,
+    };
+    let outcome = sign(request, environment.context())?;
+    environment
+        .output
+        .outcome(args.output.format, &outcome, text)
+}
+
+fn text(outcome: &Outcome) -> String {
+    format!(
+        "{}\nSigned. The statement above is in {}\nand its signature in {}\n",
+        outcome.text,
+        outcome.statement.display(),
+        outcome.signature.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_in_one_form() {
+        let expiry: Expiry = "2026-12-31T00:00:00Z".parse().unwrap();
+        assert_eq!(expiry.0, Timestamp(1_798_675_200));
+        for bad in ["2026-12-31", "tomorrow", "2026-12-31T00:00:00+01:00", ""] {
+            assert!(bad.parse::<Expiry>().is_err(), "{bad}");
+        }
+    }
+}

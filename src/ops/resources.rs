@@ -1,0 +1,92 @@
+//! `airferry cluster-resources`, and the same at the end of an import: what the cluster is given.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::context::Context;
+use super::error::{Error, Result};
+use super::examine::{Scope, examine};
+use super::finding::FindingKind;
+use super::import::{Report, ResourcesRequest};
+use super::trust::Trust;
+use crate::cluster;
+use crate::plan::naming::{self, Placed, Target};
+use crate::sys::files;
+use crate::sys::media::DirMedia;
+
+/// Name of the machine-readable report beside the objects.
+const REPORT: &str = "import-report.json";
+
+/// What was written.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Written {
+    /// The files.
+    pub files: Vec<PathBuf>,
+}
+
+/// What `airferry cluster-resources` is asked for.
+#[derive(Debug)]
+pub struct Request {
+    /// The bundle's directory.
+    pub bundle: PathBuf,
+    /// Whom to trust.
+    pub trust: Trust,
+    /// Accept that no trusted key has signed.
+    pub allow_unsigned: bool,
+    /// Write for what is whole of an incomplete bundle.
+    pub allow_incomplete: bool,
+    /// Where the images are, or will be.
+    pub target: Target,
+    /// Names on the target.
+    pub naming: naming::Options,
+    /// Where and how to write.
+    pub resources: ResourcesRequest,
+}
+
+/// Writes the objects for a bundle's images, as an import does. Contacts nothing.
+pub fn write(request: &Request, context: &Context) -> Result<Written> {
+    let media = Arc::new(DirMedia::open(&request.bundle)?);
+    let mut waived = Vec::new();
+    if request.allow_incomplete {
+        waived.push(FindingKind::Incomplete);
+    }
+    if request.allow_unsigned {
+        waived.push(FindingKind::NotAuthenticated);
+    }
+    // Documents alone: this works from a copy of them as well.
+    let bundle = examine(media, &request.trust, Scope::Documents)?.into_bundle(&waived)?;
+    let placement = super::import::place(&bundle.inventory, &request.target, &request.naming)?;
+    write_for(&request.resources, placement.images(), None, context)
+}
+
+/// Writes cluster objects, snippets and the mapping for images that are on the target, and the
+/// report when there is one.
+pub(super) fn write_for(
+    request: &ResourcesRequest,
+    images: &[Placed],
+    report: Option<&Report>,
+    context: &Context,
+) -> Result<Written> {
+    let content = cluster::Content::of(images);
+    let rendered = cluster::render(&content, &request.options)
+        .map_err(|error| Error::usage("The cluster objects cannot be written").caused_by(error))?;
+    for warning in &rendered.warnings {
+        context.warn(warning.to_string());
+    }
+    files::make_dirs(&request.directory)?;
+    let mut written = Written { files: Vec::new() };
+    for file in &rendered.files {
+        let path = request.directory.join(file.name);
+        files::write_atomically(&path, file.text.as_bytes(), 0o644)?;
+        written.files.push(path);
+    }
+    if let Some(report) = report {
+        let mut text = serde_json::to_string_pretty(report)
+            .map_err(|error| Error::internal("The report cannot be written", error))?;
+        text.push('\n');
+        let path = request.directory.join(REPORT);
+        files::write_atomically(&path, text.as_bytes(), 0o644)?;
+        written.files.push(path);
+    }
+    Ok(written)
+}
