@@ -39,7 +39,7 @@ use crate::ops::{Class, Error};
 use environment::GlobalArgs;
 
 pub(crate) use environment::Environment;
-pub(crate) use output::{Format, Output, OutputArgs};
+pub(crate) use output::{Output, OutputArgs};
 
 /// Carries container images across air gaps in signed, resumable, checkable bundles.
 #[derive(Debug, Parser)]

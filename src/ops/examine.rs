@@ -42,7 +42,7 @@ pub(crate) mod names {
 }
 
 /// A bundle as far as it could be read.
-pub struct Examination {
+pub(super) struct Examination {
     /// The medium.
     pub media: Arc<dyn Media>,
     /// SHA-256 of `manifest.cbor`, when it is there.
@@ -58,7 +58,7 @@ pub struct Examination {
 }
 
 /// A bundle of which everything but the chunks' content was found right.
-pub struct Bundle {
+pub(crate) struct Bundle {
     /// The medium.
     pub media: Arc<dyn Media>,
     /// Its identity.
@@ -94,7 +94,7 @@ pub(crate) enum Owner {
 
 /// How much of a bundle has to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub(super) enum Scope {
     /// All of it.
     Everything,
     /// Manifest, inventory and statements: what a copy of a base consists of.
@@ -102,7 +102,7 @@ pub enum Scope {
 }
 
 /// Reads root, statements, inventory and texts, and looks at all files' lengths.
-pub fn examine(media: Arc<dyn Media>, trust: &Trust, scope: Scope) -> Result<Examination> {
+pub(super) fn examine(media: Arc<dyn Media>, trust: &Trust, scope: Scope) -> Result<Examination> {
     let mut examination = Examination {
         media: Arc::clone(&media),
         id: None,
@@ -301,7 +301,7 @@ impl Examination {
 
     /// Turns the examination into a bundle to act on: every failure is an error, all of them
     /// together. `waived` are kinds that the person chose to accept.
-    pub fn into_bundle(self, waived: &[FindingKind]) -> Result<Bundle> {
+    pub(super) fn into_bundle(self, waived: &[FindingKind]) -> Result<Bundle> {
         let (failures, notes): (Vec<_>, Vec<_>) = self
             .findings
             .into_iter()
@@ -328,7 +328,7 @@ impl Examination {
 }
 
 /// What the person can do about findings.
-pub fn add_hints(mut error: Error, kinds: &[FindingKind]) -> Error {
+pub(super) fn add_hints(mut error: Error, kinds: &[FindingKind]) -> Error {
     if kinds.contains(&FindingKind::NotAuthenticated) {
         error = error.hint(
             "name the maker's public key with --trust; it must have reached you another way than \

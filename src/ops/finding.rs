@@ -127,7 +127,7 @@ impl fmt::Display for Finding {
 }
 
 /// The most severe class among findings.
-pub fn worst(findings: &[Finding]) -> Option<Class> {
+pub(super) fn worst(findings: &[Finding]) -> Option<Class> {
     findings
         .iter()
         .filter_map(|finding| finding.kind.class())
@@ -135,7 +135,7 @@ pub fn worst(findings: &[Finding]) -> Option<Class> {
 }
 
 /// Makes one error of all findings that are failures; `None` when none is.
-pub fn as_error(what: &str, findings: &[Finding]) -> Option<Error> {
+pub(super) fn as_error(what: &str, findings: &[Finding]) -> Option<Error> {
     let class = worst(findings)?;
     let failures: Vec<&Finding> = findings
         .iter()

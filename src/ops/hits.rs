@@ -6,14 +6,14 @@ use crate::model::{BlobPlace, ChunkId, Digest, Extent, Inventory};
 
 /// The inventory, asked the other way round.
 #[derive(Debug)]
-pub struct Hits<'a> {
+pub(super) struct Hits<'a> {
     inventory: &'a Inventory,
     images: BTreeMap<Digest, BTreeSet<usize>>,
 }
 
 impl<'a> Hits<'a> {
     /// Follows every image to everything that it needs.
-    pub fn new(inventory: &'a Inventory) -> Self {
+    pub(super) fn new(inventory: &'a Inventory) -> Self {
         let mut images: BTreeMap<Digest, BTreeSet<usize>> = BTreeMap::new();
         for (index, image) in inventory.images.iter().enumerate() {
             let attached = image.attached.iter().map(|attachment| attachment.root);
@@ -34,18 +34,18 @@ impl<'a> Hits<'a> {
     }
 
     /// Images that need a blob or manifest.
-    pub fn content(&self, digest: &Digest) -> BTreeSet<String> {
+    pub(super) fn content(&self, digest: &Digest) -> BTreeSet<String> {
         self.names(self.images.get(digest).into_iter().flatten())
     }
 
     /// Images with something in a chunk.
-    pub fn chunk(&self, chunk: ChunkId) -> BTreeSet<String> {
+    pub(super) fn chunk(&self, chunk: ChunkId) -> BTreeSet<String> {
         self.range(chunk, 0, u64::MAX)
     }
 
     /// Images with something in the bytes from `start` (inclusive) to `end` (exclusive) of a
     /// chunk's tar.
-    pub fn range(&self, chunk: ChunkId, start: u64, end: u64) -> BTreeSet<String> {
+    pub(super) fn range(&self, chunk: ChunkId, start: u64, end: u64) -> BTreeSet<String> {
         let touches = |extent: &Extent| {
             extent.chunk == chunk
                 && extent.offset < end

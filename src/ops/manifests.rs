@@ -10,7 +10,7 @@ use super::metadata;
 use crate::model::{Digest, Inventory, ManifestEntry, RawManifest};
 
 /// All OCI manifests of a bundle, in memory.
-pub struct Manifests {
+pub(super) struct Manifests {
     bundle: Arc<Bundle>,
     by_digest: BTreeMap<Digest, RawManifest>,
 }

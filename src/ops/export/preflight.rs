@@ -26,7 +26,7 @@ pub(super) fn simulate(plan: &ExportPlan) -> Result<Written> {
 fn simulate_lane(plan: &ExportPlan, lane: &Lane, written: &mut Written) -> Result<()> {
     let mut cursor = plan.content.cursor(lane);
     let mut open: Option<(ChunkId, u64)> = None;
-    let mut close = |chunk: Option<(ChunkId, u64)>, written: &mut Written| {
+    let close = |chunk: Option<(ChunkId, u64)>, written: &mut Written| {
         if let Some((number, length)) = chunk {
             let hashes = unknown_hashes(length);
             written.chunks.push(FinishedChunk { number, hashes });

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::depot::Counters;
 use super::preflight::{Before, TagDecision};
 use crate::model::{BundleId, Digest, Reference};
-use crate::ops::error::{Class, Error, Result};
+use crate::ops::error::{Class, Error};
 use crate::ops::examine::Bundle;
 use crate::plan::import::{ImageUpload, ImportPlan};
 use crate::plan::naming::Placed;
