@@ -64,7 +64,7 @@ fn pages(command: &clap::Command) -> Result<Vec<Page>, Error> {
 }
 
 fn page(command: &clap::Command) -> Result<Page, Error> {
-    let man = Man::new(command.clone());
+    let man = Man::new(command.clone()).source(concat!("airferry ", env!("CARGO_PKG_VERSION")));
     let mut text = Vec::new();
     man.render(&mut text)
         .map_err(|error| Error::internal("The manual page cannot be written", error))?;
