@@ -17,8 +17,8 @@ const REDRAW: Duration = Duration::from_millis(100);
 /// Items that are shown, besides the phases.
 const ITEMS: usize = 6;
 
-/// Characters of an item's name that are shown.
-const NAME: usize = 24;
+/// Characters of an item's name that are shown, so that the rest fits 80 columns.
+const NAME: usize = 16;
 
 /// Draws bars.
 pub(super) struct Bars {
@@ -46,7 +46,7 @@ impl Bars {
 
     fn on(target: ProgressDrawTarget) -> Self {
         // The template is ours; the default is what remains if it were wrong.
-        let style = ProgressStyle::with_template("{prefix:24!} [{bar:20}] {wide_msg}");
+        let style = ProgressStyle::with_template("{prefix:18!} [{bar:16}] {wide_msg}");
         Self {
             tally: Tally::default(),
             multi: MultiProgress::with_draw_target(target),
@@ -67,7 +67,6 @@ impl Bars {
     fn draw(&mut self, rows: &[Row]) {
         while self.bars.len() > rows.len() {
             if let Some(bar) = self.bars.pop() {
-                bar.finish_and_clear();
                 self.multi.remove(&bar);
             }
         }
@@ -108,14 +107,14 @@ fn rows(tally: &Tally, now: Duration) -> Vec<Row> {
 
 /// Long names are told apart at their ends, digests at their beginning.
 fn short(name: &str) -> String {
-    let (room, length) = (NAME - 2, name.chars().count());
-    if length <= room {
+    let length = name.chars().count();
+    if length <= NAME {
         return name.to_owned();
     }
-    if name.starts_with("sha256:") {
-        return name.chars().take("sha256:".len() + 12).collect();
+    if let Some(hex) = name.strip_prefix("sha256:") {
+        return hex.chars().take(12).collect();
     }
-    let end: String = name.chars().skip(length - (room - 3)).collect();
+    let end: String = name.chars().skip(length + 3 - NAME).collect();
     format!("...{end}")
 }
 
@@ -153,8 +152,8 @@ impl Painter for Bars {
 
     fn close(&mut self, _now: Duration) {
         self.closed = true;
-        self.draw(&[]);
         let _ = self.multi.clear();
+        self.draw(&[]);
     }
 }
 
@@ -185,20 +184,17 @@ mod tests {
         assert_eq!(names[0], "download");
         assert_eq!(names[1..], expected);
         assert_eq!((rows[0].permille, rows[1].permille), (50, 500));
-        assert_eq!(
-            rows[1].status,
-            "45.0 MiB of 90.0 MiB (50 %), 45.0 MiB/s, 1 s left"
-        );
+        assert_eq!(rows[1].status, "45.0 MiB of 90.0 MiB, 45.0 MiB/s, 1 s left");
     }
 
     #[test]
     fn names_are_shortened_where_they_do_not_differ() {
-        assert_eq!(short("chunks/000001.tar"), "chunks/000001.tar");
+        assert_eq!(short("000001.tar"), "000001.tar");
         let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
-        assert_eq!(short(&digest), "sha256:0123456789ab");
+        assert_eq!(short(&digest), "0123456789ab");
         assert_eq!(
             short("quay.io/openshift/release-images:4.18.1"),
-            "...lease-images:4.18.1"
+            "...images:4.18.1"
         );
     }
 

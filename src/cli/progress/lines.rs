@@ -74,7 +74,9 @@ impl<W: Write + Send> Painter for Lines<W> {
             let told = self.told.iter().find(|(phase, _)| *phase == tally.phase);
             let last = told.map_or(tally.began, |(_, time)| *time);
             if now.saturating_sub(last) >= EVERY {
-                let line = format!("{}: {}", name(tally.phase), tally.status(now));
+                let percent = tally.permille() / 10;
+                let (name, status) = (name(tally.phase), tally.status(now));
+                let line = format!("{name}: {percent} %, {status}");
                 due.push((tally.phase, line));
             }
         }

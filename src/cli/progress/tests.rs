@@ -32,9 +32,9 @@ fn lines_come_every_ten_seconds_and_retries_at_once() {
         screen.text(),
         "\
 download: 2 items, 100 MiB
-download: 40.0 MiB of 100 MiB (40 %), 0 of 2 items, 2.0 MiB/s, 30 s left
+download: 40 %, 40.0 MiB of 100 MiB, 2.0 MiB/s, 30 s left, 0 of 2 items
 retry: GET https://r.example/v2/: connection reset (attempt 2 in 1.3 s)
-download: 60.0 MiB of 100 MiB (60 %), 0 of 2 items, 2.0 MiB/s, 20 s left
+download: 60 %, 60.0 MiB of 100 MiB, 2.0 MiB/s, 20 s left, 0 of 2 items
 download: 60.0 MiB of 100 MiB in 1 min 10 s
 "
     );
