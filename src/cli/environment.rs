@@ -32,11 +32,12 @@ pub(crate) struct Environment {
 
 impl Environment {
     pub(crate) fn new(args: &GlobalArgs) -> Self {
-        let sink: Arc<dyn Sink> = args.progress.sink();
+        let surroundings = Surroundings::here();
+        let sink: Arc<dyn Sink> = args.progress.sink(&surroundings);
         let progress: Arc<dyn Progress> = sink.clone();
         Self {
             output: Output::new(sink, args.progress.events_on_stderr()),
-            surroundings: Surroundings::here(),
+            surroundings,
             context: Context::new(progress),
             signals: OnceLock::new(),
         }

@@ -64,11 +64,41 @@ fn pages(command: &clap::Command) -> Result<Vec<Page>, Error> {
 }
 
 fn page(command: &clap::Command) -> Result<Page, Error> {
-    let man = Man::new(command.clone());
+    let man = Man::new(command.clone()).source(concat!("airferry ", env!("CARGO_PKG_VERSION")));
     let mut text = Vec::new();
-    man.render(&mut text)
-        .map_err(|error| Error::internal("The manual page cannot be written", error))?;
+    let mut render = || {
+        man.render_title(&mut text)?;
+        man.render_name_section(&mut text)?;
+        man.render_synopsis_section(&mut text)?;
+        man.render_description_section(&mut text)?;
+        man.render_options_section(&mut text)?;
+        if command.has_subcommands() {
+            man.render_subcommands_section(&mut text)?;
+        }
+        std::io::Write::write_all(&mut text, examples(command).as_bytes())
+    };
+    render().map_err(|error| Error::internal("The manual page cannot be written", error))?;
     Ok((man.get_filename(), text))
+}
+
+/// The text after the flags, with its lines as they are: commands must not be filled into
+/// paragraphs.
+fn examples(command: &clap::Command) -> String {
+    let Some(text) = command.get_after_help() else {
+        return String::new();
+    };
+    let mut roff = ".SH EXAMPLES\n.nf\n".to_owned();
+    for line in text.to_string().lines() {
+        if line == "Examples:" {
+            continue;
+        }
+        // A dot or an apostrophe at the beginning would be a request.
+        roff.push_str("\\&");
+        roff.push_str(&line.replace('\\', "\\e").replace('-', "\\-"));
+        roff.push('\n');
+    }
+    roff.push_str(".fi\n");
+    roff
 }
 
 #[cfg(test)]

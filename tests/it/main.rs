@@ -19,6 +19,7 @@ mod export;
 mod house;
 mod images;
 mod import;
+mod keys;
 mod layering;
 mod real_parts;
 mod registry;

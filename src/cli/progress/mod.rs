@@ -1,9 +1,26 @@
 //! Who watches a running command: sinks for [`crate::progress::Progress`].
+//!
+//! Events come from many threads, tens of thousands a second. A sink merges them in a queue
+//! ([`worker`]); a thread of its own takes them from there and gives them to a [`Painter`], which
+//! may be as slow as the terminal is.
 
-use std::io::{self, Write as _};
+mod bars;
+mod json;
+mod lines;
+mod tally;
+mod worker;
+
+use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::surroundings::Surroundings;
+use crate::model::is_deceptive;
 use crate::progress::{Event, Progress};
+use bars::Bars;
+use json::JsonLines;
+use lines::Lines;
+use worker::Worker;
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -13,9 +30,9 @@ pub(crate) enum ProgressMode {
     Auto,
     /// Bars; lines where there is no terminal.
     Bars,
-    /// A line now and then.
+    /// A line every ten seconds.
     Lines,
-    /// One JSON object a line on stderr.
+    /// One JSON object a line.
     Json,
     /// Warnings alone.
     None,
@@ -35,13 +52,29 @@ pub(crate) struct ProgressArgs {
 
 impl ProgressArgs {
     /// Starts the sink that was asked for.
-    pub(crate) fn sink(&self) -> Arc<dyn Sink> {
-        Arc::new(Quiet)
+    pub(crate) fn sink(&self, surroundings: &Surroundings) -> Arc<dyn Sink> {
+        let dumb = surroundings.variable("TERM").is_none_or(|t| t == "dumb");
+        match self.mode(io::stderr().is_terminal() && !dumb) {
+            ProgressMode::None => Arc::new(Quiet),
+            ProgressMode::Json => Worker::start(Box::new(JsonLines::new(io::stderr()))),
+            ProgressMode::Lines => Worker::start(Box::new(Lines::new(io::stderr()))),
+            ProgressMode::Auto | ProgressMode::Bars => Worker::start(Box::new(Bars::on_stderr())),
+        }
     }
 
     /// Whether stderr is for programs: one JSON object a line.
     pub(crate) fn events_on_stderr(&self) -> bool {
-        self.progress == ProgressMode::Json && !self.quiet
+        self.mode(false) == ProgressMode::Json
+    }
+
+    /// What is really done. `terminal`: one on which a cursor can be moved.
+    fn mode(&self, terminal: bool) -> ProgressMode {
+        match self.progress {
+            _ if self.quiet => ProgressMode::None,
+            ProgressMode::Auto | ProgressMode::Bars if terminal => ProgressMode::Bars,
+            ProgressMode::Auto | ProgressMode::Bars => ProgressMode::Lines,
+            other => other,
+        }
     }
 }
 
@@ -49,18 +82,34 @@ impl ProgressArgs {
 pub(crate) trait Sink: Progress {
     /// Writes a line for people, above whatever is drawn.
     fn note(&self, line: &str);
-    /// Draws nothing any more; what was drawn stays or is gone. May be called again.
+    /// Writes what is left to be told and draws nothing any more. May be called again.
     fn finish(&self);
+}
+
+/// Shows events, on a thread of its own. Times count from the sink's start.
+trait Painter: Send {
+    /// How often `tick` is wanted.
+    fn interval(&self) -> Duration;
+    /// Takes one event. Advances of one item may have been merged.
+    fn event(&mut self, event: Event, now: Duration);
+    /// Takes a line for people.
+    fn note(&mut self, line: &str, now: Duration);
+    /// Some time has passed.
+    fn tick(&mut self, now: Duration);
+    /// Nothing is drawn after this; notes and warnings are still written.
+    fn close(&mut self, now: Duration);
 }
 
 /// Tells of warnings alone.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Quiet;
+struct Quiet;
 
 impl Progress for Quiet {
     fn emit(&self, event: Event) {
-        if let Event::Warning { message } = event {
-            self.note(&format!("warning: {message}"));
+        if let Event::Warning { .. } = event
+            && let Some(line) = told(&event)
+        {
+            self.note(&line);
         }
     }
 }
@@ -72,3 +121,36 @@ impl Sink for Quiet {
 
     fn finish(&self) {}
 }
+
+/// The line that tells people of an event at once; `None` for events that are only counted.
+fn told(event: &Event) -> Option<String> {
+    match event {
+        Event::Warning { message } => Some(format!("warning: {}", harmless(message))),
+        Event::Retrying {
+            what,
+            attempt,
+            after_ms,
+            cause,
+        } => {
+            let (what, cause) = (harmless(what), harmless(cause));
+            let tenths = after_ms.div_ceil(100);
+            let (seconds, tenths) = (tenths / 10, tenths % 10);
+            Some(format!(
+                "retry: {what}: {cause} (attempt {attempt} in {seconds}.{tenths} s)"
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// Text of a registry or from a medium, made fit for one line on a terminal.
+fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|c| if is_deceptive(c) { ' ' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

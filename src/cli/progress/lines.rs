@@ -1,0 +1,92 @@
+//! Progress without a terminal: a line now and then, as a log wants it.
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::tally::{Tally, name};
+use super::{Painter, told};
+use crate::progress::{Event, Phase};
+
+/// A running phase is told of this often.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Writes lines.
+#[derive(Debug)]
+pub(super) struct Lines<W> {
+    writer: W,
+    tally: Tally,
+    /// When a line was last written, by phase.
+    told: Vec<(Phase, Duration)>,
+}
+
+impl<W: Write> Lines<W> {
+    pub(super) fn new(writer: W) -> Self {
+        Self {
+            writer,
+            tally: Tally::default(),
+            told: Vec::new(),
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        // Nobody reads it any more: no reason to stop.
+        let _ = writeln!(self.writer, "{line}");
+    }
+
+    /// Notes that a phase was told of, and says when that was before.
+    fn tell(&mut self, phase: Phase, now: Duration) {
+        self.told.retain(|(told, _)| *told != phase);
+        self.told.push((phase, now));
+    }
+}
+
+impl<W: Write + Send> Painter for Lines<W> {
+    fn interval(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn event(&mut self, event: Event, now: Duration) {
+        let ended = self.tally.count(&event, now);
+        if let Some(line) = told(&event) {
+            self.line(&line);
+        }
+        if let Event::PhaseStarted { phase, .. } = event
+            && let Some(tally) = self.tally.phase(phase)
+        {
+            let line = format!("{}: {}", name(phase), tally.size());
+            self.line(&line);
+            self.tell(phase, now);
+        }
+        if let Some(tally) = ended {
+            let line = format!("{}: {}", name(tally.phase), tally.summary(now));
+            self.line(&line);
+        }
+    }
+
+    fn note(&mut self, line: &str, _now: Duration) {
+        self.line(line);
+    }
+
+    fn tick(&mut self, now: Duration) {
+        self.tally.pass(now);
+        let mut due = Vec::new();
+        for tally in self.tally.phases() {
+            let told = self.told.iter().find(|(phase, _)| *phase == tally.phase);
+            let last = told.map_or(tally.began, |(_, time)| *time);
+            if now.saturating_sub(last) >= EVERY {
+                let percent = tally.permille() / 10;
+                let (name, status) = (name(tally.phase), tally.status(now));
+                let line = format!("{name}: {percent} %, {status}");
+                due.push((tally.phase, line));
+            }
+        }
+        for (phase, line) in due {
+            self.line(&line);
+            self.tell(phase, now);
+        }
+    }
+
+    fn close(&mut self, _now: Duration) {
+        let _ = self.writer.flush();
+    }
+}

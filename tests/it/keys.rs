@@ -1,0 +1,196 @@
+//! Keys and signatures, made and checked by airferry and by the real `openssl`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::command::{Airferry, Outcome};
+use crate::support::tools::{require, run};
+
+/// Runs openssl in the account's home.
+fn openssl(airferry: &Airferry, args: &[&str]) -> String {
+    let mut command = airferry.wrap(Command::new(require("openssl")));
+    run(command.args(args))
+}
+
+fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// The fingerprint that airferry shows, as plain hexadecimal digits.
+fn shown(airferry: &Airferry, key: &str) -> String {
+    let outcome = airferry.run(["keygen", "--show", key]).succeeds();
+    outcome.stdout.split_whitespace().collect()
+}
+
+/// The fingerprint that a person computes with openssl.
+fn computed(airferry: &Airferry, key: &str) -> String {
+    let public = [
+        "pkey", "-pubin", "-in", key, "-outform", "DER", "-out", "key.der",
+    ];
+    openssl(airferry, &public);
+    let sum = openssl(airferry, &["dgst", "-sha256", "-r", "key.der"]);
+    sum.split_whitespace().next().unwrap().to_owned()
+}
+
+#[test]
+fn keygen_makes_a_pair_that_openssl_reads() {
+    let airferry = Airferry::new();
+    let made = airferry
+        .run(["keygen", "--out", "exporter", "--output", "json"])
+        .succeeds();
+    made.stderr_is("");
+    let made = made.json();
+    let fingerprint = computed(&airferry, "exporter.pub");
+    assert_eq!(made["fingerprint"], format!("sha256:{fingerprint}"));
+    assert_eq!(made["encrypted"], false);
+    assert_eq!(shown(&airferry, "exporter.pub"), fingerprint);
+    assert_eq!(shown(&airferry, "exporter.pem"), fingerprint);
+
+    let mode = fs::metadata(airferry.path("exporter.pem")).unwrap();
+    assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+    let public = openssl(&airferry, &["pkey", "-in", "exporter.pem", "-pubout"]);
+    let written = fs::read_to_string(airferry.path("exporter.pub")).unwrap();
+    assert_eq!(public, written);
+}
+
+#[test]
+fn keygen_never_overwrites() {
+    let airferry = Airferry::new();
+    fs::write(airferry.path("exporter.pub"), "precious").unwrap();
+    airferry
+        .run(["keygen", "--out", "exporter"])
+        .fails_with(2)
+        .stderr_has("`exporter.pub` already");
+    let kept = fs::read_to_string(airferry.path("exporter.pub")).unwrap();
+    assert_eq!(kept, "precious");
+    assert!(!airferry.path("exporter.pem").exists());
+}
+
+#[test]
+fn openssl_opens_what_keygen_encrypted() {
+    let airferry = Airferry::new();
+    fs::write(airferry.path("pass"), "correct horse\n").unwrap();
+    airferry
+        .run(["keygen", "--out", "e", "--passphrase-file", "pass"])
+        .succeeds()
+        .hides("correct horse");
+    let pem = fs::read_to_string(airferry.path("e.pem")).unwrap();
+    assert!(pem.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
+    let open = ["pkey", "-in", "e.pem", "-passin", "file:pass", "-pubout"];
+    let written = fs::read_to_string(airferry.path("e.pub")).unwrap();
+    assert_eq!(openssl(&airferry, &open), written);
+}
+
+/// Signs a bundle that is not there: the key is loaded first, so exit code 8 means that the
+/// key was accepted.
+fn sign_with(airferry: &Airferry, more: &[&str]) -> Outcome {
+    airferry.run([&["sign", "no-bundle"], more].concat())
+}
+
+#[test]
+fn keys_of_openssl_are_accepted() {
+    let airferry = Airferry::new();
+    openssl(
+        &airferry,
+        &["genpkey", "-algorithm", "ed25519", "-out", "plain.pem"],
+    );
+    chmod(&airferry.path("plain.pem"), 0o600);
+    sign_with(&airferry, &["--key", "plain.pem"]).fails_with(8);
+
+    fs::write(airferry.path("right"), "correct horse\n").unwrap();
+    fs::write(airferry.path("wrong"), "battery staple\n").unwrap();
+    let encrypt = [
+        "pkcs8",
+        "-topk8",
+        "-in",
+        "plain.pem",
+        "-out",
+        "locked.pem",
+        "-passout",
+        "file:right",
+    ];
+    openssl(&airferry, &encrypt);
+    chmod(&airferry.path("locked.pem"), 0o600);
+    let with = |file: &str| {
+        sign_with(
+            &airferry,
+            &["--key", "locked.pem", "--passphrase-file", file],
+        )
+    };
+    with("right").fails_with(8);
+    with("wrong")
+        .fails_with(2)
+        .stderr_has("`locked.pem`")
+        .stderr_has("does not open with this passphrase")
+        .hides("battery staple");
+
+    let mut command = airferry.command();
+    command
+        .args(["sign", "no-bundle", "--key", "locked.pem"])
+        .env("AIRFERRY_PASSPHRASE", "correct horse");
+    Outcome::of(command).fails_with(8).hides("correct horse");
+
+    sign_with(&airferry, &["--key", "locked.pem"])
+        .fails_with(2)
+        .stderr_has("--passphrase-file");
+}
+
+#[test]
+fn keys_that_are_of_no_use_are_named() {
+    let airferry = Airferry::new();
+    airferry.run(["keygen", "--out", "exporter"]).succeeds();
+    openssl(&airferry, &["genrsa", "-out", "rsa.pem", "2048"]);
+    fs::write(airferry.path("notes.txt"), "no key\n").unwrap();
+    for (file, reason) in [
+        ("rsa.pem", "RSA"),
+        ("notes.txt", "no PEM block"),
+        ("exporter.pub", "give the private key"),
+        ("missing.pem", "missing.pem"),
+    ] {
+        if let Ok(metadata) = fs::metadata(airferry.path(file)) {
+            assert!(metadata.is_file());
+            chmod(&airferry.path(file), 0o600);
+        }
+        sign_with(&airferry, &["--key", file])
+            .fails_with(2)
+            .stderr_has(file)
+            .stderr_has(reason);
+    }
+}
+
+#[test]
+fn a_private_key_that_others_can_read_is_refused() {
+    let airferry = Airferry::new();
+    airferry.run(["keygen", "--out", "exporter"]).succeeds();
+    chmod(&airferry.path("exporter.pem"), 0o644);
+    sign_with(&airferry, &["--key", "exporter.pem"])
+        .fails_with(2)
+        .stderr_has("Others can read")
+        .stderr_has("chmod 600")
+        .stderr_has("--key-permissions=warn");
+    let warned = ["--key", "exporter.pem", "--key-permissions=warn"];
+    sign_with(&airferry, &warned)
+        .fails_with(8)
+        .stderr_has("warning: Others can read");
+}
+
+#[test]
+fn help_and_pages_are_made_for_every_shell_and_verb() {
+    let airferry = Airferry::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        airferry
+            .run(["completions", shell])
+            .succeeds()
+            .stdout_has("keygen");
+    }
+    airferry.run(["man", "--dir", "pages"]).succeeds();
+    let page = fs::read_to_string(airferry.path("pages/airferry-keygen.1")).unwrap();
+    assert!(page.contains("\n.SH EXAMPLES\n.nf\n"), "{page}");
+    airferry.run(["man", "keygen"]).succeeds().stdout_is(&page);
+    airferry
+        .run(["man", "no-such-verb"])
+        .fails_with(2)
+        .stderr_has("`no-such-verb`");
+}
