@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Output;
 use super::output::Format;
 use crate::codec::{Caps, EncodeWriter, Encoder, IdentifyOptions, Identity, Recipe, identify};
-use crate::ops::{Class, Error};
+use crate::ops::{self, Class, Error};
 
 /// Finds out which compressor made a gzip layer, and encodes exactly as that compressor does
 #[derive(Debug, Args)]
@@ -71,10 +71,12 @@ struct EncodeArgs {
 }
 
 pub(crate) async fn run(args: CodecArgs, output: &Output) -> Result<(), Error> {
-    tokio::task::block_in_place(|| match args.command {
-        CodecCommand::Identify(args) => identify_files(&args, output),
+    let output = output.clone();
+    ops::blocking(move || match args.command {
+        CodecCommand::Identify(args) => identify_files(&args, &output),
         CodecCommand::Encode(args) => encode(&args),
     })
+    .await
 }
 
 fn jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {

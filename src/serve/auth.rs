@@ -58,8 +58,7 @@ impl Credentials {
     ///
     /// When a line is something else, holds a hash (`$2y$...`), or when there is no user.
     pub fn parse(text: &str) -> Result<Self, CredentialsError> {
-        let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|_| CredentialsError::Entropy)?;
+        let key = crate::sys::entropy::random().map_err(|_| CredentialsError::Entropy)?;
         let mut credentials = Self {
             key,
             entries: Vec::new(),

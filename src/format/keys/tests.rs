@@ -1,6 +1,5 @@
 use super::*;
 
-#[path = "fixtures.rs"]
 mod fixtures;
 use fixtures::*;
 

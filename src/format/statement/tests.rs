@@ -23,7 +23,7 @@ fn full() -> Statement {
         time: Timestamp(1_790_000_000),
         expires: Some(Timestamp(1_890_000_000)),
         report_sha256: Some(Digest::from_bytes([0x55; 32])),
-        comment: Some("Geprüft: nicht in Ordnung".parse().unwrap()),
+        comment: Some("Gepr\u{fc}ft: nicht in Ordnung".parse().unwrap()),
     }
 }
 
@@ -60,7 +60,7 @@ fn the_text_is_the_one_that_is_signed() {
          time: 2026-09-21T14:13:20Z\n\
          expires: 2029-11-22T00:00:00Z\n\
          report-sha256: {}\n\
-         comment: Geprüft: nicht in Ordnung\n",
+         comment: Gepr\u{fc}ft: nicht in Ordnung\n",
         "11".repeat(32),
         "22".repeat(32),
         "33".repeat(32),

@@ -151,10 +151,7 @@ fn open_medium(request: &Request) -> Result<Option<DirMedia>> {
 
 /// Reads the bases' documents; what they say is believed only under a trusted signature.
 fn read_bases(request: &Request) -> Result<Vec<KnownBundle>> {
-    let own = request
-        .signer
-        .as_ref()
-        .map(|signer| signer.public().clone());
+    let own = request.signer.as_ref().map(|signer| *signer.public());
     let trust = Trust {
         exporters: own.into_iter().chain(request.base_trust.clone()).collect(),
         now: None,

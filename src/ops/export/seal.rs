@@ -294,7 +294,7 @@ pub(super) fn seal(
     let mut stem = None;
     if let Some(signer) = &request.signer {
         let own = Trust {
-            exporters: vec![signer.public().clone()],
+            exporters: vec![*signer.public()],
             now: None,
         };
         let before = own.authenticate(media, &assembled.manifest_bytes)?;

@@ -34,10 +34,7 @@ pub(super) fn look(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Result<Fo
     let entries = media.list()?;
     if entries.iter().any(|entry| entry.path == names::MANIFEST) {
         let trust = Trust {
-            exporters: signer
-                .map(|signer| signer.public().clone())
-                .into_iter()
-                .collect(),
+            exporters: signer.map(|signer| *signer.public()).into_iter().collect(),
             now: None,
         };
         let mut waived = vec![FindingKind::Incomplete];
