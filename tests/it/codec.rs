@@ -1,5 +1,7 @@
 //! `airferry codec`, and the codecs against real programs.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::io::{Cursor, Read, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};

@@ -10,7 +10,7 @@ fn log2(x: f32) -> f32 {
     let bits = x.to_bits();
     let exponent = (bits >> 23 & 0xff) as i32 - 128;
     let mantissa = f32::from_bits(bits & 0x007f_ffff | 0x3f80_0000);
-    ((-0.344_848_43 * mantissa) + 2.024_665_78) * mantissa - 0.674_877_59 + exponent as f32
+    ((-0.344_848_43 * mantissa) + 2.024_665_8) * mantissa - 0.674_877_6 + exponent as f32
 }
 
 /// Bits for `count` symbols of which there are `1 / inverse` in all.
