@@ -8,6 +8,7 @@ use std::process::Command;
 use crate::support::command::{Airferry, Outcome};
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::images::{Build, publish::push};
+use crate::support::media::{FileSystem, MIB, Medium};
 use crate::support::tools::{require, run};
 
 /// Runs openssl in the account's home.
@@ -336,4 +337,35 @@ fn a_key_that_came_with_the_bundle_proves_nothing() {
     let other = "0".repeat(64);
     let wrong = [&call[..], &["--trust-fingerprint", &other]].concat();
     airferry.run(wrong).fails_with(2).stderr_has(&other);
+}
+
+/// A key on the stick that carries the bundle, though not in the bundle's directory.
+#[test]
+fn a_key_on_the_bundles_medium_proves_nothing_either() {
+    let signed = Signed::new();
+    let airferry = &signed.airferry;
+    for kind in FileSystem::REMOVABLE {
+        let Some(medium) = Medium::fresh(kind, 64 * MIB) else {
+            return;
+        };
+        let (bundle, key) = (
+            medium.path().join("okd"),
+            medium.path().join("exporter.pub"),
+        );
+        let mut copy = Command::new(require("cp"));
+        copy.arg("-r").arg(airferry.path("bundle")).arg(&bundle);
+        run(&mut copy);
+        // Not `copy`, which wants to set permissions.
+        let text = fs::read(airferry.path("exporter.pub")).unwrap();
+        fs::write(&key, text).unwrap();
+        let verify = |key: &Path| {
+            let mut command = airferry.command();
+            command.arg("verify").arg(&bundle).arg("--trust").arg(key);
+            Outcome::of(command)
+        };
+        verify(&key)
+            .fails_with(2)
+            .stderr_has("lies on the bundle's medium");
+        verify(&airferry.path("exporter.pub")).succeeds();
+    }
 }
