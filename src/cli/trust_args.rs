@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::key_args::read_public;
-use crate::format::keys::{VerifyingKey, spoken};
+use crate::format::keys::VerifyingKey;
 use crate::model::{DigestError, KeyFingerprint};
 use crate::ops::{Error, Trust};
 use crate::sys::filesystem::{FileSystem, same_mount};
@@ -56,15 +56,17 @@ impl TrustArgs {
     pub(crate) fn trust(&self, bundle: &Path) -> Result<Trust, Error> {
         let mut exporters = Vec::with_capacity(self.trust.len());
         for path in &self.trust {
-            let key = read_public(path)?;
-            if !self.names(&key) {
-                refuse_fellow_traveller(path, &key, bundle)?;
-            }
-            exporters.push(key);
+            exporters.push(read_public(path)?);
         }
+        // First, because it is the stronger word: this is not the key that was spoken of.
         for wanted in &self.trust_fingerprint {
             if !exporters.iter().any(|key| key.fingerprint() == wanted.0) {
-                return Err(no_such_key(wanted.0, &exporters));
+                return Err(no_such_key(wanted.0));
+            }
+        }
+        for (path, key) in self.trust.iter().zip(&exporters) {
+            if !self.names(key) {
+                refuse_fellow_traveller(path, bundle)?;
             }
         }
         Ok(Trust {
@@ -83,7 +85,9 @@ impl TrustArgs {
 }
 
 /// A key that travelled with the bundle proves nothing: who forges the bundle forges the key.
-fn refuse_fellow_traveller(path: &Path, key: &VerifyingKey, bundle: &Path) -> Result<(), Error> {
+///
+/// The error does not show the key's fingerprint: it would be copied, not compared.
+fn refuse_fellow_traveller(path: &Path, bundle: &Path) -> Result<(), Error> {
     let inside = files::resolve(path)?.starts_with(files::resolve(bundle)?);
     let place = if inside {
         "in the bundle's directory"
@@ -92,33 +96,26 @@ fn refuse_fellow_traveller(path: &Path, key: &VerifyingKey, bundle: &Path) -> Re
     } else {
         return Ok(());
     };
-    let shown = spoken(&key.fingerprint());
-    let shown = shown.replace('\n', " ");
     Err(Error::usage(format!(
         "The key `{}` lies {place} and proves nothing: whoever changed the bundle could have changed the key too",
         path.display()
     ))
     .hint("use a copy of the key that reached this machine by another way")
-    .hint(format!(
-        "or compare its fingerprint with the exporter's by phone, and if it is the same give --trust-fingerprint \"{}\"",
-        shown.trim_end()
-    )))
+    .hint("or ask the exporter to read the key's fingerprint to you, and give what you hear by --trust-fingerprint"))
 }
 
-fn no_such_key(wanted: KeyFingerprint, keys: &[VerifyingKey]) -> Error {
-    let found: Vec<String> = keys.iter().map(|key| key.fingerprint().hex()).collect();
+fn no_such_key(wanted: KeyFingerprint) -> Error {
     Error::usage(format!(
         "None of the keys given by --trust has the fingerprint {}",
         wanted.hex()
     ))
-    .hint(format!("their fingerprints: {}", found.join(", ")))
-    .hint("when the fingerprint was told correctly, this key is not the exporter's")
+    .hint("when it was heard and typed correctly, the key is not the exporter's: do not import the bundle")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::keys::SigningKey;
+    use crate::format::keys::{SigningKey, spoken};
 
     fn args(trust: &[&Path], fingerprints: &[&str]) -> TrustArgs {
         TrustArgs {
@@ -170,6 +167,9 @@ mod tests {
         for path in [&inside, &link] {
             let error = args(&[path], &[]).trust(&bundle).unwrap_err();
             assert!(error.to_string().contains("proves nothing"), "{error}");
+            let shown = format!("{error:?}").replace(' ', "");
+            let fingerprint = key.public().fingerprint().hex();
+            assert!(!shown.contains(&fingerprint[..16]), "{shown}");
         }
         let fingerprint = key.public().fingerprint().hex();
         let trust = args(&[&inside], &[&fingerprint]).trust(&bundle).unwrap();

@@ -6,6 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::command::{Airferry, Outcome};
+use crate::support::docker_registry::DockerRegistry;
+use crate::support::images::{Build, publish::push};
+use crate::support::media::{FileSystem, MIB, Medium};
 use crate::support::tools::{require, run};
 
 /// Runs openssl in the account's home.
@@ -193,4 +196,176 @@ fn help_and_pages_are_made_for_every_shell_and_verb() {
         .run(["man", "no-such-verb"])
         .fails_with(2)
         .stderr_has("`no-such-verb`");
+}
+
+/// An account with the keys of an exporter and a reviewer, and a small bundle.
+struct Signed {
+    airferry: Airferry,
+}
+
+impl Signed {
+    fn new() -> Self {
+        let airferry = Airferry::new();
+        for name in ["exporter", "reviewer"] {
+            airferry.run(["keygen", "--out", name]).succeeds();
+        }
+        let registry = DockerRegistry::start();
+        let host = registry.host().to_string();
+        let image = Build::oci("keys").layer(1000).image();
+        push(&host, "team/app", Some("v1"), &image);
+        let reference = format!("{host}/team/app:v1");
+        airferry
+            .run([
+                "export",
+                &reference,
+                "--to",
+                "bundle",
+                "--key",
+                "exporter.pem",
+                "--tls-verify=false",
+            ])
+            .succeeds();
+        Self { airferry }
+    }
+
+    /// The statement's file and the signature's, from the JSON of a call of `sign`.
+    fn sign(&self, more: &[&str]) -> (String, String) {
+        let call = [&["sign", "bundle", "--output", "json"], more].concat();
+        let signed = self.airferry.run(call).succeeds().json();
+        let file = |name: &str| signed[name].as_str().unwrap().to_owned();
+        (file("statement"), file("signature"))
+    }
+
+    /// Checks a signature as a person does who has no airferry.
+    fn openssl_verifies(&self, public: &str, statement: &str, signature: &str) -> bool {
+        let mut command = self.airferry.wrap(Command::new(require("openssl")));
+        command.args(["pkeyutl", "-verify", "-pubin", "-inkey", public, "-rawin"]);
+        command.args(["-in", statement, "-sigfile", signature]);
+        command.output().unwrap().status.success()
+    }
+}
+
+#[test]
+fn openssl_verifies_what_was_signed() {
+    let signed = Signed::new();
+    let (statement, signature) = signed.sign(&[
+        "--key",
+        "reviewer.pem",
+        "--comment",
+        "audit 2026-117",
+        "--expires",
+        "2099-12-31T00:00:00Z",
+    ]);
+    assert!(signed.openssl_verifies("reviewer.pub", &statement, &signature));
+    assert!(!signed.openssl_verifies("exporter.pub", &statement, &signature));
+    let path = signed.airferry.path(&statement);
+    let text = fs::read_to_string(&path).unwrap();
+    for part in [
+        "reviewer",
+        "approve",
+        "audit 2026-117",
+        "2099-12-31T00:00:00Z",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    fs::write(&path, text.replace("approve", "reject")).unwrap();
+    assert!(!signed.openssl_verifies("reviewer.pub", &statement, &signature));
+}
+
+#[test]
+fn statements_can_stay_outside_of_the_bundle() {
+    let signed = Signed::new();
+    let before = fs::read_dir(signed.airferry.path("bundle/signatures")).unwrap();
+    let before = before.count();
+    let (statement, signature) = signed.sign(&["--key", "reviewer.pem", "--statements", "out"]);
+    assert!(statement.starts_with("out/"), "{statement}");
+    assert!(signed.openssl_verifies("reviewer.pub", &statement, &signature));
+    let after = fs::read_dir(signed.airferry.path("bundle/signatures")).unwrap();
+    assert_eq!(after.count(), before);
+}
+
+#[test]
+fn a_command_signs_without_showing_its_key() {
+    let signed = Signed::new();
+    // openssl signs only what has a length.
+    let command = "cat > asked && openssl pkeyutl -sign -rawin -inkey reviewer.pem -in asked";
+    let (statement, signature) = signed.sign(&[
+        "--signer-command",
+        command,
+        "--signer-public",
+        "reviewer.pub",
+    ]);
+    assert!(signed.openssl_verifies("reviewer.pub", &statement, &signature));
+
+    // Another key than the one that was named.
+    let call = ["sign", "bundle", "--signer-command", command];
+    let wrong = [&call[..], &["--signer-public", "exporter.pub"]].concat();
+    signed.airferry.run(wrong).fails_with(2);
+}
+
+#[test]
+fn a_key_that_came_with_the_bundle_proves_nothing() {
+    let signed = Signed::new();
+    let airferry = &signed.airferry;
+    airferry
+        .run(["verify", "bundle", "--trust", "exporter.pub"])
+        .succeeds();
+    airferry
+        .run(["verify", "bundle", "--trust", "reviewer.pub"])
+        .fails_with(3);
+    airferry
+        .run(["verify", "bundle", "--trust", "exporter.pem"])
+        .fails_with(2)
+        .stderr_has("this is the private key");
+
+    fs::copy(
+        airferry.path("exporter.pub"),
+        airferry.path("bundle/exporter.pub"),
+    )
+    .unwrap();
+    let call = ["verify", "bundle", "--trust", "bundle/exporter.pub"];
+    airferry
+        .run(call)
+        .fails_with(2)
+        .stderr_has("proves nothing")
+        .stderr_has("--trust-fingerprint");
+    let spoken = airferry
+        .run(["keygen", "--show", "exporter.pub"])
+        .succeeds();
+    let told = [&call[..], &["--trust-fingerprint", &spoken.stdout]].concat();
+    airferry.run(told).succeeds();
+    let other = "0".repeat(64);
+    let wrong = [&call[..], &["--trust-fingerprint", &other]].concat();
+    airferry.run(wrong).fails_with(2).stderr_has(&other);
+}
+
+/// A key on the stick that carries the bundle, though not in the bundle's directory.
+#[test]
+fn a_key_on_the_bundles_medium_proves_nothing_either() {
+    let signed = Signed::new();
+    let airferry = &signed.airferry;
+    for kind in FileSystem::REMOVABLE {
+        let Some(medium) = Medium::fresh(kind, 64 * MIB) else {
+            return;
+        };
+        let (bundle, key) = (
+            medium.path().join("okd"),
+            medium.path().join("exporter.pub"),
+        );
+        let mut copy = Command::new(require("cp"));
+        copy.arg("-r").arg(airferry.path("bundle")).arg(&bundle);
+        run(&mut copy);
+        // Not `copy`, which wants to set permissions.
+        let text = fs::read(airferry.path("exporter.pub")).unwrap();
+        fs::write(&key, text).unwrap();
+        let verify = |key: &Path| {
+            let mut command = airferry.command();
+            command.arg("verify").arg(&bundle).arg("--trust").arg(key);
+            Outcome::of(command)
+        };
+        verify(&key)
+            .fails_with(2)
+            .stderr_has("lies on the bundle's medium");
+        verify(&airferry.path("exporter.pub")).succeeds();
+    }
 }
