@@ -1,0 +1,8 @@
+//! Auth files, pull secrets among them: errors show no secret.
+#![no_main]
+
+use airferry::registry::{AuthFile, Credentials};
+
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    let _ = Credentials::parse([AuthFile { name: "auth.json", text }]);
+});

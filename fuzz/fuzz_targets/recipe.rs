@@ -1,0 +1,10 @@
+//! Recipes of layer encoders: what is accepted has one form.
+#![no_main]
+
+use airferry::codec::Recipe;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Ok(recipe) = Recipe::from_bytes(bytes) {
+        assert_eq!(recipe.to_bytes(), bytes);
+    }
+});
