@@ -10,8 +10,8 @@ use futures_util::stream;
 
 use crate::format::oci;
 use crate::model::{
-    AttachedBy, Attachment, AttachmentState, Descriptor, Digest, ImageEntry, Limits, ManifestKind,
-    Platform, RawManifest, Reference, Repository, Tag,
+    AttachedBy, Attachment, AttachmentState, Descriptor, Digest, ImageEntry, Limits, ManifestFacts,
+    ManifestKind, Platform, RawManifest, Reference, Repository, Tag,
 };
 use crate::ops::context::Context;
 use crate::ops::error::{Error, Result, chain};
@@ -274,6 +274,7 @@ impl Walk {
                 oci::parse(&raw.bytes, Some(&raw.media_type))
                     .map_err(|error| format!("manifest {}: {}", raw.digest, chain(&error)))?;
             let raw = RawManifest { media_type, ..raw };
+            one_role_each(&facts).map_err(|why| format!("manifest {}: {why}", raw.digest))?;
             for blob in &facts.blobs {
                 self.add_blob(repository, blob)?;
             }
@@ -398,6 +399,17 @@ impl Walk {
             }
         }
         Ok(())
+    }
+}
+
+/// A digest that a document names both as its subject and as its content has no place in an
+/// inventory (bundle-format.md, R-24), and no honest use.
+fn one_role_each(facts: &ManifestFacts) -> std::result::Result<(), Problem> {
+    let subject = facts.subject.as_ref().map(|subject| subject.digest);
+    let mut named = facts.blobs.iter().chain(&facts.children);
+    match named.find(|named| Some(named.digest) == subject) {
+        Some(named) => Err(format!("it is about {} and contains it", named.digest)),
+        None => Ok(()),
     }
 }
 

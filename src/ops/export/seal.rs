@@ -117,6 +117,9 @@ pub(super) fn assemble(plan: &ExportPlan, plan_id: PlanId, written: &Written) ->
     };
     let manifest_bytes = bundle::encode_manifest(&manifest)
         .map_err(|error| Error::internal("The manifest cannot be written", error))?;
+    // Nothing is sealed that a reader would refuse.
+    bundle::check_inventory(&inventory, &manifest)
+        .map_err(|error| Error::internal("The inventory breaks its own format", error))?;
     let id = sha256(&manifest_bytes);
     let texts = Texts::new(&id, &manifest);
     Ok(Assembled {
