@@ -83,7 +83,6 @@ fn killed_anywhere_it_ends_with_the_same_bytes() {
     let mut killed = 0;
     let mut finished = 0;
     let mut continued = 0;
-    // Half of them land in what is slow, half anywhere.
     while killed < kills || finished == 0 {
         let before = vouched(&bundle);
         let first = site.asked().len();
@@ -260,7 +259,9 @@ fn ctrl_c_leaves_an_export_that_continues() {
         assert_eq!(wait(child).code(), Some(130));
         // Stopping in time costs less than a power cut: what was there is journalled.
         assert!(vouched(&bundle) >= 28 << 20, "{} bytes", vouched(&bundle));
-        site.verify(&bundle, &[]).fails_with(5);
+        let verified = site.verify(&bundle, &[]);
+        assert_ne!(verified.code, Some(0));
+        verified.stdout_has("the export was not finished");
         site.heal();
         let first = site.asked().len();
         site.export(&bundle, &[&image]).succeeds();
