@@ -136,7 +136,12 @@ impl ChunkFile {
     /// Opens a chunk of this run again, at a mark.
     pub(super) fn reopen(ground: Ground, mark: ChunkMark) -> sys::Result<Self> {
         let mut chunk = Self::begin(ground, mark.number, Vec::new())?;
-        chunk.rewind(mark)?;
+        chunk.hasher = mark.hasher;
+        let length = chunk.length();
+        chunk.open_at(length)?;
+        // It was sealed, and so journalled.
+        chunk.journalled = length / BLOCK_SIZE;
+        chunk.trust_at_most(length);
         Ok(chunk)
     }
 
@@ -158,11 +163,26 @@ impl ChunkFile {
 
     /// Takes the chunk back to a mark of its own.
     pub(super) fn rewind(&mut self, mark: ChunkMark) -> sys::Result<()> {
+        let in_file = self.length() - self.buffer.len() as u64;
         self.hasher = mark.hasher;
-        self.buffer.clear();
         self.kept = None;
         let length = self.length();
-        self.open_at(length)
+        let waiting = length.checked_sub(in_file).map(usize::try_from);
+        if let Some(Ok(waiting)) = waiting {
+            // What the mark stands behind has not reached the file yet, and must not be lost.
+            self.buffer.truncate(waiting);
+        } else {
+            self.buffer.clear();
+            self.open_at(length)?;
+        }
+        self.trust_at_most(length);
+        Ok(())
+    }
+
+    /// Blocks that are not whole before `length` are no longer durable or journalled.
+    fn trust_at_most(&mut self, length: u64) {
+        self.journalled = self.journalled.min(length / BLOCK_SIZE);
+        self.safe = self.journalled * BLOCK_SIZE;
     }
 
     /// Opens the file for writing from `length` on, over what an earlier run left there.
@@ -175,8 +195,6 @@ impl ChunkFile {
         if let Some(file) = &mut self.file {
             file.seek(length)?;
         }
-        self.journalled = length / BLOCK_SIZE;
-        self.safe = self.journalled * BLOCK_SIZE;
         Ok(())
     }
 
@@ -214,8 +232,11 @@ impl ChunkFile {
             return Ok(());
         }
         if self.file.is_none() {
+            // The journal vouched for everything before.
             let length = self.length();
             self.open_at(length)?;
+            self.journalled = length / BLOCK_SIZE;
+            self.trust_at_most(length);
         }
         self.hasher.update(bytes);
         if self.buffer.is_empty() && bytes.len() >= BUFFER {

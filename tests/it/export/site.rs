@@ -1,0 +1,289 @@
+//! The connected side: a registry that a test fills and breaks, a person with a key, a directory
+//! for bundles.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::support::command::{Airferry, Outcome};
+use crate::support::fake_registry::{Asked, FakeRegistry, Reply};
+use crate::support::images::{Image, digest_of};
+
+/// Decides whether a request is answered in another way than by the shelf.
+type Fault = Box<dyn Fn(&Asked) -> Option<Reply> + Send>;
+
+/// What a registry holds; repositories share blobs, as those of real registries mostly do.
+#[derive(Default)]
+struct Shelf {
+    /// By repository and by digest or tag: media type and bytes.
+    manifests: BTreeMap<(String, String), (String, Bytes)>,
+    blobs: BTreeMap<String, Bytes>,
+    /// Whether there is a referrers API.
+    referrers: bool,
+    fault: Option<Fault>,
+}
+
+/// One connected site.
+pub struct Site {
+    person: Airferry,
+    shelf: Arc<Mutex<Shelf>>,
+    registry: FakeRegistry,
+    // The server's tasks live in it, so it ends last.
+    _runtime: Runtime,
+}
+
+impl Site {
+    /// An empty registry, and a person with a key `exporter.pem`.
+    pub fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let shelf = Arc::new(Mutex::new(Shelf::default()));
+        let shared = Arc::clone(&shelf);
+        let answer = move |asked: &Asked, _| {
+            let shelf = shared.lock().unwrap();
+            let fault = shelf.fault.as_ref().and_then(|fault| fault(asked));
+            fault.unwrap_or_else(|| shelf.answer(asked))
+        };
+        let registry = runtime.block_on(FakeRegistry::start(answer));
+        let site = Self {
+            person: Airferry::new(),
+            shelf,
+            registry,
+            _runtime: runtime,
+        };
+        site.run(["keygen", "--out", "exporter"]).succeeds();
+        site
+    }
+
+    /// `127.0.0.1:port`.
+    pub fn host(&self) -> String {
+        self.registry.host().to_string()
+    }
+
+    /// Puts an image with all that it names into the registry, and tells its reference.
+    pub fn put(&self, repository: &str, tag: &str, image: &Image) -> String {
+        let mut shelf = self.shelf.lock().unwrap();
+        for part in image.walk() {
+            for blob in part.blobs.iter().filter(|blob| blob.urls.is_empty()) {
+                let bytes = Bytes::from(blob.bytes.clone());
+                shelf.blobs.insert(blob.digest(), bytes);
+            }
+            let entry = (part.media_type.to_owned(), Bytes::from(part.bytes.clone()));
+            let key = (repository.to_owned(), part.digest());
+            shelf.manifests.insert(key, entry);
+        }
+        let entry = (
+            image.media_type.to_owned(),
+            Bytes::from(image.bytes.clone()),
+        );
+        let key = (repository.to_owned(), tag.to_owned());
+        shelf.manifests.insert(key, entry);
+        format!("{}/{repository}:{tag}", self.host())
+    }
+
+    /// Puts any bytes there as a manifest.
+    pub fn put_manifest(&self, repository: &str, tag: &str, media_type: &str, bytes: &[u8]) {
+        let entry = (media_type.to_owned(), Bytes::copy_from_slice(bytes));
+        let mut shelf = self.shelf.lock().unwrap();
+        let key = (repository.to_owned(), digest_of(bytes));
+        shelf.manifests.insert(key, entry.clone());
+        let key = (repository.to_owned(), tag.to_owned());
+        shelf.manifests.insert(key, entry);
+    }
+
+    /// Puts a blob there that no image brought.
+    pub fn put_blob(&self, digest: &str, bytes: Bytes) {
+        let mut shelf = self.shelf.lock().unwrap();
+        shelf.blobs.insert(digest.to_owned(), bytes);
+    }
+
+    /// The bytes of a blob.
+    pub fn blob(&self, digest: &str) -> Bytes {
+        self.shelf.lock().unwrap().blobs[digest].clone()
+    }
+
+    /// Takes a tag away.
+    pub fn untag(&self, repository: &str, tag: &str) {
+        let mut shelf = self.shelf.lock().unwrap();
+        let key = (repository.to_owned(), tag.to_owned());
+        shelf.manifests.remove(&key).unwrap();
+    }
+
+    /// From now on there is a referrers API.
+    pub fn with_referrers(&self) {
+        self.shelf.lock().unwrap().referrers = true;
+    }
+
+    /// Answers some requests in another way from now on.
+    pub fn fault(&self, fault: impl Fn(&Asked) -> Option<Reply> + Send + 'static) {
+        self.shelf.lock().unwrap().fault = Some(Box::new(fault));
+    }
+
+    /// Answers as it should again.
+    pub fn heal(&self) {
+        self.shelf.lock().unwrap().fault = None;
+    }
+
+    /// All requests so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.registry.asked()
+    }
+
+    /// Bytes of blobs that were asked for since request number `from`.
+    pub fn blob_bytes_asked(&self, from: usize) -> u64 {
+        let asked = self.asked();
+        let shelf = self.shelf.lock().unwrap();
+        let bytes = |asked: &Asked| {
+            let digest = asked.path().split("/blobs/").nth(1)?;
+            let whole = shelf.blobs.get(digest)?.len();
+            Some(whole.saturating_sub(asked.range_start()) as u64)
+        };
+        asked.iter().skip(from).filter_map(bytes).sum()
+    }
+
+    /// A path in the person's home.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.person.path(name)
+    }
+
+    /// Runs the program as the person.
+    pub fn run(&self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Outcome {
+        let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        self.person.run(args)
+    }
+
+    /// An export to a directory, ready to be run; `more` are references and flags.
+    pub fn export_command(&self, to: &Path, more: &[&str]) -> Command {
+        let mut command = self.person.command();
+        command
+            .args(["export", "--tls-verify=false", "--key", "exporter.pem"])
+            .arg("--to")
+            .arg(to)
+            .args(more);
+        command
+    }
+
+    /// Exports.
+    pub fn export(&self, to: &Path, more: &[&str]) -> Outcome {
+        Outcome::of(self.export_command(to, more))
+    }
+
+    /// Exports and reads the JSON result; the code must be as said.
+    #[track_caller]
+    pub fn export_json(&self, to: &Path, more: &[&str], code: i32) -> Value {
+        let mut command = self.export_command(to, more);
+        command.args(["--output", "json"]);
+        Outcome::of(command).fails_with(code).json()
+    }
+
+    /// Starts an export that a test will stop.
+    pub fn start(&self, to: &Path, more: &[&str]) -> Child {
+        self.export_command(to, more)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Verifies under the person's key.
+    pub fn verify(&self, bundle: &Path, more: &[&str]) -> Outcome {
+        let mut command = self.person.command();
+        command
+            .args(["verify", "--trust", "exporter.pub"])
+            .arg(bundle)
+            .args(more);
+        Outcome::of(command)
+    }
+}
+
+impl Shelf {
+    fn answer(&self, asked: &Asked) -> Reply {
+        let path = asked.path().strip_prefix("/v2/").unwrap_or_default();
+        if let Some((_, digest)) = path.split_once("/blobs/") {
+            return match self.blobs.get(digest) {
+                Some(bytes) => Reply::range(asked, bytes),
+                None => Reply::error(404, "BLOB_UNKNOWN"),
+            };
+        }
+        if let Some((repository, selector)) = path.split_once("/manifests/") {
+            let key = (repository.to_owned(), selector.to_owned());
+            return match self.manifests.get(&key) {
+                Some((media_type, bytes)) => Reply::new(200)
+                    .header("content-type", media_type)
+                    .header("content-length", bytes.len())
+                    .header("docker-content-digest", digest_of(bytes))
+                    .body(bytes.clone()),
+                None => Reply::error(404, "MANIFEST_UNKNOWN"),
+            };
+        }
+        match path.split_once("/referrers/") {
+            Some((repository, subject)) if self.referrers => self.referrers(repository, subject),
+            _ => Reply::new(404).body("404 page not found"),
+        }
+    }
+
+    fn referrers(&self, repository: &str, subject: &str) -> Reply {
+        let refers = |((place, name), (media_type, bytes)): (&(String, String), &(_, Bytes))| {
+            let document: Value = serde_json::from_slice(bytes).ok()?;
+            let by_digest = name.starts_with("sha256:");
+            let found = place == repository && by_digest && document["subject"]["digest"] == subject;
+            let media_type: &String = media_type;
+            found.then(|| json!({ "mediaType": media_type, "digest": name, "size": bytes.len() }))
+        };
+        let manifests: Vec<Value> = self.manifests.iter().filter_map(refers).collect();
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        let index = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": manifests });
+        let body = index.to_string();
+        Reply::new(200)
+            .header("content-type", media_type)
+            .header("content-length", body.len())
+            .body(body)
+    }
+}
+
+/// All files of a bundle with their bytes, `signatures/` apart.
+pub fn files(bundle: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for directory in ["", "chunks"] {
+        for entry in fs::read_dir(bundle.join(directory)).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() {
+                let name = entry.file_name().into_string().unwrap();
+                let path = format!("{directory}/{name}");
+                files.insert(path, fs::read(entry.path()).unwrap());
+            }
+        }
+    }
+    files
+}
+
+/// Bytes of all files of a bundle, `signatures/` apart.
+pub fn size(bundle: &Path) -> u64 {
+    files(bundle).values().map(|bytes| bytes.len() as u64).sum()
+}
+
+/// Asserts that two bundles have the same files, `signatures/` apart.
+#[track_caller]
+pub fn assert_same(a: &Path, b: &Path) {
+    let (a, b) = (files(a), files(b));
+    let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&a), names(&b));
+    for (name, bytes) in &a {
+        assert!(b.get(name) == Some(bytes), "{name} differs");
+    }
+}
+
+/// Whether a request reads the blob.
+pub fn reads(asked: &Asked, digest: &str) -> bool {
+    asked.method == http::Method::GET && asked.path().ends_with(&format!("/blobs/{digest}"))
+}
