@@ -111,7 +111,11 @@ fn text(report: &Report) -> String {
         } else {
             "NOT AUTHENTICATED"
         },
-        if report.intact { "intact" } else { "DAMAGED" },
+        match (report.unfinished, report.intact) {
+            (true, _) => "UNFINISHED",
+            (false, true) => "intact",
+            (false, false) => "DAMAGED",
+        },
         match report.complete {
             Some(true) => "complete",
             Some(false) => "INCOMPLETE",

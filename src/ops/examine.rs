@@ -122,19 +122,28 @@ pub(super) fn examine(media: Arc<dyn Media>, trust: &Trust, scope: Scope) -> Res
 impl Examination {
     fn read_root(&mut self, trust: &Trust, scope: Scope) -> Result<()> {
         let media = Arc::clone(&self.media);
-        if media
+        let unfinished = media
             .read_if_present(names::PLAN, Limits::PLAN)
-            .map_or(true, |plan| plan.is_some())
-        {
+            .map_or(true, |plan| plan.is_some());
+        if unfinished {
             let message = "the export was not finished: run the same export command again";
             let finding = Finding::new(FindingKind::Unfinished, message);
             self.findings.push(finding.in_file(names::PLAN));
         }
-        let Some(bytes) = self.read(names::MANIFEST, Limits::MANIFEST)? else {
-            return Ok(());
+        let bytes = match media.read(names::MANIFEST, Limits::MANIFEST) {
+            Ok(bytes) => bytes,
+            // An export writes it last: that it is not there yet is no damage.
+            Err(error) if unfinished && error.is_not_found() => return Ok(()),
+            Err(error) => {
+                self.findings.push(unreadable(names::MANIFEST, &error));
+                return Ok(());
+            }
         };
         let id = sha256(&bytes);
         self.id = Some(id);
+        if scope == Scope::Everything {
+            self.compare_with_sums(&id);
+        }
         self.authentication = trust.authenticate(media.as_ref(), &bytes)?;
         self.findings.append(&mut self.authentication.findings);
 
@@ -160,6 +169,22 @@ impl Examination {
         self.read_inventory(&manifest)?;
         self.manifest = Some(manifest);
         Ok(())
+    }
+
+    /// Compares the manifest with the line of `SHA256SUMS` about it. Both follow from the
+    /// manifest, so a damaged one blames all others; this says where to look.
+    fn compare_with_sums(&mut self, id: &BundleId) {
+        let Ok(sums) = self.media.read(names::SUMS, Limits::SUMS) else {
+            return;
+        };
+        let sums = String::from_utf8_lossy(&sums);
+        let mut lines = sums.lines().filter_map(|line| line.split_once("  "));
+        let named = lines.find(|(_, path)| *path == names::MANIFEST);
+        if named.is_some_and(|(hash, _)| hash != id.hex()) {
+            let message = "its SHA-256 is not the one that SHA256SUMS names";
+            let finding = Finding::new(FindingKind::WrongHash, message);
+            self.findings.push(finding.in_file(names::MANIFEST));
+        }
     }
 
     fn read_inventory(&mut self, manifest: &BundleManifest) -> Result<()> {
@@ -344,7 +369,8 @@ pub(super) fn add_hints(mut error: Error, kinds: &[FindingKind]) -> Error {
     error
 }
 
-fn unreadable(path: &str, error: &IoAt) -> Finding {
+/// What it means that a file cannot be read.
+pub(super) fn unreadable(path: &str, error: &IoAt) -> Finding {
     let (kind, message) = if error.is_not_found() {
         (FindingKind::MissingFile, "it is missing".to_owned())
     } else if error.is_not_regular() {

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use super::error::{Result, chain};
+use super::examine::unreadable;
 use super::finding::{Finding, FindingKind};
 use crate::format::hash::blake3;
 use crate::format::metadata_chunk::{MetadataTar, ReadManifest};
@@ -47,7 +48,8 @@ fn read_chunk(
             bad: None,
         },
         Err(error) => {
-            findings.push(Finding::new(FindingKind::Unreadable, chain(&error)).in_file(path));
+            let hit = super::hits::Hits::new(inventory).chunk(chunk.number);
+            findings.push(unreadable(&path, &error).hitting(hit));
             return;
         }
     };
@@ -70,8 +72,8 @@ fn read_chunk(
     }
     match (blocks.bad, result) {
         // The block's damage explains whatever the decompressor says.
-        (Some((block, message)), _) => {
-            let finding = Finding::new(FindingKind::WrongHash, message).in_file(path);
+        (Some((block, kind, message)), _) => {
+            let finding = Finding::new(kind, message).in_file(path);
             findings.push(finding.in_block(block).hitting(hits().chunk(chunk.number)));
         }
         (None, Err(error)) => {
@@ -89,12 +91,12 @@ struct VerifiedBlocks<'a> {
     index: u64,
     current: Vec<u8>,
     used: usize,
-    bad: Option<(u64, String)>,
+    bad: Option<(u64, FindingKind, String)>,
 }
 
 impl VerifiedBlocks<'_> {
     /// Reads the next block; leaves nothing at the end.
-    fn next_block(&mut self) -> std::result::Result<(), String> {
+    fn next_block(&mut self) -> std::result::Result<(), (FindingKind, String)> {
         let start = self.index * BLOCK_SIZE;
         let length = self.chunk.length.saturating_sub(start).min(BLOCK_SIZE);
         self.used = 0;
@@ -105,14 +107,15 @@ impl VerifiedBlocks<'_> {
         let read = self
             .file
             .read_at(&mut self.current, start)
-            .map_err(|error| chain(&error))?;
+            .map_err(|error| (FindingKind::Unreadable, chain(&error)))?;
         let slot = usize::try_from(self.index).ok();
         let expected = slot.and_then(|slot| self.chunk.blocks.0.get(slot));
         if read != self.current.len() {
-            return Err("the file ends in this block".to_owned());
+            return Err((FindingKind::WrongLength, "the file ends here".to_owned()));
         }
         if expected != Some(&blake3(&self.current)) {
-            return Err("its BLAKE3 is not the one that the manifest names".to_owned());
+            let message = "its BLAKE3 is not the one that the manifest names".to_owned();
+            return Err((FindingKind::WrongHash, message));
         }
         self.index += 1;
         Ok(())
@@ -122,9 +125,9 @@ impl VerifiedBlocks<'_> {
 impl Read for VerifiedBlocks<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.used == self.current.len()
-            && let Err(message) = self.next_block()
+            && let Err((kind, message)) = self.next_block()
         {
-            self.bad = Some((self.index, message.clone()));
+            self.bad = Some((self.index, kind, message.clone()));
             self.current.clear();
             return Err(io::Error::other(message));
         }

@@ -31,6 +31,8 @@ pub struct Vouched {
     pub stem: StatementStem,
     /// What it says.
     pub statement: Statement,
+    /// Whether its time is over.
+    pub expired: bool,
 }
 
 /// Who vouches for a bundle.
@@ -53,6 +55,7 @@ impl Authentication {
         self.vouched.iter().any(|vouched| {
             vouched.statement.role.as_str() == Role::EXPORTER
                 && vouched.statement.verdict == Verdict::Approve
+                && !vouched.expired
         })
     }
 
@@ -90,8 +93,7 @@ impl Trust {
             for stem in StatementStem::all(&id, &key.fingerprint()) {
                 match read_one(media, key, &stem, manifest) {
                     Ok(Some(statement)) => {
-                        self.judge(&stem, &statement, &mut found.findings);
-                        found.vouched.push(Vouched { stem, statement });
+                        self.judge(&stem, statement, &mut found);
                     }
                     Ok(None) => {}
                     Err(message) => {
@@ -102,7 +104,10 @@ impl Trust {
             }
         }
         list_names(media, &id, &mut found)?;
-        if !found.is_authenticated() {
+        if found.is_authenticated() {
+            // Somebody has signed again since.
+            found.findings.retain(|f| f.kind != FindingKind::Expired);
+        } else {
             let message = if self.exporters.is_empty() {
                 "NOT AUTHENTICATED: no key was given that may vouch for this bundle"
             } else {
@@ -115,22 +120,24 @@ impl Trust {
         Ok(found)
     }
 
-    fn judge(&self, stem: &StatementStem, statement: &Statement, findings: &mut Vec<Finding>) {
-        let mut found = |kind, message: String| {
-            findings.push(Finding::new(kind, message).in_file(stem.statement_path()));
-        };
+    fn judge(&self, stem: &StatementStem, statement: Statement, found: &mut Authentication) {
+        let file = stem.statement_path();
         if statement.verdict == Verdict::Reject {
-            let role = &statement.role;
-            found(
-                FindingKind::Rejected,
-                format!("the {role} says: do not import this bundle"),
-            );
+            let message = format!("the {} says: do not import this bundle", statement.role);
+            let finding = Finding::new(FindingKind::Rejected, message);
+            found.findings.push(finding.in_file(file.clone()));
         }
-        if let (Some(expires), Some(now)) = (statement.expires, self.now)
-            && expires < now
-        {
-            found(FindingKind::Expired, "its time is over".to_owned());
+        let times = statement.expires.zip(self.now);
+        let expired = times.is_some_and(|(expires, now)| expires < now);
+        if expired {
+            let finding = Finding::new(FindingKind::Expired, "its time is over");
+            found.findings.push(finding.in_file(file));
         }
+        found.vouched.push(Vouched {
+            stem: *stem,
+            statement,
+            expired,
+        });
     }
 }
 

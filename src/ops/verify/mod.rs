@@ -68,6 +68,8 @@ pub struct Report {
     pub signers: Vec<Signer>,
     /// Names of statements that anybody may have put there.
     pub claimed: Vec<String>,
+    /// Whether the export that makes it has not ended yet.
+    pub unfinished: bool,
     /// Whether every byte is what it should be.
     pub intact: bool,
     /// Whether every image is whole; absent when nobody knows.
@@ -118,6 +120,7 @@ impl Report {
         let kinds: Vec<FindingKind> = counted.iter().map(|finding| finding.kind).collect();
         let what = match class {
             super::error::Class::NotAuthenticated => "NOT AUTHENTICATED",
+            super::error::Class::Incomplete if self.unfinished => "The export was not finished",
             super::error::Class::Incomplete => "The bundle is incomplete",
             super::error::Class::Foreign => "There are foreign files",
             super::error::Class::Media => "The medium cannot be read",
@@ -189,6 +192,7 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
             .iter()
             .map(ToString::to_string)
             .collect(),
+        unfinished: findings.iter().any(|f| f.kind == FindingKind::Unfinished),
         intact: findings.iter().all(harmless),
         complete,
         images,
@@ -250,13 +254,19 @@ fn count_bytes(examination: &Examination) -> Result<Accounting> {
             (_, Some(crate::model::ChunkKind::Metadata)) => bytes.metadata += length,
             (super::examine::Owner::Document, None) => bytes.documents += length,
             (super::examine::Owner::Statement, None) => bytes.statements += length,
+            // Without a manifest nobody knows whose chunks these are.
+            (super::examine::Owner::Nobody, None)
+                if examination.manifest.is_none() && entry.path.starts_with("chunks/") =>
+            {
+                bytes.unaccounted += length;
+            }
             (super::examine::Owner::Nobody, None) => bytes.foreign += length,
         }
     }
     bytes.content = content.min(data);
     match &examination.inventory {
         Some(_) => bytes.framing = data.saturating_sub(content),
-        None => bytes.unaccounted = data,
+        None => bytes.unaccounted += data,
     }
     Ok(bytes)
 }

@@ -9,6 +9,8 @@ pub mod fake_registry;
 pub mod images;
 pub mod media;
 pub mod netns;
+pub mod proxy;
 pub mod real_part;
 pub mod source;
+pub mod stage;
 pub mod tools;
