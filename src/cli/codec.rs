@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::Output;
 use super::output::Format;
+use super::registry_args::RegistryArgs;
+use super::{Environment, Output};
 use crate::codec::{Caps, EncodeWriter, Encoder, IdentifyOptions, Identity, Recipe, identify};
-use crate::ops::{self, Class, Error};
+use crate::model::{ByteSize, Platform, Reference};
+use crate::ops::{self, Class, Error, survey};
 
 /// Finds out which compressor made a gzip layer, and encodes exactly as that compressor does
 #[derive(Debug, Args)]
@@ -22,6 +24,7 @@ pub(crate) struct CodecArgs {
 #[derive(Debug, Subcommand)]
 enum CodecCommand {
     Identify(IdentifyArgs),
+    Survey(Box<SurveyArgs>),
     Encode(EncodeArgs),
 }
 
@@ -48,6 +51,83 @@ struct IdentifyArgs {
     jobs: Option<NonZeroUsize>,
 }
 
+/// Samples the layers of images: which compressors made them, what zstd would save
+///
+/// Downloads the beginning of every layer. The answer says for a site whether bundles with codecs
+/// would pay: a layer whose encoder is known can be carried in another form and made again.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  airferry codec survey quay.io/okd/scos-content:4.18.0-okd-scos.1-cli
+  airferry codec survey --platform linux/amd64 --output json docker.io/library/debian:12")]
+struct SurveyArgs {
+    /// Images
+    #[arg(required = true, value_name = "REF")]
+    references: Vec<Reference>,
+    /// Look only at these platforms of multi-platform images. Repeatable.
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
+    platform: Vec<Platform>,
+    /// Content of each layer that is looked at
+    #[arg(long, value_name = "SIZE", default_value = "16MiB")]
+    sample: ByteSize,
+    /// Levels of zstd to try
+    #[arg(long, value_name = "LEVEL", value_delimiter = ',', default_values_t = [3, 9, 19],
+        value_parser = clap::value_parser!(i32).range(1..=22))]
+    level: Vec<i32>,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+async fn survey_images(args: SurveyArgs, environment: &Environment) -> Result<(), Error> {
+    let request = survey::Request {
+        references: args.references.into_iter().collect(),
+        platforms: args.platform,
+        sample_bytes: args.sample.0,
+        levels: args.level,
+        client: args.registry.client(environment)?,
+    };
+    let report = survey::survey(&request, environment.context()).await?;
+    environment
+        .output
+        .outcome(args.output, &report, survey_text)?;
+    if report.total.layers == 0 && !report.problems.is_empty() {
+        return Err(Error::new(
+            Class::Network,
+            "Not one layer could be looked at",
+        ));
+    }
+    Ok(())
+}
+
+fn survey_text(report: &survey::Report) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, share: &survey::Share| {
+        let percent = |bytes: u64| (bytes * 100).checked_div(share.bytes).unwrap_or(0);
+        let levels: Vec<String> = share
+            .zstd
+            .iter()
+            .map(|(level, bytes)| format!("zstd -{level} {} %", percent(*bytes)))
+            .collect();
+        let (layers, bytes) = (share.layers, ByteSize(share.bytes).to_string());
+        text.push_str(&format!(
+            "{name:<28} {layers:>6} layers {bytes:>10}  {}\n",
+            levels.join(", ")
+        ));
+    };
+    for (encoder, share) in &report.encoders {
+        row(encoder, share);
+    }
+    row("all", &report.total);
+    for problem in &report.problems {
+        text.push_str(&format!("not looked at: {}\n", problem.escape_debug()));
+    }
+    text.push_str("Shares are of the bytes in the registry, estimated from samples.\n");
+    text
+}
+
 /// Encodes stdin to stdout exactly as a compressor does
 ///
 /// Encoders: kp5-E-pgzip-K (skopeo, podman, buildah: K is 1024; umoci: 256), kp5-E-gzip,
@@ -70,13 +150,13 @@ struct EncodeArgs {
     jobs: Option<NonZeroUsize>,
 }
 
-pub(crate) async fn run(args: CodecArgs, output: &Output) -> Result<(), Error> {
-    let output = output.clone();
-    ops::blocking(move || match args.command {
-        CodecCommand::Identify(args) => identify_files(&args, &output),
-        CodecCommand::Encode(args) => encode(&args),
-    })
-    .await
+pub(crate) async fn run(args: CodecArgs, environment: &Environment) -> Result<(), Error> {
+    let output = environment.output.clone();
+    match args.command {
+        CodecCommand::Identify(args) => ops::blocking(move || identify_files(&args, &output)).await,
+        CodecCommand::Encode(args) => ops::blocking(move || encode(&args)).await,
+        CodecCommand::Survey(args) => survey_images(*args, environment).await,
+    }
 }
 
 fn jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {

@@ -85,7 +85,7 @@ impl Command {
             Self::Unpack(args) => unpack::run(args, environment).await,
             Self::Sign(args) => sign::run(args, environment).await,
             Self::Serve(args) => serve::run(args, environment).await,
-            Self::Codec(args) => codec::run(args, &environment.output).await,
+            Self::Codec(args) => codec::run(args, environment).await,
             Self::Completions(args) => {
                 completions::run(&args, environment);
                 Ok(())

@@ -14,6 +14,7 @@ mod metadata;
 mod pipeline;
 pub mod resources;
 pub mod sign;
+pub mod survey;
 mod trust;
 pub mod unpack;
 pub mod verify;

@@ -91,7 +91,12 @@ fn killed_anywhere_it_ends_with_the_same_bytes() {
             let share = u32::try_from(next(&mut random) % 1100).unwrap();
             std::thread::sleep(undisturbed * share / 1000);
         }
-        let ended = if killed < kills { kill(child) } else { wait(child); false };
+        let ended = if killed < kills {
+            kill(child)
+        } else {
+            wait(child);
+            false
+        };
         let asked = site.blob_bytes_asked(first);
         // Headers, padding and markers are vouched for too, and count for nothing here.
         let overhead = 64 * 1024;
@@ -147,7 +152,11 @@ fn stall(site: &Site, digest: String, after: usize) -> Receiver<()> {
 fn await_journal(bundle: &Path, bytes: u64) {
     let deadline = Instant::now() + PATIENCE;
     while vouched(bundle) < bytes {
-        assert!(Instant::now() < deadline, "{} bytes journalled", vouched(bundle));
+        assert!(
+            Instant::now() < deadline,
+            "{} bytes journalled",
+            vouched(bundle)
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -185,7 +194,10 @@ fn a_blob_is_continued_in_its_middle() {
         .collect();
     // Two entries before it: the marker, and its own header.
     let start = (128 << 20) - 1024 - 512;
-    assert!(reads.len() == 1 && reads[0] >= start - 1024 && reads[0] < 140 * MIB, "{reads:?}");
+    assert!(
+        reads.len() == 1 && reads[0] >= start - 1024 && reads[0] < 140 * MIB,
+        "{reads:?}"
+    );
     assert_same(&whole, &bundle);
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::request::Request;
-use super::resolve;
+use super::resolve::resolve_pinned;
 use crate::format::oci;
 use crate::model::{Digest, RawManifest};
 use crate::ops::context::Context;
@@ -28,7 +28,7 @@ pub(super) async fn resolve(
         .map(|image| (image.requested.clone(), image.root))
         .collect();
     let mut resolution =
-        resolve::resolve_pinned(&request.client, &lacking, &request.selection, context).await?;
+        resolve_pinned(&request.client, &lacking, &request.selection, context).await?;
     let raws = read_manifests(request, known)?;
     for image in known
         .inventory

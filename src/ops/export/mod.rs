@@ -22,6 +22,7 @@ use futures_util::stream;
 
 pub use outcome::{ExportState, ImageLine, Outcome};
 pub use request::{Existing, Request};
+pub(crate) use resolve::resolve;
 pub use resolve::{ForeignLayers, Selection};
 
 use super::context::Context;

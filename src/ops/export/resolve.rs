@@ -53,7 +53,7 @@ pub struct Selection {
 }
 
 /// Resolves all references. Fails only when it was stopped.
-pub(super) async fn resolve(
+pub(crate) async fn resolve(
     client: &Client,
     references: &BTreeSet<Reference>,
     selection: &Selection,
