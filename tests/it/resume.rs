@@ -91,7 +91,12 @@ fn killed_anywhere_it_ends_with_the_same_bytes() {
             let share = u32::try_from(next(&mut random) % 1100).unwrap();
             std::thread::sleep(undisturbed * share / 1000);
         }
-        let ended = if killed < kills { kill(child) } else { wait(child); false };
+        let ended = if killed < kills {
+            kill(child)
+        } else {
+            wait(child);
+            false
+        };
         let asked = site.blob_bytes_asked(first);
         // Headers, padding and markers are vouched for too, and count for nothing here.
         let overhead = 64 * 1024;
@@ -114,6 +119,15 @@ fn killed_anywhere_it_ends_with_the_same_bytes() {
         }
     }
     eprintln!("{killed} kills, {continued} continued, {finished} finished");
+}
+
+fn signal_child(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// Does what Ctrl-C does.
+pub fn interrupt(child: &Child) {
+    signal_child(child, Signal::INT);
 }
 
 fn wait(mut child: Child) -> ExitStatus {
@@ -144,10 +158,14 @@ fn stall(site: &Site, digest: String, after: usize) -> Receiver<()> {
 }
 
 /// Waits until the journal vouches for so many bytes.
-fn await_journal(bundle: &Path, bytes: u64) {
+pub fn await_journal(bundle: &Path, bytes: u64) {
     let deadline = Instant::now() + PATIENCE;
     while vouched(bundle) < bytes {
-        assert!(Instant::now() < deadline, "{} bytes journalled", vouched(bundle));
+        assert!(
+            Instant::now() < deadline,
+            "{} bytes journalled",
+            vouched(bundle)
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -185,7 +203,10 @@ fn a_blob_is_continued_in_its_middle() {
         .collect();
     // Two entries before it: the marker, and its own header.
     let start = (128 << 20) - 1024 - 512;
-    assert!(reads.len() == 1 && reads[0] >= start - 1024 && reads[0] < 140 * MIB, "{reads:?}");
+    assert!(
+        reads.len() == 1 && reads[0] >= start - 1024 && reads[0] < 140 * MIB,
+        "{reads:?}"
+    );
     assert_same(&whole, &bundle);
 }
 
@@ -255,7 +276,7 @@ fn ctrl_c_leaves_an_export_that_continues() {
             assert!(Instant::now() < deadline);
             std::thread::sleep(Duration::from_millis(5));
         }
-        kill_process(Pid::from_child(&child), signal).unwrap();
+        signal_child(&child, signal);
         assert_eq!(wait(child).code(), Some(130));
         // Stopping in time costs less than a power cut: what was there is journalled.
         assert!(vouched(&bundle) >= 28 << 20, "{} bytes", vouched(&bundle));

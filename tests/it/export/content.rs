@@ -8,13 +8,19 @@ const KIB: usize = 1 << 10;
 #[test]
 fn every_kind_of_content_is_carried_and_verifies() {
     let site = Site::new();
-    let schema2 = Build::docker("schema2").layer(40 * KIB).empty_layer().image();
+    let schema2 = Build::docker("schema2")
+        .layer(40 * KIB)
+        .empty_layer()
+        .image();
     let oci = Build::oci("oci")
         .layer(8 * KIB)
         .zstd_layer(9 * KIB)
         .plain_layer(10 * KIB)
         .image();
-    let arm = Build::oci("oci").platform("linux/arm64/v8").layer(KIB).image();
+    let arm = Build::oci("oci")
+        .platform("linux/arm64/v8")
+        .layer(KIB)
+        .image();
     let nested = index([&index([&oci, &arm]), &arm]);
     let list = docker_list([&schema2]);
     let shared = Build::oci("third").shared_layer("oci", 8 * KIB).image();
@@ -93,7 +99,12 @@ fn foreign_layers_are_reported_and_carried_only_when_asked() {
         serde_json::json!(["https://example.com/base"])
     );
     site.verify(&bundle, &[]).succeeds();
-    assert!(!site.asked().iter().any(|asked| super::site::reads(asked, &foreign.digest())));
+    assert!(
+        !site
+            .asked()
+            .iter()
+            .any(|asked| super::site::reads(asked, &foreign.digest()))
+    );
 
     let carry = ["--foreign-layers", "carry"];
     let bundle = site.path("lacking");
@@ -110,7 +121,10 @@ fn foreign_layers_are_reported_and_carried_only_when_asked() {
 fn a_platform_filter_keeps_the_index_and_its_digest() {
     let site = Site::new();
     let amd = Build::oci("multi").layer(KIB).image();
-    let arm = Build::oci("multi").platform("linux/arm64").layer(KIB).image();
+    let arm = Build::oci("multi")
+        .platform("linux/arm64")
+        .layer(KIB)
+        .image();
     let multi = index([&amd, &arm]);
     let reference = site.put("multi", "v1", &multi);
     let bundle = site.path("bundle");
@@ -118,7 +132,12 @@ fn a_platform_filter_keeps_the_index_and_its_digest() {
     assert_eq!(done["images"][0]["digest"], multi.digest());
     assert_eq!(done["manifests"], 2);
     let digest = amd.digest();
-    assert!(!site.asked().iter().any(|asked| asked.path().ends_with(&digest)));
+    assert!(
+        !site
+            .asked()
+            .iter()
+            .any(|asked| asked.path().ends_with(&digest))
+    );
     site.verify(&bundle, &["--strict"]).succeeds();
 
     let none = site.path("none");

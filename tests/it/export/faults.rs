@@ -46,7 +46,10 @@ impl Pair {
     /// Exports while blob requests are answered by `answer` (the n-th, from 0), and asserts that
     /// the bundle is the one of a healthy registry.
     #[track_caller]
-    fn survives(&self, answer: impl Fn(&Asked, &bytes::Bytes, usize) -> Option<Reply> + Send + 'static) {
+    fn survives(
+        &self,
+        answer: impl Fn(&Asked, &bytes::Bytes, usize) -> Option<Reply> + Send + 'static,
+    ) {
         let whole = self.site.path("whole");
         if !whole.exists() {
             self.site.export(&whole, &self.args(&[])).succeeds();
@@ -104,9 +107,7 @@ fn troubles_of_a_connection_leave_no_trace() {
     pair.survives(|_, _, number| (number == 0).then(|| Reply::error(503, "UNAVAILABLE")));
     pair.survives(|_, _, number| (number == 0).then(Reply::hang_up));
     // Wrong bytes, once.
-    pair.survives(|asked, blob, number| {
-        (number == 0).then(|| Reply::range(asked, &wrong(blob)))
-    });
+    pair.survives(|asked, blob, number| (number == 0).then(|| Reply::range(asked, &wrong(blob))));
     // Wrong bytes, cut, and the rest right: the whole is wrong, and fetched again.
     pair.survives(|asked, blob, number| {
         (number == 0).then(|| Reply::range(asked, &wrong(blob)).cut_after(5 * MIB))
@@ -176,16 +177,23 @@ fn completes_later(answer: impl Fn(&Asked, &bytes::Bytes) -> Reply + Send + 'sta
     // Nothing has become better: nothing is written.
     let again = site.export_json(&bundle, &args, 5);
     assert_eq!(again["generation"], 1, "{again:#}");
-    site.verify(&bundle, &["--strict", "--allow-incomplete"]).succeeds();
+    site.verify(&bundle, &["--strict", "--allow-incomplete"])
+        .succeeds();
 
     site.heal();
     let from = site.asked().len();
     let second = site.export_json(&bundle, &args, 0);
-    assert_eq!((&second["generation"], &second["complete"]), (&json!(2), &json!(true)));
+    assert_eq!(
+        (&second["generation"], &second["complete"]),
+        (&json!(2), &json!(true))
+    );
     // Only what was missing.
     assert_eq!(site.blob_bytes_asked(from), site.blob(&digest).len() as u64);
     let after = files(&bundle);
-    for (name, bytes) in before.iter().filter(|(name, _)| name.starts_with("chunks/")) {
+    for (name, bytes) in before
+        .iter()
+        .filter(|(name, _)| name.starts_with("chunks/"))
+    {
         assert!(after.get(name) == Some(bytes), "{name} was changed");
     }
     site.verify(&bundle, &["--strict"]).succeeds();
@@ -226,7 +234,12 @@ fn manifests_that_cannot_be_had_cost_their_image_alone() {
     );
     let lost = Build::oci("lost").layer(1000).image();
     let pinned = format!("{}/lost@{}", site.host(), lost.digest());
-    site.put_manifest("other", "v1", lost.media_type, b"{\"schemaVersion\": 2, \"layers\": 7}");
+    site.put_manifest(
+        "other",
+        "v1",
+        lost.media_type,
+        b"{\"schemaVersion\": 2, \"layers\": 7}",
+    );
     let old = format!("{}/old:v1", site.host());
     let other = format!("{}/other:v1", site.host());
     let gone = format!("{}/gone:v1", site.host());
@@ -236,20 +249,30 @@ fn manifests_that_cannot_be_had_cost_their_image_alone() {
     let done = site.export_json(&bundle, &args, 5);
 
     let images = done["images"].as_array().unwrap();
-    for (name, words) in [("/old:", "schema 1"), ("/other:", "manifest"), ("/gone:", "not"), ("/lost@", "not")] {
+    for (name, words) in [
+        ("/old:", "schema 1"),
+        ("/other:", "manifest"),
+        ("/gone:", "not"),
+        ("/lost@", "not"),
+    ] {
         let of = |image: &&Value| image["reference"].as_str().unwrap().contains(name);
         let problem = images.iter().find(of).unwrap()["problem"].as_str().unwrap();
         assert!(problem.contains(words), "{name} {problem}");
         eprintln!("{name} {problem}");
     }
-    site.verify(&bundle, &["--strict", "--allow-incomplete"]).succeeds();
+    site.verify(&bundle, &["--strict", "--allow-incomplete"])
+        .succeeds();
     site.put("gone", "v1", &Build::oci("gone").layer(2000).image());
     site.put("lost", "v1", &lost);
     let second = site.export_json(&bundle, &args, 5);
     assert_eq!(second["generation"], 2);
     let lacking = second["images"].as_array().unwrap().iter();
-    assert_eq!(lacking.filter(|image| image["problem"].is_string()).count(), 2);
-    site.verify(&bundle, &["--strict", "--allow-incomplete"]).succeeds();
+    assert_eq!(
+        lacking.filter(|image| image["problem"].is_string()).count(),
+        2
+    );
+    site.verify(&bundle, &["--strict", "--allow-incomplete"])
+        .succeeds();
 }
 
 #[test]
@@ -283,7 +306,8 @@ fn a_registry_that_goes_away_stops_the_run_until_it_is_back() {
     let kept = site.path("kept");
     let keep = [&args[..], &["--keep-going"]].concat();
     site.export(&kept, &keep).fails_with(5);
-    site.verify(&kept, &["--strict", "--allow-incomplete"]).succeeds();
+    site.verify(&kept, &["--strict", "--allow-incomplete"])
+        .succeeds();
     site.heal();
     site.export(&kept, &args).succeeds();
     site.verify(&kept, &["--strict"]).succeeds();
@@ -300,9 +324,11 @@ fn giving_up_survives_an_interruption() {
     let expected = site.path("expected");
     site.export(&expected, &args).fails_with(5);
 
-    let last = site.asked().iter().rev().find_map(|asked| {
-        asked.path().split("/blobs/").nth(1).map(str::to_owned)
-    });
+    let last = site
+        .asked()
+        .iter()
+        .rev()
+        .find_map(|asked| asked.path().split("/blobs/").nth(1).map(str::to_owned));
     let (broken, last) = (digest, last.unwrap());
     site.fault(move |asked| {
         if reads(asked, &broken) {
@@ -316,7 +342,8 @@ fn giving_up_survives_an_interruption() {
     // The same command first seals what the run that was cut could have had...
     let outcome = site.export_json(&bundle, &args, 5);
     assert_eq!(outcome["generation"], 1);
-    site.verify(&bundle, &["--strict", "--allow-incomplete"]).succeeds();
+    site.verify(&bundle, &["--strict", "--allow-incomplete"])
+        .succeeds();
     // ... and then completes it.
     let outcome = site.export_json(&bundle, &args, 0);
     assert_eq!(outcome["generation"], 2);
@@ -330,7 +357,8 @@ fn nothing_at_all_is_an_incomplete_bundle_too() {
     let nothing = format!("{}/nothing:v1", site.host());
     let bundle = site.path("bundle");
     site.export(&bundle, &[&nothing]).fails_with(5);
-    site.verify(&bundle, &["--strict", "--allow-incomplete"]).succeeds();
+    site.verify(&bundle, &["--strict", "--allow-incomplete"])
+        .succeeds();
     let image: Image = Build::oci("nothing").layer(1000).image();
     site.put("nothing", "v1", &image);
     let done = site.export_json(&bundle, &[&nothing], 0);

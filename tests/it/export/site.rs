@@ -236,7 +236,8 @@ impl Shelf {
         let refers = |((place, name), (media_type, bytes)): (&(String, String), &(_, Bytes))| {
             let document: Value = serde_json::from_slice(bytes).ok()?;
             let by_digest = name.starts_with("sha256:");
-            let found = place == repository && by_digest && document["subject"]["digest"] == subject;
+            let found =
+                place == repository && by_digest && document["subject"]["digest"] == subject;
             let media_type: &String = media_type;
             found.then(|| json!({ "mediaType": media_type, "digest": name, "size": bytes.len() }))
         };
