@@ -121,6 +121,15 @@ fn killed_anywhere_it_ends_with_the_same_bytes() {
     eprintln!("{killed} kills, {continued} continued, {finished} finished");
 }
 
+fn signal_child(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// Does what Ctrl-C does.
+pub fn interrupt(child: &Child) {
+    signal_child(child, Signal::INT);
+}
+
 fn wait(mut child: Child) -> ExitStatus {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
@@ -149,7 +158,7 @@ fn stall(site: &Site, digest: String, after: usize) -> Receiver<()> {
 }
 
 /// Waits until the journal vouches for so many bytes.
-fn await_journal(bundle: &Path, bytes: u64) {
+pub fn await_journal(bundle: &Path, bytes: u64) {
     let deadline = Instant::now() + PATIENCE;
     while vouched(bundle) < bytes {
         assert!(
@@ -267,7 +276,7 @@ fn ctrl_c_leaves_an_export_that_continues() {
             assert!(Instant::now() < deadline);
             std::thread::sleep(Duration::from_millis(5));
         }
-        kill_process(Pid::from_child(&child), signal).unwrap();
+        signal_child(&child, signal);
         assert_eq!(wait(child).code(), Some(130));
         // Stopping in time costs less than a power cut: what was there is journalled.
         assert!(vouched(&bundle) >= 28 << 20, "{} bytes", vouched(&bundle));

@@ -30,7 +30,7 @@ use super::error::{Class, Error, Result};
 use super::examine::{Scope, examine};
 use super::finding::FindingKind;
 use super::trust::Trust;
-use crate::model::{Digest, ImageEntry, PlanId};
+use crate::model::{Digest, ImageEntry};
 use crate::ops::blocking;
 use crate::plan::export::{self as plan, ExportPlan, KnownBundle};
 use crate::progress::Phase;
@@ -40,7 +40,7 @@ use crate::sys::journal::{self, Journal};
 use crate::sys::lock::DirLock;
 use crate::sys::media::{DirMedia, Media};
 use chunk_file::Ground;
-use seal::Written;
+use seal::{Assembled, Written};
 use state::Found;
 use transfer::{Transfer, Transferred};
 
@@ -55,6 +55,14 @@ enum Start {
     Continue(Box<ExportPlan>),
     /// A bundle was sealed; perhaps some images are missing.
     Complete(Box<KnownBundle>),
+}
+
+/// When the plan was made that is being performed.
+enum Begun {
+    /// By this run; with the generation that it completes.
+    Now(Option<Box<KnownBundle>>),
+    /// By a run that was interrupted.
+    Earlier,
 }
 
 impl Start {
@@ -78,6 +86,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     let Some(media) = open_medium(&request)? else {
         // A dry run into a directory that is not there yet.
         let plan = make_plan(&request, digest, None, &bases, context).await?;
+        preflight::check_ahead(&request, &plan)?;
         return planned(&plan);
     };
     let _lock = DirLock::try_take(media.root())?.ok_or_else(|| {
@@ -85,19 +94,8 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
         Error::new(Class::Media, message)
     })?;
     let media: Arc<dyn Media> = Arc::new(media);
-    let start = match state::look(&media, request.signer.as_ref())? {
-        Found::Unfinished(plan) if request.existing == Existing::Replan => {
-            if request.dry_run {
-                Start::Anew
-            } else {
-                let sealed = plan.content.sealed.iter().map(|chunk| chunk.entry.path());
-                state::discard(media.as_ref(), &sealed.collect::<Vec<_>>())?;
-                Start::of(state::look(&media, request.signer.as_ref())?)
-            }
-        }
-        found => Start::of(found),
-    };
-    let (plan, is_new) = match start {
+    let start = Start::of(look(&request, &media)?);
+    let (plan, begun) = match start {
         Start::Continue(plan) if plan.request != digest => {
             return Err(Error::usage("An export of another request was begun there")
                 .hint("run that command again to finish it")
@@ -105,7 +103,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
         }
         Start::Continue(plan) => {
             report_moved_tags(&request, &plan.content.images, context).await;
-            (*plan, false)
+            (*plan, Begun::Earlier)
         }
         Start::Complete(known) if known.inventory.request != digest => {
             return Err(Error::usage("A bundle of another request is there")
@@ -118,13 +116,13 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
         Start::Complete(known) => {
             let plan = make_plan(&request, digest, Some(&known), &bases, context).await?;
             if nothing_new(&known, &plan) {
-                return Ok(Outcome::still_incomplete(&known, &plan));
+                return Ok(Outcome::still_incomplete(&known, &plan.content.images));
             }
-            (plan, true)
+            (plan, Begun::Now(Some(known)))
         }
         Start::Anew => (
             make_plan(&request, digest, None, &bases, context).await?,
-            true,
+            Begun::Now(None),
         ),
     };
     preflight::check(&request, media.as_ref(), &plan)?;
@@ -135,7 +133,24 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
             ..planned(&plan)?
         });
     }
-    perform(request, media, plan, is_new, context).await
+    perform(request, media, plan, begun, context).await
+}
+
+/// Looks at what is there. With `--replan`, an unfinished export counts for nothing, and a dry
+/// run only does as if it were gone.
+fn look(request: &Request, media: &Arc<dyn Media>) -> Result<Found> {
+    let signer = request.signer.as_ref();
+    if request.existing == Existing::Replan && state::is_unfinished(media.as_ref())? {
+        if request.dry_run {
+            return state::look_behind(media, signer);
+        }
+        state::discard(media.as_ref())?;
+    }
+    let found = state::look(media, signer)?;
+    if !request.dry_run && matches!(found, Found::Sealed(_)) {
+        state::clear_leftovers(media.as_ref())?;
+    }
+    Ok(found)
 }
 
 fn open_medium(request: &Request) -> Result<Option<DirMedia>> {
@@ -211,8 +226,15 @@ async fn make_plan(
 
 /// Whether a completion would add nothing to the generation that is there.
 fn nothing_new(known: &KnownBundle, plan: &ExportPlan) -> bool {
-    let problems = |images: &[ImageEntry]| images.iter().filter(|i| i.problem.is_some()).count();
     plan.to_fetch().0 == 0 && problems(&known.inventory.images) == problems(&plan.content.images)
+}
+
+/// Number of images that are not whole.
+fn problems(images: &[ImageEntry]) -> usize {
+    images
+        .iter()
+        .filter(|image| image.problem.is_some())
+        .count()
 }
 
 fn planned(plan: &ExportPlan) -> Result<Outcome> {
@@ -260,11 +282,11 @@ async fn perform(
     request: Request,
     media: Arc<dyn Media>,
     plan: ExportPlan,
-    is_new: bool,
+    begun: Begun,
     context: &Context,
 ) -> Result<Outcome> {
     let plan_id = state::plan_id(&plan)?;
-    if is_new {
+    if let Begun::Now(_) = begun {
         state::write_plan(media.as_ref(), &plan, request.signer.as_ref())?;
     }
     media.make_dir("chunks")?;
@@ -301,8 +323,19 @@ async fn perform(
     };
     let outcome = {
         let (media, plan, context) = (Arc::clone(&media), Arc::clone(&plan), context.clone());
-        blocking(move || seal_bundle(media.as_ref(), &plan, plan_id, written, &request, &context))
-            .await?
+        blocking(move || {
+            let media = media.as_ref();
+            let assembled = seal::assemble(&plan, plan_id, &written)?;
+            match begun {
+                Begun::Now(Some(known)) if adds_nothing(&known, &assembled, &written) => {
+                    state::remove_plan(media)?;
+                    let images = &assembled.inventory.images;
+                    Ok(Outcome::still_incomplete(&known, images))
+                }
+                _ => seal_bundle(media, &assembled, &request, &context),
+            }
+        })
+        .await?
     };
     if read_back {
         read_back_bundle(media, context).await?;
@@ -323,11 +356,17 @@ fn written(transferred: Transferred) -> Written {
     written
 }
 
+/// Whether a new generation would hold nothing that the one before did not.
+fn adds_nothing(known: &KnownBundle, assembled: &Assembled, written: &Written) -> bool {
+    let (before, now) = (&known.inventory, &assembled.inventory);
+    written.chunks.is_empty()
+        && before.manifests.len() == now.manifests.len()
+        && problems(&before.images) == problems(&now.images)
+}
+
 fn seal_bundle(
     media: &dyn Media,
-    plan: &ExportPlan,
-    plan_id: PlanId,
-    written: Written,
+    assembled: &Assembled,
     request: &Request,
     context: &Context,
 ) -> Result<Outcome> {
@@ -337,10 +376,9 @@ fn seal_bundle(
         items: 0,
         bytes: 0,
     });
-    let assembled = seal::assemble(plan, plan_id, &written)?;
-    let statement = seal::seal(media, &assembled, request)?;
+    let statement = seal::seal(media, assembled, request)?;
     context.emit(crate::progress::Event::PhaseFinished { phase });
-    Ok(Outcome::sealed(&assembled, statement))
+    Ok(Outcome::sealed(assembled, statement))
 }
 
 /// Reads from the medium what was written to it, as `verify` does.

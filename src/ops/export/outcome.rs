@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::seal::Assembled;
+use crate::format::bundle::encode_manifest;
+use crate::format::texts::Texts;
 use crate::model::{BlobPlace, BundleId, BundleManifest, Digest, ImageEntry, Inventory, Reference};
 use crate::ops::error::{Class, Error};
-use crate::plan::export::{ExportPlan, KnownBundle};
+use crate::plan::export::KnownBundle;
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -177,8 +179,8 @@ impl Outcome {
     }
 
     /// Nothing could be done.
-    pub(super) fn still_incomplete(known: &KnownBundle, plan: &ExportPlan) -> Self {
-        let images = plan.content.images.iter().map(ImageLine::of).collect();
+    pub(super) fn still_incomplete(known: &KnownBundle, images: &[ImageEntry]) -> Self {
+        let images = images.iter().map(ImageLine::of).collect();
         Self {
             images,
             ..Self::of_known(ExportState::StillIncomplete, known)
@@ -186,8 +188,11 @@ impl Outcome {
     }
 
     fn of_known(state: ExportState, known: &KnownBundle) -> Self {
-        // The sizes of texts and manifest are not known here, and small.
-        let documents = known.manifest.inventory.length;
+        let texts = Texts::new(&known.id, &known.manifest);
+        // It was decoded from what it encodes to.
+        let manifest = encode_manifest(&known.manifest).map_or(0, |bytes| bytes.len());
+        let rest = manifest + texts.label.len() + texts.sums.len();
+        let documents = known.manifest.inventory.length + rest as u64;
         Self {
             bundle: Some(known.id),
             ..Self::new(state, &known.manifest, &known.inventory, documents)

@@ -1,5 +1,7 @@
 //! What can be found out before the first byte is written; everything together.
 
+use std::path::Path;
+
 use super::lane::FinishedChunk;
 use super::request::Request;
 use super::seal::{Written, assemble, unknown_hashes};
@@ -13,6 +15,10 @@ use crate::sys::media::{EntryKind, Media};
 /// Bytes that must stay free beside the bundle: journal, statements, temporary names, and what
 /// the file system needs for itself.
 const RESERVE: u64 = 1 << 20;
+
+/// A file that is made and removed to see whether that works. It has the name of a temporary one,
+/// so that whatever stops the run here, the next one clears it away.
+const CHECK: &str = "export.plan.tmp";
 
 /// What the lanes will write if every blob can be had: exact lengths, hashes unknown.
 pub(super) fn simulate(plan: &ExportPlan) -> Result<Written> {
@@ -60,19 +66,49 @@ fn chunk_length(extent: &Extent) -> u64 {
 /// Checks the medium: may it be written, is it large enough, does it take files of this length.
 pub(super) fn check(request: &Request, media: &dyn Media, plan: &ExportPlan) -> Result<()> {
     let simulated = simulate(plan)?;
-    let assembled = assemble(plan, state::plan_id(plan)?, &simulated)?;
+    let there = own_bytes(media, &simulated)?;
     let file_system = FileSystem::of(media.root())?;
-    let mut problems = Vec::new();
+    let mut problems = shortcomings(&file_system, plan, &simulated, there)?;
+    if !file_system.read_only && !request.dry_run {
+        let written = media
+            .append_to(CHECK)
+            .and_then(|mut file| file.append(b"check"));
+        if let Err(error) = written.and_then(|()| media.remove(CHECK)) {
+            problems.push(crate::ops::error::chain(&error));
+        }
+    }
+    report(media.root(), &problems)
+}
 
-    let data: u64 = simulated
-        .chunks
-        .iter()
-        .map(|chunk| chunk.hashes.length)
-        .sum();
+/// The same for a directory that is not there yet: on the medium where it would be made.
+pub(super) fn check_ahead(request: &Request, plan: &ExportPlan) -> Result<()> {
+    let absolute = std::path::absolute(&request.to).unwrap_or_else(|_| request.to.clone());
+    let file_system = absolute
+        .ancestors()
+        .find_map(|directory| FileSystem::of(directory).ok());
+    match file_system {
+        Some(file_system) => {
+            let problems = shortcomings(&file_system, plan, &simulate(plan)?, 0)?;
+            report(&request.to, &problems)
+        }
+        None => Ok(()),
+    }
+}
+
+/// What a file system lacks for a plan of which so many bytes are there already.
+fn shortcomings(
+    file_system: &FileSystem,
+    plan: &ExportPlan,
+    simulated: &Written,
+    there: u64,
+) -> Result<Vec<String>> {
+    let assembled = assemble(plan, state::plan_id(plan)?, simulated)?;
+    let mut problems = Vec::new();
+    let lengths = || simulated.chunks.iter().map(|chunk| chunk.hashes.length);
+    let data: u64 = lengths().sum();
     let metadata = assembled.metadata_chunk.len() as u64;
     let plan_bytes = 2 * assembled.document_bytes() + metadata;
     let needed = data + metadata + assembled.document_bytes() + plan_bytes + RESERVE;
-    let there = own_bytes(media, &simulated)?;
     let missing = needed.saturating_sub(there);
     if let Some(available) = file_system
         .available
@@ -84,12 +120,7 @@ pub(super) fn check(request: &Request, media: &dyn Media, plan: &ExportPlan) -> 
             ByteSize(missing),
         ));
     }
-    let longest = simulated
-        .chunks
-        .iter()
-        .map(|chunk| chunk.hashes.length)
-        .max()
-        .unwrap_or(0);
+    let longest = lengths().max().unwrap_or(0);
     if let Some(limit) = file_system.max_file
         && longest > limit
     {
@@ -101,17 +132,16 @@ pub(super) fn check(request: &Request, media: &dyn Media, plan: &ExportPlan) -> 
     }
     if file_system.read_only {
         problems.push("it is mounted read-only".to_owned());
-    } else if !request.dry_run
-        && let Err(error) = media.write_atomically("airferry-check", b"")
-    {
-        problems.push(crate::ops::error::chain(&error));
     }
-    media.remove("airferry-check")?;
+    Ok(problems)
+}
+
+fn report(root: &Path, problems: &[String]) -> Result<()> {
     if problems.is_empty() {
         return Ok(());
     }
-    let mut message = format!("The medium at `{}` is not ready:", media.root().display());
-    for problem in &problems {
+    let mut message = format!("The medium at `{}` is not ready:", root.display());
+    for problem in problems {
         message.push_str("\n  - ");
         message.push_str(problem);
     }

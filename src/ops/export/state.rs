@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::format::hash::sha256;
 use crate::format::keys::VerifyingKey;
-use crate::format::{cbor, statement};
-use crate::model::{Limits, PlanId, StatementType};
+use crate::format::{bundle, cbor, statement};
+use crate::model::{ChunkEntry, Limits, PlanId, StatementType};
 use crate::ops::error::{Class, Error, Result};
 use crate::ops::examine::{Scope, examine, names};
 use crate::ops::finding::FindingKind;
@@ -28,16 +28,22 @@ pub(super) enum Found {
 
 /// Looks at the directory.
 pub(super) fn look(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Result<Found> {
-    if let Some(plan) = read_plan(media.as_ref(), signer)? {
-        return Ok(Found::Unfinished(Box::new(plan)));
+    match read_plan(media.as_ref(), signer)? {
+        Some(plan) => Ok(Found::Unfinished(Box::new(plan))),
+        None => look_behind(media, signer),
     }
+}
+
+/// Looks at the directory as if there were no plan.
+pub(super) fn look_behind(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Result<Found> {
     let entries = media.list()?;
-    if entries.iter().any(|entry| entry.path == names::MANIFEST) {
+    let has = |path: &str| entries.iter().any(|entry| entry.path == path);
+    if has(names::MANIFEST) {
         let trust = Trust {
             exporters: signer.map(|signer| *signer.public()).into_iter().collect(),
             now: None,
         };
-        let mut waived = vec![FindingKind::Incomplete];
+        let mut waived = vec![FindingKind::Incomplete, FindingKind::Unfinished];
         if signer.is_none() {
             waived.push(FindingKind::NotAuthenticated);
         }
@@ -53,7 +59,7 @@ pub(super) fn look(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Result<Fo
         matches!(entry.kind, EntryKind::File(_)) && entry.path.starts_with("chunks/")
     });
     match foreign {
-        Some(entry) => {
+        Some(entry) if !has(names::PLAN) => {
             let root = media.root().display();
             let message = format!(
                 "`{root}` holds `{}` and neither plan nor manifest",
@@ -61,7 +67,7 @@ pub(super) fn look(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Result<Fo
             );
             Err(Error::usage(message).hint("export into an empty directory"))
         }
-        None => Ok(Found::Nothing),
+        _ => Ok(Found::Nothing),
     }
 }
 
@@ -165,15 +171,75 @@ pub(super) fn remove_plan(media: &dyn Media) -> Result<()> {
     Ok(())
 }
 
-/// Removes an unfinished export: its plan, its journal, and the chunks that it did not inherit.
-pub(super) fn discard(media: &dyn Media, sealed: &[String]) -> Result<()> {
+/// Removes what a finished export left when it was stopped while clearing away.
+pub(super) fn clear_leftovers(media: &dyn Media) -> Result<()> {
+    let entries = media.list()?;
+    let has = |path: &str| entries.iter().any(|entry| entry.path == path);
+    if [names::PLAN_STATEMENT, names::PLAN_SIGNATURE, journal::PATH]
+        .into_iter()
+        .any(has)
+    {
+        remove_plan(media)?;
+    }
+    for entry in &entries {
+        let whole = entry.path.strip_suffix(".tmp");
+        let own = whole.is_some_and(|path| {
+            let document = [
+                names::MANIFEST,
+                names::INVENTORY,
+                names::LABEL,
+                names::SUMS,
+                names::PLAN,
+                names::PLAN_STATEMENT,
+                names::PLAN_SIGNATURE,
+                journal::PATH,
+            ];
+            document.contains(&path) || path.starts_with("signatures/") || is_chunk(path)
+        });
+        if own && matches!(entry.kind, EntryKind::File(_)) {
+            media.remove(&entry.path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a path is one that a chunk may have.
+fn is_chunk(path: &str) -> bool {
+    let name = path.strip_prefix("chunks/").unwrap_or_default();
+    let number = name
+        .strip_suffix(".tar")
+        .or_else(|| name.strip_suffix(".tar.zst"));
+    number.is_some_and(|n| n.len() >= 6 && n.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Removes an unfinished export: its plan, its journal, and all chunks but those of the
+/// generation that was sealed before. What the plan itself says counts for nothing here: it may
+/// be thrown away because nobody can read it, or because somebody else wrote it.
+pub(super) fn discard(media: &dyn Media) -> Result<()> {
+    let sealed: Vec<String> = match media.read_if_present(names::MANIFEST, Limits::MANIFEST)? {
+        None => Vec::new(),
+        Some(bytes) => {
+            let manifest = bundle::decode_manifest(&bytes).map_err(|error| {
+                Error::new(Class::VerificationFailed, "The manifest cannot be read")
+                    .caused_by(error)
+                    .hint("export into an empty directory")
+            })?;
+            manifest.chunks.iter().map(ChunkEntry::path).collect()
+        }
+    };
     for entry in media.list()? {
         if matches!(entry.kind, EntryKind::File(_))
-            && entry.path.starts_with("chunks/")
+            && is_chunk(&entry.path)
             && !sealed.contains(&entry.path)
         {
             media.remove(&entry.path)?;
         }
     }
     remove_plan(media)
+}
+
+/// Whether an export was begun here and not finished.
+pub(super) fn is_unfinished(media: &dyn Media) -> Result<bool> {
+    let entries = media.list()?;
+    Ok(entries.iter().any(|entry| entry.path == names::PLAN))
 }

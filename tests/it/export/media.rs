@@ -1,1 +1,202 @@
-//! Being written.
+//! Real file systems of sticks: written, full, write-protected, pulled.
+
+use std::fs;
+
+use super::site::{Site, assert_same, reads};
+use crate::support::fake_registry::Reply;
+use crate::support::images::{Build, noise};
+use crate::support::media::{FileSystem, MIB, Medium};
+
+/// An image whose last blob has so many MiB.
+fn large(site: &Site, mib: u64) -> (String, String) {
+    let file = noise("large", usize::try_from(mib * MIB).unwrap());
+    let image = Build::artifact("large").file(b"small").file(&file).image();
+    let digest = image.blobs.last().unwrap().digest();
+    (site.put("large", "v1", &image), digest)
+}
+
+#[test]
+fn sticks_are_written_and_read_back_on_another_machine() {
+    let site = Site::new();
+    let (image, digest) = large(&site, 20);
+    let wrong = Build::oci("other").layer(100_000).image();
+    let other = site.put("other", "v1", &wrong);
+    let args = [&*image, &*other, "--chunk-size", "6MiB"];
+    let expected = site.path("expected");
+    site.export(&expected, &args).succeeds();
+    for kind in FileSystem::REMOVABLE {
+        let Some(mut stick) = Medium::fresh(kind, 96 * MIB) else {
+            return;
+        };
+        let bundle = stick.path().join("okd");
+        // One blob is wrong at first and one cannot be had, so that chunks are taken back.
+        let (broken, once) = (digest.clone(), std::sync::atomic::AtomicBool::new(true));
+        let whole = site.blob(&digest);
+        site.fault(move |asked| {
+            let first = || once.swap(false, std::sync::atomic::Ordering::SeqCst);
+            (reads(asked, &broken) && first()).then(|| {
+                let mut bytes = whole.to_vec();
+                bytes[13 << 20] ^= 1;
+                Reply::range(asked, &bytes.into())
+            })
+        });
+        site.export(&bundle, &args).succeeds();
+        assert_same(&expected, &bundle);
+
+        let lost = site.path("lost");
+        let broken = digest.clone();
+        site.fault(move |asked| reads(asked, &broken).then(|| Reply::error(404, "BLOB_UNKNOWN")));
+        let partly = stick.path().join("partly");
+        site.export(&partly, &args).fails_with(5);
+        site.heal();
+        site.export(&partly, &args).succeeds();
+        assert!(!lost.exists());
+
+        stick.insert_read_only();
+        for bundle in [&bundle, &partly] {
+            site.verify(bundle, &["--strict"]).succeeds();
+        }
+        // A finished bundle is one on a write-protected stick, too.
+        site.export(&bundle, &args)
+            .succeeds()
+            .stdout_has("complete already");
+        // A new one is not to be had there.
+        site.export(&stick.path().join("new"), &args).fails_with(8);
+        stick.assert_sound();
+    }
+}
+
+#[test]
+fn a_write_protected_stick_is_refused_before_the_first_byte() {
+    let site = Site::new();
+    let (image, _) = large(&site, 8);
+    let Some(mut stick) = Medium::exfat(64 * MIB) else {
+        return;
+    };
+    fs::create_dir(stick.path().join("okd")).unwrap();
+    stick.insert_read_only();
+    let from = site.asked().len();
+    let to = stick.path().join("okd");
+    site.export(&to, &[&image])
+        .fails_with(8)
+        .stderr_has("read-only");
+    site.export(&to, &[&image, "--dry-run"])
+        .fails_with(8)
+        .stderr_has("read-only");
+    assert_eq!(site.blob_bytes_asked(from), 0);
+}
+
+#[test]
+fn a_stick_that_is_too_small_is_refused_before_the_first_byte() {
+    let site = Site::new();
+    let (image, _) = large(&site, 60);
+    for kind in [FileSystem::Exfat, FileSystem::Ntfs, FileSystem::Ext4] {
+        let Some(stick) = Medium::fresh(kind, 48 * MIB) else {
+            return;
+        };
+        let to = stick.path().join("okd");
+        let from = site.asked().len();
+        // A dry run tells it, even where the directory is not there yet.
+        site.export(&to, &[&image, "--dry-run"])
+            .fails_with(8)
+            .stderr_has("are needed");
+        site.export(&to, &[&image])
+            .fails_with(8)
+            .stderr_has("are needed");
+        assert_eq!(site.blob_bytes_asked(from), 0, "{kind:?}");
+    }
+}
+
+/// fusefat does not say how much is free, so it is found out in the middle.
+#[test]
+fn a_stick_that_fills_up_is_continued_when_there_is_room() {
+    let site = Site::new();
+    let (image, _) = large(&site, 30);
+    let args = [&*image, "--chunk-size", "4MiB"];
+    let expected = site.path("expected");
+    site.export(&expected, &args).succeeds();
+    let Some(mut stick) = Medium::fat32(64 * MIB) else {
+        return;
+    };
+    stick.fill_leaving(14 * MIB);
+    let to = stick.path().join("okd");
+    let outcome = site.export(&to, &args).fails_with(8);
+    outcome.stderr_has("chunks/");
+    fs::remove_dir_all(stick.path().join("filler")).unwrap();
+    let from = site.asked().len();
+    site.export(&to, &args).succeeds();
+    let asked = site.blob_bytes_asked(from);
+    assert!(asked < 24 * MIB, "{asked} bytes were fetched again");
+    assert_same(&expected, &to);
+    stick.assert_sound();
+}
+
+#[test]
+fn a_pulled_stick_is_continued_when_it_is_back() {
+    let site = Site::new();
+    let (image, digest) = large(&site, 30);
+    let args = [&*image, "--chunk-size", "4MiB"];
+    let expected = site.path("expected");
+    site.export(&expected, &args).succeeds();
+    for kind in FileSystem::REMOVABLE {
+        let Some(mut stick) = Medium::fresh(kind, 64 * MIB) else {
+            return;
+        };
+        let to = stick.path().join("okd");
+        let whole = site.blob(&digest);
+        let broken = digest.clone();
+        let (tell, told) = std::sync::mpsc::channel();
+        let tell = std::sync::Mutex::new(tell);
+        site.fault(move |asked| {
+            reads(asked, &broken).then(|| {
+                let _ = tell.lock().unwrap().send(());
+                Reply::range(asked, &whole).stall_after(18 << 20)
+            })
+        });
+        let child = site.start(&to, &args);
+        told.recv().unwrap();
+        crate::resume::await_journal(&to, 12 * MIB);
+        stick.pull();
+        // The blob that stalled is cut, and its rest comes: writing it fails.
+        let mut child = child;
+        crate::resume::interrupt(&child);
+        let code = child.wait().unwrap().code();
+        assert!(matches!(code, Some(8 | 130)), "{kind:?}: {code:?}");
+        site.heal();
+        stick.insert();
+        let from = site.asked().len();
+        site.export(&to, &args).succeeds();
+        eprintln!(
+            "{kind:?}: {} bytes were fetched again",
+            site.blob_bytes_asked(from)
+        );
+        assert_same(&expected, &to);
+        site.verify(&to, &["--strict"]).succeeds();
+    }
+}
+
+#[test]
+fn chunks_that_the_file_system_cannot_hold_are_refused() {
+    let site = Site::new();
+    let digest = crate::support::images::digest_of(b"never read");
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let descriptor = |kind: &str, digest: &str, size: u64| serde_json::json!({ "mediaType": kind, "digest": digest, "size": size });
+    let config = "application/vnd.oci.image.config.v1+json";
+    let layer = "application/vnd.oci.image.layer.v1.tar";
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": media_type,
+        "config": descriptor(config, &crate::support::images::digest_of(b"{}"), 2),
+        "layers": [descriptor(layer, &digest, 5 << 30)],
+    });
+    site.put_manifest("huge", "v1", media_type, manifest.to_string().as_bytes());
+    let image = format!("{}/huge:v1", site.host());
+    let Some(stick) = Medium::fat32(64 * MIB) else {
+        return;
+    };
+    let to = stick.path().join("okd");
+    let more = ["--chunk-size", "8GiB", "--dry-run"];
+    site.export(&to, &[&[&*image], &more[..]].concat())
+        .fails_with(8)
+        .stderr_has("choose a smaller --chunk-size");
+}
