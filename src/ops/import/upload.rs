@@ -209,6 +209,8 @@ impl Importer {
         let result = self.content_of(image, decision).await;
         if let Err(error) = &result
             && error.is_network()
+            // It may refuse this one thing each time, which says nothing of the others.
+            && self.client.ping(&image.repository().host).await.is_err()
         {
             self.unreachable.store(true, Ordering::Relaxed);
         }
