@@ -494,15 +494,13 @@ fn credentials_are_shown_nowhere_and_state_is_private() {
     assert_eq!(wrong.code, Some(7), "{wrong}");
     write(&encoded);
     let out = stage.importer.path("out");
-    let more = [
-        "--authfile",
-        auth.to_str().unwrap(),
-        "--resources",
-        out.to_str().unwrap(),
-        "--progress",
-        "json",
-    ];
-    let fine = stage.import(&bundle, &host, &more).succeeds();
+    let mut fine = stage.importer.command();
+    fine.arg("import").arg(&bundle).args(["--to", &host]);
+    fine.args(["--tls-verify=false", "--progress", "json"]);
+    fine.arg("--trust").arg(stage.trusted());
+    fine.arg("--authfile").arg(&auth);
+    fine.arg("--resources").arg(&out);
+    let fine = Outcome::of(fine).succeeds();
     for outcome in [&refused, &wrong, &fine] {
         outcome.hides(password).hides(&encoded);
     }

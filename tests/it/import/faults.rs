@@ -57,6 +57,30 @@ fn one_image_that_is_refused_does_not_cost_the_others() {
     }
 }
 
+/// More images than are worked on at a time: those that had not begun are not given up.
+#[test]
+fn a_server_error_for_one_image_does_not_stop_those_behind_it() {
+    let stage = Stage::new();
+    let images = crate::support::images::many("app", 40);
+    let mut references = Vec::new();
+    for (number, image) in images.iter().enumerate() {
+        references.push(stage.publish(&format!("app{number:02}"), "v1", image));
+    }
+    let references: Vec<&str> = references.iter().map(String::as_str).collect();
+    let bundle = stage.export("bundle", &references, &[]);
+    let target = DockerRegistry::start();
+    let host = target.host().to_string();
+    let proxy = Proxy::before(&host);
+    proxy.rule(
+        |method, target| match target.starts_with("/v2/app00/") && method == "PUT" {
+            true => Fate::Answer(503, "UNAVAILABLE"),
+            false => Fate::Pass,
+        },
+    );
+    let outcome = stage.import(&bundle, &proxy.host(), &["--retries", "0", "--jobs", "1"]);
+    outcome.fails_with(7).stderr_has("1 of 40 images");
+}
+
 #[test]
 fn a_target_that_is_down_or_goes_down_is_told() {
     let stage = Stage::new();
@@ -104,8 +128,8 @@ fn wrong_bytes_on_the_medium_cost_one_image_and_are_never_visible() {
     let chunk = bundle.join("chunks/000001.tar");
     let bytes = fs::read(&chunk).unwrap();
     let at = bytes
-        .windows(64)
-        .position(|window| window == &layer.bytes[..64])
+        .windows(layer.bytes.len())
+        .position(|window| window == layer.bytes)
         .unwrap();
     flip(&chunk, at + 100, 5);
     for first in [true, false] {
@@ -114,6 +138,9 @@ fn wrong_bytes_on_the_medium_cost_one_image_and_are_never_visible() {
         let more: &[&str] = if first { &["--verify-first"] } else { &[] };
         let outcome = stage.import(&bundle, &host, more).fails_with(4);
         outcome.stderr_has("two:v1");
+        if !first {
+            outcome.stderr_has("airferry verify");
+        }
         assert_eq!(digest_at(&host, "two", "v1"), None);
         let blob = ask(&host, "HEAD", &format!("two/blobs/{}", layer.digest()));
         assert_eq!(blob.status, 404);
