@@ -1,1 +1,178 @@
-//! (being written)
+//! `airferry unpack`: the trees that `oc` and `skopeo` read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::command::Outcome;
+use crate::support::docker_registry::DockerRegistry;
+use crate::support::images::{Build, Image, digest_of, docker_list};
+use crate::support::stage::{Stage, files, flip};
+use crate::support::tools::run;
+
+fn unpack(stage: &Stage, bundle: &Path, to: &Path, more: &[&str]) -> Outcome {
+    let mut command = stage.importer.command();
+    command.arg("unpack").arg(bundle).arg("--to").arg(to);
+    command.arg("--trust").arg(stage.trusted());
+    command.arg("--quiet").args(more);
+    Outcome::of(command)
+}
+
+/// A bundle with an image of several platforms and one that shares a layer with it.
+fn bundle(stage: &Stage) -> (PathBuf, Image, Image) {
+    let amd = Build::docker("multi").shared_layer("base", 5000).image();
+    let arm = Build::docker("multi")
+        .platform("linux/arm64")
+        .layer(300)
+        .image();
+    let multi = docker_list([&amd, &arm]);
+    let single = Build::docker("single")
+        .shared_layer("base", 5000)
+        .layer(30_000)
+        .image();
+    let references = [
+        stage.publish("okd/multi", "4.18", &multi),
+        stage.publish("okd/deep/single", "v1", &single),
+    ];
+    let references: Vec<&str> = references.iter().map(String::as_str).collect();
+    let path = stage.export("bundle", &references, &["--chunk-size", "16KiB"]);
+    (path, multi, single)
+}
+
+#[test]
+fn the_tree_is_the_one_that_oc_reads() {
+    let stage = Stage::new();
+    let (bundle, multi, single) = bundle(&stage);
+    let to = stage.at("tree");
+    unpack(&stage, &bundle, &to, &[]).succeeds();
+    let mut wanted = Vec::new();
+    for (repository, tag, image) in [
+        ("okd/multi", "4.18", &multi),
+        ("okd/deep/single", "v1", &single),
+    ] {
+        let base = to.join("v2").join(repository);
+        let link = base.join("manifests").join(tag);
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(
+            fs::read_link(&link).unwrap().to_str(),
+            Some(image.digest().as_str())
+        );
+        wanted.push(format!("v2/{repository}/manifests/{tag}"));
+        for part in image.walk() {
+            wanted.push(format!("v2/{repository}/manifests/{}", part.digest()));
+            wanted.push(format!("v2/{repository}/blobs/{}", part.digest()));
+            for blob in &part.blobs {
+                wanted.push(format!("v2/{repository}/blobs/{}", blob.digest()));
+            }
+        }
+    }
+    wanted.sort();
+    wanted.dedup();
+    assert_eq!(files(&to), wanted);
+    for file in wanted.iter().filter(|file| file.contains("sha256:")) {
+        let path = to.join(file);
+        assert!(path.symlink_metadata().unwrap().is_file(), "{file}");
+        let content = fs::read(&path).unwrap();
+        assert!(file.ends_with(&digest_of(&content)), "{file}");
+    }
+}
+
+#[test]
+fn one_name_for_two_images_is_refused() {
+    let stage = Stage::new();
+    let other = DockerRegistry::start();
+    let host = other.host().to_string();
+    let (one, two) = (
+        Build::oci("one").layer(10).image(),
+        Build::oci("two").layer(10).image(),
+    );
+    crate::support::images::publish::push(&host, "app", Some("v1"), &two);
+    let first = stage.publish("app", "v1", &one);
+    let second = format!("{host}/app:v1");
+    let bundle = stage.export("bundle", &[&first, &second], &[]);
+    let to = stage.at("tree");
+    unpack(&stage, &bundle, &to, &[])
+        .fails_with(2)
+        .stderr_has("app:v1");
+    assert!(!to.join("v2").exists());
+    unpack(&stage, &bundle, &stage.at("layout"), &["--as", "oci"]).succeeds();
+}
+
+#[test]
+fn skopeo_reads_the_layout() {
+    let stage = Stage::new();
+    let oci = Build::oci("oci").layer(3000).zstd_layer(500).image();
+    let index = crate::support::images::index([
+        &oci,
+        &Build::oci("oci").platform("linux/arm64").layer(9).image(),
+    ]);
+    let references = [
+        stage.publish("a/oci", "v1", &oci),
+        stage.publish("index", "v1", &index),
+    ];
+    let refs: Vec<&str> = references.iter().map(String::as_str).collect();
+    let bundle = stage.export("bundle", &refs, &[]);
+    let to = stage.at("layout");
+    unpack(&stage, &bundle, &to, &["--as", "oci"]).succeeds();
+    let target = DockerRegistry::start();
+    for (reference, image, repository) in [(refs[0], &oci, "a/oci"), (refs[1], &index, "index")] {
+        let source = format!("oci:{}:{reference}", to.display());
+        let raw = run(Command::new("skopeo").args(["inspect", "--raw", &source]));
+        assert_eq!(digest_of(raw.as_bytes()), image.digest());
+        let destination = format!("docker://{}/{repository}:v1", target.host());
+        let flags = [
+            "copy",
+            "--all",
+            "--preserve-digests",
+            "--dest-tls-verify=false",
+        ];
+        run(Command::new("skopeo")
+            .args(flags)
+            .args([&source, &destination]));
+        let raw = run(Command::new("skopeo").args([
+            "inspect",
+            "--raw",
+            "--tls-verify=false",
+            &destination,
+        ]));
+        assert_eq!(digest_of(raw.as_bytes()), image.digest());
+    }
+}
+
+#[test]
+fn a_directory_in_use_and_damage_are_refused() {
+    let stage = Stage::new();
+    let (bundle, _, single) = bundle(&stage);
+    let to = stage.at("used");
+    fs::create_dir(&to).unwrap();
+    fs::write(to.join("mine"), "x").unwrap();
+    for layout in ["v2", "oci"] {
+        unpack(&stage, &bundle, &to, &["--as", layout])
+            .fails_with(2)
+            .stderr_has("not empty");
+    }
+    assert_eq!(files(&to), ["mine"]);
+
+    let largest = files(&bundle.join("chunks"))
+        .into_iter()
+        .max_by_key(|name| {
+            fs::metadata(bundle.join("chunks").join(name))
+                .unwrap()
+                .len()
+        })
+        .unwrap();
+    flip(&bundle.join("chunks").join(largest), 9000, 2);
+    for layout in ["v2", "oci"] {
+        let to = stage.at(layout);
+        unpack(&stage, &bundle, &to, &["--as", layout]).fails_with(4);
+        for file in files(&to) {
+            let content = fs::read(to.join(&file)).unwrap_or_default();
+            let name = file.rsplit(['/', ':']).next().unwrap();
+            if name.len() == 64 {
+                assert!(digest_of(&content).ends_with(name), "{file}");
+            }
+        }
+        assert!(!to.join("oci-layout").exists());
+    }
+    drop(single);
+}

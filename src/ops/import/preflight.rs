@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::Opened;
-use super::request::{ExistingTags, Request};
+use super::request::{ExistingTags, Request, SparseIndex};
 use crate::model::{Digest, Repository, Tag};
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result, chain};
@@ -279,7 +279,10 @@ async fn decide(
     match request.existing_tags {
         ExistingTags::Overwrite => Ok(TagDecision::Set),
         ExistingTags::Skip => Ok(TagDecision::Skip),
-        ExistingTags::Forward if known_from_bases(opened, image).contains(&there) => {
+        ExistingTags::Forward
+            if known_from_bases(opened, image).contains(&there)
+                || stands_in(request, opened, &root, &there) =>
+        {
             Ok(TagDecision::Set)
         }
         ExistingTags::Forward | ExistingTags::Error => Err(Refusal::Conflict(format!(
@@ -324,6 +327,15 @@ async fn is_referrers_index(
     }
     let index = client.manifest(repository, &Selector::from(*there)).await?;
     Ok(index.value.digest == *there)
+}
+
+/// Whether a tag points to what an earlier run put in the place of a sparse index.
+fn stands_in(request: &Request, opened: &Opened, root: &Digest, there: &Digest) -> bool {
+    request.sparse_index == SparseIndex::PlatformManifest
+        && opened
+            .manifests
+            .entry(root)
+            .is_some_and(|entry| entry.is_sparse() && entry.children == [*there])
 }
 
 /// What the tag pointed to in the bases.

@@ -177,7 +177,11 @@ impl Report {
             message.push_str(&format!("\n  - {}: {reason}", image.source));
         }
         let mut error = Error::new(class, message);
-        if class != Class::Incomplete {
+        let damaged = |image: &&ImageReport| image.class == Some(Class::VerificationFailed);
+        if failed.iter().any(damaged) {
+            error = error.hint("airferry verify says what is damaged; copy the bundle again");
+        }
+        if class != Class::Incomplete && !failed.iter().all(damaged) {
             error = error.hint("run the same command again: what is there is not sent again");
         }
         Some(error)

@@ -34,6 +34,33 @@ const READ_BACK: usize = 16;
 struct Failure {
     class: Class,
     reason: String,
+    /// It may be that nothing reaches the target any more.
+    network: bool,
+}
+
+impl Failure {
+    fn of_target(reason: String) -> Self {
+        Self {
+            class: Class::Target,
+            reason,
+            network: false,
+        }
+    }
+
+    /// What a blob's way from the medium to the target ended with.
+    fn of_blob(digest: &Digest, error: registry::Error) -> Self {
+        use registry::Error as E;
+
+        match error {
+            // The bytes came from the medium: that they are wrong is not the target's fault.
+            E::DigestMismatch { .. } | E::SizeMismatch { .. } => Self {
+                class: Class::VerificationFailed,
+                reason: format!("the bytes of {digest} in the bundle are not its bytes"),
+                network: false,
+            },
+            other => other.into(),
+        }
+    }
 }
 
 impl From<registry::Error> for Failure {
@@ -42,13 +69,12 @@ impl From<registry::Error> for Failure {
 
         let class = match &error {
             E::Source { .. } | E::Session { .. } => Class::Media,
-            // The bytes came from the medium: their hash is the bundle's fault.
-            E::DigestMismatch { .. } | E::SizeMismatch { .. } => Class::VerificationFailed,
             _ => Class::Target,
         };
         Self {
             class,
             reason: chain(&error),
+            network: error.is_network(),
         }
     }
 }
@@ -172,13 +198,7 @@ impl Importer {
                     match broken_groups.get(group) {
                         Some(reason) => {
                             let reason = format!("not tagged, because its group failed: {reason}");
-                            failed(
-                                image,
-                                Failure {
-                                    class: Class::Target,
-                                    reason,
-                                },
-                            )
+                            failed(image, Failure::of_target(reason))
                         }
                         None => match self.commit(image, content, decision).await {
                             Ok(report) => report,
@@ -201,38 +221,40 @@ impl Importer {
     ) -> std::result::Result<Content, Failure> {
         if self.unreachable.load(Ordering::Relaxed) {
             let reason = "not begun, because the target went away".to_owned();
-            return Err(Failure {
-                class: Class::Target,
-                reason,
-            });
+            return Err(Failure::of_target(reason));
         }
         let result = self.content_of(image, decision).await;
-        if let Err(error) = &result
-            && error.is_network()
+        if let Err(failure) = &result
+            && failure.network
+            // It may refuse this one thing each time, which says nothing of the others.
+            && self.client.ping(&image.repository().host).await.is_err()
         {
             self.unreachable.store(true, Ordering::Relaxed);
         }
-        result.map_err(Failure::from)
+        result
     }
 
     async fn content_of(
         &self,
         image: &ImageUpload,
         decision: &TagDecision,
-    ) -> registry::Result<Content> {
+    ) -> std::result::Result<Content, Failure> {
         let repository = image.repository();
         let mut blobs = stream::iter(&image.blobs)
-            .map(|digest| self.depot.ensure(repository, digest))
+            .map(|digest| async move {
+                let ensured = self.depot.ensure(repository, digest).await;
+                ensured.map_err(|error| Failure::of_blob(digest, error))
+            })
             .buffer_unordered(BLOBS);
         let mut failure = None;
         // One blob's failure does not keep the others from going up: they are not sent again.
         while let Some(blob) = blobs.next().await {
-            if let Err(error) = blob {
-                failure.get_or_insert(error);
+            if let Err(why) = blob {
+                failure.get_or_insert(why);
             }
         }
-        if let Some(error) = failure {
-            return Err(error);
+        if let Some(failure) = failure {
+            return Err(failure);
         }
         let mut content = Content {
             top: image.placed.image.root,
@@ -455,10 +477,7 @@ impl Importer {
             let (digest, there) = blob?;
             if !there {
                 let reason = format!("{repository} does not have blob {digest}");
-                return Err(Failure {
-                    class: Class::Target,
-                    reason,
-                });
+                return Err(Failure::of_target(reason));
             }
         }
         Ok(())

@@ -1,0 +1,197 @@
+//! Tags that are there already, sparse indexes, collisions, names, bases, incomplete bundles.
+
+use super::*;
+
+fn app(seed: &str) -> Image {
+    Build::oci(seed)
+        .shared_layer("base", 4000)
+        .layer(500)
+        .image()
+}
+
+#[test]
+fn tags_that_point_elsewhere_are_moved_only_forward() {
+    let stage = Stage::new();
+    let target = DockerRegistry::start();
+    let host = target.host().to_string();
+    let (one, two, stranger) = (app("one"), app("two"), app("stranger"));
+    let reference = stage.publish("app", "v1", &one);
+    let first = stage.export("first", &[&reference], &[]);
+    stage.publish("app", "v1", &two);
+    let base = first.to_str().unwrap();
+    let second = stage.export("second", &[&reference], &["--base", base]);
+    let whole = stage.export("whole", &[&reference], &[]);
+    let now = || digest_at(&host, "app", "v1");
+
+    stage.import(&first, &host, &[]).succeeds();
+    assert_eq!(now(), Some(one.digest()));
+    // Not known from any base.
+    for policy in ["forward", "error"] {
+        let outcome = stage
+            .import(&whole, &host, &["--existing-tags", policy])
+            .fails_with(7);
+        outcome
+            .stderr_has("nothing was changed")
+            .stderr_has("app:v1");
+        assert_eq!(
+            ask(&host, "HEAD", &format!("app/manifests/{}", two.digest())).status,
+            404
+        );
+    }
+    stage
+        .import(&whole, &host, &["--existing-tags", "skip"])
+        .succeeds()
+        .stdout_has("tag kept");
+    assert_eq!(now(), Some(one.digest()));
+    stage
+        .import(&second, &host, &["--existing-tags", "error"])
+        .fails_with(7);
+    stage.import(&second, &host, &[]).succeeds();
+    assert_eq!(now(), Some(two.digest()));
+    publish::push(&host, "app", Some("v1"), &stranger);
+    stage.import(&second, &host, &[]).fails_with(7);
+    stage
+        .import(&second, &host, &["--existing-tags", "overwrite"])
+        .succeeds();
+    assert_eq!(now(), Some(two.digest()));
+}
+
+#[test]
+fn what_a_base_brought_is_found_or_named_before_anything_changes() {
+    let stage = Stage::new();
+    let (one, two) = (app("one"), app("two"));
+    let reference = stage.publish("app", "v1", &one);
+    let first = stage.export("first", &[&reference], &["--title", "April"]);
+    let other = stage.publish("other", "v2", &two);
+    let base = first.to_str().unwrap();
+    let second = stage.export("second", &[&other], &["--base", base]);
+    let report = stage.verify(&first, &["--output", "json"]).json();
+    let id = report["bundle"]
+        .as_str()
+        .unwrap()
+        .trim_start_matches("sha256:")
+        .to_owned();
+
+    let empty = DockerRegistry::start();
+    let host = empty.host().to_string();
+    let outcome = stage.import(&second, &host, &[]).fails_with(7);
+    outcome
+        .stderr_has(&id)
+        .stderr_has("April")
+        .stderr_has("nothing was changed");
+    let catalog = ask(&host, "GET", "_catalog");
+    assert!(
+        catalog.text.contains("\"repositories\":[]"),
+        "{}",
+        catalog.text
+    );
+
+    // In another repository of the target: it is mounted.
+    stage.import(&first, &host, &[]).succeeds();
+    let proxy = Proxy::before(&host);
+    stage.import(&second, &proxy.host(), &[]).succeeds();
+    assert_whole(&host, "other", &two);
+    let asked = proxy.take();
+    assert!(
+        asked.iter().any(|p| p.target.contains("mount=")),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn a_sparse_index_is_refused_or_replaced_by_its_platform() {
+    let stage = Stage::new();
+    let arm = Build::oci("list")
+        .platform("linux/arm64")
+        .layer(200)
+        .image();
+    let amd = Build::oci("list").layer(200).image();
+    let list = index([&amd, &arm]);
+    let sparse = stage.publish("list", "v1", &list);
+    let plain = stage.publish("plain", "v1", &app("plain"));
+    let bundle = stage.export("bundle", &[&sparse, &plain], &["--platform", "linux/amd64"]);
+    let target = DockerRegistry::start();
+    let host = target.host().to_string();
+    let out = stage.importer.path("out");
+    let out = out.to_str().unwrap();
+    let outcome = stage
+        .import(&bundle, &host, &["--resources", out])
+        .fails_with(7);
+    outcome.stderr_has("list:v1");
+    assert_eq!(digest_at(&host, "list", "v1"), None);
+    assert!(
+        digest_at(&host, "plain", "v1").is_some(),
+        "the other one is there"
+    );
+    let mapping = fs::read_to_string(format!("{out}/mapping.txt")).unwrap();
+    assert!(
+        mapping.contains("plain") && !mapping.contains("list"),
+        "{mapping}"
+    );
+
+    let more = ["--sparse-index", "platform-manifest", "--resources", out];
+    stage
+        .import(&bundle, &host, &more)
+        .succeeds()
+        .stdout_has("one platform only");
+    assert_eq!(digest_at(&host, "list", "v1"), Some(amd.digest()));
+    let mirrors = fs::read_to_string(format!("{out}/mapping.txt")).unwrap();
+    assert!(!mirrors.contains("list"), "{mirrors}");
+    // Again: nothing is sent, and the tag is what this choice set.
+    let outcome = stage.import(&bundle, &host, &[&more[..], &["--output", "json"]].concat());
+    assert_eq!(outcome.succeeds().json()["bytes_uploaded"], 0);
+
+    // Where sparse indexes are taken, the digest stays.
+    let serve = Serve::start(&stage.importer, &["--accept-sparse"]);
+    stage.import(&bundle, &serve.host, &[]).succeeds();
+    assert_eq!(digest_at(&serve.host, "list", "v1"), Some(list.digest()));
+}
+
+#[test]
+fn names_collide_or_are_joined_as_asked() {
+    let stage = Stage::new();
+    let references = [
+        stage.publish("a/b/c", "v1", &app("one")),
+        stage.publish("a/b-c", "v1", &app("two")),
+    ];
+    let references: Vec<&str> = references.iter().map(String::as_str).collect();
+    let bundle = stage.export("bundle", &references, &[]);
+    let target = DockerRegistry::start();
+    let host = target.host().to_string();
+    let flat = ["--max-components", "2"];
+    let outcome = stage.import(&bundle, &host, &flat).fails_with(2);
+    outcome.stderr_has("a/b-c");
+    let catalog = ask(&host, "GET", "_catalog");
+    assert!(
+        catalog.text.contains("\"repositories\":[]"),
+        "{}",
+        catalog.text
+    );
+    let deep = stage.export("deep", &references[..1], &[]);
+    stage
+        .import(&deep, &format!("{host}/org"), &flat)
+        .succeeds();
+    assert!(digest_at(&host, "org/a-b-c", "v1").is_some());
+}
+
+#[test]
+fn an_incomplete_bundle_is_imported_only_when_told() {
+    let stage = Stage::new();
+    let there = stage.publish("there", "v1", &app("there"));
+    let missing = format!("{}/missing:v1", stage.source.host());
+    stage
+        .try_export("bundle", &[&there, &missing], &[])
+        .fails_with(5);
+    let bundle = stage.at("bundle");
+    let target = DockerRegistry::start();
+    let host = target.host().to_string();
+    stage
+        .import(&bundle, &host, &[])
+        .fails_with(5)
+        .stderr_has("--allow-incomplete");
+    assert_eq!(digest_at(&host, "there", "v1"), None);
+    let outcome = stage.import(&bundle, &host, &["--allow-incomplete"]);
+    outcome.stdout_has("missing:v1");
+    assert_eq!(outcome.code, Some(5), "{outcome}");
+    assert!(digest_at(&host, "there", "v1").is_some());
+}

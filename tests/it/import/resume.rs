@@ -1,0 +1,143 @@
+//! Imports that are killed, and go on.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::support::images::noise;
+
+const LAYER: usize = 100 << 20;
+const PATCH: usize = 32 << 20;
+
+/// A bundle with one large layer, and what is expected of it.
+fn large(stage: &Stage) -> (std::path::PathBuf, Image) {
+    let artifact = Build::artifact("application/x-large")
+        .file(&noise("large", LAYER))
+        .image();
+    let small = Build::oci("small").layer(1000).image();
+    let references = [
+        stage.publish("large", "v1", &artifact),
+        stage.publish("small", "v1", &small),
+    ];
+    let references: Vec<&str> = references.iter().map(String::as_str).collect();
+    (stage.export("bundle", &references, &[]), artifact)
+}
+
+/// Waits until so many bytes have reached the target, or the child has ended.
+fn wait_for(proxy: &Proxy, bytes: usize, child: &mut Child) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while proxy.sent() < bytes && Instant::now() < deadline {
+        if child.try_wait().unwrap().is_some() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn killed_imports_go_on_inside_a_blob() {
+    let stage = Stage::new();
+    let (bundle, image) = large(&stage);
+    let mut target = DockerRegistry::start();
+    let host = target.host().to_string();
+    let proxy = Proxy::before(&host);
+    let mut kills = 0;
+    for round in 0..5 {
+        let before = proxy.sent();
+        let mut child = stage
+            .import_command(&bundle, &proxy.host(), &["--jobs", "2"])
+            .spawn()
+            .unwrap();
+        // Somewhere in a PATCH, a little behind the last acknowledged one.
+        wait_for(&proxy, before + PATCH / 3 + round * PATCH / 4, &mut child);
+        if child.try_wait().unwrap().is_none() {
+            kills += 1;
+        }
+        let _ = child.kill();
+        child.wait().unwrap();
+        assert_eq!(digest_at(&host, "large", "v1"), None);
+        if round == 2 {
+            target.restart();
+        }
+    }
+    assert!(kills >= 3, "{kills}");
+    stage.import(&bundle, &proxy.host(), &[]).succeeds();
+    assert_whole(&host, "large", &image);
+    // Each kill costs at most what was under way in one PATCH.
+    let bound = LAYER + kills * (PATCH + (1 << 20)) + (1 << 20);
+    assert!(proxy.sent() <= bound, "{} of {bound}", proxy.sent());
+    let patches = proxy.take();
+    let begun = patches
+        .iter()
+        .filter(|p| p.method == "POST" && p.target.starts_with("/v2/large/"));
+    // A PATCH cut in its middle ends a session with distribution 2.8, so some are begun anew.
+    assert!(begun.count() <= 2 * (kills + 1), "{patches:?}");
+}
+
+#[test]
+fn a_session_is_continued_after_both_sides_were_restarted() {
+    let stage = Stage::new();
+    let (bundle, image) = large(&stage);
+    let mut target = DockerRegistry::start();
+    let host = target.host().to_string();
+    let proxy = Proxy::before(&host);
+    // The third PATCH never gets through: the first two are acknowledged.
+    let patches = std::sync::atomic::AtomicUsize::new(0);
+    proxy.rule(move |method, _| {
+        use std::sync::atomic::Ordering;
+        match method == "PATCH" && patches.fetch_add(1, Ordering::SeqCst) >= 2 {
+            true => crate::support::proxy::Fate::Answer(403, "DENIED"),
+            false => crate::support::proxy::Fate::Pass,
+        }
+    });
+    stage
+        .import(&bundle, &proxy.host(), &["--retries", "0"])
+        .fails_with(7);
+    proxy.rule(|_, _| crate::support::proxy::Fate::Pass);
+    let first = proxy.take();
+    assert_eq!(
+        first.iter().filter(|p| p.sent == PATCH).count(),
+        2,
+        "{first:?}"
+    );
+    target.restart();
+    let outcome = stage
+        .import(&bundle, &proxy.host(), &["--output", "json"])
+        .succeeds();
+    assert_whole(&host, "large", &image);
+    assert!(
+        proxy.sent() < LAYER - 2 * PATCH + (1 << 20),
+        "{}",
+        proxy.sent()
+    );
+    assert!(outcome.json()["bytes_reused"].as_u64().unwrap() >= 2 * PATCH as u64);
+    // Nothing is left behind of a finished upload.
+    let left = files(stage.importer.home());
+    assert!(
+        !left.iter().any(|file| file.ends_with(".session")),
+        "{left:?}"
+    );
+}
+
+#[test]
+fn the_first_interrupt_stops_an_import_in_good_order() {
+    let stage = Stage::new();
+    let (bundle, image) = large(&stage);
+    let target = DockerRegistry::start();
+    let host = target.host().to_string();
+    let proxy = Proxy::before(&host);
+    let mut child = stage
+        .import_command(&bundle, &proxy.host(), &[])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for(&proxy, PATCH / 2, &mut child);
+    let id = child.id().to_string();
+    crate::support::tools::run(std::process::Command::new("kill").args(["-INT", &id]));
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("same command again"), "{stderr}");
+    assert_eq!(digest_at(&host, "large", "v1"), None);
+    stage.import(&bundle, &proxy.host(), &[]).succeeds();
+    assert_whole(&host, "large", &image);
+}
