@@ -12,14 +12,18 @@ use crate::ops::sign::{Opinion, Outcome, Request, sign};
 
 const EXAMPLES: &str = "\
 Examples:
+  The exporter signs what was exported without --key:
+    airferry sign /mnt/stick/okd --key exporter.pem
+
   A reviewer approves a bundle:
-    airferry sign /mnt/stick/okd --key reviewer.pem --comment 'audit 2026-117'
+    airferry sign /mnt/stick/okd --key reviewer.pem --role reviewer \\
+      --comment 'audit 2026-117'
 
   A reviewer says that it must not be imported:
-    airferry sign /mnt/stick/okd --key reviewer.pem --verdict reject
+    airferry sign /mnt/stick/okd --key reviewer.pem --role reviewer --verdict reject
 
   The medium is read-only: the statement goes into a directory of its own:
-    airferry sign /mnt/dvd/okd --key reviewer.pem --statements ./statements
+    airferry sign /mnt/dvd/okd --key reviewer.pem --role reviewer --statements ./statements
 
   The key is in a token:
     airferry sign /mnt/stick/okd --signer-command 'token-sign' --signer-public reviewer.pub
@@ -41,7 +45,7 @@ pub(crate) struct SignArgs {
     #[arg(
         long,
         value_name = "ROLE",
-        default_value = Role::REVIEWER,
+        default_value = Role::EXPORTER,
         help_heading = "Statement"
     )]
     role: Role,

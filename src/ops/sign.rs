@@ -62,7 +62,8 @@ impl Signer {
     pub(crate) fn sign(&self, text: &[u8]) -> Result<Vec<u8>> {
         let signature = match &self.secret {
             Secret::Key(key) => key.sign(text).to_vec(),
-            Secret::Command(command) => sys::process::filter(command, text, Limits::SIGNATURE + 1)?,
+            Secret::Command(command) => sys::process::filter(command, text, Limits::SIGNATURE + 1)
+                .map_err(|error| Error::usage("The signer command failed").caused_by(error))?,
         };
         self.public.verify(text, &signature).map_err(|error| {
             Error::usage("What the signer wrote is no signature by the key that was named")

@@ -251,6 +251,8 @@ fn openssl_verifies_what_was_signed() {
     let (statement, signature) = signed.sign(&[
         "--key",
         "reviewer.pem",
+        "--role",
+        "reviewer",
         "--comment",
         "audit 2026-117",
         "--expires",
@@ -270,6 +272,17 @@ fn openssl_verifies_what_was_signed() {
     }
     fs::write(&path, text.replace("approve", "reject")).unwrap();
     assert!(!signed.openssl_verifies("reviewer.pub", &statement, &signature));
+}
+
+#[test]
+fn who_signs_without_a_role_is_the_exporter() {
+    let signed = Signed::new();
+    let verify = ["verify", "bundle", "--trust", "reviewer.pub"];
+    signed.airferry.run(verify).fails_with(3);
+    signed.sign(&["--key", "reviewer.pem", "--role", "reviewer"]);
+    signed.airferry.run(verify).fails_with(3);
+    signed.sign(&["--key", "reviewer.pem"]);
+    signed.airferry.run(verify).succeeds();
 }
 
 #[test]

@@ -32,7 +32,7 @@ use super::finding::FindingKind;
 use super::trust::Trust;
 use crate::model::{Digest, ImageEntry};
 use crate::ops::blocking;
-use crate::plan::export::{self as plan, ExportPlan, KnownBundle};
+use crate::plan::export::{self as plan, ExportPlan, KnownBundle, Resolution};
 use crate::progress::Phase;
 use crate::registry::Selector;
 use crate::sys::filesystem::FileSystem;
@@ -203,15 +203,14 @@ async fn make_plan(
     context: &Context,
 ) -> Result<ExportPlan> {
     let resolution = match known {
-        None => {
-            resolve::resolve(
-                &request.client,
-                &request.references,
-                &request.selection,
-                context,
-            )
-            .await?
-        }
+        None => resolve::resolve(
+            &request.client,
+            &request.references,
+            &request.selection,
+            context,
+        )
+        .await
+        .and_then(something_was_found)?,
         Some(known) => earlier::resolve(request, known, context).await?,
     };
     let options = plan::Options {
@@ -222,6 +221,20 @@ async fn make_plan(
     };
     ExportPlan::new(resolution, known, bases, options)
         .map_err(|error| Error::usage("The content cannot be laid out").caused_by(error))
+}
+
+/// A bundle without a single image helps nobody: then there is no bundle.
+fn something_was_found(resolution: Resolution) -> Result<Resolution> {
+    if resolution.images.iter().any(|image| image.root.is_some()) {
+        return Ok(resolution);
+    }
+    let mut message = String::from("Not one image could be had, and nothing was written:");
+    for image in &resolution.images {
+        let problem = image.problem.as_deref().unwrap_or_default();
+        message.push_str(&format!("\n  - {}: {problem}", image.requested));
+    }
+    Err(Error::new(Class::Network, message)
+        .hint("check the references, the network, and --tls-verify"))
 }
 
 /// Whether a completion would add nothing to the generation that is there.
