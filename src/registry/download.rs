@@ -37,6 +37,8 @@ pub struct BlobDownload {
     budget: Budget,
     body: Option<Body>,
     collected: BytesMut,
+    /// One answer of the wrong length was not believed.
+    doubted: bool,
 }
 
 /// The rest of a response.
@@ -76,6 +78,7 @@ impl Client {
             others,
             body: None,
             collected: BytesMut::new(),
+            doubted: false,
         };
         if offset > size {
             return Err(download.wrong_size(offset));
@@ -174,7 +177,11 @@ impl BlobDownload {
                     return Ok(());
                 }
                 Ok(None) => ranged = false,
-                Err(error) => self.recover(error).await?,
+                Err(error) => {
+                    // Whoever gets one range wrong gets the next one wrong: ask for all.
+                    ranged &= !matches!(error, Error::WrongOffset { .. });
+                    self.recover(error).await?;
+                }
             }
         }
     }
@@ -182,6 +189,12 @@ impl BlobDownload {
     /// Pauses before the next attempt, or moves on to the next place.
     async fn recover(&mut self, error: Error) -> Result<()> {
         self.body = None;
+        // A truncating cache on the way gives one wrong length; a registry that means it says
+        // the same again.
+        if matches!(error, Error::SizeMismatch { .. }) && !self.doubted {
+            self.doubted = true;
+            return Ok(());
+        }
         let Err(error) = self.budget.spend(error).await else {
             return Ok(());
         };
