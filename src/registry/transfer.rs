@@ -325,7 +325,10 @@ impl<'a> Transfer<'a> {
                 .answer()
                 .is_some_and(|answer| answer.is(DIGEST_INVALID))
             {
-                true => self.discard(error).await,
+                true => {
+                    self.discard(error).await?;
+                    Ok(Step::More)
+                }
                 false => Err(error),
             };
         }
@@ -334,15 +337,15 @@ impl<'a> Transfer<'a> {
 
     /// Gives up a session whose bytes are not those that were hashed here: what an earlier run
     /// sent was wrong, or was damaged on its way. Going on with it would fail each time.
-    async fn discard(&mut self, error: Error) -> Result<Step> {
+    async fn discard(&mut self, error: Error) -> Result<()> {
         self.cancel().await;
         self.start_over()?;
         self.finishing = false;
         if self.uploaded.resumed_at == 0 {
-            return Err(error);
+            self.budget.spend_on(error).await?;
         }
         self.uploaded.resumed_at = 0;
-        Ok(Step::More)
+        Ok(())
     }
 
     /// Compares the digest under which the registry says that it keeps the blob.
