@@ -37,6 +37,9 @@ const SMALLEST_PIECE: u64 = 1 << 20;
 /// in chunks").
 const CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
 
+/// What a registry says of a finished upload with other bytes than its digest's.
+const DIGEST_INVALID: &str = "DIGEST_INVALID";
+
 /// One upload while it runs.
 pub(super) struct Transfer<'a> {
     client: &'a Client,
@@ -317,9 +320,32 @@ impl<'a> Transfer<'a> {
             .header(CONTENT_TYPE, OCTETS);
         let response = self.client.call(call).await?;
         if !response.status().is_success() {
-            return Err(response.into_error().await);
+            let error = response.into_error().await;
+            return match error
+                .answer()
+                .is_some_and(|answer| answer.is(DIGEST_INVALID))
+            {
+                true => {
+                    self.discard(error).await?;
+                    Ok(Step::More)
+                }
+                false => Err(error),
+            };
         }
         self.confirm(&response)
+    }
+
+    /// Gives up a session whose bytes are not those that were hashed here: what an earlier run
+    /// sent was wrong, or was damaged on its way. Going on with it would fail each time.
+    async fn discard(&mut self, error: Error) -> Result<()> {
+        self.cancel().await;
+        self.start_over()?;
+        self.finishing = false;
+        if self.uploaded.resumed_at == 0 {
+            self.budget.spend_on(error).await?;
+        }
+        self.uploaded.resumed_at = 0;
+        Ok(())
     }
 
     /// Compares the digest under which the registry says that it keeps the blob.

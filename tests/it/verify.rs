@@ -417,3 +417,34 @@ fn unfinished_and_incomplete_bundles_have_a_code_of_their_own() {
         .run(["inspect".as_ref(), incomplete.as_os_str()]);
     inspect.stdout_has("team/there:v2");
 }
+
+#[test]
+fn inspect_reads_a_damaged_bundle_as_far_as_it_goes() {
+    let (stage, bundle) = signed();
+    let inspect = |bundle: &Path| {
+        let mut command = stage.importer.command();
+        command
+            .arg("inspect")
+            .arg(bundle)
+            .args(["--output", "json"]);
+        let outcome = Outcome::of(command);
+        outcome.hides("panicked");
+        outcome
+    };
+    let whole = inspect(&bundle).succeeds().json();
+    assert_eq!(whole["depth"], "inventory");
+    assert_eq!(whole["images"].as_array().unwrap().len(), 2);
+    for (file, depth) in [
+        ("chunks/000001.tar", "inventory"),
+        ("LABEL.txt", "inventory"),
+        ("inventory.cbor", "manifest"),
+        ("manifest.cbor", "nothing"),
+    ] {
+        let copy = stage.copy(&bundle, "copy");
+        fs::remove_file(copy.join(file)).unwrap();
+        let outcome = inspect(&copy);
+        let report = outcome.json();
+        assert_eq!(report["depth"], depth, "{file}\n{outcome}");
+        assert!(outcome.stdout.contains(file), "{outcome}");
+    }
+}

@@ -175,3 +175,32 @@ fn a_blob_that_the_target_only_remembers_is_sent_again() {
     stage.import(&bundle, &host, &[]).succeeds();
     assert_eq!(fs::read(&file).unwrap(), layer.bytes);
 }
+
+/// The medium ends in the middle of a blob, as one that is pulled does.
+#[test]
+fn a_medium_that_goes_away_costs_what_was_on_it_and_is_named() {
+    let stage = Stage::new();
+    let (bundle, images) = three(&stage);
+    let chunk = bundle.join("chunks/000001.tar");
+    let whole = fs::read(&chunk).unwrap();
+    let target = DockerRegistry::start();
+    let host = target.host().to_string();
+    let proxy = Proxy::before(&host);
+    let victim = chunk.clone();
+    proxy.rule(move |method, _| {
+        if method == "POST" {
+            let file = fs::OpenOptions::new().write(true).open(&victim).unwrap();
+            file.set_len(2048).unwrap();
+        }
+        Fate::Pass
+    });
+    let more = ["--jobs", "1", "--retries", "1"];
+    let outcome = stage.import(&bundle, &proxy.host(), &more).fails_with(8);
+    outcome.stderr_has("chunks/000001.tar").hides("panicked");
+    proxy.rule(|_, _| Fate::Pass);
+    fs::write(&chunk, whole).unwrap();
+    stage.import(&bundle, &proxy.host(), &[]).succeeds();
+    for (name, image) in ["one", "two", "three"].iter().zip(&images) {
+        assert_whole(&host, name, image);
+    }
+}

@@ -195,3 +195,82 @@ fn an_incomplete_bundle_is_imported_only_when_told() {
     assert_eq!(outcome.code, Some(5), "{outcome}");
     assert!(digest_at(&host, "there", "v1").is_some());
 }
+
+/// Where there is no referrers API, the list of referrers owns the tag `sha256-<hex>`.
+#[test]
+fn an_image_without_tag_is_named_by_its_digest_beside_its_referrers() {
+    let stage = Stage::new();
+    let image = app("pinned");
+    let sbom = Build::artifact("application/spdx+json").file(b"{}");
+    let sbom = sbom.subject(&image).image();
+    let source = stage.source.host().to_string();
+    stage.publish("app", "v1", &image);
+    publish::push(&source, "app", None, &sbom);
+    push_fallback(&source, "app", &image, &[&sbom]);
+    let pinned = format!("{source}/app@{}", image.digest());
+    let bundle = stage.export("bundle", &[&pinned], &[]);
+
+    let target = DockerRegistry::start();
+    let host = target.host().to_string();
+    let tag = image.fallback_tag();
+    for _ in 0..2 {
+        stage
+            .import(&bundle, &host, &[])
+            .succeeds()
+            .stdout_has("-root");
+        let root = digest_at(&host, "app", &format!("{tag}-root"));
+        assert_eq!(root, Some(image.digest()));
+        let expected = BTreeSet::from([sbom.digest()]);
+        assert_eq!(listed(&host, "app", &image), expected);
+    }
+    let serve = Serve::start(&stage.importer, &[]);
+    stage.import(&bundle, &serve.host, &[]).succeeds();
+    assert_eq!(digest_at(&serve.host, "app", &tag), Some(image.digest()));
+    let referrers = ask(
+        &serve.host,
+        "GET",
+        &format!("app/referrers/{}", image.digest()),
+    );
+    assert!(
+        referrers.text.contains(&sbom.digest()),
+        "{}",
+        referrers.text
+    );
+}
+
+/// The same image under several tags and repositories, and asked for by digest too.
+#[test]
+fn one_image_under_several_names_is_sent_once() {
+    let stage = Stage::new();
+    let image = app("same");
+    let references = [
+        stage.publish("one", "v1", &image),
+        stage.publish("one", "v2", &image),
+        stage.publish("two", "v1", &image),
+        format!("{}/one@{}", stage.source.host(), image.digest()),
+    ];
+    let references: Vec<&str> = references.iter().map(String::as_str).collect();
+    let bundle = stage.export("bundle", &references, &[]);
+    let target = DockerRegistry::start();
+    let host = target.host().to_string();
+    let proxy = Proxy::before(&host);
+    stage.import(&bundle, &proxy.host(), &[]).succeeds();
+    let own = image.fallback_tag();
+    for (repository, tag) in [("one", "v1"), ("one", "v2"), ("two", "v1"), ("one", &own)] {
+        assert_eq!(
+            digest_at(&host, repository, tag),
+            Some(image.digest()),
+            "{tag}"
+        );
+    }
+    let asked = proxy.take();
+    let sent = asked
+        .iter()
+        .filter(|p| p.method == "PUT" && p.target.contains("/uploads/"));
+    assert_eq!(sent.count(), image.blobs.len(), "{asked:?}");
+    let probes = asked
+        .iter()
+        .filter(|p| p.method == "GET" && p.target.contains("/blobs/"));
+    // Before, and when read back, for each image.
+    assert!(probes.count() <= image.blobs.len() * (2 + 4), "{asked:?}");
+}

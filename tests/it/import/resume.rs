@@ -141,3 +141,37 @@ fn the_first_interrupt_stops_an_import_in_good_order() {
     stage.import(&bundle, &proxy.host(), &[]).succeeds();
     assert_whole(&host, "large", &image);
 }
+
+/// What went up of a damaged copy is not kept when the bundle was copied again.
+#[test]
+fn a_session_with_wrong_bytes_is_not_gone_on_with_for_ever() {
+    let stage = Stage::new();
+    let (bundle, image) = large(&stage);
+    let chunk = bundle.join("chunks/000001.tar");
+    let right = fs::read(&chunk).unwrap();
+    let at = right.len() / 8;
+    for stopped in [false, true] {
+        let target = DockerRegistry::start();
+        let host = target.host().to_string();
+        let proxy = Proxy::before(&host);
+        if stopped {
+            let patches = std::sync::atomic::AtomicUsize::new(0);
+            proxy.rule(move |method, _| {
+                use std::sync::atomic::Ordering;
+                match method == "PATCH" && patches.fetch_add(1, Ordering::SeqCst) >= 2 {
+                    true => crate::support::proxy::Fate::Answer(403, "DENIED"),
+                    false => crate::support::proxy::Fate::Pass,
+                }
+            });
+        }
+        crate::support::stage::flip(&chunk, at, 4);
+        let code = if stopped { 7 } else { 4 };
+        let outcome = stage.import(&bundle, &proxy.host(), &["--retries", "0"]);
+        assert_eq!(outcome.code, Some(code), "{outcome}");
+        assert_eq!(digest_at(&host, "large", "v1"), None);
+        proxy.rule(|_, _| crate::support::proxy::Fate::Pass);
+        fs::write(&chunk, &right).unwrap();
+        stage.import(&bundle, &proxy.host(), &[]).succeeds();
+        assert_whole(&host, "large", &image);
+    }
+}
