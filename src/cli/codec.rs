@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::output::Format;
+use super::output::{Format, OutputArgs};
 use super::registry_args::RegistryArgs;
 use super::{Environment, Output};
 use crate::codec::{Caps, EncodeWriter, Encoder, IdentifyOptions, Identity, Recipe, identify};
@@ -43,9 +43,8 @@ struct IdentifyArgs {
     /// Files with one blob each
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// How the result is written
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
     /// Number of threads for the blocks of pgzip [default: one for each core]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
@@ -74,9 +73,8 @@ struct SurveyArgs {
     #[arg(long, value_name = "LEVEL", value_delimiter = ',', default_values_t = [3, 9, 19],
         value_parser = clap::value_parser!(i32).range(1..=22))]
     level: Vec<i32>,
-    /// How the result is written
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     registry: RegistryArgs,
 }
@@ -92,7 +90,7 @@ async fn survey_images(args: SurveyArgs, environment: &Environment) -> Result<()
     let report = survey::survey(&request, environment.context()).await?;
     environment
         .output
-        .outcome(args.output, &report, survey_text)?;
+        .outcome(args.output.format, &report, survey_text)?;
     if report.total.layers == 0 && !report.problems.is_empty() {
         return Err(Error::new(
             Class::Network,
@@ -260,14 +258,14 @@ fn identify_files(args: &IdentifyArgs, output: &Output) -> Result<(), Error> {
             file: file.display().to_string(),
             identity: identify_file(file, &options)?.into(),
         };
-        match args.output {
+        match args.output.format {
             Format::Text => {
                 output.result(&format!("{}: {}\n", found.file, found.identity.text()));
             }
             Format::Json => all.push(found),
         }
     }
-    match args.output {
+    match args.output.format {
         Format::Text => Ok(()),
         Format::Json => output.json(&all),
     }

@@ -32,7 +32,7 @@ mod verify;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::ops::{Class, Error};
@@ -102,8 +102,12 @@ fn command() -> clap::Command {
 
 /// Runs the command line and returns the process's exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
-        Ok(cli) => cli,
+    let parsed = command().try_get_matches_from(args).and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok((cli, output::wants_json(&matches)))
+    });
+    let (cli, wants_json) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // clap prints help and version to stdout with code 0, mistakes to stderr with 2.
             let _ = error.print();
@@ -111,6 +115,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let environment = Environment::new(&cli.global);
+    if wants_json {
+        environment.output.owes_document();
+    }
     let result = runtime().and_then(|runtime| runtime.block_on(cli.command.run(&environment)));
     match result {
         Ok(()) => {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
@@ -36,6 +37,16 @@ pub(crate) struct OutputArgs {
     pub(crate) format: Format,
 }
 
+/// Whether the verb's result was asked for as JSON.
+pub(super) fn wants_json(matches: &clap::ArgMatches) -> bool {
+    let mut verb = matches;
+    while let Some((_, inner)) = verb.subcommand() {
+        verb = inner;
+    }
+    let asked = verb.try_get_one::<Format>("output_format").ok().flatten();
+    asked == Some(&Format::Json)
+}
+
 /// The two streams. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Output {
@@ -43,6 +54,8 @@ pub(crate) struct Output {
     sink: Arc<dyn Sink>,
     /// Stderr is for programs: one JSON object a line.
     events: bool,
+    /// A JSON document was asked for and is not written yet.
+    document_owed: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Output {
@@ -55,7 +68,17 @@ impl fmt::Debug for Output {
 
 impl Output {
     pub(crate) fn new(sink: Arc<dyn Sink>, events: bool) -> Self {
-        Self { sink, events }
+        Self {
+            sink,
+            events,
+            document_owed: Arc::default(),
+        }
+    }
+
+    /// Says that stdout is for one JSON document, also when the command fails before it has a
+    /// result: then the document is the failure.
+    pub(super) fn owes_document(&self) {
+        self.document_owed.store(true, Ordering::Relaxed);
     }
 
     /// Writes a result to stdout, as JSON or as the text that `text` makes of it.
@@ -87,6 +110,7 @@ impl Output {
         let mut text = serde_json::to_string_pretty(value)
             .map_err(|cause| Error::internal("Cannot write the result as JSON", cause))?;
         text.push('\n');
+        self.document_owed.store(false, Ordering::Relaxed);
         self.result(&text);
         Ok(())
     }
@@ -110,6 +134,10 @@ impl Output {
             false => failure.to_string(),
         };
         let _ = io::stderr().write_all(text.as_bytes());
+        if self.document_owed.swap(false, Ordering::Relaxed) {
+            // What fails here is told on stderr already.
+            let _ = self.json(&failure);
+        }
         ExitCode::from(failure.exit_code)
     }
 }

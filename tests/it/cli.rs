@@ -59,3 +59,12 @@ fn mistakes_are_named_and_exit_with_2() {
             .stderr_has(named);
     }
 }
+
+#[test]
+fn a_failure_is_a_json_document_where_one_was_asked_for() {
+    let airferry = Airferry::new();
+    let failed = airferry.run(["verify", "nothing-here", "--output", "json"]);
+    let document = failed.fails_with(8).json();
+    assert_eq!(document["exit_code"], 8);
+    assert!(document["message"].is_string());
+}
