@@ -156,11 +156,6 @@ impl LaneWriter {
         Ok(())
     }
 
-    /// Bytes of the open blob that are there.
-    pub(super) fn blob_offset(&self) -> u64 {
-        self.blob.as_ref().map_or(0, |open| open.hasher.length())
-    }
-
     /// Writes the next bytes of the open blob. More than its size is not written.
     pub(super) fn write(&mut self, mut bytes: &[u8]) -> sys::Result<()> {
         while !bytes.is_empty() {
