@@ -163,7 +163,7 @@ impl ChunkFile {
 
     /// Takes the chunk back to a mark of its own.
     pub(super) fn rewind(&mut self, mark: ChunkMark) -> sys::Result<()> {
-        let in_file = self.length() - self.buffer.len() as u64;
+        let in_file = self.length().saturating_sub(self.buffer.len() as u64);
         self.hasher = mark.hasher;
         self.kept = None;
         let length = self.length();

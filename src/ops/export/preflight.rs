@@ -71,7 +71,8 @@ pub(super) fn check(request: &Request, media: &dyn Media, plan: &ExportPlan) -> 
     let mut problems = shortcomings(&file_system, plan, &simulated, there)?;
     if !file_system.read_only && !request.dry_run {
         let written = media
-            .append_to(CHECK)
+            .remove(CHECK)
+            .and_then(|()| media.append_to(CHECK))
             .and_then(|mut file| file.append(b"check"));
         if let Err(error) = written.and_then(|()| media.remove(CHECK)) {
             problems.push(crate::ops::error::chain(&error));

@@ -91,7 +91,7 @@ pub(super) async fn resolve_pinned(
             async move { (item, task.await) }
         })
         .buffer_unordered(JOBS);
-    let mut resolution = Resolution::default();
+    let mut resolved = Vec::new();
     loop {
         let next = tokio::select! {
             next = images.next() => next,
@@ -106,6 +106,12 @@ pub(super) async fn resolve_pinned(
             context.warn(format!("{item}: {problem}"));
         }
         context.emit(Event::ItemFinished { phase, item, ok });
+        resolved.push(image);
+    }
+    // In an order that does not depend on which registry answered first.
+    resolved.sort_by(|a, b| a.entry.requested.cmp(&b.entry.requested));
+    let mut resolution = Resolution::default();
+    for image in resolved {
         merge(&mut resolution, image);
     }
     context.emit(Event::PhaseFinished { phase });
