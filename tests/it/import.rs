@@ -111,7 +111,7 @@ pub(crate) fn assert_whole(host: &str, repository: &str, image: &Image) {
     }
 }
 
-/// How often each method was used for each kind of thing: `PUT manifests`, `GET blobs`…
+/// How often each method was used for each kind of thing: `PUT manifests`, `GET blobs` and so on
 fn tally(passed: &[Passed]) -> BTreeMap<String, usize> {
     let mut tally = BTreeMap::new();
     for passed in passed {
