@@ -67,7 +67,8 @@ pub(crate) async fn run(args: UnpackArgs, environment: &Environment) -> Result<(
     let outcome = ops::blocking(move || unpack::unpack(&request, &context)).await?;
     environment
         .output
-        .outcome(args.output.format, &outcome, text)
+        .outcome(args.output.format, &outcome, text)?;
+    outcome.failure(args.allow_incomplete).map_or(Ok(()), Err)
 }
 
 fn text(outcome: &Outcome) -> String {

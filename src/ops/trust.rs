@@ -108,7 +108,10 @@ impl Trust {
             // Somebody has signed again since.
             found.findings.retain(|f| f.kind != FindingKind::Expired);
         } else {
-            let message = if self.exporters.is_empty() {
+            let message = if self.knows_signer_of_another(&id, &found) {
+                "NOT AUTHENTICATED: a trusted key has signed another manifest.cbor than this one: \
+                 it was changed, or belongs to another generation"
+            } else if self.exporters.is_empty() {
                 "NOT AUTHENTICATED: no key was given that may vouch for this bundle"
             } else {
                 "NOT AUTHENTICATED: none of the trusted keys has signed this bundle"
@@ -118,6 +121,14 @@ impl Trust {
                 .push(Finding::new(FindingKind::NotAuthenticated, message));
         }
         Ok(found)
+    }
+
+    /// Whether a trusted key's name stands on statements about another manifest.
+    fn knows_signer_of_another(&self, id: &BundleId, found: &Authentication) -> bool {
+        found.other_generations.iter().any(|stem| {
+            let by_known = |key: &VerifyingKey| stem.names_key(&key.fingerprint());
+            !stem.names_bundle(id) && self.exporters.iter().any(by_known)
+        })
     }
 
     fn judge(&self, stem: &StatementStem, statement: Statement, found: &mut Authentication) {

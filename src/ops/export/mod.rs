@@ -125,6 +125,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
             Begun::Now(None),
         ),
     };
+    warn_of_sparse_indexes(&plan, context);
     preflight::check(&request, media.as_ref(), &plan)?;
     if request.dry_run {
         let there = preflight::own_bytes(media.as_ref(), &preflight::simulate(&plan)?)?;
@@ -221,6 +222,23 @@ async fn make_plan(
     };
     ExportPlan::new(resolution, known, bases, options)
         .map_err(|error| Error::usage("The content cannot be laid out").caused_by(error))
+}
+
+/// Says early what an importer may stumble over.
+fn warn_of_sparse_indexes(plan: &ExportPlan, context: &Context) {
+    let sparse = plan
+        .content
+        .manifests
+        .iter()
+        .filter(|manifest| !manifest.omitted.is_empty());
+    let count = sparse.count();
+    if count > 0 {
+        context.warn(format!(
+            "{count} indexes will be sparse (--platform): some registries, distribution 2.8 among \
+             them, refuse an index whose other platforms are not there; `airferry import \
+             --sparse-index=platform-manifest` tags the one platform instead"
+        ));
+    }
 }
 
 /// A bundle without a single image helps nobody: then there is no bundle.

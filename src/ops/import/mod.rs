@@ -94,12 +94,15 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
     let _lock = lock(&request, &opened.bundle)?;
     let before = preflight::check(&request, &opened, &plan, context).await?;
     if request.dry_run {
-        return Ok(Report::planned(&opened.bundle, &plan, &before));
+        let mut report = Report::planned(&opened.bundle, &plan, &before);
+        report.allow_incomplete = request.allow_incomplete;
+        return Ok(report);
     }
     let sessions = SessionFiles::open(&state_directory(&request, &opened.bundle))?;
     let depot = depot::Depot::new(&request, &opened, &before, sessions, context.clone());
     let done = upload::run(&request, &opened, &plan, &before, Arc::new(depot), context).await?;
-    let report = Report::finished(&opened.bundle, &plan, done);
+    let mut report = Report::finished(&opened.bundle, &plan, done);
+    report.allow_incomplete = request.allow_incomplete;
     if let Some(wanted) = &request.resources {
         resources::write_for(wanted, &report.committed(), Some(&report), context)?;
     }

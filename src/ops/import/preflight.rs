@@ -7,7 +7,7 @@ use futures_util::stream;
 
 use super::Opened;
 use super::request::{ExistingTags, Request, SparseIndex};
-use crate::model::{Digest, Repository, Tag};
+use crate::model::{BundleId, Digest, Repository, Tag};
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result, chain};
 use crate::plan::import::{ImageUpload, ImportPlan};
@@ -153,6 +153,7 @@ async fn find_presumed(
         }
     }
     lost.sort_by_key(|(digest, _)| *digest);
+    let mut lacks: BTreeMap<(BundleId, String), (u64, u64, Option<Digest>)> = BTreeMap::new();
     for (digest, presumed) in lost {
         let title = opened
             .bundle
@@ -163,11 +164,17 @@ async fn find_presumed(
             .and_then(|base| base.title.as_ref())
             .map(|title| format!(" \"{}\"", title.as_str()))
             .unwrap_or_default();
+        let lack = lacks.entry((presumed.origin, title)).or_default();
+        lack.0 += 1;
+        lack.1 += presumed.size;
+        lack.2.get_or_insert(digest);
+    }
+    for ((origin, title), (count, bytes, first)) in lacks {
+        let first = first.map(|digest| digest.to_string()).unwrap_or_default();
         problems.push(format!(
-            "blob {digest} ({} bytes) is not on the target: import the bundle{title} with the id \
-             {} first, which carries it",
-            presumed.size,
-            presumed.origin.hex()
+            "{count} blobs ({bytes} bytes), among them {first}, are not on the target: import the \
+             bundle{title} with the id {} first, which carries them",
+            origin.hex()
         ));
     }
     Ok(())

@@ -77,6 +77,9 @@ pub struct Report {
     pub images: Vec<ImageReport>,
     /// Blobs that may not be carried: clusters must get them elsewhere.
     pub foreign_blobs: BTreeSet<Digest>,
+    /// Whether images that the bundle does not hold whole were accepted as missing.
+    #[serde(skip)]
+    pub(super) allow_incomplete: bool,
 }
 
 /// What the transfer left behind.
@@ -112,6 +115,7 @@ impl Report {
             bytes_reused: 0,
             images,
             foreign_blobs: plan.foreign.clone(),
+            allow_incomplete: false,
         }
     }
 
@@ -161,11 +165,11 @@ impl Report {
 
     /// An error when an image failed, with the report's text as its message; else the report.
     pub fn failure(&self) -> Option<Error> {
-        let failed: Vec<&ImageReport> = self
-            .images
-            .iter()
-            .filter(|image| image.class.is_some())
-            .collect();
+        let counts = |image: &&ImageReport| match image.class {
+            Some(Class::Incomplete) => !self.allow_incomplete,
+            class => class.is_some(),
+        };
+        let failed: Vec<&ImageReport> = self.images.iter().filter(counts).collect();
         let class = failed.iter().filter_map(|image| image.class).max()?;
         let mut message = format!(
             "{} of {} images are not on the target:",

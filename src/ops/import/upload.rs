@@ -13,7 +13,7 @@ use super::preflight::{Before, TagDecision};
 use super::referrers::Referrals;
 use super::report::{Done, ImageReport, ImageState, image_report};
 use super::request::{Request, SparseIndex};
-use crate::model::{Digest, Repository, Tag};
+use crate::model::{Digest, ManifestEntry, Repository, Tag};
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result, chain};
 use crate::ops::manifests::Manifests;
@@ -270,7 +270,8 @@ impl Importer {
             match self.manifest(repository, digest).await {
                 Ok(sent) => content.changed |= sent,
                 Err(error) => {
-                    let child = self.stand_in(image, digest, &error).ok_or(error)?;
+                    let child = self.stand_in(image, digest, &error);
+                    let child = child.ok_or_else(|| self.refusal(digest, error))?;
                     content.top = child;
                 }
             }
@@ -285,6 +286,22 @@ impl Importer {
                 .await?;
         }
         Ok(content)
+    }
+
+    /// Why a manifest was refused, with the way out where it is a sparse index.
+    fn refusal(&self, digest: &Digest, error: registry::Error) -> Failure {
+        let mut failure = Failure::from(error);
+        if self
+            .manifests
+            .entry(digest)
+            .is_some_and(ManifestEntry::is_sparse)
+        {
+            failure.reason.push_str(
+                "; its other platforms were left out at export: --sparse-index=platform-manifest \
+                 tags the one platform instead (its digest is another one)",
+            );
+        }
+        failure
     }
 
     /// The one child that may be tagged where the target refuses a sparse index.

@@ -68,6 +68,25 @@ pub struct Outcome {
     pub bytes: u64,
 }
 
+impl Outcome {
+    /// The failure that images left out are, unless they were accepted as missing.
+    pub fn failure(&self, allow_incomplete: bool) -> Option<Error> {
+        if self.left_out.is_empty() || allow_incomplete {
+            return None;
+        }
+        let mut message = String::from("Not every image could be unpacked:");
+        for line in &self.left_out {
+            message.push_str("\n  - ");
+            message.push_str(line);
+        }
+        Some(
+            Error::new(Class::Incomplete, message)
+                .hint("what a base carried is on the target of its import, not in this bundle")
+                .hint("--allow-incomplete accepts that they are left out"),
+        )
+    }
+}
+
 /// Unpacks a bundle.
 pub fn unpack(request: &Request, context: &Context) -> Result<Outcome> {
     let media = Arc::new(DirMedia::open(&request.bundle)?);

@@ -124,6 +124,12 @@ impl Report {
             super::error::Class::Incomplete => "The bundle is incomplete",
             super::error::Class::Foreign => "There are foreign files",
             super::error::Class::Media => "The medium cannot be read",
+            _ if kinds.contains(&FindingKind::Rejected) && self.intact => {
+                "A key that is trusted rejects this bundle"
+            }
+            _ if kinds.contains(&FindingKind::BadStatement) && self.intact => {
+                "A statement under a trusted key's name is not right"
+            }
             _ => "The bundle is damaged or was tampered with",
         };
         Some(super::examine::add_hints(Error::new(class, what), &kinds))
@@ -238,20 +244,27 @@ fn count_bytes(examination: &Examination) -> Result<Accounting> {
             }
         }
     }
-    let kinds: std::collections::BTreeMap<String, crate::model::ChunkKind> = examination
+    let rows: std::collections::BTreeMap<String, &crate::model::ChunkEntry> = examination
         .manifest
         .iter()
         .flat_map(|manifest| &manifest.chunks)
-        .map(|chunk| (chunk.path(), chunk.kind))
+        .map(|chunk| (chunk.path(), chunk))
         .collect();
     let mut data = 0;
     for entry in examination.media.list()? {
         let EntryKind::File(length) = entry.kind else {
             continue;
         };
-        match (examination.owner(&entry.path), kinds.get(&entry.path)) {
-            (_, Some(crate::model::ChunkKind::Data)) => data += length,
-            (_, Some(crate::model::ChunkKind::Metadata)) => bytes.metadata += length,
+        match (examination.owner(&entry.path), rows.get(&entry.path)) {
+            (_, Some(chunk)) => {
+                // What stands behind the end that the manifest knows belongs to nothing.
+                let known = length.min(chunk.length);
+                bytes.unaccounted += length - known;
+                match chunk.kind {
+                    crate::model::ChunkKind::Data => data += known,
+                    crate::model::ChunkKind::Metadata => bytes.metadata += known,
+                }
+            }
             (super::examine::Owner::Document, None) => bytes.documents += length,
             (super::examine::Owner::Statement, None) => bytes.statements += length,
             // Without a manifest nobody knows whose chunks these are.
