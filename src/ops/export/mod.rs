@@ -14,7 +14,7 @@ mod seal;
 mod state;
 mod transfer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt;
@@ -30,11 +30,11 @@ use super::error::{Class, Error, Result};
 use super::examine::{Scope, examine};
 use super::finding::FindingKind;
 use super::trust::Trust;
-use crate::model::{Digest, ImageEntry};
+use crate::model::{Digest, Host, ImageEntry};
 use crate::ops::blocking;
 use crate::plan::export::{self as plan, ExportPlan, KnownBundle, Resolution};
 use crate::progress::Phase;
-use crate::registry::Selector;
+use crate::registry::{Client, Selector};
 use crate::sys::filesystem::FileSystem;
 use crate::sys::journal::{self, Journal};
 use crate::sys::lock::DirLock;
@@ -204,14 +204,11 @@ async fn make_plan(
     context: &Context,
 ) -> Result<ExportPlan> {
     let resolution = match known {
-        None => resolve::resolve(
-            &request.client,
-            &request.references,
-            &request.selection,
-            context,
-        )
-        .await
-        .and_then(something_was_found)?,
+        None => {
+            let (client, wanted) = (&request.client, &request.references);
+            let found = resolve::resolve(client, wanted, &request.selection, context).await?;
+            something_was_found(client, found).await?
+        }
         Some(known) => earlier::resolve(request, known, context).await?,
     };
     let options = plan::Options {
@@ -242,17 +239,30 @@ fn warn_of_sparse_indexes(plan: &ExportPlan, context: &Context) {
 }
 
 /// A bundle without a single image helps nobody: then there is no bundle.
-fn something_was_found(resolution: Resolution) -> Result<Resolution> {
-    if resolution.images.iter().any(|image| image.root.is_some()) {
+async fn something_was_found(client: &Client, resolution: Resolution) -> Result<Resolution> {
+    let images = &resolution.images;
+    if images.iter().any(|image| image.root.is_some()) {
         return Ok(resolution);
     }
     let mut message = String::from("Not one image could be had, and nothing was written:");
-    for image in &resolution.images {
+    for image in images {
         let problem = image.problem.as_deref().unwrap_or_default();
         message.push_str(&format!("\n  - {}: {problem}", image.requested));
     }
-    Err(Error::new(Class::Network, message)
-        .hint("check the references, the network, and --tls-verify"))
+    // Registries that answer have said that they lack the images; others are out of reach.
+    let hosts: BTreeSet<&Host> = images.iter().map(|image| &image.source.host).collect();
+    for host in hosts {
+        if client
+            .ping(host)
+            .await
+            .is_err_and(|error| error.is_network())
+        {
+            let hint = "check the network and the references; the same command tries again";
+            return Err(Error::new(Class::Network, message).hint(hint));
+        }
+    }
+    let hint = "check the references, --platform and the credentials";
+    Err(Error::new(Class::Incomplete, message).hint(hint))
 }
 
 /// Whether a completion would add nothing to the generation that is there.
