@@ -125,8 +125,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::DigestMismatch`] and [`Error::SizeMismatch`] when the source is not the blob:
-    /// then nothing was made visible. [`Error::Source`], [`Error::Session`], or what the
+    /// [`DigestMismatch`](super::Error::DigestMismatch) and [`SizeMismatch`](super::Error::SizeMismatch) when the source is not the blob:
+    /// then nothing was made visible. [`Source`](super::Error::Source), [`Session`](super::Error::Session), or what the
     /// registry said at the last attempt: then the session is kept.
     pub async fn upload(&self, blob: &BlobUpload<'_>) -> Result<Uploaded> {
         Transfer::new(self, blob).complete().await
