@@ -318,6 +318,30 @@ impl Walk {
         Ok(())
     }
 
+    /// Takes an artifact's manifests and blobs, all of them or, when something is wrong, none:
+    /// the image that it is attached to stays what it was.
+    async fn attached_tree(
+        &mut self,
+        repository: &Repository,
+        root: RawManifest,
+    ) -> std::result::Result<(), Problem> {
+        let mut artifact = Self::new(self.client.clone(), Arc::clone(&self.selection));
+        artifact.tree(repository, root, false).await?;
+        for (digest, blob) in &artifact.blobs {
+            let known = self.blobs.get(digest).map(|known| known.size);
+            if known.is_some_and(|size| size != blob.size) {
+                return Err(format!(
+                    "it gives {digest} another size than the image does"
+                ));
+            }
+        }
+        for (digest, blob) in artifact.blobs {
+            self.blobs.entry(digest).or_insert(blob);
+        }
+        self.manifests.extend(artifact.manifests);
+        Ok(())
+    }
+
     /// Children without a platform are kept: nested indexes, and artifacts in indexes.
     fn wanted(&self, child: &Descriptor) -> bool {
         let filters = &self.selection.platforms;
@@ -385,10 +409,6 @@ impl Walk {
             subjects.clear();
             for found in found {
                 for attachment in found? {
-                    match attachment.by {
-                        AttachedBy::CosignTag => entry.cosign = AttachmentState::Carried,
-                        AttachedBy::Referrers => entry.referrers = AttachmentState::Carried,
-                    }
                     subjects.push(attachment.root);
                     if !self.manifests.contains_key(&attachment.root) {
                         let fetched = self
@@ -396,9 +416,13 @@ impl Walk {
                             .manifest(&repository, &attachment.root.into())
                             .await
                             .map_err(|error| format!("attached artifact: {}", chain(&error)))?;
-                        self.tree(&repository, fetched.value, false)
+                        self.attached_tree(&repository, fetched.value)
                             .await
                             .map_err(|problem| format!("attached artifact: {problem}"))?;
+                    }
+                    match attachment.by {
+                        AttachedBy::CosignTag => entry.cosign = AttachmentState::Carried,
+                        AttachedBy::Referrers => entry.referrers = AttachmentState::Carried,
                     }
                     entry.attached.push(attachment);
                 }

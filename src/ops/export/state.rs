@@ -224,6 +224,14 @@ pub(super) fn discard(media: &dyn Media) -> Result<()> {
                     .caused_by(error)
                     .hint("export into an empty directory")
             })?;
+            // Cut off while a completion was sealed: only the plan can finish it.
+            let inventory = media.read_if_present(names::INVENTORY, Limits::INVENTORY)?;
+            if inventory.is_none_or(|inventory| sha256(&inventory) != manifest.inventory.sha256) {
+                let message = "The unfinished export was being sealed, and throwing it away would \
+                               cost the generation before it";
+                return Err(Error::usage(message)
+                    .hint("run the same command without --replan: it finishes the sealing"));
+            }
             manifest.chunks.iter().map(ChunkEntry::path).collect()
         }
     };

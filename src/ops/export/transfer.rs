@@ -320,7 +320,11 @@ impl Transfer {
                 .await
             {
                 Ok(download) => return Ok(download),
-                Err(error) => last = self.failed(error),
+                // A place out of reach may have it yet: that weighs more than one that lacks it.
+                Err(error) => match self.failed(error) {
+                    Failed::Blob(_) if matches!(last, Failed::Stop(_)) => {}
+                    failed => last = failed,
+                },
             }
         }
         Err(last)

@@ -80,19 +80,20 @@ impl Depot {
     }
 
     /// Makes sure that a repository has a blob. What was found out once in this run holds.
+    /// Returns `false` when the bundle does not carry it and the target does not mount it.
     pub(super) async fn ensure(
         &self,
         repository: &Repository,
         digest: &Digest,
-    ) -> registry::Result<()> {
+    ) -> registry::Result<bool> {
         let places = self.places(digest);
         // Held for the whole time: a second repository waits, and then mounts.
         let mut places = places.lock().await;
         if places.contains(repository) {
-            return Ok(());
+            return Ok(true);
         }
         let Some(blob) = self.bundle.inventory.blob(digest) else {
-            return Ok(());
+            return Ok(true);
         };
         let (size, carried) = match &blob.place {
             BlobPlace::Carried(carried) => (blob.size, Some(carried)),
@@ -102,7 +103,7 @@ impl Depot {
         if self.client.blob_present(repository, *digest, size).await? {
             self.reused(digest, size);
             places.insert(repository.clone());
-            return Ok(());
+            return Ok(true);
         }
         let mut session = None;
         let elsewhere = places
@@ -119,20 +120,21 @@ impl Depot {
                 Ok(Mount::Mounted) => {
                     self.reused(digest, size);
                     places.insert(repository.clone());
-                    return Ok(());
+                    return Ok(true);
                 }
                 Ok(Mount::Upload(begun)) => session = Some(begun),
                 Err(error) if error.is_network() => return Err(error),
                 Err(_) => {}
             }
         }
-        if let Some(carried) = carried {
-            let stored = StoredBlob::new(Arc::clone(&self.bundle.media), carried);
-            self.upload(repository, digest, size, &stored, session)
-                .await?;
-            places.insert(repository.clone());
-        }
-        Ok(())
+        let Some(carried) = carried else {
+            return Ok(false);
+        };
+        let stored = StoredBlob::new(Arc::clone(&self.bundle.media), carried);
+        self.upload(repository, digest, size, &stored, session)
+            .await?;
+        places.insert(repository.clone());
+        Ok(true)
     }
 
     /// Sends blobs again that the target does not have although it said so: a garbage

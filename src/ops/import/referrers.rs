@@ -133,15 +133,16 @@ impl Referrals {
     }
 
     /// Sets one of cosign's tags. When it is there with other content, the layers of both (each
-    /// is a signature or an attestation) are united.
+    /// is a signature or an attestation) are united. Returns `false`, and leaves the tag as it
+    /// is, when they cannot be.
     pub(super) async fn merge_cosign_tag(
         &self,
         repository: &Repository,
         tag: &Tag,
         digest: &Digest,
-    ) -> registry::Result<()> {
+    ) -> registry::Result<bool> {
         let Some(ours) = self.manifests.get(digest) else {
-            return Ok(());
+            return Ok(true);
         };
         let _writer = self.writer.lock().await;
         let selector = Selector::from(tag);
@@ -151,9 +152,10 @@ impl Referrals {
             Err(error) => return Err(error),
         };
         let united = match there {
-            Some(there) if there.digest == *digest => return Ok(()),
+            Some(there) if there.digest == *digest => return Ok(true),
             Some(there) => match unite_layers(ours, &there) {
-                Some(united) if united.digest == there.digest => return Ok(()),
+                Some(united) if united.digest == there.digest => return Ok(true),
+                None => return Ok(false),
                 united => united,
             },
             None => None,
@@ -162,12 +164,15 @@ impl Referrals {
         self.client
             .push_manifest(repository, &selector, manifest)
             .await
-            .map(drop)
+            .map(|_| true)
     }
 }
 
-/// What is there, with those of our layers that it lacks. `None` when it is no image manifest.
+/// What is there, with those of our layers that it lacks. `None` when one of them is no image
+/// manifest.
 fn unite_layers(ours: &RawManifest, there: &RawManifest) -> Option<RawManifest> {
+    let own: Value = serde_json::from_slice(&ours.bytes).ok()?;
+    own.get("layers")?.as_array()?;
     let mut document: Value = serde_json::from_slice(&there.bytes).ok()?;
     let layers = document.get_mut("layers")?.as_array_mut()?;
     let mut changed = false;

@@ -243,7 +243,18 @@ impl Importer {
         let mut blobs = stream::iter(&image.blobs)
             .map(|digest| async move {
                 let ensured = self.depot.ensure(repository, digest).await;
-                ensured.map_err(|error| Failure::of_blob(digest, error))
+                match ensured {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(Failure {
+                        class: Class::Target,
+                        reason: format!(
+                            "{digest} was carried by an earlier bundle, and the target does not \
+                             let it be mounted into {repository}"
+                        ),
+                        network: false,
+                    }),
+                    Err(error) => Err(Failure::of_blob(digest, error)),
+                }
             })
             .buffer_unordered(BLOBS);
         let mut failure = None;
@@ -281,9 +292,21 @@ impl Importer {
         }
         self.referrals.list(repository, &image.attached).await?;
         for (tag, digest) in &image.attached_tags {
-            self.referrals
+            let united = self
+                .referrals
                 .merge_cosign_tag(repository, tag, digest)
                 .await?;
+            if !united {
+                let reason = format!(
+                    "{} is there with content that cannot be united with the bundle's",
+                    repository.tagged(tag.clone())
+                );
+                return Err(Failure {
+                    class: Class::Target,
+                    reason,
+                    network: false,
+                });
+            }
         }
         Ok(content)
     }
