@@ -1,15 +1,19 @@
 //! What can be found out before the first byte is written; everything together.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::lane::FinishedChunk;
 use super::request::Request;
 use super::seal::{Written, assemble, unknown_hashes};
 use super::state;
-use crate::model::{ByteSize, ChunkId, Extent};
+use crate::format::cbor;
+use crate::model::{BLOCK_SIZE, ByteSize, ChunkId, ChunkKind, Extent, chunk_path};
 use crate::ops::error::{Class, Error, Result};
+use crate::ops::examine::names;
 use crate::plan::export::{ExportPlan, Lane};
 use crate::sys::filesystem::FileSystem;
+use crate::sys::journal;
 use crate::sys::media::{EntryKind, Media};
 
 /// Bytes that must stay free beside the bundle: journal, statements, temporary names, and what
@@ -19,6 +23,9 @@ const RESERVE: u64 = 1 << 20;
 /// A file that is made and removed to see whether that works. It has the name of a temporary one,
 /// so that whatever stops the run here, the next one clears it away.
 const CHECK: &str = "export.plan.tmp";
+
+/// Most bytes of a line in the journal.
+const JOURNAL_LINE: u64 = 100;
 
 /// What the lanes will write if every blob can be had: exact lengths, hashes unknown.
 pub(super) fn simulate(plan: &ExportPlan) -> Result<Written> {
@@ -66,7 +73,7 @@ fn chunk_length(extent: &Extent) -> u64 {
 /// Checks the medium: may it be written, is it large enough, does it take files of this length.
 pub(super) fn check(request: &Request, media: &dyn Media, plan: &ExportPlan) -> Result<()> {
     let simulated = simulate(plan)?;
-    let there = own_bytes(media, &simulated)?;
+    let there = own_bytes(media, &simulated)? + plan_bytes_there(media)?;
     let file_system = FileSystem::of(media.root())?;
     let mut problems = shortcomings(&file_system, plan, &simulated, there)?;
     if !file_system.read_only && !request.dry_run {
@@ -108,8 +115,11 @@ fn shortcomings(
     let lengths = || simulated.chunks.iter().map(|chunk| chunk.hashes.length);
     let data: u64 = lengths().sum();
     let metadata = assembled.metadata_chunk.len() as u64;
-    let plan_bytes = 2 * assembled.document_bytes() + metadata;
-    let needed = data + metadata + assembled.document_bytes() + plan_bytes + RESERVE;
+    let encoded = cbor::encode(plan, names::PLAN)
+        .map_err(|error| Error::internal("The plan cannot be written down", error))?;
+    let journal = JOURNAL_LINE * (data.div_ceil(BLOCK_SIZE) + simulated.chunks.len() as u64);
+    let while_unfinished = encoded.len() as u64 + journal;
+    let needed = data + metadata + assembled.document_bytes() + while_unfinished + RESERVE;
     let missing = needed.saturating_sub(there);
     if let Some(available) = file_system
         .available
@@ -151,15 +161,29 @@ fn report(root: &Path, problems: &[String]) -> Result<()> {
 
 /// Bytes of this plan's chunks that are on the medium already.
 pub(super) fn own_bytes(media: &dyn Media, simulated: &Written) -> Result<u64> {
-    let own = |path: &str| {
-        simulated.chunks.iter().any(|chunk| {
-            path == crate::model::chunk_path(chunk.number, crate::model::ChunkKind::Data)
-        })
-    };
+    let paths = simulated
+        .chunks
+        .iter()
+        .map(|chunk| chunk_path(chunk.number, ChunkKind::Data));
+    bytes_of(media, &paths.collect())
+}
+
+/// Bytes of plan and journal that an interrupted run left.
+fn plan_bytes_there(media: &dyn Media) -> Result<u64> {
+    let paths = [
+        names::PLAN,
+        names::PLAN_STATEMENT,
+        names::PLAN_SIGNATURE,
+        journal::PATH,
+    ];
+    bytes_of(media, &paths.map(str::to_owned).into())
+}
+
+fn bytes_of(media: &dyn Media, paths: &BTreeSet<String>) -> Result<u64> {
     let mut bytes = 0;
     for entry in media.list()? {
         if let EntryKind::File(length) = entry.kind
-            && own(&entry.path)
+            && paths.contains(&entry.path)
         {
             bytes += length;
         }
