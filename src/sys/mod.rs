@@ -16,5 +16,6 @@ pub mod private_file;
 pub mod process;
 pub mod registry_store;
 pub mod sessions;
+pub mod sqlite;
 
 pub use error::{IoAt, Result};
