@@ -290,9 +290,7 @@ impl<R: Read> LayerReader<R> {
         } else if kind.is_hard_link() {
             match link() {
                 Some(target) => EntryKind::HardLink {
-                    target: target
-                        .parse()
-                        .map_err(|source| bad_path(&target, source))?,
+                    target: target.parse().map_err(|source| bad_path(&target, source))?,
                 },
                 None => EntryKind::Other,
             }
@@ -331,7 +329,11 @@ impl<R: Read> LayerReader<R> {
         let said = said.map_err(|_| malformed("a checksum is no number"))?;
         let (mut unsigned, mut signed) = (0u32, 0i64);
         for (index, byte) in bytes.iter().enumerate() {
-            let byte = if (148..156).contains(&index) { b' ' } else { *byte };
+            let byte = if (148..156).contains(&index) {
+                b' '
+            } else {
+                *byte
+            };
             unsigned += u32::from(byte);
             signed += i64::from(byte.cast_signed());
         }
