@@ -6,6 +6,7 @@ mod examine;
 pub mod export;
 mod finding;
 mod hits;
+mod image_files;
 pub mod import;
 pub mod inspect;
 pub mod keygen;
