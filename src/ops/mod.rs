@@ -1,5 +1,6 @@
 //! One file for each verb: gather facts, plan, perform.
 
+pub mod catalog;
 mod context;
 mod error;
 mod examine;
