@@ -4,6 +4,7 @@
 //! how a value is written down: that is `format`.
 
 mod bundle;
+mod count;
 mod digest;
 mod image;
 mod inventory;
@@ -15,6 +16,7 @@ mod size;
 mod statement;
 
 pub use bundle::*;
+pub use count::Count;
 pub use digest::{Blake3, Digest, DigestError};
 pub use image::{Descriptor, ManifestFacts, RawManifest};
 pub use inventory::*;
