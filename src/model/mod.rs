@@ -4,6 +4,8 @@
 //! how a value is written down: that is `format`.
 
 mod bundle;
+pub(crate) mod byte_string;
+mod content;
 mod count;
 mod digest;
 mod image;
@@ -16,6 +18,7 @@ mod size;
 mod statement;
 
 pub use bundle::*;
+pub use content::*;
 pub use count::Count;
 pub use digest::{Blake3, Digest, DigestError};
 pub use image::{Descriptor, ManifestFacts, RawManifest};
