@@ -7,7 +7,7 @@ use super::registry_args::RegistryArgs;
 use super::resources_args::ResourcesArgs;
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
-use crate::model::ByteSize;
+use crate::model::{ByteSize, Count};
 use crate::ops::Error;
 use crate::ops::import::{
     self, ExistingTags, ImageState, Report, Request, ResourcesRequest, SparseIndex,
@@ -162,9 +162,9 @@ fn text(report: &Report, args: &ImportArgs) -> String {
         line(format!("{} {state} {target}{reason}", image.source));
     }
     if !report.foreign_blobs.is_empty() {
-        let count = report.foreign_blobs.len();
         line(format!(
-            "{count} layers may not be distributed and were not carried"
+            "not carried, because they may not be distributed: {}",
+            Count::of(report.foreign_blobs.len(), "layer")
         ));
     }
     if report.dry_run {
