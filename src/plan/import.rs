@@ -51,7 +51,8 @@ pub struct Presumed {
 pub struct ImportPlan {
     /// Images in the order in which the bundle holds their blobs.
     pub images: Vec<ImageUpload>,
-    /// Images that are left out because they are not whole, with the reason.
+    /// Images that are left out because they, or members of their groups, are not whole, with
+    /// the reason.
     pub incomplete: Vec<(Reference, String)>,
     /// Blobs that a base should have brought.
     pub presumed: BTreeMap<Digest, Presumed>,
@@ -78,24 +79,29 @@ pub fn source_images(inventory: &Inventory) -> Vec<SourceImage> {
 }
 
 impl ImportPlan {
-    /// Plans the import of every whole image. `placed` are the names for [`source_images`] of
+    /// Plans the import of every whole image whose group is whole. `placed` are the names for [`source_images`] of
     /// the same inventory, in the same order.
     pub fn new(inventory: &Inventory, placed: &[Placed]) -> Self {
         let mut plan = Self::default();
         let mut names = placed.iter();
+        let broken = broken_groups(inventory);
         for image in &inventory.images {
-            match (&image.problem, image.root) {
-                (None, Some(root)) => {
-                    if let Some(placed) = names.next() {
-                        plan.add(inventory, image, root, placed.clone());
-                    }
+            let (root, placed) = match whole(image) {
+                Ok(root) => (root, names.next()),
+                Err(problem) => {
+                    let problem = problem.to_owned();
+                    plan.incomplete.push((image.requested.clone(), problem));
+                    continue;
                 }
-                (problem, _) => {
-                    let problem = problem
-                        .clone()
-                        .unwrap_or_else(|| "it has no root".to_owned());
+            };
+            let group = image.group.as_deref().and_then(|group| broken.get(group));
+            match (group, placed) {
+                (None, Some(placed)) => plan.add(inventory, image, root, placed.clone()),
+                (Some(member), _) => {
+                    let problem = format!("its group is not whole: {member}");
                     plan.incomplete.push((image.requested.clone(), problem));
                 }
+                (None, None) => {}
             }
         }
         plan
@@ -170,6 +176,26 @@ impl ImportPlan {
     }
 }
 
+/// An image's root, or why it is not whole.
+fn whole(image: &ImageEntry) -> Result<Digest, &str> {
+    match &image.problem {
+        Some(problem) => Err(problem),
+        None => image.root.ok_or("it has no root"),
+    }
+}
+
+/// Groups of which a member is not whole, with the first such member and its problem.
+fn broken_groups(inventory: &Inventory) -> BTreeMap<&str, String> {
+    let mut broken = BTreeMap::new();
+    for image in &inventory.images {
+        if let (Some(group), Err(problem)) = (&image.group, whole(image)) {
+            let member = format!("{}: {problem}", image.requested);
+            broken.entry(group.as_str()).or_insert(member);
+        }
+    }
+    broken
+}
+
 /// Collects manifests so that children come before their parents.
 struct PushOrder<'a> {
     inventory: &'a Inventory,
@@ -212,5 +238,66 @@ impl<'a> PushOrder<'a> {
             stack.push((digest, true));
             stack.extend(manifest.children.iter().rev().map(|child| (*child, false)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::AttachmentState;
+    use crate::plan::naming::{Options, Target, place};
+
+    fn image(name: &str, group: Option<&str>, problem: Option<&str>) -> ImageEntry {
+        let reference: Reference = format!("quay.io/okd/{name}:v1").parse().unwrap();
+        ImageEntry {
+            tag: reference.tag.clone(),
+            root: problem.is_none().then(|| Digest::from_bytes([7; 32])),
+            group: group.map(str::to_owned),
+            cosign: AttachmentState::NotAsked,
+            source: reference.repository.clone(),
+            problem: problem.map(str::to_owned),
+            attached: Vec::new(),
+            platforms: Vec::new(),
+            referrers: AttachmentState::NotAsked,
+            fetched_from: reference.repository.clone(),
+            requested: reference,
+        }
+    }
+
+    #[test]
+    fn a_group_with_a_member_that_is_not_whole_is_left_out() {
+        let inventory = Inventory {
+            ext: None,
+            document: Inventory::TYPE.to_owned(),
+            bases: Vec::new(),
+            blobs: Vec::new(),
+            chunks: Vec::new(),
+            format: 1,
+            images: vec![
+                image("alone", None, None),
+                image("broken", Some("release"), Some("404")),
+                image("member", Some("release"), None),
+                image("other", Some("catalog"), None),
+            ],
+            request: Digest::from_bytes([0; 32]),
+            manifests: Vec::new(),
+        };
+        let target: Target = "mirror.lan/okd".parse().unwrap();
+        let placed = place(&source_images(&inventory), &target, &Options::default()).unwrap();
+        let plan = ImportPlan::new(&inventory, placed.images());
+        let names = plan.images.iter().map(|image| image.placed.target());
+        let names: Vec<String> = names.map(|target| target.to_string()).collect();
+        let expected = ["alone", "other"].map(|name| format!("mirror.lan/okd/okd/{name}:v1"));
+        assert_eq!(names, expected);
+        let left_out: Vec<String> = plan
+            .incomplete
+            .iter()
+            .map(|(reference, problem)| format!("{reference}: {problem}"))
+            .collect();
+        let expected = [
+            "quay.io/okd/broken:v1: 404",
+            "quay.io/okd/member:v1: its group is not whole: quay.io/okd/broken:v1: 404",
+        ];
+        assert_eq!(left_out, expected);
     }
 }
