@@ -143,7 +143,7 @@ impl ImportPlan {
             }
             blobs.push(digest);
         }
-        let group = image.group.clone();
+        let group = None;
         self.images.push(ImageUpload {
             placed,
             group,
