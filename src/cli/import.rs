@@ -147,6 +147,7 @@ fn text(report: &Report, args: &ImportArgs) -> String {
             ImageState::TagKept => "-> (tag kept)",
             ImageState::PlatformOnly => "-> (one platform only)",
             ImageState::Failed => "FAILED",
+            ImageState::Interrupted => "NOT DONE",
             ImageState::Incomplete => "INCOMPLETE",
         };
         let target = image
@@ -168,6 +169,13 @@ fn text(report: &Report, args: &ImportArgs) -> String {
         ));
     }
     if report.dry_run {
+        if let Some(forecast) = &report.forecast {
+            line(format!(
+                "{} would be uploaded, {} are there already",
+                ByteSize(forecast.bytes_to_upload),
+                ByteSize(forecast.bytes_there)
+            ));
+        }
         line("dry run: nothing was changed".to_owned());
     } else {
         line(format!(
