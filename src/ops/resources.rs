@@ -9,8 +9,8 @@ use super::examine::{Scope, examine};
 use super::finding::FindingKind;
 use super::import::{Report, ResourcesRequest};
 use super::trust::Trust;
-use crate::cluster;
-use crate::plan::naming::{self, Placed, Target};
+use crate::cluster::{self, Told};
+use crate::plan::naming::{self, Target};
 use crate::sys::files;
 use crate::sys::media::DirMedia;
 
@@ -55,20 +55,22 @@ pub fn write(request: &Request, context: &Context) -> Result<Written> {
     }
     // Documents alone: this works from a copy of them as well.
     let bundle = examine(media, &request.trust, Scope::Documents)?.into_bundle(&waived)?;
-    let placement = super::import::place(&bundle.inventory, &request.target, &request.naming)?;
-    write_for(&request.resources, placement.images(), None, context)
+    let plan = super::import::plan(&bundle.inventory, &request.target, &request.naming)?;
+    let images = plan.images.iter().map(|image| Told::new(&image.placed));
+    let images: Vec<Told<'_>> = images.collect();
+    let content = cluster::Content::of(&bundle.inventory, &images, &request.naming);
+    write_for(&request.resources, &content, None, context)
 }
 
-/// Writes cluster objects, snippets and the mapping for images that are on the target, and the
-/// report when there is one.
+/// Writes cluster objects, snippets and the mapping for what is on the target, and the report
+/// when there is one.
 pub(super) fn write_for(
     request: &ResourcesRequest,
-    images: &[Placed],
+    content: &cluster::Content,
     report: Option<&Report>,
     context: &Context,
 ) -> Result<Written> {
-    let content = cluster::Content::of(images);
-    let rendered = cluster::render(&content, &request.options)
+    let rendered = cluster::render(content, &request.options)
         .map_err(|error| Error::usage("The cluster objects cannot be written").caused_by(error))?;
     for warning in &rendered.warnings {
         context.warn(warning.to_string());
@@ -76,7 +78,7 @@ pub(super) fn write_for(
     files::make_dirs(&request.directory)?;
     let mut written = Written { files: Vec::new() };
     for file in &rendered.files {
-        let path = request.directory.join(file.name);
+        let path = request.directory.join(&file.name);
         files::write_atomically(&path, file.text.as_bytes(), 0o644)?;
         written.files.push(path);
     }

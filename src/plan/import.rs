@@ -88,7 +88,8 @@ pub struct ImportPlan {
     pub images: Vec<ImageUpload>,
     /// Releases and catalogs, by the release image or catalog image as it was asked for.
     pub groups: BTreeMap<Reference, Group>,
-    /// Images that are left out because they are not whole, with the reason.
+    /// Images that are left out because they are not whole, and releases whose members are not,
+    /// with the reason.
     pub incomplete: Vec<(Reference, String)>,
     /// Blobs that a base should have brought.
     pub presumed: BTreeMap<Digest, Presumed>,
@@ -336,3 +337,6 @@ impl<'a> PushOrder<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,10 +108,15 @@ pub struct Options {
 impl Options {
     /// Whose habits are followed for images of a role.
     pub fn profile_of(&self, role: &Role) -> Profile {
-        self.profile.unwrap_or(match role {
-            Role::Plain => Profile::Plain,
-            _ => Profile::Oc,
-        })
+        match role {
+            Role::Plain => self.profile.unwrap_or(Profile::Plain),
+            _ => self.content_profile(),
+        }
+    }
+
+    /// Whose habits are followed for releases and catalogs.
+    pub fn content_profile(&self) -> Profile {
+        self.profile.unwrap_or(Profile::Oc)
     }
 
     /// The limit that is in force for images of a role.
