@@ -2,9 +2,7 @@
 
 use crate::model::{Reference, RepositoryPath};
 use crate::ops::Error;
-use crate::plan::naming::{
-    MaxComponents, Options, Profile, ReleaseOptions, ReleaseTags, Target,
-};
+use crate::plan::naming::{MaxComponents, Options, Profile, ReleaseOptions, ReleaseTags, Target};
 
 /// Names on the target; flattened into verbs that need them.
 #[derive(Debug, Clone, clap::Args)]
@@ -73,8 +71,14 @@ impl NamingArgs {
             max_components: self.max_components,
             release: ReleaseOptions {
                 repository: self.to_release_repository.clone(),
-                image: self.to_release_image.as_ref().map(|image| image.repository.clone()),
-                tag: self.to_release_image.as_ref().and_then(|image| image.tag.clone()),
+                image: self
+                    .to_release_image
+                    .as_ref()
+                    .map(|image| image.repository.clone()),
+                tag: self
+                    .to_release_image
+                    .as_ref()
+                    .and_then(|image| image.tag.clone()),
                 tags: self.release_tags,
             },
         })

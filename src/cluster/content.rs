@@ -167,7 +167,9 @@ impl<'a> Groups<'a> {
         let root = self.roots.get(&entry.image)?;
         let members = self.members(&entry.image);
         let own = &root.placed.repository;
-        let prefix = members.first().map_or(own, |(told, _)| &told.placed.repository);
+        let prefix = members
+            .first()
+            .map_or(own, |(told, _)| &told.placed.repository);
         let mut both = vec![prefix.clone(), own.clone()];
         both.dedup();
         let mut mirrors = Mirrors::default();

@@ -11,7 +11,5 @@ pub(super) fn render(entries: &[Entry], group: &Group<'_>) -> Result<String, Clu
         kind: "ImageContentSourcePolicy",
         list: "repositoryDigestMirrors",
     };
-    KIND.render(entries, group, |entry| {
-        Node::Map(mirrors_and_source(entry))
-    })
+    KIND.render(entries, group, |entry| Node::Map(mirrors_and_source(entry)))
 }

@@ -32,21 +32,31 @@ pub fn instructions(content: &Content, kind: Instructions) -> String {
         mirrors.digests.extend_from_slice(&release.mirrors.digests);
     }
     let (groups, _) = mirror::expressible([&mirrors]);
-    let entries = groups.first().map(|group| {
-        scope::entries(&group.digests, &groups, scope::Scope::Repository)
-    });
+    let entries = groups
+        .first()
+        .map(|group| scope::entries(&group.digests, &groups, scope::Scope::Repository));
     let entries = entries.unwrap_or_default();
     let (section, article, object) = match kind {
         Instructions::None => return text,
         Instructions::Icsp => (
             install_config::image_content_sources(&entries),
             "an ImageContentSourcePolicy",
-            example("operator.openshift.io/v1alpha1", "ImageContentSourcePolicy", "repositoryDigestMirrors", &entries),
+            example(
+                "operator.openshift.io/v1alpha1",
+                "ImageContentSourcePolicy",
+                "repositoryDigestMirrors",
+                &entries,
+            ),
         ),
         Instructions::Idms => (
             install_config::image_digest_sources(&entries),
             "an ImageDigestMirrorSet",
-            example("config.openshift.io/v1", "ImageDigestMirrorSet", "imageDigestMirrors", &entries),
+            example(
+                "config.openshift.io/v1",
+                "ImageDigestMirrorSet",
+                "imageDigestMirrors",
+                &entries,
+            ),
         ),
     };
     text.push_str(&format!(

@@ -223,7 +223,11 @@ impl ImportPlan {
             let group = self.groups.get(&placed.image.requested);
             group.is_some_and(Group::is_withheld)
         };
-        placed.roles.iter().any(|role| matches!(role, Role::Release(_))) && withheld()
+        placed
+            .roles
+            .iter()
+            .any(|role| matches!(role, Role::Release(_)))
+            && withheld()
     }
 
     fn add(&mut self, inventory: &Inventory, image: &ImageEntry, placed: Placed) {

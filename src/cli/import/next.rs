@@ -30,7 +30,9 @@ pub(super) fn commands(report: &Report) -> String {
 }
 
 fn name(path: &Path) -> &str {
-    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
 }
 
 fn is_signature(name: &str) -> bool {

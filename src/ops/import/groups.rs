@@ -56,7 +56,10 @@ impl<'p> BrokenGroups<'p> {
             };
             let failure = Failure {
                 class,
-                reason: format!("not tagged, because its group failed: {}: {reason}", report.source),
+                reason: format!(
+                    "not tagged, because its group failed: {}: {reason}",
+                    report.source
+                ),
                 network: false,
             };
             self.broken.entry(root).or_insert(failure);
@@ -123,7 +126,9 @@ pub(super) fn catalogs(
     images: &[ImageReport],
 ) -> Vec<GroupReport> {
     let catalogs = inventory.catalogs.iter();
-    catalogs.map(|catalog| group(&catalog.image, plan, images)).collect()
+    catalogs
+        .map(|catalog| group(&catalog.image, plan, images))
+        .collect()
 }
 
 fn group(root: &Reference, plan: &ImportPlan, images: &[ImageReport]) -> GroupReport {
@@ -140,10 +145,13 @@ fn group(root: &Reference, plan: &ImportPlan, images: &[ImageReport]) -> GroupRe
             .map_or(ImageState::Failed, |image| image.state),
     };
     let missing = plan.groups.get(root).map(|group| &group.missing);
-    let missing = missing.into_iter().flatten().map(|(image, reason)| Missing {
-        image: image.clone(),
-        reason: reason.clone(),
-    });
+    let missing = missing
+        .into_iter()
+        .flatten()
+        .map(|(image, reason)| Missing {
+            image: image.clone(),
+            reason: reason.clone(),
+        });
     GroupReport {
         image: root.clone(),
         version: None,

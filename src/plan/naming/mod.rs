@@ -178,7 +178,7 @@ pub fn place(
     options: &Options,
 ) -> Result<Placement, NamingError> {
     let mut placed: Vec<Placed> = Vec::with_capacity(images.len());
-    let mut known: BTreeMap<(Reference, Reference), usize> = BTreeMap::new();
+    let mut known: BTreeMap<(&SourceImage, Reference), usize> = BTreeMap::new();
     let mut too_long = BTreeSet::new();
     for wanted in images {
         let path = rules::path(wanted, target, options)?;
@@ -194,10 +194,7 @@ pub fn place(
         };
         let repository = rules::repository(&target.host, &path).map_err(refused)?;
         let (tag, tag_is_own) = rules::tag(wanted, options).map_err(refused)?;
-        let key = (
-            image.requested.clone(),
-            repository.tagged(tag.clone()),
-        );
+        let key = (image, repository.tagged(tag.clone()));
         let index = *known.entry(key).or_insert(placed.len());
         match placed.get_mut(index) {
             Some(same) => same.roles.push(wanted.role.clone()),
