@@ -1,1 +1,4 @@
-//! (being written)
+//! What upstream publishes, bytes to model. No I/O, no clock: whoever fetched the bytes gives
+//! them, and the time.
+
+pub mod release;
