@@ -10,6 +10,7 @@
 //! ([`location`]). Nothing here opens a file or an image: bytes and rows in, values out.
 
 mod documents;
+mod edit;
 mod error;
 mod fbc;
 mod ignore_file;
@@ -24,6 +25,7 @@ pub mod sqlite;
 mod tests;
 
 pub use documents::{Document, Documents};
+pub use edit::Edit;
 pub use error::CatalogError;
 pub use fbc::Indexer;
 pub use ignore_file::{IgnoreFile, IgnoreFileError};
