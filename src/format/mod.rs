@@ -12,6 +12,7 @@ pub mod data_chunk;
 pub mod hash;
 mod inventory_check;
 pub mod keys;
+pub mod layer;
 pub mod manifest_row;
 pub mod metadata_chunk;
 mod names;

@@ -1,11 +1,13 @@
 //! One file for each verb: gather facts, plan, perform.
 
+pub mod catalog;
 mod context;
 mod error;
 mod examine;
 pub mod export;
 mod finding;
 mod hits;
+mod image_files;
 pub mod import;
 pub mod inspect;
 pub mod keygen;

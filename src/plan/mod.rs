@@ -6,5 +6,6 @@
 pub mod catalog;
 pub mod export;
 pub mod import;
+pub mod index_filter;
 pub mod naming;
 pub mod pack;

@@ -25,6 +25,14 @@ pub enum CatalogError {
         /// The limit: bytes or a count, as `what` says.
         limit: u64,
     },
+    /// The catalog as a whole breaks a cap.
+    #[error("The catalog has more than {limit} {what}")]
+    TooMuch {
+        /// Of what.
+        what: &'static str,
+        /// The cap (a count).
+        limit: u64,
+    },
     /// A document is neither JSON nor YAML.
     #[error("The catalog's {place} is neither JSON nor YAML: {message}")]
     Syntax {
@@ -56,6 +64,9 @@ pub enum CatalogError {
         /// Why.
         message: String,
     },
+    /// The image's config is none.
+    #[error("The image's config cannot be read")]
+    Config(#[source] serde_json::Error),
     /// The image holds no catalog that we know.
     #[error("The image is no catalog: it has neither the label `{configs}` nor `{database}`")]
     NoLabel {
@@ -78,4 +89,14 @@ pub enum CatalogError {
         /// The place.
         path: String,
     },
+}
+
+impl CatalogError {
+    /// Whether it is about one document, so that nothing is wrong when that is ignored.
+    pub(super) fn concerns_one_document(&self) -> bool {
+        matches!(
+            self,
+            Self::Limit { .. } | Self::Syntax { .. } | Self::Invalid { .. }
+        )
+    }
 }

@@ -3,21 +3,33 @@
 //! What is read of a document is what its schema says (reference section 6.3); of documents of
 //! unknown schema, the images, because they are mirrored too (section 4.1).
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::documents::{Document, Documents};
 use super::object::{Object, Wrong};
 use super::{
     Bundle, Catalog, CatalogError, CatalogLimits, Channel, DeprecatedEntry, Deprecations, Entry,
-    Gvk, NamedBy, Other, Package, RelatedImage, RequiredPackage,
+    Gvk, IgnoreFile, NamedBy, Other, Package, RelatedImage, RequiredPackage,
 };
 
+/// Most files that may be unreadable because an ignore file, still to come, names them.
+const BROKEN: usize = 10_000;
+
 /// Reads files one after the other, in any order; the index does not depend on it.
+///
+/// The order in which an image holds its files is anybody's guess, so an ignore file may come
+/// after what it ignores. Until [`Indexer::finish`] nothing is known to belong to the catalog.
 #[derive(Debug, Default)]
 pub struct Indexer {
     catalog: Catalog,
     documents: u64,
     kept: usize,
+    ignore: IgnoreFile,
+    /// Files that cannot be read as a catalog's.
+    broken: BTreeMap<String, CatalogError>,
+    /// Other paths of files that have several.
+    aliases: BTreeMap<String, Vec<String>>,
 }
 
 impl Indexer {
@@ -26,33 +38,61 @@ impl Indexer {
         Self::default()
     }
 
-    /// Adds a file; `file` is its path below the catalog's directory.
+    /// Adds a file, or an ignore file; `file` is its path below the catalog's directory.
     ///
     /// # Errors
     ///
-    /// The first document that is not acceptable, named by file and number.
+    /// When its bytes cannot be had, and when the catalog becomes larger than its caps. What is
+    /// wrong with its documents is told by [`Indexer::finish`].
     pub fn add(&mut self, file: &str, reader: impl Read) -> Result<(), CatalogError> {
+        if file.rsplit('/').next() == Some(IgnoreFile::NAME) {
+            return self.add_ignore_file(file, reader);
+        }
         for document in Documents::new(file, reader) {
-            self.add_document(&document?)?;
+            match document.and_then(|document| self.add_document(&document)) {
+                Ok(()) => {}
+                Err(error) if error.concerns_one_document() && self.broken.len() < BROKEN => {
+                    self.broken.insert(file.to_owned(), error);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
 
-    /// Adds one document.
-    ///
-    /// # Errors
-    ///
-    /// When it has no schema, when a field that counts has another type, and when the catalog
-    /// becomes larger than its caps.
-    pub fn add_document(&mut self, document: &Document) -> Result<(), CatalogError> {
-        let limit = |what, limit| CatalogError::Limit {
-            place: document.place.clone(),
-            what,
-            limit,
-        };
+    /// Says that a file has another path: it is ignored only when all its paths are.
+    pub fn add_alias(&mut self, file: &str, alias: &str) {
+        let aliases = self.aliases.entry(file.to_owned()).or_default();
+        aliases.push(alias.to_owned());
+    }
+
+    fn add_ignore_file(&mut self, file: &str, reader: impl Read) -> Result<(), CatalogError> {
+        let mut bytes = Vec::new();
+        let cap = CatalogLimits::IGNORE_FILE as u64;
+        let mut reader = reader.take(cap.saturating_add(1));
+        reader
+            .read_to_end(&mut bytes)
+            .map_err(|source| CatalogError::Read {
+                file: file.to_owned(),
+                source,
+            })?;
+        let directory = file.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let added = self.ignore.add(directory, &bytes);
+        added.map_err(|source| CatalogError::IgnoreFile {
+            file: file.to_owned(),
+            source,
+        })
+    }
+
+    fn add_document(&mut self, document: &Document) -> Result<(), CatalogError> {
         self.documents = self.documents.saturating_add(1);
         if self.documents > CatalogLimits::DOCUMENTS {
-            return Err(limit("the number of documents", CatalogLimits::DOCUMENTS));
+            let limit = CatalogLimits::DOCUMENTS;
+            return Err(CatalogError::TooMuch {
+                what: "documents",
+                limit,
+            });
         }
         let record = Record::read(document).map_err(|message| CatalogError::Invalid {
             place: document.place.clone(),
@@ -60,17 +100,40 @@ impl Indexer {
         })?;
         self.kept = self.kept.saturating_add(record.weight());
         if self.kept > CatalogLimits::INDEX {
-            let cap = CatalogLimits::INDEX as u64;
-            return Err(limit("the length of all names together", cap));
+            let limit = CatalogLimits::INDEX as u64;
+            return Err(CatalogError::TooMuch {
+                what: "bytes of names",
+                limit,
+            });
         }
         record.put(&mut self.catalog);
         Ok(())
     }
 
-    /// The index of all files that were added.
-    pub fn finish(mut self) -> Catalog {
-        self.catalog.sort();
-        self.catalog
+    /// The index of all files that were added and are not ignored.
+    ///
+    /// # Errors
+    ///
+    /// The first document, by file name, that is not acceptable: it has no schema, or a field
+    /// that counts has another type, or it is too large.
+    pub fn finish(self) -> Result<Catalog, CatalogError> {
+        let Self {
+            mut catalog,
+            ignore,
+            broken,
+            aliases,
+            ..
+        } = self;
+        let ignored = |file: &str| {
+            let aliases = aliases.get(file).map(Vec::as_slice).unwrap_or_default();
+            ignore.ignores(file) && aliases.iter().all(|alias| ignore.ignores(alias))
+        };
+        if let Some((_, error)) = broken.into_iter().find(|(file, _)| !ignored(file)) {
+            return Err(error);
+        }
+        catalog.retain_files(&ignored);
+        catalog.sort();
+        Ok(catalog)
     }
 }
 

@@ -9,8 +9,7 @@ const CONFIGS: &str = "operators.operatorframework.io.index.configs.v1";
 /// Label of an image whose catalog is a sqlite database.
 const DATABASE: &str = "operators.operatorframework.io.index.database.v1";
 
-/// Where the catalog is: a path in the image, without leading and trailing slashes; empty for
-/// the root.
+/// Where the catalog is: a path in the image, without leading and trailing slashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     /// A directory of files.
@@ -41,13 +40,34 @@ pub fn location(labels: &BTreeMap<String, String>) -> Result<Location, CatalogEr
     }
 }
 
+/// Reads the labels of an image's config (OCI image-spec, config.md, `config.Labels`).
+///
+/// # Errors
+///
+/// [`CatalogError::Config`] when it is not JSON, or its labels are not texts.
+pub fn labels_of(config: &[u8]) -> Result<BTreeMap<String, String>, CatalogError> {
+    #[derive(serde::Deserialize)]
+    struct Image {
+        #[serde(default)]
+        config: Option<Config>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Config {
+        #[serde(default, rename = "Labels")]
+        labels: Option<BTreeMap<String, String>>,
+    }
+    let image: Image = serde_json::from_slice(config).map_err(CatalogError::Config)?;
+    let labels = image.config.and_then(|config| config.labels);
+    Ok(labels.unwrap_or_default())
+}
+
 /// A path without empty and `.` components.
 fn clean(label: &'static str, path: &str) -> Result<String, CatalogError> {
     let components: Vec<&str> = path
         .split('/')
         .filter(|component| !matches!(*component, "" | "."))
         .collect();
-    if path.is_empty() || components.contains(&"..") || path.contains(char::is_control) {
+    if components.is_empty() || components.contains(&"..") || path.contains(char::is_control) {
         let value = path.chars().take(100).collect();
         return Err(CatalogError::LabelPath { label, value });
     }
@@ -83,13 +103,21 @@ mod tests {
             location(&labels(&[])),
             Err(CatalogError::NoLabel { .. })
         ));
-        for bad in ["", "/../etc", "a/..", "a\nb"] {
+        for bad in ["", "/", "./", "/../etc", "a/..", "a\nb"] {
             let error = location(&labels(&[(CONFIGS, bad)])).unwrap_err();
             assert!(matches!(error, CatalogError::LabelPath { .. }), "{bad:?}");
         }
-        assert_eq!(
-            location(&labels(&[(CONFIGS, "/")])).unwrap(),
-            Location::Configs(String::new())
-        );
+    }
+
+    #[test]
+    fn labels_are_read_from_configs() {
+        let config = br#"{"architecture":"amd64","config":{"Labels":{"a":"b"},"Env":[]}}"#;
+        assert_eq!(labels_of(config).unwrap(), labels(&[("a", "b")]));
+        for none in ["{}", r#"{"config":null}"#, r#"{"config":{"Labels":null}}"#] {
+            assert!(labels_of(none.as_bytes()).unwrap().is_empty(), "{none}");
+        }
+        for bad in ["", "[]", r#"{"config":{"Labels":{"a":1}}}"#] {
+            assert!(labels_of(bad.as_bytes()).is_err(), "{bad}");
+        }
     }
 }

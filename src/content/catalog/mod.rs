@@ -30,7 +30,7 @@ pub use error::CatalogError;
 pub use fbc::Indexer;
 pub use ignore_file::{IgnoreFile, IgnoreFileError};
 pub use images::{BadImage, CatalogImage, NamedBy};
-pub use labels::{Location, location};
+pub use labels::{Location, labels_of, location};
 pub use model::*;
 pub use problem::Problem;
 

@@ -236,6 +236,29 @@ impl Catalog {
         packages.chain(channels).chain(bundles).collect()
     }
 
+    /// Drops what stands in ignored files.
+    pub(super) fn retain_files(&mut self, ignored: &dyn Fn(&str) -> bool) {
+        let mut known: BTreeMap<Arc<str>, bool> = BTreeMap::new();
+        let mut stays = |place: &Place| match known.get(&place.file) {
+            Some(ignored) => !ignored,
+            None => {
+                let ignored = ignored(&place.file);
+                known.insert(Arc::clone(&place.file), ignored);
+                !ignored
+            }
+        };
+        self.packages.retain(|package| stays(&package.place));
+        self.channels.retain(|channel| stays(&channel.place));
+        self.bundles.retain(|bundle| stays(&bundle.place));
+        self.deprecations
+            .retain(|deprecations| stays(&deprecations.place));
+        self.others.retain(|other| stays(&other.place));
+        self.other_images.retain(|(by, _)| match by {
+            NamedBy::Document { place, .. } => stays(place),
+            NamedBy::Bundle(_) => true,
+        });
+    }
+
     /// Brings all lists into their order.
     pub(super) fn sort(&mut self) {
         fn key<'a>(a: &'a str, b: &'a str, place: &'a Place) -> (&'a str, &'a str, &'a Place) {

@@ -13,7 +13,7 @@ fn index(files: &[(&str, &str)]) -> Result<Catalog, CatalogError> {
     for (name, text) in files {
         indexer.add(name, text.as_bytes())?;
     }
-    Ok(indexer.finish())
+    indexer.finish()
 }
 
 fn documents(text: &str) -> Vec<String> {
@@ -196,6 +196,7 @@ proptest! {
         prop_assert!(count < 100);
         let mut indexer = Indexer::new();
         let _ = indexer.add("f", bytes.as_slice());
+        let _ = indexer.finish();
     }
 }
 
@@ -283,7 +284,9 @@ fn what_is_no_catalog_is_named() {
         assert!(error.contains(expected), "{text:?}: {error}");
         assert!(error.contains("f.yaml, document "), "{error}");
     }
-    let error = Indexer::new().add("f", &b"a: \xff"[..]).unwrap_err();
+    let mut indexer = Indexer::new();
+    indexer.add("f", &b"a: \xff"[..]).unwrap();
+    let error = indexer.finish().unwrap_err();
     assert!(error.to_string().contains("not UTF-8"), "{error}");
 }
 
@@ -299,6 +302,28 @@ fn a_package_twice_in_one_document_is_refused_and_in_two_is_a_problem() {
     );
     assert!(problems[1].contains("no channel `c`"), "{problems:?}");
     assert!(index(&[("f", &format!("{package}name: b\n"))]).is_err());
+}
+
+#[test]
+fn ignored_files_count_for_nothing_whenever_they_come() {
+    let files = [
+        ("README.md", "# no catalog"),
+        ("c/index.yaml", YAML),
+        ("t/x.json", JSON),
+    ];
+    let ignore = (".indexignore", "*.md\nt/\n");
+    let expected = index(&[("c/index.yaml", YAML)]).unwrap();
+    let [readme, yaml, json] = files;
+    assert_eq!(index(&[ignore, readme, yaml, json]).unwrap(), expected);
+    assert_eq!(index(&[readme, yaml, json, ignore]).unwrap(), expected);
+    let error = index(&files).unwrap_err().to_string();
+    assert!(error.contains("README.md, document 1"), "{error}");
+    let mut indexer = Indexer::new();
+    indexer.add("t/x.json", JSON.as_bytes()).unwrap();
+    indexer.add_alias("t/x.json", "link.json");
+    indexer.add(ignore.0, ignore.1.as_bytes()).unwrap();
+    assert_eq!(indexer.finish().unwrap().others.len(), 1);
+    assert!(index(&[(".indexignore", "{a,\n")]).is_err());
 }
 
 #[test]

@@ -21,8 +21,8 @@ use std::sync::{Arc, Mutex};
 use futures_util::StreamExt;
 use futures_util::stream;
 
-pub use outcome::{ExportState, ImageLine, Outcome};
-pub use request::{Existing, Request};
+pub use outcome::{CatalogLine, ExportState, ImageLine, Outcome};
+pub use request::{CatalogRequest, Existing, Request};
 pub(crate) use resolve::resolve;
 pub use resolve::{ForeignLayers, Selection};
 
@@ -78,8 +78,9 @@ impl Start {
 
 /// Exports a bundle, or continues, or completes one.
 pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
-    if request.references.is_empty() {
-        return Err(Error::usage("Nothing to export").hint("name at least one image reference"));
+    if request.is_empty() {
+        return Err(Error::usage("Nothing to export")
+            .hint("name at least one image reference, or a catalog with --catalog"));
     }
     let bases = read_bases(&request)?;
     let base_ids: Vec<Digest> = bases.iter().map(|base| base.id).collect();
@@ -209,7 +210,8 @@ async fn make_plan(
             let client = &request.client;
             let gathered = content::gather(request, context).await?;
             let wanted = &gathered.references;
-            let found = resolve::resolve(client, wanted, &request.selection, context).await?;
+            let found =
+                resolve::resolve_pinned(client, wanted, &request.selection, context).await?;
             let mut found = something_was_found(client, found).await?;
             content::add_to(&mut found, gathered, &request.references);
             found

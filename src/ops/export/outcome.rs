@@ -1,13 +1,15 @@
 //! What an export did, or would do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::seal::Assembled;
 use crate::format::bundle::encode_manifest;
 use crate::format::texts::Texts;
-use crate::model::{BlobPlace, BundleId, BundleManifest, Digest, ImageEntry, Inventory, Reference};
+use crate::model::{
+    BlobPlace, BundleId, BundleManifest, CatalogEntry, Digest, ImageEntry, Inventory, Reference,
+};
 use crate::ops::error::{Class, Error};
 use crate::plan::export::KnownBundle;
 
@@ -51,6 +53,41 @@ impl ImageLine {
     }
 }
 
+/// A catalog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CatalogLine {
+    /// The catalog's image.
+    pub image: Reference,
+    /// What it means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Number of images that it names.
+    pub images: usize,
+    /// Number of those that are not whole.
+    pub missing: usize,
+    /// The images that it names, by reference.
+    #[serde(skip)]
+    pub members: BTreeSet<Reference>,
+}
+
+impl CatalogLine {
+    fn of(catalog: &CatalogEntry, inventory: &Inventory) -> Self {
+        let members = catalog.members.iter().map(|member| member.image.clone());
+        let members: BTreeSet<Reference> = members.collect();
+        let missing = members.iter().filter(|member| {
+            let image = inventory.image(member);
+            image.is_none_or(|image| image.problem.is_some())
+        });
+        Self {
+            image: catalog.image.clone(),
+            digest: inventory.image(&catalog.image).and_then(|image| image.root),
+            images: members.len(),
+            missing: missing.count(),
+            members,
+        }
+    }
+}
+
 /// A number of blobs, and their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Amount {
@@ -82,6 +119,9 @@ pub struct Outcome {
     /// The statement's name; absent without a signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
+    /// All catalogs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub catalogs: Vec<CatalogLine>,
     /// All images.
     pub images: Vec<ImageLine>,
     /// Number of OCI manifests.
@@ -122,6 +162,11 @@ impl Outcome {
             generation: manifest.generation,
             complete: manifest.complete,
             statement: None,
+            catalogs: inventory
+                .catalogs
+                .iter()
+                .map(|catalog| CatalogLine::of(catalog, inventory))
+                .collect(),
             images: inventory.images.iter().map(ImageLine::of).collect(),
             manifests: inventory.manifests.len(),
             carried: Amount::default(),
