@@ -19,6 +19,7 @@ mod labels;
 mod model;
 mod object;
 mod problem;
+mod serve;
 pub mod sqlite;
 
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use images::{BadImage, CatalogImage, NamedBy};
 pub use labels::{Location, labels_of, location};
 pub use model::*;
 pub use problem::Problem;
+pub use serve::{serve_arguments, without_cache};
 
 /// Caps on what a catalog may make us keep or do.
 #[derive(Debug, Clone, Copy)]
