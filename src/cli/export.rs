@@ -7,7 +7,7 @@ use super::catalog::IndexArgs;
 use super::key_args::{KeyArgs, read_public};
 use super::registry_args::RegistryArgs;
 use super::{Environment, OutputArgs};
-use crate::model::{ByteSize, Label, LabelText, Platform, Reference};
+use crate::model::{ByteSize, Count, Label, LabelText, Platform, Reference};
 use crate::ops::export::{
     self, CatalogLine, CatalogRequest, Existing, ExportState, ForeignLayers, Outcome, Request,
     Selection,
@@ -238,28 +238,34 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
         let digest = image
             .digest
             .map_or_else(|| "-".to_owned(), |digest| digest.to_string());
-        line(format!("{}  {digest}", image.reference));
+        let lacking = image.problem.as_ref().map_or("", |_| "  NOT WHOLE");
+        line(format!("{}  {digest}{lacking}", image.reference));
     }
     line(format!(
-        "{} images, {} manifests, {} blobs ({}) in {} chunks, {} on the medium ({} bytes)",
-        outcome.images.len(),
-        outcome.manifests,
-        outcome.carried.count,
+        "{}, {}, {} ({}) in {}, {} on the medium ({} bytes)",
+        Count::of(outcome.images.len(), "image"),
+        Count::of(outcome.manifests, "manifest"),
+        outcome.carried.counted("blob"),
         ByteSize(outcome.carried.bytes),
-        outcome.chunks,
+        Count::of(outcome.chunks, "chunk"),
         ByteSize(outcome.bytes_on_medium),
         outcome.bytes_on_medium,
     ));
     if outcome.omitted.count > 0 {
-        let (count, bytes) = (outcome.omitted.count, ByteSize(outcome.omitted.bytes));
+        let (count, bytes) = (
+            outcome.omitted.counted("blob"),
+            ByteSize(outcome.omitted.bytes),
+        );
+        let is = count.is();
         line(format!(
-            "{count} blobs ({bytes}) are left out, because bases carried them"
+            "{count} ({bytes}) {is} left out, because bases carried what is in them"
         ));
     }
     if !outcome.foreign.is_empty() {
+        let count = Count::of(outcome.foreign.len(), "layer");
+        let is = count.is();
         line(format!(
-            "{} layers may not be distributed and are not carried (--foreign-layers=carry):",
-            outcome.foreign.len()
+            "{count} may not be distributed and {is} not carried (--foreign-layers=carry):"
         ));
         for (digest, urls) in &outcome.foreign {
             let urls: Vec<String> = urls

@@ -34,6 +34,7 @@ mod verify;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
@@ -108,6 +109,9 @@ fn command() -> clap::Command {
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let parsed = command().try_get_matches_from(args).and_then(|matches| {
         let cli = Cli::from_arg_matches(&matches)?;
+        if let Some(contradiction) = cli.global.contradiction() {
+            return Err(command().error(ErrorKind::ArgumentConflict, contradiction));
+        }
         Ok((cli, output::wants_json(&matches)))
     });
     let (cli, wants_json) = match parsed {

@@ -23,6 +23,7 @@ pub mod verify;
 
 pub use context::Context;
 pub use error::{Class, Error, Result, chain};
+pub use finding::{Finding, FindingKind};
 pub use trust::{Authentication, Trust, Vouched};
 
 /// Runs blocking work away from the asynchronous threads.
