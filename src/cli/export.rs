@@ -143,6 +143,7 @@ pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(
     let catalogs: BTreeSet<&Reference> = args.catalogs.iter().collect();
     let catalogs = catalogs.into_iter().map(|reference| CatalogRequest {
         reference: reference.clone(),
+        filter: None,
     });
     let request = Request {
         references,
