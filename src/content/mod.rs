@@ -4,3 +4,4 @@
 //! Nothing here opens a file, an image or a connection; whoever does hands in bytes and rows.
 
 pub mod catalog;
+pub mod image_set;

@@ -35,7 +35,7 @@ use super::error::{Class, Error, Result};
 use super::examine::{Scope, examine};
 use super::finding::FindingKind;
 use super::trust::{Trust, statement_bytes};
-use crate::model::{Count, Digest, Host, ImageEntry};
+use crate::model::{CatalogEntry, Count, Digest, Host, ImageEntry, Reference};
 use crate::ops::blocking;
 use crate::plan::export::{self as plan, ExportPlan, KnownBundle, Resolution};
 use crate::progress::Phase;
@@ -128,7 +128,8 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
                 .hint("--replan throws it away and begins with this request"));
         }
         Start::Continue(plan) => {
-            report_moved_tags(&request, &plan.content.images, context).await;
+            let (images, catalogs) = (&plan.content.images, &plan.content.catalogs);
+            report_moved_tags(&request, images, catalogs, context).await;
             (Planned::again(*plan), Begun::Earlier)
         }
         Start::Complete(known) if known.inventory.request != digest => {
@@ -136,7 +137,8 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
                 .hint("export into another directory; --base makes it small"));
         }
         Start::Complete(known) if known.manifest.complete => {
-            let moved = report_moved_tags(&request, &known.inventory.images, context).await;
+            let (images, catalogs) = (&known.inventory.images, &known.inventory.catalogs);
+            let moved = report_moved_tags(&request, images, catalogs, context).await;
             let statements = statement_bytes(media.as_ref())?;
             return Ok(Outcome::already_complete(&known, moved, statements));
         }
@@ -338,14 +340,22 @@ fn foretell(request: &Request, planned: &Planned, statements: u64) -> Result<Out
 async fn report_moved_tags(
     request: &Request,
     images: &[ImageEntry],
+    catalogs: &[CatalogEntry],
     context: &Context,
 ) -> Vec<String> {
+    let originals: BTreeMap<&Reference, Digest> = catalogs
+        .iter()
+        .filter_map(|catalog| Some((&catalog.image, catalog.original?)))
+        .collect();
+    let originals = &originals;
     let tagged = images
         .iter()
         .filter(|image| image.requested.digest.is_none());
     let moved: Vec<Option<String>> = stream::iter(tagged)
         .map(|image| async move {
             let (root, tag) = (image.root?, image.tag.as_ref()?);
+            // What was made here was never where the tag points.
+            let root = originals.get(&image.requested).copied().unwrap_or(root);
             let selector = Selector::from(tag);
             let now = request
                 .client

@@ -11,6 +11,7 @@ mod error;
 mod facts;
 mod graph;
 mod kept;
+mod parse;
 mod range;
 mod request;
 mod select;
@@ -23,6 +24,7 @@ mod tests;
 pub use edits::edits;
 pub use error::{FilterError, FilterProblem};
 pub use kept::{FilterWarning, Kept, KeptBundle, KeptPackage, Reason, Requirement};
+pub use parse::{FilterParseError, OperatorSpec};
 pub use range::{VersionBounds, VersionBoundsError, VersionRange, VersionRangeError};
 pub use request::{CatalogFilter, PackageFilter};
 
