@@ -5,4 +5,5 @@
 //! bytes, rows and the time.
 
 pub mod catalog;
+pub mod image_set;
 pub mod release;
