@@ -92,6 +92,11 @@ impl MappingFile {
         self.targets.get(&mapped(image))
     }
 
+    /// Whether nothing is listed.
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
     /// The sources, sorted: by digest alone, else by tag.
     pub fn sources(&self) -> impl Iterator<Item = &Reference> {
         self.targets.keys()
@@ -122,10 +127,17 @@ mod tests {
              quay.io/a/c=m.lan/x/c:latest\n"
         );
         let mapping = MappingFile::parse(&text).unwrap();
-        let target = |image: &str| mapping.target(&image.parse().unwrap()).map(ToString::to_string);
+        let target = |image: &str| {
+            mapping
+                .target(&image.parse().unwrap())
+                .map(ToString::to_string)
+        };
         let both = format!("quay.io/a/b:v1@{digest}");
         assert_eq!(target(&both).as_deref(), Some("m.lan/x/b:1"));
-        assert_eq!(target("quay.io/a/c:latest").as_deref(), Some("m.lan/x/c:latest"));
+        assert_eq!(
+            target("quay.io/a/c:latest").as_deref(),
+            Some("m.lan/x/c:latest")
+        );
         assert_eq!(target("quay.io/a/c").as_deref(), Some("m.lan/x/c:latest"));
         assert_eq!(target("quay.io/a/c:1"), None);
         assert_eq!(mapping.sources().count(), 2);
@@ -137,10 +149,16 @@ mod tests {
         for bad in ["quay.io/a/b", "quay.io/a/b=m/a/b:1 m/c/d:1", "=", "a b c"] {
             assert_eq!(line(bad), MappingFileError::Line { line: 2 }, "{bad}");
         }
-        assert!(matches!(line("A/b=m/c:1"), MappingFileError::Name { line: 2, .. }));
+        assert!(matches!(
+            line("A/b=m/c:1"),
+            MappingFileError::Name { line: 2, .. }
+        ));
         let digest = format!("quay.io/a/b=m/a/b@sha256:{}", "2f".repeat(32));
         assert_eq!(line(&digest), MappingFileError::Digest { line: 2 });
         let twice = "quay.io/a/b=m.lan/x:1\nquay.io/a/b:latest=m.lan/y:1";
-        assert!(matches!(line(twice), MappingFileError::Twice { line: 3, .. }));
+        assert!(matches!(
+            line(twice),
+            MappingFileError::Twice { line: 3, .. }
+        ));
     }
 }

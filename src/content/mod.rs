@@ -5,4 +5,6 @@
 //! bytes, rows and the time.
 
 pub mod catalog;
+pub mod image_set;
+pub mod mapping_file;
 pub mod release;

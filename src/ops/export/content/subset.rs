@@ -44,8 +44,9 @@ pub(super) fn choose(
         if let Some(more) = unknown.len().checked_sub(NAMED).filter(|more| *more > 0) {
             message.push_str(&format!("\n  - and {more} more"));
         }
-        return Err(Error::usage(message)
-            .hint("add them as arguments, or take them out of the mapping"));
+        return Err(
+            Error::usage(message).hint("add them as arguments, or take them out of the mapping")
+        );
     }
     let named = catalogs.iter().flat_map(|catalog| {
         let members = catalog.members.iter().map(|member| &member.image);
