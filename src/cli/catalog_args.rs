@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::catalog::IndexArgs;
+use super::naming_args::read_mapping;
 use crate::content::image_set::ImageSet;
+use crate::content::mapping_file::MappingFile;
 use crate::model::Reference;
 use crate::ops::Error;
 use crate::ops::export::CatalogRequest;
@@ -53,6 +55,11 @@ pub(crate) struct CatalogArgs {
     #[arg(long, value_name = "FILE")]
     catalog_config: Option<PathBuf>,
 
+    /// An edited mapping.txt: of the catalogs' images only those that it lists. Give it to the
+    /// import too, for the names. `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) index: IndexArgs,
 }
@@ -67,6 +74,18 @@ fn default_channel(text: &str) -> Result<(String, String), String> {
 }
 
 impl CatalogArgs {
+    /// The images that were chosen one by one.
+    pub(crate) fn mapping(&self) -> Result<Option<MappingFile>, Error> {
+        match (
+            &self.mapping,
+            self.catalogs.is_empty() && self.catalog_config.is_none(),
+        ) {
+            (Some(_), true) => Err(Error::usage("--mapping chooses images of a catalog")
+                .hint("name the catalog with --catalog")),
+            (mapping, _) => mapping.as_deref().map(read_mapping).transpose(),
+        }
+    }
+
     /// The catalogs, sorted, each once.
     pub(crate) fn requests(&self) -> Result<Vec<CatalogRequest>, Error> {
         let mut catalogs: BTreeMap<Reference, Option<CatalogFilter>> = BTreeMap::new();

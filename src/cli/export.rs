@@ -138,6 +138,7 @@ pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(
     let request = Request {
         references,
         catalogs: args.catalogs.requests()?,
+        mapping: args.catalogs.mapping()?,
         index_filter: args.catalogs.index.filter(),
         selection: Selection {
             platforms: args.platform.clone(),

@@ -13,6 +13,7 @@
 )]
 
 mod bundle;
+mod catalogs;
 mod cli;
 mod codec;
 mod export;

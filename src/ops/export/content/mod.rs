@@ -4,6 +4,7 @@
 //! written: without it nobody knows what belongs to the bundle.
 
 mod catalog;
+mod subset;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,7 +46,10 @@ pub(super) struct Made {
 pub(super) async fn gather(request: &Request, context: &Context) -> Result<Gathered> {
     let asked = request.references.iter();
     let mut references: BTreeMap<_, _> = asked.map(|asked| (asked.clone(), None)).collect();
-    let catalogs = catalog::gather(request, context).await?;
+    let mut catalogs = catalog::gather(request, context).await?;
+    if let Some(mapping) = &request.mapping {
+        subset::choose(mapping, &mut catalogs.entries, &mut catalogs.references)?;
+    }
     references.extend(catalogs.references);
     Ok(Gathered {
         references,
