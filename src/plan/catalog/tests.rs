@@ -50,7 +50,7 @@ fn bundle(package: &str, version: &str, properties: &[(&str, &str)]) -> String {
 fn catalog(text: &str) -> Catalog {
     let mut indexer = Indexer::new();
     indexer.add("catalog.yaml", text.as_bytes()).unwrap();
-    indexer.finish()
+    indexer.finish().unwrap()
 }
 
 fn bounds(text: &str) -> VersionBounds {
@@ -318,7 +318,7 @@ fn a_long_circle_ends() {
     let text = package("a", "s", &[("s", &entries)]);
     let channel = text.split("---\nschema: olm.bundle").next().unwrap();
     indexer.add("c.yaml", channel.as_bytes()).unwrap();
-    let error = filter(&indexer.finish(), &CatalogFilter::default()).unwrap_err();
+    let error = filter(&indexer.finish().unwrap(), &CatalogFilter::default()).unwrap_err();
     assert!(error.to_string().contains("19980 more -> "), "{error}");
 }
 

@@ -186,6 +186,7 @@ pub struct Build {
     layers: Vec<Blob>,
     diff_ids: Vec<String>,
     annotations: serde_json::Map<String, Value>,
+    settings: serde_json::Map<String, Value>,
     subject: Option<Value>,
 }
 
@@ -213,6 +214,7 @@ impl Build {
             layers: Vec::new(),
             diff_ids: Vec::new(),
             annotations: serde_json::Map::new(),
+            settings: serde_json::Map::new(),
             subject: None,
         }
     }
@@ -228,6 +230,13 @@ impl Build {
     #[must_use]
     pub fn annotation(mut self, key: &str, value: &str) -> Self {
         self.annotations.insert(key.to_owned(), json!(value));
+        self
+    }
+
+    /// Sets one of the settings for running it: `Cmd`, `Labels`.
+    #[must_use]
+    pub fn setting(mut self, key: &str, value: Value) -> Self {
+        self.settings.insert(key.to_owned(), value);
         self
     }
 
@@ -292,6 +301,26 @@ impl Build {
             _ => OCI_FOREIGN,
         };
         self.push(media_type.to_owned(), gzip(&tar), &tar, Some(url))
+    }
+
+    /// Adds a gzip layer with these files, in this order.
+    #[must_use]
+    pub fn files(self, files: &[(&str, &[u8])]) -> Self {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (path, content) in files {
+            let mut header = tar::Header::new_ustar();
+            header.set_mode(0o644);
+            header.set_mtime(0);
+            header.set_size(content.len() as u64);
+            tar.append_data(&mut header, path, *content)
+                .expect("in memory");
+        }
+        let tar = tar.into_inner().expect("in memory");
+        let media_type = match self.style {
+            Style::Docker => DOCKER_LAYER.to_owned(),
+            _ => format!("{OCI_LAYER}+gzip"),
+        };
+        self.push(media_type, gzip(&tar), &tar, None)
     }
 
     /// Adds a file as it is; for artifacts.
@@ -391,6 +420,9 @@ impl Build {
             "config": { "Labels": { "seed": self.seed } },
             "rootfs": { "type": "layers", "diff_ids": self.diff_ids },
         });
+        for (key, value) in &self.settings {
+            config["config"][key] = value.clone();
+        }
         if let Some(variant) = &self.platform.variant {
             config["variant"] = json!(variant);
         }
