@@ -3,6 +3,7 @@
 mod completion;
 mod content;
 mod faults;
+mod filtered;
 mod increments;
 mod media;
 mod memory;

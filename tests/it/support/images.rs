@@ -187,6 +187,7 @@ pub struct Build {
     diff_ids: Vec<String>,
     annotations: serde_json::Map<String, Value>,
     labels: serde_json::Map<String, Value>,
+    settings: serde_json::Map<String, Value>,
     subject: Option<Value>,
 }
 
@@ -215,6 +216,7 @@ impl Build {
             diff_ids: Vec::new(),
             annotations: serde_json::Map::new(),
             labels: serde_json::Map::new(),
+            settings: serde_json::Map::new(),
             subject: None,
         }
     }
@@ -237,6 +239,13 @@ impl Build {
     #[must_use]
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.labels.insert(key.to_owned(), json!(value));
+        self
+    }
+
+    /// Sets one of the settings for running it: `Cmd`, `Labels`.
+    #[must_use]
+    pub fn setting(mut self, key: &str, value: Value) -> Self {
+        self.settings.insert(key.to_owned(), value);
         self
     }
 
@@ -420,6 +429,9 @@ impl Build {
             "config": { "Labels": { "seed": self.seed } },
             "rootfs": { "type": "layers", "diff_ids": self.diff_ids },
         });
+        for (key, value) in &self.settings {
+            config["config"][key] = value.clone();
+        }
         for (key, value) in &self.labels {
             config["config"]["Labels"][key] = value.clone();
         }
