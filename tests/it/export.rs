@@ -9,3 +9,4 @@ mod memory;
 mod places;
 mod requests;
 pub mod site;
+mod unreachable;
