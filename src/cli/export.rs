@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::catalog_args::CatalogArgs;
 use super::key_args::{KeyArgs, read_public};
 use super::registry_args::RegistryArgs;
-use super::{Environment, OutputArgs};
+use super::{Environment, OutputArgs, catalog_text};
 use crate::model::{ByteSize, Count, Label, LabelText, Platform, Reference};
 use crate::ops::export::{self, Existing, ExportState, ForeignLayers, Outcome, Request, Selection};
 use crate::ops::{Class, Error};
@@ -19,6 +20,10 @@ Examples:
   airferry export quay.io/okd/scos-release:4.18.0-okd-scos.1 --to /media/stick/okd --key exporter.pem
   airferry export --images-from images.txt --to /media/stick/may --key exporter.pem \\
     --base /srv/bundles/april --chunk-size fat32
+  airferry export --catalog quay.io/operatorhubio/catalog:latest --to /media/stick/operators \\
+    --key exporter.pem
+  airferry export --catalog quay.io/operatorhubio/catalog:latest --operator 'etcd' \\
+    --operator 'argocd-operator:alpha>=0.9.0<=0.12.0' --resolve-dependencies --to out --dry-run
   airferry export docker.io/library/busybox:1 --to out --platform linux/arm64 --dry-run
 
 Running the same command again continues what was interrupted, completes what was incomplete,
@@ -98,6 +103,9 @@ pub(crate) struct ExportArgs {
     comment: Option<LabelText>,
 
     #[command(flatten)]
+    catalogs: CatalogArgs,
+
+    #[command(flatten)]
     key: KeyArgs,
 
     #[command(flatten)]
@@ -129,6 +137,8 @@ pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(
     let base_trust = args.base_trust.iter().map(|path| read_public(path));
     let request = Request {
         references,
+        catalogs: args.catalogs.requests()?,
+        index_filter: args.catalogs.index.filter(),
         selection: Selection {
             platforms: args.platform.clone(),
             attachments: !args.no_attachments,
@@ -207,7 +217,17 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
         text.push_str(&line);
         text.push('\n');
     };
+    for catalog in &outcome.catalogs {
+        for text in catalog_text::lines(catalog) {
+            line(text);
+        }
+    }
+    let members: BTreeSet<&Reference> = outcome.catalogs.iter().flat_map(|c| &c.members).collect();
     for image in &outcome.images {
+        // A member stands with its catalog, unless something is wrong with it.
+        if members.contains(&image.reference) && image.problem.is_none() {
+            continue;
+        }
         let digest = image
             .digest
             .map_or_else(|| "-".to_owned(), |digest| digest.to_string());

@@ -4,6 +4,9 @@
 //! for `ops`, performs it and prints the outcome. Nothing else in the crate knows clap,
 //! indicatif, the environment, or prints.
 
+mod catalog;
+mod catalog_args;
+mod catalog_text;
 mod certificates;
 mod cluster_resources;
 mod codec;
@@ -25,6 +28,7 @@ mod serve;
 mod sign;
 mod signals;
 mod surroundings;
+mod table;
 mod trust_args;
 mod unpack;
 mod verify;
@@ -66,6 +70,7 @@ enum Command {
     Sign(sign::SignArgs),
     Import(Box<import::ImportArgs>),
     ClusterResources(Box<cluster_resources::ClusterResourcesArgs>),
+    Catalog(catalog::CatalogArgs),
     Unpack(unpack::UnpackArgs),
     Serve(serve::ServeArgs),
     Codec(codec::CodecArgs),
@@ -83,6 +88,7 @@ impl Command {
             Self::Inspect(args) => inspect::run(args, environment).await,
             Self::Import(args) => import::run(*args, environment).await,
             Self::ClusterResources(args) => cluster_resources::run(*args, environment).await,
+            Self::Catalog(args) => catalog::run(args, environment).await,
             Self::Unpack(args) => unpack::run(args, environment).await,
             Self::Sign(args) => sign::run(args, environment).await,
             Self::Serve(args) => serve::run(args, environment).await,

@@ -9,9 +9,11 @@ pub mod bundle;
 pub mod cbor;
 mod content_check;
 pub mod data_chunk;
+pub mod derive;
 pub mod hash;
 mod inventory_check;
 pub mod keys;
+pub mod layer;
 pub mod manifest_row;
 pub mod metadata_chunk;
 mod names;
@@ -23,6 +25,7 @@ pub mod tar;
 #[cfg(test)]
 mod testing;
 pub mod texts;
+pub mod yaml;
 
 pub use placement::{PlacedExtent, Placement};
 pub use rule::Rule;

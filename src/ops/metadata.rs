@@ -98,29 +98,45 @@ struct VerifiedBlocks<'a> {
 impl VerifiedBlocks<'_> {
     /// Reads the next block; leaves nothing at the end.
     fn next_block(&mut self) -> std::result::Result<(), (FindingKind, String)> {
-        let start = self.index * BLOCK_SIZE;
-        let length = self.chunk.length.saturating_sub(start).min(BLOCK_SIZE);
         self.used = 0;
-        self.current.resize(usize::try_from(length).unwrap_or(0), 0);
-        if length == 0 {
-            return Ok(());
-        }
-        let read = self
-            .file
-            .read_at(&mut self.current, start)
-            .map_err(|error| (FindingKind::Unreadable, chain(&error)))?;
-        let slot = usize::try_from(self.index).ok();
-        let expected = slot.and_then(|slot| self.chunk.blocks.0.get(slot));
-        if read != self.current.len() {
-            return Err((FindingKind::WrongLength, "the file ends here".to_owned()));
-        }
-        if expected != Some(&blake3(&self.current)) {
-            let message = "its BLAKE3 is not the one that the manifest names".to_owned();
-            return Err((FindingKind::WrongHash, message));
-        }
+        read_block(
+            self.file.as_ref(),
+            self.chunk,
+            self.index,
+            &mut self.current,
+        )?;
         self.index += 1;
         Ok(())
     }
+}
+
+/// Reads a block of a chunk, which has the hash that the manifest names; behind the chunk's end
+/// there is nothing.
+pub(super) fn read_block(
+    file: &dyn ReadAt,
+    chunk: &ChunkEntry,
+    index: u64,
+    block: &mut Vec<u8>,
+) -> std::result::Result<(), (FindingKind, String)> {
+    let start = index.saturating_mul(BLOCK_SIZE);
+    let length = chunk.length.saturating_sub(start).min(BLOCK_SIZE);
+    block.resize(usize::try_from(length).unwrap_or(0), 0);
+    if length == 0 {
+        return Ok(());
+    }
+    let read = file
+        .read_at(block, start)
+        .map_err(|error| (FindingKind::Unreadable, chain(&error)))?;
+    let slot = usize::try_from(index).ok();
+    let expected = slot.and_then(|slot| chunk.blocks.0.get(slot));
+    if read != block.len() {
+        return Err((FindingKind::WrongLength, "the file ends here".to_owned()));
+    }
+    if expected != Some(&blake3(block)) {
+        let message = "its BLAKE3 is not the one that the manifest names".to_owned();
+        return Err((FindingKind::WrongHash, message));
+    }
+    Ok(())
 }
 
 impl Read for VerifiedBlocks<'_> {

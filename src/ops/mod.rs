@@ -1,17 +1,20 @@
 //! One file for each verb: gather facts, plan, perform.
 
+pub mod catalog;
 mod context;
 mod error;
 mod examine;
 pub mod export;
 mod finding;
 mod hits;
+mod image_files;
 pub mod import;
 pub mod inspect;
 pub mod keygen;
 mod manifests;
 mod metadata;
 mod pipeline;
+pub mod release;
 pub mod resources;
 pub mod sign;
 pub mod survey;

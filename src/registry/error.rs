@@ -51,6 +51,16 @@ pub enum Error {
         /// The pause that it asked for.
         retry_after: Option<Duration>,
     },
+    /// A server that is no registry answers with a status that is no success.
+    #[error("Server answers with status {status} for `{url}`")]
+    Status {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// The status.
+        status: u16,
+        /// The pause that it asked for.
+        retry_after: Option<Duration>,
+    },
     /// The registry refused the request for another reason.
     #[error("Registry refused the request for `{url}` ({answer})")]
     Refused {
@@ -150,6 +160,14 @@ pub enum Error {
     /// TLS failed: no trusted certificate, wrong name, no common version.
     #[error("TLS connection to `{host}` failed")]
     Tls {
+        /// `host[:port]`.
+        host: String,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// The server broke off TLS: mostly because of the client's certificate, or its lack.
+    #[error("Registry `{host}` refused the TLS connection")]
+    TlsRefused {
         /// `host[:port]`.
         host: String,
         /// Why.
@@ -263,12 +281,20 @@ impl Error {
                 | Self::TimedOut { .. }
                 | Self::TokenExpired { .. }
                 | Self::WrongOffset { .. }
+                | Self::Status {
+                    status: 408 | 425 | 429 | 500..,
+                    ..
+                }
         )
     }
 
     /// Whether the network, and not a registry's decision, is the reason.
     pub fn is_network(&self) -> bool {
-        self.is_transient() || matches!(self, Self::Tls { .. } | Self::NoTls { .. })
+        self.is_transient()
+            || matches!(
+                self,
+                Self::Tls { .. } | Self::TlsRefused { .. } | Self::NoTls { .. }
+            )
     }
 
     /// Whether the registry says that the thing does not exist.
@@ -304,6 +330,10 @@ impl Error {
                 "check that the proxy runs, and the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
             ),
             Self::NoAnswer { source, .. } => source.hint(),
+            Self::TlsRefused { .. } => Some(
+                "it may want a certificate of the client that it knows: put it (*.cert) with its \
+                 key (*.key) into the directory of --cert-dir",
+            ),
             Self::NoTls { .. } => Some("use --tls-verify=false if plain HTTP is intended"),
             Self::Unauthorized { .. } | Self::Denied { .. } => {
                 Some("log in with `podman login` or give an auth file with --authfile")
@@ -319,7 +349,9 @@ impl Error {
     /// The pause that the registry asked for.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::Unavailable { retry_after, .. } | Self::Status { retry_after, .. } => {
+                *retry_after
+            }
             _ => None,
         }
     }

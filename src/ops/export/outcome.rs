@@ -1,14 +1,16 @@
 //! What an export did, or would do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::seal::Assembled;
+use super::selection::{CatalogSelection, PackageSelection};
 use crate::format::bundle::encode_manifest;
 use crate::format::texts::Texts;
 use crate::model::{
-    BlobPlace, BundleId, BundleManifest, Count, Digest, ImageEntry, Inventory, Reference,
+    BlobPlace, BundleId, BundleManifest, CatalogEntry, Count, Digest, ImageEntry, Inventory,
+    Reference,
 };
 use crate::ops::error::{Class, Error};
 use crate::plan::export::KnownBundle;
@@ -53,6 +55,53 @@ impl ImageLine {
     }
 }
 
+/// A catalog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CatalogLine {
+    /// The catalog's image.
+    pub image: Reference,
+    /// What it means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Number of images that it names.
+    pub images: usize,
+    /// Number of those that are not whole.
+    pub missing: usize,
+    /// What was kept of the original; absent when that is everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// The original's digest, when the image was made here. Signatures are about that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original: Option<Digest>,
+    /// What is kept, and why; where the plan was made by this run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<PackageSelection>,
+    /// The images that it names, by reference.
+    #[serde(skip)]
+    pub members: BTreeSet<Reference>,
+}
+
+impl CatalogLine {
+    fn of(catalog: &CatalogEntry, inventory: &Inventory) -> Self {
+        let members = catalog.members.iter().map(|member| member.image.clone());
+        let members: BTreeSet<Reference> = members.collect();
+        let missing = members.iter().filter(|member| {
+            let image = inventory.image(member);
+            image.is_none_or(|image| image.problem.is_some())
+        });
+        Self {
+            image: catalog.image.clone(),
+            digest: inventory.image(&catalog.image).and_then(|image| image.root),
+            images: members.len(),
+            missing: missing.count(),
+            filter: catalog.filter.clone(),
+            original: catalog.original,
+            packages: Vec::new(),
+            members,
+        }
+    }
+}
+
 /// A number of blobs, and their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Amount {
@@ -89,6 +138,9 @@ pub struct Outcome {
     /// The statement's name; absent without a signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
+    /// All catalogs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub catalogs: Vec<CatalogLine>,
     /// All images.
     pub images: Vec<ImageLine>,
     /// Number of OCI manifests.
@@ -129,6 +181,11 @@ impl Outcome {
             generation: manifest.generation,
             complete: manifest.complete,
             statement: None,
+            catalogs: inventory
+                .catalogs
+                .iter()
+                .map(|catalog| CatalogLine::of(catalog, inventory))
+                .collect(),
             images: inventory.images.iter().map(ImageLine::of).collect(),
             manifests: inventory.manifests.len(),
             carried: Amount::default(),
@@ -178,6 +235,18 @@ impl Outcome {
                 assembled.document_bytes() + statements,
             )
         }
+    }
+
+    /// Adds what was kept of catalogs, and why.
+    #[must_use]
+    pub(super) fn with_selections(mut self, selections: &[CatalogSelection]) -> Self {
+        for line in &mut self.catalogs {
+            let selection = selections.iter().find(|known| known.image == line.image);
+            if let Some(selection) = selection {
+                line.packages.clone_from(&selection.packages);
+            }
+        }
+        self
     }
 
     /// Nothing had to be done.
