@@ -10,3 +10,4 @@ mod memory;
 mod places;
 mod requests;
 pub mod site;
+mod unreachable;

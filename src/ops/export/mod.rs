@@ -300,13 +300,13 @@ async fn something_was_found(client: &Client, resolution: Resolution) -> Result<
     // Registries that answer have said that they lack the images; others are out of reach.
     let hosts: BTreeSet<&Host> = images.iter().map(|image| &image.source.host).collect();
     for host in hosts {
-        if client
-            .ping(host)
-            .await
-            .is_err_and(|error| error.is_network())
+        if let Err(error) = client.ping(host).await
+            && error.is_network()
         {
             let hint = "check the network and the references; the same command tries again";
-            return Err(Error::new(Class::Network, message).hint(hint));
+            let failure = Error::new(Class::Network, message);
+            let hints = error.hint().into_iter().chain([hint]);
+            return Err(hints.fold(failure, Error::hint));
         }
     }
     let hint = "check the references, --platform and the credentials";

@@ -397,9 +397,11 @@ impl Transfer {
     fn failed(&self, error: registry::Error) -> Failed {
         let reason = chain(&error);
         if error.is_network() && !self.keep_going {
+            let hint = error.hint();
+            let stop = Error::new(Class::Network, "The source registry cannot be reached");
             Failed::Stop(
-                Error::new(Class::Network, "The source registry cannot be reached")
-                    .caused_by(error)
+                hint.into_iter()
+                    .fold(stop.caused_by(error), Error::hint)
                     .hint("run the same command again: it continues where it stopped")
                     .hint("--keep-going seals an incomplete bundle from what can be had"),
             )
