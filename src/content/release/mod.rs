@@ -1,0 +1,9 @@
+//! Releases of OKD and OpenShift: what a release payload says.
+
+pub mod image_references;
+pub mod metadata;
+mod version;
+
+pub use image_references::{Component, ComponentName, ImageReferences};
+pub use metadata::ReleaseMetadata;
+pub use version::{ReleaseVersion, VersionError};
