@@ -265,11 +265,6 @@ impl Graph {
         self.edges.get(from).into_iter().flatten()
     }
 
-    /// Whether anything may be updated to a release without conditions.
-    pub fn has_origin(&self, to: &ReleaseVersion) -> bool {
-        self.edges.values().any(|targets| targets.contains(to))
-    }
-
     /// Updates under conditions, by ascending versions.
     pub fn conditional(&self) -> &[ConditionalUpdate] {
         &self.conditional
@@ -374,7 +369,6 @@ mod tests {
         let version = |text: &str| text.parse::<ReleaseVersion>().unwrap();
         let targets: Vec<_> = graph.targets(&version("4.1.9")).collect();
         assert_eq!(targets, [&version("4.1.10")]);
-        assert!(graph.has_origin(&version("4.2.0")) && !graph.has_origin(&version("4.1.9")));
         let node = graph.node(&version("4.1.10")).unwrap();
         assert_eq!(node.channels, BTreeSet::from(["fast-4.2".parse().unwrap()]));
         assert_eq!(node.url.as_deref(), Some("https://example.com/"));
