@@ -7,7 +7,9 @@ use serde::Deserialize;
 
 use super::cbor::{self, CborError};
 use super::{Placement, Rule, hash, inventory_check, tar};
-use crate::model::{BLOCK_SIZE, BundleManifest, ChunkKind, FORMAT_VERSION, Inventory};
+use crate::model::{
+    BLOCK_SIZE, BundleManifest, CATALOGS, ChunkKind, FORMAT_VERSION, Inventory, RELEASES,
+};
 
 /// How errors call `manifest.cbor`.
 const MANIFEST: &str = "bundle manifest";
@@ -182,6 +184,9 @@ pub fn check_inventory(
     inventory_check::check(inventory, manifest, &Placement::new(inventory))
 }
 
+/// The features that this reader knows (bundle-format.md, section 12).
+const FEATURES: [&str; 2] = [CATALOGS, RELEASES];
+
 /// The keys that decide how the others are read.
 #[derive(Deserialize)]
 struct Head {
@@ -207,7 +212,8 @@ impl Head {
                 found: self.format,
             });
         }
-        match self.requires.first() {
+        let unknown = |feature: &&String| !FEATURES.contains(&feature.as_str());
+        match self.requires.iter().find(unknown) {
             Some(feature) => Err(DocumentError::Feature {
                 feature: feature.chars().take(40).collect(),
             }),
@@ -233,6 +239,10 @@ fn check_manifest(manifest: &BundleManifest) -> Result<(), DocumentError> {
     }
     if manifest.generation == 0 {
         let fault = "`generation` is 0; the first one is 1".to_owned();
+        return Err(DocumentError::manifest(16, fault));
+    }
+    if !manifest.requires.is_sorted_by(|a, b| a < b) {
+        let fault = "`requires` is not strictly ascending".to_owned();
         return Err(DocumentError::manifest(16, fault));
     }
     if !manifest.chunks.is_sorted_by(|a, b| a.number < b.number) {

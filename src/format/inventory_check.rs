@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::bundle::DocumentError;
-use super::{Placement, tar};
+use super::{Placement, content_check, tar};
 use crate::model::{
     AttachedBy, BlobEntry, BlobPlace, BundleManifest, Carried, ChunkEntry, ChunkId, ChunkKind,
     Codec, Digest, Extent, FORMAT_VERSION, ImageEntry, Inventory, Limits, ManifestEntry,
@@ -36,6 +36,7 @@ pub(super) fn check(
     }
     layout(inventory, manifest, placement)?;
     images(inventory)?;
+    content_check::check(inventory, manifest)?;
     if manifest.complete != inventory.is_complete() {
         let (said, is) = (manifest.complete, inventory.is_complete());
         return refused(

@@ -7,6 +7,7 @@
 
 pub mod bundle;
 pub mod cbor;
+mod content_check;
 pub mod data_chunk;
 pub mod hash;
 mod inventory_check;

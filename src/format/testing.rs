@@ -144,7 +144,6 @@ pub(super) fn sample() -> Sample {
     let images = vec![ImageEntry {
         root: Some(index),
         tag: Some(tag.clone()),
-        group: None,
         cosign: AttachmentState::Carried,
         source: source.clone(),
         attached: vec![Attachment {
@@ -157,6 +156,7 @@ pub(super) fn sample() -> Sample {
         platforms: vec!["linux/amd64".parse().unwrap()],
         referrers: AttachmentState::Absent,
         requested: source.tagged(tag.clone()),
+        standalone: false,
         fetched_from: source.clone(),
     }];
     let plan = hash::sha256(b"plan");
@@ -187,6 +187,8 @@ pub(super) fn sample() -> Sample {
         format: FORMAT_VERSION,
         images,
         request: hash::sha256(b"request"),
+        catalogs: vec![],
+        releases: vec![],
         manifests,
     };
     let chunk = |number, kind, length| ChunkEntry {

@@ -293,7 +293,7 @@ pub struct BundleManifest {
     pub format: u64,
     /// Whether every requested image is whole.
     pub complete: bool,
-    /// Features that a reader must know, sorted. Empty in version 1.
+    /// Features that a reader must know, sorted: those of [`super::Inventory::features`].
     pub requires: Vec<String>,
     /// `inventory.cbor`.
     pub inventory: FileEntry,

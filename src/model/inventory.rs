@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bundle::{BundleId, ChunkId, Extension, PlanId};
+use super::content::{CATALOGS, CatalogEntry, RELEASES, ReleaseEntry};
 use super::{Digest, MediaType, Platform, Reference, Repository, Tag};
 
 /// A piece of content in a chunk: one tar entry's data.
@@ -207,9 +208,6 @@ pub struct ImageEntry {
     /// The top manifest; absent when the reference could not be resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<Digest>,
-    /// Commit group: images that become visible together, named by their root's source.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
     /// Whether cosign's tags were looked for.
     pub cosign: AttachmentState,
     /// What clusters call the repository; mirror policies are written for this name.
@@ -225,6 +223,9 @@ pub struct ImageEntry {
     pub referrers: AttachmentState,
     /// The reference as asked for, in its full form.
     pub requested: Reference,
+    /// It was asked for on its own, besides belonging to a release or a catalog.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub standalone: bool,
     /// Where it came from this time.
     pub fetched_from: Repository,
 }
@@ -288,6 +289,12 @@ pub struct Inventory {
     pub images: Vec<ImageEntry>,
     /// Digest of the request: tells a re-run of the same command from another command.
     pub request: Digest,
+    /// Operator catalogs among the images, sorted by image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub catalogs: Vec<CatalogEntry>,
+    /// Releases among the images, sorted by image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<ReleaseEntry>,
     /// Every carried manifest, sorted by digest.
     pub manifests: Vec<ManifestEntry>,
 }
@@ -299,6 +306,24 @@ impl Inventory {
     /// Whether every requested image is whole.
     pub fn is_complete(&self) -> bool {
         self.images.iter().all(|image| image.problem.is_none())
+    }
+
+    /// The features that a reader of this inventory must know, as in
+    /// [`super::BundleManifest::requires`].
+    pub fn features(&self) -> Vec<String> {
+        let used = [
+            (CATALOGS, !self.catalogs.is_empty()),
+            (RELEASES, !self.releases.is_empty()),
+        ];
+        let used = used.into_iter().filter(|(_, used)| *used);
+        used.map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// Finds a requested image by its reference as asked for. The list is sorted.
+    pub fn image(&self, requested: &Reference) -> Option<&ImageEntry> {
+        let by_text = |image: &ImageEntry| image.requested.cmp(requested);
+        let index = self.images.binary_search_by(by_text).ok()?;
+        self.images.get(index)
     }
 
     /// Finds a blob by digest. The list is sorted.

@@ -33,6 +33,10 @@ impl Limits {
     pub const INDEX_DEPTH: usize = 8;
     /// A PEM key file.
     pub const KEY_FILE: u64 = 64 << 10;
+    /// An OpenPGP keyring of a release.
+    pub const KEYRING: u64 = 1 << 20;
+    /// An OpenPGP message that signs a release.
+    pub const RELEASE_SIGNATURE: u64 = 50 << 10;
     /// `export.plan`.
     pub const PLAN: u64 = 1 << 30;
 }

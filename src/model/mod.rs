@@ -4,6 +4,8 @@
 //! how a value is written down: that is `format`.
 
 mod bundle;
+pub(crate) mod byte_string;
+mod content;
 mod digest;
 mod image;
 mod inventory;
@@ -15,6 +17,7 @@ mod size;
 mod statement;
 
 pub use bundle::*;
+pub use content::*;
 pub use digest::{Blake3, Digest, DigestError};
 pub use image::{Descriptor, ManifestFacts, RawManifest};
 pub use inventory::*;

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::pack::{self, LaneCursor, Layout, PackBlob};
 use crate::model::{
-    BaseEntry, BaseRoot, BlobPlace, BundleId, BundleManifest, Carried, ChunkEntry, ChunkId,
-    ChunkOrigin, Digest, Extent, ImageEntry, Inventory, Label, ManifestFacts, MediaType, Platform,
-    RawManifest, Repository,
+    BaseEntry, BaseRoot, BlobPlace, BundleId, BundleManifest, Carried, CatalogEntry, ChunkEntry,
+    ChunkId, ChunkOrigin, Digest, Extent, ImageEntry, Inventory, Label, ManifestFacts, MediaType,
+    Platform, RawManifest, ReleaseEntry, Repository,
 };
 
 /// A manifest that was fetched, with what it says.
@@ -48,6 +48,10 @@ pub struct Resolution {
     pub manifests: BTreeMap<Digest, ResolvedManifest>,
     /// All blobs that these name.
     pub blobs: BTreeMap<Digest, ResolvedBlob>,
+    /// Catalogs among the images.
+    pub catalogs: Vec<CatalogEntry>,
+    /// Releases among the images.
+    pub releases: Vec<ReleaseEntry>,
 }
 
 /// A bundle that was read and verified as far as its inventory.
@@ -81,7 +85,7 @@ pub enum ManifestPlace {
     /// An earlier generation carried it.
     Held(Extent),
     /// Its bytes go into this generation's metadata chunk.
-    New(#[serde(with = "byte_string")] Vec<u8>),
+    New(#[serde(with = "crate::model::byte_string")] Vec<u8>),
 }
 
 /// A manifest of the plan.
@@ -170,6 +174,12 @@ pub struct PlanContent {
     pub images: Vec<ImageEntry>,
     /// Chunks of earlier generations.
     pub sealed: Vec<SealedChunk>,
+    /// Catalogs among the images, sorted by image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub catalogs: Vec<CatalogEntry>,
+    /// Releases among the images, sorted by image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<ReleaseEntry>,
     /// All manifests, sorted by digest.
     pub manifests: Vec<PlannedManifest>,
     /// The generation that this plan makes.
@@ -223,8 +233,12 @@ impl ExportPlan {
             mut images,
             manifests,
             blobs,
+            mut catalogs,
+            mut releases,
         } = resolution;
         images.sort_by(|a, b| a.requested.cmp(&b.requested));
+        catalogs.sort_by(|a, b| a.image.cmp(&b.image));
+        releases.sort_by(|a, b| a.image.cmp(&b.image));
 
         let blobs: Vec<PlannedBlob> = blobs
             .into_iter()
@@ -283,6 +297,8 @@ impl ExportPlan {
             lanes,
             images,
             sealed: earlier.map(sealed_chunks).unwrap_or_default(),
+            catalogs,
+            releases,
             manifests: manifests
                 .into_iter()
                 .map(|(digest, manifest)| plan_manifest(digest, manifest, earlier))
@@ -481,34 +497,4 @@ fn sealed_chunks(known: &KnownBundle) -> Vec<SealedChunk> {
         origin: origin.clone(),
     })
     .collect()
-}
-
-/// Bytes as a CBOR byte string, where serde would write an array of numbers.
-mod byte_string {
-    use serde::de::{Error, Visitor};
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_bytes(bytes)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        struct Bytes;
-        impl Visitor<'_> for Bytes {
-            type Value = Vec<u8>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a byte string")
-            }
-
-            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-                Ok(bytes.to_vec())
-            }
-
-            fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
-                Ok(bytes)
-            }
-        }
-        from.deserialize_byte_buf(Bytes)
-    }
 }

@@ -137,7 +137,7 @@ impl ImportPlan {
             }
             blobs.push(digest);
         }
-        let group = image.group.clone();
+        let group = None;
         self.images.push(ImageUpload {
             placed,
             group,

@@ -29,6 +29,10 @@ pub(super) async fn resolve(
         .collect();
     let mut resolution =
         resolve_pinned(&request.client, &lacking, &request.selection, context).await?;
+    for image in &mut resolution.images {
+        let before = known.inventory.image(&image.requested);
+        image.standalone = before.is_some_and(|before| before.standalone);
+    }
     let raws = read_manifests(request, known)?;
     for image in known
         .inventory
@@ -39,6 +43,9 @@ pub(super) async fn resolve(
         add_sealed(&mut resolution, known, &raws, image)?;
         resolution.images.push(image.clone());
     }
+    // What releases and catalogs name was settled when the bundle was begun.
+    resolution.catalogs.clone_from(&known.inventory.catalogs);
+    resolution.releases.clone_from(&known.inventory.releases);
     Ok(resolution)
 }
 

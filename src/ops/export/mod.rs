@@ -4,6 +4,7 @@
 //! time and is continued by the same request.
 
 mod chunk_file;
+mod content;
 mod earlier;
 mod lane;
 mod outcome;
@@ -205,9 +206,13 @@ async fn make_plan(
 ) -> Result<ExportPlan> {
     let resolution = match known {
         None => {
-            let (client, wanted) = (&request.client, &request.references);
+            let client = &request.client;
+            let gathered = content::gather(request, context).await?;
+            let wanted = &gathered.references;
             let found = resolve::resolve(client, wanted, &request.selection, context).await?;
-            something_was_found(client, found).await?
+            let mut found = something_was_found(client, found).await?;
+            content::add_to(&mut found, gathered, &request.references);
+            found
         }
         Some(known) => earlier::resolve(request, known, context).await?,
     };

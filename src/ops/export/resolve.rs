@@ -200,7 +200,6 @@ impl Walk {
         let mut entry = ImageEntry {
             root: None,
             tag: reference.tag.clone(),
-            group: None,
             cosign: AttachmentState::NotAsked,
             source: reference.repository.clone(),
             attached: Vec::new(),
@@ -208,6 +207,7 @@ impl Walk {
             platforms,
             referrers: AttachmentState::NotAsked,
             requested: reference.clone(),
+            standalone: false,
             fetched_from: reference.repository.clone(),
         };
         if reference.tag.is_none() && reference.digest.is_none() {

@@ -109,7 +109,7 @@ pub(super) fn assemble(plan: &ExportPlan, plan_id: PlanId, written: &Written) ->
         chunks,
         format: FORMAT_VERSION,
         complete: inventory.is_complete(),
-        requires: Vec::new(),
+        requires: inventory.features(),
         inventory: file_entry(&inventory_bytes),
         block_size: BLOCK_SIZE,
         generation: content.generation,
@@ -173,6 +173,8 @@ fn inventory(plan: &ExportPlan, plan_id: PlanId, written: &Written) -> Result<In
         format: FORMAT_VERSION,
         images: content.images.clone(),
         request: plan.request,
+        catalogs: content.catalogs.clone(),
+        releases: content.releases.clone(),
         manifests,
     };
     note_problems(&mut inventory, written);

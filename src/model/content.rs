@@ -1,0 +1,180 @@
+//! What images belong to: OKD/OpenShift releases and operator catalogs (bundle-format.md,
+//! sections 6.7 and 6.8).
+//!
+//! Enough to name everything on a target, to verify a release's signatures again and to write
+//! the cluster's objects, without a network and without the command that made the bundle.
+//! Fields are declared in the canonical order of their CBOR keys, as in `bundle`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, Reference};
+
+/// Feature name of a bundle with releases, in `requires`.
+pub const RELEASES: &str = "releases";
+
+/// Feature name of a bundle with operator catalogs, in `requires`.
+pub const CATALOGS: &str = "catalogs";
+
+/// A release payload with its components.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseEntry {
+    /// The release image: `requested` of one of the bundle's images.
+    pub image: Reference,
+    /// The version that the payload's `image-references` states.
+    pub version: ReleaseVersion,
+    /// OpenPGP keyrings from the payload's verification ConfigMap, sorted by name. They mean
+    /// nothing by themselves: whoever verifies decides which of their keys count.
+    pub keyrings: Vec<Keyring>,
+    /// The exporter was told to accept that nobody vouches for the release.
+    pub unsigned: bool,
+    /// The images that the payload names, sorted by name.
+    pub components: Vec<Component>,
+    /// OpenPGP messages that sign the release, in the order of their store. Empty exactly when
+    /// `unsigned`.
+    pub signatures: Vec<ReleaseSignature>,
+    /// Architecture as in an OCI image config (`amd64`), or `multi` for a manifest list.
+    pub architecture: String,
+}
+
+/// A keyring as the payload holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keyring {
+    /// Armored or binary OpenPGP keys.
+    #[serde(with = "super::byte_string")]
+    pub data: Vec<u8>,
+    /// Its key in the ConfigMap: `verifier-public-key-redhat`.
+    pub name: String,
+}
+
+/// An image of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Component {
+    /// Its name in the payload: `cli`, `installer`.
+    pub name: String,
+    /// `requested` of one of the bundle's images; has a digest.
+    pub image: Reference,
+}
+
+/// An OpenPGP signed message about a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseSignature {
+    /// The manifest that it should be about: the release image's root, or a child of it.
+    pub over: Digest,
+    /// The message.
+    #[serde(with = "super::byte_string")]
+    pub message: Vec<u8>,
+}
+
+/// An operator catalog with the images that it names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogEntry {
+    /// The catalog image: `requested` of one of the bundle's images.
+    pub image: Reference,
+    /// What was kept of the original, in one line for people; absent when that is everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// How the catalog is kept in its image.
+    pub format: CatalogFormat,
+    /// The images that it names, sorted by image and text.
+    pub members: Vec<CatalogMember>,
+    /// Digest of the original when the image's root was made by the exporter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<Digest>,
+}
+
+/// How a catalog is kept in its image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CatalogFormat {
+    /// A directory of YAML or JSON documents.
+    FileBased,
+    /// A sqlite database.
+    Sqlite,
+}
+
+/// An image that a catalog names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogMember {
+    /// `requested` of one of the bundle's images.
+    pub image: Reference,
+    /// The reference as the catalog writes it: names on the target are derived from it.
+    pub written: String,
+}
+
+/// A release's version: 1 to 100 of the characters that a tag may have, beginning with a digit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct ReleaseVersion(String);
+
+/// Why a text is not a release's version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not a release version: it begins with a digit, and has letters, digits, `.`, `_` and `-` only", .0.escape_debug())]
+pub struct ReleaseVersionError(String);
+
+impl ReleaseVersion {
+    /// The version as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for ReleaseVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::str::FromStr for ReleaseVersion {
+    type Err = ReleaseVersionError;
+
+    fn from_str(text: &str) -> Result<Self, ReleaseVersionError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let right = text.len() <= 100
+            && text.starts_with(|c: char| c.is_ascii_digit())
+            && text.chars().all(allowed);
+        match right {
+            true => Ok(Self(text.to_owned())),
+            false => Err(ReleaseVersionError(text.chars().take(60).collect())),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ReleaseVersion {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        super::from_text(deserializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_safe_in_tags() {
+        for good in [
+            "4.18.0-okd-scos.1",
+            "4.5.4",
+            "4.19.0-rc.2",
+            "4.0.0-0.nightly_x",
+        ] {
+            assert!(good.parse::<ReleaseVersion>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "v4",
+            "4.1+x",
+            "4/1",
+            "4 1",
+            "4.\u{e4}",
+            &"4".repeat(101),
+        ] {
+            assert!(bad.parse::<ReleaseVersion>().is_err(), "{bad:?}");
+        }
+    }
+}
