@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::release::{ReleaseVersion, VersionError};
+use super::version::{SemanticVersion, VersionError};
 use crate::model::{NameError, Reference};
 
 /// Longest answer that is read, in bytes. Real ones have less than 2 MiB.
@@ -64,13 +64,13 @@ pub enum GraphError {
     #[error("The graph has `{version}` twice")]
     Duplicate {
         /// The version.
-        version: ReleaseVersion,
+        version: SemanticVersion,
     },
     /// A node's payload is not a reference.
     #[error("The payload of `{version}` is not a reference")]
     Payload {
         /// The node's version.
-        version: ReleaseVersion,
+        version: SemanticVersion,
         /// What is wrong with it.
         #[source]
         source: NameError,
@@ -79,7 +79,7 @@ pub enum GraphError {
     #[error("The payload of `{version}` is `{payload}`, which is no reference by digest")]
     NotByDigest {
         /// The node's version.
-        version: ReleaseVersion,
+        version: SemanticVersion,
         /// What it names.
         payload: Reference,
     },
@@ -142,7 +142,7 @@ impl fmt::Debug for Channel {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// Its version.
-    pub version: ReleaseVersion,
+    pub version: SemanticVersion,
     /// Its payload: repository and digest, never a tag.
     pub payload: Reference,
     /// The channels that it is in; empty when the service does not say.
@@ -155,9 +155,9 @@ pub struct Node {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConditionalUpdate {
     /// Where it begins.
-    pub from: ReleaseVersion,
+    pub from: SemanticVersion,
     /// Where it ends.
-    pub to: ReleaseVersion,
+    pub to: SemanticVersion,
     /// Names of the risks, sorted; free text.
     pub risks: Vec<String>,
 }
@@ -166,8 +166,8 @@ pub struct ConditionalUpdate {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Graph {
     /// Sorted by version.
-    nodes: BTreeMap<ReleaseVersion, Node>,
-    edges: BTreeMap<ReleaseVersion, BTreeSet<ReleaseVersion>>,
+    nodes: BTreeMap<SemanticVersion, Node>,
+    edges: BTreeMap<SemanticVersion, BTreeSet<SemanticVersion>>,
     conditional: Vec<ConditionalUpdate>,
 }
 
@@ -234,7 +234,7 @@ impl Graph {
             let risks: BTreeSet<String> = risks.map(|risk| risk.name).collect();
             for edge in group.edges {
                 let known = |text: &str| {
-                    let version = text.parse::<ReleaseVersion>().ok()?;
+                    let version = text.parse::<SemanticVersion>().ok()?;
                     self.nodes.contains_key(&version).then_some(version)
                 };
                 if let (Some(from), Some(to)) = (known(&edge.from), known(&edge.to)) {
@@ -253,15 +253,15 @@ impl Graph {
     }
 
     /// Finds a release by version.
-    pub fn node(&self, version: &ReleaseVersion) -> Option<&Node> {
+    pub fn node(&self, version: &SemanticVersion) -> Option<&Node> {
         self.nodes.get(version)
     }
 
     /// The releases to which one may be updated without conditions, by ascending version.
     pub fn targets(
         &self,
-        from: &ReleaseVersion,
-    ) -> impl DoubleEndedIterator<Item = &ReleaseVersion> {
+        from: &SemanticVersion,
+    ) -> impl DoubleEndedIterator<Item = &SemanticVersion> {
         self.edges.get(from).into_iter().flatten()
     }
 
@@ -272,7 +272,7 @@ impl Graph {
 }
 
 fn node(index: usize, raw: RawNode) -> Result<Node, GraphError> {
-    let version: ReleaseVersion = match raw.version.parse() {
+    let version: SemanticVersion = match raw.version.parse() {
         Ok(version) => version,
         Err(source) => return Err(GraphError::Version { index, source }),
     };
@@ -366,7 +366,7 @@ mod tests {
         .unwrap();
         let versions: Vec<String> = graph.nodes().map(|node| node.version.to_string()).collect();
         assert_eq!(versions, ["4.1.9", "4.1.10", "4.2.0"]);
-        let version = |text: &str| text.parse::<ReleaseVersion>().unwrap();
+        let version = |text: &str| text.parse::<SemanticVersion>().unwrap();
         let targets: Vec<_> = graph.targets(&version("4.1.9")).collect();
         assert_eq!(targets, [&version("4.1.10")]);
         let node = graph.node(&version("4.1.10")).unwrap();

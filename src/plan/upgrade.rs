@@ -13,7 +13,7 @@ use std::str::FromStr;
 pub use error::{NoPath, UpgradeError};
 
 use crate::content::graph::{Channel, ConditionalUpdate, Graph, Node};
-use crate::content::release::{ReleaseVersion, VersionError};
+use crate::content::version::{SemanticVersion, VersionError};
 
 /// Versions that an error lists.
 const SHOWN: usize = 5;
@@ -22,10 +22,10 @@ const SHOWN: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
     /// One release, by default the channel's highest.
-    One(Option<ReleaseVersion>),
+    One(Option<SemanticVersion>),
     /// Every release of the channel between two, both included; an end that is absent is the
     /// channel's.
-    Range(Option<ReleaseVersion>, Option<ReleaseVersion>),
+    Range(Option<SemanticVersion>, Option<SemanticVersion>),
 }
 
 impl FromStr for Wanted {
@@ -47,7 +47,7 @@ impl FromStr for Wanted {
 
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let end = |end: &Option<ReleaseVersion>| end.as_ref().map(ToString::to_string);
+        let end = |end: &Option<SemanticVersion>| end.as_ref().map(ToString::to_string);
         match self {
             Self::One(None) => f.write_str("latest"),
             Self::One(Some(version)) => fmt::Display::fmt(version, f),
@@ -84,7 +84,7 @@ pub fn select(
     graph: &Graph,
     channel: &Channel,
     wanted: &Wanted,
-    from: Option<&ReleaseVersion>,
+    from: Option<&SemanticVersion>,
 ) -> Result<Choice, UpgradeError> {
     let view = View::new(graph, channel)?;
     match (wanted, from) {
@@ -108,9 +108,9 @@ pub fn select(
 struct View<'a> {
     graph: &'a Graph,
     channel: &'a Channel,
-    versions: BTreeSet<&'a ReleaseVersion>,
-    lowest: &'a ReleaseVersion,
-    highest: &'a ReleaseVersion,
+    versions: BTreeSet<&'a SemanticVersion>,
+    lowest: &'a SemanticVersion,
+    highest: &'a SemanticVersion,
 }
 
 impl<'a> View<'a> {
@@ -135,7 +135,7 @@ impl<'a> View<'a> {
         }
     }
 
-    fn choice(&self, versions: impl Iterator<Item = &'a ReleaseVersion>, is_path: bool) -> Choice {
+    fn choice(&self, versions: impl Iterator<Item = &'a SemanticVersion>, is_path: bool) -> Choice {
         Choice {
             releases: versions
                 .filter_map(|v| self.graph.node(v))
@@ -147,7 +147,7 @@ impl<'a> View<'a> {
     }
 
     /// A version of the channel; the highest when none is wanted.
-    fn one(&self, version: Option<&ReleaseVersion>) -> Result<&'a ReleaseVersion, UpgradeError> {
+    fn one(&self, version: Option<&SemanticVersion>) -> Result<&'a SemanticVersion, UpgradeError> {
         let Some(version) = version else {
             return Ok(self.highest);
         };
@@ -179,17 +179,17 @@ impl<'a> View<'a> {
 
     fn range(
         &self,
-        min: Option<&ReleaseVersion>,
-        max: Option<&ReleaseVersion>,
+        min: Option<&SemanticVersion>,
+        max: Option<&SemanticVersion>,
         wanted: &Wanted,
-    ) -> Result<Vec<&'a ReleaseVersion>, UpgradeError> {
+    ) -> Result<Vec<&'a SemanticVersion>, UpgradeError> {
         if let (Some(min), Some(max)) = (min, max)
             && min > max
         {
             let (min, max) = (min.clone(), max.clone());
             return Err(UpgradeError::Backwards { min, max });
         }
-        let within = |version: &&&ReleaseVersion| {
+        let within = |version: &&&SemanticVersion| {
             min.is_none_or(|min| **version >= min) && max.is_none_or(|max| **version <= max)
         };
         let versions: Vec<_> = self.versions.iter().filter(within).copied().collect();
@@ -203,7 +203,11 @@ impl<'a> View<'a> {
         Ok(versions)
     }
 
-    fn path(&self, from: &ReleaseVersion, to: &'a ReleaseVersion) -> Result<Choice, UpgradeError> {
+    fn path(
+        &self,
+        from: &SemanticVersion,
+        to: &'a SemanticVersion,
+    ) -> Result<Choice, UpgradeError> {
         let from = self.one(Some(from))?;
         if from > to {
             let (from, to) = (from.clone(), to.clone());
@@ -235,7 +239,7 @@ impl<'a> View<'a> {
     }
 
     /// Updates without conditions within the channel, highest version first.
-    fn targets(&self, from: &ReleaseVersion) -> Vec<&'a ReleaseVersion> {
+    fn targets(&self, from: &SemanticVersion) -> Vec<&'a SemanticVersion> {
         let targets = self.graph.targets(from).rev();
         targets
             .filter_map(|to| self.versions.get(to).copied())
@@ -243,7 +247,7 @@ impl<'a> View<'a> {
     }
 
     /// Updates with and without conditions within the channel, highest version first.
-    fn all_targets(&self, from: &ReleaseVersion) -> Vec<&'a ReleaseVersion> {
+    fn all_targets(&self, from: &SemanticVersion) -> Vec<&'a SemanticVersion> {
         let updates = self.graph.conditional().iter();
         let conditional = updates.filter(|update| update.from == *from);
         let conditional = conditional.filter_map(|update| self.versions.get(&update.to).copied());
@@ -254,10 +258,10 @@ impl<'a> View<'a> {
     /// Breadth first, so the first way found is a shortest one.
     fn shortest(
         &self,
-        from: &'a ReleaseVersion,
-        to: &'a ReleaseVersion,
-        targets: impl Fn(&ReleaseVersion) -> Vec<&'a ReleaseVersion>,
-    ) -> Option<Vec<&'a ReleaseVersion>> {
+        from: &'a SemanticVersion,
+        to: &'a SemanticVersion,
+        targets: impl Fn(&SemanticVersion) -> Vec<&'a SemanticVersion>,
+    ) -> Option<Vec<&'a SemanticVersion>> {
         let mut came_from = BTreeMap::new();
         let mut waiting = VecDeque::from([from]);
         while let Some(version) = waiting.pop_front() {
@@ -281,7 +285,7 @@ impl<'a> View<'a> {
         None
     }
 
-    fn why_no_path(&self, from: &'a ReleaseVersion, to: &'a ReleaseVersion) -> NoPath {
+    fn why_no_path(&self, from: &'a SemanticVersion, to: &'a SemanticVersion) -> NoPath {
         if let Some(path) = self.shortest(from, to, |from| self.all_targets(from)) {
             let steps = path.windows(2).filter_map(|step| match step {
                 [from, to] => Some((*from, *to)),
@@ -295,7 +299,7 @@ impl<'a> View<'a> {
             return NoPath::Conditional(risky.collect());
         }
         let reachable = reach(from, |version| self.targets(version));
-        let mut back: BTreeMap<&ReleaseVersion, Vec<&'a ReleaseVersion>> = BTreeMap::new();
+        let mut back: BTreeMap<&SemanticVersion, Vec<&'a SemanticVersion>> = BTreeMap::new();
         for version in &self.versions {
             for target in self.targets(version) {
                 back.entry(target).or_default().push(version);
@@ -318,15 +322,15 @@ impl<'a> View<'a> {
     }
 }
 
-fn first<'a>(versions: impl Iterator<Item = &'a ReleaseVersion>) -> Vec<ReleaseVersion> {
+fn first<'a>(versions: impl Iterator<Item = &'a SemanticVersion>) -> Vec<SemanticVersion> {
     versions.take(SHOWN).cloned().collect()
 }
 
 /// Everything that can be reached, the beginning apart.
 fn reach<'a>(
-    from: &'a ReleaseVersion,
-    next: impl Fn(&ReleaseVersion) -> Vec<&'a ReleaseVersion>,
-) -> BTreeSet<&'a ReleaseVersion> {
+    from: &'a SemanticVersion,
+    next: impl Fn(&SemanticVersion) -> Vec<&'a SemanticVersion>,
+) -> BTreeSet<&'a SemanticVersion> {
     let mut reached = BTreeSet::new();
     let mut waiting = vec![from];
     while let Some(version) = waiting.pop() {

@@ -9,8 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::version::{ReleaseVersion, VersionError};
-use crate::model::{Digest, NameError, Reference};
+use crate::model::{Digest, NameError, Reference, ReleaseVersion, ReleaseVersionError};
 
 /// Where the document is in a payload.
 pub const PATH: &str = "release-manifests/image-references";
@@ -50,7 +49,7 @@ pub enum ImageReferencesError {
     },
     /// Its name is not a version.
     #[error("image-references does not name the version of a release")]
-    Version(#[source] VersionError),
+    Version(#[source] ReleaseVersionError),
     /// It lists nothing.
     #[error("image-references lists no images")]
     Empty,

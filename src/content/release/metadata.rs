@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::version::{ReleaseVersion, VersionError};
+use crate::content::version::{SemanticVersion, VersionError};
 
 /// Where the document is in a payload.
 pub const PATH: &str = "release-manifests/release-metadata";
@@ -45,11 +45,11 @@ pub enum MetadataError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReleaseMetadata {
     /// Its version.
-    pub version: ReleaseVersion,
+    pub version: SemanticVersion,
     /// Versions that may be updated to it, sorted.
-    pub previous: Vec<ReleaseVersion>,
+    pub previous: Vec<SemanticVersion>,
     /// Versions to which it may be updated, sorted. Real payloads name none.
-    pub next: Vec<ReleaseVersion>,
+    pub next: Vec<SemanticVersion>,
     /// Anything else, for example `url`: texts as they are, other values as JSON. For people:
     /// escape it.
     pub metadata: BTreeMap<String, String>,
@@ -74,7 +74,7 @@ impl ReleaseMetadata {
         let version = |text: &String| text.parse().map_err(MetadataError::Version);
         let versions = |texts: Option<Vec<String>>| {
             let versions = texts.unwrap_or_default();
-            let mut versions: Vec<ReleaseVersion> =
+            let mut versions: Vec<SemanticVersion> =
                 versions.iter().map(version).collect::<Result<_, _>>()?;
             versions.sort();
             versions.dedup();

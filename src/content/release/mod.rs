@@ -2,8 +2,6 @@
 
 pub mod image_references;
 pub mod metadata;
-mod version;
 
 pub use image_references::{Component, ComponentName, ImageReferences};
 pub use metadata::ReleaseMetadata;
-pub use version::{ReleaseVersion, VersionError};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Wanted;
 use crate::content::graph::{Channel, ConditionalUpdate};
-use crate::content::release::ReleaseVersion;
+use crate::content::version::SemanticVersion;
 
 /// Why no release answers a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,17 +28,17 @@ pub enum UpgradeError {
     )]
     UnknownVersion {
         /// The version.
-        version: ReleaseVersion,
+        version: SemanticVersion,
         /// The channel.
         channel: Channel,
         /// The versions just below and above it.
-        nearest: Vec<ReleaseVersion>,
+        nearest: Vec<SemanticVersion>,
     },
     /// The version exists, elsewhere.
     #[error("`{version}` is not in channel `{channel}`, only in {}", list(known))]
     NotInChannel {
         /// The version.
-        version: ReleaseVersion,
+        version: SemanticVersion,
         /// The channel.
         channel: Channel,
         /// The channels that it is in.
@@ -48,9 +48,9 @@ pub enum UpgradeError {
     #[error("The range from `{min}` to `{max}` ends before it begins")]
     Backwards {
         /// Its beginning.
-        min: ReleaseVersion,
+        min: SemanticVersion,
         /// Its end.
-        max: ReleaseVersion,
+        max: SemanticVersion,
     },
     /// The channel has nothing in the range.
     #[error(
@@ -63,13 +63,13 @@ pub enum UpgradeError {
         /// What was asked for.
         wanted: Wanted,
         /// The channel's lowest and highest version.
-        ends: Box<(ReleaseVersion, ReleaseVersion)>,
+        ends: Box<(SemanticVersion, SemanticVersion)>,
     },
     /// A path was asked for, to several versions.
     #[error("A path from `{from}` must end at one version, not in the range `{wanted}`")]
     PathToRange {
         /// Where it begins.
-        from: ReleaseVersion,
+        from: SemanticVersion,
         /// What was asked for.
         wanted: Wanted,
     },
@@ -77,17 +77,17 @@ pub enum UpgradeError {
     #[error("`{from}` cannot be updated to `{to}`, which is older")]
     Downgrade {
         /// Where the path begins.
-        from: ReleaseVersion,
+        from: SemanticVersion,
         /// Where it should end.
-        to: ReleaseVersion,
+        to: SemanticVersion,
     },
     /// No edges join the two.
     #[error("No update path leads from `{from}` to `{to}` in channel `{channel}`: {why}")]
     NoPath {
         /// Where the path begins.
-        from: ReleaseVersion,
+        from: SemanticVersion,
         /// Where it should end.
-        to: ReleaseVersion,
+        to: SemanticVersion,
         /// The channel.
         channel: Channel,
         /// Why.
@@ -109,9 +109,9 @@ pub enum NoPath {
     /// others, these are the ones nearest to the beginning.
     Apart {
         /// The highest versions that can be reached, descending.
-        reachable: Vec<ReleaseVersion>,
+        reachable: Vec<SemanticVersion>,
         /// Versions from which the end can be reached, nearest to the beginning first.
-        origins: Vec<ReleaseVersion>,
+        origins: Vec<SemanticVersion>,
     },
 }
 
@@ -145,7 +145,7 @@ fn list(items: &[impl fmt::Display]) -> String {
     items.join(", ")
 }
 
-fn versions(versions: &[ReleaseVersion]) -> String {
+fn versions(versions: &[SemanticVersion]) -> String {
     match versions {
         [one] => format!("is `{one}`"),
         many => format!("are {}", list(many)),
@@ -159,6 +159,6 @@ fn others(known: &[Channel]) -> String {
     }
 }
 
-fn span(ends: &(ReleaseVersion, ReleaseVersion)) -> String {
+fn span(ends: &(SemanticVersion, SemanticVersion)) -> String {
     format!("from `{}` to `{}`", ends.0, ends.1)
 }

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 
-fn version(text: &str) -> ReleaseVersion {
+fn version(text: &str) -> SemanticVersion {
     text.parse().unwrap()
 }
 

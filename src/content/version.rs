@@ -1,4 +1,4 @@
-//! A release's version.
+//! Versions that can be compared.
 
 use std::fmt;
 use std::str::FromStr;
@@ -35,21 +35,14 @@ pub enum VersionError {
     },
 }
 
-/// The version of a release, for example `4.18.0-okd-scos.1`: a semantic version without build
-/// metadata, so that its text can stand in a tag.
+/// The version of a release where releases are compared, for example `4.18.0-okd-scos.1`: a
+/// semantic version without build metadata, so that its text can stand in a tag.
 ///
 /// Ordered by precedence (semver.org, section 11), which is total here.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReleaseVersion(semver::Version);
+pub struct SemanticVersion(semver::Version);
 
-impl ReleaseVersion {
-    /// The major and the minor number: what the name of a channel ends with.
-    pub fn minor(&self) -> (u64, u64) {
-        (self.0.major, self.0.minor)
-    }
-}
-
-impl FromStr for ReleaseVersion {
+impl FromStr for SemanticVersion {
     type Err = VersionError;
 
     fn from_str(text: &str) -> Result<Self, VersionError> {
@@ -68,25 +61,25 @@ impl FromStr for ReleaseVersion {
     }
 }
 
-impl fmt::Display for ReleaseVersion {
+impl fmt::Display for SemanticVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
     }
 }
 
-impl fmt::Debug for ReleaseVersion {
+impl fmt::Debug for SemanticVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl Serialize for ReleaseVersion {
+impl Serialize for SemanticVersion {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for ReleaseVersion {
+impl<'de> Deserialize<'de> for SemanticVersion {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         crate::model::from_text(deserializer)
     }
@@ -109,14 +102,13 @@ mod tests {
             "4.18.0-okd-scos.ec.1",
             "4.18.0",
         ];
-        let versions: Vec<ReleaseVersion> =
+        let versions: Vec<SemanticVersion> =
             ascending.iter().map(|text| text.parse().unwrap()).collect();
         assert!(versions.is_sorted());
         for (version, text) in versions.iter().zip(ascending) {
             assert_eq!(version.to_string(), text);
             assert!(text.parse::<crate::model::Tag>().is_ok());
         }
-        assert_eq!(versions[0].minor(), (4, 5));
     }
 
     #[test]
@@ -137,7 +129,7 @@ mod tests {
             "latest",
             &long,
         ] {
-            assert!(bad.parse::<ReleaseVersion>().is_err(), "{bad:?}");
+            assert!(bad.parse::<SemanticVersion>().is_err(), "{bad:?}");
         }
     }
 }
