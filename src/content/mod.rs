@@ -1,1 +1,5 @@
-//! (being written)
+//! What upstream publishes: bytes to values, without asking anybody anything.
+
+pub mod graph;
+pub mod release;
+pub mod version;

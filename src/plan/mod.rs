@@ -7,3 +7,4 @@ pub mod export;
 pub mod import;
 pub mod naming;
 pub mod pack;
+pub mod upgrade;

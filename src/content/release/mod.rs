@@ -1,0 +1,7 @@
+//! Releases of OKD and OpenShift: what a release payload says.
+
+pub mod image_references;
+pub mod metadata;
+
+pub use image_references::{Component, ComponentName, ImageReferences};
+pub use metadata::ReleaseMetadata;
