@@ -24,6 +24,7 @@ pub mod tar;
 #[cfg(test)]
 mod testing;
 pub mod texts;
+pub mod yaml;
 
 pub use placement::{PlacedExtent, Placement};
 pub use rule::Rule;
