@@ -4,8 +4,9 @@
 //! 4 GiB, which is more than any program has. The same entries give the same bytes with the same
 //! release of zlib.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
+use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
 
 /// Lengths and checksum follow the data, and the name is UTF-8.
@@ -34,13 +35,35 @@ impl DosTime {
     }
 }
 
-/// A ZIP file being written.
+/// A ZIP file being written. As [`Write`] it takes the content of the entry that was begun last.
 #[derive(Debug)]
 pub struct ZipWriter<W: Write> {
-    inner: Counter<W>,
+    inner: Inner<W>,
     directory: Vec<u8>,
     entries: u16,
     time: DosTime,
+}
+
+/// What bytes go through.
+#[derive(Debug)]
+enum Inner<W: Write> {
+    Between(Counter<W>),
+    Entry(Box<Entry<W>>),
+    /// An error came before.
+    Broken,
+}
+
+/// The entry that is being written.
+#[derive(Debug)]
+struct Entry<W: Write> {
+    encoder: DeflateEncoder<Counter<W>>,
+    name: String,
+    mode: u16,
+    /// Where its header and its data begin.
+    offset: u32,
+    data: u64,
+    crc: Crc,
+    plain: u64,
 }
 
 #[derive(Debug)]
@@ -65,76 +88,42 @@ fn too_long() -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, "a ZIP file ends at 4 GiB")
 }
 
+fn broken() -> io::Error {
+    io::Error::other("the ZIP file was given up after an error")
+}
+
 impl<W: Write> ZipWriter<W> {
     /// Begins a file whose entries all have one time.
     pub fn new(inner: W, time: DosTime) -> Self {
         Self {
-            inner: Counter { inner, written: 0 },
+            inner: Inner::Between(Counter { inner, written: 0 }),
             directory: Vec::new(),
             entries: 0,
             time,
         }
     }
 
-    /// Adds a file with permissions as in chmod; `name` is ASCII.
+    /// Begins a file with permissions as in chmod, and ends the one before; `name` is ASCII.
     ///
     /// # Errors
     ///
-    /// When reading or writing fails, or 4 GiB are reached.
-    pub fn add(&mut self, name: &str, mode: u16, content: &mut dyn Read) -> io::Result<()> {
-        let offset = u32::try_from(self.inner.written).map_err(|_| too_long())?;
-        let name_length = u16::try_from(name.len()).map_err(|_| too_long())?;
-        let common = |crc: u32, packed: u32, plain: u32| {
-            let mut bytes = Vec::new();
-            for number in [VERSION, FLAGS, METHOD] {
-                bytes.extend_from_slice(&number.to_le_bytes());
-            }
-            for number in [self.time.0, crc, packed, plain] {
-                bytes.extend_from_slice(&number.to_le_bytes());
-            }
-            bytes.extend_from_slice(&name_length.to_le_bytes());
-            // No extra field.
-            bytes.extend_from_slice(&[0; 2]);
-            bytes
-        };
-        let header = [b"PK\x03\x04".as_slice(), &common(0, 0, 0), name.as_bytes()].concat();
-        self.inner.write_all(&header)?;
-        let start = self.inner.written;
-        let mut crc = Crc::new();
-        let level = Compression::default();
-        let mut encoder = flate2::write::DeflateEncoder::new(&mut self.inner, level);
-        let mut buffer = vec![0; 64 << 10];
-        let mut plain = 0_u64;
-        loop {
-            let read = content.read(&mut buffer)?;
-            let piece = buffer.get(..read).unwrap_or_default();
-            if piece.is_empty() {
-                break;
-            }
-            crc.update(piece);
-            plain += read as u64;
-            encoder.write_all(piece)?;
-        }
-        encoder.finish()?;
-        let packed = u32::try_from(self.inner.written - start).map_err(|_| too_long())?;
-        let plain = u32::try_from(plain).map_err(|_| too_long())?;
-        let mut descriptor = b"PK\x07\x08".to_vec();
-        for number in [crc.sum(), packed, plain] {
-            descriptor.extend_from_slice(&number.to_le_bytes());
-        }
-        self.inner.write_all(&descriptor)?;
-
-        self.directory.extend_from_slice(b"PK\x01\x02");
-        self.directory.extend_from_slice(&MADE_BY.to_le_bytes());
-        let entry = common(crc.sum(), packed, plain);
-        self.directory.extend_from_slice(&entry);
-        // No comment, first disk, no internal attributes; a regular file with its permissions.
-        self.directory.extend_from_slice(&[0; 6]);
-        let attributes = u32::from(0o100_000 | mode) << 16;
-        self.directory.extend_from_slice(&attributes.to_le_bytes());
-        self.directory.extend_from_slice(&offset.to_le_bytes());
-        self.directory.extend_from_slice(name.as_bytes());
-        self.entries = self.entries.checked_add(1).ok_or_else(too_long)?;
+    /// When writing fails, or 4 GiB are reached.
+    pub fn begin(&mut self, name: &str, mode: u16) -> io::Result<()> {
+        let mut counter = self.end()?;
+        let offset = u32::try_from(counter.written).map_err(|_| too_long())?;
+        counter.write_all(b"PK\x03\x04")?;
+        counter.write_all(&self.common(name, 0, 0, 0)?)?;
+        counter.write_all(name.as_bytes())?;
+        let data = counter.written;
+        self.inner = Inner::Entry(Box::new(Entry {
+            encoder: DeflateEncoder::new(counter, Compression::default()),
+            name: name.to_owned(),
+            mode,
+            offset,
+            data,
+            crc: Crc::new(),
+            plain: 0,
+        }));
         Ok(())
     }
 
@@ -144,7 +133,8 @@ impl<W: Write> ZipWriter<W> {
     ///
     /// When writing fails.
     pub fn finish(mut self) -> io::Result<W> {
-        let offset = u32::try_from(self.inner.written).map_err(|_| too_long())?;
+        let mut counter = self.end()?;
+        let offset = u32::try_from(counter.written).map_err(|_| too_long())?;
         let length = u32::try_from(self.directory.len()).map_err(|_| too_long())?;
         let mut end = b"PK\x05\x06\0\0\0\0".to_vec();
         for number in [self.entries, self.entries] {
@@ -155,14 +145,80 @@ impl<W: Write> ZipWriter<W> {
         }
         // No comment.
         end.extend_from_slice(&[0; 2]);
-        self.inner.write_all(&self.directory)?;
-        self.inner.write_all(&end)?;
-        Ok(self.inner.inner)
+        counter.write_all(&self.directory)?;
+        counter.write_all(&end)?;
+        Ok(counter.inner)
+    }
+
+    /// Ends the entry that was begun last, if any.
+    fn end(&mut self) -> io::Result<Counter<W>> {
+        let entry = match std::mem::replace(&mut self.inner, Inner::Broken) {
+            Inner::Between(counter) => return Ok(counter),
+            Inner::Broken => return Err(broken()),
+            Inner::Entry(entry) => *entry,
+        };
+        let mut counter = entry.encoder.finish()?;
+        let packed = u32::try_from(counter.written - entry.data).map_err(|_| too_long())?;
+        let plain = u32::try_from(entry.plain).map_err(|_| too_long())?;
+        let crc = entry.crc.sum();
+        let mut descriptor = b"PK\x07\x08".to_vec();
+        for number in [crc, packed, plain] {
+            descriptor.extend_from_slice(&number.to_le_bytes());
+        }
+        counter.write_all(&descriptor)?;
+
+        let common = self.common(&entry.name, crc, packed, plain)?;
+        self.directory.extend_from_slice(b"PK\x01\x02");
+        self.directory.extend_from_slice(&MADE_BY.to_le_bytes());
+        self.directory.extend_from_slice(&common);
+        // No comment, first disk, no internal attributes; a regular file with its permissions.
+        self.directory.extend_from_slice(&[0; 6]);
+        let attributes = u32::from(0o100_000 | entry.mode) << 16;
+        self.directory.extend_from_slice(&attributes.to_le_bytes());
+        self.directory
+            .extend_from_slice(&entry.offset.to_le_bytes());
+        self.directory.extend_from_slice(entry.name.as_bytes());
+        self.entries = self.entries.checked_add(1).ok_or_else(too_long)?;
+        Ok(counter)
+    }
+
+    /// What stands in an entry's header and in the directory.
+    fn common(&self, name: &str, crc: u32, packed: u32, plain: u32) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for number in [VERSION, FLAGS, METHOD] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        for number in [self.time.0, crc, packed, plain] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        let length = u16::try_from(name.len()).map_err(|_| too_long())?;
+        bytes.extend_from_slice(&length.to_le_bytes());
+        // No extra field.
+        bytes.extend_from_slice(&[0; 2]);
+        Ok(bytes)
+    }
+}
+
+impl<W: Write> Write for ZipWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Inner::Entry(entry) = &mut self.inner else {
+            return Err(broken());
+        };
+        entry.encoder.write_all(bytes)?;
+        entry.crc.update(bytes);
+        entry.plain += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
 
     #[test]
@@ -180,9 +236,12 @@ mod tests {
         let time = DosTime::new(2025, 11, 7, 13, 59, 58);
         let mut zip = ZipWriter::new(Vec::new(), time);
         let big = vec![b'x'; 200_000];
-        zip.add("README.md", 0o644, &mut b"text".as_slice())
-            .unwrap();
-        zip.add("oc.exe", 0o755, &mut big.as_slice()).unwrap();
+        zip.begin("README.md", 0o644).unwrap();
+        zip.write_all(b"text").unwrap();
+        zip.begin("oc.exe", 0o755).unwrap();
+        for piece in big.chunks(999) {
+            zip.write_all(piece).unwrap();
+        }
         let bytes = zip.finish().unwrap();
         let end = bytes.len() - 22;
         let number = |at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().unwrap()) as usize;
