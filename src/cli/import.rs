@@ -7,7 +7,7 @@ use super::registry_args::RegistryArgs;
 use super::resources_args::ResourcesArgs;
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
-use crate::model::ByteSize;
+use crate::model::{ByteSize, Count};
 use crate::ops::Error;
 use crate::ops::import::{
     self, ExistingTags, ImageState, Report, Request, ResourcesRequest, SparseIndex,
@@ -147,6 +147,7 @@ fn text(report: &Report, args: &ImportArgs) -> String {
             ImageState::TagKept => "-> (tag kept)",
             ImageState::PlatformOnly => "-> (one platform only)",
             ImageState::Failed => "FAILED",
+            ImageState::Interrupted => "NOT DONE",
             ImageState::Incomplete => "INCOMPLETE",
         };
         let target = image
@@ -162,12 +163,19 @@ fn text(report: &Report, args: &ImportArgs) -> String {
         line(format!("{} {state} {target}{reason}", image.source));
     }
     if !report.foreign_blobs.is_empty() {
-        let count = report.foreign_blobs.len();
         line(format!(
-            "{count} layers may not be distributed and were not carried"
+            "not carried, because they may not be distributed: {}",
+            Count::of(report.foreign_blobs.len(), "layer")
         ));
     }
     if report.dry_run {
+        if let Some(forecast) = &report.forecast {
+            line(format!(
+                "{} would be uploaded, {} are there already",
+                ByteSize(forecast.bytes_to_upload),
+                ByteSize(forecast.bytes_there)
+            ));
+        }
         line("dry run: nothing was changed".to_owned());
     } else {
         line(format!(

@@ -11,7 +11,8 @@ use crate::plan::naming::Placed;
 pub struct Mapping {
     /// The image under its source's name: by digest when it was asked for by digest.
     pub source: Reference,
-    /// Its name on the target, with a tag: registries collect what has none.
+    /// Its name on the target, with a tag, since registries collect what has none; without one
+    /// where the tag points elsewhere.
     pub target: Reference,
 }
 
@@ -27,6 +28,17 @@ impl Mapping {
         Self {
             source,
             target: placed.target(),
+        }
+    }
+
+    /// The mapping of an image that has no tag on the target.
+    pub fn by_digest_alone(placed: &Placed) -> Self {
+        let image = &placed.image;
+        let mut target = placed.target();
+        target.tag = None;
+        Self {
+            source: image.source.pinned(image.root),
+            target,
         }
     }
 }

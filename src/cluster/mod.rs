@@ -79,6 +79,20 @@ impl Content {
         }
         content
     }
+
+    /// Adds images that are on the target without a tag of theirs: they can be pulled by digest
+    /// alone.
+    #[must_use]
+    pub fn and_by_digest_alone<'a>(mut self, images: impl IntoIterator<Item = &'a Placed>) -> Self {
+        for placed in images {
+            self.digests.push(Mirror {
+                source: placed.image.source.clone(),
+                mirrors: vec![placed.repository.clone()],
+            });
+            self.mapping.push(Mapping::by_digest_alone(placed));
+        }
+        self
+    }
 }
 
 /// How to write the objects.

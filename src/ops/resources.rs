@@ -10,7 +10,7 @@ use super::finding::FindingKind;
 use super::import::{Report, ResourcesRequest};
 use super::trust::Trust;
 use crate::cluster;
-use crate::plan::naming::{self, Placed, Target};
+use crate::plan::naming::{self, Target};
 use crate::sys::files;
 use crate::sys::media::DirMedia;
 
@@ -55,20 +55,20 @@ pub fn write(request: &Request, context: &Context) -> Result<Written> {
     }
     // Documents alone: this works from a copy of them as well.
     let bundle = examine(media, &request.trust, Scope::Documents)?.into_bundle(&waived)?;
-    let placement = super::import::place(&bundle.inventory, &request.target, &request.naming)?;
-    write_for(&request.resources, placement.images(), None, context)
+    let plan = super::import::plan(&bundle.inventory, &request.target, &request.naming)?;
+    let content = cluster::Content::of(plan.images.iter().map(|image| &image.placed));
+    write_for(&request.resources, &content, None, context)
 }
 
-/// Writes cluster objects, snippets and the mapping for images that are on the target, and the
-/// report when there is one.
+/// Writes cluster objects, snippets and the mapping for what is on the target, and the report
+/// when there is one.
 pub(super) fn write_for(
     request: &ResourcesRequest,
-    images: &[Placed],
+    content: &cluster::Content,
     report: Option<&Report>,
     context: &Context,
 ) -> Result<Written> {
-    let content = cluster::Content::of(images);
-    let rendered = cluster::render(&content, &request.options)
+    let rendered = cluster::render(content, &request.options)
         .map_err(|error| Error::usage("The cluster objects cannot be written").caused_by(error))?;
     for warning in &rendered.warnings {
         context.warn(warning.to_string());

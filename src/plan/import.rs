@@ -51,7 +51,8 @@ pub struct Presumed {
 pub struct ImportPlan {
     /// Images in the order in which the bundle holds their blobs.
     pub images: Vec<ImageUpload>,
-    /// Images that are left out because they are not whole, with the reason.
+    /// Images that are left out because they are not whole, and releases and catalogs of which
+    /// a member is not, with the reason.
     pub incomplete: Vec<(Reference, String)>,
     /// Blobs that a base should have brought.
     pub presumed: BTreeMap<Digest, Presumed>,
@@ -78,24 +79,29 @@ pub fn source_images(inventory: &Inventory) -> Vec<SourceImage> {
 }
 
 impl ImportPlan {
-    /// Plans the import of every whole image. `placed` are the names for [`source_images`] of
+    /// Plans the import of every whole image, but of no release or catalog that lacks a member.
+    /// `placed` are the names for [`source_images`] of
     /// the same inventory, in the same order.
     pub fn new(inventory: &Inventory, placed: &[Placed]) -> Self {
         let mut plan = Self::default();
         let mut names = placed.iter();
+        let broken = without_a_member(inventory);
         for image in &inventory.images {
-            match (&image.problem, image.root) {
-                (None, Some(root)) => {
-                    if let Some(placed) = names.next() {
-                        plan.add(inventory, image, root, placed.clone());
-                    }
+            let (root, placed) = match whole(image) {
+                Ok(root) => (root, names.next()),
+                Err(problem) => {
+                    let problem = problem.to_owned();
+                    plan.incomplete.push((image.requested.clone(), problem));
+                    continue;
                 }
-                (problem, _) => {
-                    let problem = problem
-                        .clone()
-                        .unwrap_or_else(|| "it has no root".to_owned());
+            };
+            match (broken.get(&image.requested), placed) {
+                (None, Some(placed)) => plan.add(inventory, image, root, placed.clone()),
+                (Some(member), _) => {
+                    let problem = format!("one of its images is not whole: {member}");
                     plan.incomplete.push((image.requested.clone(), problem));
                 }
+                (None, None) => {}
             }
         }
         plan
@@ -170,6 +176,36 @@ impl ImportPlan {
     }
 }
 
+/// An image's root, or why it is not whole.
+fn whole(image: &ImageEntry) -> Result<Digest, &str> {
+    match &image.problem {
+        Some(problem) => Err(problem),
+        None => image.root.ok_or("it has no root"),
+    }
+}
+
+/// Releases and catalogs of which a member is not whole, with the first such member and its
+/// problem.
+fn without_a_member(inventory: &Inventory) -> BTreeMap<&Reference, String> {
+    let releases = inventory.releases.iter().map(|release| {
+        let members = release.components.iter().map(|member| &member.image);
+        (&release.image, members.collect::<Vec<_>>())
+    });
+    let catalogs = inventory.catalogs.iter().map(|catalog| {
+        let members = catalog.members.iter().map(|member| &member.image);
+        (&catalog.image, members.collect())
+    });
+    let missing = |member: &Reference| match inventory.image(member).map(whole) {
+        Some(Ok(_)) => None,
+        Some(Err(problem)) => Some(format!("{member}: {problem}")),
+        None => Some(format!("{member}: the bundle does not name it")),
+    };
+    releases
+        .chain(catalogs)
+        .filter_map(|(image, members)| Some((image, members.into_iter().find_map(missing)?)))
+        .collect()
+}
+
 /// Collects manifests so that children come before their parents.
 struct PushOrder<'a> {
     inventory: &'a Inventory,
@@ -212,5 +248,106 @@ impl<'a> PushOrder<'a> {
             stack.push((digest, true));
             stack.extend(manifest.children.iter().rev().map(|child| (*child, false)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        AttachmentState, CatalogEntry, CatalogFormat, CatalogMember, Component, ReleaseEntry,
+    };
+    use crate::plan::naming::{Options, Target, place};
+
+    fn reference(name: &str) -> Reference {
+        format!("quay.io/okd/{name}:v1").parse().unwrap()
+    }
+
+    fn image(name: &str, problem: Option<&str>) -> ImageEntry {
+        let requested = reference(name);
+        ImageEntry {
+            tag: requested.tag.clone(),
+            root: problem.is_none().then(|| Digest::from_bytes([7; 32])),
+            cosign: AttachmentState::NotAsked,
+            source: requested.repository.clone(),
+            problem: problem.map(str::to_owned),
+            attached: Vec::new(),
+            platforms: Vec::new(),
+            referrers: AttachmentState::NotAsked,
+            fetched_from: requested.repository.clone(),
+            standalone: false,
+            requested,
+        }
+    }
+
+    fn release(name: &str, component: &str) -> ReleaseEntry {
+        ReleaseEntry {
+            image: reference(name),
+            version: "4.18.0".parse().unwrap(),
+            keyrings: Vec::new(),
+            unsigned: true,
+            components: vec![Component {
+                name: "cli".to_owned(),
+                image: reference(component),
+            }],
+            signatures: Vec::new(),
+            architecture: "amd64".to_owned(),
+        }
+    }
+
+    fn catalog(name: &str, members: &[&str]) -> CatalogEntry {
+        let member = |name: &&str| CatalogMember {
+            image: reference(name),
+            written: reference(name).to_string(),
+        };
+        CatalogEntry {
+            image: reference(name),
+            filter: None,
+            format: CatalogFormat::FileBased,
+            members: members.iter().map(member).collect(),
+            original: None,
+        }
+    }
+
+    #[test]
+    fn releases_and_catalogs_that_lack_a_member_are_left_out() {
+        let inventory = Inventory {
+            ext: None,
+            document: Inventory::TYPE.to_owned(),
+            bases: Vec::new(),
+            blobs: Vec::new(),
+            chunks: Vec::new(),
+            format: 1,
+            images: vec![
+                image("broken", Some("404")),
+                image("catalog", None),
+                image("member", None),
+                image("release-1", None),
+                image("release-2", None),
+            ],
+            request: Digest::from_bytes([0; 32]),
+            catalogs: vec![catalog("catalog", &["member", "broken"])],
+            releases: vec![release("release-1", "gone"), release("release-2", "member")],
+            manifests: Vec::new(),
+        };
+        let target: Target = "mirror.lan".parse().unwrap();
+        let placed = place(&source_images(&inventory), &target, &Options::default()).unwrap();
+        let plan = ImportPlan::new(&inventory, placed.images());
+        let names = plan.images.iter().map(|image| image.placed.target());
+        let names: Vec<String> = names.map(|target| target.to_string()).collect();
+        let expected = ["member", "release-2"].map(|name| format!("mirror.lan/okd/{name}:v1"));
+        assert_eq!(names, expected);
+        let left_out: Vec<String> = plan
+            .incomplete
+            .iter()
+            .map(|(reference, problem)| format!("{reference}: {problem}"))
+            .collect();
+        let why = "one of its images is not whole: quay.io/okd";
+        let expected = [
+            "quay.io/okd/broken:v1: 404".to_owned(),
+            format!("quay.io/okd/catalog:v1: {why}/broken:v1: 404"),
+            format!("quay.io/okd/release-1:v1: {why}/gone:v1: the bundle does not name it"),
+        ];
+        assert_eq!(left_out, expected);
     }
 }

@@ -4,11 +4,18 @@
 //! first, all of it together; then blobs go up, hashed as they go; an image becomes visible
 //! when it is whole. Nothing on the target is ever deleted, and nothing overwritten unless asked.
 
+mod content;
 mod depot;
+mod failure;
+mod forecast;
 mod preflight;
+mod presumed;
+mod read_back;
 mod referrers;
 mod report;
 mod request;
+mod shelf;
+mod tags;
 mod upload;
 
 use std::sync::Arc;
@@ -23,10 +30,11 @@ use super::resources;
 use crate::format::hash::sha256;
 use crate::model::{Digest, Inventory};
 use crate::plan::import::{ImportPlan, source_images};
-use crate::plan::naming::{self, Placement, Target};
+use crate::plan::naming::{self, Target};
 use crate::sys::lock::DirLock;
 use crate::sys::media::DirMedia;
 use crate::sys::{self, sessions::SessionFiles};
+pub use forecast::Forecast;
 pub use report::{ImageReport, ImageState, Report};
 pub use request::{ExistingTags, Request, ResourcesRequest, SparseIndex};
 
@@ -53,22 +61,18 @@ pub(super) fn open(request: &Request) -> Result<Opened> {
 }
 
 /// Decides names and order of everything, without asking the target.
-fn plan(request: &Request, bundle: &Bundle) -> Result<ImportPlan> {
-    let placement = place(&bundle.inventory, &request.target, &request.naming)?;
-    Ok(ImportPlan::new(&bundle.inventory, placement.images()))
-}
-
-/// Names every whole image on the target.
-pub(super) fn place(
+pub(super) fn plan(
     inventory: &Inventory,
     target: &Target,
     options: &naming::Options,
-) -> Result<Placement> {
-    naming::place(&source_images(inventory), target, options).map_err(|error| {
+) -> Result<ImportPlan> {
+    let placed = naming::place(&source_images(inventory), target, options);
+    let placed = placed.map_err(|error| {
         let hint = error.hint();
         let failure = Error::usage("The images cannot be named on the target").caused_by(error);
         hint.into_iter().fold(failure, Error::hint)
-    })
+    })?;
+    Ok(ImportPlan::new(inventory, placed.images()))
 }
 
 /// Imports a bundle.
@@ -90,7 +94,8 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
             return Err(error);
         }
     }
-    let plan = Arc::new(plan(&request, &opened.bundle)?);
+    let inventory = &opened.bundle.inventory;
+    let plan = plan(inventory, &request.target, &request.naming)?;
     let _lock = lock(&request, &opened.bundle)?;
     let before = preflight::check(&request, &opened, &plan, context).await?;
     if request.dry_run {
@@ -100,11 +105,11 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
     }
     let sessions = SessionFiles::open(&state_directory(&request, &opened.bundle))?;
     let depot = depot::Depot::new(&request, &opened, &before, sessions, context.clone());
-    let done = upload::run(&request, &opened, &plan, &before, Arc::new(depot), context).await?;
+    let done = upload::run(&request, &opened, &plan, &before, Arc::new(depot), context).await;
     let mut report = Report::finished(&opened.bundle, &plan, done);
     report.allow_incomplete = request.allow_incomplete;
     if let Some(wanted) = &request.resources {
-        resources::write_for(wanted, &report.committed(), Some(&report), context)?;
+        resources::write_for(wanted, &report.content(), Some(&report), context)?;
     }
     Ok(report)
 }

@@ -1,12 +1,13 @@
 //! What an import did: for scripts, for the record, and for the person.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
-use super::depot::Counters;
-use super::preflight::{Before, TagDecision};
+use super::forecast::Forecast;
+use super::preflight::Before;
+use super::tags::{TagAction, TagDecision};
+use crate::cluster;
 use crate::model::{BundleId, Digest, Reference};
 use crate::ops::error::{Class, Error};
 use crate::ops::examine::Bundle;
@@ -27,7 +28,9 @@ pub enum ImageState {
     PlatformOnly,
     /// It could not be imported.
     Failed,
-    /// The bundle does not hold it whole.
+    /// The run was stopped before it was whole on the target.
+    Interrupted,
+    /// The bundle does not hold it, or a member of what it is the root of, whole.
     Incomplete,
 }
 
@@ -47,7 +50,7 @@ pub struct ImageReport {
     /// Why it failed, or what is worth telling.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Its name and place; not written.
+    /// Its name and place, where clusters can be told of it; not written.
     #[serde(skip)]
     pub(super) placed: Option<Placed>,
     /// How severe a failure is.
@@ -69,6 +72,11 @@ pub struct Report {
     pub signers: BTreeSet<String>,
     /// Whether nothing was changed.
     pub dry_run: bool,
+    /// Whether the run was stopped before everything was done.
+    pub interrupted: bool,
+    /// What a dry run found out.
+    #[serde(flatten)]
+    pub forecast: Option<Forecast>,
     /// Bytes that went up.
     pub bytes_uploaded: u64,
     /// Bytes of blobs that were there already, or were mounted.
@@ -85,7 +93,12 @@ pub struct Report {
 /// What the transfer left behind.
 pub(super) struct Done {
     pub(super) images: Vec<ImageReport>,
-    pub(super) counters: Counters,
+    /// Whether it was stopped.
+    pub(super) interrupted: bool,
+    /// Bytes that went up.
+    pub(super) uploaded: u64,
+    /// Bytes that were there already, or were mounted.
+    pub(super) reused: u64,
 }
 
 impl Report {
@@ -111,6 +124,8 @@ impl Report {
                 .map(|vouched| vouched.statement.key.hex())
                 .collect(),
             dry_run,
+            interrupted: false,
+            forecast: None,
             bytes_uploaded: 0,
             bytes_reused: 0,
             images,
@@ -126,50 +141,48 @@ impl Report {
             .iter()
             .zip(&before.tags)
             .map(|(image, decision)| {
-                let reason = match decision {
-                    TagDecision::Set => None,
-                    TagDecision::Same => Some("the tag points there already".to_owned()),
-                    TagDecision::Skip => Some("the tag points elsewhere and stays".to_owned()),
-                    TagDecision::Instead(tag) => Some(format!("gets the tag {tag} instead")),
-                };
-                ImageReport {
-                    reason,
-                    ..image_report(image, ImageState::Planned)
+                let mut report = image_report(image, decision, ImageState::Planned);
+                if decision.action == TagAction::Same {
+                    report.reason = Some("the tag points there already".to_owned());
                 }
+                report
             });
-        Self::new(bundle, plan, images.collect(), true)
-    }
-
-    /// What a finished import says.
-    pub(super) fn finished(bundle: &Bundle, plan: &ImportPlan, done: Done) -> Self {
-        let mut report = Self::new(bundle, plan, done.images, false);
-        report.bytes_uploaded = done.counters.uploaded.load(Ordering::Relaxed);
-        report.bytes_reused = done.counters.reused.load(Ordering::Relaxed);
+        let mut report = Self::new(bundle, plan, images.collect(), true);
+        report.forecast = before.forecast;
         report
     }
 
-    /// Images that clusters can be told about: there, under their own digest.
-    pub fn committed(&self) -> Vec<Placed> {
-        let told = |image: &&ImageReport| {
-            matches!(
-                image.state,
-                ImageState::Committed | ImageState::TagKept | ImageState::Planned
-            )
-        };
-        self.images
-            .iter()
-            .filter(told)
-            .filter_map(|image| image.placed.clone())
-            .collect()
+    /// What an import says that has ended, at its end or before.
+    pub(super) fn finished(bundle: &Bundle, plan: &ImportPlan, done: Done) -> Self {
+        let mut report = Self::new(bundle, plan, done.images, false);
+        report.interrupted = done.interrupted;
+        report.bytes_uploaded = done.uploaded;
+        report.bytes_reused = done.reused;
+        report
     }
 
-    /// An error when an image failed, with the report's text as its message; else the report.
+    /// What clusters can be told: images that are there under their own digest, by tag only
+    /// where the tag points to them.
+    pub(in crate::ops) fn content(&self) -> cluster::Content {
+        let there = |wanted: ImageState| {
+            let images = self.images.iter();
+            let images = images.filter(move |image| image.state == wanted);
+            images.filter_map(|image| image.placed.as_ref())
+        };
+        cluster::Content::of(there(ImageState::Committed))
+            .and_by_digest_alone(there(ImageState::TagKept))
+    }
+
+    /// An error when the run was stopped or an image failed, with what is missing.
     pub fn failure(&self) -> Option<Error> {
         let counts = |image: &&ImageReport| match image.class {
             Some(Class::Incomplete) => !self.allow_incomplete,
             class => class.is_some(),
         };
         let failed: Vec<&ImageReport> = self.images.iter().filter(counts).collect();
+        if self.interrupted {
+            return Some(self.interruption(&failed));
+        }
         let class = failed.iter().filter_map(|image| image.class).max()?;
         let mut message = format!(
             "{} of {} images are not on the target:",
@@ -190,17 +203,55 @@ impl Report {
         }
         Some(error)
     }
+
+    /// The person stopped it: that counts, whatever else went wrong.
+    fn interruption(&self, failed: &[&ImageReport]) -> Error {
+        let mut message = match failed.len() {
+            0 => "Interrupted before everything was read back from the target".to_owned(),
+            missing => format!(
+                "Interrupted: {missing} of {} images are not on the target",
+                self.images.len()
+            ),
+        };
+        let own = failed
+            .iter()
+            .filter(|image| image.class != Some(Class::Interrupted));
+        for image in own {
+            let reason = image.reason.as_deref().unwrap_or("unknown reason");
+            message.push_str(&format!("\n  - {}: {reason}", image.source));
+        }
+        Error::new(Class::Interrupted, message)
+            .hint("run the same command again: it continues where it stopped")
+    }
 }
 
-/// A report on an image of the plan.
-pub(super) fn image_report(image: &ImageUpload, state: ImageState) -> ImageReport {
+/// A report on an image of the plan that goes to the target, or is there.
+pub(super) fn image_report(
+    image: &ImageUpload,
+    decision: &TagDecision,
+    state: ImageState,
+) -> ImageReport {
+    let placed = Placed {
+        tag: decision.tag.clone(),
+        ..image.placed.clone()
+    };
+    let reason = if decision.action == TagAction::Skip {
+        Some("the tag points elsewhere and was left as it is".to_owned())
+    } else if decision.tag != image.placed.tag {
+        Some(format!(
+            "{} belongs to the list of its referrers, so its tag is another one",
+            image.placed.tag
+        ))
+    } else {
+        None
+    };
     ImageReport {
         source: image.placed.image.requested.clone(),
-        target: Some(image.placed.target()),
+        target: Some(placed.target()),
         digest: Some(image.placed.image.root),
         state,
-        reason: None,
-        placed: Some(image.placed.clone()),
+        reason,
+        placed: Some(placed),
         class: None,
     }
 }
