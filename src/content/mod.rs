@@ -1,7 +1,5 @@
 //! What upstream publishes, bytes to values: releases, operator catalogs, and what else clusters
-//! are updated from.
-//!
-//! Nothing here opens a file, an image or a connection; whoever does hands in bytes and rows.
+//! are updated from. No I/O, no clock: whoever fetched the bytes gives them, and the time.
 
 pub mod catalog;
 pub mod graph;

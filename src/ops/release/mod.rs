@@ -1,10 +1,11 @@
 //! Releases of OKD and OpenShift, read from a mirror, from where they are published, or from a
-//! bundle: what they are made of, and the programs in them.
+//! bundle: who signed them, what they are made of, and the programs in them.
 
 mod archive;
 pub mod extract;
 pub mod info;
 mod payload;
+pub mod signatures;
 mod text;
 
 pub use payload::From;
