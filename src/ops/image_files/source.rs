@@ -97,7 +97,9 @@ impl Source {
             } => runtime
                 .block_on(client.manifest(repository, selector))
                 .map(|fetched| fetched.value.digest)
-                .map_err(|error| unreachable(&format!("{repository}:{}", selector.as_str()), error)),
+                .map_err(|error| {
+                    unreachable(&format!("{repository}:{}", selector.as_str()), error)
+                }),
             Self::Bundle { .. } => Err(Error::usage("A bundle is not asked by tag")),
         }
     }

@@ -40,8 +40,7 @@ impl Hashed {
 impl Write for Hashed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
-        self.hasher
-            .update(bytes.get(..written).unwrap_or_default());
+        self.hasher.update(bytes.get(..written).unwrap_or_default());
         Ok(written)
     }
 

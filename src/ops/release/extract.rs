@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::archive::{Sink, SinkError, Written};
-use super::payload::{From, Payload};
+use super::payload::{From, Parts, Payload};
 use super::text;
+use super::verification::{Verification, Vouching};
 use crate::content::release::Component;
 use crate::content::release::macho::{Signature, Signer};
 use crate::content::release::patch::{Marker, Patch, Patcher};
@@ -45,6 +46,8 @@ pub struct Request {
     pub release_image: Option<Reference>,
     /// The machine whose image of the release is read, where there are several.
     pub platform: Platform,
+    /// Whose word counts.
+    pub verification: Verification,
 }
 
 /// What was written.
@@ -54,6 +57,8 @@ pub struct Outcome {
     pub version: String,
     /// Its digest: the list's where there is one.
     pub digest: Digest,
+    /// Who vouches for it.
+    pub vouching: Vouching,
     /// What the installer, if it was extracted, installs.
     pub release_image: String,
     /// Whether clusters need mirror settings to find that.
@@ -78,7 +83,8 @@ pub struct OutcomeFile {
 /// Extracts programs. Blocks.
 pub fn extract(request: Request, context: &Context) -> Result<Outcome> {
     check_command(&request)?;
-    let payload = Payload::open(request.from, &request.platform, context)?;
+    let payload = Payload::open(request.from, Parts::Manifests, &request.platform, context)?;
+    let vouching = request.verification.verify(&payload, context)?;
     let command = request.command.as_deref();
     let tools = Tool::select(command, &request.machines, &payload.architecture);
     if tools.is_empty() {
@@ -112,7 +118,8 @@ pub fn extract(request: Request, context: &Context) -> Result<Outcome> {
     }
     let mut outcome = Outcome {
         version: payload.version(),
-        digest: job.payload_digest(),
+        digest: payload.digest(),
+        vouching,
         release_image: job.release_image.to_string(),
         needs_mirrors: payload.in_bundle && release_image.is_none(),
         files: Vec::new(),
@@ -135,7 +142,10 @@ fn check_command(request: &Request) -> Result<()> {
     match &request.command {
         Some(command) if !known.contains(command.as_str()) => {
             let known: Vec<_> = known.into_iter().collect();
-            let message = format!("There is no program `{}` in releases", command.escape_debug());
+            let message = format!(
+                "There is no program `{}` in releases",
+                command.escape_debug()
+            );
             Err(Error::usage(message).hint(format!("there is {}", known.join(", "))))
         }
         _ => Ok(()),
@@ -153,10 +163,6 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn payload_digest(&self) -> Digest {
-        self.payload.pull_spec.digest.unwrap_or(self.payload.image.digest)
-    }
-
     /// Whether the release may lack a program without that being a failure.
     fn may_lack(&self, tool: &Tool) -> bool {
         self.archives && tool.may_be_absent
@@ -294,8 +300,9 @@ impl Job<'_> {
                 tool.os,
                 tool.architecture(&self.payload.architecture)
             );
-            return Err(Error::new(Class::VerificationFailed, message)
-                .hint("the program in this release is not the one that its builders meant to ship"));
+            return Err(Error::new(Class::VerificationFailed, message).hint(
+                "the program in this release is not the one that its builders meant to ship",
+            ));
         }
         let sink = match output {
             Output::Plain(sink) => sink,

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use serde::Serialize;
 
-use super::payload::{From, Payload};
+use super::payload::{From, Parts, Payload};
 use super::text;
 use crate::content::release::ReleaseMetadata;
 use crate::content::release::image_references::BuildFacts;
@@ -137,22 +137,19 @@ impl Outcome {
 
 /// Reads what a release is. Blocks.
 pub fn info(request: Request, context: &Context) -> Result<Outcome> {
-    let one = Payload::open(request.from, &request.platform, context)?;
-    let one = describe(&one, true, context)?;
+    let one = Payload::open(request.from, Parts::Lists, &request.platform, context)?;
+    let one = describe(&one, context)?;
     let Some(other) = request.diff else {
         return Ok(Outcome::One(Box::new(one)));
     };
-    let other = Payload::open(other, &request.platform, context)?;
-    let other = describe(&other, true, context)?;
+    let other = Payload::open(other, Parts::Lists, &request.platform, context)?;
+    let other = describe(&other, context)?;
     Ok(Outcome::Two(Box::new(compare(one, other))))
 }
 
-/// Describes a payload; with sizes, every component is asked for.
-pub(super) fn describe(payload: &Payload, sizes: bool, context: &Context) -> Result<ReleaseInfo> {
-    let measured = match sizes {
-        true => measure(payload, context)?,
-        false => BTreeMap::new(),
-    };
+/// Describes a payload; every component is asked for.
+fn describe(payload: &Payload, context: &Context) -> Result<ReleaseInfo> {
+    let measured = measure(payload, context)?;
     let mut versions = BTreeMap::new();
     let components = payload.references.components.iter().map(|component| {
         for (name, version) in &component.build.versions {
@@ -174,8 +171,7 @@ pub(super) fn describe(payload: &Payload, sizes: bool, context: &Context) -> Res
         }
     });
     let components = components.collect();
-    let own = payload.image.digest;
-    let digest = payload.pull_spec.digest.unwrap_or(own);
+    let (own, digest) = (payload.image.digest, payload.digest());
     Ok(ReleaseInfo {
         version: payload.version(),
         pull_spec: payload.pull_spec.to_string(),
@@ -219,7 +215,9 @@ fn measure<'a>(payload: &'a Payload, context: &Context) -> Result<Measured<'a>> 
     if context.cancel.is_cancelled() {
         return Err(Error::interrupted());
     }
-    Ok(measured.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(measured
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Compares two releases.

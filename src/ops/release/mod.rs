@@ -7,5 +7,7 @@ pub mod info;
 mod payload;
 pub mod signatures;
 mod text;
+mod verification;
 
 pub use payload::From;
+pub use verification::{Verification, Vouching};

@@ -1,5 +1,6 @@
 //! A release payload, opened: which image it is, what it is made of, where its parts are.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::format::layer::ImagePath;
 use crate::format::oci;
 use crate::model::{
     Descriptor, Digest, ImageEntry, ManifestFacts, ManifestKind, Platform, Reference,
-    ReleaseVersion, Repository,
+    ReleaseSignature, ReleaseVersion, Repository,
 };
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result};
@@ -25,9 +26,12 @@ use crate::sys::media::DirMedia;
 /// What is read of a payload. Its lower layers are those of a base image.
 const PAYLOAD: Caps = Caps {
     layer: 16 << 30,
-    file: image_references::LIMIT,
-    total: image_references::LIMIT + metadata::LIMIT,
+    file: 16 << 20,
+    total: 128 << 20,
 };
+
+/// The directory with all that makes an image a release.
+const MANIFESTS: &str = "release-manifests";
 
 /// Longest image config in bytes.
 const CONFIG: u64 = 4 << 20;
@@ -54,6 +58,15 @@ pub enum From {
         /// carries several.
         release: Option<String>,
     },
+}
+
+/// How much of a payload is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parts {
+    /// What it is made of.
+    Lists,
+    /// Also the manifests, among them the keys by which it is verified. Takes all its layers.
+    Manifests,
 }
 
 /// The parts of an image config that are asked for.
@@ -107,51 +120,92 @@ pub(super) struct Payload {
     pub(super) created: Option<String>,
     pub(super) references: ImageReferences,
     pub(super) metadata: Option<ReleaseMetadata>,
+    /// Signatures that its bundle carries.
+    pub(super) signatures: Vec<ReleaseSignature>,
+    files: BTreeMap<ImagePath, Vec<u8>>,
+}
+
+/// What was asked for, found: where it is, and which image it is.
+struct Found {
+    source: Source,
+    in_bundle: bool,
+    repository: Repository,
+    root: Digest,
+    signatures: Vec<ReleaseSignature>,
 }
 
 impl Payload {
     /// Opens a payload for a machine of `platform`; where a list has no image for that, for
     /// another one. Blocks.
-    pub(super) fn open(from: From, platform: &Platform, context: &Context) -> Result<Self> {
-        let (source, in_bundle, repository, root) = match from {
-            From::Registry { client, reference } => {
-                let (source, root) = resolve(client, &reference, context)?;
-                (source, false, reference.repository, root)
-            }
+    pub(super) fn open(
+        from: From,
+        parts: Parts,
+        platform: &Platform,
+        context: &Context,
+    ) -> Result<Self> {
+        let found = match from {
+            From::Registry { client, reference } => in_registry(client, &reference, context)?,
             From::Bundle {
                 path,
                 trust,
                 allow_unsigned,
                 release,
             } => {
-                let waived: &[FindingKind] = match allow_unsigned {
-                    // Whether this release is whole shows when it is read.
-                    true => &[FindingKind::Incomplete, FindingKind::NotAuthenticated],
-                    false => &[FindingKind::Incomplete],
-                };
+                // Whether this release is whole shows when it is read.
+                let mut waived = vec![FindingKind::Incomplete];
+                if allow_unsigned {
+                    waived.push(FindingKind::NotAuthenticated);
+                }
                 let media = Arc::new(DirMedia::open(&path)?);
-                let bundle = examine(media, &trust, Scope::Everything)?.into_bundle(waived)?;
-                let (repository, root) = choose(&bundle, release.as_deref())?;
-                let source = Source::bundle(Arc::new(bundle), context.clone())?;
-                (source, true, repository, root)
+                let bundle = examine(media, &trust, Scope::Everything)?.into_bundle(&waived)?;
+                in_bundle(bundle, release.as_deref(), context)?
             }
         };
-        let pull_spec = repository.pinned(root);
-        let image = image(&source, &root, platform, &pull_spec)?;
+        let source = found.source;
+        let pull_spec = found.repository.pinned(found.root);
+        let image = image_of(&source, &found.root, Some(platform), &pull_spec)?;
         let config = config(&source, &image, &pull_spec)?;
-        let mut payload = Self {
-            references: references(&source, &image, &pull_spec)?,
-            metadata: None,
+        let files = files(&source, &image, &pull_spec, parts)?;
+        let file = |path: &str| files.iter().find(|(found, _)| found.as_str() == path);
+        let references = file(image_references::PATH).ok_or_else(|| {
+            let path = image_references::PATH;
+            let message = format!("{pull_spec} is no release: it has no file {path}");
+            Error::new(Class::VerificationFailed, message)
+        })?;
+        let references = ImageReferences::parse(references.1).map_err(|error| {
+            let message = format!("{pull_spec} is no release that can be read");
+            Error::new(Class::VerificationFailed, message).caused_by(error)
+        })?;
+        let metadata = file(metadata::PATH).map(|(_, bytes)| ReleaseMetadata::parse(bytes));
+        let metadata = metadata.transpose().unwrap_or_else(|error| {
+            // It is for the update service; the version is in image-references too.
+            context.warn(format!("{pull_spec}: {}", crate::ops::chain(&error)));
+            None
+        });
+        Ok(Self {
             source,
-            in_bundle,
+            in_bundle: found.in_bundle,
             pull_spec,
             image,
             os: config.os,
             architecture: config.architecture,
             created: config.created,
-        };
-        payload.metadata = payload.read_metadata(context)?;
-        Ok(payload)
+            references,
+            metadata,
+            signatures: found.signatures,
+            files,
+        })
+    }
+
+    /// Its digest: the list's where there is one.
+    pub(super) fn digest(&self) -> Digest {
+        self.pull_spec.digest.unwrap_or(self.image.digest)
+    }
+
+    /// The manifests by their file names, in their order, as far as they were read.
+    pub(super) fn manifests(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let files = self.files.iter();
+        files.map(|(path, bytes)| (path.name(), bytes.as_slice()))
     }
 
     /// The release's version: what its metadata says, else what its list of images does.
@@ -216,33 +270,48 @@ impl Payload {
             .and_then(|base| format!("{base}openshift/release").parse().ok());
         [own.clone()].into_iter().chain(beside).collect()
     }
-
-    fn read_metadata(&self, context: &Context) -> Result<Option<ReleaseMetadata>> {
-        let bytes = file(&self.source, &self.image, &self.pull_spec, metadata::PATH)?;
-        match bytes.map(|bytes| ReleaseMetadata::parse(&bytes)).transpose() {
-            Ok(metadata) => Ok(metadata),
-            Err(error) => {
-                // It is for the update service; the version is in image-references too.
-                context.warn(format!("{}: {}", self.pull_spec, crate::ops::chain(&error)));
-                Ok(None)
-            }
-        }
-    }
 }
 
 /// Finds out what a reference means. Blocks.
-fn resolve(client: Client, reference: &Reference, context: &Context) -> Result<(Source, Digest)> {
+fn in_registry(client: Client, reference: &Reference, context: &Context) -> Result<Found> {
     let repository = reference.repository.clone();
-    let source = Source::registry(client.clone(), repository.clone(), context.clone());
+    let source = Source::registry(client, repository.clone(), context.clone());
     let root = match reference.digest {
         Some(digest) => digest,
         None => source.resolve(&Selector::of(reference))?,
     };
-    Ok((source, root))
+    Ok(Found {
+        source,
+        in_bundle: false,
+        repository,
+        root,
+        signatures: Vec::new(),
+    })
 }
 
-/// Chooses a release of a bundle: what clusters call its repository, and its top manifest.
-fn choose(bundle: &Bundle, wanted: Option<&str>) -> Result<(Repository, Digest)> {
+/// Finds a release in a bundle.
+fn in_bundle(bundle: Bundle, wanted: Option<&str>, context: &Context) -> Result<Found> {
+    let image = choose(&bundle, wanted)?;
+    let Some(root) = image.root else {
+        let problem = image.problem.as_deref().unwrap_or("it was not found");
+        let message = format!("The bundle does not carry {}: {problem}", image.requested);
+        return Err(Error::new(Class::Incomplete, message));
+    };
+    let repository = image.source.clone();
+    let mut releases = bundle.inventory.releases.iter();
+    let entry = releases.find(|release| release.image == image.requested);
+    let signatures = entry.map(|entry| entry.signatures.clone());
+    Ok(Found {
+        source: Source::bundle(Arc::new(bundle), context.clone())?,
+        in_bundle: true,
+        repository,
+        root,
+        signatures: signatures.unwrap_or_default(),
+    })
+}
+
+/// Chooses an image of a bundle.
+fn choose<'a>(bundle: &'a Bundle, wanted: Option<&str>) -> Result<&'a ImageEntry> {
     let inventory = &bundle.inventory;
     let releases: Vec<(Option<&ReleaseVersion>, &ImageEntry)> = inventory
         .releases
@@ -257,51 +326,34 @@ fn choose(bundle: &Bundle, wanted: Option<&str>) -> Result<(Repository, Digest)>
         })
         .collect();
     let carried = || match names.as_slice() {
-        [] => "it carries no release".to_owned(),
+        [] => "it was not made with releases".to_owned(),
         names => format!("it carries {}", names.join(", ")),
     };
-    let image = match (wanted, releases.as_slice()) {
-        (None, [(_, image)]) => *image,
-        (None, _) => {
-            let message = format!("Which release of the bundle is meant is not clear: {}", carried());
-            let hint = "name one by --release: its version, or its image as it was asked for";
-            return Err(Error::usage(message).hint(hint));
+    let Some(wanted) = wanted else {
+        if let [(_, image)] = releases.as_slice() {
+            return Ok(image);
         }
-        (Some(wanted), releases) => {
-            let by_version = releases
-                .iter()
-                .find(|(version, _)| version.is_some_and(|version| version.as_str() == wanted))
-                .map(|(_, image)| *image);
-            // A payload that was carried like any other image is as good.
-            let by_name = || {
-                let mut images = inventory.images.iter();
-                images.find(|image| image.requested.to_string() == wanted)
-            };
-            by_version.or_else(by_name).ok_or_else(|| {
-                let message = format!(
-                    "The bundle has no release `{}`: {}",
-                    wanted.escape_debug(),
-                    carried()
-                );
-                Error::usage(message)
-            })?
-        }
+        let message = format!("Which release is meant is not clear: {}", carried());
+        return Err(Error::usage(message)
+            .hint("name one by --release: its version, or its image as it was asked for"));
     };
-    match image.root {
-        Some(root) => Ok((image.source.clone(), root)),
-        None => {
-            let problem = image.problem.as_deref().unwrap_or("it was not found");
-            let message = format!("The bundle does not carry {}: {problem}", image.requested);
-            Err(Error::new(Class::Incomplete, message))
-        }
-    }
+    let by_version = releases
+        .iter()
+        .find(|(version, _)| version.is_some_and(|version| version.as_str() == wanted))
+        .map(|(_, image)| *image);
+    // A payload that was carried like any other image is as good.
+    let by_name = || {
+        let mut images = inventory.images.iter();
+        images.find(|image| image.requested.to_string() == wanted)
+    };
+    by_version.or_else(by_name).ok_or_else(|| {
+        let wanted = wanted.escape_debug();
+        let message = format!("The bundle has no release `{wanted}`: {}", carried());
+        Error::usage(message)
+    })
 }
 
 /// An image for a platform, or for another one where a list does not have it.
-fn image(source: &Source, digest: &Digest, platform: &Platform, name: &Reference) -> Result<Image> {
-    image_of(source, digest, Some(platform), name)
-}
-
 fn image_of(
     source: &Source,
     digest: &Digest,
@@ -355,35 +407,35 @@ fn facts(source: &Source, digest: &Digest, name: &Reference) -> Result<ManifestF
 }
 
 fn config(source: &Source, image: &Image, name: &Reference) -> Result<Config> {
-    let refused = || Error::new(Class::VerificationFailed, format!("{name} has no image config"));
+    let refused = || {
+        Error::new(
+            Class::VerificationFailed,
+            format!("{name} has no image config"),
+        )
+    };
     let descriptor = image.facts.blobs.first().ok_or_else(refused)?;
     let bytes = source.small_blob(descriptor, CONFIG)?;
     serde_json::from_slice(&bytes).map_err(|error| refused().caused_by(error))
 }
 
-fn references(source: &Source, image: &Image, name: &Reference) -> Result<ImageReferences> {
-    let bytes = file(source, image, name, image_references::PATH)?.ok_or_else(|| {
-        let message = format!(
-            "{name} is no release: it has no file {}",
-            image_references::PATH
-        );
-        Error::new(Class::VerificationFailed, message)
-    })?;
-    ImageReferences::parse(&bytes).map_err(|error| {
-        let message = format!("{name} is no release that can be read");
-        Error::new(Class::VerificationFailed, message).caused_by(error)
-    })
-}
-
-/// A small file of an image.
-fn file(source: &Source, image: &Image, name: &Reference, path: &str) -> Result<Option<Vec<u8>>> {
-    let path: ImagePath = path
-        .parse()
+/// The files that make an image a release.
+fn files(
+    source: &Source,
+    image: &Image,
+    name: &Reference,
+    parts: Parts,
+) -> Result<BTreeMap<ImagePath, Vec<u8>>> {
+    let wanted: &[&str] = match parts {
+        Parts::Lists => &[image_references::PATH, metadata::PATH],
+        Parts::Manifests => &[MANIFESTS],
+    };
+    let wanted = wanted.iter().map(|path| path.parse::<ImagePath>());
+    let wanted: Vec<ImagePath> = wanted
+        .collect::<std::result::Result<_, _>>()
         .map_err(|error| Error::internal("A path of ours is none", error))?;
     let layers = Layers {
         name: name.to_string(),
         layers: image.layers().to_vec(),
     };
-    let mut files = collect(source, &layers, std::slice::from_ref(&path), PAYLOAD)?;
-    Ok(files.remove(&path))
+    collect(source, &layers, &wanted, PAYLOAD)
 }

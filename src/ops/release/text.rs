@@ -16,7 +16,8 @@ pub(super) fn release_txt(payload: &Payload) -> String {
     text.push_str(&head(payload));
     text.push_str("\nImages:\n");
     let components = payload.references.components.iter();
-    let rows = components.map(|component| [component.name.to_string(), component.image.to_string()]);
+    let rows =
+        components.map(|component| [component.name.to_string(), component.image.to_string()]);
     text.push_str(&table(["NAME", "PULL SPEC"], rows.collect()));
     text
 }
@@ -66,7 +67,10 @@ pub(super) fn info(info: &ReleaseInfo) -> String {
     for (name, version) in &info.versions {
         line("Component:", &format!("{name} {version}"));
     }
-    let sizes = info.components.iter().filter_map(|component| component.size);
+    let sizes = info
+        .components
+        .iter()
+        .filter_map(|component| component.size);
     let total = sizes.fold(0, u64::saturating_add);
     let _ = writeln!(
         text,
@@ -160,8 +164,13 @@ fn source(component: &ComponentInfo) -> String {
 
 /// Columns under a header, two spaces between them.
 fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> String {
-    let rows = rows.into_iter().map(|row| row.map(|cell| cell.escape_debug().to_string()));
-    let rows: Vec<[String; N]> = [header.map(str::to_owned)].into_iter().chain(rows).collect();
+    let rows = rows
+        .into_iter()
+        .map(|row| row.map(|cell| cell.escape_debug().to_string()));
+    let rows: Vec<[String; N]> = [header.map(str::to_owned)]
+        .into_iter()
+        .chain(rows)
+        .collect();
     let mut widths = [0; N];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -60,7 +60,9 @@ impl Verification {
             });
         }
         let why = chain(&error);
-        context.warn(format!("nobody who is trusted vouches for the release: {why}"));
+        context.warn(format!(
+            "nobody who is trusted vouches for the release: {why}"
+        ));
         Ok(Vouching::Unsigned(why))
     }
 
@@ -113,7 +115,8 @@ impl Verification {
             (named, _) => named.to_vec(),
         };
         if stores.is_empty() {
-            let message = format!("The signatures of the release {digest} do not prove who made it");
+            let message =
+                format!("The signatures of the release {digest} do not prove who made it");
             return Err(Error::new(Class::NotAuthenticated, message).caused_by(missing));
         }
         let found = verify_release(&self.client, &stores, digest, config, &self.trust, self.now);
