@@ -55,7 +55,7 @@ pub(crate) async fn run(
         allow_unsigned: args.trust.allow_unsigned(),
         allow_incomplete: args.allow_incomplete,
         target: args.naming.target.clone(),
-        naming: args.naming.options(),
+        naming: args.naming.options()?,
         resources: ResourcesRequest {
             directory: args.resources.clone(),
             options: args.resources_args.options(),

@@ -9,7 +9,7 @@ use super::examine::{Scope, examine};
 use super::finding::FindingKind;
 use super::import::{Report, ResourcesRequest};
 use super::trust::Trust;
-use crate::cluster;
+use crate::cluster::{self, Told};
 use crate::plan::naming::{self, Target};
 use crate::sys::files;
 use crate::sys::media::DirMedia;
@@ -56,7 +56,9 @@ pub fn write(request: &Request, context: &Context) -> Result<Written> {
     // Documents alone: this works from a copy of them as well.
     let bundle = examine(media, &request.trust, Scope::Documents)?.into_bundle(&waived)?;
     let plan = super::import::plan(&bundle.inventory, &request.target, &request.naming)?;
-    let content = cluster::Content::of(plan.images.iter().map(|image| &image.placed));
+    let images = plan.images.iter().map(|image| Told::new(&image.placed));
+    let images: Vec<Told<'_>> = images.collect();
+    let content = cluster::Content::of(&bundle.inventory, &images, &request.naming);
     write_for(&request.resources, &content, None, context)
 }
 
@@ -76,7 +78,7 @@ pub(super) fn write_for(
     files::make_dirs(&request.directory)?;
     let mut written = Written { files: Vec::new() };
     for file in &rendered.files {
-        let path = request.directory.join(file.name);
+        let path = request.directory.join(&file.name);
         files::write_atomically(&path, file.text.as_bytes(), 0o644)?;
         written.files.push(path);
     }

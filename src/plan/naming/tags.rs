@@ -1,22 +1,6 @@
 //! Tags that are made for images that have none.
 
-use super::{Profile, SourceImage};
 use crate::model::{Digest, NameError, Tag};
-
-/// The tag of an image on the target, and whether the source knows the image by it.
-pub(super) fn target_tag(image: &SourceImage, profile: Profile) -> Result<(Tag, bool), NameError> {
-    if let Some(tag) = &image.tag {
-        return Ok((tag.clone(), true));
-    }
-    if image.requested.tag.is_none() && image.requested.digest.is_none() {
-        return Ok((image.requested.selector().parse()?, true));
-    }
-    let tag = match profile {
-        Profile::Plain | Profile::OcMirror => digest_tag(&image.root)?,
-        Profile::Oc => fnv_tag(&image.source.pinned(image.root).to_string())?,
-    };
-    Ok((tag, false))
-}
 
 /// `sha256-<64 hex>`: the tag of an image that was asked for by digest (reference section
 /// 5.10). The referrers fallback of the OCI distribution-spec has the same name.
