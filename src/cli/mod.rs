@@ -5,6 +5,8 @@
 //! indicatif, the environment, or prints.
 
 mod catalog;
+mod catalog_args;
+mod catalog_text;
 mod certificates;
 mod cluster_resources;
 mod codec;

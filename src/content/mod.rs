@@ -1,8 +1,12 @@
-//! What upstream publishes, bytes to values: releases, operator catalogs, and what else clusters
-//! are updated from. No I/O, no clock: whoever fetched the bytes gives them, and the time.
+//! What upstream publishes, bytes to values: releases and their signatures, operator catalogs,
+//! the update graph.
+//!
+//! Nothing here opens a file, an image or a connection, or reads a clock: whoever does hands in
+//! bytes, rows and the time.
 
 pub mod catalog;
 pub mod graph;
+pub mod image_set;
 pub mod mirror_policy;
 pub mod release;
 pub mod version;

@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod cbor;
 mod content_check;
 pub mod data_chunk;
+pub mod derive;
 pub mod hash;
 mod inventory_check;
 pub mod keys;

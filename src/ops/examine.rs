@@ -5,6 +5,7 @@
 //! that a person learns everything at once.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{Class, Error, Result, chain};
@@ -16,7 +17,7 @@ use crate::format::hash::sha256;
 use crate::format::texts::Texts;
 use crate::model::{BundleId, BundleManifest, ChunkEntry, Inventory, Limits};
 use crate::sys::IoAt;
-use crate::sys::media::{Entry, EntryKind, Media};
+use crate::sys::media::{DirMedia, Entry, EntryKind, Media};
 
 /// Names in a bundle's directory.
 pub(crate) mod names {
@@ -34,12 +35,23 @@ pub(crate) mod names {
     pub(crate) const PLAN_STATEMENT: &str = "export.plan.statement";
     /// Its signature.
     pub(crate) const PLAN_SIGNATURE: &str = "export.plan.sig";
+    /// What was made for an unfinished export and no registry has.
+    pub(crate) const MADE: &str = "export.made";
     /// What is special to one medium.
     pub(crate) const VOLUME: &str = "VOLUME.txt";
     /// Directory of chunks.
     pub(crate) const CHUNKS: &str = "chunks";
     /// Directory of statements.
     pub(crate) const SIGNATURES: &str = "signatures";
+
+    /// Whether a path is one of a blob in [`MADE`], or of one that is being written.
+    pub(crate) fn is_made(path: &str) -> bool {
+        let name = path
+            .strip_prefix(MADE)
+            .and_then(|rest| rest.strip_prefix("/sha256-"));
+        let hex = name.map(|name| name.strip_suffix(".tmp").unwrap_or(name));
+        hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    }
 }
 
 /// A bundle as far as it could be read.
@@ -100,6 +112,33 @@ pub(super) enum Scope {
     Everything,
     /// Manifest, inventory and statements: what a copy of a base consists of.
     Documents,
+}
+
+/// What a person accepts of a bundle that is acted on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Accepted {
+    /// That no trusted key has signed it.
+    pub(super) unsigned: bool,
+    /// That some of its images are not whole.
+    pub(super) incomplete: bool,
+}
+
+/// Opens the bundle in a directory to act on it.
+pub(super) fn open(
+    directory: &Path,
+    trust: &Trust,
+    accepted: Accepted,
+    scope: Scope,
+) -> Result<Bundle> {
+    let media = Arc::new(DirMedia::open(directory)?);
+    let mut waived = Vec::new();
+    if accepted.incomplete {
+        waived.push(FindingKind::Incomplete);
+    }
+    if accepted.unsigned {
+        waived.push(FindingKind::NotAuthenticated);
+    }
+    examine(media, trust, scope)?.into_bundle(&waived)
 }
 
 /// Reads root, statements, inventory and texts, and looks at all files' lengths.
@@ -321,6 +360,7 @@ impl Examination {
             | names::PLAN_STATEMENT
             | names::PLAN_SIGNATURE
             | crate::sys::journal::PATH => Owner::Document,
+            _ if names::is_made(path) => Owner::Document,
             _ if self.authentication.knows_file(path) => Owner::Statement,
             _ => Owner::Nobody,
         }

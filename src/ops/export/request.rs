@@ -8,6 +8,7 @@ use crate::format::hash::sha256;
 use crate::format::keys::VerifyingKey;
 use crate::model::{Digest, Label, LabelText, Reference};
 use crate::ops::sign::Signer;
+use crate::plan::catalog::CatalogFilter;
 use crate::plan::index_filter::IndexFilter;
 use crate::registry::Client;
 
@@ -52,6 +53,8 @@ pub struct Request {
 pub struct CatalogRequest {
     /// The catalog's image.
     pub reference: Reference,
+    /// What is wanted of it; everything when absent.
+    pub filter: Option<CatalogFilter>,
 }
 
 /// What to do about an unfinished export by another plan.
@@ -82,6 +85,9 @@ impl Request {
         }
         for catalog in &self.catalogs {
             line("catalog", &catalog.reference);
+            if let Some(filter) = &catalog.filter {
+                line("catalog-filter", filter);
+            }
         }
         if !self.catalogs.is_empty() {
             line("index-filter", &self.index_filter);
