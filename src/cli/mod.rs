@@ -23,6 +23,8 @@ mod output;
 mod passphrase;
 mod progress;
 mod registry_args;
+mod release;
+mod release_args;
 mod resources_args;
 mod serve;
 mod sign;
@@ -71,6 +73,7 @@ enum Command {
     Import(Box<import::ImportArgs>),
     ClusterResources(Box<cluster_resources::ClusterResourcesArgs>),
     Catalog(catalog::CatalogArgs),
+    Release(release::ReleaseArgs),
     Unpack(unpack::UnpackArgs),
     Serve(serve::ServeArgs),
     Codec(codec::CodecArgs),
@@ -89,6 +92,7 @@ impl Command {
             Self::Import(args) => import::run(*args, environment).await,
             Self::ClusterResources(args) => cluster_resources::run(*args, environment).await,
             Self::Catalog(args) => catalog::run(args, environment).await,
+            Self::Release(args) => release::run(args, environment).await,
             Self::Unpack(args) => unpack::run(args, environment).await,
             Self::Sign(args) => sign::run(args, environment).await,
             Self::Serve(args) => serve::run(args, environment).await,

@@ -5,5 +5,8 @@
 //! bytes, rows and the time.
 
 pub mod catalog;
+pub mod graph;
 pub mod image_set;
+pub mod mirror_policy;
 pub mod release;
+pub mod version;

@@ -26,6 +26,7 @@ pub mod tar;
 mod testing;
 pub mod texts;
 pub mod yaml;
+pub mod zip;
 
 pub use placement::{PlacedExtent, Placement};
 pub use rule::Rule;

@@ -12,7 +12,7 @@ use super::metadata;
 use crate::model::{Digest, Inventory, ManifestEntry, RawManifest};
 
 /// All OCI manifests of a bundle, in memory.
-pub(super) struct Manifests {
+pub(crate) struct Manifests {
     bundle: Arc<Bundle>,
     by_digest: BTreeMap<Digest, RawManifest>,
 }

@@ -9,3 +9,4 @@ pub mod import;
 pub mod index_filter;
 pub mod naming;
 pub mod pack;
+pub mod upgrade;

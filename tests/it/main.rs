@@ -24,6 +24,7 @@ mod keys;
 mod layering;
 mod real_parts;
 mod registry;
+mod release;
 mod release_signatures;
 mod resume;
 mod serve;

@@ -290,6 +290,39 @@ impl Build {
         self.push(OCI_LAYER.to_owned(), tar.clone(), &tar, None)
     }
 
+    /// Adds a layer with these files, packed by zstd or gzip: a path with its content, or, where
+    /// the path ends with `@`, a symbolic link with its target.
+    #[must_use]
+    pub fn files_layer(self, zstd: bool, files: &[(&str, &[u8])]) -> Self {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (path, content) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(0o755);
+            header.set_mtime(0);
+            header.set_size(0);
+            if let Some(path) = path.strip_suffix('@') {
+                let target = std::str::from_utf8(content).expect("a path");
+                header.set_entry_type(tar::EntryType::Symlink);
+                tar.append_link(&mut header, path, target)
+                    .expect("in memory");
+            } else {
+                header.set_size(content.len() as u64);
+                tar.append_data(&mut header, path, *content)
+                    .expect("in memory");
+            }
+        }
+        let tar = tar.into_inner().expect("in memory");
+        if zstd {
+            let packed = zstd::encode_all(tar.as_slice(), 3).expect("in memory");
+            return self.push(format!("{OCI_LAYER}+zstd"), packed, &tar, None);
+        }
+        let media_type = match self.style {
+            Style::Docker => DOCKER_LAYER.to_owned(),
+            _ => format!("{OCI_LAYER}+gzip"),
+        };
+        self.push(media_type, gzip(&tar), &tar, None)
+    }
+
     /// Adds the layer that changes nothing: an empty tar.
     #[must_use]
     pub fn empty_layer(self) -> Self {
