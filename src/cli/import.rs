@@ -10,7 +10,7 @@ use super::resources_args::ResourcesArgs;
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
 use crate::cluster::Instructions;
-use crate::model::ByteSize;
+use crate::model::{ByteSize, Count};
 use crate::ops::Error;
 use crate::ops::import::{
     self, ExistingTags, GroupReport, ImageState, Report, Request, ResourcesRequest, SparseIndex,
@@ -193,9 +193,9 @@ fn text(report: &Report, args: &ImportArgs) -> String {
         line(format!("{} {state} {target}{reason}", image.source));
     }
     if !report.foreign_blobs.is_empty() {
-        let count = report.foreign_blobs.len();
         line(format!(
-            "{count} layers may not be distributed and were not carried"
+            "not carried, because they may not be distributed: {}",
+            Count::of(report.foreign_blobs.len(), "layer")
         ));
     }
     if report.dry_run {

@@ -1,11 +1,13 @@
 //! One file for each verb: gather facts, plan, perform.
 
+pub mod catalog;
 mod context;
 mod error;
 mod examine;
 pub mod export;
 mod finding;
 mod hits;
+mod image_files;
 pub mod import;
 pub mod inspect;
 pub mod keygen;
@@ -21,6 +23,7 @@ pub mod verify;
 
 pub use context::Context;
 pub use error::{Class, Error, Result, chain};
+pub use finding::{Finding, FindingKind};
 pub use trust::{Authentication, Trust, Vouched};
 
 /// Runs blocking work away from the asynchronous threads.

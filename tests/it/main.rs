@@ -25,6 +25,7 @@ mod real_parts;
 mod registry;
 mod resume;
 mod serve;
+mod statements;
 mod support;
 mod unpack;
 mod verify;

@@ -32,7 +32,7 @@ pub enum ImageState {
     Failed,
     /// The run was stopped before it was whole on the target.
     Interrupted,
-    /// The bundle does not hold it, or a member of its group, whole.
+    /// The bundle does not hold it, or a member of what it is the root of, whole.
     Incomplete,
 }
 
