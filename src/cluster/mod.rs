@@ -18,6 +18,7 @@ mod mirror_set;
 mod object;
 mod object_name;
 mod scope;
+pub mod signature_config_map;
 mod split;
 mod update_service;
 mod yaml;

@@ -1,6 +1,8 @@
-//! What upstream publishes, bytes to values: operator catalogs, and what else clusters are
-//! updated from.
+//! What upstream publishes, bytes to values: releases with their signatures, operator catalogs,
+//! and what else clusters are updated from.
 //!
-//! Nothing here opens a file, an image or a connection; whoever does hands in bytes and rows.
+//! Nothing here opens a file, an image or a connection; whoever does hands in bytes, rows and the
+//! time.
 
 pub mod catalog;
+pub mod release;

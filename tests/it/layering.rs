@@ -53,6 +53,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("ignore", &["content"]),
     // How things are written down.
     ("serde_saphyr", &["format"]),
+    ("pgp", &["content"]),
 ];
 
 /// Which modules each module may use, from the table in `src/lib.rs`.

@@ -82,6 +82,7 @@ fn refuse_other_sizes(resolution: &mut Resolution, known: &KnownBundle) {
         images,
         manifests,
         blobs,
+        ..
     } = resolution;
     let (mut kept_manifests, mut kept_blobs) = (BTreeSet::new(), BTreeSet::new());
     for image in images {
