@@ -105,7 +105,10 @@ fn text(report: &Report) -> String {
         line(format!("    lacks {}: {problem}", image.reference));
     }
     if let Some(more) = report.missing.len().checked_sub(SHOWN + 1) {
-        line(format!("    and {} more (--output json names all)", more + 1));
+        line(format!(
+            "    and {} more (--output json names all)",
+            more + 1
+        ));
     }
     let bytes = &report.bytes;
     line(format!(

@@ -139,8 +139,11 @@ impl From<IoAt> for Error {
         use std::io::ErrorKind as Kind;
 
         if error.is_too_long() {
-            return Self::new(Class::VerificationFailed, "A file was tampered with or damaged")
-                .caused_by(error);
+            return Self::new(
+                Class::VerificationFailed,
+                "A file was tampered with or damaged",
+            )
+            .caused_by(error);
         }
         let hint = match error.kind() {
             _ if error.is_no_space() => {

@@ -165,7 +165,10 @@ impl Examination {
         self.read_inventory(&manifest)?;
         if !manifest.complete {
             let message = "some images are missing, and the manifest says so";
-            let images = self.inventory.iter().flat_map(|inventory| &inventory.images);
+            let images = self
+                .inventory
+                .iter()
+                .flat_map(|inventory| &inventory.images);
             let missing = images.filter(|image| image.problem.is_some());
             let finding = Finding::new(FindingKind::Incomplete, message);
             self.findings

@@ -135,7 +135,12 @@ impl fmt::Display for Finding {
                 let comma = if number == 0 { "" } else { ", " };
                 write!(f, "{comma}{image}")?;
             }
-            if let Some(more) = self.images.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            if let Some(more) = self
+                .images
+                .len()
+                .checked_sub(SHOWN)
+                .filter(|more| *more > 0)
+            {
                 write!(f, " and {more} more")?;
             }
             f.write_str(")")?;

@@ -39,7 +39,13 @@ fn statements_besides_the_bundle_count_like_those_in_it() {
     let bundle = unsigned(&stage);
     let besides = stage.at("besides");
     let besides_text = besides.to_str().unwrap().to_owned();
-    sign(&stage, &bundle, "exporter.pem", &["--statements", &besides_text]).succeeds();
+    sign(
+        &stage,
+        &bundle,
+        "exporter.pem",
+        &["--statements", &besides_text],
+    )
+    .succeeds();
     assert!(!bundle.join("signatures").exists());
     let with = ["--trust", "exporter.pub", "--statements", &besides_text];
 
@@ -70,7 +76,13 @@ fn statements_besides_the_bundle_count_like_those_in_it() {
         .succeeds();
     let strange = stage.at("strange");
     let strange_text = strange.to_str().unwrap().to_owned();
-    sign(&stage, &bundle, "stranger.pem", &["--statements", &strange_text]).succeeds();
+    sign(
+        &stage,
+        &bundle,
+        "stranger.pem",
+        &["--statements", &strange_text],
+    )
+    .succeeds();
     let forged = ["--trust", "exporter.pub", "--statements", &strange_text];
     importer(&stage, "verify", &bundle, &forged).fails_with(3);
 
@@ -88,9 +100,14 @@ fn statements_besides_the_bundle_count_like_those_in_it() {
     // What is wrong there is not waived, and is named with its place.
     let signature = files(&besides).into_iter().find(|f| f.ends_with(".sig"));
     flip(&besides.join(signature.unwrap()), 40, 1);
-    importer(&stage, "verify", &bundle, &[&with[..], &["--allow-unsigned"]].concat())
-        .fails_with(4)
-        .stdout_has(&format!("{besides_text}/signatures/"));
+    importer(
+        &stage,
+        "verify",
+        &bundle,
+        &[&with[..], &["--allow-unsigned"]].concat(),
+    )
+    .fails_with(4)
+    .stdout_has(&format!("{besides_text}/signatures/"));
 
     // A directory that holds none was named by mistake.
     let nothing = stage.at("nothing");
@@ -170,7 +187,11 @@ fn a_directory_that_is_none_is_one_finding() {
         let about = about.filter(|finding| finding["file"] == directory);
         assert_eq!(about.count(), 1, "{outcome}");
         let signatures = outcome.stdout.matches("\"signatures").count();
-        assert_eq!(signatures, usize::from(directory == "signatures"), "{outcome}");
+        assert_eq!(
+            signatures,
+            usize::from(directory == "signatures"),
+            "{outcome}"
+        );
     }
 }
 

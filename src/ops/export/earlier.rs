@@ -87,7 +87,10 @@ fn refuse_other_sizes(resolution: &mut Resolution, known: &KnownBundle) {
     let (mut kept_manifests, mut kept_blobs) = (BTreeSet::new(), BTreeSet::new());
     for image in images {
         let (reached, needed) = reach(image, manifests);
-        match needed.iter().find_map(|digest| conflicts.get_key_value(digest)) {
+        match needed
+            .iter()
+            .find_map(|digest| conflicts.get_key_value(digest))
+        {
             Some((digest, (new, old))) => {
                 let problem = format!(
                     "its manifest says that {digest} has {new} bytes, the bundle holds it with {old}"

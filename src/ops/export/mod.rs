@@ -119,8 +119,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
         Start::Complete(known) => {
             let plan = make_plan(&request, digest, Some(&known), &bases, context).await?;
             if nothing_new(&known, &plan) {
-                let (images, statements) =
-                    (&plan.content.images, statement_bytes(media.as_ref())?);
+                let (images, statements) = (&plan.content.images, statement_bytes(media.as_ref())?);
                 return Ok(Outcome::still_incomplete(&known, images, statements));
             }
             (plan, Begun::Now(Some(known)))

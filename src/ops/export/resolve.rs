@@ -10,8 +10,8 @@ use futures_util::stream;
 
 use crate::format::oci;
 use crate::model::{
-    AttachedBy, Attachment, AttachmentState, Count, Descriptor, Digest, ImageEntry, Limits, ManifestFacts,
-    ManifestKind, Platform, RawManifest, Reference, Repository, Tag,
+    AttachedBy, Attachment, AttachmentState, Count, Descriptor, Digest, ImageEntry, Limits,
+    ManifestFacts, ManifestKind, Platform, RawManifest, Reference, Repository, Tag,
 };
 use crate::ops::context::Context;
 use crate::ops::error::{Error, Result, chain};

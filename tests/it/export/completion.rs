@@ -78,9 +78,7 @@ fn an_interrupted_completion_that_gains_nothing_leaves_the_generation_before() {
     let digest = bad.blobs[1].digest();
     let gone = |site: &Site| {
         let digest = digest.clone();
-        site.fault(move |asked| {
-            reads(asked, &digest).then(|| Reply::error(404, "BLOB_UNKNOWN"))
-        });
+        site.fault(move |asked| reads(asked, &digest).then(|| Reply::error(404, "BLOB_UNKNOWN")));
     };
     gone(&site);
     let first = site.export_json(&bundle, &args, 5);
@@ -131,7 +129,15 @@ fn every_problem_is_printed_once() {
     outcome
         .stderr_has("warning: 1 of 3 images cannot be had whole")
         .stderr_has("error: 2 of 3 images are not whole:");
-    assert_eq!(outcome.stderr.matches(&*references[2]).count(), 1, "{outcome}");
-    assert_eq!(outcome.stderr.matches(&format!("{digest}: ")).count(), 1, "{outcome}");
+    assert_eq!(
+        outcome.stderr.matches(&*references[2]).count(),
+        1,
+        "{outcome}"
+    );
+    assert_eq!(
+        outcome.stderr.matches(&format!("{digest}: ")).count(),
+        1,
+        "{outcome}"
+    );
     outcome.stdout_has(&format!("{}  -  NOT WHOLE\n", references[2]));
 }

@@ -80,8 +80,8 @@ fn after_wrong_bytes_the_next_repository_is_asked() {
         let shared = shared(bytes);
         let whole = shared.site.path("whole");
         shared.site.export(&whole, &shared.args()).succeeds();
-        let asked = shared
-            .answer(|place, _, asked, blob| (place == "a/first").then(|| wrong(asked, blob)));
+        let asked =
+            shared.answer(|place, _, asked, blob| (place == "a/first").then(|| wrong(asked, blob)));
         let bundle = shared.site.path("bundle");
         shared.site.export(&bundle, &shared.args()).succeeds();
         assert_same(&whole, &bundle);
