@@ -21,6 +21,7 @@ mod output;
 mod passphrase;
 mod progress;
 mod registry_args;
+mod release_keys_args;
 mod resources_args;
 mod serve;
 mod sign;

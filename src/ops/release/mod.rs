@@ -1,3 +1,5 @@
 //! Releases of OKD and OpenShift: what goes beyond carrying their images.
 
 pub mod signatures;
+
+pub mod proof;

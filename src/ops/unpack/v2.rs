@@ -6,18 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::Tree;
+use super::places::Place;
 use crate::model::{Digest, RepositoryPath, Tag};
 use crate::ops::error::{Error, Result};
 use crate::sys::files;
 
 /// Tags of all images and attachments: path and tag, with what they point to and from where.
 fn tags<'a>(
-    tree: &Tree<'a>,
+    places: &'a [Place<'_>],
 ) -> BTreeMap<(&'a RepositoryPath, &'a Tag), BTreeSet<(Digest, String)>> {
     let mut tags: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-    for image in &tree.images {
-        let path = &image.source.path;
-        if let (Some(tag), Some(root)) = (&image.tag, image.root) {
+    for Place { image, path, tag } in places {
+        if let (Some(tag), Some(root)) = (tag, image.root) {
             tags.entry((path, tag))
                 .or_default()
                 .insert((root, image.source.to_string()));
@@ -35,10 +35,10 @@ fn tags<'a>(
 }
 
 /// Since the registry is dropped, two sources may want one name for different things.
-pub(super) fn refuse_collisions(tree: &Tree<'_>) -> Result<()> {
+pub(super) fn refuse_collisions(places: &[Place<'_>]) -> Result<()> {
     let mut message = String::from("Several images would have the same name without registry:");
     let mut found = false;
-    for ((path, tag), targets) in tags(tree) {
+    for ((path, tag), targets) in tags(places) {
         let digests: BTreeSet<&Digest> = targets.iter().map(|(digest, _)| digest).collect();
         if digests.len() > 1 {
             found = true;
@@ -53,10 +53,10 @@ pub(super) fn refuse_collisions(tree: &Tree<'_>) -> Result<()> {
 }
 
 /// Writes the tree. A blob that several repositories need is linked, not copied again.
-pub(super) fn write(tree: &Tree<'_>) -> Result<()> {
+pub(super) fn write(tree: &Tree<'_>, places: &[Place<'_>]) -> Result<()> {
     let mut first: BTreeMap<Digest, PathBuf> = BTreeMap::new();
-    for image in &tree.images {
-        let base = tree.to.join("v2").join(image.source.path.as_str());
+    for Place { image, path, .. } in places {
+        let base = tree.to.join("v2").join(path.as_str());
         let (blobs, manifests) = (base.join("blobs"), base.join("manifests"));
         files::make_dirs(&blobs)?;
         files::make_dirs(&manifests)?;
@@ -86,7 +86,7 @@ pub(super) fn write(tree: &Tree<'_>) -> Result<()> {
             }
         }
     }
-    for ((path, tag), targets) in tags(tree) {
+    for ((path, tag), targets) in tags(places) {
         if let Some((digest, _)) = targets.first() {
             let link = tree
                 .to
