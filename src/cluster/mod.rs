@@ -7,6 +7,7 @@
 //! Shapes: reference sections 2.3, 4.3, 5.11 and 6.1.
 
 mod catalog;
+mod catalog_ahead;
 mod content;
 mod content_source_policy;
 mod grammar;

@@ -5,6 +5,7 @@
 //! that a person learns everything at once.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{Class, Error, Result, chain};
@@ -16,7 +17,7 @@ use crate::format::hash::sha256;
 use crate::format::texts::Texts;
 use crate::model::{BundleId, BundleManifest, ChunkEntry, Inventory, Limits};
 use crate::sys::IoAt;
-use crate::sys::media::{Entry, EntryKind, Media};
+use crate::sys::media::{DirMedia, Entry, EntryKind, Media};
 
 /// Names in a bundle's directory.
 pub(crate) mod names {
@@ -100,6 +101,33 @@ pub(super) enum Scope {
     Everything,
     /// Manifest, inventory and statements: what a copy of a base consists of.
     Documents,
+}
+
+/// What a person accepts of a bundle that is acted on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Accepted {
+    /// That no trusted key has signed it.
+    pub(super) unsigned: bool,
+    /// That some of its images are not whole.
+    pub(super) incomplete: bool,
+}
+
+/// Opens the bundle in a directory to act on it.
+pub(super) fn open(
+    directory: &Path,
+    trust: &Trust,
+    accepted: Accepted,
+    scope: Scope,
+) -> Result<Bundle> {
+    let media = Arc::new(DirMedia::open(directory)?);
+    let mut waived = Vec::new();
+    if accepted.incomplete {
+        waived.push(FindingKind::Incomplete);
+    }
+    if accepted.unsigned {
+        waived.push(FindingKind::NotAuthenticated);
+    }
+    examine(media, trust, scope)?.into_bundle(&waived)
 }
 
 /// Reads root, statements, inventory and texts, and looks at all files' lengths.

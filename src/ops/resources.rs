@@ -1,18 +1,15 @@
 //! `airferry cluster-resources`, and the same at the end of an import: what the cluster is given.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::context::Context;
 use super::error::{Error, Result};
-use super::examine::{Scope, examine};
-use super::finding::FindingKind;
+use super::examine::{self, Accepted, Scope};
 use super::import::{Report, ResourcesRequest};
 use super::trust::Trust;
 use crate::cluster::{self, Told};
 use crate::plan::naming::{self, Target};
 use crate::sys::files;
-use crate::sys::media::DirMedia;
 
 /// Name of the machine-readable report beside the objects.
 const REPORT: &str = "import-report.json";
@@ -45,16 +42,13 @@ pub struct Request {
 
 /// Writes the objects for a bundle's images, as an import does. Contacts nothing.
 pub fn write(request: &Request, context: &Context) -> Result<Written> {
-    let media = Arc::new(DirMedia::open(&request.bundle)?);
-    let mut waived = Vec::new();
-    if request.allow_incomplete {
-        waived.push(FindingKind::Incomplete);
-    }
-    if request.allow_unsigned {
-        waived.push(FindingKind::NotAuthenticated);
-    }
+    let accepted = Accepted {
+        unsigned: request.allow_unsigned,
+        incomplete: request.allow_incomplete,
+    };
     // Documents alone: this works from a copy of them as well.
-    let bundle = examine(media, &request.trust, Scope::Documents)?.into_bundle(&waived)?;
+    let (directory, trust) = (&request.bundle, &request.trust);
+    let bundle = examine::open(directory, trust, accepted, Scope::Documents)?;
     let plan = super::import::plan(&bundle.inventory, &request.target, &request.naming)?;
     let images = plan.images.iter().map(|image| Told::new(&image.placed));
     let images: Vec<Told<'_>> = images.collect();

@@ -4,6 +4,7 @@
 mod image;
 pub mod list;
 mod read;
+pub mod resources;
 
 pub(crate) use image::CatalogImage;
 pub(crate) use read::{documents, read};

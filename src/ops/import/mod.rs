@@ -24,8 +24,7 @@ use std::sync::Arc;
 use super::blocking;
 use super::context::Context;
 use super::error::{Class, Error, Result};
-use super::examine::{Bundle, Scope, examine};
-use super::finding::FindingKind;
+use super::examine::{self, Accepted, Bundle, Scope};
 use super::manifests::Manifests;
 use super::release::proof;
 use super::resources;
@@ -35,7 +34,6 @@ use crate::model::{Digest, Inventory};
 use crate::plan::import::{ImportPlan, wanted};
 use crate::plan::naming::{self, Target};
 use crate::sys::lock::DirLock;
-use crate::sys::media::DirMedia;
 use crate::sys::{self, sessions::SessionFiles};
 pub use forecast::Forecast;
 pub use groups::{GroupReport, Missing};
@@ -50,16 +48,13 @@ pub(super) struct Opened {
 
 /// Opens a bundle, verifies documents and metadata, and reads the OCI manifests.
 pub(super) fn open(request: &Request) -> Result<Opened> {
-    let media = Arc::new(DirMedia::open(&request.bundle)?);
-    let mut waived = Vec::new();
-    if request.allow_incomplete {
-        waived.push(FindingKind::Incomplete);
-    }
-    if request.allow_unsigned {
-        waived.push(FindingKind::NotAuthenticated);
-    }
-    let examination = examine(media, &request.trust, Scope::Everything)?;
-    let bundle = Arc::new(examination.into_bundle(&waived)?);
+    let accepted = Accepted {
+        unsigned: request.allow_unsigned,
+        incomplete: request.allow_incomplete,
+    };
+    let (directory, trust) = (&request.bundle, &request.trust);
+    let bundle = examine::open(directory, trust, accepted, Scope::Everything)?;
+    let bundle = Arc::new(bundle);
     let manifests = Arc::new(Manifests::read(&bundle)?);
     Ok(Opened { bundle, manifests })
 }
