@@ -25,6 +25,7 @@ mod progress;
 mod registry_args;
 mod release;
 mod release_args;
+mod release_keys_args;
 mod resources_args;
 mod serve;
 mod sign;

@@ -7,6 +7,7 @@
 pub mod catalog;
 pub mod graph;
 pub mod image_set;
+pub mod mapping_file;
 pub mod mirror_policy;
 pub mod release;
 pub mod version;

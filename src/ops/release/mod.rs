@@ -5,6 +5,7 @@ mod archive;
 pub mod extract;
 pub mod info;
 mod payload;
+pub mod proof;
 pub mod signatures;
 mod text;
 mod verification;
