@@ -1,4 +1,5 @@
-//! What upstream publishes: bytes to values, without asking anybody anything.
+//! What upstream publishes, bytes to values. No I/O, no clock: whoever fetched the bytes gives
+//! them, and the time.
 
 pub mod graph;
 pub mod release;

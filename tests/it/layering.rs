@@ -50,6 +50,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("jiff::Zoned", &["sys"]),
     // How things are written down.
     ("serde_saphyr", &["format"]),
+    ("pgp", &["content"]),
 ];
 
 /// Which modules each module may use, from the table in `src/lib.rs`.
