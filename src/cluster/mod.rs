@@ -14,6 +14,7 @@ mod mirror;
 mod mirror_set;
 mod object;
 mod scope;
+pub mod signature_config_map;
 mod split;
 mod yaml;
 

@@ -13,6 +13,7 @@ pub mod keygen;
 mod manifests;
 mod metadata;
 mod pipeline;
+pub mod release;
 pub mod resources;
 pub mod sign;
 pub mod survey;

@@ -23,7 +23,7 @@ mod keys;
 mod layering;
 mod real_parts;
 mod registry;
-mod release_keys;
+mod release_signatures;
 mod resume;
 mod serve;
 mod support;
