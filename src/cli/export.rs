@@ -5,9 +5,13 @@ use std::path::PathBuf;
 
 use super::key_args::{KeyArgs, read_public};
 use super::registry_args::RegistryArgs;
-use super::{Environment, OutputArgs};
+use super::release_args::ReleaseArgs;
+use super::release_trust_args::ReleaseTrustArgs;
+use super::{Environment, OutputArgs, release_text};
 use crate::model::{ByteSize, Label, LabelText, Platform, Reference};
-use crate::ops::export::{self, Existing, ExportState, ForeignLayers, Outcome, Request, Selection};
+use crate::ops::export::{
+    self, Existing, ExportState, ForeignLayers, Outcome, Releases, Request, Selection,
+};
 use crate::ops::{Class, Error};
 use crate::sys::files;
 
@@ -16,10 +20,13 @@ const LIST_CAP: u64 = 16 << 20;
 
 const EXAMPLES: &str = "\
 Examples:
-  airferry export quay.io/okd/scos-release:4.18.0-okd-scos.1 --to /media/stick/okd --key exporter.pem
+  airferry export quay.io/team/app:v3 --to /media/stick/app --key exporter.pem
   airferry export --images-from images.txt --to /media/stick/may --key exporter.pem \\
     --base /srv/bundles/april --chunk-size fat32
   airferry export docker.io/library/busybox:1 --to out --platform linux/arm64 --dry-run
+  airferry export --release quay.io/okd/scos-release:4.18.0-okd-scos.1 --to /media/stick/okd \\
+    --key exporter.pem
+  airferry export --release 4.18.9 --from-version 4.17.2 --channel stable-4.18 --to ocp --dry-run
 
 Running the same command again continues what was interrupted, completes what was incomplete,
 and does nothing when all is there.";
@@ -31,6 +38,9 @@ pub(crate) struct ExportArgs {
     /// Images to carry: repository with tag, digest, or both.
     #[arg(value_name = "REF")]
     references: Vec<Reference>,
+
+    #[command(flatten)]
+    releases: ReleaseArgs,
 
     /// File with one reference a line; `#` begins a comment, `-` is standard input. Repeatable.
     #[arg(long, value_name = "FILE")]
@@ -101,6 +111,9 @@ pub(crate) struct ExportArgs {
     key: KeyArgs,
 
     #[command(flatten)]
+    release_trust: ReleaseTrustArgs,
+
+    #[command(flatten)]
     registry: RegistryArgs,
 
     #[command(flatten)]
@@ -127,8 +140,14 @@ pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(
     let references = references(&args)?;
     let signer = args.key.optional_signer(environment)?;
     let base_trust = args.base_trust.iter().map(|path| read_public(path));
+    let releases = args.releases.named()?;
     let request = Request {
         references,
+        releases: Releases {
+            payloads: releases.payloads,
+            by_version: releases.by_version,
+            policy: args.release_trust.policy()?,
+        },
         selection: Selection {
             platforms: args.platform.clone(),
             attachments: !args.no_attachments,
@@ -207,7 +226,25 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
         text.push_str(&line);
         text.push('\n');
     };
+    for selected in &outcome.selected {
+        release_text::selected(selected)
+            .into_iter()
+            .for_each(&mut line);
+    }
+    for release in &outcome.releases {
+        release_text::lines(release).into_iter().for_each(&mut line);
+    }
+    let members: BTreeSet<&Reference> = outcome
+        .releases
+        .iter()
+        .flat_map(|release| &release.components)
+        .map(|component| &component.image)
+        .collect();
     for image in &outcome.images {
+        // A component stands with its release.
+        if members.contains(&image.reference) {
+            continue;
+        }
         let digest = image
             .digest
             .map_or_else(|| "-".to_owned(), |digest| digest.to_string());

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::trust_args::TrustArgs;
-use super::{Environment, OutputArgs};
+use super::{Environment, OutputArgs, release_text};
 use crate::model::ByteSize;
 use crate::ops::verify::{self, Report, Request};
 use crate::ops::{self, Error};
@@ -90,6 +90,13 @@ fn text(report: &Report) -> String {
     }
     for finding in &report.findings {
         line(format!("  {finding}"));
+    }
+    for release in &report.releases {
+        line(format!(
+            "  {}: {}",
+            release_text::summary(release),
+            release.image
+        ));
     }
     let bytes = &report.bytes;
     line(format!(

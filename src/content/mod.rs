@@ -3,4 +3,5 @@
 
 pub mod graph;
 pub mod release;
+pub mod update_service;
 pub mod version;

@@ -24,6 +24,7 @@ mod layering;
 mod real_parts;
 mod registry;
 mod release_signatures;
+mod releases;
 mod resume;
 mod serve;
 mod support;

@@ -22,7 +22,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 pub use outcome::{ExportState, ImageLine, Outcome};
-pub use request::{Existing, Request};
+pub use request::{Existing, Releases, Request};
 pub(crate) use resolve::resolve;
 pub use resolve::{ForeignLayers, Selection};
 
@@ -33,6 +33,7 @@ use super::finding::FindingKind;
 use super::trust::Trust;
 use crate::model::{Digest, Host, ImageEntry};
 use crate::ops::blocking;
+use crate::ops::release::selection::Selected;
 use crate::plan::export::{self as plan, ExportPlan, KnownBundle, Resolution};
 use crate::progress::Phase;
 use crate::registry::{Client, Selector};
@@ -78,17 +79,18 @@ impl Start {
 
 /// Exports a bundle, or continues, or completes one.
 pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
-    if request.references.is_empty() {
-        return Err(Error::usage("Nothing to export").hint("name at least one image reference"));
+    if request.is_empty() {
+        return Err(Error::usage("Nothing to export")
+            .hint("name at least one image reference, or a release with --release"));
     }
     let bases = read_bases(&request)?;
     let base_ids: Vec<Digest> = bases.iter().map(|base| base.id).collect();
     let digest = request.digest(&base_ids);
     let Some(media) = open_medium(&request)? else {
         // A dry run into a directory that is not there yet.
-        let plan = make_plan(&request, digest, None, &bases, context).await?;
+        let (plan, selected) = make_plan(&request, digest, &bases, context).await?;
         preflight::check_ahead(&request, &plan)?;
-        return planned(&plan);
+        return Ok(planned(&plan)?.selected(selected));
     };
     let _lock = DirLock::try_take(media.root())?.ok_or_else(|| {
         let message = format!("Another export into `{}` is running", request.to.display());
@@ -96,6 +98,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     })?;
     let media: Arc<dyn Media> = Arc::new(media);
     let start = Start::of(look(&request, &media)?);
+    let mut selected = Vec::new();
     let (plan, begun) = match start {
         Start::Continue(plan) if plan.request != digest => {
             return Err(Error::usage("An export of another request was begun there")
@@ -115,16 +118,18 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
             return Ok(Outcome::already_complete(&known, moved));
         }
         Start::Complete(known) => {
-            let plan = make_plan(&request, digest, Some(&known), &bases, context).await?;
+            let resolution = earlier::resolve(&request, &known, context).await?;
+            let plan = lay_out(&request, digest, resolution, Some(&known), &bases)?;
             if nothing_new(&known, &plan) {
                 return Ok(Outcome::still_incomplete(&known, &plan.content.images));
             }
             (plan, Begun::Now(Some(known)))
         }
-        Start::Anew => (
-            make_plan(&request, digest, None, &bases, context).await?,
-            Begun::Now(None),
-        ),
+        Start::Anew => {
+            let plan;
+            (plan, selected) = make_plan(&request, digest, &bases, context).await?;
+            (plan, Begun::Now(None))
+        }
     };
     warn_of_sparse_indexes(&plan, context);
     preflight::check(&request, media.as_ref(), &plan)?;
@@ -132,10 +137,11 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
         let there = preflight::own_bytes(media.as_ref(), &preflight::simulate(&plan)?)?;
         return Ok(Outcome {
             already_there: there,
-            ..planned(&plan)?
+            ..planned(&plan)?.selected(selected)
         });
     }
-    perform(request, media, plan, begun, context).await
+    let outcome = perform(request, media, plan, begun, context).await?;
+    Ok(outcome.selected(selected))
 }
 
 /// Looks at what is there. With `--replan`, an unfinished export counts for nothing, and a dry
@@ -196,26 +202,32 @@ fn read_bases(request: &Request) -> Result<Vec<KnownBundle>> {
     Ok(bases)
 }
 
-/// Resolves what has to be resolved, and plans.
+/// Finds out what the request means, and plans. Tells too what releases asked for by version are.
 async fn make_plan(
     request: &Request,
     digest: Digest,
-    known: Option<&KnownBundle>,
     bases: &[KnownBundle],
     context: &Context,
+) -> Result<(ExportPlan, Vec<Selected>)> {
+    let client = &request.client;
+    let mut gathered = content::gather(request, context).await?;
+    let selected = std::mem::take(&mut gathered.selected);
+    let wanted = &gathered.references;
+    let found = resolve::resolve_pinned(client, wanted, &request.selection, context).await?;
+    let mut found = something_was_found(client, found).await?;
+    content::add_to(&mut found, gathered, &request.references);
+    let plan = lay_out(request, digest, found, None, bases)?;
+    Ok((plan, selected))
+}
+
+/// Plans what was resolved.
+fn lay_out(
+    request: &Request,
+    digest: Digest,
+    resolution: Resolution,
+    known: Option<&KnownBundle>,
+    bases: &[KnownBundle],
 ) -> Result<ExportPlan> {
-    let resolution = match known {
-        None => {
-            let client = &request.client;
-            let gathered = content::gather(request, context).await?;
-            let wanted = &gathered.references;
-            let found = resolve::resolve(client, wanted, &request.selection, context).await?;
-            let mut found = something_was_found(client, found).await?;
-            content::add_to(&mut found, gathered, &request.references);
-            found
-        }
-        Some(known) => earlier::resolve(request, known, context).await?,
-    };
     let options = plan::Options {
         label: request.label.clone(),
         chunk_limit: request.chunk_limit,

@@ -9,6 +9,8 @@ use crate::format::bundle::encode_manifest;
 use crate::format::texts::Texts;
 use crate::model::{BlobPlace, BundleId, BundleManifest, Digest, ImageEntry, Inventory, Reference};
 use crate::ops::error::{Class, Error};
+use crate::ops::release::ReleaseLine;
+use crate::ops::release::selection::Selected;
 use crate::plan::export::KnownBundle;
 
 /// How it ended.
@@ -82,6 +84,13 @@ pub struct Outcome {
     /// The statement's name; absent without a signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
+    /// What releases asked for by version came to; empty when the plan was made by an earlier
+    /// run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub selected: Vec<Selected>,
+    /// All releases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<ReleaseLine>,
     /// All images.
     pub images: Vec<ImageLine>,
     /// Number of OCI manifests.
@@ -122,6 +131,8 @@ impl Outcome {
             generation: manifest.generation,
             complete: manifest.complete,
             statement: None,
+            selected: Vec::new(),
+            releases: ReleaseLine::all(inventory),
             images: inventory.images.iter().map(ImageLine::of).collect(),
             manifests: inventory.manifests.len(),
             carried: Amount::default(),
@@ -143,6 +154,11 @@ impl Outcome {
             }
         }
         outcome
+    }
+
+    /// Adds what releases asked for by version came to.
+    pub(super) fn selected(self, selected: Vec<Selected>) -> Self {
+        Self { selected, ..self }
     }
 
     /// What a dry run says.

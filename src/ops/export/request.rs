@@ -7,6 +7,8 @@ use super::resolve::{ForeignLayers, Selection};
 use crate::format::hash::sha256;
 use crate::format::keys::VerifyingKey;
 use crate::model::{Digest, Label, LabelText, Reference};
+use crate::ops::release::selection::ByVersion;
+use crate::ops::release::verification::Policy;
 use crate::ops::sign::Signer;
 use crate::registry::Client;
 
@@ -14,6 +16,8 @@ use crate::registry::Client;
 pub struct Request {
     /// Images to carry.
     pub references: BTreeSet<Reference>,
+    /// Releases to carry with their components.
+    pub releases: Releases,
     /// Which parts of them.
     pub selection: Selection,
     /// The bundle's directory.
@@ -42,6 +46,23 @@ pub struct Request {
     pub read_back: Option<bool>,
 }
 
+/// Releases to carry.
+#[derive(Debug)]
+pub struct Releases {
+    /// By pull spec.
+    pub payloads: BTreeSet<Reference>,
+    /// By version.
+    pub by_version: Option<ByVersion>,
+    /// What they must show.
+    pub policy: Policy,
+}
+
+impl Releases {
+    fn is_empty(&self) -> bool {
+        self.payloads.is_empty() && self.by_version.is_none()
+    }
+}
+
 /// What to do about an unfinished export by another plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Existing {
@@ -53,6 +74,11 @@ pub enum Existing {
 }
 
 impl Request {
+    /// Whether nothing is asked for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.references.is_empty() && self.releases.is_empty()
+    }
+
     /// A digest that is the same for the same request: what the bundle will depend on, and
     /// nothing of where it is written, by whom, or how fast.
     pub(super) fn digest(&self, bases: &[Digest]) -> Digest {
@@ -62,6 +88,25 @@ impl Request {
         };
         for reference in &self.references {
             line("image", reference);
+        }
+        for payload in &self.releases.payloads {
+            line("release", payload);
+        }
+        // Who was asked about versions is like which mirror was asked for an image.
+        if let Some(by_version) = &self.releases.by_version {
+            let mut wanted: Vec<String> =
+                by_version.wanted.iter().map(ToString::to_string).collect();
+            wanted.sort();
+            for wanted in wanted {
+                line("release-version", &wanted);
+            }
+            line("release-channel", &by_version.channel);
+            for architecture in &by_version.architectures {
+                line("release-architecture", architecture);
+            }
+            if let Some(from) = &by_version.from {
+                line("release-from", from);
+            }
         }
         for platform in self.selection.platforms.iter().collect::<BTreeSet<_>>() {
             line("platform", platform);

@@ -16,6 +16,7 @@ use super::context::Context;
 use super::error::{Error, Result};
 use super::examine::{Bundle, Examination, Scope, examine};
 use super::finding::{Finding, FindingKind, worst};
+use super::release::ReleaseLine;
 use super::trust::Trust;
 use crate::model::{BundleId, Inventory};
 use crate::sys::media::{DirMedia, EntryKind, Media};
@@ -75,6 +76,10 @@ pub struct Report {
     /// Whether every image is whole; absent when nobody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub complete: Option<bool>,
+    /// Releases among the images. Their signatures are claims here: whoever imports verifies
+    /// them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<ReleaseLine>,
     /// Number of images.
     pub images: usize,
     /// Number of blobs that are carried.
@@ -150,12 +155,13 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
             .as_ref()
             .map(|manifest| manifest.complete),
     );
-    let (mut images, mut blobs) = (0, 0);
+    let (mut images, mut blobs, mut releases) = (0, 0, Vec::new());
     if let (Some(id), Some(manifest), Some(inventory)) =
         (examination.id, examination.manifest, examination.inventory)
     {
         images = inventory.images.len();
         blobs = carried(&inventory);
+        releases = ReleaseLine::all(&inventory);
         let authentication = examination.authentication;
         let notes = Vec::new();
         let bundle = Bundle {
@@ -201,6 +207,7 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
         unfinished: findings.iter().any(|f| f.kind == FindingKind::Unfinished),
         intact: findings.iter().all(harmless),
         complete,
+        releases,
         images,
         blobs,
         bytes,

@@ -294,6 +294,26 @@ impl Build {
         self.push(media_type.to_owned(), gzip(&tar), &tar, Some(url))
     }
 
+    /// Adds a gzip layer with these files, in this order.
+    #[must_use]
+    pub fn files(self, files: &[(&str, &[u8])]) -> Self {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (path, content) in files {
+            let mut header = tar::Header::new_ustar();
+            header.set_mode(0o644);
+            header.set_mtime(0);
+            header.set_size(content.len() as u64);
+            tar.append_data(&mut header, path, *content)
+                .expect("in memory");
+        }
+        let tar = tar.into_inner().expect("in memory");
+        let media_type = match self.style {
+            Style::Docker => DOCKER_LAYER.to_owned(),
+            _ => format!("{OCI_LAYER}+gzip"),
+        };
+        self.push(media_type, gzip(&tar), &tar, None)
+    }
+
     /// Adds a file as it is; for artifacts.
     #[must_use]
     pub fn file(self, bytes: &[u8]) -> Self {
