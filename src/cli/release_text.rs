@@ -1,18 +1,19 @@
 //! Releases in texts for people.
 
+use crate::model::Count;
 use crate::ops::release::selection::Selected;
 use crate::ops::release::{ReleaseLine, SignedOver};
 
 /// A release in one line: version, architecture, components, signatures.
 pub(super) fn summary(release: &ReleaseLine) -> String {
-    let components = release.components.len();
+    let components = Count::of(release.components.len(), "component");
     let lacking = release.components.iter().filter(|c| c.missing).count();
     let lacking = match lacking {
         0 => String::new(),
         lacking => format!(" ({lacking} INCOMPLETE)"),
     };
     format!(
-        "release {} {}, {components} components{lacking}, {}",
+        "release {} {}, {components}{lacking}, {}",
         release.version,
         release.architecture,
         signatures(release)
@@ -20,10 +21,7 @@ pub(super) fn summary(release: &ReleaseLine) -> String {
 }
 
 fn signatures(release: &ReleaseLine) -> String {
-    let count = match release.signatures {
-        1 => "1 signature".to_owned(),
-        many => format!("{many} signatures"),
-    };
+    let count = Count::of(release.signatures, "signature");
     match release.signed_over {
         SignedOver::Nothing => "UNSIGNED: nobody vouches for it".to_owned(),
         SignedOver::Release => format!("{count} over the release image"),
@@ -55,8 +53,8 @@ pub(super) fn selected(selected: &Selected) -> Vec<String> {
     let (channel, architecture) = (&selected.channel, &selected.architecture);
     let first = match &selected.from {
         Some(_) => format!(
-            "update path in {channel} for {architecture}, {} steps: {}",
-            versions.len().saturating_sub(1),
+            "update path in {channel} for {architecture}, {}: {}",
+            Count::of(versions.len().saturating_sub(1), "step"),
             versions.join(" -> ")
         ),
         None => format!(

@@ -11,7 +11,8 @@ use crate::plan::naming::Placed;
 pub struct Mapping {
     /// The image under its source's name: by digest when it was asked for by digest.
     pub source: Reference,
-    /// Its name on the target, with a tag: registries collect what has none.
+    /// Its name on the target, with a tag, since registries collect what has none; without one
+    /// where the tag points elsewhere.
     pub target: Reference,
 }
 
@@ -19,14 +20,29 @@ impl Mapping {
     /// The mapping of a placed image.
     pub fn of(placed: &Placed) -> Self {
         let image = &placed.image;
-        let source = if placed.tag_is_own && image.requested.digest.is_none() {
-            image.source.tagged(placed.tag.clone())
-        } else {
-            image.source.pinned(image.root)
+        let source = match (&image.requested.digest, &image.tag) {
+            (Some(digest), _) => image.source.pinned(*digest),
+            (None, Some(tag)) => image.source.tagged(tag.clone()),
+            (None, None) => Reference {
+                repository: image.source.clone(),
+                tag: None,
+                digest: None,
+            },
         };
         Self {
             source,
             target: placed.target(),
+        }
+    }
+
+    /// The mapping of an image that has no tag on the target.
+    pub fn by_digest_alone(placed: &Placed) -> Self {
+        let image = &placed.image;
+        let mut target = placed.target();
+        target.tag = None;
+        Self {
+            source: image.source.pinned(image.root),
+            target,
         }
     }
 }

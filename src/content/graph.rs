@@ -1,6 +1,6 @@
 //! The update service's answer: which releases there are, and which may be updated to which.
 //!
-//! The protocol is Cincinnati's: `GET …/graph?arch=…&channel=…` answers a JSON object with nodes,
+//! The protocol is Cincinnati's: `GET .../graph?arch=...&channel=...` answers a JSON object with nodes,
 //! edges as pairs of indices into them, and edges that hold only under conditions. What to make
 //! of it is decided in `plan::upgrade`.
 

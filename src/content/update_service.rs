@@ -1,4 +1,4 @@
-//! Where the update service is, and how it is asked (Cincinnati, `GET …/graph`).
+//! Where the update service is, and how it is asked (Cincinnati, `GET .../graph`).
 
 use std::fmt;
 use std::str::FromStr;

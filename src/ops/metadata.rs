@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use super::error::{Result, chain};
 use super::examine::unreadable;
 use super::finding::{Finding, FindingKind};
+use super::hits::Hits;
 use crate::format::hash::blake3;
 use crate::format::metadata_chunk::{MetadataTar, ReadManifest};
 use crate::model::{BLOCK_SIZE, BundleManifest, ChunkEntry, ChunkKind, Inventory, RawManifest};
@@ -19,12 +20,13 @@ pub(crate) fn read(
     mut found: impl FnMut(RawManifest),
 ) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
+    let hits = Hits::new(inventory);
     for chunk in manifest
         .chunks
         .iter()
         .filter(|chunk| chunk.kind == ChunkKind::Metadata)
     {
-        read_chunk(media, chunk, inventory, &mut found, &mut findings);
+        read_chunk(media, chunk, inventory, &hits, &mut found, &mut findings);
     }
     Ok(findings)
 }
@@ -34,6 +36,7 @@ fn read_chunk(
     media: &dyn Media,
     chunk: &ChunkEntry,
     inventory: &Inventory,
+    hits: &Hits<'_>,
     found: &mut impl FnMut(RawManifest),
     findings: &mut Vec<Finding>,
 ) {
@@ -48,12 +51,10 @@ fn read_chunk(
             bad: None,
         },
         Err(error) => {
-            let hit = super::hits::Hits::new(inventory).chunk(chunk.number);
-            findings.push(unreadable(&path, &error).hitting(hit));
+            findings.push(unreadable(&path, &error).hitting(hits.chunk(chunk.number)));
             return;
         }
     };
-    let hits = || super::hits::Hits::new(inventory);
     let mut faults = Vec::new();
     let mut collect = |read: ReadManifest<'_>| match read.fault {
         None => found(RawManifest {
@@ -68,17 +69,17 @@ fn read_chunk(
     for (digest, fault) in faults {
         let message = format!("manifest {digest}: {fault}");
         let finding = Finding::new(FindingKind::WrongHash, message).in_file(path.clone());
-        findings.push(finding.hitting(hits().content(&digest)));
+        findings.push(finding.hitting(hits.content(&digest)));
     }
     match (blocks.bad, result) {
         // The block's damage explains whatever the decompressor says.
         (Some((block, kind, message)), _) => {
             let finding = Finding::new(kind, message).in_file(path);
-            findings.push(finding.in_block(block).hitting(hits().chunk(chunk.number)));
+            findings.push(finding.in_block(block).hitting(hits.chunk(chunk.number)));
         }
         (None, Err(error)) => {
             let finding = Finding::new(FindingKind::WrongFrame, chain(&error)).in_file(path);
-            findings.push(finding.hitting(hits().chunk(chunk.number)));
+            findings.push(finding.hitting(hits.chunk(chunk.number)));
         }
         (None, Ok(())) => {}
     }

@@ -1,5 +1,6 @@
 //! One file for each verb: gather facts, plan, perform.
 
+pub mod catalog;
 mod context;
 mod error;
 mod examine;
@@ -23,6 +24,7 @@ pub mod verify;
 
 pub use context::Context;
 pub use error::{Class, Error, Result, chain};
+pub use finding::{Finding, FindingKind};
 pub use trust::{Authentication, Trust, Vouched};
 
 /// Runs blocking work away from the asynchronous threads.

@@ -1,18 +1,15 @@
 //! `airferry cluster-resources`, and the same at the end of an import: what the cluster is given.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::context::Context;
 use super::error::{Error, Result};
-use super::examine::{Scope, examine};
-use super::finding::FindingKind;
+use super::examine::{self, Accepted, Scope};
 use super::import::{Report, ResourcesRequest};
 use super::trust::Trust;
-use crate::cluster;
-use crate::plan::naming::{self, Placed, Target};
+use crate::cluster::{self, Told};
+use crate::plan::naming::{self, Target};
 use crate::sys::files;
-use crate::sys::media::DirMedia;
 
 /// Name of the machine-readable report beside the objects.
 const REPORT: &str = "import-report.json";
@@ -45,30 +42,29 @@ pub struct Request {
 
 /// Writes the objects for a bundle's images, as an import does. Contacts nothing.
 pub fn write(request: &Request, context: &Context) -> Result<Written> {
-    let media = Arc::new(DirMedia::open(&request.bundle)?);
-    let mut waived = Vec::new();
-    if request.allow_incomplete {
-        waived.push(FindingKind::Incomplete);
-    }
-    if request.allow_unsigned {
-        waived.push(FindingKind::NotAuthenticated);
-    }
+    let accepted = Accepted {
+        unsigned: request.allow_unsigned,
+        incomplete: request.allow_incomplete,
+    };
     // Documents alone: this works from a copy of them as well.
-    let bundle = examine(media, &request.trust, Scope::Documents)?.into_bundle(&waived)?;
-    let placement = super::import::place(&bundle.inventory, &request.target, &request.naming)?;
-    write_for(&request.resources, placement.images(), None, context)
+    let (directory, trust) = (&request.bundle, &request.trust);
+    let bundle = examine::open(directory, trust, accepted, Scope::Documents)?;
+    let plan = super::import::plan(&bundle.inventory, &request.target, &request.naming)?;
+    let images = plan.images.iter().map(|image| Told::new(&image.placed));
+    let images: Vec<Told<'_>> = images.collect();
+    let content = cluster::Content::of(&bundle.inventory, &images, &request.naming);
+    write_for(&request.resources, &content, None, context)
 }
 
-/// Writes cluster objects, snippets and the mapping for images that are on the target, and the
-/// report when there is one.
+/// Writes cluster objects, snippets and the mapping for what is on the target, and the report
+/// when there is one.
 pub(super) fn write_for(
     request: &ResourcesRequest,
-    images: &[Placed],
+    content: &cluster::Content,
     report: Option<&Report>,
     context: &Context,
 ) -> Result<Written> {
-    let content = cluster::Content::of(images);
-    let rendered = cluster::render(&content, &request.options)
+    let rendered = cluster::render(content, &request.options)
         .map_err(|error| Error::usage("The cluster objects cannot be written").caused_by(error))?;
     for warning in &rendered.warnings {
         context.warn(warning.to_string());
@@ -76,7 +72,7 @@ pub(super) fn write_for(
     files::make_dirs(&request.directory)?;
     let mut written = Written { files: Vec::new() };
     for file in &rendered.files {
-        let path = request.directory.join(file.name);
+        let path = request.directory.join(&file.name);
         files::write_atomically(&path, file.text.as_bytes(), 0o644)?;
         written.files.push(path);
     }

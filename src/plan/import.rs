@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::naming::{Placed, SourceImage};
+use super::naming::{Placed, ReleaseName, Role, SourceImage, Wanted};
 use crate::model::{
     AttachedBy, BlobPlace, BundleId, Digest, ImageEntry, Inventory, Reference, Repository, Tag,
 };
@@ -16,8 +16,6 @@ use crate::model::{
 pub struct ImageUpload {
     /// The image and its name on the target.
     pub placed: Placed,
-    /// Its commit group, if any.
-    pub group: Option<String>,
     /// Its own manifests, children before their parents; the root is the last.
     pub manifests: Vec<Digest>,
     /// Manifests of attached artifacts, children before their parents.
@@ -32,6 +30,43 @@ impl ImageUpload {
     /// The repository on the target.
     pub fn repository(&self) -> &Repository {
         &self.placed.repository
+    }
+
+    /// Whether it stands for a release or a catalog: it becomes visible after all images of
+    /// that group, and not at all when one of them fails.
+    pub fn is_root(&self) -> bool {
+        self.placed.roles.iter().any(Role::is_root)
+    }
+
+    /// The roots of the groups that fail when it fails.
+    pub fn member_of(&self) -> impl Iterator<Item = &Reference> {
+        self.placed.roles.iter().filter_map(Role::member_of)
+    }
+}
+
+/// What a group of images is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupKind {
+    /// A release image and its components.
+    Release,
+    /// A catalog image and the images that the catalog names.
+    Catalog,
+}
+
+/// Images that are of use together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// What it is.
+    pub kind: GroupKind,
+    /// Members that the bundle does not hold whole, with the reason, sorted.
+    pub missing: Vec<(Reference, String)>,
+}
+
+impl Group {
+    /// Whether its root stays away. Half a catalog is of use to those who accept an incomplete
+    /// bundle, half a release to nobody.
+    pub fn is_withheld(&self) -> bool {
+        self.kind == GroupKind::Release && !self.missing.is_empty()
     }
 }
 
@@ -51,7 +86,10 @@ pub struct Presumed {
 pub struct ImportPlan {
     /// Images in the order in which the bundle holds their blobs.
     pub images: Vec<ImageUpload>,
-    /// Images that are left out because they are not whole, with the reason.
+    /// Releases and catalogs, by the release image or catalog image as it was asked for.
+    pub groups: BTreeMap<Reference, Group>,
+    /// Images that are left out because they are not whole, and releases whose members are not,
+    /// with the reason.
     pub incomplete: Vec<(Reference, String)>,
     /// Blobs that a base should have brought.
     pub presumed: BTreeMap<Digest, Presumed>,
@@ -59,51 +97,142 @@ pub struct ImportPlan {
     pub foreign: BTreeSet<Digest>,
 }
 
-/// What naming needs to know of the images that are whole.
-pub fn source_images(inventory: &Inventory) -> Vec<SourceImage> {
-    let whole = inventory
-        .images
-        .iter()
-        .filter(|image| image.problem.is_none());
-    whole
-        .filter_map(|image| {
-            Some(SourceImage {
-                source: image.source.clone(),
-                tag: image.tag.clone(),
-                root: image.root?,
-                requested: image.requested.clone(),
-            })
-        })
-        .collect()
+/// What naming needs to know of the images that are whole: each once for every role.
+pub fn wanted(inventory: &Inventory) -> Vec<Wanted> {
+    let roles = roles(inventory);
+    let mut wanted = Vec::new();
+    for image in inventory.images.iter().filter(|i| i.problem.is_none()) {
+        let Some(root) = image.root else {
+            continue;
+        };
+        let source = SourceImage {
+            source: image.source.clone(),
+            tag: image.tag.clone(),
+            root,
+            requested: image.requested.clone(),
+        };
+        let belongs = roles.get(&image.requested);
+        if belongs.is_none() || image.standalone {
+            let role = Role::Plain;
+            let image = source.clone();
+            wanted.push(Wanted { image, role });
+        }
+        for role in belongs.into_iter().flatten() {
+            let (image, role) = (source.clone(), role.clone());
+            wanted.push(Wanted { image, role });
+        }
+    }
+    wanted
+}
+
+/// The roles of all images that belong to a release or a catalog.
+fn roles(inventory: &Inventory) -> BTreeMap<&Reference, Vec<Role>> {
+    let mut roles: BTreeMap<&Reference, Vec<Role>> = BTreeMap::new();
+    for entry in &inventory.releases {
+        let release = ReleaseName::of(entry);
+        for component in &entry.components {
+            let role = Role::Component {
+                release: release.clone(),
+                name: component.name.clone(),
+            };
+            roles.entry(&component.image).or_default().push(role);
+        }
+        let role = Role::Release(release);
+        roles.entry(&entry.image).or_default().push(role);
+    }
+    for entry in &inventory.catalogs {
+        for member in &entry.members {
+            let role = Role::Member {
+                catalog: entry.image.clone(),
+                written: member.written.clone(),
+            };
+            roles.entry(&member.image).or_default().push(role);
+        }
+        roles.entry(&entry.image).or_default().push(Role::Catalog);
+    }
+    roles
+}
+
+/// Why an image of the inventory cannot be imported; `None` when it can.
+fn problem(image: &ImageEntry) -> Option<String> {
+    match (&image.problem, image.root) {
+        (Some(problem), _) => Some(problem.clone()),
+        (None, None) => Some("it has no root".to_owned()),
+        (None, Some(_)) => None,
+    }
+}
+
+/// All groups, with what the bundle lacks of them.
+fn groups(inventory: &Inventory) -> BTreeMap<Reference, Group> {
+    let group = |kind, members: BTreeSet<&Reference>| {
+        let missing = members.into_iter().filter_map(|member| {
+            let problem = match inventory.image(member) {
+                Some(image) => problem(image)?,
+                None => "the bundle does not know it".to_owned(),
+            };
+            Some((member.clone(), problem))
+        });
+        let missing = missing.collect();
+        Group { kind, missing }
+    };
+    let releases = inventory.releases.iter().map(|release| {
+        let members = release.components.iter().map(|component| &component.image);
+        let group = group(GroupKind::Release, members.collect());
+        (release.image.clone(), group)
+    });
+    let catalogs = inventory.catalogs.iter().map(|catalog| {
+        let members = catalog.members.iter().map(|member| &member.image);
+        let group = group(GroupKind::Catalog, members.collect());
+        (catalog.image.clone(), group)
+    });
+    releases.chain(catalogs).collect()
 }
 
 impl ImportPlan {
-    /// Plans the import of every whole image. `placed` are the names for [`source_images`] of
-    /// the same inventory, in the same order.
+    /// Plans the import of every whole image under the names that were found for [`wanted`] of
+    /// the same inventory.
     pub fn new(inventory: &Inventory, placed: &[Placed]) -> Self {
-        let mut plan = Self::default();
-        let mut names = placed.iter();
+        let mut plan = Self {
+            groups: groups(inventory),
+            ..Self::default()
+        };
         for image in &inventory.images {
-            match (&image.problem, image.root) {
-                (None, Some(root)) => {
-                    if let Some(placed) = names.next() {
-                        plan.add(inventory, image, root, placed.clone());
-                    }
-                }
-                (problem, _) => {
-                    let problem = problem
-                        .clone()
-                        .unwrap_or_else(|| "it has no root".to_owned());
-                    plan.incomplete.push((image.requested.clone(), problem));
-                }
+            if let Some(problem) = problem(image) {
+                plan.incomplete.push((image.requested.clone(), problem));
             }
+        }
+        let mut withheld = BTreeSet::new();
+        for placed in placed {
+            if plan.withholds(placed) {
+                withheld.insert(&placed.image.requested);
+            } else if let Some(image) = inventory.image(&placed.image.requested) {
+                plan.add(inventory, image, placed.clone());
+            }
+        }
+        for root in withheld {
+            let lacks = plan.groups.get(root).map_or(0, |group| group.missing.len());
+            let problem = format!("the bundle lacks {lacks} of the images of this release");
+            plan.incomplete.push((root.clone(), problem));
         }
         plan
     }
 
-    fn add(&mut self, inventory: &Inventory, image: &ImageEntry, root: Digest, placed: Placed) {
+    /// Whether an image must not become visible because the bundle lacks a part of its release.
+    pub fn withholds(&self, placed: &Placed) -> bool {
+        let withheld = || {
+            let group = self.groups.get(&placed.image.requested);
+            group.is_some_and(Group::is_withheld)
+        };
+        placed
+            .roles
+            .iter()
+            .any(|role| matches!(role, Role::Release(_)))
+            && withheld()
+    }
+
+    fn add(&mut self, inventory: &Inventory, image: &ImageEntry, placed: Placed) {
         let mut order = PushOrder::new(inventory);
-        order.visit(root);
+        order.visit(placed.image.root);
         let manifests = std::mem::take(&mut order.manifests);
         for attachment in &image.attached {
             order.visit(attachment.root);
@@ -137,10 +266,8 @@ impl ImportPlan {
             }
             blobs.push(digest);
         }
-        let group = None;
         self.images.push(ImageUpload {
             placed,
-            group,
             manifests,
             attached,
             attached_tags,
@@ -214,3 +341,6 @@ impl<'a> PushOrder<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 
 pub mod export;
 pub mod import;
+pub mod index_filter;
 pub mod naming;
 pub mod pack;
 pub mod upgrade;

@@ -145,6 +145,14 @@ pub enum Error {
         /// Why.
         source: reqwest::Error,
     },
+    /// The server broke off TLS: mostly because of the client's certificate, or its lack.
+    #[error("Registry `{host}` refused the TLS connection")]
+    TlsRefused {
+        /// `host[:port]`.
+        host: String,
+        /// Why.
+        source: reqwest::Error,
+    },
     /// The server does not speak TLS.
     #[error("Registry `{host}` does not speak TLS")]
     NoTls {
@@ -260,7 +268,11 @@ impl Error {
 
     /// Whether the network, and not a registry's decision, is the reason.
     pub fn is_network(&self) -> bool {
-        self.is_transient() || matches!(self, Self::Tls { .. } | Self::NoTls { .. })
+        self.is_transient()
+            || matches!(
+                self,
+                Self::Tls { .. } | Self::TlsRefused { .. } | Self::NoTls { .. }
+            )
     }
 
     /// Whether the registry says that the thing does not exist.
@@ -288,6 +300,10 @@ impl Error {
             Self::Tls { .. } => Some(
                 "give the registry's CA certificate with --cert-dir, or use --tls-verify=false \
                  if you accept that nobody checks who answers",
+            ),
+            Self::TlsRefused { .. } => Some(
+                "it may want a certificate of the client that it knows: put it (*.cert) with its \
+                 key (*.key) into the directory of --cert-dir",
             ),
             Self::NoTls { .. } => Some("use --tls-verify=false if plain HTTP is intended"),
             Self::Unauthorized { .. } | Self::Denied { .. } => {

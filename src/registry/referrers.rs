@@ -44,6 +44,8 @@ pub struct Referrers {
     pub entries: Vec<Referrer>,
     /// How it was told.
     pub source: ReferrersSource,
+    /// The index that lists them, for [`ReferrersSource::FallbackTag`].
+    pub index: Option<RawManifest>,
     /// Where: the repository that was asked for, or a mirror of it.
     pub fetched_from: Repository,
 }
@@ -120,18 +122,39 @@ impl Client {
 
     async fn referrers_at(&self, place: &Endpoint, digest: Digest) -> Result<Referrers> {
         let listed = self.referrers_api(place, digest).await?;
-        let (entries, source) = match listed {
-            Some(entries) => (entries, ReferrersSource::Api),
+        let (entries, source, index) = match listed {
+            Some(entries) => (entries, ReferrersSource::Api, None),
             None => match self.referrers_tag(place, digest).await? {
-                Some(entries) => (entries, ReferrersSource::FallbackTag),
-                None => (Vec::new(), ReferrersSource::None),
+                Some((index, entries)) => (entries, ReferrersSource::FallbackTag, Some(index)),
+                None => (Vec::new(), ReferrersSource::None, None),
             },
         };
         Ok(Referrers {
             entries,
             source,
+            index,
             fetched_from: place.repository.clone(),
         })
+    }
+
+    /// The index under the tag `sha256-<hex>` of a repository, whether or not its registry has
+    /// the referrers API. Mirrors are not asked. `None` when there is none: such a tag may be
+    /// an image's, and is a list of referrers only when all entries that are there have this
+    /// subject.
+    ///
+    /// # Errors
+    ///
+    /// Everything but a clear "not found".
+    pub async fn referrers_index(
+        &self,
+        repository: &Repository,
+        subject: Digest,
+    ) -> Result<Option<RawManifest>> {
+        let place = self.own_place(repository);
+        let found = self.referrers_tag(&place, subject).await?;
+        // An empty index proves nothing.
+        let listing = found.filter(|(_, entries)| !entries.is_empty());
+        Ok(listing.map(|(index, _)| index))
     }
 
     /// `None` when the registry has no such API.
@@ -200,7 +223,7 @@ impl Client {
         &self,
         place: &Endpoint,
         digest: Digest,
-    ) -> Result<Option<Vec<Referrer>>> {
+    ) -> Result<Option<(RawManifest, Vec<Referrer>)>> {
         let name = format!("{}-{}", Digest::ALGORITHM, digest.hex());
         let tag: Tag = name.parse().map_err(|error| Error::Protocol {
             url: super::redact::RedactedUrl::of_authority("https", place.repository.host.as_str()),
@@ -232,7 +255,7 @@ impl Client {
             }
         }
         let entries = document.manifests.into_iter().map(Referrer::from);
-        Ok(Some(entries.collect()))
+        Ok(Some((index, entries.collect())))
     }
 }
 

@@ -58,6 +58,25 @@ impl Client {
         })
     }
 
+    /// Whether there may be such a repository: `false` only when its registry clearly says that
+    /// it knows none of this name. Mirrors are not asked.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can be asked for at all: that tags may not be listed means that there may
+    /// be some.
+    pub async fn repository_exists(&self, repository: &Repository) -> Result<bool> {
+        let place = self.authority_place(repository)?;
+        let mut url = self.url(&place, "tags/list").await?;
+        url.set_query(Some("n=1"));
+        match self.tag_page(&place, &url).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) if error.is_network() => Err(error),
+            Err(_) => Ok(true),
+        }
+    }
+
     async fn tag_page(
         &self,
         place: &Endpoint,

@@ -288,11 +288,28 @@ fn classify(error: reqwest::Error, url: &Url) -> Error {
     match tls_failure(&source) {
         Some(rustls::Error::InvalidMessage(_)) => Error::NoTls { host, source },
         Some(_) => Error::Tls { host, source },
+        None if is_tls_alert(&source) => Error::TlsRefused { host, source },
         None => Error::Connect {
             url: url.into(),
             source,
         },
     }
+}
+
+/// Whether the server broke off TLS. It may do so after its own side is set up, when it has
+/// seen what the client shows or does not show; the HTTP library keeps the words alone then.
+fn is_tls_alert(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData)
+            && error.to_string().starts_with("received fatal alert")
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// The TLS library's error among the causes; it hides inside `io::Error`s.

@@ -1,13 +1,14 @@
 //! The little that the registry must know of a manifest: what it refers to.
 //!
-//! Reads the JSON of OCI manifests and indexes and of Docker's schema 2 (image-spec,
-//! manifest.md and image-index.md). The bytes themselves are stored as they came.
+//! `format::oci` reads it; here stands what a registry adds: that request and document agree,
+//! what must be in the repository, and what goes into the list of referrers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::model::{Digest, ManifestKind, MediaType};
+use crate::format::oci::{self, OciError};
+use crate::model::{Descriptor, Digest, ManifestKind, MediaType};
 
 /// Why a document is no manifest that the registry takes.
 #[derive(Debug, thiserror::Error)]
@@ -26,18 +27,19 @@ pub(super) enum DocumentError {
         /// The request's `Content-Type`.
         header: String,
     },
-    /// It is not the JSON that it should be.
-    #[error("The manifest is malformed: {reason}")]
-    Json {
-        /// What the parser says.
-        reason: String,
-    },
-    /// A member is missing, or belongs to the other kind of manifest.
-    #[error("The manifest is malformed: {reason}")]
-    Shape {
-        /// What is wrong.
-        reason: &'static str,
-    },
+    /// It is no manifest.
+    #[error(transparent)]
+    Manifest(#[from] OciError),
+}
+
+impl DocumentError {
+    /// Whether another media type would do.
+    pub(super) fn is_about_media_type(&self) -> bool {
+        matches!(
+            self,
+            Self::MediaType { .. } | Self::Manifest(OciError::MediaType { .. } | OciError::Schema1)
+        )
+    }
 }
 
 /// A manifest's references.
@@ -59,26 +61,12 @@ pub(super) struct Document {
     pub(super) annotations: Option<BTreeMap<String, String>>,
 }
 
+/// What `format::oci` does not tell.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Raw {
-    schema_version: u32,
+struct Rest {
     media_type: Option<String>,
-    artifact_type: Option<String>,
-    config: Option<RawDescriptor>,
-    layers: Option<Vec<RawDescriptor>>,
-    manifests: Option<Vec<RawDescriptor>>,
-    subject: Option<RawDescriptor>,
     annotations: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawDescriptor {
-    media_type: MediaType,
-    digest: Digest,
-    #[serde(rename = "size")]
-    _size: u64,
 }
 
 fn shown(text: &str) -> String {
@@ -91,80 +79,50 @@ fn shown(text: &str) -> String {
 impl Document {
     /// Reads a manifest that was sent with `content_type`.
     pub(super) fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, DocumentError> {
-        let raw: Raw = serde_json::from_slice(bytes).map_err(|error| DocumentError::Json {
-            reason: error.to_string().escape_debug().take(200).collect(),
-        })?;
         let header = content_type
             .and_then(|text| text.split(';').next())
             .map(str::trim);
-        let media_type = match (&raw.media_type, header) {
+        let rest: Rest = serde_json::from_slice(bytes).map_err(OciError::Json)?;
+        match (&rest.media_type, header) {
             (Some(document), Some(header)) if document != header => {
                 return Err(DocumentError::Disagree {
                     document: shown(document),
                     header: shown(header),
                 });
             }
-            (Some(text), _) => text.as_str(),
-            (None, header) => header.unwrap_or_default(),
-        };
-        let media_type = MediaType::new(media_type);
-        let shape = |reason| Err(DocumentError::Shape { reason });
-        if raw.schema_version != 2 {
-            return shape("`schemaVersion` is not 2");
-        }
-        let (mut blobs, mut children, mut others) =
-            <(BTreeSet<_>, BTreeSet<_>, BTreeSet<_>)>::default();
-        let mut config_type = None;
-        match media_type.manifest_kind() {
-            Some(ManifestKind::Image) => {
-                // A document that could be read as either kind would mean two things
-                // under one digest.
-                if raw.manifests.is_some() {
-                    return shape("an image has no `manifests`");
+            (Some(_), _) => {}
+            // Nothing is guessed: whoever sends it has to say what it is.
+            (None, header) => {
+                let header = header.unwrap_or_default();
+                match MediaType::new(header).manifest_kind() {
+                    Some(ManifestKind::Image | ManifestKind::Index) => {}
+                    Some(ManifestKind::Schema1) | None => {
+                        return Err(DocumentError::MediaType {
+                            media_type: shown(header),
+                        });
+                    }
                 }
-                let (Some(config), Some(layers)) = (raw.config, raw.layers) else {
-                    return shape("an image has `config` and `layers`");
-                };
-                blobs.insert(config.digest);
-                blobs.extend(
-                    layers
-                        .iter()
-                        .filter(|layer| !layer.media_type.is_foreign_layer())
-                        .map(|layer| layer.digest),
-                );
-                config_type = Some(config.media_type.as_str().to_owned());
-            }
-            Some(ManifestKind::Index) => {
-                if raw.layers.is_some() || raw.config.is_some() {
-                    return shape("an index has neither `config` nor `layers`");
-                }
-                let Some(manifests) = raw.manifests else {
-                    return shape("an index has `manifests`");
-                };
-                for child in manifests {
-                    match child.media_type.manifest_kind() {
-                        Some(_) => children.insert(child.digest),
-                        None => others.insert(child.digest),
-                    };
-                }
-            }
-            Some(ManifestKind::Schema1) | None => {
-                return Err(DocumentError::MediaType {
-                    media_type: shown(media_type.as_str()),
-                });
             }
         }
+        let header = header.map(MediaType::new);
+        let document = oci::parse(bytes, header.as_ref())?;
+        let facts = document.facts;
+        let needed = facts.blobs.iter();
+        let needed = needed.filter(|blob| !blob.media_type.is_foreign_layer());
+        let (children, others) = facts
+            .children
+            .iter()
+            .partition::<Vec<_>, _>(|child| child.media_type.manifest_kind().is_some());
+        let digests =
+            |entries: Vec<&Descriptor>| entries.into_iter().map(|entry| entry.digest).collect();
         Ok(Self {
-            media_type,
-            blobs,
-            children,
-            others,
-            subject: raw.subject.map(|subject| subject.digest),
-            artifact_type: raw
-                .artifact_type
-                .filter(|text| !text.is_empty())
-                .or(config_type),
-            annotations: raw.annotations,
+            media_type: document.media_type,
+            blobs: needed.map(|blob| blob.digest).collect(),
+            children: digests(children),
+            others: digests(others),
+            subject: facts.subject.map(|subject| subject.digest),
+            artifact_type: facts.artifact_type,
+            annotations: rest.annotations,
         })
     }
 }
@@ -228,7 +186,10 @@ mod tests {
         for media_type in [MediaType::OCI_MANIFEST, MediaType::OCI_INDEX] {
             let refused = parse(&both, Some(media_type));
             assert!(
-                matches!(refused, Err(DocumentError::Shape { .. })),
+                matches!(
+                    refused,
+                    Err(DocumentError::Manifest(OciError::Ambiguous { .. }))
+                ),
                 "{media_type}"
             );
         }
@@ -256,6 +217,7 @@ mod tests {
             "{}",
             "{\"schemaVersion\":1}",
             "{\"schemaVersion\":2,\"schemaVersion\":2}",
+            "{\"schemaVersion\":2,\"manifests\":[],\"Manifests\":[]}",
         ] {
             assert!(
                 Document::parse(text.as_bytes(), Some(MediaType::OCI_INDEX)).is_err(),

@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use sha2::{Digest as _, Sha256};
 
 use super::body;
-use super::document::{Document, DocumentError};
+use super::document::Document;
 use super::handler::{Asked, Registry};
 use super::response::{self, ApiError, Body, CONTENT_DIGEST, Code, OCI_SUBJECT, set};
 use super::route::Selector;
@@ -86,9 +86,9 @@ impl Registry {
         };
         let document =
             Document::parse(&bytes, asked.header(header::CONTENT_TYPE)).map_err(|error| {
-                let code = match error {
-                    DocumentError::MediaType { .. } => Code::UnsupportedMediaType,
-                    _ => Code::ManifestInvalid,
+                let code = match error.is_about_media_type() {
+                    true => Code::UnsupportedMediaType,
+                    false => Code::ManifestInvalid,
                 };
                 ApiError::new(code, error.to_string())
             })?;

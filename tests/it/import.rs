@@ -2,7 +2,9 @@
 
 mod faults;
 mod names;
+mod requests;
 mod resume;
+mod site;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -27,6 +27,7 @@ mod release_signatures;
 mod releases;
 mod resume;
 mod serve;
+mod statements;
 mod support;
 mod unpack;
 mod verify;

@@ -2,6 +2,8 @@
 
 mod by_version;
 mod content;
+mod real_graph;
+mod resume;
 mod signatures;
 
 use std::fs;

@@ -10,6 +10,7 @@ use crate::model::{Digest, Label, LabelText, Reference};
 use crate::ops::release::selection::ByVersion;
 use crate::ops::release::verification::Policy;
 use crate::ops::sign::Signer;
+use crate::plan::index_filter::IndexFilter;
 use crate::registry::Client;
 
 /// What an export is asked for.
@@ -18,6 +19,10 @@ pub struct Request {
     pub references: BTreeSet<Reference>,
     /// Releases to carry with their components.
     pub releases: Releases,
+    /// Catalogs to carry with the images that they name, sorted by reference, each once.
+    pub catalogs: Vec<CatalogRequest>,
+    /// Which platform's image of a catalog is read to know what it names.
+    pub index_filter: IndexFilter,
     /// Which parts of them.
     pub selection: Selection,
     /// The bundle's directory.
@@ -63,6 +68,13 @@ impl Releases {
     }
 }
 
+/// A catalog to carry.
+#[derive(Debug, Clone)]
+pub struct CatalogRequest {
+    /// The catalog's image.
+    pub reference: Reference,
+}
+
 /// What to do about an unfinished export by another plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Existing {
@@ -76,7 +88,7 @@ pub enum Existing {
 impl Request {
     /// Whether nothing is asked for.
     pub(super) fn is_empty(&self) -> bool {
-        self.references.is_empty() && self.releases.is_empty()
+        self.references.is_empty() && self.releases.is_empty() && self.catalogs.is_empty()
     }
 
     /// A digest that is the same for the same request: what the bundle will depend on, and
@@ -107,6 +119,12 @@ impl Request {
             if let Some(from) = &by_version.from {
                 line("release-from", from);
             }
+        }
+        for catalog in &self.catalogs {
+            line("catalog", &catalog.reference);
+        }
+        if !self.catalogs.is_empty() {
+            line("index-filter", &self.index_filter);
         }
         for platform in self.selection.platforms.iter().collect::<BTreeSet<_>>() {
             line("platform", platform);

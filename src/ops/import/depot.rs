@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::preflight::Before;
 use super::{Opened, Request};
 use crate::format::hash::sha256;
-use crate::model::{BlobPlace, Digest, Repository};
+use crate::model::{BlobEntry, BlobPlace, Carried, Digest, Repository};
 use crate::ops::context::Context;
 use crate::ops::examine::Bundle;
 use crate::ops::pipeline::StoredBlob;
@@ -27,8 +27,36 @@ pub(super) struct Counters {
     pub(super) reused: AtomicU64,
 }
 
+/// What is expected of content before anybody asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expect {
+    /// It is there: asking comes first.
+    There,
+    /// It is not.
+    Absent,
+}
+
+/// What became of a mount.
+enum Mounted {
+    Yes,
+    /// The target did not mount, and may have begun an upload instead.
+    No(Option<UploadSession>),
+}
+
+/// What is known of a repository that has a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// It was found there before anything was sent.
+    Found,
+    /// This run has seen to it, and counted it.
+    Counted,
+}
+
 /// Where a blob is known to be on the target.
-type Places = Arc<tokio::sync::Mutex<BTreeSet<Repository>>>;
+type Places = Arc<tokio::sync::Mutex<BTreeMap<Repository, Known>>>;
+
+/// Questions that are asked at the same time.
+const QUESTIONS: usize = 16;
 
 /// Puts blobs where they are needed.
 pub(super) struct Depot {
@@ -36,7 +64,10 @@ pub(super) struct Depot {
     bundle: Arc<Bundle>,
     sessions: Sessions,
     jobs: Semaphore,
+    questions: Semaphore,
     places: Mutex<BTreeMap<Digest, Places>>,
+    /// What this run has put there.
+    put: Mutex<BTreeSet<(Repository, Digest)>>,
     pub(super) counters: Counters,
     context: Context,
 }
@@ -49,26 +80,21 @@ impl Depot {
         sessions: SessionFiles,
         context: Context,
     ) -> Self {
-        let mut places: BTreeMap<Digest, BTreeSet<Repository>> = BTreeMap::new();
-        for (repository, digest) in &before.in_place {
-            places
-                .entry(*digest)
-                .or_default()
-                .insert(repository.clone());
-        }
-        for (digest, repository) in &before.mountable {
-            places
-                .entry(*digest)
-                .or_default()
-                .insert(repository.clone());
-        }
-        let shared = |set| Arc::new(tokio::sync::Mutex::new(set));
+        let places = before.presence.places().map(|(digest, repositories)| {
+            let found = repositories
+                .iter()
+                .map(|place| (place.clone(), Known::Found));
+            let places: BTreeMap<Repository, Known> = found.collect();
+            (*digest, Arc::new(tokio::sync::Mutex::new(places)))
+        });
         Self {
             client: request.client.clone(),
             bundle: Arc::clone(&opened.bundle),
             sessions: Sessions(sessions),
             jobs: Semaphore::new(request.jobs.max(1)),
-            places: Mutex::new(places.into_iter().map(|(k, v)| (k, shared(v))).collect()),
+            questions: Semaphore::new(QUESTIONS),
+            places: Mutex::new(places.collect()),
+            put: Mutex::default(),
             counters: Counters::default(),
             context,
         }
@@ -79,62 +105,109 @@ impl Depot {
         Arc::clone(places.entry(*digest).or_default())
     }
 
+    /// What this run has put on the target: repositories and blobs.
+    pub(super) fn put(&self) -> BTreeSet<(Repository, Digest)> {
+        let put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
+        put.clone()
+    }
+
+    fn note_put(&self, repository: &Repository, digest: &Digest) {
+        let mut put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
+        put.insert((repository.clone(), *digest));
+    }
+
     /// Makes sure that a repository has a blob. What was found out once in this run holds.
     /// Returns `false` when the bundle does not carry it and the target does not mount it.
     pub(super) async fn ensure(
         &self,
         repository: &Repository,
         digest: &Digest,
+        expect: Expect,
     ) -> registry::Result<bool> {
         let places = self.places(digest);
         // Held for the whole time: a second repository waits, and then mounts.
         let mut places = places.lock().await;
-        if places.contains(repository) {
-            return Ok(true);
-        }
         let Some(blob) = self.bundle.inventory.blob(digest) else {
             return Ok(true);
         };
-        let (size, carried) = match &blob.place {
-            BlobPlace::Carried(carried) => (blob.size, Some(carried)),
-            _ => (blob.size, None),
-        };
-        let _permit = self.jobs.acquire().await;
-        if self.client.blob_present(repository, *digest, size).await? {
-            self.reused(digest, size);
-            places.insert(repository.clone());
+        match places.get(repository) {
+            Some(Known::Counted) => return Ok(true),
+            Some(Known::Found) => {
+                self.reused(digest, blob.size);
+                places.insert(repository.clone(), Known::Counted);
+                return Ok(true);
+            }
+            None => {}
+        }
+        let there = self.bring(repository, blob, expect, places.keys().next());
+        let there = there.await?;
+        if there {
+            places.insert(repository.clone(), Known::Counted);
+        }
+        Ok(there)
+    }
+
+    /// Finds a blob, mounts it from elsewhere, or sends it.
+    async fn bring(
+        &self,
+        repository: &Repository,
+        blob: &BlobEntry,
+        expect: Expect,
+        elsewhere: Option<&Repository>,
+    ) -> registry::Result<bool> {
+        // A mount asks and acts at once: with one, nobody has to ask before.
+        let ask_first = expect == Expect::There || elsewhere.is_none();
+        if ask_first && self.find(repository, blob).await? {
             return Ok(true);
         }
         let mut session = None;
-        let elsewhere = places
-            .iter()
-            .find(|place| place.host == repository.host)
-            .cloned();
         if let Some(elsewhere) = elsewhere {
-            // A registry that cannot mount is sent the bytes.
-            match self
-                .client
-                .mount(repository, *digest, &elsewhere.path)
-                .await
-            {
-                Ok(Mount::Mounted) => {
-                    self.reused(digest, size);
-                    places.insert(repository.clone());
-                    return Ok(true);
-                }
-                Ok(Mount::Upload(begun)) => session = Some(begun),
-                Err(error) if error.is_network() => return Err(error),
-                Err(_) => {}
+            match self.mount(repository, blob, elsewhere).await? {
+                Mounted::Yes => return Ok(true),
+                Mounted::No(begun) => session = begun,
             }
         }
-        let Some(carried) = carried else {
+        // A registry that cannot mount may have it all the same.
+        if !ask_first && self.find(repository, blob).await? {
+            return Ok(true);
+        }
+        let BlobPlace::Carried(carried) = &blob.place else {
             return Ok(false);
         };
-        let stored = StoredBlob::new(Arc::clone(&self.bundle.media), carried);
-        self.upload(repository, digest, size, &stored, session)
-            .await?;
-        places.insert(repository.clone());
+        self.upload(repository, blob, carried, session).await?;
         Ok(true)
+    }
+
+    /// Whether the blob is there already.
+    async fn find(&self, repository: &Repository, blob: &BlobEntry) -> registry::Result<bool> {
+        let _permit = self.questions.acquire().await;
+        let question = self.client.blob_present(repository, blob.digest, blob.size);
+        let there = question.await?;
+        if there {
+            self.reused(&blob.digest, blob.size);
+        }
+        Ok(there)
+    }
+
+    async fn mount(
+        &self,
+        repository: &Repository,
+        blob: &BlobEntry,
+        elsewhere: &Repository,
+    ) -> registry::Result<Mounted> {
+        let _permit = self.questions.acquire().await;
+        let mount = self.client.mount(repository, blob.digest, &elsewhere.path);
+        match mount.await {
+            Ok(Mount::Mounted) => {
+                self.reused(&blob.digest, blob.size);
+                self.note_put(repository, &blob.digest);
+                Ok(Mounted::Yes)
+            }
+            Ok(Mount::Upload(session)) => Ok(Mounted::No(Some(session))),
+            Err(error) if error.is_network() => Err(error),
+            // A registry that cannot mount is sent the bytes.
+            Err(_) => Ok(Mounted::No(None)),
+        }
     }
 
     /// Sends blobs again that the target does not have although it said so: a garbage
@@ -151,10 +224,8 @@ impl Depot {
                 continue;
             };
             if let BlobPlace::Carried(carried) = &blob.place {
-                let stored = StoredBlob::new(Arc::clone(&self.bundle.media), carried);
-                self.upload(repository, digest, blob.size, &stored, None)
-                    .await?;
-                places.insert(repository.clone());
+                self.upload(repository, blob, carried, None).await?;
+                places.insert(repository.clone(), Known::Counted);
             }
         }
         Ok(())
@@ -163,14 +234,15 @@ impl Depot {
     async fn upload(
         &self,
         repository: &Repository,
-        digest: &Digest,
-        size: u64,
-        stored: &StoredBlob,
+        blob: &BlobEntry,
+        carried: &Carried,
         session: Option<UploadSession>,
     ) -> registry::Result<()> {
+        let _permit = self.jobs.acquire().await;
+        let stored = StoredBlob::new(Arc::clone(&self.bundle.media), carried);
         let phase = Phase::Upload;
-        let item = digest.to_string();
-        let (bytes, bytes_cached) = (size, 0);
+        let item = blob.digest.to_string();
+        let (bytes, bytes_cached) = (blob.size, 0);
         self.context.emit(Event::ItemStarted {
             phase,
             item: item.clone(),
@@ -186,9 +258,9 @@ impl Depot {
             .client
             .upload(&BlobUpload {
                 repository,
-                digest: *digest,
-                size,
-                source: stored,
+                digest: blob.digest,
+                size: blob.size,
+                source: &stored,
                 sessions: &self.sessions,
                 session,
                 listener: Arc::new(move |position| listener.at(position)),
@@ -200,6 +272,7 @@ impl Depot {
             ok: uploaded.is_ok(),
         });
         let uploaded = uploaded?;
+        self.note_put(repository, &blob.digest);
         self.counters
             .uploaded
             .fetch_add(uploaded.sent, Ordering::Relaxed);

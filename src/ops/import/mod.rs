@@ -4,11 +4,19 @@
 //! first, all of it together; then blobs go up, hashed as they go; an image becomes visible
 //! when it is whole. Nothing on the target is ever deleted, and nothing overwritten unless asked.
 
+mod content;
 mod depot;
+mod failure;
+mod forecast;
+mod groups;
 mod preflight;
+mod presumed;
+mod read_back;
 mod referrers;
 mod report;
 mod request;
+mod shelf;
+mod tags;
 mod upload;
 
 use std::sync::Arc;
@@ -16,17 +24,18 @@ use std::sync::Arc;
 use super::blocking;
 use super::context::Context;
 use super::error::{Class, Error, Result};
-use super::examine::{Bundle, Scope, examine};
-use super::finding::FindingKind;
+use super::examine::{self, Accepted, Bundle, Scope};
 use super::manifests::Manifests;
 use super::resources;
+use crate::cluster;
 use crate::format::hash::sha256;
 use crate::model::{Digest, Inventory};
-use crate::plan::import::{ImportPlan, source_images};
-use crate::plan::naming::{self, Placement, Target};
+use crate::plan::import::{ImportPlan, wanted};
+use crate::plan::naming::{self, Target};
 use crate::sys::lock::DirLock;
-use crate::sys::media::DirMedia;
 use crate::sys::{self, sessions::SessionFiles};
+pub use forecast::Forecast;
+pub use groups::{GroupReport, Missing};
 pub use report::{ImageReport, ImageState, Report};
 pub use request::{ExistingTags, Request, ResourcesRequest, SparseIndex};
 
@@ -38,37 +47,30 @@ pub(super) struct Opened {
 
 /// Opens a bundle, verifies documents and metadata, and reads the OCI manifests.
 pub(super) fn open(request: &Request) -> Result<Opened> {
-    let media = Arc::new(DirMedia::open(&request.bundle)?);
-    let mut waived = Vec::new();
-    if request.allow_incomplete {
-        waived.push(FindingKind::Incomplete);
-    }
-    if request.allow_unsigned {
-        waived.push(FindingKind::NotAuthenticated);
-    }
-    let examination = examine(media, &request.trust, Scope::Everything)?;
-    let bundle = Arc::new(examination.into_bundle(&waived)?);
+    let accepted = Accepted {
+        unsigned: request.allow_unsigned,
+        incomplete: request.allow_incomplete,
+    };
+    let (directory, trust) = (&request.bundle, &request.trust);
+    let bundle = examine::open(directory, trust, accepted, Scope::Everything)?;
+    let bundle = Arc::new(bundle);
     let manifests = Arc::new(Manifests::read(&bundle)?);
     Ok(Opened { bundle, manifests })
 }
 
 /// Decides names and order of everything, without asking the target.
-fn plan(request: &Request, bundle: &Bundle) -> Result<ImportPlan> {
-    let placement = place(&bundle.inventory, &request.target, &request.naming)?;
-    Ok(ImportPlan::new(&bundle.inventory, placement.images()))
-}
-
-/// Names every whole image on the target.
-pub(super) fn place(
+pub(super) fn plan(
     inventory: &Inventory,
     target: &Target,
     options: &naming::Options,
-) -> Result<Placement> {
-    naming::place(&source_images(inventory), target, options).map_err(|error| {
+) -> Result<ImportPlan> {
+    let placed = naming::place(&wanted(inventory), target, options);
+    let placed = placed.map_err(|error| {
         let hint = error.hint();
         let failure = Error::usage("The images cannot be named on the target").caused_by(error);
         hint.into_iter().fold(failure, Error::hint)
-    })
+    })?;
+    Ok(ImportPlan::new(inventory, placed.images()))
 }
 
 /// Imports a bundle.
@@ -90,21 +92,27 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
             return Err(error);
         }
     }
-    let plan = Arc::new(plan(&request, &opened.bundle)?);
+    let inventory = &opened.bundle.inventory;
+    let plan = plan(inventory, &request.target, &request.naming)?;
     let _lock = lock(&request, &opened.bundle)?;
     let before = preflight::check(&request, &opened, &plan, context).await?;
     if request.dry_run {
         let mut report = Report::planned(&opened.bundle, &plan, &before);
         report.allow_incomplete = request.allow_incomplete;
+        let content = report.content(inventory, &request.naming);
+        report.instructions = cluster::instructions(&content, request.instructions);
         return Ok(report);
     }
     let sessions = SessionFiles::open(&state_directory(&request, &opened.bundle))?;
     let depot = depot::Depot::new(&request, &opened, &before, sessions, context.clone());
-    let done = upload::run(&request, &opened, &plan, &before, Arc::new(depot), context).await?;
+    let done = upload::run(&request, &opened, &plan, &before, Arc::new(depot), context).await;
     let mut report = Report::finished(&opened.bundle, &plan, done);
     report.allow_incomplete = request.allow_incomplete;
+    let content = report.content(inventory, &request.naming);
+    report.instructions = cluster::instructions(&content, request.instructions);
     if let Some(wanted) = &request.resources {
-        resources::write_for(wanted, &report.committed(), Some(&report), context)?;
+        let written = resources::write_for(wanted, &content, Some(&report), context)?;
+        report.resources = written.files;
     }
     Ok(report)
 }

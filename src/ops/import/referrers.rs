@@ -4,14 +4,18 @@
 //! ours, written, and read again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
+use super::failure::Failure;
+use super::shelf::Shelf;
 use crate::format::hash::sha256;
 use crate::model::{Digest, MediaType, RawManifest, Repository, Tag};
+use crate::ops::error::chain;
 use crate::ops::manifests::Manifests;
-use crate::registry::{self, Client, ReferrersSource, Selector};
+use crate::plan::naming::digest_tag;
+use crate::registry::{self, Client, Referrers, ReferrersSource, Selector};
 
 /// How often a list is united again because somebody else wrote it meanwhile.
 const ATTEMPTS: usize = 3;
@@ -20,17 +24,24 @@ const ATTEMPTS: usize = 3;
 pub(super) struct Referrals {
     client: Client,
     manifests: Arc<Manifests>,
-    /// One writer at a time: lists of one repository are read, changed and written.
-    writer: tokio::sync::Mutex<()>,
+    shelf: Arc<Shelf>,
+    writers: Mutex<BTreeMap<Repository, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Referrals {
-    pub(super) fn new(client: Client, manifests: Arc<Manifests>) -> Self {
+    pub(super) fn new(client: Client, manifests: Arc<Manifests>, shelf: Arc<Shelf>) -> Self {
         Self {
             client,
             manifests,
-            writer: tokio::sync::Mutex::new(()),
+            shelf,
+            writers: Mutex::default(),
         }
+    }
+
+    /// One writer of a repository's lists at a time. Whoever only reads does not wait for it.
+    fn writer(&self, repository: &Repository) -> Arc<tokio::sync::Mutex<()>> {
+        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(writers.entry(repository.clone()).or_default())
     }
 
     /// Makes sure that artifacts with a subject are found from it.
@@ -38,35 +49,30 @@ impl Referrals {
         &self,
         repository: &Repository,
         artifacts: &[Digest],
-    ) -> registry::Result<()> {
+    ) -> std::result::Result<(), Failure> {
         let mut by_subject: BTreeMap<Digest, BTreeSet<Digest>> = BTreeMap::new();
         for artifact in artifacts {
-            if let Some(subject) = self
-                .manifests
-                .entry(artifact)
-                .and_then(|entry| entry.subject)
-            {
+            let entry = self.manifests.entry(artifact);
+            if let Some(subject) = entry.and_then(|entry| entry.subject) {
                 by_subject.entry(subject).or_default().insert(*artifact);
             }
         }
         for (subject, artifacts) in by_subject {
-            let _writer = self.writer.lock().await;
+            let mut known = self.client.referrers(repository, subject).await?;
+            if unlisted(&known, &artifacts).is_empty() {
+                continue;
+            }
+            let writer = self.writer(repository);
+            let _writer = writer.lock().await;
             for _ in 0..ATTEMPTS {
-                let known = self.client.referrers(repository, subject).await?;
-                let listed: BTreeSet<Digest> = known
-                    .entries
-                    .iter()
-                    .map(|entry| entry.descriptor.digest)
-                    .collect();
-                let missing: Vec<&Digest> = artifacts
-                    .iter()
-                    .filter(|artifact| !listed.contains(artifact))
-                    .collect();
-                // A registry with the API lists what it was sent, on its own.
-                if missing.is_empty() || known.source == ReferrersSource::Api {
+                // Somebody else may have written while this one waited, or just now.
+                known = self.client.referrers(repository, subject).await?;
+                let missing = unlisted(&known, &artifacts);
+                if missing.is_empty() {
                     break;
                 }
-                self.add_to_index(repository, &subject, &missing).await?;
+                self.add_to_index(repository, &subject, &known, &missing)
+                    .await?;
             }
         }
         Ok(())
@@ -78,19 +84,16 @@ impl Referrals {
         &self,
         repository: &Repository,
         subject: &Digest,
-        artifacts: &[&Digest],
-    ) -> registry::Result<()> {
-        let Ok(tag) = format!("sha256-{}", subject.hex()).parse::<Tag>() else {
-            return Ok(());
-        };
-        let mut entries = match self
-            .client
-            .manifest(repository, &Selector::from(&tag))
-            .await
-        {
-            Ok(found) => array_of(&found.value, "manifests"),
-            Err(error) if error.is_not_found() => Vec::new(),
-            Err(error) => return Err(error),
+        known: &Referrers,
+        artifacts: &[Digest],
+    ) -> std::result::Result<(), Failure> {
+        let tag = digest_tag(subject).map_err(|error| Failure::of_target(chain(&error)))?;
+        let mut entries = match &known.index {
+            Some(index) => array_of(index, "manifests"),
+            None => {
+                self.refuse_stranger(repository, &tag, subject).await?;
+                Vec::new()
+            }
         };
         for artifact in artifacts {
             entries.extend(self.descriptor(artifact));
@@ -100,11 +103,28 @@ impl Referrals {
             "mediaType": MediaType::OCI_INDEX,
             "manifests": entries,
         });
-        let manifest = raw(&index, MediaType::OCI_INDEX);
-        self.client
-            .push_manifest(repository, &Selector::from(&tag), &manifest)
-            .await
-            .map(drop)
+        let index = raw(&index, MediaType::OCI_INDEX);
+        self.shelf.tag_made(repository, &tag, &index).await?;
+        Ok(())
+    }
+
+    /// The list's tag must not be taken from something that is no list, unless that is the
+    /// subject itself, which has another tag then.
+    async fn refuse_stranger(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        subject: &Digest,
+    ) -> std::result::Result<(), Failure> {
+        let selector = Selector::from(tag);
+        match self.client.head_manifest(repository, &selector).await? {
+            Some(there) if there.value.digest != *subject => Err(Failure::of_target(format!(
+                "{} is needed for the list of its referrers and points to {}, which is none",
+                repository.tagged(tag.clone()),
+                there.value.digest
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// An artifact as an index lists it.
@@ -144,28 +164,66 @@ impl Referrals {
         let Some(ours) = self.manifests.get(digest) else {
             return Ok(true);
         };
-        let _writer = self.writer.lock().await;
+        if let Merge::Nothing = self.merge(repository, tag, ours).await? {
+            return Ok(true);
+        }
+        let writer = self.writer(repository);
+        let _writer = writer.lock().await;
+        match self.merge(repository, tag, ours).await? {
+            Merge::Nothing => {}
+            Merge::Ours => self.shelf.tag(repository, tag, digest).await?,
+            Merge::Both(united) => self.shelf.tag_made(repository, tag, &united).await?,
+            Merge::Impossible => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Finds out what one of cosign's tags needs.
+    async fn merge(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        ours: &RawManifest,
+    ) -> registry::Result<Merge> {
         let selector = Selector::from(tag);
         let there = match self.client.manifest(repository, &selector).await {
-            Ok(found) => Some(found.value),
-            Err(error) if error.is_not_found() => None,
+            Ok(found) => found.value,
+            Err(error) if error.is_not_found() => return Ok(Merge::Ours),
             Err(error) => return Err(error),
         };
-        let united = match there {
-            Some(there) if there.digest == *digest => return Ok(true),
-            Some(there) => match unite_layers(ours, &there) {
-                Some(united) if united.digest == there.digest => return Ok(true),
-                None => return Ok(false),
-                united => united,
-            },
-            None => None,
-        };
-        let manifest = united.as_ref().unwrap_or(ours);
-        self.client
-            .push_manifest(repository, &selector, manifest)
-            .await
-            .map(|_| true)
+        if there.digest == ours.digest {
+            return Ok(Merge::Nothing);
+        }
+        Ok(match unite_layers(ours, &there) {
+            Some(united) if united.digest == there.digest => Merge::Nothing,
+            Some(united) => Merge::Both(united),
+            None => Merge::Impossible,
+        })
     }
+}
+
+/// What one of cosign's tags needs.
+enum Merge {
+    Nothing,
+    /// There is no such tag.
+    Ours,
+    Both(RawManifest),
+    /// What is there cannot be united with ours.
+    Impossible,
+}
+
+/// Artifacts that must be added to a list by hand: a registry with the API lists what it was
+/// sent.
+fn unlisted(known: &Referrers, artifacts: &BTreeSet<Digest>) -> Vec<Digest> {
+    if known.source == ReferrersSource::Api {
+        return Vec::new();
+    }
+    let listed: BTreeSet<Digest> = known
+        .entries
+        .iter()
+        .map(|entry| entry.descriptor.digest)
+        .collect();
+    artifacts.difference(&listed).copied().collect()
 }
 
 /// What is there, with those of our layers that it lacks. `None` when one of them is no image

@@ -1,20 +1,23 @@
 //! What an import did: for scripts, for the record, and for the person.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::depot::Counters;
-use super::preflight::{Before, TagDecision};
-use crate::model::{BundleId, Digest, Reference};
+use super::forecast::Forecast;
+use super::groups::{self, GroupReport};
+use super::preflight::Before;
+use super::tags::{TagAction, TagDecision};
+use crate::cluster::{self, Told};
+use crate::model::{BundleId, Digest, Inventory, Reference};
 use crate::ops::error::{Class, Error};
 use crate::ops::examine::Bundle;
 use crate::plan::import::{ImageUpload, ImportPlan};
-use crate::plan::naming::Placed;
+use crate::plan::naming::{self, Placed};
 
 /// What became of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImageState {
     /// A dry run: this would be done.
@@ -27,7 +30,9 @@ pub enum ImageState {
     PlatformOnly,
     /// It could not be imported.
     Failed,
-    /// The bundle does not hold it whole.
+    /// The run was stopped before it was whole on the target.
+    Interrupted,
+    /// The bundle does not hold it, or a member of what it is the root of, whole.
     Incomplete,
 }
 
@@ -47,7 +52,7 @@ pub struct ImageReport {
     /// Why it failed, or what is worth telling.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Its name and place; not written.
+    /// Its name and place, where clusters can be told of it; not written.
     #[serde(skip)]
     pub(super) placed: Option<Placed>,
     /// How severe a failure is.
@@ -69,14 +74,31 @@ pub struct Report {
     pub signers: BTreeSet<String>,
     /// Whether nothing was changed.
     pub dry_run: bool,
+    /// Whether the run was stopped before everything was done.
+    pub interrupted: bool,
+    /// What a dry run found out.
+    #[serde(flatten)]
+    pub forecast: Option<Forecast>,
     /// Bytes that went up.
     pub bytes_uploaded: u64,
     /// Bytes of blobs that were there already, or were mounted.
     pub bytes_reused: u64,
     /// All images, as in the bundle.
     pub images: Vec<ImageReport>,
+    /// Releases, as in the bundle.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<GroupReport>,
+    /// Operator catalogs, as in the bundle.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub catalogs: Vec<GroupReport>,
     /// Blobs that may not be carried: clusters must get them elsewhere.
     pub foreign_blobs: BTreeSet<Digest>,
+    /// What is to be done with the releases, for people.
+    #[serde(skip)]
+    pub instructions: String,
+    /// Files for the cluster.
+    #[serde(skip)]
+    pub resources: Vec<PathBuf>,
     /// Whether images that the bundle does not hold whole were accepted as missing.
     #[serde(skip)]
     pub(super) allow_incomplete: bool,
@@ -85,7 +107,12 @@ pub struct Report {
 /// What the transfer left behind.
 pub(super) struct Done {
     pub(super) images: Vec<ImageReport>,
-    pub(super) counters: Counters,
+    /// Whether it was stopped.
+    pub(super) interrupted: bool,
+    /// Bytes that went up.
+    pub(super) uploaded: u64,
+    /// Bytes that were there already, or were mounted.
+    pub(super) reused: u64,
 }
 
 impl Report {
@@ -111,10 +138,16 @@ impl Report {
                 .map(|vouched| vouched.statement.key.hex())
                 .collect(),
             dry_run,
+            interrupted: false,
+            forecast: None,
             bytes_uploaded: 0,
             bytes_reused: 0,
+            releases: groups::releases(&bundle.inventory, plan, &images),
+            catalogs: groups::catalogs(&bundle.inventory, plan, &images),
             images,
             foreign_blobs: plan.foreign.clone(),
+            instructions: String::new(),
+            resources: Vec::new(),
             allow_incomplete: false,
         }
     }
@@ -126,50 +159,62 @@ impl Report {
             .iter()
             .zip(&before.tags)
             .map(|(image, decision)| {
-                let reason = match decision {
-                    TagDecision::Set => None,
-                    TagDecision::Same => Some("the tag points there already".to_owned()),
-                    TagDecision::Skip => Some("the tag points elsewhere and stays".to_owned()),
-                    TagDecision::Instead(tag) => Some(format!("gets the tag {tag} instead")),
-                };
-                ImageReport {
-                    reason,
-                    ..image_report(image, ImageState::Planned)
+                let mut report = image_report(image, decision, ImageState::Planned);
+                if decision.action == TagAction::Same {
+                    report.reason = Some("the tag points there already".to_owned());
                 }
+                report
             });
-        Self::new(bundle, plan, images.collect(), true)
-    }
-
-    /// What a finished import says.
-    pub(super) fn finished(bundle: &Bundle, plan: &ImportPlan, done: Done) -> Self {
-        let mut report = Self::new(bundle, plan, done.images, false);
-        report.bytes_uploaded = done.counters.uploaded.load(Ordering::Relaxed);
-        report.bytes_reused = done.counters.reused.load(Ordering::Relaxed);
+        let mut report = Self::new(bundle, plan, images.collect(), true);
+        report.forecast = before.forecast;
         report
     }
 
-    /// Images that clusters can be told about: there, under their own digest.
-    pub fn committed(&self) -> Vec<Placed> {
-        let told = |image: &&ImageReport| {
-            matches!(
-                image.state,
-                ImageState::Committed | ImageState::TagKept | ImageState::Planned
-            )
-        };
-        self.images
-            .iter()
-            .filter(told)
-            .filter_map(|image| image.placed.clone())
-            .collect()
+    /// What an import says that has ended, at its end or before.
+    pub(super) fn finished(bundle: &Bundle, plan: &ImportPlan, done: Done) -> Self {
+        let mut report = Self::new(bundle, plan, done.images, false);
+        report.interrupted = done.interrupted;
+        report.bytes_uploaded = done.uploaded;
+        report.bytes_reused = done.reused;
+        report
     }
 
-    /// An error when an image failed, with the report's text as its message; else the report.
+    /// What clusters can be told: images that are there, or would be after a dry run, by tag only
+    /// where the tag points to them.
+    pub(in crate::ops) fn content(
+        &self,
+        inventory: &Inventory,
+        naming: &naming::Options,
+    ) -> cluster::Content {
+        let there = self.images.iter().filter_map(|image| {
+            let told = Told::new(image.placed.as_ref()?);
+            match image.state {
+                ImageState::Committed | ImageState::Planned => Some(told),
+                ImageState::TagKept => Some(Told {
+                    is_tagged: false,
+                    ..told
+                }),
+                ImageState::PlatformOnly => Some(Told {
+                    stand_in: image.digest,
+                    ..told
+                }),
+                ImageState::Failed | ImageState::Interrupted | ImageState::Incomplete => None,
+            }
+        });
+        let there: Vec<Told<'_>> = there.collect();
+        cluster::Content::of(inventory, &there, naming)
+    }
+
+    /// An error when the run was stopped or an image failed, with what is missing.
     pub fn failure(&self) -> Option<Error> {
         let counts = |image: &&ImageReport| match image.class {
             Some(Class::Incomplete) => !self.allow_incomplete,
             class => class.is_some(),
         };
         let failed: Vec<&ImageReport> = self.images.iter().filter(counts).collect();
+        if self.interrupted {
+            return Some(self.interruption(&failed));
+        }
         let class = failed.iter().filter_map(|image| image.class).max()?;
         let mut message = format!(
             "{} of {} images are not on the target:",
@@ -190,17 +235,55 @@ impl Report {
         }
         Some(error)
     }
+
+    /// The person stopped it: that counts, whatever else went wrong.
+    fn interruption(&self, failed: &[&ImageReport]) -> Error {
+        let mut message = match failed.len() {
+            0 => "Interrupted before everything was read back from the target".to_owned(),
+            missing => format!(
+                "Interrupted: {missing} of {} images are not on the target",
+                self.images.len()
+            ),
+        };
+        let own = failed
+            .iter()
+            .filter(|image| image.class != Some(Class::Interrupted));
+        for image in own {
+            let reason = image.reason.as_deref().unwrap_or("unknown reason");
+            message.push_str(&format!("\n  - {}: {reason}", image.source));
+        }
+        Error::new(Class::Interrupted, message)
+            .hint("run the same command again: it continues where it stopped")
+    }
 }
 
-/// A report on an image of the plan.
-pub(super) fn image_report(image: &ImageUpload, state: ImageState) -> ImageReport {
+/// A report on an image of the plan that goes to the target, or is there.
+pub(super) fn image_report(
+    image: &ImageUpload,
+    decision: &TagDecision,
+    state: ImageState,
+) -> ImageReport {
+    let placed = Placed {
+        tag: decision.tag.clone(),
+        ..image.placed.clone()
+    };
+    let reason = if decision.action == TagAction::Skip {
+        Some("the tag points elsewhere and was left as it is".to_owned())
+    } else if decision.tag != image.placed.tag {
+        Some(format!(
+            "{} belongs to the list of its referrers, so its tag is another one",
+            image.placed.tag
+        ))
+    } else {
+        None
+    };
     ImageReport {
         source: image.placed.image.requested.clone(),
-        target: Some(image.placed.target()),
+        target: Some(placed.target()),
         digest: Some(image.placed.image.root),
         state,
-        reason: None,
-        placed: Some(image.placed.clone()),
+        reason,
+        placed: Some(placed),
         class: None,
     }
 }

@@ -14,8 +14,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::error::{Class, Error, Result};
-use super::examine::{Bundle, Scope, examine};
-use super::finding::FindingKind;
+use super::examine::{self, Accepted, Bundle, Scope};
 use super::manifests::Manifests;
 use super::pipeline::StoredBlob;
 use super::trust::Trust;
@@ -24,7 +23,6 @@ use crate::model::{BlobPlace, Digest, ImageEntry};
 use crate::progress::{Event, Phase};
 use crate::sys;
 use crate::sys::files::NewFile;
-use crate::sys::media::DirMedia;
 
 /// Which tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,15 +87,12 @@ impl Outcome {
 
 /// Unpacks a bundle.
 pub fn unpack(request: &Request, context: &Context) -> Result<Outcome> {
-    let media = Arc::new(DirMedia::open(&request.bundle)?);
-    let mut waived = Vec::new();
-    if request.allow_incomplete {
-        waived.push(FindingKind::Incomplete);
-    }
-    if request.allow_unsigned {
-        waived.push(FindingKind::NotAuthenticated);
-    }
-    let bundle = examine(media, &request.trust, Scope::Everything)?.into_bundle(&waived)?;
+    let accepted = Accepted {
+        unsigned: request.allow_unsigned,
+        incomplete: request.allow_incomplete,
+    };
+    let (directory, trust) = (&request.bundle, &request.trust);
+    let bundle = examine::open(directory, trust, accepted, Scope::Everything)?;
     let bundle = Arc::new(bundle);
     let manifests = Manifests::read(&bundle)?;
     let tree = Tree::new(&bundle, &manifests, &request.to, context)?;

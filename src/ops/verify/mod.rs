@@ -18,7 +18,7 @@ use super::examine::{Bundle, Examination, Scope, examine};
 use super::finding::{Finding, FindingKind, worst};
 use super::release::ReleaseLine;
 use super::trust::Trust;
-use crate::model::{BundleId, Inventory};
+use crate::model::{BundleId, ImageEntry, Inventory, Reference};
 use crate::sys::media::{DirMedia, EntryKind, Media};
 
 /// What `airferry verify` is asked for.
@@ -82,6 +82,8 @@ pub struct Report {
     pub releases: Vec<ReleaseLine>,
     /// Number of images.
     pub images: usize,
+    /// Images that are not whole, as the manifest says.
+    pub missing: Vec<MissingImage>,
     /// Number of blobs that are carried.
     pub blobs: usize,
     /// Where every byte belongs.
@@ -92,6 +94,24 @@ pub struct Report {
     strict: bool,
     #[serde(skip)]
     waived: Vec<FindingKind>,
+}
+
+/// An image that is not whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MissingImage {
+    /// The reference as asked for.
+    pub reference: Reference,
+    /// Why it is not whole.
+    pub problem: String,
+}
+
+impl MissingImage {
+    fn of(image: &ImageEntry) -> Option<Self> {
+        Some(Self {
+            reference: image.requested.clone(),
+            problem: image.problem.clone()?,
+        })
+    }
 }
 
 /// A statement under a trusted key.
@@ -155,13 +175,15 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
             .as_ref()
             .map(|manifest| manifest.complete),
     );
-    let (mut images, mut blobs, mut releases) = (0, 0, Vec::new());
+    let (mut images, mut blobs) = (0, 0);
+    let (mut releases, mut missing) = (Vec::new(), Vec::new());
     if let (Some(id), Some(manifest), Some(inventory)) =
         (examination.id, examination.manifest, examination.inventory)
     {
         images = inventory.images.len();
         blobs = carried(&inventory);
         releases = ReleaseLine::all(&inventory);
+        missing.extend(inventory.images.iter().filter_map(MissingImage::of));
         let authentication = examination.authentication;
         let notes = Vec::new();
         let bundle = Bundle {
@@ -209,6 +231,7 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
         complete,
         releases,
         images,
+        missing,
         blobs,
         bytes,
         findings,

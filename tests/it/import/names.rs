@@ -38,11 +38,29 @@ fn tags_that_point_elsewhere_are_moved_only_forward() {
             404
         );
     }
+    let out = stage.importer.path("out");
+    let skip = ["--existing-tags", "skip", "--resources"];
+    let skip = [&skip[..], &[out.to_str().unwrap()]].concat();
     stage
-        .import(&whole, &host, &["--existing-tags", "skip"])
+        .import(&whole, &host, &skip)
         .succeeds()
         .stdout_has("tag kept");
     assert_eq!(now(), Some(one.digest()));
+    // The image is there by its digest; the tag is somebody else's, and is not claimed.
+    let digest = two.digest();
+    assert!(manifest_at(&host, "app", &digest).is_some());
+    let mapping = fs::read_to_string(out.join("mapping.txt")).unwrap();
+    let source = stage.source.host();
+    assert_eq!(mapping, format!("{source}/app@{digest}={host}/app\n"));
+    let written = files(&out);
+    assert!(
+        written.contains(&"imageDigestMirrorSet.yaml".to_owned()),
+        "{written:?}"
+    );
+    assert!(
+        !written.contains(&"imageTagMirrorSet.yaml".to_owned()),
+        "{written:?}"
+    );
     stage
         .import(&second, &host, &["--existing-tags", "error"])
         .fails_with(7);
@@ -212,11 +230,21 @@ fn an_image_without_tag_is_named_by_its_digest_beside_its_referrers() {
     let target = DockerRegistry::start();
     let host = target.host().to_string();
     let tag = image.fallback_tag();
-    for _ in 0..2 {
+    let proxy = Proxy::before(&host);
+    let out = stage.importer.path("out");
+    for round in 0..2 {
+        let more = ["--resources", out.to_str().unwrap()];
         stage
-            .import(&bundle, &host, &[])
+            .import(&bundle, &proxy.host(), &more)
             .succeeds()
             .stdout_has("-root");
+        let asked = proxy.take();
+        let changes = asked
+            .iter()
+            .any(|p| !matches!(p.method.as_str(), "GET" | "HEAD"));
+        assert_eq!(changes, round == 0, "{asked:?}");
+        let mapping = fs::read_to_string(out.join("mapping.txt")).unwrap();
+        assert!(mapping.trim_end().ends_with("-root"), "{mapping}");
         let root = digest_at(&host, "app", &format!("{tag}-root"));
         assert_eq!(root, Some(image.digest()));
         let expected = BTreeSet::from([sbom.digest()]);
@@ -270,6 +298,44 @@ fn one_image_under_several_names_is_sent_once() {
     let probes = asked
         .iter()
         .filter(|p| p.method == "GET" && p.target.contains("/blobs/"));
-    // Before, and when read back, for each image.
-    assert!(probes.count() <= image.blobs.len() * (2 + 4), "{asked:?}");
+    // Each blob before it is sent, and each repository's when they are read back.
+    assert_eq!(probes.count(), image.blobs.len() * 3, "{asked:?}");
+}
+
+/// The tag of an image that is there without its attachments becomes their list.
+#[test]
+fn an_images_tag_is_not_lost_to_the_list_of_its_referrers() {
+    let stage = Stage::new();
+    let image = index([&app("one"), &app("two")]);
+    let sbom = Build::artifact("application/spdx+json").file(b"{}");
+    let sbom = sbom.subject(&image).image();
+    let source = stage.source.host().to_string();
+    stage.publish("app", "v1", &image);
+    let pinned = format!("{source}/app@{}", image.digest());
+    let plain = stage.export("plain", &[&pinned], &[]);
+    publish::push(&source, "app", None, &sbom);
+    push_fallback(&source, "app", &image, &[&sbom]);
+    let attached = stage.export("attached", &[&pinned], &[]);
+
+    let target = DockerRegistry::start();
+    let host = target.host().to_string();
+    let tag = image.fallback_tag();
+    stage.import(&plain, &host, &[]).succeeds();
+    assert_eq!(digest_at(&host, "app", &tag), Some(image.digest()));
+    stage.import(&attached, &host, &[]).succeeds();
+    let root = digest_at(&host, "app", &format!("{tag}-root"));
+    assert_eq!(root, Some(image.digest()));
+    let expected = BTreeSet::from([sbom.digest()]);
+    assert_eq!(listed(&host, "app", &image), expected);
+
+    // What is no list is not taken for one, whoever has put it there.
+    let other = DockerRegistry::start();
+    let host = other.host().to_string();
+    let stranger = app("stranger");
+    publish::push(&host, "app", Some(&tag), &stranger);
+    stage
+        .import(&attached, &host, &[])
+        .fails_with(7)
+        .stderr_has(&tag);
+    assert_eq!(digest_at(&host, "app", &tag), Some(stranger.digest()));
 }

@@ -125,21 +125,59 @@ fn the_first_interrupt_stops_an_import_in_good_order() {
     let target = DockerRegistry::start();
     let host = target.host().to_string();
     let proxy = Proxy::before(&host);
+    let patches = std::sync::atomic::AtomicUsize::new(0);
+    proxy.rule(move |method, _| {
+        use std::sync::atomic::Ordering;
+        // The large blob waits for its second piece until somebody has had enough.
+        match method == "PATCH" && patches.fetch_add(1, Ordering::SeqCst) >= 1 {
+            true => crate::support::proxy::Fate::Answer(503, "UNAVAILABLE"),
+            false => crate::support::proxy::Fate::Pass,
+        }
+    });
+    let out = stage.importer.path("out");
+    let more = ["--output", "json", "--resources", out.to_str().unwrap()];
     let mut child = stage
-        .import_command(&bundle, &proxy.host(), &[])
+        .import_command(&bundle, &proxy.host(), &more)
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    wait_for(&proxy, PATCH / 2, &mut child);
+    wait_for(&proxy, PATCH, &mut child);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while digest_at(&host, "small", "v1").is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let id = child.id().to_string();
     crate::support::tools::run(std::process::Command::new("kill").args(["-INT", &id]));
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     assert!(stderr.contains("same command again"), "{stderr}");
+    assert!(stderr.contains("1 of 2 images"), "{stderr}");
     assert_eq!(digest_at(&host, "large", "v1"), None);
-    stage.import(&bundle, &proxy.host(), &[]).succeeds();
+    // What was committed is told, to scripts and to the cluster.
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let written = fs::read_to_string(out.join("import-report.json")).unwrap();
+    assert_eq!(report, serde_json::from_str::<Value>(&written).unwrap());
+    assert_eq!(report["interrupted"], true);
+    let states = report["images"].as_array().unwrap().iter();
+    let states: Vec<&str> = states.map(|i| i["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["interrupted", "committed"]);
+    let mapping = fs::read_to_string(out.join("mapping.txt")).unwrap();
+    assert!(
+        mapping.contains("/small:v1=") && !mapping.contains("large"),
+        "{mapping}"
+    );
+
+    proxy.rule(|_, _| crate::support::proxy::Fate::Pass);
+    let report = stage
+        .import(&bundle, &proxy.host(), &more)
+        .succeeds()
+        .json();
+    assert_eq!(report["interrupted"], false);
     assert_whole(&host, "large", &image);
+    let mapping = fs::read_to_string(out.join("mapping.txt")).unwrap();
+    assert!(mapping.contains("/large:v1="), "{mapping}");
 }
 
 /// What went up of a damaged copy is not kept when the bundle was copied again.

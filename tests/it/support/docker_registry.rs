@@ -10,6 +10,11 @@ use std::time::{Duration, Instant};
 
 use airferry::model::{Host, Repository};
 
+use super::authority::Authority;
+
+/// Where certificate, key and authority are kept.
+const TLS_FILES: [&str; 3] = ["server.pem", "server.key", "authority.pem"];
+
 /// What a registry is started with.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Settings {
@@ -19,6 +24,10 @@ pub(crate) struct Settings {
     pub(crate) cache: bool,
     /// Demand this user and bcrypt password line (`htpasswd`).
     pub(crate) htpasswd: Option<&'static str>,
+    /// Take nothing, as during maintenance.
+    pub(crate) read_only: bool,
+    /// Demand a certificate of clients; with TLS only.
+    pub(crate) client_certificates: bool,
 }
 
 /// A running registry with its own store.
@@ -26,6 +35,8 @@ pub(crate) struct DockerRegistry {
     directory: tempfile::TempDir,
     address: SocketAddr,
     settings: Settings,
+    /// Certificate, key and authority, with TLS.
+    tls: Option<[String; 3]>,
     child: Option<Child>,
 }
 
@@ -39,6 +50,17 @@ impl DockerRegistry {
     }
 
     pub(crate) fn start_with(settings: Settings) -> Self {
+        Self::start_as(settings, None)
+    }
+
+    /// Starts a registry with TLS, known as `127.0.0.1` and `registry.test`.
+    pub(crate) fn start_tls(settings: Settings, authority: &Authority) -> Self {
+        let identity = authority.server(&["127.0.0.1", "registry.test"]);
+        let tls = [identity.certificate, identity.key, authority.pem()];
+        Self::start_as(settings, Some(tls))
+    }
+
+    fn start_as(settings: Settings, tls: Option<[String; 3]>) -> Self {
         // The port is free now; that somebody else takes it before the registry does is
         // answered with another one.
         for _ in 0..5 {
@@ -49,6 +71,7 @@ impl DockerRegistry {
                 directory: tempfile::tempdir().unwrap(),
                 address,
                 settings,
+                tls: tls.clone(),
                 child: None,
             };
             if registry.run() {
@@ -100,6 +123,9 @@ impl DockerRegistry {
         if let Some(line) = self.settings.htpasswd {
             write(&self.directory.path().join("htpasswd"), line);
         }
+        for (name, text) in TLS_FILES.iter().zip(self.tls.iter().flatten()) {
+            write(&self.directory.path().join(name), text);
+        }
         let mut child = Command::new("docker-registry")
             .args(["serve".as_ref(), config.as_os_str()])
             .stdout(Stdio::null())
@@ -127,6 +153,9 @@ impl DockerRegistry {
         let Ok(mut stream) = TcpStream::connect(self.address) else {
             return false;
         };
+        if self.tls.is_some() {
+            return true;
+        }
         let mut answer = String::new();
         let request = b"GET /v2/ HTTP/1.0\r\n\r\n";
         stream.write_all(request).is_ok()
@@ -144,6 +173,21 @@ impl DockerRegistry {
             text.push_str("  cache:\n    blobdescriptor: inmemory\n");
         }
         text.push_str(&format!("http:\n  addr: {}\n", self.address));
+        if self.settings.read_only {
+            let http = text.find("http:").unwrap();
+            let maintenance = "  maintenance:\n    readonly:\n      enabled: true\n";
+            text.insert_str(http, maintenance);
+        }
+        if self.tls.is_some() {
+            let [certificate, key, authority] =
+                TLS_FILES.map(|name| self.directory.path().join(name).display().to_string());
+            text.push_str(&format!(
+                "  tls:\n    certificate: {certificate}\n    key: {key}\n"
+            ));
+            if self.settings.client_certificates {
+                text.push_str(&format!("    clientcas:\n      - {authority}\n"));
+            }
+        }
         if let Some(secret) = self.settings.secret {
             text.push_str(&format!("  secret: {secret}\n"));
         }

@@ -3,9 +3,11 @@
 // Not every helper has a user in every build of the tests.
 #![allow(dead_code)]
 
+pub mod authority;
 pub mod command;
 pub mod docker_registry;
 pub mod fake_registry;
+pub mod forward_proxy;
 pub mod images;
 pub mod media;
 pub mod netns;

@@ -82,10 +82,21 @@ impl Stage {
 
     /// The command that imports a bundle with the exporter's key.
     pub fn import_command(&self, bundle: &Path, to: &str, more: &[&str]) -> std::process::Command {
+        let more = [&["--tls-verify=false"], more].concat();
+        self.import_command_over_tls(bundle, to, &more)
+    }
+
+    /// The same, into a registry with a certificate that must verify.
+    pub fn import_command_over_tls(
+        &self,
+        bundle: &Path,
+        to: &str,
+        more: &[&str],
+    ) -> std::process::Command {
         let mut command = self.importer.command();
         command.arg("import").arg(bundle).args(["--to", to]);
         command.arg("--trust").arg(self.trusted());
-        command.args(["--tls-verify=false", "--quiet"]).args(more);
+        command.arg("--quiet").args(more);
         command
     }
 

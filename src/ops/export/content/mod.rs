@@ -3,6 +3,7 @@
 //! Runs before anything is resolved. What cannot be read here ends the export before a byte is
 //! written: without it nobody knows what belongs to the bundle.
 
+mod catalog;
 mod release;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,20 +33,17 @@ pub(super) struct Gathered {
 pub(super) async fn gather(request: &Request, context: &Context) -> Result<Gathered> {
     let asked = request.references.iter();
     let mut references: BTreeMap<_, _> = asked.map(|asked| (asked.clone(), None)).collect();
+    let catalogs = catalog::gather(request, context).await?;
+    references.extend(catalogs.references);
     let releases = release::gather(request, context).await?;
-    for component in releases
-        .entries
-        .iter()
-        .flat_map(|release| &release.components)
-    {
-        references.insert(component.image.clone(), component.image.digest);
-    }
-    for (payload, root) in releases.pinned {
-        references.insert(payload, Some(root));
-    }
+    let components = releases.entries.iter().flat_map(|entry| &entry.components);
+    let components = components.map(|component| (component.image.clone(), component.image.digest));
+    references.extend(components);
+    let payloads = releases.pinned.into_iter();
+    references.extend(payloads.map(|(payload, root)| (payload, Some(root))));
     Ok(Gathered {
         references,
-        catalogs: Vec::new(),
+        catalogs: catalogs.entries,
         releases: releases.entries,
         selected: releases.selected,
     })

@@ -1,0 +1,204 @@
+//! One image's way to the target: blobs, then child manifests, then attached artifacts; the top
+//! goes up with its tag.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+
+use super::Opened;
+use super::depot::{Depot, Expect};
+use super::failure::Failure;
+use super::referrers::Referrals;
+use super::request::{Request, SparseIndex};
+use super::shelf::Shelf;
+use super::tags::{TagAction, TagDecision};
+use crate::model::{Digest, ManifestEntry};
+use crate::ops::manifests::Manifests;
+use crate::plan::import::ImageUpload;
+use crate::registry;
+
+/// Blobs of one image that are worked on at the same time.
+const BLOBS: usize = 8;
+
+/// Why one platform's manifest is tagged in the place of an index.
+pub(super) const NO_SPARSE_INDEXES: &str = "the target refuses sparse indexes";
+
+/// How an image's content got there.
+pub(super) struct Content {
+    /// What is tagged: the root, or one platform's manifest in its place.
+    top: Digest,
+}
+
+/// Puts images' content on the target.
+pub(super) struct ContentWriter {
+    manifests: Arc<Manifests>,
+    depot: Arc<Depot>,
+    shelf: Arc<Shelf>,
+    referrals: Referrals,
+    sparse_index: SparseIndex,
+}
+
+impl ContentWriter {
+    pub(super) fn new(
+        request: &Request,
+        opened: &Opened,
+        depot: Arc<Depot>,
+        shelf: Arc<Shelf>,
+    ) -> Self {
+        let manifests = Arc::clone(&opened.manifests);
+        let client = request.client.clone();
+        Self {
+            referrals: Referrals::new(client, Arc::clone(&manifests), Arc::clone(&shelf)),
+            manifests,
+            depot,
+            shelf,
+            sparse_index: request.sparse_index,
+        }
+    }
+
+    /// Everything of an image but its tag. A top that nobody needs by its digest before waits
+    /// for its tag, which brings it.
+    pub(super) async fn write(
+        &self,
+        image: &ImageUpload,
+        decision: &TagDecision,
+    ) -> Result<Content, Failure> {
+        let repository = image.repository();
+        let expect = match decision.action {
+            TagAction::Set => Expect::Absent,
+            // What a second run finds is not sent again.
+            TagAction::Same | TagAction::Skip => Expect::There,
+        };
+        self.blobs(image, expect).await?;
+        let mut top = image.placed.image.root;
+        for digest in &image.manifests {
+            if *digest == image.placed.image.root && !is_needed_by_digest(image, decision) {
+                continue;
+            }
+            if let Err(error) = self.shelf.ensure(repository, digest, expect).await {
+                let child = self.stand_in(image, digest, &error);
+                top = child.ok_or_else(|| self.refusal(digest, error))?;
+            }
+        }
+        self.attached(image, expect).await?;
+        Ok(Content { top })
+    }
+
+    async fn blobs(&self, image: &ImageUpload, expect: Expect) -> Result<(), Failure> {
+        let repository = image.repository();
+        let mut blobs = stream::iter(&image.blobs)
+            .map(|digest| async move {
+                let ensured = self.depot.ensure(repository, digest, expect).await;
+                match ensured {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(Failure::of_target(format!(
+                        "{digest} was carried by an earlier bundle, and the target does not let \
+                         it be mounted into {repository}"
+                    ))),
+                    Err(error) => Err(Failure::of_blob(digest, error)),
+                }
+            })
+            .buffer_unordered(BLOBS);
+        let mut failure = None;
+        // One blob's failure does not keep the others from going up: they are not sent again.
+        while let Some(blob) = blobs.next().await {
+            if let Err(why) = blob {
+                failure.get_or_insert(why);
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Attached artifacts, and what makes them found.
+    async fn attached(&self, image: &ImageUpload, expect: Expect) -> Result<(), Failure> {
+        let repository = image.repository();
+        for digest in &image.attached {
+            // What is found by its tag alone goes up with that.
+            let by_tag = image
+                .attached_tags
+                .iter()
+                .any(|(_, tagged)| tagged == digest);
+            let entry = self.manifests.entry(digest);
+            if !by_tag || entry.is_some_and(|entry| entry.subject.is_some()) {
+                self.shelf.ensure(repository, digest, expect).await?;
+            }
+        }
+        self.referrals.list(repository, &image.attached).await?;
+        for (tag, digest) in &image.attached_tags {
+            let united = self.referrals.merge_cosign_tag(repository, tag, digest);
+            if !united.await? {
+                return Err(Failure::of_target(format!(
+                    "{} is there with content that cannot be united with the bundle's",
+                    repository.tagged(tag.clone())
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets an image's tag. Returns what it points to.
+    pub(super) async fn tag(
+        &self,
+        image: &ImageUpload,
+        content: Content,
+        decision: &TagDecision,
+    ) -> Result<Digest, Failure> {
+        if decision.action != TagAction::Set {
+            return Ok(content.top);
+        }
+        let (repository, top) = (image.repository(), content.top);
+        let Err(error) = self.shelf.tag(repository, &decision.tag, &top).await else {
+            return Ok(top);
+        };
+        let child = self.stand_in(image, &top, &error);
+        let child = child.ok_or_else(|| self.refusal(&top, error))?;
+        self.shelf.tag(repository, &decision.tag, &child).await?;
+        Ok(child)
+    }
+
+    /// Why a manifest was refused, with the way out where it is a sparse index.
+    fn refusal(&self, digest: &Digest, error: registry::Error) -> Failure {
+        let mut failure = Failure::from(error);
+        let entry = self.manifests.entry(digest);
+        if !failure.network && entry.is_some_and(ManifestEntry::is_sparse) {
+            failure.reason.push_str(
+                "; its other platforms were left out at export: --sparse-index=platform-manifest \
+                 tags the one platform instead (its digest is another one)",
+            );
+        }
+        failure
+    }
+
+    /// The one child that may be tagged where the target refuses a sparse index.
+    fn stand_in(
+        &self,
+        image: &ImageUpload,
+        digest: &Digest,
+        error: &registry::Error,
+    ) -> Option<Digest> {
+        let refused = matches!(
+            error,
+            registry::Error::ContentUnknown { .. } | registry::Error::ManifestRejected { .. }
+        );
+        let entry = self.manifests.entry(digest)?;
+        let is_root = *digest == image.placed.image.root;
+        match entry.children.as_slice() {
+            [child] if refused && is_root && entry.is_sparse() => {
+                (self.sparse_index == SparseIndex::PlatformManifest).then_some(*child)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether an image's top must be there by its digest before its tag is set.
+fn is_needed_by_digest(image: &ImageUpload, decision: &TagDecision) -> bool {
+    match decision.action {
+        // The tag has shown that it is there.
+        TagAction::Same => false,
+        TagAction::Skip => true,
+        // Signatures come before the tag and after what they sign.
+        TagAction::Set => !image.attached.is_empty(),
+    }
+}

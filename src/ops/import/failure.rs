@@ -1,0 +1,64 @@
+//! Why an image is not on the target.
+
+use crate::model::Digest;
+use crate::ops::error::{Class, chain};
+use crate::registry;
+
+/// Why an image is not there.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    pub(super) class: Class,
+    pub(super) reason: String,
+    /// It may be that nothing reaches the target any more.
+    pub(super) network: bool,
+}
+
+impl Failure {
+    pub(super) fn of_target(reason: String) -> Self {
+        Self {
+            class: Class::Target,
+            reason,
+            network: false,
+        }
+    }
+
+    /// The person stopped the run before the image was whole.
+    pub(super) fn interrupted() -> Self {
+        Self {
+            class: Class::Interrupted,
+            reason: "the run was interrupted".to_owned(),
+            network: false,
+        }
+    }
+
+    /// What a blob's way from the medium to the target ended with.
+    pub(super) fn of_blob(digest: &Digest, error: registry::Error) -> Self {
+        use registry::Error as E;
+
+        match error {
+            // The bytes came from the medium: that they are wrong is not the target's fault.
+            E::DigestMismatch { .. } | E::SizeMismatch { .. } => Self {
+                class: Class::VerificationFailed,
+                reason: format!("the bytes of {digest} in the bundle are not its bytes"),
+                network: false,
+            },
+            other => other.into(),
+        }
+    }
+}
+
+impl From<registry::Error> for Failure {
+    fn from(error: registry::Error) -> Self {
+        use registry::Error as E;
+
+        let class = match &error {
+            E::Source { .. } | E::Session { .. } => Class::Media,
+            _ => Class::Target,
+        };
+        Self {
+            class,
+            reason: chain(&error),
+            network: error.is_network(),
+        }
+    }
+}

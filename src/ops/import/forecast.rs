@@ -1,0 +1,81 @@
+//! How much an import would send: found out by a dry run, which asks for every blob.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::stream;
+use futures_util::{StreamExt, TryStreamExt};
+use serde::Serialize;
+
+use super::Opened;
+use super::preflight::{JOBS, Probe, target_error};
+use super::presumed::Presence;
+use super::request::Request;
+use crate::model::{Digest, Repository};
+use crate::ops::error::Result;
+use crate::plan::import::ImportPlan;
+use crate::registry;
+
+/// What an import would move, in bytes of blobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Forecast {
+    /// Bytes that would go up. More where the target does not mount.
+    pub bytes_to_upload: u64,
+    /// Bytes that are there already, or would be mounted; counted for each repository.
+    pub bytes_there: u64,
+}
+
+/// Questions that are asked at most.
+pub(super) fn questions(plan: &ImportPlan) -> usize {
+    let presumed: usize = super::presumed::questions(plan);
+    plan.blob_counts().0.saturating_sub(presumed)
+}
+
+/// Asks for every blob that has not been asked for.
+pub(super) async fn measure(
+    request: &Request,
+    opened: &Opened,
+    plan: &ImportPlan,
+    presence: &Presence,
+    probe: &Probe<'_>,
+) -> Result<Forecast> {
+    let mut wanted: BTreeMap<&Digest, BTreeSet<&Repository>> = BTreeMap::new();
+    for image in &plan.images {
+        for digest in &image.blobs {
+            wanted.entry(digest).or_default().insert(image.repository());
+        }
+    }
+    let pairs = wanted.iter().flat_map(|(digest, repositories)| {
+        let repositories = repositories.iter();
+        repositories.map(move |repository| (*digest, *repository))
+    });
+    // What a base brought was found before.
+    let unknown = pairs.filter(|(digest, _)| !plan.presumed.contains_key(*digest));
+    let found: Vec<Option<&Digest>> = stream::iter(unknown)
+        .map(|(digest, repository)| async move {
+            let size = opened.manifests.blob_size(digest);
+            let question = request.client.blob_present(repository, *digest, size);
+            let item = format!("{repository}@{digest}");
+            let there = probe.item(item, question).await?;
+            Ok::<_, registry::Error>(there.then_some(digest))
+        })
+        .buffer_unordered(JOBS)
+        .try_collect()
+        .await
+        .map_err(|error| target_error("The target cannot be asked for blobs".into(), error))?;
+    let there: BTreeSet<&Digest> = found.into_iter().flatten().collect();
+    let mut forecast = Forecast::default();
+    for (digest, repositories) in &wanted {
+        let size = opened.manifests.blob_size(digest);
+        let all = size.saturating_mul(repositories.len() as u64);
+        // It goes up once, and is mounted wherever else it is needed.
+        let sent = match there.contains(digest) || presence.has_anywhere(digest) {
+            true => 0,
+            false => size,
+        };
+        forecast.bytes_to_upload = forecast.bytes_to_upload.saturating_add(sent);
+        forecast.bytes_there = forecast
+            .bytes_there
+            .saturating_add(all.saturating_sub(sent));
+    }
+    Ok(forecast)
+}

@@ -1,0 +1,202 @@
+//! What happens to the tags on the target: decided before anything is changed there.
+
+use std::collections::BTreeSet;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+
+use super::Opened;
+use super::preflight::{JOBS, Probe, target_error};
+use super::request::{ExistingTags, Request, SparseIndex};
+use crate::model::{Digest, Tag};
+use crate::ops::error::{Result, chain};
+use crate::plan::import::{ImageUpload, ImportPlan};
+use crate::plan::naming::{digest_tag, root_tag};
+use crate::registry::{self, ReferrersSource, Selector};
+
+/// What is going to happen to an image's tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TagDecision {
+    /// The image's tag on the target. Another than the planned one where that belongs to the
+    /// index of its referrers.
+    pub(super) tag: Tag,
+    pub(super) action: TagAction,
+}
+
+/// What to do with a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TagAction {
+    /// It is set to the image.
+    Set,
+    /// It points to the image already.
+    Same,
+    /// It points elsewhere and is left as it is.
+    Skip,
+}
+
+impl TagDecision {
+    fn new(tag: &Tag, action: TagAction) -> Self {
+        Self {
+            tag: tag.clone(),
+            action,
+        }
+    }
+}
+
+/// Why there is no decision.
+enum Refusal {
+    /// The tag points elsewhere.
+    Conflict(String),
+    /// The target did not say.
+    Unknown(registry::Error),
+}
+
+impl From<registry::Error> for Refusal {
+    fn from(error: registry::Error) -> Self {
+        Self::Unknown(error)
+    }
+}
+
+/// Decides what happens to every image's tag. What must not be overwritten is added to the
+/// problems.
+pub(super) async fn decide(
+    request: &Request,
+    opened: &Opened,
+    plan: &ImportPlan,
+    probe: &Probe<'_>,
+    problems: &mut Vec<String>,
+) -> Result<Vec<TagDecision>> {
+    let asker = Asker { request, opened };
+    let mut decisions = stream::iter(&plan.images)
+        .map(|image| {
+            let asker = &asker;
+            async move {
+                let decision = probe.item(image.placed.target(), asker.decide(image)).await;
+                (image, decision)
+            }
+        })
+        .buffered(JOBS);
+    let mut decided = Vec::with_capacity(plan.images.len());
+    while let Some((image, decision)) = decisions.next().await {
+        match decision {
+            Ok(decision) => decided.push(decision),
+            Err(Refusal::Conflict(message)) => {
+                problems.push(message);
+                decided.push(TagDecision::new(&image.placed.tag, TagAction::Skip));
+            }
+            Err(Refusal::Unknown(error)) => {
+                let what = image.placed.target();
+                return Err(target_error(
+                    format!("The target cannot be asked for {what}"),
+                    error,
+                ));
+            }
+        }
+    }
+    Ok(decided)
+}
+
+/// Asks for one image's tag.
+struct Asker<'a> {
+    request: &'a Request,
+    opened: &'a Opened,
+}
+
+impl Asker<'_> {
+    async fn decide(&self, image: &ImageUpload) -> std::result::Result<TagDecision, Refusal> {
+        let (own, root) = (&image.placed.tag, image.placed.image.root);
+        let there = self.points_to(image, own).await?;
+        let may_be_lists = digest_tag(&root).is_ok_and(|tag| tag == *own);
+        if !may_be_lists || !self.is_lists_tag(image, there.as_ref()).await? {
+            return self.by_policy(image, own, there);
+        }
+        let tag = root_tag(&root).map_err(|error| Refusal::Conflict(chain(&error)))?;
+        let there = self.points_to(image, &tag).await?;
+        self.by_policy(image, &tag, there)
+    }
+
+    async fn points_to(&self, image: &ImageUpload, tag: &Tag) -> registry::Result<Option<Digest>> {
+        let selector = Selector::from(tag);
+        let head = self
+            .request
+            .client
+            .head_manifest(image.repository(), &selector);
+        Ok(head.await?.map(|head| head.value.digest))
+    }
+
+    /// Whether the tag `sha256-<hex>`, which an image without a tag of its own is given, belongs
+    /// to the index that lists its referrers: one is there, or is going to be needed.
+    async fn is_lists_tag(
+        &self,
+        image: &ImageUpload,
+        there: Option<&Digest>,
+    ) -> registry::Result<bool> {
+        let root = image.placed.image.root;
+        let points_to_image = there.is_none_or(|there| *there == root);
+        if points_to_image && image.attached.is_empty() {
+            return Ok(false);
+        }
+        let client = &self.request.client;
+        if points_to_image {
+            let referrers = client.referrers(image.repository(), root).await?;
+            return Ok(referrers.source != ReferrersSource::Api);
+        }
+        // Whatever else the registry can do: only a list whose entries all have this subject
+        // is one.
+        let index = client.referrers_index(image.repository(), root).await?;
+        Ok(index.is_some_and(|index| Some(&index.digest) == there))
+    }
+
+    /// What may be done to a tag.
+    fn by_policy(
+        &self,
+        image: &ImageUpload,
+        tag: &Tag,
+        there: Option<Digest>,
+    ) -> std::result::Result<TagDecision, Refusal> {
+        let root = image.placed.image.root;
+        let decided = |action| Ok(TagDecision::new(tag, action));
+        let Some(there) = there else {
+            return decided(TagAction::Set);
+        };
+        if there == root {
+            return decided(TagAction::Same);
+        }
+        match self.request.existing_tags {
+            ExistingTags::Overwrite => decided(TagAction::Set),
+            ExistingTags::Skip => decided(TagAction::Skip),
+            ExistingTags::Forward
+                if self.known_from_bases(image).contains(&there)
+                    || self.stands_in(&root, &there) =>
+            {
+                decided(TagAction::Set)
+            }
+            ExistingTags::Forward | ExistingTags::Error => Err(Refusal::Conflict(format!(
+                "{} points to {there} there, and to {root} in the bundle; \
+                 --existing-tags=overwrite replaces it, --existing-tags=skip leaves it",
+                image.repository().tagged(tag.clone())
+            ))),
+        }
+    }
+
+    /// Whether a tag points to what an earlier run put in the place of a sparse index.
+    fn stands_in(&self, root: &Digest, there: &Digest) -> bool {
+        self.request.sparse_index == SparseIndex::PlatformManifest
+            && self
+                .opened
+                .manifests
+                .entry(root)
+                .is_some_and(|entry| entry.is_sparse() && entry.children == [*there])
+    }
+
+    /// What the tag pointed to in the bases.
+    fn known_from_bases(&self, image: &ImageUpload) -> BTreeSet<Digest> {
+        let reference = image.placed.image.reference();
+        let bases = &self.opened.bundle.inventory.bases;
+        let roots = bases.iter().flat_map(|base| &base.roots);
+        roots
+            .filter(|root| root.reference == reference)
+            .map(|root| root.root)
+            .collect()
+    }
+}
