@@ -3,16 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::catalog::IndexArgs;
+use super::catalog_args::CatalogArgs;
 use super::key_args::{KeyArgs, read_public};
 use super::registry_args::RegistryArgs;
-use super::release_args::ReleaseArgs;
-use super::release_trust_args::ReleaseTrustArgs;
-use super::{Environment, OutputArgs, release_text};
+use super::release_args::ReleaseTrustArgs;
+use super::release_selection_args::ReleaseSelectionArgs;
+use super::{Environment, OutputArgs, catalog_text, release_text};
 use crate::model::{ByteSize, Count, Label, LabelText, Platform, Reference};
 use crate::ops::export::{
-    self, CatalogLine, CatalogRequest, Existing, ExportState, ForeignLayers, Outcome, Releases,
-    Request, Selection,
+    self, Existing, ExportState, ForeignLayers, Outcome, Releases, Request, Selection,
 };
 use crate::ops::{Class, Error};
 use crate::sys::files;
@@ -27,6 +26,8 @@ Examples:
     --base /srv/bundles/april --chunk-size fat32
   airferry export --catalog quay.io/operatorhubio/catalog:latest --to /media/stick/operators \\
     --key exporter.pem
+  airferry export --catalog quay.io/operatorhubio/catalog:latest --operator 'etcd' \\
+    --operator 'argocd-operator:alpha>=0.9.0<=0.12.0' --resolve-dependencies --to out --dry-run
   airferry export docker.io/library/busybox:1 --to out --platform linux/arm64 --dry-run
   airferry export --release quay.io/okd/scos-release:4.18.0-okd-scos.1 --to /media/stick/okd \\
     --key exporter.pem
@@ -42,15 +43,6 @@ pub(crate) struct ExportArgs {
     /// Images to carry: repository with tag, digest, or both.
     #[arg(value_name = "REF")]
     references: Vec<Reference>,
-
-    #[command(flatten)]
-    releases: ReleaseArgs,
-    /// Operator catalog to carry, with every image that it names. Repeatable.
-    #[arg(long = "catalog", value_name = "REF", help_heading = "Catalogs")]
-    catalogs: Vec<Reference>,
-
-    #[command(flatten)]
-    index: IndexArgs,
 
     /// File with one reference a line; `#` begins a comment, `-` is standard input. Repeatable.
     #[arg(long, value_name = "FILE")]
@@ -118,6 +110,12 @@ pub(crate) struct ExportArgs {
     comment: Option<LabelText>,
 
     #[command(flatten)]
+    releases: ReleaseSelectionArgs,
+
+    #[command(flatten)]
+    catalogs: CatalogArgs,
+
+    #[command(flatten)]
     key: KeyArgs,
 
     #[command(flatten)]
@@ -150,20 +148,18 @@ pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(
     let references = references(&args)?;
     let signer = args.key.optional_signer(environment)?;
     let base_trust = args.base_trust.iter().map(|path| read_public(path));
-    let catalogs: BTreeSet<&Reference> = args.catalogs.iter().collect();
-    let catalogs = catalogs.into_iter().map(|reference| CatalogRequest {
-        reference: reference.clone(),
-    });
     let releases = args.releases.named()?;
+    let client = args.registry.client(environment)?;
     let request = Request {
         references,
         releases: Releases {
             payloads: releases.payloads,
             by_version: releases.by_version,
-            policy: args.release_trust.policy()?,
+            verification: args.release_trust.verification(&client)?,
         },
-        catalogs: catalogs.collect(),
-        index_filter: args.index.filter(),
+        catalogs: args.catalogs.requests()?,
+        mapping: args.catalogs.mapping()?,
+        index_filter: args.catalogs.index.filter(),
         selection: Selection {
             platforms: args.platform.clone(),
             attachments: !args.no_attachments,
@@ -183,7 +179,7 @@ pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(
         },
         comment: args.comment.clone(),
         chunk_limit: args.chunk_size.0,
-        client: args.registry.client(environment)?,
+        client,
         existing: if args.replan {
             Existing::Replan
         } else {
@@ -251,7 +247,9 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
         release_text::lines(release).into_iter().for_each(&mut line);
     }
     for catalog in &outcome.catalogs {
-        line(catalog_line(catalog));
+        for text in catalog_text::lines(catalog) {
+            line(text);
+        }
     }
     let of_catalogs = outcome.catalogs.iter().flat_map(|catalog| &catalog.members);
     let components = outcome
@@ -332,19 +330,4 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
         }
     }
     text
-}
-
-fn catalog_line(catalog: &CatalogLine) -> String {
-    let digest = catalog
-        .digest
-        .map_or_else(|| "-".to_owned(), |digest| digest.to_string());
-    let count = catalog.images;
-    let missing = match catalog.missing {
-        0 => String::new(),
-        number => format!(", {number} of them missing"),
-    };
-    format!(
-        "catalog {}  {digest} with {count} images{missing}",
-        catalog.image
-    )
 }

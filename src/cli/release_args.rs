@@ -1,185 +1,197 @@
-//! Which releases to export, and whose word counts for them.
+//! Where a release is read from, and whose word counts about it; flattened into verbs about
+//! releases.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::path::{Path, PathBuf};
 
-use url::Url;
-
-use crate::content::graph::Channel;
-use crate::content::update_service::{Architecture, Product};
-use crate::content::version::SemanticVersion;
-use crate::model::Reference;
+use super::Environment;
+use super::registry_args::RegistryArgs;
+use super::trust_args::TrustArgs;
+use crate::content::mirror_policy;
+use crate::content::release::trust::{ExpiredKeys, ReleaseTrust};
+use crate::model::{Platform, Reference};
 use crate::ops::Error;
-use crate::ops::release::selection::{ByVersion, GraphSource};
-use crate::plan::upgrade::Wanted;
+use crate::ops::release::signatures::Store;
+use crate::ops::release::{From, Verification};
+use crate::registry::{Client, Mirrors};
+use crate::sys::{clock, files};
 
-/// What `--release` takes.
-#[derive(Debug, Clone)]
-enum ReleaseArg {
-    /// A pull spec.
-    Payload(Reference),
-    /// A version, `latest`, or a range.
-    Version(Wanted),
+/// Longest file of policies or keys, in bytes.
+const CAP: u64 = 4 << 20;
+
+/// Mirrors that clusters are given too.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Registries")]
+pub(crate) struct PolicyArgs {
+    /// File with ImageContentSourcePolicies: images that are named by digest are looked for at
+    /// their mirrors first. All documents of the file count. Repeatable.
+    #[arg(long, value_name = "FILE")]
+    icsp_file: Vec<PathBuf>,
+
+    /// The same with ImageDigestMirrorSets.
+    #[arg(long, value_name = "FILE")]
+    idms_file: Vec<PathBuf>,
 }
 
-impl FromStr for ReleaseArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(wanted) = text.parse() {
-            return Ok(Self::Version(wanted));
+impl PolicyArgs {
+    /// The mirrors of all files.
+    pub(crate) fn mirrors(&self) -> Result<Mirrors, Error> {
+        let mut text = Vec::new();
+        let paths: Vec<&PathBuf> = self.icsp_file.iter().chain(&self.idms_file).collect();
+        if paths.is_empty() {
+            return Ok(Mirrors::default());
         }
-        if !text.contains('/') {
-            return Err(
-                "it is neither a pull spec, nor a version, `latest` or MIN..MAX".to_owned(),
-            );
+        let shown: Vec<String> = paths
+            .iter()
+            .map(|path| format!("`{}`", path.display()))
+            .collect();
+        let refused = || {
+            Error::usage(format!(
+                "The mirrors in {} cannot be used",
+                shown.join(", ")
+            ))
+        };
+        for path in paths {
+            // One stream, so that policies of several files are put together too.
+            text.extend_from_slice(b"\n---\n");
+            let read = files::read(path, CAP).map_err(|error| refused().caused_by(error))?;
+            text.extend_from_slice(&read);
         }
-        let reference = text.parse::<Reference>();
-        reference
-            .map(Self::Payload)
-            .map_err(|error| error.to_string())
+        let policies = mirror_policy::parse(&text).map_err(|error| refused().caused_by(error))?;
+        let mut mirrors = Mirrors::default();
+        for policy in policies {
+            let rule = Mirrors::by_digest(&policy.source, &policy.mirrors, policy.ask_source);
+            let rule = rule.map_err(|error| refused().caused_by(error))?;
+            mirrors = mirrors.overridden_by(rule);
+        }
+        Ok(mirrors)
     }
 }
 
-/// Whose releases a version is looked up among.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum ReleaseType {
-    Ocp,
-    Okd,
-}
-
-/// Releases of OKD and OpenShift; flattened into verbs that fetch them.
+/// Where a release is read from.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Releases")]
-pub(crate) struct ReleaseArgs {
-    /// Release to carry with all its components: a pull spec with tag or digest; or, with
-    /// --channel, a version, `latest`, or a range MIN..MAX (an end may be left out). Repeatable.
-    #[arg(long, value_name = "PULLSPEC|VERSION")]
-    release: Vec<ReleaseArg>,
+pub(crate) struct FromArgs {
+    /// Which release of a bundle: its version, or its image as it was asked for. Needed when the
+    /// bundle carries several.
+    #[arg(long, value_name = "VERSION|REF")]
+    release: Option<String>,
 
-    /// Update channel in which versions are looked up, for example stable-4.18; without
-    /// --release its highest version is meant.
-    #[arg(long, value_name = "NAME")]
-    channel: Option<Channel>,
+    /// The machine whose image of a multi-architecture release is read; this machine's when it
+    /// is there.
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
 
-    /// Architecture of releases looked up by version: amd64, arm64, ppc64le, s390x, or multi.
-    /// Repeatable. [default: amd64]
-    #[arg(long, value_name = "ARCH", requires = "channel", value_delimiter = ',')]
-    arch: Vec<Architecture>,
+    #[command(flatten)]
+    trust: TrustArgs,
 
-    /// Carry every release on the shortest update path from this version on, itself included.
-    #[arg(long, value_name = "VERSION", requires = "channel")]
-    from_version: Option<SemanticVersion>,
+    #[command(flatten)]
+    policies: PolicyArgs,
 
-    /// Whose update service is asked.
-    #[arg(long, value_name = "TYPE", requires = "channel", default_value = "ocp")]
-    release_type: ReleaseType,
-
-    /// Address of another update service.
-    #[arg(
-        long,
-        value_name = "URL",
-        requires = "channel",
-        conflicts_with = "release_type"
-    )]
-    update_service: Option<Url>,
-
-    /// Saved answer of an update service, instead of asking one.
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "channel",
-        conflicts_with_all = ["update_service", "release_type"]
-    )]
-    graph: Option<PathBuf>,
+    #[command(flatten)]
+    registry: RegistryArgs,
 }
 
-/// Releases as a request names them.
-pub(crate) struct NamedReleases {
-    /// By pull spec.
-    pub(crate) payloads: BTreeSet<Reference>,
-    /// By version.
-    pub(crate) by_version: Option<ByVersion>,
-}
+impl FromArgs {
+    /// The client for everything that is asked.
+    pub(crate) fn client(&self, environment: &Environment) -> Result<Client, Error> {
+        let mirrors = self.policies.mirrors()?;
+        self.registry.client_with(environment, mirrors)
+    }
 
-impl ReleaseArgs {
-    /// What is asked for.
-    pub(crate) fn named(&self) -> Result<NamedReleases, Error> {
-        let mut payloads = BTreeSet::new();
-        let mut wanted = Vec::new();
-        for release in &self.release {
-            match release {
-                ReleaseArg::Payload(reference) => {
-                    payloads.insert(reference.clone());
-                }
-                ReleaseArg::Version(version) if !wanted.contains(version) => {
-                    wanted.push(version.clone());
-                }
-                ReleaseArg::Version(_) => {}
-            }
+    /// The release that a directory or a reference means.
+    pub(crate) fn from(&self, text: &str, client: &Client) -> Result<From, Error> {
+        let path = Path::new(text);
+        if files::is_dir(path) {
+            return Ok(From::Bundle {
+                trust: self.trust.trust(path)?,
+                allow_unsigned: self.trust.allow_unsigned(),
+                release: self.release.clone(),
+                path: path.to_owned(),
+            });
         }
-        let Some(channel) = self.channel.clone() else {
-            return match wanted.first() {
-                None => Ok(NamedReleases {
-                    payloads,
-                    by_version: None,
-                }),
-                Some(version) => Err(Error::usage(format!(
-                    "--release {version} is a version, and no channel is given"
-                ))
-                .hint("add --channel, for example --channel stable-4.18")
-                .hint("or give the release's pull spec, as its release page names it")),
-            };
-        };
-        if wanted.is_empty() {
-            if !payloads.is_empty() {
-                let message = "--channel is for releases by version, and none is asked for";
-                return Err(Error::usage(message)
-                    .hint("add --release latest to carry the channel's highest version too"));
-            }
-            wanted.push(Wanted::One(None));
-        }
-        let mut architectures: BTreeSet<Architecture> = self.arch.iter().cloned().collect();
-        if architectures.is_empty() {
-            architectures.insert(Architecture::default());
-        }
-        let graph = match &self.graph {
-            Some(_) if architectures.len() > 1 => {
-                let message =
-                    "A saved graph is that of one architecture, and several are asked for";
-                return Err(Error::usage(message).hint("export once for each architecture"));
-            }
-            Some(path) => GraphSource::Saved(path.clone()),
-            None => GraphSource::Service(self.service()?),
-        };
-        Ok(NamedReleases {
-            payloads,
-            by_version: Some(ByVersion {
-                wanted,
-                channel,
-                architectures,
-                from: self.from_version.clone(),
-                graph,
-            }),
+        let reference: Reference = text.parse().map_err(|error| {
+            let text = text.escape_debug();
+            Error::usage(format!("`{text}` is neither a directory nor an image")).caused_by(error)
+        })?;
+        let client = client.clone();
+        Ok(From::Registry { client, reference })
+    }
+
+    /// The platform whose image is read.
+    pub(crate) fn platform(&self) -> Platform {
+        self.platform.clone().unwrap_or_else(|| Platform {
+            os: "linux".to_owned(),
+            architecture: own_architecture().to_owned(),
+            variant: None,
         })
     }
+}
 
-    fn service(&self) -> Result<Url, Error> {
-        if let Some(url) = &self.update_service {
-            return match url.scheme() {
-                "http" | "https" => Ok(url.clone()),
-                scheme => {
-                    let message = format!("--update-service cannot be a `{scheme}` URL");
-                    Err(Error::usage(message).hint("--graph takes a saved answer"))
-                }
-            };
-        }
-        let product = match self.release_type {
-            ReleaseType::Ocp => Product::Ocp,
-            ReleaseType::Okd => Product::Okd,
+/// Whose word counts about releases.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Trust")]
+pub(crate) struct ReleaseTrustArgs {
+    /// OpenPGP keys that may vouch for releases, or a list of their fingerprints, instead of
+    /// the built-in ones of Red Hat and of OpenShift's CI.
+    #[arg(long, value_name = "FILE")]
+    release_keys: Option<PathBuf>,
+
+    /// Where signatures of releases are, instead of where the release says: a URL or a
+    /// directory. Repeatable.
+    #[arg(long, value_name = "URL|DIR")]
+    signature_store: Vec<String>,
+
+    /// Accept signatures from before their key expired.
+    #[arg(long)]
+    accept_expired_release_keys: bool,
+
+    /// Accept a release that nobody who is trusted vouches for, as those of OKD may be. A wrong
+    /// signature is never accepted.
+    #[arg(long)]
+    allow_unsigned_release: bool,
+}
+
+impl ReleaseTrustArgs {
+    /// What is known and accepted; signatures are asked for by `client`.
+    pub(crate) fn verification(&self, client: &Client) -> Result<Verification, Error> {
+        let mut trust = match &self.release_keys {
+            None => ReleaseTrust::built_in(),
+            Some(path) => {
+                let refused = || {
+                    let path = path.display();
+                    Error::usage(format!("The release keys in `{path}` cannot be used"))
+                };
+                let bytes = files::read(path, CAP).map_err(|error| refused().caused_by(error))?;
+                ReleaseTrust::from_file(&bytes).map_err(|error| refused().caused_by(error))?
+            }
         };
-        Url::parse(product.endpoint())
-            .map_err(|error| Error::internal("The update service has no address", error))
+        if self.accept_expired_release_keys {
+            trust.expired_keys = ExpiredKeys::AcceptEarlierSignatures;
+        }
+        let stores = self.signature_store.iter().map(|text| Store::named(text));
+        Ok(Verification {
+            trust,
+            stores: stores.collect(),
+            allow_unsigned: self.allow_unsigned_release,
+            client: client.clone(),
+            now: clock::now(),
+        })
+    }
+}
+
+/// This machine's operating system, in Go's words.
+pub(crate) fn own_os() -> &'static str {
+    match std::env::consts::OS {
+        "macos" => "darwin",
+        other => other,
+    }
+}
+
+/// This machine's architecture, in Go's words.
+pub(crate) fn own_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+        other => other,
     }
 }

@@ -6,6 +6,9 @@
 
 pub mod catalog;
 pub mod graph;
+pub mod image_set;
+pub mod mapping_file;
+pub mod mirror_policy;
 pub mod release;
 pub mod update_service;
 pub mod version;

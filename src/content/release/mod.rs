@@ -1,10 +1,14 @@
-//! Release payloads of OKD and OpenShift: what they hold, and who signed them.
+//! Release payloads of OKD and OpenShift: what they hold, who signed them, and the programs
+//! that are made for them.
 
 pub mod image_references;
 mod keyring;
+pub mod macho;
 pub mod metadata;
+pub mod patch;
 pub mod signature;
 mod signed_message;
+pub mod tools;
 pub mod trust;
 pub mod verification_config;
 

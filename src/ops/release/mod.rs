@@ -1,10 +1,19 @@
-//! Releases of OKD and OpenShift: which ones are meant, what they are made of, who vouches for
+//! Releases of OKD and OpenShift, read from a mirror, from where they are published, or from a
+//! bundle: which ones are meant, who signed them, what they are made of, and the programs in
 //! them.
 
+mod archive;
+pub(crate) mod carried_signatures;
+pub(crate) mod contents;
+pub mod extract;
+pub mod info;
 mod line;
-pub(crate) mod payload;
+mod payload;
 pub mod selection;
 pub mod signatures;
-pub mod verification;
+mod text;
+mod verification;
 
 pub use line::{ComponentLine, ReleaseLine, SignedOver};
+pub use payload::From;
+pub use verification::{Verification, Vouching};

@@ -13,8 +13,13 @@ fn steps(targets: &BTreeMap<u64, BTreeSet<u64>>, from: u64) -> BTreeMap<u64, usi
     let mut steps = BTreeMap::from([(from, 0)]);
     let mut ring = BTreeSet::from([from]);
     for step in 1.. {
-        let next = ring.iter().flat_map(|node| targets.get(node).into_iter().flatten());
-        ring = next.copied().filter(|node| !steps.contains_key(node)).collect();
+        let next = ring
+            .iter()
+            .flat_map(|node| targets.get(node).into_iter().flatten());
+        ring = next
+            .copied()
+            .filter(|node| !steps.contains_key(node))
+            .collect();
         if ring.is_empty() {
             break;
         }
@@ -32,7 +37,10 @@ fn every_path_of_a_real_graph_is_a_shortest_one() {
     let graph = Graph::parse(&bytes).unwrap();
     let raw: Value = serde_json::from_slice(&bytes).unwrap();
     let nodes = raw["nodes"].as_array().unwrap();
-    let names: Vec<&str> = nodes.iter().map(|node| node["version"].as_str().unwrap()).collect();
+    let names: Vec<&str> = nodes
+        .iter()
+        .map(|node| node["version"].as_str().unwrap())
+        .collect();
     let mut targets: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
     for edge in raw["edges"].as_array().unwrap() {
         let end = |n: usize| edge[n].as_u64().unwrap();
@@ -53,7 +61,11 @@ fn every_path_of_a_real_graph_is_a_shortest_one() {
             match select(&graph, &channel, &wanted, Some(&begin)) {
                 Ok(choice) => {
                     let length = choice.releases.len() - 1;
-                    assert_eq!(Some(&length), reached.get(&(to as u64)), "{from_name} {to_name}");
+                    assert_eq!(
+                        Some(&length),
+                        reached.get(&(to as u64)),
+                        "{from_name} {to_name}"
+                    );
                     paths += 1;
                 }
                 Err(UpgradeError::NoPath { .. } | UpgradeError::Downgrade { .. }) => {
@@ -64,6 +76,9 @@ fn every_path_of_a_real_graph_is_a_shortest_one() {
             }
         }
     }
-    eprintln!("{} releases: {paths} paths, {none} pairs without", names.len());
+    eprintln!(
+        "{} releases: {paths} paths, {none} pairs without",
+        names.len()
+    );
     assert!(paths > 1000 && none > 1000);
 }

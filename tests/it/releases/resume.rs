@@ -28,7 +28,12 @@ fn a_killed_export_goes_on_without_asking_about_the_release_again() {
     );
     publish_signature(&store, &image.digest(), 1, &signer.sign(&image.digest()));
     let reference = site.put("okd/release", "v1", &image);
-    let args = ["--release", &reference, "--release-keys", keys.to_str().unwrap()];
+    let args = [
+        "--release",
+        &reference,
+        "--release-keys",
+        keys.to_str().unwrap(),
+    ];
 
     let bundle = site.path("bundle");
     let layer = cli.blobs.last().unwrap().digest();
@@ -41,7 +46,11 @@ fn a_killed_export_goes_on_without_asking_about_the_release_again() {
 
     // Nothing of this can be asked again: the signature is gone, the tag is another image's.
     fs::remove_dir_all(&store).unwrap();
-    site.put("okd/release", "v1", &Build::docker("other").layer(64).image());
+    site.put(
+        "okd/release",
+        "v1",
+        &Build::docker("other").layer(64).image(),
+    );
     let done = site.export_json(&bundle, &args, 0);
     assert_eq!(done["state"], "sealed");
     assert_eq!(done["complete"], true);

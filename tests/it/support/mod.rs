@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod authority;
+pub mod catalogs;
 pub mod command;
 pub mod docker_registry;
 pub mod fake_registry;

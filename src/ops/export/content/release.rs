@@ -8,9 +8,9 @@ use crate::ops::blocking;
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result};
 use crate::ops::image_files::Source;
-use crate::ops::release::payload::{Payload, Reader};
+use crate::ops::release::carried_signatures::Verifier;
+use crate::ops::release::contents::{Contents, Reader};
 use crate::ops::release::selection::{self, Selected};
-use crate::ops::release::verification::Verifier;
 use crate::registry::Selector;
 
 /// The releases of a request.
@@ -71,7 +71,7 @@ pub(super) async fn gather(request: &Request, context: &Context) -> Result<Relea
     Ok(found)
 }
 
-async fn read(request: &Request, reference: &Reference, context: &Context) -> Result<Payload> {
+async fn read(request: &Request, reference: &Reference, context: &Context) -> Result<Contents> {
     let client = request.client.clone();
     let selector = Selector::of(reference);
     let raw = tokio::select! {
@@ -102,7 +102,7 @@ async fn read(request: &Request, reference: &Reference, context: &Context) -> Re
 }
 
 /// Whether a payload is the release that the update service calls it.
-fn as_expected(reference: &Reference, payload: &Payload, expected: &Expected) -> Result<()> {
+fn as_expected(reference: &Reference, payload: &Contents, expected: &Expected) -> Result<()> {
     let found = (
         payload.references.version.as_str(),
         payload.architecture.as_str(),
@@ -120,14 +120,14 @@ fn as_expected(reference: &Reference, payload: &Payload, expected: &Expected) ->
 async fn verified(
     request: &Request,
     reference: &Reference,
-    payload: &Payload,
+    payload: &Contents,
     context: &Context,
 ) -> Result<ReleaseEntry> {
     let verifier = Verifier {
-        client: &request.client,
-        policy: &request.releases.policy,
+        verification: &request.releases.verification,
+        release: reference,
     };
-    let signatures = verifier.verify(reference, payload, context).await?;
+    let signatures = verifier.verify(payload, context).await?;
     let keyrings = payload
         .verification
         .iter()
