@@ -81,7 +81,7 @@ pub enum GraphError {
         /// The node's version.
         version: SemanticVersion,
         /// What it names.
-        payload: Reference,
+        payload: Box<Reference>,
     },
     /// An edge begins or ends nowhere, or where it began.
     #[error("Edge {index} of the graph, from {from} to {to}, does not join two of {nodes} nodes")]
@@ -281,6 +281,7 @@ fn node(index: usize, raw: RawNode) -> Result<Node, GraphError> {
         Err(source) => return Err(GraphError::Payload { version, source }),
     };
     if payload.digest.is_none() || payload.tag.is_some() {
+        let payload = Box::new(payload);
         return Err(GraphError::NotByDigest { version, payload });
     }
     let mut metadata = raw.metadata.unwrap_or_default();
