@@ -26,6 +26,7 @@ mod real_parts;
 mod registry;
 mod release;
 mod release_signatures;
+mod releases;
 mod resume;
 mod serve;
 mod statements;

@@ -30,6 +30,7 @@ fn release() -> Digest {
 fn config(names: &[&str]) -> VerificationConfig {
     let entry = |name: &&str| NamedKeyring {
         name: format!("verifier-public-key-{name}"),
+        data: vector(&format!("{name}.gpg")),
         keyring: Keyring::parse(&vector(&format!("{name}.gpg"))).unwrap(),
     };
     VerificationConfig {

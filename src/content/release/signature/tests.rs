@@ -43,6 +43,7 @@ fn fingerprint(name: &str) -> KeyFingerprint {
 fn config(keyrings: &[&[u8]]) -> VerificationConfig {
     let entry = |(n, bytes): (usize, &&[u8])| NamedKeyring {
         name: format!("verifier-public-key-{n}"),
+        data: bytes.to_vec(),
         keyring: Keyring::parse(bytes).unwrap(),
     };
     VerificationConfig {
