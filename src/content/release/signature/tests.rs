@@ -339,6 +339,21 @@ fn revoked_keys_and_subkeys_are_refused() {
     }
 }
 
+#[test]
+fn keys_that_can_sign_are_known() {
+    for (name, key, able) in [
+        ("alice", vector!("alice.gpg"), true),
+        ("bob", vector!("bob.gpg"), true),
+        ("short", vector!("short.gpg"), false),
+        ("revoked", vector!("revoked.gpg"), false),
+        ("dropped", vector!("dropped.gpg"), false),
+    ] {
+        let keyring = Keyring::parse(key).unwrap();
+        assert_eq!(keyring.keys[0].can_sign(NOW), able, "{name}");
+        assert!(!keyring.keys[0].can_sign(Timestamp(0)), "{name}");
+    }
+}
+
 /// Every copy of `bytes` with one bit turned.
 fn flips(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..bytes.len() * 8).map(|bit| {
