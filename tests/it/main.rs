@@ -23,6 +23,7 @@ mod keys;
 mod layering;
 mod real_parts;
 mod registry;
+mod release_names;
 mod release_signatures;
 mod resume;
 mod serve;
