@@ -3,15 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::catalog::IndexArgs;
+use super::catalog_args::CatalogArgs;
 use super::key_args::{KeyArgs, read_public};
 use super::registry_args::RegistryArgs;
-use super::{Environment, OutputArgs};
+use super::{Environment, OutputArgs, catalog_text};
 use crate::model::{ByteSize, Count, Label, LabelText, Platform, Reference};
-use crate::ops::export::{
-    self, CatalogLine, CatalogRequest, Existing, ExportState, ForeignLayers, Outcome, Request,
-    Selection,
-};
+use crate::ops::export::{self, Existing, ExportState, ForeignLayers, Outcome, Request, Selection};
 use crate::ops::{Class, Error};
 use crate::sys::files;
 
@@ -25,6 +22,8 @@ Examples:
     --base /srv/bundles/april --chunk-size fat32
   airferry export --catalog quay.io/operatorhubio/catalog:latest --to /media/stick/operators \\
     --key exporter.pem
+  airferry export --catalog quay.io/operatorhubio/catalog:latest --operator 'etcd' \\
+    --operator 'argocd-operator:alpha>=0.9.0<=0.12.0' --resolve-dependencies --to out --dry-run
   airferry export docker.io/library/busybox:1 --to out --platform linux/arm64 --dry-run
 
 Running the same command again continues what was interrupted, completes what was incomplete,
@@ -37,13 +36,6 @@ pub(crate) struct ExportArgs {
     /// Images to carry: repository with tag, digest, or both.
     #[arg(value_name = "REF")]
     references: Vec<Reference>,
-
-    /// Operator catalog to carry, with every image that it names. Repeatable.
-    #[arg(long = "catalog", value_name = "REF", help_heading = "Catalogs")]
-    catalogs: Vec<Reference>,
-
-    #[command(flatten)]
-    index: IndexArgs,
 
     /// File with one reference a line; `#` begins a comment, `-` is standard input. Repeatable.
     #[arg(long, value_name = "FILE")]
@@ -111,6 +103,9 @@ pub(crate) struct ExportArgs {
     comment: Option<LabelText>,
 
     #[command(flatten)]
+    catalogs: CatalogArgs,
+
+    #[command(flatten)]
     key: KeyArgs,
 
     #[command(flatten)]
@@ -140,14 +135,11 @@ pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(
     let references = references(&args)?;
     let signer = args.key.optional_signer(environment)?;
     let base_trust = args.base_trust.iter().map(|path| read_public(path));
-    let catalogs: BTreeSet<&Reference> = args.catalogs.iter().collect();
-    let catalogs = catalogs.into_iter().map(|reference| CatalogRequest {
-        reference: reference.clone(),
-    });
     let request = Request {
         references,
-        catalogs: catalogs.collect(),
-        index_filter: args.index.filter(),
+        catalogs: args.catalogs.requests()?,
+        mapping: args.catalogs.mapping()?,
+        index_filter: args.catalogs.index.filter(),
         selection: Selection {
             platforms: args.platform.clone(),
             attachments: !args.no_attachments,
@@ -227,7 +219,9 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
         text.push('\n');
     };
     for catalog in &outcome.catalogs {
-        line(catalog_line(catalog));
+        for text in catalog_text::lines(catalog) {
+            line(text);
+        }
     }
     let members: BTreeSet<&Reference> = outcome.catalogs.iter().flat_map(|c| &c.members).collect();
     for image in &outcome.images {
@@ -302,19 +296,4 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
         }
     }
     text
-}
-
-fn catalog_line(catalog: &CatalogLine) -> String {
-    let digest = catalog
-        .digest
-        .map_or_else(|| "-".to_owned(), |digest| digest.to_string());
-    let count = catalog.images;
-    let missing = match catalog.missing {
-        0 => String::new(),
-        number => format!(", {number} of them missing"),
-    };
-    format!(
-        "catalog {}  {digest} with {count} images{missing}",
-        catalog.image
-    )
 }

@@ -5,6 +5,8 @@
 //! indicatif, the environment, or prints.
 
 mod catalog;
+mod catalog_args;
+mod catalog_text;
 mod certificates;
 mod cluster_resources;
 mod codec;
@@ -21,6 +23,8 @@ mod output;
 mod passphrase;
 mod progress;
 mod registry_args;
+mod release;
+mod release_args;
 mod release_keys_args;
 mod resources_args;
 mod serve;
@@ -70,6 +74,7 @@ enum Command {
     Import(Box<import::ImportArgs>),
     ClusterResources(Box<cluster_resources::ClusterResourcesArgs>),
     Catalog(catalog::CatalogArgs),
+    Release(release::ReleaseArgs),
     Unpack(unpack::UnpackArgs),
     Serve(serve::ServeArgs),
     Codec(codec::CodecArgs),
@@ -88,6 +93,7 @@ impl Command {
             Self::Import(args) => import::run(*args, environment).await,
             Self::ClusterResources(args) => cluster_resources::run(*args, environment).await,
             Self::Catalog(args) => catalog::run(args, environment).await,
+            Self::Release(args) => release::run(args, environment).await,
             Self::Unpack(args) => unpack::run(args, environment).await,
             Self::Sign(args) => sign::run(args, environment).await,
             Self::Serve(args) => serve::run(args, environment).await,

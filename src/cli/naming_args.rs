@@ -1,8 +1,12 @@
 //! Where images go on the target, and under which names.
 
+use std::path::{Path, PathBuf};
+
+use crate::content::mapping_file::MappingFile;
 use crate::model::{Reference, RepositoryPath};
 use crate::ops::Error;
 use crate::plan::naming::{MaxComponents, Options, Profile, ReleaseOptions, ReleaseTags, Target};
+use crate::sys::files;
 
 /// Names on the target; flattened into verbs that need them.
 #[derive(Debug, Clone, clap::Args)]
@@ -32,6 +36,27 @@ pub(crate) struct NamingArgs {
     /// Form of the tags of release content: current (with architecture), or pre-4.7.
     #[arg(long, value_name = "FORM", default_value_t)]
     release_tags: ReleaseTags,
+
+    /// An edited mapping.txt: what it lists gets the names that it lists.
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+}
+
+/// Cap on the length of a mapping in bytes.
+const MAPPING_CAP: u64 = 16 << 20;
+
+/// Reads a mapping; `-` is standard input.
+pub(crate) fn read_mapping(path: &Path) -> Result<MappingFile, Error> {
+    let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
+        let message = format!("The mapping `{}` cannot be used", path.display());
+        Error::usage(message).caused_by(error)
+    };
+    let text = match path.as_os_str() == "-" {
+        true => files::read_stdin(MAPPING_CAP),
+        false => files::read_text(path, MAPPING_CAP),
+    };
+    let text = text.map_err(|error| refused(error.into()))?;
+    MappingFile::parse(&text).map_err(|error| refused(error.into()))
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -66,7 +91,9 @@ impl NamingArgs {
             let message = format!("`{image}` has a digest, which nobody can choose");
             return Err(Error::usage(message).hint("write --to-release-image REPOSITORY[:TAG]"));
         }
+        let listed = self.mapping.as_deref().map(read_mapping).transpose()?;
         Ok(Options {
+            listed: listed.unwrap_or_default(),
             profile,
             max_components: self.max_components,
             release: ReleaseOptions {

@@ -60,10 +60,20 @@ pub(crate) struct RegistryArgs {
 impl RegistryArgs {
     /// Makes the client; contacts nobody.
     pub(crate) fn client(&self, environment: &Environment) -> Result<Client, Error> {
+        self.client_with(environment, Mirrors::default())
+    }
+
+    /// Makes the client, with more mirrors, which come before those of the settings.
+    pub(crate) fn client_with(
+        &self,
+        environment: &Environment,
+        mirrors: Mirrors,
+    ) -> Result<Client, Error> {
         let warn = |warning: String| environment.output.note(&format!("warning: {warning}"));
         let progress = environment.progress();
-        self.options(&environment.surroundings, &warn, progress)
-            .map(Client::new)
+        let mut options = self.options(&environment.surroundings, &warn, progress)?;
+        options.mirrors = options.mirrors.overridden_by(mirrors);
+        Ok(Client::new(options))
     }
 
     fn options(

@@ -16,8 +16,13 @@ Examples:
   airferry unpack /media/stick/okd --to tree --as oc-release --trust exporter.pub
   oc image mirror --from-dir=tree 'file://openshift/release:4.18*' mirror.example.com/okd/release
 
-  airferry unpack /media/stick/okd --to layout --as oci --trust exporter.pub
-  skopeo copy oci:layout:quay.io/okd/scos-release:4.18.0 docker://mirror.example.com/okd/release";
+  airferry unpack /media/stick/tools --to layout --as oci --trust exporter.pub
+  skopeo copy --all oci:layout:ghcr.io/team/app:v1 docker://mirror.example.com/team/app:v1
+
+In an OCI layout skopeo and podman find only images of OCI's own types by name. Images of
+Docker's types (schema 2, among them those of OKD releases) are there, too, but they find one
+of these only when it is the layout's only image, without a name: oci:layout. `airferry import`
+and the tree for `oc` take all types.";
 
 /// Writes a bundle's images as a tree that `oc`, `skopeo` and others read.
 #[derive(Debug, clap::Args)]
@@ -81,7 +86,7 @@ pub(crate) async fn run(args: UnpackArgs, environment: &Environment) -> Result<(
     environment
         .output
         .outcome(args.output.format, &outcome, |outcome| {
-            format!("{}{}", text(outcome), upload(outcome, &to))
+            format!("{}{}", text(outcome, args.layout), upload(outcome, &to))
         })?;
     outcome.failure(args.allow_incomplete).map_or(Ok(()), Err)
 }
@@ -104,7 +109,7 @@ fn upload(outcome: &Outcome, to: &Path) -> String {
     text
 }
 
-fn text(outcome: &Outcome) -> String {
+fn text(outcome: &Outcome, layout: Tree) -> String {
     let mut text = String::new();
     for image in &outcome.images {
         text.push_str(&format!("{image}\n"));
@@ -118,5 +123,12 @@ fn text(outcome: &Outcome) -> String {
         Count::of(outcome.blobs, "blob"),
         ByteSize(outcome.bytes)
     ));
+    if let (Tree::Oci, 1..) = (layout, outcome.docker_images) {
+        let count = Count::of(outcome.docker_images, "image");
+        let is = count.is();
+        text.push_str(&format!(
+            "{count} {is} of Docker's types: skopeo does not find these by name in an OCI layout\n"
+        ));
+    }
     text
 }

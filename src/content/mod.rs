@@ -5,4 +5,9 @@
 //! bytes, rows and the time.
 
 pub mod catalog;
+pub mod graph;
+pub mod image_set;
+pub mod mapping_file;
+pub mod mirror_policy;
 pub mod release;
+pub mod version;

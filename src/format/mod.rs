@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod cbor;
 mod content_check;
 pub mod data_chunk;
+pub mod derive;
 pub mod hash;
 mod inventory_check;
 pub mod keys;
@@ -25,6 +26,7 @@ pub mod tar;
 mod testing;
 pub mod texts;
 pub mod yaml;
+pub mod zip;
 
 pub use placement::{PlacedExtent, Placement};
 pub use rule::Rule;

@@ -58,6 +58,11 @@ impl MediaType {
         }
     }
 
+    /// Whether the manifest is of Docker's own types.
+    pub fn is_docker(&self) -> bool {
+        self.0.starts_with("application/vnd.docker.")
+    }
+
     /// Whether the layer may not be distributed with the image: Docker's foreign layers and
     /// OCI's non-distributable ones (image-spec, layer.md, "Non-Distributable Layers").
     pub fn is_foreign_layer(&self) -> bool {

@@ -35,12 +35,23 @@ pub(crate) mod names {
     pub(crate) const PLAN_STATEMENT: &str = "export.plan.statement";
     /// Its signature.
     pub(crate) const PLAN_SIGNATURE: &str = "export.plan.sig";
+    /// What was made for an unfinished export and no registry has.
+    pub(crate) const MADE: &str = "export.made";
     /// What is special to one medium.
     pub(crate) const VOLUME: &str = "VOLUME.txt";
     /// Directory of chunks.
     pub(crate) const CHUNKS: &str = "chunks";
     /// Directory of statements.
     pub(crate) const SIGNATURES: &str = "signatures";
+
+    /// Whether a path is one of a blob in [`MADE`], or of one that is being written.
+    pub(crate) fn is_made(path: &str) -> bool {
+        let name = path
+            .strip_prefix(MADE)
+            .and_then(|rest| rest.strip_prefix("/sha256-"));
+        let hex = name.map(|name| name.strip_suffix(".tmp").unwrap_or(name));
+        hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    }
 }
 
 /// A bundle as far as it could be read.
@@ -349,6 +360,7 @@ impl Examination {
             | names::PLAN_STATEMENT
             | names::PLAN_SIGNATURE
             | crate::sys::journal::PATH => Owner::Document,
+            _ if names::is_made(path) => Owner::Document,
             _ if self.authentication.knows_file(path) => Owner::Statement,
             _ => Owner::Nobody,
         }

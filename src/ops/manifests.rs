@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::error::Result;
 use super::examine::Bundle;
 use super::finding::{Finding, FindingKind, as_error};
@@ -10,7 +12,7 @@ use super::metadata;
 use crate::model::{Digest, Inventory, ManifestEntry, RawManifest};
 
 /// All OCI manifests of a bundle, in memory.
-pub(super) struct Manifests {
+pub(crate) struct Manifests {
     bundle: Arc<Bundle>,
     by_digest: BTreeMap<Digest, RawManifest>,
 }
@@ -49,6 +51,30 @@ impl Manifests {
     /// A manifest's bytes.
     pub(crate) fn get(&self, digest: &Digest) -> Option<&RawManifest> {
         self.by_digest.get(digest)
+    }
+
+    /// A manifest with a subject as an index of referrers lists it (OCI distribution-spec,
+    /// "Listing Referrers").
+    pub(crate) fn as_referrer(&self, digest: &Digest) -> Option<Value> {
+        let manifest = self.get(digest)?;
+        let document: Value = serde_json::from_slice(&manifest.bytes).ok()?;
+        let mut entry = json!({
+            "mediaType": manifest.media_type,
+            "digest": digest,
+            "size": manifest.bytes.len(),
+        });
+        let own_type = document
+            .get("artifactType")
+            .filter(|kind| kind.as_str() != Some(""));
+        let kind = own_type.or_else(|| document.pointer("/config/mediaType"));
+        let annotations = document.get("annotations");
+        if let Some(object) = entry.as_object_mut() {
+            let more = [("artifactType", kind), ("annotations", annotations)];
+            for (key, value) in more {
+                object.extend(value.map(|value| (key.to_owned(), value.clone())));
+            }
+        }
+        Some(entry)
     }
 
     /// What the inventory says of a manifest.

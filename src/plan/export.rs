@@ -52,6 +52,8 @@ pub struct Resolution {
     pub catalogs: Vec<CatalogEntry>,
     /// Releases among the images.
     pub releases: Vec<ReleaseEntry>,
+    /// Blobs that no registry has, because they were made here.
+    pub made: BTreeSet<Digest>,
 }
 
 /// A bundle that was read and verified as far as its inventory.
@@ -122,8 +124,17 @@ pub enum PlannedPlace {
     Foreign(Vec<String>),
     /// An earlier generation of this bundle carries it.
     Held(Carried),
+    /// It was made here: its bytes lie beside the plan.
+    Made,
     /// A base carried it; the bundle that really did.
     Omitted(BundleId),
+}
+
+impl PlannedPlace {
+    /// Whether this generation has to write the blob.
+    pub fn is_to_write(&self) -> bool {
+        matches!(self, Self::Fetch(_) | Self::Made)
+    }
 }
 
 /// A blob of the plan.
@@ -235,6 +246,7 @@ impl ExportPlan {
             blobs,
             mut catalogs,
             mut releases,
+            made,
         } = resolution;
         images.sort_by(|a, b| a.requested.cmp(&b.requested));
         catalogs.sort_by(|a, b| a.image.cmp(&b.image));
@@ -244,13 +256,13 @@ impl ExportPlan {
             .into_iter()
             .map(|(digest, blob)| PlannedBlob {
                 size: blob.size,
-                place: place_blob(&digest, blob, earlier, bases),
+                place: place_blob(&digest, blob, &made, earlier, bases),
                 digest,
             })
             .collect();
         let fetched: BTreeMap<Digest, u64> = blobs
             .iter()
-            .filter(|blob| matches!(blob.place, PlannedPlace::Fetch(_)))
+            .filter(|blob| blob.place.is_to_write())
             .map(|blob| (blob.digest, blob.size))
             .collect();
         let to_pack: Vec<PackBlob> = in_order
@@ -315,17 +327,21 @@ impl ExportPlan {
         })
     }
 
-    /// Blobs that have to be downloaded, with their sizes: the number, and the bytes together.
+    /// Blobs that have to be written, with their sizes: the number, and the bytes together.
     pub fn to_fetch(&self) -> (u64, u64) {
         let sizes = self
             .content
             .blobs
             .iter()
-            .filter_map(|blob| match blob.place {
-                PlannedPlace::Fetch(_) => Some(blob.size),
-                _ => None,
-            });
+            .filter_map(|blob| blob.place.is_to_write().then_some(blob.size));
         sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size))
+    }
+
+    /// Blobs that were made here and lie beside the plan, with their sizes, sorted by digest.
+    pub fn made(&self) -> impl Iterator<Item = (Digest, u64)> {
+        let made = |blob: &&PlannedBlob| blob.place == PlannedPlace::Made;
+        let made = self.content.blobs.iter().filter(made);
+        made.map(|blob| (blob.digest, blob.size))
     }
 
     /// Finds a blob by digest.
@@ -399,6 +415,7 @@ fn blobs_in_image_order(resolution: &Resolution) -> Vec<Digest> {
 fn place_blob(
     digest: &Digest,
     blob: ResolvedBlob,
+    made: &BTreeSet<Digest>,
     earlier: Option<&KnownBundle>,
     bases: &[KnownBundle],
 ) -> PlannedPlace {
@@ -415,6 +432,7 @@ fn place_blob(
         }
     }
     match blob.foreign {
+        _ if made.contains(digest) => PlannedPlace::Made,
         Some(urls) => PlannedPlace::Foreign(urls),
         None => PlannedPlace::Fetch(blob.from.into_iter().collect()),
     }

@@ -120,6 +120,10 @@ impl Client {
         self.inner.http.client(self.options(), authority, insecure)
     }
 
+    pub(super) fn proxy(&self, url: &Url) -> Option<RedactedUrl> {
+        self.inner.http.proxy(url)
+    }
+
     /// The repository itself, without mirrors and rewrites.
     pub(super) fn own_place(&self, repository: &Repository) -> Endpoint {
         Endpoint {
@@ -199,14 +203,13 @@ impl Client {
             return api_url(scheme, &authority);
         }
         let https = api_url("https", &authority)?;
-        let Err(refused) = self.probe(&https).await else {
+        let Err(tls) = self.probe(&https).await else {
             lock(&self.inner.schemes).insert(authority, "https");
             return Ok(https);
         };
         let http = api_url("http", &authority)?;
-        // What went wrong with TLS says more than that nothing listens for HTTP either.
-        if self.probe(&http).await.is_err() {
-            return Err(refused);
+        if let Err(plain) = self.probe(&http).await {
+            return Err(no_answer(authority, tls, plain));
         }
         lock(&self.inner.schemes).insert(authority, "http");
         Ok(http)
@@ -231,6 +234,33 @@ impl Client {
             reason: format!("`{path}` makes no URL with it"),
         })
     }
+}
+
+/// Which of two failures to tell, of the attempts over TLS and over plain HTTP.
+fn no_answer(host: String, tls: Error, plain: Error) -> Error {
+    match tls {
+        // Nobody answered at all: the person must see that both were tried.
+        tls if tls.is_transient() => Error::NoAnswer {
+            host,
+            tls: with_causes(&tls),
+            source: Box::new(plain),
+        },
+        // That there is no TLS was to be expected: plain HTTP was the way.
+        Error::NoTls { .. } => plain,
+        // TLS is spoken there, and what went wrong with it says more.
+        tls => tls,
+    }
+}
+
+/// An error with its causes in one line.
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        text.push_str(&format!(": {source}"));
+        cause = source.source();
+    }
+    text
 }
 
 /// `host[:port]` of a registry's API.

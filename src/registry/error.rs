@@ -95,6 +95,26 @@ pub enum Error {
         /// Why.
         source: reqwest::Error,
     },
+    /// No connection through the proxy that the environment names.
+    #[error("Cannot reach `{url}` through the proxy `{proxy}`")]
+    Proxy {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// The proxy.
+        proxy: RedactedUrl,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// A registry that may be spoken to in plain HTTP answers neither so nor over TLS.
+    #[error("Registry `{host}` answers neither over TLS ({tls}) nor over plain HTTP")]
+    NoAnswer {
+        /// `host[:port]`.
+        host: String,
+        /// What went wrong with TLS, with its causes.
+        tls: String,
+        /// What went wrong with plain HTTP.
+        source: Box<Error>,
+    },
     /// The connection broke in the middle of an answer.
     #[error("Connection broke while reading `{url}`")]
     Interrupted {
@@ -254,6 +274,8 @@ impl Error {
             self,
             Self::Unavailable { .. }
                 | Self::Connect { .. }
+                | Self::Proxy { .. }
+                | Self::NoAnswer { .. }
                 | Self::Interrupted { .. }
                 | Self::Ended { .. }
                 | Self::TimedOut { .. }
@@ -301,6 +323,13 @@ impl Error {
                 "give the registry's CA certificate with --cert-dir, or use --tls-verify=false \
                  if you accept that nobody checks who answers",
             ),
+            Self::Connect { .. } | Self::TimedOut { .. } => {
+                Some("check host and port, that the registry runs, and the network between")
+            }
+            Self::Proxy { .. } => Some(
+                "check that the proxy runs, and the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
+            ),
+            Self::NoAnswer { source, .. } => source.hint(),
             Self::TlsRefused { .. } => Some(
                 "it may want a certificate of the client that it knows: put it (*.cert) with its \
                  key (*.key) into the directory of --cert-dir",

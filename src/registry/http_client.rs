@@ -5,20 +5,33 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{Certificate, Identity};
+use url::Url;
 use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
 use super::options::{ClientOptions, HostCertificates};
+use super::redact::RedactedUrl;
 
 /// Bytes that a server may send ahead on one HTTP/2 stream, so that one blob fills a fast
 /// line; the connection's window is four times that.
 const STREAM_WINDOW: u32 = 2 << 20;
 
-#[derive(Default)]
 pub(super) struct HttpClients {
+    /// Decides as the library does, which does not tell whom it asked.
+    proxies: Matcher,
     /// By the host whose certificates are used, if any, and whether TLS is not verified.
     clients: Mutex<HashMap<(Option<String>, bool), reqwest::Client>>,
+}
+
+impl Default for HttpClients {
+    fn default() -> Self {
+        Self {
+            proxies: Matcher::from_system(),
+            clients: Mutex::default(),
+        }
+    }
 }
 
 impl fmt::Debug for HttpClients {
@@ -28,6 +41,14 @@ impl fmt::Debug for HttpClients {
 }
 
 impl HttpClients {
+    /// The proxy through which requests for a URL go, without its credentials.
+    pub(super) fn proxy(&self, url: &Url) -> Option<RedactedUrl> {
+        let target: http::Uri = url.as_str().parse().ok()?;
+        let proxy = self.proxies.intercept(&target)?;
+        let proxy: Url = proxy.uri().to_string().parse().ok()?;
+        Some((&proxy).into())
+    }
+
     /// The client for `authority` (`host[:port]`).
     pub(super) fn client(
         &self,

@@ -24,7 +24,7 @@ pub enum MirrorsError {
     #[error("`registries.conf` has a `[[registry]]` without `prefix` and `location`")]
     NoLocation,
     /// A prefix or location is no `host[/path]`.
-    #[error("`registries.conf` names `{text}`, which is not a registry or repository")]
+    #[error("`{text}` is not a registry or repository")]
     Name {
         /// What stands there.
         text: String,
@@ -79,7 +79,9 @@ struct Rule {
     /// What replaces the prefix at the source; `None` keeps the name.
     location: Option<String>,
     insecure: bool,
+    /// The source may not be asked: for nothing, or for nothing by digest.
     blocked: bool,
+    blocked_by_digest: bool,
     mirrors: Vec<MirrorRule>,
 }
 
@@ -132,6 +134,35 @@ impl Mirrors {
         Ok(Self { rules })
     }
 
+    /// Mirrors of one registry or repository for reading by digest, in the order in which they
+    /// are asked, as clusters are given them; the source comes last, if it may be asked.
+    ///
+    /// # Errors
+    ///
+    /// When a name is no `host[:port][/path]` or `*.host`.
+    pub fn by_digest(
+        source: &str,
+        mirrors: &[String],
+        ask_source: bool,
+    ) -> Result<Self, MirrorsError> {
+        let mirror = |location: &String| {
+            Ok(MirrorRule {
+                location: checked(location)?,
+                insecure: false,
+                pull_from: PullFrom::DigestOnly,
+            })
+        };
+        let rule = Rule {
+            prefix: checked(source)?,
+            location: None,
+            insecure: false,
+            blocked: false,
+            blocked_by_digest: !ask_source,
+            mirrors: mirrors.iter().map(mirror).collect::<Result<_, _>>()?,
+        };
+        Ok(Self { rules: vec![rule] })
+    }
+
     /// Adds the rules of a file that is read later: they replace those with the same prefix.
     #[must_use]
     pub fn overridden_by(mut self, later: Self) -> Self {
@@ -177,7 +208,7 @@ impl Mirrors {
             .filter_map(|mirror| place(&mirror.location, mirror.insecure))
             .collect();
         let source = match &rule.location {
-            _ if rule.blocked => None,
+            _ if rule.blocked || (by_digest && rule.blocked_by_digest) => None,
             Some(location) => place(location, rule.insecure),
             None => Some(Endpoint {
                 insecure: rule.insecure,
@@ -239,6 +270,7 @@ impl TryFrom<RegistryTable> for Rule {
             location,
             insecure: table.insecure,
             blocked: table.blocked,
+            blocked_by_digest: false,
             mirrors,
         })
     }

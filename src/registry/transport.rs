@@ -20,6 +20,7 @@ use super::client::Client;
 use super::error::{Error, Result};
 use super::mirrors::Endpoint;
 use super::options::Timeouts;
+use super::redact::RedactedUrl;
 use super::response::Response;
 use super::upload_body::{Activity, PieceBody};
 
@@ -235,7 +236,7 @@ impl Client {
                 url: url.into(),
                 after,
             })?
-            .map_err(|error| classify(error, url))
+            .map_err(|error| classify(error, url, self.proxy(url)))
     }
 }
 
@@ -281,15 +282,21 @@ fn authority_of(url: &Url) -> String {
 }
 
 /// Finds out what a failure of the HTTP library means. Its text may hold the URL, so that is
-/// taken out.
-fn classify(error: reqwest::Error, url: &Url) -> Error {
+/// taken out. `proxy` is the one through which the request went.
+fn classify(error: reqwest::Error, url: &Url, proxy: Option<RedactedUrl>) -> Error {
+    let connecting = error.is_connect();
     let source = error.without_url();
     let host = authority_of(url);
-    match tls_failure(&source) {
-        Some(rustls::Error::InvalidMessage(_)) => Error::NoTls { host, source },
-        Some(_) => Error::Tls { host, source },
-        None if is_tls_alert(&source) => Error::TlsRefused { host, source },
-        None => Error::Connect {
+    match (tls_failure(&source), proxy.filter(|_| connecting)) {
+        (Some(rustls::Error::InvalidMessage(_)), _) => Error::NoTls { host, source },
+        (Some(_), _) => Error::Tls { host, source },
+        (None, _) if is_tls_alert(&source) => Error::TlsRefused { host, source },
+        (None, Some(proxy)) => Error::Proxy {
+            url: url.into(),
+            proxy,
+            source,
+        },
+        (None, None) => Error::Connect {
             url: url.into(),
             source,
         },

@@ -201,3 +201,56 @@ impl NewFile {
         }
     }
 }
+
+/// A file that takes its name, and the place of an older file, when it is whole and durable.
+#[derive(Debug)]
+pub struct DurableFile {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl DurableFile {
+    /// Begins a file in a directory that is there. `mode` as in chmod.
+    pub fn create(path: &Path, mode: u32) -> Result<Self> {
+        let directory = path.parent().unwrap_or(Path::new("."));
+        let file = tempfile::Builder::new()
+            .prefix(".airferry-")
+            .permissions(std::fs::Permissions::from_mode(mode))
+            .tempfile_in(directory)
+            .at("write", path)?;
+        // What is handed out has the mode that it needs, whatever the umask.
+        file.as_file()
+            .set_permissions(std::fs::Permissions::from_mode(mode))
+            .at("write", path)?;
+        let path = path.to_owned();
+        Ok(Self { file, path })
+    }
+
+    /// The name that it will have.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Flushes it and gives it its name.
+    pub fn keep(self) -> Result<()> {
+        let path = self.path;
+        self.file.as_file().sync_all().at("flush", &path)?;
+        self.file
+            .persist(&path)
+            .map_err(|error| IoAt::new("write", &path, error.error))?;
+        let directory = path.parent().unwrap_or(Path::new("."));
+        std::fs::File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .at("flush the directory", directory)
+    }
+}
+
+impl Write for DurableFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}

@@ -84,6 +84,9 @@ pub trait Media: Send + Sync {
     /// Removes a file; one that is missing is fine.
     fn remove(&self, path: &str) -> Result<()>;
 
+    /// Removes a directory; one that is missing, or that holds something, is fine.
+    fn remove_dir(&self, path: &str) -> Result<()>;
+
     /// Makes names in a directory durable (`""` is the bundle's own).
     fn sync_dir(&self, path: &str) -> Result<()>;
 
@@ -327,6 +330,15 @@ impl Media for DirMedia {
         }
     }
 
+    fn remove_dir(&self, path: &str) -> Result<()> {
+        use rustix::io::Errno;
+
+        match sysfs::unlinkat(&self.handle, path, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::NOTDIR) => Ok(()),
+            Err(error) => Err(IoAt::new("remove", self.shown(path), error.into())),
+        }
+    }
+
     fn sync_dir(&self, path: &str) -> Result<()> {
         let directory = self.directory(path)?;
         match sysfs::fsync(&directory) {
@@ -480,8 +492,16 @@ mod tests {
                 .unwrap_err()
                 .is_not_found()
         );
-        let paths: Vec<_> = media.list().unwrap().into_iter().map(|e| e.path).collect();
-        assert_eq!(paths, ["chunks", "chunks/000001.tar"]);
+        let paths = || -> Vec<_> {
+            let entries = media.list().unwrap().into_iter();
+            entries.map(|entry| entry.path).collect()
+        };
+        media.remove_dir("chunks").unwrap();
+        assert_eq!(paths(), ["chunks", "chunks/000001.tar"]);
+        media.remove("chunks/000001.tar").unwrap();
+        media.remove_dir("chunks").unwrap();
+        media.remove_dir("chunks").unwrap();
+        assert!(paths().is_empty());
     }
 
     #[test]

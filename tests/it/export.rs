@@ -3,9 +3,11 @@
 mod completion;
 mod content;
 mod faults;
+mod filtered;
 mod increments;
 mod media;
 mod memory;
 mod places;
 mod requests;
 pub mod site;
+mod unreachable;

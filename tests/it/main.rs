@@ -13,6 +13,7 @@
 )]
 
 mod bundle;
+mod catalogs;
 mod cli;
 mod codec;
 mod export;
@@ -23,6 +24,7 @@ mod keys;
 mod layering;
 mod real_parts;
 mod registry;
+mod release;
 mod release_names;
 mod release_signatures;
 mod resume;

@@ -1,13 +1,17 @@
 //! `airferry unpack`: the trees that `oc` and `skopeo` read.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::{Value, json};
+
+use crate::export::site::Site;
 use crate::support::amend::{amend, claim, release};
 use crate::support::command::Outcome;
 use crate::support::docker_registry::DockerRegistry;
-use crate::support::images::{Build, Image, digest_of, docker_list};
+use crate::support::images::{Build, Image, digest_of, docker_list, index};
 use crate::support::stage::{Stage, files, flip};
 use crate::support::tools::run;
 
@@ -78,6 +82,91 @@ fn the_tree_is_the_one_that_oc_reads() {
     }
 }
 
+/// A directory has no referrers API: what refers to an image is listed under the fallback tag.
+#[test]
+fn referrers_are_listed_under_the_fallback_tag() {
+    let site = Site::new();
+    site.with_referrers();
+    let image = Build::oci("app").layer(600).image();
+    let sbom = Build::artifact("application/spdx+json")
+        .file(b"{}")
+        .annotation("made.by", "test")
+        .subject(&image);
+    let sbom = sbom.image();
+    let note = Build::artifact("text/plain").file(b"note").subject(&image);
+    let note = note.image();
+    let about_sbom = Build::artifact("text/x-about").file(b"x").subject(&sbom);
+    let about_sbom = about_sbom.image();
+    let plain = Build::docker("plain").layer(70).image();
+    for artifact in [&sbom, &note, &about_sbom] {
+        site.put("team/app", &artifact.digest()[7..20], artifact);
+    }
+    let references = [
+        site.put("team/app", "v1", &image),
+        site.put("team/app", "also", &image),
+        site.put("team/plain", "v1", &plain),
+    ];
+    let args: Vec<&str> = references.iter().map(String::as_str).collect();
+    let bundle = site.path("bundle");
+    site.export(&bundle, &args).succeeds();
+    let to = site.path("tree");
+    let unpack = |to: &Path| {
+        let mut args: Vec<OsString> = vec!["unpack".into(), bundle.clone().into()];
+        args.extend(["--trust", "exporter.pub", "--to"].map(OsString::from));
+        args.push(to.into());
+        site.run(args).succeeds();
+    };
+    unpack(&to);
+
+    let manifests = to.join("v2/team/app/manifests");
+    let listed = |subject: &Image| {
+        let tag = manifests.join(subject.fallback_tag());
+        let name = fs::read_link(tag).unwrap();
+        let bytes = fs::read(manifests.join(&name)).unwrap();
+        assert_eq!(name.to_str().unwrap(), digest_of(&bytes));
+        let blob = to.join("v2/team/app/blobs").join(&name);
+        assert_eq!(fs::read(blob).unwrap(), bytes);
+        let index: Value = serde_json::from_slice(&bytes).unwrap();
+        let oci_index = "application/vnd.oci.image.index.v1+json";
+        assert_eq!(
+            (&index["schemaVersion"], &index["mediaType"]),
+            (&json!(2), &json!(oci_index))
+        );
+        index["manifests"].as_array().unwrap().clone()
+    };
+    let wanted = |image: &Image, kind: &str| {
+        let (digest, size) = (image.digest(), image.bytes.len());
+        json!({ "mediaType": image.media_type, "digest": digest, "size": size, "artifactType": kind })
+    };
+    let mut of_sbom = wanted(&sbom, "application/spdx+json");
+    of_sbom["annotations"] = json!({ "made.by": "test" });
+    let mut both = vec![of_sbom, wanted(&note, "text/plain")];
+    both.sort_by_key(|entry| entry["digest"].to_string());
+    assert_eq!(listed(&image), both);
+    assert_eq!(listed(&sbom), [wanted(&about_sbom, "text/x-about")]);
+    // Nobody refers to this one.
+    let plain = to
+        .join("v2/team/plain/manifests")
+        .join(plain.fallback_tag());
+    assert!(plain.symlink_metadata().is_err());
+
+    // What the bundle brought under that name stays.
+    let list = index([&note]);
+    let own = site.put("team/app", &image.fallback_tag(), &list);
+    let bundle = site.path("with-list");
+    site.export(&bundle, &[&*references[0], &own]).succeeds();
+    let to = site.path("tree-with-list");
+    let mut args: Vec<OsString> = vec!["unpack".into(), bundle.into(), "--to".into()];
+    args.push(to.clone().into());
+    args.extend(["--trust", "exporter.pub"].map(OsString::from));
+    site.run(args).succeeds();
+    let link = to.join("v2/team/app/manifests").join(image.fallback_tag());
+    assert_eq!(
+        fs::read_link(link).unwrap().to_str().unwrap(),
+        list.digest()
+    );
+}
+
 #[test]
 fn one_name_for_two_images_is_refused() {
     let stage = Stage::new();
@@ -103,7 +192,7 @@ fn one_name_for_two_images_is_refused() {
 fn skopeo_reads_the_layout() {
     let stage = Stage::new();
     let oci = Build::oci("oci").layer(3000).zstd_layer(500).image();
-    let index = crate::support::images::index([
+    let index = index([
         &oci,
         &Build::oci("oci").platform("linux/arm64").layer(9).image(),
     ]);
@@ -138,6 +227,32 @@ fn skopeo_reads_the_layout() {
         ]));
         assert_eq!(digest_of(raw.as_bytes()), image.digest());
     }
+}
+
+/// skopeo finds images of Docker's types in a layout without a name alone; that is said.
+#[test]
+fn docker_images_in_a_layout_are_announced() {
+    let stage = Stage::new();
+    let image = Build::docker("docker").layer(3000).image();
+    let reference = stage.publish("a/docker", "v1", &image);
+    let bundle = stage.export("bundle", &[&reference], &[]);
+    let to = stage.at("layout");
+    let outcome = unpack(&stage, &bundle, &to, &["--as", "oci"]).succeeds();
+    outcome.stdout_has("1 image is of Docker's types: skopeo does not find these by name");
+    let raw =
+        run(Command::new("skopeo").args(["inspect", "--raw", &format!("oci:{}", to.display())]));
+    assert_eq!(digest_of(raw.as_bytes()), image.digest());
+    let by_name = Command::new("skopeo")
+        .args(["inspect", "--raw"])
+        .arg(format!("oci:{}:{reference}", to.display()))
+        .output()
+        .unwrap();
+    assert!(
+        !by_name.status.success(),
+        "skopeo has learnt it: say so in the help"
+    );
+    let tree = unpack(&stage, &bundle, &stage.at("tree"), &[]).succeeds();
+    assert!(!tree.stdout.contains("Docker's types"), "{tree}");
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! ([`location`]). Nothing here opens a file or an image: bytes and rows in, values out.
 
 mod documents;
+mod edit;
 mod error;
 mod fbc;
 mod ignore_file;
@@ -18,12 +19,14 @@ mod labels;
 mod model;
 mod object;
 mod problem;
+mod serve;
 pub mod sqlite;
 
 #[cfg(test)]
 mod tests;
 
 pub use documents::{Document, Documents};
+pub use edit::Edit;
 pub use error::CatalogError;
 pub use fbc::Indexer;
 pub use ignore_file::{IgnoreFile, IgnoreFileError};
@@ -31,6 +34,7 @@ pub use images::{BadImage, CatalogImage, NamedBy};
 pub use labels::{Location, labels_of, location};
 pub use model::*;
 pub use problem::Problem;
+pub use serve::{serve_arguments, without_cache};
 
 /// Caps on what a catalog may make us keep or do.
 #[derive(Debug, Clone, Copy)]

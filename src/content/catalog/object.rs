@@ -21,6 +21,11 @@ impl<'a> Object<'a> {
         serde_json::from_str(json).map_err(|error| wrong(&error))
     }
 
+    /// All fields, in the order written.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(key, value)| (key.as_ref(), *value))
+    }
+
     /// A field's value; `null` counts as absent. The same key twice is an error, because
     /// readers differ in which of the two counts.
     pub(super) fn get(&self, key: &str) -> Result<Option<&'a RawValue>, Wrong> {
@@ -76,7 +81,7 @@ fn wrong(error: &serde_json::Error) -> Wrong {
 
 /// Whether two keys are the same for Go's `encoding/json`: Unicode simple folding, which adds
 /// two letters to those that ASCII pairs.
-fn same_key(written: &str, key: &str) -> bool {
+pub(super) fn same_key(written: &str, key: &str) -> bool {
     let fold = |c: char| match c {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',

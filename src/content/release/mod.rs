@@ -1,9 +1,17 @@
-//! Release payloads of OKD and OpenShift: what they hold, and who signed them.
+//! Release payloads of OKD and OpenShift: what they hold, who signed them, and the programs
+//! that are made for them.
 
+pub mod image_references;
 mod keyring;
+pub mod macho;
+pub mod metadata;
+pub mod patch;
 pub mod signature;
 mod signed_message;
+pub mod tools;
 pub mod trust;
 pub mod verification_config;
 
+pub use image_references::{Component, ComponentName, ImageReferences};
 pub use keyring::{Keyring, KeyringError, ReleaseKey};
+pub use metadata::ReleaseMetadata;

@@ -2,12 +2,16 @@
 //! in it, and what it says. For exports, for `catalog list` and for `cluster-resources`.
 
 mod image;
+mod layer;
 pub mod list;
 mod read;
+mod rebuild;
 pub mod resources;
 
 pub(crate) use image::CatalogImage;
+pub(crate) use layer::MadeBlob;
 pub(crate) use read::{documents, read};
+pub(crate) use rebuild::{MadeImage, database, rebuild};
 
 use super::error::{Class, Error};
 use crate::content::catalog::{BadImage, CatalogError};

@@ -48,7 +48,11 @@ pub async fn write(request: Request, context: &Context) -> Result<Written> {
             image: image.reference,
             written: image.text,
         });
-        let members: Vec<CatalogMember> = members.collect();
+        let mut members: Vec<CatalogMember> = members.collect();
+        let listed = &request.naming.listed;
+        if !listed.is_empty() {
+            members.retain(|member| listed.target(&member.image).is_some());
+        }
         let (target, naming) = (&request.target, &request.naming);
         let content = Content::ahead(&request.reference, &members, target, naming);
         let content = content.map_err(|error| {

@@ -24,7 +24,7 @@ pub(super) async fn resolve(
         .inventory
         .images
         .iter()
-        .filter(|image| image.problem.is_some())
+        .filter(|image| image.problem.is_some() && !is_made(known, image))
         .map(|image| (image.requested.clone(), image.root))
         .collect();
     let mut resolution =
@@ -39,15 +39,26 @@ pub(super) async fn resolve(
         .inventory
         .images
         .iter()
-        .filter(|image| image.problem.is_none())
+        .filter(|image| image.problem.is_none() || is_made(known, image))
     {
         add_sealed(&mut resolution, known, &raws, image)?;
-        resolution.images.push(image.clone());
+        resolution.images.push(ImageEntry {
+            problem: None,
+            ..image.clone()
+        });
     }
     // What releases and catalogs name was settled when the bundle was begun.
     resolution.catalogs.clone_from(&known.inventory.catalogs);
     resolution.releases.clone_from(&known.inventory.releases);
     Ok(resolution)
+}
+
+/// Whether an image was made by an earlier run: no registry knows its manifests, and the blobs
+/// that it may lack are the original's.
+fn is_made(known: &KnownBundle, image: &ImageEntry) -> bool {
+    let mut catalogs = known.inventory.catalogs.iter();
+    image.root.is_some()
+        && catalogs.any(|entry| entry.image == image.requested && entry.original.is_some())
 }
 
 fn read_manifests(request: &Request, known: &KnownBundle) -> Result<BTreeMap<Digest, RawManifest>> {

@@ -7,11 +7,13 @@ mod chunk_file;
 mod content;
 mod earlier;
 mod lane;
+mod made;
 mod outcome;
 mod preflight;
 mod request;
 mod resolve;
 mod seal;
+mod selection;
 mod state;
 mod transfer;
 
@@ -25,13 +27,15 @@ pub use outcome::{CatalogLine, ExportState, ImageLine, Outcome};
 pub use request::{CatalogRequest, Existing, Request};
 pub(crate) use resolve::resolve;
 pub use resolve::{ForeignLayers, Selection};
+pub use selection::{BundleSelection, CatalogSelection, PackageSelection};
 
+use super::catalog::MadeBlob;
 use super::context::Context;
 use super::error::{Class, Error, Result};
 use super::examine::{Scope, examine};
 use super::finding::FindingKind;
 use super::trust::{Trust, statement_bytes};
-use crate::model::{Count, Digest, Host, ImageEntry};
+use crate::model::{CatalogEntry, Count, Digest, Host, ImageEntry, Reference};
 use crate::ops::blocking;
 use crate::plan::export::{self as plan, ExportPlan, KnownBundle, Resolution};
 use crate::progress::Phase;
@@ -66,6 +70,26 @@ enum Begun {
     Earlier,
 }
 
+/// A plan, with what only the run that makes it has.
+struct Planned {
+    plan: ExportPlan,
+    /// Blobs that were made for it.
+    made: Vec<MadeBlob>,
+    /// What was kept of catalogs, and why.
+    selections: Vec<CatalogSelection>,
+}
+
+impl Planned {
+    /// A plan that an earlier run made: what it made lies beside it.
+    fn again(plan: ExportPlan) -> Self {
+        Self {
+            plan,
+            made: Vec::new(),
+            selections: Vec::new(),
+        }
+    }
+}
+
 impl Start {
     fn of(found: Found) -> Self {
         match found {
@@ -87,9 +111,9 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     let digest = request.digest(&base_ids);
     let Some(media) = open_medium(&request)? else {
         // A dry run into a directory that is not there yet.
-        let plan = make_plan(&request, digest, None, &bases, context).await?;
-        preflight::check_ahead(&request, &plan)?;
-        return planned(&request, &plan, 0);
+        let planned = make_plan(&request, digest, None, &bases, context).await?;
+        preflight::check_ahead(&request, &planned.plan)?;
+        return foretell(&request, &planned, 0);
     };
     let _lock = DirLock::try_take(media.root())?.ok_or_else(|| {
         let message = format!("Another export into `{}` is running", request.to.display());
@@ -97,48 +121,52 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     })?;
     let media: Arc<dyn Media> = Arc::new(media);
     let start = Start::of(look(&request, &media)?);
-    let (plan, begun) = match start {
+    let (planned, begun) = match start {
         Start::Continue(plan) if plan.request != digest => {
             return Err(Error::usage("An export of another request was begun there")
                 .hint("run that command again to finish it")
                 .hint("--replan throws it away and begins with this request"));
         }
         Start::Continue(plan) => {
-            report_moved_tags(&request, &plan.content.images, context).await;
-            (*plan, Begun::Earlier)
+            let (images, catalogs) = (&plan.content.images, &plan.content.catalogs);
+            report_moved_tags(&request, images, catalogs, context).await;
+            (Planned::again(*plan), Begun::Earlier)
         }
         Start::Complete(known) if known.inventory.request != digest => {
             return Err(Error::usage("A bundle of another request is there")
                 .hint("export into another directory; --base makes it small"));
         }
         Start::Complete(known) if known.manifest.complete => {
-            let moved = report_moved_tags(&request, &known.inventory.images, context).await;
+            let (images, catalogs) = (&known.inventory.images, &known.inventory.catalogs);
+            let moved = report_moved_tags(&request, images, catalogs, context).await;
             let statements = statement_bytes(media.as_ref())?;
             return Ok(Outcome::already_complete(&known, moved, statements));
         }
         Start::Complete(known) => {
-            let plan = make_plan(&request, digest, Some(&known), &bases, context).await?;
-            if nothing_new(&known, &plan) {
-                let (images, statements) = (&plan.content.images, statement_bytes(media.as_ref())?);
+            let planned = make_plan(&request, digest, Some(&known), &bases, context).await?;
+            if nothing_new(&known, &planned.plan) {
+                let images = &planned.plan.content.images;
+                let statements = statement_bytes(media.as_ref())?;
                 return Ok(Outcome::still_incomplete(&known, images, statements));
             }
-            (plan, Begun::Now(Some(known)))
+            (planned, Begun::Now(Some(known)))
         }
         Start::Anew => (
             make_plan(&request, digest, None, &bases, context).await?,
             Begun::Now(None),
         ),
     };
-    warn_of_sparse_indexes(&plan, context);
-    preflight::check(&request, media.as_ref(), &plan)?;
+    let plan = &planned.plan;
+    warn_of_sparse_indexes(plan, context);
+    preflight::check(&request, media.as_ref(), plan)?;
     if request.dry_run {
-        let there = preflight::own_bytes(media.as_ref(), &preflight::simulate(&plan)?)?;
+        let there = preflight::own_bytes(media.as_ref(), &preflight::simulate(plan)?)?;
         return Ok(Outcome {
             already_there: there,
-            ..planned(&request, &plan, statement_bytes(media.as_ref())?)?
+            ..foretell(&request, &planned, statement_bytes(media.as_ref())?)?
         });
     }
-    perform(request, media, plan, begun, context).await
+    perform(request, media, planned, begun, context).await
 }
 
 /// Looks at what is there. With `--replan`, an unfinished export counts for nothing, and a dry
@@ -206,15 +234,19 @@ async fn make_plan(
     known: Option<&KnownBundle>,
     bases: &[KnownBundle],
     context: &Context,
-) -> Result<ExportPlan> {
+) -> Result<Planned> {
+    let (mut made, mut selections) = (Vec::new(), Vec::new());
     let resolution = match known {
         None => {
             let client = &request.client;
-            let gathered = content::gather(request, context).await?;
+            let mut gathered = content::gather(request, context).await?;
+            made = std::mem::take(&mut gathered.made);
+            selections = std::mem::take(&mut gathered.selections);
             let wanted = &gathered.references;
             let found =
                 resolve::resolve_pinned(client, wanted, &request.selection, context).await?;
             let mut found = something_was_found(client, found).await?;
+            content::add_made(&mut found, &made)?;
             content::add_to(&mut found, gathered, &request.references);
             found
         }
@@ -226,8 +258,14 @@ async fn make_plan(
         lanes: None,
         request: digest,
     };
-    ExportPlan::new(resolution, known, bases, options)
-        .map_err(|error| Error::usage("The content cannot be laid out").caused_by(error))
+    let plan = ExportPlan::new(resolution, known, bases, options)
+        .map_err(|error| Error::usage("The content cannot be laid out").caused_by(error))?;
+    let made = made.into_iter().flat_map(|made| made.image.blobs);
+    Ok(Planned {
+        plan,
+        made: made.collect(),
+        selections,
+    })
 }
 
 /// Says early what an importer may stumble over.
@@ -262,13 +300,13 @@ async fn something_was_found(client: &Client, resolution: Resolution) -> Result<
     // Registries that answer have said that they lack the images; others are out of reach.
     let hosts: BTreeSet<&Host> = images.iter().map(|image| &image.source.host).collect();
     for host in hosts {
-        if client
-            .ping(host)
-            .await
-            .is_err_and(|error| error.is_network())
+        if let Err(error) = client.ping(host).await
+            && error.is_network()
         {
             let hint = "check the network and the references; the same command tries again";
-            return Err(Error::new(Class::Network, message).hint(hint));
+            let failure = Error::new(Class::Network, message);
+            let hints = error.hint().into_iter().chain([hint]);
+            return Err(hints.fold(failure, Error::hint));
         }
     }
     let hint = "check the references, --platform and the credentials";
@@ -289,25 +327,35 @@ fn problems(images: &[ImageEntry]) -> usize {
 }
 
 /// What a dry run says. `statements`: bytes of those that are there already.
-fn planned(request: &Request, plan: &ExportPlan, statements: u64) -> Result<Outcome> {
+fn foretell(request: &Request, planned: &Planned, statements: u64) -> Result<Outcome> {
+    let plan = &planned.plan;
     let id = state::plan_id(plan)?;
     let assembled = seal::assemble(plan, id, &preflight::simulate(plan)?)?;
     let own = seal::statement_bytes_ahead(&assembled, request)?;
-    Ok(Outcome::planned(&assembled, statements + own))
+    let outcome = Outcome::planned(&assembled, statements + own);
+    Ok(outcome.with_selections(&planned.selections))
 }
 
 /// Tells of tags that point elsewhere now; the plan's digests stand.
 async fn report_moved_tags(
     request: &Request,
     images: &[ImageEntry],
+    catalogs: &[CatalogEntry],
     context: &Context,
 ) -> Vec<String> {
+    let originals: BTreeMap<&Reference, Digest> = catalogs
+        .iter()
+        .filter_map(|catalog| Some((&catalog.image, catalog.original?)))
+        .collect();
+    let originals = &originals;
     let tagged = images
         .iter()
         .filter(|image| image.requested.digest.is_none());
     let moved: Vec<Option<String>> = stream::iter(tagged)
         .map(|image| async move {
             let (root, tag) = (image.root?, image.tag.as_ref()?);
+            // What was made here was never where the tag points.
+            let root = originals.get(&image.requested).copied().unwrap_or(root);
             let selector = Selector::from(tag);
             let now = request
                 .client
@@ -334,12 +382,20 @@ async fn report_moved_tags(
 async fn perform(
     request: Request,
     media: Arc<dyn Media>,
-    plan: ExportPlan,
+    planned: Planned,
     begun: Begun,
     context: &Context,
 ) -> Result<Outcome> {
+    let Planned {
+        plan,
+        made,
+        selections,
+    } = planned;
     let plan_id = state::plan_id(&plan)?;
     if let Begun::Now(_) = begun {
+        // Before the plan: whoever continues it needs them.
+        made::write(media.as_ref(), &plan, &made)?;
+        drop(made);
         state::write_plan(media.as_ref(), &plan, request.signer.as_ref())?;
     }
     media.make_dir("chunks")?;
@@ -397,7 +453,7 @@ async fn perform(
     if read_back {
         read_back_bundle(media, context).await?;
     }
-    Ok(outcome)
+    Ok(outcome.with_selections(&selections))
 }
 
 fn written(transferred: Transferred) -> Written {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::seal::Assembled;
+use super::selection::{CatalogSelection, PackageSelection};
 use crate::format::bundle::encode_manifest;
 use crate::format::texts::Texts;
 use crate::model::{
@@ -66,6 +67,15 @@ pub struct CatalogLine {
     pub images: usize,
     /// Number of those that are not whole.
     pub missing: usize,
+    /// What was kept of the original; absent when that is everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// The original's digest, when the image was made here. Signatures are about that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original: Option<Digest>,
+    /// What is kept, and why; where the plan was made by this run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<PackageSelection>,
     /// The images that it names, by reference.
     #[serde(skip)]
     pub members: BTreeSet<Reference>,
@@ -84,6 +94,9 @@ impl CatalogLine {
             digest: inventory.image(&catalog.image).and_then(|image| image.root),
             images: members.len(),
             missing: missing.count(),
+            filter: catalog.filter.clone(),
+            original: catalog.original,
+            packages: Vec::new(),
             members,
         }
     }
@@ -222,6 +235,18 @@ impl Outcome {
                 assembled.document_bytes() + statements,
             )
         }
+    }
+
+    /// Adds what was kept of catalogs, and why.
+    #[must_use]
+    pub(super) fn with_selections(mut self, selections: &[CatalogSelection]) -> Self {
+        for line in &mut self.catalogs {
+            let selection = selections.iter().find(|known| known.image == line.image);
+            if let Some(selection) = selection {
+                line.packages.clone_from(&selection.packages);
+            }
+        }
+        self
     }
 
     /// Nothing had to be done.

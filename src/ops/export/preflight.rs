@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::lane::FinishedChunk;
+use super::made;
 use super::request::Request;
 use super::seal::{Written, assemble, unknown_hashes};
 use super::state;
@@ -73,7 +74,7 @@ fn chunk_length(extent: &Extent) -> u64 {
 /// Checks the medium: may it be written, is it large enough, does it take files of this length.
 pub(super) fn check(request: &Request, media: &dyn Media, plan: &ExportPlan) -> Result<()> {
     let simulated = simulate(plan)?;
-    let there = own_bytes(media, &simulated)? + plan_bytes_there(media)?;
+    let there = own_bytes(media, &simulated)? + plan_bytes_there(media, plan)?;
     let file_system = FileSystem::of(media.root())?;
     let mut problems = shortcomings(&file_system, plan, &simulated, there)?;
     if !file_system.read_only && !request.dry_run {
@@ -118,7 +119,8 @@ fn shortcomings(
     let encoded = cbor::encode(plan, names::PLAN)
         .map_err(|error| Error::internal("The plan cannot be written down", error))?;
     let journal = JOURNAL_LINE * (data.div_ceil(BLOCK_SIZE) + simulated.chunks.len() as u64);
-    let while_unfinished = encoded.len() as u64 + journal;
+    let made: u64 = plan.made().map(|(_, size)| size).sum();
+    let while_unfinished = encoded.len() as u64 + journal + made;
     let needed = data + metadata + assembled.document_bytes() + while_unfinished + RESERVE;
     let missing = needed.saturating_sub(there);
     if let Some(available) = file_system
@@ -129,6 +131,16 @@ fn shortcomings(
             "it has {} free, and {} are needed ({missing} bytes)",
             ByteSize(available),
             ByteSize(missing),
+        ));
+    }
+    let made = plan.made().map(|(_, size)| size).max();
+    if let (Some(limit), Some(longest)) = (file_system.max_file, made)
+        && longest > limit
+    {
+        problems.push(format!(
+            "its file system ({}) takes files of at most {limit} bytes, and a layer that was made \
+             for a filtered catalog has {longest}",
+            file_system.kind
         ));
     }
     let longest = lengths().max().unwrap_or(0);
@@ -168,15 +180,17 @@ pub(super) fn own_bytes(media: &dyn Media, simulated: &Written) -> Result<u64> {
     bytes_of(media, &paths.collect())
 }
 
-/// Bytes of plan and journal that an interrupted run left.
-fn plan_bytes_there(media: &dyn Media) -> Result<u64> {
+/// Bytes of plan, journal and made blobs that an interrupted run left.
+fn plan_bytes_there(media: &dyn Media, plan: &ExportPlan) -> Result<u64> {
     let paths = [
         names::PLAN,
         names::PLAN_STATEMENT,
         names::PLAN_SIGNATURE,
         journal::PATH,
     ];
-    bytes_of(media, &paths.map(str::to_owned).into())
+    let made = plan.made().map(|(digest, _)| made::path(&digest));
+    let paths = paths.into_iter().map(str::to_owned).chain(made);
+    bytes_of(media, &paths.collect())
 }
 
 fn bytes_of(media: &dyn Media, paths: &BTreeSet<String>) -> Result<u64> {

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::resolve::{ForeignLayers, Selection};
+use crate::content::mapping_file::MappingFile;
 use crate::format::hash::sha256;
 use crate::format::keys::VerifyingKey;
 use crate::model::{Digest, Label, LabelText, Reference};
 use crate::ops::sign::Signer;
+use crate::plan::catalog::CatalogFilter;
 use crate::plan::index_filter::IndexFilter;
 use crate::registry::Client;
 
@@ -17,6 +19,8 @@ pub struct Request {
     pub references: BTreeSet<Reference>,
     /// Catalogs to carry with the images that they name, sorted by reference, each once.
     pub catalogs: Vec<CatalogRequest>,
+    /// Of the catalogs' images only the sources of this; all when absent.
+    pub mapping: Option<MappingFile>,
     /// Which platform's image of a catalog is read to know what it names.
     pub index_filter: IndexFilter,
     /// Which parts of them.
@@ -52,6 +56,8 @@ pub struct Request {
 pub struct CatalogRequest {
     /// The catalog's image.
     pub reference: Reference,
+    /// What is wanted of it; everything when absent.
+    pub filter: Option<CatalogFilter>,
 }
 
 /// What to do about an unfinished export by another plan.
@@ -82,6 +88,12 @@ impl Request {
         }
         for catalog in &self.catalogs {
             line("catalog", &catalog.reference);
+            if let Some(filter) = &catalog.filter {
+                line("catalog-filter", filter);
+            }
+        }
+        for source in self.mapping.iter().flat_map(MappingFile::sources) {
+            line("mapped", source);
         }
         if !self.catalogs.is_empty() {
             line("index-filter", &self.index_filter);

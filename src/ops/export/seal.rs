@@ -187,7 +187,7 @@ fn blob_place(planned: &PlannedPlace, digest: &Digest, written: &Written) -> Blo
         PlannedPlace::Held(carried) => BlobPlace::Carried(carried.clone()),
         PlannedPlace::Foreign(urls) => BlobPlace::Foreign { urls: urls.clone() },
         PlannedPlace::Omitted(origin) => BlobPlace::Omitted { origin: *origin },
-        PlannedPlace::Fetch(_) => match written.placed.get(digest) {
+        PlannedPlace::Fetch(_) | PlannedPlace::Made => match written.placed.get(digest) {
             Some(extents) => BlobPlace::Carried(Carried::raw(extents.clone())),
             None => BlobPlace::Missing {
                 reason: missing_reason(digest, written),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::made;
 use crate::format::hash::sha256;
 use crate::format::keys::VerifyingKey;
 use crate::format::{bundle, cbor, statement};
@@ -190,16 +191,21 @@ pub(super) fn remove_plan(media: &dyn Media) -> Result<()> {
         media.remove(path)?;
         media.sync_dir("")?;
     }
-    Ok(())
+    Ok(made::clear(media)?)
 }
 
 /// Removes what a finished export left when it was stopped while clearing away.
 pub(super) fn clear_leftovers(media: &dyn Media) -> Result<()> {
     let entries = media.list()?;
     let has = |path: &str| entries.iter().any(|entry| entry.path == path);
-    if [names::PLAN_STATEMENT, names::PLAN_SIGNATURE, journal::PATH]
-        .into_iter()
-        .any(has)
+    if [
+        names::PLAN_STATEMENT,
+        names::PLAN_SIGNATURE,
+        journal::PATH,
+        names::MADE,
+    ]
+    .into_iter()
+    .any(has)
     {
         remove_plan(media)?;
     }

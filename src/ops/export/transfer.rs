@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::chunk_file::Ground;
 use super::lane::{Continue, FinishedLane, LaneBlob, LaneWriter};
+use super::made;
 use crate::model::{Digest, PlanId, Repository};
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result, chain};
@@ -235,7 +236,12 @@ impl Transfer {
             } else {
                 0
             };
-            match self.feed_blob(blob, offset, ahead.take(index), feed).await {
+            let fed = if self.is_made(blob) {
+                self.feed_made(blob, offset, feed).await
+            } else {
+                self.feed_blob(blob, offset, ahead.take(index), feed).await
+            };
+            match fed {
                 Ok(()) => self.finished(blob, true),
                 Err(Failed::Stop(error)) => return Err(error),
                 Err(Failed::Blob(reason)) => {
@@ -289,6 +295,37 @@ impl Transfer {
             offset = 0;
         }
         Err(places.verdict())
+    }
+
+    fn is_made(&self, blob: &LaneBlob) -> bool {
+        let planned = self.plan.blob(&blob.digest);
+        planned.is_some_and(|planned| planned.place == PlannedPlace::Made)
+    }
+
+    /// Feeds a blob that lies beside the plan. Nobody else has it, so the run stops without it.
+    async fn feed_made(
+        &self,
+        blob: &LaneBlob,
+        offset: u64,
+        feed: &mpsc::Sender<Feed>,
+    ) -> std::result::Result<(), Failed> {
+        if offset == 0 {
+            self.started(blob, 0);
+            send(feed, Feed::Begin(*blob)).await?;
+        }
+        let mut reading = made::Reading::open(&self.ground.media, blob.digest, offset).await?;
+        while let Some(bytes) = reading.next().await? {
+            self.send_data(blob, bytes, feed).await?;
+        }
+        let (answer, right) = oneshot::channel();
+        send(feed, Feed::End(answer)).await?;
+        match right.await.map_err(|_| Failed::Stop(stopped()))? {
+            true => Ok(()),
+            false => Err(Failed::Stop(made::lost(
+                &blob.digest,
+                "its bytes are not the ones that its name says",
+            ))),
+        }
     }
 
     /// Feeds a blob from `offset` on out of one place, and moves `offset` along. The inner error
@@ -360,9 +397,11 @@ impl Transfer {
     fn failed(&self, error: registry::Error) -> Failed {
         let reason = chain(&error);
         if error.is_network() && !self.keep_going {
+            let hint = error.hint();
+            let stop = Error::new(Class::Network, "The source registry cannot be reached");
             Failed::Stop(
-                Error::new(Class::Network, "The source registry cannot be reached")
-                    .caused_by(error)
+                hint.into_iter()
+                    .fold(stop.caused_by(error), Error::hint)
                     .hint("run the same command again: it continues where it stopped")
                     .hint("--keep-going seals an incomplete bundle from what can be had"),
             )
@@ -478,7 +517,7 @@ impl Ahead {
             let Some(blob) = blobs.get(index).copied() else {
                 return;
             };
-            if blob.size <= SMALL && !skipped.contains(&blob.digest) {
+            if blob.size <= SMALL && !transfer.is_made(&blob) && !skipped.contains(&blob.digest) {
                 let transfer = Arc::clone(transfer);
                 let task = tokio::spawn(async move { transfer.whole(blob).await });
                 self.fetching

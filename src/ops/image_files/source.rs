@@ -82,6 +82,28 @@ impl Source {
         source
     }
 
+    /// The digest that a tag points to now. In a bundle nothing is found by tag.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such tag, or it cannot be had.
+    pub(crate) fn resolve(&self, selector: &Selector) -> Result<Digest> {
+        match self {
+            Self::Registry {
+                client,
+                repository,
+                runtime,
+                ..
+            } => runtime
+                .block_on(client.manifest(repository, selector))
+                .map(|fetched| fetched.value.digest)
+                .map_err(|error| {
+                    unreachable(&format!("{repository}:{}", selector.as_str()), error)
+                }),
+            Self::Bundle { .. } => Err(Error::usage("A bundle is not asked by tag")),
+        }
+    }
+
     /// A manifest, verified.
     ///
     /// # Errors

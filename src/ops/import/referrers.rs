@@ -129,27 +129,7 @@ impl Referrals {
 
     /// An artifact as an index lists it.
     fn descriptor(&self, artifact: &Digest) -> Option<Value> {
-        let manifest = self.manifests.get(artifact)?;
-        let document: Value = serde_json::from_slice(&manifest.bytes).ok()?;
-        let mut entry = json!({
-            "mediaType": manifest.media_type,
-            "digest": artifact,
-            "size": manifest.bytes.len(),
-        });
-        let own_type = document
-            .get("artifactType")
-            .filter(|kind| kind.as_str() != Some(""));
-        let kind = own_type
-            .or_else(|| document.pointer("/config/mediaType"))
-            .cloned();
-        if let (Some(kind), Some(object)) = (kind, entry.as_object_mut()) {
-            object.insert("artifactType".to_owned(), kind);
-        }
-        let annotations = document.get("annotations").cloned();
-        if let (Some(annotations), Some(object)) = (annotations, entry.as_object_mut()) {
-            object.insert("annotations".to_owned(), annotations);
-        }
-        Some(entry)
+        self.manifests.as_referrer(artifact)
     }
 
     /// Sets one of cosign's tags. When it is there with other content, the layers of both (each

@@ -64,6 +64,8 @@ pub struct Outcome {
     pub bundle: Digest,
     /// Images in the tree.
     pub images: Vec<String>,
+    /// How many of them are of Docker's types, which some readers of OCI layouts do not look for.
+    pub docker_images: usize,
     /// Images that are not whole, or need blobs that the bundle does not carry.
     pub left_out: Vec<String>,
     /// What the tags of releases begin with, in the layout `oc-release`.
@@ -117,6 +119,13 @@ pub fn unpack(request: &Request, context: &Context) -> Result<Outcome> {
         tree.write_signatures()?;
     }
     tree.outcome(request.layout)
+}
+
+/// Writes a small file that is new.
+pub(super) fn write_document(bytes: &[u8], path: &Path) -> Result<()> {
+    let mut file = NewFile::create(path)?;
+    file.append(bytes)?;
+    Ok(file.keep()?)
 }
 
 /// What both layouts need.
@@ -264,12 +273,19 @@ impl<'a> Tree<'a> {
 
     /// Writes a manifest to a new file.
     pub(super) fn copy_manifest(&self, digest: &Digest, path: &Path) -> Result<()> {
-        if let Some(manifest) = self.manifests.get(digest) {
-            let mut file = NewFile::create(path)?;
-            file.append(&manifest.bytes)?;
-            file.keep()?;
+        match self.manifests.get(digest) {
+            Some(manifest) => write_document(&manifest.bytes, path),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Images whose top manifest is of Docker's types.
+    fn docker_images(&self) -> usize {
+        let roots = self.images.iter().filter_map(|image| image.root);
+        let manifests = roots.filter_map(|root| self.manifests.get(&root));
+        manifests
+            .filter(|manifest| manifest.media_type.is_docker())
+            .count()
     }
 
     /// The ConfigMaps with signatures of the releases that are in the tree.
@@ -312,6 +328,7 @@ impl<'a> Tree<'a> {
                 .iter()
                 .map(|image| image.requested.to_string())
                 .collect(),
+            docker_images: self.docker_images(),
             left_out: self.left_out.clone(),
             releases: self
                 .bundle

@@ -1,33 +1,42 @@
 //! The tree that `oc image mirror --from-dir` reads (reference section 1.2): below
 //! `v2/<repository>`, `blobs/sha256:<hex>` and `manifests/sha256:<hex>` are regular files, a tag
 //! is a symbolic link whose target is the bare name `sha256:<hex>`. The registry is dropped.
+//!
+//! A directory has no referrers API, so what refers to a manifest is listed as in a registry
+//! without one: in an index with the tag `sha256-<hex of the subject>` (OCI distribution-spec,
+//! "Referrers Tag Schema").
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::Tree;
+use serde_json::json;
+
 use super::places::Place;
-use crate::model::{Digest, RepositoryPath, Tag};
+use super::{Tree, write_document};
+use crate::format::hash::sha256;
+use crate::model::{Digest, MediaType, RepositoryPath, Tag};
 use crate::ops::error::{Error, Result};
+use crate::plan::naming::digest_tag;
 use crate::sys::files;
 
-/// Tags of all images and attachments: path and tag, with what they point to and from where.
-fn tags<'a>(
-    places: &'a [Place<'_>],
-) -> BTreeMap<(&'a RepositoryPath, &'a Tag), BTreeSet<(Digest, String)>> {
-    let mut tags: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+/// Tags with what they point to, and from which repositories.
+type Tags<'a> = BTreeMap<(&'a RepositoryPath, Tag), BTreeSet<(Digest, String)>>;
+
+/// Tags of all images and attachments.
+fn tags<'a>(places: &'a [Place<'_>]) -> Tags<'a> {
+    let mut tags = Tags::new();
     for Place { image, path, tag } in places {
+        let mut point = |tag: &Tag, root: Digest| {
+            let from = image.source.to_string();
+            let name = (path, tag.clone());
+            tags.entry(name).or_default().insert((root, from));
+        };
         if let (Some(tag), Some(root)) = (tag, image.root) {
-            tags.entry((path, tag))
-                .or_default()
-                .insert((root, image.source.to_string()));
+            point(tag, root);
         }
         for attachment in &image.attached {
             if let Some(tag) = &attachment.tag {
-                let from = image.source.to_string();
-                tags.entry((path, tag))
-                    .or_default()
-                    .insert((attachment.root, from));
+                point(tag, attachment.root);
             }
         }
     }
@@ -56,7 +65,7 @@ pub(super) fn refuse_collisions(places: &[Place<'_>]) -> Result<()> {
 pub(super) fn write(tree: &Tree<'_>, places: &[Place<'_>]) -> Result<()> {
     let mut first: BTreeMap<Digest, PathBuf> = BTreeMap::new();
     for Place { image, path, .. } in places {
-        let base = tree.to.join("v2").join(path.as_str());
+        let base = repository(tree, path);
         let (blobs, manifests) = (base.join("blobs"), base.join("manifests"));
         files::make_dirs(&blobs)?;
         files::make_dirs(&manifests)?;
@@ -79,23 +88,73 @@ pub(super) fn write(tree: &Tree<'_>, places: &[Place<'_>]) -> Result<()> {
             let path = manifests.join(digest.to_string());
             if !files::exists(&path) {
                 tree.copy_manifest(digest, &path)?;
-                let copy = blobs.join(digest.to_string());
-                if !files::exists(&copy) {
-                    files::link_or_copy(&path, &copy)?;
-                }
+                link_among_blobs(&path, &base, digest)?;
             }
         }
     }
-    for ((path, tag), targets) in tags(places) {
+    let mut tags = tags(places);
+    list_referrers(tree, places, &mut tags)?;
+    for ((path, tag), targets) in tags {
         if let Some((digest, _)) = targets.first() {
-            let link = tree
-                .to
-                .join("v2")
-                .join(path.as_str())
-                .join("manifests")
-                .join(tag.as_str());
+            let link = repository(tree, path).join("manifests").join(tag.as_str());
             files::symlink(&digest.to_string(), &link)?;
         }
+    }
+    Ok(())
+}
+
+fn repository(tree: &Tree<'_>, path: &RepositoryPath) -> PathBuf {
+    tree.to.join("v2").join(path.as_str())
+}
+
+/// Gives a manifest its other name: `oc` finds manifests among the blobs, too.
+fn link_among_blobs(manifest: &Path, repository: &Path, digest: &Digest) -> Result<()> {
+    let copy = repository.join("blobs").join(digest.to_string());
+    if !files::exists(&copy) {
+        files::link_or_copy(manifest, &copy)?;
+    }
+    Ok(())
+}
+
+/// Writes an index for each manifest that others refer to, and notes its tag, unless the bundle
+/// brought something under that name.
+fn list_referrers<'a>(tree: &Tree<'_>, places: &'a [Place<'_>], tags: &mut Tags<'a>) -> Result<()> {
+    let mut referrers: BTreeMap<(&RepositoryPath, Digest), BTreeSet<Digest>> = BTreeMap::new();
+    for Place { image, path, .. } in places {
+        for attachment in &image.attached {
+            // Cosign's tags find what they belong to by themselves, but may have a subject, too.
+            let entry = tree.bundle.inventory.manifest(&attachment.root);
+            if let Some(subject) = entry.and_then(|entry| entry.subject) {
+                let subject = (path, subject);
+                let known = referrers.entry(subject).or_default();
+                known.insert(attachment.root);
+            }
+        }
+    }
+    for ((path, subject), artifacts) in referrers {
+        let tag = digest_tag(&subject)
+            .map_err(|error| Error::internal("A digest makes no tag", error))?;
+        let name = (path, tag);
+        if tags.contains_key(&name) {
+            continue;
+        }
+        let entries = artifacts
+            .iter()
+            .filter_map(|artifact| tree.manifests.as_referrer(artifact));
+        let index = json!({
+            "schemaVersion": 2,
+            "mediaType": MediaType::OCI_INDEX,
+            "manifests": entries.collect::<Vec<_>>(),
+        });
+        let bytes = index.to_string().into_bytes();
+        let digest = sha256(&bytes);
+        let base = repository(tree, path);
+        let file = base.join("manifests").join(digest.to_string());
+        if !files::exists(&file) {
+            write_document(&bytes, &file)?;
+            link_among_blobs(&file, &base, &digest)?;
+        }
+        tags.insert(name, BTreeSet::from([(digest, path.to_string())]));
     }
     Ok(())
 }

@@ -43,6 +43,16 @@ pub enum NamingError {
         /// The other one.
         host: Host,
     },
+    /// A mapping puts an image on another registry.
+    #[error("The mapping puts `{image}` on `{host}`, and the target is `{target}`")]
+    ListedElsewhere {
+        /// The image.
+        image: Box<Reference>,
+        /// The registry in the mapping.
+        host: Host,
+        /// The target registry.
+        target: Host,
+    },
     /// A name that breaks the grammar.
     #[error("`{image}` has no valid name on the target")]
     Name {
@@ -73,6 +83,9 @@ impl NamingError {
             )),
             Self::OtherRegistry { target, .. } => Some(format!(
                 "Name a repository on {target} with `--to-release-image`"
+            )),
+            Self::ListedElsewhere { host, .. } => Some(format!(
+                "Write `--to {host}`, or change the right-hand sides of the mapping"
             )),
             Self::Name { .. } => None,
         }

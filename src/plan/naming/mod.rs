@@ -21,6 +21,7 @@ pub use role::{ReleaseName, ReleaseTags, ReleaseTagsError, Role};
 pub use tags::{digest_tag, fnv_tag, root_tag};
 pub use target::{Target, TargetError};
 
+use crate::content::mapping_file::MappingFile;
 use crate::model::{Digest, Reference, Repository, RepositoryPath, Tag};
 
 /// Longest repository path in bytes, registry not counted (distribution's reference grammar).
@@ -103,6 +104,8 @@ pub struct Options {
     pub max_components: Option<MaxComponents>,
     /// Names of release content.
     pub release: ReleaseOptions,
+    /// Names that somebody has chosen one by one; they are above all rules.
+    pub listed: MappingFile,
 }
 
 impl Options {
@@ -181,8 +184,12 @@ pub fn place(
     let mut known: BTreeMap<(&SourceImage, Reference), usize> = BTreeMap::new();
     let mut too_long = BTreeSet::new();
     for wanted in images {
-        let path = rules::path(wanted, target, options)?;
         let image = &wanted.image;
+        let listed = rules::listed(image, target, options)?;
+        let path = match listed {
+            Some(listed) => listed.repository.path.to_string(),
+            None => rules::path(wanted, target, options)?,
+        };
         if path.len() > MAX_PATH {
             let image = image.reference();
             too_long.insert(LongName { image, path });
@@ -193,7 +200,10 @@ pub fn place(
             source,
         };
         let repository = rules::repository(&target.host, &path).map_err(refused)?;
-        let (tag, tag_is_own) = rules::tag(wanted, options).map_err(refused)?;
+        let (tag, tag_is_own) = match listed.and_then(|listed| listed.tag.clone()) {
+            Some(tag) => (tag.clone(), image.tag.as_ref() == Some(&tag)),
+            None => rules::tag(wanted, options).map_err(refused)?,
+        };
         let key = (image, repository.tagged(tag.clone()));
         let index = *known.entry(key).or_insert(placed.len());
         match placed.get_mut(index) {

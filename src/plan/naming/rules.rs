@@ -1,14 +1,37 @@
 //! The names themselves: whose habits give which path and which tag.
 
 use super::tags::{digest_tag, fnv_tag};
-use super::{NamingError, Options, Profile, Role, Target, Wanted};
-use crate::model::{Host, NameError, Repository, RepositoryPath, Tag};
+use super::{NamingError, Options, Profile, Role, SourceImage, Target, Wanted};
+use crate::model::{Host, NameError, Reference, Repository, RepositoryPath, Tag};
 
 /// Where oc-mirror puts release images, below the target (reference section 5.10).
 const RELEASE_IMAGES: [&str; 2] = ["openshift", "release-images"];
 
 /// Where oc-mirror puts what releases are made of.
 const RELEASE_CONTENT: [&str; 2] = ["openshift", "release"];
+
+/// The name that a mapping gives to an image; nothing when it does not list it.
+pub(super) fn listed<'a>(
+    image: &SourceImage,
+    target: &Target,
+    options: &'a Options,
+) -> Result<Option<&'a Reference>, NamingError> {
+    let source = Reference {
+        repository: image.source.clone(),
+        tag: image.tag.clone(),
+        digest: image.requested.digest,
+    };
+    match options.listed.target(&source) {
+        Some(listed) if listed.repository.host != target.host => {
+            Err(NamingError::ListedElsewhere {
+                image: Box::new(source),
+                host: listed.repository.host.clone(),
+                target: target.host.clone(),
+            })
+        }
+        listed => Ok(listed),
+    }
+}
 
 /// The path of an image below the target's registry, as text: it may be too long.
 pub(super) fn path(

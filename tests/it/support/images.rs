@@ -186,6 +186,8 @@ pub struct Build {
     layers: Vec<Blob>,
     diff_ids: Vec<String>,
     annotations: serde_json::Map<String, Value>,
+    labels: serde_json::Map<String, Value>,
+    settings: serde_json::Map<String, Value>,
     subject: Option<Value>,
 }
 
@@ -213,6 +215,8 @@ impl Build {
             layers: Vec::new(),
             diff_ids: Vec::new(),
             annotations: serde_json::Map::new(),
+            labels: serde_json::Map::new(),
+            settings: serde_json::Map::new(),
             subject: None,
         }
     }
@@ -228,6 +232,20 @@ impl Build {
     #[must_use]
     pub fn annotation(mut self, key: &str, value: &str) -> Self {
         self.annotations.insert(key.to_owned(), json!(value));
+        self
+    }
+
+    /// Adds a label to the config.
+    #[must_use]
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.labels.insert(key.to_owned(), json!(value));
+        self
+    }
+
+    /// Sets one of the settings for running it: `Cmd`, `Labels`.
+    #[must_use]
+    pub fn setting(mut self, key: &str, value: Value) -> Self {
+        self.settings.insert(key.to_owned(), value);
         self
     }
 
@@ -272,6 +290,39 @@ impl Build {
         self.push(OCI_LAYER.to_owned(), tar.clone(), &tar, None)
     }
 
+    /// Adds a layer with these files, packed by zstd or gzip: a path with its content, or, where
+    /// the path ends with `@`, a symbolic link with its target.
+    #[must_use]
+    pub fn files_layer(self, zstd: bool, files: &[(&str, &[u8])]) -> Self {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (path, content) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(0o755);
+            header.set_mtime(0);
+            header.set_size(0);
+            if let Some(path) = path.strip_suffix('@') {
+                let target = std::str::from_utf8(content).expect("a path");
+                header.set_entry_type(tar::EntryType::Symlink);
+                tar.append_link(&mut header, path, target)
+                    .expect("in memory");
+            } else {
+                header.set_size(content.len() as u64);
+                tar.append_data(&mut header, path, *content)
+                    .expect("in memory");
+            }
+        }
+        let tar = tar.into_inner().expect("in memory");
+        if zstd {
+            let packed = zstd::encode_all(tar.as_slice(), 3).expect("in memory");
+            return self.push(format!("{OCI_LAYER}+zstd"), packed, &tar, None);
+        }
+        let media_type = match self.style {
+            Style::Docker => DOCKER_LAYER.to_owned(),
+            _ => format!("{OCI_LAYER}+gzip"),
+        };
+        self.push(media_type, gzip(&tar), &tar, None)
+    }
+
     /// Adds the layer that changes nothing: an empty tar.
     #[must_use]
     pub fn empty_layer(self) -> Self {
@@ -292,6 +343,26 @@ impl Build {
             _ => OCI_FOREIGN,
         };
         self.push(media_type.to_owned(), gzip(&tar), &tar, Some(url))
+    }
+
+    /// Adds a gzip layer with these files, in this order.
+    #[must_use]
+    pub fn files(self, files: &[(&str, &[u8])]) -> Self {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (path, content) in files {
+            let mut header = tar::Header::new_ustar();
+            header.set_mode(0o644);
+            header.set_mtime(0);
+            header.set_size(content.len() as u64);
+            tar.append_data(&mut header, path, *content)
+                .expect("in memory");
+        }
+        let tar = tar.into_inner().expect("in memory");
+        let media_type = match self.style {
+            Style::Docker => DOCKER_LAYER.to_owned(),
+            _ => format!("{OCI_LAYER}+gzip"),
+        };
+        self.push(media_type, gzip(&tar), &tar, None)
     }
 
     /// Adds a file as it is; for artifacts.
@@ -391,6 +462,12 @@ impl Build {
             "config": { "Labels": { "seed": self.seed } },
             "rootfs": { "type": "layers", "diff_ids": self.diff_ids },
         });
+        for (key, value) in &self.settings {
+            config["config"][key] = value.clone();
+        }
+        for (key, value) in &self.labels {
+            config["config"]["Labels"][key] = value.clone();
+        }
         if let Some(variant) = &self.platform.variant {
             config["variant"] = json!(variant);
         }

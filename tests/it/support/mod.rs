@@ -5,6 +5,7 @@
 
 pub mod amend;
 pub mod authority;
+pub mod catalogs;
 pub mod command;
 pub mod docker_registry;
 pub mod fake_registry;

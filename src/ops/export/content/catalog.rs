@@ -1,14 +1,19 @@
 //! Catalogs of a request: read before anything is copied, so that all images are known that
-//! they name.
+//! they name. A catalog of which only a part is wanted is made anew here.
 
 use std::collections::BTreeMap;
 
 use super::super::request::{CatalogRequest, Request};
-use crate::model::{CatalogEntry, CatalogMember, Digest, Reference};
+use super::super::selection::CatalogSelection;
+use super::Made;
+use crate::content::catalog::{Catalog, Edit, NamedBy};
+use crate::model::{CatalogEntry, CatalogFormat, CatalogMember, Digest, Platform, Reference};
 use crate::ops::blocking;
-use crate::ops::catalog::{self, CatalogImage};
+use crate::ops::catalog::{self, CatalogImage, MadeImage};
 use crate::ops::context::Context;
 use crate::ops::error::{Error, Result};
+use crate::ops::image_files::Source;
+use crate::plan::catalog::{CatalogFilter, Kept, edits, filter};
 
 /// Problems of a catalog that are told one by one.
 const TOLD: usize = 10;
@@ -19,68 +24,187 @@ pub(super) struct Catalogs {
     /// The catalogs, with the images that they name.
     pub(super) entries: Vec<CatalogEntry>,
     /// Catalogs and members, each with the digest that it is known to mean: a catalog's tag may
-    /// point elsewhere by the time its image is copied.
+    /// point elsewhere by the time its image is copied. Catalogs that were made anew are none.
     pub(super) references: BTreeMap<Reference, Option<Digest>>,
+    /// Catalogs that were made anew.
+    pub(super) made: Vec<Made>,
+    /// What was kept of catalogs, and why.
+    pub(super) selections: Vec<CatalogSelection>,
+}
+
+/// What a catalog stands for.
+struct Read {
+    entry: CatalogEntry,
+    root: Digest,
+    made: Option<MadeImage>,
+    selection: Option<CatalogSelection>,
 }
 
 /// Reads the catalogs that a request names.
 pub(super) async fn gather(request: &Request, context: &Context) -> Result<Catalogs> {
     let mut catalogs = Catalogs::default();
     for wanted in &request.catalogs {
-        let (entry, root) = read(request, wanted, context).await?;
-        for member in &entry.members {
+        let read = read(request, wanted, context).await?;
+        for member in &read.entry.members {
             let image = member.image.clone();
             catalogs.references.insert(image, member.image.digest);
         }
-        catalogs.references.insert(entry.image.clone(), Some(root));
-        catalogs.entries.push(entry);
+        let reference = read.entry.image.clone();
+        match read.made {
+            Some(image) => {
+                refuse_both(request, &reference)?;
+                catalogs.made.push(Made { reference, image });
+            }
+            None => {
+                catalogs.references.insert(reference, Some(read.root));
+            }
+        }
+        catalogs.selections.extend(read.selection);
+        catalogs.entries.push(read.entry);
     }
     Ok(catalogs)
 }
 
-/// Reads one catalog. The whole catalog is carried: its image stays the original.
-async fn read(
-    request: &Request,
-    wanted: &CatalogRequest,
-    context: &Context,
-) -> Result<(CatalogEntry, Digest)> {
-    let reference = wanted.reference.clone();
-    let filter = &request.index_filter;
-    let (source, image) = CatalogImage::find(&request.client, &reference, filter, context).await?;
+/// One reference cannot mean the original and what was made of it.
+fn refuse_both(request: &Request, reference: &Reference) -> Result<()> {
+    if request.references.contains(reference) {
+        let message = format!("{reference} is asked for as it is, and as a filtered catalog");
+        return Err(Error::usage(message).hint("export the original into a bundle of its own"));
+    }
+    Ok(())
+}
+
+/// Reads one catalog.
+async fn read(request: &Request, wanted: &CatalogRequest, context: &Context) -> Result<Read> {
+    let CatalogRequest { reference, filter } = wanted.clone();
+    let index = &request.index_filter;
+    let (source, image) = CatalogImage::find(&request.client, &reference, index, context).await?;
+    let platforms = request.selection.platforms.clone();
     let context = context.clone();
     blocking(move || {
-        let catalog = catalog::read(&source, &image)?;
-        let problems = catalog.problems();
-        for problem in problems.iter().take(TOLD) {
-            context.warn(format!("catalog {}: {problem}", image.name));
+        let filter = filter.filter(|filter| !filter.keeps_everything());
+        if filter.is_some() && image.format() == CatalogFormat::Sqlite {
+            return Err(catalog::database(&image.name));
         }
-        if let Some(more) = problems.len().checked_sub(TOLD).filter(|more| *more > 0) {
-            context.warn(format!(
-                "catalog {}: {more} more problems, see `airferry catalog list`",
-                image.name
-            ));
+        let index = catalog::read(&source, &image)?;
+        tell(&index, &image, &context);
+        match filter {
+            None => entire(reference, &index, &image),
+            Some(filter) => part(
+                &source, reference, index, &image, &filter, &platforms, &context,
+            ),
         }
-        let images = catalog
-            .images()
-            .map_err(|bad| catalog::bad_images(&image.name, &bad))?;
-        if images.is_empty() {
-            let message = format!("The catalog {} names no image", image.name);
-            return Err(Error::usage(message));
-        }
-        let members = images.into_iter().map(|image| CatalogMember {
-            image: image.reference,
-            written: image.text,
-        });
-        let mut members: Vec<CatalogMember> = members.collect();
-        members.sort();
-        let entry = CatalogEntry {
-            image: reference,
-            filter: None,
-            format: image.format(),
-            members,
-            original: None,
-        };
-        Ok((entry, image.root))
     })
     .await
+}
+
+/// Tells of what is wrong with a catalog.
+fn tell(catalog: &Catalog, image: &CatalogImage, context: &Context) {
+    let problems = catalog.problems();
+    for problem in problems.iter().take(TOLD) {
+        context.warn(format!("catalog {}: {problem}", image.name));
+    }
+    if let Some(more) = problems.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        context.warn(format!(
+            "catalog {}: {more} more problems, see `airferry catalog list`",
+            image.name
+        ));
+    }
+}
+
+/// The whole catalog is carried: its image stays the original.
+fn entire(reference: Reference, catalog: &Catalog, image: &CatalogImage) -> Result<Read> {
+    let entry = CatalogEntry {
+        image: reference,
+        filter: None,
+        format: image.format(),
+        members: members(catalog, image)?,
+        original: None,
+    };
+    Ok(Read {
+        entry,
+        root: image.root,
+        made: None,
+        selection: None,
+    })
+}
+
+/// A part of the catalog is carried, in an image that is made here; unless the part is all.
+fn part(
+    source: &Source,
+    reference: Reference,
+    mut index: Catalog,
+    image: &CatalogImage,
+    wanted: &CatalogFilter,
+    platforms: &[Platform],
+    context: &Context,
+) -> Result<Read> {
+    let kept = filter(&index, wanted).map_err(|error| {
+        Error::usage(format!("catalog {}: {error}", image.name))
+            .hint("`airferry catalog list` shows packages, channels and versions")
+    })?;
+    for warning in &kept.warnings {
+        context.warn(format!("catalog {}: {warning}", image.name));
+    }
+    let selection = Some(CatalogSelection::of(reference.clone(), &kept));
+    if is_all(&index, &kept) {
+        let read = entire(reference, &index, image)?;
+        return Ok(Read { selection, ..read });
+    }
+    let made = catalog::rebuild(source, image, &reference, &index, &kept, platforms)?;
+    context.warn(format!(
+        "catalog {}: it is carried filtered, as {}; signatures of the original, {}, do not hold \
+         for it and stay behind",
+        image.name, made.root, image.root
+    ));
+    index.bundles.retain(|b| kept.has(&b.package, &b.name));
+    index.other_images.retain(|(by, _)| match by {
+        NamedBy::Document { package, .. } => {
+            let package = package.as_ref();
+            package.is_none_or(|package| kept.packages.contains_key(package))
+        }
+        NamedBy::Bundle(_) => true,
+    });
+    let entry = CatalogEntry {
+        image: reference,
+        filter: Some(wanted.to_string()),
+        format: image.format(),
+        members: members(&index, image)?,
+        original: Some(image.root),
+    };
+    Ok(Read {
+        entry,
+        root: made.root,
+        made: Some(made),
+        selection,
+    })
+}
+
+/// Whether nothing is left out or changed.
+fn is_all(catalog: &Catalog, kept: &Kept) -> bool {
+    let edits = edits(catalog, kept);
+    let documents = catalog.packages.len()
+        + catalog.channels.len()
+        + catalog.bundles.len()
+        + catalog.deprecations.len()
+        + catalog.others.len();
+    edits.len() == documents && edits.values().all(|edit| *edit == Edit::Keep)
+}
+
+/// The images that a catalog names.
+fn members(catalog: &Catalog, image: &CatalogImage) -> Result<Vec<CatalogMember>> {
+    let images = catalog
+        .images()
+        .map_err(|bad| catalog::bad_images(&image.name, &bad))?;
+    if images.is_empty() {
+        let message = format!("The catalog {} names no image", image.name);
+        return Err(Error::usage(message));
+    }
+    let members = images.into_iter().map(|image| CatalogMember {
+        image: image.reference,
+        written: image.text,
+    });
+    let mut members: Vec<CatalogMember> = members.collect();
+    members.sort();
+    Ok(members)
 }

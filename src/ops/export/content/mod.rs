@@ -4,14 +4,18 @@
 //! written: without it nobody knows what belongs to the bundle.
 
 mod catalog;
+mod subset;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::request::Request;
-use crate::model::{CatalogEntry, Digest, Reference, ReleaseEntry};
+use super::selection::CatalogSelection;
+use crate::format::oci;
+use crate::model::{AttachmentState, CatalogEntry, Digest, ImageEntry, Reference, ReleaseEntry};
+use crate::ops::catalog::MadeImage;
 use crate::ops::context::Context;
-use crate::ops::error::Result;
-use crate::plan::export::Resolution;
+use crate::ops::error::{Error, Result};
+use crate::plan::export::{Resolution, ResolvedBlob, ResolvedManifest};
 
 /// Everything that a request stands for.
 #[derive(Debug, Default)]
@@ -23,19 +27,88 @@ pub(super) struct Gathered {
     pub(super) catalogs: Vec<CatalogEntry>,
     /// Releases, with their components.
     pub(super) releases: Vec<ReleaseEntry>,
+    /// Images that were made here.
+    pub(super) made: Vec<Made>,
+    /// What was kept of catalogs, and why.
+    pub(super) selections: Vec<CatalogSelection>,
+}
+
+/// An image that was made here, in the place of one that was asked for.
+#[derive(Debug)]
+pub(super) struct Made {
+    /// What was asked for.
+    pub(super) reference: Reference,
+    /// The image.
+    pub(super) image: MadeImage,
 }
 
 /// Finds out what a request stands for.
 pub(super) async fn gather(request: &Request, context: &Context) -> Result<Gathered> {
     let asked = request.references.iter();
     let mut references: BTreeMap<_, _> = asked.map(|asked| (asked.clone(), None)).collect();
-    let catalogs = catalog::gather(request, context).await?;
+    let mut catalogs = catalog::gather(request, context).await?;
+    if let Some(mapping) = &request.mapping {
+        subset::choose(mapping, &mut catalogs.entries, &mut catalogs.references)?;
+    }
     references.extend(catalogs.references);
     Ok(Gathered {
         references,
         catalogs: catalogs.entries,
+        made: catalogs.made,
+        selections: catalogs.selections,
         ..Gathered::default()
     })
+}
+
+/// Puts images that were made here with the resolved ones.
+pub(super) fn add_made(resolution: &mut Resolution, made: &[Made]) -> Result<()> {
+    for Made { reference, image } in made {
+        resolution.made.extend(image.blobs.iter().map(|b| b.digest));
+        for (raw, platform) in &image.manifests {
+            let facts = oci::parse(&raw.bytes, Some(&raw.media_type))
+                .map_err(|error| Error::internal("A manifest that was made is wrong", error))?
+                .facts;
+            for blob in &facts.blobs {
+                let from = match resolution.made.contains(&blob.digest) {
+                    true => None,
+                    false => Some(reference.repository.clone()),
+                };
+                let resolved = resolution.blobs.entry(blob.digest);
+                let resolved = resolved.or_insert_with(|| ResolvedBlob {
+                    size: blob.size,
+                    from: BTreeSet::new(),
+                    foreign: None,
+                });
+                resolved.from.extend(from);
+            }
+            let resolved = ResolvedManifest {
+                raw: raw.clone(),
+                facts,
+                omitted: Vec::new(),
+                platform: platform.clone(),
+            };
+            resolution.manifests.entry(raw.digest).or_insert(resolved);
+        }
+        let latest = || "latest".parse().ok();
+        resolution.images.push(ImageEntry {
+            tag: match (&reference.tag, reference.digest) {
+                (None, None) => latest(),
+                (tag, _) => tag.clone(),
+            },
+            root: Some(image.root),
+            // The original's are about another digest.
+            cosign: AttachmentState::NotAsked,
+            source: reference.repository.clone(),
+            problem: None,
+            attached: Vec::new(),
+            platforms: Vec::new(),
+            referrers: AttachmentState::NotAsked,
+            requested: reference.clone(),
+            standalone: false,
+            fetched_from: reference.repository.clone(),
+        });
+    }
+    Ok(())
 }
 
 /// Puts releases and catalogs with the resolved images. `asked` are the references that the

@@ -1,0 +1,21 @@
+//! Files of file-based catalogs, from index images.
+#![no_main]
+
+use airferry::content::catalog::{Documents, Indexer};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    for document in Documents::new("fuzz", bytes).flatten() {
+        // What is given as JSON is one object or something that readers refuse, never half of one.
+        let value: Result<serde_json::Value, _> = serde_json::from_str(&document.json);
+        assert!(value.is_ok());
+    }
+    let mut indexer = Indexer::new();
+    if indexer.add("fuzz", bytes).is_ok()
+        && let Ok(catalog) = indexer.finish()
+    {
+        let _ = catalog.images();
+        for problem in catalog.problems() {
+            assert!(!problem.to_string().chars().any(char::is_control));
+        }
+    }
+});

@@ -1,0 +1,197 @@
+//! Where a release is read from, and whose word counts about it; flattened into verbs about
+//! releases.
+
+use std::path::{Path, PathBuf};
+
+use super::Environment;
+use super::registry_args::RegistryArgs;
+use super::trust_args::TrustArgs;
+use crate::content::mirror_policy;
+use crate::content::release::trust::{ExpiredKeys, ReleaseTrust};
+use crate::model::{Platform, Reference};
+use crate::ops::Error;
+use crate::ops::release::signatures::Store;
+use crate::ops::release::{From, Verification};
+use crate::registry::{Client, Mirrors};
+use crate::sys::{clock, files};
+
+/// Longest file of policies or keys, in bytes.
+const CAP: u64 = 4 << 20;
+
+/// Mirrors that clusters are given too.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Registries")]
+pub(crate) struct PolicyArgs {
+    /// File with ImageContentSourcePolicies: images that are named by digest are looked for at
+    /// their mirrors first. All documents of the file count. Repeatable.
+    #[arg(long, value_name = "FILE")]
+    icsp_file: Vec<PathBuf>,
+
+    /// The same with ImageDigestMirrorSets.
+    #[arg(long, value_name = "FILE")]
+    idms_file: Vec<PathBuf>,
+}
+
+impl PolicyArgs {
+    /// The mirrors of all files.
+    pub(crate) fn mirrors(&self) -> Result<Mirrors, Error> {
+        let mut text = Vec::new();
+        let paths: Vec<&PathBuf> = self.icsp_file.iter().chain(&self.idms_file).collect();
+        if paths.is_empty() {
+            return Ok(Mirrors::default());
+        }
+        let shown: Vec<String> = paths
+            .iter()
+            .map(|path| format!("`{}`", path.display()))
+            .collect();
+        let refused = || {
+            Error::usage(format!(
+                "The mirrors in {} cannot be used",
+                shown.join(", ")
+            ))
+        };
+        for path in paths {
+            // One stream, so that policies of several files are put together too.
+            text.extend_from_slice(b"\n---\n");
+            let read = files::read(path, CAP).map_err(|error| refused().caused_by(error))?;
+            text.extend_from_slice(&read);
+        }
+        let policies = mirror_policy::parse(&text).map_err(|error| refused().caused_by(error))?;
+        let mut mirrors = Mirrors::default();
+        for policy in policies {
+            let rule = Mirrors::by_digest(&policy.source, &policy.mirrors, policy.ask_source);
+            let rule = rule.map_err(|error| refused().caused_by(error))?;
+            mirrors = mirrors.overridden_by(rule);
+        }
+        Ok(mirrors)
+    }
+}
+
+/// Where a release is read from.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct FromArgs {
+    /// Which release of a bundle: its version, or its image as it was asked for. Needed when the
+    /// bundle carries several.
+    #[arg(long, value_name = "VERSION|REF")]
+    release: Option<String>,
+
+    /// The machine whose image of a multi-architecture release is read; this machine's when it
+    /// is there.
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
+
+    #[command(flatten)]
+    trust: TrustArgs,
+
+    #[command(flatten)]
+    policies: PolicyArgs,
+
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+impl FromArgs {
+    /// The client for everything that is asked.
+    pub(crate) fn client(&self, environment: &Environment) -> Result<Client, Error> {
+        let mirrors = self.policies.mirrors()?;
+        self.registry.client_with(environment, mirrors)
+    }
+
+    /// The release that a directory or a reference means.
+    pub(crate) fn from(&self, text: &str, client: &Client) -> Result<From, Error> {
+        let path = Path::new(text);
+        if files::is_dir(path) {
+            return Ok(From::Bundle {
+                trust: self.trust.trust(path)?,
+                allow_unsigned: self.trust.allow_unsigned(),
+                release: self.release.clone(),
+                path: path.to_owned(),
+            });
+        }
+        let reference: Reference = text.parse().map_err(|error| {
+            let text = text.escape_debug();
+            Error::usage(format!("`{text}` is neither a directory nor an image")).caused_by(error)
+        })?;
+        let client = client.clone();
+        Ok(From::Registry { client, reference })
+    }
+
+    /// The platform whose image is read.
+    pub(crate) fn platform(&self) -> Platform {
+        self.platform.clone().unwrap_or_else(|| Platform {
+            os: "linux".to_owned(),
+            architecture: own_architecture().to_owned(),
+            variant: None,
+        })
+    }
+}
+
+/// Whose word counts about releases.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Trust")]
+pub(crate) struct ReleaseTrustArgs {
+    /// OpenPGP keys that may vouch for releases, or a list of their fingerprints, instead of
+    /// the built-in ones of Red Hat and of OpenShift's CI.
+    #[arg(long, value_name = "FILE")]
+    release_keys: Option<PathBuf>,
+
+    /// Where signatures of releases are, instead of where the release says: a URL or a
+    /// directory. Repeatable.
+    #[arg(long, value_name = "URL|DIR")]
+    signature_store: Vec<String>,
+
+    /// Accept signatures from before their key expired.
+    #[arg(long)]
+    accept_expired_release_keys: bool,
+
+    /// Accept a release that nobody who is trusted vouches for, as those of OKD may be. A wrong
+    /// signature is never accepted.
+    #[arg(long)]
+    allow_unsigned_release: bool,
+}
+
+impl ReleaseTrustArgs {
+    /// What is known and accepted; signatures are asked for by `client`.
+    pub(crate) fn verification(&self, client: &Client) -> Result<Verification, Error> {
+        let mut trust = match &self.release_keys {
+            None => ReleaseTrust::built_in(),
+            Some(path) => {
+                let refused = || {
+                    let path = path.display();
+                    Error::usage(format!("The release keys in `{path}` cannot be used"))
+                };
+                let bytes = files::read(path, CAP).map_err(|error| refused().caused_by(error))?;
+                ReleaseTrust::from_file(&bytes).map_err(|error| refused().caused_by(error))?
+            }
+        };
+        if self.accept_expired_release_keys {
+            trust.expired_keys = ExpiredKeys::AcceptEarlierSignatures;
+        }
+        let stores = self.signature_store.iter().map(|text| Store::named(text));
+        Ok(Verification {
+            trust,
+            stores: stores.collect(),
+            allow_unsigned: self.allow_unsigned_release,
+            client: client.clone(),
+            now: clock::now(),
+        })
+    }
+}
+
+/// This machine's operating system, in Go's words.
+pub(crate) fn own_os() -> &'static str {
+    match std::env::consts::OS {
+        "macos" => "darwin",
+        other => other,
+    }
+}
+
+/// This machine's architecture, in Go's words.
+pub(crate) fn own_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+        other => other,
+    }
+}

@@ -1,0 +1,164 @@
+//! Changes a document of a catalog, and nothing in it but what has to change.
+//!
+//! A filtered catalog must say of what it keeps exactly what the original says, so values stay
+//! the text that they are: only the list or the name that the filter touches is written anew.
+
+use std::collections::BTreeSet;
+
+use serde_json::value::RawValue;
+
+use super::object::{Object, Wrong, same_key};
+use super::{CatalogError, Document};
+
+/// What becomes of a document that stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Edit {
+    /// It stays as it is.
+    Keep,
+    /// A package gets this default channel.
+    DefaultChannel(String),
+    /// A channel keeps the entries with these names.
+    Entries(BTreeSet<String>),
+    /// Deprecations lose the entries about these: schema, and name or nothing.
+    Deprecated {
+        /// What the entries that go are about.
+        gone: BTreeSet<(String, String)>,
+    },
+}
+
+impl Edit {
+    /// The document's text after the change.
+    ///
+    /// # Errors
+    ///
+    /// When the document is not what the index said that it is.
+    pub fn apply(&self, document: &Document) -> Result<String, CatalogError> {
+        let edited = match self {
+            Self::Keep => Ok(document.json.clone()),
+            Self::DefaultChannel(channel) => set_default_channel(&document.json, channel),
+            Self::Entries(names) => retain(&document.json, |entry| {
+                let name = entry.text("name")?.unwrap_or_default();
+                Ok(names.contains(&name))
+            }),
+            Self::Deprecated { gone } => retain(&document.json, |entry| {
+                let Some(about) = entry.object("reference")? else {
+                    return Ok(true);
+                };
+                let schema = about.text("schema")?.unwrap_or_default();
+                let name = about.text("name")?.unwrap_or_default();
+                Ok(!gone.contains(&(schema, name)))
+            }),
+        };
+        edited.map_err(|message| CatalogError::Invalid {
+            place: document.place.clone(),
+            message,
+        })
+    }
+}
+
+fn set_default_channel(json: &str, channel: &str) -> Result<String, Wrong> {
+    const KEY: &str = "defaultChannel";
+    let object = Object::parse(json)?;
+    let value = serde_json::Value::from(channel).to_string();
+    let mut fields = Vec::new();
+    for (key, old) in object.fields() {
+        if !same_key(key, KEY) {
+            fields.push((key, old.get()));
+        }
+    }
+    fields.push((KEY, &value));
+    Ok(write_object(&fields))
+}
+
+/// Keeps some objects of the list `entries`.
+fn retain(json: &str, stays: impl Fn(&Object<'_>) -> Result<bool, Wrong>) -> Result<String, Wrong> {
+    const KEY: &str = "entries";
+    let object = Object::parse(json)?;
+    let mut kept: Vec<&str> = Vec::new();
+    if let Some(list) = object.get(KEY)? {
+        let entries: Vec<&RawValue> =
+            serde_json::from_str(list.get()).map_err(|_| format!("`{KEY}` is not a list"))?;
+        for entry in entries {
+            // `null` means nothing, as for the index.
+            if entry.get() != "null" && stays(&Object::parse(entry.get())?)? {
+                kept.push(entry.get());
+            }
+        }
+    }
+    let list = format!("[{}]", kept.join(","));
+    let fields = object
+        .fields()
+        .map(|(key, value)| match same_key(key, KEY) {
+            true => (key, list.as_str()),
+            false => (key, value.get()),
+        });
+    Ok(write_object(&fields.collect::<Vec<_>>()))
+}
+
+fn write_object(fields: &[(&str, &str)]) -> String {
+    let mut text = String::from("{");
+    for (index, (key, value)) in fields.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(&serde_json::Value::from(*key).to_string());
+        text.push(':');
+        text.push_str(value);
+    }
+    text.push('}');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::catalog::Place;
+
+    fn apply(edit: &Edit, json: &str) -> String {
+        let place = Place {
+            file: "f".into(),
+            number: 1,
+        };
+        let json = json.to_owned();
+        edit.apply(&Document { place, json }).unwrap()
+    }
+
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn only_what_must_change_changes() {
+        let channel = r#"{"schema":"olm.channel","x":1.50,"Entries":[ {"name":"a","y": 1e3},null,{"name":"b"} ],"z":"\u00e4"}"#;
+        assert_eq!(apply(&Edit::Keep, channel), channel);
+        assert_eq!(
+            apply(&Edit::Entries(names(&["a"])), channel),
+            r#"{"schema":"olm.channel","x":1.50,"Entries":[{"name":"a","y": 1e3}],"z":"\u00e4"}"#
+        );
+    }
+
+    #[test]
+    fn a_default_channel_is_replaced_or_added() {
+        let edit = Edit::DefaultChannel("fa\"st".to_owned());
+        for package in [
+            r#"{"DefaultChannel":"stable","name":"p"}"#,
+            r#"{"name":"p"}"#,
+        ] {
+            assert_eq!(
+                apply(&edit, package),
+                r#"{"name":"p","defaultChannel":"fa\"st"}"#
+            );
+        }
+    }
+
+    #[test]
+    fn deprecations_lose_what_is_gone() {
+        let json = r#"{"entries":[{"reference":{"schema":"olm.package"},"message":"m"},{"reference":{"schema":"olm.bundle","name":"a"},"message":"n"}]}"#;
+        let gone = [("olm.bundle".to_owned(), "a".to_owned())].into();
+        assert_eq!(
+            apply(&Edit::Deprecated { gone }, json),
+            r#"{"entries":[{"reference":{"schema":"olm.package"},"message":"m"}]}"#
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! `release-manifests/release-metadata` of a release payload: what a release may be updated from.
+//!
+//! A JSON object of kind `cincinnati-metadata-v0`, from which the update service makes its graph.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::content::version::{SemanticVersion, VersionError};
+
+/// Where the document is in a payload.
+pub const PATH: &str = "release-manifests/release-metadata";
+
+/// Longest document that is read, in bytes.
+pub const LIMIT: u64 = 1 << 20;
+
+/// The kind that is understood.
+const KIND: &str = "cincinnati-metadata-v0";
+
+/// Why a document does not describe a release.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetadataError {
+    /// It is longer than [`LIMIT`].
+    #[error("release-metadata has {length} bytes, more than the {LIMIT} that are allowed")]
+    TooLong {
+        /// Its length.
+        length: usize,
+    },
+    /// It is not JSON of the expected shape.
+    #[error("release-metadata cannot be read")]
+    Json(#[source] serde_json::Error),
+    /// It is of another kind.
+    #[error("release-metadata is a `{}`, not a `{KIND}`", kind.escape_debug())]
+    Kind {
+        /// What it says that it is.
+        kind: String,
+    },
+    /// A version in it is none.
+    #[error("release-metadata names a version that is none")]
+    Version(#[source] VersionError),
+}
+
+/// What a release says of itself to the update service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReleaseMetadata {
+    /// Its version.
+    pub version: SemanticVersion,
+    /// Versions that may be updated to it, sorted.
+    pub previous: Vec<SemanticVersion>,
+    /// Versions to which it may be updated, sorted. Real payloads name none.
+    pub next: Vec<SemanticVersion>,
+    /// Anything else, for example `url`: texts as they are, other values as JSON. For people:
+    /// escape it.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl ReleaseMetadata {
+    /// Reads the document.
+    ///
+    /// # Errors
+    ///
+    /// When it is of another kind, or names a version that is none.
+    pub fn parse(bytes: &[u8]) -> Result<Self, MetadataError> {
+        if bytes.len() as u64 > LIMIT {
+            let length = bytes.len();
+            return Err(MetadataError::TooLong { length });
+        }
+        let document: Document = serde_json::from_slice(bytes).map_err(MetadataError::Json)?;
+        if document.kind != KIND {
+            let kind = document.kind.chars().take(100).collect();
+            return Err(MetadataError::Kind { kind });
+        }
+        let version = |text: &String| text.parse().map_err(MetadataError::Version);
+        let versions = |texts: Option<Vec<String>>| {
+            let versions = texts.unwrap_or_default();
+            let mut versions: Vec<SemanticVersion> =
+                versions.iter().map(version).collect::<Result<_, _>>()?;
+            versions.sort();
+            versions.dedup();
+            Ok(versions)
+        };
+        let metadata = document.metadata.unwrap_or_default();
+        Ok(Self {
+            version: version(&document.version)?,
+            previous: versions(document.previous)?,
+            next: versions(document.next)?,
+            metadata: metadata.into_iter().map(|(k, v)| (k, text(v))).collect(),
+        })
+    }
+}
+
+fn text(value: serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+#[derive(Deserialize)]
+struct Document {
+    kind: String,
+    version: String,
+    #[serde(default)]
+    previous: Option<Vec<String>>,
+    #[serde(default)]
+    next: Option<Vec<String>>,
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, serde_json::Value>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_sorted_and_the_rest_is_kept() {
+        let document = br#"{"kind":"cincinnati-metadata-v0","version":"4.17.3",
+            "previous":["4.17.0","4.16.10","4.16.9","4.17.0"],
+            "metadata":{"url":"https://example.com/","n":1}}"#;
+        let metadata = ReleaseMetadata::parse(document).unwrap();
+        let previous: Vec<String> = metadata.previous.iter().map(ToString::to_string).collect();
+        assert_eq!(previous, ["4.16.9", "4.16.10", "4.17.0"]);
+        assert!(metadata.next.is_empty());
+        assert_eq!(metadata.metadata["url"], "https://example.com/");
+        assert_eq!(metadata.metadata["n"], "1");
+    }
+
+    #[test]
+    fn other_documents_are_refused() {
+        let parse = |text: &str| ReleaseMetadata::parse(text.as_bytes()).unwrap_err();
+        let kind = r#"{"kind":"cincinnati-metadata-v1","version":"4.17.3"}"#;
+        assert!(matches!(parse(kind), MetadataError::Kind { .. }));
+        let version = r#"{"kind":"cincinnati-metadata-v0","version":"x"}"#;
+        assert!(matches!(parse(version), MetadataError::Version(_)));
+        let previous = r#"{"kind":"cincinnati-metadata-v0","version":"4.1.0","previous":["4"]}"#;
+        assert!(matches!(parse(previous), MetadataError::Version(_)));
+        assert!(matches!(parse("[]"), MetadataError::Json(_)));
+        let long = " ".repeat(LIMIT as usize + 1);
+        assert!(matches!(parse(&long), MetadataError::TooLong { .. }));
+    }
+}

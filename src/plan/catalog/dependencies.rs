@@ -1,0 +1,306 @@
+//! What kept bundles require is kept too, and what that requires, and so on.
+//!
+//! OLM resolves again on the cluster; here it is enough that something that will do is there.
+//! So a requirement that a kept bundle meets adds nothing, and otherwise one bundle is added:
+//! of the default channel if that has one, the highest version that will do.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use semver::Version;
+
+use super::facts::{Facts, PackageFacts};
+use super::graph::Graph;
+use super::select::add;
+use super::{FilterProblem, FilterWarning, Kept, Reason, Requirement, VersionRange};
+use crate::content::catalog::{Bundle, Channel, Gvk};
+
+/// Keeps what the kept bundles require.
+pub(super) fn resolve(facts: &Facts<'_>, kept: &mut Kept, problems: &mut Vec<FilterProblem>) {
+    let mut resolver = Resolver {
+        facts,
+        waiting: VecDeque::new(),
+        problems,
+    };
+    for (package, known) in &kept.packages {
+        let bundles = known.bundles.keys();
+        let names = bundles.map(|bundle| (package.clone(), bundle.clone()));
+        resolver.waiting.extend(names);
+    }
+    while let Some((package, bundle)) = resolver.waiting.pop_front() {
+        let known = facts.package(&package);
+        if let Some(known) = known.and_then(|known| known.bundles.get(bundle.as_str())) {
+            resolver.bundle(known.bundle, kept);
+        }
+    }
+}
+
+struct Resolver<'f, 'a> {
+    facts: &'f Facts<'a>,
+    /// Bundles whose requirements have not been looked at.
+    waiting: VecDeque<(String, String)>,
+    problems: &'f mut Vec<FilterProblem>,
+}
+
+/// A bundle that would meet a requirement.
+struct Candidate<'a> {
+    channel: &'a Channel,
+    graph: Rc<Graph<'a>>,
+    bundle: &'a Bundle,
+}
+
+impl<'a> Resolver<'_, 'a> {
+    fn bundle(&mut self, bundle: &Bundle, kept: &mut Kept) {
+        for required in &bundle.required_packages {
+            let requirement = Requirement::Package {
+                name: required.name.clone(),
+                range: required.version_range.clone(),
+            };
+            let range: Option<VersionRange> = required.version_range.parse().ok();
+            let found = range.is_some_and(|range| {
+                let will_do =
+                    |version: Option<&Version>| version.is_some_and(|v| range.contains(v));
+                let known = kept.packages.get(&required.name);
+                let mut versions = known.iter().flat_map(|known| known.bundles.values());
+                versions.any(|bundle| will_do(bundle.version.as_ref()))
+                    || self.keep_best(
+                        kept,
+                        &required.name,
+                        bundle,
+                        &requirement,
+                        |package, name| will_do(package.version(name)),
+                    )
+            });
+            if !found {
+                kept.warnings.push(unsatisfied(bundle, requirement));
+            }
+        }
+        for api in &bundle.required_apis {
+            let requirement = Requirement::Api(api.clone());
+            let providers = self.facts.providers(api);
+            let there = providers.iter().any(|p| kept.has(&p.package, &p.name));
+            if !there && !self.keep_provider(kept, api, bundle, &requirement) {
+                kept.warnings.push(unsatisfied(bundle, requirement));
+            }
+        }
+        if bundle.has_constraints {
+            kept.warnings.push(FilterWarning::Constraints {
+                package: bundle.package.clone(),
+                bundle: bundle.name.clone(),
+            });
+        }
+    }
+
+    /// Keeps a bundle that provides an API. Of several packages, one that is kept anyway goes
+    /// first, then one whose default channel provides it, then the first by name.
+    fn keep_provider(
+        &mut self,
+        kept: &mut Kept,
+        api: &Gvk,
+        by: &Bundle,
+        requirement: &Requirement,
+    ) -> bool {
+        let provides = |name: &str, package: &PackageFacts<'_>| {
+            let known = package.bundles.get(name);
+            known.is_some_and(|known| known.bundle.provided_apis.contains(api))
+        };
+        let in_default = |name: &str| {
+            let package = self.facts.package(name);
+            package.is_some_and(|package| {
+                let best = package.channels_by_rank().into_iter().next();
+                let entries = best.iter().flat_map(|channel| &channel.entries);
+                let mut entries = entries.map(|entry| entry.name.as_str());
+                entries.any(|entry| provides(entry, package))
+            })
+        };
+        let providers = self.facts.providers(api);
+        let mut names: Vec<&str> = providers.iter().map(|p| p.package.as_str()).collect();
+        names.sort_by_key(|name| (!kept.packages.contains_key(*name), !in_default(name), *name));
+        names.dedup();
+        let mut names = names.into_iter();
+        let taken = names.find(|name| {
+            self.keep_best(kept, name, by, requirement, |package, bundle| {
+                provides(bundle, package)
+            })
+        });
+        let (Some(taken), mut others) = (taken, names.map(str::to_owned).collect::<Vec<_>>())
+        else {
+            return false;
+        };
+        if !others.is_empty() {
+            others.sort();
+            kept.warnings.push(FilterWarning::SeveralProviders {
+                requirement: requirement.clone(),
+                taken: taken.to_owned(),
+                others,
+            });
+        }
+        true
+    }
+
+    /// Keeps the best bundle of a package that will do; false when there is none.
+    fn keep_best(
+        &mut self,
+        kept: &mut Kept,
+        name: &str,
+        by: &Bundle,
+        requirement: &Requirement,
+        will_do: impl Fn(&PackageFacts<'a>, &str) -> bool,
+    ) -> bool {
+        let Some(package) = self.facts.package(name) else {
+            return false;
+        };
+        let best = package.channels_by_rank().into_iter().find_map(|channel| {
+            let graph = self.facts.graph(channel).ok()?;
+            let there = kept.packages.get(name);
+            let there = there.and_then(|there| there.channels.get(&channel.name));
+            let fits = |entry: &str| {
+                let there = there.iter().flat_map(|there| there.iter());
+                let together = there.map(String::as_str).chain([entry]);
+                there_is_none(kept, name, &channel.name) || graph.connecting(together).is_some()
+            };
+            let entries = graph.entries().map(|entry| entry.name.as_str());
+            let candidates = entries.filter_map(|entry| {
+                let known = package.bundles.get(entry)?;
+                (will_do(package, entry) && fits(entry)).then_some(known)
+            });
+            let best = candidates.max_by(|a, b| {
+                let by_version = match (&a.version, &b.version) {
+                    (Some(a), Some(b)) => a.cmp_precedence(b),
+                    (a, b) => a.is_some().cmp(&b.is_some()),
+                };
+                by_version.then_with(|| a.bundle.name.cmp(&b.bundle.name))
+            });
+            let bundle = best?.bundle;
+            Some(Candidate {
+                channel,
+                graph,
+                bundle,
+            })
+        });
+        let Some(best) = best else {
+            return false;
+        };
+        self.problems.extend(package.duplicates.iter().cloned());
+        self.keep(
+            kept,
+            package,
+            &best,
+            Reason::Required {
+                by: by.name.clone(),
+                requirement: requirement.clone(),
+            },
+        );
+        self.keep_default_channel(kept, name, package);
+        true
+    }
+
+    /// Keeps a bundle in its channel, with what connects it to the bundles that are there.
+    fn keep(
+        &mut self,
+        kept: &mut Kept,
+        package: &PackageFacts<'a>,
+        candidate: &Candidate<'a>,
+        reason: Reason,
+    ) {
+        let Candidate {
+            channel,
+            graph,
+            bundle,
+        } = candidate;
+        let result = kept.packages.entry(channel.package.clone()).or_default();
+        let there = result.channels.get(&channel.name);
+        let there = there.iter().flat_map(|there| there.iter());
+        let together: Vec<&str> = there
+            .map(String::as_str)
+            .chain([bundle.name.as_str()])
+            .collect();
+        let connecting = match together.as_slice() {
+            // Alone it needs nothing.
+            [_] => &[],
+            _ => graph
+                .connecting(together.iter().copied())
+                .unwrap_or_default(),
+        };
+        let new = |name: &str| !together.contains(&name);
+        let connecting: Vec<&str> = connecting
+            .iter()
+            .map(|entry| entry.name.as_str())
+            .filter(|name| new(name))
+            .collect();
+        let connects = connecting.into_iter().map(|name| {
+            let channel = channel.name.clone();
+            (name, Reason::Connects { channel })
+        });
+        let own = std::iter::once((bundle.name.as_str(), reason));
+        for (name, reason) in own.chain(connects.collect::<Vec<_>>()) {
+            let before = result.bundles.contains_key(name);
+            add(result, package, channel, name, reason, self.problems);
+            if !before && result.bundles.contains_key(name) {
+                let key = (channel.package.clone(), name.to_owned());
+                self.waiting.push_back(key);
+            }
+        }
+    }
+
+    /// A package needs its default channel; one that nobody asked for keeps that channel's head.
+    fn keep_default_channel(&mut self, kept: &mut Kept, name: &str, package: &PackageFacts<'a>) {
+        let described = package
+            .package
+            .and_then(|known| known.default_channel.as_ref());
+        let Some(result) = kept.packages.get_mut(name) else {
+            return;
+        };
+        if result.default_channel.is_none() {
+            result.default_channel = described.cloned();
+        }
+        let Some(default) = result.default_channel.clone() else {
+            return;
+        };
+        if result.channels.contains_key(&default) {
+            return;
+        }
+        let graph = match package.channels.get(default.as_str()) {
+            None => {
+                self.problems.push(FilterProblem::DefaultChannel {
+                    package: name.to_owned(),
+                    channel: default,
+                    kept: result.channels.keys().cloned().collect(),
+                });
+                return;
+            }
+            Some(channel) => self.facts.graph(channel).map(|graph| (*channel, graph)),
+        };
+        match graph {
+            Err(problem) => self.problems.push(problem),
+            Ok((channel, graph)) => {
+                let head = graph
+                    .head()
+                    .and_then(|head| package.bundles.get(head.name.as_str()));
+                if let Some(head) = head {
+                    let candidate = Candidate {
+                        channel,
+                        graph,
+                        bundle: head.bundle,
+                    };
+                    let reason = Reason::DefaultHead { channel: default };
+                    self.keep(kept, package, &candidate, reason);
+                }
+            }
+        }
+    }
+}
+
+/// Whether nothing of a channel is kept.
+fn there_is_none(kept: &Kept, package: &str, channel: &str) -> bool {
+    let package = kept.packages.get(package);
+    package.is_none_or(|package| !package.channels.contains_key(channel))
+}
+
+fn unsatisfied(bundle: &Bundle, requirement: Requirement) -> FilterWarning {
+    FilterWarning::Unsatisfied {
+        package: bundle.package.clone(),
+        bundle: bundle.name.clone(),
+        requirement,
+    }
+}

@@ -1,0 +1,163 @@
+//! The upgrade graph of a channel: its head, and the chain of bundles that replace each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::FilterProblem;
+use crate::content::catalog::{Channel, Entry};
+
+/// A channel with one head and without circles.
+#[derive(Debug)]
+pub(super) struct Graph<'a> {
+    entries: BTreeMap<&'a str, &'a Entry>,
+    /// From the head down, each replacing the next.
+    chain: Vec<&'a Entry>,
+    /// Position in `chain`.
+    positions: BTreeMap<&'a str, usize>,
+    /// Of an entry that is not on the chain: the lowest position that skips it.
+    skipped_at: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Graph<'a> {
+    /// Reads a channel's graph.
+    ///
+    /// # Errors
+    ///
+    /// When an entry is there twice, when entries replace or skip each other in a circle, and
+    /// when there is not exactly one head.
+    pub(super) fn new(channel: &'a Channel) -> Result<Self, FilterProblem> {
+        let (package, name) = (&channel.package, &channel.name);
+        let mut entries = BTreeMap::new();
+        for entry in &channel.entries {
+            if entries.insert(entry.name.as_str(), entry).is_some() {
+                return Err(FilterProblem::Duplicate {
+                    what: format!("entry of channel `{}`", name.escape_debug()),
+                    package: package.clone(),
+                    name: entry.name.clone(),
+                });
+            }
+        }
+        if let Some(bundles) = circle(&entries) {
+            return Err(FilterProblem::Cycle {
+                package: package.clone(),
+                channel: name.clone(),
+                bundles,
+            });
+        }
+        let heads = channel.heads();
+        let [head] = heads.as_slice() else {
+            return Err(FilterProblem::Heads {
+                package: package.clone(),
+                channel: name.clone(),
+                heads: heads.iter().map(|head| head.name.clone()).collect(),
+            });
+        };
+        // There is no circle, so this ends.
+        let below = |entry: &&'a Entry| entries.get(entry.replaces.as_deref()?).copied();
+        let chain: Vec<&Entry> = std::iter::successors(Some(*head), below).collect();
+        let mut positions = BTreeMap::new();
+        let mut skipped_at = BTreeMap::new();
+        for (position, entry) in chain.iter().enumerate() {
+            positions.insert(entry.name.as_str(), position);
+            let skipped = entry.skips.iter().map(String::as_str);
+            skipped_at.extend(skipped.map(|name| (name, position)));
+        }
+        skipped_at.retain(|name, _| entries.contains_key(name) && !positions.contains_key(name));
+        Ok(Self {
+            entries,
+            chain,
+            positions,
+            skipped_at,
+        })
+    }
+
+    /// All entries, by name.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &'a Entry> {
+        self.entries.values().copied()
+    }
+
+    /// The head.
+    pub(super) fn head(&self) -> Option<&'a Entry> {
+        self.chain.first().copied()
+    }
+
+    /// From the head down, each replacing the next.
+    pub(super) fn chain(&self) -> &[&'a Entry] {
+        &self.chain
+    }
+
+    /// The entries that an entry skips.
+    pub(super) fn skipped_by(&self, entry: &'a Entry) -> impl Iterator<Item = &'a Entry> {
+        let skips = entry.skips.iter();
+        skips.filter_map(|name| self.entries.get(name.as_str()).copied())
+    }
+
+    /// The piece of the chain that holds these bundles together: the channel stays one graph
+    /// with one head when it is kept with them. `None` when nothing holds them together.
+    pub(super) fn connecting<'b>(
+        &self,
+        bundles: impl IntoIterator<Item = &'b str>,
+    ) -> Option<&[&'a Entry]> {
+        let mut ends: Option<(usize, usize)> = None;
+        for name in bundles {
+            let known = self.positions.get(name).or(self.skipped_at.get(name));
+            let position = *known?;
+            let (first, last) = ends.unwrap_or((position, position));
+            ends = Some((first.min(position), last.max(position)));
+        }
+        let (first, last) = ends?;
+        self.chain.get(first..=last)
+    }
+}
+
+/// Finds a circle of entries that replace or skip each other.
+///
+/// Entries to which nothing leads are taken away until none is left; what remains lies on a
+/// circle or below one. Costs no more than the number of entries and edges.
+fn circle(entries: &BTreeMap<&str, &Entry>) -> Option<Vec<String>> {
+    let below = |entry: &&Entry| {
+        let edges = entry.replaces.iter().chain(&entry.skips);
+        let known = edges.filter_map(|name| entries.get_key_value(name.as_str()));
+        known.map(|(name, _)| *name).collect::<BTreeSet<_>>()
+    };
+    let mut incoming: BTreeMap<&str, usize> = entries.keys().map(|name| (*name, 0)).collect();
+    for name in entries.values().flat_map(below) {
+        *incoming.entry(name).or_default() += 1;
+    }
+    let free = incoming.iter().filter(|(_, count)| **count == 0);
+    let mut waiting: Vec<&str> = free.map(|(name, _)| *name).collect();
+    while let Some(name) = waiting.pop() {
+        incoming.remove(name);
+        for name in entries.get(name).map(below).unwrap_or_default() {
+            if let Some(count) = incoming.get_mut(name) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    waiting.push(name);
+                }
+            }
+        }
+    }
+    // Every remaining entry is below another one: going up must come back to where it was.
+    let mut above: BTreeMap<&str, &str> = BTreeMap::new();
+    for upper in incoming.keys() {
+        for lower in entries.get(upper).map(below).unwrap_or_default() {
+            above.entry(lower).or_insert(upper);
+        }
+    }
+    let mut at = *incoming.keys().next()?;
+    let mut seen = BTreeSet::new();
+    while seen.insert(at) {
+        at = above.get(at)?;
+    }
+    let start = at;
+    let mut bundles = vec![start.to_owned()];
+    at = above.get(at)?;
+    while at != start {
+        bundles.push(at.to_owned());
+        at = above.get(at)?;
+    }
+    // From above to below, beginning with the smallest name.
+    bundles.reverse();
+    let smallest = (0..bundles.len()).min_by_key(|index| bundles.get(*index));
+    bundles.rotate_left(smallest.unwrap_or(0));
+    Some(bundles)
+}

@@ -1,0 +1,53 @@
+//! What is kept of an operator catalog: packages, channels and versions that a person asks for,
+//! what they require, and the reason for every bundle (reference section 5.7).
+//!
+//! The result is a catalog that OLM accepts: every package has its default channel, every
+//! channel one head from which all of its bundles are reached, every entry a bundle. What
+//! cannot be kept like that is an error that names it, never a smaller catalog.
+
+mod dependencies;
+mod edits;
+mod error;
+mod facts;
+mod graph;
+mod kept;
+mod parse;
+mod range;
+mod request;
+mod select;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
+pub use edits::edits;
+pub use error::{FilterError, FilterProblem};
+pub use kept::{FilterWarning, Kept, KeptBundle, KeptPackage, Reason, Requirement};
+pub use parse::{FilterParseError, OperatorSpec};
+pub use range::{VersionBounds, VersionBoundsError, VersionRange, VersionRangeError};
+pub use request::{CatalogFilter, PackageFilter};
+
+use crate::content::catalog::Catalog;
+
+/// Decides what is kept of a catalog.
+///
+/// # Errors
+///
+/// Everything that keeps the filter from giving a valid catalog: names that the catalog does
+/// not have, default channels that would be lost, channels whose graph is broken.
+pub fn filter(catalog: &Catalog, filter: &CatalogFilter) -> Result<Kept, FilterError> {
+    let facts = facts::Facts::new(catalog);
+    let (mut kept, mut problems) = select::select(&facts, filter);
+    if problems.is_empty() && filter.dependencies {
+        dependencies::resolve(&facts, &mut kept, &mut problems);
+    }
+    problems.sort();
+    problems.dedup();
+    kept.warnings.sort();
+    kept.warnings.dedup();
+    match problems.is_empty() {
+        true => Ok(kept),
+        false => Err(FilterError { problems }),
+    }
+}

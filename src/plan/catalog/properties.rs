@@ -1,0 +1,292 @@
+//! What holds of every result, whatever the catalog and the filter.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::content::catalog::{Bundle, Channel, Entry, Gvk, Package, Place, RequiredPackage};
+
+/// A package with a chain of bundles in each of its channels.
+#[derive(Debug, Clone)]
+struct Draft {
+    /// For each channel: its bundles from the tail up, and which of them are skipped only.
+    channels: Vec<Vec<(u64, bool)>>,
+    /// Required package (by number) and least version, by bundle.
+    requires: Vec<(u64, usize, u64)>,
+    /// Bundles that provide and that require the API with this number.
+    apis: Vec<(u64, u8, u8)>,
+}
+
+fn draft() -> impl Strategy<Value = Draft> {
+    let channel = prop::collection::btree_set(1..12_u64, 1..8).prop_flat_map(|bundles| {
+        let flags = prop::collection::vec(any::<bool>(), bundles.len());
+        flags.prop_map(move |flags| bundles.iter().copied().zip(flags).collect::<Vec<_>>())
+    });
+    let requires = prop::collection::vec((1..12_u64, 0..4_usize, 1..14_u64), 0..3);
+    let apis = prop::collection::vec((1..12_u64, 0..4_u8, 0..4_u8), 0..3);
+    (prop::collection::vec(channel, 1..3), requires, apis).prop_map(|(channels, requires, apis)| {
+        Draft {
+            channels,
+            requires,
+            apis,
+        }
+    })
+}
+
+fn place(number: u64) -> Place {
+    Place {
+        file: "catalog".into(),
+        number,
+    }
+}
+
+fn api(number: u8) -> Gvk {
+    Gvk {
+        group: "g".to_owned(),
+        version: "v1".to_owned(),
+        kind: format!("K{number}"),
+    }
+}
+
+fn build(drafts: &[Draft]) -> Catalog {
+    let mut catalog = Catalog::default();
+    for (index, draft) in drafts.iter().enumerate() {
+        let package = format!("p{index}");
+        let name = |version: u64| format!("{package}.v{version}");
+        catalog.packages.push(Package {
+            name: package.clone(),
+            default_channel: Some("c0".to_owned()),
+            place: place(0),
+        });
+        let mut versions = BTreeSet::new();
+        for (number, bundles) in draft.channels.iter().enumerate() {
+            let mut entries: Vec<Entry> = Vec::new();
+            let mut replaces = None;
+            let mut skips = Vec::new();
+            for (position, (version, skipped)) in bundles.iter().enumerate() {
+                versions.insert(*version);
+                let is_head = position + 1 == bundles.len();
+                let mut entry = Entry {
+                    name: name(*version),
+                    ..Entry::default()
+                };
+                if *skipped && !is_head {
+                    skips.push(entry.name.clone());
+                } else {
+                    entry.replaces = replaces.replace(entry.name.clone());
+                    entry.skips = std::mem::take(&mut skips);
+                }
+                entries.push(entry);
+            }
+            catalog.channels.push(Channel {
+                package: package.clone(),
+                name: format!("c{number}"),
+                entries,
+                place: place(number as u64),
+            });
+        }
+        for version in versions {
+            let required = draft.requires.iter().filter(|(of, _, _)| *of == version);
+            let required = required.map(|(_, package, least)| RequiredPackage {
+                name: format!("p{package}"),
+                version_range: format!(">=1.{least}.0"),
+            });
+            let apis = || draft.apis.iter().filter(|(of, _, _)| *of == version);
+            catalog.bundles.push(Bundle {
+                package: package.clone(),
+                name: name(version),
+                image: None,
+                version: Some(format!("1.{version}.0")),
+                related_images: Vec::new(),
+                required_packages: required.collect(),
+                required_apis: apis().map(|(_, _, required)| api(*required)).collect(),
+                provided_apis: apis().map(|(_, provided, _)| api(*provided)).collect(),
+                has_constraints: false,
+                place: place(version),
+            });
+        }
+    }
+    catalog
+}
+
+fn wanted() -> impl Strategy<Value = CatalogFilter> {
+    let versions = (prop::option::of(0..14_u64), prop::option::of(0..14_u64));
+    let bounds = versions.prop_map(|(min, max)| {
+        let (min, max) = match (min, max) {
+            (Some(min), Some(max)) => (Some(min.min(max)), Some(max.max(min))),
+            other => other,
+        };
+        let version = |minor| semver::Version::new(1, minor, 0);
+        VersionBounds::new(min.map(version), max.map(version)).unwrap()
+    });
+    let channels = prop::collection::btree_map(
+        (0..3_usize).prop_map(|n| format!("c{n}")),
+        bounds.clone(),
+        0..3,
+    );
+    let package = (channels, bounds, any::<bool>());
+    let package = package.prop_map(|(channels, versions, full)| PackageFilter {
+        channels,
+        versions,
+        default_channel: None,
+        full,
+    });
+    let packages =
+        prop::collection::btree_map((0..4_usize).prop_map(|n| format!("p{n}")), package, 0..3);
+    let all = (packages, any::<bool>(), any::<bool>());
+    all.prop_map(|(packages, full, dependencies)| CatalogFilter {
+        packages,
+        full,
+        dependencies,
+    })
+}
+
+/// Cuts a catalog down to what is kept.
+fn cut(catalog: &Catalog, kept: &Kept) -> Catalog {
+    let mut result = catalog.clone();
+    result
+        .packages
+        .retain(|package| kept.packages.contains_key(&package.name));
+    result
+        .bundles
+        .retain(|bundle| kept.has(&bundle.package, &bundle.name));
+    result.channels.retain_mut(|channel| {
+        let package = kept.packages.get(&channel.package);
+        let entries = package.and_then(|package| package.channels.get(&channel.name));
+        channel
+            .entries
+            .retain(|entry| entries.is_some_and(|kept| kept.contains(&entry.name)));
+        entries.is_some()
+    });
+    result
+}
+
+/// The rules of `opm validate` about what hangs together.
+fn validate(catalog: &Catalog) {
+    assert_eq!(catalog.problems(), []);
+    let mut in_channels = BTreeSet::new();
+    for channel in &catalog.channels {
+        let entries: BTreeMap<&str, &Entry> = channel
+            .entries
+            .iter()
+            .map(|entry| (entry.name.as_str(), entry))
+            .collect();
+        let mut reached = BTreeSet::new();
+        let mut at = Some(channel.heads()[0].name.as_str());
+        while let Some(entry) = at.and_then(|name| entries.get(name)) {
+            reached.insert(entry.name.as_str());
+            reached.extend(entry.skips.iter().map(String::as_str));
+            at = entry.replaces.as_deref();
+        }
+        for name in entries.keys() {
+            assert!(
+                reached.contains(name),
+                "{name} is stranded in {}",
+                channel.name
+            );
+            in_channels.insert((channel.package.as_str(), *name));
+        }
+    }
+    for bundle in &catalog.bundles {
+        let key = (bundle.package.as_str(), bundle.name.as_str());
+        assert!(
+            in_channels.contains(&key),
+            "{} is in no channel",
+            bundle.name
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn results_are_valid_closed_and_the_same_each_time(
+        drafts in prop::collection::vec(draft(), 1..5),
+        wanted in wanted(),
+    ) {
+        let mut catalog = build(&drafts);
+        let result = filter(&catalog, &wanted);
+        catalog.packages.reverse();
+        catalog.channels.reverse();
+        catalog.bundles.reverse();
+        prop_assert_eq!(&result, &filter(&catalog, &wanted));
+        let Ok(kept) = result else { return Ok(()) };
+        let small = cut(&build(&drafts), &kept);
+        validate(&small);
+        for (name, package) in &kept.packages {
+            let default = package.default_channel.as_ref().unwrap();
+            prop_assert!(package.channels.contains_key(default), "{}", name);
+            for bundle in package.bundles.values() {
+                prop_assert!(!bundle.reasons.is_empty());
+            }
+        }
+        // Everything of the result is the result.
+        let again = CatalogFilter { full: true, ..CatalogFilter::default() };
+        let again = filter(&small, &again).unwrap();
+        for (name, package) in &kept.packages {
+            prop_assert_eq!(&package.channels, &again.packages[name].channels);
+        }
+    }
+
+    #[test]
+    fn heads_survive(drafts in prop::collection::vec(draft(), 1..5)) {
+        let catalog = build(&drafts);
+        let kept = filter(&catalog, &CatalogFilter::default()).unwrap();
+        for channel in &catalog.channels {
+            let entries = &kept.packages[&channel.package].channels[&channel.name];
+            let heads: Vec<String> = channel.heads().iter().map(|head| head.name.clone()).collect();
+            prop_assert_eq!(entries.iter().cloned().collect::<Vec<_>>(), heads);
+        }
+    }
+
+    #[test]
+    fn what_was_asked_for_is_there(
+        drafts in prop::collection::vec(draft(), 1..5),
+        mut wanted in wanted(),
+    ) {
+        wanted.dependencies = true;
+        let catalog = build(&drafts);
+        let Ok(kept) = filter(&catalog, &wanted) else { return Ok(()) };
+        // Requirements are met or told.
+        let told: BTreeSet<&Requirement> = kept.warnings.iter().filter_map(|warning| match warning {
+            FilterWarning::Unsatisfied { requirement, .. } => Some(requirement),
+            _ => None,
+        }).collect();
+        for bundle in catalog.bundles.iter().filter(|b| kept.has(&b.package, &b.name)) {
+            for required in &bundle.required_packages {
+                let range: VersionRange = required.version_range.parse().unwrap();
+                let package = kept.packages.get(&required.name);
+                let mut versions = package.iter().flat_map(|p| p.bundles.values());
+                let met = versions.any(|b| b.version.as_ref().is_some_and(|v| range.contains(v)));
+                let requirement = Requirement::Package {
+                    name: required.name.clone(),
+                    range: required.version_range.clone(),
+                };
+                prop_assert!(met || told.contains(&requirement), "{}", requirement);
+            }
+            for api in &bundle.required_apis {
+                let met = catalog.bundles.iter().any(|b| {
+                    kept.has(&b.package, &b.name) && b.provided_apis.contains(api)
+                });
+                let requirement = Requirement::Api(api.clone());
+                prop_assert!(met || told.contains(&requirement), "{}", requirement);
+            }
+        }
+        // Every version between the bounds of a named channel is there, if it can be reached.
+        for (name, package) in &wanted.packages {
+            for (channel, bounds) in &package.channels {
+                let in_range = catalog.channels_of(name).filter(|c| c.name == *channel);
+                let in_range = in_range.flat_map(|c| &c.entries).filter(|entry| {
+                    let bundle = catalog.bundle(name, &entry.name);
+                    let version = bundle.and_then(|b| b.version.as_ref()).unwrap().parse().unwrap();
+                    !bounds.is_unbounded() && bounds.contains(&version)
+                });
+                for entry in in_range {
+                    prop_assert!(kept.has(name, &entry.name), "{}", entry.name);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Bytes that are kept for a while and do not fit into memory.
+
+use std::fs::File;
+use std::io::{self, Write};
+
+use super::error::{At, IoAt, Result};
+use super::media::ReadAt;
+
+/// A file without a name in the directory for temporary files (`TMPDIR`): written at its end,
+/// read anywhere, gone when it is dropped.
+#[derive(Debug)]
+pub struct Spool {
+    file: File,
+    length: u64,
+}
+
+/// What to call it in errors.
+const NAME: &str = "a temporary file";
+
+impl Spool {
+    /// An empty one.
+    ///
+    /// # Errors
+    ///
+    /// When no temporary file can be made.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            file: tempfile::tempfile().at("make", NAME)?,
+            length: 0,
+        })
+    }
+
+    /// Bytes that were written.
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+}
+
+impl Write for Spool {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl ReadAt for Spool {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        use std::os::unix::fs::FileExt;
+
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(IoAt::new("read", NAME, error)),
+            }
+        }
+        Ok(done)
+    }
+
+    fn length(&self) -> Result<u64> {
+        Ok(self.length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::media::Reader;
+    use std::io::Read;
+
+    #[test]
+    fn what_was_written_is_read_anywhere() {
+        let mut spool = Spool::new().unwrap();
+        spool.write_all(b"abcdef").unwrap();
+        spool.write_all(b"gh").unwrap();
+        assert_eq!(spool.len(), 8);
+        let mut text = String::new();
+        Reader::new(&spool, 2, 5).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "cdefg");
+        let mut buffer = [0; 4];
+        assert_eq!(spool.read_at(&mut buffer, 6).unwrap(), 2);
+    }
+}

@@ -1,0 +1,116 @@
+//! `airferry export --catalog`, and what comes of it on the other side.
+
+use super::{CATALOG, FOO, index_image};
+use crate::support::command::Outcome;
+use crate::support::images::Build;
+use crate::support::stage::Stage;
+
+/// The members of the catalog, as `repository:tag`.
+const MEMBERS: [(&str, &str); 5] = [
+    ("bar/bundle", "v1.0.0"),
+    ("bar/bundle", "v1.10.0"),
+    ("bar/operator", "v1.0.0"),
+    ("bar/operator", "v1.10.0"),
+    ("foo/bundle", "v0.1.0"),
+];
+
+/// A stage with the catalog and its members; the catalog's reference.
+fn stage() -> (Stage, String) {
+    let stage = Stage::new();
+    for (repository, tag) in MEMBERS {
+        let image = Build::oci(&format!("{repository} {tag}"))
+            .layer(2000)
+            .image();
+        stage.publish(repository, tag, &image);
+    }
+    let host = stage.source.host().to_string();
+    let (bar, foo) = (
+        CATALOG.replace("{host}", &host),
+        FOO.replace("{host}", &host),
+    );
+    let files: &[(&str, &[u8])] = &[
+        ("configs/bar.yaml", bar.as_bytes()),
+        ("configs/foo.json", foo.as_bytes()),
+    ];
+    let index = stage.publish("ops/index", "v1", &index_image(files).image());
+    (stage, index)
+}
+
+#[test]
+fn a_catalog_brings_every_image_that_it_names() {
+    let (stage, index) = stage();
+    let planned = stage.try_export("bundle", &[], &["--catalog", &index, "--dry-run"]);
+    planned.succeeds().stdout_has("with 5 images");
+    let bundle = stage.export("bundle", &[], &["--catalog", &index]);
+    let again = stage
+        .try_export("bundle", &[], &["--catalog", &index])
+        .succeeds();
+    again.stdout_has("complete already");
+    stage.verify(&bundle, &[]).succeeds();
+
+    let mut list = stage.importer.command();
+    list.args(["catalog", "list"])
+        .arg(&bundle)
+        .args(["--output", "json"]);
+    let list = Outcome::of(list).succeeds().json();
+    let catalog = &list["catalogs"][0];
+    assert_eq!(catalog["images"], 5);
+    assert_eq!(catalog["image"], index.as_str());
+    let sizes: Vec<u64> = catalog["package"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| package["bytes"].as_u64().unwrap())
+        .collect();
+    assert_eq!(
+        catalog["bytes"].as_u64().unwrap(),
+        sizes.iter().sum::<u64>()
+    );
+    assert!(sizes.iter().all(|size| *size > 1000), "{sizes:?}");
+}
+
+#[test]
+fn a_missing_member_is_named_and_the_rest_is_carried() {
+    let (stage, index) = stage();
+    let host = stage.source.host();
+    let bad = CATALOG
+        .replace("{host}/bar/operator:v1.0.0", &format!("{host}/bar/gone:v1"))
+        .replace("{host}", host.to_string().as_str());
+    let files: &[(&str, &[u8])] = &[("configs/bar.yaml", bad.as_bytes())];
+    stage.publish("ops/index", "v1", &index_image(files).image());
+    let outcome = stage
+        .try_export("bundle", &[], &["--catalog", &index])
+        .fails_with(5);
+    outcome.stderr_has("bar/gone:v1");
+    outcome.stdout_has("with 4 images, 1 of them missing");
+    // Once it is there, the same command completes the bundle.
+    stage.publish("bar/gone", "v1", &Build::oci("late").layer(100).image());
+    let outcome = stage
+        .try_export("bundle", &[], &["--catalog", &index])
+        .succeeds();
+    outcome.stdout_has("sealed generation 2");
+}
+
+#[test]
+fn images_that_are_on_no_registry_end_the_export_with_their_bundle() {
+    let (stage, index) = stage();
+    let bad = CATALOG.replace("{host}/bar/operator:v1.0.0", "oci:///home/somebody/x");
+    let bad = bad.replace("{host}", stage.source.host().to_string().as_str());
+    let files: &[(&str, &[u8])] = &[("configs/bar.yaml", bad.as_bytes())];
+    stage.publish("ops/index", "v1", &index_image(files).image());
+    let error = stage
+        .try_export("bundle", &[], &["--catalog", &index])
+        .fails_with(4);
+    error.stderr_has("bundle `bar.v1.0.0` names the image `oci:///home/somebody/x`");
+}
+
+#[test]
+fn another_catalog_is_another_request() {
+    let (stage, index) = stage();
+    let bundle = stage.export("bundle", &[], &["--catalog", &index]);
+    assert!(bundle.join("manifest.cbor").exists());
+    stage
+        .try_export("bundle", &[&index], &[])
+        .fails_with(2)
+        .stderr_has("another request");
+}

@@ -1,0 +1,106 @@
+//! `airferry cluster-resources --catalog`.
+
+use std::fs;
+
+use super::{CATALOG, Shop, index_image};
+use crate::support::command::Outcome;
+use crate::support::stage::files;
+
+/// Names one image by tag and one by digest, on hosts that do not exist.
+fn catalog() -> String {
+    let digest = format!("sha256:{}", "2f".repeat(32));
+    CATALOG
+        .replace(
+            "{host}/bar/operator:v1.10.0",
+            &format!("b.invalid/x/bar/operator@{digest}"),
+        )
+        .replace("{host}", "a.invalid")
+}
+
+fn write(shop: &Shop, more: &[&str]) -> Outcome {
+    let mut command = shop.airferry.command();
+    command.args(["cluster-resources", "--catalog", &shop.index()]);
+    command.args([
+        "--to",
+        "mirror.invalid:8443/olm",
+        "--profile",
+        "oc",
+        "--resources",
+    ]);
+    command
+        .arg(shop.airferry.path("out"))
+        .args(["--tls-verify=false"])
+        .args(more);
+    Outcome::of(command)
+}
+
+#[test]
+fn the_files_are_those_of_oc_and_nobody_else_is_contacted() {
+    let shop = Shop::with(&index_image(&[("configs/bar.yaml", catalog().as_bytes())]).image());
+    write(&shop, &[]).succeeds();
+    let out = shop.airferry.path("out");
+    let read = |name: &str| fs::read_to_string(out.join(name)).unwrap();
+    assert_eq!(
+        files(&out),
+        [
+            "catalogSource.yaml",
+            "clusterCatalog.yaml",
+            "imageContentSourcePolicy.yaml",
+            "imageDigestMirrorSet.yaml",
+            "imageTagMirrorSet.yaml",
+            "mapping.txt",
+        ]
+    );
+    let (index, digest) = (shop.index(), format!("sha256:{}", "2f".repeat(32)));
+    let mut mapping = [
+        format!("{index}=mirror.invalid:8443/olm/ops-index:v1"),
+        "a.invalid/bar/bundle:v1.0.0=mirror.invalid:8443/olm/bar-bundle:v1.0.0".to_owned(),
+        "a.invalid/bar/bundle:v1.10.0=mirror.invalid:8443/olm/bar-bundle:v1.10.0".to_owned(),
+        "a.invalid/bar/operator:v1.0.0=mirror.invalid:8443/olm/bar-operator:v1.0.0".to_owned(),
+        format!(
+            "b.invalid/x/bar/operator@{digest}=mirror.invalid:8443/olm/x-bar-operator:7cda1a1f"
+        ),
+    ];
+    mapping.sort();
+    let mapped: Vec<String> = read("mapping.txt").lines().map(str::to_owned).collect();
+    assert_eq!(mapped, mapping);
+    assert_eq!(
+        read("imageDigestMirrorSet.yaml"),
+        "---\n\
+         apiVersion: config.openshift.io/v1\n\
+         kind: ImageDigestMirrorSet\n\
+         metadata:\n\
+         \x20 labels:\n\
+         \x20   operators.openshift.org/catalog: \"true\"\n\
+         \x20 name: index-0\n\
+         spec:\n\
+         \x20 imageDigestMirrors:\n\
+         \x20 - mirrors:\n\
+         \x20   - mirror.invalid:8443/olm/x-bar-operator\n\
+         \x20   source: b.invalid/x/bar/operator\n"
+    );
+    assert!(read("catalogSource.yaml").contains("  image: mirror.invalid:8443/olm/ops-index:v1\n"));
+}
+
+#[test]
+fn a_file_without_entries_is_empty_and_names_that_collide_are_refused() {
+    let by_tag = CATALOG.replace("{host}", "a.invalid");
+    let shop = Shop::with(&index_image(&[("configs/bar.yaml", by_tag.as_bytes())]).image());
+    write(&shop, &[]).succeeds();
+    let out = shop.airferry.path("out");
+    assert_eq!(
+        fs::read(out.join("imageContentSourcePolicy.yaml")).unwrap(),
+        b""
+    );
+    let twice = by_tag.replace(
+        "a.invalid/bar/operator:v1.0.0",
+        "b.invalid/bar/operator:v1.10.0",
+    );
+    shop.push(
+        "ops/index",
+        &index_image(&[("configs/bar.yaml", twice.as_bytes())]).image(),
+    );
+    let error = write(&shop, &[]).fails_with(2);
+    error.stderr_has("would get the same name on the target");
+    error.stderr_has("mirror.invalid:8443/olm/bar-operator:v1.10.0");
+}

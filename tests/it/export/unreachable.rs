@@ -1,0 +1,51 @@
+//! Registries and proxies that do not answer: what is said, and what to do next.
+
+use std::net::TcpListener;
+
+use super::site::Site;
+use crate::support::command::Outcome;
+use crate::support::images::Build;
+
+/// `127.0.0.1:port` where nothing listens.
+fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+#[test]
+fn a_proxy_that_is_down_is_named() {
+    let site = Site::new();
+    let image = site.put("app", "v1", &Build::oci("app").layer(100).image());
+    let proxy = nobody();
+    for variable in ["http_proxy", "ALL_PROXY"] {
+        let to = site.path("bundle");
+        let mut command = site.export_command(&to, &[&image, "--retries", "0"]);
+        command.env(variable, format!("http://user:hunter2@{proxy}"));
+        let outcome = Outcome::of(command).fails_with(6);
+        outcome
+            .stderr_has(&format!("through the proxy `http://{proxy}/`"))
+            .stderr_has("hint: check that the proxy runs")
+            .hides("hunter2")
+            .hides("does not speak TLS");
+    }
+    // Without it the registry is there.
+    let to = site.path("bundle");
+    let mut command = site.export_command(&to, &[&image]);
+    command.env("http_proxy", format!("http://{proxy}"));
+    command.env("no_proxy", "127.0.0.1");
+    Outcome::of(command).succeeds();
+}
+
+#[test]
+fn a_registry_that_is_down_is_named_with_both_attempts() {
+    let site = Site::new();
+    let host = nobody();
+    let image = format!("{host}/app:v1");
+    let to = site.path("bundle");
+    let outcome = site.export(&to, &[&image, "--retries", "0"]).fails_with(6);
+    outcome
+        .stderr_has(&format!("https://{host}/"))
+        .stderr_has(&format!("http://{host}/"))
+        .stderr_has("answers neither over TLS")
+        .stderr_has("hint: check host and port");
+}
