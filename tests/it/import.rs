@@ -2,6 +2,7 @@
 
 mod faults;
 mod names;
+mod releases;
 mod requests;
 mod resume;
 mod site;

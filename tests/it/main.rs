@@ -25,6 +25,7 @@ mod layering;
 mod real_parts;
 mod registry;
 mod release;
+mod release_names;
 mod release_signatures;
 mod releases;
 mod resume;

@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::export::site::Site;
+use crate::support::amend::{amend, claim, release};
 use crate::support::command::Outcome;
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::images::{Build, Image, digest_of, docker_list, index};
@@ -290,4 +291,49 @@ fn a_directory_in_use_and_damage_are_refused() {
         assert!(!to.join("oci-layout").exists());
     }
     drop(single);
+}
+
+#[test]
+fn a_release_is_unpacked_as_oc_lays_it_out() {
+    let stage = Stage::new();
+    let [payload, cli] = ["payload", "cli"].map(|seed| Build::docker(seed).layer(900).image());
+    let image = stage.publish("okd/release", "4.17.3", &payload);
+    let host = stage.source.host().to_string();
+    stage.publish("okd/content", "any", &cli);
+    let component = format!("{host}/okd/content@{}", cli.digest());
+    let bundle = stage.export("bundle", &[&image, &component], &[]);
+    let to = stage.at("tree");
+    unpack(&stage, &bundle, &to, &["--layout", "oc-release"])
+        .fails_with(2)
+        .stderr_has("no release");
+    amend(&stage, &bundle, |inventory| {
+        let mut release = release(&image, "4.17.3", &[("cli", &component)]);
+        release.unsigned = false;
+        release.signatures = vec![claim(inventory, &image)];
+        inventory.releases = vec![release];
+    });
+    let to = stage.at("tree2");
+    unpack(&stage, &bundle, &to, &["--as", "oc-release"])
+        .succeeds()
+        .stdout_has("'file://openshift/release:4.17.3-x86_64*' REGISTRY/REPOSITORY");
+    let base = to.join("v2/openshift/release");
+    for (tag, image) in [("4.17.3-x86_64", &payload), ("4.17.3-x86_64-cli", &cli)] {
+        let link = fs::read_link(base.join("manifests").join(tag)).unwrap();
+        assert_eq!(link.to_str(), Some(image.digest().as_str()));
+        for blob in &image.blobs {
+            let bytes = fs::read(base.join("blobs").join(blob.digest())).unwrap();
+            assert_eq!(bytes, blob.bytes);
+        }
+    }
+    let all = files(&to);
+    assert!(
+        all.iter()
+            .all(|file| file.starts_with("v2/openshift/release/") || file.starts_with("config/")),
+        "{all:?}"
+    );
+    let name = format!("signature-sha256-{}.json", &payload.digest()[7..23]);
+    let text = fs::read_to_string(to.join("config").join(name)).unwrap();
+    let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let key = format!("{}-1", payload.digest().replace(':', "-"));
+    assert_eq!(object["binaryData"][key], "bm8gT3BlblBHUA==");
 }

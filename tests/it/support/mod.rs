@@ -3,6 +3,7 @@
 // Not every helper has a user in every build of the tests.
 #![allow(dead_code)]
 
+pub mod amend;
 pub mod authority;
 pub mod catalogs;
 pub mod command;
