@@ -45,8 +45,8 @@ struct Importer {
 enum Stage {
     /// It is whole; its group decides when it is tagged.
     Ready(Content),
-    /// It has its tag.
-    Committed(ImageReport),
+    /// It has its tag, which points there.
+    Committed(Digest),
 }
 
 /// Imports every image of the plan; a failure costs that image (and its group) alone. When the
@@ -82,9 +82,11 @@ pub(super) async fn run(
         classes.any(|class| class == Some(Class::Interrupted))
     };
     let mut interrupted = is_cut(&images);
-    if request.read_back && !interrupted {
+    let put = (shelf.put(), depot.put());
+    let is_unchanged = put.0.is_empty() && put.1.is_empty();
+    if request.read_back && !interrupted && !is_unchanged {
         let manifests = Arc::clone(&opened.manifests);
-        let read_back = ReadBack::new(client, manifests, shelf.put(), depot.put());
+        let read_back = ReadBack::new(client, manifests, put.0, put.1);
         tokio::select! {
             failures = read_back.run(context) => failures.apply(plan, &mut images),
             () = context.cancel.cancelled() => interrupted = true,
@@ -128,14 +130,17 @@ impl Importer {
                 let group = image.group.as_deref().and_then(|group| broken.get(group));
                 async move {
                     let committed = match (stage, group) {
-                        (Ok(Stage::Committed(report)), _) => Ok(report),
+                        (Ok(Stage::Committed(top)), _) => Ok(top),
                         (Ok(Stage::Ready(_)), Some(failure)) => Err(failure.clone()),
                         (Ok(Stage::Ready(content)), None) => {
                             self.commit(image, content, decision).await
                         }
                         (Err(failure), _) => Err(failure),
                     };
-                    committed.unwrap_or_else(|failure| failed(image, failure))
+                    match committed {
+                        Ok(top) => committed_report(image, decision, top),
+                        Err(failure) => failed(image, failure),
+                    }
                 }
             })
             .buffered(IMAGES)
@@ -154,8 +159,8 @@ impl Importer {
             Some(_) => Ok(Stage::Ready(content)),
             // Visible as soon as it is whole.
             None => {
-                let report = self.commit(image, content, decision).await?;
-                Ok(Stage::Committed(report))
+                let top = self.commit(image, content, decision).await?;
+                Ok(Stage::Committed(top))
             }
         }
     }
@@ -191,13 +196,13 @@ impl Importer {
         }
     }
 
-    /// Sets the tag.
+    /// Sets the tag. Returns what it points to.
     async fn commit(
         &self,
         image: &ImageUpload,
         content: Content,
         decision: &TagDecision,
-    ) -> Result<ImageReport, Failure> {
+    ) -> Result<Digest, Failure> {
         let stopped = async {
             self.context.cancel.cancelled().await;
             tokio::time::sleep(GRACE).await;
@@ -207,13 +212,10 @@ impl Importer {
             top = self.writer.tag(image, content, decision) => top,
             () = stopped => Err(Failure::interrupted()),
         };
-        match result {
-            Ok(top) => Ok(committed(image, decision, top)),
-            Err(failure) => {
-                self.look_around(image, &failure).await;
-                Err(failure)
-            }
+        if let Err(failure) = &result {
+            self.look_around(image, failure).await;
         }
+        result
     }
 }
 
@@ -231,6 +233,7 @@ fn broken_groups<'p>(
                     image.placed.image.requested, failure.reason
                 ),
                 class: failure.class.min(Class::Target),
+                hint: failure.hint,
                 network: false,
             };
             broken.entry(group.as_str()).or_insert(of_group);
@@ -240,7 +243,7 @@ fn broken_groups<'p>(
 }
 
 /// The report on an image that is on the target.
-fn committed(image: &ImageUpload, decision: &TagDecision, top: Digest) -> ImageReport {
+fn committed_report(image: &ImageUpload, decision: &TagDecision, top: Digest) -> ImageReport {
     let mut report = image_report(image, decision, ImageState::Committed);
     if decision.action == TagAction::Skip {
         report.state = ImageState::TagKept;
@@ -265,6 +268,7 @@ pub(super) fn failed(image: &ImageUpload, failure: Failure) -> ImageReport {
         state,
         reason: Some(failure.reason),
         class: Some(failure.class),
+        hint: failure.hint,
         placed: None,
     }
 }
