@@ -6,9 +6,13 @@ use std::path::PathBuf;
 use super::catalog_args::CatalogArgs;
 use super::key_args::{KeyArgs, read_public};
 use super::registry_args::RegistryArgs;
-use super::{Environment, OutputArgs, catalog_text};
+use super::release_args::ReleaseTrustArgs;
+use super::release_selection_args::ReleaseSelectionArgs;
+use super::{Environment, OutputArgs, catalog_text, release_text};
 use crate::model::{ByteSize, Count, Label, LabelText, Platform, Reference};
-use crate::ops::export::{self, Existing, ExportState, ForeignLayers, Outcome, Request, Selection};
+use crate::ops::export::{
+    self, Existing, ExportState, ForeignLayers, Outcome, Releases, Request, Selection,
+};
 use crate::ops::{Class, Error};
 use crate::sys::files;
 
@@ -17,7 +21,7 @@ const LIST_CAP: u64 = 16 << 20;
 
 const EXAMPLES: &str = "\
 Examples:
-  airferry export quay.io/okd/scos-release:4.18.0-okd-scos.1 --to /media/stick/okd --key exporter.pem
+  airferry export quay.io/team/app:v3 --to /media/stick/app --key exporter.pem
   airferry export --images-from images.txt --to /media/stick/may --key exporter.pem \\
     --base /srv/bundles/april --chunk-size fat32
   airferry export --catalog quay.io/operatorhubio/catalog:latest --to /media/stick/operators \\
@@ -25,6 +29,9 @@ Examples:
   airferry export --catalog quay.io/operatorhubio/catalog:latest --operator 'etcd' \\
     --operator 'argocd-operator:alpha>=0.9.0<=0.12.0' --resolve-dependencies --to out --dry-run
   airferry export docker.io/library/busybox:1 --to out --platform linux/arm64 --dry-run
+  airferry export --release quay.io/okd/scos-release:4.18.0-okd-scos.1 --to /media/stick/okd \\
+    --key exporter.pem
+  airferry export --release 4.18.9 --from-version 4.17.2 --channel stable-4.18 --to ocp --dry-run
 
 Running the same command again continues what was interrupted, completes what was incomplete,
 and does nothing when all is there.";
@@ -103,10 +110,16 @@ pub(crate) struct ExportArgs {
     comment: Option<LabelText>,
 
     #[command(flatten)]
+    releases: ReleaseSelectionArgs,
+
+    #[command(flatten)]
     catalogs: CatalogArgs,
 
     #[command(flatten)]
     key: KeyArgs,
+
+    #[command(flatten)]
+    release_trust: ReleaseTrustArgs,
 
     #[command(flatten)]
     registry: RegistryArgs,
@@ -135,8 +148,15 @@ pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(
     let references = references(&args)?;
     let signer = args.key.optional_signer(environment)?;
     let base_trust = args.base_trust.iter().map(|path| read_public(path));
+    let releases = args.releases.named()?;
+    let client = args.registry.client(environment)?;
     let request = Request {
         references,
+        releases: Releases {
+            payloads: releases.payloads,
+            by_version: releases.by_version,
+            verification: args.release_trust.verification(&client)?,
+        },
         catalogs: args.catalogs.requests()?,
         mapping: args.catalogs.mapping()?,
         index_filter: args.catalogs.index.filter(),
@@ -159,7 +179,7 @@ pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(
         },
         comment: args.comment.clone(),
         chunk_limit: args.chunk_size.0,
-        client: args.registry.client(environment)?,
+        client,
         existing: if args.replan {
             Existing::Replan
         } else {
@@ -218,14 +238,28 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
         text.push_str(&line);
         text.push('\n');
     };
+    for selected in &outcome.selected {
+        release_text::selected(selected)
+            .into_iter()
+            .for_each(&mut line);
+    }
+    for release in &outcome.releases {
+        release_text::lines(release).into_iter().for_each(&mut line);
+    }
     for catalog in &outcome.catalogs {
         for text in catalog_text::lines(catalog) {
             line(text);
         }
     }
-    let members: BTreeSet<&Reference> = outcome.catalogs.iter().flat_map(|c| &c.members).collect();
+    let of_catalogs = outcome.catalogs.iter().flat_map(|catalog| &catalog.members);
+    let components = outcome
+        .releases
+        .iter()
+        .flat_map(|release| &release.components);
+    let of_releases = components.map(|component| &component.image);
+    let members: BTreeSet<&Reference> = of_catalogs.chain(of_releases).collect();
     for image in &outcome.images {
-        // A member stands with its catalog, unless something is wrong with it.
+        // A member stands with its release or catalog, unless something is wrong with it.
         if members.contains(&image.reference) && image.problem.is_none() {
             continue;
         }

@@ -212,7 +212,7 @@ fn text(report: &Report, args: &ImportArgs) -> String {
     if report.dry_run {
         if let Some(forecast) = &report.forecast {
             line(format!(
-                "{} would be uploaded, {} are there already",
+                "{} would be uploaded, {} are there already or can be mounted",
                 ByteSize(forecast.bytes_to_upload),
                 ByteSize(forecast.bytes_there)
             ));

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::trust_args::TrustArgs;
-use super::{Environment, OutputArgs};
+use super::{Environment, OutputArgs, release_text};
 use crate::model::{AttachmentState, ByteSize, Count};
 use crate::ops::inspect::{self, Depth, ImageLine, Report, Request};
 use crate::ops::{self, Error};
@@ -118,6 +118,13 @@ fn text(report: &Report) -> String {
             base.id.hex(),
             Count::of(base.omitted_blobs, "blob"),
             ByteSize(base.omitted_bytes)
+        ));
+    }
+    for release in &report.releases {
+        line(format!(
+            "{}: {}",
+            release_text::summary(release),
+            release.image
         ));
     }
     if !report.images.is_empty() {

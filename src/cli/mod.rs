@@ -26,6 +26,8 @@ mod registry_args;
 mod release;
 mod release_args;
 mod release_keys_args;
+mod release_selection_args;
+mod release_text;
 mod resources_args;
 mod serve;
 mod sign;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::release_keys_args::{self, ReleaseKeysArgs};
 use super::trust_args::TrustArgs;
-use super::{Environment, OutputArgs};
+use super::{Environment, OutputArgs, release_text};
 use crate::model::{ByteSize, Count};
 use crate::ops::verify::{self, Report, Request};
 use crate::ops::{self, Error, FindingKind};
@@ -113,6 +113,13 @@ fn text(report: &Report) -> String {
         line(format!(
             "    and {} more (--output json names all)",
             more + 1
+        ));
+    }
+    for release in &report.releases {
+        line(format!(
+            "  {}: {}",
+            release_text::summary(release),
+            release.image
         ));
     }
     for proof in &report.release_proofs {

@@ -37,7 +37,7 @@ struct Metadata {
 }
 
 /// The name of the file in which `oc` keeps a release's signatures.
-pub fn file_name(release: &Digest) -> String {
+pub(super) fn file_name(release: &Digest) -> String {
     let hex: String = release.hex().chars().take(16).collect();
     format!("signature-sha256-{hex}.json")
 }
@@ -47,7 +47,10 @@ pub fn file_name(release: &Digest) -> String {
 /// # Errors
 ///
 /// None that a release could cause; the encoder's signature has them.
-pub fn render(release: &Digest, signatures: &[Vec<u8>]) -> Result<String, serde_json::Error> {
+pub(super) fn render(
+    release: &Digest,
+    signatures: &[Vec<u8>],
+) -> Result<String, serde_json::Error> {
     let name = format!("sha256-{}", release.hex());
     let binary_data = (1..)
         .zip(signatures)

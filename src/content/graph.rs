@@ -1,6 +1,6 @@
 //! The update service's answer: which releases there are, and which may be updated to which.
 //!
-//! The protocol is Cincinnati's: `GET …/graph?arch=…&channel=…` answers a JSON object with nodes,
+//! The protocol is Cincinnati's: `GET .../graph?arch=...&channel=...` answers a JSON object with nodes,
 //! edges as pairs of indices into them, and edges that hold only under conditions. What to make
 //! of it is decided in `plan::upgrade`.
 
@@ -81,7 +81,7 @@ pub enum GraphError {
         /// The node's version.
         version: SemanticVersion,
         /// What it names.
-        payload: Reference,
+        payload: Box<Reference>,
     },
     /// An edge begins or ends nowhere, or where it began.
     #[error("Edge {index} of the graph, from {from} to {to}, does not join two of {nodes} nodes")]
@@ -281,6 +281,7 @@ fn node(index: usize, raw: RawNode) -> Result<Node, GraphError> {
         Err(source) => return Err(GraphError::Payload { version, source }),
     };
     if payload.digest.is_none() || payload.tag.is_some() {
+        let payload = Box::new(payload);
         return Err(GraphError::NotByDigest { version, payload });
     }
     let mut metadata = raw.metadata.unwrap_or_default();

@@ -10,4 +10,5 @@ pub mod image_set;
 pub mod mapping_file;
 pub mod mirror_policy;
 pub mod release;
+pub mod update_service;
 pub mod version;

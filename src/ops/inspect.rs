@@ -14,6 +14,7 @@ use super::error::Result;
 use super::examine::{Examination, Scope, examine};
 use super::finding::Finding;
 use super::pipeline::StoredBlob;
+use super::release::ReleaseLine;
 use super::trust::Trust;
 use crate::format::hash::sha256;
 use crate::format::oci;
@@ -141,6 +142,9 @@ pub struct Report {
     pub chunks: Vec<ChunkLine>,
     /// Bytes of all chunks.
     pub chunk_bytes: u64,
+    /// Releases among the images.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<ReleaseLine>,
     /// Images.
     pub images: Vec<ImageLine>,
     /// Bases that the far side must have.
@@ -212,6 +216,7 @@ fn of_manifest(examination: &Examination) -> Report {
         signers: verified.chain(claimed).collect(),
         chunks: chunks.collect(),
         chunk_bytes: manifest.map_or(0, |manifest| manifest.chunk_bytes()),
+        releases: Vec::new(),
         images: Vec::new(),
         bases: Vec::new(),
         content_bytes: 0,
@@ -223,6 +228,7 @@ fn of_manifest(examination: &Examination) -> Report {
 }
 
 fn of_inventory(report: &mut Report, inventory: &Inventory, media: &Arc<dyn Media>) {
+    report.releases = ReleaseLine::all(inventory);
     let contents: Vec<Content> = inventory
         .images
         .iter()

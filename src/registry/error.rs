@@ -24,7 +24,7 @@ pub enum Error {
         answer: Box<Answer>,
     },
     /// The registry, or its token service, does not accept who we are.
-    #[error("Registry asks for {} at `{url}` ({answer})", if *.credentials { "other credentials" } else { "credentials, and there are none for it" })]
+    #[error("Registry {} `{url}` ({answer})", if *.credentials { "does not accept the credentials that are known for it, at" } else { "asks for credentials, and none are known for it, at" })]
     Unauthorized {
         /// What was asked for.
         url: RedactedUrl,
@@ -337,6 +337,12 @@ impl Error {
             Self::NoTls { .. } => Some("use --tls-verify=false if plain HTTP is intended"),
             Self::Unauthorized { .. } | Self::Denied { .. } => {
                 Some("log in with `podman login` or give an auth file with --authfile")
+            }
+            Self::Refused { answer, .. } if answer.status == 405 => {
+                Some("the registry may be read-only now, for maintenance or a garbage collection")
+            }
+            Self::Unavailable { answer, .. } if answer.status >= 500 => {
+                Some("the registry fails on its own side: look at its log and its free space")
             }
             Self::UntrustedRealm { .. } => Some(
                 "verify TLS (--cert-dir with the CA certificate) so that the registry may name \

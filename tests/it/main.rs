@@ -27,6 +27,7 @@ mod registry;
 mod release;
 mod release_names;
 mod release_signatures;
+mod releases;
 mod resume;
 mod serve;
 mod statements;

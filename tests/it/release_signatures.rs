@@ -7,6 +7,7 @@ use airferry::content::release::Keyring;
 use airferry::content::release::signature::SignatureError;
 use airferry::content::release::trust::ReleaseTrust;
 use airferry::content::release::verification_config::{NamedKeyring, VerificationConfig};
+use airferry::format::statement::render_time;
 use airferry::model::{Digest, Timestamp};
 use airferry::ops::release::signatures::{SignedRelease, Store, verify_release};
 use airferry::ops::{Class, Error};
@@ -30,6 +31,7 @@ fn release() -> Digest {
 fn config(names: &[&str]) -> VerificationConfig {
     let entry = |name: &&str| NamedKeyring {
         name: format!("verifier-public-key-{name}"),
+        data: vector(&format!("{name}.gpg")),
         keyring: Keyring::parse(&vector(&format!("{name}.gpg"))).unwrap(),
     };
     VerificationConfig {
@@ -214,5 +216,19 @@ fn okd_keys_are_read_and_pinned() {
     let expected = [1, 2, 3, 4].map(|n| format!("OpenShift CI key {n}"));
     assert_eq!(names, expected.each_ref().map(|name| Some(name.as_str())));
     assert_eq!(entry.keyring.unusable, 0);
+    let able: Vec<_> = entry
+        .keyring
+        .keys
+        .iter()
+        .map(|key| key.can_sign(NOW))
+        .collect();
+    assert_eq!(able, [false, false, false, true], "the others have expired");
+    let ends = entry.keyring.keys.iter().map(|key| key.expires(NOW));
+    let ends: Vec<_> = ends.map(|end| render_time(end.unwrap()).unwrap()).collect();
+    let days: Vec<_> = ends.iter().map(|end| &end[..10]).collect();
+    assert_eq!(
+        days,
+        ["2021-04-21", "2023-04-27", "2025-03-29", "2027-03-31"]
+    );
     assert_eq!(config.stores.len(), 1);
 }

@@ -144,7 +144,7 @@ fn wait(mut child: Child) -> ExitStatus {
 }
 
 /// Makes the registry stop in the middle of a blob, and tells when it does.
-fn stall(site: &Site, digest: String, after: usize) -> Receiver<()> {
+pub fn stall(site: &Site, digest: String, after: usize) -> Receiver<()> {
     let (tell, told) = channel();
     let tell = Mutex::new(tell);
     let whole = site.blob(&digest);

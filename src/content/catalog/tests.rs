@@ -394,15 +394,11 @@ fn images_that_are_none_are_named_with_their_bundles() {
     );
 }
 
-/// Tables in memory.
+type Cells = Vec<Option<&'static str>>;
+
+/// Tables in memory: name, columns, rows.
 #[derive(Default)]
-struct Memory(
-    Vec<(
-        &'static str,
-        Vec<&'static str>,
-        Vec<Vec<Option<&'static str>>>,
-    )>,
-);
+struct Memory(Vec<(&'static str, Vec<&'static str>, Vec<Cells>)>);
 
 impl Memory {
     fn table(mut self, name: &'static str, columns: &str, rows: &[&[&'static str]]) -> Self {

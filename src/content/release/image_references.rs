@@ -89,7 +89,7 @@ pub enum ImageReferencesError {
         /// The component.
         component: ComponentName,
         /// Its reference.
-        image: Reference,
+        image: Box<Reference>,
     },
 }
 
@@ -265,7 +265,7 @@ fn component(
             build: build_facts(annotations.unwrap_or_default()),
         }),
         image => {
-            let component = name;
+            let (component, image) = (name, Box::new(image));
             Err(ImageReferencesError::NotByDigest { component, image })
         }
     }

@@ -196,6 +196,19 @@ impl ReleaseKey {
         expiry(binding, self.created())
     }
 
+    /// Whether the primary key or one of its subkeys could make a signature at `now` that
+    /// counts.
+    pub fn can_sign(&self, now: Timestamp) -> bool {
+        let times = Times {
+            signed_at: now,
+            now,
+            expired_keys: ExpiredKeys::Refuse,
+        };
+        let mut subkeys = self.certificate.public_subkeys.iter();
+        self.primary_signer(times).is_ok()
+            || subkeys.any(|subkey| self.subkey_signer(subkey, times).is_ok())
+    }
+
     /// Finds out whether this certificate made `signature` over `data`, and was entitled to.
     pub(super) fn check(
         &self,
@@ -203,39 +216,44 @@ impl ReleaseKey {
         data: &[u8],
         times: Times,
     ) -> Result<Signer, KeyFault> {
-        let now = times.now;
         let primary = &self.certificate.primary_key;
         let mut fault = KeyFault::Stranger;
         if names(signature, primary) {
             match signature.verify(primary, data) {
-                Ok(()) => {
-                    let binding = self.alive(now)?;
-                    may_sign(binding)?;
-                    let expires = expiry(binding, self.created());
-                    return signer(self.fingerprint, self.created(), expires, times);
-                }
+                Ok(()) => return self.primary_signer(times),
                 Err(error) => fault = KeyFault::Mismatch(printable(&error)),
             }
         }
         for subkey in &self.certificate.public_subkeys {
-            let Some(fingerprint) = v4_fingerprint(&subkey.key) else {
-                continue;
-            };
-            if !names(signature, &subkey.key) {
-                continue;
+            if names(signature, &subkey.key) {
+                match signature.verify(&subkey.key, data) {
+                    Ok(()) => return self.subkey_signer(subkey, times),
+                    Err(error) => fault = KeyFault::Mismatch(printable(&error)),
+                }
             }
-            if let Err(error) = signature.verify(&subkey.key, data) {
-                fault = KeyFault::Mismatch(printable(&error));
-                continue;
-            }
-            let primary_expires = expiry(self.alive(now)?, self.created());
-            let binding = self.subkey_binding(subkey, now)?;
-            let created = seconds(subkey.key.created_at());
-            let own_expires = expiry(binding, created);
-            let expires = [primary_expires, own_expires].into_iter().flatten().min();
-            return signer(fingerprint, created, expires, times);
         }
         Err(fault)
+    }
+
+    /// The primary key as the maker of a signature.
+    fn primary_signer(&self, times: Times) -> Result<Signer, KeyFault> {
+        let binding = self.alive(times.now)?;
+        may_sign(binding)?;
+        let expires = expiry(binding, self.created());
+        signer(self.fingerprint, self.created(), expires, times)
+    }
+
+    /// A subkey as the maker of a signature. It lives no longer than its primary key.
+    fn subkey_signer(&self, subkey: &SignedPublicSubKey, times: Times) -> Result<Signer, KeyFault> {
+        let fingerprint = v4_fingerprint(&subkey.key).ok_or(KeyFault::Unusable(
+            "it is a subkey of another version than 4",
+        ))?;
+        let primary_expires = expiry(self.alive(times.now)?, self.created());
+        let binding = self.subkey_binding(subkey, times.now)?;
+        let created = seconds(subkey.key.created_at());
+        let own_expires = expiry(binding, created);
+        let expires = [primary_expires, own_expires].into_iter().flatten().min();
+        signer(fingerprint, created, expires, times)
     }
 
     /// The signature that says what the primary key is for, unless the key was revoked.

@@ -40,6 +40,8 @@ pub struct VerificationConfig {
 pub struct NamedKeyring {
     /// The entry's whole name.
     pub name: String,
+    /// The entry's value, as the payload has it.
+    pub data: Vec<u8>,
     /// Its keys, one of which must have signed.
     pub keyring: Keyring,
 }
@@ -192,7 +194,14 @@ impl VerificationConfig {
     fn add(&mut self, name: String, value: &[u8]) -> Result<(), VerificationConfigError> {
         if name.starts_with(KEYRING) {
             match Keyring::parse(value) {
-                Ok(keyring) => self.keyrings.push(NamedKeyring { name, keyring }),
+                Ok(keyring) => {
+                    let data = value.to_vec();
+                    self.keyrings.push(NamedKeyring {
+                        name,
+                        data,
+                        keyring,
+                    });
+                }
                 Err(source) => {
                     return Err(VerificationConfigError::Keyring {
                         manifest: self.manifest.clone(),

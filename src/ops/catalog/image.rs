@@ -22,8 +22,6 @@ pub(crate) struct CatalogImage {
     pub(crate) name: String,
     /// Digest of the top manifest: what the catalog's reference means.
     pub(crate) root: Digest,
-    /// Digest of the image manifest that is read; the same unless the root is an index.
-    pub(crate) manifest: Digest,
     /// Its platform, where the index says so.
     pub(crate) platform: Option<Platform>,
     /// Where the catalog is.
@@ -114,7 +112,6 @@ impl CatalogImage {
         Ok(Self {
             name,
             root: digest,
-            manifest,
             platform,
             location,
             layers,

@@ -24,7 +24,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 pub use outcome::{CatalogLine, ExportState, ImageLine, Outcome};
-pub use request::{CatalogRequest, Existing, Request};
+pub use request::{CatalogRequest, Existing, Releases, Request};
 pub(crate) use resolve::resolve;
 pub use resolve::{ForeignLayers, Selection};
 pub use selection::{BundleSelection, CatalogSelection, PackageSelection};
@@ -37,6 +37,7 @@ use super::finding::FindingKind;
 use super::trust::{Trust, statement_bytes};
 use crate::model::{CatalogEntry, Count, Digest, Host, ImageEntry, Reference};
 use crate::ops::blocking;
+use crate::ops::release::selection::Selected;
 use crate::plan::export::{self as plan, ExportPlan, KnownBundle, Resolution};
 use crate::progress::Phase;
 use crate::registry::{Client, Selector};
@@ -77,6 +78,8 @@ struct Planned {
     made: Vec<MadeBlob>,
     /// What was kept of catalogs, and why.
     selections: Vec<CatalogSelection>,
+    /// What releases asked for by version are.
+    selected: Vec<Selected>,
 }
 
 impl Planned {
@@ -86,6 +89,7 @@ impl Planned {
             plan,
             made: Vec::new(),
             selections: Vec::new(),
+            selected: Vec::new(),
         }
     }
 }
@@ -103,8 +107,9 @@ impl Start {
 /// Exports a bundle, or continues, or completes one.
 pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     if request.is_empty() {
-        return Err(Error::usage("Nothing to export")
-            .hint("name at least one image reference, or a catalog with --catalog"));
+        return Err(Error::usage("Nothing to export").hint(
+            "name an image reference, a release with --release, or a catalog with --catalog",
+        ));
     }
     let bases = read_bases(&request)?;
     let base_ids: Vec<Digest> = bases.iter().map(|base| base.id).collect();
@@ -235,13 +240,14 @@ async fn make_plan(
     bases: &[KnownBundle],
     context: &Context,
 ) -> Result<Planned> {
-    let (mut made, mut selections) = (Vec::new(), Vec::new());
+    let (mut made, mut selections, mut selected) = (Vec::new(), Vec::new(), Vec::new());
     let resolution = match known {
         None => {
             let client = &request.client;
             let mut gathered = content::gather(request, context).await?;
             made = std::mem::take(&mut gathered.made);
             selections = std::mem::take(&mut gathered.selections);
+            selected = std::mem::take(&mut gathered.selected);
             let wanted = &gathered.references;
             let found =
                 resolve::resolve_pinned(client, wanted, &request.selection, context).await?;
@@ -265,6 +271,7 @@ async fn make_plan(
         plan,
         made: made.collect(),
         selections,
+        selected,
     })
 }
 
@@ -333,7 +340,8 @@ fn foretell(request: &Request, planned: &Planned, statements: u64) -> Result<Out
     let assembled = seal::assemble(plan, id, &preflight::simulate(plan)?)?;
     let own = seal::statement_bytes_ahead(&assembled, request)?;
     let outcome = Outcome::planned(&assembled, statements + own);
-    Ok(outcome.with_selections(&planned.selections))
+    let outcome = outcome.with_selections(&planned.selections);
+    Ok(outcome.with_selected(planned.selected.clone()))
 }
 
 /// Tells of tags that point elsewhere now; the plan's digests stand.
@@ -390,6 +398,7 @@ async fn perform(
         plan,
         made,
         selections,
+        selected,
     } = planned;
     let plan_id = state::plan_id(&plan)?;
     if let Begun::Now(_) = begun {
@@ -453,7 +462,8 @@ async fn perform(
     if read_back {
         read_back_bundle(media, context).await?;
     }
-    Ok(outcome.with_selections(&selections))
+    let outcome = outcome.with_selections(&selections);
+    Ok(outcome.with_selected(selected))
 }
 
 fn written(transferred: Transferred) -> Written {

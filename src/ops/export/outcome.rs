@@ -13,6 +13,8 @@ use crate::model::{
     Reference,
 };
 use crate::ops::error::{Class, Error};
+use crate::ops::release::ReleaseLine;
+use crate::ops::release::selection::Selected;
 use crate::plan::export::KnownBundle;
 
 /// How it ended.
@@ -138,6 +140,13 @@ pub struct Outcome {
     /// The statement's name; absent without a signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
+    /// What releases asked for by version came to; empty when the plan was made by an earlier
+    /// run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub selected: Vec<Selected>,
+    /// All releases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<ReleaseLine>,
     /// All catalogs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub catalogs: Vec<CatalogLine>,
@@ -181,6 +190,8 @@ impl Outcome {
             generation: manifest.generation,
             complete: manifest.complete,
             statement: None,
+            selected: Vec::new(),
+            releases: ReleaseLine::all(inventory),
             catalogs: inventory
                 .catalogs
                 .iter()
@@ -207,6 +218,12 @@ impl Outcome {
             }
         }
         outcome
+    }
+
+    /// Adds what releases asked for by version came to.
+    #[must_use]
+    pub(super) fn with_selected(self, selected: Vec<Selected>) -> Self {
+        Self { selected, ..self }
     }
 
     /// What a dry run says. `statements`: bytes of statements and signatures.

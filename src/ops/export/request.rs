@@ -8,6 +8,8 @@ use crate::content::mapping_file::MappingFile;
 use crate::format::hash::sha256;
 use crate::format::keys::VerifyingKey;
 use crate::model::{Digest, Label, LabelText, Reference};
+use crate::ops::release::Verification;
+use crate::ops::release::selection::ByVersion;
 use crate::ops::sign::Signer;
 use crate::plan::catalog::CatalogFilter;
 use crate::plan::index_filter::IndexFilter;
@@ -17,6 +19,8 @@ use crate::registry::Client;
 pub struct Request {
     /// Images to carry.
     pub references: BTreeSet<Reference>,
+    /// Releases to carry with their components.
+    pub releases: Releases,
     /// Catalogs to carry with the images that they name, sorted by reference, each once.
     pub catalogs: Vec<CatalogRequest>,
     /// Of the catalogs' images only the sources of this; all when absent.
@@ -51,6 +55,23 @@ pub struct Request {
     pub read_back: Option<bool>,
 }
 
+/// Releases to carry.
+#[derive(Debug)]
+pub struct Releases {
+    /// By pull spec.
+    pub payloads: BTreeSet<Reference>,
+    /// By version.
+    pub by_version: Option<ByVersion>,
+    /// What they must show.
+    pub verification: Verification,
+}
+
+impl Releases {
+    fn is_empty(&self) -> bool {
+        self.payloads.is_empty() && self.by_version.is_none()
+    }
+}
+
 /// A catalog to carry.
 #[derive(Debug, Clone)]
 pub struct CatalogRequest {
@@ -73,7 +94,7 @@ pub enum Existing {
 impl Request {
     /// Whether nothing is asked for.
     pub(super) fn is_empty(&self) -> bool {
-        self.references.is_empty() && self.catalogs.is_empty()
+        self.references.is_empty() && self.releases.is_empty() && self.catalogs.is_empty()
     }
 
     /// A digest that is the same for the same request: what the bundle will depend on, and
@@ -85,6 +106,25 @@ impl Request {
         };
         for reference in &self.references {
             line("image", reference);
+        }
+        for payload in &self.releases.payloads {
+            line("release", payload);
+        }
+        // Who was asked about versions is like which mirror was asked for an image.
+        if let Some(by_version) = &self.releases.by_version {
+            let mut wanted: Vec<String> =
+                by_version.wanted.iter().map(ToString::to_string).collect();
+            wanted.sort();
+            for wanted in wanted {
+                line("release-version", &wanted);
+            }
+            line("release-channel", &by_version.channel);
+            for architecture in &by_version.architectures {
+                line("release-architecture", architecture);
+            }
+            if let Some(from) = &by_version.from {
+                line("release-from", from);
+            }
         }
         for catalog in &self.catalogs {
             line("catalog", &catalog.reference);

@@ -9,6 +9,8 @@ use crate::registry;
 pub(super) struct Failure {
     pub(super) class: Class,
     pub(super) reason: String,
+    /// What the person can do about it.
+    pub(super) hint: Option<&'static str>,
     /// It may be that nothing reaches the target any more.
     pub(super) network: bool,
 }
@@ -18,6 +20,7 @@ impl Failure {
         Self {
             class: Class::Target,
             reason,
+            hint: None,
             network: false,
         }
     }
@@ -27,6 +30,7 @@ impl Failure {
         Self {
             class: Class::Interrupted,
             reason: "the run was interrupted".to_owned(),
+            hint: None,
             network: false,
         }
     }
@@ -40,6 +44,7 @@ impl Failure {
             E::DigestMismatch { .. } | E::SizeMismatch { .. } => Self {
                 class: Class::VerificationFailed,
                 reason: format!("the bytes of {digest} in the bundle are not its bytes"),
+                hint: None,
                 network: false,
             },
             other => other.into(),
@@ -58,6 +63,7 @@ impl From<registry::Error> for Failure {
         Self {
             class,
             reason: chain(&error),
+            hint: error.hint(),
             network: error.is_network(),
         }
     }

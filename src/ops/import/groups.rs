@@ -60,6 +60,8 @@ impl<'p> BrokenGroups<'p> {
                     "not tagged, because its group failed: {}: {reason}",
                     report.source
                 ),
+                // The member's own line says what to do.
+                hint: None,
                 network: false,
             };
             self.broken.entry(root).or_insert(failure);

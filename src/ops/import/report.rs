@@ -56,6 +56,9 @@ pub struct ImageReport {
     /// Its name and place, where clusters can be told of it; not written.
     #[serde(skip)]
     pub(super) placed: Option<Placed>,
+    /// What can be done about a failure.
+    #[serde(skip)]
+    pub(super) hint: Option<&'static str>,
     /// How severe a failure is.
     #[serde(skip)]
     pub(super) class: Option<Class>,
@@ -128,6 +131,7 @@ impl Report {
             state: ImageState::Incomplete,
             reason: Some(problem.clone()),
             placed: None,
+            hint: None,
             class: Some(Class::Incomplete),
         });
         let mut images: Vec<ImageReport> = images.into_iter().chain(incomplete).collect();
@@ -231,6 +235,10 @@ impl Report {
             message.push_str(&format!("\n  - {}: {reason}", image.source));
         }
         let mut error = Error::new(class, message);
+        let hints: BTreeSet<&str> = failed.iter().filter_map(|image| image.hint).collect();
+        for hint in hints {
+            error = error.hint(hint);
+        }
         let damaged = |image: &&ImageReport| image.class == Some(Class::VerificationFailed);
         if failed.iter().any(damaged) {
             error = error.hint("airferry verify says what is damaged; copy the bundle again");
@@ -289,6 +297,7 @@ pub(super) fn image_report(
         state,
         reason,
         placed: Some(placed),
+        hint: None,
         class: None,
     }
 }

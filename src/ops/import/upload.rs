@@ -76,9 +76,11 @@ pub(super) async fn run(
         classes.any(|class| class == Some(Class::Interrupted))
     };
     let mut interrupted = is_cut(&images);
-    if request.read_back && !interrupted {
+    let put = (shelf.put(), depot.put());
+    let is_unchanged = put.0.is_empty() && put.1.is_empty();
+    if request.read_back && !interrupted && !is_unchanged {
         let manifests = Arc::clone(&opened.manifests);
-        let read_back = ReadBack::new(client, manifests, shelf.put(), depot.put());
+        let read_back = ReadBack::new(client, manifests, put.0, put.1);
         tokio::select! {
             failures = read_back.run(context) => failures.apply(plan, &mut images),
             () = context.cancel.cancelled() => interrupted = true,
@@ -148,7 +150,10 @@ impl Importer {
             let content = self.content(image, decision).await?;
             self.commit(image, content, decision).await
         };
-        done.await.unwrap_or_else(|failure| failed(image, failure))
+        match done.await {
+            Ok(top) => committed_report(image, decision, top),
+            Err(failure) => failed(image, failure),
+        }
     }
 
     /// Everything of an image but its tag.
@@ -182,13 +187,13 @@ impl Importer {
         }
     }
 
-    /// Sets the tag.
+    /// Sets the tag. Returns what it points to.
     async fn commit(
         &self,
         image: &ImageUpload,
         content: Content,
         decision: &TagDecision,
-    ) -> Result<ImageReport, Failure> {
+    ) -> Result<Digest, Failure> {
         let stopped = async {
             self.context.cancel.cancelled().await;
             tokio::time::sleep(GRACE).await;
@@ -198,18 +203,15 @@ impl Importer {
             top = self.writer.tag(image, content, decision) => top,
             () = stopped => Err(Failure::interrupted()),
         };
-        match result {
-            Ok(top) => Ok(committed(image, decision, top)),
-            Err(failure) => {
-                self.look_around(image, &failure).await;
-                Err(failure)
-            }
+        if let Err(failure) = &result {
+            self.look_around(image, failure).await;
         }
+        result
     }
 }
 
 /// The report on an image that is on the target.
-fn committed(image: &ImageUpload, decision: &TagDecision, top: Digest) -> ImageReport {
+fn committed_report(image: &ImageUpload, decision: &TagDecision, top: Digest) -> ImageReport {
     let mut report = image_report(image, decision, ImageState::Committed);
     if decision.action == TagAction::Skip {
         report.state = ImageState::TagKept;
@@ -234,6 +236,7 @@ pub(super) fn failed(image: &ImageUpload, failure: Failure) -> ImageReport {
         state,
         reason: Some(failure.reason),
         class: Some(failure.class),
+        hint: failure.hint,
         placed: None,
     }
 }

@@ -228,8 +228,11 @@ impl Judge<'_> {
                     chain(&error)
                 ))
             })?;
-            let name = entry.name.clone();
-            Ok(NamedKeyring { name, keyring })
+            Ok(NamedKeyring {
+                name: entry.name.clone(),
+                data: entry.data.clone(),
+                keyring,
+            })
         });
         Ok(VerificationConfig {
             manifest: String::new(),

@@ -148,6 +148,23 @@ pub async fn verify_release(
     Err(refused(release, stores, &failures, wanting))
 }
 
+/// Whether every store answers that it has no signature of a release, good or bad. That there
+/// is no store at all is the same.
+///
+/// # Errors
+///
+/// When a worker fails.
+pub async fn is_absent(client: &Client, stores: &[Store], release: &Digest) -> Result<bool> {
+    for (index, store) in stores.iter().enumerate() {
+        let has_alternative = index.saturating_add(1) < stores.len();
+        let (found, failure) = read_store(client, store, release, has_alternative).await?;
+        if !found.is_empty() || failure.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn not_authenticated(release: &Digest, error: SignatureError) -> Error {
     Error::new(
         Class::NotAuthenticated,

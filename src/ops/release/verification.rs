@@ -24,8 +24,8 @@ pub struct Verification {
     pub trust: ReleaseTrust,
     /// Where signatures are, instead of where the payload says; asked before a bundle's own.
     pub stores: Vec<Store>,
-    /// Accept that nobody who is trusted vouches for it. Stores that the payload names are not
-    /// asked then.
+    /// Accept that nobody who is trusted vouches for it. Where a release is only read, stores that
+    /// the payload names are not asked then.
     pub allow_unsigned: bool,
     /// How to ask stores.
     pub client: Client,

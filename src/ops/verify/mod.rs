@@ -16,6 +16,7 @@ use super::context::Context;
 use super::error::{Error, Result};
 use super::examine::{Bundle, Examination, Scope, examine};
 use super::finding::{Finding, FindingKind, worst};
+use super::release::ReleaseLine;
 use super::release::proof::{self, ReleaseKeys, ReleaseProof};
 use super::trust::Trust;
 use crate::model::{BundleId, ImageEntry, Inventory, Reference};
@@ -79,6 +80,10 @@ pub struct Report {
     /// Whether every image is whole; absent when nobody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub complete: Option<bool>,
+    /// Releases among the images. What is known of their signatures is in
+    /// `release_proofs`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<ReleaseLine>,
     /// Who vouches for the releases.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub release_proofs: Vec<ReleaseProof>,
@@ -182,13 +187,15 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
             .as_ref()
             .map(|manifest| manifest.complete),
     );
-    let (mut images, mut blobs, mut missing) = (0, 0, Vec::new());
+    let (mut images, mut blobs) = (0, 0);
+    let (mut releases, mut missing) = (Vec::new(), Vec::new());
     let mut release_proofs = Vec::new();
     if let (Some(id), Some(manifest), Some(inventory)) =
         (examination.id, examination.manifest, examination.inventory)
     {
         images = inventory.images.len();
         blobs = carried(&inventory);
+        releases = ReleaseLine::all(&inventory);
         missing.extend(inventory.images.iter().filter_map(MissingImage::of));
         release_proofs = proof::judge(&inventory, &request.release_keys, sys::clock::now());
         findings.extend(proof::findings(&release_proofs, &request.release_keys));
@@ -241,6 +248,7 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
         intact: findings.iter().all(harmless),
         complete,
         release_proofs,
+        releases,
         images,
         missing,
         blobs,

@@ -129,6 +129,47 @@ fn a_stick_that_fills_up_is_continued_when_there_is_room() {
     stick.assert_sound();
 }
 
+/// Bytes of a blob that was given up stand behind the chunk's end until it is cut.
+#[test]
+fn chunks_are_cut_back_on_every_file_system() {
+    let site = Site::new();
+    let good = Build::oci("good").plain_layer(2 * MIB as usize).image();
+    let bad = Build::oci("zzz bad").plain_layer(5 * MIB as usize).image();
+    let references = [
+        site.put("a/good", "v1", &good),
+        site.put("b/bad", "v1", &bad),
+    ];
+    let args: Vec<&str> = references.iter().map(String::as_str).collect();
+    let digest = bad.blobs[1].digest();
+    let mut wrong = site.blob(&digest).to_vec();
+    wrong[4 << 20] ^= 1;
+    let wrong = bytes::Bytes::from(wrong);
+    site.fault(move |asked| reads(asked, &digest).then(|| Reply::range(asked, &wrong)));
+    let expected = site.path("expected");
+    site.export(&expected, &args).fails_with(5);
+    site.verify(&expected, &["--strict", "--allow-incomplete"])
+        .succeeds();
+    for kind in [
+        FileSystem::Exfat,
+        FileSystem::Fat32,
+        FileSystem::Ntfs,
+        FileSystem::Ext4,
+    ] {
+        let Some(mut stick) = Medium::fresh(kind, 64 * MIB) else {
+            return;
+        };
+        let to = stick.path().join("okd");
+        site.export(&to, &args).fails_with(5);
+        assert_same(&expected, &to);
+        // What the driver says is not what stands there.
+        stick.insert_read_only();
+        assert_same(&expected, &to);
+        site.verify(&to, &["--strict", "--allow-incomplete"])
+            .succeeds();
+        stick.assert_sound();
+    }
+}
+
 #[test]
 fn a_pulled_stick_is_continued_when_it_is_back() {
     let site = Site::new();

@@ -204,3 +204,27 @@ fn a_medium_that_goes_away_costs_what_was_on_it_and_is_named() {
         assert_whole(&host, name, image);
     }
 }
+
+#[test]
+fn a_target_in_maintenance_or_without_space_is_told_from_a_broken_one() {
+    let stage = Stage::new();
+    let (bundle, _) = three(&stage);
+    let target = DockerRegistry::start_with(crate::support::docker_registry::Settings {
+        read_only: true,
+        ..Default::default()
+    });
+    let host = target.host().to_string();
+    let outcome = stage.import(&bundle, &host, &[]).fails_with(7);
+    outcome.stderr_has("3 of 3 images").stderr_has("read-only");
+    // What can be done is said once.
+    assert_eq!(outcome.stderr.matches("read-only").count(), 1, "{outcome}");
+
+    let target = DockerRegistry::start();
+    let proxy = Proxy::before(&target.host().to_string());
+    proxy.rule(|method, _| match method {
+        "PUT" => Fate::Answer(500, "UNKNOWN"),
+        _ => Fate::Pass,
+    });
+    let outcome = stage.import(&bundle, &proxy.host(), &["--retries", "0"]);
+    outcome.fails_with(7).stderr_has("free space");
+}

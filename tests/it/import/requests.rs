@@ -183,7 +183,7 @@ fn every_phase_counts_to_its_end() {
     assert_eq!(first["read-back"], (put, put), "{first:?}");
     let again = run(&[]);
     assert_eq!(again["upload"], (pairs, pairs), "{again:?}");
-    assert_eq!(again["read-back"], (0, 0), "{again:?}");
+    assert_eq!(again.get("read-back"), None, "{again:?}");
     let dry = run(&["--dry-run"]);
     assert_eq!(dry["probe"], (tags + pairs, tags + pairs), "{dry:?}");
 }

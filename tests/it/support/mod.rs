@@ -15,6 +15,7 @@ pub mod media;
 pub mod netns;
 pub mod proxy;
 pub mod real_part;
+pub mod releases;
 pub mod source;
 pub mod stage;
 pub mod tools;

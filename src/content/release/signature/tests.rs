@@ -43,6 +43,7 @@ fn fingerprint(name: &str) -> KeyFingerprint {
 fn config(keyrings: &[&[u8]]) -> VerificationConfig {
     let entry = |(n, bytes): (usize, &&[u8])| NamedKeyring {
         name: format!("verifier-public-key-{n}"),
+        data: bytes.to_vec(),
         keyring: Keyring::parse(bytes).unwrap(),
     };
     VerificationConfig {
@@ -335,6 +336,21 @@ fn revoked_keys_and_subkeys_are_refused() {
             matches!(error, SignatureError::RevokedKey { .. }),
             "{error}"
         );
+    }
+}
+
+#[test]
+fn keys_that_can_sign_are_known() {
+    for (name, key, able) in [
+        ("alice", vector!("alice.gpg"), true),
+        ("bob", vector!("bob.gpg"), true),
+        ("short", vector!("short.gpg"), false),
+        ("revoked", vector!("revoked.gpg"), false),
+        ("dropped", vector!("dropped.gpg"), false),
+    ] {
+        let keyring = Keyring::parse(key).unwrap();
+        assert_eq!(keyring.keys[0].can_sign(NOW), able, "{name}");
+        assert!(!keyring.keys[0].can_sign(Timestamp(0)), "{name}");
     }
 }
 

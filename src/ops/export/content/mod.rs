@@ -4,6 +4,7 @@
 //! written: without it nobody knows what belongs to the bundle.
 
 mod catalog;
+mod release;
 mod subset;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use crate::model::{AttachmentState, CatalogEntry, Digest, ImageEntry, Reference,
 use crate::ops::catalog::MadeImage;
 use crate::ops::context::Context;
 use crate::ops::error::{Error, Result};
+use crate::ops::release::selection::Selected;
 use crate::plan::export::{Resolution, ResolvedBlob, ResolvedManifest};
 
 /// Everything that a request stands for.
@@ -27,6 +29,8 @@ pub(super) struct Gathered {
     pub(super) catalogs: Vec<CatalogEntry>,
     /// Releases, with their components.
     pub(super) releases: Vec<ReleaseEntry>,
+    /// What requests for releases by version came to.
+    pub(super) selected: Vec<Selected>,
     /// Images that were made here.
     pub(super) made: Vec<Made>,
     /// What was kept of catalogs, and why.
@@ -51,12 +55,19 @@ pub(super) async fn gather(request: &Request, context: &Context) -> Result<Gathe
         subset::choose(mapping, &mut catalogs.entries, &mut catalogs.references)?;
     }
     references.extend(catalogs.references);
+    let releases = release::gather(request, context).await?;
+    let components = releases.entries.iter().flat_map(|entry| &entry.components);
+    let components = components.map(|component| (component.image.clone(), component.image.digest));
+    references.extend(components);
+    let payloads = releases.pinned.into_iter();
+    references.extend(payloads.map(|(payload, root)| (payload, Some(root))));
     Ok(Gathered {
         references,
         catalogs: catalogs.entries,
+        releases: releases.entries,
+        selected: releases.selected,
         made: catalogs.made,
         selections: catalogs.selections,
-        ..Gathered::default()
     })
 }
 

@@ -1,0 +1,153 @@
+//! Releases of a request: found, read, and verified, before anything of them is copied.
+
+use std::collections::BTreeMap;
+
+use super::super::request::Request;
+use crate::model::{Component, Digest, Keyring, Reference, ReleaseEntry};
+use crate::ops::blocking;
+use crate::ops::context::Context;
+use crate::ops::error::{Class, Error, Result};
+use crate::ops::image_files::Source;
+use crate::ops::release::carried_signatures::Verifier;
+use crate::ops::release::contents::{Contents, Reader};
+use crate::ops::release::selection::{self, Selected};
+use crate::registry::Selector;
+
+/// The releases of a request.
+#[derive(Debug, Default)]
+pub(super) struct Releases {
+    /// What requests by version came to.
+    pub(super) selected: Vec<Selected>,
+    /// The releases, in the order of their references.
+    pub(super) entries: Vec<ReleaseEntry>,
+    /// What their references meant when they were read and verified.
+    pub(super) pinned: BTreeMap<Reference, Digest>,
+}
+
+/// What the update service says about a payload.
+#[derive(Debug, Clone)]
+struct Expected {
+    version: String,
+    architecture: String,
+}
+
+/// Finds, reads and verifies the releases that a request names.
+pub(super) async fn gather(request: &Request, context: &Context) -> Result<Releases> {
+    let releases = &request.releases;
+    let mut found = Releases::default();
+    let mut wanted: BTreeMap<Reference, Option<Expected>> = BTreeMap::new();
+    for reference in &releases.payloads {
+        wanted.insert(reference.clone(), None);
+    }
+    if let Some(by_version) = &releases.by_version {
+        found.selected = selection::select(by_version, &request.client).await?;
+        for selected in &found.selected {
+            for release in &selected.releases {
+                let expected = Expected {
+                    version: release.version.clone(),
+                    architecture: selected.architecture.clone(),
+                };
+                wanted.insert(release.payload.clone(), Some(expected));
+            }
+        }
+    }
+    for (reference, expected) in wanted {
+        let payload = read(request, &reference, context).await?;
+        if let Some(expected) = expected {
+            as_expected(&reference, &payload, &expected)?;
+        }
+        let skipped = &payload.references.skipped;
+        if !skipped.is_empty() {
+            let names: Vec<&str> = skipped.iter().map(|name| name.as_str()).collect();
+            let names = names.join(", ");
+            context.warn(format!(
+                "{reference} lists what is no image, left out: {names}"
+            ));
+        }
+        let entry = verified(request, &reference, &payload, context).await?;
+        found.pinned.insert(reference, payload.root);
+        found.entries.push(entry);
+    }
+    Ok(found)
+}
+
+async fn read(request: &Request, reference: &Reference, context: &Context) -> Result<Contents> {
+    let client = request.client.clone();
+    let selector = Selector::of(reference);
+    let raw = tokio::select! {
+        raw = client.manifest(&reference.repository, &selector) => raw,
+        () = context.cancel.cancelled() => return Err(Error::interrupted()),
+    };
+    let raw = raw.map_err(|error| {
+        let class = match error.is_not_found() {
+            true => Class::Incomplete,
+            false => Class::Network,
+        };
+        let hint = error.hint();
+        let failed = Error::new(class, format!("The release {reference} cannot be had"));
+        let failed = failed.caused_by(error);
+        hint.into_iter().fold(failed, Error::hint)
+    })?;
+    let source = Source::registry(client, reference.repository.clone(), context.clone());
+    let (name, platforms) = (reference.to_string(), request.selection.platforms.clone());
+    blocking(move || {
+        let reader = Reader {
+            source: &source,
+            name: &name,
+            platforms: &platforms,
+        };
+        reader.payload(&raw.value)
+    })
+    .await
+}
+
+/// Whether a payload is the release that the update service calls it.
+fn as_expected(reference: &Reference, payload: &Contents, expected: &Expected) -> Result<()> {
+    let found = (
+        payload.references.version.as_str(),
+        payload.architecture.as_str(),
+    );
+    if found == (expected.version.as_str(), expected.architecture.as_str()) {
+        return Ok(());
+    }
+    let message = format!(
+        "The update service calls {reference} {} for {}, and it is {} for {}",
+        expected.version, expected.architecture, found.0, found.1
+    );
+    Err(Error::new(Class::VerificationFailed, message))
+}
+
+async fn verified(
+    request: &Request,
+    reference: &Reference,
+    payload: &Contents,
+    context: &Context,
+) -> Result<ReleaseEntry> {
+    let verifier = Verifier {
+        verification: &request.releases.verification,
+        release: reference,
+    };
+    let signatures = verifier.verify(payload, context).await?;
+    let keyrings = payload
+        .verification
+        .iter()
+        .flat_map(|config| &config.keyrings);
+    let keyrings = keyrings.map(|keyring| Keyring {
+        data: keyring.data.clone(),
+        name: keyring.name.clone(),
+    });
+    let components = payload.references.components.iter();
+    let components = components.map(|component| Component {
+        name: component.name.to_string(),
+        image: component.image.clone(),
+    });
+    Ok(ReleaseEntry {
+        image: reference.clone(),
+        version: payload.references.version.clone(),
+        keyrings: keyrings.collect(),
+        unsigned: signatures.is_empty(),
+        components: components.collect(),
+        signatures,
+        architecture: payload.architecture.clone(),
+    })
+}

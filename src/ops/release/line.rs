@@ -1,0 +1,79 @@
+//! A release in reports.
+
+use serde::Serialize;
+
+use crate::model::{Inventory, Reference, ReleaseEntry};
+
+/// What the signatures of a release are over. Whether they are good is for whoever verifies them
+/// with keys that they trust.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignedOver {
+    /// There are none: whoever exported it was told to accept that.
+    Nothing,
+    /// The release image.
+    Release,
+    /// Not the list that the release image is, but every image in it.
+    EachImage,
+}
+
+/// A component.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ComponentLine {
+    /// Its name in the payload.
+    pub name: String,
+    /// Its image.
+    pub image: Reference,
+    /// Whether the bundle lacks something of it.
+    pub missing: bool,
+}
+
+/// A release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReleaseLine {
+    /// The release image as asked for.
+    pub image: Reference,
+    /// Its version.
+    pub version: String,
+    /// Its architecture; `multi` for a list.
+    pub architecture: String,
+    /// What its signatures are over.
+    pub signed_over: SignedOver,
+    /// How many signatures there are.
+    pub signatures: usize,
+    /// Its components, sorted by name.
+    pub components: Vec<ComponentLine>,
+}
+
+impl ReleaseLine {
+    /// All releases of a bundle.
+    pub(crate) fn all(inventory: &Inventory) -> Vec<Self> {
+        let releases = inventory.releases.iter();
+        releases
+            .map(|release| Self::of(release, inventory))
+            .collect()
+    }
+
+    fn of(release: &ReleaseEntry, inventory: &Inventory) -> Self {
+        let image = |reference| inventory.image(reference);
+        let root = image(&release.image).and_then(|image| image.root);
+        let is_over_root = |over| root.is_none_or(|root| root == over);
+        let components = release.components.iter().map(|component| ComponentLine {
+            name: component.name.clone(),
+            image: component.image.clone(),
+            missing: image(&component.image).is_none_or(|image| image.problem.is_some()),
+        });
+        Self {
+            image: release.image.clone(),
+            version: release.version.to_string(),
+            architecture: release.architecture.clone(),
+            signed_over: match release.signatures.as_slice() {
+                [] => SignedOver::Nothing,
+                some if some.iter().any(|s| is_over_root(s.over)) => SignedOver::Release,
+                _ => SignedOver::EachImage,
+            },
+            signatures: release.signatures.len(),
+            components: components.collect(),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Which releases are wanted, and how they are found: by pull spec, or through the update service.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use url::Url;
+
+use crate::content::graph::{Channel, ConditionalUpdate, Graph, LIMIT, Node};
+use crate::content::update_service::{Architecture, graph_url};
+use crate::content::version::SemanticVersion;
+use crate::model::Reference;
+use crate::ops::blocking;
+use crate::ops::error::{Class, Error, Result};
+use crate::plan::upgrade::{self, Choice, UpgradeError, Wanted};
+use crate::registry::{Client, DocumentRequest, RedactedUrl};
+use crate::sys::files;
+
+/// Where the update graph comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GraphSource {
+    /// The update service at this address.
+    Service(Url),
+    /// An answer of it that was saved.
+    Saved(PathBuf),
+}
+
+/// Releases that are wanted by version.
+#[derive(Debug, Clone)]
+pub struct ByVersion {
+    /// Which versions; never empty.
+    pub wanted: Vec<Wanted>,
+    /// The channel in which they are looked for.
+    pub channel: Channel,
+    /// The architectures; never empty.
+    pub architectures: BTreeSet<Architecture>,
+    /// Carry every step of the shortest update path from here.
+    pub from: Option<SemanticVersion>,
+    /// Who knows the releases.
+    pub graph: GraphSource,
+}
+
+/// A release with what the update service says that it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChosenRelease {
+    /// Its version.
+    pub version: String,
+    /// Its payload.
+    pub payload: Reference,
+}
+
+/// What a request by version came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Selected {
+    /// What was asked for.
+    pub wanted: String,
+    /// In which channel.
+    pub channel: Channel,
+    /// For which architecture.
+    pub architecture: String,
+    /// Where the update path begins; absent when none was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The releases, in the order in which a cluster takes them.
+    pub releases: Vec<ChosenRelease>,
+    /// Updates with known risks that would make the path shorter and were not taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub avoided: Vec<Avoided>,
+}
+
+/// An update that was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Avoided {
+    /// Where it begins.
+    pub from: String,
+    /// Where it ends.
+    pub to: String,
+    /// The names of its risks.
+    pub risks: Vec<String>,
+}
+
+impl From<&ConditionalUpdate> for Avoided {
+    fn from(update: &ConditionalUpdate) -> Self {
+        Self {
+            from: update.from.to_string(),
+            to: update.to.to_string(),
+            risks: update.risks.clone(),
+        }
+    }
+}
+
+impl From<&Node> for ChosenRelease {
+    fn from(node: &Node) -> Self {
+        Self {
+            version: node.version.to_string(),
+            payload: node.payload.clone(),
+        }
+    }
+}
+
+/// Asks the update service, once for each architecture, and decides.
+pub(crate) async fn select(by: &ByVersion, client: &Client) -> Result<Vec<Selected>> {
+    let mut selected = Vec::new();
+    for architecture in &by.architectures {
+        let graph = graph(by, architecture, client).await?;
+        for wanted in &by.wanted {
+            let choice = upgrade::select(&graph, &by.channel, wanted, by.from.as_ref())
+                .map_err(|error| no_release(by, architecture, error))?;
+            selected.push(line(by, architecture, wanted, &choice));
+        }
+    }
+    Ok(selected)
+}
+
+fn line(by: &ByVersion, architecture: &Architecture, wanted: &Wanted, choice: &Choice) -> Selected {
+    Selected {
+        wanted: wanted.to_string(),
+        channel: by.channel.clone(),
+        architecture: architecture.to_string(),
+        from: by.from.as_ref().map(ToString::to_string),
+        releases: choice.releases.iter().map(ChosenRelease::from).collect(),
+        avoided: choice.avoided.iter().map(Avoided::from).collect(),
+    }
+}
+
+fn no_release(by: &ByVersion, architecture: &Architecture, error: UpgradeError) -> Error {
+    let error_is_channel = matches!(
+        error,
+        UpgradeError::EmptyChannel { .. }
+            | UpgradeError::NotInChannel { .. }
+            | UpgradeError::UnknownVersion { .. }
+    );
+    let channel = &by.channel;
+    let message = format!("No release for {architecture} answers the request");
+    let refused = Error::usage(message).caused_by(error);
+    match error_is_channel {
+        true => refused.hint(format!(
+            "check --channel ({channel}), --arch ({architecture}) and --release-type"
+        )),
+        false => refused.hint("ask for another version, or give the pull spec to --release"),
+    }
+}
+
+async fn graph(by: &ByVersion, architecture: &Architecture, client: &Client) -> Result<Graph> {
+    let (bytes, from, class) = match &by.graph {
+        GraphSource::Service(service) => {
+            let url = graph_url(service, &by.channel, architecture);
+            let name = RedactedUrl::from(&url).to_string();
+            (fetch(client, &url).await?, name, Class::Network)
+        }
+        GraphSource::Saved(path) => {
+            let (name, path) = (path.display().to_string(), path.clone());
+            let bytes = blocking(move || {
+                let refused = format!("The update graph `{}` cannot be read", path.display());
+                files::read(&path, LIMIT).map_err(|error| Error::usage(refused).caused_by(error))
+            });
+            (bytes.await?, name, Class::Usage)
+        }
+    };
+    Graph::parse(&bytes)
+        .map_err(|error| Error::new(class, format!("`{from}` is no update graph")).caused_by(error))
+}
+
+async fn fetch(client: &Client, url: &Url) -> Result<Vec<u8>> {
+    let shown = RedactedUrl::from(url);
+    let request = DocumentRequest {
+        url,
+        accept: Some("application/json"),
+        limit: LIMIT,
+        has_alternative: false,
+    };
+    let hint = "--graph takes a saved answer, --release a pull spec: both need no update service";
+    match client.document(request).await {
+        Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) => {
+            let message = format!("There is no update graph at {shown}");
+            Err(Error::new(Class::Network, message).hint(hint))
+        }
+        Err(error) => {
+            let message = format!("The update service at {shown} does not answer");
+            Err(Error::new(Class::Network, message)
+                .caused_by(error)
+                .hint(hint))
+        }
+    }
+}

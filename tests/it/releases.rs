@@ -1,0 +1,149 @@
+//! Releases through the built program, from a real registry and with real signatures.
+
+mod by_version;
+mod content;
+mod real_graph;
+mod resume;
+mod signatures;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::command::Outcome;
+use crate::support::images::{Build, Image};
+use crate::support::releases::{
+    IMAGE_REFERENCES, Signer, image_references, payload, publish_signature,
+};
+use crate::support::stage::Stage;
+
+/// The path of the verification ConfigMap in payloads.
+const CONFIG_MAP: &str = "release-manifests/0000_90_keys_configmap.yaml";
+
+/// Both sides of the gap, a registry with the images of releases, and somebody who signs them.
+struct Scene {
+    stage: Stage,
+    signer: Signer,
+}
+
+impl Scene {
+    /// A registry that holds the components `cli` and `etcd`.
+    #[track_caller]
+    fn new() -> Self {
+        let scene = Self {
+            stage: Stage::new(),
+            signer: Signer::new("releases"),
+        };
+        fs::write(scene.keys(), scene.signer.public_key()).unwrap();
+        for name in ["cli", "etcd"] {
+            scene.stage.publish("okd/content", name, &component(name));
+        }
+        scene
+    }
+
+    /// The file with the signer's public key.
+    fn keys(&self) -> PathBuf {
+        self.stage.exporter.path("keys.asc")
+    }
+
+    /// The directory with signatures.
+    fn store(&self) -> PathBuf {
+        self.stage.exporter.path("store")
+    }
+
+    /// The reference by digest of a component.
+    fn pinned(&self, image: &Image) -> String {
+        format!(
+            "{}/okd/content@{}",
+            self.stage.source.host(),
+            image.digest()
+        )
+    }
+
+    /// The list of the two components, as a payload has it.
+    fn references(&self, version: &str) -> Vec<u8> {
+        let (cli, etcd) = (
+            self.pinned(&component("cli")),
+            self.pinned(&component("etcd")),
+        );
+        image_references(version, &[("etcd", &etcd), ("cli", &cli)])
+    }
+
+    /// The ConfigMap that names the signer's key and store.
+    fn config_map(&self) -> Vec<u8> {
+        let store = self.store();
+        self.signer
+            .config_map(&format!("file://{}", store.display()))
+    }
+
+    /// A payload of the two components with a ConfigMap, not signed yet.
+    fn payload(&self, platform: &str, version: &str) -> Image {
+        let (references, config_map) = (self.references(version), self.config_map());
+        payload(
+            platform,
+            &[(IMAGE_REFERENCES, &references), (CONFIG_MAP, &config_map)],
+        )
+    }
+
+    /// Publishes a payload; returns its reference.
+    fn publish(&self, tag: &str, payload: &Image) -> String {
+        self.stage.publish("okd/release", tag, payload)
+    }
+
+    /// Vouches for a digest.
+    fn sign(&self, digest: &str) {
+        publish_signature(&self.store(), digest, 1, &self.signer.sign(digest));
+    }
+
+    /// Exports with the signer's key as the trusted one.
+    fn export(&self, bundle: &str, more: &[&str]) -> Outcome {
+        let keys = self.keys();
+        let trust = ["--release-keys", keys.to_str().unwrap()];
+        self.stage
+            .try_export(bundle, &[], &[&trust[..], more].concat())
+    }
+
+    /// The JSON result of an export.
+    #[track_caller]
+    fn export_json(&self, bundle: &str, more: &[&str], code: i32) -> Value {
+        let json = ["--output", "json"];
+        self.export(bundle, &[more, &json[..]].concat())
+            .fails_with(code)
+            .json()
+    }
+
+    /// What a bundle says of itself.
+    #[track_caller]
+    fn inspect(&self, bundle: &str) -> Value {
+        let mut command = self.stage.importer.command();
+        command
+            .arg("inspect")
+            .arg(self.at(bundle))
+            .args(["--output", "json"]);
+        Outcome::of(command).succeeds().json()
+    }
+
+    fn at(&self, bundle: &str) -> PathBuf {
+        self.stage.at(bundle)
+    }
+
+    #[track_caller]
+    fn nothing_at(&self, bundle: &str) {
+        let path = self.at(bundle);
+        let left: Vec<_> = entries(&path);
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+fn entries(directory: &Path) -> Vec<String> {
+    match directory.exists() {
+        true => crate::support::stage::files(directory),
+        false => Vec::new(),
+    }
+}
+
+/// A component's image.
+fn component(name: &str) -> Image {
+    Build::docker(name).layer(4096).image()
+}
