@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::naming_args::NamingArgs;
 use super::registry_args::RegistryArgs;
+use super::release_keys_args::{self, ReleaseKeysArgs};
 use super::resources_args::ResourcesArgs;
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
@@ -38,6 +39,14 @@ pub(crate) struct ImportArgs {
 
     #[command(flatten)]
     trust: TrustArgs,
+
+    #[command(flatten)]
+    release_keys: ReleaseKeysArgs,
+
+    /// Import releases without signatures, too. A signature that is there must be good all the
+    /// same.
+    #[arg(long, help_heading = "Releases")]
+    allow_unsigned_release: bool,
 
     /// Import the images that are whole of an incomplete bundle.
     #[arg(long)]
@@ -136,6 +145,8 @@ pub(crate) async fn run(args: ImportArgs, environment: &Environment) -> Result<(
         trust: args.trust.trust(&args.bundle)?,
         allow_unsigned: args.trust.allow_unsigned(),
         allow_incomplete: args.allow_incomplete,
+        release_keys: args.release_keys.keys()?,
+        allow_unsigned_release: args.allow_unsigned_release,
         target: args.naming.target.clone(),
         instructions: args.instructions(),
         naming: args.naming.options()?,
@@ -216,6 +227,9 @@ fn text(report: &Report, args: &ImportArgs) -> String {
     }
     if !report.authenticated {
         line("NOT AUTHENTICATED: nobody who is trusted vouched for this bundle".to_owned());
+    }
+    for proof in &report.release_proofs {
+        line(release_keys_args::sentence(proof));
     }
     for release in &report.releases {
         group_lines("release", release, &mut line);

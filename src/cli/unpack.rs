@@ -1,6 +1,6 @@
 //! `airferry unpack`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
@@ -12,6 +12,9 @@ const EXAMPLES: &str = "\
 Examples:
   airferry unpack /media/stick/okd --to tree --trust exporter.pub
   oc image mirror --from-dir=tree 'file://okd/scos-release:4.18*' mirror.example.com/okd/release
+
+  airferry unpack /media/stick/okd --to tree --as oc-release --trust exporter.pub
+  oc image mirror --from-dir=tree 'file://openshift/release:4.18*' mirror.example.com/okd/release
 
   airferry unpack /media/stick/tools --to layout --as oci --trust exporter.pub
   skopeo copy --all oci:layout:ghcr.io/team/app:v1 docker://mirror.example.com/team/app:v1
@@ -34,7 +37,12 @@ pub(crate) struct UnpackArgs {
     to: PathBuf,
 
     /// Which tree.
-    #[arg(long = "as", value_name = "LAYOUT", default_value = "v2")]
+    #[arg(
+        long = "as",
+        visible_alias = "layout",
+        value_name = "LAYOUT",
+        default_value = "v2"
+    )]
     layout: Tree,
 
     #[command(flatten)]
@@ -52,6 +60,9 @@ pub(crate) struct UnpackArgs {
 enum Tree {
     /// What `oc image mirror --from-dir` reads.
     V2,
+    /// The same with all of a release below openshift/release, as `oc adm release mirror
+    /// --to-dir` writes it.
+    OcRelease,
     /// An OCI image layout.
     Oci,
 }
@@ -65,17 +76,37 @@ pub(crate) async fn run(args: UnpackArgs, environment: &Environment) -> Result<(
         to: args.to,
         layout: match args.layout {
             Tree::V2 => Layout::V2,
+            Tree::OcRelease => Layout::OcRelease,
             Tree::Oci => Layout::Oci,
         },
     };
+    let to = request.to.clone();
     let context = environment.context().clone();
     let outcome = ops::blocking(move || unpack::unpack(&request, &context)).await?;
     environment
         .output
         .outcome(args.output.format, &outcome, |outcome| {
-            text(outcome, args.layout)
+            format!("{}{}", text(outcome, args.layout), upload(outcome, &to))
         })?;
     outcome.failure(args.allow_incomplete).map_or(Ok(()), Err)
+}
+
+/// What `oc adm release mirror --to-dir` says at its end (reference section 2.3).
+fn upload(outcome: &Outcome, to: &Path) -> String {
+    let mut text = String::new();
+    for release in &outcome.releases {
+        // Without this, oc copies the images of one platform, under other digests.
+        let list = match release.ends_with("-multi") {
+            true => " --keep-manifest-list",
+            false => "",
+        };
+        text.push_str(&format!(
+            "\nTo upload local images to a registry, run:\n\n    oc image mirror --from-dir={}{list} \
+             'file://openshift/release:{release}*' REGISTRY/REPOSITORY\n\n",
+            to.display()
+        ));
+    }
+    text
 }
 
 fn text(outcome: &Outcome, layout: Tree) -> String {

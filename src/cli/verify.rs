@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::release_keys_args::{self, ReleaseKeysArgs};
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs, release_text};
 use crate::model::{ByteSize, Count};
@@ -29,6 +30,9 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     trust: TrustArgs,
 
+    #[command(flatten)]
+    release_keys: ReleaseKeysArgs,
+
     /// Accept that images are missing, if the manifest says so.
     #[arg(long)]
     allow_incomplete: bool,
@@ -52,6 +56,7 @@ pub(crate) async fn run(args: VerifyArgs, environment: &Environment) -> Result<(
         allow_unsigned: args.trust.allow_unsigned(),
         allow_incomplete: args.allow_incomplete,
         strict: args.strict,
+        release_keys: args.release_keys.keys()?,
         jobs: args.jobs.map(usize::from),
     };
     let context = environment.context().clone();
@@ -111,11 +116,11 @@ fn text(report: &Report) -> String {
         ));
     }
     for release in &report.releases {
-        line(format!(
-            "  {}: {}",
-            release_text::summary(release),
-            release.image
-        ));
+        let (summary, image) = (release_text::summary(release), &release.image);
+        line(format!("  {summary}: {image}"));
+    }
+    for proof in &report.release_proofs {
+        line(format!("  {}", release_keys_args::sentence(proof)));
     }
     let bytes = &report.bytes;
     line(format!(

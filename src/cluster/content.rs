@@ -71,6 +71,8 @@ pub struct Release {
     pub prefix: Repository,
     /// Where its images are found.
     pub mirrors: Mirrors,
+    /// What signs it, by the manifest that is signed.
+    pub signatures: BTreeMap<Digest, Vec<Vec<u8>>>,
 }
 
 /// A catalog that is on the target.
@@ -127,6 +129,16 @@ impl Content {
             .collect();
         content
     }
+}
+
+/// The signatures of a release, by the manifest that is signed.
+pub fn signatures_of(release: &ReleaseEntry) -> BTreeMap<Digest, Vec<Vec<u8>>> {
+    let mut signatures: BTreeMap<Digest, Vec<Vec<u8>>> = BTreeMap::new();
+    for signature in &release.signatures {
+        let over = signatures.entry(signature.over).or_default();
+        over.push(signature.message.clone());
+    }
+    signatures
 }
 
 /// Images by the group that they belong to, named by its root as it was asked for.
@@ -186,6 +198,7 @@ impl<'a> Groups<'a> {
             digest: root.placed.image.root,
             prefix: prefix.clone(),
             mirrors,
+            signatures: signatures_of(entry),
         })
     }
 

@@ -19,7 +19,7 @@ mod mirror_set;
 mod object;
 mod object_name;
 mod scope;
-pub mod signature_config_map;
+mod signature_config_map;
 mod split;
 mod update_service;
 mod yaml;
@@ -29,7 +29,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use content::{Catalog, Content, Mirrors, Release, Told};
+pub use content::{Catalog, Content, Mirrors, Release, Told, signatures_of};
 pub use instructions::{Instructions, instructions};
 pub use mapping::Mapping;
 pub use mirror::{Mirror, Warning};
@@ -39,7 +39,7 @@ pub use object_name::ObjectName;
 pub use scope::Scope;
 pub use split::{ObjectSize, ObjectSizeError};
 
-use crate::model::{Reference, Repository};
+use crate::model::{Digest, Reference, Repository};
 
 /// The label by which `oc` marks mirror policies of catalogs (reference section 4.3).
 const CATALOG_LABEL: &str = "operators.openshift.org/catalog";
@@ -57,6 +57,12 @@ pub enum ClusterError {
         size: usize,
         /// The limit in bytes.
         limit: usize,
+    },
+    /// A ConfigMap cannot be written as JSON.
+    #[error("The signatures of a release cannot be written as JSON: {why}")]
+    Encoding {
+        /// What the encoder says.
+        why: String,
     },
     /// An UpdateService looks for releases in one repository.
     #[error("An UpdateService has one repository for releases, they are in {}", repositories.join(", "))]
@@ -185,6 +191,11 @@ pub fn render(content: &Content, options: &Options) -> Result<Rendered, ClusterE
     rendered.add("imageDigestMirrorSet.yaml", idms);
     rendered.add("imageTagMirrorSet.yaml", itms);
     rendered.add("imageContentSourcePolicy.yaml", icsp);
+    for release in &content.releases {
+        for file in signature_files(&release.signatures)? {
+            rendered.add(file.name, file.text);
+        }
+    }
     rendered.add(
         "install-config-imageContentSources.yaml",
         install_config::image_content_sources(&install),
@@ -201,6 +212,25 @@ pub fn render(content: &Content, options: &Options) -> Result<Rendered, ClusterE
     rendered.add("mapping.txt", mapping::render(&content.mapping));
     rendered.warnings.sort();
     Ok(rendered)
+}
+
+/// A ConfigMap with the signatures over each manifest, under the name that `oc` gives its file.
+///
+/// # Errors
+///
+/// [`ClusterError::Encoding`], which no signature can cause.
+pub fn signature_files(
+    signatures: &BTreeMap<Digest, Vec<Vec<u8>>>,
+) -> Result<Vec<File>, ClusterError> {
+    let files = signatures.iter().map(|(over, messages)| {
+        let text = signature_config_map::render(over, messages);
+        let text = text.map_err(|error| ClusterError::Encoding {
+            why: error.to_string(),
+        })?;
+        let name = signature_config_map::file_name(over);
+        Ok(File { name, text })
+    });
+    files.collect()
 }
 
 /// The objects of catalogs; their names stand in the files' names when there are several.

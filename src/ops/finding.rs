@@ -44,15 +44,26 @@ pub enum FindingKind {
     NotClosed,
     /// The medium could not be read.
     Unreadable,
+    /// A release without signatures, which its exporter was told to accept.
+    UnsignedRelease,
+    /// A release signed by keys of which none is among those that are built in.
+    ReleaseKeysUnknown,
+    /// A release whose signatures are not good.
+    ReleaseNotGenuine,
 }
 
 impl FindingKind {
     /// The class of failure that a finding means on its own; `None`: worth telling, no failure.
     pub fn class(self) -> Option<Class> {
         match self {
-            Self::ForeignFile | Self::SystemFile => None,
+            Self::ForeignFile
+            | Self::SystemFile
+            | Self::UnsignedRelease
+            | Self::ReleaseKeysUnknown => None,
             Self::Incomplete | Self::Unfinished => Some(Class::Incomplete),
-            Self::NotAuthenticated | Self::Expired => Some(Class::NotAuthenticated),
+            Self::NotAuthenticated | Self::Expired | Self::ReleaseNotGenuine => {
+                Some(Class::NotAuthenticated)
+            }
             Self::Unreadable => Some(Class::Media),
             _ => Some(Class::VerificationFailed),
         }

@@ -26,6 +26,7 @@ use super::context::Context;
 use super::error::{Class, Error, Result};
 use super::examine::{self, Accepted, Bundle, Scope};
 use super::manifests::Manifests;
+use super::release::proof;
 use super::resources;
 use crate::cluster;
 use crate::format::hash::sha256;
@@ -83,6 +84,9 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
     for note in &opened.bundle.notes {
         context.warn(note.to_string());
     }
+    let inventory = &opened.bundle.inventory;
+    let proofs = proof::judge(inventory, &request.release_keys, sys::clock::now());
+    proof::require(&proofs, request.allow_unsigned_release)?;
     if request.verify_first {
         let bundle = Arc::clone(&opened.bundle);
         let (context, jobs) = (context.clone(), None);
@@ -92,13 +96,13 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
             return Err(error);
         }
     }
-    let inventory = &opened.bundle.inventory;
     let plan = plan(inventory, &request.target, &request.naming)?;
     let _lock = lock(&request, &opened.bundle)?;
     let before = preflight::check(&request, &opened, &plan, context).await?;
     if request.dry_run {
         let mut report = Report::planned(&opened.bundle, &plan, &before);
         report.allow_incomplete = request.allow_incomplete;
+        report.release_proofs = proofs;
         let content = report.content(inventory, &request.naming);
         report.instructions = cluster::instructions(&content, request.instructions);
         return Ok(report);
@@ -108,6 +112,7 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
     let done = upload::run(&request, &opened, &plan, &before, Arc::new(depot), context).await;
     let mut report = Report::finished(&opened.bundle, &plan, done);
     report.allow_incomplete = request.allow_incomplete;
+    report.release_proofs = proofs;
     let content = report.content(inventory, &request.naming);
     report.instructions = cluster::instructions(&content, request.instructions);
     if let Some(wanted) = &request.resources {

@@ -13,6 +13,7 @@ use crate::cluster::{self, Told};
 use crate::model::{BundleId, Digest, Inventory, Reference};
 use crate::ops::error::{Class, Error};
 use crate::ops::examine::Bundle;
+use crate::ops::release::proof::ReleaseProof;
 use crate::plan::import::{ImageUpload, ImportPlan};
 use crate::plan::naming::{self, Placed};
 
@@ -88,6 +89,9 @@ pub struct Report {
     /// Releases, as in the bundle.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<GroupReport>,
+    /// Who vouches for the releases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub release_proofs: Vec<ReleaseProof>,
     /// Operator catalogs, as in the bundle.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub catalogs: Vec<GroupReport>,
@@ -143,6 +147,7 @@ impl Report {
             bytes_uploaded: 0,
             bytes_reused: 0,
             releases: groups::releases(&bundle.inventory, plan, &images),
+            release_proofs: Vec::new(),
             catalogs: groups::catalogs(&bundle.inventory, plan, &images),
             images,
             foreign_blobs: plan.foreign.clone(),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cluster;
+use crate::ops::release::proof::ReleaseKeys;
 use crate::ops::trust::Trust;
 use crate::plan::naming::{self, Target};
 use crate::registry::Client;
@@ -51,6 +52,10 @@ pub struct Request {
     pub allow_unsigned: bool,
     /// Import what is whole of an incomplete bundle.
     pub allow_incomplete: bool,
+    /// Whose word counts for releases.
+    pub release_keys: ReleaseKeys,
+    /// Import releases for which there are no signatures, too.
+    pub allow_unsigned_release: bool,
     /// Where to.
     pub target: Target,
     /// Names on the target.

@@ -9,6 +9,7 @@ pub mod extract;
 pub mod info;
 mod line;
 mod payload;
+pub mod proof;
 pub mod selection;
 pub mod signatures;
 mod text;

@@ -4,6 +4,7 @@
 //! names in the tree come from the verified inventory, never from an archive.
 
 mod oci_layout;
+mod places;
 mod v2;
 
 use std::collections::BTreeSet;
@@ -18,8 +19,10 @@ use super::examine::{self, Accepted, Bundle, Scope};
 use super::manifests::Manifests;
 use super::pipeline::StoredBlob;
 use super::trust::Trust;
+use crate::cluster;
 use crate::format::hash::BlobHasher;
-use crate::model::{BlobPlace, Digest, ImageEntry};
+use crate::model::{BlobPlace, Digest, ImageEntry, Reference};
+use crate::plan::naming::{ReleaseName, ReleaseTags};
 use crate::progress::{Event, Phase};
 use crate::sys;
 use crate::sys::files::NewFile;
@@ -30,6 +33,9 @@ pub enum Layout {
     /// `v2/<repository>/{manifests,blobs}`, as `oc image mirror --from-dir` reads it.
     #[default]
     V2,
+    /// The same, with all of a release below `v2/openshift/release` and its signatures in
+    /// `config`, as `oc adm release mirror --to-dir` writes it.
+    OcRelease,
     /// An OCI image layout.
     Oci,
 }
@@ -62,6 +68,9 @@ pub struct Outcome {
     pub docker_images: usize,
     /// Images that are not whole, or need blobs that the bundle does not carry.
     pub left_out: Vec<String>,
+    /// What the tags of releases begin with, in the layout `oc-release`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<String>,
     /// Blobs, each once.
     pub blobs: usize,
     /// Their bytes.
@@ -97,15 +106,19 @@ pub fn unpack(request: &Request, context: &Context) -> Result<Outcome> {
     let bundle = examine::open(directory, trust, accepted, Scope::Everything)?;
     let bundle = Arc::new(bundle);
     let manifests = Manifests::read(&bundle)?;
-    let tree = Tree::new(&bundle, &manifests, &request.to, context)?;
-    if request.layout == Layout::V2 {
-        v2::refuse_collisions(&tree)?;
-    }
+    let mut tree = Tree::new(&bundle, &manifests, &request.to, context)?;
+    let places = places::places(&mut tree, request.layout)?;
     match request.layout {
-        Layout::V2 => v2::write(&tree)?,
+        Layout::V2 | Layout::OcRelease => {
+            v2::refuse_collisions(&places)?;
+            v2::write(&tree, &places)?;
+        }
         Layout::Oci => oci_layout::write(&tree)?,
     }
-    tree.outcome()
+    if request.layout == Layout::OcRelease {
+        tree.write_signatures()?;
+    }
+    tree.outcome(request.layout)
 }
 
 /// Writes a small file that is new.
@@ -275,7 +288,30 @@ impl<'a> Tree<'a> {
             .count()
     }
 
-    fn outcome(self) -> Result<Outcome> {
+    /// The ConfigMaps with signatures of the releases that are in the tree.
+    fn write_signatures(&self) -> Result<()> {
+        let directory = self.to.join("config");
+        for release in &self.bundle.inventory.releases {
+            if !self.has(&release.image) || release.signatures.is_empty() {
+                continue;
+            }
+            sys::files::make_dirs(&directory)?;
+            let files = cluster::signature_files(&cluster::signatures_of(release));
+            let files = files.map_err(|error| Error::internal("Signatures are no JSON", error))?;
+            for file in files {
+                let path = directory.join(&file.name);
+                sys::files::write_atomically(&path, file.text.as_bytes(), 0o644)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn has(&self, requested: &Reference) -> bool {
+        let mut images = self.images.iter();
+        images.any(|image| image.requested == *requested)
+    }
+
+    fn outcome(self, layout: Layout) -> Result<Outcome> {
         let mut blobs = BTreeSet::new();
         for image in &self.images {
             blobs.extend(self.reached(image).blobs);
@@ -294,6 +330,14 @@ impl<'a> Tree<'a> {
                 .collect(),
             docker_images: self.docker_images(),
             left_out: self.left_out.clone(),
+            releases: self
+                .bundle
+                .inventory
+                .releases
+                .iter()
+                .filter(|release| layout == Layout::OcRelease && self.has(&release.image))
+                .map(|release| ReleaseName::of(release).tag(ReleaseTags::Current))
+                .collect(),
             blobs: blobs.len(),
             bytes: sizes.sum(),
         })

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::places::Place;
 use super::{Tree, write_document};
 use crate::format::hash::sha256;
 use crate::model::{Digest, MediaType, RepositoryPath, Tag};
@@ -22,15 +23,15 @@ use crate::sys::files;
 type Tags<'a> = BTreeMap<(&'a RepositoryPath, Tag), BTreeSet<(Digest, String)>>;
 
 /// Tags of all images and attachments.
-fn tags<'a>(tree: &Tree<'a>) -> Tags<'a> {
+fn tags<'a>(places: &'a [Place<'_>]) -> Tags<'a> {
     let mut tags = Tags::new();
-    for image in &tree.images {
+    for Place { image, path, tag } in places {
         let mut point = |tag: &Tag, root: Digest| {
             let from = image.source.to_string();
-            let name = (&image.source.path, tag.clone());
+            let name = (path, tag.clone());
             tags.entry(name).or_default().insert((root, from));
         };
-        if let (Some(tag), Some(root)) = (&image.tag, image.root) {
+        if let (Some(tag), Some(root)) = (tag, image.root) {
             point(tag, root);
         }
         for attachment in &image.attached {
@@ -43,10 +44,10 @@ fn tags<'a>(tree: &Tree<'a>) -> Tags<'a> {
 }
 
 /// Since the registry is dropped, two sources may want one name for different things.
-pub(super) fn refuse_collisions(tree: &Tree<'_>) -> Result<()> {
+pub(super) fn refuse_collisions(places: &[Place<'_>]) -> Result<()> {
     let mut message = String::from("Several images would have the same name without registry:");
     let mut found = false;
-    for ((path, tag), targets) in tags(tree) {
+    for ((path, tag), targets) in tags(places) {
         let digests: BTreeSet<&Digest> = targets.iter().map(|(digest, _)| digest).collect();
         if digests.len() > 1 {
             found = true;
@@ -61,10 +62,10 @@ pub(super) fn refuse_collisions(tree: &Tree<'_>) -> Result<()> {
 }
 
 /// Writes the tree. A blob that several repositories need is linked, not copied again.
-pub(super) fn write(tree: &Tree<'_>) -> Result<()> {
+pub(super) fn write(tree: &Tree<'_>, places: &[Place<'_>]) -> Result<()> {
     let mut first: BTreeMap<Digest, PathBuf> = BTreeMap::new();
-    for image in &tree.images {
-        let base = repository(tree, &image.source.path);
+    for Place { image, path, .. } in places {
+        let base = repository(tree, path);
         let (blobs, manifests) = (base.join("blobs"), base.join("manifests"));
         files::make_dirs(&blobs)?;
         files::make_dirs(&manifests)?;
@@ -91,8 +92,8 @@ pub(super) fn write(tree: &Tree<'_>) -> Result<()> {
             }
         }
     }
-    let mut tags = tags(tree);
-    list_referrers(tree, &mut tags)?;
+    let mut tags = tags(places);
+    list_referrers(tree, places, &mut tags)?;
     for ((path, tag), targets) in tags {
         if let Some((digest, _)) = targets.first() {
             let link = repository(tree, path).join("manifests").join(tag.as_str());
@@ -117,14 +118,14 @@ fn link_among_blobs(manifest: &Path, repository: &Path, digest: &Digest) -> Resu
 
 /// Writes an index for each manifest that others refer to, and notes its tag, unless the bundle
 /// brought something under that name.
-fn list_referrers<'a>(tree: &Tree<'a>, tags: &mut Tags<'a>) -> Result<()> {
+fn list_referrers<'a>(tree: &Tree<'_>, places: &'a [Place<'_>], tags: &mut Tags<'a>) -> Result<()> {
     let mut referrers: BTreeMap<(&RepositoryPath, Digest), BTreeSet<Digest>> = BTreeMap::new();
-    for image in &tree.images {
+    for Place { image, path, .. } in places {
         for attachment in &image.attached {
             // Cosign's tags find what they belong to by themselves, but may have a subject, too.
             let entry = tree.bundle.inventory.manifest(&attachment.root);
             if let Some(subject) = entry.and_then(|entry| entry.subject) {
-                let subject = (&image.source.path, subject);
+                let subject = (path, subject);
                 let known = referrers.entry(subject).or_default();
                 known.insert(attachment.root);
             }

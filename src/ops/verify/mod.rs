@@ -17,8 +17,10 @@ use super::error::{Error, Result};
 use super::examine::{Bundle, Examination, Scope, examine};
 use super::finding::{Finding, FindingKind, worst};
 use super::release::ReleaseLine;
+use super::release::proof::{self, ReleaseKeys, ReleaseProof};
 use super::trust::Trust;
 use crate::model::{BundleId, ImageEntry, Inventory, Reference};
+use crate::sys;
 use crate::sys::media::{DirMedia, EntryKind, Media};
 
 /// What `airferry verify` is asked for.
@@ -34,6 +36,8 @@ pub struct Request {
     pub allow_incomplete: bool,
     /// Foreign files are a failure.
     pub strict: bool,
+    /// Whose word counts for releases.
+    pub release_keys: ReleaseKeys,
     /// Threads; all cores when absent.
     pub jobs: Option<usize>,
 }
@@ -76,10 +80,12 @@ pub struct Report {
     /// Whether every image is whole; absent when nobody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub complete: Option<bool>,
-    /// Releases among the images. Their signatures are claims here: whoever imports verifies
-    /// them.
+    /// Releases among the images.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<ReleaseLine>,
+    /// Who vouches for the releases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub release_proofs: Vec<ReleaseProof>,
     /// Number of images.
     pub images: usize,
     /// Images that are not whole, as the manifest says.
@@ -144,6 +150,11 @@ impl Report {
         let class = worst(&counted).or_else(foreign)?;
         let kinds: Vec<FindingKind> = counted.iter().map(|finding| finding.kind).collect();
         let what = match class {
+            super::error::Class::NotAuthenticated
+                if self.authenticated && kinds.contains(&FindingKind::ReleaseNotGenuine) =>
+            {
+                "A release in this bundle is not known to be genuine"
+            }
             super::error::Class::NotAuthenticated => "NOT AUTHENTICATED",
             super::error::Class::Incomplete if self.unfinished => "The export was not finished",
             super::error::Class::Incomplete => "The bundle is incomplete",
@@ -176,7 +187,8 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
             .map(|manifest| manifest.complete),
     );
     let (mut images, mut blobs) = (0, 0);
-    let (mut releases, mut missing) = (Vec::new(), Vec::new());
+    let (mut releases, mut release_proofs) = (Vec::new(), Vec::new());
+    let mut missing = Vec::new();
     if let (Some(id), Some(manifest), Some(inventory)) =
         (examination.id, examination.manifest, examination.inventory)
     {
@@ -184,6 +196,8 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
         blobs = carried(&inventory);
         releases = ReleaseLine::all(&inventory);
         missing.extend(inventory.images.iter().filter_map(MissingImage::of));
+        release_proofs = proof::judge(&inventory, &request.release_keys, sys::clock::now());
+        findings.extend(proof::findings(&release_proofs, &request.release_keys));
         let authentication = examination.authentication;
         let notes = Vec::new();
         let bundle = Bundle {
@@ -208,6 +222,9 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
                 | FindingKind::Expired
                 | FindingKind::Rejected
                 | FindingKind::BadStatement
+                | FindingKind::UnsignedRelease
+                | FindingKind::ReleaseKeysUnknown
+                | FindingKind::ReleaseNotGenuine
         )
     };
     let mut waived = Vec::new();
@@ -230,6 +247,7 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
         intact: findings.iter().all(harmless),
         complete,
         releases,
+        release_proofs,
         images,
         missing,
         blobs,

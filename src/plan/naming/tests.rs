@@ -34,6 +34,7 @@ fn image(reference: &str, root: u8) -> SourceImage {
 
 fn options(profile: Profile, max_components: Option<&str>) -> Options {
     Options {
+        listed: MappingFile::default(),
         profile: Some(profile),
         max_components: max_components.map(|text| text.parse().unwrap()),
         release: ReleaseOptions::default(),

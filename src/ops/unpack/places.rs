@@ -1,0 +1,87 @@
+//! Which image is where in a tree without registries, and under which tag.
+
+use std::collections::BTreeSet;
+
+use super::{Layout, Tree};
+use crate::model::{ImageEntry, NameError, Reference, RepositoryPath, Tag};
+use crate::ops::error::{Error, Result};
+use crate::plan::import::wanted;
+use crate::plan::naming::{ReleaseTags, Role};
+
+/// Where `oc adm release mirror --to-dir` puts all of a release (reference section 1.7).
+const RELEASE: &str = "openshift/release";
+
+/// An image's place in the tree.
+pub(super) struct Place<'a> {
+    pub(super) image: &'a ImageEntry,
+    pub(super) path: RepositoryPath,
+    pub(super) tag: Option<Tag>,
+}
+
+/// The places of all images that can be written whole. The layout `oc-release` gives release
+/// content its own; a release image that lacks a component is left out.
+pub(super) fn places<'a>(tree: &mut Tree<'a>, layout: Layout) -> Result<Vec<Place<'a>>> {
+    if layout != Layout::OcRelease {
+        let places = tree.images.iter().map(|image| Place {
+            image,
+            path: image.source.path.clone(),
+            tag: image.tag.clone(),
+        });
+        return Ok(places.collect());
+    }
+    let inventory = &tree.bundle.inventory;
+    if inventory.releases.is_empty() {
+        return Err(Error::usage("There is no release in this bundle")
+            .hint("--as v2 writes images under their own names"));
+    }
+    let whole: BTreeSet<&Reference> = tree.images.iter().map(|image| &image.requested).collect();
+    let mut broken = BTreeSet::new();
+    for release in &inventory.releases {
+        let components = release.components.iter();
+        let missing = components.filter(|component| !whole.contains(&component.image));
+        let missing = missing.count();
+        if missing > 0 && whole.contains(&release.image) {
+            let line = format!("{}: {missing} of its images are left out", release.image);
+            tree.context.warn(format!("left out: {line}"));
+            tree.left_out.push(line);
+            broken.insert(&release.image);
+        }
+    }
+    let unnamed =
+        |error: NameError| Error::usage("A release has no valid name in the tree").caused_by(error);
+    let release: RepositoryPath = RELEASE.parse().map_err(unnamed)?;
+    let mut places = Vec::new();
+    for wanted in wanted(inventory) {
+        let requested = &wanted.image.requested;
+        let Some(image) = inventory
+            .image(requested)
+            .filter(|_| whole.contains(requested))
+        else {
+            continue;
+        };
+        let tag = match &wanted.role {
+            Role::Release(_) if broken.contains(requested) => continue,
+            Role::Release(name) => Some(name.tag(ReleaseTags::Current)),
+            Role::Component { release, name } => {
+                Some(format!("{}-{name}", release.tag(ReleaseTags::Current)))
+            }
+            Role::Plain | Role::Catalog | Role::Member { .. } => None,
+        };
+        places.push(match tag {
+            Some(tag) => Place {
+                image,
+                path: release.clone(),
+                tag: Some(tag.parse().map_err(unnamed)?),
+            },
+            None => Place {
+                image,
+                path: image.source.path.clone(),
+                tag: image.tag.clone(),
+            },
+        });
+    }
+    let placed: BTreeSet<&Reference> = places.iter().map(|place| &place.image.requested).collect();
+    tree.images
+        .retain(|image| placed.contains(&image.requested));
+    Ok(places)
+}
