@@ -2,27 +2,44 @@
 
 use std::path::PathBuf;
 
+use super::catalog::IndexArgs;
 use super::naming_args::NamingArgs;
+use super::registry_args::RegistryArgs;
 use super::resources_args::ResourcesArgs;
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
+use crate::model::Reference;
 use crate::ops::import::ResourcesRequest;
-use crate::ops::{self, Error, resources};
+use crate::ops::{self, Error, catalog, resources};
 
 const EXAMPLES: &str = "\
 Examples:
   airferry cluster-resources /media/stick/okd --to mirror.example.com:8443 \\
     --trust exporter.pub --resources out
+  airferry cluster-resources --catalog quay.io/operatorhubio/catalog:latest \\
+    --to mirror.example.com:8443/olm --profile oc --resources out
 
-Contacts nothing: neither the target nor any source.";
+For a bundle nothing is contacted: neither the target nor any source. For a catalog its image is
+read, as `oc adm catalog mirror --manifests-only` does.";
 
-/// Writes the cluster objects for a bundle again, without importing it.
+/// Writes the cluster objects for a bundle, or for a catalog, without importing anything.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ClusterResourcesArgs {
     /// The bundle's directory.
-    #[arg(value_name = "DIR")]
-    bundle: PathBuf,
+    #[arg(
+        value_name = "DIR",
+        required_unless_present = "catalog",
+        conflicts_with = "catalog"
+    )]
+    bundle: Option<PathBuf>,
+
+    /// A catalog on a registry, instead of a bundle: reads its image and contacts nobody else.
+    #[arg(long, value_name = "REF", help_heading = "Catalogs")]
+    catalog: Option<Reference>,
+
+    #[command(flatten)]
+    index: IndexArgs,
 
     #[command(flatten)]
     naming: NamingArgs,
@@ -42,6 +59,9 @@ pub(crate) struct ClusterResourcesArgs {
     resources_args: ResourcesArgs,
 
     #[command(flatten)]
+    registry: RegistryArgs,
+
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -49,20 +69,37 @@ pub(crate) async fn run(
     args: ClusterResourcesArgs,
     environment: &Environment,
 ) -> Result<(), Error> {
-    let request = resources::Request {
-        trust: args.trust.trust(&args.bundle)?,
-        bundle: args.bundle.clone(),
-        allow_unsigned: args.trust.allow_unsigned(),
-        allow_incomplete: args.allow_incomplete,
-        target: args.naming.target.clone(),
-        naming: args.naming.options(),
-        resources: ResourcesRequest {
-            directory: args.resources.clone(),
-            options: args.resources_args.options(),
-        },
+    let resources = ResourcesRequest {
+        directory: args.resources.clone(),
+        options: args.resources_args.options(),
     };
-    let context = environment.context().clone();
-    let written = ops::blocking(move || resources::write(&request, &context)).await?;
+    let written = match (&args.catalog, &args.bundle) {
+        (Some(reference), _) => {
+            let request = catalog::resources::Request {
+                reference: reference.clone(),
+                client: args.registry.client(environment)?,
+                filter: args.index.filter(),
+                target: args.naming.target.clone(),
+                naming: args.naming.options()?,
+                resources,
+            };
+            catalog::resources::write(request, environment.context()).await?
+        }
+        (None, Some(bundle)) => {
+            let request = resources::Request {
+                trust: args.trust.trust(bundle)?,
+                bundle: bundle.clone(),
+                allow_unsigned: args.trust.allow_unsigned(),
+                allow_incomplete: args.allow_incomplete,
+                target: args.naming.target.clone(),
+                naming: args.naming.options()?,
+                resources,
+            };
+            let context = environment.context().clone();
+            ops::blocking(move || resources::write(&request, &context)).await?
+        }
+        (None, None) => return Err(Error::usage("Name a bundle, or a catalog with --catalog")),
+    };
     environment
         .output
         .outcome(args.output.format, &written, |written| {

@@ -18,6 +18,13 @@ pub(crate) struct GlobalArgs {
     progress: ProgressArgs,
 }
 
+impl GlobalArgs {
+    /// Says what cannot be meant together.
+    pub(super) fn contradiction(&self) -> Option<&'static str> {
+        self.progress.contradiction()
+    }
+}
+
 /// What every verb is given besides its arguments: where its text goes, who watches and who
 /// may stop it.
 #[derive(Debug)]

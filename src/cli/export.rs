@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::catalog::IndexArgs;
 use super::key_args::{KeyArgs, read_public};
 use super::registry_args::RegistryArgs;
 use super::{Environment, OutputArgs};
-use crate::model::{ByteSize, Label, LabelText, Platform, Reference};
-use crate::ops::export::{self, Existing, ExportState, ForeignLayers, Outcome, Request, Selection};
+use crate::model::{ByteSize, Count, Label, LabelText, Platform, Reference};
+use crate::ops::export::{
+    self, CatalogLine, CatalogRequest, Existing, ExportState, ForeignLayers, Outcome, Request,
+    Selection,
+};
 use crate::ops::{Class, Error};
 use crate::sys::files;
 
@@ -19,6 +23,8 @@ Examples:
   airferry export quay.io/okd/scos-release:4.18.0-okd-scos.1 --to /media/stick/okd --key exporter.pem
   airferry export --images-from images.txt --to /media/stick/may --key exporter.pem \\
     --base /srv/bundles/april --chunk-size fat32
+  airferry export --catalog quay.io/operatorhubio/catalog:latest --to /media/stick/operators \\
+    --key exporter.pem
   airferry export docker.io/library/busybox:1 --to out --platform linux/arm64 --dry-run
 
 Running the same command again continues what was interrupted, completes what was incomplete,
@@ -31,6 +37,13 @@ pub(crate) struct ExportArgs {
     /// Images to carry: repository with tag, digest, or both.
     #[arg(value_name = "REF")]
     references: Vec<Reference>,
+
+    /// Operator catalog to carry, with every image that it names. Repeatable.
+    #[arg(long = "catalog", value_name = "REF", help_heading = "Catalogs")]
+    catalogs: Vec<Reference>,
+
+    #[command(flatten)]
+    index: IndexArgs,
 
     /// File with one reference a line; `#` begins a comment, `-` is standard input. Repeatable.
     #[arg(long, value_name = "FILE")]
@@ -127,8 +140,14 @@ pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(
     let references = references(&args)?;
     let signer = args.key.optional_signer(environment)?;
     let base_trust = args.base_trust.iter().map(|path| read_public(path));
+    let catalogs: BTreeSet<&Reference> = args.catalogs.iter().collect();
+    let catalogs = catalogs.into_iter().map(|reference| CatalogRequest {
+        reference: reference.clone(),
+    });
     let request = Request {
         references,
+        catalogs: catalogs.collect(),
+        index_filter: args.index.filter(),
         selection: Selection {
             platforms: args.platform.clone(),
             attachments: !args.no_attachments,
@@ -207,32 +226,46 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
         text.push_str(&line);
         text.push('\n');
     };
+    for catalog in &outcome.catalogs {
+        line(catalog_line(catalog));
+    }
+    let members: BTreeSet<&Reference> = outcome.catalogs.iter().flat_map(|c| &c.members).collect();
     for image in &outcome.images {
+        // A member stands with its catalog, unless something is wrong with it.
+        if members.contains(&image.reference) && image.problem.is_none() {
+            continue;
+        }
         let digest = image
             .digest
             .map_or_else(|| "-".to_owned(), |digest| digest.to_string());
-        line(format!("{}  {digest}", image.reference));
+        let lacking = image.problem.as_ref().map_or("", |_| "  NOT WHOLE");
+        line(format!("{}  {digest}{lacking}", image.reference));
     }
     line(format!(
-        "{} images, {} manifests, {} blobs ({}) in {} chunks, {} on the medium ({} bytes)",
-        outcome.images.len(),
-        outcome.manifests,
-        outcome.carried.count,
+        "{}, {}, {} ({}) in {}, {} on the medium ({} bytes)",
+        Count::of(outcome.images.len(), "image"),
+        Count::of(outcome.manifests, "manifest"),
+        outcome.carried.counted("blob"),
         ByteSize(outcome.carried.bytes),
-        outcome.chunks,
+        Count::of(outcome.chunks, "chunk"),
         ByteSize(outcome.bytes_on_medium),
         outcome.bytes_on_medium,
     ));
     if outcome.omitted.count > 0 {
-        let (count, bytes) = (outcome.omitted.count, ByteSize(outcome.omitted.bytes));
+        let (count, bytes) = (
+            outcome.omitted.counted("blob"),
+            ByteSize(outcome.omitted.bytes),
+        );
+        let is = count.is();
         line(format!(
-            "{count} blobs ({bytes}) are left out, because bases carried them"
+            "{count} ({bytes}) {is} left out, because bases carried what is in them"
         ));
     }
     if !outcome.foreign.is_empty() {
+        let count = Count::of(outcome.foreign.len(), "layer");
+        let is = count.is();
         line(format!(
-            "{} layers may not be distributed and are not carried (--foreign-layers=carry):",
-            outcome.foreign.len()
+            "{count} may not be distributed and {is} not carried (--foreign-layers=carry):"
         ));
         for (digest, urls) in &outcome.foreign {
             let urls: Vec<String> = urls
@@ -269,4 +302,19 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
         }
     }
     text
+}
+
+fn catalog_line(catalog: &CatalogLine) -> String {
+    let digest = catalog
+        .digest
+        .map_or_else(|| "-".to_owned(), |digest| digest.to_string());
+    let count = catalog.images;
+    let missing = match catalog.missing {
+        0 => String::new(),
+        number => format!(", {number} of them missing"),
+    };
+    format!(
+        "catalog {}  {digest} with {count} images{missing}",
+        catalog.image
+    )
 }

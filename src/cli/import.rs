@@ -1,5 +1,7 @@
 //! `airferry import`.
 
+mod next;
+
 use std::path::PathBuf;
 
 use super::naming_args::NamingArgs;
@@ -7,10 +9,11 @@ use super::registry_args::RegistryArgs;
 use super::resources_args::ResourcesArgs;
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
-use crate::model::ByteSize;
+use crate::cluster::Instructions;
+use crate::model::{ByteSize, Count};
 use crate::ops::Error;
 use crate::ops::import::{
-    self, ExistingTags, ImageState, Report, Request, ResourcesRequest, SparseIndex,
+    self, ExistingTags, GroupReport, ImageState, Report, Request, ResourcesRequest, SparseIndex,
 };
 
 const EXAMPLES: &str = "\
@@ -71,11 +74,25 @@ pub(crate) struct ImportArgs {
     #[command(flatten)]
     resources_args: ResourcesArgs,
 
+    /// What to print about a release at the end, as oc adm release mirror does. Default: icsp
+    /// where names are those of oc, else idms.
+    #[arg(long, value_name = "KIND", help_heading = "Cluster resources")]
+    print_mirror_instructions: Option<Printed>,
+
     #[command(flatten)]
     registry: RegistryArgs,
 
     #[command(flatten)]
     output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Printed {
+    /// ImageContentSourcePolicy.
+    Icsp,
+    /// ImageDigestMirrorSet.
+    Idms,
+    None,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -94,6 +111,18 @@ enum Sparse {
     PlatformManifest,
 }
 
+impl ImportArgs {
+    fn instructions(&self) -> Instructions {
+        match self.print_mirror_instructions {
+            Some(Printed::Icsp) => Instructions::Icsp,
+            Some(Printed::Idms) => Instructions::Idms,
+            Some(Printed::None) => Instructions::None,
+            None if self.naming.is_like_oc() => Instructions::Icsp,
+            None => Instructions::Idms,
+        }
+    }
+}
+
 pub(crate) async fn run(args: ImportArgs, environment: &Environment) -> Result<(), Error> {
     let resources = match &args.resources {
         Some(directory) => Some(ResourcesRequest {
@@ -108,7 +137,8 @@ pub(crate) async fn run(args: ImportArgs, environment: &Environment) -> Result<(
         allow_unsigned: args.trust.allow_unsigned(),
         allow_incomplete: args.allow_incomplete,
         target: args.naming.target.clone(),
-        naming: args.naming.options(),
+        instructions: args.instructions(),
+        naming: args.naming.options()?,
         existing_tags: match args.existing_tags {
             Existing::Forward => ExistingTags::Forward,
             Existing::Error => ExistingTags::Error,
@@ -163,9 +193,9 @@ fn text(report: &Report, args: &ImportArgs) -> String {
         line(format!("{} {state} {target}{reason}", image.source));
     }
     if !report.foreign_blobs.is_empty() {
-        let count = report.foreign_blobs.len();
         line(format!(
-            "{count} layers may not be distributed and were not carried"
+            "not carried, because they may not be distributed: {}",
+            Count::of(report.foreign_blobs.len(), "layer")
         ));
     }
     if report.dry_run {
@@ -187,11 +217,36 @@ fn text(report: &Report, args: &ImportArgs) -> String {
     if !report.authenticated {
         line("NOT AUTHENTICATED: nobody who is trusted vouched for this bundle".to_owned());
     }
+    for release in &report.releases {
+        group_lines("release", release, &mut line);
+    }
+    for catalog in &report.catalogs {
+        group_lines("catalog", catalog, &mut line);
+    }
     if let (Some(directory), false) = (&args.resources, report.dry_run) {
         line(format!(
             "cluster resources and import-report.json are in {}",
             directory.display()
         ));
     }
+    text.push_str(&report.instructions);
+    text.push_str(&next::commands(report));
     text
+}
+
+/// A release or a catalog, and what it lacks.
+fn group_lines(what: &str, group: &GroupReport, line: &mut impl FnMut(String)) {
+    let version = match (&group.version, &group.architecture) {
+        (Some(version), Some(architecture)) => format!(" {version} ({architecture})"),
+        _ => String::new(),
+    };
+    let state = match &group.target {
+        Some(target) => target.to_string(),
+        None => "NOT THERE".to_owned(),
+    };
+    line(format!("{what}{version} {}: {state}", group.image));
+    for missing in &group.missing {
+        let reason = missing.reason.escape_debug();
+        line(format!("  lacks {}: {reason}", missing.image));
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
-use crate::model::{AttachmentState, ByteSize};
+use crate::model::{AttachmentState, ByteSize, Count};
 use crate::ops::inspect::{self, Depth, ImageLine, Report, Request};
 use crate::ops::{self, Error};
 
@@ -114,9 +114,9 @@ fn text(report: &Report) -> String {
             .map(|title| format!(" \"{title}\""))
             .unwrap_or_default();
         line(format!(
-            "base        {}{title}: {} blobs, {} left out",
+            "base        {}{title}: {}, {} left out",
             base.id.hex(),
-            base.omitted_blobs,
+            Count::of(base.omitted_blobs, "blob"),
             ByteSize(base.omitted_bytes)
         ));
     }

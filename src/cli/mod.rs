@@ -4,6 +4,7 @@
 //! for `ops`, performs it and prints the outcome. Nothing else in the crate knows clap,
 //! indicatif, the environment, or prints.
 
+mod catalog;
 mod certificates;
 mod cluster_resources;
 mod codec;
@@ -25,6 +26,7 @@ mod serve;
 mod sign;
 mod signals;
 mod surroundings;
+mod table;
 mod trust_args;
 mod unpack;
 mod verify;
@@ -32,6 +34,7 @@ mod verify;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
@@ -65,6 +68,7 @@ enum Command {
     Sign(sign::SignArgs),
     Import(Box<import::ImportArgs>),
     ClusterResources(Box<cluster_resources::ClusterResourcesArgs>),
+    Catalog(catalog::CatalogArgs),
     Unpack(unpack::UnpackArgs),
     Serve(serve::ServeArgs),
     Codec(codec::CodecArgs),
@@ -82,6 +86,7 @@ impl Command {
             Self::Inspect(args) => inspect::run(args, environment).await,
             Self::Import(args) => import::run(*args, environment).await,
             Self::ClusterResources(args) => cluster_resources::run(*args, environment).await,
+            Self::Catalog(args) => catalog::run(args, environment).await,
             Self::Unpack(args) => unpack::run(args, environment).await,
             Self::Sign(args) => sign::run(args, environment).await,
             Self::Serve(args) => serve::run(args, environment).await,
@@ -104,6 +109,9 @@ fn command() -> clap::Command {
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let parsed = command().try_get_matches_from(args).and_then(|matches| {
         let cli = Cli::from_arg_matches(&matches)?;
+        if let Some(contradiction) = cli.global.contradiction() {
+            return Err(command().error(ErrorKind::ArgumentConflict, contradiction));
+        }
         Ok((cli, output::wants_json(&matches)))
     });
     let (cli, wants_json) = match parsed {

@@ -1,6 +1,8 @@
 //! Where images go on the target, and under which names.
 
-use crate::plan::naming::{MaxComponents, Options, Profile, Target};
+use crate::model::{Reference, RepositoryPath};
+use crate::ops::Error;
+use crate::plan::naming::{MaxComponents, Options, Profile, ReleaseOptions, ReleaseTags, Target};
 
 /// Names on the target; flattened into verbs that need them.
 #[derive(Debug, Clone, clap::Args)]
@@ -10,34 +12,75 @@ pub(crate) struct NamingArgs {
     #[arg(long = "to", value_name = "HOST[:PORT][/NAMESPACE]")]
     pub(crate) target: Target,
 
-    /// Whose naming habits to follow.
-    #[arg(long, value_name = "WHOSE", default_value = "plain")]
-    profile: Habits,
+    /// Whose naming habits to follow, for everything. By default those of oc for releases and
+    /// catalogs, and plain ones for other images.
+    #[arg(long, value_name = "WHOSE")]
+    profile: Option<Habits>,
 
     /// Most path components on the target; what is deeper is joined with hyphens. 0: any depth.
     #[arg(long, value_name = "N")]
     max_components: Option<MaxComponents>,
+
+    /// The repository on the target for all of a release, when it is not the namespace of --to.
+    #[arg(long, value_name = "PATH")]
+    to_release_repository: Option<RepositoryPath>,
+
+    /// Where exactly the release image goes.
+    #[arg(long, value_name = "REPOSITORY[:TAG]")]
+    to_release_image: Option<Reference>,
+
+    /// Form of the tags of release content: current (with architecture), or pre-4.7.
+    #[arg(long, value_name = "FORM", default_value_t)]
+    release_tags: ReleaseTags,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Habits {
     /// The source's path at any depth.
     Plain,
-    /// As `oc adm catalog mirror`.
+    /// As `oc adm release mirror` and `oc adm catalog mirror`.
     Oc,
     /// As oc-mirror v2.
     OcMirror,
 }
 
 impl NamingArgs {
-    pub(crate) fn options(&self) -> Options {
-        Options {
-            profile: match self.profile {
-                Habits::Plain => Profile::Plain,
-                Habits::Oc => Profile::Oc,
-                Habits::OcMirror => Profile::OcMirror,
-            },
-            max_components: self.max_components,
+    /// Whether release content gets the names that `oc` would give.
+    pub(crate) fn is_like_oc(&self) -> bool {
+        matches!(self.profile, None | Some(Habits::Oc))
+    }
+
+    pub(crate) fn options(&self) -> Result<Options, Error> {
+        let profile = self.profile.map(|profile| match profile {
+            Habits::Plain => Profile::Plain,
+            Habits::Oc => Profile::Oc,
+            Habits::OcMirror => Profile::OcMirror,
+        });
+        if self.to_release_repository.is_some() && !self.is_like_oc() {
+            let message = "--to-release-repository goes with the profile oc alone";
+            return Err(Error::usage(message));
         }
+        if let Some(image) = &self.to_release_image
+            && image.digest.is_some()
+        {
+            let message = format!("`{image}` has a digest, which nobody can choose");
+            return Err(Error::usage(message).hint("write --to-release-image REPOSITORY[:TAG]"));
+        }
+        Ok(Options {
+            profile,
+            max_components: self.max_components,
+            release: ReleaseOptions {
+                repository: self.to_release_repository.clone(),
+                image: self
+                    .to_release_image
+                    .as_ref()
+                    .map(|image| image.repository.clone()),
+                tag: self
+                    .to_release_image
+                    .as_ref()
+                    .and_then(|image| image.tag.clone()),
+                tags: self.release_tags,
+            },
+        })
     }
 }

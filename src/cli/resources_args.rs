@@ -1,6 +1,7 @@
 //! How cluster objects are written.
 
 use crate::cluster::{MirrorSourcePolicy, NamePrefix, ObjectSize, Options, Scope};
+use crate::model::Reference;
 
 /// Shape of cluster objects; flattened into verbs that write them.
 #[derive(Debug, Clone, clap::Args)]
@@ -14,13 +15,21 @@ pub(crate) struct ResourcesArgs {
     #[arg(long, value_name = "SCOPE", default_value = "repository")]
     scope: Reach,
 
-    /// What object names begin with.
+    /// What names of mirror policies begin with, instead of airferry.
     #[arg(long, value_name = "NAME")]
     resource_name: Option<NamePrefix>,
 
     /// Greatest length of one object in bytes.
     #[arg(long, value_name = "BYTES")]
     max_object_size: Option<ObjectSize>,
+
+    /// Write an UpdateService for the releases.
+    #[arg(long, requires = "graph_data_image")]
+    update_service: bool,
+
+    /// The image of update graph data that the UpdateService shall use.
+    #[arg(long, value_name = "REF", requires = "update_service")]
+    graph_data_image: Option<Reference>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -52,9 +61,8 @@ impl ResourcesArgs {
             },
             ..Options::default()
         };
-        if let Some(name) = &self.resource_name {
-            options.name = name.clone();
-        }
+        options.name.clone_from(&self.resource_name);
+        options.graph_data.clone_from(&self.graph_data_image);
         if let Some(size) = self.max_object_size {
             options.object_size = size;
         }

@@ -41,6 +41,11 @@ pub(crate) struct TrustArgs {
     #[arg(long, value_name = "HEX", requires = "trust")]
     trust_fingerprint: Vec<TypedFingerprint>,
 
+    /// Directory besides the bundle with statements about it, as `airferry sign --statements`
+    /// makes it. Repeatable.
+    #[arg(long, value_name = "DIR")]
+    statements: Vec<PathBuf>,
+
     /// Goes on when nobody who is trusted has signed. Damage is still found, forgery is not.
     #[arg(long)]
     allow_unsigned: bool,
@@ -72,6 +77,7 @@ impl TrustArgs {
         Ok(Trust {
             exporters,
             now: Some(clock::now()),
+            statements: self.statements.clone(),
         })
     }
 
@@ -121,6 +127,7 @@ mod tests {
         TrustArgs {
             trust: trust.iter().map(|path| (*path).to_owned()).collect(),
             trust_fingerprint: fingerprints.iter().map(|t| t.parse().unwrap()).collect(),
+            statements: Vec::new(),
             allow_unsigned: false,
         }
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
-use crate::model::ByteSize;
+use crate::model::{ByteSize, Count};
 use crate::ops::unpack::{self, Layout, Outcome, Request};
 use crate::ops::{self, Error};
 
@@ -79,9 +79,10 @@ fn text(outcome: &Outcome) -> String {
     for image in &outcome.left_out {
         text.push_str(&format!("left out: {}\n", image.escape_debug()));
     }
-    let (images, blobs) = (outcome.images.len(), outcome.blobs);
     text.push_str(&format!(
-        "{images} images, {blobs} blobs, {}\n",
+        "{}, {}, {}\n",
+        Count::of(outcome.images.len(), "image"),
+        Count::of(outcome.blobs, "blob"),
         ByteSize(outcome.bytes)
     ));
     text

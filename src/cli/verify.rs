@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
-use crate::model::ByteSize;
+use crate::model::{ByteSize, Count};
 use crate::ops::verify::{self, Report, Request};
-use crate::ops::{self, Error};
+use crate::ops::{self, Error, FindingKind};
+
+/// How many missing images are named.
+const SHOWN: usize = 20;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -89,7 +92,23 @@ fn text(report: &Report) -> String {
         line(format!("  claimed, unverified: {claimed}"));
     }
     for finding in &report.findings {
-        line(format!("  {finding}"));
+        match finding.kind {
+            // The images follow, with reasons.
+            FindingKind::Incomplete if !report.missing.is_empty() => {
+                line(format!("  {}", finding.message));
+            }
+            _ => line(format!("  {finding}")),
+        }
+    }
+    for image in report.missing.iter().take(SHOWN) {
+        let problem = image.problem.escape_debug();
+        line(format!("    lacks {}: {problem}", image.reference));
+    }
+    if let Some(more) = report.missing.len().checked_sub(SHOWN + 1) {
+        line(format!(
+            "    and {} more (--output json names all)",
+            more + 1
+        ));
     }
     let bytes = &report.bytes;
     line(format!(
@@ -105,7 +124,7 @@ fn text(report: &Report) -> String {
     ));
     let total = ByteSize(bytes.content + bytes.framing + bytes.metadata);
     line(format!(
-        "{}, {}, {}: {} images, {} blobs, {total}",
+        "{}, {}, {}: {}, {}, {total}",
         if report.authenticated {
             "authenticated"
         } else {
@@ -121,8 +140,8 @@ fn text(report: &Report) -> String {
             Some(false) => "INCOMPLETE",
             None => "completeness unknown",
         },
-        report.images,
-        report.blobs,
+        Count::of(report.images, "image"),
+        Count::of(report.blobs, "blob"),
     ));
     text
 }

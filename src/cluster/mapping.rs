@@ -20,10 +20,14 @@ impl Mapping {
     /// The mapping of a placed image.
     pub fn of(placed: &Placed) -> Self {
         let image = &placed.image;
-        let source = if placed.tag_is_own && image.requested.digest.is_none() {
-            image.source.tagged(placed.tag.clone())
-        } else {
-            image.source.pinned(image.root)
+        let source = match (&image.requested.digest, &image.tag) {
+            (Some(digest), _) => image.source.pinned(*digest),
+            (None, Some(tag)) => image.source.tagged(tag.clone()),
+            (None, None) => Reference {
+                repository: image.source.clone(),
+                tag: None,
+                digest: None,
+            },
         };
         Self {
             source,

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{Content, Entry, grammar, location};
-use crate::model::{Host, Repository};
+use super::{Entry, Mirrors, grammar, location};
+use crate::model::{Host, Reference, Repository};
 
 /// A repository and where else its images are, the best place first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,11 @@ pub enum Warning {
         /// The sources, sorted.
         sources: Vec<Repository>,
     },
+    /// A catalog image that no ClusterCatalog can name.
+    ClusterCatalog {
+        /// The image on the target.
+        image: Reference,
+    },
     /// A source for which no mirror was given.
     NoMirror {
         /// The source.
@@ -53,6 +58,9 @@ impl fmt::Display for Warning {
                 write!(f, "Mirror policies cannot name the mirror registry ")?;
                 (host, sources)
             }
+            Self::ClusterCatalog { image } => {
+                return write!(f, "A ClusterCatalog cannot name `{image}`, none is written");
+            }
             Self::NoMirror { source } => {
                 return write!(f, "No mirror is known for `{source}`, it has no entry");
             }
@@ -68,19 +76,30 @@ impl fmt::Display for Warning {
 
 /// What mirror policies can say, one entry for each source. Entries without mirrors are
 /// still there, because they forbid to widen a neighbour's.
+#[derive(Default)]
 pub(super) struct Expressible {
     pub(super) digests: Vec<Entry>,
     pub(super) tags: Vec<Entry>,
 }
 
-/// Sorts out what the grammar of mirror policies cannot say.
-pub(super) fn expressible(content: &Content) -> (Expressible, Vec<Warning>) {
+impl Expressible {
+    /// Everything, by digest and by tag.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.digests.iter().chain(&self.tags)
+    }
+}
+
+/// Sorts out what the grammar of mirror policies cannot say, for each group of images.
+pub(super) fn expressible<'m>(
+    groups: impl IntoIterator<Item = &'m Mirrors>,
+) -> (Vec<Expressible>, Vec<Warning>) {
     let mut problems = Problems::default();
-    let expressible = Expressible {
-        digests: problems.entries(&content.digests),
-        tags: problems.entries(&content.tags),
-    };
-    (expressible, problems.warnings())
+    let groups = groups.into_iter().map(|mirrors| Expressible {
+        digests: problems.entries(&mirrors.digests),
+        tags: problems.entries(&mirrors.tags),
+    });
+    let groups = groups.collect();
+    (groups, problems.warnings())
 }
 
 /// What was left out so far.

@@ -2,7 +2,7 @@
 
 use super::object::{ListKind, mirrors_and_source};
 use super::yaml::Node;
-use super::{ClusterError, Entry, Options};
+use super::{ClusterError, Entry, Group};
 
 /// Whether a node may ask the source when no mirror has the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,28 +23,28 @@ impl MirrorSourcePolicy {
 }
 
 /// For images that pods name by digest.
-pub(super) fn by_digest(entries: &[Entry], options: &Options) -> Result<String, ClusterError> {
+pub(super) fn by_digest(entries: &[Entry], group: &Group<'_>) -> Result<String, ClusterError> {
     const KIND: ListKind = ListKind {
         api_version: "config.openshift.io/v1",
         kind: "ImageDigestMirrorSet",
         list: "imageDigestMirrors",
     };
-    KIND.render(entries, options, |entry| node(entry, options))
+    KIND.render(entries, group, |entry| node(entry, group))
 }
 
 /// For images that pods name by tag.
-pub(super) fn by_tag(entries: &[Entry], options: &Options) -> Result<String, ClusterError> {
+pub(super) fn by_tag(entries: &[Entry], group: &Group<'_>) -> Result<String, ClusterError> {
     const KIND: ListKind = ListKind {
         api_version: "config.openshift.io/v1",
         kind: "ImageTagMirrorSet",
         list: "imageTagMirrors",
     };
-    KIND.render(entries, options, |entry| node(entry, options))
+    KIND.render(entries, group, |entry| node(entry, group))
 }
 
-fn node(entry: &Entry, options: &Options) -> Node {
+fn node(entry: &Entry, group: &Group<'_>) -> Node {
     let mut fields = mirrors_and_source(entry);
-    if let Some(policy) = options.policy {
+    if let Some(policy) = group.options.policy {
         fields.insert("mirrorSourcePolicy", Node::text(policy.name()));
     }
     Node::Map(fields)

@@ -6,15 +6,22 @@
 //!
 //! Shapes: reference sections 2.3, 4.3, 5.11 and 6.1.
 
+mod catalog;
+mod catalog_ahead;
+mod content;
 mod content_source_policy;
 mod grammar;
 mod install_config;
+mod instructions;
 mod mapping;
 mod mirror;
 mod mirror_set;
 mod object;
+mod object_name;
 mod scope;
+pub mod signature_config_map;
 mod split;
+mod update_service;
 mod yaml;
 
 #[cfg(test)]
@@ -22,15 +29,20 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub use content::{Catalog, Content, Mirrors, Release, Told};
+pub use instructions::{Instructions, instructions};
 pub use mapping::Mapping;
 pub use mirror::{Mirror, Warning};
 pub use mirror_set::MirrorSourcePolicy;
 pub use object::{NamePrefix, NamePrefixError};
+pub use object_name::ObjectName;
 pub use scope::Scope;
 pub use split::{ObjectSize, ObjectSizeError};
 
-use crate::model::Repository;
-use crate::plan::naming::Placed;
+use crate::model::{Reference, Repository};
+
+/// The label by which `oc` marks mirror policies of catalogs (reference section 4.3).
+const CATALOG_LABEL: &str = "operators.openshift.org/catalog";
 
 /// Why the text cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,53 +58,12 @@ pub enum ClusterError {
         /// The limit in bytes.
         limit: usize,
     },
-}
-
-/// What was mirrored.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Content {
-    /// Repositories that are found on the target by digest.
-    pub digests: Vec<Mirror>,
-    /// Repositories that are found on the target by tag.
-    pub tags: Vec<Mirror>,
-    /// Every image with its name on the target.
-    pub mapping: Vec<Mapping>,
-}
-
-impl Content {
-    /// Collects what placed images give: all can be pulled by digest, those that keep their
-    /// own tag by tag too.
-    ///
-    /// Leave out images that were not committed, and those whose digest changed.
-    pub fn of<'a>(images: impl IntoIterator<Item = &'a Placed>) -> Self {
-        let mut content = Self::default();
-        for placed in images {
-            let mirror = Mirror {
-                source: placed.image.source.clone(),
-                mirrors: vec![placed.repository.clone()],
-            };
-            if placed.tag_is_own {
-                content.tags.push(mirror.clone());
-            }
-            content.digests.push(mirror);
-            content.mapping.push(Mapping::of(placed));
-        }
-        content
-    }
-
-    /// Adds images that are on the target without a tag of theirs: they can be pulled by digest
-    /// alone.
-    #[must_use]
-    pub fn and_by_digest_alone<'a>(mut self, images: impl IntoIterator<Item = &'a Placed>) -> Self {
-        for placed in images {
-            self.digests.push(Mirror {
-                source: placed.image.source.clone(),
-                mirrors: vec![placed.repository.clone()],
-            });
-            self.mapping.push(Mapping::by_digest_alone(placed));
-        }
-        self
-    }
+    /// An UpdateService looks for releases in one repository.
+    #[error("An UpdateService has one repository for releases, they are in {}", repositories.join(", "))]
+    ReleaseRepositories {
+        /// All of them, sorted.
+        repositories: Vec<String>,
+    },
 }
 
 /// How to write the objects.
@@ -102,19 +73,22 @@ pub struct Options {
     pub policy: Option<MirrorSourcePolicy>,
     /// How wide an entry may reach.
     pub scope: Scope,
-    /// What object names begin with; a number follows.
-    pub name: NamePrefix,
+    /// What names of mirror policies begin with; by default `airferry`, and a catalog's own name
+    /// for what belongs to a catalog.
+    pub name: Option<NamePrefix>,
     /// The greatest length of one object.
     pub object_size: ObjectSize,
-    /// Labels on every object.
+    /// Labels on every mirror policy.
     pub labels: BTreeMap<String, String>,
+    /// Write an UpdateService for the releases, with this image of graph data.
+    pub graph_data: Option<Reference>,
 }
 
 /// A file to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Its whole text.
     pub text: String,
 }
@@ -128,46 +102,121 @@ pub struct Rendered {
     pub warnings: Vec<Warning>,
 }
 
+impl Rendered {
+    fn add(&mut self, name: impl Into<String>, text: String) {
+        if !text.is_empty() {
+            let name = name.into();
+            self.files.push(File { name, text });
+        }
+    }
+}
+
+/// Images whose mirror policies have names of their own, so that what another bundle brings of
+/// one kind does not replace what this one brings of another.
+struct Group<'a> {
+    name: String,
+    labels: BTreeMap<String, String>,
+    mirrors: Mirrors,
+    options: &'a Options,
+}
+
+impl<'a> Group<'a> {
+    fn of(content: &Content, options: &'a Options) -> Vec<Self> {
+        let prefix = options.name.as_ref().map(ToString::to_string);
+        let own = prefix.as_deref().unwrap_or("airferry");
+        let group = |name, mirrors: &Mirrors| Self {
+            name,
+            labels: options.labels.clone(),
+            mirrors: mirrors.clone(),
+            options,
+        };
+        let mut releases = Mirrors::default();
+        for release in &content.releases {
+            releases.digests.extend_from_slice(&release.mirrors.digests);
+            releases.tags.extend_from_slice(&release.mirrors.tags);
+        }
+        let mut groups = vec![
+            group(format!("{own}-release"), &releases),
+            group(own.to_owned(), &content.plain),
+        ];
+        for catalog in &content.catalogs {
+            let name = match &prefix {
+                Some(prefix) => format!("{prefix}-{}", catalog.name),
+                None => catalog.name.to_string(),
+            };
+            let mut of_catalog = group(name, &catalog.mirrors);
+            of_catalog
+                .labels
+                .insert(CATALOG_LABEL.to_owned(), "true".to_owned());
+            groups.push(of_catalog);
+        }
+        groups
+    }
+}
+
 /// Writes the files for a cluster.
 ///
 /// # Errors
 ///
-/// [`ClusterError::EntryTooLarge`] when a single entry does not fit in an object.
+/// [`ClusterError::EntryTooLarge`] when a single entry does not fit in an object,
+/// [`ClusterError::ReleaseRepositories`] when an UpdateService is wanted for releases that are
+/// not in one repository.
 pub fn render(content: &Content, options: &Options) -> Result<Rendered, ClusterError> {
-    let (mirrors, warnings) = mirror::expressible(content);
-    let digests = scope::entries(&mirrors.digests, &mirrors, options.scope);
-    let tags = scope::entries(&mirrors.tags, &mirrors, options.scope);
-    let files = [
-        (
-            "imageDigestMirrorSet.yaml",
-            mirror_set::by_digest(&digests, options)?,
-        ),
-        (
-            "imageTagMirrorSet.yaml",
-            mirror_set::by_tag(&tags, options)?,
-        ),
-        (
-            "imageContentSourcePolicy.yaml",
-            content_source_policy::render(&digests, options)?,
-        ),
-        (
-            "install-config-imageContentSources.yaml",
-            install_config::image_content_sources(&digests),
-        ),
-        (
-            "install-config-imageDigestSources.yaml",
-            install_config::image_digest_sources(&digests),
-        ),
-        ("mapping.txt", mapping::render(&content.mapping)),
-    ];
-    Ok(Rendered {
-        files: files
-            .into_iter()
-            .filter(|(_, text)| !text.is_empty())
-            .map(|(name, text)| File { name, text })
-            .collect(),
+    let groups = Group::of(content, options);
+    let (mirrors, warnings) = mirror::expressible(groups.iter().map(|group| &group.mirrors));
+    let at_scope = |entries: &[Entry]| scope::entries(entries, &mirrors, options.scope);
+    let (mut idms, mut itms, mut icsp) = (String::new(), String::new(), String::new());
+    let mut install = Vec::new();
+    for (group, mirrors) in groups.iter().zip(&mirrors) {
+        let digests = at_scope(&mirrors.digests);
+        idms.push_str(&mirror_set::by_digest(&digests, group)?);
+        itms.push_str(&mirror_set::by_tag(&at_scope(&mirrors.tags), group)?);
+        icsp.push_str(&content_source_policy::render(&digests, group)?);
+        install.push(digests);
+    }
+    // An installer pulls release content alone; without a release, whoever names images for it
+    // has asked for them one by one.
+    let install = install.into_iter().take(2).find(|group| !group.is_empty());
+    let install = install.unwrap_or_default();
+    let mut rendered = Rendered {
+        files: Vec::new(),
         warnings,
-    })
+    };
+    rendered.add("imageDigestMirrorSet.yaml", idms);
+    rendered.add("imageTagMirrorSet.yaml", itms);
+    rendered.add("imageContentSourcePolicy.yaml", icsp);
+    rendered.add(
+        "install-config-imageContentSources.yaml",
+        install_config::image_content_sources(&install),
+    );
+    rendered.add(
+        "install-config-imageDigestSources.yaml",
+        install_config::image_digest_sources(&install),
+    );
+    add_catalogs(&mut rendered, &content.catalogs);
+    if let Some(graph_data) = &options.graph_data {
+        let text = update_service::render(&content.releases, graph_data)?;
+        rendered.add("updateService.yaml", text);
+    }
+    rendered.add("mapping.txt", mapping::render(&content.mapping));
+    rendered.warnings.sort();
+    Ok(rendered)
+}
+
+/// The objects of catalogs; their names stand in the files' names when there are several.
+fn add_catalogs(rendered: &mut Rendered, catalogs: &[Catalog]) {
+    for catalog in catalogs {
+        let suffix = match catalogs.len() {
+            1 => String::new(),
+            _ => format!("-{}", catalog.name),
+        };
+        let source = catalog::catalog_source(catalog);
+        rendered.add(format!("catalogSource{suffix}.yaml"), source);
+        match catalog::cluster_catalog(catalog) {
+            Ok(text) => rendered.add(format!("clusterCatalog{suffix}.yaml"), text),
+            Err(warning) => rendered.warnings.push(warning),
+        }
+    }
 }
 
 /// A location in a mirror policy: `host[:port][/path]`.

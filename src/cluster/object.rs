@@ -6,22 +6,16 @@ use std::str::FromStr;
 
 use super::split::{self, ObjectSize};
 use super::yaml::Node;
-use super::{ClusterError, Entry, Options};
+use super::{ClusterError, Entry, Group};
 
 /// Why a text cannot begin an object's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` cannot begin an object's name: 1 to 230 of a-z, 0-9, hyphen and dot, labels beginning and ending with a letter or digit", .0.escape_debug())]
+#[error("`{}` cannot begin an object's name: 1 to 160 of a-z, 0-9, hyphen and dot, labels beginning and ending with a letter or digit", .0.escape_debug())]
 pub struct NamePrefixError(String);
 
 /// What object names begin with: a DNS-1123 subdomain with room for a number behind it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NamePrefix(String);
-
-impl Default for NamePrefix {
-    fn default() -> Self {
-        Self("airferry".to_owned())
-    }
-}
 
 impl FromStr for NamePrefix {
     type Err = NamePrefixError;
@@ -34,7 +28,7 @@ impl FromStr for NamePrefix {
                 && bytes.last().is_some_and(|b| alphanumeric(*b))
                 && bytes.iter().all(|b| alphanumeric(*b) || *b == b'-')
         };
-        if text.len() > 230 || !text.split('.').all(label) {
+        if text.len() > 160 || !text.split('.').all(label) {
             return Err(NamePrefixError(text.chars().take(80).collect()));
         }
         Ok(Self(text.to_owned()))
@@ -52,13 +46,19 @@ pub(super) struct Object<'a> {
     pub(super) api_version: &'static str,
     pub(super) kind: &'static str,
     pub(super) name: String,
+    /// Absent for kinds that belong to the whole cluster.
+    pub(super) namespace: Option<&'static str>,
     pub(super) labels: &'a BTreeMap<String, String>,
     pub(super) spec: Node,
 }
 
 impl Object<'_> {
-    fn into_yaml(self) -> String {
+    /// The object as a YAML document of its own.
+    pub(super) fn into_yaml(self) -> String {
         let mut metadata = BTreeMap::from([("name", Node::Text(self.name))]);
+        if let Some(namespace) = self.namespace {
+            metadata.insert("namespace", Node::text(namespace));
+        }
         if !self.labels.is_empty() {
             metadata.insert("labels", Node::Strings(self.labels.clone()));
         }
@@ -90,28 +90,29 @@ impl ListKind {
     pub(super) fn render(
         &self,
         entries: &[Entry],
-        options: &Options,
+        group: &Group<'_>,
         entry: impl Fn(&Entry) -> Node,
     ) -> Result<String, ClusterError> {
         let object = |name: String, items: Vec<Node>| Object {
             api_version: self.api_version,
             kind: self.kind,
             name,
-            labels: &options.labels,
+            namespace: None,
+            labels: &group.labels,
             spec: Node::map([(self.list, Node::List(items))]),
         };
-        let longest_name = format!("{}-{}", options.name, usize::MAX);
+        let longest_name = format!("{}-{}", group.name, usize::MAX);
         let frame = object(longest_name, Vec::new()).into_yaml().len();
         let length = |one: &Entry| {
             let text = Node::List(vec![entry(one)]).to_yaml();
             // In the object the list stands two columns to the right.
             text.len() + 2 * text.lines().count()
         };
-        let limit: ObjectSize = options.object_size;
+        let limit: ObjectSize = group.options.object_size;
         let parts = split::split(entries, limit, frame, length)?;
         let documents = parts.into_iter().map(|(number, entries)| {
             let items = entries.into_iter().map(&entry).collect();
-            object(format!("{}-{number}", options.name), items).into_document()
+            object(format!("{}-{number}", group.name), items).into_document()
         });
         Ok(documents.collect())
     }
@@ -144,7 +145,7 @@ mod tests {
             "a-",
             "a..b",
             "a.",
-            &"a".repeat(231),
+            &"a".repeat(161),
         ] {
             assert!(bad.parse::<NamePrefix>().is_err(), "{bad}");
         }

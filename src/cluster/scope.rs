@@ -37,7 +37,7 @@ impl Scope {
 
 /// The entries of one policy at the wanted scope, sorted. `all` is everything that was
 /// mirrored, by digest or by tag: what it says decides how wide an entry may be.
-pub(super) fn entries(repositories: &[Entry], all: &Expressible, scope: Scope) -> Vec<Entry> {
+pub(super) fn entries(repositories: &[Entry], all: &[Expressible], scope: Scope) -> Vec<Entry> {
     let mut wide: BTreeMap<&str, Option<Vec<Location>>> = BTreeMap::new();
     let mut entries: Vec<Entry> = repositories
         .iter()
@@ -65,7 +65,7 @@ pub(super) fn entries(repositories: &[Entry], all: &Expressible, scope: Scope) -
 
 /// The mirrors of `prefix`, taken from one entry below it, when they are right for every other
 /// entry below it as well.
-fn common_mirrors(prefix: &str, entry: &Entry, all: &Expressible) -> Option<Vec<Location>> {
+fn common_mirrors(prefix: &str, entry: &Entry, all: &[Expressible]) -> Option<Vec<Location>> {
     let rest = below(prefix, &entry.source)?;
     let mirrors: Vec<&str> = entry
         .mirrors
@@ -82,7 +82,7 @@ fn common_mirrors(prefix: &str, entry: &Entry, all: &Expressible) -> Option<Vec<
                     .all(|(mirror, whole)| whole.strip_suffix(rest) == Some(*mirror))
         }
     };
-    let agree = all.digests.iter().chain(&all.tags).all(same);
+    let agree = all.iter().flat_map(Expressible::all).all(same);
     agree.then(|| mirrors.into_iter().map(str::to_owned).collect())
 }
 

@@ -1,12 +1,18 @@
 use super::*;
 use crate::model::{ByteSize, Digest, Reference};
-use crate::plan::naming::{self, SourceImage, place};
+use crate::plan::naming::{self, Role, SourceImage, Wanted, place};
 
 macro_rules! golden {
     ($name:literal) => {
-        include_str!(concat!("../../tests/vectors/cluster/", $name))
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/vectors/cluster/",
+            $name
+        ))
     };
 }
+
+mod release;
 
 fn repository(text: &str) -> Repository {
     text.parse().unwrap()
@@ -19,17 +25,26 @@ fn mirror(source: &str, mirrors: &[&str]) -> Mirror {
     }
 }
 
+fn plain(digests: Vec<Mirror>, tags: Vec<Mirror>) -> Content {
+    Content {
+        plain: Mirrors { digests, tags },
+        ..Content::default()
+    }
+}
+
 /// A release, its content by digest, and an image by tag, placed on the target.
 fn placed_content() -> Content {
     let root = Digest::from_bytes([0xab; 32]);
     let image = |reference: String| {
         let requested: Reference = reference.parse().unwrap();
-        SourceImage {
+        let image = SourceImage {
             source: requested.repository.clone(),
             tag: requested.tag.clone(),
             root,
             requested,
-        }
+        };
+        let role = Role::Plain;
+        Wanted { image, role }
     };
     let images = [
         image(format!("quay.io/okd/scos-release:4.18.0@{root}")),
@@ -38,16 +53,22 @@ fn placed_content() -> Content {
     ];
     let to = "mirror.lan:8443/okd".parse().unwrap();
     let placement = place(&images, &to, &naming::Options::default()).unwrap();
-    Content::of(placement.images())
+    let told: Vec<Told<'_>> = placement.images().iter().map(Told::new).collect();
+    Content::of(
+        &release::inventory(Vec::new()),
+        &told,
+        &naming::Options::default(),
+    )
 }
 
 /// What the golden files show: the same with a second mirror, and without the release's tag.
 fn content() -> Content {
     let mut content = placed_content();
     content
+        .plain
         .tags
         .retain(|mirror| mirror.source.host.as_str() == "docker.io");
-    content.digests.push(mirror(
+    content.plain.digests.push(mirror(
         "quay.io/okd/scos-release",
         &[
             "spare.lan/okd/scos-release",
@@ -89,7 +110,7 @@ fn all_files_are_written_exactly_so() {
     let files: Vec<(&str, &str)> = rendered
         .files
         .iter()
-        .map(|file| (file.name, file.text.as_str()))
+        .map(|file| (file.name.as_str(), file.text.as_str()))
         .collect();
     assert_eq!(files, expected);
     assert_eq!(rendered.warnings, []);
@@ -104,7 +125,7 @@ fn options_show_in_the_objects() {
     let never = Options {
         policy: Some(MirrorSourcePolicy::NeverContactSource),
         scope: Scope::Namespace,
-        name: "okd-4.18".parse().unwrap(),
+        name: Some("okd-4.18".parse().unwrap()),
         labels: labels
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
@@ -130,8 +151,8 @@ fn options_show_in_the_objects() {
 
 /// The `source=mirror,mirror` pairs of the digest entries.
 fn pairs(content: &Content, scope: Scope) -> Vec<String> {
-    let (mirrors, _) = mirror::expressible(content);
-    scope::entries(&mirrors.digests, &mirrors, scope)
+    let (mirrors, _) = mirror::expressible([&content.plain]);
+    scope::entries(&mirrors[0].digests, &mirrors, scope)
         .iter()
         .map(|entry| format!("{}={}", entry.source, entry.mirrors.join(",")))
         .collect()
@@ -143,11 +164,7 @@ fn an_entry_is_wide_only_where_all_below_went_the_same_way() {
         mirror("quay.io/a/b", &["m.lan/n/a/b", "s.lan/a/b"]),
         mirror("quay.io/a/c/d", &["m.lan/n/a/c/d", "s.lan/a/c/d"]),
     ];
-    let of = |digests: &[Mirror], tags: &[Mirror]| Content {
-        digests: digests.to_vec(),
-        tags: tags.to_vec(),
-        mapping: Vec::new(),
-    };
+    let of = |digests: &[Mirror], tags: &[Mirror]| plain(digests.to_vec(), tags.to_vec());
     let alone = of(&same, &[]);
     assert_eq!(
         pairs(&alone, Scope::Namespace),
@@ -196,25 +213,25 @@ fn only_images_that_keep_their_tag_are_found_by_tag() {
     };
     let release = "quay.io/okd/scos-release";
     let busybox = "docker.io/library/busybox";
-    assert_eq!(sources(&content.tags), [release, busybox]);
+    assert_eq!(sources(&content.plain.tags), [release, busybox]);
     assert_eq!(
-        sources(&content.digests),
+        sources(&content.plain.digests),
         [release, busybox, "quay.io/okd/scos-content"]
     );
 }
 
 #[test]
 fn what_the_grammar_cannot_say_is_reported() {
-    let content = Content {
-        digests: vec![
+    let content = plain(
+        vec![
             mirror("[::1]:5000/z", &["m.lan/z"]),
             mirror("[::1]:5000/a", &["m.lan/a"]),
             mirror("quay.io/a/b", &["[fd00::1]/a/b", "m.lan/a/b"]),
             mirror("quay.io/a/c", &["[fd00::1]/a/c"]),
             mirror("quay.io/a/d", &[]),
         ],
-        ..Content::default()
-    };
+        Vec::new(),
+    );
     let rendered = render(&content, &Options::default()).unwrap();
     let warnings: Vec<String> = rendered.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -238,13 +255,13 @@ fn what_the_grammar_cannot_say_is_reported() {
 
 #[test]
 fn sources_are_sorted_as_text() {
-    let content = Content {
-        digests: vec![
+    let content = plain(
+        vec![
             mirror("a.io/x", &["m.lan/x"]),
             mirror("a.io-b/x", &["m.lan/y"]),
         ],
-        ..Content::default()
-    };
+        Vec::new(),
+    );
     assert_eq!(
         pairs(&content, Scope::Repository),
         ["a.io-b/x=m.lan/y", "a.io/x=m.lan/x"]
@@ -261,7 +278,10 @@ fn nothing_mirrored_means_no_files() {
 fn the_order_of_content_does_not_matter() {
     let mut reversed = content();
     // Mirrors of one source keep the order in which they were given, so those stay in place.
-    reversed.digests.sort_by(|a, b| b.source.cmp(&a.source));
+    reversed
+        .plain
+        .digests
+        .sort_by(|a, b| b.source.cmp(&a.source));
     reversed.mapping.reverse();
     assert_ne!(reversed, content());
     let options = Options::default();
@@ -277,10 +297,7 @@ fn objects_stay_below_their_limit_and_lose_nothing() {
             mirror(&format!("registry.redhat.io/{}", path(index)), &[&to])
         })
         .collect();
-    let content = Content {
-        digests,
-        ..Content::default()
-    };
+    let content = plain(digests, Vec::new());
     let limit = 64 * 1024;
     let options = Options {
         object_size: ByteSize(limit).try_into().unwrap(),

@@ -12,6 +12,8 @@ use crate::model::is_deceptive;
 pub(super) enum Node {
     /// A string, whatever it looks like.
     Text(String),
+    /// A number.
+    Number(u32),
     /// Keys in alphabetical order.
     Map(BTreeMap<&'static str, Node>),
     /// Strings by names that are data: labels, annotations.
@@ -48,6 +50,7 @@ impl Node {
     fn inline(&self) -> Option<String> {
         match self {
             Self::Text(text) => Some(scalar(text)),
+            Self::Number(number) => Some(number.to_string()),
             Self::Map(entries) if entries.is_empty() => Some("{}".to_owned()),
             Self::Strings(entries) if entries.is_empty() => Some("{}".to_owned()),
             Self::List(items) if items.is_empty() => Some("[]".to_owned()),
@@ -59,7 +62,7 @@ impl Node {
     /// cursor stands behind a `- ` already.
     fn write_block(&self, out: &mut String, indent: usize) {
         match self {
-            Self::Text(_) => {}
+            Self::Text(_) | Self::Number(_) => {}
             Self::Map(entries) => {
                 for (key, value) in entries {
                     start_line(out, indent);

@@ -12,6 +12,7 @@ pub mod data_chunk;
 pub mod hash;
 mod inventory_check;
 pub mod keys;
+pub mod layer;
 pub mod manifest_row;
 pub mod metadata_chunk;
 mod names;
@@ -23,6 +24,7 @@ pub mod tar;
 #[cfg(test)]
 mod testing;
 pub mod texts;
+pub mod yaml;
 
 pub use placement::{PlacedExtent, Placement};
 pub use rule::Rule;

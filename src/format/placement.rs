@@ -73,4 +73,23 @@ impl Placement {
         let here = self.extents.get(begin..end).unwrap_or_default();
         here.iter().map(|(_, extent)| extent)
     }
+
+    /// The extents of one chunk with something in the bytes from `start` (inclusive) to `end`
+    /// (exclusive), by ascending offset. They must not overlap, as those of an inventory that
+    /// was checked do not.
+    pub fn range(
+        &self,
+        number: ChunkId,
+        start: u64,
+        end: u64,
+    ) -> impl Iterator<Item = &PlacedExtent> {
+        let ends = |extent: &PlacedExtent| extent.offset.saturating_add(extent.stored);
+        let begin = self
+            .extents
+            .partition_point(|(chunk, extent)| (*chunk, ends(extent)) <= (number, start));
+        let from = self.extents.get(begin..).unwrap_or_default();
+        from.iter()
+            .take_while(move |(chunk, extent)| *chunk == number && extent.offset < end)
+            .map(|(_, extent)| extent)
+    }
 }

@@ -6,6 +6,7 @@
 mod bundle;
 pub(crate) mod byte_string;
 mod content;
+mod count;
 mod digest;
 mod image;
 mod inventory;
@@ -18,6 +19,7 @@ mod statement;
 
 pub use bundle::*;
 pub use content::*;
+pub use count::Count;
 pub use digest::{Blake3, Digest, DigestError};
 pub use image::{Descriptor, ManifestFacts, RawManifest};
 pub use inventory::*;

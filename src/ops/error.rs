@@ -138,6 +138,13 @@ impl From<IoAt> for Error {
     fn from(error: IoAt) -> Self {
         use std::io::ErrorKind as Kind;
 
+        if error.is_too_long() {
+            return Self::new(
+                Class::VerificationFailed,
+                "A file was tampered with or damaged",
+            )
+            .caused_by(error);
+        }
         let hint = match error.kind() {
             _ if error.is_no_space() => {
                 "free some space, or use another medium, then run the same command again"

@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use super::error::{Class, Error, Result, chain};
 use super::finding::{Finding, FindingKind, as_error};
+use super::hits::Hits;
 use super::trust::{Authentication, Trust};
 use crate::format::bundle;
 use crate::format::hash::sha256;
 use crate::format::texts::Texts;
-use crate::model::{BundleId, BundleManifest, Inventory, Limits};
+use crate::model::{BundleId, BundleManifest, ChunkEntry, Inventory, Limits};
 use crate::sys::IoAt;
-use crate::sys::media::{DirMedia, EntryKind, Media};
+use crate::sys::media::{DirMedia, Entry, EntryKind, Media};
 
 /// Names in a bundle's directory.
 pub(crate) mod names {
@@ -185,16 +186,22 @@ impl Examination {
         let texts = Texts::new(&id, &manifest);
         self.authentication
             .check_fields(&manifest, &texts.sums, &mut self.findings);
-        if !manifest.complete {
-            let message = "some images are missing, and the manifest says so";
-            self.findings
-                .push(Finding::new(FindingKind::Incomplete, message));
-        }
         if scope == Scope::Everything {
             self.compare_text(names::SUMS, Limits::SUMS, &texts.sums)?;
             self.compare_text(names::LABEL, Limits::LABEL, &texts.label)?;
         }
         self.read_inventory(&manifest)?;
+        if !manifest.complete {
+            let message = "some images are missing, and the manifest says so";
+            let images = self
+                .inventory
+                .iter()
+                .flat_map(|inventory| &inventory.images);
+            let missing = images.filter(|image| image.problem.is_some());
+            let finding = Finding::new(FindingKind::Incomplete, message);
+            self.findings
+                .push(finding.hitting(missing.map(|image| image.requested.to_string())));
+        }
         self.manifest = Some(manifest);
         Ok(())
     }
@@ -270,54 +277,64 @@ impl Examination {
 
     /// Compares what lies in the directory with what should lie there.
     fn look_at_files(&mut self) -> Result<()> {
-        let mut chunks: BTreeMap<String, u64> = BTreeMap::new();
-        for chunk in self.manifest.iter().flat_map(|manifest| &manifest.chunks) {
-            chunks.insert(chunk.path(), chunk.length);
-        }
+        let chunks = self.manifest.iter().flat_map(|manifest| &manifest.chunks);
+        let mut expected: BTreeMap<String, &ChunkEntry> =
+            chunks.map(|chunk| (chunk.path(), chunk)).collect();
+        let mut findings = Vec::new();
+        let mut damaged = Vec::new();
         for entry in self.media.list()? {
-            let known = self.is_known(&entry.path, &entry.kind);
-            match (chunks.remove(&entry.path), entry.kind) {
-                (Some(length), EntryKind::File(found)) => {
-                    if found != length {
-                        let message = format!("it has {found} bytes, the manifest says {length}");
-                        let hit = self.images_in_chunk(&entry.path);
-                        let finding = Finding::new(FindingKind::WrongLength, message);
-                        self.findings.push(finding.in_file(entry.path).hitting(hit));
-                    }
+            match (expected.remove(&entry.path), entry.kind) {
+                (Some(chunk), EntryKind::File(found)) if found == chunk.length => {}
+                (Some(chunk), EntryKind::File(found)) => {
+                    let length = chunk.length;
+                    let message = format!("it has {found} bytes, the manifest says {length}");
+                    damaged.push((chunk, FindingKind::WrongLength, message));
                 }
-                (Some(_), _) => {
-                    let hit = self.images_in_chunk(&entry.path);
-                    let finding = Finding::new(FindingKind::MissingFile, "it is no regular file");
-                    self.findings.push(finding.in_file(entry.path).hitting(hit));
+                (Some(chunk), _) => {
+                    let message = "it is no regular file".to_owned();
+                    damaged.push((chunk, FindingKind::MissingFile, message));
                 }
-                (None, _) if known => {}
-                // Without a manifest nobody knows which chunks belong here.
-                (None, _) if self.manifest.is_none() && entry.path.starts_with("chunks/") => {}
-                (None, _) => {
-                    let (kind, message) = if is_system_file(&entry.path) {
-                        (FindingKind::SystemFile, "left by an operating system")
-                    } else {
-                        (FindingKind::ForeignFile, "it does not belong to the bundle")
-                    };
-                    self.findings
-                        .push(Finding::new(kind, message).in_file(entry.path));
-                }
+                (None, _) => findings.extend(self.judge_entry(entry)),
             }
         }
-        for path in chunks.into_keys() {
-            let hit = self.images_in_chunk(&path);
-            let finding = Finding::new(FindingKind::MissingFile, "it is missing");
-            self.findings.push(finding.in_file(path).hitting(hit));
+        for chunk in expected.into_values() {
+            let message = "it is missing".to_owned();
+            damaged.push((chunk, FindingKind::MissingFile, message));
         }
+        let hits = self.inventory.as_ref().map(Hits::new);
+        for (chunk, kind, message) in damaged {
+            let hit = hits.as_ref().map(|hits| hits.chunk(chunk.number));
+            let finding = Finding::new(kind, message).in_file(chunk.path());
+            findings.push(finding.hitting(hit.unwrap_or_default()));
+        }
+        self.findings.append(&mut findings);
         Ok(())
     }
 
-    fn is_known(&self, path: &str, kind: &EntryKind) -> bool {
-        match kind {
-            EntryKind::Directory => matches!(path, names::CHUNKS | names::SIGNATURES),
+    /// What is to be said of something in the directory that is no chunk of the manifest's.
+    fn judge_entry(&self, entry: Entry) -> Option<Finding> {
+        let known = match entry.kind {
+            EntryKind::Directory => matches!(&*entry.path, names::CHUNKS | names::SIGNATURES),
+            // Of signatures the authentication says so.
+            _ if entry.path == names::SIGNATURES => true,
+            _ if entry.path == names::CHUNKS => {
+                let finding = Finding::new(FindingKind::MissingFile, "it is no directory");
+                return Some(finding.in_file(entry.path));
+            }
             EntryKind::Other => false,
-            EntryKind::File(_) => self.owner(path) != Owner::Nobody,
+            EntryKind::File(_) => self.owner(&entry.path) != Owner::Nobody,
+        };
+        // Without a manifest nobody knows which chunks belong here.
+        let unjudged = self.manifest.is_none() && entry.path.starts_with("chunks/");
+        if known || unjudged {
+            return None;
         }
+        let (kind, message) = if is_system_file(&entry.path) {
+            (FindingKind::SystemFile, "left by an operating system")
+        } else {
+            (FindingKind::ForeignFile, "it does not belong to the bundle")
+        };
+        Some(Finding::new(kind, message).in_file(entry.path))
     }
 
     /// What a file that is no chunk belongs to.
@@ -334,21 +351,6 @@ impl Examination {
             | crate::sys::journal::PATH => Owner::Document,
             _ if self.authentication.knows_file(path) => Owner::Statement,
             _ => Owner::Nobody,
-        }
-    }
-
-    fn images_in_chunk(&self, path: &str) -> Vec<String> {
-        let chunk = self
-            .manifest
-            .iter()
-            .flat_map(|m| &m.chunks)
-            .find(|c| c.path() == path);
-        match (&self.inventory, chunk) {
-            (Some(inventory), Some(chunk)) => super::hits::Hits::new(inventory)
-                .chunk(chunk.number)
-                .into_iter()
-                .collect(),
-            _ => Vec::new(),
         }
     }
 
@@ -403,6 +405,9 @@ pub(super) fn unreadable(path: &str, error: &IoAt) -> Finding {
         (FindingKind::MissingFile, "it is missing".to_owned())
     } else if error.is_not_regular() {
         (FindingKind::MissingFile, "it is no regular file".to_owned())
+    } else if let Some(refusal) = error.refusal().filter(|_| error.is_too_long()) {
+        // The medium reads well; nothing of ours has this length.
+        (FindingKind::WrongLength, refusal.to_string())
     } else {
         (FindingKind::Unreadable, chain(error))
     };

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use super::error::{Class, Error};
 
+/// How many images are shown of those that a finding is about; JSON has all.
+pub(super) const SHOWN: usize = 20;
+
 /// What kind of thing is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -54,6 +57,14 @@ impl FindingKind {
             _ => Some(Class::VerificationFailed),
         }
     }
+
+    /// What a finding has to do with the images that it names.
+    fn relation(self) -> &'static str {
+        match self {
+            Self::Incomplete => "lacks",
+            _ => "hits",
+        }
+    }
 }
 
 /// One thing that is wrong.
@@ -69,7 +80,7 @@ pub struct Finding {
     pub block: Option<u64>,
     /// One sentence.
     pub message: String,
-    /// References of the images that it hits.
+    /// References of the images that it hits, or that are missing.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub images: BTreeSet<String>,
 }
@@ -119,8 +130,20 @@ impl fmt::Display for Finding {
         }
         f.write_str(&self.message)?;
         if !self.images.is_empty() {
-            let images: Vec<&str> = self.images.iter().map(String::as_str).collect();
-            write!(f, " (hits {})", images.join(", "))?;
+            write!(f, " ({} ", self.kind.relation())?;
+            for (number, image) in self.images.iter().take(SHOWN).enumerate() {
+                let comma = if number == 0 { "" } else { ", " };
+                write!(f, "{comma}{image}")?;
+            }
+            if let Some(more) = self
+                .images
+                .len()
+                .checked_sub(SHOWN)
+                .filter(|more| *more > 0)
+            {
+                write!(f, " and {more} more")?;
+            }
+            f.write_str(")")?;
         }
         Ok(())
     }

@@ -1,19 +1,72 @@
 //! Which images a damaged piece of a bundle hits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
-use crate::model::{BlobPlace, ChunkId, Digest, Extent, Inventory};
+use crate::format::Placement;
+use crate::model::{ChunkId, Digest, Inventory};
 
-/// The inventory, asked the other way round.
+/// The inventory, asked the other way round. It is turned round when the first question comes:
+/// a bundle without damage costs nothing.
 #[derive(Debug)]
 pub(super) struct Hits<'a> {
     inventory: &'a Inventory,
+    turned: OnceLock<Turned>,
+}
+
+/// An inventory, turned round.
+#[derive(Debug)]
+struct Turned {
+    /// Indices of the images that need a blob or manifest.
     images: BTreeMap<Digest, BTreeSet<usize>>,
+    placement: Placement,
 }
 
 impl<'a> Hits<'a> {
-    /// Follows every image to everything that it needs.
+    /// Does nothing yet.
     pub(super) fn new(inventory: &'a Inventory) -> Self {
+        Self {
+            inventory,
+            turned: OnceLock::new(),
+        }
+    }
+
+    fn turned(&self) -> &Turned {
+        self.turned.get_or_init(|| Turned::of(self.inventory))
+    }
+
+    /// Images that need a blob or manifest.
+    pub(super) fn content(&self, digest: &Digest) -> BTreeSet<String> {
+        self.names(self.turned().images.get(digest).into_iter().flatten())
+    }
+
+    /// Images with something in a chunk.
+    pub(super) fn chunk(&self, chunk: ChunkId) -> BTreeSet<String> {
+        self.range(chunk, 0, u64::MAX)
+    }
+
+    /// Images with something in the bytes from `start` (inclusive) to `end` (exclusive) of a
+    /// chunk's tar.
+    pub(super) fn range(&self, chunk: ChunkId, start: u64, end: u64) -> BTreeSet<String> {
+        let turned = self.turned();
+        let mut found = BTreeSet::new();
+        for extent in turned.placement.range(chunk, start, end) {
+            found.extend(turned.images.get(&extent.digest).into_iter().flatten());
+        }
+        self.names(found.into_iter())
+    }
+
+    fn names<'b>(&self, indexes: impl Iterator<Item = &'b usize>) -> BTreeSet<String> {
+        indexes
+            .filter_map(|index| self.inventory.images.get(*index))
+            .map(|image| image.requested.to_string())
+            .collect()
+    }
+}
+
+impl Turned {
+    /// Follows every image to everything that it needs.
+    fn of(inventory: &Inventory) -> Self {
         let mut images: BTreeMap<Digest, BTreeSet<usize>> = BTreeMap::new();
         for (index, image) in inventory.images.iter().enumerate() {
             let attached = image.attached.iter().map(|attachment| attachment.root);
@@ -30,47 +83,9 @@ impl<'a> Hits<'a> {
                 }
             }
         }
-        Self { inventory, images }
-    }
-
-    /// Images that need a blob or manifest.
-    pub(super) fn content(&self, digest: &Digest) -> BTreeSet<String> {
-        self.names(self.images.get(digest).into_iter().flatten())
-    }
-
-    /// Images with something in a chunk.
-    pub(super) fn chunk(&self, chunk: ChunkId) -> BTreeSet<String> {
-        self.range(chunk, 0, u64::MAX)
-    }
-
-    /// Images with something in the bytes from `start` (inclusive) to `end` (exclusive) of a
-    /// chunk's tar.
-    pub(super) fn range(&self, chunk: ChunkId, start: u64, end: u64) -> BTreeSet<String> {
-        let touches = |extent: &Extent| {
-            extent.chunk == chunk
-                && extent.offset < end
-                && extent.offset.saturating_add(extent.stored) > start
-        };
-        let mut found = BTreeSet::new();
-        for blob in &self.inventory.blobs {
-            if let BlobPlace::Carried(carried) = &blob.place
-                && carried.extents.iter().any(touches)
-            {
-                found.extend(self.images.get(&blob.digest).into_iter().flatten());
-            }
+        Self {
+            images,
+            placement: Placement::new(inventory),
         }
-        for manifest in &self.inventory.manifests {
-            if touches(&manifest.extent) {
-                found.extend(self.images.get(&manifest.digest).into_iter().flatten());
-            }
-        }
-        self.names(found.iter())
-    }
-
-    fn names<'b>(&self, indexes: impl Iterator<Item = &'b usize>) -> BTreeSet<String> {
-        indexes
-            .filter_map(|index| self.inventory.images.get(*index))
-            .map(|image| image.requested.to_string())
-            .collect()
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use super::error::{Result, chain};
 use super::examine::unreadable;
 use super::finding::{Finding, FindingKind};
+use super::hits::Hits;
 use crate::format::hash::blake3;
 use crate::format::metadata_chunk::{MetadataTar, ReadManifest};
 use crate::model::{BLOCK_SIZE, BundleManifest, ChunkEntry, ChunkKind, Inventory, RawManifest};
@@ -19,12 +20,13 @@ pub(crate) fn read(
     mut found: impl FnMut(RawManifest),
 ) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
+    let hits = Hits::new(inventory);
     for chunk in manifest
         .chunks
         .iter()
         .filter(|chunk| chunk.kind == ChunkKind::Metadata)
     {
-        read_chunk(media, chunk, inventory, &mut found, &mut findings);
+        read_chunk(media, chunk, inventory, &hits, &mut found, &mut findings);
     }
     Ok(findings)
 }
@@ -34,6 +36,7 @@ fn read_chunk(
     media: &dyn Media,
     chunk: &ChunkEntry,
     inventory: &Inventory,
+    hits: &Hits<'_>,
     found: &mut impl FnMut(RawManifest),
     findings: &mut Vec<Finding>,
 ) {
@@ -48,12 +51,10 @@ fn read_chunk(
             bad: None,
         },
         Err(error) => {
-            let hit = super::hits::Hits::new(inventory).chunk(chunk.number);
-            findings.push(unreadable(&path, &error).hitting(hit));
+            findings.push(unreadable(&path, &error).hitting(hits.chunk(chunk.number)));
             return;
         }
     };
-    let hits = || super::hits::Hits::new(inventory);
     let mut faults = Vec::new();
     let mut collect = |read: ReadManifest<'_>| match read.fault {
         None => found(RawManifest {
@@ -68,17 +69,17 @@ fn read_chunk(
     for (digest, fault) in faults {
         let message = format!("manifest {digest}: {fault}");
         let finding = Finding::new(FindingKind::WrongHash, message).in_file(path.clone());
-        findings.push(finding.hitting(hits().content(&digest)));
+        findings.push(finding.hitting(hits.content(&digest)));
     }
     match (blocks.bad, result) {
         // The block's damage explains whatever the decompressor says.
         (Some((block, kind, message)), _) => {
             let finding = Finding::new(kind, message).in_file(path);
-            findings.push(finding.in_block(block).hitting(hits().chunk(chunk.number)));
+            findings.push(finding.in_block(block).hitting(hits.chunk(chunk.number)));
         }
         (None, Err(error)) => {
             let finding = Finding::new(FindingKind::WrongFrame, chain(&error)).in_file(path);
-            findings.push(finding.hitting(hits().chunk(chunk.number)));
+            findings.push(finding.hitting(hits.chunk(chunk.number)));
         }
         (None, Ok(())) => {}
     }
@@ -97,29 +98,45 @@ struct VerifiedBlocks<'a> {
 impl VerifiedBlocks<'_> {
     /// Reads the next block; leaves nothing at the end.
     fn next_block(&mut self) -> std::result::Result<(), (FindingKind, String)> {
-        let start = self.index * BLOCK_SIZE;
-        let length = self.chunk.length.saturating_sub(start).min(BLOCK_SIZE);
         self.used = 0;
-        self.current.resize(usize::try_from(length).unwrap_or(0), 0);
-        if length == 0 {
-            return Ok(());
-        }
-        let read = self
-            .file
-            .read_at(&mut self.current, start)
-            .map_err(|error| (FindingKind::Unreadable, chain(&error)))?;
-        let slot = usize::try_from(self.index).ok();
-        let expected = slot.and_then(|slot| self.chunk.blocks.0.get(slot));
-        if read != self.current.len() {
-            return Err((FindingKind::WrongLength, "the file ends here".to_owned()));
-        }
-        if expected != Some(&blake3(&self.current)) {
-            let message = "its BLAKE3 is not the one that the manifest names".to_owned();
-            return Err((FindingKind::WrongHash, message));
-        }
+        read_block(
+            self.file.as_ref(),
+            self.chunk,
+            self.index,
+            &mut self.current,
+        )?;
         self.index += 1;
         Ok(())
     }
+}
+
+/// Reads a block of a chunk, which has the hash that the manifest names; behind the chunk's end
+/// there is nothing.
+pub(super) fn read_block(
+    file: &dyn ReadAt,
+    chunk: &ChunkEntry,
+    index: u64,
+    block: &mut Vec<u8>,
+) -> std::result::Result<(), (FindingKind, String)> {
+    let start = index.saturating_mul(BLOCK_SIZE);
+    let length = chunk.length.saturating_sub(start).min(BLOCK_SIZE);
+    block.resize(usize::try_from(length).unwrap_or(0), 0);
+    if length == 0 {
+        return Ok(());
+    }
+    let read = file
+        .read_at(block, start)
+        .map_err(|error| (FindingKind::Unreadable, chain(&error)))?;
+    let slot = usize::try_from(index).ok();
+    let expected = slot.and_then(|slot| chunk.blocks.0.get(slot));
+    if read != block.len() {
+        return Err((FindingKind::WrongLength, "the file ends here".to_owned()));
+    }
+    if expected != Some(&blake3(block)) {
+        let message = "its BLAKE3 is not the one that the manifest names".to_owned();
+        return Err((FindingKind::WrongHash, message));
+    }
+    Ok(())
 }
 
 impl Read for VerifiedBlocks<'_> {

@@ -1,17 +1,20 @@
 //! One file for each verb: gather facts, plan, perform.
 
+pub mod catalog;
 mod context;
 mod error;
 mod examine;
 pub mod export;
 mod finding;
 mod hits;
+mod image_files;
 pub mod import;
 pub mod inspect;
 pub mod keygen;
 mod manifests;
 mod metadata;
 mod pipeline;
+pub mod release;
 pub mod resources;
 pub mod sign;
 pub mod survey;
@@ -21,6 +24,7 @@ pub mod verify;
 
 pub use context::Context;
 pub use error::{Class, Error, Result, chain};
+pub use finding::{Finding, FindingKind};
 pub use trust::{Authentication, Trust, Vouched};
 
 /// Runs blocking work away from the asynchronous threads.

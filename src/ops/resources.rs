@@ -7,7 +7,7 @@ use super::error::{Error, Result};
 use super::examine::{self, Accepted, Scope};
 use super::import::{Report, ResourcesRequest};
 use super::trust::Trust;
-use crate::cluster;
+use crate::cluster::{self, Told};
 use crate::plan::naming::{self, Target};
 use crate::sys::files;
 
@@ -50,7 +50,9 @@ pub fn write(request: &Request, context: &Context) -> Result<Written> {
     let (directory, trust) = (&request.bundle, &request.trust);
     let bundle = examine::open(directory, trust, accepted, Scope::Documents)?;
     let plan = super::import::plan(&bundle.inventory, &request.target, &request.naming)?;
-    let content = cluster::Content::of(plan.images.iter().map(|image| &image.placed));
+    let images = plan.images.iter().map(|image| Told::new(&image.placed));
+    let images: Vec<Told<'_>> = images.collect();
+    let content = cluster::Content::of(&bundle.inventory, &images, &request.naming);
     write_for(&request.resources, &content, None, context)
 }
 
@@ -70,7 +72,7 @@ pub(super) fn write_for(
     files::make_dirs(&request.directory)?;
     let mut written = Written { files: Vec::new() };
     for file in &rendered.files {
-        let path = request.directory.join(file.name);
+        let path = request.directory.join(&file.name);
         files::write_atomically(&path, file.text.as_bytes(), 0o644)?;
         written.files.push(path);
     }

@@ -1,19 +1,21 @@
 //! Who vouches for a bundle, and whether that person is trusted
 //! (bundle-format.md, section 8.3).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-use super::error::{Result, chain};
+use super::error::{Error, Result, chain};
+use super::examine::names;
 use super::finding::{Finding, FindingKind};
 use crate::format::hash::sha256;
-use crate::format::keys::VerifyingKey;
+use crate::format::keys::{SignatureError, VerifyingKey};
 use crate::format::statement::{self, StatementStem};
 use crate::model::{
     BundleId, BundleManifest, KeyFingerprint, Limits, Role, Statement, StatementType, Timestamp,
     Verdict,
 };
 use crate::sys::IoAt;
-use crate::sys::media::Media;
+use crate::sys::media::{DirMedia, EntryKind, Media};
 
 /// Whom the person trusts.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +24,10 @@ pub struct Trust {
     pub exporters: Vec<VerifyingKey>,
     /// The time now, for statements that expire.
     pub now: Option<Timestamp>,
+    /// Directories besides the bundle that hold statements below `signatures/`: what was signed
+    /// of a medium that cannot be written. They weigh the same as those in the bundle, for and
+    /// against it.
+    pub statements: Vec<PathBuf>,
 }
 
 /// A statement under a trusted key.
@@ -29,6 +35,8 @@ pub struct Trust {
 pub struct Vouched {
     /// File name without ending.
     pub stem: StatementStem,
+    /// Where it is, for messages: in the bundle, or in a directory besides.
+    pub(crate) file: String,
     /// What it says.
     pub statement: Statement,
     /// Whether its time is over.
@@ -76,7 +84,7 @@ impl Authentication {
             let agrees = statement::check_manifest(&vouched.statement, manifest, sums.as_bytes());
             if let Err(error) = agrees {
                 let finding = Finding::new(FindingKind::BadStatement, chain(&error));
-                findings.push(finding.in_file(vouched.stem.statement_path()));
+                findings.push(finding.in_file(vouched.file.clone()));
             }
         }
     }
@@ -89,21 +97,11 @@ impl Trust {
     pub fn authenticate(&self, media: &dyn Media, manifest: &[u8]) -> Result<Authentication> {
         let id = sha256(manifest);
         let mut found = Authentication::default();
-        for key in &self.exporters {
-            for stem in StatementStem::all(&id, &key.fingerprint()) {
-                match read_one(media, key, &stem, manifest) {
-                    Ok(Some(statement)) => {
-                        self.judge(&stem, statement, &mut found);
-                    }
-                    Ok(None) => {}
-                    Err(message) => {
-                        let finding = Finding::new(FindingKind::BadStatement, message);
-                        found.findings.push(finding.in_file(stem.statement_path()));
-                    }
-                }
-            }
+        self.read_place(&Place::bundle(media)?, manifest, &mut found);
+        for directory in &self.statements {
+            let outside = DirMedia::open(directory)?;
+            self.read_place(&Place::besides(&outside)?, manifest, &mut found);
         }
-        list_names(media, &id, &mut found)?;
         if found.is_authenticated() {
             // Somebody has signed again since.
             found.findings.retain(|f| f.kind != FindingKind::Expired);
@@ -131,8 +129,45 @@ impl Trust {
         })
     }
 
-    fn judge(&self, stem: &StatementStem, statement: Statement, found: &mut Authentication) {
-        let file = stem.statement_path();
+    /// Reads the statements of trusted keys in one place, and sorts the names of the others.
+    fn read_place(&self, place: &Place<'_>, manifest: &[u8], found: &mut Authentication) {
+        if !place.is_readable {
+            let message = "it is no directory, so nobody's statement is read from it";
+            let finding = Finding::new(FindingKind::BadStatement, message);
+            found
+                .findings
+                .push(finding.in_file(place.shown(names::SIGNATURES)));
+            return;
+        }
+        let id = sha256(manifest);
+        for key in &self.exporters {
+            for stem in StatementStem::all(&id, &key.fingerprint()) {
+                match read_one(place.media, key, &stem, manifest) {
+                    Ok(Some(statement)) => self.judge(place, &stem, statement, found),
+                    Ok(None) => {}
+                    Err(Wrong { file, message }) => {
+                        let finding = Finding::new(FindingKind::BadStatement, message);
+                        found.findings.push(finding.in_file(place.shown(&file)));
+                    }
+                }
+            }
+        }
+        place.sort_names(&id, found);
+    }
+
+    fn judge(
+        &self,
+        place: &Place<'_>,
+        stem: &StatementStem,
+        statement: Statement,
+        found: &mut Authentication,
+    ) {
+        let same = |known: &Vouched| known.stem == *stem && known.statement == statement;
+        if found.vouched.iter().any(same) {
+            // A copy of one that was read in another place.
+            return;
+        }
+        let file = place.shown(&stem.statement_path());
         if statement.verdict == Verdict::Reject {
             let message = format!("the {} says: do not import this bundle", statement.role);
             let finding = Finding::new(FindingKind::Rejected, message);
@@ -142,84 +177,184 @@ impl Trust {
         let expired = times.is_some_and(|(expires, now)| expires < now);
         if expired {
             let finding = Finding::new(FindingKind::Expired, "its time is over");
-            found.findings.push(finding.in_file(file));
+            found.findings.push(finding.in_file(file.clone()));
         }
         found.vouched.push(Vouched {
             stem: *stem,
+            file,
             statement,
             expired,
         });
     }
 }
 
-/// Reads and checks one statement. `None`: there is none. `Err`: there is one, and it is
-/// wrong, which nothing waives.
+/// Where statements lie.
+struct Place<'a> {
+    media: &'a dyn Media,
+    /// Where that is, unless it is the bundle itself.
+    besides: Option<&'a Path>,
+    /// Whether `signatures` is a directory, or not there at all.
+    is_readable: bool,
+    /// All regular files there, with their lengths in bytes.
+    files: BTreeMap<String, u64>,
+}
+
+impl<'a> Place<'a> {
+    /// The bundle itself.
+    fn bundle(media: &'a dyn Media) -> Result<Self> {
+        let entries = media.list()?;
+        let signatures = entries
+            .iter()
+            .find(|entry| entry.path == names::SIGNATURES)
+            .map(|entry| entry.kind);
+        Ok(Self {
+            media,
+            besides: None,
+            is_readable: matches!(signatures, None | Some(EntryKind::Directory)),
+            files: entries
+                .into_iter()
+                .filter_map(|entry| match entry.kind {
+                    EntryKind::File(length) => Some((entry.path, length)),
+                    EntryKind::Directory | EntryKind::Other => None,
+                })
+                .collect(),
+        })
+    }
+
+    /// A directory besides the bundle. One without any statement was named by mistake; one with
+    /// statements on another manifest says more than that.
+    fn besides(media: &'a DirMedia) -> Result<Self> {
+        let place = Self {
+            besides: Some(media.root()),
+            ..Self::bundle(media)?
+        };
+        if place.is_readable && place.pairs().next().is_none() {
+            let message = format!("`{}` holds no statements", media.root().display());
+            return Err(Error::usage(message)
+                .hint("name the directory that was given to `airferry sign --statements`"));
+        }
+        Ok(place)
+    }
+
+    /// A path of this place as findings name it.
+    fn shown(&self, path: &str) -> String {
+        match self.besides {
+            Some(directory) => directory.join(path).display().to_string(),
+            None => path.to_owned(),
+        }
+    }
+
+    /// The names of whole pairs of statement and signature.
+    fn pairs(&self) -> impl Iterator<Item = StatementStem> {
+        self.files.keys().filter_map(|path| {
+            let name = path.strip_prefix("signatures/")?;
+            let stem: StatementStem = name.strip_suffix(".statement")?.parse().ok()?;
+            self.files
+                .contains_key(&stem.signature_path())
+                .then_some(stem)
+        })
+    }
+
+    /// Sorts the names below `signatures/` without believing any.
+    fn sort_names(&self, id: &BundleId, found: &mut Authentication) {
+        let vouched: BTreeSet<StatementStem> = found.vouched.iter().map(|v| v.stem).collect();
+        for stem in self.pairs() {
+            if !vouched.contains(&stem) {
+                let list = if stem.names_bundle(id) {
+                    &mut found.claimed
+                } else {
+                    &mut found.other_generations
+                };
+                if list.len() >= Limits::STATEMENTS {
+                    continue;
+                }
+                list.push(stem);
+            }
+            if self.besides.is_none() {
+                let both = [stem.statement_path(), stem.signature_path()];
+                found.known_files.extend(both);
+            }
+        }
+    }
+}
+
+/// Bytes of all statements and signatures in a bundle.
+pub(super) fn statement_bytes(media: &dyn Media) -> Result<u64> {
+    let place = Place::bundle(media)?;
+    let both = |stem: StatementStem| [stem.statement_path(), stem.signature_path()];
+    let lengths = place.pairs().flat_map(both);
+    let lengths = lengths.filter_map(|path| place.files.get(&path));
+    Ok(lengths.fold(0, |sum, length| sum.saturating_add(*length)))
+}
+
+/// A statement that nothing waives, and the file to look at.
+struct Wrong {
+    file: String,
+    message: String,
+}
+
+/// Reads and checks one statement. `None`: there is none. `Err`: there is one, and it is wrong.
 fn read_one(
     media: &dyn Media,
     key: &VerifyingKey,
     stem: &StatementStem,
     manifest: &[u8],
-) -> std::result::Result<Option<Statement>, String> {
-    let read = |path: &str, cap| {
+) -> std::result::Result<Option<Statement>, Wrong> {
+    let read = |file: String, cap| {
         media
-            .read_if_present(path, cap)
-            .map_err(|error: IoAt| chain(&error))
+            .read_if_present(&file, cap)
+            .map_err(|error: IoAt| Wrong {
+                message: chain(&error),
+                file,
+            })
     };
-    let text = read(&stem.statement_path(), Limits::STATEMENT)?;
-    let signature = read(&stem.signature_path(), Limits::SIGNATURE)?;
+    let text = read(stem.statement_path(), Limits::STATEMENT)?;
+    let signature = read(stem.signature_path(), Limits::SIGNATURE)?;
     // Half a pair is what a power cut leaves; it says nothing.
     let (Some(text), Some(signature)) = (text, signature) else {
         return Ok(None);
     };
-    key.verify(&text, &signature)
-        .map_err(|error| chain(&error))?;
-    let statement = statement::parse(&text).map_err(|error| chain(&error))?;
+    let signed = key.verify(&text, &signature);
+    // Whether it could be what was signed. Without a right signature that is no trust, but tells
+    // which of the two files is wrong.
+    let read = statement::parse(&text)
+        .map_err(|error| chain(&error))
+        .and_then(|statement| agrees(statement, key, manifest));
+    match (signed, read) {
+        (Ok(()), Ok(statement)) => Ok(Some(statement)),
+        (_, Err(message)) => Err(Wrong {
+            file: stem.statement_path(),
+            message,
+        }),
+        (Err(error @ SignatureError::Length { .. }), Ok(_)) => Err(Wrong {
+            file: stem.signature_path(),
+            message: chain(&error),
+        }),
+        (Err(error), Ok(_)) => Err(Wrong {
+            file: stem.statement_path(),
+            message: format!(
+                "the statement or its signature ({}) was changed: {}",
+                stem.signature_path(),
+                chain(&error)
+            ),
+        }),
+    }
+}
+
+/// Checks that a statement is one by this key on this manifest.
+fn agrees(
+    statement: Statement,
+    key: &VerifyingKey,
+    manifest: &[u8],
+) -> std::result::Result<Statement, String> {
     if statement.subject != StatementType::Bundle {
         return Err("it is no statement on a bundle".to_owned());
     }
     if statement.key != key.fingerprint() {
-        return Err("it names another key than the one that signed it".to_owned());
+        return Err("it names another key than the one that its file name names".to_owned());
     }
     statement::check_document(&statement, manifest).map_err(|error| chain(&error))?;
-    Ok(Some(statement))
-}
-
-/// Sorts the names below `signatures/` without believing any.
-fn list_names(media: &dyn Media, id: &BundleId, found: &mut Authentication) -> Result<()> {
-    let vouched: BTreeSet<StatementStem> = found.vouched.iter().map(|v| v.stem).collect();
-    let entries = media.list()?;
-    let paths: BTreeSet<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
-    for path in &paths {
-        let Some(name) = path.strip_prefix("signatures/") else {
-            continue;
-        };
-        let Some((stem, ending)) = name.rsplit_once('.') else {
-            continue;
-        };
-        let Ok(stem) = stem.parse::<StatementStem>() else {
-            continue;
-        };
-        if !matches!(ending, "statement" | "sig") {
-            continue;
-        }
-        let (text, signature) = (stem.statement_path(), stem.signature_path());
-        if !(paths.contains(text.as_str()) && paths.contains(signature.as_str())) {
-            continue;
-        }
-        if !vouched.contains(&stem) && ending == "statement" {
-            let list = if stem.names_bundle(id) {
-                &mut found.claimed
-            } else {
-                &mut found.other_generations
-            };
-            if list.len() >= Limits::STATEMENTS {
-                continue;
-            }
-            list.push(stem);
-        }
-        found.known_files.insert((*path).to_owned());
-    }
-    Ok(())
+    Ok(statement)
 }
 
 /// A free name for a statement by this key on this bundle: the first counter without a whole

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::naming::{Placed, SourceImage};
+use super::naming::{Placed, ReleaseName, Role, SourceImage, Wanted};
 use crate::model::{
     AttachedBy, BlobPlace, BundleId, Digest, ImageEntry, Inventory, Reference, Repository, Tag,
 };
@@ -16,8 +16,6 @@ use crate::model::{
 pub struct ImageUpload {
     /// The image and its name on the target.
     pub placed: Placed,
-    /// Its commit group, if any.
-    pub group: Option<String>,
     /// Its own manifests, children before their parents; the root is the last.
     pub manifests: Vec<Digest>,
     /// Manifests of attached artifacts, children before their parents.
@@ -32,6 +30,43 @@ impl ImageUpload {
     /// The repository on the target.
     pub fn repository(&self) -> &Repository {
         &self.placed.repository
+    }
+
+    /// Whether it stands for a release or a catalog: it becomes visible after all images of
+    /// that group, and not at all when one of them fails.
+    pub fn is_root(&self) -> bool {
+        self.placed.roles.iter().any(Role::is_root)
+    }
+
+    /// The roots of the groups that fail when it fails.
+    pub fn member_of(&self) -> impl Iterator<Item = &Reference> {
+        self.placed.roles.iter().filter_map(Role::member_of)
+    }
+}
+
+/// What a group of images is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupKind {
+    /// A release image and its components.
+    Release,
+    /// A catalog image and the images that the catalog names.
+    Catalog,
+}
+
+/// Images that are of use together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// What it is.
+    pub kind: GroupKind,
+    /// Members that the bundle does not hold whole, with the reason, sorted.
+    pub missing: Vec<(Reference, String)>,
+}
+
+impl Group {
+    /// Whether its root stays away. Half a catalog is of use to those who accept an incomplete
+    /// bundle, half a release to nobody.
+    pub fn is_withheld(&self) -> bool {
+        self.kind == GroupKind::Release && !self.missing.is_empty()
     }
 }
 
@@ -51,8 +86,10 @@ pub struct Presumed {
 pub struct ImportPlan {
     /// Images in the order in which the bundle holds their blobs.
     pub images: Vec<ImageUpload>,
-    /// Images that are left out because they are not whole, and releases and catalogs of which
-    /// a member is not, with the reason.
+    /// Releases and catalogs, by the release image or catalog image as it was asked for.
+    pub groups: BTreeMap<Reference, Group>,
+    /// Images that are left out because they are not whole, and releases whose members are not,
+    /// with the reason.
     pub incomplete: Vec<(Reference, String)>,
     /// Blobs that a base should have brought.
     pub presumed: BTreeMap<Digest, Presumed>,
@@ -60,56 +97,142 @@ pub struct ImportPlan {
     pub foreign: BTreeSet<Digest>,
 }
 
-/// What naming needs to know of the images that are whole.
-pub fn source_images(inventory: &Inventory) -> Vec<SourceImage> {
-    let whole = inventory
-        .images
-        .iter()
-        .filter(|image| image.problem.is_none());
-    whole
-        .filter_map(|image| {
-            Some(SourceImage {
-                source: image.source.clone(),
-                tag: image.tag.clone(),
-                root: image.root?,
-                requested: image.requested.clone(),
-            })
-        })
-        .collect()
+/// What naming needs to know of the images that are whole: each once for every role.
+pub fn wanted(inventory: &Inventory) -> Vec<Wanted> {
+    let roles = roles(inventory);
+    let mut wanted = Vec::new();
+    for image in inventory.images.iter().filter(|i| i.problem.is_none()) {
+        let Some(root) = image.root else {
+            continue;
+        };
+        let source = SourceImage {
+            source: image.source.clone(),
+            tag: image.tag.clone(),
+            root,
+            requested: image.requested.clone(),
+        };
+        let belongs = roles.get(&image.requested);
+        if belongs.is_none() || image.standalone {
+            let role = Role::Plain;
+            let image = source.clone();
+            wanted.push(Wanted { image, role });
+        }
+        for role in belongs.into_iter().flatten() {
+            let (image, role) = (source.clone(), role.clone());
+            wanted.push(Wanted { image, role });
+        }
+    }
+    wanted
+}
+
+/// The roles of all images that belong to a release or a catalog.
+fn roles(inventory: &Inventory) -> BTreeMap<&Reference, Vec<Role>> {
+    let mut roles: BTreeMap<&Reference, Vec<Role>> = BTreeMap::new();
+    for entry in &inventory.releases {
+        let release = ReleaseName::of(entry);
+        for component in &entry.components {
+            let role = Role::Component {
+                release: release.clone(),
+                name: component.name.clone(),
+            };
+            roles.entry(&component.image).or_default().push(role);
+        }
+        let role = Role::Release(release);
+        roles.entry(&entry.image).or_default().push(role);
+    }
+    for entry in &inventory.catalogs {
+        for member in &entry.members {
+            let role = Role::Member {
+                catalog: entry.image.clone(),
+                written: member.written.clone(),
+            };
+            roles.entry(&member.image).or_default().push(role);
+        }
+        roles.entry(&entry.image).or_default().push(Role::Catalog);
+    }
+    roles
+}
+
+/// Why an image of the inventory cannot be imported; `None` when it can.
+fn problem(image: &ImageEntry) -> Option<String> {
+    match (&image.problem, image.root) {
+        (Some(problem), _) => Some(problem.clone()),
+        (None, None) => Some("it has no root".to_owned()),
+        (None, Some(_)) => None,
+    }
+}
+
+/// All groups, with what the bundle lacks of them.
+fn groups(inventory: &Inventory) -> BTreeMap<Reference, Group> {
+    let group = |kind, members: BTreeSet<&Reference>| {
+        let missing = members.into_iter().filter_map(|member| {
+            let problem = match inventory.image(member) {
+                Some(image) => problem(image)?,
+                None => "the bundle does not know it".to_owned(),
+            };
+            Some((member.clone(), problem))
+        });
+        let missing = missing.collect();
+        Group { kind, missing }
+    };
+    let releases = inventory.releases.iter().map(|release| {
+        let members = release.components.iter().map(|component| &component.image);
+        let group = group(GroupKind::Release, members.collect());
+        (release.image.clone(), group)
+    });
+    let catalogs = inventory.catalogs.iter().map(|catalog| {
+        let members = catalog.members.iter().map(|member| &member.image);
+        let group = group(GroupKind::Catalog, members.collect());
+        (catalog.image.clone(), group)
+    });
+    releases.chain(catalogs).collect()
 }
 
 impl ImportPlan {
-    /// Plans the import of every whole image, but of no release or catalog that lacks a member.
-    /// `placed` are the names for [`source_images`] of
-    /// the same inventory, in the same order.
+    /// Plans the import of every whole image under the names that were found for [`wanted`] of
+    /// the same inventory.
     pub fn new(inventory: &Inventory, placed: &[Placed]) -> Self {
-        let mut plan = Self::default();
-        let mut names = placed.iter();
-        let broken = without_a_member(inventory);
+        let mut plan = Self {
+            groups: groups(inventory),
+            ..Self::default()
+        };
         for image in &inventory.images {
-            let (root, placed) = match whole(image) {
-                Ok(root) => (root, names.next()),
-                Err(problem) => {
-                    let problem = problem.to_owned();
-                    plan.incomplete.push((image.requested.clone(), problem));
-                    continue;
-                }
-            };
-            match (broken.get(&image.requested), placed) {
-                (None, Some(placed)) => plan.add(inventory, image, root, placed.clone()),
-                (Some(member), _) => {
-                    let problem = format!("one of its images is not whole: {member}");
-                    plan.incomplete.push((image.requested.clone(), problem));
-                }
-                (None, None) => {}
+            if let Some(problem) = problem(image) {
+                plan.incomplete.push((image.requested.clone(), problem));
             }
+        }
+        let mut withheld = BTreeSet::new();
+        for placed in placed {
+            if plan.withholds(placed) {
+                withheld.insert(&placed.image.requested);
+            } else if let Some(image) = inventory.image(&placed.image.requested) {
+                plan.add(inventory, image, placed.clone());
+            }
+        }
+        for root in withheld {
+            let lacks = plan.groups.get(root).map_or(0, |group| group.missing.len());
+            let problem = format!("the bundle lacks {lacks} of the images of this release");
+            plan.incomplete.push((root.clone(), problem));
         }
         plan
     }
 
-    fn add(&mut self, inventory: &Inventory, image: &ImageEntry, root: Digest, placed: Placed) {
+    /// Whether an image must not become visible because the bundle lacks a part of its release.
+    pub fn withholds(&self, placed: &Placed) -> bool {
+        let withheld = || {
+            let group = self.groups.get(&placed.image.requested);
+            group.is_some_and(Group::is_withheld)
+        };
+        placed
+            .roles
+            .iter()
+            .any(|role| matches!(role, Role::Release(_)))
+            && withheld()
+    }
+
+    fn add(&mut self, inventory: &Inventory, image: &ImageEntry, placed: Placed) {
         let mut order = PushOrder::new(inventory);
-        order.visit(root);
+        order.visit(placed.image.root);
         let manifests = std::mem::take(&mut order.manifests);
         for attachment in &image.attached {
             order.visit(attachment.root);
@@ -143,10 +266,8 @@ impl ImportPlan {
             }
             blobs.push(digest);
         }
-        let group = None;
         self.images.push(ImageUpload {
             placed,
-            group,
             manifests,
             attached,
             attached_tags,
@@ -174,36 +295,6 @@ impl ImportPlan {
         let blobs: BTreeSet<&Digest> = pairs.iter().map(|(_, blob)| *blob).collect();
         (pairs.len(), blobs.len())
     }
-}
-
-/// An image's root, or why it is not whole.
-fn whole(image: &ImageEntry) -> Result<Digest, &str> {
-    match &image.problem {
-        Some(problem) => Err(problem),
-        None => image.root.ok_or("it has no root"),
-    }
-}
-
-/// Releases and catalogs of which a member is not whole, with the first such member and its
-/// problem.
-fn without_a_member(inventory: &Inventory) -> BTreeMap<&Reference, String> {
-    let releases = inventory.releases.iter().map(|release| {
-        let members = release.components.iter().map(|member| &member.image);
-        (&release.image, members.collect::<Vec<_>>())
-    });
-    let catalogs = inventory.catalogs.iter().map(|catalog| {
-        let members = catalog.members.iter().map(|member| &member.image);
-        (&catalog.image, members.collect())
-    });
-    let missing = |member: &Reference| match inventory.image(member).map(whole) {
-        Some(Ok(_)) => None,
-        Some(Err(problem)) => Some(format!("{member}: {problem}")),
-        None => Some(format!("{member}: the bundle does not name it")),
-    };
-    releases
-        .chain(catalogs)
-        .filter_map(|(image, members)| Some((image, members.into_iter().find_map(missing)?)))
-        .collect()
 }
 
 /// Collects manifests so that children come before their parents.
@@ -252,102 +343,4 @@ impl<'a> PushOrder<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{
-        AttachmentState, CatalogEntry, CatalogFormat, CatalogMember, Component, ReleaseEntry,
-    };
-    use crate::plan::naming::{Options, Target, place};
-
-    fn reference(name: &str) -> Reference {
-        format!("quay.io/okd/{name}:v1").parse().unwrap()
-    }
-
-    fn image(name: &str, problem: Option<&str>) -> ImageEntry {
-        let requested = reference(name);
-        ImageEntry {
-            tag: requested.tag.clone(),
-            root: problem.is_none().then(|| Digest::from_bytes([7; 32])),
-            cosign: AttachmentState::NotAsked,
-            source: requested.repository.clone(),
-            problem: problem.map(str::to_owned),
-            attached: Vec::new(),
-            platforms: Vec::new(),
-            referrers: AttachmentState::NotAsked,
-            fetched_from: requested.repository.clone(),
-            standalone: false,
-            requested,
-        }
-    }
-
-    fn release(name: &str, component: &str) -> ReleaseEntry {
-        ReleaseEntry {
-            image: reference(name),
-            version: "4.18.0".parse().unwrap(),
-            keyrings: Vec::new(),
-            unsigned: true,
-            components: vec![Component {
-                name: "cli".to_owned(),
-                image: reference(component),
-            }],
-            signatures: Vec::new(),
-            architecture: "amd64".to_owned(),
-        }
-    }
-
-    fn catalog(name: &str, members: &[&str]) -> CatalogEntry {
-        let member = |name: &&str| CatalogMember {
-            image: reference(name),
-            written: reference(name).to_string(),
-        };
-        CatalogEntry {
-            image: reference(name),
-            filter: None,
-            format: CatalogFormat::FileBased,
-            members: members.iter().map(member).collect(),
-            original: None,
-        }
-    }
-
-    #[test]
-    fn releases_and_catalogs_that_lack_a_member_are_left_out() {
-        let inventory = Inventory {
-            ext: None,
-            document: Inventory::TYPE.to_owned(),
-            bases: Vec::new(),
-            blobs: Vec::new(),
-            chunks: Vec::new(),
-            format: 1,
-            images: vec![
-                image("broken", Some("404")),
-                image("catalog", None),
-                image("member", None),
-                image("release-1", None),
-                image("release-2", None),
-            ],
-            request: Digest::from_bytes([0; 32]),
-            catalogs: vec![catalog("catalog", &["member", "broken"])],
-            releases: vec![release("release-1", "gone"), release("release-2", "member")],
-            manifests: Vec::new(),
-        };
-        let target: Target = "mirror.lan".parse().unwrap();
-        let placed = place(&source_images(&inventory), &target, &Options::default()).unwrap();
-        let plan = ImportPlan::new(&inventory, placed.images());
-        let names = plan.images.iter().map(|image| image.placed.target());
-        let names: Vec<String> = names.map(|target| target.to_string()).collect();
-        let expected = ["member", "release-2"].map(|name| format!("mirror.lan/okd/{name}:v1"));
-        assert_eq!(names, expected);
-        let left_out: Vec<String> = plan
-            .incomplete
-            .iter()
-            .map(|(reference, problem)| format!("{reference}: {problem}"))
-            .collect();
-        let why = "one of its images is not whole: quay.io/okd";
-        let expected = [
-            "quay.io/okd/broken:v1: 404".to_owned(),
-            format!("quay.io/okd/catalog:v1: {why}/broken:v1: 404"),
-            format!("quay.io/okd/release-1:v1: {why}/gone:v1: the bundle does not name it"),
-        ];
-        assert_eq!(left_out, expected);
-    }
-}
+mod tests;

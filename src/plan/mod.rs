@@ -5,5 +5,6 @@
 
 pub mod export;
 pub mod import;
+pub mod index_filter;
 pub mod naming;
 pub mod pack;

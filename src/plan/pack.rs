@@ -11,7 +11,7 @@ mod tests;
 
 use std::num::NonZeroUsize;
 
-pub use cursor::{LaneCursor, Position};
+pub use cursor::LaneCursor;
 
 use crate::model::{ChunkId, Digest, Extent};
 

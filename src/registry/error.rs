@@ -51,6 +51,16 @@ pub enum Error {
         /// The pause that it asked for.
         retry_after: Option<Duration>,
     },
+    /// A server that is no registry answers with a status that is no success.
+    #[error("Server answers with status {status} for `{url}`")]
+    Status {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// The status.
+        status: u16,
+        /// The pause that it asked for.
+        retry_after: Option<Duration>,
+    },
     /// The registry refused the request for another reason.
     #[error("Registry refused the request for `{url}` ({answer})")]
     Refused {
@@ -249,6 +259,10 @@ impl Error {
                 | Self::TimedOut { .. }
                 | Self::TokenExpired { .. }
                 | Self::WrongOffset { .. }
+                | Self::Status {
+                    status: 408 | 425 | 429 | 500..,
+                    ..
+                }
         )
     }
 
@@ -312,7 +326,9 @@ impl Error {
     /// The pause that the registry asked for.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::Unavailable { retry_after, .. } | Self::Status { retry_after, .. } => {
+                *retry_after
+            }
             _ => None,
         }
     }

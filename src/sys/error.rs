@@ -56,12 +56,42 @@ impl IoAt {
 
     /// Whether the file is there and is not a regular file.
     pub fn is_not_regular(&self) -> bool {
-        self.source.to_string() == NOT_REGULAR
+        matches!(self.refusal(), Some(Refusal::NotRegular))
+    }
+
+    /// Whether the file is longer than anything that may stand under its name.
+    pub fn is_too_long(&self) -> bool {
+        matches!(self.refusal(), Some(Refusal::TooLong { .. }))
+    }
+
+    /// What was refused by ourselves, where it was one of the reasons that others act on.
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
+        self.source.get_ref()?.downcast_ref()
     }
 }
 
-/// The reason given for links, directories and devices where a file should be.
-pub(crate) const NOT_REGULAR: &str = "it is not a regular file";
+/// Why a file on a medium is not read, though the operating system would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// A link, directory or device where a file should be.
+    #[error("it is not a regular file")]
+    NotRegular,
+    /// More bytes than the cap (bundle-format.md, section 11).
+    #[error("it has {length} bytes, more than the {cap} allowed")]
+    TooLong {
+        /// Its length in bytes.
+        length: u64,
+        /// The cap in bytes.
+        cap: u64,
+    },
+}
+
+impl Refusal {
+    /// The refusal in the operating system's clothes.
+    pub(super) fn at(self, operation: &'static str, path: impl AsRef<Path>) -> IoAt {
+        IoAt::new(operation, path, io::Error::other(self))
+    }
+}
 
 /// Adds operation and path to a result.
 pub(crate) trait At<T> {

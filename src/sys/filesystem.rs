@@ -23,6 +23,8 @@ pub struct FileSystem {
     pub read_only: bool,
     /// Largest file in bytes, where the type says it.
     pub max_file: Option<u64>,
+    /// Whether cutting a file keeps what stands before the cut: fusefat loses it (measured).
+    pub shortens_files: bool,
 }
 
 impl FileSystem {
@@ -36,6 +38,7 @@ impl FileSystem {
             total: stat.f_blocks.saturating_mul(stat.f_frsize),
             read_only: stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
             max_file: max_file(&kind),
+            shortens_files: !is_fusefat(&kind),
             kind,
         })
     }
@@ -47,16 +50,21 @@ impl FileSystem {
         matches!(
             self.kind.as_str(),
             "vfat" | "msdos" | "fat" | "exfat" | "ntfs" | "ntfs3" | "udf" | "iso9660" | "fuseblk"
-        ) || self.kind.starts_with("fuse.fusefat")
+        ) || is_fusefat(&self.kind)
             || self.kind.starts_with("fuse.exfat")
             || self.kind.starts_with("fuse.ntfs")
     }
 }
 
+/// Whether this is FAT through FUSE, which is what serves FAT32 where the kernel's driver is missing.
+fn is_fusefat(kind: &str) -> bool {
+    kind.starts_with("fuse.fusefat")
+}
+
 fn max_file(kind: &str) -> Option<u64> {
     match kind {
         "vfat" | "msdos" => Some(FAT32_MAX),
-        _ if kind.starts_with("fuse.fusefat") => Some(FUSEFAT_MAX),
+        _ if is_fusefat(kind) => Some(FUSEFAT_MAX),
         _ => None,
     }
 }

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self as sysfs, AtFlags, FileType, Mode, OFlags};
 
-use super::error::{At, IoAt, NOT_REGULAR, Result};
+use super::error::{At, IoAt, Refusal, Result};
+use super::filesystem::FileSystem;
 
 /// What a directory entry is, without following it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +74,8 @@ pub trait Media: Send + Sync {
     /// Makes a directory durably; one that is there is fine.
     fn make_dir(&self, path: &str) -> Result<()>;
 
-    /// Cuts a regular file to `length` bytes, durably; a shorter one stays as it is.
+    /// Cuts a regular file to `length` bytes, durably; a shorter one stays as it is. Where the
+    /// file system cannot shorten files, this needs room for a copy.
     fn cut(&self, path: &str, length: u64) -> Result<()>;
 
     /// Renames durably, replacing what was there.
@@ -96,10 +98,8 @@ impl dyn Media + '_ {
     pub fn read(&self, path: &str, cap: u64) -> Result<Vec<u8>> {
         let file = self.open(path)?;
         let length = file.length()?;
-        let shown = self.root().join(path);
         if length > cap {
-            let why = format!("it has {length} bytes, more than the {cap} allowed");
-            return Err(IoAt::refused("read", shown, &why));
+            return Err(Refusal::TooLong { length, cap }.at("read", self.root().join(path)));
         }
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
         let read = file.read_at(&mut bytes, 0)?;
@@ -192,15 +192,47 @@ impl DirMedia {
         let handle = match sysfs::openat(&parent, name, flags, mode) {
             Ok(handle) => handle,
             Err(rustix::io::Errno::LOOP) => {
-                return Err(IoAt::refused(operation, shown, NOT_REGULAR));
+                return Err(Refusal::NotRegular.at(operation, shown));
             }
             Err(error) => return Err(IoAt::new(operation, shown, error.into())),
         };
         let stat = sysfs::fstat(&handle).at(operation, &shown)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(IoAt::refused(operation, shown, NOT_REGULAR));
+            return Err(Refusal::NotRegular.at(operation, shown));
         }
         Ok(File::from(handle))
+    }
+
+    /// Puts the first `length` bytes of `source` in the place of a file. When that fails, it stays
+    /// as it was and nothing is left beside it.
+    fn replace_by_beginning(&self, path: &str, source: &dyn ReadAt, length: u64) -> Result<()> {
+        let temporary = format!("{path}.tmp");
+        let copied = self.copy_beginning(source, &temporary, length);
+        if copied.is_err() {
+            // That it cannot be removed says less than why it is not whole.
+            let _ = self.remove(&temporary);
+        }
+        copied.and_then(|()| self.rename(&temporary, path))
+    }
+
+    /// Copies the first `length` bytes of a file to another one, durably.
+    fn copy_beginning(&self, source: &dyn ReadAt, to: &str, length: u64) -> Result<()> {
+        self.remove(to)?;
+        let mut copy = self.append_to(to)?;
+        let mut piece = vec![0; 1 << 20];
+        let mut done = 0;
+        while done < length {
+            let wanted = usize::try_from(length - done).map_or(piece.len(), |n| n.min(piece.len()));
+            let room = piece.get_mut(..wanted).unwrap_or_default();
+            let read = source.read_at(room, done)?;
+            if read == 0 {
+                let why = "what is copied became shorter meanwhile";
+                return Err(IoAt::refused("write", self.shown(to), why));
+            }
+            copy.append(room.get(..read).unwrap_or_default())?;
+            done += read as u64;
+        }
+        copy.sync()
     }
 
     fn list_into(&self, directory: &str, entries: &mut Vec<Entry>) -> Result<()> {
@@ -261,35 +293,19 @@ impl Media for DirMedia {
         }
     }
 
-    /// By copying: shortening a file is where small file systems have their bugs (fusefat loses
-    /// content), and it happens only when a blob was given up.
     fn cut(&self, path: &str, length: u64) -> Result<()> {
         let source = self.open(path)?;
         if source.length()? <= length {
             return Ok(());
         }
-        let temporary = format!("{path}.tmp");
-        self.remove(&temporary)?;
-        let mut copy = self.append_to(&temporary)?;
-        let mut piece = vec![0; 1 << 20];
-        let mut done = 0;
-        while done < length {
-            let wanted = usize::try_from(length - done).map_or(piece.len(), |n| n.min(piece.len()));
-            let room = piece.get_mut(..wanted).unwrap_or_default();
-            let read = source.read_at(room, done)?;
-            if read == 0 {
-                return Err(IoAt::refused(
-                    "cut",
-                    self.shown(path),
-                    "it became shorter meanwhile",
-                ));
-            }
-            copy.append(room.get(..read).unwrap_or_default())?;
-            done += read as u64;
+        if FileSystem::of(&self.root)?.shortens_files {
+            let file = self.open_regular(path, OFlags::WRONLY, "cut")?;
+            return file
+                .set_len(length)
+                .and_then(|()| file.sync_all())
+                .at("cut", self.shown(path));
         }
-        copy.sync()?;
-        drop(copy);
-        self.rename(&temporary, path)
+        self.replace_by_beginning(path, source.as_ref(), length)
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
@@ -487,6 +503,50 @@ mod tests {
             .read_to_string(&mut text)
             .unwrap();
         assert_eq!(text, "bX");
+    }
+
+    /// There may be no room for a copy.
+    #[test]
+    fn cutting_needs_no_copy() {
+        use std::os::unix::fs::MetadataExt;
+
+        let (directory, media) = media();
+        let path = directory.path().join("x");
+        std::fs::write(&path, b"abcdef").unwrap();
+        let before = std::fs::metadata(&path).unwrap().ino();
+        media.cut("x", 2).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"ab");
+        assert_eq!(std::fs::metadata(&path).unwrap().ino(), before);
+    }
+
+    /// The way for file systems that cannot shorten files.
+    #[test]
+    fn a_copy_that_fails_leaves_nothing() {
+        /// Ends with an error behind its third byte.
+        struct Failing;
+        impl ReadAt for Failing {
+            fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+                let Some(first) = buffer.first_mut().filter(|_| offset < 3) else {
+                    return Err(IoAt::new("read", "x", io::ErrorKind::StorageFull.into()));
+                };
+                *first = b'n';
+                Ok(1)
+            }
+
+            fn length(&self) -> Result<u64> {
+                Ok(6)
+            }
+        }
+        let (directory, media) = media();
+        let path = directory.path().join("x");
+        std::fs::write(&path, b"abcdef").unwrap();
+        let error = media.replace_by_beginning("x", &Failing, 4).unwrap_err();
+        assert!(error.is_no_space(), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"abcdef");
+        let names: Vec<_> = media.list().unwrap().into_iter().map(|e| e.path).collect();
+        assert_eq!(names, ["x"]);
+        media.replace_by_beginning("x", &Failing, 3).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"nnn");
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub mod media;
 pub mod private_file;
 pub mod process;
 pub mod registry_store;
+pub mod scratch;
 pub mod sessions;
+pub mod sqlite;
 
 pub use error::{IoAt, Result};

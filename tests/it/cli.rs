@@ -61,6 +61,17 @@ fn mistakes_are_named_and_exit_with_2() {
 }
 
 #[test]
+fn quiet_and_no_progress_are_the_same_wish() {
+    let airferry = Airferry::new();
+    let run = |more: &[&str]| airferry.run([&["verify", "nothing-here", "-q"], more].concat());
+    run(&["--progress", "none"]).fails_with(8);
+    run(&["--progress", "auto"]).fails_with(8);
+    run(&["--progress", "json"])
+        .fails_with(2)
+        .stderr_has("--quiet shows no progress");
+}
+
+#[test]
 fn a_failure_is_a_json_document_where_one_was_asked_for() {
     let airferry = Airferry::new();
     let failed = airferry.run(["verify", "nothing-here", "--output", "json"]);

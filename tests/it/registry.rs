@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are tests.
 
 mod auth;
+mod documents;
 mod pull;
 mod real;
 mod upload;

@@ -41,8 +41,8 @@ pub(crate) enum ProgressMode {
 /// How progress is shown.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ProgressArgs {
-    /// Prints only warnings, errors and results.
-    #[arg(long, short, global = true, conflicts_with = "progress")]
+    /// Prints only warnings, errors and results: the same as `--progress none`.
+    #[arg(long, short, global = true)]
     quiet: bool,
 
     /// How progress is shown on stderr.
@@ -51,6 +51,15 @@ pub(crate) struct ProgressArgs {
 }
 
 impl ProgressArgs {
+    /// Says what cannot be meant together. (clap knows conflicts of flags, not of their values.)
+    pub(crate) fn contradiction(&self) -> Option<&'static str> {
+        let shown = matches!(
+            self.progress,
+            ProgressMode::Bars | ProgressMode::Lines | ProgressMode::Json
+        );
+        (self.quiet && shown).then_some("--quiet shows no progress, --progress asks for some")
+    }
+
     /// Starts the sink that was asked for.
     pub(crate) fn sink(&self, surroundings: &Surroundings) -> Arc<dyn Sink> {
         let dumb = surroundings.variable("TERM").is_none_or(|t| t == "dumb");

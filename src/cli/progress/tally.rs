@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::model::ByteSize;
+use crate::model::{ByteSize, Count};
 use crate::progress::{Event, Phase};
 
 /// Rates are of this much of the past.
@@ -178,18 +178,22 @@ impl PhaseTally {
             parts.extend(speed(&self.rate, self.done, self.bytes, now));
         }
         if self.items > 0 {
-            parts.push(format!("{} of {} items", self.items_done, self.items));
+            parts.push(format!("{} of {}", self.items_done, self.all_items()));
         }
         parts.join(", ")
+    }
+
+    fn all_items(&self) -> Count {
+        Count::of(self.items, "item")
     }
 
     /// What it will handle, in words.
     pub(super) fn size(&self) -> String {
         match (self.items, self.bytes) {
             (0, 0) => "begins".to_owned(),
-            (items, 0) => format!("{items} items"),
+            (_, 0) => self.all_items().to_string(),
             (0, bytes) => ByteSize(bytes).to_string(),
-            (items, bytes) => format!("{items} items, {}", ByteSize(bytes)),
+            (_, bytes) => format!("{}, {}", self.all_items(), ByteSize(bytes)),
         }
     }
 
@@ -197,7 +201,7 @@ impl PhaseTally {
     pub(super) fn summary(&self, now: Duration) -> String {
         let what = match (self.items, self.done) {
             (0, 0) => "ended".to_owned(),
-            (_, 0) => format!("{} of {} items", self.items_done, self.items),
+            (_, 0) => format!("{} of {}", self.items_done, self.all_items()),
             (_, done) if self.bytes == 0 => ByteSize(done).to_string(),
             (_, done) => format!("{} of {}", ByteSize(done), ByteSize(self.bytes)),
         };
@@ -358,7 +362,7 @@ mod tests {
         }
         assert_eq!(
             status(&tally, seconds(0)),
-            "5.0 MiB of 10.0 MiB, 0 of 1 items"
+            "5.0 MiB of 10.0 MiB, 0 of 1 item"
         );
     }
 

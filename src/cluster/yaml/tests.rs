@@ -179,6 +179,7 @@ fn as_json(node: &Node) -> serde_json::Value {
             let pairs = entries.iter().map(|(k, v)| (k.clone(), v.as_str().into()));
             Value::Object(pairs.collect::<Map<_, _>>())
         }
+        Node::Number(number) => (*number).into(),
         Node::List(items) => items.iter().map(as_json).collect(),
     }
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::request::Request;
-use super::resolve::resolve_pinned;
+use super::resolve::{resolve_pinned, unresolved};
 use crate::format::oci;
-use crate::model::{Digest, RawManifest};
+use crate::model::{BlobPlace, Digest, ImageEntry, RawManifest};
 use crate::ops::context::Context;
 use crate::ops::error::{Error, Result};
 use crate::ops::finding::as_error;
@@ -34,6 +34,7 @@ pub(super) async fn resolve(
         image.standalone = before.is_some_and(|before| before.standalone);
     }
     let raws = read_manifests(request, known)?;
+    refuse_other_sizes(&mut resolution, known);
     for image in known
         .inventory
         .images
@@ -61,12 +62,77 @@ fn read_manifests(request: &Request, known: &KnownBundle) -> Result<BTreeMap<Dig
     }
 }
 
+/// Takes out images that give a blob another size than one that was sealed whole does: what is
+/// sealed was hashed, so it is the new manifest that is wrong.
+fn refuse_other_sizes(resolution: &mut Resolution, known: &KnownBundle) {
+    let sealed = |digest: &Digest| {
+        let blob = known.inventory.blob(digest)?;
+        (!matches!(blob.place, BlobPlace::Missing { .. })).then_some(blob.size)
+    };
+    let conflicts: BTreeMap<Digest, (u64, u64)> = resolution
+        .blobs
+        .iter()
+        .filter_map(|(digest, blob)| Some((*digest, (blob.size, sealed(digest)?))))
+        .filter(|(_, (new, old))| new != old)
+        .collect();
+    if conflicts.is_empty() {
+        return;
+    }
+    let Resolution {
+        images,
+        manifests,
+        blobs,
+        ..
+    } = resolution;
+    let (mut kept_manifests, mut kept_blobs) = (BTreeSet::new(), BTreeSet::new());
+    for image in images {
+        let (reached, needed) = reach(image, manifests);
+        match needed
+            .iter()
+            .find_map(|digest| conflicts.get_key_value(digest))
+        {
+            Some((digest, (new, old))) => {
+                let problem = format!(
+                    "its manifest says that {digest} has {new} bytes, the bundle holds it with {old}"
+                );
+                *image = unresolved(image.clone(), problem);
+            }
+            None => {
+                kept_manifests.extend(reached);
+                kept_blobs.extend(needed);
+            }
+        }
+    }
+    manifests.retain(|digest, _| kept_manifests.contains(digest));
+    blobs.retain(|digest, _| kept_blobs.contains(digest));
+}
+
+/// Manifests and blobs that an image needs, its attachments included.
+fn reach(
+    image: &ImageEntry,
+    manifests: &BTreeMap<Digest, ResolvedManifest>,
+) -> (BTreeSet<Digest>, BTreeSet<Digest>) {
+    let attached = image.attached.iter().map(|attachment| attachment.root);
+    let mut stack: Vec<Digest> = image.root.into_iter().chain(attached).collect();
+    let (mut reached, mut needed) = (BTreeSet::new(), BTreeSet::new());
+    while let Some(digest) = stack.pop() {
+        if let Some(manifest) = manifests.get(&digest)
+            && reached.insert(digest)
+        {
+            let facts = &manifest.facts;
+            stack.extend(facts.children.iter().map(|child| child.digest));
+            needed.extend(facts.blobs.iter().map(|blob| blob.digest));
+        }
+    }
+    (reached, needed)
+}
+
 /// Adds an image's manifests and blobs as the inventory knows them.
 fn add_sealed(
     resolution: &mut Resolution,
     known: &KnownBundle,
     raws: &BTreeMap<Digest, RawManifest>,
-    image: &crate::model::ImageEntry,
+    image: &ImageEntry,
 ) -> Result<()> {
     let attached = image.attached.iter().map(|attachment| attachment.root);
     let mut stack: Vec<Digest> = image.root.into_iter().chain(attached).collect();

@@ -21,8 +21,8 @@ use std::sync::{Arc, Mutex};
 use futures_util::StreamExt;
 use futures_util::stream;
 
-pub use outcome::{ExportState, ImageLine, Outcome};
-pub use request::{Existing, Request};
+pub use outcome::{CatalogLine, ExportState, ImageLine, Outcome};
+pub use request::{CatalogRequest, Existing, Request};
 pub(crate) use resolve::resolve;
 pub use resolve::{ForeignLayers, Selection};
 
@@ -30,8 +30,8 @@ use super::context::Context;
 use super::error::{Class, Error, Result};
 use super::examine::{Scope, examine};
 use super::finding::FindingKind;
-use super::trust::Trust;
-use crate::model::{Digest, Host, ImageEntry};
+use super::trust::{Trust, statement_bytes};
+use crate::model::{Count, Digest, Host, ImageEntry};
 use crate::ops::blocking;
 use crate::plan::export::{self as plan, ExportPlan, KnownBundle, Resolution};
 use crate::progress::Phase;
@@ -78,8 +78,9 @@ impl Start {
 
 /// Exports a bundle, or continues, or completes one.
 pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
-    if request.references.is_empty() {
-        return Err(Error::usage("Nothing to export").hint("name at least one image reference"));
+    if request.is_empty() {
+        return Err(Error::usage("Nothing to export")
+            .hint("name at least one image reference, or a catalog with --catalog"));
     }
     let bases = read_bases(&request)?;
     let base_ids: Vec<Digest> = bases.iter().map(|base| base.id).collect();
@@ -88,7 +89,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
         // A dry run into a directory that is not there yet.
         let plan = make_plan(&request, digest, None, &bases, context).await?;
         preflight::check_ahead(&request, &plan)?;
-        return planned(&plan);
+        return planned(&request, &plan, 0);
     };
     let _lock = DirLock::try_take(media.root())?.ok_or_else(|| {
         let message = format!("Another export into `{}` is running", request.to.display());
@@ -112,12 +113,14 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
         }
         Start::Complete(known) if known.manifest.complete => {
             let moved = report_moved_tags(&request, &known.inventory.images, context).await;
-            return Ok(Outcome::already_complete(&known, moved));
+            let statements = statement_bytes(media.as_ref())?;
+            return Ok(Outcome::already_complete(&known, moved, statements));
         }
         Start::Complete(known) => {
             let plan = make_plan(&request, digest, Some(&known), &bases, context).await?;
             if nothing_new(&known, &plan) {
-                return Ok(Outcome::still_incomplete(&known, &plan.content.images));
+                let (images, statements) = (&plan.content.images, statement_bytes(media.as_ref())?);
+                return Ok(Outcome::still_incomplete(&known, images, statements));
             }
             (plan, Begun::Now(Some(known)))
         }
@@ -132,7 +135,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
         let there = preflight::own_bytes(media.as_ref(), &preflight::simulate(&plan)?)?;
         return Ok(Outcome {
             already_there: there,
-            ..planned(&plan)?
+            ..planned(&request, &plan, statement_bytes(media.as_ref())?)?
         });
     }
     perform(request, media, plan, begun, context).await
@@ -172,7 +175,7 @@ fn read_bases(request: &Request) -> Result<Vec<KnownBundle>> {
     let own = request.signer.as_ref().map(|signer| *signer.public());
     let trust = Trust {
         exporters: own.into_iter().chain(request.base_trust.clone()).collect(),
-        now: None,
+        ..Trust::default()
     };
     let mut bases = Vec::new();
     for path in &request.bases {
@@ -209,7 +212,8 @@ async fn make_plan(
             let client = &request.client;
             let gathered = content::gather(request, context).await?;
             let wanted = &gathered.references;
-            let found = resolve::resolve(client, wanted, &request.selection, context).await?;
+            let found =
+                resolve::resolve_pinned(client, wanted, &request.selection, context).await?;
             let mut found = something_was_found(client, found).await?;
             content::add_to(&mut found, gathered, &request.references);
             found
@@ -236,9 +240,10 @@ fn warn_of_sparse_indexes(plan: &ExportPlan, context: &Context) {
     let count = sparse.count();
     if count > 0 {
         context.warn(format!(
-            "{count} indexes will be sparse (--platform): some registries, distribution 2.8 among \
+            "{} will be sparse (--platform): some registries, distribution 2.8 among \
              them, refuse an index whose other platforms are not there; `airferry import \
-             --sparse-index=platform-manifest` tags the one platform instead"
+             --sparse-index=platform-manifest` tags the one platform instead",
+            Count::of(count, "index"),
         ));
     }
 }
@@ -283,10 +288,12 @@ fn problems(images: &[ImageEntry]) -> usize {
         .count()
 }
 
-fn planned(plan: &ExportPlan) -> Result<Outcome> {
+/// What a dry run says. `statements`: bytes of those that are there already.
+fn planned(request: &Request, plan: &ExportPlan, statements: u64) -> Result<Outcome> {
     let id = state::plan_id(plan)?;
     let assembled = seal::assemble(plan, id, &preflight::simulate(plan)?)?;
-    Ok(Outcome::planned(&assembled))
+    let own = seal::statement_bytes_ahead(&assembled, request)?;
+    Ok(Outcome::planned(&assembled, statements + own))
 }
 
 /// Tells of tags that point elsewhere now; the plan's digests stand.
@@ -370,15 +377,19 @@ async fn perform(
     let outcome = {
         let (media, plan, context) = (Arc::clone(&media), Arc::clone(&plan), context.clone());
         blocking(move || {
-            let media = media.as_ref();
             let assembled = seal::assemble(&plan, plan_id, &written)?;
-            match begun {
-                Begun::Now(Some(known)) if adds_nothing(&known, &assembled, &written) => {
-                    state::remove_plan(media)?;
+            let before = match begun {
+                Begun::Now(known) => known,
+                Begun::Earlier => state::generation_before(&media, &plan, request.signer.as_ref()),
+            };
+            match before {
+                Some(known) if adds_nothing(&known, &assembled, &written) => {
+                    state::discard(media.as_ref())?;
+                    let statements = statement_bytes(media.as_ref())?;
                     let images = &assembled.inventory.images;
-                    Ok(Outcome::still_incomplete(&known, images))
+                    Ok(Outcome::still_incomplete(&known, images, statements))
                 }
-                _ => seal_bundle(media, &assembled, &request, &context),
+                _ => seal_bundle(media.as_ref(), &assembled, &request, &context),
             }
         })
         .await?
@@ -424,7 +435,8 @@ fn seal_bundle(
     });
     let statement = seal::seal(media, assembled, request)?;
     context.emit(crate::progress::Event::PhaseFinished { phase });
-    Ok(Outcome::sealed(assembled, statement))
+    let statements = statement_bytes(media)?;
+    Ok(Outcome::sealed(assembled, statement, statements))
 }
 
 /// Reads from the medium what was written to it, as `verify` does.

@@ -1,13 +1,16 @@
 //! What an export did, or would do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::seal::Assembled;
 use crate::format::bundle::encode_manifest;
 use crate::format::texts::Texts;
-use crate::model::{BlobPlace, BundleId, BundleManifest, Digest, ImageEntry, Inventory, Reference};
+use crate::model::{
+    BlobPlace, BundleId, BundleManifest, CatalogEntry, Count, Digest, ImageEntry, Inventory,
+    Reference,
+};
 use crate::ops::error::{Class, Error};
 use crate::plan::export::KnownBundle;
 
@@ -51,6 +54,41 @@ impl ImageLine {
     }
 }
 
+/// A catalog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CatalogLine {
+    /// The catalog's image.
+    pub image: Reference,
+    /// What it means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Number of images that it names.
+    pub images: usize,
+    /// Number of those that are not whole.
+    pub missing: usize,
+    /// The images that it names, by reference.
+    #[serde(skip)]
+    pub members: BTreeSet<Reference>,
+}
+
+impl CatalogLine {
+    fn of(catalog: &CatalogEntry, inventory: &Inventory) -> Self {
+        let members = catalog.members.iter().map(|member| member.image.clone());
+        let members: BTreeSet<Reference> = members.collect();
+        let missing = members.iter().filter(|member| {
+            let image = inventory.image(member);
+            image.is_none_or(|image| image.problem.is_some())
+        });
+        Self {
+            image: catalog.image.clone(),
+            digest: inventory.image(&catalog.image).and_then(|image| image.root),
+            images: members.len(),
+            missing: missing.count(),
+            members,
+        }
+    }
+}
+
 /// A number of blobs, and their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Amount {
@@ -61,6 +99,11 @@ pub struct Amount {
 }
 
 impl Amount {
+    /// How many, for people.
+    pub fn counted(&self, noun: &'static str) -> Count {
+        Count::of(self.count, noun)
+    }
+
     fn add(&mut self, bytes: u64) {
         self.count += 1;
         self.bytes += bytes;
@@ -82,6 +125,9 @@ pub struct Outcome {
     /// The statement's name; absent without a signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
+    /// All catalogs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub catalogs: Vec<CatalogLine>,
     /// All images.
     pub images: Vec<ImageLine>,
     /// Number of OCI manifests.
@@ -94,7 +140,7 @@ pub struct Outcome {
     pub foreign: BTreeMap<Digest, Vec<String>>,
     /// Number of chunks.
     pub chunks: usize,
-    /// Bytes of all files but statements and signatures.
+    /// Bytes of all files, statements and signatures included.
     pub bytes_on_medium: u64,
     /// In a dry run: bytes of the data that an interrupted run left.
     #[serde(skip_serializing_if = "is_zero")]
@@ -114,7 +160,7 @@ impl Outcome {
         state: ExportState,
         manifest: &BundleManifest,
         inventory: &Inventory,
-        document_bytes: u64,
+        other_bytes: u64,
     ) -> Self {
         let mut outcome = Self {
             state,
@@ -122,13 +168,18 @@ impl Outcome {
             generation: manifest.generation,
             complete: manifest.complete,
             statement: None,
+            catalogs: inventory
+                .catalogs
+                .iter()
+                .map(|catalog| CatalogLine::of(catalog, inventory))
+                .collect(),
             images: inventory.images.iter().map(ImageLine::of).collect(),
             manifests: inventory.manifests.len(),
             carried: Amount::default(),
             omitted: Amount::default(),
             foreign: BTreeMap::new(),
             chunks: manifest.chunks.len(),
-            bytes_on_medium: manifest.chunk_bytes() + document_bytes,
+            bytes_on_medium: manifest.chunk_bytes() + other_bytes,
             already_there: 0,
             moved_tags: Vec::new(),
         };
@@ -145,18 +196,22 @@ impl Outcome {
         outcome
     }
 
-    /// What a dry run says.
-    pub(super) fn planned(assembled: &Assembled) -> Self {
+    /// What a dry run says. `statements`: bytes of statements and signatures.
+    pub(super) fn planned(assembled: &Assembled, statements: u64) -> Self {
         Self::new(
             ExportState::Planned,
             &assembled.manifest,
             &assembled.inventory,
-            assembled.document_bytes(),
+            assembled.document_bytes() + statements,
         )
     }
 
     /// A bundle was sealed.
-    pub(super) fn sealed(assembled: &Assembled, statement: Option<String>) -> Self {
+    pub(super) fn sealed(
+        assembled: &Assembled,
+        statement: Option<String>,
+        statements: u64,
+    ) -> Self {
         Self {
             bundle: Some(assembled.id),
             statement,
@@ -164,35 +219,43 @@ impl Outcome {
                 ExportState::Sealed,
                 &assembled.manifest,
                 &assembled.inventory,
-                assembled.document_bytes(),
+                assembled.document_bytes() + statements,
             )
         }
     }
 
     /// Nothing had to be done.
-    pub(super) fn already_complete(known: &KnownBundle, moved_tags: Vec<String>) -> Self {
+    pub(super) fn already_complete(
+        known: &KnownBundle,
+        moved_tags: Vec<String>,
+        statements: u64,
+    ) -> Self {
         let state = ExportState::AlreadyComplete;
         Self {
             moved_tags,
-            ..Self::of_known(state, known)
+            ..Self::of_known(state, known, statements)
         }
     }
 
     /// Nothing could be done.
-    pub(super) fn still_incomplete(known: &KnownBundle, images: &[ImageEntry]) -> Self {
+    pub(super) fn still_incomplete(
+        known: &KnownBundle,
+        images: &[ImageEntry],
+        statements: u64,
+    ) -> Self {
         let images = images.iter().map(ImageLine::of).collect();
         Self {
             images,
-            ..Self::of_known(ExportState::StillIncomplete, known)
+            ..Self::of_known(ExportState::StillIncomplete, known, statements)
         }
     }
 
-    fn of_known(state: ExportState, known: &KnownBundle) -> Self {
+    fn of_known(state: ExportState, known: &KnownBundle, statements: u64) -> Self {
         let texts = Texts::new(&known.id, &known.manifest);
         // It was decoded from what it encodes to.
         let manifest = encode_manifest(&known.manifest).map_or(0, |bytes| bytes.len());
         let rest = manifest + texts.label.len() + texts.sums.len();
-        let documents = known.manifest.inventory.length + rest as u64;
+        let documents = known.manifest.inventory.length + rest as u64 + statements;
         Self {
             bundle: Some(known.id),
             ..Self::new(state, &known.manifest, &known.inventory, documents)
@@ -209,11 +272,9 @@ impl Outcome {
         if lacking.is_empty() {
             return None;
         }
-        let mut message = format!(
-            "{} of {} images are not whole:",
-            lacking.len(),
-            self.images.len()
-        );
+        let is = Count::of(lacking.len(), "image").is();
+        let (lack, all) = (lacking.len(), Count::of(self.images.len(), "image"));
+        let mut message = format!("{lack} of {all} {is} not whole:");
         for image in lacking {
             let problem = image.problem.as_deref().unwrap_or_default();
             message.push_str(&format!("\n  - {}: {problem}", image.reference));

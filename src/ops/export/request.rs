@@ -8,12 +8,17 @@ use crate::format::hash::sha256;
 use crate::format::keys::VerifyingKey;
 use crate::model::{Digest, Label, LabelText, Reference};
 use crate::ops::sign::Signer;
+use crate::plan::index_filter::IndexFilter;
 use crate::registry::Client;
 
 /// What an export is asked for.
 pub struct Request {
     /// Images to carry.
     pub references: BTreeSet<Reference>,
+    /// Catalogs to carry with the images that they name, sorted by reference, each once.
+    pub catalogs: Vec<CatalogRequest>,
+    /// Which platform's image of a catalog is read to know what it names.
+    pub index_filter: IndexFilter,
     /// Which parts of them.
     pub selection: Selection,
     /// The bundle's directory.
@@ -42,6 +47,13 @@ pub struct Request {
     pub read_back: Option<bool>,
 }
 
+/// A catalog to carry.
+#[derive(Debug, Clone)]
+pub struct CatalogRequest {
+    /// The catalog's image.
+    pub reference: Reference,
+}
+
 /// What to do about an unfinished export by another plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Existing {
@@ -53,6 +65,11 @@ pub enum Existing {
 }
 
 impl Request {
+    /// Whether nothing is asked for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.references.is_empty() && self.catalogs.is_empty()
+    }
+
     /// A digest that is the same for the same request: what the bundle will depend on, and
     /// nothing of where it is written, by whom, or how fast.
     pub(super) fn digest(&self, bases: &[Digest]) -> Digest {
@@ -62,6 +79,12 @@ impl Request {
         };
         for reference in &self.references {
             line("image", reference);
+        }
+        for catalog in &self.catalogs {
+            line("catalog", &catalog.reference);
+        }
+        if !self.catalogs.is_empty() {
+            line("index-filter", &self.index_filter);
         }
         for platform in self.selection.platforms.iter().collect::<BTreeSet<_>>() {
             line("platform", platform);

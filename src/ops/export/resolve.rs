@@ -10,8 +10,8 @@ use futures_util::stream;
 
 use crate::format::oci;
 use crate::model::{
-    AttachedBy, Attachment, AttachmentState, Descriptor, Digest, ImageEntry, Limits, ManifestFacts,
-    ManifestKind, Platform, RawManifest, Reference, Repository, Tag,
+    AttachedBy, Attachment, AttachmentState, Count, Descriptor, Digest, ImageEntry, Limits,
+    ManifestFacts, ManifestKind, Platform, RawManifest, Reference, Repository, Tag,
 };
 use crate::ops::context::Context;
 use crate::ops::error::{Error, Result, chain};
@@ -102,9 +102,6 @@ pub(super) async fn resolve_pinned(
         };
         let image = image.map_err(|join| Error::internal("Resolving an image failed", join))?;
         let ok = image.entry.problem.is_none();
-        if let Some(problem) = &image.entry.problem {
-            context.warn(format!("{item}: {problem}"));
-        }
         context.emit(Event::ItemFinished { phase, item, ok });
         resolved.push(image);
     }
@@ -115,6 +112,14 @@ pub(super) async fn resolve_pinned(
         merge(&mut resolution, image);
     }
     context.emit(Event::PhaseFinished { phase });
+    let images = &resolution.images;
+    let lacking = images.iter().filter(|image| image.problem.is_some());
+    let (lacking, all) = (lacking.count(), Count::of(images.len(), "image"));
+    if (1..images.len()).contains(&lacking) {
+        context.warn(format!(
+            "{lacking} of {all} cannot be had whole; which and why is said at the end"
+        ));
+    }
     Ok(resolution)
 }
 
@@ -154,7 +159,8 @@ fn merge(resolution: &mut Resolution, mut image: Image) {
     resolution.images.push(image.entry);
 }
 
-fn unresolved(entry: ImageEntry, problem: String) -> ImageEntry {
+/// An image of which nothing is taken.
+pub(super) fn unresolved(entry: ImageEntry, problem: String) -> ImageEntry {
     ImageEntry {
         root: None,
         attached: Vec::new(),

@@ -14,11 +14,12 @@ use crate::format::metadata_chunk::{self, MetadataTar};
 use crate::format::texts::Texts;
 use crate::model::{
     BLOCK_SIZE, BlobEntry, BlobPlace, BundleId, BundleManifest, Carried, ChunkEntry, ChunkKind,
-    ChunkOrigin, Digest, Extent, FORMAT_VERSION, Inventory, ManifestEntry, PlanId, chunk_path,
+    ChunkOrigin, Digest, Extent, FORMAT_VERSION, Inventory, Limits, ManifestEntry, PlanId,
+    Statement, chunk_path,
 };
 use crate::ops::error::{Error, Result};
 use crate::ops::examine::names;
-use crate::ops::sign::{Opinion, bundle_statement, write_statement};
+use crate::ops::sign::{Opinion, Signer, bundle_statement, render, write_statement};
 use crate::ops::trust::Trust;
 use crate::plan::export::{ExportPlan, ManifestPlace, PlanContent, PlannedPlace};
 use crate::sys;
@@ -280,6 +281,26 @@ pub(super) fn unknown_hashes(length: u64) -> FileHashes {
     }
 }
 
+/// Bytes of the statement and signature that sealing would add.
+pub(super) fn statement_bytes_ahead(assembled: &Assembled, request: &Request) -> Result<u64> {
+    let Some(signer) = &request.signer else {
+        return Ok(0);
+    };
+    let text = render(&own_statement(assembled, request, signer))?;
+    Ok(text.len() as u64 + Limits::SIGNATURE)
+}
+
+/// What the exporter says of what was made.
+fn own_statement(assembled: &Assembled, request: &Request, signer: &Signer) -> Statement {
+    bundle_statement(
+        &assembled.manifest,
+        &assembled.manifest_bytes,
+        signer.public(),
+        Opinion::exporter(request.comment.clone()),
+        sys::clock::now(),
+    )
+}
+
 /// Writes everything but data chunks, in the order that keeps every crash harmless.
 /// Returns the statement's name when there is a signer.
 pub(super) fn seal(
@@ -300,7 +321,7 @@ pub(super) fn seal(
     if let Some(signer) = &request.signer {
         let own = Trust {
             exporters: vec![*signer.public()],
-            now: None,
+            ..Trust::default()
         };
         let before = own.authenticate(media, &assembled.manifest_bytes)?;
         stem = before
@@ -309,13 +330,7 @@ pub(super) fn seal(
             .map(|vouched| vouched.stem.to_string());
     }
     if let (Some(signer), None) = (&request.signer, &stem) {
-        let statement = bundle_statement(
-            &assembled.manifest,
-            &assembled.manifest_bytes,
-            signer.public(),
-            Opinion::exporter(request.comment.clone()),
-            sys::clock::now(),
-        );
+        let statement = own_statement(assembled, request, signer);
         stem = Some(write_statement(media, &assembled.id, signer, &statement)?.to_string());
     }
     super::state::remove_plan(media)?;

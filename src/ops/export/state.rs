@@ -1,5 +1,6 @@
 //! What lies in the bundle's directory before an export begins.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::format::hash::sha256;
@@ -41,7 +42,7 @@ pub(super) fn look_behind(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Re
     if has(names::MANIFEST) {
         let trust = Trust {
             exporters: signer.map(|signer| *signer.public()).into_iter().collect(),
-            now: None,
+            ..Trust::default()
         };
         let mut waived = vec![FindingKind::Incomplete, FindingKind::Unfinished];
         if signer.is_none() {
@@ -68,6 +69,27 @@ pub(super) fn look_behind(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Re
             Err(Error::usage(message).hint("export into an empty directory"))
         }
         _ => Ok(Found::Nothing),
+    }
+}
+
+/// The generation that an interrupted export was completing, while it is still as it was sealed.
+/// `None` for a first generation, and when the sealing of the next one had begun: only going on
+/// makes a whole bundle of that.
+pub(super) fn generation_before(
+    media: &Arc<dyn Media>,
+    plan: &ExportPlan,
+    signer: Option<&Signer>,
+) -> Option<Box<KnownBundle>> {
+    if plan.content.generation == 1 {
+        return None;
+    }
+    match look_behind(media, signer) {
+        Ok(Found::Sealed(known))
+            if plan.content.generation.checked_sub(1) == Some(known.manifest.generation) =>
+        {
+            Some(known)
+        }
+        _ => None,
     }
 }
 
@@ -216,8 +238,8 @@ fn is_chunk(path: &str) -> bool {
 /// generation that was sealed before. What the plan itself says counts for nothing here: it may
 /// be thrown away because nobody can read it, or because somebody else wrote it.
 pub(super) fn discard(media: &dyn Media) -> Result<()> {
-    let sealed: Vec<String> = match media.read_if_present(names::MANIFEST, Limits::MANIFEST)? {
-        None => Vec::new(),
+    let sealed: BTreeSet<String> = match media.read_if_present(names::MANIFEST, Limits::MANIFEST)? {
+        None => BTreeSet::new(),
         Some(bytes) => {
             let manifest = bundle::decode_manifest(&bytes).map_err(|error| {
                 Error::new(Class::VerificationFailed, "The manifest cannot be read")

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::chunk_file::Ground;
 use super::lane::{Continue, FinishedLane, LaneBlob, LaneWriter};
-use crate::model::{Digest, PlanId};
+use crate::model::{Digest, PlanId, Repository};
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result, chain};
 use crate::plan::export::Cursor;
@@ -32,7 +32,7 @@ const AHEAD: usize = 8;
 /// Pieces of a blob that may wait between network and disk, for each lane.
 const QUEUE: usize = 16;
 
-/// How often a blob whose bytes turn out wrong is fetched.
+/// How often a blob whose bytes turn out wrong is fetched, where only one place has it.
 const ATTEMPTS: u32 = 2;
 
 /// What the lanes wrote, and what could not be had.
@@ -240,7 +240,6 @@ impl Transfer {
                 Err(Failed::Stop(error)) => return Err(error),
                 Err(Failed::Blob(reason)) => {
                     self.finished(blob, false);
-                    self.context.warn(format!("{}: {reason}", blob.digest));
                     self.missing().push((blob.digest, reason));
                     send(feed, Feed::GiveUp(blob.digest)).await?;
                 }
@@ -249,6 +248,8 @@ impl Transfer {
         send(feed, Feed::Done).await
     }
 
+    /// Asks one place after the other until the blob is there. What a place sent before it failed
+    /// stays: the digest decides in the end.
     async fn feed_blob(
         &self,
         blob: &LaneBlob,
@@ -256,33 +257,64 @@ impl Transfer {
         mut fetched: Option<Fetching>,
         feed: &mpsc::Sender<Feed>,
     ) -> std::result::Result<(), Failed> {
-        for _ in 0..ATTEMPTS {
+        let mut places = Places::of(self.places(blob));
+        while let Some(place) = places.next() {
             if offset == 0 {
                 self.started(blob, 0);
                 send(feed, Feed::Begin(*blob)).await?;
             }
-            match fetched.take() {
-                Some(fetching) => {
-                    for bytes in fetching.await.map_err(|_| stopped())?? {
-                        self.send_data(blob, bytes, feed).await?;
+            let fed = match fetched.take() {
+                Some(fetching) => match fetching.await.map_err(|_| stopped())? {
+                    Ok(pieces) => {
+                        for bytes in pieces {
+                            offset += bytes.len() as u64;
+                            self.send_data(blob, bytes, feed).await?;
+                        }
+                        Ok(())
                     }
-                }
-                None => {
-                    let mut download = self.open(blob, offset).await?;
-                    while let Some(bytes) = download.next().await.map_err(|e| self.failed(e))? {
-                        self.send_data(blob, bytes, feed).await?;
-                    }
-                }
+                    Err(failed) => Err(failed),
+                },
+                None => self.feed_from(place, blob, &mut offset, feed).await?,
+            };
+            if let Err(failed) = fed {
+                places.failed(failed);
+                continue;
             }
             let (answer, right) = oneshot::channel();
             send(feed, Feed::End(answer)).await?;
             if right.await.map_err(|_| Failed::Stop(stopped()))? {
                 return Ok(());
             }
+            places.sent_wrong_bytes(place);
             offset = 0;
         }
-        let reason = "the registry sends bytes whose SHA-256 is not the digest";
-        Err(Failed::Blob(reason.to_owned()))
+        Err(places.verdict())
+    }
+
+    /// Feeds a blob from `offset` on out of one place, and moves `offset` along. The inner error
+    /// is the place's, the outer one ends the run.
+    async fn feed_from(
+        &self,
+        place: &Repository,
+        blob: &LaneBlob,
+        offset: &mut u64,
+        feed: &mpsc::Sender<Feed>,
+    ) -> Result<std::result::Result<(), Failed>> {
+        let opened = self.client.blob(place, blob.digest, blob.size, *offset);
+        let mut download = match opened.await {
+            Ok(download) => download,
+            Err(error) => return Ok(Err(self.failed(error))),
+        };
+        loop {
+            match download.next().await {
+                Ok(Some(bytes)) => {
+                    *offset += bytes.len() as u64;
+                    self.send_data(blob, bytes, feed).await?;
+                }
+                Ok(None) => return Ok(Ok(())),
+                Err(error) => return Ok(Err(self.failed(error))),
+            }
+        }
     }
 
     async fn send_data(
@@ -302,37 +334,21 @@ impl Transfer {
         Ok(())
     }
 
-    /// Opens a blob at the first repository that has it.
-    async fn open(
-        &self,
-        blob: &LaneBlob,
-        offset: u64,
-    ) -> std::result::Result<registry::BlobDownload, Failed> {
-        let places = match self.plan.blob(&blob.digest).map(|blob| &blob.place) {
-            Some(PlannedPlace::Fetch(places)) => places.as_slice(),
+    /// The repositories that should have a blob.
+    fn places(&self, blob: &LaneBlob) -> &[Repository] {
+        match self.plan.blob(&blob.digest).map(|blob| &blob.place) {
+            Some(PlannedPlace::Fetch(places)) => places,
             _ => &[],
-        };
-        let mut last = Failed::Blob("no repository is known to have it".to_owned());
-        for repository in places {
-            match self
-                .client
-                .blob(repository, blob.digest, blob.size, offset)
-                .await
-            {
-                Ok(download) => return Ok(download),
-                // A place out of reach may have it yet: that weighs more than one that lacks it.
-                Err(error) => match self.failed(error) {
-                    Failed::Blob(_) if matches!(last, Failed::Stop(_)) => {}
-                    failed => last = failed,
-                },
-            }
         }
-        Err(last)
     }
 
-    /// Fetches a small blob into memory.
+    /// Fetches a small blob into memory, from the first place.
     async fn whole(&self, blob: LaneBlob) -> std::result::Result<Vec<Bytes>, Failed> {
-        let mut download = self.open(&blob, 0).await?;
+        let Some(place) = self.places(&blob).first() else {
+            return Err(Failed::nobody());
+        };
+        let opened = self.client.blob(place, blob.digest, blob.size, 0).await;
+        let mut download = opened.map_err(|error| self.failed(error))?;
         let mut pieces = Vec::new();
         while let Some(bytes) = download.next().await.map_err(|error| self.failed(error))? {
             pieces.push(bytes);
@@ -371,6 +387,59 @@ impl Transfer {
             item,
             ok,
         });
+    }
+}
+
+/// The repositories that are asked for one blob, one after the other.
+struct Places<'a> {
+    waiting: VecDeque<&'a Repository>,
+    /// The first that sent wrong bytes: it may have been the line, so it is asked once more when
+    /// no other has the blob.
+    wrong: Option<&'a Repository>,
+    /// How often wrong bytes came.
+    attempts: u32,
+    failed: Failed,
+}
+
+impl<'a> Places<'a> {
+    fn of(places: &'a [Repository]) -> Self {
+        Self {
+            waiting: places.iter().collect(),
+            wrong: None,
+            attempts: 0,
+            failed: Failed::nobody(),
+        }
+    }
+
+    fn next(&mut self) -> Option<&'a Repository> {
+        let again = || self.wrong.take().filter(|_| self.attempts < ATTEMPTS);
+        self.waiting.pop_front().or_else(again)
+    }
+
+    fn sent_wrong_bytes(&mut self, place: &'a Repository) {
+        self.attempts += 1;
+        self.wrong.get_or_insert(place);
+        self.failed(Failed::Blob(
+            "the registry sends bytes whose SHA-256 is not the digest".to_owned(),
+        ));
+    }
+
+    fn failed(&mut self, failed: Failed) {
+        // A place out of reach may have it yet: that weighs more than others that lack it.
+        if !matches!((&self.failed, &failed), (Failed::Stop(_), Failed::Blob(_))) {
+            self.failed = failed;
+        }
+    }
+
+    /// Why no place had it.
+    fn verdict(self) -> Failed {
+        self.failed
+    }
+}
+
+impl Failed {
+    fn nobody() -> Self {
+        Self::Blob("no repository is known to have it".to_owned())
     }
 }
 

@@ -198,8 +198,7 @@ fn is_needed_by_digest(image: &ImageUpload, decision: &TagDecision) -> bool {
         // The tag has shown that it is there.
         TagAction::Same => false,
         TagAction::Skip => true,
-        // Signatures come before the tag and after what they sign; a group finds out what the
-        // target refuses before its first tag.
-        TagAction::Set => !image.attached.is_empty() || image.group.is_some(),
+        // Signatures come before the tag and after what they sign.
+        TagAction::Set => !image.attached.is_empty(),
     }
 }

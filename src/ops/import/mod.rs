@@ -8,6 +8,7 @@ mod content;
 mod depot;
 mod failure;
 mod forecast;
+mod groups;
 mod preflight;
 mod presumed;
 mod read_back;
@@ -26,13 +27,15 @@ use super::error::{Class, Error, Result};
 use super::examine::{self, Accepted, Bundle, Scope};
 use super::manifests::Manifests;
 use super::resources;
+use crate::cluster;
 use crate::format::hash::sha256;
 use crate::model::{Digest, Inventory};
-use crate::plan::import::{ImportPlan, source_images};
+use crate::plan::import::{ImportPlan, wanted};
 use crate::plan::naming::{self, Target};
 use crate::sys::lock::DirLock;
 use crate::sys::{self, sessions::SessionFiles};
 pub use forecast::Forecast;
+pub use groups::{GroupReport, Missing};
 pub use report::{ImageReport, ImageState, Report};
 pub use request::{ExistingTags, Request, ResourcesRequest, SparseIndex};
 
@@ -61,7 +64,7 @@ pub(super) fn plan(
     target: &Target,
     options: &naming::Options,
 ) -> Result<ImportPlan> {
-    let placed = naming::place(&source_images(inventory), target, options);
+    let placed = naming::place(&wanted(inventory), target, options);
     let placed = placed.map_err(|error| {
         let hint = error.hint();
         let failure = Error::usage("The images cannot be named on the target").caused_by(error);
@@ -96,6 +99,8 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
     if request.dry_run {
         let mut report = Report::planned(&opened.bundle, &plan, &before);
         report.allow_incomplete = request.allow_incomplete;
+        let content = report.content(inventory, &request.naming);
+        report.instructions = cluster::instructions(&content, request.instructions);
         return Ok(report);
     }
     let sessions = SessionFiles::open(&state_directory(&request, &opened.bundle))?;
@@ -103,8 +108,11 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
     let done = upload::run(&request, &opened, &plan, &before, Arc::new(depot), context).await;
     let mut report = Report::finished(&opened.bundle, &plan, done);
     report.allow_incomplete = request.allow_incomplete;
+    let content = report.content(inventory, &request.naming);
+    report.instructions = cluster::instructions(&content, request.instructions);
     if let Some(wanted) = &request.resources {
-        resources::write_for(wanted, &report.content(), Some(&report), context)?;
+        let written = resources::write_for(wanted, &content, Some(&report), context)?;
+        report.resources = written.files;
     }
     Ok(report)
 }

@@ -14,7 +14,7 @@ use super::request::Request;
 use crate::model::{BaseEntry, BundleId, Digest, Repository};
 use crate::ops::error::Result;
 use crate::plan::import::{ImportPlan, Presumed};
-use crate::plan::naming::{self, SourceImage};
+use crate::plan::naming::{self, Role, SourceImage, Wanted};
 use crate::registry;
 
 /// Digests that are shown of a base whose blobs are not there.
@@ -184,10 +184,15 @@ impl Finder<'_> {
                 root: root.root,
                 requested: root.reference.clone(),
             };
-            let (target, options) = (&self.request.target, &self.request.naming);
-            if let Ok(placement) = naming::place(&[image], target, options) {
-                let images = placement.images().iter();
-                repositories.extend(images.map(|placed| placed.repository.clone()));
+            // A base does not say whether it was a catalog. Releases go where those of this
+            // import go.
+            for role in [Role::Plain, Role::Catalog] {
+                let image = image.clone();
+                let (target, options) = (&self.request.target, &self.request.naming);
+                if let Ok(placement) = naming::place(&[Wanted { image, role }], target, options) {
+                    let images = placement.images().iter();
+                    repositories.extend(images.map(|placed| placed.repository.clone()));
+                }
             }
         }
         repositories

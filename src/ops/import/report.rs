@@ -1,21 +1,23 @@
 //! What an import did: for scripts, for the record, and for the person.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::forecast::Forecast;
+use super::groups::{self, GroupReport};
 use super::preflight::Before;
 use super::tags::{TagAction, TagDecision};
-use crate::cluster;
-use crate::model::{BundleId, Digest, Reference};
+use crate::cluster::{self, Told};
+use crate::model::{BundleId, Digest, Inventory, Reference};
 use crate::ops::error::{Class, Error};
 use crate::ops::examine::Bundle;
 use crate::plan::import::{ImageUpload, ImportPlan};
-use crate::plan::naming::Placed;
+use crate::plan::naming::{self, Placed};
 
 /// What became of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImageState {
     /// A dry run: this would be done.
@@ -86,8 +88,20 @@ pub struct Report {
     pub bytes_reused: u64,
     /// All images, as in the bundle.
     pub images: Vec<ImageReport>,
+    /// Releases, as in the bundle.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<GroupReport>,
+    /// Operator catalogs, as in the bundle.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub catalogs: Vec<GroupReport>,
     /// Blobs that may not be carried: clusters must get them elsewhere.
     pub foreign_blobs: BTreeSet<Digest>,
+    /// What is to be done with the releases, for people.
+    #[serde(skip)]
+    pub instructions: String,
+    /// Files for the cluster.
+    #[serde(skip)]
+    pub resources: Vec<PathBuf>,
     /// Whether images that the bundle does not hold whole were accepted as missing.
     #[serde(skip)]
     pub(super) allow_incomplete: bool,
@@ -132,8 +146,12 @@ impl Report {
             forecast: None,
             bytes_uploaded: 0,
             bytes_reused: 0,
+            releases: groups::releases(&bundle.inventory, plan, &images),
+            catalogs: groups::catalogs(&bundle.inventory, plan, &images),
             images,
             foreign_blobs: plan.foreign.clone(),
+            instructions: String::new(),
+            resources: Vec::new(),
             allow_incomplete: false,
         }
     }
@@ -165,16 +183,30 @@ impl Report {
         report
     }
 
-    /// What clusters can be told: images that are there under their own digest, by tag only
+    /// What clusters can be told: images that are there, or would be after a dry run, by tag only
     /// where the tag points to them.
-    pub(in crate::ops) fn content(&self) -> cluster::Content {
-        let there = |wanted: ImageState| {
-            let images = self.images.iter();
-            let images = images.filter(move |image| image.state == wanted);
-            images.filter_map(|image| image.placed.as_ref())
-        };
-        cluster::Content::of(there(ImageState::Committed))
-            .and_by_digest_alone(there(ImageState::TagKept))
+    pub(in crate::ops) fn content(
+        &self,
+        inventory: &Inventory,
+        naming: &naming::Options,
+    ) -> cluster::Content {
+        let there = self.images.iter().filter_map(|image| {
+            let told = Told::new(image.placed.as_ref()?);
+            match image.state {
+                ImageState::Committed | ImageState::Planned => Some(told),
+                ImageState::TagKept => Some(Told {
+                    is_tagged: false,
+                    ..told
+                }),
+                ImageState::PlatformOnly => Some(Told {
+                    stand_in: image.digest,
+                    ..told
+                }),
+                ImageState::Failed | ImageState::Interrupted | ImageState::Incomplete => None,
+            }
+        });
+        let there: Vec<Told<'_>> = there.collect();
+        cluster::Content::of(inventory, &there, naming)
     }
 
     /// An error when the run was stopped or an image failed, with what is missing.

@@ -67,6 +67,8 @@ pub struct Request {
     pub read_back: bool,
     /// Blobs that are sent at the same time.
     pub jobs: usize,
+    /// What to say of releases at the end.
+    pub instructions: cluster::Instructions,
     /// What to write for the cluster.
     pub resources: Option<ResourcesRequest>,
     /// Talks to the target.

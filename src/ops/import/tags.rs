@@ -11,7 +11,7 @@ use super::request::{ExistingTags, Request, SparseIndex};
 use crate::model::{Digest, Tag};
 use crate::ops::error::{Result, chain};
 use crate::plan::import::{ImageUpload, ImportPlan};
-use crate::plan::naming::root_tag;
+use crate::plan::naming::{digest_tag, root_tag};
 use crate::registry::{self, ReferrersSource, Selector};
 
 /// What is going to happen to an image's tag.
@@ -106,7 +106,8 @@ impl Asker<'_> {
     async fn decide(&self, image: &ImageUpload) -> std::result::Result<TagDecision, Refusal> {
         let (own, root) = (&image.placed.tag, image.placed.image.root);
         let there = self.points_to(image, own).await?;
-        if image.placed.tag_is_own || !self.is_lists_tag(image, there.as_ref()).await? {
+        let may_be_lists = digest_tag(&root).is_ok_and(|tag| tag == *own);
+        if !may_be_lists || !self.is_lists_tag(image, there.as_ref()).await? {
             return self.by_policy(image, own, there);
         }
         let tag = root_tag(&root).map_err(|error| Refusal::Conflict(chain(&error)))?;

@@ -1,6 +1,7 @@
-//! The transfer: every image's content, then its tag; groups are tagged together, or not at all.
+//! The transfer: every image's content, then its tag; then what stands for a group, unless one of
+//! the group failed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use futures_util::stream;
 use super::content::{Content, ContentWriter};
 use super::depot::Depot;
 use super::failure::Failure;
+use super::groups::{BrokenGroups, roots};
 use super::preflight::Before;
 use super::read_back::ReadBack;
 use super::report::{Done, ImageReport, ImageState, image_report};
@@ -39,14 +41,6 @@ struct Importer {
     /// The network went away: nothing more is begun.
     unreachable: AtomicBool,
     context: Context,
-}
-
-/// How far an image is after its first turn.
-enum Stage {
-    /// It is whole; its group decides when it is tagged.
-    Ready(Content),
-    /// It has its tag, which points there.
-    Committed(Digest),
 }
 
 /// Imports every image of the plan; a failure costs that image (and its group) alone. When the
@@ -116,53 +110,47 @@ fn upload_bytes(opened: &Opened, plan: &ImportPlan) -> u64 {
 }
 
 impl Importer {
-    /// All images, in the plan's order.
+    /// All images, in the plan's order. What stands for a group comes after the group.
     async fn images(&self, plan: &ImportPlan, before: &Before) -> Vec<ImageReport> {
         let decided = || plan.images.iter().zip(&before.tags);
-        let stages: Vec<Result<Stage, Failure>> = stream::iter(decided())
-            .map(|(image, decision)| self.first_turn(image, decision))
-            .buffered(IMAGES)
-            .collect()
-            .await;
-        let broken = broken_groups(plan, &stages);
-        stream::iter(decided().zip(stages))
-            .map(|((image, decision), stage)| {
-                let group = image.group.as_deref().and_then(|group| broken.get(group));
-                async move {
-                    let committed = match (stage, group) {
-                        (Ok(Stage::Committed(top)), _) => Ok(top),
-                        (Ok(Stage::Ready(_)), Some(failure)) => Err(failure.clone()),
-                        (Ok(Stage::Ready(content)), None) => {
-                            self.commit(image, content, decision).await
-                        }
-                        (Err(failure), _) => Err(failure),
-                    };
-                    match committed {
-                        Ok(top) => committed_report(image, decision, top),
-                        Err(failure) => failed(image, failure),
-                    }
+        let mut turns: Vec<Option<ImageReport>> = stream::iter(decided())
+            .map(|(image, decision)| async move {
+                match image.is_root() {
+                    true => None,
+                    // Visible as soon as it is whole.
+                    false => Some(self.image(image, decision).await),
                 }
             })
             .buffered(IMAGES)
             .collect()
-            .await
+            .await;
+        let mut broken = BrokenGroups::new(plan);
+        for (image, report) in plan.images.iter().zip(&turns) {
+            report.iter().for_each(|report| broken.note(image, report));
+        }
+        for index in roots(plan) {
+            let (Some((image, decision)), Some(turn)) =
+                (decided().nth(index), turns.get_mut(index))
+            else {
+                continue;
+            };
+            let report = match broken.failure_of(image) {
+                Some(failure) => failed(image, failure),
+                None => self.image(image, decision).await,
+            };
+            broken.note(image, &report);
+            *turn = Some(report);
+        }
+        turns.into_iter().flatten().collect()
     }
 
-    /// An image's content, and its tag unless that waits for a group.
-    async fn first_turn(
-        &self,
-        image: &ImageUpload,
-        decision: &TagDecision,
-    ) -> Result<Stage, Failure> {
-        let content = self.content(image, decision).await?;
-        match image.group {
-            Some(_) => Ok(Stage::Ready(content)),
-            // Visible as soon as it is whole.
-            None => {
-                let top = self.commit(image, content, decision).await?;
-                Ok(Stage::Committed(top))
-            }
-        }
+    /// An image's content, then its tag.
+    async fn image(&self, image: &ImageUpload, decision: &TagDecision) -> ImageReport {
+        let done = async {
+            let content = self.content(image, decision).await?;
+            self.commit(image, content, decision).await
+        };
+        done.await.unwrap_or_else(|failure| failed(image, failure))
     }
 
     /// Everything of an image but its tag.
@@ -196,13 +184,13 @@ impl Importer {
         }
     }
 
-    /// Sets the tag. Returns what it points to.
+    /// Sets the tag.
     async fn commit(
         &self,
         image: &ImageUpload,
         content: Content,
         decision: &TagDecision,
-    ) -> Result<Digest, Failure> {
+    ) -> Result<ImageReport, Failure> {
         let stopped = async {
             self.context.cancel.cancelled().await;
             tokio::time::sleep(GRACE).await;
@@ -212,38 +200,18 @@ impl Importer {
             top = self.writer.tag(image, content, decision) => top,
             () = stopped => Err(Failure::interrupted()),
         };
-        if let Err(failure) = &result {
-            self.look_around(image, failure).await;
-        }
-        result
-    }
-}
-
-/// Groups of which a member failed, with what its other members are told.
-fn broken_groups<'p>(
-    plan: &'p ImportPlan,
-    stages: &[Result<Stage, Failure>],
-) -> BTreeMap<&'p str, Failure> {
-    let mut broken = BTreeMap::new();
-    for (image, stage) in plan.images.iter().zip(stages) {
-        if let (Err(failure), Some(group)) = (stage, &image.group) {
-            let of_group = Failure {
-                reason: format!(
-                    "not tagged, because its group failed: {}: {}",
-                    image.placed.image.requested, failure.reason
-                ),
-                class: failure.class.min(Class::Target),
-                hint: failure.hint,
-                network: false,
-            };
-            broken.entry(group.as_str()).or_insert(of_group);
+        match result {
+            Ok(top) => Ok(committed(image, decision, top)),
+            Err(failure) => {
+                self.look_around(image, &failure).await;
+                Err(failure)
+            }
         }
     }
-    broken
 }
 
 /// The report on an image that is on the target.
-fn committed_report(image: &ImageUpload, decision: &TagDecision, top: Digest) -> ImageReport {
+fn committed(image: &ImageUpload, decision: &TagDecision, top: Digest) -> ImageReport {
     let mut report = image_report(image, decision, ImageState::Committed);
     if decision.action == TagAction::Skip {
         report.state = ImageState::TagKept;
@@ -267,8 +235,8 @@ pub(super) fn failed(image: &ImageUpload, failure: Failure) -> ImageReport {
         digest: Some(image.placed.image.root),
         state,
         reason: Some(failure.reason),
-        class: Some(failure.class),
         hint: failure.hint,
+        class: Some(failure.class),
         placed: None,
     }
 }

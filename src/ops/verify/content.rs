@@ -108,23 +108,27 @@ impl Check<'_> {
                 }
             }
         }
+        let rows: BTreeMap<ChunkId, &ChunkEntry> = self
+            .bundle
+            .manifest
+            .chunks
+            .iter()
+            .map(|chunk| (chunk.number, chunk))
+            .collect();
         let mut seen = BTreeSet::new();
         let mut runs = Vec::new();
-        for chunk in &self.bundle.manifest.chunks {
+        for first in rows.keys() {
             let mut group = BTreeSet::new();
-            let mut stack = vec![chunk.number];
+            let mut stack = vec![*first];
             while let Some(number) = stack.pop() {
                 if seen.insert(number) {
                     group.insert(number);
                     stack.extend(joined.get(&number).into_iter().flatten());
                 }
             }
-            let run: Vec<&ChunkEntry> = self
-                .bundle
-                .manifest
-                .chunks
+            let run: Vec<&ChunkEntry> = group
                 .iter()
-                .filter(|c| group.contains(&c.number))
+                .filter_map(|number| rows.get(number).copied())
                 .collect();
             if !run.is_empty() {
                 runs.push(run);
@@ -243,12 +247,11 @@ impl Check<'_> {
         if chunk.kind != ChunkKind::Data {
             return None;
         }
-        let origin: &ChunkOrigin = self
-            .bundle
-            .inventory
-            .chunks
-            .iter()
-            .find(|origin| origin.number == chunk.number)?;
+        let rows = &self.bundle.inventory.chunks;
+        let index = rows
+            .binary_search_by_key(&chunk.number, |origin| origin.number)
+            .ok()?;
+        let origin: &ChunkOrigin = rows.get(index)?;
         FrameExpectation::of(origin, &self.placement).ok()
     }
 

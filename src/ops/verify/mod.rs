@@ -17,7 +17,7 @@ use super::error::{Error, Result};
 use super::examine::{Bundle, Examination, Scope, examine};
 use super::finding::{Finding, FindingKind, worst};
 use super::trust::Trust;
-use crate::model::{BundleId, Inventory};
+use crate::model::{BundleId, ImageEntry, Inventory, Reference};
 use crate::sys::media::{DirMedia, EntryKind, Media};
 
 /// What `airferry verify` is asked for.
@@ -77,6 +77,8 @@ pub struct Report {
     pub complete: Option<bool>,
     /// Number of images.
     pub images: usize,
+    /// Images that are not whole, as the manifest says.
+    pub missing: Vec<MissingImage>,
     /// Number of blobs that are carried.
     pub blobs: usize,
     /// Where every byte belongs.
@@ -87,6 +89,24 @@ pub struct Report {
     strict: bool,
     #[serde(skip)]
     waived: Vec<FindingKind>,
+}
+
+/// An image that is not whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MissingImage {
+    /// The reference as asked for.
+    pub reference: Reference,
+    /// Why it is not whole.
+    pub problem: String,
+}
+
+impl MissingImage {
+    fn of(image: &ImageEntry) -> Option<Self> {
+        Some(Self {
+            reference: image.requested.clone(),
+            problem: image.problem.clone()?,
+        })
+    }
 }
 
 /// A statement under a trusted key.
@@ -150,12 +170,13 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
             .as_ref()
             .map(|manifest| manifest.complete),
     );
-    let (mut images, mut blobs) = (0, 0);
+    let (mut images, mut blobs, mut missing) = (0, 0, Vec::new());
     if let (Some(id), Some(manifest), Some(inventory)) =
         (examination.id, examination.manifest, examination.inventory)
     {
         images = inventory.images.len();
         blobs = carried(&inventory);
+        missing.extend(inventory.images.iter().filter_map(MissingImage::of));
         let authentication = examination.authentication;
         let notes = Vec::new();
         let bundle = Bundle {
@@ -202,6 +223,7 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
         intact: findings.iter().all(harmless),
         complete,
         images,
+        missing,
         blobs,
         bytes,
         findings,

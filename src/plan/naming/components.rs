@@ -37,6 +37,11 @@ impl MaxComponents {
         path
     }
 
+    /// A number that is the smaller, the stricter the limit.
+    pub(super) fn rank(self) -> usize {
+        self.0.map_or(usize::MAX, NonZeroUsize::get)
+    }
+
     /// Whether paths of any depth are kept.
     pub fn is_unlimited(self) -> bool {
         self.0.is_none()

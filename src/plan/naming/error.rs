@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{MAX_PATH, MaxComponents};
-use crate::model::{Digest, NameError, Reference};
+use crate::model::{Digest, Host, NameError, Reference};
 
 /// Why images cannot be named on the target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +29,20 @@ pub enum NamingError {
         /// The limit that was in force.
         limit: MaxComponents,
     },
+    /// Release content goes into exactly one repository, and none is named.
+    #[error("A release needs a repository on `{target}` to go to, and the target names none")]
+    NoReleaseRepository {
+        /// The target registry.
+        target: Host,
+    },
+    /// The release image was to go to another registry.
+    #[error("The release image would go to `{host}`, and everything else to `{target}`")]
+    OtherRegistry {
+        /// The target registry.
+        target: Host,
+        /// The other one.
+        host: Host,
+    },
     /// A name that breaks the grammar.
     #[error("`{image}` has no valid name on the target")]
     Name {
@@ -52,6 +66,13 @@ impl NamingError {
                 "Allow deeper paths: `--max-components` greater than {limit}, or 0 for any \
                  depth; where paths are equal on two registries, import them separately, each \
                  below another namespace: `--to HOST/NAMESPACE`"
+            )),
+            Self::NoReleaseRepository { target } => Some(format!(
+                "Name it with `--to {target}/PATH`, or with `--to-release-repository PATH` when \
+                 other images go elsewhere; `--profile oc-mirror` has names of its own"
+            )),
+            Self::OtherRegistry { target, .. } => Some(format!(
+                "Name a repository on {target} with `--to-release-image`"
             )),
             Self::Name { .. } => None,
         }

@@ -1,10 +1,12 @@
 //! Where each image goes on the target: repository and tag.
 //!
 //! Knows names and digests only; what a registry holds already is somebody else's question.
-//! Rules: reference section 4.2 (`oc`), section 5.10 (`oc-mirror`).
+//! Rules: reference sections 2.2 and 4.2 (`oc`), section 5.10 (`oc-mirror`).
 
 mod components;
 mod error;
+mod role;
+mod rules;
 mod tags;
 mod target;
 
@@ -15,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use components::{MaxComponents, MaxComponentsError};
 pub use error::{Collision, LongName, NamingError};
+pub use role::{ReleaseName, ReleaseTags, ReleaseTagsError, Role};
 pub use tags::{digest_tag, fnv_tag, root_tag};
 pub use target::{Target, TargetError};
 
@@ -46,16 +49,24 @@ impl SourceImage {
     }
 }
 
+/// An image that needs a name on the target, for one of its roles.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wanted {
+    /// The image.
+    pub image: SourceImage,
+    /// What it is to the bundle.
+    pub role: Role,
+}
+
 /// Whose naming habits to follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
     /// The source path at any depth; an image without a tag is given `sha256-<hex>`.
-    #[default]
     Plain,
-    /// As `oc adm catalog mirror` names catalog content: two components, FNV tags.
+    /// As `oc adm release mirror` and `oc adm catalog mirror`: a release in one repository,
+    /// catalog content with two components and FNV tags.
     Oc,
-    /// As oc-mirror v2 names operator, additional and helm images; for these the rules are
-    /// the plain ones.
+    /// As oc-mirror v2: releases below `openshift/`; for all else the rules are the plain ones.
     OcMirror,
 }
 
@@ -69,20 +80,49 @@ impl Profile {
     }
 }
 
+/// How release content is named.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReleaseOptions {
+    /// The repository for it, under the profile `oc`; the target's namespace when absent.
+    pub repository: Option<RepositoryPath>,
+    /// The repository of release images, apart from the components'.
+    pub image: Option<Repository>,
+    /// The tag of release images.
+    pub tag: Option<Tag>,
+    /// The form of tags, under the profile `oc`.
+    pub tags: ReleaseTags,
+}
+
 /// How to name images on the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
-    /// Whose habits.
-    pub profile: Profile,
+    /// Whose habits, for everything; when absent, those of `oc` for releases and catalogs, and
+    /// the plain ones for all else.
+    pub profile: Option<Profile>,
     /// `--max-components`; the profile's own limit when absent.
     pub max_components: Option<MaxComponents>,
+    /// Names of release content.
+    pub release: ReleaseOptions,
 }
 
 impl Options {
-    /// The limit that is in force.
-    pub fn components(&self) -> MaxComponents {
+    /// Whose habits are followed for images of a role.
+    pub fn profile_of(&self, role: &Role) -> Profile {
+        match role {
+            Role::Plain => self.profile.unwrap_or(Profile::Plain),
+            _ => self.content_profile(),
+        }
+    }
+
+    /// Whose habits are followed for releases and catalogs.
+    pub fn content_profile(&self) -> Profile {
+        self.profile.unwrap_or(Profile::Oc)
+    }
+
+    /// The limit that is in force for images of a role.
+    pub fn components(&self, role: &Role) -> MaxComponents {
         self.max_components
-            .unwrap_or_else(|| self.profile.default_components())
+            .unwrap_or_else(|| self.profile_of(role).default_components())
     }
 }
 
@@ -91,6 +131,8 @@ impl Options {
 pub struct Placed {
     /// The image.
     pub image: SourceImage,
+    /// What it is to the bundle, sorted: at least one role.
+    pub roles: Vec<Role>,
     /// Its repository on the target.
     pub repository: Repository,
     /// Its tag there: its own, or one made for it.
@@ -114,7 +156,8 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// The images, in the order in which they were given.
+    /// The images, in the order in which they were first given. One that gets the same name for
+    /// several roles is there once.
     pub fn images(&self) -> &[Placed] {
         &self.placed
     }
@@ -130,15 +173,16 @@ impl Placement {
 /// [`NamingError::Collisions`] with every repository and tag that images of different digest
 /// would have to share.
 pub fn place(
-    images: &[SourceImage],
+    images: &[Wanted],
     target: &Target,
     options: &Options,
 ) -> Result<Placement, NamingError> {
-    let limit = options.components();
-    let mut placed = Vec::with_capacity(images.len());
+    let mut placed: Vec<Placed> = Vec::with_capacity(images.len());
+    let mut known: BTreeMap<(&SourceImage, Reference), usize> = BTreeMap::new();
     let mut too_long = BTreeSet::new();
-    for image in images {
-        let path = limit.join(target.components().chain(image.source.path.components()));
+    for wanted in images {
+        let path = rules::path(wanted, target, options)?;
+        let image = &wanted.image;
         if path.len() > MAX_PATH {
             let image = image.reference();
             too_long.insert(LongName { image, path });
@@ -148,22 +192,37 @@ pub fn place(
             image: Box::new(image.reference()),
             source,
         };
-        let path: RepositoryPath = path.parse().map_err(refused)?;
-        let (tag, tag_is_own) = tags::target_tag(image, options.profile).map_err(refused)?;
-        placed.push(Placed {
-            image: image.clone(),
-            repository: Repository::new(target.host.clone(), path),
-            tag,
-            tag_is_own,
-        });
+        let repository = rules::repository(&target.host, &path).map_err(refused)?;
+        let (tag, tag_is_own) = rules::tag(wanted, options).map_err(refused)?;
+        let key = (image, repository.tagged(tag.clone()));
+        let index = *known.entry(key).or_insert(placed.len());
+        match placed.get_mut(index) {
+            Some(same) => same.roles.push(wanted.role.clone()),
+            None => placed.push(Placed {
+                image: image.clone(),
+                roles: vec![wanted.role.clone()],
+                repository,
+                tag,
+                tag_is_own,
+            }),
+        }
     }
     if !too_long.is_empty() {
         let names = too_long.into_iter().collect();
         return Err(NamingError::TooLong { names });
     }
+    for one in &mut placed {
+        one.roles.sort();
+        one.roles.dedup();
+    }
     let collisions = collisions(&placed);
     if !collisions.is_empty() {
-        return Err(NamingError::Collisions { collisions, limit });
+        let limits = images.iter().map(|wanted| options.components(&wanted.role));
+        let limit = limits.min_by_key(|limit| limit.rank());
+        return Err(NamingError::Collisions {
+            collisions,
+            limit: limit.unwrap_or(MaxComponents::UNLIMITED),
+        });
     }
     Ok(Placement { placed })
 }

@@ -1,22 +1,8 @@
 //! Tags that are made for images that have none.
 
-use super::{Profile, SourceImage};
-use crate::model::{Digest, NameError, Tag};
+use std::borrow::Cow;
 
-/// The tag of an image on the target, and whether the source knows the image by it.
-pub(super) fn target_tag(image: &SourceImage, profile: Profile) -> Result<(Tag, bool), NameError> {
-    if let Some(tag) = &image.tag {
-        return Ok((tag.clone(), true));
-    }
-    if image.requested.tag.is_none() && image.requested.digest.is_none() {
-        return Ok((image.requested.selector().parse()?, true));
-    }
-    let tag = match profile {
-        Profile::Plain | Profile::OcMirror => digest_tag(&image.root)?,
-        Profile::Oc => fnv_tag(&image.source.pinned(image.root).to_string())?,
-    };
-    Ok((tag, false))
-}
+use crate::model::{Digest, NameError, Tag};
 
 /// `sha256-<64 hex>`: the tag of an image that was asked for by digest (reference section
 /// 5.10). The referrers fallback of the OCI distribution-spec has the same name.
@@ -33,7 +19,22 @@ pub fn root_tag(root: &Digest) -> Result<Tag, NameError> {
 /// The tag that `oc adm catalog mirror` gives to a reference by digest: 32-bit FNV-1a of the
 /// reference as written, in lower-case hexadecimal without padding (reference section 4.2).
 pub fn fnv_tag(reference: &str) -> Result<Tag, NameError> {
+    let reference = with_library(reference);
     format!("{:x}", fnv1a(reference.as_bytes())).parse()
+}
+
+/// The one thing that `oc` adds to a reference as written: the namespace of Docker Hub's own
+/// images, where the registry is written and the namespace is not.
+fn with_library(reference: &str) -> Cow<'_, str> {
+    for hub in ["docker.io", "index.docker.io", "registry-1.docker.io"] {
+        let name = reference.strip_prefix(hub);
+        if let Some(name) = name.and_then(|rest| rest.strip_prefix('/'))
+            && !name.contains('/')
+        {
+            return Cow::Owned(format!("{hub}/library/{name}"));
+        }
+    }
+    Cow::Borrowed(reference)
 }
 
 /// FNV-1a, 32 bit (RFC 9923, section 2).
@@ -58,6 +59,23 @@ mod tests {
         ] {
             assert_eq!(fnv1a(text.as_bytes()), expected);
         }
+    }
+
+    #[test]
+    fn docker_hub_s_namespace_is_a_part_of_the_reference() {
+        let tag = |text: &str| fnv_tag(text).unwrap();
+        assert_eq!(
+            tag("docker.io/etcd@sha256:00"),
+            tag("docker.io/library/etcd@sha256:00")
+        );
+        assert_ne!(
+            tag("etcd@sha256:00"),
+            tag("docker.io/library/etcd@sha256:00")
+        );
+        assert_ne!(
+            tag("quay.io/etcd@sha256:00"),
+            tag("quay.io/library/etcd@sha256:00")
+        );
     }
 
     #[test]

@@ -4,6 +4,24 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod release;
+
+/// Names for images that were asked for on their own.
+fn place(
+    images: &[SourceImage],
+    target: &Target,
+    options: &Options,
+) -> Result<Placement, NamingError> {
+    let wanted: Vec<Wanted> = images
+        .iter()
+        .map(|image| Wanted {
+            image: image.clone(),
+            role: Role::Plain,
+        })
+        .collect();
+    super::place(&wanted, target, options)
+}
+
 fn image(reference: &str, root: u8) -> SourceImage {
     let requested: Reference = reference.parse().unwrap();
     SourceImage {
@@ -16,8 +34,9 @@ fn image(reference: &str, root: u8) -> SourceImage {
 
 fn options(profile: Profile, max_components: Option<&str>) -> Options {
     Options {
-        profile,
+        profile: Some(profile),
         max_components: max_components.map(|text| text.parse().unwrap()),
+        release: ReleaseOptions::default(),
     }
 }
 
@@ -181,11 +200,12 @@ proptest! {
     /// One name never means two contents: either the placement says so, or it is refused.
     #[test]
     fn one_name_means_one_digest(
-        images in proptest::collection::vec(any_image(), 0..6),
+        images in proptest::collection::btree_set(any_image(), 0..6),
         options in any_options(),
         to in "m\\.lan(:5000)?(/n){0,3}",
     ) {
         let to: Target = to.parse().unwrap();
+        let images: Vec<SourceImage> = images.into_iter().collect();
         // Placing images one at a time cannot collide: it gives the names to compare with.
         let mut owners: BTreeMap<Reference, BTreeSet<Digest>> = BTreeMap::new();
         for image in &images {
@@ -224,11 +244,12 @@ proptest! {
 
     #[test]
     fn the_order_of_images_does_not_matter(
-        images in proptest::collection::vec(any_image(), 0..6),
+        images in proptest::collection::btree_set(any_image(), 0..6),
         options in any_options(),
     ) {
         let to: Target = "m.lan/ns".parse().unwrap();
         let reversed: Vec<SourceImage> = images.iter().rev().cloned().collect();
+        let images: Vec<SourceImage> = images.into_iter().collect();
         let forward = place(&images, &to, &options);
         let backward = place(&reversed, &to, &options).map(|mut placement| {
             placement.placed.reverse();

@@ -7,7 +7,7 @@ use crate::model::{ChunkId, Extent};
 
 /// A place in a lane's series of chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
+struct Position {
     chunk: ChunkId,
     state: ChunkState,
 }
@@ -20,7 +20,7 @@ enum ChunkState {
     Open(u64),
 }
 
-/// Places blobs one after the other into a lane's chunks.
+/// Places blobs one after the other into a lane's chunks. A clone is a place to go back to.
 ///
 /// Leaving blobs out never leads to a later position: the position behind any blob is the
 /// later, the later the position before it, so what a lane was promised is always enough.
@@ -41,28 +41,6 @@ impl<F: Fn(ChunkId) -> u64> LaneCursor<F> {
                 chunk: first_chunk,
                 state: ChunkState::Fresh,
             },
-        }
-    }
-
-    /// Where the next blob would go; for [`LaneCursor::reset`].
-    pub fn position(&self) -> Position {
-        self.position
-    }
-
-    /// Goes back to a position of this lane, when the blobs behind it are given up.
-    pub fn reset(&mut self, position: Position) {
-        self.position = position;
-    }
-
-    /// The chunk that is being filled and its exact length if nothing else were added; `None`
-    /// before the lane's first piece.
-    pub fn open_chunk(&self) -> Option<super::PlannedChunk> {
-        match self.position.state {
-            ChunkState::Fresh => None,
-            ChunkState::Open(used) => Some(super::PlannedChunk {
-                number: self.position.chunk,
-                length: used.saturating_add(TAR_TRAILER),
-            }),
         }
     }
 

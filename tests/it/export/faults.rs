@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use super::site::{Site, assert_same, files, reads};
+use super::site::{Site, assert_same, files, reads, size};
 use crate::support::fake_registry::{Asked, Reply};
 use crate::support::images::{Build, Image};
 
@@ -181,8 +181,12 @@ fn completes_later(answer: impl Fn(&Asked, &bytes::Bytes) -> Reply + Send + 'sta
         .succeeds();
 
     site.heal();
+    let dry = site.export_json(&bundle, &[&args[..], &["--dry-run"]].concat(), 0);
     let from = site.asked().len();
     let second = site.export_json(&bundle, &args, 0);
+    // What the first generation signed is counted, too.
+    assert_eq!(dry["bytes_on_medium"], size(&bundle));
+    assert_eq!(second["bytes_on_medium"], size(&bundle));
     assert_eq!(
         (&second["generation"], &second["complete"]),
         (&json!(2), &json!(true))

@@ -3,10 +3,12 @@
 //! Runs before anything is resolved. What cannot be read here ends the export before a byte is
 //! written: without it nobody knows what belongs to the bundle.
 
-use std::collections::BTreeSet;
+mod catalog;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::request::Request;
-use crate::model::{CatalogEntry, Reference, ReleaseEntry};
+use crate::model::{CatalogEntry, Digest, Reference, ReleaseEntry};
 use crate::ops::context::Context;
 use crate::ops::error::Result;
 use crate::plan::export::Resolution;
@@ -14,8 +16,9 @@ use crate::plan::export::Resolution;
 /// Everything that a request stands for.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    /// All references: those asked for, and the members of releases and catalogs.
-    pub(super) references: BTreeSet<Reference>,
+    /// All references: those asked for, and the members of releases and catalogs; with the
+    /// digest of what was read and judged already, wherever its tag points by now.
+    pub(super) references: BTreeMap<Reference, Option<Digest>>,
     /// Catalogs, with their members.
     pub(super) catalogs: Vec<CatalogEntry>,
     /// Releases, with their components.
@@ -23,9 +26,14 @@ pub(super) struct Gathered {
 }
 
 /// Finds out what a request stands for.
-pub(super) async fn gather(request: &Request, _context: &Context) -> Result<Gathered> {
+pub(super) async fn gather(request: &Request, context: &Context) -> Result<Gathered> {
+    let asked = request.references.iter();
+    let mut references: BTreeMap<_, _> = asked.map(|asked| (asked.clone(), None)).collect();
+    let catalogs = catalog::gather(request, context).await?;
+    references.extend(catalogs.references);
     Ok(Gathered {
-        references: request.references.clone(),
+        references,
+        catalogs: catalogs.entries,
         ..Gathered::default()
     })
 }

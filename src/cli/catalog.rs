@@ -1,0 +1,204 @@
+//! `airferry catalog`.
+
+use std::path::Path;
+
+use super::registry_args::RegistryArgs;
+use super::table::Table;
+use super::trust_args::TrustArgs;
+use super::{Environment, OutputArgs};
+use crate::model::{ByteSize, CatalogFormat, Reference};
+use crate::ops::Error;
+use crate::ops::catalog::list::{self, CatalogReport, From, PackageReport, Report, Request};
+use crate::plan::index_filter::IndexFilter;
+use crate::sys::files;
+
+const EXAMPLES: &str = "\
+Examples:
+  airferry catalog list quay.io/operatorhubio/catalog:latest
+  airferry catalog list quay.io/operatorhubio/catalog:latest --package etcd
+  airferry catalog list /media/stick/may --output json | jq '.catalogs[].package[].name'
+
+Sizes are known in a bundle only: a catalog does not say how large its images are.";
+
+/// Looks into operator catalogs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CatalogArgs {
+    #[command(subcommand)]
+    command: CatalogCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum CatalogCommand {
+    List(Box<ListArgs>),
+}
+
+/// Shows packages, channels, heads and versions of a catalog.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+struct ListArgs {
+    /// A catalog's reference, or the directory of a bundle with catalogs.
+    #[arg(value_name = "REF|BUNDLE")]
+    from: String,
+
+    /// Show this package with all its bundles.
+    #[arg(long, value_name = "NAME")]
+    package: Option<String>,
+
+    #[command(flatten)]
+    index: IndexArgs,
+
+    #[command(flatten)]
+    trust: TrustArgs,
+
+    #[command(flatten)]
+    registry: RegistryArgs,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Which image of a catalog's index is read; flattened into verbs that read one.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct IndexArgs {
+    /// Which platform's image of a catalog is read: a regular expression for os/arch that
+    /// selects exactly one [default: linux/amd64]
+    #[arg(
+        long = "index-filter-by-os",
+        visible_alias = "filter-by-os",
+        value_name = "REGEXP",
+        help_heading = "Catalogs"
+    )]
+    index_filter: Option<IndexFilter>,
+}
+
+impl IndexArgs {
+    /// The filter; the default one when none was given.
+    pub(crate) fn filter(&self) -> IndexFilter {
+        self.index_filter.clone().unwrap_or_default()
+    }
+}
+
+pub(crate) async fn run(args: CatalogArgs, environment: &Environment) -> Result<(), Error> {
+    match args.command {
+        CatalogCommand::List(args) => run_list(*args, environment).await,
+    }
+}
+
+async fn run_list(args: ListArgs, environment: &Environment) -> Result<(), Error> {
+    let directory = Path::new(&args.from);
+    let from = if files::is_dir(directory) {
+        From::Bundle {
+            directory: directory.to_owned(),
+            trust: args.trust.trust(directory)?,
+        }
+    } else {
+        let reference: Reference = args.from.parse().map_err(|error| {
+            let text = args.from.escape_debug();
+            Error::usage(format!("`{text}` is neither a directory nor an image")).caused_by(error)
+        })?;
+        let client = args.registry.client(environment)?;
+        From::Registry { reference, client }
+    };
+    let request = Request {
+        from,
+        package: args.package,
+        filter: args.index.filter(),
+    };
+    let report = list::list(request, environment.context()).await?;
+    environment
+        .output
+        .outcome(args.output.format, &report, text)?;
+    for catalog in &report.catalogs {
+        for problem in &catalog.problems {
+            environment.output.note(&format!("warning: {problem}"));
+        }
+    }
+    Ok(())
+}
+
+fn text(report: &Report) -> String {
+    let catalogs: Vec<String> = report.catalogs.iter().map(catalog_text).collect();
+    catalogs.join("\n")
+}
+
+fn catalog_text(catalog: &CatalogReport) -> String {
+    let platform = catalog.platform.as_ref();
+    let platform = platform.map(|platform| format!(", read for {platform}"));
+    let format = match catalog.format {
+        CatalogFormat::FileBased => "files",
+        CatalogFormat::Sqlite => "a database",
+    };
+    let bytes = catalog.bytes.map(|bytes| format!(", {}", ByteSize(bytes)));
+    let mut text = format!(
+        "{}@{}, kept as {format}{}\n{} packages, {} bundles, {} images{}\n\n",
+        catalog.image.repository,
+        catalog.digest,
+        platform.unwrap_or_default(),
+        catalog.packages,
+        catalog.bundles,
+        catalog.images,
+        bytes.unwrap_or_default(),
+    );
+    let mut table = Table::new(&["PACKAGE", "CHANNEL", "HEAD", "VERSION", "BUNDLES", "SIZE"]);
+    for package in &catalog.package {
+        add_package(&mut table, package);
+    }
+    text.push_str(&table.to_string());
+    for package in &catalog.package {
+        if !package.bundles.is_empty() {
+            text.push('\n');
+            text.push_str(&bundles(package));
+        }
+    }
+    text
+}
+
+/// One row for each channel; the default channel has an asterisk.
+fn add_package(table: &mut Table, package: &PackageReport) {
+    let mut size = package.bytes.map(|bytes| ByteSize(bytes).to_string());
+    if package.channels.is_empty() {
+        let size = size.take().unwrap_or_default();
+        table.row(&[&package.name, "-", "-", "-", "-", &size]);
+    }
+    for channel in &package.channels {
+        let is_default = package.default_channel.as_ref() == Some(&channel.name);
+        let name = format!("{}{}", channel.name, if is_default { " *" } else { "" });
+        let heads: Vec<&str> = channel
+            .heads
+            .iter()
+            .map(|head| head.bundle.as_str())
+            .collect();
+        let versions: Vec<&str> = channel
+            .heads
+            .iter()
+            .map(|head| head.version.as_deref().unwrap_or("-"))
+            .collect();
+        let count = channel.bundles.to_string();
+        let size = size.take().unwrap_or_default();
+        let (heads, versions) = (or_dash(&heads), or_dash(&versions));
+        table.row(&[&package.name, &name, &heads, &versions, &count, &size]);
+    }
+}
+
+fn bundles(package: &PackageReport) -> String {
+    let mut table = Table::new(&["BUNDLE", "VERSION", "CHANNELS", "IMAGES", "SIZE"]);
+    for bundle in &package.bundles {
+        let channels: Vec<&str> = bundle.channels.iter().map(String::as_str).collect();
+        let size = bundle.bytes.map(|bytes| ByteSize(bytes).to_string());
+        table.row(&[
+            &bundle.name,
+            bundle.version.as_deref().unwrap_or("-"),
+            &or_dash(&channels),
+            &bundle.images.to_string(),
+            &size.unwrap_or_default(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn or_dash(texts: &[&str]) -> String {
+    if texts.is_empty() {
+        return "-".to_owned();
+    }
+    texts.join(", ")
+}

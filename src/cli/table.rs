@@ -1,0 +1,60 @@
+//! Tables for people: columns as wide as they need to be, two spaces between them.
+
+use std::fmt;
+
+/// A table with a heading.
+#[derive(Debug)]
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table without rows.
+    pub(crate) fn new(heading: &[&str]) -> Self {
+        let mut table = Self { rows: Vec::new() };
+        table.row(heading);
+        table
+    }
+
+    /// Adds a row. What a terminal would not print is escaped: the texts may be a stranger's.
+    pub(crate) fn row(&mut self, cells: &[&str]) {
+        let printable = |cell: &&str| cell.escape_debug().to_string().replace("\\'", "'");
+        self.rows.push(cells.iter().map(printable).collect());
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let mut widths = vec![0; columns];
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        for row in &self.rows {
+            let mut line = String::new();
+            for (width, cell) in widths.iter().zip(row) {
+                line.push_str(&format!("{cell:<width$}  "));
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::new(&["NAME", "SIZE", "NOTE"]);
+        table.row(&["a-long-name", "1", ""]);
+        table.row(&["b\u{1b}[0m", "22", "x"]);
+        assert_eq!(
+            table.to_string(),
+            "NAME           SIZE  NOTE\na-long-name    1\nb\\u{1b}[0m     22    x\n"
+        );
+    }
+}

@@ -1,0 +1,59 @@
+//! CatalogSource (`operators.coreos.com/v1alpha1`) and ClusterCatalog
+//! (`olm.operatorframework.io/v1`): how a cluster finds a catalog (reference sections 4.3, 6.2).
+
+use std::collections::BTreeMap;
+
+use super::object::Object;
+use super::yaml::Node;
+use super::{Catalog, Warning, grammar};
+
+/// For the Operator Lifecycle Manager, in the fields of `oc adm catalog mirror`.
+pub(super) fn catalog_source(catalog: &Catalog) -> String {
+    let object = Object {
+        api_version: "operators.coreos.com/v1alpha1",
+        kind: "CatalogSource",
+        name: catalog.name.to_string(),
+        namespace: Some("openshift-marketplace"),
+        labels: &BTreeMap::new(),
+        spec: Node::map([
+            ("image", Node::text(&catalog.image)),
+            ("sourceType", Node::text("grpc")),
+        ]),
+    };
+    object.into_yaml()
+}
+
+/// For OLM v1. `None` with a warning where its rules cannot name the image.
+pub(super) fn cluster_catalog(catalog: &Catalog) -> Result<String, Warning> {
+    let image = &catalog.image;
+    if !can_name(catalog) {
+        let image = image.clone();
+        return Err(Warning::ClusterCatalog { image });
+    }
+    let object = Object {
+        api_version: "olm.operatorframework.io/v1",
+        kind: "ClusterCatalog",
+        name: catalog.name.to_string(),
+        namespace: None,
+        labels: &BTreeMap::new(),
+        spec: Node::map([(
+            "source",
+            Node::map([
+                ("image", Node::map([("ref", Node::text(image))])),
+                ("type", Node::text("Image")),
+            ]),
+        )]),
+    };
+    Ok(object.into_yaml())
+}
+
+/// The validation rules of the CRD: the registry is a domain; a reference has at most 1000
+/// characters; what follows the first colon of one by tag, the registry's port included, has
+/// at most 127.
+fn can_name(catalog: &Catalog) -> bool {
+    let text = catalog.image.to_string();
+    let after_colon = text.split_once(':').map_or("", |(_, rest)| rest);
+    grammar::can_name(&catalog.image.repository.host)
+        && text.len() <= 1000
+        && (catalog.image.digest.is_some() || after_colon.len() <= 127)
+}

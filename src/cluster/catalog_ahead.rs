@@ -1,0 +1,202 @@
+//! What a cluster is given for a catalog of which nothing but its list of images is known: no
+//! registry was asked what its tags mean (`oc adm catalog mirror --manifests-only`, reference
+//! section 4.3).
+
+use super::object_name::ObjectName;
+use super::{Catalog, Content, Mapping, Mirror, Mirrors};
+use crate::model::{CatalogMember, Digest, Reference, Tag};
+use crate::plan::naming::{self, NamingError, Placed, Role, SourceImage, Target, Wanted};
+
+impl Content {
+    /// Names a catalog and its members on a target. Only what is named by digest has an entry
+    /// by digest, and the catalog itself is named by tag unless its digest was given.
+    ///
+    /// # Errors
+    ///
+    /// As [`naming::place`]. Tags of which nobody knows whether they mean the same image are
+    /// taken for different images.
+    pub fn ahead(
+        catalog: &Reference,
+        members: &[CatalogMember],
+        target: &Target,
+        naming: &naming::Options,
+    ) -> Result<Self, NamingError> {
+        let stand_ins = StandIns::of(members);
+        let mut wanted = vec![Wanted {
+            image: stand_ins.image(catalog),
+            role: Role::Catalog,
+        }];
+        wanted.extend(members.iter().map(|member| Wanted {
+            image: stand_ins.image(&member.image),
+            role: Role::Member {
+                catalog: catalog.clone(),
+                written: member.written.clone(),
+            },
+        }));
+        let placement = naming::place(&wanted, target, naming)?;
+        let mut content = Self::default();
+        let mut mirrors = Mirrors::default();
+        let mut root = None;
+        for placed in placement.images() {
+            let requested = &placed.image.requested;
+            content.mapping.push(Mapping {
+                source: source(placed),
+                target: placed.target(),
+            });
+            let mirror = Mirror {
+                source: placed.image.source.clone(),
+                mirrors: vec![placed.repository.clone()],
+            };
+            let is_catalog = placed.roles.contains(&Role::Catalog);
+            match (requested.digest, is_catalog) {
+                (Some(_), _) => mirrors.digests.push(mirror),
+                // Clusters look for the catalog where its object says, not at its source.
+                (None, true) => {}
+                (None, false) => mirrors.tags.push(mirror),
+            }
+            if is_catalog {
+                root = Some(placed);
+            }
+        }
+        content.catalogs.extend(root.map(|placed| Catalog {
+            name: ObjectName::of(placed),
+            image: match catalog.digest {
+                Some(digest) => placed.repository.pinned(digest),
+                None => placed.target(),
+            },
+            mirrors,
+        }));
+        Ok(content)
+    }
+}
+
+/// The source of a mapping as `oc` writes it: by digest, else by tag, which may be `latest`.
+fn source(placed: &Placed) -> Reference {
+    let image = &placed.image;
+    match image.requested.digest {
+        Some(digest) => image.source.pinned(digest),
+        None => image.source.tagged(placed.tag.clone()),
+    }
+}
+
+/// Digests that stand for images whose own are unknown: equal where the images must be equal.
+struct StandIns<'a> {
+    /// Members by repository and tag that also have a digest.
+    known: std::collections::BTreeMap<(String, &'a Tag), Digest>,
+}
+
+impl<'a> StandIns<'a> {
+    fn of(members: &'a [CatalogMember]) -> Self {
+        let known = members.iter().filter_map(|member| {
+            let image = &member.image;
+            let key = (image.repository.to_string(), image.tag.as_ref()?);
+            Some((key, image.digest?))
+        });
+        Self {
+            known: known.collect(),
+        }
+    }
+
+    fn image(&self, reference: &Reference) -> SourceImage {
+        let repository = reference.repository.to_string();
+        let known = || {
+            let tag = reference.tag.as_ref()?;
+            self.known.get(&(repository.clone(), tag)).copied()
+        };
+        let unknown = || {
+            let name = format!("{repository}:{}", reference.selector());
+            Digest::from_bytes(*blake3::hash(name.as_bytes()).as_bytes())
+        };
+        SourceImage {
+            source: reference.repository.clone(),
+            tag: reference.tag.clone(),
+            root: reference.digest.or_else(known).unwrap_or_else(unknown),
+            requested: reference.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Options, render};
+    use crate::plan::naming::Profile;
+
+    fn content(catalog: &str, members: &[&str]) -> Result<Content, NamingError> {
+        let member = |written: &&str| CatalogMember {
+            image: written.parse().unwrap(),
+            written: (*written).to_owned(),
+        };
+        let members: Vec<CatalogMember> = members.iter().map(member).collect();
+        let naming = naming::Options {
+            profile: Some(Profile::Oc),
+            ..naming::Options::default()
+        };
+        let target = "mirror.lan/olm".parse().unwrap();
+        Content::ahead(&catalog.parse().unwrap(), &members, &target, &naming)
+    }
+
+    fn file(content: &Content, name: &str) -> String {
+        let files = render(content, &Options::default()).unwrap().files;
+        let file = files.into_iter().find(|file| file.name == name);
+        file.map(|file| file.text).unwrap_or_default()
+    }
+
+    #[test]
+    fn names_are_those_of_oc() {
+        let digest = format!("sha256:{}", "2f".repeat(32));
+        let pinned = format!("quay.io/a/b/c@{digest}");
+        let both = format!("quay.io/a/d:v1@{digest}");
+        let members = [pinned.as_str(), &both, "quay.io/a/e", "etcd:3"];
+        let content = content("quay.io/x/y/index:v4.18", &members).unwrap();
+        let tag = naming::fnv_tag(&pinned).unwrap();
+        let expected = format!(
+            "docker.io/library/etcd:3=mirror.lan/olm/library-etcd:3\n\
+             quay.io/a/b/c@{digest}=mirror.lan/olm/a-b-c:{tag}\n\
+             quay.io/a/d@{digest}=mirror.lan/olm/a-d:v1\n\
+             quay.io/a/e:latest=mirror.lan/olm/a-e:latest\n\
+             quay.io/x/y/index:v4.18=mirror.lan/olm/x-y-index:v4.18\n"
+        );
+        assert_eq!(file(&content, "mapping.txt"), expected);
+        let source = file(&content, "catalogSource.yaml");
+        assert!(
+            source.contains("  image: mirror.lan/olm/x-y-index:v4.18\n"),
+            "{source}"
+        );
+        assert!(source.contains("  name: y-index\n"), "{source}");
+        let idms = file(&content, "imageDigestMirrorSet.yaml");
+        let sources = idms.lines().filter(|line| line.contains("source:"));
+        assert_eq!(sources.count(), 2, "{idms}");
+        let itms = file(&content, "imageTagMirrorSet.yaml");
+        assert!(
+            itms.contains("quay.io/a/e") && !itms.contains("y/index"),
+            "{itms}"
+        );
+    }
+
+    #[test]
+    fn a_catalog_by_digest_stays_by_digest() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        let content = content(&format!("quay.io/x/index@{digest}"), &["quay.io/a/b:1"]).unwrap();
+        let source = file(&content, "catalogSource.yaml");
+        assert!(
+            source.contains(&format!("image: mirror.lan/olm/x-index@{digest}\n")),
+            "{source}"
+        );
+        assert!(file(&content, "imageDigestMirrorSet.yaml").contains("quay.io/x/index"));
+    }
+
+    #[test]
+    fn what_may_differ_must_not_share_a_name() {
+        let error = content("quay.io/x/index:1", &["quay.io/a/b-c:1", "quay.io/a-b/c:1"]);
+        assert!(
+            matches!(error, Err(NamingError::Collisions { .. })),
+            "{error:?}"
+        );
+        assert!(content("quay.io/x/index:1", &["quay.io/a/b:1", "docker.io/a/b:1"]).is_err());
+        let both = format!("quay.io/a/b:1@sha256:{}", "0a".repeat(32));
+        assert!(content("quay.io/x/index:1", &["quay.io/a/b:1", &both]).is_ok());
+        let other = format!("quay.io/a/b:1@sha256:{}", "0b".repeat(32));
+        assert!(content("quay.io/x/index:1", &[&other, &both]).is_err());
+    }
+}

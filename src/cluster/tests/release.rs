@@ -1,0 +1,276 @@
+//! Releases and catalogs.
+
+use super::*;
+use crate::model::{
+    AttachmentState, CatalogEntry, CatalogFormat, CatalogMember, Component, ImageEntry, Inventory,
+    ReleaseEntry,
+};
+use crate::plan::import::wanted;
+
+pub(super) fn inventory(images: Vec<ImageEntry>) -> Inventory {
+    Inventory {
+        ext: None,
+        document: Inventory::TYPE.to_owned(),
+        bases: Vec::new(),
+        blobs: Vec::new(),
+        chunks: Vec::new(),
+        format: 1,
+        images,
+        request: Digest::from_bytes([0; 32]),
+        catalogs: Vec::new(),
+        releases: Vec::new(),
+        manifests: Vec::new(),
+    }
+}
+
+fn image(text: &str) -> ImageEntry {
+    let reference: Reference = text.parse().unwrap();
+    ImageEntry {
+        tag: reference.tag.clone(),
+        root: Some(reference.digest.unwrap_or(Digest::from_bytes([0xaa; 32]))),
+        cosign: AttachmentState::NotAsked,
+        source: reference.repository.clone(),
+        problem: None,
+        attached: Vec::new(),
+        platforms: Vec::new(),
+        referrers: AttachmentState::NotAsked,
+        // Whatever stands here must show nowhere.
+        fetched_from: "proxy.lan/fetched".parse().unwrap(),
+        requested: reference,
+        standalone: false,
+    }
+}
+
+fn pinned(repository: &str, byte: u8) -> String {
+    format!("{repository}@{}", Digest::from_bytes([byte; 32]))
+}
+
+/// Adds a release of two components, which come from the repositories of the release and of its
+/// content.
+fn add_release(inventory: &mut Inventory) {
+    let root = "quay.io/okd/scos-release:4.18.0";
+    let components = [
+        ("cli", pinned("quay.io/okd/scos-content", 1)),
+        ("etcd", pinned("quay.io/okd/scos-release", 2)),
+    ];
+    for text in components
+        .iter()
+        .map(|(_, text)| text.as_str())
+        .chain([root])
+    {
+        inventory.images.push(image(text));
+    }
+    inventory.releases.push(ReleaseEntry {
+        image: root.parse().unwrap(),
+        version: "4.18.0".parse().unwrap(),
+        keyrings: Vec::new(),
+        unsigned: true,
+        components: components
+            .iter()
+            .map(|(name, text)| Component {
+                name: (*name).to_owned(),
+                image: text.parse().unwrap(),
+            })
+            .collect(),
+        signatures: Vec::new(),
+        architecture: "amd64".to_owned(),
+    });
+}
+
+/// Adds a catalog that names two images, one of them by tag.
+fn add_catalog(inventory: &mut Inventory, index: &str) {
+    let members = [
+        pinned("quay.io/op/bundle", 3),
+        "quay.io/op/operator:v1".to_owned(),
+    ];
+    for text in members.iter().map(String::as_str).chain([index]) {
+        inventory.images.push(image(text));
+    }
+    inventory.catalogs.push(CatalogEntry {
+        image: index.parse().unwrap(),
+        filter: None,
+        format: CatalogFormat::FileBased,
+        members: members
+            .iter()
+            .map(|written| CatalogMember {
+                image: written.parse().unwrap(),
+                written: written.clone(),
+            })
+            .collect(),
+        original: None,
+    });
+}
+
+fn sorted(mut inventory: Inventory) -> Inventory {
+    inventory
+        .images
+        .sort_by(|a, b| a.requested.cmp(&b.requested));
+    inventory.images.dedup();
+    inventory
+}
+
+fn content_at(inventory: &Inventory, to: &str, naming: &naming::Options) -> Content {
+    let placement = place(&wanted(inventory), &to.parse().unwrap(), naming).unwrap();
+    let told: Vec<Told<'_>> = placement.images().iter().map(Told::new).collect();
+    Content::of(inventory, &told, naming)
+}
+
+fn files(content: &Content, options: &Options) -> BTreeMap<String, String> {
+    let rendered = render(content, options).unwrap();
+    assert_eq!(rendered.warnings, []);
+    let files = rendered.files.into_iter();
+    files.map(|file| (file.name, file.text)).collect()
+}
+
+#[test]
+fn a_catalog_alone_gives_what_oc_writes() {
+    let mut inventory = inventory(Vec::new());
+    add_catalog(&mut inventory, "quay.io/olm/catalog:v1");
+    let inventory = sorted(inventory);
+    let content = content_at(&inventory, "m.lan:8443/olm", &naming::Options::default());
+    let files = files(&content, &Options::default());
+    let names: Vec<&str> = files.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "catalogSource.yaml",
+            "clusterCatalog.yaml",
+            "imageContentSourcePolicy.yaml",
+            "imageDigestMirrorSet.yaml",
+            "imageTagMirrorSet.yaml",
+            "mapping.txt"
+        ]
+    );
+    assert_eq!(files["catalogSource.yaml"], golden!("catalogSource.yaml"));
+    assert_eq!(files["clusterCatalog.yaml"], golden!("clusterCatalog.yaml"));
+    assert_eq!(
+        files["imageContentSourcePolicy.yaml"],
+        golden!("imageContentSourcePolicy-catalog.yaml")
+    );
+    assert_eq!(
+        files["imageDigestMirrorSet.yaml"],
+        golden!("imageDigestMirrorSet-catalog.yaml")
+    );
+    assert_eq!(files["mapping.txt"], golden!("mapping-catalog.txt"));
+}
+
+#[test]
+fn everything_together_keeps_its_own_names() {
+    let mut inventory = inventory(vec![image("quay.io/team/app:1")]);
+    add_release(&mut inventory);
+    add_catalog(&mut inventory, "quay.io/olm/catalog:v1");
+    add_catalog(&mut inventory, "quay.io/olm/catalog:v2");
+    add_catalog(&mut inventory, "quay.io/other/9_index:v2");
+    let inventory = sorted(inventory);
+    let content = content_at(&inventory, "m.lan:8443/okd", &naming::Options::default());
+    let options = Options {
+        graph_data: Some("m.lan:8443/okd/graph:latest".parse().unwrap()),
+        ..Options::default()
+    };
+    let files = files(&content, &options);
+    assert_eq!(
+        files["imageDigestMirrorSet.yaml"],
+        golden!("imageDigestMirrorSet-all.yaml")
+    );
+    assert_eq!(files["updateService.yaml"], golden!("updateService.yaml"));
+    let names: Vec<&str> = files.keys().map(String::as_str).collect();
+    for name in [
+        "catalogSource-catalog-v1.yaml",
+        "catalogSource-catalog-v2.yaml",
+        "catalogSource-catalog-9-index.yaml",
+        "clusterCatalog-catalog-v1.yaml",
+    ] {
+        assert!(names.contains(&name), "{name}: {names:?}");
+    }
+    let install = &files["install-config-imageDigestSources.yaml"];
+    assert!(
+        !install.contains("/team/app") && !install.contains("/op/"),
+        "{install}"
+    );
+    let named = Options {
+        name: Some("may".parse().unwrap()),
+        ..Options::default()
+    };
+    let renamed = text(&content, &named, "imageDigestMirrorSet.yaml");
+    for name in ["may-release-0", "may-0", "may-catalog-v1-0"] {
+        assert!(renamed.contains(&format!("  name: {name}\n")), "{renamed}");
+    }
+}
+
+#[test]
+fn instructions_are_those_of_oc() {
+    let mut inventory = inventory(Vec::new());
+    add_release(&mut inventory);
+    let inventory = sorted(inventory);
+    let mut naming = naming::Options::default();
+    let content = content_at(&inventory, "m.lan:8443/ocp4/openshift4", &naming);
+    for (kind, expected) in [
+        (Instructions::Icsp, golden!("instructions-icsp.txt")),
+        (Instructions::Idms, golden!("instructions-idms.txt")),
+        (
+            Instructions::None,
+            "\nSuccess\nUpdate image:  m.lan:8443/ocp4/openshift4:4.18.0-x86_64\n\
+             Mirror prefix: m.lan:8443/ocp4/openshift4\n",
+        ),
+    ] {
+        assert_eq!(instructions(&content, kind), expected);
+    }
+    assert_eq!(instructions(&Content::default(), Instructions::Icsp), "");
+
+    // With a place of its own for the release image, both are mirrors of everything.
+    naming.release.image = Some(repository("m.lan:8443/ocp4/images"));
+    let content = content_at(&inventory, "m.lan:8443/ocp4/openshift4", &naming);
+    let text = instructions(&content, Instructions::Idms);
+    let both = "  - mirrors:\n    - m.lan:8443/ocp4/openshift4\n    - m.lan:8443/ocp4/images\n";
+    assert_eq!(text.matches(both).count(), 2, "{text}");
+    assert!(
+        text.contains("Update image:  m.lan:8443/ocp4/images:4.18.0-x86_64\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_not_there_is_told_to_nobody() {
+    let mut inventory = inventory(Vec::new());
+    add_release(&mut inventory);
+    add_catalog(&mut inventory, "quay.io/olm/catalog:v1");
+    let inventory = sorted(inventory);
+    let naming = naming::Options::default();
+    let to = "m.lan/okd".parse().unwrap();
+    let placement = place(&wanted(&inventory), &to, &naming).unwrap();
+    let members = placement.images().iter();
+    let members = members.filter(|placed| !placed.roles.iter().any(Role::is_root));
+    let told: Vec<Told<'_>> = members.map(Told::new).collect();
+    let content = Content::of(&inventory, &told, &naming);
+    assert_eq!(content.releases, []);
+    assert_eq!(content.catalogs, []);
+    assert_eq!(content.plain, Mirrors::default());
+    let names: Vec<String> = files(&content, &Options::default()).into_keys().collect();
+    assert_eq!(names, ["mapping.txt"]);
+}
+
+#[test]
+fn a_platform_in_the_place_of_a_catalog_is_named_by_its_own_digest() {
+    let mut inventory = inventory(Vec::new());
+    add_catalog(&mut inventory, &pinned("quay.io/olm/catalog", 9));
+    let inventory = sorted(inventory);
+    let naming = naming::Options::default();
+    let placement = place(&wanted(&inventory), &"m.lan".parse().unwrap(), &naming).unwrap();
+    let child = Digest::from_bytes([8; 32]);
+    let told = |placed| {
+        let told = Told::new(placed);
+        match placed.roles.contains(&Role::Catalog) {
+            true => Told {
+                stand_in: Some(child),
+                ..told
+            },
+            false => told,
+        }
+    };
+    let told: Vec<Told<'_>> = placement.images().iter().map(told).collect();
+    let content = Content::of(&inventory, &told, &naming);
+    assert_eq!(content.catalogs[0].image.digest, Some(child));
+    let sources = content.catalogs[0].mirrors.digests.iter();
+    let sources: Vec<String> = sources.map(|mirror| mirror.source.to_string()).collect();
+    assert_eq!(sources, ["quay.io/op/bundle"]);
+}

@@ -1,0 +1,41 @@
+//! UpdateService (`updateservice.operator.openshift.io/v1`), which tells clusters without the
+//! internet what they may update to (reference sections 5.11 and 6.2).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::object::Object;
+use super::yaml::Node;
+use super::{ClusterError, Release};
+use crate::model::{Reference, Repository};
+
+/// Its name: part of a host name, so a short one.
+const NAME: &str = "update-service-airferry";
+
+/// Writes the object; nothing when there is no release.
+pub(super) fn render(releases: &[Release], graph_data: &Reference) -> Result<String, ClusterError> {
+    let repositories: BTreeSet<&Repository> = releases
+        .iter()
+        .map(|release| &release.image.repository)
+        .collect();
+    let repository = match repositories.len() {
+        0 => return Ok(String::new()),
+        1 => repositories.first(),
+        _ => None,
+    };
+    let repository = repository.ok_or_else(|| ClusterError::ReleaseRepositories {
+        repositories: repositories.iter().map(ToString::to_string).collect(),
+    })?;
+    let object = Object {
+        api_version: "updateservice.operator.openshift.io/v1",
+        kind: "UpdateService",
+        name: NAME.to_owned(),
+        namespace: Some("openshift-update-service"),
+        labels: &BTreeMap::new(),
+        spec: Node::map([
+            ("graphDataImage", Node::text(graph_data)),
+            ("releases", Node::text(repository)),
+            ("replicas", Node::Number(2)),
+        ]),
+    };
+    Ok(object.into_yaml())
+}

@@ -1,0 +1,299 @@
+//! Cuts a catalog file into its documents, one in memory at a time.
+//!
+//! A file is a stream of JSON objects, of YAML documents, or of both, whatever its name says;
+//! that is how `opm` and OLM read it. A JSON object ends with its brace. A YAML document ends
+//! before a line that begins with `---` or `...`: such a line cannot be a part of a scalar,
+//! not even of a block (YAML 1.2.2, section 9.1.2), so no parser is needed to find it.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{CatalogError, CatalogLimits, Place};
+use crate::format::yaml::{self, YamlLimits};
+
+/// How much is read at once, in bytes.
+const BUFFER: usize = 256 << 10;
+
+/// A document, as one JSON object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Where it stands.
+    pub place: Place,
+    /// Its text as JSON: verbatim when it is written in JSON, else what the YAML says.
+    pub json: String,
+}
+
+/// The documents of one file, in order. Ends after the first error.
+#[derive(Debug)]
+pub struct Documents<R> {
+    reader: R,
+    file: Arc<str>,
+    number: u64,
+    /// Bytes that were read and do not belong to a finished document.
+    buffer: Vec<u8>,
+    /// Where in `buffer` they begin.
+    start: usize,
+    at_end: bool,
+    failed: bool,
+}
+
+impl<R: Read> Documents<R> {
+    /// Reads the documents of a file; `file` is its path below the catalog's directory.
+    pub fn new(file: &str, reader: R) -> Self {
+        Self {
+            reader,
+            file: Arc::from(file),
+            number: 0,
+            buffer: Vec::new(),
+            start: 0,
+            at_end: false,
+            failed: false,
+        }
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            file: Arc::clone(&self.file),
+            number: self.number,
+        }
+    }
+
+    fn pending(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
+    }
+
+    /// Reads more. False at the end of the file.
+    fn fill(&mut self) -> Result<bool, CatalogError> {
+        if self.at_end {
+            return Ok(false);
+        }
+        if self.pending().len() > CatalogLimits::DOCUMENT {
+            return Err(CatalogError::Limit {
+                place: self.place(),
+                what: "its length in bytes",
+                limit: CatalogLimits::DOCUMENT as u64,
+            });
+        }
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        let before = self.buffer.len();
+        let mut part = (&mut self.reader).take(BUFFER as u64);
+        let read = part
+            .read_to_end(&mut self.buffer)
+            .map_err(|source| CatalogError::Read {
+                file: self.file.to_string(),
+                source,
+            })?;
+        self.at_end = read == 0;
+        if before == 0 && self.number <= 1 && self.buffer.starts_with(b"\xef\xbb\xbf") {
+            self.start = 3;
+        }
+        Ok(!self.at_end)
+    }
+
+    fn next_document(&mut self) -> Result<Option<Document>, CatalogError> {
+        self.number = self.number.saturating_add(1);
+        loop {
+            let Some(first) = self.skip_to_content()? else {
+                return Ok(None);
+            };
+            let length = match first {
+                b'{' => self.json_object()?,
+                _ => self.yaml_document()?,
+            };
+            let end = self.start.saturating_add(length);
+            let bytes = self.buffer.get(self.start..end).unwrap_or_default();
+            let place = self.place();
+            let json = to_json(bytes, &place)?;
+            self.start = end;
+            if let Some(json) = json {
+                return Ok(Some(Document { place, json }));
+            }
+        }
+    }
+
+    /// Skips what may stand before a document: blank lines, comments, directives, markers.
+    /// Gives the document's first byte that is not space, or nothing at the end of the file.
+    fn skip_to_content(&mut self) -> Result<Option<u8>, CatalogError> {
+        loop {
+            let pending = self.pending();
+            let newline = memchr::memchr(b'\n', pending);
+            if newline.is_none() && !pending.starts_with(b"{") && self.fill()? {
+                continue;
+            }
+            let pending = self.pending();
+            let line = newline.and_then(|at| pending.get(..at)).unwrap_or(pending);
+            let text = line.trim_ascii();
+            let skipped = match text.first() {
+                // The last line has no end.
+                None | Some(b'#') => (line.len() + 1).min(pending.len()),
+                Some(b'{') => line.len() - line.trim_ascii_start().len(),
+                Some(b'%') if line.starts_with(b"%") => (line.len() + 1).min(pending.len()),
+                // Behind the marker the document may begin.
+                _ if is_marker(line, b"---") || is_marker(line, b"...") => 3,
+                Some(first) => return Ok(Some(*first)),
+            };
+            if skipped == 0 {
+                return Ok(text.first().copied());
+            }
+            self.start = self.start.saturating_add(skipped);
+        }
+    }
+
+    /// Length of the object that begins here; up to the end of the file when it does not end.
+    fn json_object(&mut self) -> Result<usize, CatalogError> {
+        let mut scan = JsonScan::default();
+        loop {
+            if let Some(length) = scan.advance(self.pending()) {
+                return Ok(length);
+            }
+            if scan.depth > CatalogLimits::DEPTH {
+                return Err(CatalogError::Limit {
+                    place: self.place(),
+                    what: "its nesting",
+                    limit: CatalogLimits::DEPTH as u64,
+                });
+            }
+            if !self.fill()? {
+                return Ok(self.pending().len());
+            }
+        }
+    }
+
+    /// Length of the YAML document that begins here: up to a marker or the end of the file.
+    fn yaml_document(&mut self) -> Result<usize, CatalogError> {
+        let mut line = 0_usize;
+        loop {
+            let rest = self.pending().get(line..).unwrap_or_default();
+            if is_marker(rest, b"---") || is_marker(rest, b"...") {
+                return Ok(line);
+            }
+            match memchr::memchr(b'\n', rest) {
+                Some(at) => line = line.saturating_add(at + 1),
+                None if self.fill()? => {}
+                None => return Ok(self.pending().len()),
+            }
+        }
+    }
+}
+
+impl<R: Read> Iterator for Documents<R> {
+    type Item = Result<Document, CatalogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let next = self.next_document().transpose();
+        self.failed = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+/// Whether a line is a document marker: it alone, or followed by space.
+fn is_marker(line: &[u8], marker: &[u8]) -> bool {
+    line.strip_prefix(marker)
+        .is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
+}
+
+/// Finds the brace that closes an object, over any number of buffers.
+#[derive(Debug, Default)]
+struct JsonScan {
+    /// Bytes that were looked at.
+    at: usize,
+    depth: usize,
+    in_string: bool,
+}
+
+impl JsonScan {
+    /// Goes on in a buffer that begins with the object; its length once it is whole.
+    fn advance(&mut self, bytes: &[u8]) -> Option<usize> {
+        while let Some(rest) = bytes.get(self.at..).filter(|rest| !rest.is_empty()) {
+            if self.in_string {
+                let Some(found) = memchr::memchr2(b'"', b'\\', rest) else {
+                    self.at = bytes.len();
+                    return None;
+                };
+                if rest.get(found) == Some(&b'\\') {
+                    // The escaped byte may be in the next buffer.
+                    rest.get(found + 1)?;
+                    self.at += found + 2;
+                } else {
+                    self.at += found + 1;
+                    self.in_string = false;
+                }
+                continue;
+            }
+            let special = |b: &u8| matches!(b, b'"' | b'{' | b'}' | b'[' | b']');
+            let Some(found) = rest.iter().position(special) else {
+                self.at = bytes.len();
+                return None;
+            };
+            self.at += found + 1;
+            match rest.get(found) {
+                Some(b'"') => self.in_string = true,
+                Some(b'{' | b'[') => {
+                    self.depth += 1;
+                    if self.depth > CatalogLimits::DEPTH {
+                        return None;
+                    }
+                }
+                _ => {
+                    self.depth = self.depth.saturating_sub(1);
+                    if self.depth == 0 {
+                        return Some(self.at);
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+/// A document's text as JSON; `None` for an empty one.
+fn to_json(bytes: &[u8], place: &Place) -> Result<Option<String>, CatalogError> {
+    let syntax = |message: String| CatalogError::Syntax {
+        place: place.clone(),
+        message,
+    };
+    if bytes.len() > CatalogLimits::DOCUMENT {
+        return Err(CatalogError::Limit {
+            place: place.clone(),
+            what: "its length in bytes",
+            limit: CatalogLimits::DOCUMENT as u64,
+        });
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| syntax("it is not UTF-8".to_owned()))?;
+    let json = text.starts_with('{').then(|| is_json(text));
+    if let Some(Ok(())) = json {
+        return Ok(Some(text.to_owned()));
+    }
+    let limits = YamlLimits {
+        bytes: CatalogLimits::DOCUMENT as u64,
+        nodes: CatalogLimits::NODES,
+        depth: CatalogLimits::DEPTH,
+    };
+    let values: Vec<Value> = yaml::documents(text.as_bytes(), &limits).map_err(|error| {
+        let source = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        // What begins with a brace was most likely meant to be JSON.
+        match json {
+            Some(Err(error)) => syntax(error.to_string()),
+            _ => syntax(format!("{error}{}", source.unwrap_or_default())),
+        }
+    })?;
+    let mut values = values.into_iter().filter(|value| !value.is_null());
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => Ok(Some(value.to_string())),
+        (Some(_), Some(_)) => Err(syntax(
+            "two documents stand where one was expected".to_owned(),
+        )),
+    }
+}
+
+/// Whether a text is JSON, without keeping anything of it.
+fn is_json(text: &str) -> Result<(), serde_json::Error> {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).map(|_| ())
+}

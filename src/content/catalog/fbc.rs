@@ -1,0 +1,364 @@
+//! File-based catalogs: reads every document of every file into the index.
+//!
+//! What is read of a document is what its schema says (reference section 6.3); of documents of
+//! unknown schema, the images, because they are mirrored too (section 4.1).
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use super::documents::{Document, Documents};
+use super::object::{Object, Wrong};
+use super::{
+    Bundle, Catalog, CatalogError, CatalogLimits, Channel, DeprecatedEntry, Deprecations, Entry,
+    Gvk, IgnoreFile, NamedBy, Other, Package, RelatedImage, RequiredPackage,
+};
+
+/// Most files that may be unreadable because an ignore file, still to come, names them.
+const BROKEN: usize = 10_000;
+
+/// Reads files one after the other, in any order; the index does not depend on it.
+///
+/// The order in which an image holds its files is anybody's guess, so an ignore file may come
+/// after what it ignores. Until [`Indexer::finish`] nothing is known to belong to the catalog.
+#[derive(Debug, Default)]
+pub struct Indexer {
+    catalog: Catalog,
+    documents: u64,
+    kept: usize,
+    ignore: IgnoreFile,
+    /// Files that cannot be read as a catalog's.
+    broken: BTreeMap<String, CatalogError>,
+    /// Other paths of files that have several.
+    aliases: BTreeMap<String, Vec<String>>,
+}
+
+impl Indexer {
+    /// An empty index.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a file, or an ignore file; `file` is its path below the catalog's directory.
+    ///
+    /// # Errors
+    ///
+    /// When its bytes cannot be had, and when the catalog becomes larger than its caps. What is
+    /// wrong with its documents is told by [`Indexer::finish`].
+    pub fn add(&mut self, file: &str, reader: impl Read) -> Result<(), CatalogError> {
+        if file.rsplit('/').next() == Some(IgnoreFile::NAME) {
+            return self.add_ignore_file(file, reader);
+        }
+        for document in Documents::new(file, reader) {
+            match document.and_then(|document| self.add_document(&document)) {
+                Ok(()) => {}
+                Err(error) if error.concerns_one_document() && self.broken.len() < BROKEN => {
+                    self.broken.insert(file.to_owned(), error);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that a file has another path: it is ignored only when all its paths are.
+    pub fn add_alias(&mut self, file: &str, alias: &str) {
+        let aliases = self.aliases.entry(file.to_owned()).or_default();
+        aliases.push(alias.to_owned());
+    }
+
+    fn add_ignore_file(&mut self, file: &str, reader: impl Read) -> Result<(), CatalogError> {
+        let mut bytes = Vec::new();
+        let cap = CatalogLimits::IGNORE_FILE as u64;
+        let mut reader = reader.take(cap.saturating_add(1));
+        reader
+            .read_to_end(&mut bytes)
+            .map_err(|source| CatalogError::Read {
+                file: file.to_owned(),
+                source,
+            })?;
+        let directory = file.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let added = self.ignore.add(directory, &bytes);
+        added.map_err(|source| CatalogError::IgnoreFile {
+            file: file.to_owned(),
+            source,
+        })
+    }
+
+    fn add_document(&mut self, document: &Document) -> Result<(), CatalogError> {
+        self.documents = self.documents.saturating_add(1);
+        if self.documents > CatalogLimits::DOCUMENTS {
+            let limit = CatalogLimits::DOCUMENTS;
+            return Err(CatalogError::TooMuch {
+                what: "documents",
+                limit,
+            });
+        }
+        let record = Record::read(document).map_err(|message| CatalogError::Invalid {
+            place: document.place.clone(),
+            message,
+        })?;
+        self.kept = self.kept.saturating_add(record.weight());
+        if self.kept > CatalogLimits::INDEX {
+            let limit = CatalogLimits::INDEX as u64;
+            return Err(CatalogError::TooMuch {
+                what: "bytes of names",
+                limit,
+            });
+        }
+        record.put(&mut self.catalog);
+        Ok(())
+    }
+
+    /// The index of all files that were added and are not ignored.
+    ///
+    /// # Errors
+    ///
+    /// The first document, by file name, that is not acceptable: it has no schema, or a field
+    /// that counts has another type, or it is too large.
+    pub fn finish(self) -> Result<Catalog, CatalogError> {
+        let Self {
+            mut catalog,
+            ignore,
+            broken,
+            aliases,
+            ..
+        } = self;
+        let ignored = |file: &str| {
+            let aliases = aliases.get(file).map(Vec::as_slice).unwrap_or_default();
+            ignore.ignores(file) && aliases.iter().all(|alias| ignore.ignores(alias))
+        };
+        if let Some((_, error)) = broken.into_iter().find(|(file, _)| !ignored(file)) {
+            return Err(error);
+        }
+        catalog.retain_files(&ignored);
+        catalog.sort();
+        Ok(catalog)
+    }
+}
+
+/// What the index keeps of a document.
+struct Record {
+    kind: Kind,
+    /// Images of a document that is no bundle.
+    images: Vec<(NamedBy, String)>,
+}
+
+enum Kind {
+    Package(Package),
+    Channel(Channel),
+    Bundle(Box<Bundle>),
+    Deprecations(Deprecations),
+    Other(Other),
+}
+
+impl Record {
+    fn read(document: &Document) -> Result<Self, Wrong> {
+        let object = Object::parse(&document.json)?;
+        let place = document.place.clone();
+        let Some(schema) = object.text("schema")? else {
+            return Err("it has no `schema`".to_owned());
+        };
+        let (package, name) = (object.text("package")?, object.text("name")?);
+        let must = |value: Option<String>, key: &str| {
+            value.ok_or_else(|| format!("the {schema} has no `{key}`"))
+        };
+        let image = object.text("image")?;
+        let related_images = related_images(&object)?;
+        let kind = match schema.as_str() {
+            "olm.bundle" => {
+                let mut bundle = Bundle {
+                    package: must(package, "package")?,
+                    name: must(name, "name")?,
+                    image,
+                    version: None,
+                    related_images,
+                    required_packages: Vec::new(),
+                    required_apis: Vec::new(),
+                    provided_apis: Vec::new(),
+                    has_constraints: false,
+                    place,
+                };
+                properties(&object, &mut bundle)?;
+                let kind = Kind::Bundle(Box::new(bundle));
+                return Ok(Self {
+                    kind,
+                    images: Vec::new(),
+                });
+            }
+            "olm.package" => Kind::Package(Package {
+                name: must(name.clone(), "name")?,
+                default_channel: object.text("defaultChannel")?,
+                place: place.clone(),
+            }),
+            "olm.channel" => Kind::Channel(Channel {
+                package: must(package.clone(), "package")?,
+                name: must(name.clone(), "name")?,
+                entries: entries(&object)?,
+                place: place.clone(),
+            }),
+            "olm.deprecations" => Kind::Deprecations(Deprecations {
+                package: must(package.clone(), "package")?,
+                entries: deprecated(&object)?,
+                place: place.clone(),
+            }),
+            _ => Kind::Other(Other {
+                schema: schema.clone(),
+                package: package.clone(),
+                name: name.clone(),
+                place: place.clone(),
+            }),
+        };
+        let named_by = NamedBy::Document {
+            schema,
+            package,
+            name,
+            place,
+        };
+        let related = related_images.into_iter().map(|related| related.image);
+        let images = image.into_iter().chain(related);
+        let images = images.map(|image| (named_by.clone(), image)).collect();
+        Ok(Self { kind, images })
+    }
+
+    /// About how much memory it needs, in bytes.
+    fn weight(&self) -> usize {
+        const EACH: usize = 64;
+        let text = |text: &String| text.len() + EACH;
+        let maybe = |text: &Option<String>| text.as_ref().map_or(0, String::len) + EACH;
+        let kind: usize = match &self.kind {
+            Kind::Package(package) => text(&package.name) + maybe(&package.default_channel),
+            Kind::Channel(channel) => {
+                let entry = |entry: &Entry| {
+                    let skips: usize = entry.skips.iter().map(text).sum();
+                    text(&entry.name) + maybe(&entry.replaces) + maybe(&entry.skip_range) + skips
+                };
+                let entries: usize = channel.entries.iter().map(entry).sum();
+                text(&channel.package) + text(&channel.name) + entries
+            }
+            Kind::Bundle(bundle) => {
+                let gvk = |gvk: &Gvk| text(&gvk.group) + text(&gvk.version) + text(&gvk.kind);
+                let related = bundle.related_images.iter();
+                let related: usize = related.map(|r| text(&r.name) + text(&r.image)).sum();
+                let packages = bundle.required_packages.iter();
+                let packages: usize = packages
+                    .map(|p| text(&p.name) + text(&p.version_range))
+                    .sum();
+                let apis = bundle.required_apis.iter().chain(&bundle.provided_apis);
+                let apis: usize = apis.map(gvk).sum();
+                let own = text(&bundle.package) + text(&bundle.name);
+                own + maybe(&bundle.image) + maybe(&bundle.version) + related + packages + apis
+            }
+            Kind::Deprecations(deprecations) => {
+                let entries = deprecations.entries.iter();
+                let entries: usize = entries.map(|e| text(&e.schema) + maybe(&e.name)).sum();
+                text(&deprecations.package) + entries
+            }
+            Kind::Other(other) => text(&other.schema) + maybe(&other.package) + maybe(&other.name),
+        };
+        let images = self
+            .images
+            .iter()
+            .map(|(by, image)| by.weight() + text(image));
+        kind.saturating_add(images.sum())
+    }
+
+    fn put(self, catalog: &mut Catalog) {
+        catalog.other_images.extend(self.images);
+        match self.kind {
+            Kind::Package(package) => catalog.packages.push(package),
+            Kind::Channel(channel) => catalog.channels.push(channel),
+            Kind::Bundle(bundle) => catalog.bundles.push(*bundle),
+            Kind::Deprecations(deprecations) => catalog.deprecations.push(deprecations),
+            Kind::Other(other) => catalog.others.push(other),
+        }
+    }
+}
+
+fn related_images(object: &Object<'_>) -> Result<Vec<RelatedImage>, Wrong> {
+    let mut images = Vec::new();
+    for related in object.objects("relatedImages")? {
+        // Entries without an image mean nothing and are written by real generators.
+        if let Some(image) = related.text("image")? {
+            let name = related.text("name")?.unwrap_or_default();
+            images.push(RelatedImage { name, image });
+        }
+    }
+    Ok(images)
+}
+
+fn entries(channel: &Object<'_>) -> Result<Vec<Entry>, Wrong> {
+    let mut entries = Vec::new();
+    for entry in channel.objects("entries")? {
+        entries.push(Entry {
+            name: entry
+                .text("name")?
+                .ok_or("an entry of the olm.channel has no `name`")?,
+            replaces: entry.text("replaces")?,
+            skips: entry.texts("skips")?,
+            skip_range: entry.text("skipRange")?,
+        });
+    }
+    Ok(entries)
+}
+
+fn deprecated(deprecations: &Object<'_>) -> Result<Vec<DeprecatedEntry>, Wrong> {
+    let mut entries = Vec::new();
+    for entry in deprecations.objects("entries")? {
+        let reference = entry.object("reference")?;
+        let reference = reference.ok_or("an entry of the olm.deprecations has no `reference`")?;
+        let schema = reference.text("schema")?;
+        entries.push(DeprecatedEntry {
+            schema: schema.ok_or("a reference of the olm.deprecations has no `schema`")?,
+            name: reference.text("name")?,
+        });
+    }
+    Ok(entries)
+}
+
+/// Takes from a bundle's properties what versions and dependencies are made of.
+fn properties(object: &Object<'_>, bundle: &mut Bundle) -> Result<(), Wrong> {
+    for property in object.objects("properties")? {
+        let Some(kind) = property.text("type")? else {
+            return Err("a property of the olm.bundle has no `type`".to_owned());
+        };
+        property_value(&kind, &property, bundle).map_err(|wrong| format!("its {kind}: {wrong}"))?;
+    }
+    Ok(())
+}
+
+fn property_value(kind: &str, property: &Object<'_>, bundle: &mut Bundle) -> Result<(), Wrong> {
+    let value = || {
+        let value = property.object("value")?;
+        value.ok_or_else(|| "its value is no object".to_owned())
+    };
+    match kind {
+        "olm.package" => {
+            // A second one is an error for OLM; the first counts here.
+            let version = value()?.text("version")?;
+            bundle.version = bundle.version.take().or(version);
+        }
+        "olm.package.required" => {
+            let value = value()?;
+            bundle.required_packages.push(RequiredPackage {
+                name: value
+                    .text("packageName")?
+                    .ok_or("it has no `packageName`")?,
+                version_range: value.text("versionRange")?.unwrap_or_default(),
+            });
+        }
+        "olm.gvk" => bundle.provided_apis.push(gvk(&value()?)?),
+        "olm.gvk.required" => bundle.required_apis.push(gvk(&value()?)?),
+        "olm.constraint" => bundle.has_constraints = true,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn gvk(value: &Object<'_>) -> Result<Gvk, Wrong> {
+    Ok(Gvk {
+        group: value.text("group")?.unwrap_or_default(),
+        version: value.text("version")?.unwrap_or_default(),
+        kind: value.text("kind")?.ok_or("it has no `kind`")?,
+    })
+}

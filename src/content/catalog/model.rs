@@ -1,0 +1,295 @@
+//! The index of a catalog.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use super::Problem;
+use super::images::{self, BadImage, CatalogImage, NamedBy};
+
+/// Where a document stands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The file's path below the catalog's directory; the database's name for a database.
+    pub file: Arc<str>,
+    /// The document's number in the file, from 1; the row's number in a database.
+    pub number: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, document {}", self.file.escape_debug(), self.number)
+    }
+}
+
+/// The index of a catalog: everything but the manifests. All lists are sorted by package and
+/// name, then by place; names are as written and may repeat (see [`Catalog::problems`]).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Catalog {
+    /// `olm.package`.
+    pub packages: Vec<Package>,
+    /// `olm.channel`.
+    pub channels: Vec<Channel>,
+    /// `olm.bundle`.
+    pub bundles: Vec<Bundle>,
+    /// `olm.deprecations`.
+    pub deprecations: Vec<Deprecations>,
+    /// Documents of every other schema.
+    pub others: Vec<Other>,
+    /// Images that documents other than bundles name.
+    pub other_images: Vec<(NamedBy, String)>,
+}
+
+/// An `olm.package`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// The channel that subscriptions without one follow.
+    pub default_channel: Option<String>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// An `olm.channel`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// The package.
+    pub package: String,
+    /// The channel's name.
+    pub name: String,
+    /// Its bundles and the edges between them, in the order written.
+    pub entries: Vec<Entry>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// A bundle's place in the upgrade graph of a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Entry {
+    /// The bundle.
+    pub name: String,
+    /// The bundle that it is an upgrade of.
+    pub replaces: Option<String>,
+    /// Bundles that it is an upgrade of as well, and that are not to be installed any more.
+    pub skips: Vec<String>,
+    /// Versions that it is an upgrade of.
+    pub skip_range: Option<String>,
+}
+
+impl Channel {
+    /// The entries that no other entry replaces or skips; a sound channel has exactly one.
+    pub fn heads(&self) -> Vec<&Entry> {
+        let mut below = BTreeSet::new();
+        for entry in &self.entries {
+            let replaced = entry.replaces.iter().chain(&entry.skips);
+            below.extend(replaced.filter(|name| **name != entry.name));
+        }
+        let mut heads: Vec<&Entry> = self
+            .entries
+            .iter()
+            .filter(|entry| !below.contains(&entry.name))
+            .collect();
+        heads.sort_by(|a, b| a.name.cmp(&b.name));
+        heads.dedup_by(|a, b| a.name == b.name);
+        heads
+    }
+}
+
+/// An API: group, version and kind.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Gvk {
+    /// The API group.
+    pub group: String,
+    /// The version.
+    pub version: String,
+    /// The kind.
+    pub kind: String,
+}
+
+impl fmt::Display for Gvk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} {}", self.group, self.version, self.kind)
+    }
+}
+
+/// A package that a bundle needs (`olm.package.required`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequiredPackage {
+    /// The package.
+    pub name: String,
+    /// The versions that will do, as written.
+    pub version_range: String,
+}
+
+/// An image that a bundle's operator runs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelatedImage {
+    /// What the bundle calls it; may be empty.
+    pub name: String,
+    /// The reference as written; not empty.
+    pub image: String,
+}
+
+/// An `olm.bundle`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle {
+    /// The package.
+    pub package: String,
+    /// The bundle's name.
+    pub name: String,
+    /// The bundle image's reference as written; old databases hold bundles without one.
+    pub image: Option<String>,
+    /// Its version as written: the `version` of its `olm.package` property.
+    pub version: Option<String>,
+    /// Its related images, in the order written.
+    pub related_images: Vec<RelatedImage>,
+    /// Packages that it needs.
+    pub required_packages: Vec<RequiredPackage>,
+    /// APIs that it needs.
+    pub required_apis: Vec<Gvk>,
+    /// APIs that it provides.
+    pub provided_apis: Vec<Gvk>,
+    /// Whether it has compound constraints (`olm.constraint`), which the index does not keep.
+    pub has_constraints: bool,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// What an `olm.deprecations` document deprecates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deprecations {
+    /// The package.
+    pub package: String,
+    /// Packages, channels and bundles, in the order written.
+    pub entries: Vec<DeprecatedEntry>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// Something that is deprecated: the `reference` of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeprecatedEntry {
+    /// `olm.package`, `olm.channel` or `olm.bundle`.
+    pub schema: String,
+    /// The channel's or bundle's name; the package needs none.
+    pub name: Option<String>,
+}
+
+/// A document of a schema that is not one of OLM's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Other {
+    /// Its schema.
+    pub schema: String,
+    /// The package to which it belongs; none: to the catalog as a whole.
+    pub package: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl Catalog {
+    /// Every image that the catalog names, by text, each text once (reference section 4.1).
+    ///
+    /// # Errors
+    ///
+    /// All texts that are not references to an image on a registry, with who names them.
+    pub fn images(&self) -> Result<Vec<CatalogImage>, Vec<BadImage>> {
+        images::collect(self)
+    }
+
+    /// What is wrong with the catalog: things that OLM refuses or that make it ambiguous. They
+    /// do not keep anybody from carrying it as it is.
+    pub fn problems(&self) -> Vec<Problem> {
+        super::problem::find(self)
+    }
+
+    /// The channels of a package, sorted by name.
+    pub fn channels_of<'a>(&'a self, package: &'a str) -> impl Iterator<Item = &'a Channel> {
+        let start = self
+            .channels
+            .partition_point(|c| c.package.as_str() < package);
+        let channels = self.channels.get(start..).unwrap_or_default();
+        channels.iter().take_while(move |c| c.package == package)
+    }
+
+    /// The bundles of a package, sorted by name.
+    pub fn bundles_of<'a>(&'a self, package: &'a str) -> impl Iterator<Item = &'a Bundle> {
+        let start = self
+            .bundles
+            .partition_point(|b| b.package.as_str() < package);
+        let bundles = self.bundles.get(start..).unwrap_or_default();
+        bundles.iter().take_while(move |b| b.package == package)
+    }
+
+    /// A bundle of a package.
+    pub fn bundle<'a>(&'a self, package: &'a str, name: &str) -> Option<&'a Bundle> {
+        self.bundles_of(package).find(|bundle| bundle.name == name)
+    }
+
+    /// Names of all packages that any document belongs to, sorted.
+    pub fn package_names(&self) -> BTreeSet<&str> {
+        let packages = self.packages.iter().map(|package| package.name.as_str());
+        let channels = self.channels.iter().map(|channel| channel.package.as_str());
+        let bundles = self.bundles.iter().map(|bundle| bundle.package.as_str());
+        packages.chain(channels).chain(bundles).collect()
+    }
+
+    /// Drops what stands in ignored files.
+    pub(super) fn retain_files(&mut self, ignored: &dyn Fn(&str) -> bool) {
+        let mut known: BTreeMap<Arc<str>, bool> = BTreeMap::new();
+        let mut stays = |place: &Place| match known.get(&place.file) {
+            Some(ignored) => !ignored,
+            None => {
+                let ignored = ignored(&place.file);
+                known.insert(Arc::clone(&place.file), ignored);
+                !ignored
+            }
+        };
+        self.packages.retain(|package| stays(&package.place));
+        self.channels.retain(|channel| stays(&channel.place));
+        self.bundles.retain(|bundle| stays(&bundle.place));
+        self.deprecations
+            .retain(|deprecations| stays(&deprecations.place));
+        self.others.retain(|other| stays(&other.place));
+        self.other_images.retain(|(by, _)| match by {
+            NamedBy::Document { place, .. } => stays(place),
+            NamedBy::Bundle(_) => true,
+        });
+    }
+
+    /// Brings all lists into their order.
+    pub(super) fn sort(&mut self) {
+        fn key<'a>(a: &'a str, b: &'a str, place: &'a Place) -> (&'a str, &'a str, &'a Place) {
+            (a, b, place)
+        }
+        self.packages
+            .sort_by(|a, b| key(&a.name, "", &a.place).cmp(&key(&b.name, "", &b.place)));
+        self.channels.sort_by(|a, b| {
+            key(&a.package, &a.name, &a.place).cmp(&key(&b.package, &b.name, &b.place))
+        });
+        self.bundles.sort_by(|a, b| {
+            key(&a.package, &a.name, &a.place).cmp(&key(&b.package, &b.name, &b.place))
+        });
+        self.deprecations
+            .sort_by(|a, b| key(&a.package, "", &a.place).cmp(&key(&b.package, "", &b.place)));
+        self.others.sort_by(|a, b| a.place.cmp(&b.place));
+        self.other_images.sort();
+    }
+}
+
+/// Bundles of all packages by package and name, for repeated look-ups.
+pub type BundleIndex<'a> = BTreeMap<(&'a str, &'a str), &'a Bundle>;
+
+impl Catalog {
+    /// All bundles by package and name; of several with one name, the first.
+    pub fn bundle_index(&self) -> BundleIndex<'_> {
+        let mut index = BTreeMap::new();
+        for bundle in &self.bundles {
+            let key = (bundle.package.as_str(), bundle.name.as_str());
+            index.entry(key).or_insert(bundle);
+        }
+        index
+    }
+}

@@ -1,0 +1,182 @@
+//! An object of a catalog's document, read as Go's JSON reader would: keys whatever their case.
+//!
+//! Values stay text until somebody asks for them, so that a bundle's manifests, nearly all of
+//! a catalog's bytes, are skipped and not copied.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The fields of an object, in the order written.
+pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// What is wrong with a value, in one line for people.
+pub(super) type Wrong = String;
+
+impl<'a> Object<'a> {
+    /// Reads an object.
+    pub(super) fn parse(json: &'a str) -> Result<Self, Wrong> {
+        serde_json::from_str(json).map_err(|error| wrong(&error))
+    }
+
+    /// A field's value; `null` counts as absent. The same key twice is an error, because
+    /// readers differ in which of the two counts.
+    pub(super) fn get(&self, key: &str) -> Result<Option<&'a RawValue>, Wrong> {
+        let mut found = None;
+        for (name, value) in &self.0 {
+            if same_key(name, key) && found.replace(*value).is_some() {
+                return Err(format!("it has the key `{key}` twice"));
+            }
+        }
+        Ok(found.filter(|value| value.get() != "null"))
+    }
+
+    /// A field that is a text; empty ones count as absent, as in Go.
+    pub(super) fn text(&self, key: &str) -> Result<Option<String>, Wrong> {
+        let Some(value) = self.get(key)? else {
+            return Ok(None);
+        };
+        let text: String =
+            serde_json::from_str(value.get()).map_err(|_| format!("`{key}` is not a text"))?;
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    }
+
+    /// A field that is a list of objects; absent ones are empty.
+    pub(super) fn objects(&self, key: &str) -> Result<Vec<Object<'a>>, Wrong> {
+        let Some(value) = self.get(key)? else {
+            return Ok(Vec::new());
+        };
+        let list: Vec<Option<Object<'a>>> = serde_json::from_str(value.get())
+            .map_err(|error| format!("`{key}` is not a list of objects: {}", wrong(&error)))?;
+        Ok(list.into_iter().flatten().collect())
+    }
+
+    /// A field that is a list of texts; absent ones are empty.
+    pub(super) fn texts(&self, key: &str) -> Result<Vec<String>, Wrong> {
+        let Some(value) = self.get(key)? else {
+            return Ok(Vec::new());
+        };
+        serde_json::from_str(value.get()).map_err(|_| format!("`{key}` is not a list of texts"))
+    }
+
+    /// A field that is an object; absent when it is anything else.
+    pub(super) fn object(&self, key: &str) -> Result<Option<Object<'a>>, Wrong> {
+        let value = self.get(key)?;
+        Ok(value.and_then(|value| serde_json::from_str(value.get()).ok()))
+    }
+}
+
+/// What the parser says, without its source's text.
+fn wrong(error: &serde_json::Error) -> Wrong {
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    error.to_string().chars().take(200).map(printable).collect()
+}
+
+/// Whether two keys are the same for Go's `encoding/json`: Unicode simple folding, which adds
+/// two letters to those that ASCII pairs.
+fn same_key(written: &str, key: &str) -> bool {
+    let fold = |c: char| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    written.chars().map(fold).eq(key.chars().map(fold))
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+                let mut fields = Vec::new();
+                while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &RawValue>()? {
+                    if fields.len() >= MAX_FIELDS {
+                        let limit = format_args!("an object has more than {MAX_FIELDS} fields");
+                        return Err(A::Error::custom(limit));
+                    }
+                    fields.push((key, value));
+                }
+                Ok(Object(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// Most fields of an object that we look into (a count).
+const MAX_FIELDS: usize = 1000;
+
+/// A key, borrowed where it has no escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl<'de> Visitor<'de> for Text {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_match_whatever_their_case() {
+        let json = r#"{"Schema":"a","IMAGE":null,"relatedimages":[{"Image":"x"},null],"\u0053kips":["y"]}"#;
+        let object = Object::parse(json).unwrap();
+        assert_eq!(object.text("schema").unwrap().as_deref(), Some("a"));
+        assert_eq!(object.text("image").unwrap(), None);
+        let related = object.objects("relatedImages").unwrap();
+        assert_eq!(related.len(), 1);
+        assert_eq!(related[0].text("image").unwrap().as_deref(), Some("x"));
+        assert_eq!(object.texts("skips").unwrap(), ["y"]);
+        let folded = Object::parse("{\"\u{17f}\u{212a}ips\":[\"z\"]}").unwrap();
+        assert_eq!(folded.texts("skips").unwrap(), ["z"]);
+    }
+
+    #[test]
+    fn wrong_shapes_are_named() {
+        let object = Object::parse(r#"{"a":1,"A":2,"b":[1],"c":"x","d":{}}"#).unwrap();
+        assert!(object.text("a").unwrap_err().contains("twice"));
+        assert!(object.text("d").unwrap_err().contains("not a text"));
+        assert!(
+            object
+                .texts("b")
+                .unwrap_err()
+                .contains("not a list of texts")
+        );
+        assert!(object.objects("c").is_err());
+        assert!(object.object("c").unwrap().is_none());
+        assert!(object.object("d").unwrap().is_some());
+        assert!(Object::parse("[]").is_err());
+        let many: Vec<String> = (0..1001).map(|n| format!("\"k{n}\":0")).collect();
+        assert!(Object::parse(&format!("{{{}}}", many.join(","))).is_err());
+    }
+}

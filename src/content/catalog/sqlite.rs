@@ -1,0 +1,395 @@
+//! The database of the 4.5-4.10 era (reference section 6.4): rows in, the index out.
+//!
+//! The database grew over the years: tables and columns that a migration added may not be
+//! there. What is needed to mirror (`related_image.image` and `operatorbundle.bundlepath`)
+//! must be; what only listing and filtering need may be missing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{
+    Bundle, Catalog, CatalogError, CatalogLimits, Channel, Entry, Gvk, NamedBy, Package, Place,
+    RelatedImage, RequiredPackage,
+};
+
+/// A row: one text for each column that was asked for; `None` for NULL.
+pub type Row = Vec<Option<String>>;
+
+/// Reads tables. Whoever opens databases implements it.
+pub trait Tables {
+    /// Whether there is such a table with such a column.
+    fn has(&self, table: &str, column: &str) -> bool;
+
+    /// Gives every row of a table to `each`, in the order of the database.
+    ///
+    /// # Errors
+    ///
+    /// When the database is damaged, and what `each` returns.
+    fn rows(
+        &self,
+        table: &str,
+        columns: &[&str],
+        each: &mut dyn FnMut(Row) -> Result<(), CatalogError>,
+    ) -> Result<(), CatalogError>;
+}
+
+/// Reads the index from a database; `file` is its name, for messages.
+///
+/// # Errors
+///
+/// When a table without which nothing can be mirrored is missing, or the database is damaged
+/// or larger than its caps.
+pub fn read(file: &str, tables: &dyn Tables) -> Result<Catalog, CatalogError> {
+    for (table, column) in [("operatorbundle", "name"), ("related_image", "image")] {
+        if !tables.has(table, column) {
+            let message = format!("it has no table `{table}` with a column `{column}`");
+            return Err(CatalogError::Database { message });
+        }
+    }
+    let mut reader = Reader {
+        file: Arc::from(file),
+        tables,
+        kept: 0,
+        rows: 0,
+        catalog: Catalog::default(),
+        bundles: BTreeMap::new(),
+    };
+    reader.packages()?;
+    let packages_of = reader.channels()?;
+    reader.bundles()?;
+    reader.related_images()?;
+    reader.properties()?;
+    Ok(reader.finish(&packages_of))
+}
+
+/// Packages in whose channels a bundle is; normally one.
+type PackagesOf = BTreeMap<String, Vec<String>>;
+
+struct Reader<'a> {
+    file: Arc<str>,
+    tables: &'a dyn Tables,
+    kept: usize,
+    rows: u64,
+    catalog: Catalog,
+    bundles: BTreeMap<String, Bundle>,
+}
+
+impl Reader<'_> {
+    /// Reads those of the columns that exist; the others are `None` in every row.
+    fn rows(&mut self, table: &str, columns: &[&str]) -> Result<Vec<Row>, CatalogError> {
+        let there: Vec<bool> = columns.iter().map(|c| self.tables.has(table, c)).collect();
+        let columns = columns.iter().zip(&there);
+        let existing: Vec<&str> = columns
+            .filter(|(_, there)| **there)
+            .map(|(c, _)| *c)
+            .collect();
+        let mut rows = Vec::new();
+        if existing.is_empty() {
+            return Ok(rows);
+        }
+        let (kept, count) = (&mut self.kept, &mut self.rows);
+        self.tables.rows(table, &existing, &mut |row| {
+            const EACH: usize = 64;
+            let length: usize = row
+                .iter()
+                .map(|t| t.as_ref().map_or(0, String::len) + EACH)
+                .sum();
+            *kept = kept.saturating_add(length);
+            *count = count.saturating_add(1);
+            let refuse = |what: &str| CatalogError::Database {
+                message: format!("its table `{table}` has too {what}"),
+            };
+            if *kept > CatalogLimits::INDEX {
+                return Err(refuse("long texts"));
+            }
+            if *count > CatalogLimits::DOCUMENTS {
+                return Err(refuse("many rows"));
+            }
+            let mut row = row.into_iter();
+            let cell = |there: &bool| if *there { row.next().flatten() } else { None };
+            let whole: Row = there.iter().map(cell).collect();
+            rows.push(
+                whole
+                    .into_iter()
+                    .map(|t| t.filter(|t| !t.is_empty()))
+                    .collect(),
+            );
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    fn place(&self, number: usize) -> Place {
+        Place {
+            file: Arc::clone(&self.file),
+            number: number as u64,
+        }
+    }
+
+    fn packages(&mut self) -> Result<(), CatalogError> {
+        let rows = self.rows("package", &["name", "default_channel"])?;
+        for (number, row) in (1..).zip(rows) {
+            let [Some(name), default_channel] = cells(row) else {
+                continue;
+            };
+            self.catalog.packages.push(Package {
+                name,
+                default_channel,
+                place: self.place(number),
+            });
+        }
+        Ok(())
+    }
+
+    /// Channels with their entries. A bundle stands in one row for each bundle that it
+    /// replaces, all but the first of which it skips.
+    fn channels(&mut self) -> Result<PackagesOf, CatalogError> {
+        let mut channels: BTreeMap<(String, String), Channel> = BTreeMap::new();
+        let rows = self.rows("channel", &["package_name", "name"])?;
+        for (number, row) in (1..).zip(rows) {
+            let [Some(package), Some(name)] = cells(row) else {
+                continue;
+            };
+            let channel = Channel {
+                package: package.clone(),
+                name: name.clone(),
+                entries: Vec::new(),
+                place: self.place(number),
+            };
+            channels.entry((package, name)).or_insert(channel);
+        }
+        let mut names = BTreeMap::new();
+        let rows = self.rows("channel_entry", &["entry_id", "operatorbundle_name"])?;
+        for row in rows {
+            if let [Some(id), Some(name)] = cells(row) {
+                names.insert(id, name);
+            }
+        }
+        let columns = [
+            "package_name",
+            "channel_name",
+            "operatorbundle_name",
+            "replaces",
+        ];
+        let rows = self.rows("channel_entry", &columns)?;
+        let mut packages_of = PackagesOf::new();
+        let mut entries: BTreeMap<(String, String), BTreeMap<String, Entry>> = BTreeMap::new();
+        for row in rows {
+            let [Some(package), Some(channel), Some(name), replaces] = cells(row) else {
+                continue;
+            };
+            let of = packages_of.entry(name.clone()).or_default();
+            if !of.contains(&package) {
+                of.push(package.clone());
+            }
+            let entries = entries.entry((package, channel)).or_default();
+            let entry = entries.entry(name.clone()).or_insert_with(|| Entry {
+                name,
+                ..Entry::default()
+            });
+            // `replaces` is the id of another entry.
+            match replaces.and_then(|id| names.get(&id).cloned()) {
+                Some(below) if entry.replaces.is_none() => entry.replaces = Some(below),
+                Some(below) if entry.replaces.as_ref() != Some(&below) => entry.skips.push(below),
+                _ => {}
+            }
+        }
+        for (key, entries) in entries {
+            if let Some(channel) = channels.get_mut(&key) {
+                channel.entries.extend(entries.into_values());
+            }
+        }
+        self.catalog.channels.extend(channels.into_values());
+        Ok(packages_of)
+    }
+
+    fn bundles(&mut self) -> Result<(), CatalogError> {
+        let columns = [
+            "name",
+            "bundlepath",
+            "version",
+            "skiprange",
+            "replaces",
+            "skips",
+        ];
+        let rows = self.rows("operatorbundle", &columns)?;
+        let mut edges = BTreeMap::new();
+        for (number, row) in (1..).zip(rows) {
+            let [Some(name), image, version, skip_range, replaces, skips] = cells(row) else {
+                continue;
+            };
+            edges.insert(name.clone(), (skip_range, replaces, skips));
+            let bundle = Bundle {
+                package: String::new(),
+                name: name.clone(),
+                image,
+                version,
+                related_images: Vec::new(),
+                required_packages: Vec::new(),
+                required_apis: Vec::new(),
+                provided_apis: Vec::new(),
+                has_constraints: false,
+                place: self.place(number),
+            };
+            self.bundles.insert(name, bundle);
+        }
+        // The bundle's own words win over the rows of the channel, which the loader made.
+        for channel in &mut self.catalog.channels {
+            for entry in &mut channel.entries {
+                let Some((skip_range, replaces, skips)) = edges.get(&entry.name) else {
+                    continue;
+                };
+                entry.skip_range.clone_from(skip_range);
+                if let Some(skips) = skips {
+                    entry.skips = skips.split(',').map(|s| s.trim().to_owned()).collect();
+                    if replaces.is_some() {
+                        entry.replaces.clone_from(replaces);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn related_images(&mut self) -> Result<(), CatalogError> {
+        let rows = self.rows("related_image", &["image", "operatorbundle_name"])?;
+        for (number, row) in (1..).zip(rows) {
+            let [Some(image), bundle] = cells(row) else {
+                continue;
+            };
+            match bundle.as_ref().and_then(|name| self.bundles.get_mut(name)) {
+                Some(bundle) => bundle.related_images.push(RelatedImage {
+                    name: String::new(),
+                    image,
+                }),
+                // Rows of bundles that are gone are mirrored too, as `oc` does.
+                None => {
+                    let named_by = NamedBy::Document {
+                        schema: "related_image".to_owned(),
+                        package: None,
+                        name: bundle,
+                        place: self.place(number),
+                    };
+                    self.catalog.other_images.push((named_by, image));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn properties(&mut self) -> Result<(), CatalogError> {
+        for table in ["properties", "dependencies"] {
+            let rows = self.rows(table, &["type", "value", "operatorbundle_name"])?;
+            for row in rows {
+                let [Some(kind), Some(value), Some(name)] = cells(row) else {
+                    continue;
+                };
+                if let Some(bundle) = self.bundles.get_mut(&name) {
+                    property(table, &kind, &value, bundle).map_err(|what| {
+                        let name = name.escape_debug();
+                        let message = format!("the {kind} of bundle `{name}` {what}");
+                        CatalogError::Database { message }
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives each bundle its package, or one copy of it to each package that has it.
+    fn finish(self, packages_of: &PackagesOf) -> Catalog {
+        let mut catalog = self.catalog;
+        for (name, mut bundle) in self.bundles {
+            bundle.related_images.sort();
+            bundle.related_images.dedup();
+            for list in [&mut bundle.required_apis, &mut bundle.provided_apis] {
+                list.sort();
+                list.dedup();
+            }
+            bundle.required_packages.sort();
+            bundle.required_packages.dedup();
+            let packages = packages_of
+                .get(&name)
+                .map(Vec::as_slice)
+                .unwrap_or_default();
+            if packages.is_empty() {
+                // In no channel: nobody can install it, but its images count.
+                catalog.bundles.push(bundle.clone());
+            }
+            for package in packages {
+                catalog.bundles.push(Bundle {
+                    package: package.clone(),
+                    ..bundle.clone()
+                });
+            }
+        }
+        catalog.sort();
+        catalog
+    }
+}
+
+/// A row as an array; missing cells are `None`.
+fn cells<const N: usize>(row: Row) -> [Option<String>; N] {
+    let mut row = row.into_iter();
+    std::array::from_fn(|_| row.next().flatten())
+}
+
+/// Takes what dependencies are made of. The table `dependencies` says in `olm.package` and
+/// `olm.gvk` what properties say in `olm.package.required` and `olm.gvk.required`.
+fn property(table: &str, kind: &str, value: &str, bundle: &mut Bundle) -> Result<(), &'static str> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Value {
+        #[serde(default)]
+        group: String,
+        #[serde(default)]
+        version: String,
+        #[serde(default)]
+        kind: String,
+        #[serde(default)]
+        package_name: String,
+        #[serde(default)]
+        version_range: String,
+    }
+    let needs = table == "dependencies";
+    let kind = match (kind, needs) {
+        ("olm.package", true) | ("olm.package.required", false) => Kind::RequiredPackage,
+        ("olm.gvk", true) | ("olm.gvk.required", false) => Kind::RequiredApi,
+        ("olm.gvk", false) => Kind::ProvidedApi,
+        ("olm.package", false) => Kind::Version,
+        ("olm.constraint", _) => {
+            bundle.has_constraints = true;
+            return Ok(());
+        }
+        _ => return Ok(()),
+    };
+    let value: Value = serde_json::from_str(value).map_err(|_| "is not what it should be")?;
+    let api = Gvk {
+        group: value.group,
+        version: value.version.clone(),
+        kind: value.kind,
+    };
+    match kind {
+        Kind::Version if bundle.version.is_none() && !value.version.is_empty() => {
+            bundle.version = Some(value.version);
+        }
+        Kind::Version => {}
+        Kind::RequiredApi => bundle.required_apis.push(api),
+        Kind::ProvidedApi => bundle.provided_apis.push(api),
+        Kind::RequiredPackage => bundle.required_packages.push(RequiredPackage {
+            name: value.package_name,
+            // The old table writes the range as `version`.
+            version_range: Some(value.version_range)
+                .filter(|range| !range.is_empty())
+                .unwrap_or(value.version),
+        }),
+    }
+    Ok(())
+}
+
+enum Kind {
+    Version,
+    RequiredPackage,
+    RequiredApi,
+    ProvidedApi,
+}

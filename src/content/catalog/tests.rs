@@ -1,0 +1,569 @@
+//! What the index says of catalogs, sound and hostile.
+
+use std::cell::Cell;
+use std::io::Read;
+
+use proptest::prelude::*;
+
+use super::sqlite::{Row, Tables};
+use super::*;
+
+fn index(files: &[(&str, &str)]) -> Result<Catalog, CatalogError> {
+    let mut indexer = Indexer::new();
+    for (name, text) in files {
+        indexer.add(name, text.as_bytes())?;
+    }
+    indexer.finish()
+}
+
+fn documents(text: &str) -> Vec<String> {
+    Documents::new("f", text.as_bytes())
+        .map(|document| document.unwrap().json)
+        .collect()
+}
+
+const YAML: &str = r#"---
+# a comment
+schema: olm.package
+name: bar
+defaultChannel: stable
+---
+schema: olm.channel
+package: bar
+name: stable
+entries:
+  - name: bar.v1
+    skipRange: "<1.0.0"
+  - name: bar.v2
+    replaces: bar.v1
+    skips: [bar.v1-hotfix]
+---
+schema: olm.bundle
+package: bar
+name: bar.v2
+image: test.registry/bar/bundle:v2
+properties:
+- type: olm.package
+  value: {packageName: bar, version: 2.0.0}
+- type: olm.gvk
+  value: {group: test.bar, kind: Bar, version: v1}
+- type: olm.gvk.required
+  value: {group: test.foo, kind: Foo, version: v1}
+- type: olm.package.required
+  value: {packageName: foo, versionRange: ">=1.0.0"}
+- type: olm.constraint
+  value: {failureMessage: x}
+- type: olm.bundle.object
+  value: {data: eyJ4IjoxfQ==}
+relatedImages:
+- {name: operator, image: "test.registry/bar/bar:v2"}
+- {name: none, image: ""}
+"#;
+
+const JSON: &str = r#"{"schema":"olm.bundle","name":"bar.v1","package":"bar","image":"test.registry/bar/bundle:v1"}
+{ "Schema": "olm.deprecations", "package": "bar",
+  "entries": [{"reference":{"schema":"olm.bundle","name":"bar.v1"},"message":"old}{\"" }] }
+{"schema":"example.meta","name":"m","entries":7,"relatedImages":[{"image":"test.registry/meta:1"}]}"#;
+
+#[test]
+fn both_formats_make_one_index() {
+    let catalog = index(&[("a/index.yaml", YAML), ("b", JSON)]).unwrap();
+    assert_eq!(
+        catalog,
+        index(&[("b", JSON), ("a/index.yaml", YAML)]).unwrap()
+    );
+    assert_eq!(
+        catalog.packages[0].default_channel.as_deref(),
+        Some("stable")
+    );
+    let channel = &catalog.channels[0];
+    assert_eq!(channel.entries[0].skip_range.as_deref(), Some("<1.0.0"));
+    assert_eq!(channel.heads().len(), 1);
+    assert_eq!(channel.heads()[0].name, "bar.v2");
+    let bundle = catalog.bundle("bar", "bar.v2").unwrap();
+    assert_eq!(bundle.version.as_deref(), Some("2.0.0"));
+    assert_eq!(bundle.provided_apis[0].to_string(), "test.bar/v1 Bar");
+    assert_eq!(bundle.required_apis[0].kind, "Foo");
+    assert_eq!(bundle.required_packages[0].version_range, ">=1.0.0");
+    assert!(bundle.has_constraints);
+    assert_eq!(bundle.place.to_string(), "a/index.yaml, document 3");
+    assert_eq!(bundle.related_images.len(), 1);
+    assert_eq!(
+        catalog.deprecations[0].entries[0].name.as_deref(),
+        Some("bar.v1")
+    );
+    assert_eq!(catalog.others[0].schema, "example.meta");
+    let images: Vec<(String, String)> = catalog
+        .images()
+        .unwrap()
+        .into_iter()
+        .map(|image| (image.text, image.named_by.to_string()))
+        .collect();
+    let expected = [
+        ("test.registry/bar/bar:v2", "bundle `bar.v2`"),
+        ("test.registry/bar/bundle:v1", "bundle `bar.v1`"),
+        ("test.registry/bar/bundle:v2", "bundle `bar.v2`"),
+        ("test.registry/meta:1", "example.meta `m` (b, document 3)"),
+    ];
+    assert_eq!(images, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    assert_eq!(
+        catalog.problems(),
+        [Problem::NoVersion {
+            package: "bar".to_owned(),
+            bundle: "bar.v1".to_owned(),
+        }]
+    );
+}
+
+#[test]
+fn documents_end_where_they_end() {
+    for (text, expected) in [
+        ("", vec![]),
+        ("\n\n# nothing\n---\n---\n...\n", vec![]),
+        ("\u{feff}a: 1\n", vec![r#"{"a":1}"#]),
+        (
+            "%YAML 1.2\n---\na: 1\n...\n---\nb: 2",
+            vec![r#"{"a":1}"#, r#"{"b":2}"#],
+        ),
+        (
+            "  a: 1\n  b: 2\n---\n{\"c\": \"}\\\"{\"}\n",
+            vec![r#"{"a":1,"b":2}"#, r#"{"c": "}\"{"}"#],
+        ),
+        (
+            "{\"a\":1}{\"b\":[{}]} {\"c\":{}}",
+            vec![r#"{"a":1}"#, r#"{"b":[{}]}"#, r#"{"c":{}}"#],
+        ),
+        (
+            "--- # x\na: |\n  one\n  ---\n  two\n---\nb: 1\n",
+            vec![r#"{"a":"one\n---\ntwo\n"}"#, r#"{"b":1}"#],
+        ),
+        ("{a: 1, b: x}\n", vec![r#"{"a":1,"b":"x"}"#]),
+        ("a: 1\r\n---\r\nb: 2\r\n", vec![r#"{"a":1}"#, r#"{"b":2}"#]),
+        ("a: ---x\n----: 2\n", vec![r#"{"----":2,"a":"---x"}"#]),
+        (
+            "--- {\"a\":1}\n--- {\"b\":1}\n",
+            vec![r#"{"a":1}"#, r#"{"b":1}"#],
+        ),
+        (
+            "# c\n{\"a\":1}\n{\"b\":1}\n",
+            vec![r#"{"a":1}"#, r#"{"b":1}"#],
+        ),
+    ] {
+        assert_eq!(documents(text), expected, "{text:?}");
+    }
+}
+
+/// Gives few bytes at a time, so that every cut falls between two reads once.
+struct Dribble<'a>(&'a [u8], usize);
+
+impl Read for Dribble<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.1.min(into.len()).min(self.0.len());
+        into[..count].copy_from_slice(&self.0[..count]);
+        self.0 = &self.0[count..];
+        Ok(count)
+    }
+}
+
+proptest! {
+    #[test]
+    fn documents_do_not_depend_on_how_they_are_read(
+        texts in proptest::collection::vec("[a-z{}\"\\\\ \n#-]{0,20}", 1..6),
+        step in 1_usize..9,
+        style in 0_u8..3,
+    ) {
+        let values: Vec<serde_json::Value> =
+            texts.iter().map(|text| serde_json::json!({ "k": text, "l": [text] })).collect();
+        let mut stream = String::new();
+        for value in &values {
+            match style {
+                0 => stream.push_str(&value.to_string()),
+                1 => stream.push_str(&format!("{value:#}\n")),
+                _ => stream.push_str(&format!("---\n{value}\n")),
+            }
+        }
+        let read: Vec<serde_json::Value> = Documents::new("f", Dribble(stream.as_bytes(), step))
+            .map(|document| serde_json::from_str(&document.unwrap().json).unwrap())
+            .collect();
+        prop_assert_eq!(read, values);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic_or_loop(bytes in proptest::collection::vec(
+        prop_oneof![Just(b'{'), Just(b'}'), Just(b'"'), Just(b'\\'), Just(b'-'), Just(b'.'), Just(b'\n'),
+            Just(b' '), Just(b':'), Just(b'#'), Just(b'%'), Just(b'['), any::<u8>()], 0..60)) {
+        let count = Documents::new("f", bytes.as_slice()).take(100).count();
+        prop_assert!(count < 100);
+        let mut indexer = Indexer::new();
+        let _ = indexer.add("f", bytes.as_slice());
+        let _ = indexer.finish();
+    }
+}
+
+/// Endless bytes of one kind after a beginning; counts what was taken.
+struct Endless<'a>(&'a [u8], u8, &'a Cell<usize>);
+
+impl Read for Endless<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if self.0.is_empty() {
+            into.fill(self.1);
+            self.2.set(self.2.get() + into.len());
+            return Ok(into.len());
+        }
+        self.0.read(into)
+    }
+}
+
+#[test]
+fn endless_lines_and_documents_are_refused_early() {
+    for (beginning, then) in [
+        (&b"{\"schema\":\"olm.bundle\",\"x\":\""[..], b'a'),
+        (b"schema: olm.bundle\nx: ", b'a'),
+        (b"schema: olm.bundle\n", b'\n'),
+        (b"#", b'#'),
+        (b"{\"x\":[", b' '),
+    ] {
+        let taken = Cell::new(0);
+        let error = Documents::new("evil.yaml", Endless(beginning, then, &taken))
+            .next()
+            .unwrap()
+            .unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("evil.yaml, document 1"), "{text}");
+        assert!(matches!(error, CatalogError::Limit { .. }), "{text}");
+        assert!(taken.get() < CatalogLimits::DOCUMENT + (1 << 20));
+    }
+}
+
+#[test]
+fn bombs_and_depth_are_refused() {
+    let deep_json = format!("{{\"schema\":\"x\",\"a\":{}", "[".repeat(1_000_000));
+    let deep_yaml = format!("schema: x\na: {}", "[".repeat(100_000));
+    let mut laughs = String::from("schema: x\na0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+    for level in 1..10 {
+        let list = vec![format!("*a{}", level - 1); 10].join(",");
+        laughs.push_str(&format!("a{level}: &a{level} [{list}]\n"));
+    }
+    let anchors: String = (0..300_000).map(|n| format!("a{n}: &b{n} x\n")).collect();
+    let anchors = format!("schema: x\n{anchors}");
+    for text in [deep_json, deep_yaml, laughs, anchors] {
+        let error = index(&[("ok.yaml", YAML), ("bomb", &text)]).unwrap_err();
+        assert!(error.to_string().contains("bomb, document 1"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_no_catalog_is_named() {
+    for (text, expected) in [
+        ("name: x\n", "it has no `schema`"),
+        ("{\"schema\":\"\"}", "it has no `schema`"),
+        ("- a\n", "expected an object"),
+        ("just text\n", "expected an object"),
+        (
+            "schema: olm.bundle\nname: x\n",
+            "the olm.bundle has no `package`",
+        ),
+        (
+            "schema: olm.channel\nname: x\npackage: p\nentries: [{}]\n",
+            "has no `name`",
+        ),
+        ("schema: x\nimage: {a: b}\n", "`image` is not a text"),
+        (
+            "schema: x\nrelatedImages: {a: b}\n",
+            "`relatedImages` is not a list",
+        ),
+        (
+            "{\"schema\":\"x\",\"image\":\"a\",\"Image\":\"b\"}",
+            "the key `image` twice",
+        ),
+        ("{\"schema\":\"x\"}}", "neither JSON nor YAML"),
+        ("{\"schema\":\"x\"", "neither JSON nor YAML"),
+        ("\u{0}", "neither JSON nor YAML"),
+    ] {
+        let error = index(&[("f.yaml", text)]).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text:?}: {error}");
+        assert!(error.contains("f.yaml, document "), "{error}");
+    }
+    let mut indexer = Indexer::new();
+    indexer.add("f", &b"a: \xff"[..]).unwrap();
+    let error = indexer.finish().unwrap_err();
+    assert!(error.to_string().contains("not UTF-8"), "{error}");
+}
+
+#[test]
+fn a_package_twice_in_one_document_is_refused_and_in_two_is_a_problem() {
+    let package = "schema: olm.package\nname: a\ndefaultChannel: c\n";
+    let twice = format!("{package}---\n{package}");
+    let catalog = index(&[("f", &twice)]).unwrap();
+    let problems: Vec<String> = catalog.problems().iter().map(Problem::to_string).collect();
+    assert_eq!(
+        problems[0],
+        "The package `a` of package `a` is described twice: f, document 2"
+    );
+    assert!(problems[1].contains("no channel `c`"), "{problems:?}");
+    assert!(index(&[("f", &format!("{package}name: b\n"))]).is_err());
+}
+
+#[test]
+fn ignored_files_count_for_nothing_whenever_they_come() {
+    let files = [
+        ("README.md", "# no catalog"),
+        ("c/index.yaml", YAML),
+        ("t/x.json", JSON),
+    ];
+    let ignore = (".indexignore", "*.md\nt/\n");
+    let expected = index(&[("c/index.yaml", YAML)]).unwrap();
+    let [readme, yaml, json] = files;
+    assert_eq!(index(&[ignore, readme, yaml, json]).unwrap(), expected);
+    assert_eq!(index(&[readme, yaml, json, ignore]).unwrap(), expected);
+    let error = index(&files).unwrap_err().to_string();
+    assert!(error.contains("README.md, document 1"), "{error}");
+    let mut indexer = Indexer::new();
+    indexer.add("t/x.json", JSON.as_bytes()).unwrap();
+    indexer.add_alias("t/x.json", "link.json");
+    indexer.add(ignore.0, ignore.1.as_bytes()).unwrap();
+    assert_eq!(indexer.finish().unwrap().others.len(), 1);
+    assert!(index(&[(".indexignore", "{a,\n")]).is_err());
+}
+
+#[test]
+fn circles_are_found_and_do_not_hang() {
+    let channel = |entries: &str| {
+        let text = format!("schema: olm.channel\npackage: p\nname: c\nentries: {entries}\n");
+        let catalog = index(&[("f", &text)]).unwrap();
+        let heads = catalog.channels[0].heads().len();
+        let circle = catalog
+            .problems()
+            .into_iter()
+            .find_map(|problem| match problem {
+                Problem::Cycle { bundle, .. } => Some(bundle),
+                _ => None,
+            });
+        (heads, circle)
+    };
+    assert_eq!(
+        channel("[{name: a, replaces: b}, {name: b, replaces: a}]"),
+        (0, Some("a".to_owned()))
+    );
+    assert_eq!(
+        channel("[{name: a, replaces: a}]"),
+        (1, Some("a".to_owned()))
+    );
+    assert_eq!(
+        channel("[{name: z, replaces: q}, {name: q, replaces: p}, {name: p, replaces: q}]"),
+        (1, Some("p".to_owned()))
+    );
+    assert_eq!(
+        channel("[{name: c, replaces: b}, {name: b, replaces: a}, {name: a}]"),
+        (1, None)
+    );
+    let long: Vec<String> = (0..20_000)
+        .map(|n| format!("{{name: b{n}, replaces: b{}}}", n + 1))
+        .collect();
+    assert_eq!(channel(&format!("[{}]", long.join(","))), (1, None));
+    let circle: Vec<String> = (0..20_000)
+        .map(|n| format!("{{name: b{n}, replaces: b{}}}", (n + 1) % 20_000))
+        .collect();
+    assert_eq!(
+        channel(&format!("[{}]", circle.join(","))),
+        (0, Some("b0".to_owned()))
+    );
+}
+
+#[test]
+fn images_that_are_none_are_named_with_their_bundles() {
+    let text = "schema: olm.bundle\npackage: p\nname: p.v1\nimage: oci:/tmp/x\nrelatedImages:\n\
+        - image: oci:///home/x:latest\n- image: https://quay.io/a/b\n- image: docker://quay.io/a/b\n\
+        - image: quay.io/A/b\n- image: quay.io/a/b\n";
+    let catalog = index(&[("f", text)]).unwrap();
+    let bad = catalog.images().unwrap_err();
+    let texts: Vec<&str> = bad.iter().map(|bad| bad.text.as_str()).collect();
+    assert_eq!(
+        texts,
+        [
+            "docker://quay.io/a/b",
+            "https://quay.io/a/b",
+            "oci:///home/x:latest",
+            "oci:/tmp/x",
+            "quay.io/A/b"
+        ]
+    );
+    assert_eq!(
+        bad[3].to_string(),
+        "bundle `p.v1` names the image `oci:/tmp/x`: it is on somebody's disk and not on a registry"
+    );
+}
+
+/// Tables in memory.
+#[derive(Default)]
+struct Memory(
+    Vec<(
+        &'static str,
+        Vec<&'static str>,
+        Vec<Vec<Option<&'static str>>>,
+    )>,
+);
+
+impl Memory {
+    fn table(mut self, name: &'static str, columns: &str, rows: &[&[&'static str]]) -> Self {
+        let leaked: &'static str = String::from(columns).leak();
+        let cell = |text: &&'static str| (*text != "NULL").then_some(*text);
+        let rows = rows
+            .iter()
+            .map(|row| row.iter().map(cell).collect())
+            .collect();
+        self.0.push((name, leaked.split(' ').collect(), rows));
+        self
+    }
+}
+
+impl Tables for Memory {
+    fn has(&self, table: &str, column: &str) -> bool {
+        self.0
+            .iter()
+            .any(|(name, columns, _)| *name == table && columns.contains(&column))
+    }
+
+    fn rows(
+        &self,
+        table: &str,
+        wanted: &[&str],
+        each: &mut dyn FnMut(Row) -> Result<(), CatalogError>,
+    ) -> Result<(), CatalogError> {
+        let (_, columns, rows) = self.0.iter().find(|(name, ..)| *name == table).unwrap();
+        for row in rows {
+            let cell = |want: &&str| {
+                let at = columns.iter().position(|column| column == want).unwrap();
+                row[at].map(str::to_owned)
+            };
+            each(wanted.iter().map(cell).collect())?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn databases_of_all_ages_are_read() {
+    let oldest = Memory::default()
+        .table("operatorbundle", "name csv bundle", &[&["a.v1", "x", "y"]])
+        .table(
+            "related_image",
+            "image operatorbundle_name",
+            &[
+                &["quay.io/a/a:1", "a.v1"],
+                &["quay.io/gone/x:1", "gone"],
+                &["NULL", "a.v1"],
+            ],
+        );
+    let catalog = sqlite::read("index.db", &oldest).unwrap();
+    assert_eq!(catalog.bundles[0].image, None);
+    let images: Vec<String> = catalog
+        .images()
+        .unwrap()
+        .into_iter()
+        .map(|i| i.text)
+        .collect();
+    assert_eq!(images, ["quay.io/a/a:1", "quay.io/gone/x:1"]);
+
+    let newest = Memory::default()
+        .table("package", "name default_channel", &[&["a", "stable"]])
+        .table(
+            "channel",
+            "name package_name head_operatorbundle_name",
+            &[&["stable", "a", "a.v3"]],
+        )
+        .table(
+            "channel_entry",
+            "entry_id channel_name package_name operatorbundle_name replaces depth",
+            &[
+                &["1", "stable", "a", "a.v3", "2", "0"],
+                &["2", "stable", "a", "a.v2", "NULL", "1"],
+                &["3", "stable", "a", "a.v3", "4", "1"],
+                &["4", "stable", "a", "a.v1", "NULL", "2"],
+            ],
+        )
+        .table(
+            "operatorbundle",
+            "name bundlepath version skiprange replaces skips",
+            &[
+                &["a.v1", "", "1.0.0", "NULL", "NULL", "NULL"],
+                &["a.v2", "quay.io/a/bundle:2", "2.0.0", "NULL", "a.v1", ""],
+                &[
+                    "a.v3",
+                    "quay.io/a/bundle:3",
+                    "3.0.0",
+                    "<3.0.0",
+                    "a.v2",
+                    "a.v1",
+                ],
+            ],
+        )
+        .table(
+            "related_image",
+            "image operatorbundle_name",
+            &[&["quay.io/a/a:3", "a.v3"]],
+        )
+        .table(
+            "properties",
+            "type value operatorbundle_name",
+            &[
+                &[
+                    "olm.gvk",
+                    r#"{"group":"g","version":"v1","kind":"K"}"#,
+                    "a.v3",
+                ],
+                &[
+                    "olm.package.required",
+                    r#"{"packageName":"b","versionRange":">1"}"#,
+                    "a.v3",
+                ],
+            ],
+        )
+        .table(
+            "dependencies",
+            "type value operatorbundle_name",
+            &[
+                &[
+                    "olm.package",
+                    r#"{"packageName":"b","version":">1"}"#,
+                    "a.v3",
+                ],
+                &[
+                    "olm.gvk",
+                    r#"{"group":"h","version":"v1","kind":"L"}"#,
+                    "a.v3",
+                ],
+            ],
+        );
+    let catalog = sqlite::read("index.db", &newest).unwrap();
+    assert_eq!(catalog.problems(), []);
+    let channel = &catalog.channels[0];
+    assert_eq!(channel.heads()[0].name, "a.v3");
+    assert_eq!(channel.heads()[0].replaces.as_deref(), Some("a.v2"));
+    assert_eq!(channel.heads()[0].skips, ["a.v1"]);
+    assert_eq!(channel.heads()[0].skip_range.as_deref(), Some("<3.0.0"));
+    let bundle = catalog.bundle("a", "a.v3").unwrap();
+    assert_eq!(bundle.required_packages.len(), 1);
+    assert_eq!(bundle.required_apis[0].to_string(), "h/v1 L");
+    assert_eq!(bundle.provided_apis[0].to_string(), "g/v1 K");
+    assert_eq!(catalog.bundle("a", "a.v1").unwrap().image, None);
+    assert_eq!(catalog.images().unwrap().len(), 3);
+}
+
+#[test]
+fn databases_without_what_mirroring_needs_are_refused() {
+    let error = sqlite::read("x", &Memory::default())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("no table `operatorbundle`"), "{error}");
+    let broken = Memory::default()
+        .table("operatorbundle", "name", &[&["a.v1"]])
+        .table("related_image", "image operatorbundle_name", &[])
+        .table(
+            "properties",
+            "type value operatorbundle_name",
+            &[&["olm.gvk", "[", "a.v1"]],
+        );
+    let error = sqlite::read("x", &broken).unwrap_err().to_string();
+    assert!(error.contains("olm.gvk of bundle `a.v1`"), "{error}");
+}

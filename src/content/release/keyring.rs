@@ -1,0 +1,428 @@
+//! OpenPGP public keys, and whether one of them was entitled to make a signature.
+//!
+//! The OpenPGP library checks arithmetic: that a signature was made by a key over some bytes.
+//! Everything else that makes a signature worth something is decided here: which hashes count,
+//! and whether the key was bound, meant for signing, alive and not revoked (RFC 9580, sections
+//! 5.2 and 10.1). Time is always given by the caller.
+
+use pgp::composed::{Deserializable, SignedPublicKey, SignedPublicSubKey};
+use pgp::crypto::hash::HashAlgorithm;
+use pgp::packet::{Signature, SignatureType, SignatureVersion, SubpacketData};
+use pgp::types::{Fingerprint, KeyDetails, KeyVersion, Tag};
+
+use super::trust::{ExpiredKeys, KeyFingerprint};
+use crate::model::{Timestamp, is_deceptive};
+
+/// Why bytes are not a keyring.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyringError {
+    /// Longer than a keyring needs to be.
+    #[error("The keyring is longer than {} bytes", Keyring::LIMIT)]
+    TooLong,
+    /// The armor, the text form of OpenPGP, is damaged.
+    #[error("The keyring's armor cannot be read: {why}")]
+    Armor {
+        /// What is wrong.
+        why: String,
+    },
+    /// There is no key in it that can be used.
+    #[error("The keyring holds no OpenPGP public key of version 4 that can be read")]
+    NoKeys,
+}
+
+/// Public keys, in the order in which they were written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyring {
+    /// The keys that can be used.
+    pub keys: Vec<ReleaseKey>,
+    /// How many more there are that cannot: broken, or of another version than 4.
+    pub unusable: usize,
+}
+
+impl Keyring {
+    /// The greatest length of a keyring in bytes.
+    pub const LIMIT: usize = 1 << 20;
+
+    /// Reads a keyring: binary, or armored in one or several blocks. Text around the blocks is
+    /// skipped, as `gpg --import` does.
+    ///
+    /// # Errors
+    ///
+    /// When it is too long, its armor is damaged, or it has no usable key.
+    pub fn parse(bytes: &[u8]) -> Result<Self, KeyringError> {
+        if bytes.len() > Self::LIMIT {
+            return Err(KeyringError::TooLong);
+        }
+        let mut keyring = Self {
+            keys: Vec::new(),
+            unusable: 0,
+        };
+        if is_armored(bytes) {
+            let text = String::from_utf8_lossy(bytes);
+            for block in armored_blocks(&text) {
+                let (keys, _) =
+                    SignedPublicKey::from_armor_many_buf(block.as_bytes()).map_err(|error| {
+                        KeyringError::Armor {
+                            why: printable(&error),
+                        }
+                    })?;
+                keyring.add(keys);
+            }
+        } else if let Ok(keys) = SignedPublicKey::from_bytes_many(bytes) {
+            keyring.add(keys);
+        }
+        if keyring.keys.is_empty() {
+            return Err(KeyringError::NoKeys);
+        }
+        Ok(keyring)
+    }
+
+    fn add(&mut self, keys: impl Iterator<Item = pgp::errors::Result<SignedPublicKey>>) {
+        for key in keys {
+            match key.ok().and_then(ReleaseKey::new) {
+                Some(key) => self.keys.push(key),
+                None => self.unusable = self.unusable.saturating_add(1),
+            }
+        }
+    }
+
+    /// The fingerprints of the usable primary keys.
+    pub fn fingerprints(&self) -> impl Iterator<Item = KeyFingerprint> {
+        self.keys.iter().map(|key| key.fingerprint)
+    }
+}
+
+const ARMOR_BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
+const ARMOR_END: &str = "-----END PGP PUBLIC KEY BLOCK-----";
+
+/// Whether a file is text that holds an armored public key.
+pub(super) fn is_armored(bytes: &[u8]) -> bool {
+    String::from_utf8_lossy(bytes).contains(ARMOR_BEGIN)
+}
+
+/// The armored blocks of a text, each with its first and last line. A block without an end
+/// reaches to the end of the text, where the reader will find it cut.
+fn armored_blocks(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let block = rest.get(rest.find(ARMOR_BEGIN)?..)?;
+        let length = match block.find(ARMOR_END) {
+            Some(end) => end.saturating_add(ARMOR_END.len()),
+            None => block.len(),
+        };
+        let (block, after) = block.split_at_checked(length)?;
+        rest = after;
+        Some(block)
+    })
+}
+
+/// What a library says about bytes, on one line and shortened: it may quote them.
+pub(super) fn printable(error: &impl std::error::Error) -> String {
+    let harmless = |c: char| if is_deceptive(c) { ' ' } else { c };
+    error.to_string().chars().take(200).map(harmless).collect()
+}
+
+/// One OpenPGP certificate: a primary key with its user IDs and subkeys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseKey {
+    fingerprint: KeyFingerprint,
+    certificate: SignedPublicKey,
+}
+
+/// The times that decide whether a key was alive.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// When the signature says that it was made.
+    pub(super) signed_at: Timestamp,
+    /// The time now.
+    pub(super) now: Timestamp,
+    /// What to do with keys that have expired since.
+    pub(super) expired_keys: ExpiredKeys,
+}
+
+/// Who made a signature, and until when its key was valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Signer {
+    /// The key that signed: the primary key or one of its subkeys.
+    pub(super) key: KeyFingerprint,
+    /// When it expired, if the signature is older than that.
+    pub(super) expired: Option<Timestamp>,
+}
+
+/// Why a key did not make a signature that counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum KeyFault {
+    /// The signature names another key.
+    Stranger,
+    /// The signature does not fit the bytes and the key.
+    Mismatch(String),
+    /// The key was revoked.
+    Revoked,
+    /// The key has expired.
+    Expired { at: Timestamp },
+    /// The key is not one that may sign.
+    Unusable(&'static str),
+}
+
+impl ReleaseKey {
+    fn new(certificate: SignedPublicKey) -> Option<Self> {
+        let fingerprint = v4_fingerprint(&certificate.primary_key)?;
+        Some(Self {
+            fingerprint,
+            certificate,
+        })
+    }
+
+    /// The primary key's fingerprint.
+    pub fn fingerprint(&self) -> KeyFingerprint {
+        self.fingerprint
+    }
+
+    /// The first user ID, as the key claims it.
+    pub fn user_id(&self) -> Option<&str> {
+        self.certificate.details.users.first()?.id.as_str()
+    }
+
+    /// When the primary key was made.
+    pub fn created(&self) -> Timestamp {
+        seconds(self.certificate.primary_key.created_at())
+    }
+
+    /// When the primary key expires, by its newest own signature that is valid at `now`; `None`
+    /// if never, or if the key is not usable at all.
+    pub fn expires(&self, now: Timestamp) -> Option<Timestamp> {
+        let binding = self.primary_binding(now)?;
+        expiry(binding, self.created())
+    }
+
+    /// Finds out whether this certificate made `signature` over `data`, and was entitled to.
+    pub(super) fn check(
+        &self,
+        signature: &Signature,
+        data: &[u8],
+        times: Times,
+    ) -> Result<Signer, KeyFault> {
+        let now = times.now;
+        let primary = &self.certificate.primary_key;
+        let mut fault = KeyFault::Stranger;
+        if names(signature, primary) {
+            match signature.verify(primary, data) {
+                Ok(()) => {
+                    let binding = self.alive(now)?;
+                    may_sign(binding)?;
+                    let expires = expiry(binding, self.created());
+                    return signer(self.fingerprint, self.created(), expires, times);
+                }
+                Err(error) => fault = KeyFault::Mismatch(printable(&error)),
+            }
+        }
+        for subkey in &self.certificate.public_subkeys {
+            let Some(fingerprint) = v4_fingerprint(&subkey.key) else {
+                continue;
+            };
+            if !names(signature, &subkey.key) {
+                continue;
+            }
+            if let Err(error) = signature.verify(&subkey.key, data) {
+                fault = KeyFault::Mismatch(printable(&error));
+                continue;
+            }
+            let primary_expires = expiry(self.alive(now)?, self.created());
+            let binding = self.subkey_binding(subkey, now)?;
+            let created = seconds(subkey.key.created_at());
+            let own_expires = expiry(binding, created);
+            let expires = [primary_expires, own_expires].into_iter().flatten().min();
+            return signer(fingerprint, created, expires, times);
+        }
+        Err(fault)
+    }
+
+    /// The signature that says what the primary key is for, unless the key was revoked.
+    fn alive(&self, now: Timestamp) -> Result<&Signature, KeyFault> {
+        let primary = &self.certificate.primary_key;
+        // A revocation counts whatever its date, reason and hash: doubt is on our side.
+        let mut revocations = self.certificate.details.revocation_signatures.iter();
+        if revocations.any(|revocation| revocation.verify_key(primary).is_ok()) {
+            return Err(KeyFault::Revoked);
+        }
+        self.primary_binding(now)
+            .ok_or(KeyFault::Unusable("it has no valid signature of its own"))
+    }
+
+    /// The newest valid signature of the primary key over itself or over one of its user IDs.
+    fn primary_binding(&self, now: Timestamp) -> Option<&Signature> {
+        let primary = &self.certificate.primary_key;
+        let details = &self.certificate.details;
+        let direct = details.direct_signatures.iter().filter(|signature| {
+            counts(signature, now)
+                && signature.typ() == Some(SignatureType::Key)
+                && signature.verify_key(primary).is_ok()
+        });
+        let users = details.users.iter().flat_map(|user| {
+            let valid = |signature: &&Signature| {
+                let over = signature.verify_certification(primary, Tag::UserId, &user.id);
+                over.is_ok()
+            };
+            let (revocations, certifications): (Vec<_>, Vec<_>) = user
+                .signatures
+                .iter()
+                .partition(|signature| signature.typ() == Some(SignatureType::CertRevocation));
+            let revoked = revocations.iter().any(valid);
+            certifications
+                .into_iter()
+                .filter(move |signature| !revoked && counts(signature, now) && valid(signature))
+        });
+        newest(direct.chain(users))
+    }
+
+    /// The newest valid signature that binds a subkey, if it makes it a signing key.
+    fn subkey_binding<'a>(
+        &self,
+        subkey: &'a SignedPublicSubKey,
+        now: Timestamp,
+    ) -> Result<&'a Signature, KeyFault> {
+        let primary = &self.certificate.primary_key;
+        let valid = |signature: &&Signature| {
+            let over = signature.verify_subkey_binding(primary, &subkey.key);
+            over.is_ok()
+        };
+        let (revocations, bindings): (Vec<_>, Vec<_>) = subkey
+            .signatures
+            .iter()
+            .partition(|signature| signature.typ() == Some(SignatureType::SubkeyRevocation));
+        if revocations.iter().any(valid) {
+            return Err(KeyFault::Revoked);
+        }
+        let bindings = bindings
+            .into_iter()
+            .filter(|signature| counts(signature, now) && valid(signature));
+        let binding = newest(bindings).ok_or(KeyFault::Unusable(
+            "it is a subkey that its primary key does not vouch for",
+        ))?;
+        may_sign(binding)?;
+        // Without the subkey's own consent anybody could adopt somebody else's signing key.
+        let consents = binding.embedded_signature().is_some_and(|back| {
+            counts(back, now)
+                && back
+                    .verify_primary_key_binding(&subkey.key, primary)
+                    .is_ok()
+        });
+        if !consents {
+            return Err(KeyFault::Unusable(
+                "it is a subkey that does not vouch for its primary key",
+            ));
+        }
+        Ok(binding)
+    }
+}
+
+/// Judges the time of a signature against the life of the key that made it.
+fn signer(
+    key: KeyFingerprint,
+    created: Timestamp,
+    expires: Option<Timestamp>,
+    times: Times,
+) -> Result<Signer, KeyFault> {
+    if times.signed_at < created {
+        return Err(KeyFault::Unusable("it is younger than the signature"));
+    }
+    let expired = expires.filter(|at| *at <= times.now);
+    if let Some(at) = expired
+        && (times.signed_at >= at || times.expired_keys == ExpiredKeys::Refuse)
+    {
+        return Err(KeyFault::Expired { at });
+    }
+    Ok(Signer { key, expired })
+}
+
+/// Whether a signature is of the one kind that releases use: version 4, over bytes as they are.
+pub(super) fn is_plain(signature: &Signature) -> bool {
+    signature.version() == SignatureVersion::V4 && signature.typ() == Some(SignatureType::Binary)
+}
+
+/// Whether a hash is strong enough for a signature: none with known or looming collisions.
+pub(super) fn is_strong(hash: HashAlgorithm) -> bool {
+    matches!(
+        hash,
+        HashAlgorithm::Sha256 | HashAlgorithm::Sha384 | HashAlgorithm::Sha512
+    )
+}
+
+/// Whether a signature may be considered at `now`: of version 4, over a strong hash, from the
+/// past, not expired, and without a critical field that we do not heed.
+pub(super) fn counts(signature: &Signature, now: Timestamp) -> bool {
+    signature.version() == SignatureVersion::V4
+        && signature.hash_alg().is_some_and(is_strong)
+        && !has_unknown_critical(signature)
+        && created(signature).is_some_and(|created| created <= now)
+        && signature_expiry(signature).is_none_or(|at| at > now)
+}
+
+/// Whether a signature has a field that must be understood and is not (RFC 9580, 5.2.3.7).
+pub(super) fn has_unknown_critical(signature: &Signature) -> bool {
+    signature.config().is_none_or(|config| {
+        config.hashed_subpackets().any(|subpacket| {
+            subpacket.is_critical
+                && matches!(
+                    subpacket.data,
+                    SubpacketData::Other(..)
+                        | SubpacketData::Experimental(..)
+                        | SubpacketData::Notation(_)
+                )
+        })
+    })
+}
+
+/// When a signature says that it was made.
+pub(super) fn created(signature: &Signature) -> Option<Timestamp> {
+    signature.created().map(seconds)
+}
+
+/// When a signature itself ceases to be valid.
+pub(super) fn signature_expiry(signature: &Signature) -> Option<Timestamp> {
+    let lifetime = signature.signature_expiration_time()?.as_secs();
+    later(created(signature)?, lifetime)
+}
+
+/// When a key ceases to be valid, by the signature that binds it.
+fn expiry(binding: &Signature, key_created: Timestamp) -> Option<Timestamp> {
+    later(key_created, binding.key_expiration_time()?.as_secs())
+}
+
+/// `start` and so many seconds; 0 stands for no limit (RFC 9580, 5.2.3.13 and 5.2.3.18).
+fn later(start: Timestamp, lifetime: u32) -> Option<Timestamp> {
+    (lifetime > 0).then(|| Timestamp(start.0.saturating_add(lifetime.into())))
+}
+
+fn seconds(time: pgp::types::Timestamp) -> Timestamp {
+    Timestamp(time.as_secs().into())
+}
+
+fn newest<'a>(signatures: impl Iterator<Item = &'a Signature>) -> Option<&'a Signature> {
+    signatures.max_by_key(|signature| created(signature))
+}
+
+/// A binding that says nothing about the key's purpose does not make it a signing key.
+fn may_sign(binding: &Signature) -> Result<(), KeyFault> {
+    if binding.key_flags().sign() {
+        Ok(())
+    } else {
+        Err(KeyFault::Unusable("it is not meant for signing"))
+    }
+}
+
+/// Whether a signature names this key as its maker, or names nobody.
+fn names(signature: &Signature, key: &impl KeyDetails) -> bool {
+    let (ids, prints) = (signature.issuer_key_id(), signature.issuer_fingerprint());
+    (ids.is_empty() && prints.is_empty())
+        || ids.contains(&&key.legacy_key_id())
+        || prints.contains(&&key.fingerprint())
+}
+
+fn v4_fingerprint(key: &impl KeyDetails) -> Option<KeyFingerprint> {
+    match (key.version(), key.fingerprint()) {
+        (KeyVersion::V4, Fingerprint::V4(bytes)) => Some(KeyFingerprint::from_bytes(bytes)),
+        _ => None,
+    }
+}

@@ -1,0 +1,320 @@
+//! Which keys may vouch for releases: pinned by whoever runs the program, not by the payload.
+//!
+//! A release payload brings the keys against which it wants to be checked. By themselves they
+//! prove nothing: who forges a payload puts his own keys into it. So a key of a payload counts
+//! only when the full fingerprint of its primary key is pinned here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use super::keyring::{Keyring, KeyringError};
+
+/// The fingerprint of an OpenPGP key of version 4 (RFC 9580, section 5.5.4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyFingerprint([u8; Self::LENGTH]);
+
+/// Why a text is not a fingerprint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not an OpenPGP fingerprint: 40 hexadecimal digits, spaces allowed", .text.escape_debug())]
+pub struct FingerprintError {
+    /// What was given, shortened.
+    text: String,
+}
+
+impl KeyFingerprint {
+    const LENGTH: usize = 20;
+
+    /// Wraps the 20 bytes.
+    pub const fn from_bytes(bytes: [u8; Self::LENGTH]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl FromStr for KeyFingerprint {
+    type Err = FingerprintError;
+
+    fn from_str(text: &str) -> Result<Self, FingerprintError> {
+        let digits: String = text.chars().filter(|c| !matches!(c, ' ' | '\t')).collect();
+        let mut bytes = [0; Self::LENGTH];
+        hex::decode_to_slice(&digits, &mut bytes).map_err(|_| FingerprintError {
+            text: text.chars().take(60).collect(),
+        })?;
+        Ok(Self(bytes))
+    }
+}
+
+/// 40 upper-case hexadecimal digits, as `gpg --list-keys` prints them.
+impl fmt::Display for KeyFingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode_upper(self.0))
+    }
+}
+
+/// The keys that are pinned when nobody says otherwise (docs/release-signatures.md says where
+/// they come from).
+const BUILT_IN: [(&str, &str); 6] = [
+    (
+        "567E347AD0044ADE55BA8A5F199E2F91FD431D51",
+        "Red Hat release key 2",
+    ),
+    (
+        "B08B659EE86AF623BC90E8DB938A80CAF21541EB",
+        "Red Hat beta key 2",
+    ),
+    (
+        "D04761B116203B0C0859B61628B76E05B923888E",
+        "OpenShift CI key 1",
+    ),
+    (
+        "20CCC7AD272DCD3AA169F12A65C28371F55D29A9",
+        "OpenShift CI key 2",
+    ),
+    (
+        "FE526D8F6FEDC123BE219E45CF4B45E2071F0337",
+        "OpenShift CI key 3",
+    ),
+    (
+        "6A9588F07F2D3AE7973AD2A9193E53CCD2E2F7A4",
+        "OpenShift CI key 4",
+    ),
+];
+
+/// Why a file does not name keys to trust.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustFileError {
+    /// It has no key and no fingerprint.
+    #[error("The file of release keys names no key")]
+    Empty,
+    /// It is longer than any such file needs to be.
+    #[error("The file of release keys is longer than {} bytes", Keyring::LIMIT)]
+    TooLong,
+    /// A line is neither a fingerprint nor a comment.
+    #[error("Line {line} of the file of release keys is not acceptable")]
+    Line {
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        #[source]
+        source: FingerprintError,
+    },
+    /// Fingerprints beside keys: what is meant is not clear.
+    #[error(
+        "The file of release keys holds both OpenPGP keys and fingerprints (line {line}); use one file for each"
+    )]
+    Mixed {
+        /// The line with a fingerprint, counted from 1.
+        line: usize,
+    },
+    /// The keys in it cannot be read.
+    #[error("The keys in the file of release keys cannot be read")]
+    Keys(#[source] KeyringError),
+}
+
+/// What to do with a signature from a time at which its key was valid, when the key has
+/// expired since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExpiredKeys {
+    /// Refuse it: who finds an expired key can date signatures back.
+    #[default]
+    Refuse,
+    /// Accept it. The keys of OKD live two years, the releases that they signed live longer.
+    AcceptEarlierSignatures,
+}
+
+/// The keys that may vouch for releases, by the fingerprints of their primary keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseTrust {
+    /// What each key is called, where we know.
+    pins: BTreeMap<KeyFingerprint, Option<&'static str>>,
+    /// What to do with keys that have expired.
+    pub expired_keys: ExpiredKeys,
+}
+
+impl ReleaseTrust {
+    /// The keys of Red Hat and of OpenShift's CI, which signs OKD.
+    pub fn built_in() -> Self {
+        let pins = BUILT_IN
+            .iter()
+            .filter_map(|(fingerprint, name)| Some((fingerprint.parse().ok()?, Some(*name))))
+            .collect();
+        Self {
+            pins,
+            expired_keys: ExpiredKeys::default(),
+        }
+    }
+
+    /// Pins these keys and no others.
+    pub fn pinning(fingerprints: impl IntoIterator<Item = KeyFingerprint>) -> Self {
+        Self {
+            pins: fingerprints.into_iter().map(|pin| (pin, None)).collect(),
+            expired_keys: ExpiredKeys::default(),
+        }
+    }
+
+    /// Reads a file that takes the place of the built-in pins: OpenPGP keys, armored or binary;
+    /// or lines with a fingerprint each (40 hexadecimal digits, spaces allowed), where `#`
+    /// begins a comment. A file of keys pins their fingerprints, nothing more.
+    ///
+    /// # Errors
+    ///
+    /// When it names no key, mixes the two, or cannot be read.
+    pub fn from_file(bytes: &[u8]) -> Result<Self, TrustFileError> {
+        if bytes.len() > Keyring::LIMIT {
+            return Err(TrustFileError::TooLong);
+        }
+        let armored = super::keyring::is_armored(bytes);
+        if !armored && std::str::from_utf8(bytes).is_ok() {
+            return Self::from_lines(&String::from_utf8_lossy(bytes));
+        }
+        if armored && let Some(line) = line_with_fingerprint(&String::from_utf8_lossy(bytes)) {
+            return Err(TrustFileError::Mixed { line });
+        }
+        let keyring = Keyring::parse(bytes).map_err(TrustFileError::Keys)?;
+        Ok(Self::pinning(keyring.fingerprints()))
+    }
+
+    fn from_lines(text: &str) -> Result<Self, TrustFileError> {
+        let mut pins = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let content = without_comment(line);
+            if !content.is_empty() {
+                pins.push(content.parse().map_err(|source| TrustFileError::Line {
+                    line: index.saturating_add(1),
+                    source,
+                })?);
+            }
+        }
+        if pins.is_empty() {
+            return Err(TrustFileError::Empty);
+        }
+        Ok(Self::pinning(pins))
+    }
+
+    /// Whether the key with this fingerprint is pinned.
+    pub fn pins(&self, fingerprint: &KeyFingerprint) -> bool {
+        self.pins.contains_key(fingerprint)
+    }
+
+    /// What people call a pinned key, where the program knows.
+    pub fn name(&self, fingerprint: &KeyFingerprint) -> Option<&'static str> {
+        self.pins.get(fingerprint).copied().flatten()
+    }
+
+    /// All pinned keys, in the order of their fingerprints.
+    pub fn fingerprints(&self) -> impl Iterator<Item = KeyFingerprint> {
+        self.pins.keys().copied()
+    }
+}
+
+fn without_comment(line: &str) -> &str {
+    line.split('#').next().unwrap_or_default().trim()
+}
+
+/// The first line that is a fingerprint, counted from 1.
+fn line_with_fingerprint(text: &str) -> Option<usize> {
+    let mut lines = text.lines();
+    let index = lines.position(|line| without_comment(line).parse::<KeyFingerprint>().is_ok())?;
+    index.checked_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARMORED: &str = include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/vectors/release/alice.asc"
+    ));
+    const BINARY: &[u8] = include_bytes!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/vectors/release/alice.gpg"
+    ));
+    const NAMES: &str = include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/vectors/release/fingerprints.txt"
+    ));
+    const RED_HAT: &str = "567E 347A D004 4ADE 55BA  8A5F 199E 2F91 FD43 1D51";
+
+    fn alice() -> KeyFingerprint {
+        let line = NAMES.lines().find(|line| line.ends_with(" alice"));
+        line.unwrap().split(' ').next().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn fingerprints_are_read_as_people_write_them() {
+        let plain = RED_HAT.replace(' ', "");
+        for text in [RED_HAT, &plain, &plain.to_lowercase()] {
+            let read: KeyFingerprint = text.parse().unwrap();
+            assert_eq!(read.to_string(), plain);
+        }
+        // A short key id is no fingerprint: anybody can make a key with the same one.
+        for bad in [
+            "",
+            "FD431D51",
+            "199E2F91FD431D51",
+            &plain[1..],
+            &format!("{plain}00"),
+        ] {
+            assert!(bad.parse::<KeyFingerprint>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_built_in_pin_is_a_fingerprint() {
+        let trust = ReleaseTrust::built_in();
+        assert_eq!(trust.fingerprints().count(), BUILT_IN.len());
+        let red_hat = RED_HAT.parse().unwrap();
+        assert_eq!(trust.name(&red_hat), Some("Red Hat release key 2"));
+        assert!(!trust.pins(&alice()));
+        assert_eq!(trust.expired_keys, ExpiredKeys::Refuse);
+    }
+
+    #[test]
+    fn a_file_holds_fingerprints_or_keys() {
+        let lines = format!("# ours\n\n  {RED_HAT}  # Red Hat\r\n{}\n", alice());
+        let trust = ReleaseTrust::from_file(lines.as_bytes()).unwrap();
+        let both = [RED_HAT.parse().unwrap(), alice()];
+        assert!(both.iter().all(|pin| trust.pins(pin)));
+        assert_eq!(trust.fingerprints().count(), 2);
+        let with_words = format!("pub  rsa2048\nFingerprint = {RED_HAT}\n{ARMORED}");
+        for file in [ARMORED.as_bytes(), BINARY, with_words.as_bytes()] {
+            let trust = ReleaseTrust::from_file(file).unwrap();
+            assert_eq!(trust.fingerprints().collect::<Vec<_>>(), [alice()]);
+        }
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        let read = |text: &str| ReleaseTrust::from_file(text.as_bytes()).unwrap_err();
+        assert_eq!(read(""), TrustFileError::Empty);
+        assert_eq!(read("# nothing\n\n"), TrustFileError::Empty);
+        assert!(matches!(
+            read(&format!("{RED_HAT}\nFD431D51\n")),
+            TrustFileError::Line { line: 2, .. }
+        ));
+        for mixed in [
+            format!("{RED_HAT}\n{ARMORED}"),
+            format!("{ARMORED}{RED_HAT} # more\n"),
+        ] {
+            assert!(matches!(read(&mixed), TrustFileError::Mixed { .. }));
+        }
+        let cut: String = ARMORED
+            .lines()
+            .take(6)
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert!(matches!(read(&cut), TrustFileError::Keys(_)));
+        assert!(matches!(
+            read(&ARMORED.replace("PUBLIC", "PRIVATE")),
+            TrustFileError::Line { .. }
+        ));
+        assert!(matches!(
+            ReleaseTrust::from_file(&[0xff; 40]),
+            Err(TrustFileError::Keys(_))
+        ));
+        let long = vec![b'#'; Keyring::LIMIT + 1];
+        assert_eq!(ReleaseTrust::from_file(&long), Err(TrustFileError::TooLong));
+    }
+}

@@ -1,0 +1,201 @@
+//! Layers on top of each other: what is visible, and what an upper layer hides
+//! (OCI image-spec, layer.md, "Applying Changesets").
+//!
+//! Layers are given from the top down, so that what is visible is known the moment it passes.
+//! Paths are taken literally: an entry below a name that is a link in the same layer is not
+//! followed through it.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use super::{EntryKind, ImagePath, LayerEntry};
+
+/// What is visible at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TreeNode {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link with this target, as written.
+    Symlink(String),
+    /// Another name of this file of the same layer.
+    HardLink(ImagePath),
+    /// Something without content.
+    Other,
+}
+
+/// What the layers so far say of a path.
+#[derive(Debug, Default)]
+struct Place {
+    /// What is visible here, and in which layer.
+    node: Option<(usize, TreeNode)>,
+    /// The topmost layer that hides what layers below it have at this path or deeper.
+    cut: Option<usize>,
+}
+
+/// What an entry turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It is visible.
+    Visible,
+    /// It is a whiteout, an upper layer hides it, or a directory that was known.
+    Hidden,
+    /// It contradicts another entry of its own layer: twice the same path, or below a path
+    /// that is no directory. Tools differ in what they make of that.
+    Contradictory,
+}
+
+/// The names of all layers take more memory than allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("The image's file names take more than the {cap} bytes that are allowed")]
+pub struct TreeFull {
+    /// The cap in bytes.
+    pub cap: u64,
+}
+
+/// The visible files of an image, as far as its layers have passed.
+#[derive(Debug)]
+pub struct Tree {
+    places: BTreeMap<String, Place>,
+    cap: u64,
+    used: u64,
+}
+
+/// Bytes of memory that a path takes besides its text, about.
+const PLACE: u64 = 128;
+
+impl Tree {
+    /// A tree before the first layer; `cap` is about the memory in bytes that it may take.
+    pub fn new(cap: u64) -> Self {
+        Self {
+            places: BTreeMap::new(),
+            cap,
+            used: 0,
+        }
+    }
+
+    /// Takes the next entry of `layer`, which counts from 0, the topmost.
+    ///
+    /// # Errors
+    ///
+    /// When there are too many names.
+    pub fn add(&mut self, layer: usize, entry: &LayerEntry) -> Result<Seen, TreeFull> {
+        let path = &entry.path;
+        let hidden = self.is_hidden(layer, path);
+        let node = match &entry.kind {
+            EntryKind::Whiteout => {
+                self.cut(layer, path.as_str())?;
+                return Ok(Seen::Hidden);
+            }
+            EntryKind::Opaque => {
+                if !hidden {
+                    self.add_directories(layer, path.ancestors().chain([path.as_str()]))?;
+                }
+                self.cut(layer, path.as_str())?;
+                return Ok(Seen::Hidden);
+            }
+            EntryKind::Directory => TreeNode::Directory,
+            EntryKind::File { .. } => TreeNode::File,
+            EntryKind::Symlink { target } => TreeNode::Symlink(target.clone()),
+            EntryKind::HardLink { target } => TreeNode::HardLink(target.clone()),
+            EntryKind::Other => TreeNode::Other,
+        };
+        let is_directory = node == TreeNode::Directory;
+        if !is_directory {
+            self.cut(layer, path.as_str())?;
+        }
+        if hidden {
+            return Ok(Seen::Hidden);
+        }
+        let mut contradictory = self.add_directories(layer, path.ancestors())?;
+        let there = self.place(path.as_str())?;
+        match &there.node {
+            Some((_, TreeNode::Directory)) if is_directory => {
+                return Ok(match contradictory {
+                    true => Seen::Contradictory,
+                    false => Seen::Hidden,
+                });
+            }
+            // An upper layer has a directory here.
+            Some((above, _)) if *above < layer => return Ok(Seen::Hidden),
+            Some(_) => contradictory = true,
+            None => {}
+        }
+        there.node = Some((layer, node));
+        Ok(match contradictory {
+            true => Seen::Contradictory,
+            false => Seen::Visible,
+        })
+    }
+
+    /// What is visible at a path, and in which layer. `None` when no layer so far has it.
+    pub fn get(&self, path: &str) -> Option<(usize, &TreeNode)> {
+        let (layer, node) = self.places.get(path)?.node.as_ref()?;
+        Some((*layer, node))
+    }
+
+    /// What is visible below a directory so far, with its layer, in the order of the paths.
+    pub fn below<'a>(
+        &'a self,
+        directory: &ImagePath,
+    ) -> impl Iterator<Item = (&'a str, usize, &'a TreeNode)> {
+        let first = format!("{directory}/", directory = directory.as_str());
+        let range = (Bound::Included(first.clone()), Bound::Unbounded);
+        self.places
+            .range(range)
+            .take_while(move |(path, _)| path.starts_with(&first))
+            .filter_map(|(path, place)| {
+                let (layer, node) = place.node.as_ref()?;
+                Some((path.as_str(), *layer, node))
+            })
+    }
+
+    /// Whether layers that are still to come can add nothing at this path or below it.
+    pub fn is_settled(&self, path: &ImagePath) -> bool {
+        let cut = |path: &str| self.places.get(path).is_some_and(|p| p.cut.is_some());
+        path.ancestors().any(cut) || cut(path.as_str())
+    }
+
+    fn is_hidden(&self, layer: usize, path: &ImagePath) -> bool {
+        let cuts = |path: &str| {
+            let cut = self.places.get(path).and_then(|place| place.cut);
+            cut.is_some_and(|cut| cut < layer)
+        };
+        path.ancestors().any(cuts) || cuts(path.as_str())
+    }
+
+    fn cut(&mut self, layer: usize, path: &str) -> Result<(), TreeFull> {
+        let place = self.place(path)?;
+        place.cut = Some(place.cut.map_or(layer, |cut| cut.min(layer)));
+        Ok(())
+    }
+
+    /// Adds directories that are visible because of what lies in them. Returns whether one of
+    /// them is something else in the same layer.
+    fn add_directories<'a>(
+        &mut self,
+        layer: usize,
+        paths: impl Iterator<Item = &'a str>,
+    ) -> Result<bool, TreeFull> {
+        let mut contradictory = false;
+        for path in paths {
+            match &mut self.place(path)?.node {
+                Some((_, TreeNode::Directory)) => {}
+                Some(_) => contradictory = true,
+                node @ None => *node = Some((layer, TreeNode::Directory)),
+            }
+        }
+        Ok(contradictory)
+    }
+
+    fn place(&mut self, path: &str) -> Result<&mut Place, TreeFull> {
+        if !self.places.contains_key(path) {
+            self.used += path.len() as u64 + PLACE;
+            if self.used > self.cap {
+                return Err(TreeFull { cap: self.cap });
+            }
+        }
+        Ok(self.places.entry(path.to_owned()).or_default())
+    }
+}

@@ -1,0 +1,297 @@
+//! Reads YAML streams, and JSON, which is YAML too: the one place that names the YAML crate.
+//!
+//! What is read here was written by strangers, so every cost is capped: the bytes of the stream,
+//! and the nodes, the depth and the expansion of aliases of each document. A few hundred bytes
+//! of nested aliases describe a tree of gigabytes; such documents are refused. So are documents
+//! with a key twice, because readers differ in which of the two counts.
+//!
+//! Knows nothing of what the documents say: callers give the type, or `serde_json::Value`.
+
+use std::io::{self, Read};
+
+use serde::de::DeserializeOwned;
+use serde_saphyr::{Error, MergeKeyPolicy, Options};
+
+/// Aliases that one document may use. Written by hand they are few; generators write none.
+const ALIASES: usize = 100;
+/// Nodes that all aliases of a stream may stand for together (a count of parser events).
+const REPLAYED: usize = 20_000;
+/// Longest message taken over from the parser, in characters.
+const MESSAGE: usize = 300;
+
+/// Caps for one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct YamlLimits {
+    /// The whole stream, in bytes.
+    pub bytes: u64,
+    /// Scalars, lists and maps of one document (a count).
+    pub nodes: usize,
+    /// Nesting of lists and maps in one document (a count).
+    pub depth: usize,
+}
+
+impl YamlLimits {
+    /// Caps for one Kubernetes manifest file: what an API server takes, and some.
+    pub const MANIFEST: Self = Self {
+        bytes: 4 << 20,
+        nodes: 100_000,
+        depth: 64,
+    };
+}
+
+/// Why a stream cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum YamlError {
+    /// The stream is longer than its cap.
+    #[error("The YAML is longer than {limit} bytes")]
+    TooLong {
+        /// The cap in bytes.
+        limit: u64,
+    },
+    /// The bytes behind the stream could not be read.
+    #[error("The YAML cannot be read to its end")]
+    Read(#[source] io::Error),
+    /// A document is not YAML, breaks a cap, or is not what the caller asked for.
+    #[error("The YAML{} is not acceptable: {message}", At(*.line))]
+    Document {
+        /// The line, counted from 1, when the parser knows.
+        line: Option<u64>,
+        /// What the parser says, shortened and printable.
+        message: String,
+    },
+}
+
+/// ` near line N`, or nothing.
+struct At(Option<u64>);
+
+impl std::fmt::Display for At {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(line) => write!(f, " near line {line}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads all documents of a stream that is already in memory. Empty documents are left out.
+///
+/// # Errors
+///
+/// The first one of [`stream`].
+pub fn documents<T: DeserializeOwned>(
+    mut bytes: &[u8],
+    limits: &YamlLimits,
+) -> Result<Vec<T>, YamlError> {
+    stream(&mut bytes, limits).collect()
+}
+
+/// Reads the documents of a stream one at a time, so that a large catalog never stands in
+/// memory as a whole. Empty documents are left out.
+///
+/// The iterator ends after its first error, because what follows a document that cannot be
+/// read cannot be trusted to begin where it seems to.
+///
+/// # Errors
+///
+/// When the stream is longer than its cap or cannot be read, and for each document that is not
+/// UTF-8 or not YAML, has a key twice, is larger, deeper or more repetitive than its caps, or
+/// is not a `T`.
+pub fn stream<'a, R, T>(
+    reader: &'a mut R,
+    limits: &YamlLimits,
+) -> impl Iterator<Item = Result<T, YamlError>> + use<'a, R, T>
+where
+    R: Read + 'a,
+    T: DeserializeOwned + 'a,
+{
+    let limits = *limits;
+    let mut documents = serde_saphyr::read_with_options(reader, options(&limits));
+    let mut ended = false;
+    std::iter::from_fn(move || {
+        if ended {
+            return None;
+        }
+        let item = documents
+            .next()
+            .map(|document| document.map_err(|error| refused(&error, &limits)));
+        ended = !matches!(item, Some(Ok(_)));
+        item
+    })
+}
+
+fn options(limits: &YamlLimits) -> Options {
+    let bytes = usize::try_from(limits.bytes).unwrap_or(usize::MAX);
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_reader_input_bytes: Some(bytes),
+            // A node has at most a beginning and an end.
+            max_events: limits.nodes.saturating_mul(2).saturating_add(ALIASES),
+            max_nodes: limits.nodes,
+            max_depth: limits.depth,
+            flow_nesting_limit: limits.depth,
+            max_aliases: ALIASES,
+            max_anchors: ALIASES,
+            max_recorded_anchor_events: REPLAYED,
+            max_total_scalar_bytes: bytes,
+            max_documents: usize::MAX,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: REPLAYED,
+            max_replay_stack_depth: 8,
+        },
+        // YAML 1.1, which Kubernetes' own reader speaks.
+        merge_keys: MergeKeyPolicy::Merge,
+        with_snippet: false,
+    }
+}
+
+/// Sorts an error of the parser.
+fn refused(error: &Error, limits: &YamlLimits) -> YamlError {
+    let error = error.without_snippet();
+    if let Error::IOError { cause } = error {
+        return match cause.kind() {
+            io::ErrorKind::FileTooLarge => YamlError::TooLong {
+                limit: limits.bytes,
+            },
+            kind => YamlError::Read(io::Error::new(kind, cause.to_string())),
+        };
+    }
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    YamlError::Document {
+        line: error.location().map(|location| location.line()),
+        message: error
+            .to_string()
+            .chars()
+            .take(MESSAGE)
+            .map(printable)
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const SMALL: YamlLimits = YamlLimits {
+        bytes: 10_000,
+        nodes: 1_000,
+        depth: 20,
+    };
+
+    fn read(text: &str) -> Result<Vec<Value>, YamlError> {
+        documents(text.as_bytes(), &SMALL)
+    }
+
+    #[test]
+    fn reads_every_document_and_skips_empty_ones() {
+        let text = "# note\n---\na: 1\n---\n---\n# nothing\n---\n- x\n- \"y\"\n...\n";
+        assert_eq!(read(text).unwrap(), [json!({"a": 1}), json!(["x", "y"])]);
+        assert_eq!(read("").unwrap(), Vec::<Value>::new());
+        assert_eq!(
+            read("{\"kind\":\"A\",\"data\":{\"k\":\"v\\n\"}}\n").unwrap(),
+            [json!({"kind": "A", "data": {"k": "v\n"}})]
+        );
+    }
+
+    #[test]
+    fn block_scalars_keep_their_lines() {
+        let text = "data:\n  key: |\n    one\n\n    two\n  folded: >-\n    a\n    b\n";
+        assert_eq!(
+            read(text).unwrap(),
+            [json!({"data": {"key": "one\n\ntwo\n", "folded": "a b"}})]
+        );
+    }
+
+    #[test]
+    fn a_few_aliases_are_fine() {
+        let text = "base: &b {x: 1}\nsame: *b\nmerged: {<<: *b, y: 2}\n";
+        assert_eq!(
+            read(text).unwrap(),
+            [json!({"base": {"x": 1}, "same": {"x": 1}, "merged": {"x": 1, "y": 2}})]
+        );
+    }
+
+    #[test]
+    fn bombs_are_refused() {
+        let mut billion = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..9 {
+            let below = level - 1;
+            let list = vec![format!("*a{below}"); 9].join(", ");
+            billion.push_str(&format!("a{level}: &a{level} [{list}]\n"));
+        }
+        let many_nodes = format!("[{}]", "1,".repeat(1_100));
+        let deep_flow = "[".repeat(30) + &"]".repeat(30);
+        let deep_block: String = (0..30).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
+        for (name, text) in [
+            ("billion laughs", billion),
+            ("nodes", many_nodes),
+            ("flow depth", deep_flow),
+            ("block depth", deep_block),
+        ] {
+            let error = read(&text).unwrap_err();
+            assert!(
+                matches!(error, YamlError::Document { .. }),
+                "{name}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_byte_cap_is_exact() {
+        let exact = format!("a: {}", "x".repeat(9_997));
+        assert_eq!(read(&exact).unwrap().len(), 1);
+        let error = read(&format!("{exact}x")).unwrap_err();
+        assert!(
+            matches!(error, YamlError::TooLong { limit: 10_000 }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn ambiguous_and_broken_documents_are_refused() {
+        for text in [
+            "a: 1\na: 2\n",
+            "a: [1\n",
+            "a: b: c\n",
+            "\"\\q\"",
+            "a: \u{1}",
+        ] {
+            assert!(read(text).is_err(), "{text:?}");
+        }
+        assert!(documents::<Value>(b"a: \xff\xfe", &SMALL).is_err());
+    }
+
+    #[test]
+    fn errors_name_the_line_and_print_on_one() {
+        let error = read("ok: 1\n---\nx: 1\n\"a\\u001b\": 1\n\"a\\u001b\": 2\n").unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("near line 5"), "{text}");
+        assert!(!text.contains(char::is_control), "{text}");
+    }
+
+    #[test]
+    fn a_stream_gives_what_is_whole_and_ends_at_the_first_error() {
+        let mut reader = io::Cursor::new("a: 1\n---\nb: [\n---\nc: 3\n");
+        let read: Vec<_> = stream::<_, Value>(&mut reader, &SMALL).collect();
+        assert_eq!(read.len(), 2);
+        assert_eq!(read[0].as_ref().unwrap(), &json!({"a": 1}));
+        assert!(read[1].is_err());
+    }
+
+    #[test]
+    fn a_failing_reader_is_told_apart() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("gone"))
+            }
+        }
+        let error = stream::<_, Value>(&mut Broken, &SMALL)
+            .next()
+            .unwrap()
+            .unwrap_err();
+        assert!(matches!(error, YamlError::Read(_)), "{error}");
+    }
+}

@@ -1,0 +1,142 @@
+//! The image of a catalog that is read.
+
+use super::refused;
+use crate::content::catalog::{Location, labels_of, location};
+use crate::format::oci;
+use crate::model::{
+    CatalogFormat, Descriptor, Digest, ManifestKind, Platform, RawManifest, Reference,
+};
+use crate::ops::context::Context;
+use crate::ops::error::{Class, Error, Result, chain};
+use crate::ops::image_files::{Layers, Source};
+use crate::plan::index_filter::IndexFilter;
+use crate::registry::{self, Client, Selector};
+
+/// Longest config of an image that is read, in bytes.
+const CONFIG: u64 = 4 << 20;
+
+/// One platform's image of a catalog, and where in it the catalog is.
+#[derive(Debug, Clone)]
+pub(crate) struct CatalogImage {
+    /// What to call it in errors.
+    pub(crate) name: String,
+    /// Digest of the top manifest: what the catalog's reference means.
+    pub(crate) root: Digest,
+    /// Digest of the image manifest that is read; the same unless the root is an index.
+    pub(crate) manifest: Digest,
+    /// Its platform, where the index says so.
+    pub(crate) platform: Option<Platform>,
+    /// Where the catalog is.
+    pub(crate) location: Location,
+    /// Its layers.
+    pub(crate) layers: Layers,
+}
+
+impl CatalogImage {
+    /// Asks a registry what a catalog's reference means, and selects the image that is read.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such image, when the filter does not select exactly one, and when the
+    /// image holds no catalog.
+    pub(crate) async fn find(
+        client: &Client,
+        reference: &Reference,
+        filter: &IndexFilter,
+        context: &Context,
+    ) -> Result<(Source, Self)> {
+        let selector = Selector::of(reference);
+        let fetched = client.manifest(&reference.repository, &selector);
+        let fetched = tokio::select! {
+            fetched = fetched => fetched,
+            () = context.cancel.cancelled() => return Err(Error::interrupted()),
+        };
+        let root = fetched.map_err(|error| unreachable(reference, error))?;
+        let (repository, name) = (reference.repository.clone(), format!("`{reference}`"));
+        let source = Source::registry(client.clone(), repository, context.clone());
+        let filter = filter.clone();
+        crate::ops::blocking(move || {
+            let image = Self::of(&source, name, root.value, &filter)?;
+            Ok((source, image))
+        })
+        .await
+    }
+
+    /// Selects the image of a catalog that is read, and looks where its catalog is. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`CatalogImage::find`].
+    pub(crate) fn of(
+        source: &Source,
+        name: String,
+        root: RawManifest,
+        filter: &IndexFilter,
+    ) -> Result<Self> {
+        let digest = root.digest;
+        let invalid = |error: oci::OciError| {
+            let message = format!("The catalog {name} cannot be read");
+            Error::new(Class::VerificationFailed, message).caused_by(error)
+        };
+        let mut facts = oci::parse(&root.bytes, Some(&root.media_type))
+            .map_err(invalid)?
+            .facts;
+        let (mut manifest, mut platform) = (digest, None);
+        if facts.kind == ManifestKind::Index {
+            let child = filter.select(&facts.children).map_err(|error| {
+                Error::usage(format!(
+                    "No image of the catalog {name} can be chosen to read"
+                ))
+                .caused_by(error)
+                .hint(
+                    "name one of them with --index-filter-by-os; all of them hold the same catalog",
+                )
+            })?;
+            (manifest, platform) = (child.digest, child.platform.clone());
+            let raw = source.manifest(&manifest)?;
+            facts = oci::parse(&raw.bytes, Some(&raw.media_type))
+                .map_err(invalid)?
+                .facts;
+        }
+        let mut blobs = facts.blobs.into_iter();
+        let (Some(config), ManifestKind::Image) = (blobs.next(), facts.kind) else {
+            let message = format!("{manifest}, the image of the catalog {name}, is no image");
+            return Err(Error::new(Class::VerificationFailed, message));
+        };
+        let layers: Vec<Descriptor> = blobs.collect();
+        let config = source.small_blob(&config, CONFIG)?;
+        let labels = labels_of(&config).map_err(|error| refused(&name, error))?;
+        let location = location(&labels).map_err(|error| refused(&name, error))?;
+        let layers = Layers {
+            name: name.clone(),
+            layers,
+        };
+        Ok(Self {
+            name,
+            root: digest,
+            manifest,
+            platform,
+            location,
+            layers,
+        })
+    }
+
+    /// How the catalog is kept.
+    pub(crate) fn format(&self) -> CatalogFormat {
+        match self.location {
+            Location::Configs(_) => CatalogFormat::FileBased,
+            Location::Database(_) => CatalogFormat::Sqlite,
+        }
+    }
+}
+
+/// What it means that a catalog's manifest is not given.
+fn unreachable(reference: &Reference, error: registry::Error) -> Error {
+    let class = if error.is_network() {
+        Class::Network
+    } else {
+        Class::Incomplete
+    };
+    let message = format!("The catalog `{reference}` cannot be had: {}", chain(&error));
+    Error::new(class, message).hint("check the reference and the credentials")
+}

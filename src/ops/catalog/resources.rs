@@ -1,0 +1,76 @@
+//! `airferry cluster-resources --catalog`: what the cluster will be given for a catalog, before
+//! anything is copied. Reads the catalog's image and contacts nobody else.
+
+use super::CatalogImage;
+use crate::cluster::Content;
+use crate::model::{CatalogMember, Reference};
+use crate::ops::blocking;
+use crate::ops::context::Context;
+use crate::ops::error::{Error, Result};
+use crate::ops::import::ResourcesRequest;
+use crate::ops::resources::{Written, write_for};
+use crate::plan::index_filter::IndexFilter;
+use crate::plan::naming::{self, Target};
+use crate::registry::Client;
+use crate::sys::files;
+
+/// Files that `oc` writes for every catalog, even when it has nothing to say in them.
+const ALWAYS: [&str; 2] = ["imageContentSourcePolicy.yaml", "imageDigestMirrorSet.yaml"];
+
+/// What is asked for.
+#[derive(Debug)]
+pub struct Request {
+    /// The catalog.
+    pub reference: Reference,
+    /// Talks to its registry.
+    pub client: Client,
+    /// Which platform's image of it is read.
+    pub filter: IndexFilter,
+    /// Where the images will be.
+    pub target: Target,
+    /// Names on the target.
+    pub naming: naming::Options,
+    /// Where and how to write.
+    pub resources: ResourcesRequest,
+}
+
+/// Reads the catalog and writes the objects.
+pub async fn write(request: Request, context: &Context) -> Result<Written> {
+    let (client, reference) = (&request.client, &request.reference);
+    let (source, image) = CatalogImage::find(client, reference, &request.filter, context).await?;
+    let context = context.clone();
+    blocking(move || {
+        let catalog = super::read(&source, &image)?;
+        let images = catalog
+            .images()
+            .map_err(|bad| super::bad_images(&image.name, &bad))?;
+        let members = images.into_iter().map(|image| CatalogMember {
+            image: image.reference,
+            written: image.text,
+        });
+        let members: Vec<CatalogMember> = members.collect();
+        let (target, naming) = (&request.target, &request.naming);
+        let content = Content::ahead(&request.reference, &members, target, naming);
+        let content = content.map_err(|error| {
+            let hint = error.hint();
+            let failed = Error::usage("The catalog's images cannot be named on the target");
+            hint.into_iter().fold(failed.caused_by(error), Error::hint)
+        })?;
+        let mut written = write_for(&request.resources, &content, None, &context)?;
+        complete(&request.resources, &mut written)?;
+        Ok(written)
+    })
+    .await
+}
+
+/// Writes empty files for those that `oc` writes always: scripts name them.
+fn complete(request: &ResourcesRequest, written: &mut Written) -> Result<()> {
+    for name in ALWAYS {
+        let path = request.directory.join(name);
+        if !written.files.contains(&path) {
+            files::write_atomically(&path, b"", 0o644)?;
+            written.files.push(path);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! Releases and catalogs on the target: what stands for one becomes visible after all the images
+//! that it names, and not at all when one of these failed.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::report::{ImageReport, ImageState};
+use crate::model::{Digest, Inventory, Reference, ReleaseVersion};
+use crate::ops::error::Class;
+use crate::plan::import::{GroupKind, ImageUpload, ImportPlan};
+use crate::plan::naming::Role;
+
+/// Places of roots in the plan, in the order in which they may be uploaded: one that another
+/// group names comes before that group's root.
+pub(super) fn roots(plan: &ImportPlan) -> Vec<usize> {
+    let indexes = plan.images.iter().enumerate();
+    let mut roots: Vec<(bool, usize)> = indexes
+        .filter(|(_, image)| image.is_root())
+        .map(|(index, image)| (image.member_of().next().is_none(), index))
+        .collect();
+    roots.sort_unstable();
+    roots.into_iter().map(|(_, index)| index).collect()
+}
+
+/// Groups of which an image failed, by the root as it was asked for.
+pub(super) struct BrokenGroups<'p> {
+    plan: &'p ImportPlan,
+    broken: BTreeMap<&'p Reference, Failure>,
+}
+
+impl<'p> BrokenGroups<'p> {
+    pub(super) fn new(plan: &'p ImportPlan) -> Self {
+        Self {
+            plan,
+            broken: BTreeMap::new(),
+        }
+    }
+
+    /// Takes note of what became of an image.
+    pub(super) fn note(&mut self, image: &'p ImageUpload, report: &ImageReport) {
+        for root in image.member_of() {
+            let kind = self.plan.groups.get(root).map(|group| group.kind);
+            // Releases name their components by digest; who wants one platform in the place of
+            // a catalog's image has asked for it.
+            let is_another =
+                report.state == ImageState::PlatformOnly && kind == Some(GroupKind::Release);
+            if report.class.is_none() && !is_another {
+                continue;
+            }
+            let reason = report.reason.as_deref().unwrap_or("unknown reason");
+            let class = match report.class {
+                Some(Class::Interrupted) => Class::Interrupted,
+                _ => Class::Target,
+            };
+            let failure = Failure {
+                class,
+                reason: format!(
+                    "not tagged, because its group failed: {}: {reason}",
+                    report.source
+                ),
+                hint: None,
+                network: false,
+            };
+            self.broken.entry(root).or_insert(failure);
+        }
+    }
+
+    /// Why a root must stay away.
+    pub(super) fn failure_of(&self, root: &ImageUpload) -> Option<Failure> {
+        self.broken.get(&root.placed.image.requested).cloned()
+    }
+}
+
+/// A release or a catalog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GroupReport {
+    /// The release image or catalog image, as asked for at export.
+    pub image: Reference,
+    /// The release's version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<ReleaseVersion>,
+    /// The release's architecture, or `multi`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// What became of its image.
+    pub state: ImageState,
+    /// Where its image is on the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<Reference>,
+    /// Its image's digest there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Images of the group that the bundle does not hold whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
+}
+
+/// An image that the bundle does not hold whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// The reference as asked for at export.
+    pub image: Reference,
+    /// Why.
+    pub reason: String,
+}
+
+/// What became of the releases.
+pub(super) fn releases(
+    inventory: &Inventory,
+    plan: &ImportPlan,
+    images: &[ImageReport],
+) -> Vec<GroupReport> {
+    let releases = inventory.releases.iter().map(|release| GroupReport {
+        version: Some(release.version.clone()),
+        architecture: Some(release.architecture.clone()),
+        ..group(&release.image, plan, images)
+    });
+    releases.collect()
+}
+
+/// What became of the catalogs.
+pub(super) fn catalogs(
+    inventory: &Inventory,
+    plan: &ImportPlan,
+    images: &[ImageReport],
+) -> Vec<GroupReport> {
+    let catalogs = inventory.catalogs.iter();
+    catalogs
+        .map(|catalog| group(&catalog.image, plan, images))
+        .collect()
+}
+
+fn group(root: &Reference, plan: &ImportPlan, images: &[ImageReport]) -> GroupReport {
+    let own = || images.iter().filter(|image| image.source == *root);
+    let stands_for_it = |image: &&ImageReport| {
+        let roles = image.placed.iter().flat_map(|placed| &placed.roles);
+        image.class.is_none() && roles.into_iter().any(Role::is_root)
+    };
+    let there = own().find(stands_for_it);
+    let state = match there {
+        Some(image) => image.state,
+        None => own()
+            .find(|image| image.class.is_some())
+            .map_or(ImageState::Failed, |image| image.state),
+    };
+    let missing = plan.groups.get(root).map(|group| &group.missing);
+    let missing = missing
+        .into_iter()
+        .flatten()
+        .map(|(image, reason)| Missing {
+            image: image.clone(),
+            reason: reason.clone(),
+        });
+    GroupReport {
+        image: root.clone(),
+        version: None,
+        architecture: None,
+        state,
+        target: there.and_then(|image| image.target.clone()),
+        digest: there.and_then(|image| image.digest),
+        missing: missing.collect(),
+    }
+}

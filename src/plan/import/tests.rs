@@ -1,0 +1,142 @@
+use super::*;
+use crate::model::{
+    AttachmentState, CatalogEntry, CatalogFormat, CatalogMember, Component, ReleaseEntry,
+};
+use crate::plan::naming::{Options, Target, place};
+
+fn image(reference: &str, problem: Option<&str>) -> ImageEntry {
+    let reference: Reference = reference.parse().unwrap();
+    ImageEntry {
+        tag: reference.tag.clone(),
+        root: problem.is_none().then(|| Digest::from_bytes([7; 32])),
+        cosign: AttachmentState::NotAsked,
+        source: reference.repository.clone(),
+        problem: problem.map(str::to_owned),
+        attached: Vec::new(),
+        platforms: Vec::new(),
+        referrers: AttachmentState::NotAsked,
+        fetched_from: reference.repository.clone(),
+        requested: reference,
+        standalone: false,
+    }
+}
+
+/// A release of two components, a catalog with two members, of which one is a component too,
+/// and an image of its own.
+fn inventory() -> Inventory {
+    let component = |name: &str| Component {
+        name: name.to_owned(),
+        image: format!("quay.io/okd/{name}:v1").parse().unwrap(),
+    };
+    let member = |written: &str| CatalogMember {
+        image: written.parse().unwrap(),
+        written: written.to_owned(),
+    };
+    let images = ["alone", "cli", "etcd", "index", "operator", "release"];
+    let images = images.map(|name| image(&format!("quay.io/okd/{name}:v1"), None));
+    Inventory {
+        ext: None,
+        document: Inventory::TYPE.to_owned(),
+        bases: Vec::new(),
+        blobs: Vec::new(),
+        chunks: Vec::new(),
+        format: 1,
+        images: images.into(),
+        request: Digest::from_bytes([0; 32]),
+        catalogs: vec![CatalogEntry {
+            image: "quay.io/okd/index:v1".parse().unwrap(),
+            filter: None,
+            format: CatalogFormat::FileBased,
+            members: vec![
+                member("quay.io/okd/etcd:v1"),
+                member("quay.io/okd/operator:v1"),
+            ],
+            original: None,
+        }],
+        releases: vec![ReleaseEntry {
+            image: "quay.io/okd/release:v1".parse().unwrap(),
+            version: "4.18.0".parse().unwrap(),
+            keyrings: Vec::new(),
+            unsigned: true,
+            components: vec![component("cli"), component("etcd")],
+            signatures: Vec::new(),
+            architecture: "amd64".to_owned(),
+        }],
+        manifests: Vec::new(),
+    }
+}
+
+fn plan(inventory: &Inventory) -> ImportPlan {
+    let target: Target = "m.lan/x".parse().unwrap();
+    let placed = place(&wanted(inventory), &target, &Options::default()).unwrap();
+    ImportPlan::new(inventory, placed.images())
+}
+
+fn targets(plan: &ImportPlan) -> Vec<String> {
+    let images = plan.images.iter();
+    images
+        .map(|image| image.placed.target().to_string())
+        .collect()
+}
+
+#[test]
+fn every_role_has_a_place_and_roots_know_their_members() {
+    let mut inventory = inventory();
+    inventory.images[1].standalone = true;
+    let plan = plan(&inventory);
+    assert_eq!(
+        targets(&plan),
+        [
+            "m.lan/x/okd/alone:v1",
+            "m.lan/x/okd/cli:v1",
+            "m.lan/x:4.18.0-x86_64-cli",
+            "m.lan/x:4.18.0-x86_64-etcd",
+            "m.lan/x/okd-etcd:v1",
+            "m.lan/x/okd-index:v1",
+            "m.lan/x/okd-operator:v1",
+            "m.lan/x:4.18.0-x86_64",
+        ]
+    );
+    let roots: Vec<bool> = plan.images.iter().map(ImageUpload::is_root).collect();
+    assert_eq!(
+        roots,
+        [false, false, false, false, false, true, false, true]
+    );
+    let groups: Vec<String> = plan
+        .images
+        .iter()
+        .map(|image| image.member_of().map(ToString::to_string).collect())
+        .collect();
+    let (release, index) = ("quay.io/okd/release:v1", "quay.io/okd/index:v1");
+    assert_eq!(groups, ["", "", release, release, index, "", index, ""]);
+    assert_eq!(plan.incomplete, []);
+}
+
+#[test]
+fn half_a_release_stays_away_and_half_a_catalog_does_not() {
+    let mut inventory = inventory();
+    inventory.images[2] = image("quay.io/okd/etcd:v1", Some("404"));
+    let plan = plan(&inventory);
+    let targets = targets(&plan);
+    assert!(
+        !targets.contains(&"m.lan/x:4.18.0-x86_64".to_owned()),
+        "{targets:?}"
+    );
+    assert!(targets.contains(&"m.lan/x:4.18.0-x86_64-cli".to_owned()));
+    assert!(targets.contains(&"m.lan/x/okd-index:v1".to_owned()));
+    let left_out: Vec<String> = plan
+        .incomplete
+        .iter()
+        .map(|(reference, problem)| format!("{reference}: {problem}"))
+        .collect();
+    assert_eq!(
+        left_out,
+        [
+            "quay.io/okd/etcd:v1: 404",
+            "quay.io/okd/release:v1: the bundle lacks 1 of the images of this release"
+        ]
+    );
+    for group in plan.groups.values() {
+        assert_eq!(group.missing.len(), 1, "{group:?}");
+    }
+}

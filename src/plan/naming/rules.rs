@@ -1,0 +1,99 @@
+//! The names themselves: whose habits give which path and which tag.
+
+use super::tags::{digest_tag, fnv_tag};
+use super::{NamingError, Options, Profile, Role, Target, Wanted};
+use crate::model::{Host, NameError, Repository, RepositoryPath, Tag};
+
+/// Where oc-mirror puts release images, below the target (reference section 5.10).
+const RELEASE_IMAGES: [&str; 2] = ["openshift", "release-images"];
+
+/// Where oc-mirror puts what releases are made of.
+const RELEASE_CONTENT: [&str; 2] = ["openshift", "release"];
+
+/// The path of an image below the target's registry, as text: it may be too long.
+pub(super) fn path(
+    wanted: &Wanted,
+    target: &Target,
+    options: &Options,
+) -> Result<String, NamingError> {
+    let limit = options.components(&wanted.role);
+    let below = |path: &[&str]| limit.join(target.components().chain(path.iter().copied()));
+    Ok(match (&wanted.role, options.profile_of(&wanted.role)) {
+        (Role::Release(_), _) if options.release.image.is_some() => {
+            let image = options.release.image.iter();
+            let elsewhere = |host: &&Host| **host != target.host;
+            if let Some(host) = image.clone().map(|image| &image.host).find(elsewhere) {
+                return Err(NamingError::OtherRegistry {
+                    target: target.host.clone(),
+                    host: host.clone(),
+                });
+            }
+            image.map(|image| image.path.to_string()).collect()
+        }
+        (Role::Release(_) | Role::Component { .. }, Profile::Oc) => {
+            let own = options.release.repository.as_ref();
+            let path = own.or(target.namespace.as_ref());
+            let path = path.ok_or_else(|| NamingError::NoReleaseRepository {
+                target: target.host.clone(),
+            })?;
+            path.to_string()
+        }
+        (Role::Release(_), Profile::OcMirror) => below(&RELEASE_IMAGES),
+        (Role::Component { .. }, Profile::OcMirror) => below(&RELEASE_CONTENT),
+        _ => limit.join(
+            target
+                .components()
+                .chain(wanted.image.source.path.components()),
+        ),
+    })
+}
+
+/// The tag of an image on the target, and whether the source knows the image by it.
+pub(super) fn tag(wanted: &Wanted, options: &Options) -> Result<(Tag, bool), NameError> {
+    let image = &wanted.image;
+    let made = match (&wanted.role, options.profile_of(&wanted.role)) {
+        (Role::Release(_), _) if options.release.tag.is_some() => {
+            options.release.tag.as_ref().map(ToString::to_string)
+        }
+        (Role::Release(release), Profile::Oc) => Some(release.tag(options.release.tags)),
+        (Role::Component { release, name }, Profile::Oc) => {
+            Some(format!("{}-{name}", release.tag(options.release.tags)))
+        }
+        (Role::Release(release), Profile::OcMirror) => Some(release_tag(release)),
+        (Role::Component { release, name }, Profile::OcMirror) => {
+            Some(format!("{}-{name}", release_tag(release)))
+        }
+        _ => None,
+    };
+    if let Some(made) = made {
+        let tag: Tag = made.parse()?;
+        let own = image.tag.as_ref() == Some(&tag);
+        return Ok((tag, own));
+    }
+    if let Some(tag) = &image.tag {
+        return Ok((tag.clone(), true));
+    }
+    if image.requested.tag.is_none() && image.requested.digest.is_none() {
+        return Ok((image.requested.selector().parse()?, true));
+    }
+    let tag = match (options.profile_of(&wanted.role), &wanted.role) {
+        (Profile::Plain | Profile::OcMirror, _) => digest_tag(&image.root)?,
+        (Profile::Oc, Role::Member { written, .. }) => fnv_tag(written)?,
+        (Profile::Oc, _) => fnv_tag(&image.source.pinned(image.root).to_string())?,
+    };
+    Ok((tag, false))
+}
+
+/// What oc-mirror begins its tags with: the release image's own tag, else the version.
+fn release_tag(release: &super::ReleaseName) -> String {
+    match &release.image.tag {
+        Some(tag) => tag.to_string(),
+        None => release.version.to_string(),
+    }
+}
+
+/// Joins host and path.
+pub(super) fn repository(host: &Host, path: &str) -> Result<Repository, NameError> {
+    let path: RepositoryPath = path.parse()?;
+    Ok(Repository::new(host.clone(), path))
+}
