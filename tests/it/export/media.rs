@@ -135,7 +135,10 @@ fn chunks_are_cut_back_on_every_file_system() {
     let site = Site::new();
     let good = Build::oci("good").plain_layer(2 * MIB as usize).image();
     let bad = Build::oci("zzz bad").plain_layer(5 * MIB as usize).image();
-    let references = [site.put("a/good", "v1", &good), site.put("b/bad", "v1", &bad)];
+    let references = [
+        site.put("a/good", "v1", &good),
+        site.put("b/bad", "v1", &bad),
+    ];
     let args: Vec<&str> = references.iter().map(String::as_str).collect();
     let digest = bad.blobs[1].digest();
     let mut wrong = site.blob(&digest).to_vec();
