@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::Environment;
 use super::registry_args::RegistryArgs;
+use super::release_keys_args::ReleaseKeysArgs;
 use super::trust_args::TrustArgs;
 use crate::content::mirror_policy;
-use crate::content::release::trust::{ExpiredKeys, ReleaseTrust};
 use crate::model::{Platform, Reference};
 use crate::ops::Error;
 use crate::ops::release::signatures::Store;
@@ -130,19 +130,13 @@ impl FromArgs {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Trust")]
 pub(crate) struct ReleaseTrustArgs {
-    /// OpenPGP keys that may vouch for releases, or a list of their fingerprints, instead of
-    /// the built-in ones of Red Hat and of OpenShift's CI.
-    #[arg(long, value_name = "FILE")]
-    release_keys: Option<PathBuf>,
+    #[command(flatten)]
+    keys: ReleaseKeysArgs,
 
     /// Where signatures of releases are, instead of where the release says: a URL or a
     /// directory. Repeatable.
     #[arg(long, value_name = "URL|DIR")]
     signature_store: Vec<String>,
-
-    /// Accept signatures from before their key expired.
-    #[arg(long)]
-    accept_expired_release_keys: bool,
 
     /// Accept a release that nobody who is trusted vouches for, as those of OKD may be. A wrong
     /// signature is never accepted.
@@ -153,23 +147,9 @@ pub(crate) struct ReleaseTrustArgs {
 impl ReleaseTrustArgs {
     /// What is known and accepted; signatures are asked for by `client`.
     pub(crate) fn verification(&self, client: &Client) -> Result<Verification, Error> {
-        let mut trust = match &self.release_keys {
-            None => ReleaseTrust::built_in(),
-            Some(path) => {
-                let refused = || {
-                    let path = path.display();
-                    Error::usage(format!("The release keys in `{path}` cannot be used"))
-                };
-                let bytes = files::read(path, CAP).map_err(|error| refused().caused_by(error))?;
-                ReleaseTrust::from_file(&bytes).map_err(|error| refused().caused_by(error))?
-            }
-        };
-        if self.accept_expired_release_keys {
-            trust.expired_keys = ExpiredKeys::AcceptEarlierSignatures;
-        }
         let stores = self.signature_store.iter().map(|text| Store::named(text));
         Ok(Verification {
-            trust,
+            trust: self.keys.keys()?.trust,
             stores: stores.collect(),
             allow_unsigned: self.allow_unsigned_release,
             client: client.clone(),

@@ -1,8 +1,8 @@
 //! Whose word counts for the releases of a bundle.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::content::release::trust::ReleaseTrust;
+use crate::content::release::trust::{ExpiredKeys, ReleaseTrust};
 use crate::ops::Error;
 use crate::ops::release::proof::{ReleaseKeys, ReleaseProof, ReleaseState};
 use crate::sys::files;
@@ -14,28 +14,40 @@ const CAP: u64 = 2 << 20;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Releases")]
 pub(crate) struct ReleaseKeysArgs {
-    /// OpenPGP keys, or a line with a fingerprint for each, that may vouch for releases, instead
-    /// of the built-in ones of Red Hat and OKD.
+    /// OpenPGP keys that may vouch for releases, or a list of their fingerprints, instead of
+    /// the built-in ones of Red Hat and of OpenShift's CI.
     #[arg(long, value_name = "FILE")]
     release_keys: Option<PathBuf>,
+
+    /// Accept signatures from before their key expired.
+    #[arg(long)]
+    accept_expired_release_keys: bool,
 }
 
 impl ReleaseKeysArgs {
+    /// The keys that count.
     pub(crate) fn keys(&self) -> Result<ReleaseKeys, Error> {
-        let Some(path) = &self.release_keys else {
-            return Ok(ReleaseKeys::default());
+        let mut keys = match &self.release_keys {
+            None => ReleaseKeys::default(),
+            Some(path) => ReleaseKeys {
+                trust: read(path)?,
+                chosen: true,
+            },
         };
-        let refused = || {
-            let path = path.display();
-            Error::usage(format!("The release keys in `{path}` cannot be used"))
-        };
-        let bytes = files::read(path, CAP).map_err(|error| refused().caused_by(error))?;
-        let trust = ReleaseTrust::from_file(&bytes).map_err(|error| refused().caused_by(error))?;
-        Ok(ReleaseKeys {
-            trust,
-            chosen: true,
-        })
+        if self.accept_expired_release_keys {
+            keys.trust.expired_keys = ExpiredKeys::AcceptEarlierSignatures;
+        }
+        Ok(keys)
     }
+}
+
+fn read(path: &Path) -> Result<ReleaseTrust, Error> {
+    let refused = || {
+        let path = path.display();
+        Error::usage(format!("The release keys in `{path}` cannot be used"))
+    };
+    let bytes = files::read(path, CAP).map_err(|error| refused().caused_by(error))?;
+    ReleaseTrust::from_file(&bytes).map_err(|error| refused().caused_by(error))
 }
 
 /// Who vouches for a release, in one line.

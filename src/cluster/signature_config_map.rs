@@ -47,7 +47,10 @@ pub(super) fn file_name(release: &Digest) -> String {
 /// # Errors
 ///
 /// None that a release could cause; the encoder's signature has them.
-pub(super) fn render(release: &Digest, signatures: &[Vec<u8>]) -> Result<String, serde_json::Error> {
+pub(super) fn render(
+    release: &Digest,
+    signatures: &[Vec<u8>],
+) -> Result<String, serde_json::Error> {
     let name = format!("sha256-{}", release.hex());
     let binary_data = (1..)
         .zip(signatures)

@@ -99,7 +99,7 @@ pub fn select(
         }
         (Wanted::Range(..), Some(from)) => Err(UpgradeError::PathToRange {
             from: from.clone(),
-            wanted: wanted.clone(),
+            wanted: Box::new(wanted.clone()),
         }),
     }
 }
@@ -196,7 +196,7 @@ impl<'a> View<'a> {
         if versions.is_empty() {
             return Err(UpgradeError::EmptyRange {
                 channel: self.channel.clone(),
-                wanted: wanted.clone(),
+                wanted: Box::new(wanted.clone()),
                 ends: Box::new((self.lowest.clone(), self.highest.clone())),
             });
         }
@@ -218,7 +218,7 @@ impl<'a> View<'a> {
                 from: from.clone(),
                 to: to.clone(),
                 channel: self.channel.clone(),
-                why: self.why_no_path(from, to),
+                why: Box::new(self.why_no_path(from, to)),
             });
         };
         let direct = |update: &&ConditionalUpdate| update.from == *from && update.to == *to;

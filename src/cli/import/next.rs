@@ -1,6 +1,6 @@
 //! The commands that come after an import.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::ops::import::Report;
 
@@ -53,7 +53,7 @@ fn is_service(name: &str) -> bool {
 }
 
 /// A path as a shell takes it.
-fn quoted(path: &PathBuf) -> String {
+fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
     match !text.is_empty() && text.chars().all(plain) {

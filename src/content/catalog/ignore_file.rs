@@ -65,7 +65,7 @@ impl IgnoreFile {
         })?;
         self.files.push((directory.to_owned(), patterns));
         // Patterns of deeper directories are asked last and decide.
-        self.files.sort_by(|a, b| a.0.len().cmp(&b.0.len()));
+        self.files.sort_by_key(|a| a.0.len());
         Ok(())
     }
 

@@ -307,7 +307,7 @@ fn a_package_twice_in_one_document_is_refused_and_in_two_is_a_problem() {
 #[test]
 fn ignored_files_count_for_nothing_whenever_they_come() {
     let files = [
-        ("README.md", "# no catalog"),
+        ("README.md", "no catalog"),
         ("c/index.yaml", YAML),
         ("t/x.json", JSON),
     ];
@@ -394,15 +394,11 @@ fn images_that_are_none_are_named_with_their_bundles() {
     );
 }
 
-/// Tables in memory.
+type Cells = Vec<Option<&'static str>>;
+
+/// Tables in memory: name, columns, rows.
 #[derive(Default)]
-struct Memory(
-    Vec<(
-        &'static str,
-        Vec<&'static str>,
-        Vec<Vec<Option<&'static str>>>,
-    )>,
-);
+struct Memory(Vec<(&'static str, Vec<&'static str>, Vec<Cells>)>);
 
 impl Memory {
     fn table(mut self, name: &'static str, columns: &str, rows: &[&[&'static str]]) -> Self {

@@ -198,7 +198,7 @@ fn find_place(head: &[u8]) -> Result<Place, Signature> {
         };
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         // A command has at least its kind and its length.
-        let end = at.checked_add(length.max(8)).unwrap_or(usize::MAX);
+        let end = at.saturating_add(length.max(8));
         let Some(command) = head.get(at..end) else {
             return Err(Signature::Absent);
         };

@@ -336,10 +336,9 @@ impl LayerBlob for Blob {
             if let Some(error) = self.take_failure() {
                 return Err(error);
             }
-            match self.read(&mut buffer) {
-                Ok(0) => break,
-                // The next round knows why.
-                Ok(_) | Err(_) => {}
+            // Why reading failed, the next round knows.
+            if let Ok(0) = self.read(&mut buffer) {
+                break;
             }
         }
         let (found, length) = (self.hasher.clone().finish(), self.hasher.length());

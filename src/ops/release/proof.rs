@@ -275,3 +275,6 @@ impl From<SignatureError> for Doubt {
         Self { state, reason }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,7 +54,8 @@ impl VersionBounds {
         let bounds = [&self.min, &self.max];
         let mut given = bounds.into_iter().flatten();
         let releases_only = given.all(|bound| bound.pre.is_empty());
-        self.spans(version) && !(releases_only && !version.pre.is_empty())
+        let allowed = version.pre.is_empty() || !releases_only;
+        allowed && self.spans(version)
     }
 
     /// Whether a version lies between the bounds, pre-releases included.

@@ -61,7 +61,7 @@ pub enum UpgradeError {
         /// The channel.
         channel: Channel,
         /// What was asked for.
-        wanted: Wanted,
+        wanted: Box<Wanted>,
         /// The channel's lowest and highest version.
         ends: Box<(SemanticVersion, SemanticVersion)>,
     },
@@ -71,7 +71,7 @@ pub enum UpgradeError {
         /// Where it begins.
         from: SemanticVersion,
         /// What was asked for.
-        wanted: Wanted,
+        wanted: Box<Wanted>,
     },
     /// Updates lead upwards only.
     #[error("`{from}` cannot be updated to `{to}`, which is older")]
@@ -91,7 +91,7 @@ pub enum UpgradeError {
         /// The channel.
         channel: Channel,
         /// Why.
-        why: NoPath,
+        why: Box<NoPath>,
     },
 }
 

@@ -125,7 +125,7 @@ fn a_release_needs_a_repository_on_the_target() {
         );
     }
     let like_oc_mirror = super::options(Profile::OcMirror, None);
-    assert!(place(&[root.clone()], &bare, &like_oc_mirror).is_ok());
+    assert!(place(std::slice::from_ref(&root), &bare, &like_oc_mirror).is_ok());
 
     let mut elsewhere = Options::default();
     elsewhere.release.image = Some("other.lan/a".parse().unwrap());

@@ -1,0 +1,170 @@
+use super::*;
+use crate::format::statement::parse_time;
+use crate::model::{AttachmentState, ImageEntry, ManifestEntry, MediaType, ReleaseSignature};
+
+macro_rules! vector {
+    ($name:literal) => {
+        include_bytes!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/vectors/release/",
+            $name
+        ))
+        .as_slice()
+    };
+}
+
+fn signed() -> Digest {
+    let text = String::from_utf8_lossy(vector!("digest.txt"));
+    text.trim().parse().unwrap()
+}
+
+fn alice() -> ReleaseKeys {
+    ReleaseKeys {
+        trust: ReleaseTrust::from_file(vector!("alice.asc")).unwrap(),
+        chosen: true,
+    }
+}
+
+/// A release with this root, signed over these manifests by alice.
+fn inventory(root: Digest, signatures: &[(Digest, &[u8])]) -> Inventory {
+    let image: Reference = "quay.io/okd/release:1".parse().unwrap();
+    Inventory {
+        ext: None,
+        document: Inventory::TYPE.to_owned(),
+        bases: Vec::new(),
+        blobs: Vec::new(),
+        chunks: Vec::new(),
+        format: 1,
+        images: vec![ImageEntry {
+            tag: image.tag.clone(),
+            root: Some(root),
+            cosign: AttachmentState::NotAsked,
+            source: image.repository.clone(),
+            problem: None,
+            attached: Vec::new(),
+            platforms: Vec::new(),
+            referrers: AttachmentState::NotAsked,
+            requested: image.clone(),
+            standalone: false,
+            fetched_from: image.repository.clone(),
+        }],
+        request: root,
+        catalogs: Vec::new(),
+        releases: vec![ReleaseEntry {
+            image,
+            version: "4.18.0".parse().unwrap(),
+            keyrings: vec![crate::model::Keyring {
+                data: vector!("alice.gpg").to_vec(),
+                name: "verifier-public-key-alice".to_owned(),
+            }],
+            unsigned: signatures.is_empty(),
+            components: Vec::new(),
+            signatures: signatures
+                .iter()
+                .map(|(over, message)| ReleaseSignature {
+                    over: *over,
+                    message: message.to_vec(),
+                })
+                .collect(),
+            architecture: "amd64".to_owned(),
+        }],
+        manifests: Vec::new(),
+    }
+}
+
+fn manifest(digest: Digest, children: &[Digest], platform: Option<&str>) -> ManifestEntry {
+    ManifestEntry {
+        blobs: Vec::new(),
+        digest,
+        extent: (crate::model::ChunkId::try_from(1u32).unwrap(), 0, 1, 1).into(),
+        omitted: Vec::new(),
+        subject: None,
+        children: children.to_vec(),
+        platform: platform.map(|text| text.parse().unwrap()),
+        media_type: MediaType::new(MediaType::OCI_INDEX),
+    }
+}
+
+fn proof(inventory: &Inventory, keys: &ReleaseKeys) -> ReleaseProof {
+    let now = parse_time("2026-02-01T00:00:00Z").unwrap();
+    judge(inventory, keys, now).remove(0)
+}
+
+#[test]
+fn a_pinned_key_makes_a_release_genuine() {
+    let inventory = inventory(signed(), &[(signed(), vector!("good.sig"))]);
+    let good = proof(&inventory, &alice());
+    assert_eq!(good.state, ReleaseState::Genuine, "{:?}", good.reason);
+    assert_eq!(good.signers.len(), 1);
+    assert!(require(std::slice::from_ref(&good), false).is_ok());
+    assert_eq!(findings(&[good], &alice()), []);
+
+    let stranger = proof(&inventory, &ReleaseKeys::default());
+    assert_eq!(stranger.state, ReleaseState::KeysUnknown);
+    assert!(require(std::slice::from_ref(&stranger), true).is_err());
+    let kind = |keys: &ReleaseKeys| findings(std::slice::from_ref(&stranger), keys)[0].kind;
+    assert_eq!(
+        kind(&ReleaseKeys::default()),
+        FindingKind::ReleaseKeysUnknown
+    );
+    assert_eq!(kind(&alice()), FindingKind::ReleaseNotGenuine);
+}
+
+#[test]
+fn what_is_wrong_is_never_waived() {
+    let other = Digest::from_bytes([3; 32]);
+    for (root, over, message) in [
+        (signed(), signed(), vector!("other-digest.sig")),
+        (signed(), signed(), vector!("carol.sig")),
+        (signed(), signed(), vector!("trailing.sig")),
+        (other, other, vector!("good.sig")),
+        // A good signature, and not over an image of this release.
+        (other, signed(), vector!("good.sig")),
+    ] {
+        let proof = proof(&inventory(root, &[(over, message)]), &alice());
+        assert_eq!(proof.state, ReleaseState::NotGenuine);
+        let error = require(std::slice::from_ref(&proof), true).unwrap_err();
+        assert_eq!(error.class(), Class::NotAuthenticated);
+        assert_eq!(findings(&[proof], &ReleaseKeys::default()).len(), 1);
+    }
+    let mut inventory = inventory(signed(), &[(signed(), vector!("good.sig"))]);
+    inventory.releases[0].keyrings.clear();
+    assert_eq!(proof(&inventory, &alice()).state, ReleaseState::NotGenuine);
+}
+
+#[test]
+fn absence_may_be_accepted() {
+    let unsigned = proof(&inventory(signed(), &[]), &alice());
+    assert_eq!(unsigned.state, ReleaseState::Unsigned);
+    assert!(require(std::slice::from_ref(&unsigned), false).is_err());
+    assert!(require(std::slice::from_ref(&unsigned), true).is_ok());
+    assert_eq!(
+        findings(&[unsigned], &alice())[0].kind,
+        FindingKind::UnsignedRelease
+    );
+}
+
+#[test]
+fn a_list_is_signed_as_such_or_image_by_image() {
+    let (root, other) = (Digest::from_bytes([1; 32]), Digest::from_bytes([2; 32]));
+    let by_image = |platform: &str| {
+        let mut inventory = inventory(root, &[(signed(), vector!("good.sig"))]);
+        inventory.manifests = vec![
+            manifest(root, &[signed(), other], None),
+            manifest(other, &[], Some(platform)),
+            manifest(signed(), &[], Some("linux/amd64")),
+        ];
+        inventory.manifests.sort_by_key(|manifest| manifest.digest);
+        inventory
+    };
+    assert_eq!(
+        proof(&by_image("unknown/unknown"), &alice()).state,
+        ReleaseState::Genuine,
+        "an attestation is no image of the release"
+    );
+    assert_eq!(
+        proof(&by_image("linux/arm64"), &alice()).state,
+        ReleaseState::NotGenuine,
+        "the other image is not signed"
+    );
+}
