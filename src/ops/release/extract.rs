@@ -102,7 +102,6 @@ pub fn extract(request: Request, context: &Context) -> Result<Outcome> {
         release_image: release_image.as_ref().unwrap_or(&payload.pull_spec),
         archives: command.is_none() || request.machines == Machines::All,
         to: &request.to,
-        command,
         payload: &payload,
         context,
     };
@@ -157,7 +156,6 @@ struct Job<'a> {
     payload: &'a Payload,
     release_image: &'a Reference,
     to: &'a Path,
-    command: Option<&'a str>,
     archives: bool,
     context: &'a Context,
 }
