@@ -5,11 +5,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::site::{Site, assert_same, files, reads};
+use super::site::{Site, assert_same, reads};
 use crate::support::catalogs::{bundle, check, documents, layers, unpack};
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::fake_registry::Reply;
 use crate::support::images::{Build, Image, index};
+use crate::support::stage;
 use crate::support::stage::Stage;
 
 const LABEL: &str = "operators.operatorframework.io.index.configs.v1";
@@ -336,7 +337,7 @@ fn what_was_made_waits_beside_the_plan() {
     site.fault(move |asked| reads(asked, &broken).then(Reply::hang_up));
     site.export(&bundle, &args).fails_with(6);
     let made = |bundle: &Path| -> Vec<String> {
-        let files = files(bundle).into_keys();
+        let files = stage::files(bundle).into_iter();
         files
             .filter(|path| path.starts_with("export.made/"))
             .collect()
@@ -375,8 +376,8 @@ fn what_was_made_is_not_believed() {
     site.fault(move |asked| reads(asked, &first).then(Reply::hang_up));
     site.export(&bundle, &args).fails_with(6);
     site.heal();
-    let made = files(&bundle)
-        .into_keys()
+    let made = stage::files(&bundle)
+        .into_iter()
         .find(|path| path.starts_with("export.made/"))
         .unwrap();
     let mut bytes = fs::read(bundle.join(&made)).unwrap();

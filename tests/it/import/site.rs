@@ -93,10 +93,8 @@ fn a_client_certificate_is_shown_to_who_asks_for_it() {
         let more = ["--retries", "0", "--cert-dir", directory.to_str().unwrap()];
         Outcome::of(stage.import_command_over_tls(&bundle, &host, &more))
     };
-    let refused = import(&nobody).fails_with(7);
-    refused
-        .stderr_has("refused the TLS connection")
-        .stderr_has("*.cert");
+    // The server closes the connection; whether its alert arrives before is a matter of timing.
+    import(&nobody).fails_with(7).stderr_has("cannot be used");
     import(&ours).succeeds().hides("PRIVATE KEY");
     let reference = format!("docker://{host}/team/app:v1");
     assert_eq!(inspected(&reference, &ours).into_bytes(), image.bytes);
