@@ -273,20 +273,17 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
         "{}, {}, {} ({}) in {}, {} on the medium ({} bytes)",
         Count::of(outcome.images.len(), "image"),
         Count::of(outcome.manifests, "manifest"),
-        outcome.carried.counted("blob"),
+        Count::of(outcome.carried.count, "blob"),
         ByteSize(outcome.carried.bytes),
         Count::of(outcome.chunks, "chunk"),
         ByteSize(outcome.bytes_on_medium),
         outcome.bytes_on_medium,
     ));
     if outcome.omitted.count > 0 {
-        let (count, bytes) = (
-            outcome.omitted.counted("blob"),
-            ByteSize(outcome.omitted.bytes),
-        );
-        let is = count.is();
+        let (count, bytes) = (outcome.omitted.count, ByteSize(outcome.omitted.bytes));
+        let count = Count::of(count, "blob");
         line(format!(
-            "{count} ({bytes}) {is} left out, because bases carried what is in them"
+            "left out, because bases carried it: {count} ({bytes})"
         ));
     }
     if !outcome.foreign.is_empty() {

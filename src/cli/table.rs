@@ -54,7 +54,7 @@ mod tests {
         table.row(&["b\u{1b}[0m", "22", "x"]);
         assert_eq!(
             table.to_string(),
-            "NAME           SIZE  NOTE\na-long-name    1\nb\\u{1b}[0m     22    x\n"
+            "NAME         SIZE  NOTE\na-long-name  1\nb\\u{1b}[0m   22    x\n"
         );
     }
 }

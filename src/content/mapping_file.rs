@@ -150,7 +150,7 @@ mod tests {
             assert_eq!(line(bad), MappingFileError::Line { line: 2 }, "{bad}");
         }
         assert!(matches!(
-            line("A/b=m/c:1"),
+            line("quay.io/A/b=m/c:1"),
             MappingFileError::Name { line: 2, .. }
         ));
         let digest = format!("quay.io/a/b=m/a/b@sha256:{}", "2f".repeat(32));

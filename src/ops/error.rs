@@ -154,6 +154,9 @@ impl From<IoAt> for Error {
                  through FUSE says the same)"
             }
             Kind::ReadOnlyFilesystem => "the medium is mounted read-only",
+            Kind::AlreadyExists | Kind::NotADirectory => {
+                "there is a file where a directory should be: check the path"
+            }
             Kind::NotFound => "check the path, and that the medium is plugged in and mounted",
             _ => "check that the medium is plugged in; run the same command again to continue",
         };

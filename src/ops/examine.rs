@@ -151,12 +151,45 @@ pub(super) fn examine(media: Arc<dyn Media>, trust: &Trust, scope: Scope) -> Res
         authentication: Authentication::default(),
         findings: Vec::new(),
     };
+    refuse_other_directories(media.as_ref())?;
     examination.read_root(trust, scope)?;
     if scope == Scope::Everything {
         examination.look_at_files()?;
     }
     examination.findings.sort();
     Ok(examination)
+}
+
+/// Says of a directory that holds nothing of a bundle's that it was named by mistake: a bundle
+/// that lost all of it is no less refused.
+fn refuse_other_directories(media: &dyn Media) -> Result<()> {
+    let entries = media.list()?;
+    let own = [
+        names::MANIFEST,
+        names::INVENTORY,
+        names::LABEL,
+        names::SUMS,
+        names::PLAN,
+        names::CHUNKS,
+        names::SIGNATURES,
+    ];
+    if entries.iter().any(|entry| own.contains(&&*entry.path)) {
+        return Ok(());
+    }
+    let root = media.root();
+    let error = Error::usage(format!("There is no bundle in `{}`", root.display()));
+    let below = entries.iter().filter_map(|entry| {
+        let (directory, name) = entry.path.split_once('/')?;
+        (name == names::MANIFEST).then(|| root.join(directory))
+    });
+    let below: Vec<String> = below
+        .take(5)
+        .map(|path| format!("`{}`", path.display().to_string().escape_debug()))
+        .collect();
+    Err(match below.is_empty() {
+        true => error.hint("check the path, and that the medium is plugged in and mounted"),
+        false => error.hint(format!("there is one in {}", below.join(", "))),
+    })
 }
 
 impl Examination {

@@ -218,7 +218,7 @@ impl<'a> View<'a> {
                 from: from.clone(),
                 to: to.clone(),
                 channel: self.channel.clone(),
-                why: self.why_no_path(from, to),
+                why: Box::new(self.why_no_path(from, to)),
             });
         };
         let direct = |update: &&ConditionalUpdate| update.from == *from && update.to == *to;

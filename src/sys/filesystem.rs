@@ -77,6 +77,24 @@ pub fn same_mount(a: &Path, b: &Path) -> bool {
     }
 }
 
+/// Where media are mounted (hier(7); udisks, systemd and macOS add the others).
+const MEDIA: [&str; 4] = ["/media", "/mnt", "/run/media", "/Volumes"];
+
+/// Whether a path is one of a medium, by its name, and nothing is mounted there: what is written
+/// to it goes to the disk below. The path need not exist.
+pub fn lacks_its_medium(path: &Path) -> bool {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let Some(home) = MEDIA.iter().find(|home| absolute.starts_with(home)) else {
+        return false;
+    };
+    let mount = absolute.ancestors().find_map(mount_of);
+    absolute != Path::new(home) && mount.is_some_and(|mount| !is_below(&mount.point, home))
+}
+
+fn is_below(point: &Path, directory: &str) -> bool {
+    point.starts_with(directory) && point != Path::new(directory)
+}
+
 struct Mount {
     point: PathBuf,
     kind: String,
@@ -137,6 +155,17 @@ mod tests {
         assert_eq!(kind("/mnt/my"), "ext4");
         assert_eq!(max_file("vfat"), Some(4_294_967_295));
         assert_eq!(max_file("ext4"), None);
+    }
+
+    #[test]
+    fn a_stick_that_is_not_mounted_is_noticed() {
+        assert!(lacks_its_medium(Path::new("/media/no-such-stick/may")));
+        assert!(lacks_its_medium(Path::new("/run/media/nobody/stick")));
+        assert!(!lacks_its_medium(Path::new("/srv/no-such-directory/may")));
+        assert!(!lacks_its_medium(Path::new("/proc/no-such-directory")));
+        assert!(is_below(Path::new("/mnt/stick"), "/mnt"));
+        assert!(!is_below(Path::new("/mnt"), "/mnt"));
+        assert!(!is_below(Path::new("/"), "/mnt"));
     }
 
     #[test]

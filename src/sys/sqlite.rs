@@ -330,7 +330,7 @@ mod tests {
             sql.push_str(&format!("INSERT INTO t VALUES ('{number:0>100}');"));
         }
         let file = database(&format!("BEGIN;{sql}COMMIT;"));
-        let whole = std::fs::read(file.path()).unwrap();
+        let whole = fs_err::read(file.path()).unwrap();
         let mut failed = 0;
         for seed in 0..200_usize {
             let mut bytes = whole.clone();
@@ -339,13 +339,13 @@ mod tests {
             for byte in bytes.iter_mut().skip(at).take(40) {
                 *byte = byte.wrapping_mul(31).wrapping_add(seed as u8 | 1);
             }
-            std::fs::write(file.path(), &bytes).unwrap();
+            fs_err::write(file.path(), &bytes).unwrap();
             let read = Database::open(file.path()).and_then(|open| column(&open, "t", "a"));
             failed += usize::from(read.is_err());
         }
         assert!(failed > 20, "{failed}");
         for bytes in [&b""[..], b"hello", &whole[..whole.len() / 2], &whole[..100]] {
-            std::fs::write(file.path(), bytes).unwrap();
+            fs_err::write(file.path(), bytes).unwrap();
             let read = Database::open(file.path()).and_then(|open| column(&open, "t", "a"));
             assert!(read.is_err(), "{} bytes", bytes.len());
         }

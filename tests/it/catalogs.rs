@@ -35,7 +35,7 @@ entries:
 schema: olm.bundle
 package: bar
 name: bar.v1.0.0
-image: {host}/bar/bundle:v1.0.0
+image: "{host}/bar/bundle:v1.0.0"
 properties:
 - type: olm.package
   value: {packageName: bar, version: 1.0.0}
@@ -45,7 +45,7 @@ relatedImages:
 schema: olm.bundle
 package: bar
 name: bar.v1.10.0
-image: {host}/bar/bundle:v1.10.0
+image: "{host}/bar/bundle:v1.10.0"
 properties:
 - type: olm.package
   value: {packageName: bar, version: 1.10.0}

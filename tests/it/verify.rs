@@ -387,6 +387,30 @@ fn every_byte_is_accounted_for() {
 }
 
 #[test]
+fn a_directory_above_bundles_was_named_by_mistake() {
+    let (stage, bundle) = signed();
+    let above = bundle.parent().unwrap();
+    for verb in ["verify", "inspect", "unpack"] {
+        let mut command = stage.importer.command();
+        command.arg(verb).arg(above);
+        if verb == "unpack" {
+            command.args(["--to", "tree"]);
+        }
+        Outcome::of(command)
+            .fails_with(2)
+            .stderr_has("There is no bundle in")
+            .stderr_has(&format!("there is one in `{}`", bundle.display()));
+    }
+    let nothing = stage.at("nothing");
+    fs::create_dir(&nothing).unwrap();
+    fs::write(nothing.join("holiday.jpg"), "x").unwrap();
+    stage
+        .verify(&nothing, &[])
+        .fails_with(2)
+        .stderr_has("plugged in");
+}
+
+#[test]
 fn unfinished_and_incomplete_bundles_have_a_code_of_their_own() {
     let (stage, bundle) = signed();
     let copy = stage.copy(&bundle, "unfinished");

@@ -307,7 +307,7 @@ fn a_package_twice_in_one_document_is_refused_and_in_two_is_a_problem() {
 #[test]
 fn ignored_files_count_for_nothing_whenever_they_come() {
     let files = [
-        ("README.md", "# no catalog"),
+        ("README.md", "no catalog"),
         ("c/index.yaml", YAML),
         ("t/x.json", JSON),
     ];

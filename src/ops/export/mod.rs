@@ -114,6 +114,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     let bases = read_bases(&request)?;
     let base_ids: Vec<Digest> = bases.iter().map(|base| base.id).collect();
     let digest = request.digest(&base_ids);
+    preflight::check_mounted(&request.to, context)?;
     let Some(media) = open_medium(&request)? else {
         // A dry run into a directory that is not there yet.
         let planned = make_plan(&request, digest, None, &bases, context).await?;

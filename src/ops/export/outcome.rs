@@ -114,11 +114,6 @@ pub struct Amount {
 }
 
 impl Amount {
-    /// How many, for people.
-    pub fn counted(&self, noun: &'static str) -> Count {
-        Count::of(self.count, noun)
-    }
-
     fn add(&mut self, bytes: u64) {
         self.count += 1;
         self.bytes += bytes;

@@ -10,10 +10,11 @@ use super::seal::{Written, assemble, unknown_hashes};
 use super::state;
 use crate::format::cbor;
 use crate::model::{BLOCK_SIZE, ByteSize, ChunkId, ChunkKind, Extent, chunk_path};
+use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result};
 use crate::ops::examine::names;
 use crate::plan::export::{ExportPlan, Lane};
-use crate::sys::filesystem::FileSystem;
+use crate::sys::filesystem::{FileSystem, lacks_its_medium};
 use crate::sys::journal;
 use crate::sys::media::{EntryKind, Media};
 
@@ -87,6 +88,22 @@ pub(super) fn check(request: &Request, media: &dyn Media, plan: &ExportPlan) -> 
         }
     }
     report(media.root(), &problems)
+}
+
+/// Refuses to make a directory on a medium that is not there, and warns where its mount point
+/// is: a stick that nobody plugged in must not become gigabytes on the system's disk.
+pub(super) fn check_mounted(to: &Path, context: &Context) -> Result<()> {
+    if !lacks_its_medium(to) {
+        return Ok(());
+    }
+    let message = format!("Nothing is mounted where `{}` would be", to.display());
+    if crate::sys::files::is_dir(to) {
+        context.warn(format!("{message}: this writes to the disk below"));
+        return Ok(());
+    }
+    Err(Error::new(Class::Media, message)
+        .hint("plug the medium in and mount it")
+        .hint("for a directory on this disk, make it first"))
 }
 
 /// The same for a directory that is not there yet: on the medium where it would be made.

@@ -49,7 +49,10 @@ pub(super) fn look_behind(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Re
         if signer.is_none() {
             waived.push(FindingKind::NotAuthenticated);
         }
-        let bundle = examine(Arc::clone(media), &trust, Scope::Everything)?.into_bundle(&waived)?;
+        let examination = examine(Arc::clone(media), &trust, Scope::Everything)?;
+        let bundle = examination
+            .into_bundle(&waived)
+            .map_err(|error| not_ours(media.as_ref(), error))?;
         return Ok(Found::Sealed(Box::new(KnownBundle {
             id: bundle.id,
             manifest: bundle.manifest,
@@ -92,6 +95,18 @@ pub(super) fn generation_before(
         }
         _ => None,
     }
+}
+
+/// A bundle that the key given here has not signed is nothing to go on with.
+fn not_ours(media: &dyn Media, error: Error) -> Error {
+    if error.class() != Class::NotAuthenticated {
+        return error;
+    }
+    let root = media.root().display();
+    let message = format!("There is a bundle in `{root}` that the key given here has not signed");
+    Error::new(Class::NotAuthenticated, message)
+        .hint("give the key that made it, or export into another directory")
+        .hint("`airferry sign` adds a statement to a bundle that was left unsigned")
 }
 
 fn read_plan(media: &dyn Media, signer: Option<&Signer>) -> Result<Option<ExportPlan>> {

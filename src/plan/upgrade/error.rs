@@ -91,7 +91,7 @@ pub enum UpgradeError {
         /// The channel.
         channel: Channel,
         /// Why.
-        why: NoPath,
+        why: Box<NoPath>,
     },
 }
 

@@ -149,7 +149,7 @@ fn no_path_says_why() {
     let why = |from: &str, to: &str| {
         let wanted = Wanted::One(Some(version(to)));
         match select(&graph, &channel(), &wanted, Some(&version(from))).unwrap_err() {
-            UpgradeError::NoPath { why, .. } => why,
+            UpgradeError::NoPath { why, .. } => *why,
             other => panic!("{other}"),
         }
     };

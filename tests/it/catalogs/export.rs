@@ -24,13 +24,13 @@ fn stage() -> (Stage, String) {
         stage.publish(repository, tag, &image);
     }
     let host = stage.source.host().to_string();
-    let (bar, foo) = (
+    let (yaml, json) = (
         CATALOG.replace("{host}", &host),
         FOO.replace("{host}", &host),
     );
     let files: &[(&str, &[u8])] = &[
-        ("configs/bar.yaml", bar.as_bytes()),
-        ("configs/foo.json", foo.as_bytes()),
+        ("configs/bar.yaml", yaml.as_bytes()),
+        ("configs/foo.json", json.as_bytes()),
     ];
     let index = stage.publish("ops/index", "v1", &index_image(files).image());
     (stage, index)

@@ -58,7 +58,7 @@ fn the_files_are_those_of_oc_and_nobody_else_is_contacted() {
         "a.invalid/bar/bundle:v1.10.0=mirror.invalid:8443/olm/bar-bundle:v1.10.0".to_owned(),
         "a.invalid/bar/operator:v1.0.0=mirror.invalid:8443/olm/bar-operator:v1.0.0".to_owned(),
         format!(
-            "b.invalid/x/bar/operator@{digest}=mirror.invalid:8443/olm/x-bar-operator:7cda1a1f"
+            "b.invalid/x/bar/operator@{digest}=mirror.invalid:8443/olm/x-bar-operator:1c49efb1"
         ),
     ];
     mapping.sort();

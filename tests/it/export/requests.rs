@@ -1,5 +1,6 @@
 //! What is asked for: dry runs, other requests, finished bundles, plans of others, second runs.
 
+use std::ffi::OsString;
 use std::fs;
 
 use serde_json::json;
@@ -195,6 +196,44 @@ fn a_plan_that_is_not_ours_is_refused() {
         .stderr_has("not ours");
     site.export(&to, &[&one, "--replan"]).succeeds();
     site.verify(&to, &["--strict"]).succeeds();
+}
+
+/// What another key has signed, or nobody, is not gone on with, and it is said in words of export.
+#[test]
+fn a_bundle_by_another_key_is_left_alone() {
+    let site = Site::new();
+    let one = site.put("one", "v1", &image("one"));
+    let to = site.path("bundle");
+    site.export(&to, &[&one]).succeeds();
+    site.run(["keygen", "--out", "other"]).succeeds();
+    let args: Vec<OsString> = vec![
+        "export".into(),
+        one.into(),
+        "--tls-verify=false".into(),
+        "--to".into(),
+        to.into(),
+        "--key".into(),
+        "other.pem".into(),
+    ];
+    let outcome = site.run(args).fails_with(3);
+    outcome.stderr_has("that the key given here has not signed");
+    outcome.hides("--trust");
+}
+
+/// A stick that nobody plugged in must not become gigabytes on the system's disk.
+#[test]
+fn a_stick_that_is_not_there_is_not_made() {
+    let site = Site::new();
+    let one = site.put("one", "v1", &image("one"));
+    for to in ["/media/no-such-stick/may", "/run/media/nobody/stick/may"] {
+        for more in [&[][..], &["--dry-run"]] {
+            let args = [&[&*one][..], more].concat();
+            site.export(std::path::Path::new(to), &args)
+                .fails_with(8)
+                .stderr_has("Nothing is mounted");
+        }
+        assert!(!std::path::Path::new(to).parent().unwrap().exists());
+    }
 }
 
 #[test]

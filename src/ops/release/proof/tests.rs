@@ -76,7 +76,7 @@ fn manifest(digest: Digest, children: &[Digest], platform: Option<&str>) -> Mani
     ManifestEntry {
         blobs: Vec::new(),
         digest,
-        extent: (crate::model::ChunkId::try_from(1).unwrap(), 0, 1, 1).into(),
+        extent: (crate::model::ChunkId::try_from(1u32).unwrap(), 0, 1, 1).into(),
         omitted: Vec::new(),
         subject: None,
         children: children.to_vec(),
