@@ -2,6 +2,7 @@
 
 mod by_version;
 mod content;
+mod far_side;
 mod real_graph;
 mod resume;
 mod signatures;
