@@ -250,10 +250,10 @@ async fn make_plan(
             selections = std::mem::take(&mut gathered.selections);
             selected = std::mem::take(&mut gathered.selected);
             let wanted = &gathered.references;
-            let found =
+            let mut found =
                 resolve::resolve_pinned(client, wanted, &request.selection, context).await?;
-            let mut found = something_was_found(client, found).await?;
             content::add_made(&mut found, &made)?;
+            let mut found = something_was_found(client, found).await?;
             content::add_to(&mut found, gathered, &request.references);
             found
         }

@@ -10,7 +10,9 @@ fn a_signed_release_goes_all_the_way() {
     let payload = scene.payload("linux/amd64", "4.18.0");
     let reference = scene.publish("4.18.0", &payload);
     scene.sign(&payload.digest());
-    scene.export("signed", &["--release", &reference]).succeeds();
+    scene
+        .export("signed", &["--release", &reference])
+        .succeeds();
     let bundle = scene.at("signed");
     let keys = scene.keys();
     let trusting = ["--release-keys", keys.to_str().unwrap()];
