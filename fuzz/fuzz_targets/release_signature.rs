@@ -21,7 +21,8 @@ static GIVEN: LazyLock<Given> = LazyLock::new(|| {
         include_bytes!("../../tests/vectors/release/alice.gpg").as_slice(),
         include_bytes!("../../tests/vectors/release/bob.gpg").as_slice(),
     ];
-    let keyring = Keyring::parse(&keys.concat()).expect("the vectors");
+    let data = keys.concat();
+    let keyring = Keyring::parse(&data).expect("the vectors");
     Given {
         release: include_str!("../../tests/vectors/release/digest.txt")
             .trim()
@@ -30,7 +31,7 @@ static GIVEN: LazyLock<Given> = LazyLock::new(|| {
         trust: ReleaseTrust::pinning(keyring.fingerprints()),
         config: VerificationConfig {
             manifest: String::new(),
-            keyrings: vec![NamedKeyring { name: "k".to_owned(), keyring }],
+            keyrings: vec![NamedKeyring { name: "k".to_owned(), data, keyring }],
             stores: Vec::new(),
             unknown: Vec::new(),
         },

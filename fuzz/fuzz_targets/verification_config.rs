@@ -34,7 +34,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         assert!(trust.fingerprints().next().is_some());
     }
     if let Ok(keyring) = Keyring::parse(bytes) {
-        let entry = NamedKeyring { name: "k".to_owned(), keyring };
+        let (name, data) = ("k".to_owned(), bytes.to_vec());
+        let entry = NamedKeyring { name, data, keyring };
         judge(&VerificationConfig {
             manifest: String::new(),
             keyrings: vec![entry],

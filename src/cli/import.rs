@@ -72,10 +72,6 @@ pub(crate) struct ImportArgs {
     #[arg(long)]
     no_read_back: bool,
 
-    /// Blobs that are sent at the same time.
-    #[arg(long, value_name = "N", default_value = "4")]
-    jobs: std::num::NonZeroUsize,
-
     /// Write cluster objects, snippets, mapping.txt and the import report into this directory.
     #[arg(long, value_name = "DIR", help_heading = "Cluster resources")]
     resources: Option<PathBuf>,
@@ -163,7 +159,7 @@ pub(crate) async fn run(args: ImportArgs, environment: &Environment) -> Result<(
         verify_first: args.verify_first,
         dry_run: args.dry_run,
         read_back: !args.no_read_back,
-        jobs: args.jobs.get(),
+        jobs: args.registry.jobs(),
         resources,
         client: args.registry.client(environment)?.direct(),
         state: environment.state_directory()?,

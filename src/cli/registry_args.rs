@@ -3,6 +3,7 @@
 //! The flags are those of skopeo and podman, and what they do not say is looked up where
 //! those tools look.
 
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use zeroize::Zeroizing;
 use super::Environment;
 use super::certificates;
 use super::surroundings::Surroundings;
+use crate::model::{ByteSize, SizeError};
 use crate::ops::Error;
 use crate::progress::Progress;
 use crate::registry::{AuthFile, Client, ClientOptions, Credentials, Mirrors, RetryPolicy};
@@ -18,6 +20,9 @@ use crate::sys::files;
 
 /// Auth files and settings are smaller than this, in bytes.
 const CAP: u64 = 4 << 20;
+
+/// The slowest rate to which transfers can be limited, in bytes a second.
+const SLOWEST: u64 = 1 << 10;
 
 /// How registries are reached; flattened into verbs that do.
 #[derive(Debug, Clone, clap::Args)]
@@ -55,9 +60,33 @@ pub(crate) struct RegistryArgs {
     /// How often a failed request is tried again before it counts.
     #[arg(long, value_name = "N", default_value_t = RetryPolicy::default().attempts.saturating_sub(1))]
     retries: u32,
+
+    /// Requests that a registry gets at the same time. Without it, as many as it does well with:
+    /// a few at first, more while more gets done, half when it says that it has too much to do.
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+
+    /// Bytes a second at most, for everything that goes to registries or comes from them: for
+    /// example 2MiB, 500kB.
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    limit_rate: Option<NonZeroU64>,
+}
+
+/// Reads a rate. Below a kibibyte a second, registries give up before we do.
+fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
+    let text = text.strip_suffix("/s").unwrap_or(text);
+    let ByteSize(rate) = text.parse().map_err(|error: SizeError| error.to_string())?;
+    NonZeroU64::new(rate)
+        .filter(|rate| rate.get() >= SLOWEST)
+        .ok_or_else(|| "a rate below 1 KiB a second does not get a transfer done".to_owned())
 }
 
 impl RegistryArgs {
+    /// The requests that a registry gets at the same time, if that is given.
+    pub(crate) fn jobs(&self) -> Option<NonZeroUsize> {
+        self.jobs
+    }
+
     /// Makes the client; contacts nobody.
     pub(crate) fn client(&self, environment: &Environment) -> Result<Client, Error> {
         self.client_with(environment, Mirrors::default())
@@ -95,6 +124,8 @@ impl RegistryArgs {
                 attempts: self.retries.saturating_add(1),
                 ..RetryPolicy::default()
             },
+            jobs: self.jobs,
+            limit_rate: self.limit_rate,
             progress,
             ..ClientOptions::default()
         })

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::auth::Auth;
 use super::error::{Error, Result};
+use super::gate::Gates;
 use super::http_client::HttpClients;
 use super::mirrors::Endpoint;
 use super::options::ClientOptions;
@@ -35,6 +36,7 @@ pub struct Client {
 struct Inner {
     options: ClientOptions,
     http: HttpClients,
+    gates: Gates,
     auth: Auth,
     /// What a host speaks, for hosts where plain HTTP is allowed, by `host[:port]`.
     schemes: Mutex<HashMap<String, &'static str>>,
@@ -65,6 +67,7 @@ impl Client {
     pub fn new(options: ClientOptions) -> Self {
         let inner = Inner {
             auth: Auth::new(options.credentials.clone()),
+            gates: Gates::new(options.jobs, options.limit_rate),
             options,
             http: HttpClients::default(),
             schemes: Mutex::default(),
@@ -90,6 +93,10 @@ impl Client {
 
     pub(super) fn options(&self) -> &ClientOptions {
         &self.inner.options
+    }
+
+    pub(super) fn gates(&self) -> &Gates {
+        &self.inner.gates
     }
 
     pub(super) fn auth(&self) -> &Auth {

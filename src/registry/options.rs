@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,10 @@ pub struct ClientOptions {
     pub retry: RetryPolicy,
     /// How long we wait for signs of life.
     pub timeouts: Timeouts,
+    /// Requests that a registry gets at the same time; `None`: as many as it does well with.
+    pub jobs: Option<NonZeroUsize>,
+    /// Bytes a second for all transfers together.
+    pub limit_rate: Option<NonZeroU64>,
     /// The `User-Agent` header.
     pub user_agent: String,
     /// Who is told of retries and of mirrors that fail.
@@ -44,6 +49,8 @@ impl Default for ClientOptions {
             mirrors: Mirrors::default(),
             retry: RetryPolicy::default(),
             timeouts: Timeouts::default(),
+            jobs: None,
+            limit_rate: None,
             user_agent: concat!("airferry/", env!("CARGO_PKG_VERSION")).to_owned(),
             progress: Arc::new(Silent),
         }
@@ -59,6 +66,8 @@ impl fmt::Debug for ClientOptions {
             .field("mirrors", &self.mirrors)
             .field("retry", &self.retry)
             .field("timeouts", &self.timeouts)
+            .field("jobs", &self.jobs)
+            .field("limit_rate", &self.limit_rate)
             .field("user_agent", &self.user_agent)
             .finish_non_exhaustive()
     }

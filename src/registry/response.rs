@@ -10,6 +10,7 @@ use url::Url;
 use super::answer::Answer;
 use super::auth::Authorization;
 use super::error::{Error, Result};
+use super::gate::Pass;
 use super::redact::RedactedUrl;
 use super::retry::retry_after;
 
@@ -24,6 +25,8 @@ pub(super) struct Response {
     /// Whether somebody else than the registry answered.
     pub(super) away: bool,
     pub(super) idle: Duration,
+    /// Keeps the request's place at the registry until the body is read.
+    pub(super) pass: Option<Pass>,
 }
 
 impl Response {
@@ -81,7 +84,12 @@ impl Response {
                 url: self.shown(),
                 source: error.without_url(),
             }),
-            Ok(Ok(chunk)) => Ok(chunk),
+            Ok(Ok(chunk)) => {
+                if let (Some(chunk), Some(pass)) = (&chunk, &self.pass) {
+                    pass.flow().moves(length(chunk)).await;
+                }
+                Ok(chunk)
+            }
         }
     }
 

@@ -18,10 +18,11 @@ use url::{Origin, Url};
 use super::auth::Scopes;
 use super::client::Client;
 use super::error::{Error, Result};
+use super::gate::Flow;
 use super::mirrors::Endpoint;
 use super::options::Timeouts;
 use super::redact::RedactedUrl;
-use super::response::Response;
+use super::response::{Response, length};
 use super::upload_body::{Activity, PieceBody};
 
 /// Redirects that one request may follow.
@@ -94,6 +95,8 @@ pub(super) struct Sending {
     pub(super) headers: HeaderMap,
     pub(super) home: Origin,
     pub(super) insecure: bool,
+    /// What counts the bytes of its body.
+    pub(super) flow: Option<Flow>,
 }
 
 impl Sending {
@@ -104,6 +107,7 @@ impl Sending {
             headers: HeaderMap::new(),
             home: url.origin(),
             insecure,
+            flow: None,
         }
     }
 }
@@ -113,12 +117,29 @@ impl Client {
     ///
     /// Refusals other than a final 401 are returned as responses.
     pub(super) async fn call(&self, call: Call<'_>) -> Result<Response> {
+        let pass = self.gates().enter(&call.endpoint.repository.host).await;
+        let mut answered = self.answer(call, pass.flow()).await;
+        match &mut answered {
+            Ok(response) => {
+                if matches!(response.status().as_u16(), 429 | 503) {
+                    pass.refused();
+                }
+                response.pass = Some(pass);
+            }
+            Err(Error::TimedOut { .. }) => pass.refused(),
+            Err(_) => {}
+        }
+        answered
+    }
+
+    async fn answer(&self, call: Call<'_>, flow: Flow) -> Result<Response> {
         let sending = Sending {
             home: self.base(call.endpoint).await?.origin(),
             insecure: self.is_insecure(call.endpoint),
             method: call.method,
             url: call.url,
             headers: call.headers,
+            flow: Some(flow),
         };
         let mut payload = call.payload;
         let (mut challenged, mut restarted) = (false, false);
@@ -174,6 +195,7 @@ impl Client {
                 url: url.clone(),
                 away,
                 idle: self.options().timeouts.idle,
+                pass: None,
             };
             if !is_redirect(response.status()) {
                 return Ok(response);
@@ -221,12 +243,17 @@ impl Client {
             // Proxies want a length on requests that could have a body.
             Payload::Empty if matches!(sending.method, Method::GET | Method::HEAD) => request,
             Payload::Empty => request.header(CONTENT_LENGTH, 0),
-            Payload::Bytes(bytes) => request.body(bytes),
+            Payload::Bytes(bytes) => {
+                if let Some(flow) = &sending.flow {
+                    flow.moves(length(&bytes)).await;
+                }
+                request.body(bytes)
+            }
             Payload::Piece(piece) => {
                 activity = Some(piece.activity());
                 request
                     .header(CONTENT_LENGTH, piece.length())
-                    .body(piece.into_body())
+                    .body(piece.into_body(sending.flow.clone()))
             }
         };
         let timeouts = self.options().timeouts;

@@ -11,6 +11,7 @@ use futures_util::stream::{self, BoxStream};
 use sha2::{Digest as _, Sha256};
 
 use super::client::lock;
+use super::gate::Flow;
 use super::response::length;
 use crate::model::Digest;
 
@@ -125,27 +126,28 @@ impl PieceBody {
         self.trace.clone()
     }
 
-    pub(super) fn into_body(self) -> reqwest::Body {
-        reqwest::Body::wrap_stream(self.into_stream())
+    pub(super) fn into_body(self, flow: Option<Flow>) -> reqwest::Body {
+        reqwest::Body::wrap_stream(self.into_stream(flow))
     }
 
-    fn into_stream(self) -> impl stream::Stream<Item = io::Result<Bytes>> + Send + 'static {
-        stream::try_unfold((self, 0), |(mut body, done)| async move {
-            let next = body.next(done).await?;
-            Ok(next.map(|bytes| {
-                let done = done + length(&bytes);
-                (bytes, (body, done))
-            }))
+    fn into_stream(
+        self,
+        flow: Option<Flow>,
+    ) -> impl stream::Stream<Item = io::Result<Bytes>> + Send + 'static {
+        let sending = Sending {
+            body: self,
+            flow,
+            read: Bytes::new(),
+            done: 0,
+        };
+        stream::try_unfold(sending, |mut sending| async move {
+            let next = sending.next().await?;
+            Ok(next.map(|bytes| (bytes, sending)))
         })
     }
 
-    /// The bytes behind the first `done` ones of the window.
-    async fn next(&mut self, done: u64) -> io::Result<Option<Bytes>> {
-        let left = self.window.length.saturating_sub(done);
-        if left == 0 {
-            self.activity.finished.store(true, Ordering::Relaxed);
-            return Ok(None);
-        }
+    /// The source's next bytes, of the `left` ones that are wanted; `done` came before them.
+    async fn read(&mut self, done: u64, left: u64) -> io::Result<Bytes> {
         let mut bytes = loop {
             match self.window.bytes.next().await {
                 Some(Ok(bytes)) if bytes.is_empty() => {}
@@ -158,12 +160,17 @@ impl PieceBody {
             }
         };
         bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        Ok(bytes)
+    }
+
+    /// Hashes bytes that are handed over next, behind `done` others.
+    fn hand_over(&self, bytes: &Bytes, done: u64) -> io::Result<()> {
         let hasher = {
             let mut trace = lock(&self.trace.0);
-            trace.hasher.update(&bytes);
+            trace.hasher.update(bytes);
             trace.hasher.clone()
         };
-        let done = done.saturating_add(length(&bytes));
+        let done = done.saturating_add(length(bytes));
         if done == self.window.length {
             let actual = Digest::from_bytes(hasher.finalize().into());
             if self.window.must_be.is_some_and(|digest| digest != actual) {
@@ -173,7 +180,7 @@ impl PieceBody {
         }
         self.activity.bytes.store(done, Ordering::Relaxed);
         (self.window.listener)(self.window.offset.saturating_add(done));
-        Ok(Some(bytes))
+        Ok(())
     }
 
     /// Keeps why, and gives the HTTP library a reason to break the request off.
@@ -183,11 +190,41 @@ impl PieceBody {
     }
 }
 
+/// A body while the HTTP library takes it.
+struct Sending {
+    body: PieceBody,
+    flow: Option<Flow>,
+    /// What was read and not handed over yet.
+    read: Bytes,
+    /// Bytes of the window that were handed over.
+    done: u64,
+}
+
+impl Sending {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let left = self.body.window.length.saturating_sub(self.done);
+        if left == 0 {
+            self.body.activity.finished.store(true, Ordering::Relaxed);
+            return Ok(None);
+        }
+        if self.read.is_empty() {
+            self.read = self.body.read(self.done, left).await?;
+        }
+        let bytes = match &self.flow {
+            Some(flow) => flow.next_piece(&mut self.read).await,
+            None => std::mem::take(&mut self.read),
+        };
+        self.body.hand_over(&bytes, self.done)?;
+        self.done = self.done.saturating_add(length(&bytes));
+        Ok(Some(bytes))
+    }
+}
+
 /// Hashes a window without sending it.
 pub(super) async fn hash_window(window: Window) -> std::result::Result<Sha256, Flaw> {
     let body = PieceBody::new(window);
     let trace = body.trace();
-    let mut stream = std::pin::pin!(body.into_stream());
+    let mut stream = std::pin::pin!(body.into_stream(None));
     while stream.next().await.is_some() {}
     match trace.flaw() {
         Some(flaw) => Err(flaw),

@@ -20,7 +20,7 @@ use crate::progress::{Event, Phase};
 use crate::registry::{Client, Selector};
 
 /// Images that are resolved at the same time.
-const JOBS: usize = 16;
+const JOBS: usize = 32;
 
 /// Questions about attached artifacts of one image that are asked at the same time.
 const ATTACHED_JOBS: usize = 8;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -55,8 +56,9 @@ enum Known {
 /// Where a blob is known to be on the target.
 type Places = Arc<tokio::sync::Mutex<BTreeMap<Repository, Known>>>;
 
-/// Questions that are asked at the same time.
-const QUESTIONS: usize = 16;
+/// Blobs that are sent at the same time where nobody decides that, at most: each holds some
+/// blocks of its chunk in memory, and a stick is read best in few places at a time.
+const UPLOADS: usize = 8;
 
 /// Puts blobs where they are needed.
 pub(super) struct Depot {
@@ -64,7 +66,6 @@ pub(super) struct Depot {
     bundle: Arc<Bundle>,
     sessions: Sessions,
     jobs: Semaphore,
-    questions: Semaphore,
     places: Mutex<BTreeMap<Digest, Places>>,
     /// What this run has put there.
     put: Mutex<BTreeSet<(Repository, Digest)>>,
@@ -91,8 +92,7 @@ impl Depot {
             client: request.client.clone(),
             bundle: Arc::clone(&opened.bundle),
             sessions: Sessions(sessions),
-            jobs: Semaphore::new(request.jobs.max(1)),
-            questions: Semaphore::new(QUESTIONS),
+            jobs: Semaphore::new(request.jobs.map_or(UPLOADS, NonZeroUsize::get)),
             places: Mutex::new(places.collect()),
             put: Mutex::default(),
             counters: Counters::default(),
@@ -180,7 +180,6 @@ impl Depot {
 
     /// Whether the blob is there already.
     async fn find(&self, repository: &Repository, blob: &BlobEntry) -> registry::Result<bool> {
-        let _permit = self.questions.acquire().await;
         let question = self.client.blob_present(repository, blob.digest, blob.size);
         let there = question.await?;
         if there {
@@ -195,7 +194,6 @@ impl Depot {
         blob: &BlobEntry,
         elsewhere: &Repository,
     ) -> registry::Result<Mounted> {
-        let _permit = self.questions.acquire().await;
         let mount = self.client.mount(repository, blob.digest, &elsewhere.path);
         match mount.await {
             Ok(Mount::Mounted) => {

@@ -14,7 +14,7 @@ use crate::progress::{Event, Phase};
 use crate::registry;
 
 /// Questions that are asked at the same time.
-pub(super) const JOBS: usize = 16;
+pub(super) const JOBS: usize = 32;
 
 /// What was found out.
 #[derive(Debug, Default)]

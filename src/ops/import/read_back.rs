@@ -19,7 +19,7 @@ use crate::progress::{Event, Phase};
 use crate::registry::{Client, Selector};
 
 /// Things that are read back at the same time.
-const JOBS: usize = 16;
+const JOBS: usize = 32;
 
 /// Something in a repository.
 type Place = (Repository, Digest);

@@ -1,5 +1,6 @@
 //! What an import is asked for.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use crate::cluster;
@@ -70,8 +71,9 @@ pub struct Request {
     pub dry_run: bool,
     /// Read back from the target what was sent.
     pub read_back: bool,
-    /// Blobs that are sent at the same time.
-    pub jobs: usize,
+    /// Blobs that are sent at the same time, if somebody decides that. The client asks no more of
+    /// a registry than that does well with in any case.
+    pub jobs: Option<NonZeroUsize>,
     /// What to say of releases at the end.
     pub instructions: cluster::Instructions,
     /// What to write for the cluster.

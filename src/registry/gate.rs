@@ -1,0 +1,161 @@
+//! The door to a registry: lets as many requests in as [`Pace`] finds good, and keeps all of
+//! them together below `--limit-rate`.
+
+use std::collections::HashMap;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::client::lock;
+use super::pace::Pace;
+use super::rate::RateLimit;
+use super::response::length;
+use crate::model::Host;
+
+/// The doors to all registries.
+#[derive(Debug)]
+pub(super) struct Gates {
+    fixed: Option<NonZeroUsize>,
+    rate: Option<Arc<RateLimit>>,
+    hosts: Mutex<HashMap<Host, Arc<Gate>>>,
+}
+
+impl Gates {
+    /// `fixed`: the requests that a registry gets at once; `rate`: bytes a second.
+    pub(super) fn new(fixed: Option<NonZeroUsize>, rate: Option<NonZeroU64>) -> Self {
+        Self {
+            fixed,
+            rate: rate.map(|rate| Arc::new(RateLimit::new(rate))),
+            hosts: Mutex::default(),
+        }
+    }
+
+    fn of(&self, host: &Host) -> Arc<Gate> {
+        let mut hosts = lock(&self.hosts);
+        let gate = hosts.entry(host.clone());
+        Arc::clone(gate.or_insert_with(|| Arc::new(Gate::new(self.fixed, self.rate.clone()))))
+    }
+
+    /// Waits until a request may be sent to a registry.
+    pub(super) async fn enter(&self, host: &Host) -> Pass {
+        let gate = self.of(host);
+        let place = gate.place().await;
+        Pass { gate, place }
+    }
+}
+
+/// The door to one registry.
+#[derive(Debug)]
+struct Gate {
+    began: Instant,
+    places: Arc<Semaphore>,
+    state: Mutex<State>,
+    rate: Option<Arc<RateLimit>>,
+}
+
+#[derive(Debug)]
+struct State {
+    pace: Pace,
+    /// Places that the semaphore has, taken or free.
+    places: usize,
+}
+
+impl Gate {
+    fn new(fixed: Option<NonZeroUsize>, rate: Option<Arc<RateLimit>>) -> Self {
+        let pace = Pace::new(fixed.map(NonZeroUsize::get));
+        let places = pace.limit();
+        Self {
+            began: Instant::now(),
+            places: Arc::new(Semaphore::new(places)),
+            state: Mutex::new(State { pace, places }),
+            rate,
+        }
+    }
+
+    /// A place; `None` never, as nobody closes the semaphore.
+    async fn place(self: &Arc<Self>) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Some(place);
+        }
+        lock(&self.state).pace.waits();
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
+    /// Tells the pace something, and makes as many places as it wants then.
+    fn tell(&self, what: impl FnOnce(&mut Pace, Duration)) {
+        let mut state = lock(&self.state);
+        what(&mut state.pace, self.began.elapsed());
+        let limit = state.pace.limit();
+        if limit > state.places {
+            self.places.add_permits(limit - state.places);
+            state.places = limit;
+        } else if limit < state.places {
+            state.places -= self.places.forget_permits(state.places - limit);
+        }
+    }
+
+    /// Takes a place back. One too many is given to nobody: under load none is ever free.
+    fn give_back(&self, place: OwnedSemaphorePermit) {
+        let mut state = lock(&self.state);
+        if state.places > state.pace.limit() {
+            state.places -= 1;
+            place.forget();
+        }
+    }
+}
+
+/// A request that was let in; the place is free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Pass {
+    gate: Arc<Gate>,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Pass {
+    /// What watches the bytes of the request's body.
+    pub(super) fn flow(&self) -> Flow {
+        Flow(Arc::clone(&self.gate))
+    }
+
+    /// The registry has too much to do: it said so, or it did not answer.
+    pub(super) fn refused(&self) {
+        self.gate.tell(Pace::refused);
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.gate.tell(Pace::finished);
+        if let Some(place) = self.place.take() {
+            self.gate.give_back(place);
+        }
+    }
+}
+
+/// The bytes that go to a registry or come from it.
+#[derive(Debug, Clone)]
+pub(super) struct Flow(Arc<Gate>);
+
+impl Flow {
+    /// Waits until so many bytes more may go, and counts them.
+    pub(super) async fn moves(&self, bytes: u64) {
+        if let Some(rate) = &self.0.rate {
+            rate.take(bytes).await;
+        }
+        self.0.tell(|pace, now| pace.moved(now, bytes));
+    }
+
+    /// Splits off what may go at once.
+    pub(super) async fn next_piece(&self, bytes: &mut Bytes) -> Bytes {
+        let piece = match &self.0.rate {
+            Some(rate) => bytes.split_to(bytes.len().min(rate.piece())),
+            None => std::mem::take(bytes),
+        };
+        self.moves(length(&piece)).await;
+        piece
+    }
+}
