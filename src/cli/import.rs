@@ -1,6 +1,7 @@
 //! `airferry import`.
 
 mod next;
+mod share;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use crate::ops::Error;
 use crate::ops::import::{
     self, ExistingTags, GroupReport, ImageState, Report, Request, ResourcesRequest, SparseIndex,
 };
+use crate::plan::import::Shard;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,6 +69,12 @@ pub(crate) struct ImportArgs {
     /// Check everything, change nothing.
     #[arg(long)]
     dry_run: bool,
+
+    /// Send only one share of the blobs, as one of N importers that run at the same time, each
+    /// with another I, from 0 to N-1 or from 1 to N. Then the same command without --shard sets
+    /// the tags.
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["dry_run", "resources"])]
+    shard: Option<Shard>,
 
     /// Do not read back from the target what was sent.
     #[arg(long)]
@@ -164,6 +172,11 @@ pub(crate) async fn run(args: ImportArgs, environment: &Environment) -> Result<(
         client: args.registry.client(environment)?.direct(),
         state: environment.state_directory()?,
     };
+    if let Some(shard) = args.shard {
+        let report = import::share(request, shard, environment.context()).await?;
+        let output = &environment.output;
+        return output.outcome(args.output.format, &report, share::text);
+    }
     let report = import::import(request, environment.context()).await?;
     environment
         .output

@@ -4,12 +4,16 @@
 //! Decided from the verified inventory and the names on the target alone; what the target
 //! already has is found out while it is done.
 
+mod share;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::naming::{Placed, ReleaseName, Role, SourceImage, Wanted};
 use crate::model::{
     AttachedBy, BlobPlace, BundleId, Digest, ImageEntry, Inventory, Reference, Repository, Tag,
 };
+
+pub use share::{Shard, ShardError, SharedBlob};
 
 /// An image that is going to be made visible.
 #[derive(Debug, Clone, PartialEq, Eq)]

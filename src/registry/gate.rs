@@ -159,3 +159,86 @@ impl Flow {
         piece
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn host() -> Host {
+        "r.lan".parse().unwrap()
+    }
+
+    /// Sends `requests` through the gates, all at once; returns the most that were in together.
+    async fn crowd(gates: &Arc<Gates>, requests: usize) -> usize {
+        let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let tasks: Vec<_> = (0..requests)
+            .map(|_| {
+                let (gates, inside, most) = (Arc::clone(gates), inside.clone(), most.clone());
+                tokio::spawn(async move {
+                    let pass = gates.enter(&host()).await;
+                    let now = inside.fetch_add(1, Ordering::SeqCst) + 1;
+                    most.fetch_max(now, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    drop(pass);
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        most.load(Ordering::SeqCst)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_many_are_let_in_as_the_pace_says() {
+        let gates = Arc::new(Gates::new(NonZeroUsize::new(6), None));
+        assert_eq!(crowd(&gates, 50).await, 6);
+        gates.enter(&host()).await.refused();
+        assert_eq!(crowd(&gates, 50).await, 3);
+    }
+
+    /// Nobody's place is free when the registry refuses: those that are given back go.
+    #[tokio::test(start_paused = true)]
+    async fn places_are_taken_away_under_load() {
+        let gates = Arc::new(Gates::new(NonZeroUsize::new(8), None));
+        let mut inside = Vec::new();
+        for _ in 0..8 {
+            inside.push(gates.enter(&host()).await);
+        }
+        let waiting = tokio::spawn({
+            let gates = Arc::clone(&gates);
+            async move { crowd(&gates, 50).await }
+        });
+        tokio::task::yield_now().await;
+        inside[0].refused();
+        inside.clear();
+        assert_eq!(waiting.await.unwrap(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_grows_with_what_gets_done_and_hosts_are_apart() {
+        let gates = Arc::new(Gates::new(None, None));
+        let first = crowd(&gates, 3).await;
+        assert_eq!(first, 3);
+        // Each request takes a millisecond, however many there are: more get more done.
+        let later = crowd(&gates, 20_000).await;
+        assert!(later > 20, "{later}");
+        let other = gates.of(&"other.lan".parse().unwrap());
+        assert_eq!(other.places.available_permits(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_go_in_pieces_where_the_rate_is_limited() {
+        let gates = Gates::new(None, NonZeroU64::new(8000));
+        let flow = gates.enter(&host()).await.flow();
+        let mut bytes = Bytes::from(vec![1; 2500]);
+        let mut pieces = Vec::new();
+        while !bytes.is_empty() {
+            pieces.push(flow.next_piece(&mut bytes).await.len());
+        }
+        assert_eq!(pieces, [1000, 1000, 500]);
+    }
+}

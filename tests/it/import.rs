@@ -5,6 +5,7 @@ mod names;
 mod releases;
 mod requests;
 mod resume;
+mod shards;
 mod site;
 
 use std::collections::{BTreeMap, BTreeSet};

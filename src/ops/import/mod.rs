@@ -15,22 +15,26 @@ mod read_back;
 mod referrers;
 mod report;
 mod request;
+mod share;
 mod shelf;
 mod tags;
 mod upload;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use preflight::Before;
 
 use super::blocking;
 use super::context::Context;
 use super::error::{Class, Error, Result};
 use super::examine::{self, Accepted, Bundle, Scope};
 use super::manifests::Manifests;
-use super::release::proof;
+use super::release::proof::{self, ReleaseProof};
 use super::resources;
 use crate::cluster;
 use crate::format::hash::sha256;
-use crate::model::{Digest, Inventory};
+use crate::model::{BundleId, Digest, Inventory};
 use crate::plan::import::{ImportPlan, wanted};
 use crate::plan::naming::{self, Target};
 use crate::sys::lock::DirLock;
@@ -39,6 +43,7 @@ pub use forecast::Forecast;
 pub use groups::{GroupReport, Missing};
 pub use report::{ImageReport, ImageState, Report};
 pub use request::{ExistingTags, Request, ResourcesRequest, SparseIndex};
+pub use share::{ShareReport, share};
 
 /// A bundle that may be acted on, with everything needed to do so.
 pub(super) struct Opened {
@@ -74,11 +79,19 @@ pub(super) fn plan(
     Ok(ImportPlan::new(inventory, placed.images()))
 }
 
-/// Imports a bundle.
-pub async fn import(request: Request, context: &Context) -> Result<Report> {
-    let request = Arc::new(request);
+/// What is known and decided before anything is changed on the target.
+struct Ready {
+    opened: Opened,
+    plan: ImportPlan,
+    before: Before,
+    proofs: Vec<ReleaseProof>,
+    lock: DirLock,
+}
+
+/// Finds out everything that can be found out without changing anything, and takes the lock.
+async fn prepare(request: &Arc<Request>, state: &Path, context: &Context) -> Result<Ready> {
     let opened = {
-        let request = Arc::clone(&request);
+        let request = Arc::clone(request);
         blocking(move || open(&request)).await?
     };
     for note in &opened.bundle.notes {
@@ -97,25 +110,41 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
         }
     }
     let plan = plan(inventory, &request.target, &request.naming)?;
-    let _lock = lock(&request, &opened.bundle)?;
-    let before = preflight::check(&request, &opened, &plan, context).await?;
-    if request.dry_run {
-        let mut report = Report::planned(&opened.bundle, &plan, &before);
-        report.allow_incomplete = request.allow_incomplete;
-        report.release_proofs = proofs;
-        let content = report.content(inventory, &request.naming);
-        report.instructions = cluster::instructions(&content, request.instructions);
-        return Ok(report);
-    }
-    let sessions = SessionFiles::open(&state_directory(&request, &opened.bundle))?;
-    let depot = depot::Depot::new(&request, &opened, &before, sessions, context.clone());
-    let done = upload::run(&request, &opened, &plan, &before, Arc::new(depot), context).await;
-    let mut report = Report::finished(&opened.bundle, &plan, done);
+    let lock = lock(&state_directory(request, opened.bundle.id).join(state))?;
+    let before = preflight::check(request, &opened, &plan, context).await?;
+    Ok(Ready {
+        opened,
+        plan,
+        before,
+        proofs,
+        lock,
+    })
+}
+
+/// Imports a bundle.
+pub async fn import(request: Request, context: &Context) -> Result<Report> {
+    let request = Arc::new(request);
+    let ready = prepare(&request, Path::new(""), context).await?;
+    let Ready {
+        opened,
+        plan,
+        before,
+        proofs,
+        lock: _lock,
+    } = ready;
+    let mut report = if request.dry_run {
+        Report::planned(&opened.bundle, &plan, &before)
+    } else {
+        let sessions = SessionFiles::open(&state_directory(&request, opened.bundle.id))?;
+        let depot = depot::Depot::new(&request, &opened, &before, sessions, context.clone());
+        let done = upload::run(&request, &opened, &plan, &before, Arc::new(depot), context).await;
+        Report::finished(&opened.bundle, &plan, done)
+    };
     report.allow_incomplete = request.allow_incomplete;
     report.release_proofs = proofs;
-    let content = report.content(inventory, &request.naming);
+    let content = report.content(&opened.bundle.inventory, &request.naming);
     report.instructions = cluster::instructions(&content, request.instructions);
-    if let Some(wanted) = &request.resources {
+    if let Some(wanted) = request.resources.as_ref().filter(|_| !request.dry_run) {
         let written = resources::write_for(wanted, &content, Some(&report), context)?;
         report.resources = written.files;
     }
@@ -123,15 +152,14 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
 }
 
 /// One directory for each target and bundle: a cache that may be deleted.
-fn state_directory(request: &Request, bundle: &Bundle) -> std::path::PathBuf {
-    let key: Digest = sha256(format!("{}\n{}", request.target, bundle.id).as_bytes());
+fn state_directory(request: &Request, bundle: BundleId) -> PathBuf {
+    let key: Digest = sha256(format!("{}\n{bundle}", request.target).as_bytes());
     request.state.join("import").join(key.hex())
 }
 
-fn lock(request: &Request, bundle: &Bundle) -> Result<DirLock> {
-    let directory = state_directory(request, bundle);
-    sys::files::make_private_dirs(&directory)?;
-    DirLock::try_take(&directory)?.ok_or_else(|| {
+fn lock(directory: &Path) -> Result<DirLock> {
+    sys::files::make_private_dirs(directory)?;
+    DirLock::try_take(directory)?.ok_or_else(|| {
         Error::new(
             Class::Target,
             "Another import of this bundle to this target is running",

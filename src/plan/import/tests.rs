@@ -23,7 +23,7 @@ fn image(reference: &str, problem: Option<&str>) -> ImageEntry {
 
 /// A release of two components, a catalog with two members, of which one is a component too,
 /// and an image of its own.
-fn inventory() -> Inventory {
+pub(super) fn inventory() -> Inventory {
     let component = |name: &str| Component {
         name: name.to_owned(),
         image: format!("quay.io/okd/{name}:v1").parse().unwrap(),
@@ -66,7 +66,7 @@ fn inventory() -> Inventory {
     }
 }
 
-fn plan(inventory: &Inventory) -> ImportPlan {
+pub(super) fn plan(inventory: &Inventory) -> ImportPlan {
     let target: Target = "m.lan/x".parse().unwrap();
     let placed = place(&wanted(inventory), &target, &Options::default()).unwrap();
     ImportPlan::new(inventory, placed.images())

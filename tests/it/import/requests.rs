@@ -3,12 +3,12 @@
 use super::*;
 
 /// Images in repositories of their own on a shared base, and one for two platforms.
-struct Fleet {
+pub(super) struct Fleet {
     images: Vec<(String, Image)>,
 }
 
 impl Fleet {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let app = |number: usize| {
             let seed = format!("app {number}");
             let image = Build::oci(&seed).shared_layer("base", 4000).layer(300);
@@ -21,7 +21,7 @@ impl Fleet {
         Self { images }
     }
 
-    fn export(&self, stage: &Stage) -> std::path::PathBuf {
+    pub(super) fn export(&self, stage: &Stage) -> std::path::PathBuf {
         let references: Vec<String> = self
             .images
             .iter()
@@ -31,11 +31,17 @@ impl Fleet {
         stage.export("bundle", &references, &[])
     }
 
+    pub(super) fn images(&self) -> impl Iterator<Item = (&str, &Image)> {
+        self.images
+            .iter()
+            .map(|(name, image)| (name.as_str(), image))
+    }
+
     fn tags(&self) -> usize {
         self.images.len()
     }
 
-    fn manifests(&self) -> usize {
+    pub(super) fn manifests(&self) -> usize {
         let parts = self.images.iter().map(|(_, image)| image.walk().len());
         parts.sum()
     }
@@ -49,12 +55,12 @@ impl Fleet {
         parts.collect()
     }
 
-    fn blobs(&self) -> usize {
+    pub(super) fn blobs(&self) -> usize {
         let digests = self.pairs().into_iter().map(|(_, digest)| digest);
         digests.collect::<BTreeSet<_>>().len()
     }
 
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         let blobs = self.images.iter().flat_map(|(_, image)| image.walk());
         let sizes: BTreeMap<String, u64> = blobs
             .flat_map(|part| &part.blobs)

@@ -1,0 +1,124 @@
+//! `airferry import --shard`: one of several importers. It sends its share of the blobs and
+//! makes nothing visible; an ordinary import finds them there and does the rest.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use serde::Serialize;
+
+use super::depot::{Depot, Expect};
+use super::failure::Failure;
+use super::request::Request;
+use super::{Ready, prepare, state_directory};
+use crate::model::BundleId;
+use crate::ops::context::Context;
+use crate::ops::error::{Class, Error, Result};
+use crate::plan::import::{Shard, SharedBlob};
+use crate::progress::{Event, Phase};
+use crate::sys::sessions::SessionFiles;
+
+/// Blobs that are worked on at the same time. How many of them are sent is the depot's matter.
+const BLOBS: usize = 32;
+
+/// What one of several importers did.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShareReport {
+    /// Always `airferry-import-share-v1`.
+    #[serde(rename = "type")]
+    pub document: &'static str,
+    /// The bundle.
+    pub bundle: BundleId,
+    /// Whether a trusted key vouched for it.
+    pub authenticated: bool,
+    /// Which of the importers this was, as `I/N`, counted from 0.
+    pub shard: String,
+    /// Blobs of its share.
+    pub blobs: usize,
+    /// Bytes that went up.
+    pub bytes_uploaded: u64,
+    /// Bytes of blobs that were there already, or were mounted.
+    pub bytes_reused: u64,
+}
+
+/// Sends one share of a bundle's blobs to the target, each to every repository that needs it.
+///
+/// # Errors
+///
+/// Whatever keeps an import from beginning; else the blobs that are not there, after all others
+/// are.
+pub async fn share(request: Request, shard: Shard, context: &Context) -> Result<ShareReport> {
+    let request = Arc::new(request);
+    let own = format!("shard-{}", shard.to_string().replace('/', "-of-"));
+    let ready = prepare(&request, Path::new(&own), context).await?;
+    let Ready {
+        opened,
+        plan,
+        before,
+        ..
+    } = &ready;
+    let state = state_directory(&request, opened.bundle.id).join(own);
+    let sessions = SessionFiles::open(&state)?;
+    let depot = Depot::new(&request, opened, before, sessions, context.clone());
+    let blobs = plan.share(&opened.bundle.inventory, shard);
+    let phase = Phase::Upload;
+    let repositories = |blob: &SharedBlob| blob.repositories.len() as u64;
+    context.emit(Event::PhaseStarted {
+        phase,
+        items: blobs.iter().map(repositories).sum(),
+        bytes: blobs.iter().map(|b| b.size * repositories(b)).sum(),
+    });
+    let failures = tokio::select! {
+        failures = send(&depot, &blobs) => failures,
+        () = context.cancel.cancelled() => return Err(Error::interrupted()),
+    };
+    context.emit(Event::PhaseFinished { phase });
+    if let Some(error) = failed(shard, &blobs, &failures) {
+        return Err(error);
+    }
+    Ok(ShareReport {
+        document: "airferry-import-share-v1",
+        bundle: opened.bundle.id,
+        authenticated: opened.bundle.authentication.is_authenticated(),
+        shard: shard.to_string(),
+        blobs: blobs.len(),
+        bytes_uploaded: depot.counters.uploaded.load(Ordering::Relaxed),
+        bytes_reused: depot.counters.reused.load(Ordering::Relaxed),
+    })
+}
+
+/// Sends all blobs; one that cannot be sent does not keep the others.
+async fn send(depot: &Depot, blobs: &[SharedBlob]) -> Vec<Failure> {
+    let sent = stream::iter(blobs).map(|blob| async move {
+        for repository in &blob.repositories {
+            let ensured = depot.ensure(repository, &blob.digest, Expect::Absent).await;
+            ensured.map_err(|error| Failure::of_blob(&blob.digest, error))?;
+        }
+        Ok(())
+    });
+    let failures = sent
+        .buffer_unordered(BLOBS)
+        .filter_map(|sent: std::result::Result<(), Failure>| async { sent.err() });
+    failures.collect().await
+}
+
+fn failed(shard: Shard, blobs: &[SharedBlob], failures: &[Failure]) -> Option<Error> {
+    let class = failures.iter().map(|failure| failure.class).max()?;
+    let mut message = format!(
+        "{} of the {} blobs of shard {shard} are not on the target:",
+        failures.len(),
+        blobs.len()
+    );
+    for failure in failures {
+        message.push_str(&format!("\n  - {}", failure.reason));
+    }
+    let error = Error::new(class, message);
+    Some(match class {
+        Class::VerificationFailed => {
+            error.hint("airferry verify says what is damaged; copy the bundle again")
+        }
+        _ => error.hint("run the same command again: what is there is not sent again"),
+    })
+}
