@@ -16,6 +16,8 @@ use serde_saphyr::{Error, MergeKeyPolicy, Options};
 const ALIASES: usize = 100;
 /// Nodes that all aliases of a stream may stand for together (a count of parser events).
 const REPLAYED: usize = 20_000;
+/// Aliases that stand within what an alias stands for (a count).
+const REPLAY_DEPTH: usize = 8;
 /// Longest message taken over from the parser, in characters.
 const MESSAGE: usize = 300;
 
@@ -138,7 +140,7 @@ fn options(limits: &YamlLimits) -> Options {
         },
         alias_limits: serde_saphyr::alias_limits! {
             max_total_replayed_events: REPLAYED,
-            max_replay_stack_depth: 8,
+            max_replay_stack_depth: REPLAY_DEPTH,
         },
         // YAML 1.1, which Kubernetes' own reader speaks.
         merge_keys: MergeKeyPolicy::Merge,
@@ -160,13 +162,47 @@ fn refused(error: &Error, limits: &YamlLimits) -> YamlError {
     let printable = |c: char| if c.is_control() { ' ' } else { c };
     YamlError::Document {
         line: error.location().map(|location| location.line()),
-        message: error
-            .to_string()
+        message: words(error, limits)
+            .unwrap_or_else(|| error.to_string())
             .chars()
             .take(MESSAGE)
             .map(printable)
             .collect(),
     }
+}
+
+/// What a limit, or our own rule, means; the parser speaks of its options.
+fn words(error: &Error, limits: &YamlLimits) -> Option<String> {
+    use serde_saphyr::budget::BudgetBreach as Breach;
+
+    let YamlLimits { nodes, depth, .. } = limits;
+    Some(match error {
+        Error::Budget { breach, .. } => match breach {
+            Breach::Events { .. } | Breach::Nodes { .. } => {
+                format!("it has more than {nodes} values")
+            }
+            Breach::Depth { .. } => format!("it is nested deeper than {depth}"),
+            Breach::Aliases { .. } => format!("it has more than {ALIASES} aliases"),
+            Breach::Anchors { .. } => format!("it has more than {ALIASES} anchors"),
+            Breach::RecordedAnchorEvents { .. } => repeated(),
+            _ => "it is larger or more repetitive than any real one".to_owned(),
+        },
+        Error::AliasReplayLimitExceeded { .. } | Error::AliasExpansionLimitExceeded { .. } => {
+            repeated()
+        }
+        Error::AliasReplayStackDepthExceeded { .. } => {
+            format!("its aliases stand in aliases, more than {REPLAY_DEPTH} deep")
+        }
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            format!("the key `{key}` stands there twice")
+        }
+        Error::DuplicateMappingKey { key: None, .. } => "a key stands there twice".to_owned(),
+        _ => return None,
+    })
+}
+
+fn repeated() -> String {
+    format!("its anchors and aliases stand for more than {REPLAYED} values")
 }
 
 #[cfg(test)]
