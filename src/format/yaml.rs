@@ -275,6 +275,45 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_told_in_words() {
+        let many = |count: usize, item: fn(usize) -> String| -> String {
+            let items: Vec<String> = (0..count).map(item).collect();
+            format!("x: &x 1\nl: [{}]\n", items.join(","))
+        };
+        let wide = format!("x: &x [{}]\nl: [{}]\n", "1,".repeat(500), "*x,".repeat(50));
+        for (text, expected) in [
+            (
+                many(1_100, |n| n.to_string()),
+                "it has more than 1000 values",
+            ),
+            (
+                many(101, |_| "*x".to_owned()),
+                "it has more than 100 aliases",
+            ),
+            (
+                many(101, |n| format!("&a{n} 1")),
+                "it has more than 100 anchors",
+            ),
+            (
+                "[".repeat(30) + &"]".repeat(30),
+                "it is nested deeper than 20",
+            ),
+            (wide, "stand for more than 20000 values"),
+            (
+                "a: 1\n\"a\": 2\n".to_owned(),
+                "the key `a` stands there twice",
+            ),
+        ] {
+            let said = read(&text).unwrap_err().to_string();
+            assert!(said.contains(expected), "{expected}: {said}");
+            assert!(
+                !said.contains("budget") && !said.contains("Options"),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
     fn the_byte_cap_is_exact() {
         let exact = format!("a: {}", "x".repeat(9_997));
         assert_eq!(read(&exact).unwrap().len(), 1);

@@ -418,3 +418,6 @@ enum Kind {
     RequiredApi,
     ProvidedApi,
 }
+
+#[cfg(test)]
+mod tests;

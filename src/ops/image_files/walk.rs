@@ -83,6 +83,10 @@ impl<'a> Walk<'a> {
 
     /// Walks. Returns the wanted paths that no file was found for.
     pub(super) fn run<B: LayerBlob>(mut self, open: &mut Open<'_, B>) -> Result<Vec<ImagePath>> {
+        self.walk(open)
+    }
+
+    fn walk<B: LayerBlob>(&mut self, open: &mut Open<'_, B>) -> Result<Vec<ImagePath>> {
         for path in self.roots {
             let looked = self.goals.insert(Goal::root(path));
             looked.map_err(|error| self.unfollowed(error))?;
