@@ -113,7 +113,9 @@ fn chunk_writing(criterion: &mut Criterion) {
         bencher.iter_batched(
             || tempfile::tempdir().unwrap(),
             |directory| {
-                let media = DirMedia::create(directory.path().join("b")).unwrap();
+                let root = directory.path().join("bundle");
+                std::fs::create_dir_all(root.join("chunks")).unwrap();
+                let media = DirMedia::open(root).unwrap();
                 let plan = PlanId::from_bytes([1; 32]);
                 let ground = Ground {
                     journal: Arc::new(Mutex::new(Journal::create(&media, &plan).unwrap())),
