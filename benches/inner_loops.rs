@@ -114,7 +114,7 @@ fn chunk_writing(criterion: &mut Criterion) {
             || tempfile::tempdir().unwrap(),
             |directory| {
                 let root = directory.path().join("bundle");
-                std::fs::create_dir_all(root.join("chunks")).unwrap();
+                fs_err::create_dir_all(root.join("chunks")).unwrap();
                 let media = DirMedia::open(root).unwrap();
                 let plan = PlanId::from_bytes([1; 32]);
                 let ground = Ground {
