@@ -197,6 +197,10 @@ fn words(error: &Error, limits: &YamlLimits) -> Option<String> {
             format!("the key `{key}` stands there twice")
         }
         Error::DuplicateMappingKey { key: None, .. } => "a key stands there twice".to_owned(),
+        // The scanner has no error of its own for lists within lists in brackets.
+        other if other.to_string().contains("recursion limit exceeded") => {
+            format!("it is nested deeper than {depth}")
+        }
         _ => return None,
     })
 }

@@ -12,10 +12,10 @@ impl Memory {
         mut self,
         name: &'static str,
         columns: &str,
-        rows: impl IntoIterator<Item = R>,
+        rows: &[R],
     ) -> Self {
         let cell = |text: &&str| (*text != "NULL").then(|| (*text).to_owned());
-        let rows = rows.into_iter();
+        let rows = rows.iter();
         let rows = rows.map(|row| row.as_ref().iter().map(cell).collect());
         let columns = columns.split(' ').map(str::to_owned).collect();
         self.0.push((name, columns, rows.collect()));
@@ -162,7 +162,7 @@ fn databases_without_what_mirroring_needs_are_refused() {
     assert!(error.contains("no table `operatorbundle`"), "{error}");
     let broken = Memory::default()
         .table("operatorbundle", "name", &[&["a.v1"]])
-        .table("related_image", "image operatorbundle_name", NONE)
+        .table("related_image", "image operatorbundle_name", &NONE)
         .table(
             "properties",
             "type value operatorbundle_name",
@@ -244,8 +244,8 @@ fn what_a_database_says_once_and_means_often_is_counted_each_time() {
             "entry_id package_name channel_name operatorbundle_name replaces",
             &rows,
         )
-        .table("operatorbundle", "name", NONE)
-        .table("related_image", "image operatorbundle_name", NONE);
+        .table("operatorbundle", "name", &NONE)
+        .table("related_image", "image operatorbundle_name", &NONE);
     let error = read("x.db", &database).unwrap_err().to_string();
     assert_eq!(error, "The catalog has more than 134217728 bytes of names");
 }

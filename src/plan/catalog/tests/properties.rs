@@ -166,9 +166,11 @@ fn wanted(counts: Vec<usize>) -> impl Strategy<Value = CatalogFilter> {
 /// Cuts a catalog down to what is kept.
 fn cut(catalog: &Catalog, kept: &Kept) -> Catalog {
     let mut result = catalog.clone();
-    result
-        .packages
-        .retain(|package| kept.packages.contains_key(&package.name));
+    result.packages.retain_mut(|package| {
+        let kept = kept.packages.get(&package.name);
+        package.default_channel = kept.and_then(|kept| kept.default_channel.clone());
+        kept.is_some()
+    });
     result
         .bundles
         .retain(|bundle| kept.has(&bundle.package, &bundle.name));
