@@ -197,6 +197,10 @@ fn words(error: &Error, limits: &YamlLimits) -> Option<String> {
             format!("the key `{key}` stands there twice")
         }
         Error::DuplicateMappingKey { key: None, .. } => "a key stands there twice".to_owned(),
+        // Where an alias stands, the parser gives the breach as text alone.
+        other if other.to_string().contains("budget breached") => {
+            format!("what its aliases stand for has more than {nodes} values in all")
+        }
         // The scanner has no error of its own for lists within lists in brackets.
         other if other.to_string().contains("recursion limit exceeded") => {
             format!("it is nested deeper than {depth}")
@@ -302,7 +306,7 @@ mod tests {
                 "[".repeat(30) + &"]".repeat(30),
                 "it is nested deeper than 20",
             ),
-            (wide, "stand for more than 20000 values"),
+            (wide, "what its aliases stand for has more than 1000 values"),
             (
                 "a: 1\n\"a\": 2\n".to_owned(),
                 "the key `a` stands there twice",
