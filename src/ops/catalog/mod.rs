@@ -8,7 +8,7 @@ mod read;
 mod rebuild;
 pub mod resources;
 
-pub(crate) use image::CatalogImage;
+pub(crate) use image::PlatformImage;
 pub(crate) use layer::MadeBlob;
 pub(crate) use read::{documents, read};
 pub(crate) use rebuild::{MadeImage, database, rebuild};
