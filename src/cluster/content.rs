@@ -104,11 +104,9 @@ pub struct Content {
 impl Content {
     /// Tells of the images that clusters will not find by the tag that they ask for.
     pub fn tell_of_tags(&self, mut tell: impl FnMut(Warning)) {
-        for Mapping { source, target } in &self.retagged {
-            tell(Warning::OtherTag {
-                source: source.clone(),
-                target: target.clone(),
-            });
+        for mapping in &self.retagged {
+            let mapping = Box::new(mapping.clone());
+            tell(Warning::OtherTag { mapping });
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{Entry, Mirrors, Scope, grammar, location};
+use super::{Entry, Mapping, Mirrors, Scope, grammar, location};
 use crate::model::{Host, Reference, Repository};
 
 /// Sources that a warning about many names.
@@ -44,10 +44,8 @@ pub enum Warning {
     },
     /// A tag that became another one: mirror policies keep tags.
     OtherTag {
-        /// The image as clusters ask for it.
-        source: Reference,
-        /// Its name on the target.
-        target: Reference,
+        /// The image as clusters ask for it, and its name on the target.
+        mapping: Box<Mapping>,
     },
     /// Sources below which not everything went the same way: they keep entries of their own.
     Narrow {
@@ -78,7 +76,8 @@ impl fmt::Display for Warning {
             Self::ClusterCatalog { image } => {
                 return write!(f, "A ClusterCatalog cannot name `{image}`, none is written");
             }
-            Self::OtherTag { source, target } => {
+            Self::OtherTag { mapping } => {
+                let Mapping { source, target } = mapping.as_ref();
                 return write!(
                     f,
                     "Clusters do not find `{source}` by its tag: the mapping names it `{target}`, \
