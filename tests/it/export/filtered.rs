@@ -538,11 +538,13 @@ fn a_source_that_refuses_is_a_matter_of_credentials() {
             let is_document = asked.path().contains("/manifests/");
             is_document.then(|| Reply::error(status, "DENIED"))
         });
-        for asked in [&["--catalog", reference.as_str()][..], &[plain.as_str()]] {
+        let catalog = ["--catalog", reference.as_str()];
+        for (asked, hint) in [
+            (&catalog[..], "hint: log in with `podman login`"),
+            (&[plain.as_str()], "--platform and the credentials"),
+        ] {
             let outcome = site.export(&site.path("never"), asked).fails_with(5);
-            outcome
-                .stderr_has("credentials")
-                .hides("run the same command again when");
+            outcome.stderr_has(hint).hides("when the network is back");
         }
     }
 }
