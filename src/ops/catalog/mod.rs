@@ -39,4 +39,5 @@ pub(crate) fn bad_images(name: &str, bad: &[BadImage]) -> Error {
     }
     Error::new(Class::VerificationFailed, message)
         .hint("whoever publishes the catalog has to correct these bundles")
+        .hint("`export --operator` carries a part of the catalog, without them")
 }
