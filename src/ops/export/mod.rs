@@ -36,6 +36,7 @@ use super::context::Context;
 use super::error::{Class, Error, Result};
 use super::examine::{Scope, examine};
 use super::finding::FindingKind;
+use super::source_error::of_source;
 use super::trust::{Trust, statement_bytes};
 use crate::model::{CatalogEntry, Count, Digest, Host, ImageEntry, Reference};
 use crate::ops::blocking;
@@ -312,10 +313,7 @@ async fn something_was_found(client: &Client, resolution: Resolution) -> Result<
         if let Err(error) = client.ping(host).await
             && error.is_network()
         {
-            let hint = "check the network and the references; the same command tries again";
-            let failure = Error::new(Class::Network, message);
-            let hints = error.hint().into_iter().chain([hint]);
-            return Err(hints.fold(failure, Error::hint));
+            return Err(of_source(message, error));
         }
     }
     let hint = "check the references, --platform and the credentials";
