@@ -48,6 +48,7 @@ use crate::sys::filesystem::FileSystem;
 use crate::sys::journal::{self, Journal};
 use crate::sys::lock::DirLock;
 use crate::sys::media::{DirMedia, Media};
+use preflight::Ahead;
 use seal::{Assembled, Written};
 use state::Found;
 use transfer::{Transfer, Transferred};
@@ -120,8 +121,9 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     let Some(media) = open_medium(&request)? else {
         // A dry run into a directory that is not there yet.
         let planned = make_plan(&request, digest, None, &bases, context).await?;
-        preflight::check_ahead(&request, &planned.plan)?;
-        return foretell(&request, &planned, 0);
+        let ahead = Ahead::of(&planned.plan)?;
+        preflight::check_ahead(&request, &planned.plan, &ahead)?;
+        return foretell(&request, &planned, &ahead, 0);
     };
     let _lock = DirLock::try_take(media.root())?.ok_or_else(|| {
         let message = format!("Another export into `{}` is running", request.to.display());
@@ -166,14 +168,17 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     };
     let plan = &planned.plan;
     warn_of_sparse_indexes(plan, context);
-    preflight::check(&request, media.as_ref(), plan)?;
+    let ahead = Ahead::of(plan)?;
+    preflight::check(&request, media.as_ref(), plan, &ahead)?;
     if request.dry_run {
-        let there = preflight::own_bytes(media.as_ref(), &preflight::simulate(plan)?)?;
+        let there = preflight::own_bytes(media.as_ref(), &ahead.written)?;
+        let statements = statement_bytes(media.as_ref())?;
         return Ok(Outcome {
             already_there: there,
-            ..foretell(&request, &planned, statement_bytes(media.as_ref())?)?
+            ..foretell(&request, &planned, &ahead, statements)?
         });
     }
+    drop(ahead);
     perform(request, media, planned, begun, context).await
 }
 
@@ -334,12 +339,14 @@ fn problems(images: &[ImageEntry]) -> usize {
 }
 
 /// What a dry run says. `statements`: bytes of those that are there already.
-fn foretell(request: &Request, planned: &Planned, statements: u64) -> Result<Outcome> {
-    let plan = &planned.plan;
-    let id = state::plan_id(plan)?;
-    let assembled = seal::assemble(plan, id, &preflight::simulate(plan)?)?;
-    let own = seal::statement_bytes_ahead(&assembled, request)?;
-    let outcome = Outcome::planned(&assembled, statements + own);
+fn foretell(
+    request: &Request,
+    planned: &Planned,
+    ahead: &Ahead,
+    statements: u64,
+) -> Result<Outcome> {
+    let own = seal::statement_bytes_ahead(&ahead.assembled, request)?;
+    let outcome = Outcome::planned(&ahead.assembled, statements + own);
     let outcome = outcome.with_selections(&planned.selections);
     Ok(outcome.with_selected(planned.selected.clone()))
 }
