@@ -4,29 +4,36 @@
 //! edges as pairs of indices into them, and edges that hold only under conditions. What to make
 //! of it is decided in `plan::upgrade`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod answer;
+
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use answer::{Answer, AtMost, RawGroup, RawNode};
+use serde::Serialize;
 
 use super::version::{SemanticVersion, VersionError};
 use crate::model::{NameError, Reference};
 
 /// Longest answer that is read, in bytes. Real ones have less than 2 MiB.
-pub const LIMIT: u64 = 64 << 20;
+pub const LIMIT: u64 = 16 << 20;
 
-/// Most releases in an answer.
+/// Most releases in an answer (a count).
 const MAX_NODES: usize = 20_000;
 
-/// Most edges in an answer, with and without conditions.
-const MAX_EDGES: usize = 4_000_000;
+/// Most edges in an answer, with and without conditions (a count).
+const MAX_EDGES: usize = 1_000_000;
+
+/// Most groups of edges under conditions in an answer (a count).
+const MAX_GROUPS: usize = 20_000;
+
+/// Most risks of one group (a count). Real ones have less than ten.
+const MAX_RISKS: usize = 100;
 
 /// Longest name of a channel in bytes.
 const MAX_CHANNEL: usize = 100;
-
-/// The metadata key that lists a node's channels, separated by commas.
-const CHANNELS: &str = "io.openshift.upgrades.graph.release.channels";
 
 /// Why an answer is not a graph of releases.
 #[derive(Debug, thiserror::Error)]
@@ -158,17 +165,27 @@ pub struct ConditionalUpdate {
     pub from: SemanticVersion,
     /// Where it ends.
     pub to: SemanticVersion,
-    /// Names of the risks, sorted; free text.
-    pub risks: Vec<String>,
+    /// Names of the risks, sorted; free text. All edges of a group share them.
+    pub risks: Arc<[String]>,
 }
 
 /// Releases, and which may be updated to which.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Graph {
-    /// Sorted by version.
-    nodes: BTreeMap<SemanticVersion, Node>,
-    edges: BTreeMap<SemanticVersion, BTreeSet<SemanticVersion>>,
-    conditional: Vec<ConditionalUpdate>,
+    /// Sorted by version; the lists below name a node by its position here.
+    nodes: Vec<Node>,
+    /// For each node, where one may go from it without conditions: sorted, each once.
+    edges: Vec<Vec<u32>>,
+    /// Sorted.
+    conditional: Vec<Conditional>,
+}
+
+/// A conditional update as it is kept: an answer may have a million.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Conditional {
+    from: u32,
+    to: u32,
+    risks: Arc<[String]>,
 }
 
 impl Graph {
@@ -185,33 +202,29 @@ impl Graph {
             let length = bytes.len();
             return Err(GraphError::TooLong { length });
         }
-        let answer: Answer = serde_json::from_slice(bytes).map_err(GraphError::Json)?;
-        let within = |what, count, limit| match count > limit {
-            true => Err(GraphError::TooMany { what, count, limit }),
-            false => Ok(()),
-        };
+        let answer: Answer<'_> = serde_json::from_slice(bytes).map_err(GraphError::Json)?;
         let groups = answer.conditional_edges.unwrap_or_default();
-        let conditional: usize = groups.iter().map(|group| group.edges.len()).sum();
+        let groups = within("groups of conditional edges", groups)?;
+        let conditional: usize = groups.iter().map(|group| group.edges.count).sum();
         let edges = answer.edges.unwrap_or_default();
-        within("nodes", answer.nodes.len(), MAX_NODES)?;
-        within("edges", edges.len().saturating_add(conditional), MAX_EDGES)?;
-
-        let mut graph = Self::default();
-        let mut by_index = Vec::with_capacity(answer.nodes.len());
-        for (index, raw) in answer.nodes.into_iter().enumerate() {
-            let node = node(index, raw)?;
-            let version = node.version.clone();
-            by_index.push(version.clone());
-            if graph.nodes.insert(version.clone(), node).is_some() {
-                return Err(GraphError::Duplicate { version });
-            }
+        let count = edges.count.saturating_add(conditional);
+        if count > MAX_EDGES {
+            let (what, limit) = ("edges", MAX_EDGES);
+            return Err(GraphError::TooMany { what, count, limit });
         }
-        for (index, (from, to)) in edges.into_iter().enumerate() {
-            let at = |n: u64| usize::try_from(n).ok().and_then(|n| by_index.get(n));
+        let (nodes, by_index) = sorted(within("nodes", answer.nodes)?)?;
+        let mut graph = Self {
+            edges: vec![Vec::new(); nodes.len()],
+            nodes,
+            conditional: Vec::new(),
+        };
+        for (index, (from, to)) in edges.items.into_iter().enumerate() {
+            let at = |n: u64| by_index.get(usize::try_from(n).ok()?).copied();
             match (at(from), at(to)) {
                 (Some(from), Some(to)) if from != to => {
-                    let targets = graph.edges.entry(from.clone()).or_default();
-                    targets.insert(to.clone());
+                    if let Some(targets) = graph.edges.get_mut(from as usize) {
+                        targets.push(to);
+                    }
                 }
                 _ => {
                     let nodes = by_index.len();
@@ -224,37 +237,63 @@ impl Graph {
                 }
             }
         }
-        graph.add_conditional(groups);
+        for targets in &mut graph.edges {
+            targets.sort_unstable();
+            targets.dedup();
+        }
+        graph.add_conditional(groups)?;
         Ok(graph)
     }
 
-    fn add_conditional(&mut self, groups: Vec<RawGroup>) {
+    fn add_conditional(&mut self, groups: Vec<RawGroup<'_>>) -> Result<(), GraphError> {
+        let mut known = Vec::with_capacity(groups.len());
         for group in groups {
-            let risks = group.risks.unwrap_or_default().into_iter();
-            let risks: BTreeSet<String> = risks.map(|risk| risk.name).collect();
-            for edge in group.edges {
-                let known = |text: &str| {
-                    let version = text.parse::<SemanticVersion>().ok()?;
-                    self.nodes.contains_key(&version).then_some(version)
-                };
-                if let (Some(from), Some(to)) = (known(&edge.from), known(&edge.to)) {
-                    let risks = risks.iter().cloned().collect();
-                    self.conditional.push(ConditionalUpdate { from, to, risks });
+            let risks = within("risks in a group", group.risks.unwrap_or_default())?;
+            let risks: BTreeSet<String> =
+                risks.into_iter().map(|risk| risk.name.0.into()).collect();
+            known.push((risks.into_iter().collect::<Arc<[String]>>(), group.edges));
+        }
+        // By groups once, so that lists of risks need not be compared for each edge.
+        known.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut last: Arc<[String]> = Arc::default();
+        for (risks, edges) in known {
+            if risks != last {
+                last = risks;
+            }
+            for edge in edges.items {
+                let at = |text: &str| self.position(&text.parse().ok()?);
+                if let (Some(from), Some(to)) = (at(&edge.from.0), at(&edge.to.0)) {
+                    let risks = Arc::clone(&last);
+                    self.conditional.push(Conditional { from, to, risks });
                 }
             }
         }
         self.conditional
-            .sort_by(|a, b| (&a.from, &a.to, &a.risks).cmp(&(&b.from, &b.to, &b.risks)));
+            .sort_by_key(|update| (update.from, update.to));
+        self.conditional
+            .dedup_by(|b, a| (a.from, a.to) == (b.from, b.to) && Arc::ptr_eq(&a.risks, &b.risks));
+        Ok(())
+    }
+
+    fn position(&self, version: &SemanticVersion) -> Option<u32> {
+        let found = self
+            .nodes
+            .binary_search_by(|node| node.version.cmp(version));
+        found.ok().and_then(|at| u32::try_from(at).ok())
+    }
+
+    fn at(&self, position: u32) -> Option<&Node> {
+        self.nodes.get(position as usize)
     }
 
     /// All releases, by ascending version.
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = &Node> {
-        self.nodes.values()
+        self.nodes.iter()
     }
 
     /// Finds a release by version.
     pub fn node(&self, version: &SemanticVersion) -> Option<&Node> {
-        self.nodes.get(version)
+        self.at(self.position(version)?)
     }
 
     /// The releases to which one may be updated without conditions, by ascending version.
@@ -262,21 +301,107 @@ impl Graph {
         &self,
         from: &SemanticVersion,
     ) -> impl DoubleEndedIterator<Item = &SemanticVersion> {
-        self.edges.get(from).into_iter().flatten()
+        let from = self.position(from);
+        let targets = from.and_then(|from| self.edges.get(from as usize));
+        let targets = targets.map(Vec::as_slice).unwrap_or_default().iter();
+        targets.filter_map(|to| Some(&self.at(*to)?.version))
     }
 
     /// Updates under conditions, by ascending versions.
-    pub fn conditional(&self) -> &[ConditionalUpdate] {
-        &self.conditional
+    pub fn conditional(&self) -> impl Iterator<Item = ConditionalUpdate> {
+        self.described(&self.conditional)
+    }
+
+    /// Where one may go from a release under conditions, by ascending version; more than once
+    /// under different conditions.
+    pub fn conditional_targets(
+        &self,
+        from: &SemanticVersion,
+    ) -> impl Iterator<Item = &SemanticVersion> {
+        let updates = match self.position(from) {
+            Some(from) => self.conditional_within((from, 0), (from, u32::MAX)),
+            None => &[],
+        };
+        updates
+            .iter()
+            .filter_map(|update| Some(&self.at(update.to)?.version))
+    }
+
+    /// The updates from one release to another under conditions.
+    pub fn conditional_between(
+        &self,
+        from: &SemanticVersion,
+        to: &SemanticVersion,
+    ) -> impl Iterator<Item = ConditionalUpdate> {
+        let updates = match (self.position(from), self.position(to)) {
+            (Some(from), Some(to)) => self.conditional_within((from, to), (from, to)),
+            _ => &[],
+        };
+        self.described(updates)
+    }
+
+    /// What is sorted from `first` to `last`, both included.
+    fn conditional_within(&self, first: (u32, u32), last: (u32, u32)) -> &[Conditional] {
+        let all = &self.conditional;
+        let start = all.partition_point(|update| (update.from, update.to) < first);
+        let end = all.partition_point(|update| (update.from, update.to) <= last);
+        all.get(start..end).unwrap_or_default()
+    }
+
+    fn described(&self, updates: &[Conditional]) -> impl Iterator<Item = ConditionalUpdate> {
+        updates.iter().filter_map(|update| {
+            Some(ConditionalUpdate {
+                from: self.at(update.from)?.version.clone(),
+                to: self.at(update.to)?.version.clone(),
+                risks: Arc::clone(&update.risks),
+            })
+        })
     }
 }
 
-fn node(index: usize, raw: RawNode) -> Result<Node, GraphError> {
-    let version: SemanticVersion = match raw.version.parse() {
+/// The items of a list that is not too long.
+fn within<T, const LIMIT: usize>(
+    what: &'static str,
+    list: AtMost<T, LIMIT>,
+) -> Result<Vec<T>, GraphError> {
+    let (count, limit) = (list.count, LIMIT);
+    match count > limit {
+        true => Err(GraphError::TooMany { what, count, limit }),
+        false => Ok(list.items),
+    }
+}
+
+/// Sorts nodes by version; the second list says where each of them is then.
+fn sorted(raw: Vec<RawNode<'_>>) -> Result<(Vec<Node>, Vec<u32>), GraphError> {
+    let mut nodes = Vec::with_capacity(raw.len());
+    for (index, raw) in raw.into_iter().enumerate() {
+        nodes.push((index, node(index, raw)?));
+    }
+    nodes.sort_by(|(_, a), (_, b)| a.version.cmp(&b.version));
+    let mut by_index = vec![0; nodes.len()];
+    for (position, (index, _)) in (0_u32..).zip(&nodes) {
+        if let Some(slot) = by_index.get_mut(*index) {
+            *slot = position;
+        }
+    }
+    let nodes: Vec<Node> = nodes.into_iter().map(|(_, node)| node).collect();
+    match nodes
+        .windows(2)
+        .find(|pair| matches!(pair, [a, b] if a.version == b.version))
+    {
+        Some([first, ..]) => Err(GraphError::Duplicate {
+            version: first.version.clone(),
+        }),
+        _ => Ok((nodes, by_index)),
+    }
+}
+
+fn node(index: usize, raw: RawNode<'_>) -> Result<Node, GraphError> {
+    let version: SemanticVersion = match raw.version.0.parse() {
         Ok(version) => version,
         Err(source) => return Err(GraphError::Version { index, source }),
     };
-    let payload: Reference = match raw.payload.parse() {
+    let payload: Reference = match raw.payload.0.parse() {
         Ok(payload) => payload,
         Err(source) => return Err(GraphError::Payload { version, source }),
     };
@@ -284,163 +409,23 @@ fn node(index: usize, raw: RawNode) -> Result<Node, GraphError> {
         let payload = Box::new(payload);
         return Err(GraphError::NotByDigest { version, payload });
     }
-    let mut metadata = raw.metadata.unwrap_or_default();
-    let channels = metadata.remove(CHANNELS).unwrap_or_default();
+    let metadata = raw.metadata.unwrap_or_default();
+    let channels = metadata.channels.unwrap_or_default();
     // A name that no flag could ask for changes nothing.
     let channels = channels
+        .0
         .split(',')
         .filter_map(|name| name.trim().parse().ok());
     Ok(Node {
         version,
         payload,
         channels: channels.collect(),
-        url: metadata.remove("url").filter(|url| !url.is_empty()),
+        url: metadata
+            .url
+            .map(|url| url.0.into())
+            .filter(|url: &String| !url.is_empty()),
     })
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer {
-    nodes: Vec<RawNode>,
-    #[serde(default)]
-    edges: Option<Vec<(u64, u64)>>,
-    #[serde(default)]
-    conditional_edges: Option<Vec<RawGroup>>,
-}
-
-#[derive(Deserialize)]
-struct RawNode {
-    version: String,
-    payload: String,
-    #[serde(default)]
-    metadata: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Deserialize)]
-struct RawGroup {
-    edges: Vec<RawEdge>,
-    #[serde(default)]
-    risks: Option<Vec<RawRisk>>,
-}
-
-#[derive(Deserialize)]
-struct RawEdge {
-    from: String,
-    to: String,
-}
-
-#[derive(Deserialize)]
-struct RawRisk {
-    #[serde(default)]
-    name: String,
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::{Value, json};
-
-    fn node(version: &str, channels: &str) -> Value {
-        let digest = hex::encode(blake3::hash(version.as_bytes()).as_bytes());
-        json!({
-            "version": version,
-            "payload": format!("quay.io/okd/scos-release@sha256:{digest}"),
-            "metadata": { CHANNELS: channels, "url": "https://example.com/" },
-        })
-    }
-
-    fn parse(value: &Value) -> Result<Graph, GraphError> {
-        Graph::parse(value.to_string().as_bytes())
-    }
-
-    #[test]
-    fn nodes_edges_and_conditions_are_read() {
-        let graph = parse(&json!({
-            "version": 1,
-            "nodes": [node("4.2.0", "fast-4.2,stable-4.2"), node("4.1.9", ""), node("4.1.10", " fast-4.2, b/ad")],
-            "edges": [[1, 2], [2, 0], [1, 2]],
-            "conditionalEdges": [
-                { "edges": [{ "from": "4.1.9", "to": "4.2.0" }, { "from": "4.0.0", "to": "4.2.0" }],
-                  "risks": [{ "name": "B", "url": "" }, { "name": "A" }] },
-            ],
-        }))
-        .unwrap();
-        let versions: Vec<String> = graph.nodes().map(|node| node.version.to_string()).collect();
-        assert_eq!(versions, ["4.1.9", "4.1.10", "4.2.0"]);
-        let version = |text: &str| text.parse::<SemanticVersion>().unwrap();
-        let targets: Vec<_> = graph.targets(&version("4.1.9")).collect();
-        assert_eq!(targets, [&version("4.1.10")]);
-        let node = graph.node(&version("4.1.10")).unwrap();
-        assert_eq!(node.channels, BTreeSet::from(["fast-4.2".parse().unwrap()]));
-        assert_eq!(node.url.as_deref(), Some("https://example.com/"));
-        let [conditional] = graph.conditional() else {
-            panic!("{:?}", graph.conditional());
-        };
-        assert_eq!(conditional.risks, ["A", "B"]);
-    }
-
-    #[test]
-    fn parts_may_be_absent() {
-        assert_eq!(parse(&json!({ "nodes": [] })).unwrap(), Graph::default());
-        let mut bare = node("4.1.0", "");
-        bare["metadata"] = Value::Null;
-        let graph = json!({ "nodes": [bare], "edges": null, "conditionalEdges": null });
-        assert_eq!(parse(&graph).unwrap().nodes().count(), 1);
-    }
-
-    #[test]
-    fn wrong_graphs_are_refused() {
-        let with = |path: &str, value: Value| {
-            let mut graph =
-                json!({ "nodes": [node("4.1.0", ""), node("4.2.0", "")], "edges": [[0, 1]] });
-            *graph.pointer_mut(path).unwrap() = value;
-            parse(&graph).unwrap_err()
-        };
-        use GraphError as E;
-        assert!(matches!(
-            with("/nodes/1/version", json!("4.1.0")),
-            E::Duplicate { .. }
-        ));
-        assert!(matches!(
-            with("/nodes/1/version", json!("4")),
-            E::Version { index: 1, .. }
-        ));
-        assert!(matches!(
-            with("/nodes/1/payload", json!("q.io/a:v1")),
-            E::NotByDigest { .. }
-        ));
-        let both = format!("q.io/a:v1@sha256:{}", "0".repeat(64));
-        assert!(matches!(
-            with("/nodes/1/payload", json!(both)),
-            E::NotByDigest { .. }
-        ));
-        assert!(matches!(
-            with("/nodes/1/payload", json!("")),
-            E::Payload { .. }
-        ));
-        for edge in [
-            json!([0, 2]),
-            json!([2, 0]),
-            json!([1, 1]),
-            json!([0, u64::MAX]),
-        ] {
-            assert!(matches!(with("/edges/0", edge), E::Edge { .. }));
-        }
-        for edge in [json!([0, -1]), json!([0]), json!([0, 1, 1]), json!("01")] {
-            assert!(matches!(with("/edges/0", edge), E::Json(_)));
-        }
-        assert!(matches!(with("/nodes", json!({})), E::Json(_)));
-        // What a server with a trouble of its own answers.
-        assert!(matches!(Graph::parse(b"<html>"), Err(E::Json(_))));
-        assert!(matches!(parse(&json!({ "error": "no" })), Err(E::Json(_))));
-        let nodes: Vec<Value> = (0..=MAX_NODES)
-            .map(|n| node(&format!("4.{n}.0"), ""))
-            .collect();
-        assert!(matches!(
-            with("/nodes", json!(nodes)),
-            E::TooMany { what: "nodes", .. }
-        ));
-        let long = vec![b' '; LIMIT as usize + 1];
-        assert!(matches!(Graph::parse(&long), Err(E::TooLong { .. })));
-    }
-}
+mod tests;

@@ -16,6 +16,8 @@ use serde_saphyr::{Error, MergeKeyPolicy, Options};
 const ALIASES: usize = 100;
 /// Nodes that all aliases of a stream may stand for together (a count of parser events).
 const REPLAYED: usize = 20_000;
+/// Aliases that stand within what an alias stands for (a count).
+const REPLAY_DEPTH: usize = 8;
 /// Longest message taken over from the parser, in characters.
 const MESSAGE: usize = 300;
 
@@ -138,7 +140,7 @@ fn options(limits: &YamlLimits) -> Options {
         },
         alias_limits: serde_saphyr::alias_limits! {
             max_total_replayed_events: REPLAYED,
-            max_replay_stack_depth: 8,
+            max_replay_stack_depth: REPLAY_DEPTH,
         },
         // YAML 1.1, which Kubernetes' own reader speaks.
         merge_keys: MergeKeyPolicy::Merge,
@@ -160,13 +162,51 @@ fn refused(error: &Error, limits: &YamlLimits) -> YamlError {
     let printable = |c: char| if c.is_control() { ' ' } else { c };
     YamlError::Document {
         line: error.location().map(|location| location.line()),
-        message: error
-            .to_string()
+        message: words(error, limits)
+            .unwrap_or_else(|| error.to_string())
             .chars()
             .take(MESSAGE)
             .map(printable)
             .collect(),
     }
+}
+
+/// What a limit, or our own rule, means; the parser speaks of its options.
+fn words(error: &Error, limits: &YamlLimits) -> Option<String> {
+    use serde_saphyr::budget::BudgetBreach as Breach;
+
+    let YamlLimits { nodes, depth, .. } = limits;
+    Some(match error {
+        Error::Budget { breach, .. } => match breach {
+            Breach::Events { .. } | Breach::Nodes { .. } => {
+                format!("it has more than {nodes} values")
+            }
+            Breach::Depth { .. } => format!("it is nested deeper than {depth}"),
+            Breach::Aliases { .. } => format!("it has more than {ALIASES} aliases"),
+            Breach::Anchors { .. } => format!("it has more than {ALIASES} anchors"),
+            Breach::RecordedAnchorEvents { .. } => repeated(),
+            _ => "it is larger or more repetitive than any real one".to_owned(),
+        },
+        Error::AliasReplayLimitExceeded { .. } | Error::AliasExpansionLimitExceeded { .. } => {
+            repeated()
+        }
+        Error::AliasReplayStackDepthExceeded { .. } => {
+            format!("its aliases stand in aliases, more than {REPLAY_DEPTH} deep")
+        }
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            format!("the key `{key}` stands there twice")
+        }
+        Error::DuplicateMappingKey { key: None, .. } => "a key stands there twice".to_owned(),
+        // The scanner has no error of its own for lists within lists in brackets.
+        other if other.to_string().contains("recursion limit exceeded") => {
+            format!("it is nested deeper than {depth}")
+        }
+        _ => return None,
+    })
+}
+
+fn repeated() -> String {
+    format!("its anchors and aliases stand for more than {REPLAYED} values")
 }
 
 #[cfg(test)]
@@ -234,6 +274,45 @@ mod tests {
             assert!(
                 matches!(error, YamlError::Document { .. }),
                 "{name}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn limits_are_told_in_words() {
+        let many = |count: usize, item: fn(usize) -> String| -> String {
+            let items: Vec<String> = (0..count).map(item).collect();
+            format!("x: &x 1\nl: [{}]\n", items.join(","))
+        };
+        let wide = format!("x: &x [{}]\nl: [{}]\n", "1,".repeat(500), "*x,".repeat(50));
+        for (text, expected) in [
+            (
+                many(1_100, |n| n.to_string()),
+                "it has more than 1000 values",
+            ),
+            (
+                many(101, |_| "*x".to_owned()),
+                "it has more than 100 aliases",
+            ),
+            (
+                many(101, |n| format!("&a{n} 1")),
+                "it has more than 100 anchors",
+            ),
+            (
+                "[".repeat(30) + &"]".repeat(30),
+                "it is nested deeper than 20",
+            ),
+            (wide, "stand for more than 20000 values"),
+            (
+                "a: 1\n\"a\": 2\n".to_owned(),
+                "the key `a` stands there twice",
+            ),
+        ] {
+            let said = read(&text).unwrap_err().to_string();
+            assert!(said.contains(expected), "{expected}: {said}");
+            assert!(
+                !said.contains("budget") && !said.contains("Options"),
+                "{said}"
             );
         }
     }

@@ -358,7 +358,12 @@ impl Examination {
     /// What is to be said of something in the directory that is no chunk of the manifest's.
     fn judge_entry(&self, entry: Entry) -> Option<Finding> {
         let known = match entry.kind {
-            EntryKind::Directory => matches!(&*entry.path, names::CHUNKS | names::SIGNATURES),
+            EntryKind::Directory => {
+                matches!(
+                    &*entry.path,
+                    names::CHUNKS | names::SIGNATURES | names::MADE
+                )
+            }
             // Of signatures the authentication says so.
             _ if entry.path == names::SIGNATURES => true,
             _ if entry.path == names::CHUNKS => {

@@ -221,16 +221,9 @@ impl<'a> View<'a> {
                 why: Box::new(self.why_no_path(from, to)),
             });
         };
-        let direct = |update: &&ConditionalUpdate| update.from == *from && update.to == *to;
         let avoided = match path.len() {
             0..=2 => Vec::new(),
-            _ => self
-                .graph
-                .conditional()
-                .iter()
-                .filter(direct)
-                .cloned()
-                .collect(),
+            _ => self.graph.conditional_between(from, to).collect(),
         };
         Ok(Choice {
             avoided,
@@ -248,9 +241,8 @@ impl<'a> View<'a> {
 
     /// Updates with and without conditions within the channel, highest version first.
     fn all_targets(&self, from: &SemanticVersion) -> Vec<&'a SemanticVersion> {
-        let updates = self.graph.conditional().iter();
-        let conditional = updates.filter(|update| update.from == *from);
-        let conditional = conditional.filter_map(|update| self.versions.get(&update.to).copied());
+        let conditional = self.graph.conditional_targets(from);
+        let conditional = conditional.filter_map(|to| self.versions.get(to).copied());
         let targets: BTreeSet<_> = self.targets(from).into_iter().chain(conditional).collect();
         targets.into_iter().rev().collect()
     }
@@ -292,9 +284,8 @@ impl<'a> View<'a> {
                 _ => None,
             });
             let risky = steps.filter_map(|(from, to)| {
-                let mut updates = self.graph.conditional().iter();
-                let risky = updates.find(|update| update.from == *from && update.to == *to)?;
-                (!self.targets(from).contains(&to)).then(|| risky.clone())
+                let risky = self.graph.conditional_between(from, to).next()?;
+                (!self.targets(from).contains(&to)).then_some(risky)
             });
             return NoPath::Conditional(risky.collect());
         }

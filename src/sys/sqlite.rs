@@ -18,7 +18,7 @@ use rusqlite::{Connection, OpenFlags};
 const LENGTH: i32 = 32 << 20;
 /// Steps of sqlite's machine between two looks at the count.
 const STEP: i32 = 100_000;
-/// Looks after which a statement has worked too long; reading a million rows needs some 200.
+/// Looks after which a database was worked on for too long; reading a million rows needs some 200.
 const STEPS: u32 = 100_000;
 
 /// Why a database cannot be used.
@@ -96,7 +96,7 @@ impl Database {
         connection.pragma_update(None, "cell_size_check", true)?;
         connection.pragma_update(None, "mmap_size", 0)?;
         connection.pragma_update(None, "cache_size", -16_384)?;
-        stop_endless_work(&mut connection)?;
+        stop_endless_work(&mut connection, STEP, STEPS)?;
         let tables = tables(&connection)?;
         Ok(Self { connection, tables })
     }
@@ -184,14 +184,19 @@ fn text(value: ValueRef<'_>) -> Option<Option<String>> {
     }
 }
 
-/// Interrupts a statement that does not end: a hostile database may describe endless work.
-fn stop_endless_work(connection: &mut Connection) -> Result<(), rusqlite::Error> {
-    let mut steps = 0_u32;
+/// Interrupts statements that do not end: a hostile database may describe endless work. They
+/// have `steps` times `step` steps of sqlite's machine, together.
+fn stop_endless_work(
+    connection: &mut Connection,
+    step: i32,
+    steps: u32,
+) -> Result<(), rusqlite::Error> {
+    let mut taken = 0_u32;
     connection.progress_handler(
-        STEP,
+        step,
         Some(move || {
-            steps = steps.saturating_add(1);
-            steps > STEPS
+            taken = taken.saturating_add(1);
+            taken > steps
         }),
     )
 }
@@ -353,10 +358,22 @@ mod tests {
 
     #[test]
     fn endless_work_is_stopped() {
-        let file = database("CREATE TABLE t(a)");
-        let mut open = Database::open(file.path()).unwrap();
-        open.connection.progress_handler(1, Some(|| true)).unwrap();
-        assert!(column(&open, "t", "a").is_err());
+        let rows = |count: usize| {
+            let file = database(&format!(
+                "CREATE TABLE t(a); INSERT INTO t WITH RECURSIVE n(i) AS \
+                 (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) SELECT i FROM n;"
+            ));
+            let mut open = Database::open(file.path()).unwrap();
+            stop_endless_work(&mut open.connection, 100, 10).unwrap();
+            column(&open, "t", "a").map(|values| values.len())
+        };
+        assert_eq!(rows(50).unwrap(), 50);
+        let stopped = rows(5000).unwrap_err();
+        let SqliteError::Sqlite(error) = stopped else {
+            panic!("{stopped}");
+        };
+        let code = error.sqlite_error_code();
+        assert_eq!(code, Some(rusqlite::ErrorCode::OperationInterrupted));
     }
 
     #[test]

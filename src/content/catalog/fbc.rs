@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::documents::{Document, Documents};
-use super::object::{Object, Wrong};
+use super::object::{Items, Object, Wrong};
 use super::{
     Bundle, Catalog, CatalogError, CatalogLimits, Channel, DeprecatedEntry, Deprecations, Entry,
     Gvk, IgnoreFile, NamedBy, Other, Package, RelatedImage, RequiredPackage,
@@ -163,8 +163,9 @@ impl Record {
         let must = |value: Option<String>, key: &str| {
             value.ok_or_else(|| format!("the {schema} has no `{key}`"))
         };
+        let items = Items::new();
         let image = object.text("image")?;
-        let related_images = related_images(&object)?;
+        let related_images = related_images(&object, &items)?;
         let kind = match schema.as_str() {
             "olm.bundle" => {
                 let mut bundle = Bundle {
@@ -179,7 +180,7 @@ impl Record {
                     has_constraints: false,
                     place,
                 };
-                properties(&object, &mut bundle)?;
+                properties(&object, &items, &mut bundle)?;
                 let kind = Kind::Bundle(Box::new(bundle));
                 return Ok(Self {
                     kind,
@@ -194,12 +195,12 @@ impl Record {
             "olm.channel" => Kind::Channel(Channel {
                 package: must(package.clone(), "package")?,
                 name: must(name.clone(), "name")?,
-                entries: entries(&object)?,
+                entries: entries(&object, &items)?,
                 place: place.clone(),
             }),
             "olm.deprecations" => Kind::Deprecations(Deprecations {
                 package: must(package.clone(), "package")?,
-                entries: deprecated(&object)?,
+                entries: deprecated(&object, &items)?,
                 place: place.clone(),
             }),
             _ => Kind::Other(Other {
@@ -209,10 +210,11 @@ impl Record {
                 place: place.clone(),
             }),
         };
+        // All images share these texts.
         let named_by = NamedBy::Document {
-            schema,
-            package,
-            name,
+            schema: schema.into(),
+            package: package.map(Into::into),
+            name: name.map(Into::into),
             place,
         };
         let related = related_images.into_iter().map(|related| related.image);
@@ -256,10 +258,7 @@ impl Record {
             }
             Kind::Other(other) => text(&other.schema) + maybe(&other.package) + maybe(&other.name),
         };
-        let images = self
-            .images
-            .iter()
-            .map(|(by, image)| by.weight() + text(image));
+        let images = self.images.iter().map(|(_, image)| text(image) + 2 * EACH);
         kind.saturating_add(images.sum())
     }
 
@@ -275,36 +274,38 @@ impl Record {
     }
 }
 
-fn related_images(object: &Object<'_>) -> Result<Vec<RelatedImage>, Wrong> {
+fn related_images(object: &Object<'_>, items: &Items) -> Result<Vec<RelatedImage>, Wrong> {
     let mut images = Vec::new();
-    for related in object.objects("relatedImages")? {
+    object.each(items, "relatedImages", &mut |related| {
         // Entries without an image mean nothing and are written by real generators.
         if let Some(image) = related.text("image")? {
             let name = related.text("name")?.unwrap_or_default();
             images.push(RelatedImage { name, image });
         }
-    }
+        Ok(())
+    })?;
     Ok(images)
 }
 
-fn entries(channel: &Object<'_>) -> Result<Vec<Entry>, Wrong> {
+fn entries(channel: &Object<'_>, items: &Items) -> Result<Vec<Entry>, Wrong> {
     let mut entries = Vec::new();
-    for entry in channel.objects("entries")? {
+    channel.each(items, "entries", &mut |entry| {
         entries.push(Entry {
             name: entry
                 .text("name")?
                 .ok_or("an entry of the olm.channel has no `name`")?,
             replaces: entry.text("replaces")?,
-            skips: entry.texts("skips")?,
+            skips: entry.texts(items, "skips")?,
             skip_range: entry.text("skipRange")?,
         });
-    }
+        Ok(())
+    })?;
     Ok(entries)
 }
 
-fn deprecated(deprecations: &Object<'_>) -> Result<Vec<DeprecatedEntry>, Wrong> {
+fn deprecated(deprecations: &Object<'_>, items: &Items) -> Result<Vec<DeprecatedEntry>, Wrong> {
     let mut entries = Vec::new();
-    for entry in deprecations.objects("entries")? {
+    deprecations.each(items, "entries", &mut |entry| {
         let reference = entry.object("reference")?;
         let reference = reference.ok_or("an entry of the olm.deprecations has no `reference`")?;
         let schema = reference.text("schema")?;
@@ -312,19 +313,19 @@ fn deprecated(deprecations: &Object<'_>) -> Result<Vec<DeprecatedEntry>, Wrong> 
             schema: schema.ok_or("a reference of the olm.deprecations has no `schema`")?,
             name: reference.text("name")?,
         });
-    }
+        Ok(())
+    })?;
     Ok(entries)
 }
 
 /// Takes from a bundle's properties what versions and dependencies are made of.
-fn properties(object: &Object<'_>, bundle: &mut Bundle) -> Result<(), Wrong> {
-    for property in object.objects("properties")? {
+fn properties(object: &Object<'_>, items: &Items, bundle: &mut Bundle) -> Result<(), Wrong> {
+    object.each(items, "properties", &mut |property| {
         let Some(kind) = property.text("type")? else {
             return Err("a property of the olm.bundle has no `type`".to_owned());
         };
-        property_value(&kind, &property, bundle).map_err(|wrong| format!("its {kind}: {wrong}"))?;
-    }
-    Ok(())
+        property_value(&kind, &property, bundle).map_err(|wrong| format!("its {kind}: {wrong}"))
+    })
 }
 
 fn property_value(kind: &str, property: &Object<'_>, bundle: &mut Bundle) -> Result<(), Wrong> {

@@ -2,45 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use super::{Catalog, Place};
 use crate::model::Reference;
 
-/// Who names an image, for messages. Sorted so that bundles come first.
+/// Who names an image, for messages. Sorted so that bundles come first. Copies share the texts,
+/// because one document may name many images.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum NamedBy {
     /// A bundle, by name.
-    Bundle(String),
+    Bundle(Arc<str>),
     /// Another document.
     Document {
         /// Its schema.
-        schema: String,
+        schema: Arc<str>,
         /// Its package.
-        package: Option<String>,
+        package: Option<Arc<str>>,
         /// Its name.
-        name: Option<String>,
+        name: Option<Arc<str>>,
         /// Where it stands.
         place: Place,
     },
-}
-
-impl NamedBy {
-    /// About how much memory it needs, in bytes.
-    pub(super) fn weight(&self) -> usize {
-        match self {
-            Self::Bundle(name) => name.len(),
-            Self::Document {
-                schema,
-                package,
-                name,
-                ..
-            } => {
-                let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-                schema.len() + length(package) + length(name) + 128
-            }
-        }
-    }
 }
 
 impl fmt::Display for NamedBy {
@@ -99,9 +83,10 @@ pub(super) fn collect(catalog: &Catalog) -> Result<Vec<CatalogImage>, Vec<BadIma
         }
     };
     for bundle in &catalog.bundles {
+        let name: Arc<str> = bundle.name.as_str().into();
         let related = bundle.related_images.iter().map(|related| &related.image);
         for image in bundle.image.iter().chain(related) {
-            add(image, NamedBy::Bundle(bundle.name.clone()));
+            add(image, NamedBy::Bundle(Arc::clone(&name)));
         }
     }
     for (by, image) in &catalog.other_images {

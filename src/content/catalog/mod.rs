@@ -55,5 +55,5 @@ impl CatalogLimits {
     /// Nesting of lists and maps in a document (a count).
     pub const DEPTH: usize = 100;
     /// Scalars, lists and maps of one YAML document (a count).
-    pub const NODES: usize = 2_000_000;
+    pub const NODES: usize = 500_000;
 }

@@ -134,7 +134,7 @@ pub struct RelatedImage {
 /// An `olm.bundle`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
-    /// The package.
+    /// The package; empty for a bundle of a database that is in no channel.
     pub package: String,
     /// The bundle's name.
     pub name: String,
@@ -223,8 +223,17 @@ impl Catalog {
         bundles.iter().take_while(move |b| b.package == package)
     }
 
-    /// A bundle of a package.
-    pub fn bundle<'a>(&'a self, package: &'a str, name: &str) -> Option<&'a Bundle> {
+    /// The description of a package; of several, the first.
+    pub fn package(&self, name: &str) -> Option<&Package> {
+        let start = self.packages.partition_point(|p| p.name.as_str() < name);
+        self.packages
+            .get(start)
+            .filter(|package| package.name == name)
+    }
+
+    /// A bundle of a package; of several with one name, the first.
+    #[cfg(test)]
+    pub(crate) fn bundle<'a>(&'a self, package: &'a str, name: &str) -> Option<&'a Bundle> {
         self.bundles_of(package).find(|bundle| bundle.name == name)
     }
 
@@ -233,6 +242,7 @@ impl Catalog {
         let packages = self.packages.iter().map(|package| package.name.as_str());
         let channels = self.channels.iter().map(|channel| channel.package.as_str());
         let bundles = self.bundles.iter().map(|bundle| bundle.package.as_str());
+        let bundles = bundles.filter(|package| !package.is_empty());
         packages.chain(channels).chain(bundles).collect()
     }
 

@@ -4,9 +4,12 @@
 //! a catalog's bytes, are skipped and not copied.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::value::RawValue;
 
 /// The fields of an object, in the order written.
@@ -48,28 +51,115 @@ impl<'a> Object<'a> {
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
-    /// A field that is a list of objects; absent ones are empty.
-    pub(super) fn objects(&self, key: &str) -> Result<Vec<Object<'a>>, Wrong> {
-        let Some(value) = self.get(key)? else {
-            return Ok(Vec::new());
-        };
-        let list: Vec<Option<Object<'a>>> = serde_json::from_str(value.get())
-            .map_err(|error| format!("`{key}` is not a list of objects: {}", wrong(&error)))?;
-        Ok(list.into_iter().flatten().collect())
+    /// Gives each object of a field that is a list to `take`, one at a time; an absent list is
+    /// empty.
+    pub(super) fn each(
+        &self,
+        items: &Items,
+        key: &str,
+        take: &mut dyn FnMut(Object<'a>) -> Result<(), Wrong>,
+    ) -> Result<(), Wrong> {
+        let refuse = |error| format!("`{key}` is not a list of objects: {}", wrong(&error));
+        self.items(items, key, refuse, &mut |object: Option<Object<'a>>| {
+            object.map_or(Ok(()), &mut *take)
+        })
     }
 
     /// A field that is a list of texts; absent ones are empty.
-    pub(super) fn texts(&self, key: &str) -> Result<Vec<String>, Wrong> {
+    pub(super) fn texts(&self, items: &Items, key: &str) -> Result<Vec<String>, Wrong> {
+        let mut texts = Vec::new();
+        let refuse = |_| format!("`{key}` is not a list of texts");
+        self.items(items, key, refuse, &mut |text| {
+            texts.push(text);
+            Ok(())
+        })?;
+        Ok(texts)
+    }
+
+    /// Gives each item of a list to `take`, so that nothing is kept that nobody wants.
+    fn items<T: Deserialize<'a>>(
+        &self,
+        items: &Items,
+        key: &str,
+        refuse: impl FnOnce(serde_json::Error) -> Wrong,
+        take: &mut dyn FnMut(T) -> Result<(), Wrong>,
+    ) -> Result<(), Wrong> {
         let Some(value) = self.get(key)? else {
-            return Ok(Vec::new());
+            return Ok(());
         };
-        serde_json::from_str(value.get()).map_err(|_| format!("`{key}` is not a list of texts"))
+        let mut stopped = None;
+        let list = List {
+            items,
+            take,
+            stopped: &mut stopped,
+        };
+        let mut json = serde_json::Deserializer::from_str(value.get());
+        let read = list.deserialize(&mut json);
+        match (stopped, read) {
+            (Some(wrong), _) => Err(wrong),
+            (None, read) => read.map_err(refuse),
+        }
     }
 
     /// A field that is an object; absent when it is anything else.
     pub(super) fn object(&self, key: &str) -> Result<Option<Object<'a>>, Wrong> {
         let value = self.get(key)?;
         Ok(value.and_then(|value| serde_json::from_str(value.get()).ok()))
+    }
+}
+
+/// Items that the lists of one document may have together (a count). The largest real ones have
+/// some thousands.
+pub(super) const MAX_ITEMS: usize = 200_000;
+
+/// How many more items the lists of a document may have.
+pub(super) struct Items(Cell<usize>);
+
+impl Items {
+    /// The count for one document.
+    pub(super) fn new() -> Self {
+        Self(Cell::new(MAX_ITEMS))
+    }
+
+    fn take(&self) -> Result<(), Wrong> {
+        let left = self.0.get().checked_sub(1);
+        let left = left.ok_or_else(|| format!("its lists have more than {MAX_ITEMS} items"))?;
+        self.0.set(left);
+        Ok(())
+    }
+}
+
+/// Reads a list item by item.
+struct List<'l, T> {
+    items: &'l Items,
+    take: &'l mut dyn FnMut(T) -> Result<(), Wrong>,
+    /// Why it was not read to its end.
+    stopped: &'l mut Option<Wrong>,
+}
+
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for List<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for List<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(item) = seq.next_element()? {
+            if let Err(wrong) = self.items.take().and_then(|()| (self.take)(item)) {
+                *self.stopped = Some(wrong);
+                return Err(A::Error::custom("it is not wanted"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -152,18 +242,59 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
 mod tests {
     use super::*;
 
+    fn objects<'a>(object: &Object<'a>, key: &str) -> Result<Vec<Object<'a>>, Wrong> {
+        let mut objects = Vec::new();
+        object.each(&Items::new(), key, &mut |object| {
+            objects.push(object);
+            Ok(())
+        })?;
+        Ok(objects)
+    }
+
+    fn texts(object: &Object<'_>, key: &str) -> Result<Vec<String>, Wrong> {
+        object.texts(&Items::new(), key)
+    }
+
+    #[test]
+    fn lists_are_counted_together_and_read_no_further_than_they_may() {
+        let json = format!(
+            "{{\"a\":[{}],\"b\":[\"x\",\"y\",\"z\"]}}",
+            "{},".repeat(MAX_ITEMS - 3) + "{}"
+        );
+        let object = Object::parse(&json).unwrap();
+        let items = Items::new();
+        let mut seen = 0;
+        object
+            .each(&items, "a", &mut |_| {
+                seen += 1;
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(seen, MAX_ITEMS - 2);
+        let said = object.texts(&items, "b").unwrap_err();
+        assert_eq!(said, "its lists have more than 200000 items");
+        // Whoever takes items may stop.
+        let mut seen = 0;
+        let stop = &mut |_: Object<'_>| {
+            seen += 1;
+            Err("enough".to_owned())
+        };
+        assert_eq!(object.each(&Items::new(), "a", stop).unwrap_err(), "enough");
+        assert_eq!(seen, 1);
+    }
+
     #[test]
     fn keys_match_whatever_their_case() {
         let json = r#"{"Schema":"a","IMAGE":null,"relatedimages":[{"Image":"x"},null],"\u0053kips":["y"]}"#;
         let object = Object::parse(json).unwrap();
         assert_eq!(object.text("schema").unwrap().as_deref(), Some("a"));
         assert_eq!(object.text("image").unwrap(), None);
-        let related = object.objects("relatedImages").unwrap();
+        let related = objects(&object, "relatedImages").unwrap();
         assert_eq!(related.len(), 1);
         assert_eq!(related[0].text("image").unwrap().as_deref(), Some("x"));
-        assert_eq!(object.texts("skips").unwrap(), ["y"]);
+        assert_eq!(texts(&object, "skips").unwrap(), ["y"]);
         let folded = Object::parse("{\"\u{17f}\u{212a}ips\":[\"z\"]}").unwrap();
-        assert_eq!(folded.texts("skips").unwrap(), ["z"]);
+        assert_eq!(texts(&folded, "skips").unwrap(), ["z"]);
     }
 
     #[test]
@@ -172,12 +303,11 @@ mod tests {
         assert!(object.text("a").unwrap_err().contains("twice"));
         assert!(object.text("d").unwrap_err().contains("not a text"));
         assert!(
-            object
-                .texts("b")
+            texts(&object, "b")
                 .unwrap_err()
                 .contains("not a list of texts")
         );
-        assert!(object.objects("c").is_err());
+        assert!(objects(&object, "c").is_err());
         assert!(object.object("c").unwrap().is_none());
         assert!(object.object("d").unwrap().is_some());
         assert!(Object::parse("[]").is_err());

@@ -5,6 +5,9 @@ use std::fmt;
 
 use super::{Catalog, Channel, Place};
 
+/// Names that a line shows.
+const SHOWN: usize = 5;
+
 /// Something that OLM refuses, or that can be understood in two ways.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -58,6 +61,11 @@ pub enum Problem {
         channel: String,
         /// The entry.
         bundle: String,
+    },
+    /// Bundles of a database that are in no channel: nobody can install them.
+    Stranded {
+        /// The bundles, sorted.
+        bundles: Vec<String>,
     },
     /// A bundle without a version.
     NoVersion {
@@ -119,7 +127,7 @@ impl fmt::Display for Problem {
                         "The channel `{channel}` of package `{package}` has no head"
                     );
                 }
-                let heads: Vec<String> = heads.iter().take(5).map(|head| esc(head)).collect();
+                let heads: Vec<String> = heads.iter().take(SHOWN).map(|head| esc(head)).collect();
                 let heads = heads.join(", ");
                 write!(
                     f,
@@ -147,6 +155,18 @@ impl fmt::Display for Problem {
                     f,
                     "The channel `{channel}` of package `{package}` names the bundle `{bundle}`, which is not there"
                 )
+            }
+            Self::Stranded { bundles } => {
+                let shown: Vec<String> = bundles.iter().take(SHOWN).map(|name| esc(name)).collect();
+                let shown = shown.join(", ");
+                write!(
+                    f,
+                    "Bundles in no channel, which nobody can install: {shown}"
+                )?;
+                match bundles.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+                    Some(more) => write!(f, " and {more} more"),
+                    None => Ok(()),
+                }
             }
             Self::NoVersion { package, bundle } => {
                 let (package, bundle) = (esc(package), esc(bundle));
@@ -195,7 +215,13 @@ pub(super) fn find(catalog: &Catalog) -> Vec<Problem> {
             }
         }
     }
-    for bundle in catalog.bundles.iter().filter(|b| b.version.is_none()) {
+    let stranded = catalog.bundles.iter().filter(|b| b.package.is_empty());
+    let stranded: Vec<String> = stranded.map(|bundle| bundle.name.clone()).collect();
+    if !stranded.is_empty() {
+        problems.push(Problem::Stranded { bundles: stranded });
+    }
+    let installable = catalog.bundles.iter().filter(|b| !b.package.is_empty());
+    for bundle in installable.filter(|b| b.version.is_none()) {
         problems.push(Problem::NoVersion {
             package: bundle.package.clone(),
             bundle: bundle.name.clone(),

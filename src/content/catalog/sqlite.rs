@@ -59,11 +59,14 @@ pub fn read(file: &str, tables: &dyn Tables) -> Result<Catalog, CatalogError> {
     reader.bundles()?;
     reader.related_images()?;
     reader.properties()?;
-    Ok(reader.finish(&packages_of))
+    Ok(reader.finish(packages_of))
 }
 
-/// Packages in whose channels a bundle is; normally one.
-type PackagesOf = BTreeMap<String, Vec<String>>;
+/// The package in whose channels a bundle is.
+type PackagesOf = BTreeMap<String, String>;
+
+/// Bytes of memory that a text takes besides its own, about.
+const EACH: usize = 64;
 
 struct Reader<'a> {
     file: Arc<str>,
@@ -89,7 +92,6 @@ impl Reader<'_> {
         }
         let (kept, count) = (&mut self.kept, &mut self.rows);
         self.tables.rows(table, &existing, &mut |row| {
-            const EACH: usize = 64;
             let length: usize = row
                 .iter()
                 .map(|t| t.as_ref().map_or(0, String::len) + EACH)
@@ -117,6 +119,20 @@ impl Reader<'_> {
             Ok(())
         })?;
         Ok(rows)
+    }
+
+    /// Counts copies of what rows say: a text that stands once may be meant many times.
+    fn charge(&mut self, texts: usize, bytes: usize) -> Result<(), CatalogError> {
+        let weight = texts.saturating_mul(EACH).saturating_add(bytes);
+        self.kept = self.kept.saturating_add(weight);
+        match self.kept > CatalogLimits::INDEX {
+            true => {
+                let limit = CatalogLimits::INDEX as u64;
+                let what = "bytes of names";
+                Err(CatalogError::TooMuch { what, limit })
+            }
+            false => Ok(()),
+        }
     }
 
     fn place(&self, number: usize) -> Place {
@@ -178,9 +194,22 @@ impl Reader<'_> {
             let [Some(package), Some(channel), Some(name), replaces] = cells(row) else {
                 continue;
             };
-            let of = packages_of.entry(name.clone()).or_default();
-            if !of.contains(&package) {
-                of.push(package.clone());
+            let of = packages_of
+                .entry(name.clone())
+                .or_insert_with(|| package.clone());
+            if *of != package {
+                let esc = |text: &str| {
+                    text.chars()
+                        .take(200)
+                        .collect::<String>()
+                        .escape_debug()
+                        .to_string()
+                };
+                let (name, one, other) = (esc(&name), esc(of), esc(&package));
+                let message = format!(
+                    "the bundle `{name}` is in the packages `{one}` and `{other}`, and a bundle has one"
+                );
+                return Err(CatalogError::Database { message });
             }
             let entries = entries.entry((package, channel)).or_default();
             let entry = entries.entry(name.clone()).or_insert_with(|| Entry {
@@ -188,7 +217,9 @@ impl Reader<'_> {
                 ..Entry::default()
             });
             // `replaces` is the id of another entry.
-            match replaces.and_then(|id| names.get(&id).cloned()) {
+            let below = replaces.and_then(|id| names.get(&id));
+            self.charge(1, below.map_or(0, String::len))?;
+            match below.cloned() {
                 Some(below) if entry.replaces.is_none() => entry.replaces = Some(below),
                 Some(below) if entry.replaces.as_ref() != Some(&below) => entry.skips.push(below),
                 _ => {}
@@ -234,25 +265,30 @@ impl Reader<'_> {
             self.bundles.insert(name, bundle);
         }
         // The bundle's own words win over the rows of the channel, which the loader made.
-        for channel in &mut self.catalog.channels {
-            for entry in &mut channel.entries {
-                let Some((skip_range, replaces, skips)) = edges.get(&entry.name) else {
-                    continue;
-                };
-                entry.skip_range.clone_from(skip_range);
-                if let Some(skips) = skips {
-                    entry.skips = skips.split(',').map(|s| s.trim().to_owned()).collect();
-                    if replaces.is_some() {
-                        entry.replaces.clone_from(replaces);
-                    }
+        let mut channels = std::mem::take(&mut self.catalog.channels);
+        for entry in channels.iter_mut().flat_map(|channel| &mut channel.entries) {
+            let Some((skip_range, replaces, skips)) = edges.get(&entry.name) else {
+                continue;
+            };
+            let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+            let texts = skips.as_ref().map_or(0, |skips| skips.split(',').count());
+            let bytes = length(skip_range) + length(replaces) + length(skips);
+            self.charge(texts.saturating_add(2), bytes)?;
+            entry.skip_range.clone_from(skip_range);
+            if let Some(skips) = skips {
+                entry.skips = skips.split(',').map(|s| s.trim().to_owned()).collect();
+                if replaces.is_some() {
+                    entry.replaces.clone_from(replaces);
                 }
             }
         }
+        self.catalog.channels = channels;
         Ok(())
     }
 
     fn related_images(&mut self) -> Result<(), CatalogError> {
         let rows = self.rows("related_image", &["image", "operatorbundle_name"])?;
+        let schema: Arc<str> = "related_image".into();
         for (number, row) in (1..).zip(rows) {
             let [Some(image), bundle] = cells(row) else {
                 continue;
@@ -265,9 +301,9 @@ impl Reader<'_> {
                 // Rows of bundles that are gone are mirrored too, as `oc` does.
                 None => {
                     let named_by = NamedBy::Document {
-                        schema: "related_image".to_owned(),
+                        schema: Arc::clone(&schema),
                         package: None,
-                        name: bundle,
+                        name: bundle.map(Into::into),
                         place: self.place(number),
                     };
                     self.catalog.other_images.push((named_by, image));
@@ -296,8 +332,9 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Gives each bundle its package, or one copy of it to each package that has it.
-    fn finish(self, packages_of: &PackagesOf) -> Catalog {
+    /// Gives each bundle its package. One that is in no channel has none: nobody can install
+    /// it, but its images count.
+    fn finish(self, mut packages_of: PackagesOf) -> Catalog {
         let mut catalog = self.catalog;
         for (name, mut bundle) in self.bundles {
             bundle.related_images.sort();
@@ -308,20 +345,8 @@ impl Reader<'_> {
             }
             bundle.required_packages.sort();
             bundle.required_packages.dedup();
-            let packages = packages_of
-                .get(&name)
-                .map(Vec::as_slice)
-                .unwrap_or_default();
-            if packages.is_empty() {
-                // In no channel: nobody can install it, but its images count.
-                catalog.bundles.push(bundle.clone());
-            }
-            for package in packages {
-                catalog.bundles.push(Bundle {
-                    package: package.clone(),
-                    ..bundle.clone()
-                });
-            }
+            bundle.package = packages_of.remove(&name).unwrap_or_default();
+            catalog.bundles.push(bundle);
         }
         catalog.sort();
         catalog
@@ -393,3 +418,6 @@ enum Kind {
     RequiredApi,
     ProvidedApi,
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,6 @@ use std::io::Read;
 
 use proptest::prelude::*;
 
-use super::sqlite::{Row, Tables};
 use super::*;
 
 fn index(files: &[(&str, &str)]) -> Result<Catalog, CatalogError> {
@@ -394,172 +393,44 @@ fn images_that_are_none_are_named_with_their_bundles() {
     );
 }
 
-type Cells = Vec<Option<&'static str>>;
-
-/// Tables in memory: name, columns, rows.
-#[derive(Default)]
-struct Memory(Vec<(&'static str, Vec<&'static str>, Vec<Cells>)>);
-
-impl Memory {
-    fn table(mut self, name: &'static str, columns: &str, rows: &[&[&'static str]]) -> Self {
-        let leaked: &'static str = String::from(columns).leak();
-        let cell = |text: &&'static str| (*text != "NULL").then_some(*text);
-        let rows = rows
-            .iter()
-            .map(|row| row.iter().map(cell).collect())
-            .collect();
-        self.0.push((name, leaked.split(' ').collect(), rows));
-        self
-    }
-}
-
-impl Tables for Memory {
-    fn has(&self, table: &str, column: &str) -> bool {
-        self.0
-            .iter()
-            .any(|(name, columns, _)| *name == table && columns.contains(&column))
-    }
-
-    fn rows(
-        &self,
-        table: &str,
-        wanted: &[&str],
-        each: &mut dyn FnMut(Row) -> Result<(), CatalogError>,
-    ) -> Result<(), CatalogError> {
-        let (_, columns, rows) = self.0.iter().find(|(name, ..)| *name == table).unwrap();
-        for row in rows {
-            let cell = |want: &&str| {
-                let at = columns.iter().position(|column| column == want).unwrap();
-                row[at].map(str::to_owned)
-            };
-            each(wanted.iter().map(cell).collect())?;
-        }
-        Ok(())
-    }
-}
-
 #[test]
-fn databases_of_all_ages_are_read() {
-    let oldest = Memory::default()
-        .table("operatorbundle", "name csv bundle", &[&["a.v1", "x", "y"]])
-        .table(
-            "related_image",
-            "image operatorbundle_name",
-            &[
-                &["quay.io/a/a:1", "a.v1"],
-                &["quay.io/gone/x:1", "gone"],
-                &["NULL", "a.v1"],
-            ],
-        );
-    let catalog = sqlite::read("index.db", &oldest).unwrap();
-    assert_eq!(catalog.bundles[0].image, None);
-    let images: Vec<String> = catalog
-        .images()
-        .unwrap()
-        .into_iter()
-        .map(|i| i.text)
+fn the_images_of_a_document_share_its_name() {
+    let images: Vec<String> = (0..100)
+        .map(|n| format!("{{image: q.io/a/b:{n}}}"))
         .collect();
-    assert_eq!(images, ["quay.io/a/a:1", "quay.io/gone/x:1"]);
-
-    let newest = Memory::default()
-        .table("package", "name default_channel", &[&["a", "stable"]])
-        .table(
-            "channel",
-            "name package_name head_operatorbundle_name",
-            &[&["stable", "a", "a.v3"]],
-        )
-        .table(
-            "channel_entry",
-            "entry_id channel_name package_name operatorbundle_name replaces depth",
-            &[
-                &["1", "stable", "a", "a.v3", "2", "0"],
-                &["2", "stable", "a", "a.v2", "NULL", "1"],
-                &["3", "stable", "a", "a.v3", "4", "1"],
-                &["4", "stable", "a", "a.v1", "NULL", "2"],
-            ],
-        )
-        .table(
-            "operatorbundle",
-            "name bundlepath version skiprange replaces skips",
-            &[
-                &["a.v1", "", "1.0.0", "NULL", "NULL", "NULL"],
-                &["a.v2", "quay.io/a/bundle:2", "2.0.0", "NULL", "a.v1", ""],
-                &[
-                    "a.v3",
-                    "quay.io/a/bundle:3",
-                    "3.0.0",
-                    "<3.0.0",
-                    "a.v2",
-                    "a.v1",
-                ],
-            ],
-        )
-        .table(
-            "related_image",
-            "image operatorbundle_name",
-            &[&["quay.io/a/a:3", "a.v3"]],
-        )
-        .table(
-            "properties",
-            "type value operatorbundle_name",
-            &[
-                &[
-                    "olm.gvk",
-                    r#"{"group":"g","version":"v1","kind":"K"}"#,
-                    "a.v3",
-                ],
-                &[
-                    "olm.package.required",
-                    r#"{"packageName":"b","versionRange":">1"}"#,
-                    "a.v3",
-                ],
-            ],
-        )
-        .table(
-            "dependencies",
-            "type value operatorbundle_name",
-            &[
-                &[
-                    "olm.package",
-                    r#"{"packageName":"b","version":">1"}"#,
-                    "a.v3",
-                ],
-                &[
-                    "olm.gvk",
-                    r#"{"group":"h","version":"v1","kind":"L"}"#,
-                    "a.v3",
-                ],
-            ],
-        );
-    let catalog = sqlite::read("index.db", &newest).unwrap();
-    assert_eq!(catalog.problems(), []);
-    let channel = &catalog.channels[0];
-    assert_eq!(channel.heads()[0].name, "a.v3");
-    assert_eq!(channel.heads()[0].replaces.as_deref(), Some("a.v2"));
-    assert_eq!(channel.heads()[0].skips, ["a.v1"]);
-    assert_eq!(channel.heads()[0].skip_range.as_deref(), Some("<3.0.0"));
-    let bundle = catalog.bundle("a", "a.v3").unwrap();
-    assert_eq!(bundle.required_packages.len(), 1);
-    assert_eq!(bundle.required_apis[0].to_string(), "h/v1 L");
-    assert_eq!(bundle.provided_apis[0].to_string(), "g/v1 K");
-    assert_eq!(catalog.bundle("a", "a.v1").unwrap().image, None);
-    assert_eq!(catalog.images().unwrap().len(), 3);
+    let name = "n".repeat(1000);
+    let text = format!(
+        "schema: x\nname: {name}\nrelatedImages: [{}]\n",
+        images.join(",")
+    );
+    let catalog = index(&[("f", &text)]).unwrap();
+    let names = catalog.other_images.iter().map(|(by, _)| match by {
+        NamedBy::Document { name, .. } => name.as_ref().unwrap().as_ptr(),
+        NamedBy::Bundle(_) => unreachable!("there is none"),
+    });
+    let names: std::collections::BTreeSet<_> = names.collect();
+    assert_eq!((catalog.other_images.len(), names.len()), (100, 1));
 }
 
 #[test]
-fn databases_without_what_mirroring_needs_are_refused() {
-    let error = sqlite::read("x", &Memory::default())
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("no table `operatorbundle`"), "{error}");
-    let broken = Memory::default()
-        .table("operatorbundle", "name", &[&["a.v1"]])
-        .table("related_image", "image operatorbundle_name", &[])
-        .table(
-            "properties",
-            "type value operatorbundle_name",
-            &[&["olm.gvk", "[", "a.v1"]],
-        );
-    let error = sqlite::read("x", &broken).unwrap_err().to_string();
-    assert!(error.contains("olm.gvk of bundle `a.v1`"), "{error}");
+fn the_description_of_a_package_is_found_among_many() {
+    let mut catalog = Catalog::default();
+    for name in ["a", "b", "b", "d"] {
+        let number = catalog.packages.len() as u64;
+        let place = Place {
+            file: "f".into(),
+            number,
+        };
+        let (name, default_channel) = (name.to_owned(), None);
+        catalog.packages.push(Package {
+            name,
+            default_channel,
+            place,
+        });
+    }
+    let number = |name: &str| catalog.package(name).map(|package| package.place.number);
+    assert_eq!(
+        ["", "a", "b", "c", "d", "e"].map(number),
+        [None, Some(0), Some(1), None, Some(3), None]
+    );
 }

@@ -286,7 +286,13 @@ impl<R: Read> LayerReader<R> {
             EntryKind::File { size: self.content }
         } else if kind.is_symlink() {
             // A target that cannot be written down leads nowhere.
-            link().map_or(EntryKind::Other, |target| EntryKind::Symlink { target })
+            match link() {
+                Some(target) if target.len() > MAX_PATH => {
+                    return Err(bad_path(text, PathError::TooLong));
+                }
+                Some(target) => EntryKind::Symlink { target },
+                None => EntryKind::Other,
+            }
         } else if kind.is_hard_link() {
             match link() {
                 Some(target) => EntryKind::HardLink {

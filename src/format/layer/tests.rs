@@ -188,6 +188,28 @@ fn long_names() {
 }
 
 #[test]
+fn links_lead_no_further_than_a_path_is_long() {
+    for (length, readable) in [(MAX_PATH, true), (MAX_PATH + 1, false), (1 << 20, false)] {
+        // As GNU tar writes it; a record of pax may not be longer.
+        let target = "t".repeat(length.min((1 << 20) - 1));
+        let layer = Hostile::default()
+            .entry("K", b'K', format!("{target}\0").as_bytes())
+            .header(b"link", b'2', 0, b"")
+            .end();
+        match readable {
+            true => assert_eq!(read_capped(&layer, 4 << 20).unwrap().len(), 1),
+            false => {
+                let said = read_capped(&layer, 4 << 20).unwrap_err();
+                assert!(
+                    matches!(said, LayerError::Path { ref entry, source: PathError::TooLong } if entry == "link"),
+                    "{said}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn hostile_tars_are_refused() {
     let tar = Hostile::default;
     let broken = "The layer's tar is broken: ";
@@ -381,6 +403,26 @@ mod trees {
         assert_eq!(tree.get("gone"), None);
         let below: Vec<_> = tree.below(&path("d")).map(|(path, ..)| path).collect();
         assert_eq!(below, ["d/x"]);
+    }
+
+    #[test]
+    fn targets_of_links_are_capped_too() {
+        let long = "t".repeat(900);
+        for kind in [
+            EntryKind::Symlink {
+                target: long.clone(),
+            },
+            EntryKind::HardLink {
+                target: long.parse().unwrap(),
+            },
+        ] {
+            let mut tree = Tree::new(1000);
+            let link = LayerEntry {
+                kind,
+                ..entry("link")
+            };
+            assert_eq!(tree.add(0, &link), Err(TreeFull { cap: 1000 }));
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub enum Seen {
 
 /// The names of all layers take more memory than allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("The image's file names take more than the {cap} bytes that are allowed")]
+#[error("The image's file names and links take more than the {cap} bytes that are allowed")]
 pub struct TreeFull {
     /// The cap in bytes.
     pub cap: u64,
@@ -102,6 +102,11 @@ impl Tree {
             EntryKind::Other => TreeNode::Other,
         };
         let is_directory = node == TreeNode::Directory;
+        let target = match &node {
+            TreeNode::Symlink(target) => target.len(),
+            TreeNode::HardLink(target) => target.as_str().len(),
+            _ => 0,
+        };
         if !is_directory {
             self.cut(layer, path.as_str())?;
         }
@@ -123,6 +128,7 @@ impl Tree {
             None => {}
         }
         there.node = Some((layer, node));
+        self.charge(target as u64)?;
         Ok(match contradictory {
             true => Seen::Contradictory,
             false => Seen::Visible,
@@ -191,11 +197,17 @@ impl Tree {
 
     fn place(&mut self, path: &str) -> Result<&mut Place, TreeFull> {
         if !self.places.contains_key(path) {
-            self.used += path.len() as u64 + PLACE;
-            if self.used > self.cap {
-                return Err(TreeFull { cap: self.cap });
-            }
+            self.charge(path.len() as u64 + PLACE)?;
         }
         Ok(self.places.entry(path.to_owned()).or_default())
+    }
+
+    /// Counts what is kept.
+    fn charge(&mut self, bytes: u64) -> Result<(), TreeFull> {
+        self.used = self.used.saturating_add(bytes);
+        match self.used > self.cap {
+            true => Err(TreeFull { cap: self.cap }),
+            false => Ok(()),
+        }
     }
 }

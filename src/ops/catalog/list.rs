@@ -371,7 +371,7 @@ fn package_report(
     in_full: bool,
     sizes: Option<&Sizes<'_>>,
 ) -> PackageReport {
-    let description = catalog.packages.iter().find(|package| package.name == name);
+    let description = catalog.package(name);
     let channels: Vec<&Channel> = catalog.channels_of(name).collect();
     let bundles = catalog.bundles_of(name);
     let images: BTreeSet<&str> = bundles.flat_map(images_of).collect();

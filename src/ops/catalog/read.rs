@@ -16,6 +16,8 @@ use crate::sys::sqlite::{Database, SqliteError};
 
 /// A layer, decompressed, in bytes: catalog images also hold `opm` and its cache.
 const LAYER: u64 = 16 << 30;
+/// How a database begins (sqlite.org/fileformat2.html, section 1.2).
+const MAGIC: &[u8] = b"SQLite format 3\0";
 /// A database, in bytes. The largest that were published have a few hundred MiB.
 const DATABASE: u64 = 1 << 30;
 
@@ -119,26 +121,53 @@ fn read_configs(source: &Source, image: &PlatformImage, root: &ImagePath) -> Res
 }
 
 fn read_database(source: &Source, image: &PlatformImage, path: &ImagePath) -> Result<Catalog> {
-    let mut found: Option<ScratchFile> = None;
+    let mut found: Option<(ImagePath, ScratchFile)> = None;
     let caps = Caps {
         file: DATABASE,
         total: DATABASE,
         ..CAPS
     };
     let wanted = [path.clone()];
-    image_files::visit(
+    let missing = image_files::visit(
         source,
         &image.layers,
         &wanted,
         caps,
         &mut |file: &File, content| {
+            let Some(first) = file.paths.iter().min() else {
+                return Ok(());
+            };
             if file.paths.contains(path) {
-                found = Some(ScratchFile::of(content, DATABASE)?);
+                found = Some((path.clone(), ScratchFile::of(content, DATABASE)?));
+                return Ok(());
+            }
+            // The label names a directory: its first database counts, as for `oc`.
+            if found.as_ref().is_some_and(|(known, _)| known < first) {
+                return Ok(());
+            }
+            let mut begin = Vec::new();
+            let read = (&mut *content)
+                .take(MAGIC.len() as u64)
+                .read_to_end(&mut begin);
+            read.map_err(|error| Error::internal("A file cannot be read", error))?;
+            if begin == MAGIC {
+                let mut whole = begin.as_slice().chain(content);
+                found = Some((first.clone(), ScratchFile::of(&mut whole, DATABASE)?));
             }
             Ok(())
         },
     )?;
-    let file = found.ok_or_else(|| missing_at(image, path))?;
+    let (path, file) = match found {
+        Some(found) => found,
+        None if missing.is_empty() => {
+            let message = format!(
+                "there is no sqlite database in `{}`",
+                path.as_str().escape_debug()
+            );
+            return Err(refused(&image.name, CatalogError::Database { message }));
+        }
+        None => return Err(missing_at(image, path)),
+    };
     let database = |error: SqliteError| {
         let message = chain(&error);
         refused(&image.name, CatalogError::Database { message })

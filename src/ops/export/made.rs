@@ -41,7 +41,7 @@ pub(super) fn clear(media: &dyn Media) -> sys::Result<()> {
     Ok(())
 }
 
-/// Writes durably the blobs that a plan takes from here, in place of all that lay there.
+/// Writes durably the blobs that a plan takes from here, in place of all that lay there. Blocks.
 pub(super) fn write(media: &dyn Media, plan: &ExportPlan, blobs: &[MadeBlob]) -> Result<()> {
     clear(media)?;
     for (digest, _) in plan.made() {

@@ -408,20 +408,28 @@ async fn perform(
         selected,
     } = planned;
     let plan_id = state::plan_id(&plan)?;
-    if let Begun::Now(_) = begun {
-        // Before the plan: whoever continues it needs them.
-        made::write(media.as_ref(), &plan, &made)?;
-        drop(made);
-        state::write_plan(media.as_ref(), &plan, request.signer.as_ref())?;
-    }
-    media.make_dir("chunks")?;
-    let recovered = journal::read(media.as_ref(), &plan_id)?;
-    let journal = match recovered {
-        Some(_) => Journal::open(media.as_ref())?,
-        None => Journal::create(media.as_ref(), &plan_id)?,
+    let plan = Arc::new(plan);
+    let (recovered, journal) = {
+        let (media, plan) = (Arc::clone(&media), Arc::clone(&plan));
+        let (signer, is_new) = (request.signer.clone(), matches!(begun, Begun::Now(_)));
+        super::blocking(move || {
+            if is_new {
+                // Before the plan: whoever continues it needs them.
+                made::write(media.as_ref(), &plan, &made)?;
+                drop(made);
+                state::write_plan(media.as_ref(), &plan, signer.as_ref())?;
+            }
+            media.make_dir("chunks")?;
+            let recovered = journal::read(media.as_ref(), &plan_id)?;
+            let journal = match recovered {
+                Some(_) => Journal::open(media.as_ref())?,
+                None => Journal::create(media.as_ref(), &plan_id)?,
+            };
+            Ok((recovered, journal))
+        })
+        .await?
     };
     let recovered = recovered.unwrap_or_default();
-    let plan = Arc::new(plan);
     let cursors = plan
         .content
         .lanes

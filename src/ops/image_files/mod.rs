@@ -38,7 +38,7 @@ pub(crate) struct Caps {
     pub(crate) layer: u64,
     /// Bytes of one wanted file.
     pub(crate) file: u64,
-    /// Bytes of all wanted files together.
+    /// Bytes of all wanted files together, each counted once for each of its names.
     pub(crate) total: u64,
 }
 
@@ -101,8 +101,10 @@ pub(crate) fn collect(
         content.read_to_end(&mut bytes).map_err(|error| {
             Error::new(Class::VerificationFailed, "A file cannot be read").caused_by(error)
         })?;
-        for path in &file.paths {
-            files.insert(path.clone(), bytes.clone());
+        // The caps count the bytes once for each name, so these copies are counted too.
+        if let Some((last, others)) = file.paths.split_last() {
+            files.extend(others.iter().map(|path| (path.clone(), bytes.clone())));
+            files.insert(last.clone(), bytes);
         }
         Ok(())
     })?;

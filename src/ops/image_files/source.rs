@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::stored::StoredBlob;
+use super::stored::VerifiedBlob;
 use super::walk::LayerBlob;
 use crate::format::hash::BlobHasher;
 use crate::model::{BlobPlace, Descriptor, Digest, RawManifest, Repository};
@@ -167,9 +168,8 @@ impl Source {
                 runtime,
                 context,
             } => {
-                let pieces = download(client, repository, descriptor, runtime);
-                let name = format!("{repository}@{}", descriptor.digest);
-                (Origin::Download(Download::new(name, pieces)), context)
+                let download = download(client, repository, descriptor, runtime);
+                (Origin::Download(download), context)
             }
             Self::Bundle {
                 bundle, context, ..
@@ -191,11 +191,12 @@ fn download(
     repository: &Repository,
     descriptor: &Descriptor,
     runtime: &Handle,
-) -> mpsc::Receiver<registry::Result<Bytes>> {
+) -> Download {
+    let name = format!("{repository}@{}", descriptor.digest);
     let (send, receive) = mpsc::channel(QUEUE);
     let (client, repository) = (client.clone(), repository.clone());
     let (digest, size) = (descriptor.digest, descriptor.size);
-    runtime.spawn(async move {
+    let task = runtime.spawn(async move {
         let feed = async {
             let mut download = client.blob(&repository, digest, size, 0).await?;
             while let Some(piece) = download.next().await? {
@@ -210,15 +211,21 @@ fn download(
             let _ = send.send(Err(error)).await;
         }
     });
-    receive
+    Download {
+        name,
+        pieces: receive,
+        piece: Bytes::new(),
+        failure: None,
+        _task: AbortOnDropHandle::new(task),
+    }
 }
 
 /// A blob that a bundle carries.
-fn stored(bundle: &Arc<Bundle>, digest: &Digest) -> Result<StoredBlob> {
+fn stored(bundle: &Arc<Bundle>, digest: &Digest) -> Result<VerifiedBlob> {
     let place = bundle.inventory.blob(digest).map(|blob| &blob.place);
     let why = match place {
         Some(BlobPlace::Carried(carried)) => {
-            return Ok(StoredBlob::new(Arc::clone(bundle), carried));
+            return Ok(VerifiedBlob::new(Arc::clone(bundle), carried));
         }
         Some(BlobPlace::Omitted { origin }) => {
             let message = format!(
@@ -260,7 +267,7 @@ pub(super) struct Blob {
 /// Where its bytes come from.
 enum Origin {
     Download(Download),
-    Stored(StoredBlob),
+    Stored(VerifiedBlob),
 }
 
 /// Receives what was downloaded.
@@ -269,17 +276,8 @@ struct Download {
     pieces: mpsc::Receiver<registry::Result<Bytes>>,
     piece: Bytes,
     failure: Option<Error>,
-}
-
-impl Download {
-    fn new(name: String, pieces: mpsc::Receiver<registry::Result<Bytes>>) -> Self {
-        Self {
-            name,
-            pieces,
-            piece: Bytes::new(),
-            failure: None,
-        }
-    }
+    /// What downloads: it ends with whoever reads.
+    _task: AbortOnDropHandle<()>,
 }
 
 impl Read for Download {

@@ -12,7 +12,7 @@ use crate::ops::metadata::read_block;
 use crate::sys::media::ReadAt;
 
 /// Reads the extents of a carried blob.
-pub(super) struct StoredBlob {
+pub(super) struct VerifiedBlob {
     bundle: Arc<Bundle>,
     extents: std::vec::IntoIter<Extent>,
     current: Option<Current>,
@@ -31,7 +31,7 @@ struct Current {
     index: Option<u64>,
 }
 
-impl StoredBlob {
+impl VerifiedBlob {
     pub(super) fn new(bundle: Arc<Bundle>, carried: &Carried) -> Self {
         Self {
             bundle,
@@ -119,7 +119,7 @@ impl Current {
     }
 }
 
-impl Read for StoredBlob {
+impl Read for VerifiedBlob {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.next(buffer).map_err(|error| {
             let told = io::Error::other(error.to_string());

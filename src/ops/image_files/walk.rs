@@ -2,20 +2,18 @@
 //!
 //! Knows no registry and no medium: it is given layers to read.
 
-use std::collections::BTreeMap;
+mod goals;
+
 use std::io::{self, Read};
 
+use goals::{Goal, GoalError, Goals, MAX_LINKS, Passed};
+
 use super::{Caps, File};
-use crate::format::layer::{
-    EntryKind, ImagePath, LayerEntry, LayerError, LayerReader, PathError, Seen, Tree, TreeNode,
-};
+use crate::format::layer::{EntryKind, ImagePath, LayerEntry, LayerError, LayerReader, Seen, Tree};
 use crate::ops::error::{Class, Error, Result};
 
 /// Memory for the names of one image, in bytes.
 const NAMES: u64 = 128 << 20;
-
-/// Links that are followed one after the other, as in Linux (`MAXSYMLINKS`).
-const MAX_LINKS: u32 = 40;
 
 /// A layer's blob on its way.
 pub(super) trait LayerBlob: Read {
@@ -28,29 +26,6 @@ pub(super) type Open<'a, B> = dyn FnMut(usize) -> Result<Option<B>> + 'a;
 
 /// Receives files.
 type Take<'a> = dyn FnMut(&File, &mut dyn Read) -> Result<()> + 'a;
-
-/// A path that is looked for.
-#[derive(Debug, Clone)]
-struct Goal {
-    /// The name under which it is wanted.
-    wanted: ImagePath,
-    /// Where it is, as far as links were followed.
-    at: ImagePath,
-    /// Whether files below it are wanted if it is a directory.
-    directory: bool,
-    links: u32,
-    state: State,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
-    /// It may still come.
-    Open,
-    /// It is this file of this layer, which has passed.
-    Passed(usize, ImagePath),
-    /// It was given, or leads nowhere.
-    Done,
-}
 
 /// What reading a layer gives.
 type Reading<T> = std::result::Result<T, Stop>;
@@ -80,7 +55,7 @@ pub(super) struct Walk<'a> {
     image: &'a str,
     roots: &'a [ImagePath],
     found: Vec<bool>,
-    goals: Vec<Goal>,
+    goals: Goals,
     tree: Tree,
     caps: Caps,
     left: u64,
@@ -94,18 +69,11 @@ impl<'a> Walk<'a> {
         caps: Caps,
         take: &'a mut Take<'a>,
     ) -> Self {
-        let goal = |path: &ImagePath| Goal {
-            wanted: path.clone(),
-            at: path.clone(),
-            directory: true,
-            links: 0,
-            state: State::Open,
-        };
         Self {
             image,
             roots: wanted,
             found: vec![false; wanted.len()],
-            goals: wanted.iter().map(goal).collect(),
+            goals: Goals::default(),
             tree: Tree::new(NAMES),
             caps,
             left: caps.total,
@@ -115,8 +83,16 @@ impl<'a> Walk<'a> {
 
     /// Walks. Returns the wanted paths that no file was found for.
     pub(super) fn run<B: LayerBlob>(mut self, open: &mut Open<'_, B>) -> Result<Vec<ImagePath>> {
+        self.walk(open)
+    }
+
+    fn walk<B: LayerBlob>(&mut self, open: &mut Open<'_, B>) -> Result<Vec<ImagePath>> {
+        for path in self.roots {
+            let looked = self.goals.insert(Goal::root(path));
+            looked.map_err(|error| self.unfollowed(error))?;
+        }
         let mut number = 0;
-        while !self.is_settled()
+        while !self.goals.are_settled(&self.tree)
             && let Some(mut blob) = open(number)?
         {
             self.layer(&mut blob, |walk, reader, entry| {
@@ -125,7 +101,7 @@ impl<'a> Walk<'a> {
             number += 1;
         }
         for _ in 0..MAX_LINKS {
-            let passed = self.take_passed();
+            let passed = self.goals.take_passed();
             if passed.is_empty() {
                 let pairs = self.roots.iter().zip(&self.found);
                 let missing = pairs.filter(|(_, found)| !**found);
@@ -136,12 +112,6 @@ impl<'a> Walk<'a> {
             }
         }
         Err(self.refuse("it has too many links to links"))
-    }
-
-    /// Whether the layers below cannot change anything.
-    fn is_settled(&self) -> bool {
-        let mut open = self.goals.iter().filter(|goal| goal.state == State::Open);
-        open.all(|goal| self.tree.is_settled(&goal.at))
     }
 
     /// Reads one layer to its end, and believes it when its digest is right.
@@ -183,7 +153,7 @@ impl<'a> Walk<'a> {
         })?;
         match seen {
             Seen::Hidden => return Ok(()),
-            Seen::Contradictory if self.concerns(&entry.path) => {
+            Seen::Contradictory if self.goals.concern(&entry.path) => {
                 let why = format!(
                     "one of its layers says twice what `{}` is, and tools differ about such images",
                     entry.path
@@ -193,56 +163,18 @@ impl<'a> Walk<'a> {
             Seen::Contradictory => return Ok(()),
             Seen::Visible => {}
         }
-        match &entry.kind {
+        let path = &entry.path;
+        let followed = match &entry.kind {
             EntryKind::File { size } => {
-                let paths = self.names_of(&entry.path)?;
-                self.give(paths, *size, reader)
+                let names = self.goals.reached(path);
+                let names = names.map_err(|error| self.unfollowed(error))?;
+                return self.give(names, *size, reader);
             }
-            EntryKind::Symlink { target } => {
-                self.follow(&entry.path, target)?;
-                Ok(())
-            }
-            EntryKind::HardLink { target } => {
-                self.hard_link(layer, &entry.path, target)?;
-                Ok(())
-            }
+            EntryKind::Symlink { target } => self.goals.follow(&self.tree, path, target),
+            EntryKind::HardLink { target } => self.goals.hard_link(layer, path, target),
             _ => Ok(()),
-        }
-    }
-
-    /// Whether a path is, contains, or lies below something that is looked for.
-    fn concerns(&self, path: &ImagePath) -> bool {
-        self.goals.iter().any(|goal| {
-            goal.at == *path
-                || goal.at.below(path).is_some()
-                || (goal.directory && path.below(&goal.at).is_some())
-        })
-    }
-
-    /// The names under which a file that is seen now is wanted.
-    fn names_of(&mut self, path: &ImagePath) -> Result<Vec<ImagePath>> {
-        let mut names = Vec::new();
-        let mut bad = None;
-        for goal in &mut self.goals {
-            if goal.state != State::Open {
-                continue;
-            }
-            if goal.at == *path {
-                goal.state = State::Done;
-                names.push(goal.wanted.clone());
-            } else if goal.directory
-                && let Some(rest) = path.below(&goal.at)
-            {
-                match goal.wanted.join(rest) {
-                    Ok(name) => names.push(name),
-                    Err(error) => bad = Some(error),
-                }
-            }
-        }
-        match bad {
-            Some(error) => Err(self.bad_path(error)),
-            None => Ok(names),
-        }
+        };
+        Ok(followed.map_err(|error| self.unfollowed(error))?)
     }
 
     /// Gives a file under its names.
@@ -252,14 +184,22 @@ impl<'a> Walk<'a> {
         size: u64,
         reader: &mut LayerReader<R>,
     ) -> Reading<()> {
+        paths.sort();
+        paths.dedup();
         let Some(first) = paths.first() else {
             return Ok(());
         };
-        self.left = match self.left.checked_sub(size) {
+        // Who takes it may keep it under each of its names.
+        let count = paths.len() as u64;
+        self.left = match self.left.checked_sub(size.saturating_mul(count)) {
             Some(left) if size <= self.caps.file => left,
             _ => {
+                let names = match count {
+                    1 => String::new(),
+                    _ => format!(" and {count} names"),
+                };
                 let why = format!(
-                    "`{first}` has {size} bytes; {} are allowed for one file, {} for all",
+                    "`{first}` has {size} bytes{names}; {} are allowed for one file, {} for all",
                     self.caps.file, self.caps.total
                 );
                 return Err(self.refuse(&why).into());
@@ -270,8 +210,6 @@ impl<'a> Walk<'a> {
                 .iter()
                 .any(|path| path == root || path.below(root).is_some());
         }
-        paths.sort();
-        paths.dedup();
         let mut content = Content {
             reader,
             failure: None,
@@ -283,174 +221,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Follows a symbolic link at `link` with everything that is looked for there or below.
-    fn follow(&mut self, link: &ImagePath, target: &str) -> Result<()> {
-        for index in 0..self.goals.len() {
-            let Some(goal) = self.goals.get(index) else {
-                continue;
-            };
-            if goal.state != State::Open {
-                continue;
-            }
-            let moved = if goal.at == *link || goal.at.below(link).is_some() {
-                Some((index, goal.clone()))
-            } else if goal.directory
-                && let Some(rest) = link.below(&goal.at)
-            {
-                let wanted = goal.wanted.join(rest).map_err(|e| self.bad_path(e))?;
-                let goal = Goal {
-                    wanted,
-                    at: link.clone(),
-                    directory: false,
-                    links: goal.links,
-                    state: State::Open,
-                };
-                self.goals.push(goal.clone());
-                Some((self.goals.len() - 1, goal))
-            } else {
-                None
-            };
-            if let Some((index, mut goal)) = moved {
-                self.step(&mut goal, link, target)?;
-                let more = self.catch_up(&mut goal)?;
-                if let Some(slot) = self.goals.get_mut(index) {
-                    *slot = goal;
-                }
-                self.goals.extend(more);
-            }
-        }
-        Ok(())
-    }
-
-    /// Moves a goal along one link.
-    fn step(&self, goal: &mut Goal, link: &ImagePath, target: &str) -> Result<()> {
-        goal.links += 1;
-        if goal.links > MAX_LINKS {
-            let why = format!("`{}` is a link that goes round in circles", goal.wanted);
-            return Err(self.refuse(&why));
-        }
-        let moved = link
-            .follow(target)
-            .and_then(|target| match goal.at.below(link) {
-                Some(rest) => target.join(rest),
-                None => Ok(target),
-            });
-        match moved {
-            Ok(at) => goal.at = at,
-            Err(PathError::Empty) => goal.state = State::Done,
-            Err(error) => return Err(self.bad_path(error)),
-        }
-        Ok(())
-    }
-
-    /// Looks whether the place to which a goal moved has passed already. Returns goals for what
-    /// was in it, if it is a wanted directory.
-    fn catch_up(&self, goal: &mut Goal) -> Result<Vec<Goal>> {
-        'again: while goal.state == State::Open {
-            for ancestor in goal.at.clone().ancestors() {
-                if let Some((_, TreeNode::Symlink(target))) = self.tree.get(ancestor) {
-                    let link: ImagePath = ancestor.parse().map_err(|e| self.bad_path(e))?;
-                    self.step(goal, &link, target)?;
-                    continue 'again;
-                }
-            }
-            match self.tree.get(goal.at.as_str()) {
-                Some((_, TreeNode::Symlink(target))) => {
-                    let link = goal.at.clone();
-                    self.step(goal, &link, target)?;
-                    continue;
-                }
-                Some((layer, TreeNode::File)) => {
-                    goal.state = State::Passed(layer, goal.at.clone());
-                }
-                Some((layer, TreeNode::HardLink(target))) => {
-                    goal.state = State::Passed(layer, target.clone());
-                }
-                Some((_, TreeNode::Directory)) if goal.directory => return self.inside(goal),
-                _ => {}
-            }
-            break;
-        }
-        Ok(Vec::new())
-    }
-
-    /// Goals for everything that has passed below a wanted directory.
-    fn inside(&self, goal: &Goal) -> Result<Vec<Goal>> {
-        let mut goals = Vec::new();
-        for (path, layer, node) in self.tree.below(&goal.at) {
-            let path: ImagePath = path.parse().map_err(|e| self.bad_path(e))?;
-            let Some(rest) = path.below(&goal.at) else {
-                continue;
-            };
-            let mut inner = Goal {
-                wanted: goal.wanted.join(rest).map_err(|e| self.bad_path(e))?,
-                at: path.clone(),
-                directory: false,
-                links: goal.links,
-                state: State::Open,
-            };
-            match node {
-                TreeNode::File => inner.state = State::Passed(layer, path),
-                TreeNode::HardLink(target) => inner.state = State::Passed(layer, target.clone()),
-                TreeNode::Symlink(_) => drop(self.catch_up(&mut inner)?),
-                TreeNode::Directory | TreeNode::Other => continue,
-            }
-            goals.push(inner);
-        }
-        Ok(goals)
-    }
-
-    /// Notes what is wanted of a hard link: its target's content in the same layer, which came
-    /// before it and may be hidden by an upper layer under its own name.
-    fn hard_link(&mut self, layer: usize, link: &ImagePath, target: &ImagePath) -> Result<()> {
-        let mut more = Vec::new();
-        let mut bad = None;
-        for goal in &mut self.goals {
-            if goal.state != State::Open {
-                continue;
-            }
-            let passed = State::Passed(layer, target.clone());
-            if goal.at == *link {
-                goal.state = passed;
-            } else if goal.directory
-                && let Some(rest) = link.below(&goal.at)
-            {
-                match goal.wanted.join(rest) {
-                    Ok(wanted) => more.push(Goal {
-                        wanted,
-                        at: link.clone(),
-                        directory: false,
-                        links: goal.links,
-                        state: passed,
-                    }),
-                    Err(error) => bad = Some(error),
-                }
-            }
-        }
-        self.goals.append(&mut more);
-        bad.map_or(Ok(()), |error| Err(self.bad_path(error)))
-    }
-
-    /// Files that have passed and are wanted, with their names, by layer.
-    fn take_passed(&mut self) -> BTreeMap<usize, BTreeMap<ImagePath, Vec<ImagePath>>> {
-        let mut passed: BTreeMap<usize, BTreeMap<ImagePath, Vec<ImagePath>>> = BTreeMap::new();
-        for goal in &mut self.goals {
-            if let State::Passed(layer, path) = &goal.state {
-                let files = passed.entry(*layer).or_default();
-                let names = files.entry(path.clone()).or_default();
-                names.push(goal.wanted.clone());
-                goal.state = State::Done;
-            }
-        }
-        passed
-    }
-
     /// Reads a layer once more, for files that had passed when it turned out that they are
     /// wanted.
     fn again<B: LayerBlob>(
         &mut self,
         number: usize,
-        mut files: BTreeMap<ImagePath, Vec<ImagePath>>,
+        mut files: Passed,
         open: &mut Open<'_, B>,
     ) -> Result<()> {
         let Some(mut blob) = open(number)? else {
@@ -467,14 +243,9 @@ impl<'a> Walk<'a> {
             match entry.kind {
                 EntryKind::File { size } => walk.give(names, size, reader),
                 EntryKind::HardLink { target } => {
-                    let goals = names.into_iter().map(|wanted| Goal {
-                        wanted,
-                        at: entry.path.clone(),
-                        directory: false,
-                        links: 0,
-                        state: State::Passed(number, target.clone()),
-                    });
-                    walk.goals.extend(goals);
+                    for name in names {
+                        walk.goals.want(number, &target, name);
+                    }
                     Ok(())
                 }
                 _ => {
@@ -490,9 +261,15 @@ impl<'a> Walk<'a> {
         Error::new(Class::VerificationFailed, message)
     }
 
-    fn bad_path(&self, error: PathError) -> Error {
-        let message = format!("The image {} has a path that cannot be used", self.image);
-        Error::new(Class::VerificationFailed, message).caused_by(error)
+    /// What it means that a link cannot be followed.
+    fn unfollowed(&self, error: GoalError) -> Error {
+        match error {
+            GoalError::Path(error) => {
+                let message = format!("The image {} has a path that cannot be used", self.image);
+                Error::new(Class::VerificationFailed, message).caused_by(error)
+            }
+            other => self.refuse(&other.to_string()),
+        }
     }
 }
 

@@ -84,7 +84,7 @@ impl From<&ConditionalUpdate> for Avoided {
         Self {
             from: update.from.to_string(),
             to: update.to.to_string(),
-            risks: update.risks.clone(),
+            risks: update.risks.to_vec(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! So a requirement that a kept bundle meets adds nothing, and otherwise one bundle is added:
 //! of the default channel if that has one, the highest version that will do.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use semver::Version;
@@ -115,8 +115,10 @@ impl<'a> Resolver<'_, 'a> {
         };
         let providers = self.facts.providers(api);
         let mut names: Vec<&str> = providers.iter().map(|p| p.package.as_str()).collect();
-        names.sort_by_key(|name| (!kept.packages.contains_key(*name), !in_default(name), *name));
+        names.sort_unstable();
         names.dedup();
+        let is_kept = |name: &str| kept.packages.contains_key(name);
+        names.sort_by_cached_key(|name| (!is_kept(name), !in_default(name)));
         let mut names = names.into_iter();
         let taken = names.find(|name| {
             self.keep_best(kept, name, by, requirement, |package, bundle| {
@@ -154,11 +156,9 @@ impl<'a> Resolver<'_, 'a> {
             let graph = self.facts.graph(channel).ok()?;
             let there = kept.packages.get(name);
             let there = there.and_then(|there| there.channels.get(&channel.name));
-            let fits = |entry: &str| {
-                let there = there.iter().flat_map(|there| there.iter());
-                let together = there.map(String::as_str).chain([entry]);
-                there_is_none(kept, name, &channel.name) || graph.connecting(together).is_some()
-            };
+            // Whatever is on the chain, or skipped by it, can be held together.
+            let held = there.is_none_or(|there| there.iter().all(|e| graph.place(e).is_some()));
+            let fits = |entry: &str| there.is_none() || (held && graph.place(entry).is_some());
             let entries = graph.entries().map(|entry| entry.name.as_str());
             let candidates = entries.filter_map(|entry| {
                 let known = package.bundles.get(entry)?;
@@ -222,7 +222,8 @@ impl<'a> Resolver<'_, 'a> {
                 .connecting(together.iter().copied())
                 .unwrap_or_default(),
         };
-        let new = |name: &str| !together.contains(&name);
+        let together: BTreeSet<&str> = together.into_iter().collect();
+        let new = |name: &str| !together.contains(name);
         let connecting: Vec<&str> = connecting
             .iter()
             .map(|entry| entry.name.as_str())
@@ -289,12 +290,6 @@ impl<'a> Resolver<'_, 'a> {
             }
         }
     }
-}
-
-/// Whether nothing of a channel is kept.
-fn there_is_none(kept: &Kept, package: &str, channel: &str) -> bool {
-    let package = kept.packages.get(package);
-    package.is_none_or(|package| !package.channels.contains_key(channel))
 }
 
 fn unsatisfied(bundle: &Bundle, requirement: Requirement) -> FilterWarning {

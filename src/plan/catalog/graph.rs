@@ -15,6 +15,9 @@ pub(super) struct Graph<'a> {
     positions: BTreeMap<&'a str, usize>,
     /// Of an entry that is not on the chain: the lowest position that skips it.
     skipped_at: BTreeMap<&'a str, usize>,
+    /// Places that were asked for: what the work depends on.
+    #[cfg(test)]
+    pub(super) asked: std::cell::Cell<usize>,
 }
 
 impl<'a> Graph<'a> {
@@ -67,7 +70,17 @@ impl<'a> Graph<'a> {
             chain,
             positions,
             skipped_at,
+            #[cfg(test)]
+            asked: std::cell::Cell::default(),
         })
+    }
+
+    /// Where on the chain an entry is, or what skips it; `None` when nothing holds it there.
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        #[cfg(test)]
+        self.asked.set(self.asked.get() + 1);
+        let known = self.positions.get(name).or(self.skipped_at.get(name));
+        known.copied()
     }
 
     /// All entries, by name.
@@ -99,8 +112,7 @@ impl<'a> Graph<'a> {
     ) -> Option<&[&'a Entry]> {
         let mut ends: Option<(usize, usize)> = None;
         for name in bundles {
-            let known = self.positions.get(name).or(self.skipped_at.get(name));
-            let position = *known?;
+            let position = self.place(name)?;
             let (first, last) = ends.unwrap_or((position, position));
             ends = Some((first.min(position), last.max(position)));
         }

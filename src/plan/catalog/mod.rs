@@ -17,8 +17,6 @@ mod request;
 mod select;
 
 #[cfg(test)]
-mod properties;
-#[cfg(test)]
 mod tests;
 
 pub use edits::edits;

@@ -1,3 +1,5 @@
+mod properties;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
@@ -530,4 +532,36 @@ fn filters_have_one_text() {
         CatalogFilter::default().to_string(),
         "heads of all channels"
     );
+}
+
+#[test]
+fn what_is_kept_is_looked_at_once_for_a_requirement() {
+    let entries: Vec<String> = (1..=40)
+        .map(|n| match n {
+            1 => "1.1.0".to_owned(),
+            n => format!("1.{n}.0 > 1.{}.0", n - 1),
+        })
+        .collect();
+    let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+    // 20 bundles are kept, and 20 others would meet the requirement.
+    let required = r#"{packageName: b, versionRange: ">=1.21.0"}"#;
+    let text = package("b", "stable", &[("stable", &entries)])
+        + "---\nschema: olm.package\nname: a\ndefaultChannel: c\n\
+           ---\nschema: olm.channel\npackage: a\nname: c\nentries: [{name: a.v1.0.0}]\n"
+        + &bundle("a", "1.0.0", &[("olm.package.required", required)]);
+    let catalog = catalog(&text);
+    let mut wanted = one("b", &["stable 1.1.0..1.20.0"]);
+    wanted
+        .packages
+        .insert("a".to_owned(), PackageFilter::default());
+    let facts = facts::Facts::new(&catalog);
+    let (mut kept, mut problems) = select::select(&facts, &wanted);
+    let channel = catalog.channels_of("b").next().unwrap();
+    let graph = facts.graph(channel).unwrap();
+    graph.asked.set(0);
+    dependencies::resolve(&facts, &mut kept, &mut problems);
+    assert_eq!(problems, []);
+    assert!(kept.has("b", "b.v1.40.0"));
+    // Once each: what is kept, what would do, and what is held together in the end.
+    assert_eq!(graph.asked.get(), 20 + 20 + 21);
 }

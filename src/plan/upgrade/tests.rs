@@ -102,7 +102,7 @@ fn a_path_takes_the_fewest_steps_and_of_these_the_highest() {
     );
     let avoided = choice.unwrap().avoided;
     assert_eq!(avoided.len(), 1);
-    assert_eq!(avoided[0].risks, ["R"]);
+    assert_eq!(*avoided[0].risks, ["R"]);
 }
 
 #[test]

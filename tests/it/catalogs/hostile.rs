@@ -1,7 +1,10 @@
 //! Catalogs that were made to harm: one clear error each, and soon.
 
+use std::process::Command;
+
 use super::{CATALOG, DATABASE, Shop, index_image};
-use crate::support::images::Build;
+use crate::support::command::{Airferry, Outcome};
+use crate::support::images::{Build, Image};
 
 /// Lists a catalog of one good and one bad file; what stderr says.
 #[track_caller]
@@ -89,4 +92,71 @@ fn databases_that_run_code_or_are_damaged_are_refused() {
         let shop = Shop::with(&image.image());
         shop.list(&[]).fails_with(4).stderr_has(expected);
     }
+}
+
+/// Lists a catalog with no more than 400 MiB of memory.
+fn list_in_little_memory(image: &Image) -> Outcome {
+    let shop = Shop::with(image);
+    let mut command = Command::new("sh");
+    // What the process writes to, thread stacks included; in KiB.
+    let script = "ulimit -d 409600 && exec \"$0\" catalog list \"$@\"";
+    command.args(["-c", script]).arg(Airferry::program());
+    command.args([&shop.index(), "--tls-verify=false", "--quiet"]);
+    Outcome::of(shop.airferry.wrap(command))
+}
+
+#[test]
+fn small_layers_do_not_take_much_memory() {
+    let objects = format!(
+        "{{\"schema\":\"x\",\"relatedImages\":[{}{{}}]}}",
+        "{\"a\":1},".repeat(3_600_000)
+    );
+    let configs: &[(&str, &[u8])] = &[("configs/x", objects.as_bytes())];
+    let list = list_in_little_memory(&index_image(configs).image()).fails_with(4);
+    list.stderr_has("its lists have more than 200000 items");
+
+    // A bundle with 20000 images that is in 20000 packages.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.db");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let sql = "CREATE TABLE operatorbundle(name TEXT, bundlepath TEXT); \
+        CREATE TABLE related_image(image TEXT, operatorbundle_name TEXT); \
+        CREATE TABLE channel_entry(entry_id, package_name, channel_name, operatorbundle_name); \
+        INSERT INTO operatorbundle VALUES('x', 'q.io/a/b:1'); \
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) \
+        INSERT INTO related_image SELECT 'q.io/a/' || i, 'x' FROM n; \
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) \
+        INSERT INTO channel_entry SELECT i, 'p' || i, 'c', 'x' FROM n;";
+    connection.execute_batch(sql).unwrap();
+    drop(connection);
+    let bytes = std::fs::read(&path).unwrap();
+    let image = Build::oci("evil")
+        .label(DATABASE, "x.db")
+        .files(&[("x.db", &bytes)]);
+    let list = list_in_little_memory(&image.image()).fails_with(4);
+    list.stderr_has("the bundle `x` is in the packages `p1` and `p2`");
+}
+
+#[test]
+fn a_label_may_name_the_directory_of_a_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.db");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let sql = "CREATE TABLE operatorbundle(name TEXT, bundlepath TEXT); \
+        CREATE TABLE related_image(image TEXT, operatorbundle_name TEXT); \
+        CREATE TABLE package(name TEXT, default_channel TEXT); \
+        INSERT INTO package VALUES('found', 'c');";
+    connection.execute_batch(sql).unwrap();
+    drop(connection);
+    let bytes = std::fs::read(&path).unwrap();
+    let image = |files: &[(&str, &[u8])]| {
+        let build = Build::oci("old").label(DATABASE, "/database").files(files);
+        Shop::with(&build.image()).list(&[])
+    };
+    let list = image(&[("database/a.txt", b"text"), ("database/index.db", &bytes)]);
+    list.succeeds().stdout_has("found");
+    let list = image(&[("database/a.txt", b"text")]).fails_with(4);
+    list.stderr_has("there is no sqlite database in `database`");
+    let list = image(&[("elsewhere/index.db", &bytes)]).fails_with(4);
+    list.stderr_has("The image has nothing at `database`");
 }

@@ -149,7 +149,7 @@ fn part(
     index.other_images.retain(|(by, _)| match by {
         NamedBy::Document { package, .. } => {
             let package = package.as_ref();
-            package.is_none_or(|package| kept.packages.contains_key(package))
+            package.is_none_or(|package| kept.packages.contains_key(&**package))
         }
         NamedBy::Bundle(_) => true,
     });

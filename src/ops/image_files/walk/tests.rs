@@ -292,3 +292,79 @@ fn what_cannot_be_believed_is_refused() {
     let said = refused(&one(&["a"]), true, caps, &["a"]);
     assert!(said.contains("more than the 700 bytes"), "{said}");
 }
+
+#[test]
+fn a_content_counts_once_for_each_of_its_names() {
+    // 3 bytes under 4 names.
+    let layers = [layer(0, &["d/a", "d/b => d/a", "d/c => d/a", "d/e -> a"])];
+    let caps = |total| Caps { total, ..CAPS };
+    let found = walk_all(&layers, true, caps(20), &["d"]).unwrap();
+    assert_eq!(found.files.len(), 4);
+    let said = refused(&layers, true, caps(19), &["d"]);
+    assert!(
+        said.contains("`d/b` has 5 bytes and 3 names; 100 are allowed for one file, 19 for all"),
+        "{said}"
+    );
+}
+
+/// How many goals are touched for this many links of each kind below a wanted directory.
+fn touched(count: usize) -> usize {
+    let mut entries = vec!["d/target".to_owned()];
+    for n in 0..count {
+        entries.push(format!("d/h{n} => d/target"));
+        // To what has passed, to what is still to come, and to nothing.
+        entries.push(format!("d/s{n} -> target"));
+        entries.push(format!("d/t{n} -> ../later"));
+        entries.push(format!("d/u{n} -> ../never/{n}"));
+    }
+    entries.push("later".to_owned());
+    let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+    let bytes = layer(0, &entries);
+    let wanted = ["d".parse().unwrap()];
+    let mut names = 0;
+    let mut take = |file: &File, _: &mut dyn Read| {
+        names += file.paths.len();
+        Ok(())
+    };
+    let caps = Caps {
+        layer: 64 << 20,
+        total: 1 << 30,
+        ..CAPS
+    };
+    let mut walk = Walk::new("IMAGE", &wanted, caps, &mut take);
+    let mut open = |number: usize| {
+        Ok((number == 0).then(|| Memory {
+            bytes: Cursor::new(bytes.clone()),
+            right: true,
+        }))
+    };
+    assert_eq!(walk.walk(&mut open).unwrap(), []);
+    let touched = walk.goals.touched;
+    assert_eq!(names, 1 + 3 * count);
+    touched
+}
+
+#[test]
+fn links_cost_what_they_are_many() {
+    let (few, many) = (touched(100), touched(1000));
+    assert!(few > 400, "{few}");
+    assert!(many <= 10 * few, "{few} {many}");
+}
+
+#[test]
+fn links_to_what_is_looked_for_are_capped() {
+    let deep = "p".repeat(90);
+    let links: Vec<String> = (0..100_000).map(|n| format!("d/{n} -> {deep}")).collect();
+    let links: Vec<&str> = links.iter().map(String::as_str).collect();
+    let caps = Caps {
+        layer: 1 << 30,
+        ..CAPS
+    };
+    let said = refused(&[layer(0, &links)], true, caps, &["d"]);
+    assert!(
+        said.contains("take more than the 33554432 bytes that are allowed"),
+        "{said}"
+    );
+    // Somewhere else they are nobody's business.
+    assert!(walk_all(&[layer(0, &links)], true, caps, &["e"]).is_ok());
+}

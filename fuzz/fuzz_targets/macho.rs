@@ -1,0 +1,20 @@
+//! Programs for macOS out of a release's images: signed anew while they stream by.
+// max_len: 16384
+#![no_main]
+
+use airferry::content::release::macho::Signer;
+use std::io::Write;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let sign = |piece: usize| {
+        let mut signer = Signer::new(Vec::new());
+        for part in bytes.chunks(piece) {
+            signer.write_all(part).ok()?;
+        }
+        let (signed, _) = signer.finish().ok()?;
+        assert!(signed.len() <= 2 * bytes.len() + (64 << 10));
+        Some(signed)
+    };
+    // How the bytes come in makes no difference.
+    assert_eq!(sign(usize::MAX), sign(7));
+});

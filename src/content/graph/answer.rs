@@ -1,0 +1,146 @@
+//! The update service's answer as it is written: nothing is kept of it that nobody asks for, and
+//! of long lists no more than is allowed.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
+
+use super::{MAX_EDGES, MAX_GROUPS, MAX_NODES, MAX_RISKS};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Answer<'a> {
+    #[serde(borrow)]
+    pub(super) nodes: AtMost<RawNode<'a>, MAX_NODES>,
+    #[serde(default)]
+    pub(super) edges: Option<AtMost<(u64, u64), MAX_EDGES>>,
+    #[serde(default, borrow)]
+    pub(super) conditional_edges: Option<AtMost<RawGroup<'a>, MAX_GROUPS>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawNode<'a> {
+    #[serde(borrow)]
+    pub(super) version: Text<'a>,
+    #[serde(borrow)]
+    pub(super) payload: Text<'a>,
+    #[serde(default, borrow)]
+    pub(super) metadata: Option<RawMetadata<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+pub(super) struct RawMetadata<'a> {
+    /// Separated by commas.
+    #[serde(
+        default,
+        borrow,
+        rename = "io.openshift.upgrades.graph.release.channels"
+    )]
+    pub(super) channels: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    pub(super) url: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawGroup<'a> {
+    #[serde(borrow)]
+    pub(super) edges: AtMost<RawEdge<'a>, MAX_EDGES>,
+    #[serde(default, borrow)]
+    pub(super) risks: Option<AtMost<RawRisk<'a>, MAX_RISKS>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawEdge<'a> {
+    #[serde(borrow)]
+    pub(super) from: Text<'a>,
+    #[serde(borrow)]
+    pub(super) to: Text<'a>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawRisk<'a> {
+    #[serde(default, borrow)]
+    pub(super) name: Text<'a>,
+}
+
+/// A text, borrowed where it has no escapes.
+#[derive(Default)]
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts;
+
+        impl<'de> Visitor<'de> for Texts {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(Texts)
+    }
+}
+
+/// A list of which no more than `LIMIT` items are kept, and all are counted.
+#[derive(Debug)]
+pub(super) struct AtMost<T, const LIMIT: usize> {
+    /// The first of them.
+    pub(super) items: Vec<T>,
+    /// How many there were.
+    pub(super) count: usize,
+}
+
+impl<T, const LIMIT: usize> Default for AtMost<T, LIMIT> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            count: 0,
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const LIMIT: usize> Deserialize<'de> for AtMost<T, LIMIT> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List<T, const LIMIT: usize>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>, const LIMIT: usize> Visitor<'de> for List<T, LIMIT> {
+            type Value = AtMost<T, LIMIT>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut list = AtMost::default();
+                while list.items.len() < LIMIT
+                    && let Some(item) = seq.next_element()?
+                {
+                    list.items.push(item);
+                }
+                list.count = list.items.len();
+                // At the end of the list nobody may ask again, so this is for full lists alone.
+                if list.count == LIMIT {
+                    while seq.next_element::<IgnoredAny>()?.is_some() {
+                        list.count = list.count.saturating_add(1);
+                    }
+                }
+                Ok(list)
+            }
+        }
+
+        deserializer.deserialize_seq(List(PhantomData))
+    }
+}
