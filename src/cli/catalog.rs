@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use super::catalog_text;
 use super::registry_args::RegistryArgs;
 use super::table::Table;
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
 use crate::model::{ByteSize, CatalogFormat, Reference};
 use crate::ops::Error;
-use crate::ops::catalog::list::{self, CatalogReport, From, PackageReport, Report, Request};
+use crate::ops::catalog::list::{self, CatalogReport, Origin, PackageReport, Report, Request};
 use crate::plan::index_filter::IndexFilter;
 use crate::sys::files;
 
@@ -16,7 +17,7 @@ const EXAMPLES: &str = "\
 Examples:
   airferry catalog list quay.io/operatorhubio/catalog:latest
   airferry catalog list quay.io/operatorhubio/catalog:latest --package etcd
-  airferry catalog list /media/stick/may --output json | jq '.catalogs[].package[].name'
+  airferry catalog list /media/stick/may --trust exporter.pub --output json | jq '.catalogs[].package[].name'
 
 Sizes are known in a bundle only: a catalog does not say how large its images are.";
 
@@ -87,9 +88,10 @@ pub(crate) async fn run(args: CatalogArgs, environment: &Environment) -> Result<
 async fn run_list(args: ListArgs, environment: &Environment) -> Result<(), Error> {
     let directory = Path::new(&args.from);
     let from = if files::is_dir(directory) {
-        From::Bundle {
+        Origin::Bundle {
             directory: directory.to_owned(),
             trust: args.trust.trust(directory)?,
+            allow_unsigned: args.trust.allow_unsigned(),
         }
     } else {
         let reference: Reference = args.from.parse().map_err(|error| {
@@ -97,7 +99,7 @@ async fn run_list(args: ListArgs, environment: &Environment) -> Result<(), Error
             Error::usage(format!("`{text}` is neither a directory nor an image")).caused_by(error)
         })?;
         let client = args.registry.client(environment)?;
-        From::Registry { reference, client }
+        Origin::Registry { reference, client }
     };
     let request = Request {
         from,
@@ -113,15 +115,19 @@ async fn run_list(args: ListArgs, environment: &Environment) -> Result<(), Error
             environment.output.note(&format!("warning: {problem}"));
         }
     }
-    Ok(())
+    report.failure().map_or(Ok(()), Err)
 }
 
 fn text(report: &Report) -> String {
-    let catalogs: Vec<String> = report.catalogs.iter().map(catalog_text).collect();
-    catalogs.join("\n")
+    let catalogs: Vec<String> = report.catalogs.iter().map(one_catalog).collect();
+    let mut text = catalogs.join("\n");
+    if report.authenticated == Some(false) {
+        text.push_str("\nNOT AUTHENTICATED: nobody who is trusted vouched for this bundle\n");
+    }
+    text
 }
 
-fn catalog_text(catalog: &CatalogReport) -> String {
+fn one_catalog(catalog: &CatalogReport) -> String {
     let platform = catalog.platform.as_ref();
     let platform = platform.map(|platform| format!(", read for {platform}"));
     let format = match catalog.format {
@@ -130,10 +136,11 @@ fn catalog_text(catalog: &CatalogReport) -> String {
     };
     let bytes = catalog.bytes.map(|bytes| format!(", {}", ByteSize(bytes)));
     let mut text = format!(
-        "{}@{}, kept as {format}{}\n{} packages, {} bundles, {} images{}\n\n",
+        "{}@{}, kept as {format}{}\n{}{} packages, {} bundles, {} images{}\n\n",
         catalog.image.repository,
         catalog.digest,
         platform.unwrap_or_default(),
+        catalog_text::provenance(catalog.filter.as_deref(), catalog.original.as_ref()),
         catalog.packages,
         catalog.bundles,
         catalog.images,

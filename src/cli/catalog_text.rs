@@ -1,5 +1,6 @@
-//! What an export says of its catalogs.
+//! What is said of the catalogs in a bundle.
 
+use crate::model::Digest;
 use crate::ops::export::{CatalogLine, PackageSelection};
 
 /// The lines about a catalog.
@@ -16,18 +17,20 @@ pub(crate) fn lines(catalog: &CatalogLine) -> Vec<String> {
         "catalog {}  {digest} with {count} images{missing}",
         catalog.image
     )];
-    if let Some(filter) = &catalog.filter {
-        lines.push(format!("  filtered: {filter}"));
-    }
-    if let Some(original) = &catalog.original {
-        lines.push(format!(
-            "  made from {original}, whose signatures do not hold for it"
-        ));
-    }
+    let provenance = provenance(catalog.filter.as_deref(), catalog.original.as_ref());
+    lines.extend(provenance.lines().map(|line| format!("  {line}")));
     for package in &catalog.packages {
         lines.extend(package_lines(package));
     }
     lines
+}
+
+/// What a catalog is, and is not, to its original: no lines when it is the original.
+pub(crate) fn provenance(filter: Option<&str>, original: Option<&Digest>) -> String {
+    let filter = filter.map(|filter| format!("filtered: {}\n", filter.escape_debug()));
+    let original = original
+        .map(|original| format!("made from {original}, whose signatures do not hold for it\n"));
+    filter.into_iter().chain(original).collect()
 }
 
 fn package_lines(package: &PackageSelection) -> Vec<String> {

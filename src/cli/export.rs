@@ -232,7 +232,6 @@ fn references(args: &ExportArgs) -> Result<BTreeSet<Reference>, Error> {
 }
 
 fn text(outcome: &Outcome, args: &ExportArgs) -> String {
-    let to = args.to.display();
     let mut text = String::new();
     let mut line = |line: String| {
         text.push_str(&line);
@@ -247,10 +246,16 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
         release_text::lines(release).into_iter().for_each(&mut line);
     }
     for catalog in &outcome.catalogs {
-        for text in catalog_text::lines(catalog) {
-            line(text);
-        }
+        catalog_text::lines(catalog).into_iter().for_each(&mut line);
     }
+    image_lines(outcome, &mut line);
+    amount_lines(outcome, &mut line);
+    state_lines(outcome, args, &mut line);
+    text
+}
+
+/// The images; a member stands with its release or catalog, unless something is wrong with it.
+fn image_lines(outcome: &Outcome, line: &mut impl FnMut(String)) {
     let of_catalogs = outcome.catalogs.iter().flat_map(|catalog| &catalog.members);
     let components = outcome
         .releases
@@ -259,7 +264,6 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
     let of_releases = components.map(|component| &component.image);
     let members: BTreeSet<&Reference> = of_catalogs.chain(of_releases).collect();
     for image in &outcome.images {
-        // A member stands with its release or catalog, unless something is wrong with it.
         if members.contains(&image.reference) && image.problem.is_none() {
             continue;
         }
@@ -269,6 +273,10 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
         let lacking = image.problem.as_ref().map_or("", |_| "  NOT WHOLE");
         line(format!("{}  {digest}{lacking}", image.reference));
     }
+}
+
+/// How much it is, and what is left out.
+fn amount_lines(outcome: &Outcome, line: &mut impl FnMut(String)) {
     line(format!(
         "{}, {}, {} ({}) in {}, {} on the medium ({} bytes)",
         Count::of(outcome.images.len(), "image"),
@@ -300,6 +308,11 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
             line(format!("  {digest} {}", urls.join(" ")));
         }
     }
+}
+
+/// How the export ended.
+fn state_lines(outcome: &Outcome, args: &ExportArgs, line: &mut impl FnMut(String)) {
+    let to = args.to.display();
     let bundle = outcome.bundle.map(|id| id.hex()).unwrap_or_default();
     match outcome.state {
         ExportState::Planned => {
@@ -326,5 +339,4 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
             }
         }
     }
-    text
 }

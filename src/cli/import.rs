@@ -246,7 +246,9 @@ fn text(report: &Report, args: &ImportArgs) -> String {
     for catalog in &report.catalogs {
         group_lines("catalog", catalog, &mut line);
     }
-    if let (Some(directory), false) = (&args.resources, report.dry_run) {
+    if report.resources_problem.is_some() {
+        line("the cluster resources were NOT WRITTEN".to_owned());
+    } else if let (Some(directory), false) = (&args.resources, report.dry_run) {
         line(format!(
             "cluster resources and import-report.json are in {}",
             directory.display()

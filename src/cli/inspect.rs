@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::trust_args::TrustArgs;
-use super::{Environment, OutputArgs, release_text};
+use super::{Environment, OutputArgs, catalog_text, release_text};
 use crate::model::{AttachmentState, ByteSize, Count};
 use crate::ops::inspect::{self, Depth, ImageLine, Report, Request};
 use crate::ops::{self, Error};
@@ -126,6 +126,9 @@ fn text(report: &Report) -> String {
             release_text::summary(release),
             release.image
         ));
+    }
+    for catalog in &report.catalogs {
+        catalog_text::lines(catalog).into_iter().for_each(&mut line);
     }
     if !report.images.is_empty() {
         line(String::new());

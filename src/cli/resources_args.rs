@@ -19,7 +19,7 @@ pub(crate) struct ResourcesArgs {
     #[arg(long, value_name = "NAME")]
     resource_name: Option<NamePrefix>,
 
-    /// Greatest length of one object in bytes.
+    /// Greatest length of one object in bytes, from 65536 to 250000.
     #[arg(long, value_name = "BYTES")]
     max_object_size: Option<ObjectSize>,
 

@@ -52,6 +52,9 @@ impl Content {
                 (Some(_), _) => mirrors.digests.push(mirror),
                 // Clusters look for the catalog where its object says, not at its source.
                 (None, true) => {}
+                (None, false) if placed.is_retagged() => {
+                    content.retagged.push(Mapping::of(placed));
+                }
                 (None, false) => mirrors.tags.push(mirror),
             }
             if is_catalog {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::object_name::{ObjectName, unique_names};
-use super::{Mapping, Mirror};
+use super::{Mapping, Mirror, Warning};
 use crate::model::{
     CatalogEntry, Digest, Inventory, Reference, ReleaseEntry, ReleaseVersion, Repository,
 };
@@ -97,9 +97,19 @@ pub struct Content {
     pub catalogs: Vec<Catalog>,
     /// Every image with its name on the target.
     pub mapping: Vec<Mapping>,
+    /// Images that clusters ask for by tag, and that a mapping gave another one.
+    pub retagged: Vec<Mapping>,
 }
 
 impl Content {
+    /// Tells of the images that clusters will not find by the tag that they ask for.
+    pub fn tell_of_tags(&self, mut tell: impl FnMut(Warning)) {
+        for mapping in &self.retagged {
+            let mapping = Box::new(mapping.clone());
+            tell(Warning::OtherTag { mapping });
+        }
+    }
+
     /// Sorts what is on the target. A release or catalog whose own image is not among it is
     /// left out.
     pub fn of(inventory: &Inventory, images: &[Told<'_>], naming: &naming::Options) -> Self {
@@ -108,6 +118,9 @@ impl Content {
             if told.placed.roles.contains(&Role::Plain) {
                 let there = std::slice::from_ref(&told.placed.repository);
                 content.plain.add(told, there, true);
+            }
+            if told.is_tagged && told.placed.is_retagged() {
+                content.retagged.push(Mapping::of(told.placed));
             }
             if told.stand_in.is_none() {
                 content.mapping.push(match told.is_tagged {

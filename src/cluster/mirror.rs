@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{Entry, Mirrors, grammar, location};
+use super::{Entry, Mapping, Mirrors, Scope, grammar, location};
 use crate::model::{Host, Reference, Repository};
+
+/// Sources that a warning about many names.
+const NAMED: usize = 3;
 
 /// A repository and where else its images are, the best place first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,18 @@ pub enum Warning {
         /// The image on the target.
         image: Reference,
     },
+    /// A tag that became another one: mirror policies keep tags.
+    OtherTag {
+        /// The image as clusters ask for it, and its name on the target.
+        mapping: Box<Mapping>,
+    },
+    /// Sources below which not everything went the same way: they keep entries of their own.
+    Narrow {
+        /// How wide the entries were to be.
+        scope: Scope,
+        /// The sources, sorted.
+        sources: Vec<String>,
+    },
     /// A source for which no mirror was given.
     NoMirror {
         /// The source.
@@ -61,6 +76,23 @@ impl fmt::Display for Warning {
             Self::ClusterCatalog { image } => {
                 return write!(f, "A ClusterCatalog cannot name `{image}`, none is written");
             }
+            Self::OtherTag { mapping } => {
+                let Mapping { source, target } = mapping.as_ref();
+                return write!(
+                    f,
+                    "Clusters do not find `{source}` by its tag: the mapping names it `{target}`, \
+                     and mirror policies keep tags"
+                );
+            }
+            Self::Narrow { scope, sources } => {
+                return write!(
+                    f,
+                    "Entries for a whole {scope} cannot be had for {}, which keep entries of their \
+                     own: not everything there has its path on the mirror (`--max-components 0` \
+                     keeps paths)",
+                    Shortened(sources)
+                );
+            }
             Self::NoMirror { source } => {
                 return write!(f, "No mirror is known for `{source}`, it has no entry");
             }
@@ -71,6 +103,22 @@ impl fmt::Display for Warning {
             write!(f, "{before} `{source}`")?;
         }
         Ok(())
+    }
+}
+
+/// The first few of many, in backquotes.
+struct Shortened<'a>(&'a [String]);
+
+impl fmt::Display for Shortened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, source) in self.0.iter().take(NAMED).enumerate() {
+            let before = if index == 0 { "" } else { ", " };
+            write!(f, "{before}`{source}`")?;
+        }
+        match self.0.len().checked_sub(NAMED) {
+            Some(more) if more > 0 => write!(f, " and {more} more"),
+            _ => Ok(()),
+        }
     }
 }
 

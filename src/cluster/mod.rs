@@ -210,6 +210,12 @@ pub fn render(content: &Content, options: &Options) -> Result<Rendered, ClusterE
         rendered.add("updateService.yaml", text);
     }
     rendered.add("mapping.txt", mapping::render(&content.mapping));
+    let sources = scope::narrow(&mirrors, options.scope);
+    if !sources.is_empty() {
+        let scope = options.scope;
+        rendered.warnings.push(Warning::Narrow { scope, sources });
+    }
+    content.tell_of_tags(|warning| rendered.warnings.push(warning));
     rendered.warnings.sort();
     Ok(rendered)
 }

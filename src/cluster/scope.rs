@@ -4,12 +4,13 @@
 //! only written when asked for, and only where all that is known below it went the same way.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::mirror::Expressible;
 use super::{Entry, Location};
 
 /// How wide the entries of mirror policies may reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Scope {
     /// Exactly the repositories that were mirrored.
     #[default]
@@ -18,6 +19,16 @@ pub enum Scope {
     Namespace,
     /// The whole registry.
     Registry,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Repository => "repository",
+            Self::Namespace => "namespace",
+            Self::Registry => "registry",
+        })
+    }
 }
 
 impl Scope {
@@ -61,6 +72,25 @@ pub(super) fn entries(repositories: &[Entry], all: &[Expressible], scope: Scope)
     entries.sort();
     entries.dedup();
     entries
+}
+
+/// The sources whose entries stay narrower than wanted, sorted.
+pub(super) fn narrow(all: &[Expressible], scope: Scope) -> Vec<Location> {
+    let mut wide: BTreeMap<&str, bool> = BTreeMap::new();
+    let entries = all.iter().flat_map(Expressible::all);
+    let entries = entries.filter(|entry| !entry.mirrors.is_empty());
+    let mut narrow: Vec<Location> = entries
+        .filter(|entry| match scope.of(&entry.source) {
+            None => false,
+            Some(prefix) => !*wide
+                .entry(prefix)
+                .or_insert_with(|| common_mirrors(prefix, entry, all).is_some()),
+        })
+        .map(|entry| entry.source.clone())
+        .collect();
+    narrow.sort();
+    narrow.dedup();
+    narrow
 }
 
 /// The mirrors of `prefix`, taken from one entry below it, when they are right for every other

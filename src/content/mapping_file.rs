@@ -13,6 +13,9 @@ use crate::model::{NameError, Reference};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MappingFileError {
+    /// Nothing is listed: whoever wrote it meant something else.
+    #[error("It lists no image")]
+    Empty,
     /// A line has not exactly one source and one target.
     #[error("Line {line} is not `SOURCE=TARGET`")]
     Line {
@@ -55,7 +58,7 @@ impl MappingFile {
     ///
     /// # Errors
     ///
-    /// The first line that is none.
+    /// The first line that is none, and a text that lists nothing.
     pub fn parse(text: &str) -> Result<Self, MappingFileError> {
         let mut targets = BTreeMap::new();
         for (line, content) in (1..).zip(text.lines()) {
@@ -83,6 +86,9 @@ impl MappingFile {
                 let image = Box::new(source);
                 return Err(MappingFileError::Twice { line, image });
             }
+        }
+        if targets.is_empty() {
+            return Err(MappingFileError::Empty);
         }
         Ok(Self { targets })
     }
@@ -141,6 +147,13 @@ mod tests {
         assert_eq!(target("quay.io/a/c").as_deref(), Some("m.lan/x/c:latest"));
         assert_eq!(target("quay.io/a/c:1"), None);
         assert_eq!(mapping.sources().count(), 2);
+    }
+
+    #[test]
+    fn a_list_of_nothing_is_a_mistake() {
+        for empty in ["", "\n", "# quay.io/a/b=m/a/b:1\n"] {
+            assert_eq!(MappingFile::parse(empty), Err(MappingFileError::Empty));
+        }
     }
 
     #[test]

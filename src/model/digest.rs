@@ -43,6 +43,13 @@ fn parse_hex(text: &str, hex_part: &str) -> Result<[u8; 32], DigestError> {
     Ok(bytes)
 }
 
+/// Hexadecimal digits without an allocation: inventories have hundreds of thousands of them.
+fn digits<'b>(bytes: &[u8; 32], buffer: &'b mut [u8; 64]) -> &'b str {
+    // It fits: two digits for each byte.
+    let _ = hex::encode_to_slice(bytes, buffer);
+    std::str::from_utf8(buffer).unwrap_or_default()
+}
+
 macro_rules! digest_type {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
@@ -65,7 +72,7 @@ macro_rules! digest_type {
 
             /// 64 lower-case hexadecimal digits, without the algorithm.
             pub fn hex(&self) -> String {
-                hex::encode(self.0)
+                digits(&self.0, &mut [0; 64]).to_owned()
             }
 
             /// The first 12 hexadecimal digits, for people.
@@ -95,7 +102,8 @@ macro_rules! digest_type {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($prefix, ":{}"), self.hex())
+                f.write_str(concat!($prefix, ":"))?;
+                f.write_str(digits(&self.0, &mut [0; 64]))
             }
         }
 

@@ -2,7 +2,7 @@
 //!
 //! The grammar is the one of the distribution project's reference package (the OCI
 //! distribution-spec gives the same rules for `<name>` and `<reference>`), with the familiar
-//! short forms: no registry means `docker.io`, one component on `docker.io` means `library/`.
+//! short forms: no registry means `docker.io`, one component on Docker Hub means `library/`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -143,6 +143,10 @@ impl Host {
     /// Docker Hub's name in references.
     pub const DOCKER_HUB: &'static str = "docker.io";
 
+    /// All names under which references have known it; `oc` treats them alike.
+    pub const DOCKER_HUB_NAMES: [&'static str; 3] =
+        [Self::DOCKER_HUB, "index.docker.io", "registry-1.docker.io"];
+
     /// Whether a first path component is a registry and not a part of the repository.
     fn looks_like_host(component: &str) -> bool {
         component.contains(['.', ':'])
@@ -263,7 +267,7 @@ impl FromStr for Repository {
         match text.split_once('/') {
             Some((first, rest)) if Host::looks_like_host(first) => {
                 let host: Host = first.parse()?;
-                if host.as_str() == Host::DOCKER_HUB && !rest.contains('/') {
+                if Host::DOCKER_HUB_NAMES.contains(&host.as_str()) && !rest.contains('/') {
                     return Ok(Self::new(host, format!("library/{rest}").parse()?));
                 }
                 Ok(Self::new(host, rest.parse()?))
@@ -361,6 +365,12 @@ mod tests {
             ("busybox", "docker.io/library/busybox"),
             ("busybox:1", "docker.io/library/busybox:1"),
             ("docker.io/busybox", "docker.io/library/busybox"),
+            ("index.docker.io/busybox", "index.docker.io/library/busybox"),
+            (
+                "registry-1.docker.io/busybox:1",
+                "registry-1.docker.io/library/busybox:1",
+            ),
+            ("index.docker.io/a/b", "index.docker.io/a/b"),
             ("okd/x", "docker.io/okd/x"),
             ("localhost/x", "localhost/x"),
             ("localhost:5000/a/b:t", "localhost:5000/a/b:t"),

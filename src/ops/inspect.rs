@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::context::Context;
 use super::error::Result;
 use super::examine::{Examination, Scope, examine};
+use super::export::CatalogLine;
 use super::finding::Finding;
 use super::pipeline::StoredBlob;
 use super::release::ReleaseLine;
@@ -145,6 +146,9 @@ pub struct Report {
     /// Releases among the images.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<ReleaseLine>,
+    /// Operator catalogs among the images: what was kept of them, and the originals' digests.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub catalogs: Vec<CatalogLine>,
     /// Images.
     pub images: Vec<ImageLine>,
     /// Bases that the far side must have.
@@ -217,6 +221,7 @@ fn of_manifest(examination: &Examination) -> Report {
         chunks: chunks.collect(),
         chunk_bytes: manifest.map_or(0, |manifest| manifest.chunk_bytes()),
         releases: Vec::new(),
+        catalogs: Vec::new(),
         images: Vec::new(),
         bases: Vec::new(),
         content_bytes: 0,
@@ -229,6 +234,7 @@ fn of_manifest(examination: &Examination) -> Report {
 
 fn of_inventory(report: &mut Report, inventory: &Inventory, media: &Arc<dyn Media>) {
     report.releases = ReleaseLine::all(inventory);
+    report.catalogs = CatalogLine::all(inventory);
     let contents: Vec<Content> = inventory
         .images
         .iter()

@@ -1,6 +1,6 @@
 //! `airferry cluster-resources`, and the same at the end of an import: what the cluster is given.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::context::Context;
 use super::error::{Error, Result};
@@ -13,6 +13,9 @@ use crate::sys::files;
 
 /// Name of the machine-readable report beside the objects.
 const REPORT: &str = "import-report.json";
+
+/// Name of a file that is written and removed, to see whether that can be done.
+const TRIAL: &str = ".airferry-trial";
 
 /// What was written.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -64,25 +67,55 @@ pub(super) fn write_for(
     report: Option<&Report>,
     context: &Context,
 ) -> Result<Written> {
-    let rendered = cluster::render(content, &request.options)
-        .map_err(|error| Error::usage("The cluster objects cannot be written").caused_by(error))?;
+    files::make_dirs(&request.directory)?;
+    // First, because it is the one thing that cannot be had again.
+    let mut report_file = None;
+    if let Some(report) = report {
+        let path = request.directory.join(REPORT);
+        write_report(report, &path)?;
+        report_file = Some(path);
+    }
+    let rendered = render(request, content)?;
     for warning in &rendered.warnings {
         context.warn(warning.to_string());
     }
-    files::make_dirs(&request.directory)?;
     let mut written = Written { files: Vec::new() };
     for file in &rendered.files {
         let path = request.directory.join(&file.name);
         files::write_atomically(&path, file.text.as_bytes(), 0o644)?;
         written.files.push(path);
     }
-    if let Some(report) = report {
-        let mut text = serde_json::to_string_pretty(report)
-            .map_err(|error| Error::internal("The report cannot be written", error))?;
-        text.push('\n');
-        let path = request.directory.join(REPORT);
-        files::write_atomically(&path, text.as_bytes(), 0o644)?;
-        written.files.push(path);
-    }
+    written.files.extend(report_file);
     Ok(written)
+}
+
+fn write_report(report: &Report, path: &Path) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(report)
+        .map_err(|error| Error::internal("The report cannot be written", error))?;
+    text.push('\n');
+    files::write_atomically(path, text.as_bytes(), 0o644)?;
+    Ok(())
+}
+
+/// Finds out before anything is uploaded whether the objects can be written at its end. A dry
+/// run leaves the directory alone.
+pub(super) fn rehearse(
+    request: &ResourcesRequest,
+    content: &cluster::Content,
+    dry_run: bool,
+) -> Result<()> {
+    render(request, content)?;
+    if dry_run {
+        return Ok(());
+    }
+    files::make_dirs(&request.directory)?;
+    let trial = request.directory.join(TRIAL);
+    files::write_atomically(&trial, b"", 0o644)?;
+    files::remove(&trial)?;
+    Ok(())
+}
+
+fn render(request: &ResourcesRequest, content: &cluster::Content) -> Result<cluster::Rendered> {
+    cluster::render(content, &request.options)
+        .map_err(|error| Error::usage("The cluster objects cannot be written").caused_by(error))
 }

@@ -13,6 +13,7 @@ use super::gate::Gates;
 use super::http_client::HttpClients;
 use super::mirrors::Endpoint;
 use super::options::ClientOptions;
+use super::outage::Outages;
 use super::redact::RedactedUrl;
 use super::retry::Budget;
 use super::transport::{Payload, Sending};
@@ -37,6 +38,7 @@ struct Inner {
     options: ClientOptions,
     http: HttpClients,
     gates: Gates,
+    outages: Arc<Outages>,
     auth: Auth,
     /// What a host speaks, for hosts where plain HTTP is allowed, by `host[:port]`.
     schemes: Mutex<HashMap<String, &'static str>>,
@@ -70,6 +72,7 @@ impl Client {
             gates: Gates::new(options.jobs, options.limit_rate),
             options,
             http: HttpClients::default(),
+            outages: Arc::default(),
             schemes: Mutex::default(),
             favourites: Mutex::default(),
             warned: Mutex::default(),
@@ -99,13 +102,19 @@ impl Client {
         &self.inner.gates
     }
 
+    pub(super) fn outages(&self) -> &Outages {
+        &self.inner.outages
+    }
+
     pub(super) fn auth(&self) -> &Auth {
         &self.inner.auth
     }
 
     pub(super) fn budget(&self, what: impl Into<String>) -> Budget {
         let options = self.options();
-        Budget::new(options.retry, Arc::clone(&options.progress), what.into())
+        let (progress, outages) = (&options.progress, &self.inner.outages);
+        let (progress, outages) = (Arc::clone(progress), Arc::clone(outages));
+        Budget::new(options.retry, progress, outages, what.into())
     }
 
     /// The budget for one place of several.

@@ -302,6 +302,19 @@ impl Error {
         matches!(self, Self::NotFound { .. })
     }
 
+    /// `host[:port]` to which no connection came about: it does not resolve, or refuses.
+    pub(super) fn unconnected(&self) -> Option<&str> {
+        match self {
+            Self::Connect { url, source } | Self::Proxy { url, source, .. }
+                if source.is_connect() =>
+            {
+                url.authority()
+            }
+            Self::NoAnswer { source, .. } => source.unconnected(),
+            _ => None,
+        }
+    }
+
     /// What the registry said, where it is the registry that refused.
     pub fn answer(&self) -> Option<&Answer> {
         match self {

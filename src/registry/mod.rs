@@ -21,6 +21,7 @@ mod http_client;
 mod manifest;
 mod mirrors;
 mod options;
+mod outage;
 mod pace;
 mod paging;
 mod ping;

@@ -20,6 +20,12 @@ impl RedactedUrl {
     pub(super) fn of_authority(scheme: &str, authority: &str) -> Self {
         Self(one_line(&format!("{scheme}://{authority}/"), 400))
     }
+
+    /// `host[:port]`; the port is left out where the scheme implies it.
+    pub(super) fn authority(&self) -> Option<&str> {
+        let (_, rest) = self.0.split_once("://")?;
+        rest.split('/').next()
+    }
 }
 
 impl From<&Url> for RedactedUrl {

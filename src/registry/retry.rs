@@ -8,6 +8,7 @@ use std::time::Duration;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::error::{Error, Result};
+use super::outage::{Advice, Outages};
 use crate::progress::{Event, Progress};
 
 /// How failures are retried.
@@ -56,8 +57,11 @@ impl RetryPolicy {
 pub(crate) struct Budget {
     policy: RetryPolicy,
     progress: Arc<dyn Progress>,
+    outages: Arc<Outages>,
     what: String,
     failures: u32,
+    /// Whether fewer attempts are allowed than the policy says.
+    cut: bool,
 }
 
 impl fmt::Debug for Budget {
@@ -70,17 +74,25 @@ impl fmt::Debug for Budget {
 }
 
 impl Budget {
-    pub(crate) fn new(policy: RetryPolicy, progress: Arc<dyn Progress>, what: String) -> Self {
+    pub(crate) fn new(
+        policy: RetryPolicy,
+        progress: Arc<dyn Progress>,
+        outages: Arc<Outages>,
+        what: String,
+    ) -> Self {
         Self {
             policy,
             progress,
+            outages,
             what,
             failures: 0,
+            cut: false,
         }
     }
 
     /// Allows fewer attempts than the policy does.
     pub(crate) fn at_most(mut self, attempts: u32) -> Self {
+        self.cut = attempts < self.policy.attempts;
         self.policy.attempts = self.policy.attempts.min(attempts);
         self
     }
@@ -103,18 +115,28 @@ impl Budget {
     /// Like [`Self::spend`], for errors that the caller knows how to overcome.
     pub(crate) async fn spend_on(&mut self, error: Error) -> Result<()> {
         self.failures = self.failures.saturating_add(1);
-        if self.failures >= self.policy.attempts {
+        let unconnected = error.unconnected();
+        let advice = unconnected.map_or(Advice::Tell, |host| {
+            self.outages.failed(host, self.failures)
+        });
+        let is_last = self.failures >= self.policy.attempts;
+        if let (true, false, Some(host)) = (is_last, self.cut, unconnected) {
+            self.outages.gave_up(host);
+        }
+        if is_last || advice == Advice::GiveUp {
             return Err(error);
         }
         let pause = self
             .policy
             .pause(&self.what, self.failures, error.retry_after());
-        self.progress.emit(Event::Retrying {
-            what: self.what.clone(),
-            attempt: self.failures.saturating_add(1),
-            after_ms: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-            cause: cause(&error),
-        });
+        if advice == Advice::Tell {
+            self.progress.emit(Event::Retrying {
+                what: self.what.clone(),
+                attempt: self.failures.saturating_add(1),
+                after_ms: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+                cause: cause(&error),
+            });
+        }
         tokio::time::sleep(pause).await;
         Ok(())
     }

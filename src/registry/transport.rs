@@ -258,12 +258,14 @@ impl Client {
         };
         let timeouts = self.options().timeouts;
         let answer = watched(request.send(), &sending.method, activity, timeouts).await;
-        answer
-            .map_err(|after| Error::TimedOut {
-                url: url.into(),
-                after,
-            })?
-            .map_err(|error| classify(error, url, self.proxy(url)))
+        let answer = answer.map_err(|after| Error::TimedOut {
+            url: url.into(),
+            after,
+        })?;
+        if answer.is_ok() {
+            self.outages().answered(&authority_of(url));
+        }
+        answer.map_err(|error| classify(error, url, self.proxy(url)))
     }
 }
 

@@ -3,6 +3,8 @@
 mod export;
 mod hostile;
 mod list;
+mod mapping;
+mod provenance;
 mod resources;
 
 use crate::support::command::{Airferry, Outcome};

@@ -4,6 +4,7 @@ mod faults;
 mod names;
 mod releases;
 mod requests;
+mod resources;
 mod resume;
 mod shards;
 mod site;

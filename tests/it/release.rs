@@ -353,6 +353,22 @@ fn components_are_found_at_mirrors_that_any_document_names() {
     let to = stage.at("bin");
     extract(&stage, &reference, &to, &more).succeeds();
     assert!(fs::read(to.join("oc")).unwrap() == client("linux", Some("4.18.0")));
+    let text = format!(
+        "apiVersion: config.openshift.io/v1\nkind: ImageDigestMirrorSet\nmetadata: {{name: x}}\n\
+         spec:\n  imageDigestMirrors:\n  - source: quay.invalid/okd\n    mirrors: [{host}/mirror]\n"
+    );
+    let file = stage.at("idms.yaml");
+    fs::write(&file, text).unwrap();
+    let idms = ["--idms-file", file.to_str().unwrap()];
+    let again = stage.at("again");
+    extract(
+        &stage,
+        &reference,
+        &again,
+        &[args.as_slice(), &idms].concat(),
+    )
+    .succeeds();
+    assert!(fs::read(again.join("oc")).unwrap() == client("linux", Some("4.18.0")));
     let without = [args.as_slice(), &["--retries", "0"]].concat();
     extract(&stage, &reference, &to, &without)
         .fails_with(6)

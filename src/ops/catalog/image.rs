@@ -7,17 +7,18 @@ use crate::model::{
     CatalogFormat, Descriptor, Digest, ManifestKind, Platform, RawManifest, Reference,
 };
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result, chain};
+use crate::ops::error::{Class, Error, Result};
 use crate::ops::image_files::{Layers, Source};
+use crate::ops::source_error::of_source;
 use crate::plan::index_filter::IndexFilter;
-use crate::registry::{self, Client, Selector};
+use crate::registry::{Client, Selector};
 
 /// Longest config of an image that is read, in bytes.
 const CONFIG: u64 = 4 << 20;
 
 /// One platform's image of a catalog, and where in it the catalog is.
 #[derive(Debug, Clone)]
-pub(crate) struct CatalogImage {
+pub(crate) struct PlatformImage {
     /// What to call it in errors.
     pub(crate) name: String,
     /// Digest of the top manifest: what the catalog's reference means.
@@ -30,7 +31,7 @@ pub(crate) struct CatalogImage {
     pub(crate) layers: Layers,
 }
 
-impl CatalogImage {
+impl PlatformImage {
     /// Asks a registry what a catalog's reference means, and selects the image that is read.
     ///
     /// # Errors
@@ -49,7 +50,9 @@ impl CatalogImage {
             fetched = fetched => fetched,
             () = context.cancel.cancelled() => return Err(Error::interrupted()),
         };
-        let root = fetched.map_err(|error| unreachable(reference, error))?;
+        let root = fetched.map_err(|error| {
+            of_source(format!("The catalog `{reference}` cannot be had"), error)
+        })?;
         let (repository, name) = (reference.repository.clone(), format!("`{reference}`"));
         let source = Source::registry(client.clone(), repository, context.clone());
         let filter = filter.clone();
@@ -64,7 +67,7 @@ impl CatalogImage {
     ///
     /// # Errors
     ///
-    /// As [`CatalogImage::find`].
+    /// As [`PlatformImage::find`].
     pub(crate) fn of(
         source: &Source,
         name: String,
@@ -125,15 +128,4 @@ impl CatalogImage {
             Location::Database(_) => CatalogFormat::Sqlite,
         }
     }
-}
-
-/// What it means that a catalog's manifest is not given.
-fn unreachable(reference: &Reference, error: registry::Error) -> Error {
-    let class = if error.is_network() {
-        Class::Network
-    } else {
-        Class::Incomplete
-    };
-    let message = format!("The catalog `{reference}` cannot be had: {}", chain(&error));
-    Error::new(class, message).hint("check the reference and the credentials")
 }

@@ -2,27 +2,26 @@
 //! their images are where a bundle says so.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::CatalogImage;
+use super::PlatformImage;
 use crate::content::catalog::{Bundle, BundleIndex, Catalog, Channel};
 use crate::model::{CatalogEntry, CatalogFormat, Digest, Inventory, Platform, Reference};
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result};
-use crate::ops::examine::{Scope, examine};
+use crate::ops::examine::{self, Accepted, Scope, add_hints};
 use crate::ops::finding::FindingKind;
 use crate::ops::image_files::Source;
 use crate::ops::trust::Trust;
 use crate::plan::index_filter::IndexFilter;
 use crate::registry::Client;
-use crate::sys::media::DirMedia;
 
 /// Where catalogs are listed from.
 #[derive(Debug)]
-pub enum From {
+pub enum Origin {
     /// A registry.
     Registry {
         /// The catalog.
@@ -34,8 +33,10 @@ pub enum From {
     Bundle {
         /// Its directory.
         directory: PathBuf,
-        /// Whom to trust. Listing an unsigned bundle is allowed.
+        /// Whom to trust.
         trust: Trust,
+        /// Accept that no trusted key has signed.
+        allow_unsigned: bool,
     },
 }
 
@@ -43,7 +44,7 @@ pub enum From {
 #[derive(Debug)]
 pub struct Request {
     /// Where from.
-    pub from: From,
+    pub from: Origin,
     /// The package to show in full; all in short when absent.
     pub package: Option<String>,
     /// Which platform's image is read.
@@ -53,8 +54,25 @@ pub struct Request {
 /// What catalogs hold.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
+    /// Whether a trusted key vouches for the bundle; absent for a registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authenticated: Option<bool>,
     /// The catalogs, sorted by image.
     pub catalogs: Vec<CatalogReport>,
+    /// Whether it was accepted that nobody vouches.
+    #[serde(skip)]
+    allow_unsigned: bool,
+}
+
+impl Report {
+    /// An error when nobody who is trusted has signed the bundle, as `airferry verify` has it.
+    pub fn failure(&self) -> Option<Error> {
+        let is_stranger_s = self.authenticated == Some(false) && !self.allow_unsigned;
+        is_stranger_s.then(|| {
+            let error = Error::new(Class::NotAuthenticated, "NOT AUTHENTICATED");
+            add_hints(error, &[FindingKind::NotAuthenticated])
+        })
+    }
 }
 
 /// What a catalog holds.
@@ -64,6 +82,12 @@ pub struct CatalogReport {
     pub image: Reference,
     /// Its top manifest.
     pub digest: Digest,
+    /// What was kept of the original; in a bundle, absent when that is everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// The original's digest, when the exporter made the image. Signatures are about that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original: Option<Digest>,
     /// The platform of the image that was read, where the index names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
@@ -152,41 +176,59 @@ pub async fn list(request: Request, context: &Context) -> Result<Report> {
     } = request;
     let wanted = package.clone();
     let context = context.clone();
-    let catalogs = match from {
-        From::Registry { reference, client } => {
+    let found = match from {
+        Origin::Registry { reference, client } => {
             let (source, image) =
-                CatalogImage::find(&client, &reference, &filter, &context).await?;
+                PlatformImage::find(&client, &reference, &filter, &context).await?;
             crate::ops::blocking(move || {
                 let catalog = super::read(&source, &image)?;
-                Ok(vec![report(
-                    &catalog,
-                    reference,
-                    &image,
-                    package.as_deref(),
-                    None,
-                )])
+                let package = package.as_deref();
+                Ok(Report {
+                    authenticated: None,
+                    catalogs: vec![report(&catalog, reference, &image, package, None)],
+                    allow_unsigned: false,
+                })
             })
             .await?
         }
-        From::Bundle { directory, trust } => {
-            let list =
-                move || list_bundle(directory, &trust, package.as_deref(), &filter, &context);
+        Origin::Bundle {
+            directory,
+            trust,
+            allow_unsigned,
+        } => {
+            let list = move || {
+                let report =
+                    list_bundle(&directory, &trust, package.as_deref(), &filter, &context)?;
+                Ok(Report {
+                    allow_unsigned,
+                    ..report
+                })
+            };
             crate::ops::blocking(list).await?
         }
     };
-    check_package(catalogs, wanted.as_deref()).map(|catalogs| Report { catalogs })
+    check_package(&found.catalogs, wanted.as_deref())?;
+    Ok(found)
 }
 
 fn list_bundle(
-    directory: PathBuf,
+    directory: &Path,
     trust: &Trust,
     package: Option<&str>,
     filter: &IndexFilter,
     context: &Context,
-) -> Result<Vec<CatalogReport>> {
-    let media = Arc::new(DirMedia::open(&directory)?);
-    let waived = [FindingKind::NotAuthenticated, FindingKind::Incomplete];
-    let bundle = Arc::new(examine(media, trust, Scope::Documents)?.into_bundle(&waived)?);
+) -> Result<Report> {
+    // That nobody vouches is said with the list, as `verify` does.
+    let accepted = Accepted {
+        unsigned: true,
+        incomplete: true,
+    };
+    let bundle = Arc::new(examine::open(directory, trust, accepted, Scope::Documents)?);
+    // Who vouches, the report says.
+    let notes = bundle.notes.iter();
+    for note in notes.filter(|note| note.kind != FindingKind::NotAuthenticated) {
+        context.warn(note.to_string());
+    }
     let source = Source::bundle(Arc::clone(&bundle), context.clone())?;
     let inventory = &bundle.inventory;
     if inventory.catalogs.is_empty() {
@@ -195,7 +237,7 @@ fn list_bundle(
             "The bundle in `{directory}` carries no catalog"
         )));
     }
-    let mut reports = Vec::new();
+    let mut catalogs = Vec::new();
     for entry in &inventory.catalogs {
         let root = inventory.image(&entry.image).and_then(|image| image.root);
         let Some(root) = root else {
@@ -203,17 +245,25 @@ fn list_bundle(
             continue;
         };
         let name = format!("`{}`", entry.image);
-        let image = CatalogImage::of(&source, name, source.manifest(&root)?, filter)?;
+        let image = PlatformImage::of(&source, name, source.manifest(&root)?, filter)?;
         let catalog = super::read(&source, &image)?;
         let sizes = Sizes::new(inventory, entry);
-        let image_name = entry.image.clone();
-        reports.push(report(&catalog, image_name, &image, package, Some(&sizes)));
+        let listed = report(&catalog, entry.image.clone(), &image, package, Some(&sizes));
+        catalogs.push(CatalogReport {
+            filter: entry.filter.clone(),
+            original: entry.original,
+            ..listed
+        });
     }
-    Ok(reports)
+    Ok(Report {
+        authenticated: Some(bundle.authentication.is_authenticated()),
+        catalogs,
+        allow_unsigned: false,
+    })
 }
 
 /// A package that no catalog has is a mistake.
-fn check_package(reports: Vec<CatalogReport>, package: Option<&str>) -> Result<Vec<CatalogReport>> {
+fn check_package(reports: &[CatalogReport], package: Option<&str>) -> Result<()> {
     match package {
         Some(name) if reports.iter().all(|report| report.package.is_empty()) => {
             let name = name.escape_debug();
@@ -221,7 +271,7 @@ fn check_package(reports: Vec<CatalogReport>, package: Option<&str>) -> Result<V
             Err(Error::new(Class::Usage, message)
                 .hint("`catalog list` without --package shows all"))
         }
-        _ => Ok(reports),
+        _ => Ok(()),
     }
 }
 
@@ -276,7 +326,7 @@ fn images_of(bundle: &Bundle) -> BTreeSet<&str> {
 fn report(
     catalog: &Catalog,
     image: Reference,
-    read: &CatalogImage,
+    read: &PlatformImage,
     package: Option<&str>,
     sizes: Option<&Sizes<'_>>,
 ) -> CatalogReport {
@@ -299,6 +349,8 @@ fn report(
     CatalogReport {
         image,
         digest: read.root,
+        filter: None,
+        original: None,
         platform: read.platform.clone(),
         format: read.format(),
         packages: names.len(),

@@ -8,7 +8,7 @@ mod read;
 mod rebuild;
 pub mod resources;
 
-pub(crate) use image::CatalogImage;
+pub(crate) use image::PlatformImage;
 pub(crate) use layer::MadeBlob;
 pub(crate) use read::{documents, read};
 pub(crate) use rebuild::{MadeImage, database, rebuild};
@@ -39,4 +39,5 @@ pub(crate) fn bad_images(name: &str, bad: &[BadImage]) -> Error {
     }
     Error::new(Class::VerificationFailed, message)
         .hint("whoever publishes the catalog has to correct these bundles")
+        .hint("`export --operator` carries a part of the catalog, without them")
 }

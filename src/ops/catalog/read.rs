@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use super::{CatalogImage, refused};
+use super::{PlatformImage, refused};
 use crate::content::catalog::sqlite::{self, Row, Tables};
 use crate::content::catalog::{
     Catalog, CatalogError, CatalogLimits, Document, Documents, Indexer, Location,
@@ -32,7 +32,7 @@ const CAPS: Caps = Caps {
 /// # Errors
 ///
 /// When layers cannot be had or are broken, and when what they hold is no catalog.
-pub(crate) fn read(source: &Source, image: &CatalogImage) -> Result<Catalog> {
+pub(crate) fn read(source: &Source, image: &PlatformImage) -> Result<Catalog> {
     match &image.location {
         Location::Configs(path) => read_configs(source, image, &root(image, path)?),
         Location::Database(path) => read_database(source, image, &root(image, path)?),
@@ -46,7 +46,7 @@ pub(crate) fn read(source: &Source, image: &CatalogImage) -> Result<Catalog> {
 /// As [`read`], and whatever `take` returns.
 pub(crate) fn documents(
     source: &Source,
-    image: &CatalogImage,
+    image: &PlatformImage,
     files: &BTreeSet<&str>,
     take: &mut dyn FnMut(Document) -> Result<()>,
 ) -> Result<()> {
@@ -64,7 +64,7 @@ pub(crate) fn documents(
     })
 }
 
-fn root(image: &CatalogImage, path: &str) -> Result<ImagePath> {
+fn root(image: &PlatformImage, path: &str) -> Result<ImagePath> {
     path.parse().map_err(|error| {
         Error::usage(format!("The catalog {} lies nowhere", image.name)).caused_by(error)
     })
@@ -75,7 +75,7 @@ type Take<'a> = dyn FnMut(&[String], &mut dyn Read) -> Result<()> + 'a;
 
 fn each_file(
     source: &Source,
-    image: &CatalogImage,
+    image: &PlatformImage,
     root: &ImagePath,
     take: &mut Take<'_>,
 ) -> Result<()> {
@@ -98,12 +98,12 @@ fn each_file(
     }
 }
 
-fn missing_at(image: &CatalogImage, path: &ImagePath) -> Error {
+fn missing_at(image: &PlatformImage, path: &ImagePath) -> Error {
     let path = path.to_string();
     refused(&image.name, CatalogError::Missing { path })
 }
 
-fn read_configs(source: &Source, image: &CatalogImage, root: &ImagePath) -> Result<Catalog> {
+fn read_configs(source: &Source, image: &PlatformImage, root: &ImagePath) -> Result<Catalog> {
     let refused = |error| refused(&image.name, error);
     let mut indexer = Indexer::new();
     each_file(source, image, root, &mut |paths, content| {
@@ -120,7 +120,7 @@ fn read_configs(source: &Source, image: &CatalogImage, root: &ImagePath) -> Resu
     indexer.finish().map_err(refused)
 }
 
-fn read_database(source: &Source, image: &CatalogImage, path: &ImagePath) -> Result<Catalog> {
+fn read_database(source: &Source, image: &PlatformImage, path: &ImagePath) -> Result<Catalog> {
     let mut found: Option<(ImagePath, ScratchFile)> = None;
     let caps = Caps {
         file: DATABASE,

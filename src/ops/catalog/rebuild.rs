@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use super::layer::{LayerWriter, MadeBlob, MadeLayer, blob_of, copy, unwritable};
-use super::{CatalogImage, documents, refused};
+use super::{PlatformImage, documents, refused};
 use crate::content::catalog::{Catalog, Edit, Location, Place, serve_arguments, without_cache};
 use crate::format::derive::{self, Command, NewLayer};
 use crate::format::{hash::sha256, oci};
-use crate::model::{Descriptor, Digest, ManifestKind, Platform, RawManifest, Reference};
+use crate::model::{Descriptor, Digest, ManifestKind, MediaType, Platform, RawManifest, Reference};
 use crate::ops::error::{Class, Error, Result};
 use crate::ops::image_files::Source;
 use crate::plan::catalog::{Kept, edits};
@@ -27,6 +27,8 @@ const CONFIG: u64 = 4 << 20;
 /// Annotations and labels that name the original (OCI image-spec, annotations.md).
 const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 const BASE_NAME: &str = "org.opencontainers.image.base.name";
+/// The label that names the original's list where the list that is made cannot.
+const ORIGINAL_LIST: &str = "airferry.catalog.original-list";
 
 /// An image that was made here.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ struct Original {
 /// room for temporary files.
 pub(crate) fn rebuild(
     source: &Source,
-    image: &CatalogImage,
+    image: &PlatformImage,
     reference: &Reference,
     catalog: &Catalog,
     kept: &Kept,
@@ -88,6 +90,9 @@ pub(crate) fn rebuild(
         let digest = (BASE_DIGEST.to_owned(), original.to_string());
         [digest, (BASE_NAME.to_owned(), base.clone())].into()
     };
+    // A list of Docker's has no place for notes: its images name the list that they are from.
+    let list_notes = (root.media_type.as_str() == MediaType::DOCKER_LIST)
+        .then(|| (ORIGINAL_LIST.to_owned(), root.digest.to_string()));
     let mut made = MadeImage {
         root: root.digest,
         manifests: Vec::new(),
@@ -95,7 +100,8 @@ pub(crate) fn rebuild(
     };
     let mut children = BTreeMap::new();
     for original in originals {
-        let notes = notes(&original.raw.digest);
+        let mut notes = notes(&original.raw.digest);
+        notes.extend(list_notes.clone());
         let entrypoint = without_cache(&original.command.entrypoint).0;
         let arguments = serve_arguments(&entrypoint, &original.command.arguments, directory);
         let command = Command {
@@ -171,7 +177,7 @@ fn new_layer(layer: &MadeLayer, created_by: String) -> NewLayer {
 /// images that change: they do not stay.
 fn originals(
     source: &Source,
-    image: &CatalogImage,
+    image: &PlatformImage,
     root: &RawManifest,
     platforms: &[Platform],
 ) -> Result<Vec<Original>> {
@@ -304,7 +310,7 @@ struct Slot {
 /// Writes the layer that holds what is kept.
 fn catalog_layer(
     source: &Source,
-    image: &CatalogImage,
+    image: &PlatformImage,
     catalog: &Catalog,
     kept: &Kept,
     directory: &str,
@@ -358,7 +364,7 @@ fn catalog_layer(
 /// Reads the catalog again and keeps what stays of it; where it lies, in the order of the slots.
 fn collect(
     source: &Source,
-    image: &CatalogImage,
+    image: &PlatformImage,
     edits: &BTreeMap<Place, Edit>,
     slots: &BTreeMap<Place, Slot>,
     spool: &mut Spool,

@@ -1,13 +1,15 @@
 //! `airferry cluster-resources --catalog`: what the cluster will be given for a catalog, before
 //! anything is copied. Reads the catalog's image and contacts nobody else.
 
-use super::CatalogImage;
+use super::PlatformImage;
 use crate::cluster::Content;
+use crate::content::mapping_file::mapped;
 use crate::model::{CatalogMember, Reference};
 use crate::ops::blocking;
 use crate::ops::context::Context;
 use crate::ops::error::{Error, Result};
 use crate::ops::import::ResourcesRequest;
+use crate::ops::mapping::require_known;
 use crate::ops::resources::{Written, write_for};
 use crate::plan::index_filter::IndexFilter;
 use crate::plan::naming::{self, Target};
@@ -37,7 +39,7 @@ pub struct Request {
 /// Reads the catalog and writes the objects.
 pub async fn write(request: Request, context: &Context) -> Result<Written> {
     let (client, reference) = (&request.client, &request.reference);
-    let (source, image) = CatalogImage::find(client, reference, &request.filter, context).await?;
+    let (source, image) = PlatformImage::find(client, reference, &request.filter, context).await?;
     let context = context.clone();
     blocking(move || {
         let catalog = super::read(&source, &image)?;
@@ -51,6 +53,10 @@ pub async fn write(request: Request, context: &Context) -> Result<Written> {
         let mut members: Vec<CatalogMember> = members.collect();
         let listed = &request.naming.listed;
         if !listed.is_empty() {
+            let all = members.iter().map(|member| mapped(&member.image));
+            let known = all.chain([mapped(&request.reference)]).collect();
+            let hint = "correct the left-hand sides, or take these lines out of the mapping";
+            require_known(listed, &known, "the catalog does not name", hint)?;
             members.retain(|member| listed.target(&member.image).is_some());
         }
         let (target, naming) = (&request.target, &request.naming);

@@ -36,6 +36,7 @@ use super::context::Context;
 use super::error::{Class, Error, Result};
 use super::examine::{Scope, examine};
 use super::finding::FindingKind;
+use super::source_error::of_source;
 use super::trust::{Trust, statement_bytes};
 use crate::model::{CatalogEntry, Count, Digest, Host, ImageEntry, Reference};
 use crate::ops::blocking;
@@ -47,6 +48,7 @@ use crate::sys::filesystem::FileSystem;
 use crate::sys::journal::{self, Journal};
 use crate::sys::lock::DirLock;
 use crate::sys::media::{DirMedia, Media};
+use preflight::Ahead;
 use seal::{Assembled, Written};
 use state::Found;
 use transfer::{Transfer, Transferred};
@@ -119,8 +121,9 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     let Some(media) = open_medium(&request)? else {
         // A dry run into a directory that is not there yet.
         let planned = make_plan(&request, digest, None, &bases, context).await?;
-        preflight::check_ahead(&request, &planned.plan)?;
-        return foretell(&request, &planned, 0);
+        let ahead = Ahead::of(&planned.plan)?;
+        preflight::check_ahead(&request, &planned.plan, &ahead)?;
+        return foretell(&request, &planned, &ahead, 0);
     };
     let _lock = DirLock::try_take(media.root())?.ok_or_else(|| {
         let message = format!("Another export into `{}` is running", request.to.display());
@@ -165,14 +168,17 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     };
     let plan = &planned.plan;
     warn_of_sparse_indexes(plan, context);
-    preflight::check(&request, media.as_ref(), plan)?;
+    let ahead = Ahead::of(plan)?;
+    preflight::check(&request, media.as_ref(), plan, &ahead)?;
     if request.dry_run {
-        let there = preflight::own_bytes(media.as_ref(), &preflight::simulate(plan)?)?;
+        let there = preflight::own_bytes(media.as_ref(), &ahead.written)?;
+        let statements = statement_bytes(media.as_ref())?;
         return Ok(Outcome {
             already_there: there,
-            ..foretell(&request, &planned, statement_bytes(media.as_ref())?)?
+            ..foretell(&request, &planned, &ahead, statements)?
         });
     }
+    drop(ahead);
     perform(request, media, planned, begun, context).await
 }
 
@@ -312,10 +318,7 @@ async fn something_was_found(client: &Client, resolution: Resolution) -> Result<
         if let Err(error) = client.ping(host).await
             && error.is_network()
         {
-            let hint = "check the network and the references; the same command tries again";
-            let failure = Error::new(Class::Network, message);
-            let hints = error.hint().into_iter().chain([hint]);
-            return Err(hints.fold(failure, Error::hint));
+            return Err(of_source(message, error));
         }
     }
     let hint = "check the references, --platform and the credentials";
@@ -336,12 +339,14 @@ fn problems(images: &[ImageEntry]) -> usize {
 }
 
 /// What a dry run says. `statements`: bytes of those that are there already.
-fn foretell(request: &Request, planned: &Planned, statements: u64) -> Result<Outcome> {
-    let plan = &planned.plan;
-    let id = state::plan_id(plan)?;
-    let assembled = seal::assemble(plan, id, &preflight::simulate(plan)?)?;
-    let own = seal::statement_bytes_ahead(&assembled, request)?;
-    let outcome = Outcome::planned(&assembled, statements + own);
+fn foretell(
+    request: &Request,
+    planned: &Planned,
+    ahead: &Ahead,
+    statements: u64,
+) -> Result<Outcome> {
+    let own = seal::statement_bytes_ahead(&ahead.assembled, request)?;
+    let outcome = Outcome::planned(&ahead.assembled, statements + own);
     let outcome = outcome.with_selections(&planned.selections);
     Ok(outcome.with_selected(planned.selected.clone()))
 }
@@ -435,10 +440,7 @@ async fn perform(
         client: request.client.clone(),
         plan: Arc::clone(&plan),
         plan_id,
-        ground: Ground {
-            media: Arc::clone(&media),
-            journal: Arc::new(Mutex::new(journal)),
-        },
+        ground: Ground::new(Arc::clone(&media), journal)?,
         recovered,
         context: context.clone(),
         keep_going: request.keep_going,

@@ -84,6 +84,14 @@ pub struct CatalogLine {
 }
 
 impl CatalogLine {
+    /// The catalogs of a bundle.
+    pub(crate) fn all(inventory: &Inventory) -> Vec<Self> {
+        let catalogs = inventory.catalogs.iter();
+        catalogs
+            .map(|catalog| Self::of(catalog, inventory))
+            .collect()
+    }
+
     fn of(catalog: &CatalogEntry, inventory: &Inventory) -> Self {
         let members = catalog.members.iter().map(|member| member.image.clone());
         let members: BTreeSet<Reference> = members.collect();

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::lane::FinishedChunk;
 use super::made;
 use super::request::Request;
-use super::seal::{Written, assemble, unknown_hashes};
+use super::seal::{Assembled, Written, assemble, unknown_hashes};
 use super::state;
 use crate::format::cbor;
 use crate::model::{BLOCK_SIZE, BundleManifest, ByteSize, ChunkId, ChunkKind, Extent, chunk_path};
@@ -29,17 +29,30 @@ const CHECK: &str = "export.plan.tmp";
 /// Most bytes of a line in the journal.
 const JOURNAL_LINE: u64 = 100;
 
+/// What a plan leads to when every blob can be had. The hashes of data chunks, which nobody knows
+/// yet, are zeros; all lengths are right.
+pub(super) struct Ahead {
+    pub(super) written: Written,
+    pub(super) assembled: Assembled,
+}
+
+impl Ahead {
+    pub(super) fn of(plan: &ExportPlan) -> Result<Self> {
+        let written = simulate(plan)?;
+        let assembled = assemble(plan, state::plan_id(plan)?, &written)?;
+        Ok(Self { written, assembled })
+    }
+}
+
 /// Root and inventory of the bundle that a plan leads to when every blob can be had. The hashes of
 /// data chunks, which nobody knows yet, are zeros.
 pub fn documents_ahead(plan: &ExportPlan) -> Result<(BundleManifest, Vec<u8>)> {
-    let written = simulate(plan)?;
-    let plan_id = state::plan_id(plan)?;
-    let assembled = assemble(plan, plan_id, &written)?;
+    let assembled = Ahead::of(plan)?.assembled;
     Ok((assembled.manifest, assembled.inventory_bytes))
 }
 
 /// What the lanes will write if every blob can be had: exact lengths, hashes unknown.
-pub(super) fn simulate(plan: &ExportPlan) -> Result<Written> {
+fn simulate(plan: &ExportPlan) -> Result<Written> {
     let mut written = Written::default();
     for lane in &plan.content.lanes {
         simulate_lane(plan, lane, &mut written)?;
@@ -82,11 +95,15 @@ fn chunk_length(extent: &Extent) -> u64 {
 }
 
 /// Checks the medium: may it be written, is it large enough, does it take files of this length.
-pub(super) fn check(request: &Request, media: &dyn Media, plan: &ExportPlan) -> Result<()> {
-    let simulated = simulate(plan)?;
-    let there = own_bytes(media, &simulated)? + plan_bytes_there(media, plan)?;
+pub(super) fn check(
+    request: &Request,
+    media: &dyn Media,
+    plan: &ExportPlan,
+    ahead: &Ahead,
+) -> Result<()> {
+    let there = own_bytes(media, &ahead.written)? + plan_bytes_there(media, plan)?;
     let file_system = FileSystem::of(media.root())?;
-    let mut problems = shortcomings(&file_system, plan, &simulated, there)?;
+    let mut problems = shortcomings(&file_system, plan, ahead, there)?;
     if !file_system.read_only && !request.dry_run {
         let written = media
             .remove(CHECK)
@@ -116,14 +133,14 @@ pub(super) fn check_mounted(to: &Path, context: &Context) -> Result<()> {
 }
 
 /// The same for a directory that is not there yet: on the medium where it would be made.
-pub(super) fn check_ahead(request: &Request, plan: &ExportPlan) -> Result<()> {
+pub(super) fn check_ahead(request: &Request, plan: &ExportPlan, ahead: &Ahead) -> Result<()> {
     let absolute = std::path::absolute(&request.to).unwrap_or_else(|_| request.to.clone());
     let file_system = absolute
         .ancestors()
         .find_map(|directory| FileSystem::of(directory).ok());
     match file_system {
         Some(file_system) => {
-            let problems = shortcomings(&file_system, plan, &simulate(plan)?, 0)?;
+            let problems = shortcomings(&file_system, plan, ahead, 0)?;
             report(&request.to, &problems)
         }
         None => Ok(()),
@@ -134,10 +151,13 @@ pub(super) fn check_ahead(request: &Request, plan: &ExportPlan) -> Result<()> {
 fn shortcomings(
     file_system: &FileSystem,
     plan: &ExportPlan,
-    simulated: &Written,
+    ahead: &Ahead,
     there: u64,
 ) -> Result<Vec<String>> {
-    let assembled = assemble(plan, state::plan_id(plan)?, simulated)?;
+    let Ahead {
+        written: simulated,
+        assembled,
+    } = ahead;
     let mut problems = Vec::new();
     let lengths = || simulated.chunks.iter().map(|chunk| chunk.hashes.length);
     let data: u64 = lengths().sum();

@@ -20,6 +20,7 @@ mod shelf;
 mod tags;
 mod upload;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,18 +31,20 @@ use super::context::Context;
 use super::error::{Class, Error, Result};
 use super::examine::{self, Accepted, Bundle, Scope};
 use super::manifests::Manifests;
+use super::mapping::require_known;
 use super::release::proof::{self, ReleaseProof};
 use super::resources;
 use crate::cluster;
+use crate::content::mapping_file::mapped;
 use crate::format::hash::sha256;
-use crate::model::{BundleId, Digest, Inventory};
+use crate::model::{BundleId, Digest, ImageEntry, Inventory, Reference};
 use crate::plan::import::{ImportPlan, wanted};
 use crate::plan::naming::{self, Target};
 use crate::sys::lock::DirLock;
 use crate::sys::{self, sessions::SessionFiles};
 pub use forecast::Forecast;
 pub use groups::{GroupReport, Missing};
-pub use report::{ImageReport, ImageState, Report};
+pub use report::{ImageReport, ImageState, Report, ResourcesProblem};
 pub use request::{ExistingTags, Request, ResourcesRequest, SparseIndex};
 pub use share::{ShareReport, share};
 
@@ -70,6 +73,16 @@ pub(super) fn plan(
     target: &Target,
     options: &naming::Options,
 ) -> Result<ImportPlan> {
+    let asked = |image: &ImageEntry| {
+        mapped(&Reference {
+            repository: image.source.clone(),
+            tag: image.tag.clone(),
+            digest: image.requested.digest,
+        })
+    };
+    let known: BTreeSet<Reference> = inventory.images.iter().map(asked).collect();
+    let hint = "correct the left-hand sides, or take these lines out of the mapping";
+    require_known(&options.listed, &known, "the bundle does not have", hint)?;
     let placed = naming::place(&wanted(inventory), target, options);
     let placed = placed.map_err(|error| {
         let hint = error.hint();
@@ -132,8 +145,13 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
         proofs,
         lock: _lock,
     } = ready;
+    let planned = Report::planned(&opened.bundle, &plan, &before);
+    if let Some(wanted) = &request.resources {
+        let content = planned.content(&opened.bundle.inventory, &request.naming);
+        resources::rehearse(wanted, &content, request.dry_run)?;
+    }
     let mut report = if request.dry_run {
-        Report::planned(&opened.bundle, &plan, &before)
+        planned
     } else {
         let sessions = SessionFiles::open(&state_directory(&request, opened.bundle.id))?;
         let depot = depot::Depot::new(&request, &opened, &before, sessions, context.clone());
@@ -144,9 +162,13 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
     report.release_proofs = proofs;
     let content = report.content(&opened.bundle.inventory, &request.naming);
     report.instructions = cluster::instructions(&content, request.instructions);
-    if let Some(wanted) = request.resources.as_ref().filter(|_| !request.dry_run) {
-        let written = resources::write_for(wanted, &content, Some(&report), context)?;
-        report.resources = written.files;
+    match request.resources.as_ref().filter(|_| !request.dry_run) {
+        Some(wanted) => match resources::write_for(wanted, &content, Some(&report), context) {
+            Ok(written) => report.resources = written.files,
+            // What was uploaded is there: the report must not be lost over this.
+            Err(error) => report.resources_problem = Some(ResourcesProblem::of(&error)),
+        },
+        None => content.tell_of_tags(|warning| context.warn(warning.to_string())),
     }
     Ok(report)
 }

@@ -11,7 +11,7 @@ use super::preflight::Before;
 use super::tags::{TagAction, TagDecision};
 use crate::cluster::{self, Told};
 use crate::model::{BundleId, Digest, Inventory, Reference};
-use crate::ops::error::{Class, Error};
+use crate::ops::error::{Class, Error, chain};
 use crate::ops::examine::Bundle;
 use crate::ops::release::proof::ReleaseProof;
 use crate::plan::import::{ImageUpload, ImportPlan};
@@ -64,6 +64,45 @@ pub struct ImageReport {
     pub(super) class: Option<Class>,
 }
 
+/// Why what the cluster is given was not written, after images were committed.
+#[derive(Debug, Clone, Serialize)]
+pub struct ResourcesProblem {
+    /// In one line for people.
+    pub reason: String,
+    #[serde(skip)]
+    class: Class,
+    #[serde(skip)]
+    hints: Vec<String>,
+}
+
+impl ResourcesProblem {
+    pub(super) fn of(error: &Error) -> Self {
+        Self {
+            reason: chain(error),
+            class: error.class(),
+            hints: error.hints().to_vec(),
+        }
+    }
+
+    /// Adds this failure to another, if there is one; the worse class decides.
+    fn added_to(&self, failure: Option<Error>) -> Error {
+        let own = format!("The cluster resources were not written: {}", self.reason);
+        let hints = self.hints.iter().cloned();
+        let again = "write them with `airferry cluster-resources`".to_owned();
+        let hints = hints.chain([again]);
+        let (class, message, before) = match &failure {
+            Some(error) => (
+                error.class().max(self.class),
+                format!("{}\n{own}", chain(error)),
+                error.hints(),
+            ),
+            None => (self.class, own, &[][..]),
+        };
+        let error = Error::new(class, message);
+        before.iter().cloned().chain(hints).fold(error, Error::hint)
+    }
+}
+
 /// What an import did.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -106,6 +145,9 @@ pub struct Report {
     /// Files for the cluster.
     #[serde(skip)]
     pub resources: Vec<PathBuf>,
+    /// Why they could not be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources_problem: Option<ResourcesProblem>,
     /// Whether images that the bundle does not hold whole were accepted as missing.
     #[serde(skip)]
     pub(super) allow_incomplete: bool,
@@ -157,6 +199,7 @@ impl Report {
             foreign_blobs: plan.foreign.clone(),
             instructions: String::new(),
             resources: Vec::new(),
+            resources_problem: None,
             allow_incomplete: false,
         }
     }
@@ -214,8 +257,17 @@ impl Report {
         cluster::Content::of(inventory, &there, naming)
     }
 
-    /// An error when the run was stopped or an image failed, with what is missing.
+    /// An error when the run was stopped, an image failed, or the cluster's files could not be
+    /// written, with what is missing.
     pub fn failure(&self) -> Option<Error> {
+        let failure = self.transfer_failure();
+        match &self.resources_problem {
+            Some(problem) => Some(problem.added_to(failure)),
+            None => failure,
+        }
+    }
+
+    fn transfer_failure(&self) -> Option<Error> {
         let counts = |image: &&ImageReport| match image.class {
             Some(Class::Incomplete) => !self.allow_incomplete,
             class => class.is_some(),

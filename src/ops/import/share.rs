@@ -33,7 +33,7 @@ pub struct ShareReport {
     pub bundle: BundleId,
     /// Whether a trusted key vouched for it.
     pub authenticated: bool,
-    /// Which of the importers this was, as `I/N`, counted from 0.
+    /// Which of the importers this was, as it was asked for.
     pub shard: String,
     /// Blobs of its share.
     pub blobs: usize,

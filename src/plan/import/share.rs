@@ -13,12 +13,27 @@ use crate::model::{BlobPlace, Digest, Inventory, Repository};
 ///
 /// Numbers count round: `0/4` and `4/4` are the same one, so that counting from 0, as
 /// Kubernetes does, and counting from 1, as people do, both name everybody once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Shard {
-    /// Below `of`.
-    index: u16,
+    /// As given: from 0 to `of`.
+    number: u16,
     of: NonZeroU16,
 }
+
+impl Shard {
+    /// Its place among all, below their number.
+    fn index(self) -> u16 {
+        self.number % self.of
+    }
+}
+
+impl PartialEq for Shard {
+    fn eq(&self, other: &Self) -> bool {
+        (self.index(), self.of) == (other.index(), other.of)
+    }
+}
+
+impl Eq for Shard {}
 
 /// Why a text names no shard.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,9 +45,8 @@ impl FromStr for Shard {
 
     fn from_str(text: &str) -> Result<Self, ShardError> {
         let parsed = text.split_once('/').and_then(|(index, of)| {
-            let (index, of): (u16, NonZeroU16) = (index.parse().ok()?, of.parse().ok()?);
-            let index = (index <= of.get()).then_some(index % of)?;
-            Some(Self { index, of })
+            let (number, of): (u16, NonZeroU16) = (index.parse().ok()?, of.parse().ok()?);
+            (number <= of.get()).then_some(Self { number, of })
         });
         parsed.ok_or_else(|| ShardError(text.chars().take(40).collect()))
     }
@@ -40,7 +54,7 @@ impl FromStr for Shard {
 
 impl fmt::Display for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.index, self.of)
+        write!(f, "{}/{}", self.number, self.of)
     }
 }
 
@@ -74,7 +88,7 @@ impl ImportPlan {
             };
             // Empty blobs cost a request, too.
             loads.insert((load + u128::from(blob.size).max(1), index));
-            if index == shard.index {
+            if index == shard.index() {
                 own.insert(blob.digest);
             }
         }
@@ -124,7 +138,8 @@ mod tests {
         let shard = |text: &str| text.parse::<Shard>();
         assert_eq!(shard("0/4"), shard("4/4"));
         assert_eq!(shard("3/4").unwrap().to_string(), "3/4");
-        assert_eq!(shard("1/1").unwrap().to_string(), "0/1");
+        assert_eq!(shard("1/1").unwrap().to_string(), "1/1");
+        assert_ne!(shard("1/4"), shard("2/4"));
         for bad in [
             "", "1", "5/4", "1/0", "-1/4", "a/b", "1/4/2", "1/ 4", "1/65536",
         ] {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{MAX_PATH, MaxComponents};
-use crate::model::{Digest, Host, NameError, Reference};
+use crate::model::{Host, NameError, Reference};
 
 /// Why images cannot be named on the target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,13 +69,13 @@ impl NamingError {
         match self {
             Self::TooLong { .. } => Some("Give a shorter namespace with `--to`".to_owned()),
             Self::Collisions { limit, .. } if limit.is_unlimited() => Some(
-                "Import them separately, each below another namespace: `--to HOST/NAMESPACE`"
+                "Give one of them another name: `--mapping FILE` with a line `SOURCE=TARGET`"
                     .to_owned(),
             ),
             Self::Collisions { limit, .. } => Some(format!(
-                "Allow deeper paths: `--max-components` greater than {limit}, or 0 for any \
-                 depth; where paths are equal on two registries, import them separately, each \
-                 below another namespace: `--to HOST/NAMESPACE`"
+                "Give one of them another name: `--mapping FILE` with a line `SOURCE=TARGET`; or, \
+                 where the paths differ at their sources, allow deeper ones: `--max-components` \
+                 greater than {limit}, or 0 for any depth"
             )),
             Self::NoReleaseRepository { target } => Some(format!(
                 "Name it with `--to {target}/PATH`, or with `--to-release-repository PATH` when \
@@ -112,18 +112,15 @@ impl fmt::Display for LongName {
 pub struct Collision {
     /// The name.
     pub target: Reference,
-    /// The images, under their sources' names, sorted; two or more.
-    pub sources: Vec<(Reference, Digest)>,
+    /// The images as they were asked for, under their sources' names, sorted; two or more.
+    pub sources: Vec<Reference>,
 }
 
 impl fmt::Display for Collision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (reference, digest)) in self.sources.iter().enumerate() {
+        for (index, reference) in self.sources.iter().enumerate() {
             let before = if index == 0 { "" } else { " and " };
             write!(f, "{before}`{reference}`")?;
-            if reference.digest.is_none() {
-                write!(f, " (sha256:{})", digest.short())?;
-            }
         }
         write!(f, " as `{}`", self.target)
     }

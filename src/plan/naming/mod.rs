@@ -41,6 +41,15 @@ pub struct SourceImage {
 }
 
 impl SourceImage {
+    /// What was asked for, under its source's name.
+    pub fn asked(&self) -> Reference {
+        Reference {
+            repository: self.source.clone(),
+            tag: self.tag.clone(),
+            digest: self.requested.digest,
+        }
+    }
+
     /// The image under its source's name: with its tag, else with its digest.
     pub fn reference(&self) -> Reference {
         match &self.tag {
@@ -146,6 +155,13 @@ pub struct Placed {
 }
 
 impl Placed {
+    /// Whether a mapping gave another tag to an image that clusters ask for by tag: no mirror
+    /// policy can express that. What releases and catalogs are reached by follows other ways.
+    pub fn is_retagged(&self) -> bool {
+        let by_name = |role: &Role| matches!(role, Role::Plain | Role::Member { .. });
+        self.image.requested.digest.is_none() && !self.tag_is_own && self.roles.iter().any(by_name)
+    }
+
     /// `repository:tag` on the target.
     pub fn target(&self) -> Reference {
         self.repository.tagged(self.tag.clone())
@@ -221,7 +237,13 @@ pub fn place(
         let names = too_long.into_iter().collect();
         return Err(NamingError::TooLong { names });
     }
+    let named = by_tag_alone(images);
     for one in &mut placed {
+        // Somebody who asks for the tag means the image that was asked for by tag alone.
+        let asked = one.image.tag.as_ref().map(|tag| (&one.image.source, tag));
+        if let Some(root) = asked.and_then(|asked| named.get(&asked)) {
+            one.tag_is_own &= *root == &one.image.root;
+        }
         one.roles.sort();
         one.roles.dedup();
     }
@@ -237,11 +259,22 @@ pub fn place(
     Ok(Placement { placed })
 }
 
+/// What tags mean, of the images that were asked for by tag alone.
+fn by_tag_alone(images: &[Wanted]) -> BTreeMap<(&Repository, &Tag), &Digest> {
+    let images = images.iter().map(|wanted| &wanted.image);
+    let images = images.filter(|image| image.requested.digest.is_none());
+    let named = images.filter_map(|image| {
+        let tag = image.tag.as_ref()?;
+        Some(((&image.source, tag), &image.root))
+    });
+    named.collect()
+}
+
 /// Finds the names that images of different digest share, sorted by name.
 fn collisions(placed: &[Placed]) -> Vec<Collision> {
     let mut claims: BTreeMap<Reference, BTreeSet<(Reference, Digest)>> = BTreeMap::new();
     for one in placed {
-        let claim = (one.image.reference(), one.image.root);
+        let claim = (one.image.asked(), one.image.root);
         claims.entry(one.target()).or_default().insert(claim);
     }
     let differ = |sources: &BTreeSet<(Reference, Digest)>| {
@@ -253,7 +286,7 @@ fn collisions(placed: &[Placed]) -> Vec<Collision> {
         .filter(|(_, sources)| differ(sources))
         .map(|(target, sources)| Collision {
             target,
-            sources: sources.into_iter().collect(),
+            sources: sources.into_iter().map(|(source, _)| source).collect(),
         })
         .collect()
 }

@@ -16,11 +16,7 @@ pub(super) fn listed<'a>(
     target: &Target,
     options: &'a Options,
 ) -> Result<Option<&'a Reference>, NamingError> {
-    let source = Reference {
-        repository: image.source.clone(),
-        tag: image.tag.clone(),
-        digest: image.requested.digest,
-    };
+    let source = image.asked();
     match options.listed.target(&source) {
         Some(listed) if listed.repository.host != target.host => {
             Err(NamingError::ListedElsewhere {
@@ -41,18 +37,16 @@ pub(super) fn path(
 ) -> Result<String, NamingError> {
     let limit = options.components(&wanted.role);
     let below = |path: &[&str]| limit.join(target.components().chain(path.iter().copied()));
+    if let (Role::Release(_), Some(image)) = (&wanted.role, &options.release.image) {
+        return match image.host == target.host {
+            true => Ok(image.path.to_string()),
+            false => Err(NamingError::OtherRegistry {
+                target: target.host.clone(),
+                host: image.host.clone(),
+            }),
+        };
+    }
     Ok(match (&wanted.role, options.profile_of(&wanted.role)) {
-        (Role::Release(_), _) if options.release.image.is_some() => {
-            let image = options.release.image.iter();
-            let elsewhere = |host: &&Host| **host != target.host;
-            if let Some(host) = image.clone().map(|image| &image.host).find(elsewhere) {
-                return Err(NamingError::OtherRegistry {
-                    target: target.host.clone(),
-                    host: host.clone(),
-                });
-            }
-            image.map(|image| image.path.to_string()).collect()
-        }
         (Role::Release(_) | Role::Component { .. }, Profile::Oc) => {
             let own = options.release.repository.as_ref();
             let path = own.or(target.namespace.as_ref());

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::{Digest, NameError, Tag};
+use crate::model::{Digest, Host, NameError, Tag};
 
 /// `sha256-<64 hex>`: the tag of an image that was asked for by digest (reference section
 /// 5.10). The referrers fallback of the OCI distribution-spec has the same name.
@@ -26,7 +26,7 @@ pub fn fnv_tag(reference: &str) -> Result<Tag, NameError> {
 /// The one thing that `oc` adds to a reference as written: the namespace of Docker Hub's own
 /// images, where the registry is written and the namespace is not.
 fn with_library(reference: &str) -> Cow<'_, str> {
-    for hub in ["docker.io", "index.docker.io", "registry-1.docker.io"] {
+    for hub in Host::DOCKER_HUB_NAMES {
         let name = reference.strip_prefix(hub);
         if let Some(name) = name.and_then(|rest| rest.strip_prefix('/'))
             && !name.contains('/')

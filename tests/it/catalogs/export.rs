@@ -15,7 +15,7 @@ const MEMBERS: [(&str, &str); 5] = [
 ];
 
 /// A stage with the catalog and its members; the catalog's reference.
-fn stage() -> (Stage, String) {
+pub(super) fn stage() -> (Stage, String) {
     let stage = Stage::new();
     for (repository, tag) in MEMBERS {
         let image = Build::oci(&format!("{repository} {tag}"))
@@ -51,8 +51,10 @@ fn a_catalog_brings_every_image_that_it_names() {
     let mut list = stage.importer.command();
     list.args(["catalog", "list"])
         .arg(&bundle)
-        .args(["--output", "json"]);
+        .args(["--output", "json", "--trust"])
+        .arg(stage.trusted());
     let list = Outcome::of(list).succeeds().json();
+    assert_eq!(list["authenticated"], true);
     let catalog = &list["catalogs"][0];
     assert_eq!(catalog["images"], 5);
     assert_eq!(catalog["image"], index.as_str());
@@ -113,4 +115,28 @@ fn another_catalog_is_another_request() {
         .try_export("bundle", &[&index], &[])
         .fails_with(2)
         .stderr_has("another request");
+}
+
+/// A part of a catalog cannot go under a name that another catalog means the whole by.
+#[test]
+fn a_catalog_that_is_made_anew_and_named_by_another_is_refused() {
+    let (stage, index) = stage();
+    let other = r#"{"schema":"olm.package","name":"top","defaultChannel":"a"}
+{"schema":"olm.channel","package":"top","name":"a","entries":[{"name":"top.v1.0.0"}]}
+{"schema":"olm.bundle","package":"top","name":"top.v1.0.0","image":"{index}",
+ "properties":[{"type":"olm.package","value":{"packageName":"top","version":"1.0.0"}}]}"#;
+    let other = other.replace("{index}", &index);
+    let files: &[(&str, &[u8])] = &[("configs/top.json", other.as_bytes())];
+    let other = stage.publish("ops/other", "v1", &index_image(files).image());
+    let config = stage.exporter.path("set.yaml");
+    let text = format!(
+        "apiVersion: mirror.openshift.io/v2alpha1\nkind: ImageSetConfiguration\nmirror:\n  \
+         operators:\n  - catalog: {index}\n    packages: [{{name: foo}}]\n  - catalog: {other}\n    \
+         full: true\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let more = ["--catalog-config", config.to_str().unwrap()];
+    let refused = stage.try_export("bundle", &[], &more).fails_with(2);
+    refused.stderr_has(&format!("{index} is asked for as it is, and as a filtered"));
+    assert!(!stage.at("bundle").join("export.plan").exists());
 }

@@ -104,3 +104,63 @@ fn a_file_without_entries_is_empty_and_names_that_collide_are_refused() {
     error.stderr_has("would get the same name on the target");
     error.stderr_has("mirror.invalid:8443/olm/bar-operator:v1.10.0");
 }
+
+fn read(shop: &Shop, name: &str) -> String {
+    fs::read_to_string(shop.airferry.path("out").join(name)).unwrap()
+}
+
+#[test]
+fn a_scope_that_cannot_be_had_is_told() {
+    let by_tag = CATALOG.replace("{host}", "a.invalid");
+    let shop = Shop::with(&index_image(&[("configs/bar.yaml", by_tag.as_bytes())]).image());
+    for scope in ["registry", "namespace"] {
+        let outcome = write(&shop, &["--scope", scope]).succeeds();
+        outcome.stderr_has(&format!(
+            "Entries for a whole {scope} cannot be had for `a.invalid/bar/bundle`, \
+             `a.invalid/bar/operator`"
+        ));
+        assert!(read(&shop, "imageTagMirrorSet.yaml").contains("source: a.invalid/bar/bundle\n"));
+    }
+    let wide = write(&shop, &["--scope", "registry", "--max-components", "0"]).succeeds();
+    assert_eq!(wide.stderr, "");
+    assert!(read(&shop, "imageTagMirrorSet.yaml").contains("source: a.invalid\n"));
+}
+
+#[test]
+fn policies_are_named_split_and_worded_as_asked() {
+    let members: String = (0..600)
+        .map(|number| {
+            format!("- {{name: n{number}, image: \"b.invalid/some/image-{number}@sha256:{number:064x}\"}}\n")
+        })
+        .collect();
+    let catalog = format!("{}{members}", CATALOG.replace("{host}", "a.invalid"));
+    let shop = Shop::with(&index_image(&[("configs/bar.yaml", catalog.as_bytes())]).image());
+    write(&shop, &[]).succeeds();
+    let objects = |name: &str| read(&shop, name).matches("\nkind: ").count();
+    assert_eq!(objects("imageDigestMirrorSet.yaml"), 1);
+    write(&shop, &["--max-object-size", "20000"])
+        .fails_with(2)
+        .stderr_has("from 65536 to 250000 bytes");
+    let more = [
+        "--max-object-size",
+        "65536",
+        "--resource-name",
+        "site",
+        "--mirror-source-policy",
+        "never-contact-source",
+    ];
+    write(&shop, &more).succeeds();
+    assert!(objects("imageDigestMirrorSet.yaml") > 1);
+    for document in read(&shop, "imageDigestMirrorSet.yaml").split("---\n") {
+        assert!(document.len() <= 65536, "{}", document.len());
+    }
+    let idms = read(&shop, "imageDigestMirrorSet.yaml");
+    assert!(idms.contains("  name: site-index-0\n"), "{}", &idms[..400]);
+    assert_eq!(
+        idms.matches("mirrorSourcePolicy: NeverContactSource")
+            .count(),
+        600
+    );
+    let icsp = read(&shop, "imageContentSourcePolicy.yaml");
+    assert!(!icsp.contains("mirrorSourcePolicy"), "it cannot say so");
+}

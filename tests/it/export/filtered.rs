@@ -527,3 +527,24 @@ fn what_cannot_be_filtered_is_said() {
         "is asked for as it is, and as a filtered catalog",
     );
 }
+
+/// The same refusal means the same, whatever was asked for.
+#[test]
+fn a_source_that_refuses_is_a_matter_of_credentials() {
+    let (site, reference) = site();
+    let plain = format!("{}/app/op:v1.0.0", site.host());
+    for status in [401, 403] {
+        site.fault(move |asked| {
+            let is_document = asked.path().contains("/manifests/");
+            is_document.then(|| Reply::error(status, "DENIED"))
+        });
+        let catalog = ["--catalog", reference.as_str()];
+        for (asked, hint) in [
+            (&catalog[..], "hint: log in with `podman login`"),
+            (&[plain.as_str()], "--platform and the credentials"),
+        ] {
+            let outcome = site.export(&site.path("never"), asked).fails_with(5);
+            outcome.stderr_has(hint).hides("when the network is back");
+        }
+    }
+}

@@ -49,3 +49,18 @@ fn a_registry_that_is_down_is_named_with_both_attempts() {
         .stderr_has("answers neither over TLS")
         .stderr_has("hint: check host and port");
 }
+
+/// Hundreds of images may lie on a host that is down: one tells for all of them.
+#[test]
+fn a_host_that_is_down_is_told_of_once_and_not_for_every_image() {
+    let site = Site::new();
+    let there = site.put("there", "v1", &Build::oci("there").layer(100).image());
+    let host = nobody();
+    let images: Vec<String> = (0..100).map(|n| format!("{host}/app:v{n}")).collect();
+    let mut more: Vec<&str> = images.iter().map(String::as_str).collect();
+    more.extend([there.as_str(), "--retries", "3", "--progress", "lines"]);
+    let command = site.export_command(&site.path("bundle"), &more);
+    let outcome = Outcome::of(command).fails_with(5);
+    let retries = outcome.stderr.matches("(attempt ").count();
+    assert_eq!(retries, 3, "{outcome}");
+}

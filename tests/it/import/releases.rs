@@ -363,3 +363,40 @@ fn profiles_and_flags_decide_names() {
     assert!(plain.contains("=m.lan/okd/release:4.17.3\n"), "{plain}");
     assert!(plain.contains("=m.lan/okd/content:sha256-"), "{plain}");
 }
+
+#[test]
+fn instructions_and_update_services_are_written_as_asked() {
+    let site = Release::new();
+    let bundle = site.bundle();
+    let target = DockerRegistry::start();
+    let to = format!("{}/okd", target.host());
+    let import = |more: &[&str]| {
+        let more = [&[UNSIGNED], more].concat();
+        site.stage.import(&bundle, &to, &more).succeeds()
+    };
+    let printed = |kind: &str| import(&["--dry-run", "--print-mirror-instructions", kind]).stdout;
+    let (icsp, idms, none) = (printed("icsp"), printed("idms"), printed("none"));
+    assert!(icsp.contains("kind: ImageContentSourcePolicy"), "{icsp}");
+    assert!(idms.contains("kind: ImageDigestMirrorSet"), "{idms}");
+    assert!(!idms.contains("ImageContentSourcePolicy"), "{idms}");
+    assert!(!none.contains("kind:"), "{none}");
+
+    let out = site.stage.importer.path("out");
+    let resources = ["--resources", out.to_str().unwrap()];
+    let service = [
+        "--update-service",
+        "--graph-data-image",
+        "m.lan/graph@sha256:1",
+    ];
+    let refused = [&[UNSIGNED][..], &resources, &service].concat();
+    site.stage.import(&bundle, &to, &refused).fails_with(2);
+    let graph = format!("m.lan/graph@sha256:{}", "1a".repeat(32));
+    let service = ["--update-service", "--graph-data-image", &graph];
+    import(&[&resources[..], &service].concat());
+    let text = fs::read_to_string(out.join("updateService.yaml")).unwrap();
+    assert!(text.contains(&format!("releases: {to}\n")), "{text}");
+    assert!(
+        text.contains(&format!("graphDataImage: {graph}\n")),
+        "{text}"
+    );
+}

@@ -9,7 +9,7 @@ use super::Made;
 use crate::content::catalog::{Catalog, Edit, NamedBy};
 use crate::model::{CatalogEntry, CatalogFormat, CatalogMember, Digest, Platform, Reference};
 use crate::ops::blocking;
-use crate::ops::catalog::{self, CatalogImage, MadeImage};
+use crate::ops::catalog::{self, MadeImage, PlatformImage};
 use crate::ops::context::Context;
 use crate::ops::error::{Error, Result};
 use crate::ops::image_files::Source;
@@ -51,10 +51,7 @@ pub(super) async fn gather(request: &Request, context: &Context) -> Result<Catal
         }
         let reference = read.entry.image.clone();
         match read.made {
-            Some(image) => {
-                refuse_both(request, &reference)?;
-                catalogs.made.push(Made { reference, image });
-            }
+            Some(image) => catalogs.made.push(Made { reference, image }),
             None => {
                 catalogs.references.insert(reference, Some(read.root));
             }
@@ -65,20 +62,11 @@ pub(super) async fn gather(request: &Request, context: &Context) -> Result<Catal
     Ok(catalogs)
 }
 
-/// One reference cannot mean the original and what was made of it.
-fn refuse_both(request: &Request, reference: &Reference) -> Result<()> {
-    if request.references.contains(reference) {
-        let message = format!("{reference} is asked for as it is, and as a filtered catalog");
-        return Err(Error::usage(message).hint("export the original into a bundle of its own"));
-    }
-    Ok(())
-}
-
 /// Reads one catalog.
 async fn read(request: &Request, wanted: &CatalogRequest, context: &Context) -> Result<Read> {
     let CatalogRequest { reference, filter } = wanted.clone();
     let index = &request.index_filter;
-    let (source, image) = CatalogImage::find(&request.client, &reference, index, context).await?;
+    let (source, image) = PlatformImage::find(&request.client, &reference, index, context).await?;
     let platforms = request.selection.platforms.clone();
     let context = context.clone();
     blocking(move || {
@@ -99,7 +87,7 @@ async fn read(request: &Request, wanted: &CatalogRequest, context: &Context) -> 
 }
 
 /// Tells of what is wrong with a catalog.
-fn tell(catalog: &Catalog, image: &CatalogImage, context: &Context) {
+fn tell(catalog: &Catalog, image: &PlatformImage, context: &Context) {
     let problems = catalog.problems();
     for problem in problems.iter().take(TOLD) {
         context.warn(format!("catalog {}: {problem}", image.name));
@@ -113,7 +101,7 @@ fn tell(catalog: &Catalog, image: &CatalogImage, context: &Context) {
 }
 
 /// The whole catalog is carried: its image stays the original.
-fn entire(reference: Reference, catalog: &Catalog, image: &CatalogImage) -> Result<Read> {
+fn entire(reference: Reference, catalog: &Catalog, image: &PlatformImage) -> Result<Read> {
     let entry = CatalogEntry {
         image: reference,
         filter: None,
@@ -134,7 +122,7 @@ fn part(
     source: &Source,
     reference: Reference,
     mut index: Catalog,
-    image: &CatalogImage,
+    image: &PlatformImage,
     wanted: &CatalogFilter,
     platforms: &[Platform],
     context: &Context,
@@ -192,7 +180,7 @@ fn is_all(catalog: &Catalog, kept: &Kept) -> bool {
 }
 
 /// The images that a catalog names.
-fn members(catalog: &Catalog, image: &CatalogImage) -> Result<Vec<CatalogMember>> {
+fn members(catalog: &Catalog, image: &PlatformImage) -> Result<Vec<CatalogMember>> {
     let images = catalog
         .images()
         .map_err(|bad| catalog::bad_images(&image.name, &bad))?;

@@ -61,6 +61,7 @@ pub(super) async fn gather(request: &Request, context: &Context) -> Result<Gathe
     references.extend(components);
     let payloads = releases.pinned.into_iter();
     references.extend(payloads.map(|(payload, root)| (payload, Some(root))));
+    refuse_both(&references, &catalogs.made)?;
     Ok(Gathered {
         references,
         catalogs: catalogs.entries,
@@ -69,6 +70,22 @@ pub(super) async fn gather(request: &Request, context: &Context) -> Result<Gathe
         made: catalogs.made,
         selections: catalogs.selections,
     })
+}
+
+/// One reference cannot mean the original and what was made of it, whoever names the original:
+/// the person, a release, or another catalog.
+fn refuse_both(references: &BTreeMap<Reference, Option<Digest>>, made: &[Made]) -> Result<()> {
+    match made
+        .iter()
+        .find(|made| references.contains_key(&made.reference))
+    {
+        Some(Made { reference, .. }) => {
+            let message = format!("{reference} is asked for as it is, and as a filtered catalog");
+            Err(Error::usage(message)
+                .hint("export the original, and what names it, into a bundle of its own"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Puts images that were made here with the resolved ones.

@@ -4,10 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::content::mapping_file::{MappingFile, mapped};
 use crate::model::{CatalogEntry, Digest, Reference};
-use crate::ops::error::{Error, Result};
-
-/// Unknown sources that an error names.
-const NAMED: usize = 10;
+use crate::ops::error::Result;
+use crate::ops::mapping::require_known;
 
 /// Leaves out members that the mapping does not list. The catalogs' own images stay.
 ///
@@ -35,19 +33,8 @@ pub(super) fn choose(
             });
         }
     }
-    let unknown: Vec<&Reference> = mapping.sources().filter(|s| !known.contains(*s)).collect();
-    if !unknown.is_empty() {
-        let mut message = "The mapping lists images that no catalog names:".to_owned();
-        for image in unknown.iter().take(NAMED) {
-            message.push_str(&format!("\n  - {image}"));
-        }
-        if let Some(more) = unknown.len().checked_sub(NAMED).filter(|more| *more > 0) {
-            message.push_str(&format!("\n  - and {more} more"));
-        }
-        return Err(
-            Error::usage(message).hint("add them as arguments, or take them out of the mapping")
-        );
-    }
+    let hint = "add them as arguments, or take them out of the mapping";
+    require_known(mapping, &known, "no catalog names", hint)?;
     let named = catalogs.iter().flat_map(|catalog| {
         let members = catalog.members.iter().map(|member| &member.image);
         members.chain([&catalog.image])

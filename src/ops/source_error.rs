@@ -1,0 +1,61 @@
+//! What it means that a source registry does not give something: one class and the same hints,
+//! whether a plain image, a catalog or a release was asked for.
+
+use super::error::{Class, Error};
+use crate::registry;
+
+/// A failure of a source registry. `message`: what cannot be had, in a clause.
+///
+/// The network is [`Class::Network`], wrong bytes are [`Class::VerificationFailed`], and what a
+/// registry decides, "not here" and "not for you" alike, is [`Class::Incomplete`].
+pub fn of_source(message: impl Into<String>, error: registry::Error) -> Error {
+    let (class, next) = match &error {
+        registry::Error::DigestMismatch { .. } | registry::Error::SizeMismatch { .. } => {
+            (Class::VerificationFailed, None)
+        }
+        error if error.is_network() => (
+            Class::Network,
+            Some("run the same command again when the network is back"),
+        ),
+        // Registries say so as well of what somebody may not see.
+        registry::Error::NotFound { .. } => (
+            Class::Incomplete,
+            Some("check the reference and the credentials"),
+        ),
+        _ => (Class::Incomplete, None),
+    };
+    let hints = error.hint().into_iter().chain(next);
+    let hints: Vec<&str> = hints.collect();
+    let failure = Error::new(class, message).caused_by(error);
+    hints.into_iter().fold(failure, Error::hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Digest;
+
+    #[test]
+    fn wrong_bytes_are_no_matter_of_the_network() {
+        let error = of_source(
+            "X cannot be read",
+            registry::Error::DigestMismatch {
+                what: "x".to_owned(),
+                expected: Digest::from_bytes([1; 32]),
+                actual: Digest::from_bytes([2; 32]),
+            },
+        );
+        assert_eq!(error.class(), Class::VerificationFailed);
+        assert_eq!(error.hints(), [""; 0]);
+        let error = registry::Error::NoAnswer {
+            host: "r.lan".to_owned(),
+            tls: "refused".to_owned(),
+            source: Box::new(registry::Error::Blocked {
+                repository: "r.lan/a".to_owned(),
+            }),
+        };
+        let error = of_source("X cannot be read", error);
+        assert_eq!(error.class(), Class::Network);
+        assert_eq!(error.hints().len(), 1);
+    }
+}

@@ -1,0 +1,111 @@
+//! Hosts to which no connection came about, remembered for as long as the client lives.
+//!
+//! A catalog may name hundreds of images on a host that is down. Each of them would be tried
+//! with all attempts, and would tell of each of them. Here the first to fail tells for all, and
+//! when somebody has used all attempts, the others have one each: that is how it shows that the
+//! host is back. A host that has answered once is worth all attempts again and again: its network
+//! may come back.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use super::client::lock;
+
+/// What is known of hosts, by `host[:port]`.
+#[derive(Debug, Default)]
+pub(crate) struct Outages {
+    hosts: Mutex<HashMap<String, State>>,
+}
+
+/// What is known of one host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It has answered, with whatever.
+    Answered,
+    /// No connection came about so far.
+    Silent {
+        /// The most failures in a row that somebody told of.
+        told: u32,
+        /// Whether somebody has used all attempts.
+        given_up: bool,
+    },
+}
+
+/// What to do after a connection did not come about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Advice {
+    /// Try again, and tell.
+    Tell,
+    /// Try again; somebody else has told.
+    Wait,
+    /// There is no use in trying again.
+    GiveUp,
+}
+
+impl Outages {
+    /// Notes that a host answered.
+    pub(super) fn answered(&self, host: &str) {
+        let mut hosts = lock(&self.hosts);
+        match hosts.get_mut(host) {
+            Some(state) => *state = State::Answered,
+            None => {
+                hosts.insert(host.to_owned(), State::Answered);
+            }
+        }
+    }
+
+    /// Notes that no connection to a host came about, for the `failures`-th time in a row (from
+    /// 1) for one object, and says what to do.
+    pub(super) fn failed(&self, host: &str, failures: u32) -> Advice {
+        let mut hosts = lock(&self.hosts);
+        let first = State::Silent {
+            told: 0,
+            given_up: false,
+        };
+        match hosts.entry(host.to_owned()).or_insert(first) {
+            State::Answered => Advice::Tell,
+            State::Silent { given_up: true, .. } => Advice::GiveUp,
+            State::Silent { told, .. } if *told >= failures => Advice::Wait,
+            State::Silent { told, .. } => {
+                *told = failures;
+                Advice::Tell
+            }
+        }
+    }
+
+    /// Notes that all attempts to reach a host were in vain.
+    pub(super) fn gave_up(&self, host: &str) {
+        if let Some(State::Silent { given_up, .. }) = lock(&self.hosts).get_mut(host) {
+            *given_up = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_tells_for_all_and_nobody_waits_after_all_attempts() {
+        let outages = Outages::default();
+        assert_eq!(outages.failed("a.lan", 1), Advice::Tell);
+        assert_eq!(outages.failed("a.lan", 1), Advice::Wait);
+        assert_eq!(outages.failed("a.lan", 2), Advice::Tell);
+        assert_eq!(outages.failed("b.lan", 1), Advice::Tell);
+        outages.gave_up("a.lan");
+        assert_eq!(outages.failed("a.lan", 1), Advice::GiveUp);
+        assert_eq!(outages.failed("b.lan", 1), Advice::Wait);
+    }
+
+    #[test]
+    fn a_host_that_has_answered_is_worth_all_attempts() {
+        let outages = Outages::default();
+        assert_eq!(outages.failed("a.lan", 1), Advice::Tell);
+        outages.gave_up("a.lan");
+        outages.answered("a.lan");
+        for failures in 1..4 {
+            assert_eq!(outages.failed("a.lan", failures), Advice::Tell);
+            outages.gave_up("a.lan");
+        }
+    }
+}
