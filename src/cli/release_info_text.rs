@@ -124,7 +124,12 @@ fn components(components: &[ComponentInfo]) -> String {
     let mut table = Table::new(&["NAME", "SIZE", "SOURCE", "DIGEST"]);
     for component in components {
         let digest = component.digest.to_string();
-        table.row(&[&component.name, &size(component), &source(component), &digest]);
+        table.row(&[
+            &component.name,
+            &size(component),
+            &source(component),
+            &digest,
+        ]);
     }
     indented(&table)
 }

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::content::release::trust::{ExpiredKeys, ReleaseTrust};
 use super::trust_args::travels_with;
+use crate::content::release::trust::{ExpiredKeys, ReleaseTrust};
 use crate::ops::Error;
 use crate::ops::release::proof::{ReleaseKeys, ReleaseProof, ReleaseState};
 use crate::sys::files;

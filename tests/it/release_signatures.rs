@@ -154,10 +154,7 @@ async fn stores_complement_each_other_and_are_asked_no_more_than_needed() {
     let idle = web(&[]).await;
     let stores = [store(&alice), store(&both), store(&idle)];
     let found = verify(&stores, &config(&["alice", "bob"])).await.unwrap();
-    assert_eq!(
-        found.messages,
-        ["good.sig", "good-subkey.sig"].map(vector)
-    );
+    assert_eq!(found.messages, ["good.sig", "good-subkey.sig"].map(vector));
     assert_eq!(idle.lines().len(), 0);
 }
 

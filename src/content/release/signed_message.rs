@@ -11,8 +11,7 @@
 use std::io::Read;
 
 use pgp::packet::{
-    LiteralData, OnePassSignature, Packet, PacketParser, PacketTrait, Signature,
-    SubpacketData,
+    LiteralData, OnePassSignature, Packet, PacketParser, PacketTrait, Signature, SubpacketData,
 };
 use pgp::ser::Serialize;
 use pgp::types::{Fingerprint, KeyId};
@@ -111,7 +110,10 @@ fn signed(first: Packet, mut rest: &[u8]) -> Result<SignedMessage, MessageFault>
 /// Whether the text is marked as bytes or as text, which is how everybody reads it.
 fn is_plain(literal: &LiteralData) -> Result<(), MessageFault> {
     // The packet begins with it (RFC 9580, section 5.9).
-    let mode = literal.to_bytes().ok().and_then(|body| body.first().copied());
+    let mode = literal
+        .to_bytes()
+        .ok()
+        .and_then(|body| body.first().copied());
     match mode {
         Some(b'b' | b't' | b'u') => Ok(()),
         _ => Err(unreadable("its text is of no known kind")),

@@ -167,8 +167,10 @@ impl Reader<'_> {
             return Err(self.not_a_release("it is a list of lists"));
         };
         let config = self.source.small_blob(config, CONFIG)?;
-        let config: Config = serde_json::from_slice(&config)
-            .map_err(|error| self.not_a_release("it has no image config").caused_by(error))?;
+        let config: Config = serde_json::from_slice(&config).map_err(|error| {
+            self.not_a_release("it has no image config")
+                .caused_by(error)
+        })?;
         let os = match config.os.as_str() {
             "" => "linux",
             os => os,

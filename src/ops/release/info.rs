@@ -141,25 +141,30 @@ pub fn info(request: Request, context: &Context) -> Result<Outcome> {
 fn describe(payload: &Payload, context: &Context) -> Result<ReleaseInfo> {
     let measured = measure(payload, context)?;
     let mut versions = BTreeMap::new();
-    let components = payload.contents.references.components.iter().map(|component| {
-        for (name, version) in &component.build.versions {
-            let name = component.build.display_names.get(name).unwrap_or(name);
-            versions.insert(name.clone(), version.clone());
-        }
-        let (size, problem) = match measured.get(component.name.as_str()) {
-            Some(Ok(size)) => (Some(*size), None),
-            Some(Err(problem)) => (None, Some(problem.clone())),
-            None => (None, None),
-        };
-        ComponentInfo {
-            name: component.name.to_string(),
-            image: component.image.to_string(),
-            digest: component.digest,
-            size,
-            problem,
-            build: component.build.clone(),
-        }
-    });
+    let components = payload
+        .contents
+        .references
+        .components
+        .iter()
+        .map(|component| {
+            for (name, version) in &component.build.versions {
+                let name = component.build.display_names.get(name).unwrap_or(name);
+                versions.insert(name.clone(), version.clone());
+            }
+            let (size, problem) = match measured.get(component.name.as_str()) {
+                Some(Ok(size)) => (Some(*size), None),
+                Some(Err(problem)) => (None, Some(problem.clone())),
+                None => (None, None),
+            };
+            ComponentInfo {
+                name: component.name.to_string(),
+                image: component.image.to_string(),
+                digest: component.digest,
+                size,
+                problem,
+                build: component.build.clone(),
+            }
+        });
     let components = components.collect();
     let (own, digest) = (payload.image.digest, payload.digest());
     Ok(ReleaseInfo {

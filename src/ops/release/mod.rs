@@ -12,10 +12,10 @@ pub mod judgement;
 mod line;
 mod payload;
 pub mod proof;
+mod release_txt;
 pub mod selection;
 pub mod signatures;
 mod signer;
-mod release_txt;
 mod verification;
 
 pub use line::{ComponentLine, ReleaseLine, SignedOver};

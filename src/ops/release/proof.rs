@@ -15,7 +15,9 @@ use crate::content::release::Keyring;
 use crate::content::release::signature::SignatureError;
 use crate::content::release::trust::ReleaseTrust;
 use crate::content::release::verification_config::{NamedKeyring, VerificationConfig};
-use crate::model::{BlobPlace, Digest, Inventory, Reference, ReleaseEntry, ReleaseVersion, Timestamp};
+use crate::model::{
+    BlobPlace, Digest, Inventory, Reference, ReleaseEntry, ReleaseVersion, Timestamp,
+};
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result, chain};
 use crate::ops::examine::Bundle;
@@ -249,7 +251,8 @@ impl Judge<'_> {
             source,
             name: &name,
         };
-        let contents = reader.payload(&root, |child| inventory.manifest(&child.digest).is_some())?;
+        let contents =
+            reader.payload(&root, |child| inventory.manifest(&child.digest).is_some())?;
         Ok(match Difference::of(self.release, &contents) {
             Some(difference) => Compared::Differs(difference),
             None => Compared::Same,

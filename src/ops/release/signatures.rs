@@ -247,7 +247,10 @@ fn read_directory(directory: &Path, release: &Digest) -> (Vec<Vec<u8>>, Option<F
         };
     }
     for number in 1..=MOST {
-        match read_file(&directory.join(below(release, number)), MESSAGE_LIMIT as u64) {
+        match read_file(
+            &directory.join(below(release, number)),
+            MESSAGE_LIMIT as u64,
+        ) {
             Ok(Some(bytes)) => found.push(bytes),
             Ok(None) => break,
             Err(failure) => return (found, Some(failure)),

@@ -152,9 +152,7 @@ impl Report {
         let class = worst(&counted).or_else(foreign)?;
         let kinds: Vec<FindingKind> = counted.iter().map(|finding| finding.kind).collect();
         let what = match class {
-            Class::NotAuthenticated
-                if self.authenticated && kinds.iter().any(is_about_release) =>
-            {
+            Class::NotAuthenticated if self.authenticated && kinds.iter().any(is_about_release) => {
                 "A release in this bundle is not known to be genuine"
             }
             Class::NotAuthenticated => "NOT AUTHENTICATED",

@@ -407,7 +407,10 @@ fn the_one_pass_packet_announces_the_signature() {
             let mut other = vector!("good-plain.sig").to_vec();
             other[at] ^= with;
             let error = alice(&other).unwrap_err();
-            assert!(matches!(error, SignatureError::Unreadable { .. }), "{error}");
+            assert!(
+                matches!(error, SignatureError::Unreadable { .. }),
+                "{error}"
+            );
         }
     }
 }

@@ -101,10 +101,15 @@ fn only_what_is_not_there_is_absent() {
         }
     }
     // Nobody has pinned carol.
-    let wrong = judged(Some(vector!("carol.gpg")), root, &[], &[(root, carol)], true);
-    let not_pinned = |fault: &Fault| {
-        matches!(fault, Fault::Signature(SignatureError::NotPinned { .. }))
-    };
+    let wrong = judged(
+        Some(vector!("carol.gpg")),
+        root,
+        &[],
+        &[(root, carol)],
+        true,
+    );
+    let not_pinned =
+        |fault: &Fault| matches!(fault, Fault::Signature(SignatureError::NotPinned { .. }));
     assert!(matches!(wrong, Judgement::Wrong(fault) if not_pinned(&fault)));
 }
 

@@ -136,10 +136,7 @@ fn absence_may_be_accepted() {
     assert_eq!(unsigned.state, ReleaseState::Unsigned);
     assert!(require(std::slice::from_ref(&unsigned), false).is_err());
     assert!(require(std::slice::from_ref(&unsigned), true).is_ok());
-    assert_eq!(
-        findings(&[unsigned])[0].kind,
-        FindingKind::UnsignedRelease
-    );
+    assert_eq!(findings(&[unsigned])[0].kind, FindingKind::UnsignedRelease);
 }
 
 #[test]
