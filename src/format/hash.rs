@@ -83,13 +83,22 @@ impl FileHashes {
 }
 
 /// Hashes a stored file while it is written or read: the whole by SHA-256 and BLAKE3, and every
-/// block of [`BLOCK_SIZE`] bytes by BLAKE3. A clone is a snapshot from which to go on later.
+/// block of [`BLOCK_SIZE`] bytes by BLAKE3. A mark is a state to which it can be taken back.
 #[derive(Debug, Clone, Default)]
 pub struct FileHasher {
     whole: BlobHasher,
     blake3: ::blake3::Hasher,
     block: ::blake3::Hasher,
     blocks: Vec<Blake3>,
+}
+
+/// A state of a [`FileHasher`]; small, however long the file is.
+#[derive(Debug, Clone)]
+pub struct FileMark {
+    whole: BlobHasher,
+    blake3: ::blake3::Hasher,
+    block: ::blake3::Hasher,
+    full_blocks: usize,
 }
 
 impl FileHasher {
@@ -114,6 +123,33 @@ impl FileHasher {
                 self.block.reset();
             }
             rest = later;
+        }
+    }
+
+    /// The present state.
+    pub fn mark(&self) -> FileMark {
+        FileMark {
+            whole: self.whole.clone(),
+            blake3: self.blake3.clone(),
+            block: self.block.clone(),
+            full_blocks: self.blocks.len(),
+        }
+    }
+
+    /// Goes back to a mark of this hasher's own.
+    pub fn rewind(&mut self, mark: FileMark) {
+        *self = Self::at(mark, std::mem::take(&mut self.blocks));
+    }
+
+    /// A hasher at a mark, given the hashes of the file's blocks, of which those behind the mark
+    /// do not count.
+    pub fn at(mark: FileMark, mut blocks: Vec<Blake3>) -> Self {
+        blocks.truncate(mark.full_blocks);
+        Self {
+            whole: mark.whole,
+            blake3: mark.blake3,
+            block: mark.block,
+            blocks,
         }
     }
 
@@ -155,6 +191,30 @@ impl FileHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mark_is_a_state_to_go_back_to() {
+        let block = usize::try_from(BLOCK_SIZE).unwrap();
+        let data: Vec<u8> = (0..3 * block + 7).map(|i| (i % 251) as u8).collect();
+        let mut expected = FileHasher::new();
+        expected.update(&data);
+        let expected = expected.finish();
+        for at in [0, 5, block, 2 * block + 1] {
+            let (before, after) = data.split_at(at);
+            let mut hasher = FileHasher::new();
+            hasher.update(before);
+            let mark = hasher.mark();
+            hasher.update(&vec![9; 2 * block]);
+            let wrong = hasher.clone().finish();
+            hasher.rewind(mark.clone());
+            // The same in the hashes of a file that was ended since.
+            let mut other = FileHasher::at(mark, wrong.blocks.0);
+            for hasher in [&mut hasher, &mut other] {
+                hasher.update(after);
+                assert_eq!(hasher.clone().finish(), expected, "{at}");
+            }
+        }
+    }
 
     #[test]
     fn one_pass_gives_what_hashing_the_parts_gives() {

@@ -23,8 +23,9 @@ pub struct FileSystem {
     pub read_only: bool,
     /// Largest file in bytes, where the type says it.
     pub max_file: Option<u64>,
-    /// Whether cutting a file keeps what stands before the cut: fusefat loses it (measured).
-    pub shortens_files: bool,
+    /// Whether a file can be cut, lengthened or written over once it is there: fusefat loses data
+    /// then (measured).
+    pub rewrites_files: bool,
 }
 
 impl FileSystem {
@@ -38,7 +39,7 @@ impl FileSystem {
             total: stat.f_blocks.saturating_mul(stat.f_frsize),
             read_only: stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
             max_file: max_file(&kind),
-            shortens_files: !is_fusefat(&kind),
+            rewrites_files: !is_fusefat(&kind),
             kind,
         })
     }

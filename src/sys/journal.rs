@@ -13,10 +13,6 @@ pub const PATH: &str = "export.journal";
 /// Cap on the file's length in bytes: enough for some 40 TiB of chunks.
 const CAP: u64 = 1 << 30;
 
-/// Files of fewer bytes are written from their start when they grow: fusefat, which serves FAT32
-/// where the kernel's driver is missing, refuses to append to them (EPERM).
-const SECTOR: usize = 512;
-
 /// What an earlier run left behind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovered {
@@ -127,16 +123,9 @@ impl Journal {
 
     /// Goes on with a journal.
     pub fn open(media: &dyn Media) -> Result<Self> {
-        let mut text = media.read_if_present(PATH, CAP)?.unwrap_or_default();
         let mut file = media.append_to(PATH)?;
         // A torn last line must not swallow the first new one.
-        if text.len() < SECTOR {
-            text.push(b'\n');
-            file.seek(0)?;
-            file.append(&text)?;
-        } else {
-            file.append(b"\n")?;
-        }
+        file.append(b"\n")?;
         Ok(Self { file })
     }
 

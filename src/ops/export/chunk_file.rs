@@ -4,9 +4,10 @@
 //! calls that write a chunk the first time replay it, so that a resumed chunk cannot differ from
 //! an undisturbed one. Where the vouched bytes end, real writing begins, over what stands there.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::format::hash::{FileHasher, FileHashes, blake3};
+use crate::format::hash::{FileHasher, FileHashes, FileMark, blake3};
 use crate::model::{BLOCK_SIZE, ChunkId, ChunkKind, Digest, chunk_path};
 use crate::sys::journal::{Journal, JournalledBlock};
 use crate::sys::media::{Media, ReadAt, WriteFile};
@@ -20,9 +21,20 @@ const BUFFER: usize = 1 << 20;
 
 /// Medium and journal, shared by all lanes.
 #[derive(Clone)]
-pub(super) struct Ground {
-    pub(super) media: Arc<dyn Media>,
-    pub(super) journal: Arc<Mutex<Journal>>,
+pub struct Ground {
+    /// The medium.
+    pub media: Arc<dyn Media>,
+    /// What was made durable.
+    pub journal: Arc<Mutex<Journal>>,
+}
+
+impl fmt::Debug for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let root = self.media.root();
+        f.debug_struct("Ground")
+            .field("media", &root)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Ground {
@@ -82,7 +94,7 @@ impl Kept {
 #[derive(Clone)]
 pub(super) struct ChunkMark {
     pub(super) number: ChunkId,
-    hasher: FileHasher,
+    hashed: FileMark,
 }
 
 /// A chunk that is being filled.
@@ -133,10 +145,10 @@ impl ChunkFile {
         })
     }
 
-    /// Opens a chunk of this run again, at a mark.
-    pub(super) fn reopen(ground: Ground, mark: ChunkMark) -> sys::Result<Self> {
+    /// Opens a chunk that this run has sealed again, at a mark.
+    pub(super) fn reopen(ground: Ground, mark: ChunkMark, sealed: FileHashes) -> sys::Result<Self> {
         let mut chunk = Self::begin(ground, mark.number, Vec::new())?;
-        chunk.hasher = mark.hasher;
+        chunk.hasher = FileHasher::at(mark.hashed, sealed.blocks.0);
         let length = chunk.length();
         chunk.open_at(length)?;
         // It was sealed, and so journalled.
@@ -157,14 +169,14 @@ impl ChunkFile {
     pub(super) fn mark(&self) -> ChunkMark {
         ChunkMark {
             number: self.number,
-            hasher: self.hasher.clone(),
+            hashed: self.hasher.mark(),
         }
     }
 
     /// Takes the chunk back to a mark of its own.
     pub(super) fn rewind(&mut self, mark: ChunkMark) -> sys::Result<()> {
         let in_file = self.length().saturating_sub(self.buffer.len() as u64);
-        self.hasher = mark.hasher;
+        self.hasher.rewind(mark.hashed);
         self.kept = None;
         let length = self.length();
         let waiting = length.checked_sub(in_file).map(usize::try_from);

@@ -3,7 +3,8 @@
 //! Synchronous and single-threaded; `transfer` feeds it. Every blob is hashed as it passes, and
 //! is taken out again when it turns out wrong, so that what stays in a chunk is right.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::chunk_file::{ChunkFile, ChunkMark, Ground};
 use crate::format::hash::{BlobHasher, FileHashes};
@@ -15,32 +16,38 @@ use crate::sys::{self, IoAt};
 
 /// A chunk that is whole and durable.
 #[derive(Debug, Clone)]
-pub(super) struct FinishedChunk {
-    pub(super) number: ChunkId,
-    pub(super) hashes: FileHashes,
+pub struct FinishedChunk {
+    /// Its number.
+    pub number: ChunkId,
+    /// Length and hashes.
+    pub hashes: FileHashes,
 }
 
 /// What a lane produced.
 #[derive(Debug, Default)]
-pub(super) struct FinishedLane {
-    pub(super) chunks: Vec<FinishedChunk>,
-    pub(super) placed: Vec<(Digest, Vec<Extent>)>,
+pub struct FinishedLane {
+    /// The chunks, by ascending number.
+    pub chunks: Vec<FinishedChunk>,
+    /// Blobs that are whole, with where they are, in the order of the lane.
+    pub placed: Vec<(Digest, Vec<Extent>)>,
 }
 
 /// Where a lane has to go on after a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Continue {
+pub struct Continue {
     /// Index of the blob.
-    pub(super) index: usize,
+    pub index: usize,
     /// Bytes of it that are there already.
-    pub(super) offset: u64,
+    pub offset: u64,
 }
 
 /// A blob to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct LaneBlob {
-    pub(super) digest: Digest,
-    pub(super) size: u64,
+pub struct LaneBlob {
+    /// Its name.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
 }
 
 /// A state to which the lane can be taken back.
@@ -63,7 +70,7 @@ struct OpenBlob {
 }
 
 /// Writes one lane.
-pub(super) struct LaneWriter {
+pub struct LaneWriter {
     ground: Ground,
     plan: PlanId,
     recovered: Recovered,
@@ -73,8 +80,17 @@ pub(super) struct LaneWriter {
     done: FinishedLane,
 }
 
+impl fmt::Debug for LaneWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LaneWriter")
+            .field("done", &self.done)
+            .finish_non_exhaustive()
+    }
+}
+
 impl LaneWriter {
-    pub(super) fn new(ground: Ground, plan: PlanId, cursor: Cursor, recovered: Recovered) -> Self {
+    /// A lane that has written nothing. `recovered` is what an earlier run left.
+    pub fn new(ground: Ground, plan: PlanId, cursor: Cursor, recovered: Recovered) -> Self {
         Self {
             ground,
             plan,
@@ -89,7 +105,7 @@ impl LaneWriter {
     /// Replays what an earlier run left and the journal vouches for. On return the lane stands
     /// where the returned blob has to go on; its replayed bytes are written and hashed.
     /// `seen` hears of replayed bytes.
-    pub(super) fn replay(
+    pub fn replay(
         &mut self,
         blobs: &[LaneBlob],
         skipped: &BTreeSet<Digest>,
@@ -134,7 +150,7 @@ impl LaneWriter {
     }
 
     /// Begins a blob; or begins it again when it is the one that is open.
-    pub(super) fn begin_blob(&mut self, blob: LaneBlob) -> sys::Result<()> {
+    pub fn begin_blob(&mut self, blob: LaneBlob) -> sys::Result<()> {
         if self.blob.is_some() {
             self.abandon_blob()?;
         }
@@ -157,7 +173,7 @@ impl LaneWriter {
     }
 
     /// Writes the next bytes of the open blob. More than its size is not written.
-    pub(super) fn write(&mut self, mut bytes: &[u8]) -> sys::Result<()> {
+    pub fn write(&mut self, mut bytes: &[u8]) -> sys::Result<()> {
         while !bytes.is_empty() {
             self.advance_extent()?;
             let (Some(open), Some(chunk)) = (&mut self.blob, &mut self.chunk) else {
@@ -243,7 +259,7 @@ impl LaneWriter {
 
     /// Ends the open blob. Returns `false`, and takes it out again, when its bytes are not the
     /// ones that its digest names; it can then be begun again.
-    pub(super) fn end_blob(&mut self) -> sys::Result<bool> {
+    pub fn end_blob(&mut self) -> sys::Result<bool> {
         self.advance_extent()?;
         let Some(open) = self.blob.take() else {
             return Ok(false);
@@ -259,7 +275,7 @@ impl LaneWriter {
     }
 
     /// Takes the open blob out again.
-    pub(super) fn abandon_blob(&mut self) -> sys::Result<()> {
+    pub fn abandon_blob(&mut self) -> sys::Result<()> {
         match self.blob.take() {
             Some(open) => self.take_back(open.before),
             None => Ok(()),
@@ -270,12 +286,13 @@ impl LaneWriter {
         // What the journal says of the chunks from here on is about bytes that go away.
         let from = mark.chunk.as_ref().map(|chunk| chunk.number);
         let current = self.chunk.take();
-        let opened_since = self
+        let mut sealed: BTreeMap<ChunkId, FileHashes> = self
             .done
             .chunks
             .drain(mark.chunks..)
-            .map(|chunk| chunk.number);
-        let mut numbers: BTreeSet<ChunkId> = opened_since.collect();
+            .map(|chunk| (chunk.number, chunk.hashes))
+            .collect();
+        let mut numbers: BTreeSet<ChunkId> = sealed.keys().copied().collect();
         numbers.extend(current.as_ref().map(ChunkFile::number));
         if let Some(first) = numbers.first() {
             self.recovered.forget_from(*first);
@@ -289,7 +306,13 @@ impl LaneWriter {
                 chunk.rewind(mark)?;
                 Some(chunk)
             }
-            (_, Some(mark)) => Some(ChunkFile::reopen(self.ground.clone(), mark)?),
+            (_, Some(mark)) => {
+                let hashes = sealed.remove(&mark.number).ok_or_else(|| {
+                    let root = self.ground.media.root();
+                    IoAt::refused("go back in", root, "a chunk of this run is not known")
+                })?;
+                Some(ChunkFile::reopen(self.ground.clone(), mark, hashes)?)
+            }
             (_, None) => None,
         };
         self.cursor = mark.cursor;
@@ -297,7 +320,7 @@ impl LaneWriter {
     }
 
     /// Makes durable and journals what is there, before the run stops early.
-    pub(super) fn pause(&mut self) -> sys::Result<()> {
+    pub fn pause(&mut self) -> sys::Result<()> {
         match &mut self.chunk {
             Some(chunk) => chunk.checkpoint(),
             None => Ok(()),
@@ -305,7 +328,7 @@ impl LaneWriter {
     }
 
     /// Seals the last chunk.
-    pub(super) fn finish(mut self) -> sys::Result<FinishedLane> {
+    pub fn finish(mut self) -> sys::Result<FinishedLane> {
         self.seal_chunk()?;
         Ok(self.done)
     }

@@ -6,7 +6,7 @@
 mod chunk_file;
 mod content;
 mod earlier;
-mod lane;
+pub mod lane;
 mod made;
 mod outcome;
 mod preflight;
@@ -23,7 +23,9 @@ use std::sync::{Arc, Mutex};
 use futures_util::StreamExt;
 use futures_util::stream;
 
+pub use chunk_file::Ground;
 pub use outcome::{CatalogLine, ExportState, ImageLine, Outcome};
+pub use preflight::documents_ahead;
 pub use request::{CatalogRequest, Existing, Releases, Request};
 pub(crate) use resolve::resolve;
 pub use resolve::{ForeignLayers, Selection};
@@ -45,7 +47,6 @@ use crate::sys::filesystem::FileSystem;
 use crate::sys::journal::{self, Journal};
 use crate::sys::lock::DirLock;
 use crate::sys::media::{DirMedia, Media};
-use chunk_file::Ground;
 use seal::{Assembled, Written};
 use state::Found;
 use transfer::{Transfer, Transferred};

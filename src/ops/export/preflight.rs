@@ -9,7 +9,7 @@ use super::request::Request;
 use super::seal::{Written, assemble, unknown_hashes};
 use super::state;
 use crate::format::cbor;
-use crate::model::{BLOCK_SIZE, ByteSize, ChunkId, ChunkKind, Extent, chunk_path};
+use crate::model::{BLOCK_SIZE, BundleManifest, ByteSize, ChunkId, ChunkKind, Extent, chunk_path};
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result};
 use crate::ops::examine::names;
@@ -28,6 +28,15 @@ const CHECK: &str = "export.plan.tmp";
 
 /// Most bytes of a line in the journal.
 const JOURNAL_LINE: u64 = 100;
+
+/// Root and inventory of the bundle that a plan leads to when every blob can be had. The hashes of
+/// data chunks, which nobody knows yet, are zeros.
+pub fn documents_ahead(plan: &ExportPlan) -> Result<(BundleManifest, Vec<u8>)> {
+    let written = simulate(plan)?;
+    let plan_id = state::plan_id(plan)?;
+    let assembled = assemble(plan, plan_id, &written)?;
+    Ok((assembled.manifest, assembled.inventory_bytes))
+}
 
 /// What the lanes will write if every blob can be had: exact lengths, hashes unknown.
 pub(super) fn simulate(plan: &ExportPlan) -> Result<Written> {

@@ -177,7 +177,7 @@ fn a_pulled_stick_is_continued_when_it_is_back() {
     let args = [&*image, "--chunk-size", "4MiB"];
     let expected = site.path("expected");
     site.export(&expected, &args).succeeds();
-    for kind in [FileSystem::Exfat, FileSystem::Ntfs] {
+    for kind in [FileSystem::Exfat, FileSystem::Fat32, FileSystem::Ntfs] {
         let Some(mut stick) = Medium::fresh(kind, 64 * MIB) else {
             return;
         };
