@@ -214,10 +214,16 @@ impl Report {
         cluster::Content::of(inventory, &there, naming)
     }
 
+    fn is_release(&self, source: &Reference) -> bool {
+        let mut releases = self.releases.iter();
+        releases.any(|release| release.image == *source)
+    }
+
     /// An error when the run was stopped or an image failed, with what is missing.
     pub fn failure(&self) -> Option<Error> {
         let counts = |image: &&ImageReport| match image.class {
-            Some(Class::Incomplete) => !self.allow_incomplete,
+            // Half a release is no release: nothing of it can be installed.
+            Some(Class::Incomplete) => !self.allow_incomplete || self.is_release(&image.source),
             class => class.is_some(),
         };
         let failed: Vec<&ImageReport> = self.images.iter().filter(counts).collect();
