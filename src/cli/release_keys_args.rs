@@ -92,7 +92,7 @@ pub(crate) fn sentence(proof: &ReleaseProof) -> String {
     }
     if !proof.compared && proof.state == ReleaseState::Genuine {
         text.push_str(
-            "; what it is made of was not compared, because another bundle carries its layers",
+            "; what it is made of was not compared, because the bundle does not carry its layers",
         );
     }
     text

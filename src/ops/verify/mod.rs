@@ -219,10 +219,8 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
         // Why a release cannot be read is known by now, if the medium or a chunk is bad.
         match proof::judge_bundle(&bundle, &request.release_keys, context) {
             Ok(proofs) => release_proofs = proofs,
-            Err(error) if findings.is_empty() || error.class() == Class::Interrupted => {
-                return Err(error);
-            }
-            Err(_) => {}
+            Err(error) if worst(&findings).is_some_and(|known| known >= error.class()) => {}
+            Err(error) => return Err(error),
         }
         findings.extend(proof::findings(&release_proofs));
     }
