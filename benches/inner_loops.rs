@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::hint::black_box;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use airferry::format::bundle::decode_inventory;
 use airferry::format::data_chunk::{FrameExpectation, Piece};
@@ -117,10 +117,8 @@ fn chunk_writing(criterion: &mut Criterion) {
                 fs_err::create_dir_all(root.join("chunks")).unwrap();
                 let media = DirMedia::open(root).unwrap();
                 let plan = PlanId::from_bytes([1; 32]);
-                let ground = Ground {
-                    journal: Arc::new(Mutex::new(Journal::create(&media, &plan).unwrap())),
-                    media: Arc::new(media),
-                };
+                let journal = Journal::create(&media, &plan).unwrap();
+                let ground = Ground::new(Arc::new(media), journal).unwrap();
                 let cursor = LaneCursor::new(1 << 30, chunk(1), marker as fn(ChunkId) -> u64);
                 let mut lane = LaneWriter::new(ground, plan, cursor, Recovered::default());
                 for _ in 0..8 {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::format::hash::{FileHasher, FileHashes, FileMark, blake3};
 use crate::model::{BLOCK_SIZE, ChunkId, ChunkKind, Digest, chunk_path};
+use crate::sys::filesystem::FileSystem;
 use crate::sys::journal::{Journal, JournalledBlock};
 use crate::sys::media::{Media, ReadAt, WriteFile};
 use crate::sys::{self};
@@ -19,13 +20,17 @@ const CHECKPOINT: u64 = 64 << 20;
 /// Bytes that are gathered before they are written.
 const BUFFER: usize = 1 << 20;
 
+/// The same where lanes take turns: about what flash media erase at a time.
+const TURN: usize = 4 << 20;
+
 /// Medium and journal, shared by all lanes.
 #[derive(Clone)]
 pub struct Ground {
-    /// The medium.
-    pub media: Arc<dyn Media>,
-    /// What was made durable.
-    pub journal: Arc<Mutex<Journal>>,
+    pub(super) media: Arc<dyn Media>,
+    journal: Arc<Mutex<Journal>>,
+    /// Held while a lane writes to a medium that people carry. Lanes that write there at the same
+    /// time scatter small pieces over it (docs/performance.md has the figures).
+    turn: Option<Arc<Mutex<()>>>,
 }
 
 impl fmt::Debug for Ground {
@@ -38,6 +43,21 @@ impl fmt::Debug for Ground {
 }
 
 impl Ground {
+    /// A medium and its journal. Lanes take turns where the file system is one of sticks.
+    pub fn new(media: Arc<dyn Media>, journal: Journal) -> sys::Result<Self> {
+        let carried = FileSystem::of(media.root())?.is_removable_kind();
+        Ok(Self {
+            media,
+            journal: Arc::new(Mutex::new(journal)),
+            turn: carried.then(Arc::default),
+        })
+    }
+
+    /// Bytes that are gathered before they are written.
+    fn buffer(&self) -> usize {
+        if self.turn.is_some() { TURN } else { BUFFER }
+    }
+
     fn journal_blocks(&self, chunk: ChunkId, blocks: &[(u64, JournalledBlock)]) -> sys::Result<()> {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         journal.blocks(chunk, blocks)
@@ -251,11 +271,11 @@ impl ChunkFile {
             self.trust_at_most(length);
         }
         self.hasher.update(bytes);
-        if self.buffer.is_empty() && bytes.len() >= BUFFER {
+        if self.buffer.is_empty() && bytes.len() >= self.ground.buffer() {
             self.write(bytes)?;
         } else {
             self.buffer.extend_from_slice(bytes);
-            if self.buffer.len() >= BUFFER {
+            if self.buffer.len() >= self.ground.buffer() {
                 self.drain()?;
             }
         }
@@ -266,6 +286,7 @@ impl ChunkFile {
     }
 
     fn write(&mut self, bytes: &[u8]) -> sys::Result<()> {
+        let _turn = self.ground.turn.as_ref().map(|turn| turn.lock());
         match &mut self.file {
             Some(file) => file.append(bytes),
             None => Ok(()),

@@ -427,10 +427,7 @@ async fn perform(
         client: request.client.clone(),
         plan: Arc::clone(&plan),
         plan_id,
-        ground: Ground {
-            media: Arc::clone(&media),
-            journal: Arc::new(Mutex::new(journal)),
-        },
+        ground: Ground::new(Arc::clone(&media), journal)?,
         recovered,
         context: context.clone(),
         keep_going: request.keep_going,
