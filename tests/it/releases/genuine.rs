@@ -7,6 +7,9 @@ use super::*;
 use crate::support::amend::amend;
 use crate::support::images::docker_list;
 
+/// A change of an inventory that its signers would not make.
+type Lie = fn(&mut Inventory);
+
 impl Scene {
     /// A signed release in a bundle.
     fn signed_bundle(&self) -> PathBuf {
@@ -68,7 +71,7 @@ fn a_release_is_what_the_bundle_calls_it() {
             .fails_with(3)
             .stderr_has("--release-keys");
     }
-    let lies: [(fn(&mut Inventory), &str); 4] = [
+    let lies: [(Lie, &str); 4] = [
         (
             |inventory| inventory.releases[0].version = "4.18.9".parse().unwrap(),
             "calls it 4.18.9, and it is 4.17.2",
