@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::catalog::IndexArgs;
 use super::naming_args::NamingArgs;
 use super::registry_args::RegistryArgs;
+use super::release_keys_args::ReleaseKeysArgs;
 use super::resources_args::ResourcesArgs;
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
@@ -47,6 +48,9 @@ pub(crate) struct ClusterResourcesArgs {
     #[command(flatten)]
     trust: TrustArgs,
 
+    #[command(flatten)]
+    release_keys: ReleaseKeysArgs,
+
     /// Write them for the images that are whole of an incomplete bundle.
     #[arg(long)]
     allow_incomplete: bool,
@@ -88,6 +92,8 @@ pub(crate) async fn run(
         (None, Some(bundle)) => {
             let request = resources::Request {
                 trust: args.trust.trust(bundle)?,
+                release_keys: args.release_keys.keys(Some(bundle))?,
+                allow_unsigned_release: args.release_keys.allow_unsigned(),
                 bundle: bundle.clone(),
                 allow_unsigned: args.trust.allow_unsigned(),
                 allow_incomplete: args.allow_incomplete,

@@ -155,7 +155,7 @@ pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(
         releases: Releases {
             payloads: releases.payloads,
             by_version: releases.by_version,
-            verification: args.release_trust.verification(&client)?,
+            verification: args.release_trust.verification(&client, None)?,
         },
         catalogs: args.catalogs.requests()?,
         mapping: args.catalogs.mapping()?,

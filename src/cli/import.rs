@@ -45,11 +45,6 @@ pub(crate) struct ImportArgs {
     #[command(flatten)]
     release_keys: ReleaseKeysArgs,
 
-    /// Import releases without signatures, too. A signature that is there must be good all the
-    /// same.
-    #[arg(long, help_heading = "Releases")]
-    allow_unsigned_release: bool,
-
     /// Import the images that are whole of an incomplete bundle.
     #[arg(long)]
     allow_incomplete: bool,
@@ -149,8 +144,8 @@ pub(crate) async fn run(args: ImportArgs, environment: &Environment) -> Result<(
         trust: args.trust.trust(&args.bundle)?,
         allow_unsigned: args.trust.allow_unsigned(),
         allow_incomplete: args.allow_incomplete,
-        release_keys: args.release_keys.keys()?,
-        allow_unsigned_release: args.allow_unsigned_release,
+        release_keys: args.release_keys.keys(Some(&args.bundle))?,
+        allow_unsigned_release: args.release_keys.allow_unsigned(),
         target: args.naming.target.clone(),
         instructions: args.instructions(),
         naming: args.naming.options()?,

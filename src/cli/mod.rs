@@ -25,6 +25,7 @@ mod progress;
 mod registry_args;
 mod release;
 mod release_args;
+mod release_info_text;
 mod release_keys_args;
 mod release_selection_args;
 mod release_text;

@@ -1,13 +1,14 @@
 //! `airferry release`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::release_args::{FromArgs, ReleaseTrustArgs, own_architecture, own_os};
-use super::{Environment, OutputArgs};
+use super::{Environment, OutputArgs, release_info_text};
 use crate::content::release::tools::Machines;
 use crate::model::Reference;
 use crate::ops::release::{Vouching, extract, info};
 use crate::ops::{self, Error};
+use crate::sys::files;
 
 const EXTRACT_EXAMPLES: &str = "\
 Examples:
@@ -114,6 +115,7 @@ async fn run_extract(args: ExtractArgs, environment: &Environment) -> Result<(),
             arch: own_architecture().to_owned(),
         },
     };
+    let bundle = Path::new(&args.from);
     let request = extract::Request {
         from: args.source.from(&args.from, &client)?,
         to: args.to,
@@ -121,7 +123,9 @@ async fn run_extract(args: ExtractArgs, environment: &Environment) -> Result<(),
         command: args.command,
         release_image: args.release_image,
         platform: args.source.platform(),
-        verification: args.vouching.verification(&client)?,
+        verification: args
+            .vouching
+            .verification(&client, files::is_dir(bundle).then_some(bundle))?,
     };
     let context = environment.context().clone();
     let outcome = ops::blocking(move || extract::extract(request, &context)).await?;
@@ -137,7 +141,7 @@ fn extract_text(outcome: &extract::Outcome) -> String {
     }
     text.push_str(&match &outcome.vouching {
         Vouching::SignedBy(keys) => format!("signed by {}\n", keys.join(", ")),
-        Vouching::Unsigned(_) => "NOT SIGNED by anybody who is trusted\n".to_owned(),
+        Vouching::Unsigned(why) => format!("NOT SIGNED: {why}\n"),
     });
     let (version, image) = (&outcome.version, &outcome.release_image);
     text.push_str(&format!("release {version}, release image {image}\n"));
@@ -162,7 +166,7 @@ async fn run_info(args: InfoArgs, environment: &Environment) -> Result<(), Error
     };
     let context = environment.context().clone();
     let outcome = ops::blocking(move || info::info(request, &context)).await?;
-    let text = info::Outcome::text;
+    let text = release_info_text::text;
     environment
         .output
         .outcome(args.output.format, &outcome, text)

@@ -11,7 +11,7 @@ use crate::content::mirror_policy;
 use crate::model::{Platform, Reference};
 use crate::ops::Error;
 use crate::ops::release::signatures::Store;
-use crate::ops::release::{From, Verification};
+use crate::ops::release::{Origin, Verification};
 use crate::registry::{Client, Mirrors};
 use crate::sys::{clock, files};
 
@@ -98,10 +98,10 @@ impl FromArgs {
     }
 
     /// The release that a directory or a reference means.
-    pub(crate) fn from(&self, text: &str, client: &Client) -> Result<From, Error> {
+    pub(crate) fn from(&self, text: &str, client: &Client) -> Result<Origin, Error> {
         let path = Path::new(text);
         if files::is_dir(path) {
-            return Ok(From::Bundle {
+            return Ok(Origin::Bundle {
                 trust: self.trust.trust(path)?,
                 allow_unsigned: self.trust.allow_unsigned(),
                 release: self.release.clone(),
@@ -112,8 +112,14 @@ impl FromArgs {
             let text = text.escape_debug();
             Error::usage(format!("`{text}` is neither a directory nor an image")).caused_by(error)
         })?;
+        // What looks like a path on this machine was meant as one.
+        if reference.tag.is_none() && reference.digest.is_none() && !text.contains('/') {
+            let text = text.escape_debug();
+            return Err(Error::usage(format!("There is no directory `{text}`"))
+                .hint("an image is named with its tag or digest"));
+        }
         let client = client.clone();
-        Ok(From::Registry { client, reference })
+        Ok(Origin::Registry { client, reference })
     }
 
     /// The platform whose image is read.
@@ -133,25 +139,25 @@ pub(crate) struct ReleaseTrustArgs {
     #[command(flatten)]
     keys: ReleaseKeysArgs,
 
-    /// Where signatures of releases are, instead of where the release says: a URL or a
-    /// directory. Repeatable.
+    /// Where signatures of releases are, instead of where the release says: a URL, or a
+    /// directory, also one that `airferry import --resources` wrote. Repeatable.
     #[arg(long, value_name = "URL|DIR")]
     signature_store: Vec<String>,
-
-    /// Accept a release that nobody who is trusted vouches for, as those of OKD may be. A wrong
-    /// signature is never accepted.
-    #[arg(long)]
-    allow_unsigned_release: bool,
 }
 
 impl ReleaseTrustArgs {
-    /// What is known and accepted; signatures are asked for by `client`.
-    pub(crate) fn verification(&self, client: &Client) -> Result<Verification, Error> {
+    /// What is known and accepted; signatures are asked for by `client`. Keys that came with
+    /// `bundle` do not count.
+    pub(crate) fn verification(
+        &self,
+        client: &Client,
+        bundle: Option<&Path>,
+    ) -> Result<Verification, Error> {
         let stores = self.signature_store.iter().map(|text| Store::named(text));
         Ok(Verification {
-            trust: self.keys.keys()?.trust,
+            trust: self.keys.keys(bundle)?.trust,
             stores: stores.collect(),
-            allow_unsigned: self.allow_unsigned_release,
+            allow_unsigned: self.keys.allow_unsigned(),
             client: client.clone(),
             now: clock::now(),
         })

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::trust_args::travels_with;
 use crate::content::release::trust::{ExpiredKeys, ReleaseTrust};
 use crate::ops::Error;
 use crate::ops::release::proof::{ReleaseKeys, ReleaseProof, ReleaseState};
@@ -22,23 +23,48 @@ pub(crate) struct ReleaseKeysArgs {
     /// Accept signatures from before their key expired.
     #[arg(long)]
     accept_expired_release_keys: bool,
+
+    /// Accept releases that have no signature, as those of OKD may. A signature that is there
+    /// must be good all the same.
+    #[arg(long)]
+    allow_unsigned_release: bool,
 }
 
 impl ReleaseKeysArgs {
-    /// The keys that count.
-    pub(crate) fn keys(&self) -> Result<ReleaseKeys, Error> {
+    /// Whether releases without signatures are accepted.
+    pub(crate) fn allow_unsigned(&self) -> bool {
+        self.allow_unsigned_release
+    }
+
+    /// The keys that count. Those that came with `bundle` do not.
+    pub(crate) fn keys(&self, bundle: Option<&Path>) -> Result<ReleaseKeys, Error> {
         let mut keys = match &self.release_keys {
             None => ReleaseKeys::default(),
-            Some(path) => ReleaseKeys {
-                trust: read(path)?,
-                chosen: true,
-            },
+            Some(path) => {
+                if let Some(bundle) = bundle {
+                    refuse_fellow_traveller(path, bundle)?;
+                }
+                let trust = read(path)?;
+                ReleaseKeys { trust }
+            }
         };
         if self.accept_expired_release_keys {
             keys.trust.expired_keys = ExpiredKeys::AcceptEarlierSignatures;
         }
         Ok(keys)
     }
+}
+
+/// Keys that travelled with the bundle prove nothing: who forges a release pins his own.
+fn refuse_fellow_traveller(path: &Path, bundle: &Path) -> Result<(), Error> {
+    let Some(place) = travels_with(path, bundle)? else {
+        return Ok(());
+    };
+    Err(Error::usage(format!(
+        "The release keys `{}` lie {place} and prove nothing: whoever changed the bundle could have changed them too",
+        path.display()
+    ))
+    .hint("use a copy that reached this machine by another way"))
 }
 
 fn read(path: &Path) -> Result<ReleaseTrust, Error> {
@@ -57,17 +83,17 @@ pub(crate) fn sentence(proof: &ReleaseProof) -> String {
         ReleaseState::Unsigned => "UNSIGNED",
         ReleaseState::KeysUnknown => "signed by keys that are not known",
         ReleaseState::NotGenuine => "NOT GENUINE",
+        ReleaseState::Unreadable => "NOT READABLE",
     };
     let mut text = format!("release {} {}: {state}", proof.version, proof.image);
     for signer in &proof.signers {
-        let name = signer
-            .name
-            .map(|name| format!(" ({name})"))
-            .unwrap_or_default();
-        text.push_str(&format!(
-            ", signed by {}{name} {}",
-            signer.key, signer.signed_at
-        ));
+        let at = &signer.signed_at;
+        text.push_str(&format!(", signed by {signer} {at}"));
+    }
+    if !proof.compared && proof.state == ReleaseState::Genuine {
+        text.push_str(
+            "; what it is made of was not compared, because the bundle does not carry its layers",
+        );
     }
     text
 }

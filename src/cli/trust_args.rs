@@ -94,12 +94,7 @@ impl TrustArgs {
 ///
 /// The error does not show the key's fingerprint: it would be copied, not compared.
 fn refuse_fellow_traveller(path: &Path, bundle: &Path) -> Result<(), Error> {
-    let inside = files::resolve(path)?.starts_with(files::resolve(bundle)?);
-    let place = if inside {
-        "in the bundle's directory"
-    } else if same_mount(path, bundle) && FileSystem::of(bundle)?.is_removable_kind() {
-        "on the bundle's medium"
-    } else {
+    let Some(place) = travels_with(path, bundle)? else {
         return Ok(());
     };
     Err(Error::usage(format!(
@@ -108,6 +103,18 @@ fn refuse_fellow_traveller(path: &Path, bundle: &Path) -> Result<(), Error> {
     ))
     .hint("use a copy of the key that reached this machine by another way")
     .hint("or ask the exporter to read the key's fingerprint to you, and give what you hear by --trust-fingerprint"))
+}
+
+/// Where a file lies that came with the bundle; `None` when it did not.
+pub(crate) fn travels_with(path: &Path, bundle: &Path) -> Result<Option<&'static str>, Error> {
+    let inside = files::resolve(path)?.starts_with(files::resolve(bundle)?);
+    Ok(if inside {
+        Some("in the bundle's directory")
+    } else if same_mount(path, bundle) && FileSystem::of(bundle)?.is_removable_kind() {
+        Some("on the bundle's medium")
+    } else {
+        None
+    })
 }
 
 fn no_such_key(wanted: KeyFingerprint) -> Error {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::release_keys_args::{self, ReleaseKeysArgs};
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
 use crate::model::{ByteSize, Count};
@@ -48,6 +49,9 @@ pub(crate) struct UnpackArgs {
     #[command(flatten)]
     trust: TrustArgs,
 
+    #[command(flatten)]
+    release_keys: ReleaseKeysArgs,
+
     /// Unpack the images that are whole of an incomplete bundle.
     #[arg(long)]
     allow_incomplete: bool,
@@ -70,6 +74,8 @@ enum Tree {
 pub(crate) async fn run(args: UnpackArgs, environment: &Environment) -> Result<(), Error> {
     let request = Request {
         trust: args.trust.trust(&args.bundle)?,
+        release_keys: args.release_keys.keys(Some(&args.bundle))?,
+        allow_unsigned_release: args.release_keys.allow_unsigned(),
         bundle: args.bundle,
         allow_unsigned: args.trust.allow_unsigned(),
         allow_incomplete: args.allow_incomplete,
@@ -113,6 +119,9 @@ fn text(outcome: &Outcome, layout: Tree) -> String {
     let mut text = String::new();
     for image in &outcome.images {
         text.push_str(&format!("{image}\n"));
+    }
+    for proof in &outcome.release_proofs {
+        text.push_str(&format!("{}\n", release_keys_args::sentence(proof)));
     }
     for image in &outcome.left_out {
         text.push_str(&format!("left out: {}\n", image.escape_debug()));

@@ -56,7 +56,8 @@ pub(crate) async fn run(args: VerifyArgs, environment: &Environment) -> Result<(
         allow_unsigned: args.trust.allow_unsigned(),
         allow_incomplete: args.allow_incomplete,
         strict: args.strict,
-        release_keys: args.release_keys.keys()?,
+        release_keys: args.release_keys.keys(Some(&args.bundle))?,
+        allow_unsigned_release: args.release_keys.allow_unsigned(),
         jobs: args.jobs.map(usize::from),
     };
     let context = environment.context().clone();

@@ -46,9 +46,9 @@ pub enum FindingKind {
     Unreadable,
     /// A release without signatures, which its exporter was told to accept.
     UnsignedRelease,
-    /// A release signed by keys of which none is among those that are built in.
+    /// A release signed by keys of which none is pinned.
     ReleaseKeysUnknown,
-    /// A release whose signatures are not good.
+    /// A release whose signatures are not good, or that is not what the bundle calls it.
     ReleaseNotGenuine,
 }
 
@@ -56,14 +56,13 @@ impl FindingKind {
     /// The class of failure that a finding means on its own; `None`: worth telling, no failure.
     pub fn class(self) -> Option<Class> {
         match self {
-            Self::ForeignFile
-            | Self::SystemFile
-            | Self::UnsignedRelease
-            | Self::ReleaseKeysUnknown => None,
+            Self::ForeignFile | Self::SystemFile => None,
             Self::Incomplete | Self::Unfinished => Some(Class::Incomplete),
-            Self::NotAuthenticated | Self::Expired | Self::ReleaseNotGenuine => {
-                Some(Class::NotAuthenticated)
-            }
+            Self::NotAuthenticated
+            | Self::Expired
+            | Self::UnsignedRelease
+            | Self::ReleaseKeysUnknown
+            | Self::ReleaseNotGenuine => Some(Class::NotAuthenticated),
             Self::Unreadable => Some(Class::Media),
             _ => Some(Class::VerificationFailed),
         }

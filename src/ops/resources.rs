@@ -1,15 +1,17 @@
 //! `airferry cluster-resources`, and the same at the end of an import: what the cluster is given.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::context::Context;
-use super::error::{Error, Result};
-use super::examine::{self, Accepted, Scope};
+use super::error::{Class, Error, Result};
+use super::examine::{self, Accepted, Bundle, Scope};
 use super::import::{Report, ResourcesRequest};
+use super::release::proof::{self, Evidence, ReleaseKeys, ReleaseProof, ReleaseState};
 use super::trust::Trust;
 use crate::cluster::{self, Told};
 use crate::plan::naming::{self, Target};
-use crate::sys::files;
+use crate::sys::{clock, files};
 
 /// Name of the machine-readable report beside the objects.
 const REPORT: &str = "import-report.json";
@@ -41,6 +43,10 @@ pub struct Request {
     pub naming: naming::Options,
     /// Where and how to write.
     pub resources: ResourcesRequest,
+    /// Whose word counts for releases.
+    pub release_keys: ReleaseKeys,
+    /// Write for releases that have no signatures.
+    pub allow_unsigned_release: bool,
 }
 
 /// Writes the objects for a bundle's images, as an import does. Contacts nothing.
@@ -52,11 +58,25 @@ pub fn write(request: &Request, context: &Context) -> Result<Written> {
     // Documents alone: this works from a copy of them as well.
     let (directory, trust) = (&request.bundle, &request.trust);
     let bundle = examine::open(directory, trust, accepted, Scope::Documents)?;
+    let bundle = Arc::new(bundle);
+    let proofs = judge(&bundle, &request.release_keys, context)?;
+    proof::require(&proofs, request.allow_unsigned_release)?;
+    proof::warn_of_unsigned(&proofs, context);
     let plan = super::import::plan(&bundle.inventory, &request.target, &request.naming)?;
     let images = plan.images.iter().map(|image| Told::new(&image.placed));
     let images: Vec<Told<'_>> = images.collect();
     let content = cluster::Content::of(&bundle.inventory, &images, &request.naming);
     write_for(&request.resources, &content, None, context)
+}
+
+/// Judges the releases of a bundle, or of a copy of its documents: then by their signatures.
+fn judge(bundle: &Arc<Bundle>, keys: &ReleaseKeys, context: &Context) -> Result<Vec<ReleaseProof>> {
+    let is_readable = |proof: &ReleaseProof| proof.state != ReleaseState::Unreadable;
+    match proof::judge_bundle(bundle, keys, context) {
+        Ok(proofs) if proofs.iter().all(is_readable) => Ok(proofs),
+        Err(error) if error.class() == Class::Interrupted => Err(error),
+        _ => proof::judge(Evidence::Inventory(&bundle.inventory), keys, clock::now()),
+    }
 }
 
 /// Writes cluster objects, snippets and the mapping for what is on the target, and the report

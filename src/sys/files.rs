@@ -69,6 +69,11 @@ pub fn is_dir(path: &Path) -> bool {
     path.is_dir()
 }
 
+/// Whether there is a regular file, or a link to one.
+pub fn is_file(path: &Path) -> bool {
+    path.is_file()
+}
+
 /// The path without links, `.` and `..`; it must exist.
 pub fn resolve(path: &Path) -> Result<PathBuf> {
     std::fs::canonicalize(path).at("find", path)

@@ -1,6 +1,7 @@
 //! Release signatures: gathered from stores, and verified with the keys that releases name.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use airferry::content::release::Keyring;
@@ -9,8 +10,11 @@ use airferry::content::release::trust::ReleaseTrust;
 use airferry::content::release::verification_config::{NamedKeyring, VerificationConfig};
 use airferry::format::statement::render_time;
 use airferry::model::{Digest, Timestamp};
-use airferry::ops::release::signatures::{SignedRelease, Store, verify_release};
-use airferry::ops::{Class, Error};
+use airferry::ops::release::judgement::{Signed, Subject};
+use airferry::ops::release::signatures::Store;
+use airferry::ops::release::{Accepted, Release, Verification};
+use airferry::ops::{Class, Context, Error};
+use airferry::progress::Silent;
 use airferry::registry::{Client, ClientOptions, RetryPolicy};
 
 use crate::support::fake_registry::{FakeRegistry, Reply};
@@ -47,17 +51,45 @@ fn trust() -> ReleaseTrust {
     ReleaseTrust::from_file(&pinned).unwrap()
 }
 
-async fn verify(stores: &[Store], config: &VerificationConfig) -> Result<SignedRelease, Error> {
-    let client = Client::new(ClientOptions {
-        retry: RetryPolicy {
-            attempts: 2,
-            base: Duration::from_millis(1),
-            cap: Duration::from_millis(1),
-            retry_after_cap: Duration::from_millis(1),
+async fn verify(stores: &[Store], config: &VerificationConfig) -> Result<Signed, Error> {
+    match judge(stores, config, false).await? {
+        Accepted::Signed(mut signed) => Ok(signed.remove(0)),
+        Accepted::Unsigned(why) => panic!("accepted though {why}"),
+    }
+}
+
+async fn judge(
+    stores: &[Store],
+    config: &VerificationConfig,
+    allow_unsigned: bool,
+) -> Result<Accepted, Error> {
+    let verification = Verification {
+        trust: trust(),
+        stores: stores.to_vec(),
+        allow_unsigned,
+        client: Client::new(ClientOptions {
+            retry: RetryPolicy {
+                attempts: 2,
+                base: Duration::from_millis(1),
+                cap: Duration::from_millis(1),
+                retry_after_cap: Duration::from_millis(1),
+            },
+            ..ClientOptions::default()
+        }),
+        now: NOW,
+    };
+    let name = "quay.io/okd/release:1".parse().unwrap();
+    let release = Release {
+        name: &name,
+        subject: Subject {
+            root: release(),
+            images: Vec::new(),
         },
-        ..ClientOptions::default()
-    });
-    verify_release(&client, stores, &release(), config, &trust(), NOW).await
+        config: Some(config),
+        carried: None,
+    };
+    let context = Context::new(Arc::new(Silent));
+    verification.verify(&release, &context).await
 }
 
 /// A web store with these signatures, below `/store`.
@@ -99,7 +131,7 @@ async fn a_store_is_read_until_it_has_no_more() {
         .unwrap();
     assert_eq!(found.verified.keyrings[0].signature, 2);
     let expected = ["carol.sig", "good.sig", "good-zlib.sig"].map(vector);
-    assert_eq!(found.signatures, expected);
+    assert_eq!(found.messages, expected);
     let hex = release().hex();
     let asked = [1, 2, 3, 4].map(|n| format!("GET /store/sha256={hex}/signature-{n}"));
     assert_eq!(server.lines(), asked);
@@ -122,10 +154,7 @@ async fn stores_complement_each_other_and_are_asked_no_more_than_needed() {
     let idle = web(&[]).await;
     let stores = [store(&alice), store(&both), store(&idle)];
     let found = verify(&stores, &config(&["alice", "bob"])).await.unwrap();
-    assert_eq!(
-        found.signatures,
-        ["good.sig", "good-subkey.sig"].map(vector)
-    );
+    assert_eq!(found.messages, ["good.sig", "good-subkey.sig"].map(vector));
     assert_eq!(idle.lines().len(), 0);
 }
 
@@ -159,8 +188,9 @@ async fn a_network_that_is_down_does_not_make_a_release_unsigned() {
     let stores = [unreachable().await, store(&empty)];
     let error = verify(&stores, &config(&["alice"])).await.unwrap_err();
     assert_eq!(error.class(), Class::NotAuthenticated);
+    // That no store is named is the same as that they are empty.
     let error = verify(&[], &config(&["alice"])).await.unwrap_err();
-    assert_eq!(error.class(), Class::Usage);
+    assert_eq!(error.class(), Class::NotAuthenticated);
 }
 
 #[tokio::test]
@@ -185,17 +215,38 @@ async fn a_directory_is_a_store_too() {
     let path = directory.path().to_str().unwrap();
     for name in [path.to_owned(), format!("file://{path}")] {
         let found = verify(&[Store::named(&name)], &config(&["alice"])).await;
-        assert_eq!(found.unwrap().signatures, [vector("good.sig")]);
+        assert_eq!(found.unwrap().messages, [vector("good.sig")]);
     }
     std::fs::write(below.join("signature-1"), vec![0; 51 << 10]).unwrap();
     let error = verify(&[Store::named(path)], &config(&["alice"])).await;
     assert!(error.unwrap_err().hints()[0].contains("51200 bytes"));
     let nowhere = [Store::named("/nonexistent/store")];
     let error = verify(&nowhere, &config(&["alice"])).await.unwrap_err();
-    assert!(matches!(
-        cause(&error),
-        Some(SignatureError::NoSignature { .. })
-    ));
+    assert!(error.to_string().contains("no store has a signature"));
+}
+
+#[tokio::test]
+async fn only_absence_is_waived() {
+    let empty = web(&[]).await;
+    let accepted = judge(&[store(&empty)], &config(&["alice"]), true).await;
+    assert!(matches!(accepted, Ok(Accepted::Unsigned(_))));
+    // Nobody has pinned carol, and there is nothing of hers.
+    let accepted = judge(&[store(&empty)], &config(&["carol"]), true).await;
+    assert!(matches!(accepted, Ok(Accepted::Unsigned(_))));
+    let carol = web(&["carol.sig"]).await;
+    for (stores, names, class) in [
+        (vec![store(&carol)], ["alice"], Class::NotAuthenticated),
+        (vec![store(&carol)], ["carol"], Class::NotAuthenticated),
+        (vec![unreachable().await], ["alice"], Class::Network),
+        (
+            vec![store(&empty), unreachable().await],
+            ["alice"],
+            Class::NotAuthenticated,
+        ),
+    ] {
+        let error = judge(&stores, &config(&names), true).await.unwrap_err();
+        assert_eq!(error.class(), class, "{stores:?}");
+    }
 }
 
 /// What OKD really publishes.

@@ -2,7 +2,9 @@
 
 mod by_version;
 mod content;
+mod extract;
 mod far_side;
+mod genuine;
 mod real_graph;
 mod resume;
 mod signatures;
@@ -105,6 +107,19 @@ impl Scene {
             .try_export(bundle, &[], &[&trust[..], more].concat())
     }
 
+    /// Verifies a bundle strictly, with the signer's key as the trusted one; releases without
+    /// signatures are accepted.
+    fn verify(&self, bundle: &str) -> Outcome {
+        let keys = self.keys();
+        let more = [
+            "--strict",
+            "--allow-unsigned-release",
+            "--release-keys",
+            keys.to_str().unwrap(),
+        ];
+        self.stage.verify(&self.at(bundle), &more)
+    }
+
     /// The JSON result of an export.
     #[track_caller]
     fn export_json(&self, bundle: &str, more: &[&str], code: i32) -> Value {
@@ -146,5 +161,20 @@ fn entries(directory: &Path) -> Vec<String> {
 
 /// A component's image.
 fn component(name: &str) -> Image {
-    Build::docker(name).layer(4096).image()
+    let build = Build::docker(name).layer(4096);
+    match name {
+        "cli" => build.files_layer(false, &[("usr/bin/oc", &oc(None))]),
+        _ => build,
+    }
+    .image()
+}
+
+/// A client, as it is built or as it is extracted from a release of this version.
+fn oc(version: Option<&str>) -> Vec<u8> {
+    let mut place = format!("\0_RELEASE_VERSION_LOCATION_\0{}\0", "X".repeat(64)).into_bytes();
+    if let Some(version) = version {
+        place[..version.len()].copy_from_slice(version.as_bytes());
+        place[version.len()] = 0;
+    }
+    [b"a client", &place[..], b"and its end"].concat()
 }

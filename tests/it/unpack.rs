@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::export::site::Site;
@@ -12,6 +14,7 @@ use crate::support::amend::{amend, claim, release};
 use crate::support::command::Outcome;
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::images::{Build, Image, digest_of, docker_list, index};
+use crate::support::releases::{IMAGE_REFERENCES, Signer, image_references, payload};
 use crate::support::stage::{Stage, files, flip};
 use crate::support::tools::run;
 
@@ -296,11 +299,17 @@ fn a_directory_in_use_and_damage_are_refused() {
 #[test]
 fn a_release_is_unpacked_as_oc_lays_it_out() {
     let stage = Stage::new();
-    let [payload, cli] = ["payload", "cli"].map(|seed| Build::docker(seed).layer(900).image());
-    let image = stage.publish("okd/release", "4.17.3", &payload);
+    let cli = Build::docker("cli").layer(900).image();
     let host = stage.source.host().to_string();
     stage.publish("okd/content", "any", &cli);
     let component = format!("{host}/okd/content@{}", cli.digest());
+    let signer = Signer::new("releases");
+    let config_map = signer.config_map("file:///nowhere");
+    let list = image_references("4.17.3", &[("cli", &component)]);
+    let keys_path = "release-manifests/keys.yaml";
+    let manifests = [(IMAGE_REFERENCES, &list[..]), (keys_path, &config_map)];
+    let payload = payload("linux/amd64", &manifests);
+    let image = stage.publish("okd/release", "4.17.3", &payload);
     let bundle = stage.export("bundle", &[&image, &component], &[]);
     let to = stage.at("tree");
     unpack(&stage, &bundle, &to, &["--layout", "oc-release"])
@@ -308,13 +317,43 @@ fn a_release_is_unpacked_as_oc_lays_it_out() {
         .stderr_has("no release");
     amend(&stage, &bundle, |inventory| {
         let mut release = release(&image, "4.17.3", &[("cli", &component)]);
-        release.unsigned = false;
-        release.signatures = vec![claim(inventory, &image)];
+        release.keyrings = vec![airferry::model::Keyring {
+            data: signer.public_key().into_bytes(),
+            name: "verifier-public-key-test".to_owned(),
+        }];
         inventory.releases = vec![release];
     });
-    let to = stage.at("tree2");
-    unpack(&stage, &bundle, &to, &["--as", "oc-release"])
+    let keys = stage.importer.path("keys.asc");
+    fs::write(&keys, signer.public_key()).unwrap();
+    let keys = ["--release-keys", keys.to_str().unwrap()];
+    let unsigned = ["--allow-unsigned-release"];
+    let with = |name: &str, more: &[&str]| {
+        let args = [&["--as", "oc-release"], more].concat();
+        unpack(&stage, &bundle, &stage.at(name), &args)
+    };
+    with("unsigned", &keys)
+        .fails_with(3)
+        .stderr_has("no signatures");
+    with("accepted", &[&keys[..], &unsigned].concat())
         .succeeds()
+        .stderr_has("UNSIGNED");
+    let message = signer.sign(&payload.digest());
+    amend(&stage, &bundle, |inventory| {
+        let mut signature = claim(inventory, &image);
+        signature.message = b"no OpenPGP".to_vec();
+        inventory.releases[0].unsigned = false;
+        inventory.releases[0].signatures = vec![signature];
+    });
+    with("wrong", &[&keys[..], &unsigned].concat()).fails_with(3);
+    amend(&stage, &bundle, |inventory| {
+        inventory.releases[0].signatures[0].message = message.clone();
+    });
+    with("unknown", &unsigned).fails_with(3);
+    assert!(!stage.at("unknown").exists());
+    let to = stage.at("tree2");
+    with("tree2", &keys)
+        .succeeds()
+        .stdout_has("genuine, signed by")
         .stdout_has("'file://openshift/release:4.17.3-x86_64*' REGISTRY/REPOSITORY");
     let base = to.join("v2/openshift/release");
     for (tag, image) in [("4.17.3-x86_64", &payload), ("4.17.3-x86_64-cli", &cli)] {
@@ -335,5 +374,6 @@ fn a_release_is_unpacked_as_oc_lays_it_out() {
     let text = fs::read_to_string(to.join("config").join(name)).unwrap();
     let object: serde_json::Value = serde_json::from_str(&text).unwrap();
     let key = format!("{}-1", payload.digest().replace(':', "-"));
-    assert_eq!(object["binaryData"][key], "bm8gT3BlblBHUA==");
+    let base64 = object["binaryData"][key].as_str().unwrap();
+    assert_eq!(STANDARD.decode(base64).unwrap(), message);
 }

@@ -15,10 +15,18 @@ pub(super) fn commands(report: &Report) -> String {
             lines.push(format!("oc apply{}", files.concat()));
         }
     }
+    // Where the stores of a release cannot be reached, its signatures are among the objects.
+    let signatures = report
+        .resources
+        .iter()
+        .find(|path| is_signature(name(path)));
+    let store = signatures.and_then(|path| path.parent());
+    let store = store.map(|directory| format!(" --signature-store {}", quoted(directory)));
+    let store = store.unwrap_or_default();
     for release in &report.releases {
         if let Some(target) = &release.target {
             lines.push(format!(
-                "airferry release extract --command openshift-install --from {target} --to ."
+                "airferry release extract --command openshift-install --from {target}{store} --to ."
             ));
         }
     }

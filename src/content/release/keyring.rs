@@ -156,7 +156,7 @@ pub(super) enum KeyFault {
     /// The signature names another key.
     Stranger,
     /// The signature does not fit the bytes and the key.
-    Mismatch(String),
+    Mismatch,
     /// The key was revoked.
     Revoked,
     /// The key has expired.
@@ -221,14 +221,14 @@ impl ReleaseKey {
         if names(signature, primary) {
             match signature.verify(primary, data) {
                 Ok(()) => return self.primary_signer(times),
-                Err(error) => fault = KeyFault::Mismatch(printable(&error)),
+                Err(_) => fault = KeyFault::Mismatch,
             }
         }
         for subkey in &self.certificate.public_subkeys {
             if names(signature, &subkey.key) {
                 match signature.verify(&subkey.key, data) {
                     Ok(()) => return self.subkey_signer(subkey, times),
-                    Err(error) => fault = KeyFault::Mismatch(printable(&error)),
+                    Err(_) => fault = KeyFault::Mismatch,
                 }
             }
         }

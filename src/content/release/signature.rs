@@ -398,7 +398,10 @@ impl Judge<'_> {
             let error = match certificate.check(&message.signature, &message.body, times) {
                 Ok(signer) => return Ok((key, signer)),
                 Err(KeyFault::Stranger) => continue,
-                Err(KeyFault::Mismatch(why)) => SignatureError::BadSignature { signature, why },
+                Err(KeyFault::Mismatch) => SignatureError::BadSignature {
+                    signature,
+                    why: "it does not fit the text and the key".to_owned(),
+                },
                 Err(KeyFault::Revoked) => SignatureError::RevokedKey { signature, key },
                 Err(KeyFault::Expired { at }) => SignatureError::ExpiredKey {
                     signature,

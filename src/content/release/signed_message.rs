@@ -10,7 +10,11 @@
 
 use std::io::Read;
 
-use pgp::packet::{Packet, PacketParser, PacketTrait, Signature};
+use pgp::packet::{
+    LiteralData, OnePassSignature, Packet, PacketParser, PacketTrait, Signature, SubpacketData,
+};
+use pgp::ser::Serialize;
+use pgp::types::{Fingerprint, KeyId};
 
 use super::keyring::printable;
 
@@ -78,7 +82,7 @@ fn decompress(compressed: &pgp::packet::CompressedData) -> Result<Vec<u8>, Messa
 
 /// Reads what follows the first packet of a signed message.
 fn signed(first: Packet, mut rest: &[u8]) -> Result<SignedMessage, MessageFault> {
-    let Packet::OnePassSignature(_) = first else {
+    let Packet::OnePassSignature(announced) = first else {
         return Err(unreadable(format!(
             "it begins with a {:?} packet, not with a one-pass signature",
             first.tag()
@@ -87,16 +91,89 @@ fn signed(first: Packet, mut rest: &[u8]) -> Result<SignedMessage, MessageFault>
     let Packet::LiteralData(literal) = packet(&mut rest)? else {
         return Err(unreadable("no text follows the one-pass signature"));
     };
+    let written = rest;
     let Packet::Signature(signature) = packet(&mut rest)? else {
         return Err(unreadable("no signature follows the text"));
     };
     if !rest.is_empty() {
         return Err(unreadable("something follows the signature"));
     }
+    is_plain(&literal)?;
+    is_canonical(&signature, written)?;
+    announces(&announced, &signature)?;
     Ok(SignedMessage {
         body: literal.data().to_vec(),
         signature,
     })
+}
+
+/// Whether the text is marked as bytes or as text, which is how everybody reads it.
+fn is_plain(literal: &LiteralData) -> Result<(), MessageFault> {
+    // The packet begins with it (RFC 9580, section 5.9).
+    let mode = literal
+        .to_bytes()
+        .ok()
+        .and_then(|body| body.first().copied());
+    match mode {
+        Some(b'b' | b't' | b'u') => Ok(()),
+        _ => Err(unreadable("its text is of no known kind")),
+    }
+}
+
+/// Whether a signature packet is written in the one way in which it can be, and has nothing
+/// beside what is signed but hints at the signer.
+fn is_canonical(signature: &Signature, written: &[u8]) -> Result<(), MessageFault> {
+    let again = signature.to_bytes();
+    let again = again.map_err(|error| unreadable(printable(&error)))?;
+    if again.is_empty() || !written.ends_with(&again) {
+        return Err(unreadable("its signature packet is not written as usual"));
+    }
+    let config = signature.config();
+    let mut unhashed = config.into_iter().flat_map(|c| &c.unhashed_subpackets);
+    let is_hint = |data: &SubpacketData| {
+        matches!(
+            data,
+            SubpacketData::IssuerKeyId(_) | SubpacketData::IssuerFingerprint(_)
+        )
+    };
+    match unhashed.all(|subpacket| is_hint(&subpacket.data) && !subpacket.is_critical) {
+        true => Ok(()),
+        false => Err(unreadable("its signature brings what is not signed")),
+    }
+}
+
+/// Whether the one-pass packet announces this signature, as the last one. Readers that go through
+/// a message once, as the cluster's own check does, look up the key and hash the text by it (RFC
+/// 9580, section 5.4).
+fn announces(announced: &OnePassSignature, signature: &Signature) -> Result<(), MessageFault> {
+    let differs = || unreadable("its one-pass signature announces another signature");
+    let config = signature.config().ok_or_else(differs)?;
+    let ids = signature.issuer_key_id().into_iter().copied();
+    let of_fingerprints = signature.issuer_fingerprint().into_iter().map(id_of);
+    let mut ids: Vec<KeyId> = ids.chain(of_fingerprints).collect();
+    ids.dedup();
+    let [id] = ids.as_slice() else {
+        return Err(unreadable("its signature does not name one signer"));
+    };
+    let mut expected = vec![
+        3,
+        u8::from(config.typ),
+        u8::from(config.hash_alg),
+        u8::from(config.pub_alg),
+    ];
+    expected.extend_from_slice(id.as_ref());
+    expected.push(1);
+    match announced.to_bytes() {
+        Ok(announced) if announced == expected => Ok(()),
+        _ => Err(differs()),
+    }
+}
+
+/// The key id that a fingerprint has: only version 4 is accepted later.
+fn id_of(fingerprint: &Fingerprint) -> KeyId {
+    let bytes = fingerprint.as_bytes();
+    let last = bytes.last_chunk::<8>().copied();
+    KeyId::from(last.unwrap_or_default())
 }
 
 /// Takes one whole packet from the front.

@@ -107,6 +107,11 @@ pub enum TrustFileError {
         /// The line with a fingerprint, counted from 1.
         line: usize,
     },
+    /// It holds a private key.
+    #[error(
+        "The file of release keys holds a private key; `gpg --armor --export` writes the public one"
+    )]
+    PrivateKey,
     /// The keys in it cannot be read.
     #[error("The keys in the file of release keys cannot be read")]
     Keys(#[source] KeyringError),
@@ -163,6 +168,10 @@ impl ReleaseTrust {
     pub fn from_file(bytes: &[u8]) -> Result<Self, TrustFileError> {
         if bytes.len() > Keyring::LIMIT {
             return Err(TrustFileError::TooLong);
+        }
+        let text = String::from_utf8_lossy(bytes);
+        if text.contains("-----BEGIN PGP PRIVATE KEY BLOCK-----") {
+            return Err(TrustFileError::PrivateKey);
         }
         let armored = super::keyring::is_armored(bytes);
         if !armored && std::str::from_utf8(bytes).is_ok() {
@@ -306,10 +315,10 @@ mod tests {
             .map(|line| format!("{line}\n"))
             .collect();
         assert!(matches!(read(&cut), TrustFileError::Keys(_)));
-        assert!(matches!(
+        assert_eq!(
             read(&ARMORED.replace("PUBLIC", "PRIVATE")),
-            TrustFileError::Line { .. }
-        ));
+            TrustFileError::PrivateKey
+        );
         assert!(matches!(
             ReleaseTrust::from_file(&[0xff; 40]),
             Err(TrustFileError::Keys(_))

@@ -111,7 +111,11 @@ async fn prepare(request: &Arc<Request>, state: &Path, context: &Context) -> Res
         context.warn(note.to_string());
     }
     let inventory = &opened.bundle.inventory;
-    let proofs = proof::judge(inventory, &request.release_keys, sys::clock::now());
+    let proofs = {
+        let (request, bundle) = (Arc::clone(request), Arc::clone(&opened.bundle));
+        let context = context.clone();
+        blocking(move || proof::judge_bundle(&bundle, &request.release_keys, &context)).await?
+    };
     proof::require(&proofs, request.allow_unsigned_release)?;
     if request.verify_first {
         let bundle = Arc::clone(&opened.bundle);

@@ -257,6 +257,11 @@ impl Report {
         cluster::Content::of(inventory, &there, naming)
     }
 
+    fn is_release(&self, source: &Reference) -> bool {
+        let mut releases = self.releases.iter();
+        releases.any(|release| release.image == *source)
+    }
+
     /// An error when the run was stopped, an image failed, or the cluster's files could not be
     /// written, with what is missing.
     pub fn failure(&self) -> Option<Error> {
@@ -269,7 +274,8 @@ impl Report {
 
     fn transfer_failure(&self) -> Option<Error> {
         let counts = |image: &&ImageReport| match image.class {
-            Some(Class::Incomplete) => !self.allow_incomplete,
+            // Half a release is no release: nothing of it can be installed.
+            Some(Class::Incomplete) => !self.allow_incomplete || self.is_release(&image.source),
             class => class.is_some(),
         };
         let failed: Vec<&ImageReport> = self.images.iter().filter(counts).collect();

@@ -1,17 +1,23 @@
 //! What a release payload says: its version, its components, how it wants to be verified.
 //!
 //! A payload is one image, or a list with an image for each architecture. Everything is read
-//! from `release-manifests/` as a cluster sees it: across layers, with whiteouts.
+//! from `release-manifests/` as a cluster sees it: across layers, with whiteouts. This is the one
+//! reader of payloads: what export carries, import compares and extract uses is the same.
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
+use super::image::Image;
+use super::judgement::Subject;
 use crate::content::release::verification_config::VerificationConfig;
-use crate::content::release::{Component, ImageReferences, image_references};
+use crate::content::release::{
+    Component, ImageReferences, ReleaseMetadata, image_references, metadata,
+};
 use crate::content::update_service::Architecture;
 use crate::format::layer::ImagePath;
-use crate::format::oci;
-use crate::model::{Descriptor, Digest, ManifestFacts, ManifestKind, Platform, RawManifest};
-use crate::ops::error::{Class, Error, Result};
+use crate::model::{Descriptor, Digest, ManifestKind, Platform};
+use crate::ops::error::{Class, Error, Result, chain};
 use crate::ops::image_files::{self, Caps, Layers, Source};
 
 /// The directory of a payload that describes the release.
@@ -28,6 +34,15 @@ const CAPS: Caps = Caps {
     total: 64 << 20,
 };
 
+/// How much of a payload is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parts {
+    /// What it is made of.
+    Lists,
+    /// Also the manifests, among them the keys by which it is verified. Takes all its layers.
+    Manifests,
+}
+
 /// What a payload says that was read.
 #[derive(Debug)]
 pub(crate) struct Contents {
@@ -43,11 +58,42 @@ pub(crate) struct Contents {
     pub(crate) verification: Option<VerificationConfig>,
 }
 
+impl Contents {
+    /// What has to be signed.
+    pub(crate) fn subject(&self) -> Subject {
+        Subject {
+            root: self.root,
+            images: self.children.clone(),
+        }
+    }
+}
+
 /// What one image of a payload says.
-struct Image {
+#[derive(Debug)]
+pub(crate) struct ImageContents {
+    /// Operating system and architecture of the image, in Go's words.
+    pub(crate) platform: Platform,
+    /// When the image was made, in RFC 3339, as it says.
+    pub(crate) created: Option<String>,
+    /// Version and components.
+    pub(crate) references: ImageReferences,
+    /// What the update service is told; absent when there is nothing that can be read.
+    pub(crate) metadata: Option<ReleaseMetadata>,
+    /// Why that cannot be read.
+    pub(crate) metadata_problem: Option<String>,
+    /// How the release wants to be verified; absent when it does not say, and when only lists
+    /// were read.
+    pub(crate) verification: Option<VerificationConfig>,
+}
+
+/// The parts of an image config that are asked for.
+#[derive(Debug, Deserialize)]
+struct Config {
+    #[serde(default)]
     architecture: String,
-    references: ImageReferences,
-    verification: Option<VerificationConfig>,
+    #[serde(default)]
+    os: String,
+    created: Option<String>,
 }
 
 /// Reads payloads from one place. Its calls block.
@@ -56,130 +102,181 @@ pub(crate) struct Reader<'a> {
     pub(crate) source: &'a Source,
     /// What to call the payload in errors.
     pub(crate) name: &'a str,
-    /// Which images of a list are read; all when empty.
-    pub(crate) platforms: &'a [Platform],
 }
 
 impl Reader<'_> {
-    /// Reads the payload with this top manifest.
+    /// Reads the payload with this top manifest: those of a list's images that are wanted.
     ///
     /// # Errors
     ///
     /// When it cannot be had, is not a release, lists images by tag, or is a list whose images
     /// do not agree about what the release is.
-    pub(crate) fn payload(&self, root: &RawManifest) -> Result<Contents> {
-        let facts = self.facts(root)?;
-        if facts.kind == ManifestKind::Image {
-            let image = self.image(root.digest, &facts)?;
+    pub(crate) fn payload(
+        &self,
+        root: &Digest,
+        wanted: impl Fn(&Descriptor) -> bool,
+    ) -> Result<Contents> {
+        let top = Image::read(self.source, root, self.name)?;
+        if top.facts.kind == ManifestKind::Image {
+            let image = self.image(&top, Parts::Manifests)?;
             return Ok(Contents {
-                root: root.digest,
+                root: *root,
                 children: Vec::new(),
-                architecture: image.architecture,
+                architecture: image.platform.architecture,
                 references: image.references,
                 verification: image.verification,
             });
         }
-        let wanted = |child: &&Descriptor| self.is_wanted(child);
+        let images = top.facts.children.iter().filter(|child| is_image(child));
         let mut children = Vec::new();
-        let mut first: Option<Image> = None;
-        for child in facts.children.iter().filter(wanted) {
-            let raw = self.source.manifest(&child.digest)?;
-            let image = self.image(child.digest, &self.facts(&raw)?)?;
+        let mut first: Option<ImageContents> = None;
+        for child in images.filter(|child| wanted(child)) {
+            let image = Image::read(self.source, &child.digest, self.name)?;
+            let image = self.image(&image, Parts::Manifests)?;
             children.push(child.digest);
             match &first {
                 None => first = Some(image),
                 Some(first) if first.agrees_with(&image) => {}
                 Some(_) => {
                     let why = "its images do not agree about version, components or keys";
-                    let refused = self.not_a_release(why);
+                    let refused = self.broken(why);
                     return Err(refused.hint("carry its images one by one, each by its digest"));
                 }
             }
         }
         match first {
             Some(image) => Ok(Contents {
-                root: root.digest,
+                root: *root,
                 children,
                 architecture: Architecture::MULTI.to_owned(),
                 references: image.references,
                 verification: image.verification,
             }),
-            None => Err(self.not_a_release("it has no image for the wanted platforms")),
+            None => Err(self.broken("it has no image for the wanted platforms")),
         }
     }
 
-    /// Whether an entry of a list is a wanted image. What has no real platform is no image of a
-    /// release, but an attestation.
-    fn is_wanted(&self, child: &Descriptor) -> bool {
-        child.platform.as_ref().is_none_or(|platform| {
-            let mut filters = self.platforms.iter();
-            platform.os != "unknown"
-                && (self.platforms.is_empty() || filters.any(|filter| filter.selects(platform)))
-        })
-    }
-
-    fn facts(&self, raw: &RawManifest) -> Result<ManifestFacts> {
-        let parsed = oci::parse(&raw.bytes, Some(&raw.media_type));
-        let parsed = parsed.map_err(|error| {
-            self.not_a_release("its manifest cannot be used")
-                .caused_by(error)
-        })?;
-        Ok(parsed.facts)
-    }
-
-    fn image(&self, digest: Digest, facts: &ManifestFacts) -> Result<Image> {
-        let (ManifestKind::Image, Some((config, layers))) = (facts.kind, facts.blobs.split_first())
+    /// Reads one image of a payload.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::payload`].
+    pub(crate) fn image(&self, image: &Image, parts: Parts) -> Result<ImageContents> {
+        let (ManifestKind::Image, Some(config)) = (image.facts.kind, image.facts.blobs.first())
         else {
             return Err(self.not_a_release("it is a list of lists"));
         };
         let config = self.source.small_blob(config, CONFIG)?;
-        let platform = oci::config_platform(&config)
-            .ok_or_else(|| self.not_a_release("its config names no architecture"))?;
-        let layers = Layers {
-            name: format!("{} ({digest})", self.name),
-            layers: layers.to_vec(),
+        let config: Config = serde_json::from_slice(&config).map_err(|error| {
+            self.not_a_release("it has no image config")
+                .caused_by(error)
+        })?;
+        let os = match config.os.as_str() {
+            "" => "linux",
+            os => os,
         };
-        let files = self.manifests(&layers)?;
+        let platform = format!("{os}/{}", config.architecture);
+        let platform = platform
+            .parse()
+            .map_err(|_| self.not_a_release("its config names no architecture"))?;
+        let layers = Layers {
+            name: format!("{} ({})", self.name, image.digest),
+            layers: image.layers().to_vec(),
+        };
+        let files = self.files(&layers, parts)?;
         let Some(bytes) = files.get(image_references::PATH) else {
             let why = format!("it has no `{}`", image_references::PATH);
             return Err(self.not_a_release(&why));
         };
         let references = ImageReferences::parse(bytes).map_err(|error| {
             let why = "its list of images cannot be used";
-            self.not_a_release(why).caused_by(error)
+            self.broken(why).caused_by(error)
         })?;
-        let manifests = files.iter().map(|(path, bytes)| (path.as_str(), &**bytes));
-        let verification = VerificationConfig::find(manifests).map_err(|error| {
-            let message = format!("{} does not say how it is to be verified", self.name);
-            Error::new(Class::VerificationFailed, message).caused_by(error)
-        })?;
-        Ok(Image {
-            architecture: platform.architecture,
+        let read = files.get(metadata::PATH);
+        let read = read.map(|bytes| ReleaseMetadata::parse(bytes)).transpose();
+        // It is for the update service; the version is in image-references too.
+        let (metadata, metadata_problem) = match read {
+            Ok(metadata) => (metadata, None),
+            Err(error) => (None, Some(chain(&error))),
+        };
+        if let Some(metadata) = &metadata {
+            self.same_version(&references, metadata)?;
+        }
+        let verification = match parts {
+            Parts::Manifests => self.verification(&files)?,
+            Parts::Lists => None,
+        };
+        Ok(ImageContents {
+            platform,
+            created: config.created,
             references,
+            metadata,
+            metadata_problem,
             verification,
         })
     }
 
-    /// The files of `release-manifests/`, by their paths.
-    fn manifests(&self, image: &Layers) -> Result<BTreeMap<String, Vec<u8>>> {
-        let directory: ImagePath = DIRECTORY
-            .parse()
-            .map_err(|error| Error::internal("A path is none", error))?;
-        let files = image_files::collect(self.source, image, &[directory], CAPS)?;
+    /// A cluster refuses a payload that has two versions.
+    fn same_version(&self, references: &ImageReferences, metadata: &ReleaseMetadata) -> Result<()> {
+        let (one, other) = (references.version.as_str(), metadata.version.to_string());
+        if one == other {
+            return Ok(());
+        }
+        let why = format!(
+            "it has the version {one} in `{}` and {} in `{}`",
+            image_references::PATH,
+            other.escape_debug(),
+            metadata::PATH
+        );
+        Err(self.broken(&why))
+    }
+
+    fn verification(
+        &self,
+        files: &BTreeMap<String, Vec<u8>>,
+    ) -> Result<Option<VerificationConfig>> {
+        let manifests = files.iter().map(|(path, bytes)| (path.as_str(), &**bytes));
+        VerificationConfig::find(manifests).map_err(|error| {
+            let message = format!("{} does not say how it is to be verified", self.name);
+            Error::new(Class::VerificationFailed, message).caused_by(error)
+        })
+    }
+
+    /// The files that make an image a release, by their paths.
+    fn files(&self, image: &Layers, parts: Parts) -> Result<BTreeMap<String, Vec<u8>>> {
+        let wanted: &[&str] = match parts {
+            Parts::Lists => &[image_references::PATH, metadata::PATH],
+            Parts::Manifests => &[DIRECTORY],
+        };
+        let wanted = wanted.iter().map(|path| path.parse::<ImagePath>());
+        let wanted = wanted.collect::<std::result::Result<Vec<_>, _>>();
+        let wanted = wanted.map_err(|error| Error::internal("A path of ours is none", error))?;
+        let files = image_files::collect(self.source, image, &wanted, CAPS)?;
         let named = files
             .into_iter()
-            .map(|(path, bytes)| (path.to_string(), bytes));
+            .map(|(path, bytes)| (path.to_string(), bytes.to_vec()));
         Ok(named.collect())
     }
 
     fn not_a_release(&self, why: &str) -> Error {
+        self.broken(why)
+            .hint("--release takes the pull spec of a release payload; other images need no flag")
+    }
+
+    fn broken(&self, why: &str) -> Error {
         let message = format!("{} is not a release that can be used: {why}", self.name);
         Error::new(Class::VerificationFailed, message)
-            .hint("--release takes the pull spec of a release payload; other images need no flag")
     }
 }
 
-impl Image {
+/// Whether an entry of a list is an image of a release. What has no real platform is an
+/// attestation: no cluster runs it.
+pub(crate) fn is_image(child: &Descriptor) -> bool {
+    let platform = child.platform.as_ref();
+    platform.is_none_or(|platform| platform.os != "unknown")
+}
+
+impl ImageContents {
     fn agrees_with(&self, other: &Self) -> bool {
         let same = |(a, b): (&Component, &Component)| a.name == b.name && a.image == b.image;
         let (ours, theirs) = (&self.references, &other.references);

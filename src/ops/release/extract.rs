@@ -8,10 +8,12 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use super::archive::{Sink, SinkError, Written};
-use super::payload::{From, Parts, Payload};
-use super::text;
+use super::contents::Parts;
+use super::payload::{Origin, Payload};
+use super::release_txt::release_txt;
 use super::verification::{Verification, Vouching};
 use crate::content::release::Component;
 use crate::content::release::macho::{Signature, Signer};
@@ -35,7 +37,7 @@ const CAPS: Caps = Caps {
 #[derive(Debug)]
 pub struct Request {
     /// Where the release is.
-    pub from: From,
+    pub from: Origin,
     /// A directory; made when it is missing.
     pub to: PathBuf,
     /// Which program; `None` for all of them, in archives.
@@ -84,9 +86,12 @@ pub struct OutcomeFile {
 pub fn extract(request: Request, context: &Context) -> Result<Outcome> {
     check_command(&request)?;
     let payload = Payload::open(request.from, Parts::Manifests, &request.platform, context)?;
-    let vouching = request.verification.verify(&payload, context)?;
+    let verification = &request.verification;
+    let release = payload.as_release();
+    let verified = verification.verify(&release, context);
+    let vouching = verification.vouching(&Handle::current().block_on(verified)?);
     let command = request.command.as_deref();
-    let tools = Tool::select(command, &request.machines, &payload.architecture);
+    let tools = Tool::select(command, &request.machines, payload.architecture());
     if tools.is_empty() {
         let what = command.unwrap_or("tools");
         let message = format!(
@@ -107,7 +112,7 @@ pub fn extract(request: Request, context: &Context) -> Result<Outcome> {
     };
     let (mut written, left_out) = job.components(&tools)?;
     if job.archives {
-        written.push(job.text("release.txt", &text::release_txt(&payload))?);
+        written.push(job.text("release.txt", &release_txt(&payload))?);
         written.sort_by_key(Written::name);
         let lines = written
             .iter()
@@ -175,7 +180,7 @@ impl Job<'_> {
         let (mut written, mut left_out) = (Vec::new(), Vec::new());
         let version = self.payload.version();
         for (name, tools) in by_component {
-            let Some(component) = self.payload.references.component(name) else {
+            let Some(component) = self.payload.contents.references.component(name) else {
                 for tool in &tools {
                     left_out.push(format!("{}: no component {name}", self.name(tool)));
                 }
@@ -189,7 +194,9 @@ impl Job<'_> {
                         "Component {name} of the release {version} has no file `{}`",
                         tool.path
                     );
-                    return Err(Error::new(Class::Incomplete, message));
+                    return Err(Error::new(Class::Incomplete, message).hint(
+                        "--tools takes all programs that the release has; --command-os names another machine",
+                    ));
                 }
                 left_out.push(line);
             }
@@ -296,7 +303,7 @@ impl Job<'_> {
                 "`{}` for {}/{} has no place `{marker}`, so that it cannot be made for the release",
                 tool.path,
                 tool.os,
-                tool.architecture(&self.payload.architecture)
+                tool.architecture(self.payload.architecture())
             );
             return Err(Error::new(Class::VerificationFailed, message).hint(
                 "the program in this release is not the one that its builders meant to ship",

@@ -6,8 +6,8 @@ use std::sync::PoisonError;
 
 use serde::Serialize;
 
-use super::payload::{From, Parts, Payload};
-use super::text;
+use super::contents::Parts;
+use super::payload::{Origin, Payload};
 use crate::content::release::ReleaseMetadata;
 use crate::content::release::image_references::BuildFacts;
 use crate::model::{Digest, Platform};
@@ -21,9 +21,9 @@ const JOBS: usize = 16;
 #[derive(Debug)]
 pub struct Request {
     /// Where the release is.
-    pub from: From,
+    pub from: Origin,
     /// Another release, to which it is compared.
-    pub diff: Option<From>,
+    pub diff: Option<Origin>,
     /// The machine whose image of the release is read, where there are several.
     pub platform: Platform,
 }
@@ -125,16 +125,6 @@ pub enum Outcome {
     Two(Box<Diff>),
 }
 
-impl Outcome {
-    /// For people.
-    pub fn text(&self) -> String {
-        match self {
-            Self::One(info) => text::info(info),
-            Self::Two(diff) => text::diff(diff),
-        }
-    }
-}
-
 /// Reads what a release is. Blocks.
 pub fn info(request: Request, context: &Context) -> Result<Outcome> {
     let one = Payload::open(request.from, Parts::Lists, &request.platform, context)?;
@@ -151,25 +141,30 @@ pub fn info(request: Request, context: &Context) -> Result<Outcome> {
 fn describe(payload: &Payload, context: &Context) -> Result<ReleaseInfo> {
     let measured = measure(payload, context)?;
     let mut versions = BTreeMap::new();
-    let components = payload.references.components.iter().map(|component| {
-        for (name, version) in &component.build.versions {
-            let name = component.build.display_names.get(name).unwrap_or(name);
-            versions.insert(name.clone(), version.clone());
-        }
-        let (size, problem) = match measured.get(component.name.as_str()) {
-            Some(Ok(size)) => (Some(*size), None),
-            Some(Err(problem)) => (None, Some(problem.clone())),
-            None => (None, None),
-        };
-        ComponentInfo {
-            name: component.name.to_string(),
-            image: component.image.to_string(),
-            digest: component.digest,
-            size,
-            problem,
-            build: component.build.clone(),
-        }
-    });
+    let components = payload
+        .contents
+        .references
+        .components
+        .iter()
+        .map(|component| {
+            for (name, version) in &component.build.versions {
+                let name = component.build.display_names.get(name).unwrap_or(name);
+                versions.insert(name.clone(), version.clone());
+            }
+            let (size, problem) = match measured.get(component.name.as_str()) {
+                Some(Ok(size)) => (Some(*size), None),
+                Some(Err(problem)) => (None, Some(problem.clone())),
+                None => (None, None),
+            };
+            ComponentInfo {
+                name: component.name.to_string(),
+                image: component.image.to_string(),
+                digest: component.digest,
+                size,
+                problem,
+                build: component.build.clone(),
+            }
+        });
     let components = components.collect();
     let (own, digest) = (payload.image.digest, payload.digest());
     Ok(ReleaseInfo {
@@ -177,10 +172,10 @@ fn describe(payload: &Payload, context: &Context) -> Result<ReleaseInfo> {
         pull_spec: payload.pull_spec.to_string(),
         digest,
         image_digest: (own != digest).then_some(own),
-        created: payload.created.clone(),
+        created: payload.contents.created.clone(),
         architecture: payload.architectures(),
         size: payload.image.size(),
-        metadata: payload.metadata.clone(),
+        metadata: payload.contents.metadata.clone(),
         versions,
         components,
     })
@@ -191,7 +186,7 @@ type Measured<'a> = BTreeMap<&'a str, std::result::Result<u64, String>>;
 
 /// Asks for every component's manifest.
 fn measure<'a>(payload: &'a Payload, context: &Context) -> Result<Measured<'a>> {
-    let queue = Mutex::new(payload.references.components.iter());
+    let queue = Mutex::new(payload.contents.references.components.iter());
     let measured = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
         for _ in 0..JOBS {

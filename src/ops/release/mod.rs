@@ -3,18 +3,22 @@
 //! them.
 
 mod archive;
-pub(crate) mod carried_signatures;
 pub(crate) mod contents;
+mod difference;
 pub mod extract;
+mod image;
 pub mod info;
+pub mod judgement;
 mod line;
 mod payload;
 pub mod proof;
+mod release_txt;
 pub mod selection;
 pub mod signatures;
-mod text;
+mod signer;
 mod verification;
 
 pub use line::{ComponentLine, ReleaseLine, SignedOver};
-pub use payload::From;
-pub use verification::{Verification, Vouching};
+pub use payload::Origin;
+pub use signer::ReleaseSigner;
+pub use verification::{Accepted, Release, Verification, Vouching};

@@ -1,31 +1,41 @@
 //! Whether the releases of a bundle are genuine: their signatures verified again, from the bundle
-//! alone, with keys that whoever asks has chosen.
+//! alone, with keys that whoever asks has chosen; and whether they are what the bundle calls them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::contents::{self, Reader};
+use super::difference::Difference;
+use super::image::Image;
+use super::judgement::{self, Fault, Judgement, Standard, Subject};
+use super::signer::ReleaseSigner;
 use crate::content::release::Keyring;
-use crate::content::release::signature::{SignatureError, Verified, verify};
+use crate::content::release::signature::SignatureError;
 use crate::content::release::trust::ReleaseTrust;
 use crate::content::release::verification_config::{NamedKeyring, VerificationConfig};
-use crate::format::statement::render_time;
-use crate::model::{Digest, Inventory, Reference, ReleaseEntry, ReleaseVersion, Timestamp};
+use crate::model::{
+    BlobPlace, Digest, Inventory, Reference, ReleaseEntry, ReleaseVersion, Timestamp,
+};
+use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result, chain};
+use crate::ops::examine::Bundle;
 use crate::ops::finding::{Finding, FindingKind};
+use crate::ops::image_files::Source;
+use crate::sys::clock;
 
 /// Whose word counts for releases.
 #[derive(Debug, Clone)]
 pub struct ReleaseKeys {
     /// The pinned keys.
     pub trust: ReleaseTrust,
-    /// Whether somebody chose them, or they are the built-in ones.
-    pub chosen: bool,
 }
 
 impl Default for ReleaseKeys {
     fn default() -> Self {
         Self {
             trust: ReleaseTrust::built_in(),
-            chosen: false,
         }
     }
 }
@@ -40,8 +50,10 @@ pub enum ReleaseState {
     Unsigned,
     /// Its signatures are by keys of which none is pinned.
     KeysUnknown,
-    /// It has signatures that are not good.
+    /// It has signatures that are not good, or is not what the bundle says of it.
     NotGenuine,
+    /// It cannot be read, so that nobody knows what it is.
+    Unreadable,
 }
 
 /// A release, and who vouches for it.
@@ -53,6 +65,9 @@ pub struct ReleaseProof {
     pub version: ReleaseVersion,
     /// What is known.
     pub state: ReleaseState,
+    /// Whether version, architecture, components and keyrings were compared with the release
+    /// image: not where its layers are in another bundle.
+    pub compared: bool,
     /// Who vouches for it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub signers: Vec<ReleaseSigner>,
@@ -61,39 +76,66 @@ pub struct ReleaseProof {
     pub reason: Option<String>,
 }
 
-/// A pinned key that has signed a release.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct ReleaseSigner {
-    /// Fingerprint of the primary key.
-    pub key: String,
-    /// What people call it, where the program knows.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<&'static str>,
-    /// When, by its own word.
-    pub signed_at: String,
-    /// Under which name, by its own word.
-    pub reference: String,
+/// What is at hand of a bundle.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::ops) enum Evidence<'a> {
+    /// Its inventory alone.
+    Inventory(&'a Inventory),
+    /// The bundle: releases are read again, as far as it carries them.
+    Bundle(&'a Inventory, &'a Source),
 }
 
-/// Judges every release of a bundle whose image the bundle holds.
+impl<'a> Evidence<'a> {
+    fn inventory(self) -> &'a Inventory {
+        match self {
+            Self::Inventory(inventory) | Self::Bundle(inventory, _) => inventory,
+        }
+    }
+}
+
+/// Judges every release of a bundle whose image the bundle holds. Blocks.
+///
+/// # Errors
+///
+/// When somebody stops it, or the medium cannot be read.
 pub(in crate::ops) fn judge(
-    inventory: &Inventory,
+    evidence: Evidence<'_>,
     keys: &ReleaseKeys,
     now: Timestamp,
-) -> Vec<ReleaseProof> {
-    let releases = inventory.releases.iter();
-    releases
-        .filter_map(|release| {
-            let root = inventory.image(&release.image)?.root?;
-            let judged = Judge {
-                inventory,
+) -> Result<Vec<ReleaseProof>> {
+    let inventory = evidence.inventory();
+    let mut proofs = Vec::new();
+    for release in &inventory.releases {
+        let root = inventory.image(&release.image).and_then(|image| image.root);
+        if let Some(root) = root {
+            let judge = Judge {
+                evidence,
                 release,
                 trust: &keys.trust,
                 now,
             };
-            Some(judged.proof(root))
-        })
-        .collect()
+            proofs.push(judge.proof(root)?);
+        }
+    }
+    Ok(proofs)
+}
+
+/// Judges every release of an opened bundle, and reads each again. Blocks.
+///
+/// # Errors
+///
+/// As [`judge`]; when the bundle's metadata chunks are damaged.
+pub(in crate::ops) fn judge_bundle(
+    bundle: &Arc<Bundle>,
+    keys: &ReleaseKeys,
+    context: &Context,
+) -> Result<Vec<ReleaseProof>> {
+    if bundle.inventory.releases.is_empty() {
+        return Ok(Vec::new());
+    }
+    let source = Source::bundle(Arc::clone(bundle), context.clone())?;
+    let evidence = Evidence::Bundle(&bundle.inventory, &source);
+    judge(evidence, keys, clock::now())
 }
 
 /// What importing these releases would mean; an error when it must not be.
@@ -101,7 +143,7 @@ pub(in crate::ops) fn require(proofs: &[ReleaseProof], allow_unsigned: bool) -> 
     let refused = |proof: &&ReleaseProof| match proof.state {
         ReleaseState::Genuine => false,
         ReleaseState::Unsigned => !allow_unsigned,
-        ReleaseState::KeysUnknown | ReleaseState::NotGenuine => true,
+        ReleaseState::KeysUnknown | ReleaseState::NotGenuine | ReleaseState::Unreadable => true,
     };
     let refused: Vec<&ReleaseProof> = proofs.iter().filter(refused).collect();
     if refused.is_empty() {
@@ -116,7 +158,11 @@ pub(in crate::ops) fn require(proofs: &[ReleaseProof], allow_unsigned: bool) -> 
         ));
     }
     let has = |state| refused.iter().any(|proof| proof.state == state);
-    let mut error = Error::new(Class::NotAuthenticated, message);
+    let class = match has(ReleaseState::Unreadable) {
+        true => Class::VerificationFailed,
+        false => Class::NotAuthenticated,
+    };
+    let mut error = Error::new(class, message);
     if has(ReleaseState::Unsigned) {
         error = error.hint("--allow-unsigned-release accepts releases without signatures");
     }
@@ -126,15 +172,25 @@ pub(in crate::ops) fn require(proofs: &[ReleaseProof], allow_unsigned: bool) -> 
     Err(error)
 }
 
-/// What a reviewer is told. Without chosen keys it is no failure that others have signed: the
-/// exporter vouches for the bundle.
-pub(in crate::ops) fn findings(proofs: &[ReleaseProof], keys: &ReleaseKeys) -> Vec<Finding> {
+/// Warns of releases without signatures that were accepted.
+pub(in crate::ops) fn warn_of_unsigned(proofs: &[ReleaseProof], context: &Context) {
+    for proof in proofs.iter().filter(|p| p.state == ReleaseState::Unsigned) {
+        context.warn(format!(
+            "release {} ({}) is UNSIGNED and accepted as it is",
+            proof.version, proof.image
+        ));
+    }
+}
+
+/// What a reviewer is told: of everything that an import would refuse.
+pub(in crate::ops) fn findings(proofs: &[ReleaseProof]) -> Vec<Finding> {
     let finding = |proof: &ReleaseProof| {
         let kind = match proof.state {
             ReleaseState::Genuine => return None,
             ReleaseState::Unsigned => FindingKind::UnsignedRelease,
-            ReleaseState::KeysUnknown if !keys.chosen => FindingKind::ReleaseKeysUnknown,
-            ReleaseState::KeysUnknown | ReleaseState::NotGenuine => FindingKind::ReleaseNotGenuine,
+            ReleaseState::KeysUnknown => FindingKind::ReleaseKeysUnknown,
+            ReleaseState::NotGenuine => FindingKind::ReleaseNotGenuine,
+            ReleaseState::Unreadable => FindingKind::NotClosed,
         };
         let reason = proof.reason.as_deref().unwrap_or("it is unsigned");
         let message = format!("release {}: {reason}", proof.version);
@@ -145,76 +201,111 @@ pub(in crate::ops) fn findings(proofs: &[ReleaseProof], keys: &ReleaseKeys) -> V
 
 /// Judges one release.
 struct Judge<'a> {
-    inventory: &'a Inventory,
+    evidence: Evidence<'a>,
     release: &'a ReleaseEntry,
     trust: &'a ReleaseTrust,
     now: Timestamp,
 }
 
 impl Judge<'_> {
-    fn proof(&self, root: Digest) -> ReleaseProof {
-        let proof = |state, signers, reason| ReleaseProof {
+    fn proof(&self, root: Digest) -> Result<ReleaseProof> {
+        let mut proof = ReleaseProof {
             image: self.release.image.clone(),
             version: self.release.version.clone(),
-            state,
-            signers,
-            reason,
+            state: ReleaseState::Genuine,
+            signers: Vec::new(),
+            compared: false,
+            reason: None,
         };
-        if self.release.signatures.is_empty() {
-            let reason = "it has no signatures, which its exporter was told to accept";
-            return proof(ReleaseState::Unsigned, Vec::new(), Some(reason.to_owned()));
+        match self.compare(root) {
+            Ok(Compared::Same) => proof.compared = true,
+            Ok(Compared::NotCarried) => {}
+            Ok(Compared::Differs(difference)) => {
+                return Ok(proof.doubted(Doubt::not_genuine(difference.to_string())));
+            }
+            Err(error) if matches!(error.class(), Class::Interrupted | Class::Media) => {
+                return Err(error);
+            }
+            Err(error) => {
+                let (state, reason) = (ReleaseState::Unreadable, chain(&error));
+                return Ok(proof.doubted(Doubt { state, reason }));
+            }
         }
         match self.signers(root) {
-            Ok(signers) => proof(ReleaseState::Genuine, signers, None),
-            Err(Doubt { state, reason }) => proof(state, Vec::new(), Some(reason)),
+            Ok(signers) => proof.signers = signers,
+            Err(doubt) => return Ok(proof.doubted(doubt)),
         }
+        Ok(proof)
     }
 
-    /// A list is signed as such, or else each of its images.
-    fn signers(&self, root: Digest) -> std::result::Result<Vec<ReleaseSigner>, Doubt> {
-        let mut images = self.images_of(root);
-        let is_over = |digest: &Digest| {
-            let mut signatures = self.release.signatures.iter();
-            signatures.any(|signature| signature.over == *digest)
+    /// Reads the release again, where the bundle carries it, and compares.
+    fn compare(&self, root: Digest) -> Result<Compared> {
+        let Evidence::Bundle(inventory, source) = self.evidence else {
+            return Ok(Compared::NotCarried);
         };
-        let strays = self.release.signatures.iter();
-        let mut strays = strays.filter(|s| s.over != root && !images.contains(&s.over));
-        if let Some(stray) = strays.next() {
+        if !is_carried(inventory, &root) {
+            return Ok(Compared::NotCarried);
+        }
+        let name = self.release.image.to_string();
+        let reader = Reader {
+            source,
+            name: &name,
+        };
+        let contents =
+            reader.payload(&root, |child| inventory.manifest(&child.digest).is_some())?;
+        Ok(match Difference::of(self.release, &contents) {
+            Some(difference) => Compared::Differs(difference),
+            None => Compared::Same,
+        })
+    }
+
+    /// Who has signed it. A list is signed as such, or else each of its images.
+    fn signers(&self, root: Digest) -> std::result::Result<Vec<ReleaseSigner>, Doubt> {
+        let images = self.images_of(root);
+        let mut strays = self.release.signatures.iter();
+        if let Some(stray) = strays.find(|s| s.over != root && !images.contains(&s.over)) {
             let reason = format!(
                 "one of its signatures is over {}, which is not its image",
                 stray.over
             );
             return Err(Doubt::not_genuine(reason));
         }
-        if is_over(&root) || images.is_empty() {
-            images = vec![root];
-        }
         let config = self.config()?;
-        let mut signers = Vec::new();
-        for image in &images {
-            let messages = self.release.signatures.iter();
-            let messages = messages.filter(|signature| signature.over == *image);
-            let messages: Vec<Vec<u8>> = messages.map(|s| s.message.clone()).collect();
-            let verified = verify(image, &config, self.trust, &messages, self.now)?;
-            signers.extend(self.named(verified));
+        let standard = Standard {
+            config: Some(&config).filter(|config| !config.keyrings.is_empty()),
+            trust: self.trust,
+            now: self.now,
+        };
+        let evidence = judgement::Evidence {
+            signatures: &self.release.signatures,
+            is_whole: true,
+        };
+        match judgement::judge(&Subject { root, images }, &standard, &evidence) {
+            Judgement::Signed(signed) => Ok(ReleaseSigner::all(&signed, self.trust)),
+            Judgement::Absent(_) => Err(Doubt {
+                state: ReleaseState::Unsigned,
+                reason: "it has no signatures, which its exporter was told to accept".to_owned(),
+            }),
+            Judgement::Wrong(fault) | Judgement::Unknown(fault) => Err(fault.into()),
         }
-        signers.sort();
-        signers.dedup();
-        Ok(signers)
     }
 
-    /// The images of a list that the bundle carries; what has no real platform is no image of a
-    /// release, but an attestation.
+    /// The images of a list that the bundle carries, by the list's own bytes. Without them every
+    /// entry counts: what the inventory says of platforms is informative, and a claim.
     fn images_of(&self, root: Digest) -> Vec<Digest> {
-        let list = self.inventory.manifest(&root);
+        let inventory = self.evidence.inventory();
+        let list = inventory.manifest(&root);
         let children = list.into_iter().flat_map(|list| &list.children);
-        let is_image = |child: &&Digest| {
-            let platform = self
-                .inventory
-                .manifest(child)
-                .and_then(|m| m.platform.as_ref());
-            platform.is_none_or(|platform| platform.os != "unknown")
+        let attestations: BTreeSet<Digest> = match self.evidence {
+            Evidence::Inventory(_) => BTreeSet::new(),
+            Evidence::Bundle(_, source) => {
+                let list = Image::read(source, &root, "the release");
+                let entries = list.into_iter().flat_map(|list| list.facts.children);
+                let not_images = entries.filter(|child| !contents::is_image(child));
+                not_images.map(|child| child.digest).collect()
+            }
         };
+        let is_image = |child: &&Digest| !attestations.contains(child);
         children.filter(is_image).copied().collect()
     }
 
@@ -241,14 +332,39 @@ impl Judge<'_> {
             unknown: Vec::new(),
         })
     }
+}
 
-    fn named(&self, verified: Verified) -> impl Iterator<Item = ReleaseSigner> {
-        verified.keyrings.into_iter().map(|keyring| ReleaseSigner {
-            key: keyring.key.to_string(),
-            name: self.trust.name(&keyring.key),
-            signed_at: render_time(keyring.signed_at).unwrap_or_default(),
-            reference: keyring.reference,
-        })
+/// What came of reading a release again.
+enum Compared {
+    /// It is what the inventory says.
+    Same,
+    /// It is not.
+    Differs(Difference),
+    /// Some of it was carried by an earlier bundle.
+    NotCarried,
+}
+
+/// Whether a bundle carries all blobs of a release image, or of the images of its list that the
+/// bundle has.
+fn is_carried(inventory: &Inventory, root: &Digest) -> bool {
+    let Some(top) = inventory.manifest(root) else {
+        return false;
+    };
+    let children = top.children.iter().filter_map(|c| inventory.manifest(c));
+    let mut blobs = [top].into_iter().chain(children).flat_map(|m| &m.blobs);
+    blobs.all(|digest| {
+        let blob = inventory.blob(digest);
+        blob.is_some_and(|blob| matches!(blob.place, BlobPlace::Carried(_)))
+    })
+}
+
+impl ReleaseProof {
+    fn doubted(self, doubt: Doubt) -> Self {
+        Self {
+            state: doubt.state,
+            reason: Some(doubt.reason),
+            ..self
+        }
     }
 }
 
@@ -265,13 +381,13 @@ impl Doubt {
     }
 }
 
-impl From<SignatureError> for Doubt {
-    fn from(error: SignatureError) -> Self {
-        let state = match error {
-            SignatureError::NotPinned { .. } => ReleaseState::KeysUnknown,
+impl From<Fault> for Doubt {
+    fn from(fault: Fault) -> Self {
+        let state = match fault {
+            Fault::Signature(SignatureError::NotPinned { .. }) => ReleaseState::KeysUnknown,
             _ => ReleaseState::NotGenuine,
         };
-        let reason = chain(&error);
+        let reason = chain(&fault);
         Self { state, reason }
     }
 }

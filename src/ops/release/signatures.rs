@@ -1,24 +1,34 @@
-//! Gathers a release's signatures from the places that publish them, and verifies them.
+//! Gathers a release's signatures from the places that publish them.
 //!
 //! A store has them at `sha256=<hex>/signature-1` and so on. The first number that it does not
-//! have ends its list; a store that fails is remembered, and the next one is asked.
+//! have ends its list; a store that fails is remembered, and the next one is asked. A directory
+//! may also be what `import --resources` or `unpack` wrote: then they are in the ConfigMap that
+//! is meant for the cluster.
 
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use url::Url;
 
-use super::super::{Class, Error, Result, blocking, chain};
-use crate::content::release::signature::{self, MESSAGE_LIMIT, SignatureError, Verified};
-use crate::content::release::trust::ReleaseTrust;
+use super::super::{Result, blocking, chain};
+use super::judgement::Evidence;
+use crate::cluster;
+use crate::content::release::signature::MESSAGE_LIMIT;
 use crate::content::release::verification_config::{SignatureStore, VerificationConfig};
-use crate::model::{Digest, Timestamp};
+use crate::model::{Digest, ReleaseSignature};
 use crate::registry::{self, Client, DocumentRequest, RedactedUrl};
 use crate::sys::{IoAt, files};
 
 /// Signatures that a store may have of one release (a count; library-go reads no more).
 const MOST: usize = 9;
+
+/// How long a store may take for one signature, retries included.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Longest file with signatures for a cluster, in bytes: `MOST` signatures in base64.
+const CONFIG_MAP_LIMIT: u64 = 1 << 20;
 
 /// Where signatures are looked for.
 #[derive(Clone, PartialEq, Eq)]
@@ -68,137 +78,120 @@ impl fmt::Debug for Store {
     }
 }
 
-/// A verified release with the signatures that were found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedRelease {
-    /// What the signatures prove. Its numbers count in `signatures`, from 1.
-    pub verified: Verified,
-    /// Whole signature files in the order in which they were found, each once.
-    pub signatures: Vec<Vec<u8>>,
-}
-
 /// Why a store gave no more.
 #[derive(Debug)]
 enum Failure {
     Web(registry::Error),
+    Slow,
     Directory(IoAt),
 }
 
 impl Failure {
     fn is_network(&self) -> bool {
-        matches!(self, Self::Web(error) if error.is_network())
+        match self {
+            Self::Web(error) => error.is_network(),
+            Self::Slow => true,
+            Self::Directory(_) => false,
+        }
     }
 
     fn text(&self) -> String {
         match self {
             Self::Web(error) => chain(error),
+            Self::Slow => format!("No answer within {} seconds", PATIENCE.as_secs()),
             Self::Directory(error) => chain(error),
         }
     }
 }
 
-/// Finds signatures of a release, store after store, until they satisfy its configuration.
-///
-/// # Errors
-///
-/// Of [`Class::Network`] when no store could be reached; of [`Class::Usage`] when there is none;
-/// else of [`Class::NotAuthenticated`], with the [`SignatureError`] as its cause. Which stores
-/// failed stands in the hints.
-pub async fn verify_release(
-    client: &Client,
-    stores: &[Store],
-    release: &Digest,
-    config: &VerificationConfig,
-    trust: &ReleaseTrust,
-    now: Timestamp,
-) -> Result<SignedRelease> {
-    let judge = |signatures: &[Vec<u8>]| signature::verify(release, config, trust, signatures, now);
-    // What no signature can mend is known before anybody is asked.
-    let mut wanting = match judge(&[]) {
-        Err(error @ SignatureError::NoSignature { .. }) => error,
-        Err(error) => return Err(not_authenticated(release, error)),
-        Ok(verified) => {
-            return Ok(SignedRelease {
-                verified,
-                signatures: Vec::new(),
-            });
+/// A store that did not answer, or not well.
+#[derive(Debug)]
+struct Unread {
+    store: Store,
+    failure: Failure,
+}
+
+/// Signatures that were found, and stores that could not be asked.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    /// In the order of their stores, each once.
+    pub(super) signatures: Vec<ReleaseSignature>,
+    unread: Vec<Unread>,
+}
+
+impl Gathered {
+    /// What is carried beside a release; nobody was asked.
+    pub(super) fn carried(signatures: Vec<ReleaseSignature>) -> Self {
+        let unread = Vec::new();
+        Self { signatures, unread }
+    }
+
+    /// What may be judged.
+    pub(super) fn evidence(&self) -> Evidence<'_> {
+        Evidence {
+            signatures: &self.signatures,
+            is_whole: self.unread.is_empty(),
         }
-    };
-    let mut signatures: Vec<Vec<u8>> = Vec::new();
-    let mut failures = Vec::new();
-    for (index, store) in stores.iter().enumerate() {
-        let has_alternative = index.saturating_add(1) < stores.len();
-        let (found, failure) = read_store(client, store, release, has_alternative).await?;
-        for bytes in found {
-            if !signatures.contains(&bytes) {
-                signatures.push(bytes);
+    }
+
+    /// The signatures over one manifest.
+    fn over(&self, digest: &Digest) -> Vec<Vec<u8>> {
+        let over = self.signatures.iter().filter(|s| s.over == *digest);
+        over.map(|signature| signature.message.clone()).collect()
+    }
+
+    /// Asks stores, one after the other, for signatures over one manifest, until there are
+    /// `enough`. One that has failed is not asked again.
+    ///
+    /// # Errors
+    ///
+    /// When a worker fails. Failures of stores are kept.
+    pub(super) async fn ask(
+        &mut self,
+        client: &Client,
+        stores: &[Store],
+        digest: &Digest,
+        enough: impl Fn(&[Vec<u8>]) -> bool,
+    ) -> Result<()> {
+        for (index, store) in stores.iter().enumerate() {
+            if enough(&self.over(digest)) {
+                break;
             }
-        }
-        failures.extend(failure.map(|failure| (store, failure)));
-        match judge(&signatures) {
-            Ok(verified) => {
-                return Ok(SignedRelease {
-                    verified,
-                    signatures,
-                });
+            if self.unread.iter().any(|unread| unread.store == *store) {
+                continue;
             }
-            Err(error) => wanting = error,
+            let has_alternative = index.saturating_add(1) < stores.len();
+            let (found, failure) = read_store(client, store, digest, has_alternative).await?;
+            for message in found {
+                let signature = ReleaseSignature {
+                    over: *digest,
+                    message,
+                };
+                if !self.signatures.contains(&signature) {
+                    self.signatures.push(signature);
+                }
+            }
+            self.unread.extend(failure.map(|failure| Unread {
+                store: store.clone(),
+                failure,
+            }));
         }
+        Ok(())
     }
-    Err(refused(release, stores, &failures, wanting))
-}
 
-/// Whether every store answers that it has no signature of a release, good or bad. That there
-/// is no store at all is the same.
-///
-/// # Errors
-///
-/// When a worker fails.
-pub async fn is_absent(client: &Client, stores: &[Store], release: &Digest) -> Result<bool> {
-    for (index, store) in stores.iter().enumerate() {
-        let has_alternative = index.saturating_add(1) < stores.len();
-        let (found, failure) = read_store(client, store, release, has_alternative).await?;
-        if !found.is_empty() || failure.is_some() {
-            return Ok(false);
-        }
+    /// Whether the network gave nothing at all.
+    pub(super) fn is_cut_off(&self, stores: &[Store]) -> bool {
+        let mut unread = self.unread.iter();
+        self.signatures.is_empty()
+            && self.unread.len() == stores.len()
+            && unread.all(|unread| unread.failure.is_network())
     }
-    Ok(true)
-}
 
-fn not_authenticated(release: &Digest, error: SignatureError) -> Error {
-    Error::new(
-        Class::NotAuthenticated,
-        format!("The signatures of the release {release} do not prove who made it"),
-    )
-    .caused_by(error)
-}
-
-fn refused(
-    release: &Digest,
-    stores: &[Store],
-    failures: &[(&Store, Failure)],
-    wanting: SignatureError,
-) -> Error {
-    if stores.is_empty() {
-        return Error::usage("The release payload names no store with signatures")
-            .hint("name one with --signature-store");
+    /// Which stores failed, and how: a line for each.
+    pub(super) fn failures(&self) -> impl Iterator<Item = String> {
+        let unread = self.unread.iter();
+        unread.map(|Unread { store, failure }| format!("store {store}: {}", failure.text()))
     }
-    let nothing_found = matches!(wanting, SignatureError::NoSignature { .. });
-    let all_failed = failures.len() == stores.len();
-    let unreachable = failures.iter().all(|(_, failure)| failure.is_network());
-    let mut error = if nothing_found && all_failed && unreachable {
-        Error::new(
-            Class::Network,
-            format!("No store with signatures of the release {release} can be reached"),
-        )
-        .hint("name a store that can be reached with --signature-store")
-    } else {
-        not_authenticated(release, wanting)
-    };
-    for (store, failure) in failures {
-        error = error.hint(format!("store {store}: {}", failure.text()));
-    }
-    error
 }
 
 /// The signatures of one store, and why it gave no more, if that was not for want of more.
@@ -208,23 +201,70 @@ async fn read_store(
     release: &Digest,
     has_alternative: bool,
 ) -> Result<(Vec<Vec<u8>>, Option<Failure>)> {
-    let mut found = Vec::new();
-    for number in 1..=MOST {
-        let below = format!("sha256={}/signature-{number}", release.hex());
-        let read = match store {
-            Store::Web(base) => fetch(client, base, &below, has_alternative).await,
-            Store::Directory(directory) => {
-                let path = directory.join(below);
-                blocking(move || Ok(read_file(&path))).await?
-            }
-        };
-        match read {
-            Ok(Some(bytes)) => found.push(bytes),
-            Ok(None) => break,
-            Err(failure) => return Ok((found, Some(failure))),
+    match store {
+        Store::Web(base) => Ok(read_web(client, base, release, has_alternative).await),
+        Store::Directory(directory) => {
+            let (directory, release) = (directory.clone(), *release);
+            blocking(move || Ok(read_directory(&directory, &release))).await
         }
     }
-    Ok((found, None))
+}
+
+/// Where a store has a signature.
+fn below(release: &Digest, number: usize) -> String {
+    format!("sha256={}/signature-{number}", release.hex())
+}
+
+async fn read_web(
+    client: &Client,
+    base: &Url,
+    release: &Digest,
+    has_alternative: bool,
+) -> (Vec<Vec<u8>>, Option<Failure>) {
+    let mut found = Vec::new();
+    for number in 1..=MOST {
+        let below = below(release, number);
+        let fetched = fetch(client, base, &below, has_alternative);
+        match tokio::time::timeout(PATIENCE, fetched).await {
+            Ok(Ok(Some(bytes))) => found.push(bytes),
+            Ok(Ok(None)) => break,
+            Ok(Err(failure)) => return (found, Some(failure)),
+            Err(_) => return (found, Some(Failure::Slow)),
+        }
+    }
+    (found, None)
+}
+
+fn read_directory(directory: &Path, release: &Digest) -> (Vec<Vec<u8>>, Option<Failure>) {
+    let mut found = Vec::new();
+    if files::is_file(directory) {
+        return match read_file(directory, CONFIG_MAP_LIMIT) {
+            Ok(bytes) => {
+                let bytes = bytes.unwrap_or_default();
+                (cluster::signatures_in(&bytes, release), None)
+            }
+            Err(failure) => (found, Some(failure)),
+        };
+    }
+    for number in 1..=MOST {
+        match read_file(
+            &directory.join(below(release, number)),
+            MESSAGE_LIMIT as u64,
+        ) {
+            Ok(Some(bytes)) => found.push(bytes),
+            Ok(None) => break,
+            Err(failure) => return (found, Some(failure)),
+        }
+    }
+    let name = cluster::signature_file_name(release);
+    for path in [directory.join(&name), directory.join("config").join(&name)] {
+        match read_file(&path, CONFIG_MAP_LIMIT) {
+            Ok(Some(bytes)) => found.extend(cluster::signatures_in(&bytes, release)),
+            Ok(None) => {}
+            Err(failure) => return (found, Some(failure)),
+        }
+    }
+    (found, None)
 }
 
 async fn fetch(
@@ -244,8 +284,8 @@ async fn fetch(
     client.document(request).await.map_err(Failure::Web)
 }
 
-fn read_file(path: &Path) -> std::result::Result<Option<Vec<u8>>, Failure> {
-    match files::read(path, MESSAGE_LIMIT as u64) {
+fn read_file(path: &Path, limit: u64) -> std::result::Result<Option<Vec<u8>>, Failure> {
+    match files::read(path, limit) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::Directory(error)),

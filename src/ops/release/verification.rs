@@ -1,20 +1,18 @@
-//! Whether somebody who is trusted vouches for a release that is about to be used.
+//! Whether a release may be used: what is known of its signatures, and what is accepted.
 //!
 //! The keys are those that the payload names, as far as they are pinned; the signatures come from
-//! the bundle, or from stores. That nobody vouches can be accepted; that a signature is wrong
-//! cannot.
+//! the bundle, or from stores. That there is no signature can be accepted; nothing else can.
 
 use serde::Serialize;
-use tokio::runtime::Handle;
 
-use super::payload::Payload;
-use super::signatures::{Store, verify_release};
-use crate::content::release::signature::{self, SignatureError, Verified};
+use super::judgement::{Absence, Fault, Judgement, Signed, Standard, Subject, judge};
+use super::signatures::{Gathered, Store};
+use super::signer::ReleaseSigner;
 use crate::content::release::trust::ReleaseTrust;
 use crate::content::release::verification_config::VerificationConfig;
-use crate::model::{Digest, ReleaseSignature, Timestamp};
+use crate::model::{Digest, Reference, ReleaseSignature, Timestamp};
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result, chain};
+use crate::ops::error::{Class, Error, Result};
 use crate::registry::Client;
 
 /// What is known and accepted about who made a release.
@@ -22,15 +20,28 @@ use crate::registry::Client;
 pub struct Verification {
     /// Whose word counts.
     pub trust: ReleaseTrust,
-    /// Where signatures are, instead of where the payload says; asked before a bundle's own.
+    /// Where signatures are, instead of where the payload says.
     pub stores: Vec<Store>,
-    /// Accept that nobody who is trusted vouches for it. Where a release is only read, stores that
-    /// the payload names are not asked then.
+    /// Accept a release that has no signature.
     pub allow_unsigned: bool,
     /// How to ask stores.
     pub client: Client,
     /// What time it is.
     pub now: Timestamp,
+}
+
+/// A release that is about to be used.
+#[derive(Debug)]
+pub struct Release<'a> {
+    /// What to call it.
+    pub name: &'a Reference,
+    /// What has to be signed.
+    pub subject: Subject,
+    /// How its payload wants to be verified.
+    pub config: Option<&'a VerificationConfig>,
+    /// The signatures that its bundle carries; `None` when it comes from a registry. The stores
+    /// that the payload names are not asked about one in a bundle.
+    pub carried: Option<Vec<ReleaseSignature>>,
 }
 
 /// Who vouches for a release.
@@ -43,117 +54,161 @@ pub enum Vouching {
     Unsigned(String),
 }
 
+/// A release that may be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// Pinned keys have signed it.
+    Signed(Vec<Signed>),
+    /// It has no signature, and that is accepted.
+    Unsigned(Absence),
+}
+
 impl Verification {
-    /// Verifies a payload. Blocks.
-    pub(super) fn verify(&self, payload: &Payload, context: &Context) -> Result<Vouching> {
-        let error = match self.judge(payload) {
-            Ok(verified) => return Ok(Vouching::SignedBy(self.names(&verified))),
-            Err(error) => error,
-        };
-        let cause = std::error::Error::source(&error);
-        let cause = cause.and_then(|cause| cause.downcast_ref::<SignatureError>());
-        if !self.allow_unsigned || cause.is_some_and(is_wrong) {
-            let absent = !cause.is_some_and(is_wrong);
-            return Err(match absent {
-                true => error.hint("--allow-unsigned-release accepts that nobody vouches for it"),
-                false => error,
-            });
+    /// Finds a release's signatures and judges it; what must not be used is an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Class::NotAuthenticated`] when it has signatures that prove nothing, or none and that is
+    /// not accepted; [`Class::Network`] when no store could be reached. Which stores failed
+    /// stands in the hints.
+    pub async fn verify(&self, release: &Release<'_>, context: &Context) -> Result<Accepted> {
+        tokio::select! {
+            verified = self.decide(release, context) => verified,
+            () = context.cancel.cancelled() => Err(Error::interrupted()),
         }
-        let why = chain(&error);
-        context.warn(format!(
-            "nobody who is trusted vouches for the release: {why}"
-        ));
-        Ok(Vouching::Unsigned(why))
     }
 
-    fn judge(&self, payload: &Payload) -> Result<Verified> {
-        let manifests = payload.manifests();
-        let config = VerificationConfig::find(manifests).map_err(|error| {
-            let message = format!("{} cannot be verified", payload.pull_spec);
-            Error::new(Class::NotAuthenticated, message).caused_by(error)
-        })?;
-        let config = config.ok_or_else(|| {
-            let message = format!(
-                "{} names no keys with which it could be verified",
-                payload.pull_spec
-            );
-            Error::new(Class::NotAuthenticated, message)
-        })?;
-        // What is signed is the image that was read, or the list in which it is.
-        let mut digests = vec![payload.digest(), payload.image.digest];
-        digests.dedup();
-        let mut failure: Option<Error> = None;
-        for digest in digests {
-            match self.about(payload, &digest, &config) {
-                Ok(verified) => return Ok(verified),
-                Err(error) => failure = Some(worse(failure, error)),
+    async fn decide(&self, release: &Release<'_>, context: &Context) -> Result<Accepted> {
+        let (judgement, gathered) = self.judge(release).await?;
+        match judgement {
+            Judgement::Signed(signed) => {
+                for signer in self.signers(&signed) {
+                    if let Some(expired) = signer.key_expired {
+                        context.warn(format!(
+                            "{} is signed by {}, a key that expired {expired}",
+                            release.name, signer.key
+                        ));
+                    }
+                }
+                Ok(Accepted::Signed(signed))
+            }
+            Judgement::Absent(why) if self.allow_unsigned => {
+                context.warn(format!(
+                    "{} is UNSIGNED and accepted as it is: {why}",
+                    release.name
+                ));
+                Ok(Accepted::Unsigned(why))
+            }
+            Judgement::Absent(why) => {
+                let message = format!("Nobody vouches for the release {}: {why}", release.name);
+                Err(Error::new(Class::NotAuthenticated, message)
+                    .hint("--signature-store names another place to look for signatures")
+                    .hint("--allow-unsigned-release accepts that it has none"))
+            }
+            Judgement::Wrong(fault) => Err(self.refused(release, fault, &gathered)),
+            Judgement::Unknown(_) if gathered.is_cut_off(self.stores(release).as_slice()) => {
+                let message = format!(
+                    "No store with signatures of the release {} can be reached",
+                    release.name
+                );
+                let error = Error::new(Class::Network, message)
+                    .hint("name a store that can be reached with --signature-store; the directory with the cluster resources of its import is one");
+                Err(gathered.failures().fold(error, Error::hint))
+            }
+            Judgement::Unknown(fault) => Err(self.refused(release, fault, &gathered)),
+        }
+    }
+
+    /// The judgement, and what it is built on.
+    async fn judge(&self, release: &Release<'_>) -> Result<(Judgement, Gathered)> {
+        let standard = Standard {
+            config: release.config,
+            trust: &self.trust,
+            now: self.now,
+        };
+        let subject = &release.subject;
+        let mut gathered = Gathered::carried(release.carried.clone().unwrap_or_default());
+        let early = judge(subject, &standard, &gathered.evidence());
+        // Who accepts unsigned releases has to learn whether this is one. Everybody else does not
+        // ask strangers' stores about keys that nobody has pinned.
+        let hopeless = standard.hopeless(subject).filter(|_| !self.allow_unsigned);
+        match (&early, hopeless) {
+            (Judgement::Signed(_), _) => return Ok((early, gathered)),
+            (_, Some(fault)) => return Ok((Judgement::Wrong(fault), gathered)),
+            _ => {}
+        }
+        let stores = self.stores(release);
+        if release.config.is_none() || stores.is_empty() {
+            return Ok((early, gathered));
+        }
+        self.ask(&mut gathered, &stores, &subject.root, &standard)
+            .await?;
+        let judgement = judge(subject, &standard, &gathered.evidence());
+        // Signatures of a list stand for its images, also bad ones.
+        if matches!(judgement, Judgement::Absent(_) | Judgement::Unknown(_)) {
+            for image in &subject.images {
+                self.ask(&mut gathered, &stores, image, &standard).await?;
             }
         }
-        Err(failure.unwrap_or_else(|| Error::usage("There is nothing to verify")))
+        let judgement = judge(subject, &standard, &gathered.evidence());
+        Ok((judgement, gathered))
     }
 
-    /// Looks for signatures of one digest.
-    fn about(
+    /// Asks stores about one manifest.
+    async fn ask(
         &self,
-        payload: &Payload,
+        gathered: &mut Gathered,
+        stores: &[Store],
         digest: &Digest,
-        config: &VerificationConfig,
-    ) -> Result<Verified> {
-        let carried = payload.signatures.iter();
-        let carried = carried.filter(|signature| signature.over == *digest);
-        let carried: Vec<Vec<u8>> = carried
-            .map(|ReleaseSignature { message, .. }| message.clone())
-            .collect();
-        let in_bundle = signature::verify(digest, config, &self.trust, &carried, self.now);
-        let missing = match in_bundle {
-            Ok(verified) => return Ok(verified),
-            Err(error) => error,
+        standard: &Standard<'_>,
+    ) -> Result<()> {
+        let enough = |messages: &[Vec<u8>]| {
+            let verified = standard.verify(digest, messages);
+            verified.is_some_and(|verified| verified.is_ok())
         };
-        let stores = match (&*self.stores, payload.in_bundle || self.allow_unsigned) {
-            ([], true) => Vec::new(),
-            ([], false) => Store::configured(config),
-            (named, _) => named.to_vec(),
-        };
-        if stores.is_empty() {
-            let message =
-                format!("The signatures of the release {digest} do not prove who made it");
-            return Err(Error::new(Class::NotAuthenticated, message).caused_by(missing));
+        gathered.ask(&self.client, stores, digest, enough).await
+    }
+
+    /// The stores that are asked about a release.
+    fn stores(&self, release: &Release<'_>) -> Vec<Store> {
+        match (self.stores.as_slice(), release.config, &release.carried) {
+            ([], Some(config), None) => Store::configured(config),
+            (named, ..) => named.to_vec(),
         }
-        let found = verify_release(&self.client, &stores, digest, config, &self.trust, self.now);
-        let found = Handle::current().block_on(found)?;
-        Ok(found.verified)
     }
 
-    fn names(&self, verified: &Verified) -> Vec<String> {
-        let keyrings = verified.keyrings.iter();
-        let line = |keyring: &signature::SatisfiedKeyring| match self.trust.name(&keyring.key) {
-            Some(name) => format!("{name} ({})", keyring.key),
-            None => keyring.key.to_string(),
+    fn refused(&self, release: &Release<'_>, fault: Fault, gathered: &Gathered) -> Error {
+        let message = match fault {
+            Fault::PartlySigned { .. } => {
+                format!("Nobody vouches for all of the release {}", release.name)
+            }
+            _ => format!(
+                "The signatures of the release {} do not prove who made it",
+                release.name
+            ),
         };
-        keyrings.map(line).collect()
+        let error = Error::new(Class::NotAuthenticated, message);
+        // What it says of signatures is the cause, also for who looks for it there.
+        let error = match fault {
+            Fault::Signature(fault) => error.caused_by(fault),
+            fault => error.caused_by(fault),
+        };
+        gathered.failures().fold(error, Error::hint)
     }
-}
 
-/// Whether a signature is worse than none: it is forged, or for something else.
-fn is_wrong(error: &SignatureError) -> bool {
-    matches!(
-        error,
-        SignatureError::BadSignature { .. }
-            | SignatureError::WrongDigest { .. }
-            | SignatureError::UnexpectedBody { .. }
-            | SignatureError::RevokedKey { .. }
-    )
-}
+    /// The keys that have signed, each once.
+    fn signers(&self, signed: &[Signed]) -> Vec<ReleaseSigner> {
+        ReleaseSigner::all(signed, &self.trust)
+    }
 
-/// Of two failures the one about a signature that is there.
-fn worse(one: Option<Error>, other: Error) -> Error {
-    let is_there = |error: &Error| {
-        let cause = std::error::Error::source(error);
-        let cause = cause.and_then(|cause| cause.downcast_ref::<SignatureError>());
-        cause.is_some_and(|cause| !matches!(cause, SignatureError::NoSignature { .. }))
-    };
-    match one {
-        Some(one) if is_there(&one) || !is_there(&other) => one,
-        _ => other,
+    /// Who vouches for a release that was accepted.
+    pub(super) fn vouching(&self, accepted: &Accepted) -> Vouching {
+        match accepted {
+            Accepted::Signed(signed) => {
+                let signers = self.signers(signed);
+                Vouching::SignedBy(signers.iter().map(ToString::to_string).collect())
+            }
+            Accepted::Unsigned(why) => Vouching::Unsigned(why.to_string()),
+        }
     }
 }

@@ -18,6 +18,7 @@ use super::error::{Class, Error, Result};
 use super::examine::{self, Accepted, Bundle, Scope};
 use super::manifests::Manifests;
 use super::pipeline::StoredBlob;
+use super::release::proof::{self, ReleaseKeys, ReleaseProof};
 use super::trust::Trust;
 use crate::cluster;
 use crate::format::hash::BlobHasher;
@@ -55,6 +56,10 @@ pub struct Request {
     pub to: PathBuf,
     /// Which tree.
     pub layout: Layout,
+    /// Whose word counts for releases, which the layout `oc-release` is for.
+    pub release_keys: ReleaseKeys,
+    /// Unpack releases that have no signatures.
+    pub allow_unsigned_release: bool,
 }
 
 /// What was written.
@@ -68,6 +73,9 @@ pub struct Outcome {
     pub docker_images: usize,
     /// Images that are not whole, or need blobs that the bundle does not carry.
     pub left_out: Vec<String>,
+    /// Who vouches for the releases, in the layout `oc-release`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub release_proofs: Vec<ReleaseProof>,
     /// What the tags of releases begin with, in the layout `oc-release`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<String>,
@@ -105,6 +113,15 @@ pub fn unpack(request: &Request, context: &Context) -> Result<Outcome> {
     let (directory, trust) = (&request.bundle, &request.trust);
     let bundle = examine::open(directory, trust, accepted, Scope::Everything)?;
     let bundle = Arc::new(bundle);
+    for note in &bundle.notes {
+        context.warn(note.to_string());
+    }
+    let mut proofs = Vec::new();
+    if request.layout == Layout::OcRelease {
+        proofs = proof::judge_bundle(&bundle, &request.release_keys, context)?;
+        proof::require(&proofs, request.allow_unsigned_release)?;
+        proof::warn_of_unsigned(&proofs, context);
+    }
     let manifests = Manifests::read(&bundle)?;
     let mut tree = Tree::new(&bundle, &manifests, &request.to, context)?;
     let places = places::places(&mut tree, request.layout)?;
@@ -118,7 +135,9 @@ pub fn unpack(request: &Request, context: &Context) -> Result<Outcome> {
     if request.layout == Layout::OcRelease {
         tree.write_signatures()?;
     }
-    tree.outcome(request.layout)
+    let mut outcome = tree.outcome(request.layout)?;
+    outcome.release_proofs = proofs;
+    Ok(outcome)
 }
 
 /// Writes a small file that is new.
@@ -329,6 +348,7 @@ impl<'a> Tree<'a> {
                 .map(|image| image.requested.to_string())
                 .collect(),
             docker_images: self.docker_images(),
+            release_proofs: Vec::new(),
             left_out: self.left_out.clone(),
             releases: self
                 .bundle

@@ -13,14 +13,13 @@ use serde::Serialize;
 pub(crate) use content::check_content;
 
 use super::context::Context;
-use super::error::{Error, Result};
+use super::error::{Class, Error, Result};
 use super::examine::{Bundle, Examination, Scope, examine};
 use super::finding::{Finding, FindingKind, worst};
 use super::release::ReleaseLine;
 use super::release::proof::{self, ReleaseKeys, ReleaseProof};
 use super::trust::Trust;
 use crate::model::{BundleId, ImageEntry, Inventory, Reference};
-use crate::sys;
 use crate::sys::media::{DirMedia, EntryKind, Media};
 
 /// What `airferry verify` is asked for.
@@ -38,6 +37,8 @@ pub struct Request {
     pub strict: bool,
     /// Whose word counts for releases.
     pub release_keys: ReleaseKeys,
+    /// Accept releases that have no signatures.
+    pub allow_unsigned_release: bool,
     /// Threads; all cores when absent.
     pub jobs: Option<usize>,
 }
@@ -146,21 +147,19 @@ impl Report {
             .collect();
         let foreign = || {
             let is_foreign = |finding: &Finding| finding.kind == FindingKind::ForeignFile;
-            (self.strict && counted.iter().any(is_foreign)).then_some(super::error::Class::Foreign)
+            (self.strict && counted.iter().any(is_foreign)).then_some(Class::Foreign)
         };
         let class = worst(&counted).or_else(foreign)?;
         let kinds: Vec<FindingKind> = counted.iter().map(|finding| finding.kind).collect();
         let what = match class {
-            super::error::Class::NotAuthenticated
-                if self.authenticated && kinds.contains(&FindingKind::ReleaseNotGenuine) =>
-            {
+            Class::NotAuthenticated if self.authenticated && kinds.iter().any(is_about_release) => {
                 "A release in this bundle is not known to be genuine"
             }
-            super::error::Class::NotAuthenticated => "NOT AUTHENTICATED",
-            super::error::Class::Incomplete if self.unfinished => "The export was not finished",
-            super::error::Class::Incomplete => "The bundle is incomplete",
-            super::error::Class::Foreign => "There are foreign files",
-            super::error::Class::Media => "The medium cannot be read",
+            Class::NotAuthenticated => "NOT AUTHENTICATED",
+            Class::Incomplete if self.unfinished => "The export was not finished",
+            Class::Incomplete => "The bundle is incomplete",
+            Class::Foreign => "There are foreign files",
+            Class::Media => "The medium cannot be read",
             _ if kinds.contains(&FindingKind::Rejected) && self.intact => {
                 "A key that is trusted rejects this bundle"
             }
@@ -171,6 +170,15 @@ impl Report {
         };
         Some(super::examine::add_hints(Error::new(class, what), &kinds))
     }
+}
+
+fn is_about_release(kind: &FindingKind) -> bool {
+    matches!(
+        kind,
+        FindingKind::UnsignedRelease
+            | FindingKind::ReleaseKeysUnknown
+            | FindingKind::ReleaseNotGenuine
+    )
 }
 
 /// Verifies a bundle.
@@ -197,19 +205,24 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
         blobs = carried(&inventory);
         releases = ReleaseLine::all(&inventory);
         missing.extend(inventory.images.iter().filter_map(MissingImage::of));
-        release_proofs = proof::judge(&inventory, &request.release_keys, sys::clock::now());
-        findings.extend(proof::findings(&release_proofs, &request.release_keys));
         let authentication = examination.authentication;
         let notes = Vec::new();
-        let bundle = Bundle {
+        let bundle = Arc::new(Bundle {
             media: Arc::clone(&media),
             id,
             manifest,
             inventory,
             authentication,
             notes,
-        };
+        });
         findings.extend(check_content(&bundle, request.jobs, context)?);
+        // Why a release cannot be read is known by now, if the medium or a chunk is bad.
+        match proof::judge_bundle(&bundle, &request.release_keys, context) {
+            Ok(proofs) => release_proofs = proofs,
+            Err(error) if worst(&findings).is_some_and(|known| known >= error.class()) => {}
+            Err(error) => return Err(error),
+        }
+        findings.extend(proof::findings(&release_proofs));
     }
     findings.sort();
     findings.dedup();
@@ -234,6 +247,9 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
     }
     if request.allow_incomplete {
         waived.push(FindingKind::Incomplete);
+    }
+    if request.allow_unsigned_release {
+        waived.push(FindingKind::UnsignedRelease);
     }
     Ok(Report {
         bundle: id,

@@ -9,6 +9,7 @@ use airferry::model::{
 use super::*;
 use crate::support::amend::{amend, claim, release};
 use crate::support::proxy::Fate;
+use crate::support::releases::{IMAGE_REFERENCES, image_references, payload};
 
 /// A payload of two components, and where they are at the source.
 struct Release {
@@ -22,16 +23,30 @@ struct Release {
 
 impl Release {
     fn new() -> Self {
+        Self::with(|_| Vec::new(), &[])
+    }
+
+    /// A release with further components, and further manifests in its payload.
+    fn with(more: impl Fn(&str) -> Vec<(String, String)>, manifests: &[(&str, &[u8])]) -> Self {
         let stage = Stage::new();
-        let [payload, cli, etcd] =
-            ["payload", "cli", "etcd"].map(|seed| Build::docker(seed).layer(3000).image());
-        let image = stage.publish("okd/release", "4.17.3", &payload);
+        let [cli, etcd] = ["cli", "etcd"].map(|seed| Build::docker(seed).layer(3000).image());
         let host = stage.source.host().to_string();
         let pinned = |image: &Image| {
             stage.publish("okd/content", "any", image);
             format!("{host}/okd/content@{}", image.digest())
         };
-        let references = [image, pinned(&cli), pinned(&etcd)];
+        let [of_cli, of_etcd] = [pinned(&cli), pinned(&etcd)];
+        let more = more(&host);
+        let mut components = vec![("cli", of_cli.as_str()), ("etcd", of_etcd.as_str())];
+        components.extend(
+            more.iter()
+                .map(|(name, image)| (name.as_str(), image.as_str())),
+        );
+        let list = image_references("4.17.3", &components);
+        let files = [&[(IMAGE_REFERENCES, list.as_slice())], manifests].concat();
+        let payload = payload("linux/amd64", &files);
+        let image = stage.publish("okd/release", "4.17.3", &payload);
+        let references = [image, of_cli, of_etcd];
         Self {
             payload,
             cli,
@@ -51,6 +66,12 @@ impl Release {
         let references = self.references.each_ref().map(String::as_str);
         let bundle = self.stage.export("bundle", &references, &[]);
         amend(&self.stage, &bundle, |inventory| self.add_to(inventory));
+        bundle
+    }
+
+    fn bundle_of(&self, change: impl FnOnce(&mut Inventory)) -> PathBuf {
+        let bundle = self.bundle();
+        amend(&self.stage, &bundle, change);
         bundle
     }
 }
@@ -185,11 +206,11 @@ fn a_component_that_fails_keeps_the_release_away() {
 
 #[test]
 fn half_a_release_is_never_committed_and_half_a_catalog_is() {
-    let site = Release::new();
-    let host_of_source = site.stage.source.host().to_string();
+    let gone = |host: &str| format!("{host}/okd/content@sha256:{}", "0".repeat(64));
+    let site = Release::with(|host| vec![("gone".to_owned(), gone(host))], &[]);
+    let gone = gone(&site.stage.source.host().to_string());
     let index = Build::docker("index").layer(500).image();
     let index = site.stage.publish("olm/index", "v1", &index);
-    let gone = format!("{host_of_source}/okd/content@sha256:{}", "0".repeat(64));
     let [image, cli, etcd] = &site.references;
     let references = [image.as_str(), cli, etcd, &index, &gone];
     site.stage
@@ -227,7 +248,8 @@ fn half_a_release_is_never_committed_and_half_a_catalog_is() {
         "--resources",
         out.to_str().unwrap(),
     ];
-    let done = site.stage.import(&bundle, &to, &more).succeeds();
+    // What there is of it is imported, but no release.
+    let done = site.stage.import(&bundle, &to, &more).fails_with(5);
     done.stdout_has("the bundle lacks 1 of the images of this release")
         .stdout_has(&format!("catalog {index}: {to}/olm-index:v1"))
         .stdout_has(&format!("  lacks {gone}"));
@@ -246,10 +268,24 @@ fn half_a_release_is_never_committed_and_half_a_catalog_is() {
 
 #[test]
 fn a_signature_that_is_not_good_is_never_waived() {
-    let site = Release::new();
-    let bundle = site.bundle();
     let keys = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/release");
-    let keyring = fs::read(keys.join("alice.gpg")).unwrap();
+    let keyring = fs::read(keys.join("alice.asc")).unwrap();
+    let config_map = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": { "annotations": { "release.openshift.io/verification-config-map": "" } },
+        "data": { "verifier-public-key-alice": String::from_utf8(keyring.clone()).unwrap() },
+    });
+    let config_map = config_map.to_string();
+    let manifest = ("release-manifests/keys.yaml", config_map.as_bytes());
+    let site = Release::with(|_| Vec::new(), &[manifest]);
+    let bundle = site.bundle_of(|inventory| {
+        site.add_to(inventory);
+        inventory.releases[0].keyrings = vec![Keyring {
+            data: keyring.clone(),
+            name: "verifier-public-key-alice".to_owned(),
+        }];
+    });
     let signed = |signature: &dyn Fn(&Inventory) -> ReleaseSignature| {
         amend(&site.stage, &bundle, |inventory| {
             site.add_to(inventory);
@@ -288,14 +324,14 @@ fn a_signature_that_is_not_good_is_never_waived() {
             .verify(&bundle, &trusting)
             .fails_with(3)
             .stdout_has("NOT GENUINE");
-        // The built-in keys have not signed it. That is for whoever imports to judge.
+        // The built-in keys have not signed it.
         site.stage
             .import(&bundle, &to, &[UNSIGNED])
             .fails_with(3)
             .stderr_has("--release-keys FILE");
         site.stage
             .verify(&bundle, &[])
-            .succeeds()
+            .fails_with(3)
             .stdout_has("signed by keys that are not known");
     }
     let catalog = ask(&target.host().to_string(), "GET", "_catalog");
@@ -320,7 +356,11 @@ fn profiles_and_flags_decide_names() {
             .arg(&bundle)
             .args(["--to", to]);
         command.arg("--trust").arg(site.stage.trusted());
-        command.arg("--resources").arg(&out).args(more);
+        command
+            .arg("--resources")
+            .arg(&out)
+            .arg(UNSIGNED)
+            .args(more);
         Outcome::of(command).succeeds();
         fs::read_to_string(out.join("mapping.txt")).unwrap()
     };

@@ -38,8 +38,7 @@ fn a_release_brings_its_components() {
         .collect();
     assert_eq!(names, ["cli", "etcd"]);
     scene
-        .stage
-        .verify(&scene.at("bundle"), &["--strict"])
+        .verify("bundle")
         .succeeds()
         .stdout_has("release 4.18.0");
     let seen = scene.inspect("bundle");
@@ -163,10 +162,7 @@ fn a_component_that_is_gone_leaves_an_incomplete_bundle_that_can_be_completed() 
     assert_eq!(completed["releases"][0]["version"], "4.1.0");
     assert_eq!(completed["releases"][0]["signatures"], 1);
     assert_eq!(completed["releases"][0]["components"][1]["missing"], false);
-    scene
-        .stage
-        .verify(&scene.at("bundle"), &["--strict"])
-        .succeeds();
+    scene.verify("bundle").succeeds();
 }
 
 #[test]

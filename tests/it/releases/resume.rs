@@ -60,5 +60,6 @@ fn a_killed_export_goes_on_without_asking_about_the_release_again() {
     let images = done["images"].as_array().unwrap();
     let root = |image: &&serde_json::Value| image["reference"] == reference.as_str();
     assert_eq!(images.iter().find(root).unwrap()["digest"], image.digest());
-    site.verify(&bundle, &["--strict"]).succeeds();
+    let trusting = ["--strict", "--release-keys", keys.to_str().unwrap()];
+    site.verify(&bundle, &trusting).succeeds();
 }

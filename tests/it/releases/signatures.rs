@@ -30,7 +30,7 @@ fn an_unsigned_release_needs_a_word_and_is_called_so() {
         assert_eq!(seen["releases"][0]["signed_over"], "nothing");
         scene
             .stage
-            .verify(&scene.at(name), &[])
+            .verify(&scene.at(name), &[UNSIGNED])
             .succeeds()
             .stdout_has("UNSIGNED");
     }

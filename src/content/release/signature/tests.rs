@@ -381,8 +381,37 @@ fn no_flipped_bit_of_a_message_changes_what_is_verified() {
                 Err(_) => refused += 1,
             }
         }
-        // What is not signed: the file name and date beside the text, hints at the signer.
+        // What is not signed and means nothing: the date beside the text.
         assert!(refused > same * 5, "{refused} refused, {same} not");
+    }
+}
+
+#[test]
+fn every_bit_beside_the_signed_bytes_counts() {
+    let whole = vector!("good-plain.sig");
+    let accepted = flips(whole).enumerate().filter_map(|(bit, flipped)| {
+        let accepted = alice(&flipped).is_ok();
+        accepted.then_some(bit / 8)
+    });
+    // One-pass packet, header of the text, and signature packet are read as gpg and Go read
+    // them; the date of the text means nothing to anybody.
+    let accepted: BTreeSet<usize> = accepted.collect();
+    assert_eq!(accepted, (20..24).collect());
+}
+
+#[test]
+fn the_one_pass_packet_announces_the_signature() {
+    // Version, type, hash, algorithm, key id, whether it is the last.
+    for at in 2..15 {
+        for with in [1, 0x10] {
+            let mut other = vector!("good-plain.sig").to_vec();
+            other[at] ^= with;
+            let error = alice(&other).unwrap_err();
+            assert!(
+                matches!(error, SignatureError::Unreadable { .. }),
+                "{error}"
+            );
+        }
     }
 }
 

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::super::request::Request;
-use crate::model::{Component, Digest, Keyring, Reference, ReleaseEntry};
+use crate::model::{
+    Component, Descriptor, Digest, Keyring, Reference, ReleaseEntry, ReleaseSignature,
+};
 use crate::ops::blocking;
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result};
 use crate::ops::image_files::Source;
-use crate::ops::release::carried_signatures::Verifier;
 use crate::ops::release::contents::{Contents, Reader};
+use crate::ops::release::judgement::Signed;
 use crate::ops::release::selection::{self, Selected};
+use crate::ops::release::{Accepted, Release};
 use crate::registry::Selector;
 
 /// The releases of a request.
@@ -40,7 +43,10 @@ pub(super) async fn gather(request: &Request, context: &Context) -> Result<Relea
         wanted.insert(reference.clone(), None);
     }
     if let Some(by_version) = &releases.by_version {
-        found.selected = selection::select(by_version, &request.client).await?;
+        found.selected = tokio::select! {
+            selected = selection::select(by_version, &request.client) => selected?,
+            () = context.cancel.cancelled() => return Err(Error::interrupted()),
+        };
         for selected in &found.selected {
             for release in &selected.releases {
                 let expected = Expected {
@@ -90,13 +96,18 @@ async fn read(request: &Request, reference: &Reference, context: &Context) -> Re
     })?;
     let source = Source::registry(client, reference.repository.clone(), context.clone());
     let (name, platforms) = (reference.to_string(), request.selection.platforms.clone());
+    let wanted = move |child: &Descriptor| {
+        child.platform.as_ref().is_none_or(|platform| {
+            let mut filters = platforms.iter();
+            platforms.is_empty() || filters.any(|filter| filter.selects(platform))
+        })
+    };
     blocking(move || {
         let reader = Reader {
             source: &source,
             name: &name,
-            platforms: &platforms,
         };
-        reader.payload(&raw.value)
+        reader.payload(&raw.value.digest, wanted)
     })
     .await
 }
@@ -117,17 +128,29 @@ fn as_expected(reference: &Reference, payload: &Contents, expected: &Expected) -
     Err(Error::new(Class::VerificationFailed, message))
 }
 
+fn signatures(signed: Signed) -> impl Iterator<Item = ReleaseSignature> {
+    let over = signed.over;
+    let messages = signed.messages.into_iter();
+    messages.map(move |message| ReleaseSignature { over, message })
+}
+
 async fn verified(
     request: &Request,
     reference: &Reference,
     payload: &Contents,
     context: &Context,
 ) -> Result<ReleaseEntry> {
-    let verifier = Verifier {
-        verification: &request.releases.verification,
-        release: reference,
+    let release = Release {
+        name: reference,
+        subject: payload.subject(),
+        config: payload.verification.as_ref(),
+        carried: None,
     };
-    let signatures = verifier.verify(payload, context).await?;
+    let verification = &request.releases.verification;
+    let signatures = match verification.verify(&release, context).await? {
+        Accepted::Signed(signed) => signed.into_iter().flat_map(signatures).collect(),
+        Accepted::Unsigned(_) => Vec::new(),
+    };
     let keyrings = payload
         .verification
         .iter()

@@ -1,0 +1,166 @@
+use super::*;
+use crate::content::release::Keyring;
+use crate::content::release::verification_config::NamedKeyring;
+
+macro_rules! vector {
+    ($name:literal) => {
+        include_bytes!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/vectors/release/",
+            $name
+        ))
+        .as_slice()
+    };
+}
+
+/// 2026-02-01T00:00:00Z.
+const NOW: Timestamp = Timestamp(1_769_904_000);
+
+fn signed() -> Digest {
+    let text = String::from_utf8_lossy(vector!("digest.txt"));
+    text.trim().parse().unwrap()
+}
+
+fn other(n: u8) -> Digest {
+    Digest::from_bytes([n; 32])
+}
+
+fn config(key: &[u8]) -> VerificationConfig {
+    VerificationConfig {
+        manifest: "m.yaml".to_owned(),
+        keyrings: vec![NamedKeyring {
+            name: "verifier-public-key-1".to_owned(),
+            data: key.to_vec(),
+            keyring: Keyring::parse(key).unwrap(),
+        }],
+        stores: Vec::new(),
+        unknown: Vec::new(),
+    }
+}
+
+/// The judgement on a release of alice's, or of `key`.
+fn judged(
+    key: Option<&[u8]>,
+    root: Digest,
+    images: &[Digest],
+    found: &[(Digest, &[u8])],
+    is_whole: bool,
+) -> Judgement {
+    let config = key.map(config);
+    let trust = ReleaseTrust::from_file(vector!("alice.gpg")).unwrap();
+    let standard = Standard {
+        config: config.as_ref(),
+        trust: &trust,
+        now: NOW,
+    };
+    let signatures: Vec<ReleaseSignature> = found
+        .iter()
+        .map(|(over, message)| ReleaseSignature {
+            over: *over,
+            message: message.to_vec(),
+        })
+        .collect();
+    let subject = Subject {
+        root,
+        images: images.to_vec(),
+    };
+    let evidence = Evidence {
+        signatures: &signatures,
+        is_whole,
+    };
+    judge(&subject, &standard, &evidence)
+}
+
+const ALICE: Option<&[u8]> = Some(vector!("alice.gpg"));
+
+#[test]
+fn only_what_is_not_there_is_absent() {
+    let (good, carol) = (vector!("good.sig"), vector!("carol.sig"));
+    let root = signed();
+    let absent = judged(ALICE, root, &[], &[], true);
+    assert_eq!(absent, Judgement::Absent(Absence::NoSignature));
+    let absent = judged(None, root, &[], &[], true);
+    assert_eq!(absent, Judgement::Absent(Absence::NoKeys));
+    let unknown = judged(ALICE, root, &[], &[], false);
+    assert!(matches!(unknown, Judgement::Unknown(_)));
+    let wrong = judged(None, root, &[], &[(root, good)], true);
+    assert_eq!(wrong, Judgement::Wrong(Fault::NoKeys));
+    for message in [
+        carol,
+        vector!("sha1.sig"),
+        vector!("future.sig"),
+        vector!("expiring.sig"),
+        vector!("trailing.sig"),
+        vector!("other-digest.sig"),
+        &good[..40],
+        b"",
+    ] {
+        for is_whole in [true, false] {
+            let wrong = judged(ALICE, root, &[], &[(root, message)], is_whole);
+            assert!(matches!(wrong, Judgement::Wrong(_)), "{wrong:?}");
+        }
+    }
+    // Nobody has pinned carol.
+    let wrong = judged(
+        Some(vector!("carol.gpg")),
+        root,
+        &[],
+        &[(root, carol)],
+        true,
+    );
+    let not_pinned =
+        |fault: &Fault| matches!(fault, Fault::Signature(SignatureError::NotPinned { .. }));
+    assert!(matches!(wrong, Judgement::Wrong(fault) if not_pinned(&fault)));
+}
+
+#[test]
+fn a_good_signature_is_enough_beside_others() {
+    let root = signed();
+    let found = [(root, vector!("carol.sig")), (root, vector!("good.sig"))];
+    for is_whole in [true, false] {
+        let Judgement::Signed(signed) = judged(ALICE, root, &[], &found, is_whole) else {
+            panic!("signed");
+        };
+        assert_eq!(signed[0].verified.keyrings[0].signature, 2);
+        assert_eq!(signed[0].messages.len(), 2);
+    }
+}
+
+#[test]
+fn a_list_is_signed_or_each_of_its_images() {
+    let (good, root) = (vector!("good.sig"), other(1));
+    let by_image = [(signed(), good)];
+    let each = judged(ALICE, root, &[signed()], &by_image, true);
+    assert!(matches!(each, Judgement::Signed(_)), "{each:?}");
+    let half = judged(ALICE, root, &[signed(), other(2)], &by_image, true);
+    let without = vec![other(2)];
+    assert_eq!(half, Judgement::Wrong(Fault::PartlySigned { without }));
+    let unknown = judged(ALICE, root, &[signed(), other(2)], &by_image, false);
+    assert!(matches!(unknown, Judgement::Unknown(_)));
+    let none = judged(ALICE, root, &[signed(), other(2)], &[], true);
+    assert_eq!(none, Judgement::Absent(Absence::NoSignature));
+    // A bad signature of the list is not mended by its images'.
+    let both = [(root, good), (signed(), good)];
+    let wrong = judged(ALICE, root, &[signed()], &both, true);
+    assert!(matches!(wrong, Judgement::Wrong(_)), "{wrong:?}");
+}
+
+#[test]
+fn keys_that_nobody_pinned_are_hopeless() {
+    let trust = ReleaseTrust::from_file(vector!("alice.gpg")).unwrap();
+    let subject = Subject {
+        root: signed(),
+        images: Vec::new(),
+    };
+    let hopeless = |key: &[u8]| {
+        let config = config(key);
+        let standard = Standard {
+            config: Some(&config),
+            trust: &trust,
+            now: NOW,
+        };
+        standard.hopeless(&subject).is_some()
+    };
+    assert!(!hopeless(vector!("alice.gpg")));
+    assert!(hopeless(vector!("carol.gpg")));
+}
