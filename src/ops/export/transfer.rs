@@ -33,9 +33,6 @@ const AHEAD: usize = 8;
 /// Pieces of a blob that may wait between network and disk, for each lane.
 const QUEUE: usize = 16;
 
-/// How often a blob whose bytes turn out wrong is fetched, where only one place has it.
-const ATTEMPTS: u32 = 2;
-
 /// What the lanes wrote, and what could not be had.
 #[derive(Debug, Default)]
 pub(super) struct Transferred {
@@ -435,8 +432,8 @@ struct Places<'a> {
     /// The first that sent wrong bytes: it may have been the line, so it is asked once more when
     /// no other has the blob.
     wrong: Option<&'a Repository>,
-    /// How often wrong bytes came.
-    attempts: u32,
+    /// That was done.
+    asked_again: bool,
     failed: Failed,
 }
 
@@ -445,18 +442,20 @@ impl<'a> Places<'a> {
         Self {
             waiting: places.iter().collect(),
             wrong: None,
-            attempts: 0,
+            asked_again: false,
             failed: Failed::nobody(),
         }
     }
 
     fn next(&mut self) -> Option<&'a Repository> {
-        let again = || self.wrong.take().filter(|_| self.attempts < ATTEMPTS);
-        self.waiting.pop_front().or_else(again)
+        self.waiting.pop_front().or_else(|| {
+            let again = self.wrong.take().filter(|_| !self.asked_again);
+            self.asked_again |= again.is_some();
+            again
+        })
     }
 
     fn sent_wrong_bytes(&mut self, place: &'a Repository) {
-        self.attempts += 1;
         self.wrong.get_or_insert(place);
         self.failed(Failed::Blob(
             "the registry sends bytes whose SHA-256 is not the digest".to_owned(),

@@ -1,7 +1,7 @@
 //! The names themselves: whose habits give which path and which tag.
 
 use super::tags::{digest_tag, fnv_tag};
-use super::{NamingError, Options, Profile, Role, SourceImage, Target, Wanted};
+use super::{NamingError, Options, Profile, ReleaseTags, Role, SourceImage, Target, Wanted};
 use crate::model::{Host, NameError, Reference, Repository, RepositoryPath, Tag};
 
 /// Where oc-mirror puts release images, below the target (reference section 5.10).
@@ -101,11 +101,14 @@ pub(super) fn tag(wanted: &Wanted, options: &Options) -> Result<(Tag, bool), Nam
     Ok((tag, false))
 }
 
-/// What oc-mirror begins its tags with: the release image's own tag, else the version.
+/// What oc-mirror begins its tags with: the release image's own tag. A release that was found by
+/// its version has none here; oc-mirror takes it from the signature, where it is the version with
+/// the architecture. (For a digest that a person names it takes the version alone, which two
+/// architectures would share.)
 fn release_tag(release: &super::ReleaseName) -> String {
     match &release.image.tag {
         Some(tag) => tag.to_string(),
-        None => release.version.to_string(),
+        None => release.tag(ReleaseTags::Current),
     }
 }
 

@@ -157,8 +157,8 @@ fn oc_mirror_has_names_of_its_own() {
             &options
         ),
         [
-            "m.lan/openshift/release-images:4.17.3",
-            "m.lan/openshift/release:4.17.3-cli"
+            "m.lan/openshift/release-images:4.17.3-x86_64",
+            "m.lan/openshift/release:4.17.3-x86_64-cli"
         ]
     );
     let by_digest = member(&format!("quay.io/a/b/c@{digest}"));
