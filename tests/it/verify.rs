@@ -113,6 +113,32 @@ fn one_flipped_bit_is_found_wherever_it_is() {
     stage.verify(&bundle, &[]).succeeds();
 }
 
+/// What is gone is counted nowhere, and what is left is called what it is.
+#[test]
+fn bytes_are_counted_for_what_is_there() {
+    let (stage, bundle) = signed();
+    let bytes = |outcome: &Outcome| {
+        let report = outcome.json();
+        let number = |key: &str| report["bytes"][key].as_u64().unwrap();
+        (number("content"), number("framing"))
+    };
+    let (content, framing) = bytes(&stage.verify(&bundle, &["--output", "json"]).succeeds());
+    let chunks = files(&bundle.join("chunks"));
+    let data = chunks.iter().filter(|name| name.ends_with(".tar"));
+    let sizes = |name: &String| {
+        fs::metadata(bundle.join("chunks").join(name))
+            .unwrap()
+            .len()
+    };
+    let gone = data.min_by_key(|name| sizes(name)).unwrap();
+    let lost = sizes(gone);
+    fs::remove_file(bundle.join("chunks").join(gone)).unwrap();
+    let outcome = stage.verify(&bundle, &["--output", "json"]).fails_with(4);
+    let (content_left, framing_left) = bytes(&outcome);
+    assert_eq!(content_left + framing_left + lost, content + framing);
+    assert!(framing_left > 0 && framing_left < framing, "{outcome}");
+}
+
 #[test]
 fn damage_names_the_images_that_it_hits_and_no_others() {
     let (stage, bundle) = signed();

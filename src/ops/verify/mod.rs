@@ -5,6 +5,7 @@
 
 mod content;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,7 +20,10 @@ use super::finding::{Finding, FindingKind, worst};
 use super::release::ReleaseLine;
 use super::release::proof::{self, ReleaseKeys, ReleaseProof};
 use super::trust::Trust;
-use crate::model::{BundleId, ImageEntry, Inventory, Reference};
+use crate::model::{
+    BlobEntry, BlobPlace, BundleId, ChunkEntry, ChunkId, ChunkKind, ImageEntry, Inventory,
+    Reference,
+};
 use crate::sys::media::{DirMedia, EntryKind, Media};
 
 /// What `airferry verify` is asked for.
@@ -289,33 +293,21 @@ fn signer(vouched: &super::trust::Vouched) -> Signer {
 }
 
 fn carried(inventory: &Inventory) -> usize {
-    let is_carried =
-        |blob: &&crate::model::BlobEntry| matches!(blob.place, crate::model::BlobPlace::Carried(_));
+    let is_carried = |blob: &&BlobEntry| matches!(blob.place, BlobPlace::Carried(_));
     inventory.blobs.iter().filter(is_carried).count()
 }
 
 /// Says of every file what its bytes are (bundle-format.md, R-52).
 fn count_bytes(examination: &Examination) -> Result<Accounting> {
     let mut bytes = Accounting::default();
-    let mut content = 0;
-    if let Some(inventory) = &examination.inventory {
-        for blob in &inventory.blobs {
-            if let crate::model::BlobPlace::Carried(carried) = &blob.place {
-                content += carried
-                    .extents
-                    .iter()
-                    .map(|extent| extent.stored)
-                    .sum::<u64>();
-            }
-        }
-    }
-    let rows: std::collections::BTreeMap<String, &crate::model::ChunkEntry> = examination
+    let rows: BTreeMap<String, &ChunkEntry> = examination
         .manifest
         .iter()
         .flat_map(|manifest| &manifest.chunks)
         .map(|chunk| (chunk.path(), chunk))
         .collect();
-    let mut data = 0;
+    // Bytes of each data chunk that are there.
+    let mut there: BTreeMap<ChunkId, u64> = BTreeMap::new();
     for entry in examination.media.list()? {
         let EntryKind::File(length) = entry.kind else {
             continue;
@@ -326,8 +318,10 @@ fn count_bytes(examination: &Examination) -> Result<Accounting> {
                 let known = length.min(chunk.length);
                 bytes.unaccounted += length - known;
                 match chunk.kind {
-                    crate::model::ChunkKind::Data => data += known,
-                    crate::model::ChunkKind::Metadata => bytes.metadata += known,
+                    ChunkKind::Data => {
+                        there.insert(chunk.number, known);
+                    }
+                    ChunkKind::Metadata => bytes.metadata += known,
                 }
             }
             (super::examine::Owner::Document, None) => bytes.documents += length,
@@ -341,10 +335,28 @@ fn count_bytes(examination: &Examination) -> Result<Accounting> {
             (super::examine::Owner::Nobody, None) => bytes.foreign += length,
         }
     }
-    bytes.content = content.min(data);
+    let data: u64 = there.values().sum();
     match &examination.inventory {
-        Some(_) => bytes.framing = data.saturating_sub(content),
+        Some(inventory) => {
+            bytes.content = content_there(inventory, &there);
+            bytes.framing = data.saturating_sub(bytes.content);
+        }
         None => bytes.unaccounted += data,
     }
     Ok(bytes)
+}
+
+/// Bytes of blobs that lie in what is there of the data chunks.
+fn content_there(inventory: &Inventory, there: &BTreeMap<ChunkId, u64>) -> u64 {
+    let carried = inventory.blobs.iter().filter_map(|blob| match &blob.place {
+        BlobPlace::Carried(carried) => Some(carried),
+        _ => None,
+    });
+    carried
+        .flat_map(|carried| &carried.extents)
+        .map(|extent| {
+            let known = there.get(&extent.chunk).copied().unwrap_or(0);
+            known.saturating_sub(extent.offset).min(extent.stored)
+        })
+        .sum()
 }
