@@ -227,7 +227,7 @@ mod tests {
         let later = crowd(&gates, 20_000).await;
         assert!(later > 20, "{later}");
         let other = gates.of(&"other.lan".parse().unwrap());
-        assert_eq!(other.places.available_permits(), 4);
+        assert_eq!(other.places.available_permits(), 6);
     }
 
     #[tokio::test(start_paused = true)]

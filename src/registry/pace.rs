@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 /// Requests at the beginning.
-const FIRST: usize = 4;
+const FIRST: usize = 6;
 
 /// Requests that are never exceeded unless the caller allows more.
 const MOST: usize = 32;
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn it_grows_while_more_gets_done_and_stays_there() {
-        for capacity in [4, 6, 9, 20, 32] {
+        for capacity in [6, 9, 20, 32] {
             let (mut pace, mut now) = (Pace::new(None), Duration::ZERO);
             assert_eq!(pace.limit(), FIRST);
             run(&mut pace, &mut now, capacity, 500);

@@ -58,7 +58,7 @@ type Places = Arc<tokio::sync::Mutex<BTreeMap<Repository, Known>>>;
 
 /// Blobs that are sent at the same time where nobody decides that, at most: each holds some
 /// blocks of its chunk in memory, and a stick is read best in few places at a time.
-const UPLOADS: usize = 8;
+const UPLOADS: usize = 16;
 
 /// Puts blobs where they are needed.
 pub(super) struct Depot {
