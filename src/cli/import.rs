@@ -120,6 +120,11 @@ enum Sparse {
 }
 
 impl ImportArgs {
+    /// The flags about the target and its releases, as they were given.
+    fn again(&self) -> String {
+        self.release_keys.again() + &self.registry.again()
+    }
+
     fn instructions(&self) -> Instructions {
         match self.print_mirror_instructions {
             Some(Printed::Icsp) => Instructions::Icsp,
@@ -250,7 +255,7 @@ fn text(report: &Report, args: &ImportArgs) -> String {
         ));
     }
     text.push_str(&report.instructions);
-    text.push_str(&next::commands(report));
+    text.push_str(&next::commands(report, &args.again()));
     text
 }
 

@@ -31,6 +31,7 @@ mod release_selection_args;
 mod release_text;
 mod resources_args;
 mod serve;
+mod shell;
 mod sign;
 mod signals;
 mod surroundings;

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::Environment;
 use super::certificates;
+use super::shell::quoted;
 use super::surroundings::Surroundings;
 use crate::model::{ByteSize, SizeError};
 use crate::ops::Error;
@@ -85,6 +86,20 @@ impl RegistryArgs {
     /// The requests that a registry gets at the same time, if that is given.
     pub(crate) fn jobs(&self) -> Option<NonZeroUsize> {
         self.jobs
+    }
+
+    /// What decides how a registry is reached, as it was given, for a command that is typed next.
+    pub(crate) fn again(&self) -> String {
+        let mut again = String::new();
+        if !self.tls_verify {
+            again.push_str(" --tls-verify=false");
+        }
+        for (flag, path) in [("authfile", &self.authfile), ("cert-dir", &self.cert_dir)] {
+            if let Some(path) = path {
+                again.push_str(&format!(" --{flag} {}", quoted(path)));
+            }
+        }
+        again
     }
 
     /// Makes the client; contacts nobody.

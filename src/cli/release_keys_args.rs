@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::shell::quoted;
 use super::trust_args::travels_with;
 use crate::content::release::trust::{ExpiredKeys, ReleaseTrust};
 use crate::ops::Error;
@@ -31,6 +32,21 @@ pub(crate) struct ReleaseKeysArgs {
 }
 
 impl ReleaseKeysArgs {
+    /// These flags as they were given, for a command that is typed next.
+    pub(crate) fn again(&self) -> String {
+        let mut again = String::new();
+        if let Some(path) = &self.release_keys {
+            again.push_str(&format!(" --release-keys {}", quoted(path)));
+        }
+        if self.accept_expired_release_keys {
+            again.push_str(" --accept-expired-release-keys");
+        }
+        if self.allow_unsigned_release {
+            again.push_str(" --allow-unsigned-release");
+        }
+        again
+    }
+
     /// Whether releases without signatures are accepted.
     pub(crate) fn allow_unsigned(&self) -> bool {
         self.allow_unsigned_release

@@ -140,7 +140,7 @@ fn text(report: &Report) -> String {
     ));
     let total = ByteSize(bytes.content + bytes.framing + bytes.metadata);
     line(format!(
-        "{}, {}, {}: {}, {}, {total}",
+        "{}, {}, {}{}: {}, {}, {total}",
         if report.authenticated {
             "authenticated"
         } else {
@@ -155,6 +155,11 @@ fn text(report: &Report) -> String {
             Some(true) => "complete",
             Some(false) => "INCOMPLETE",
             None => "completeness unknown",
+        },
+        if report.releases_accepted() {
+            ""
+        } else {
+            ", releases NOT ACCEPTED"
         },
         Count::of(report.images, "image"),
         Count::of(report.blobs, "blob"),

@@ -8,7 +8,9 @@ use crate::model::is_deceptive;
 
 /// Query parameters whose values are no secrets. Everything else may be a presigned request
 /// or an upload's state.
-const SHOWN: [&str; 7] = ["digest", "from", "last", "mount", "n", "scope", "service"];
+const SHOWN: [&str; 9] = [
+    "arch", "channel", "digest", "from", "last", "mount", "n", "scope", "service",
+];
 
 /// A URL that can be shown: without user information, and with the values of unknown query
 /// parameters left out.

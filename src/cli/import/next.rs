@@ -2,11 +2,16 @@
 
 use std::path::Path;
 
+use crate::cli::shell::quoted;
 use crate::ops::import::Report;
 
+/// Stands for the directory of `--resources` where none was given.
+const RESOURCES: &str = "RESOURCES";
+
 /// What is typed next: the objects for the cluster in the order in which they are needed, then
-/// the installer of each release. Empty when there is nothing to type.
-pub(super) fn commands(report: &Report) -> String {
+/// the installer of each release. Empty when there is nothing to type. `again` are the flags about
+/// registries and keys that the next command needs as well.
+pub(super) fn commands(report: &Report, again: &str) -> String {
     let mut lines = Vec::new();
     for group in [is_signature, is_policy, is_catalog, is_service] {
         let files = report.resources.iter().filter(|path| group(name(path)));
@@ -15,23 +20,27 @@ pub(super) fn commands(report: &Report) -> String {
             lines.push(format!("oc apply{}", files.concat()));
         }
     }
-    // Where the stores of a release cannot be reached, its signatures are among the objects.
-    let signatures = report
-        .resources
-        .iter()
-        .find(|path| is_signature(name(path)));
-    let store = signatures.and_then(|path| path.parent());
-    let store = store.map(|directory| format!(" --signature-store {}", quoted(directory)));
-    let store = store.unwrap_or_default();
+    // Where the stores of a release cannot be reached, what --resources wrote stands in for them:
+    // it has the signatures, if there are any.
+    let written = report.resources.first().and_then(|path| path.parent());
+    let directory = written.map_or_else(|| RESOURCES.to_owned(), quoted);
+    let store = format!(" --signature-store {directory}");
+    let mut unwritten = false;
     for release in &report.releases {
         if let Some(target) = &release.target {
+            unwritten |= written.is_none();
             lines.push(format!(
-                "airferry release extract --command openshift-install --from {target}{store} --to ."
+                "airferry release extract --command openshift-install --from {target}{store}{again} --to ."
             ));
         }
     }
     if lines.is_empty() || (report.releases.is_empty() && report.catalogs.is_empty()) {
         return String::new();
+    }
+    if unwritten {
+        lines.push(format!(
+            "({RESOURCES}: a directory that --resources has written)"
+        ));
     }
     let lines: Vec<String> = lines.iter().map(|line| format!("  {line}\n")).collect();
     format!("\nNext:\n{}", lines.concat())
@@ -58,14 +67,4 @@ fn is_catalog(name: &str) -> bool {
 
 fn is_service(name: &str) -> bool {
     name == "updateService.yaml"
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text,
-        false => format!("'{}'", text.replace('\'', "'\\''")),
-    }
 }

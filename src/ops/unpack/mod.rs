@@ -79,6 +79,9 @@ pub struct Outcome {
     /// What the tags of releases begin with, in the layout `oc-release`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<String>,
+    /// Whether a release of the bundle is not in the layout `oc-release`.
+    #[serde(skip)]
+    pub lacks_release: bool,
     /// Blobs, each once.
     pub blobs: usize,
     /// Their bytes.
@@ -86,9 +89,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The failure that images left out are, unless they were accepted as missing.
+    /// The failure that images left out are, unless they were accepted as missing. Half a release
+    /// is none: nothing of it can be installed.
     pub fn failure(&self, allow_incomplete: bool) -> Option<Error> {
-        if self.left_out.is_empty() || allow_incomplete {
+        if self.left_out.is_empty() || (allow_incomplete && !self.lacks_release) {
             return None;
         }
         let mut message = String::from("Not every image could be unpacked:");
@@ -137,6 +141,11 @@ pub fn unpack(request: &Request, context: &Context) -> Result<Outcome> {
     }
     let mut outcome = tree.outcome(request.layout)?;
     outcome.release_proofs = proofs;
+    outcome.lacks_release = request.layout == Layout::OcRelease
+        && bundle.inventory.releases.iter().any(|release| {
+            let mut images = places.iter().map(|place| &place.image.requested);
+            !images.any(|image| *image == release.image)
+        });
     Ok(outcome)
 }
 
@@ -350,6 +359,7 @@ impl<'a> Tree<'a> {
             docker_images: self.docker_images(),
             release_proofs: Vec::new(),
             left_out: self.left_out.clone(),
+            lacks_release: false,
             releases: self
                 .bundle
                 .inventory

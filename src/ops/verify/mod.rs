@@ -141,6 +141,14 @@ pub struct Signer {
 }
 
 impl Report {
+    /// Whether an import with the same arguments would take the releases.
+    pub fn releases_accepted(&self) -> bool {
+        let refused = |finding: &Finding| {
+            is_about_release(&finding.kind) && !self.waived.contains(&finding.kind)
+        };
+        !self.findings.iter().any(refused)
+    }
+
     /// The failure that the findings mean; `None` when all is well.
     pub fn failure(&self) -> Option<Error> {
         let counted: Vec<Finding> = self

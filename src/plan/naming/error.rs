@@ -75,7 +75,8 @@ impl NamingError {
             Self::Collisions { limit, .. } => Some(format!(
                 "Give one of them another name: `--mapping FILE` with a line `SOURCE=TARGET`; or, \
                  where the paths differ at their sources, allow deeper ones: `--max-components` \
-                 greater than {limit}, or 0 for any depth"
+                 greater than {limit}, or 0 for any depth. Releases of one version need their \
+                 architecture in the tag: without `--release-tags pre-4.7`"
             )),
             Self::NoReleaseRepository { target } => Some(format!(
                 "Name it with `--to {target}/PATH`, or with `--to-release-repository PATH` when \
