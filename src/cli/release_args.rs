@@ -153,14 +153,28 @@ impl ReleaseTrustArgs {
         client: &Client,
         bundle: Option<&Path>,
     ) -> Result<Verification, Error> {
-        let stores = self.signature_store.iter().map(|text| Store::named(text));
+        let stores = self.signature_store.iter().map(|text| named_store(text));
+        let stores: Result<Vec<Store>, Error> = stores.collect();
         Ok(Verification {
             trust: self.keys.keys(bundle)?.trust,
-            stores: stores.collect(),
+            stores: stores?,
             allow_unsigned: self.keys.allow_unsigned(),
             client: client.clone(),
             now: clock::now(),
         })
+    }
+}
+
+/// The store that a person names. A directory must be there: who misspells it does not mean that
+/// there are no signatures.
+fn named_store(text: &str) -> Result<Store, Error> {
+    let store = Store::named(text);
+    match &store {
+        Store::Directory(path) if !files::exists(path) => {
+            let message = format!("There is no directory `{}` with signatures", path.display());
+            Err(Error::usage(message).hint("check the path given by --signature-store"))
+        }
+        _ => Ok(store),
     }
 }
 

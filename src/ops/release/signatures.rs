@@ -246,11 +246,6 @@ fn read_directory(directory: &Path, release: &Digest) -> (Vec<Vec<u8>>, Option<F
             Err(failure) => (found, Some(failure)),
         };
     }
-    if !files::is_dir(directory) {
-        // Whoever names a place that is not there did not mean "no signatures".
-        let missing = IoAt::new("open", directory, std::io::ErrorKind::NotFound.into());
-        return (found, Some(Failure::Directory(missing)));
-    }
     for number in 1..=MOST {
         match read_file(
             &directory.join(below(release, number)),

@@ -123,7 +123,9 @@ fn a_blob_is_given_up_when_no_repository_has_it_right() {
     let bundle = shared.site.path("bundle");
     let outcome = shared.site.export(&bundle, &shared.args()).fails_with(5);
     outcome.stderr_has("whose SHA-256 is not the digest");
-    assert_eq!(*asked.lock().unwrap(), ["a/first", "b/second"]);
+    // The first once more: it may have been the line.
+    let expected = ["a/first", "b/second", "a/first"];
+    assert_eq!(*asked.lock().unwrap(), expected);
 }
 
 /// Wrong bytes may have come from the line: when nobody else has the blob, the same repository is

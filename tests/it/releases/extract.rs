@@ -45,6 +45,19 @@ fn the_signer_is_named() {
     }
 }
 
+/// A place that is not there is a mistake, not the absence of signatures.
+#[test]
+fn a_store_that_is_not_there_is_refused() {
+    let scene = Scene::new();
+    let payload = scene.payload("linux/amd64", "4.18.0");
+    let reference = scene.publish("4.18.0", &payload);
+    scene.sign(&payload.digest());
+    let misspelt = [UNSIGNED, "--signature-store", "/stroe"];
+    let failed = scene.extract(&reference, "bin", &misspelt).fails_with(2);
+    failed.stderr_has("no directory `/stroe`");
+    scene.nothing_at("bin");
+}
+
 #[test]
 fn only_absence_is_waived() {
     let scene = Scene::new();
@@ -179,7 +192,8 @@ fn what_was_imported_is_extracted_where_no_store_can_be_reached() {
         .stage
         .import(&scene.at("bundle"), &to, &more)
         .succeeds();
-    done.stdout_has(&format!("--signature-store {out}"));
+    done.stdout_has(&format!("--signature-store {out} --release-keys "));
+    done.stdout_has(" --tls-verify=false --to .");
     let mirror = format!("{to}:4.18.0-x86_64");
     scene
         .extract(&mirror, "cut-off", &["--retries", "0"])
