@@ -71,12 +71,28 @@ pub fn write(request: &Request, context: &Context) -> Result<Written> {
 
 /// Judges the releases of a bundle, or of a copy of its documents: then by their signatures.
 fn judge(bundle: &Arc<Bundle>, keys: &ReleaseKeys, context: &Context) -> Result<Vec<ReleaseProof>> {
-    let is_readable = |proof: &ReleaseProof| proof.state != ReleaseState::Unreadable;
-    match proof::judge_bundle(bundle, keys, context) {
-        Ok(proofs) if proofs.iter().all(is_readable) => Ok(proofs),
-        Err(error) if error.class() == Class::Interrupted => Err(error),
-        _ => proof::judge(Evidence::Inventory(&bundle.inventory), keys, clock::now()),
+    let by_signatures = || proof::judge(Evidence::Inventory(&bundle.inventory), keys, clock::now());
+    let proofs = match proof::judge_bundle(bundle, keys, context) {
+        Ok(proofs) => proofs,
+        Err(error) if error.class() == Class::Interrupted => return Err(error),
+        Err(_) => return by_signatures(),
+    };
+    if proofs.iter().all(is_readable) {
+        return Ok(proofs);
     }
+    Ok(better_of(proofs, by_signatures()?))
+}
+
+fn is_readable(proof: &ReleaseProof) -> bool {
+    proof.state != ReleaseState::Unreadable
+}
+
+/// What is known of each release: by what was read of it, else by its signatures alone. That one
+/// cannot be read takes nothing from what was found out about the others.
+fn better_of(read: Vec<ReleaseProof>, alone: Vec<ReleaseProof>) -> Vec<ReleaseProof> {
+    let pairs = read.into_iter().zip(alone);
+    let better = pairs.map(|(read, alone)| if is_readable(&read) { read } else { alone });
+    better.collect()
 }
 
 /// Writes cluster objects, snippets and the mapping for what is on the target, and the report
@@ -138,4 +154,32 @@ pub(super) fn rehearse(
 fn render(request: &ResourcesRequest, content: &cluster::Content) -> Result<cluster::Rendered> {
     cluster::render(content, &request.options)
         .map_err(|error| Error::usage("The cluster objects cannot be written").caused_by(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_that_was_found_out_stays_so_beside_one_that_cannot_be_read() {
+        let proof = |version: &str, state| ReleaseProof {
+            image: "quay.io/okd/release:1".parse().unwrap(),
+            version: version.parse().unwrap(),
+            state,
+            compared: false,
+            signers: Vec::new(),
+            reason: None,
+        };
+        let read = vec![
+            proof("4.1.0", ReleaseState::NotGenuine),
+            proof("4.2.0", ReleaseState::Unreadable),
+        ];
+        let alone = vec![
+            proof("4.1.0", ReleaseState::Genuine),
+            proof("4.2.0", ReleaseState::Unsigned),
+        ];
+        let states = better_of(read, alone).into_iter().map(|proof| proof.state);
+        let expected = [ReleaseState::NotGenuine, ReleaseState::Unsigned];
+        assert!(states.eq(expected));
+    }
 }

@@ -1,5 +1,6 @@
 //! What it means that a source registry does not give something: one class and the same hints,
-//! whether a plain image, a catalog or a release was asked for.
+//! whether a plain image or a catalog was asked for. (Readers of image files tell "not here" from
+//! all else: a component is looked for in several places.)
 
 use super::error::{Class, Error};
 use crate::registry;

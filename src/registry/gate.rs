@@ -44,7 +44,8 @@ impl Gates {
     pub(super) async fn enter(&self, host: &Host) -> Pass {
         let gate = self.of(host);
         let place = gate.place().await;
-        Pass { gate, place }
+        let flow = Flow(gate);
+        Pass { flow, place }
     }
 }
 
@@ -111,27 +112,27 @@ impl Gate {
 /// A request that was let in; the place is free again when it is dropped.
 #[derive(Debug)]
 pub(super) struct Pass {
-    gate: Arc<Gate>,
+    flow: Flow,
     place: Option<OwnedSemaphorePermit>,
 }
 
 impl Pass {
     /// What watches the bytes of the request's body.
-    pub(super) fn flow(&self) -> Flow {
-        Flow(Arc::clone(&self.gate))
+    pub(super) fn flow(&self) -> &Flow {
+        &self.flow
     }
 
     /// The registry has too much to do: it said so, or it did not answer.
     pub(super) fn refused(&self) {
-        self.gate.tell(Pace::refused);
+        self.flow.0.tell(Pace::refused);
     }
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        self.gate.tell(Pace::finished);
+        self.flow.0.tell(Pace::finished);
         if let Some(place) = self.place.take() {
-            self.gate.give_back(place);
+            self.flow.0.give_back(place);
         }
     }
 }
@@ -233,7 +234,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn bytes_go_in_pieces_where_the_rate_is_limited() {
         let gates = Gates::new(None, NonZeroU64::new(8000));
-        let flow = gates.enter(&host()).await.flow();
+        let flow = gates.enter(&host()).await.flow().clone();
         let mut bytes = Bytes::from(vec![1; 2500]);
         let mut pieces = Vec::new();
         while !bytes.is_empty() {

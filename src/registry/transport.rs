@@ -118,7 +118,7 @@ impl Client {
     /// Refusals other than a final 401 are returned as responses.
     pub(super) async fn call(&self, call: Call<'_>) -> Result<Response> {
         let pass = self.gates().enter(&call.endpoint.repository.host).await;
-        let mut answered = self.answer(call, pass.flow()).await;
+        let mut answered = self.answer(call, pass.flow().clone()).await;
         match &mut answered {
             Ok(response) => {
                 if matches!(response.status().as_u16(), 429 | 503) {

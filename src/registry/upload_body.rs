@@ -134,15 +134,15 @@ impl PieceBody {
         self,
         flow: Option<Flow>,
     ) -> impl stream::Stream<Item = io::Result<Bytes>> + Send + 'static {
-        let sending = Sending {
+        let outgoing = Outgoing {
             body: self,
             flow,
             read: Bytes::new(),
             done: 0,
         };
-        stream::try_unfold(sending, |mut sending| async move {
-            let next = sending.next().await?;
-            Ok(next.map(|bytes| (bytes, sending)))
+        stream::try_unfold(outgoing, |mut outgoing| async move {
+            let next = outgoing.next().await?;
+            Ok(next.map(|bytes| (bytes, outgoing)))
         })
     }
 
@@ -165,14 +165,10 @@ impl PieceBody {
 
     /// Hashes bytes that are handed over next, behind `done` others.
     fn hand_over(&self, bytes: &Bytes, done: u64) -> io::Result<()> {
-        let hasher = {
-            let mut trace = lock(&self.trace.0);
-            trace.hasher.update(bytes);
-            trace.hasher.clone()
-        };
+        lock(&self.trace.0).hasher.update(bytes);
         let done = done.saturating_add(length(bytes));
         if done == self.window.length {
-            let actual = Digest::from_bytes(hasher.finalize().into());
+            let actual = Digest::from_bytes(self.trace.hasher().finalize().into());
             if self.window.must_be.is_some_and(|digest| digest != actual) {
                 return Err(self.flawed(Flaw::Digest(actual)));
             }
@@ -191,7 +187,7 @@ impl PieceBody {
 }
 
 /// A body while the HTTP library takes it.
-struct Sending {
+struct Outgoing {
     body: PieceBody,
     flow: Option<Flow>,
     /// What was read and not handed over yet.
@@ -200,7 +196,7 @@ struct Sending {
     done: u64,
 }
 
-impl Sending {
+impl Outgoing {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         let left = self.body.window.length.saturating_sub(self.done);
         if left == 0 {

@@ -8,7 +8,9 @@
 mod directory;
 mod sequential;
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::error::{Refusal, Result};
@@ -41,6 +43,20 @@ pub trait ReadAt: Send + Sync {
 
     /// Length in bytes now.
     fn length(&self) -> Result<u64>;
+}
+
+/// Fills `buffer` from a file at `offset`; stops early only at its end. Returns the bytes read.
+pub(super) fn fill_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + done as u64) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
 }
 
 /// A file open for writing at its end, or over what stands in it.

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io::{self, Write};
 
-use super::error::{At, IoAt, Result};
-use super::media::ReadAt;
+use super::error::{At, Result};
+use super::media::{ReadAt, fill_at};
 
 /// A file without a name in the directory for temporary files (`TMPDIR`): written at its end,
 /// read anywhere, gone when it is dropped.
@@ -55,18 +55,7 @@ impl Write for Spool {
 
 impl ReadAt for Spool {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        use std::os::unix::fs::FileExt;
-
-        let mut done = 0;
-        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match self.file.read_at(rest, offset + done as u64) {
-                Ok(0) => break,
-                Ok(read) => done += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(IoAt::new("read", NAME, error)),
-            }
-        }
-        Ok(done)
+        fill_at(&self.file, buffer, offset).at("read", NAME)
     }
 
     fn length(&self) -> Result<u64> {

@@ -8,6 +8,8 @@ pub mod metadata;
 pub mod patch;
 pub mod signature;
 mod signed_message;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tools;
 pub mod trust;
 pub mod verification_config;

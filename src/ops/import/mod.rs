@@ -38,7 +38,7 @@ use crate::cluster;
 use crate::content::mapping_file::mapped;
 use crate::format::hash::sha256;
 use crate::model::{BundleId, Digest, ImageEntry, Inventory, Reference};
-use crate::plan::import::{ImportPlan, wanted};
+use crate::plan::import::{ImportPlan, Shard, wanted};
 use crate::plan::naming::{self, Target};
 use crate::sys::lock::DirLock;
 use crate::sys::{self, sessions::SessionFiles};
@@ -98,11 +98,14 @@ struct Ready {
     plan: ImportPlan,
     before: Before,
     proofs: Vec<ReleaseProof>,
+    /// Where this importer keeps its sessions.
+    state: PathBuf,
     lock: DirLock,
 }
 
-/// Finds out everything that can be found out without changing anything, and takes the lock.
-async fn prepare(request: &Arc<Request>, state: &Path, context: &Context) -> Result<Ready> {
+/// Finds out everything that can be found out without changing anything, and takes the lock: of
+/// the whole import, or of one of several importers.
+async fn prepare(request: &Arc<Request>, shard: Option<Shard>, context: &Context) -> Result<Ready> {
     let opened = {
         let request = Arc::clone(request);
         blocking(move || open(&request)).await?
@@ -127,13 +130,16 @@ async fn prepare(request: &Arc<Request>, state: &Path, context: &Context) -> Res
         }
     }
     let plan = plan(inventory, &request.target, &request.naming)?;
-    let lock = lock(&state_directory(request, opened.bundle.id).join(state))?;
+    let mut state = state_directory(request, opened.bundle.id);
+    state.extend(shard.map(Shard::file_name));
+    let lock = lock(&state)?;
     let before = preflight::check(request, &opened, &plan, context).await?;
     Ok(Ready {
         opened,
         plan,
         before,
         proofs,
+        state,
         lock,
     })
 }
@@ -141,12 +147,13 @@ async fn prepare(request: &Arc<Request>, state: &Path, context: &Context) -> Res
 /// Imports a bundle.
 pub async fn import(request: Request, context: &Context) -> Result<Report> {
     let request = Arc::new(request);
-    let ready = prepare(&request, Path::new(""), context).await?;
+    let ready = prepare(&request, None, context).await?;
     let Ready {
         opened,
         plan,
         before,
         proofs,
+        state,
         lock: _lock,
     } = ready;
     let planned = Report::planned(&opened.bundle, &plan, &before);
@@ -157,7 +164,7 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
     let mut report = if request.dry_run {
         planned
     } else {
-        let sessions = SessionFiles::open(&state_directory(&request, opened.bundle.id))?;
+        let sessions = SessionFiles::open(&state)?;
         let depot = depot::Depot::new(&request, &opened, &before, sessions, context.clone());
         let done = upload::run(&request, &opened, &plan, &before, Arc::new(depot), context).await;
         Report::finished(&opened.bundle, &plan, done)

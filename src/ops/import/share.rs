@@ -1,7 +1,6 @@
 //! `airferry import --shard`: one of several importers. It sends its share of the blobs and
 //! makes nothing visible; an ordinary import finds them there and does the rest.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,7 +11,7 @@ use serde::Serialize;
 use super::depot::{Depot, Expect};
 use super::failure::Failure;
 use super::request::Request;
-use super::{Ready, prepare, state_directory};
+use super::{Ready, prepare};
 use crate::model::BundleId;
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result};
@@ -51,16 +50,15 @@ pub struct ShareReport {
 /// are.
 pub async fn share(request: Request, shard: Shard, context: &Context) -> Result<ShareReport> {
     let request = Arc::new(request);
-    let own = format!("shard-{}", shard.to_string().replace('/', "-of-"));
-    let ready = prepare(&request, Path::new(&own), context).await?;
+    let ready = prepare(&request, Some(shard), context).await?;
     let Ready {
         opened,
         plan,
         before,
+        state,
         ..
     } = &ready;
-    let state = state_directory(&request, opened.bundle.id).join(own);
-    let sessions = SessionFiles::open(&state)?;
+    let sessions = SessionFiles::open(state)?;
     let depot = Depot::new(&request, opened, before, sessions, context.clone());
     let blobs = plan.share(&opened.bundle.inventory, shard);
     let phase = Phase::Upload;

@@ -258,17 +258,14 @@ fn in_bundle(bundle: Bundle, wanted: Option<&str>, context: &Context) -> Result<
 /// Chooses an image of a bundle.
 fn choose<'a>(bundle: &'a Bundle, wanted: Option<&str>) -> Result<&'a ImageEntry> {
     let inventory = &bundle.inventory;
-    let releases: Vec<(Option<&ReleaseVersion>, &ImageEntry)> = inventory
+    let releases: Vec<(&ReleaseVersion, &ImageEntry)> = inventory
         .releases
         .iter()
-        .filter_map(|release| Some((Some(&release.version), inventory.image(&release.image)?)))
+        .filter_map(|release| Some((&release.version, inventory.image(&release.image)?)))
         .collect();
     let names: Vec<String> = releases
         .iter()
-        .map(|(version, image)| match version {
-            Some(version) => format!("{version} ({})", image.requested),
-            None => image.requested.to_string(),
-        })
+        .map(|(version, image)| format!("{version} ({})", image.requested))
         .collect();
     let carried = || match names.as_slice() {
         [] => "it was not made with releases".to_owned(),
@@ -284,7 +281,7 @@ fn choose<'a>(bundle: &'a Bundle, wanted: Option<&str>) -> Result<&'a ImageEntry
     };
     let by_version = releases
         .iter()
-        .find(|(version, _)| version.is_some_and(|version| version.as_str() == wanted))
+        .find(|(version, _)| version.as_str() == wanted)
         .map(|(_, image)| *image);
     // A payload that was carried like any other image is as good.
     let by_name = || {

@@ -25,6 +25,11 @@ impl Shard {
     fn index(self) -> u16 {
         self.number % self.of
     }
+
+    /// What a file or a directory of its own is called.
+    pub fn file_name(self) -> String {
+        format!("shard-{}-of-{}", self.number, self.of)
+    }
 }
 
 impl PartialEq for Shard {

@@ -5,14 +5,13 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{self as sysfs, AtFlags, FileType, Mode, OFlags};
 
 use super::sequential::SequentialFile;
-use super::{Entry, EntryKind, Media, ReadAt, WriteFile};
+use super::{Entry, EntryKind, Media, ReadAt, WriteFile, fill_at};
 use crate::sys::error::{At, IoAt, Refusal, Result};
 use crate::sys::filesystem::FileSystem;
 
@@ -292,16 +291,7 @@ pub(super) struct OpenFile {
 
 impl ReadAt for OpenFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        let mut done = 0;
-        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match self.file.read_at(rest, offset + done as u64) {
-                Ok(0) => break,
-                Ok(read) => done += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(IoAt::new("read", &self.path, error)),
-            }
-        }
-        Ok(done)
+        fill_at(&self.file, buffer, offset).at("read", &self.path)
     }
 
     fn length(&self) -> Result<u64> {

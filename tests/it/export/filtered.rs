@@ -316,17 +316,22 @@ fn layer_of(seed: &str) -> String {
     Build::oci(seed).layer(300).image().blobs[1].digest()
 }
 
-#[test]
-fn what_was_made_waits_beside_the_plan() {
-    let (site, reference) = site();
-    let args = [
+/// Asks for one operator of a catalog, and gives up at the first failure.
+fn app_of(reference: &str) -> [&str; 6] {
+    [
         "--catalog",
-        &reference,
+        reference,
         "--operator",
         "app",
         "--retries",
         "0",
-    ];
+    ]
+}
+
+#[test]
+fn what_was_made_waits_beside_the_plan() {
+    let (site, reference) = site();
+    let args = app_of(&reference);
     let whole = site.path("whole");
     site.export(&whole, &args).succeeds();
 
@@ -363,14 +368,7 @@ fn what_was_made_waits_beside_the_plan() {
 #[test]
 fn what_was_made_is_not_believed() {
     let (site, reference) = site();
-    let args = [
-        "--catalog",
-        &reference,
-        "--operator",
-        "app",
-        "--retries",
-        "0",
-    ];
+    let args = app_of(&reference);
     let bundle = site.path("bundle");
     let first = layer_of("app bundle 1.2.0");
     site.fault(move |asked| reads(asked, &first).then(Reply::hang_up));

@@ -3,34 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::super::keyring::Keyring;
+use super::super::testing::{NOW, signed as release, vector};
 use super::super::trust::ExpiredKeys;
 use super::*;
 
-macro_rules! vector {
-    ($name:literal) => {
-        include_bytes!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/vectors/release/",
-            $name
-        ))
-        .as_slice()
-    };
-}
-
-/// 2026-02-01T00:00:00Z.
-const NOW: Timestamp = Timestamp(1_769_904_000);
 /// 2026-01-05T00:00:00Z, when most vectors were signed.
 const SIGNED: Timestamp = Timestamp(1_767_571_200);
 const DAY: i64 = 86_400;
 const REFERENCE: &str = "registry.example.com/okd/release:1.0";
-
-fn release() -> Digest {
-    let text = include_str!(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/vectors/release/digest.txt"
-    ));
-    text.trim().parse().unwrap()
-}
 
 fn fingerprint(name: &str) -> KeyFingerprint {
     let text = std::str::from_utf8(vector!("fingerprints.txt")).unwrap();

@@ -1,25 +1,7 @@
 use super::*;
 use crate::content::release::Keyring;
+use crate::content::release::testing::{NOW, signed, vector};
 use crate::content::release::verification_config::NamedKeyring;
-
-macro_rules! vector {
-    ($name:literal) => {
-        include_bytes!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/vectors/release/",
-            $name
-        ))
-        .as_slice()
-    };
-}
-
-/// 2026-02-01T00:00:00Z.
-const NOW: Timestamp = Timestamp(1_769_904_000);
-
-fn signed() -> Digest {
-    let text = String::from_utf8_lossy(vector!("digest.txt"));
-    text.trim().parse().unwrap()
-}
 
 fn other(n: u8) -> Digest {
     Digest::from_bytes([n; 32])

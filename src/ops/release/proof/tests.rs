@@ -1,22 +1,7 @@
 use super::*;
+use crate::content::release::testing::{signed, vector};
 use crate::format::statement::parse_time;
 use crate::model::{AttachmentState, ImageEntry, ManifestEntry, MediaType, ReleaseSignature};
-
-macro_rules! vector {
-    ($name:literal) => {
-        include_bytes!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/vectors/release/",
-            $name
-        ))
-        .as_slice()
-    };
-}
-
-fn signed() -> Digest {
-    let text = String::from_utf8_lossy(vector!("digest.txt"));
-    text.trim().parse().unwrap()
-}
 
 fn alice() -> ReleaseKeys {
     ReleaseKeys {
