@@ -71,7 +71,7 @@ def oc_mirror_push(job):
 
 def hauler_save(job):
     return quoted("hauler", "store", "save", "--store", f"{job.folder}/store-here",
-                  "--filename", f"{job.folder}/haul.tar.zst")
+                  "-f", f"{job.folder}/haul.tar.zst")
 
 
 def hauler_add(job):
@@ -90,7 +90,7 @@ def hauler_sync(job):
         "apiVersion: content.hauler.cattle.io/v1\nkind: Images\nmetadata:\n  name: bench\n"
         f"spec:\n  images:\n{images}YAML",
         quoted("hauler", "store", "sync", "--store", f"{job.folder}/store-here",
-               "--filename", manifest),
+               "-f", manifest),
         hauler_save(job),
     ])
 
@@ -98,7 +98,7 @@ def hauler_sync(job):
 def hauler_copy(job):
     return in_turn([
         quoted("hauler", "store", "load", "--store", f"{job.folder}/store-there",
-               "--filename", f"{job.folder}/haul.tar.zst"),
+               "-f", f"{job.folder}/haul.tar.zst"),
         quoted("hauler", "store", "copy", "--store", f"{job.folder}/store-there",
                "--plain-http", f"registry://{job.target}"),
     ])
