@@ -5,6 +5,7 @@ do, and then the second month over what is there. airferry's second bundle has t
 A tool's folders are removed before the next one's turn, so that the disk holds two at a time.
 """
 
+import functools
 import pathlib
 import shutil
 import statistics
@@ -24,11 +25,13 @@ EXPORT, AGAIN, JUNE = "export", "export again, nothing to do", "export of the se
 IMPORT, IMPORT_AGAIN = "import", "import again, nothing to do"
 IMPORT_JUNE = "import of the second month"
 VERIFY, FLOOR = "verify", "floor"
+GROUPS = [EXPORT, AGAIN, JUNE, IMPORT, IMPORT_AGAIN, IMPORT_JUNE, VERIFY, FLOOR]
 
 
 class Compare:
     def __init__(self, args, work):
-        self.args, self.work, self.results, self.floors = args, work, {}, []
+        self.args, self.work, self.floors = args, work, []
+        self.results = {group: {} for group in GROUPS}
         self.source = DockerRegistry(work / "source")
         print("building the corpus ...", file=sys.stderr)
         self.corpus = push_real(self.source.address, args.images, args.size)
@@ -36,7 +39,7 @@ class Compare:
         self.peers = taking_part(args.peers)
 
     def note(self, group, name, result):
-        self.results.setdefault(group, {}).setdefault(name, []).append(result)
+        self.results[group].setdefault(name, []).append(result)
         told = result.get("failed", "")[-300:] or f"{result['wall']:.2f} s, {result['cpu']:.2f} s CPU"
         print(f"  {group}: {name}: {told}", file=sys.stderr)
         return "failed" not in result
@@ -134,12 +137,13 @@ class Compare:
             if export(JUNE, june):
                 push(IMPORT_JUNE, june)
 
-    def round(self):
-        self.warm()
-        self.own_round()
-        for peer in self.peers:
+    def round(self, number):
+        """Every tool once, each round beginning with the next of them."""
+        turns = [self.own_round, *(functools.partial(self.peer_round, peer) for peer in self.peers)]
+        first = number % len(turns)
+        for turn in turns[first:] + turns[:first]:
             self.warm()
-            self.peer_round(peer)
+            turn()
 
     def close(self):
         self.source.stop()
@@ -172,7 +176,7 @@ def main(args):
     try:
         for number in range(args.rounds):
             print(f"round {number + 1} of {args.rounds}", file=sys.stderr)
-            compare.round()
+            compare.round(number)
     finally:
         compare.close()
     medians, corpus = report.medians(compare.results), compare.corpus

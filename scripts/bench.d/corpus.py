@@ -67,12 +67,16 @@ def real_files():
 
 
 def take(files, wanted):
-    """The next files, until a layer of them has about the wanted compressed bytes."""
+    """The next files, until a layer of them has about the wanted compressed bytes.
+
+    A file that alone would fill a good part of it is left out: it would be much too long.
+    """
     taken, size = [], 0
     while size < wanted * RATIO:
         path, length = next(files)
-        taken.append(path)
-        size += length
+        if length < wanted / 2:
+            taken.append(path)
+            size += length
     return taken
 
 

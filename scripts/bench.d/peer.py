@@ -10,8 +10,6 @@ one invocation for each image there is a second row with four at a time, as peop
 import dataclasses
 import typing
 
-from measure import quoted
-
 
 @dataclasses.dataclass
 class Job:
