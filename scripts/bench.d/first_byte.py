@@ -70,7 +70,7 @@ def sink(times, arrived):
 def import_until_first_byte(command, times, arrived):
     """Starts the import, waits for the first byte, and kills it. When it started; its memory."""
     begin = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen([*measure.TIED, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         while not arrived.wait(0.1):
             if process.poll() is not None:

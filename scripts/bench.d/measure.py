@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 
+# What is started so ends with the process that starts it, even if that is killed.
+TIED = ["setpriv", "--pdeathsig", "KILL"]
 LAUNCH = pathlib.Path(__file__).with_name("launch.py")
 DROP_CACHES = pathlib.Path("/proc/sys/vm/drop_caches")
 
@@ -39,7 +41,7 @@ def run(command, sync=None, registries=(), limit=3600):
     spent = sum(registry.cpu() for registry in registries)
     reading, writing = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(LAUNCH), str(writing), *map(str, command)],
+        [*TIED, sys.executable, "-I", "-S", str(LAUNCH), str(writing), *TIED, *map(str, command)],
         pass_fds=[writing], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         start_new_session=True,
     )

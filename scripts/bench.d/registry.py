@@ -12,6 +12,8 @@ import socket
 import subprocess
 import time
 
+from measure import TIED
+
 
 def free_port():
     with socket.socket() as probe:
@@ -24,8 +26,7 @@ class Server:
 
     def __init__(self, command, address, log=subprocess.DEVNULL):
         self.address = address
-        # The kernel ends it when this script is killed.
-        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *map(str, command)],
+        self.process = subprocess.Popen([*TIED, *map(str, command)],
                                         stdout=subprocess.DEVNULL, stderr=log)
         for _ in range(400):
             try:
