@@ -4,11 +4,10 @@
 //! number of blobs or images: a group whose times do not grow with it is a defect.
 #![expect(clippy::unwrap_used, reason = "a benchmark")]
 
-use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use airferry::format::bundle::decode_inventory;
+use airferry::format::bundle::{decode_inventory, encode_inventory};
 use airferry::format::data_chunk::{FrameExpectation, Piece};
 use airferry::format::hash::{BlobHasher, FileHasher, sha256};
 use airferry::format::{PlacedExtent, oci, tar};
@@ -194,21 +193,17 @@ fn resolution(blobs: usize) -> Resolution {
         );
         let parsed = oci::parse(text.as_bytes(), None).unwrap();
         let root = sha256(text.as_bytes());
-        let manifest = ResolvedManifest {
-            raw: RawManifest {
-                digest: root,
-                media_type: parsed.media_type,
-                bytes: text.into_bytes(),
-            },
-            facts: parsed.facts,
-            omitted: Vec::new(),
-            platform: None,
+        let raw = RawManifest {
+            digest: root,
+            media_type: parsed.media_type,
+            bytes: text.into_bytes(),
         };
+        let manifest = ResolvedManifest::new(raw, &parsed.facts);
         resolution.manifests.insert(root, manifest);
         for digest in own {
             let blob = ResolvedBlob {
                 size: 5_000_000,
-                from: BTreeSet::from([requested.repository.clone()]),
+                from: vec![requested.repository.clone()],
                 foreign: None,
             };
             resolution.blobs.insert(digest, blob);
@@ -263,7 +258,8 @@ fn inventory(criterion: &mut Criterion) {
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
     for blobs in SIZES {
         let plan = plan(resolution(blobs));
-        let (manifest, bytes) = documents_ahead(&plan).unwrap();
+        let (manifest, inventory) = documents_ahead(&plan).unwrap();
+        let bytes = encode_inventory(&inventory).unwrap();
         group.throughput(Throughput::Elements(blobs as u64));
         group.bench_function(BenchmarkId::new("assemble", blobs), |bencher| {
             bencher.iter(|| documents_ahead(black_box(&plan)).unwrap());

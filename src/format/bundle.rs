@@ -3,12 +3,14 @@
 //! What comes out of here was checked against every rule that the documents alone can tell.
 //! What needs the chunks' bytes is checked by `data_chunk` and `metadata_chunk`.
 
+use std::io::Write;
+
 use serde::Deserialize;
 
 use super::cbor::{self, CborError};
 use super::{Placement, Rule, hash, inventory_check, tar};
 use crate::model::{
-    BLOCK_SIZE, BundleManifest, CATALOGS, ChunkKind, FORMAT_VERSION, Inventory, RELEASES,
+    BLOCK_SIZE, BundleManifest, CATALOGS, ChunkKind, FORMAT_VERSION, FileEntry, Inventory, RELEASES,
 };
 
 /// How errors call `manifest.cbor`.
@@ -132,6 +134,25 @@ pub fn decode_manifest(bytes: &[u8]) -> Result<BundleManifest, DocumentError> {
 /// When the encoding would not be canonical.
 pub fn encode_inventory(inventory: &Inventory) -> Result<Vec<u8>, DocumentError> {
     Ok(cbor::encode(inventory, INVENTORY)?)
+}
+
+/// Writes `inventory.cbor` piece by piece, as [`encode_inventory`] does; that the encoding is
+/// canonical is not checked.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write_inventory(inventory: &Inventory, out: impl Write) -> Result<(), DocumentError> {
+    Ok(cbor::write(inventory, out, INVENTORY)?)
+}
+
+/// What the manifest says of the file that [`write_inventory`] writes.
+///
+/// # Errors
+///
+/// As [`write_inventory`].
+pub fn measure_inventory(inventory: &Inventory) -> Result<FileEntry, DocumentError> {
+    Ok(cbor::measure(inventory, INVENTORY)?)
 }
 
 /// Reads `inventory.cbor` after comparing length and hashes with what the manifest says of it.

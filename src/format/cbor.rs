@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Rule;
-use crate::model::Limits;
+use super::hash::FileHasher;
+use crate::model::{FileEntry, Limits};
 
 /// The encoding's own rule.
 const CANONICAL: Rule = Rule(10);
@@ -21,6 +22,9 @@ const CANONICAL: Rule = Rule(10);
 const CAPS: Rule = Rule(11);
 /// What a table describes, and nothing else.
 const TABLES: Rule = Rule(12);
+
+/// Bytes that are written at a time.
+const PIECE: usize = 64 << 10;
 
 /// Why bytes are not the document they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -146,12 +150,45 @@ impl Fault {
 /// When the value's fields are not declared in canonical order, or hold what R-10 forbids.
 pub fn encode<T: Serialize>(value: &T, document: &'static str) -> Result<Vec<u8>, CborError> {
     let mut bytes = Vec::new();
-    ciborium::into_writer(value, &mut bytes).map_err(|error| CborError::Unencodable {
-        document,
-        message: error.to_string(),
-    })?;
+    write(value, &mut bytes, document)?;
     check(&bytes, document)?;
     Ok(bytes)
+}
+
+/// Length and hashes of what [`write`] writes, which is never in memory: the plan of a hundred
+/// thousand blobs has 40 MiB.
+///
+/// # Errors
+///
+/// As [`write`].
+pub fn measure<T: Serialize>(value: &T, document: &'static str) -> Result<FileEntry, CborError> {
+    let mut hasher = FileHasher::new();
+    write(value, &mut hasher, document)?;
+    Ok(hasher.finish().into_file())
+}
+
+/// Writes what [`encode`] would give, piece by piece. That the encoding is canonical is not
+/// checked.
+///
+/// # Errors
+///
+/// Those of `out`, or when the value holds what CBOR cannot say.
+pub fn write<T: Serialize>(
+    value: &T,
+    out: impl io::Write,
+    document: &'static str,
+) -> Result<(), CborError> {
+    // The encoder hands over a few bytes at a time.
+    let mut out = io::BufWriter::with_capacity(PIECE, out);
+    ciborium::into_writer(value, &mut out).map_err(|error| unencodable(document, error))?;
+    io::Write::flush(&mut out).map_err(|error| unencodable(document, error))
+}
+
+fn unencodable(document: &'static str, error: impl std::fmt::Display) -> CborError {
+    CborError::Unencodable {
+        document,
+        message: error.to_string(),
+    }
 }
 
 /// Decodes a document whose bytes must be canonical and must say what `T` describes, no more.

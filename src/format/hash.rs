@@ -1,5 +1,7 @@
 //! Hashing of stored files and of blobs, in one pass over their bytes.
 
+use std::io;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::model::{
@@ -69,6 +71,15 @@ pub struct FileHashes {
 }
 
 impl FileHashes {
+    /// What the manifest keeps of a file that is no chunk.
+    pub fn into_file(self) -> FileEntry {
+        FileEntry {
+            blake3: self.blake3,
+            length: self.length,
+            sha256: self.sha256,
+        }
+    }
+
     /// The row of the chunk table for a chunk with these hashes.
     pub fn into_chunk(self, number: ChunkId, kind: ChunkKind) -> ChunkEntry {
         ChunkEntry {
@@ -185,6 +196,17 @@ impl FileHasher {
             blake3: Blake3::from_bytes(*self.blake3.finalize().as_bytes()),
             blocks: BlockHashes(self.blocks),
         }
+    }
+}
+
+impl io::Write for FileHasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

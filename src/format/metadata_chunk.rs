@@ -16,8 +16,10 @@ use super::names::{Name, Names};
 use super::{Rule, tar};
 use crate::model::{BlobPlace, ChunkId, Digest, Extent, Inventory, Limits, ManifestEntry, PlanId};
 
-/// Compression level: beyond it small JSON documents gain little and time doubles.
-const LEVEL: i32 = 9;
+/// Compression level. What does not compress in OCI manifests and names are digests: level 9 takes
+/// seven times as long and gives chunks that are 6 to 8 % longer (10 000 images of 3 and of 10
+/// blobs).
+const LEVEL: i32 = 1;
 
 /// Window of the frames that we write, as a power of two.
 const WINDOW_LOG: u32 = 22;
@@ -158,10 +160,7 @@ impl<'a> MetadataTar<'a> {
             let data = entry.extent.stored.next_multiple_of(tar::UNIT);
             data.saturating_add(tar::UNIT)
         });
-        let names = self
-            .names
-            .all()
-            .map(|name| self.names.entry(name).len() as u64);
+        let names = self.names.all().map(|name| self.names.entry_length(name));
         let rest = tar::MARKER + self.join.len() as u64 + tar::TRAILER;
         manifests.chain(names).fold(rest, u64::saturating_add)
     }

@@ -5,6 +5,9 @@ use std::cmp::Ordering;
 use super::tar::{self, EntryKind};
 use crate::model::{BlobPlace, Digest, Inventory, Repository};
 
+/// Bytes of a digest's text.
+const DIGEST_TEXT: usize = "sha256:".len() + 64;
+
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leaf<'a> {
@@ -121,6 +124,17 @@ impl<'a> Names<'a> {
         cmp(&self.repositories, a, b)
     }
 
+    /// Length in bytes of a name's tar entry.
+    pub(super) fn entry_length(&self, name: &Name<'_>) -> u64 {
+        let Parts(repository, directory) = parts(&self.repositories, name);
+        let (leaf, link) = match name.leaf {
+            Leaf::Tag(tag) => (tag.len(), DIGEST_TEXT),
+            Leaf::Blob | Leaf::Manifest => (DIGEST_TEXT, tar::BLOB_NAME),
+        };
+        let path = repository.len() + directory.len() + leaf;
+        tar::header_length(path, link) as u64
+    }
+
     /// The bytes of a name's tar entry.
     pub(super) fn entry(&self, name: &Name<'_>) -> Vec<u8> {
         let path = parts(&self.repositories, name).path(&name.target, name.leaf);
@@ -222,6 +236,24 @@ mod tests {
             .iter()
             .filter(|p| p.starts_with("v2/quay.io/okd/scos/manifests/"));
         assert_eq!(of_first.count(), 5);
+    }
+
+    #[test]
+    fn the_length_of_an_entry_is_known_without_it() {
+        let mut inventory = sample().inventory;
+        let mut image = inventory.images[0].clone();
+        image.source = format!("quay.io/{}", ["long"; 40].join("/"))
+            .parse()
+            .unwrap();
+        inventory.images.push(image);
+        let names = Names::new(&inventory);
+        let mut lengths = std::collections::BTreeSet::new();
+        for name in names.possible() {
+            let length = names.entry_length(name);
+            assert_eq!(length, names.entry(name).len() as u64);
+            lengths.insert(length);
+        }
+        assert_eq!(lengths.len(), 2);
     }
 
     #[test]

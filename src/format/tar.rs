@@ -15,6 +15,10 @@ pub(super) const BLOCK: usize = UNIT as usize;
 /// Bytes of a path or link name that a header holds.
 const NAME: usize = 100;
 
+/// Keys of the records in an extended header.
+const PATH: &str = "path";
+const LINK_PATH: &str = "linkpath";
+
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
@@ -63,9 +67,9 @@ pub(super) fn pad(bytes: &mut Vec<u8>) {
 /// When `size` has no 11 octal digits.
 pub fn header(path: &str, kind: EntryKind, size: u64, link: &str) -> Result<Vec<u8>, EntryTooLong> {
     let mut records = Vec::new();
-    for (key, value) in [("path", path), ("linkpath", link)] {
+    for (key, value) in [(PATH, path), (LINK_PATH, link)] {
         if value.len() > NAME {
-            records.extend_from_slice(pax_record(key, value).as_bytes());
+            push_pax_record(&mut records, key, value);
         }
     }
     let mut bytes = Vec::with_capacity(BLOCK);
@@ -85,15 +89,36 @@ pub fn header(path: &str, kind: EntryKind, size: u64, link: &str) -> Result<Vec<
     Ok(bytes)
 }
 
-/// `<length> <key>=<value>\n`, where the length counts the whole record.
-fn pax_record(key: &str, value: &str) -> String {
-    let rest = format!(" {key}={value}\n");
-    let mut length = rest.len();
-    // One more digit may make the number need another one; it settles at once.
-    while length != rest.len() + length.to_string().len() {
-        length = rest.len() + length.to_string().len();
+/// Length in bytes of what [`header`] gives for a path and a link of these lengths.
+pub(super) fn header_length(path: usize, link: usize) -> usize {
+    let record = |key: &str, value: usize| match value > NAME {
+        true => pax_record_length(key, value),
+        false => 0,
+    };
+    match record(PATH, path) + record(LINK_PATH, link) {
+        0 => BLOCK,
+        records => 2 * BLOCK + records.next_multiple_of(BLOCK),
     }
-    format!("{length}{rest}")
+}
+
+/// `<length> <key>=<value>\n`, where the length counts the whole record.
+fn push_pax_record(records: &mut Vec<u8>, key: &str, value: &str) {
+    let length = pax_record_length(key, value.len());
+    records.extend_from_slice(length.to_string().as_bytes());
+    for part in [" ", key, "=", value, "\n"] {
+        records.extend_from_slice(part.as_bytes());
+    }
+}
+
+fn pax_record_length(key: &str, value: usize) -> usize {
+    let digits = |number: usize| number.checked_ilog10().map_or(1, |log| log as usize + 1);
+    let rest = key.len() + value + " =\n".len();
+    let mut length = rest;
+    // One more digit may make the number need another one; it settles at once.
+    while length != rest + digits(length) {
+        length = rest + digits(length);
+    }
+    length
 }
 
 /// One header block.
@@ -109,15 +134,16 @@ fn block(
     }
     let mut header = [0u8; BLOCK];
     let mut put = |offset: usize, field: &[u8]| {
-        for (slot, byte) in header.iter_mut().skip(offset).zip(field) {
-            *slot = *byte;
+        let end = offset.saturating_add(field.len());
+        if let Some(slot) = header.get_mut(offset..end) {
+            slot.copy_from_slice(field);
         }
     };
     put(0, path.get(..NAME).unwrap_or(path));
-    put(100, format!("{mode:07o}").as_bytes());
+    put(100, &octal::<7>(mode.into()));
     put(108, b"0000000");
     put(116, b"0000000");
-    put(124, format!("{size:011o}").as_bytes());
+    put(124, &octal::<11>(size));
     put(136, b"00000000000");
     put(148, b"        ");
     put(156, &[type_flag]);
@@ -126,14 +152,20 @@ fn block(
     put(329, b"0000000");
     put(337, b"0000000");
     let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-    for (slot, byte) in header
-        .iter_mut()
-        .skip(148)
-        .zip(format!("{sum:06o}\0 ").bytes())
-    {
-        *slot = byte;
-    }
+    let mut field = [0, 0, 0, 0, 0, 0, 0, b' '];
+    field[..6].copy_from_slice(&octal::<6>(sum.into()));
+    header[148..156].copy_from_slice(&field);
     Ok(header)
+}
+
+/// The last `N` octal digits of a number.
+fn octal<const N: usize>(mut number: u64) -> [u8; N] {
+    let mut digits = [b'0'; N];
+    for digit in digits.iter_mut().rev() {
+        *digit += (number % 8) as u8;
+        number /= 8;
+    }
+    digits
 }
 
 /// The marker entry, header and padded text: the first [`MARKER`] bytes of every chunk.
@@ -151,6 +183,9 @@ pub(super) fn file(path: &str, data: &[u8]) -> Result<Vec<u8>, EntryTooLong> {
     pad(&mut bytes);
     Ok(bytes)
 }
+
+/// Bytes of the path of a blob that was not cut.
+pub(super) const BLOB_NAME: usize = "v2/blobs/sha256-".len() + 64;
 
 /// The path of a blob, an OCI manifest, or a part of a blob that was cut.
 pub fn blob_entry_name(digest: &Digest, part: Option<u32>) -> String {
@@ -231,11 +266,30 @@ mod tests {
             assert_eq!(entry.link_name_bytes().unwrap(), link.as_bytes());
             assert!(entries.next().is_none());
         }
-        assert_eq!(pax_record("path", "a"), "9 path=a\n");
+        let pax_record = |value: &str| {
+            let mut record = Vec::new();
+            push_pax_record(&mut record, "path", value);
+            String::from_utf8(record).unwrap()
+        };
+        assert_eq!(pax_record("a"), "9 path=a\n");
         for (value, length) in [(90, 99), (91, 101), (989, 999), (990, 1001)] {
-            let record = pax_record("path", &"a".repeat(value));
+            let record = pax_record(&"a".repeat(value));
             assert_eq!(record.len(), length);
             assert!(record.starts_with(&format!("{length} path=")));
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_header_is_known_without_it() {
+        for path in [1, 99, 100, 101, 120, 499, 500, 501, 985, 990, 1000, 1005] {
+            for link in [0, 100, 101, 986, 1005] {
+                let made = header(&"p".repeat(path), EntryKind::HardLink, 0, &"l".repeat(link));
+                assert_eq!(
+                    made.unwrap().len(),
+                    header_length(path, link),
+                    "{path} {link}"
+                );
+            }
         }
     }
 

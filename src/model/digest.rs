@@ -115,7 +115,13 @@ macro_rules! digest_type {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                const PREFIX: &[u8] = concat!($prefix, ":").as_bytes();
+                let mut text = [0; PREFIX.len() + 64];
+                let (prefix, rest) = text.split_at_mut(PREFIX.len());
+                prefix.copy_from_slice(PREFIX);
+                // It fits: two digits for each byte.
+                let _ = hex::encode_to_slice(self.0, rest);
+                serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
             }
         }
 

@@ -1,13 +1,29 @@
 //! Media types of manifests and layers.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A media type as written in a descriptor; compared as text, never interpreted further.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// Well-known ones take no memory of their own: every layer of every image has one.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-pub struct MediaType(String);
+pub struct MediaType(Cow<'static, str>);
+
+/// Media types that nearly every descriptor has one of.
+const WELL_KNOWN: [&str; 9] = [
+    MediaType::OCI_MANIFEST,
+    MediaType::OCI_INDEX,
+    MediaType::DOCKER_MANIFEST,
+    MediaType::DOCKER_LIST,
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+    "application/vnd.oci.image.layer.v1.tar+zstd",
+    "application/vnd.docker.container.image.v1+json",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip",
+];
 
 /// What a manifest's media type means for its reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +55,12 @@ impl MediaType {
         "application/vnd.docker.distribution.manifest.v1+json";
 
     /// Wraps a media type that a registry or a manifest named.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+    pub fn new<'a>(text: impl Into<Cow<'a, str>>) -> Self {
+        let text = text.into();
+        match WELL_KNOWN.iter().find(|known| **known == text) {
+            Some(known) => Self(Cow::Borrowed(known)),
+            None => Self(Cow::Owned(text.into_owned())),
+        }
     }
 
     /// The text itself.
@@ -50,7 +70,7 @@ impl MediaType {
 
     /// What kind of manifest this is, or `None` when it is no manifest type that we know.
     pub fn manifest_kind(&self) -> Option<ManifestKind> {
-        match self.0.as_str() {
+        match self.0.as_ref() {
             Self::OCI_MANIFEST | Self::DOCKER_MANIFEST => Some(ManifestKind::Image),
             Self::OCI_INDEX | Self::DOCKER_LIST => Some(ManifestKind::Index),
             Self::DOCKER_SCHEMA1 | Self::DOCKER_SCHEMA1_UNSIGNED => Some(ManifestKind::Schema1),
@@ -71,6 +91,12 @@ impl MediaType {
             || self
                 .0
                 .starts_with("application/vnd.oci.image.layer.nondistributable.")
+    }
+}
+
+impl<'de> Deserialize<'de> for MediaType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Cow::<'de, str>::deserialize(deserializer).map(Self::new)
     }
 }
 

@@ -41,12 +41,31 @@ where
     text.parse().map_err(serde::de::Error::custom)
 }
 
-/// Orders a type as the texts of its values are ordered.
+/// Orders two texts that are there in parts, without putting them together.
+pub(crate) fn compare_parts<'a>(
+    mut a: impl Iterator<Item = &'a str>,
+    mut b: impl Iterator<Item = &'a str>,
+) -> std::cmp::Ordering {
+    loop {
+        match (a.next(), b.next()) {
+            (Some(a), Some(b)) if a == b => {}
+            (one, other) => {
+                let a = one.into_iter().chain(a).flat_map(str::bytes);
+                return a.cmp(other.into_iter().chain(b).flat_map(str::bytes));
+            }
+        }
+    }
+}
+
+/// Orders a type as the texts of its values are ordered: `$part`s are those of `$value`'s text.
 macro_rules! order_by_text {
-    ($name:ident) => {
+    ($name:ident, |$value:ident| [$($part:expr),*]) => {
         impl Ord for $name {
             fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-                self.to_string().cmp(&other.to_string())
+                fn parts($value: &$name) -> impl Iterator<Item = &str> {
+                    [$($part),*].into_iter()
+                }
+                crate::model::compare_parts(parts(self), parts(other))
             }
         }
 

@@ -75,7 +75,13 @@ impl fmt::Debug for Platform {
     }
 }
 
-super::order_by_text!(Platform);
+super::order_by_text!(Platform, |platform| [
+    platform.os.as_str(),
+    "/",
+    platform.architecture.as_str(),
+    platform.variant.as_ref().map_or("", |_| "/"),
+    platform.variant.as_deref().unwrap_or_default()
+]);
 
 impl Serialize for Platform {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -4,12 +4,14 @@
 //! distribution-spec gives the same rules for `<name>` and `<reference>`), with the familiar
 //! short forms: no registry means `docker.io`, one component on Docker Hub means `library/`.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Digest, order_by_text};
+use super::{Digest, compare_parts, order_by_text};
 
 /// Longest repository path, in bytes, that the grammar allows (registry not counted).
 const MAX_REPOSITORY: usize = 255;
@@ -33,17 +35,18 @@ impl NameError {
     }
 }
 
-/// A registry's `host[:port]`, as it stands in references.
+/// A registry's `host[:port]`, as it stands in references. Names are shared, not copied: a bundle
+/// of thousands of images names the same few again and again.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Host(String);
+pub struct Host(Arc<str>);
 
 /// A repository's path on its registry: lower-case components joined by `/`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RepositoryPath(String);
+pub struct RepositoryPath(Arc<str>);
 
 /// A tag: at most 128 of `[A-Za-z0-9_.-]`, not beginning with `.` or `-`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tag(String);
+pub struct Tag(Arc<str>);
 
 macro_rules! text_type {
     ($name:ident) => {
@@ -66,7 +69,13 @@ macro_rules! text_type {
             }
         }
 
-        display_serde!($name);
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        text_deserialize!($name);
     };
 }
 
@@ -78,6 +87,12 @@ macro_rules! display_serde {
             }
         }
 
+        text_deserialize!($name);
+    };
+}
+
+macro_rules! text_deserialize {
+    ($name:ident) => {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 super::from_text(deserializer)
@@ -135,7 +150,7 @@ impl FromStr for Host {
         if !text.starts_with('[') && !name.split('.').all(label_ok) {
             return refused("host labels hold letters, digits and inner hyphens, joined by dots");
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 
@@ -168,7 +183,7 @@ impl FromStr for RepositoryPath {
                 "components hold lower-case letters and digits, joined by `.`, `_`, `__` or hyphens",
             );
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 
@@ -209,7 +224,7 @@ impl FromStr for Tag {
             let why = "a tag has 1 to 128 of A-Z a-z 0-9 _ . - and begins with none of . -";
             return Err(NameError::new("tag", text, why));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 
@@ -272,17 +287,21 @@ impl FromStr for Repository {
                 }
                 Ok(Self::new(host, rest.parse()?))
             }
-            Some(_) => Ok(Self::new(Host(Host::DOCKER_HUB.to_owned()), text.parse()?)),
+            Some(_) => Ok(Self::new(Host(Host::DOCKER_HUB.into()), text.parse()?)),
             None => {
                 let path = format!("library/{text}");
-                Ok(Self::new(Host(Host::DOCKER_HUB.to_owned()), path.parse()?))
+                Ok(Self::new(Host(Host::DOCKER_HUB.into()), path.parse()?))
             }
         }
     }
 }
 
 display_serde!(Repository);
-order_by_text!(Repository);
+order_by_text!(Repository, |name| [
+    name.host.as_str(),
+    "/",
+    name.path.as_str()
+]);
 
 /// An image reference: a repository with a tag, a digest, both, or neither. Ordered as its text
 /// is.
@@ -353,7 +372,31 @@ impl FromStr for Reference {
 }
 
 display_serde!(Reference);
-order_by_text!(Reference);
+impl Ord for Reference {
+    fn cmp(&self, other: &Self) -> Ordering {
+        fn parts(reference: &Reference) -> impl Iterator<Item = &str> {
+            let repository = &reference.repository;
+            let tag = reference.tag.as_ref();
+            let parts = [
+                repository.host.as_str(),
+                "/",
+                repository.path.as_str(),
+                tag.map_or("", |_| ":"),
+                tag.map_or("", Tag::as_str),
+                reference.digest.map_or("", |_| "@"),
+            ];
+            parts.into_iter()
+        }
+        // Digests are ordered as their texts are.
+        compare_parts(parts(self), parts(other)).then_with(|| self.digest.cmp(&other.digest))
+    }
+}
+
+impl PartialOrd for Reference {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -388,13 +431,17 @@ mod tests {
 
     #[test]
     fn order_is_that_of_the_texts() {
-        // By parts, `a.io/x:t` would come before `a.io/x-y`, and `a.io/x` before `a-b.io/x`.
+        // Part by part, `a.io/x:t` would come before `a.io/x-y`, and `a.io/x` before `a-b.io/x`.
         let texts = [
             "a-b.io/x",
             "a.io/x",
             "a.io/x-y:t",
             "a.io/x/y:t",
             "a.io/x:t",
+            &format!("a.io/x:t@sha256:{}", "1".repeat(64)),
+            &format!("a.io/x:t@sha256:{}", "2".repeat(64)),
+            "a.io/x:t.1",
+            &format!("a.io/x@sha256:{}", "0".repeat(64)),
             "a.io:5000/x",
         ];
         let mut references: Vec<Reference> = texts.iter().map(|t| t.parse().unwrap()).collect();
@@ -402,6 +449,7 @@ mod tests {
         references.sort();
         let sorted: Vec<String> = references.iter().map(Reference::to_string).collect();
         assert_eq!(sorted, texts);
+        assert!(sorted.is_sorted());
     }
 
     #[test]

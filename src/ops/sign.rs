@@ -8,14 +8,14 @@ use super::error::{Class, Error, Result};
 use super::examine::{Scope, examine, names};
 use super::finding::FindingKind;
 use super::trust::{Trust, free_stem};
-use crate::format::hash::{blake3, sha256};
+use crate::format::hash::{file_entry, sha256};
 use crate::format::keys::{SigningKey, VerifyingKey};
 use crate::format::statement;
 use crate::format::statement::StatementStem;
 use crate::format::texts::Texts;
 use crate::model::{
-    BundleId, BundleManifest, BundleStatement, FORMAT_VERSION, LabelText, Limits, Role, Statement,
-    StatementType, Timestamp, Verdict,
+    BundleId, BundleManifest, BundleStatement, FORMAT_VERSION, FileEntry, LabelText, Limits, Role,
+    Statement, StatementType, Timestamp, Verdict,
 };
 use crate::sys;
 use crate::sys::media::{DirMedia, Media};
@@ -121,14 +121,20 @@ pub(crate) fn bundle_statement(
             generation: manifest.generation,
             complete: manifest.complete,
         }),
-        ..document_statement(StatementType::Bundle, bytes, key, opinion, time)
+        ..document_statement(
+            StatementType::Bundle,
+            &file_entry(bytes),
+            key,
+            opinion,
+            time,
+        )
     }
 }
 
 /// The statement on a document that is no bundle's manifest.
 pub(crate) fn document_statement(
     subject: StatementType,
-    bytes: &[u8],
+    document: &FileEntry,
     key: &VerifyingKey,
     opinion: Opinion,
     time: Timestamp,
@@ -137,9 +143,9 @@ pub(crate) fn document_statement(
         subject,
         key: key.fingerprint(),
         format: FORMAT_VERSION,
-        document_length: bytes.len() as u64,
-        document_sha256: sha256(bytes),
-        document_blake3: blake3(bytes),
+        document_length: document.length,
+        document_sha256: document.sha256,
+        document_blake3: document.blake3,
         bundle: None,
         role: opinion.role,
         verdict: opinion.verdict,

@@ -119,14 +119,7 @@ pub async fn survey(request: &Request, context: &Context) -> Result<Report> {
 fn layers(resolution: &Resolution) -> Vec<(Digest, &ResolvedBlob)> {
     let mut digests = BTreeSet::new();
     for manifest in resolution.manifests.values() {
-        digests.extend(
-            manifest
-                .facts
-                .blobs
-                .iter()
-                .skip(1)
-                .map(|layer| layer.digest),
-        );
+        digests.extend(manifest.blobs.iter().skip(1));
     }
     let known = |digest: Digest| Some((digest, resolution.blobs.get(&digest)?));
     digests.into_iter().filter_map(known).collect()

@@ -11,21 +11,48 @@ use serde::{Deserialize, Serialize};
 use super::pack::{self, LaneCursor, Layout, PackBlob};
 use crate::model::{
     BaseEntry, BaseRoot, BlobPlace, BundleId, BundleManifest, Carried, CatalogEntry, ChunkEntry,
-    ChunkId, ChunkOrigin, Digest, Extent, ImageEntry, Inventory, Label, ManifestFacts, MediaType,
-    Platform, RawManifest, ReleaseEntry, Repository,
+    ChunkId, ChunkOrigin, Descriptor, Digest, Extent, ImageEntry, Inventory, Label, ManifestFacts,
+    MediaType, Platform, RawManifest, ReleaseEntry, Repository,
 };
 
-/// A manifest that was fetched, with what it says.
+/// A manifest that was fetched, with what it names. Each digest stands once in each list, at the
+/// place of its first mention.
 #[derive(Debug, Clone)]
 pub struct ResolvedManifest {
     /// The bytes.
     pub raw: RawManifest,
-    /// What they say.
-    pub facts: ManifestFacts,
+    /// Config and layers.
+    pub blobs: Vec<Digest>,
+    /// Child manifests, those that are left out among them.
+    pub children: Vec<Digest>,
     /// Children that the platform filter leaves out.
     pub omitted: Vec<Digest>,
+    /// What it refers to.
+    pub subject: Option<Digest>,
     /// Platform, where an index named one for it.
     pub platform: Option<Platform>,
+}
+
+impl ResolvedManifest {
+    /// A manifest of which all children are wanted. `facts` are what its bytes say.
+    pub fn new(raw: RawManifest, facts: &ManifestFacts) -> Self {
+        Self {
+            raw,
+            blobs: each_once(&facts.blobs),
+            children: each_once(&facts.children),
+            omitted: Vec::new(),
+            subject: facts.subject.as_ref().map(|subject| subject.digest),
+            platform: None,
+        }
+    }
+}
+
+fn each_once(named: &[Descriptor]) -> Vec<Digest> {
+    let mut digests = Vec::with_capacity(named.len());
+    let mut seen = BTreeSet::new();
+    let digest = named.iter().map(|descriptor| descriptor.digest);
+    digests.extend(digest.filter(|digest| seen.insert(*digest)));
+    digests
 }
 
 /// A blob that a fetched manifest names.
@@ -33,10 +60,22 @@ pub struct ResolvedManifest {
 pub struct ResolvedBlob {
     /// Size in bytes, as every manifest that names it says.
     pub size: u64,
-    /// Repositories that should have it.
-    pub from: BTreeSet<Repository>,
+    /// Repositories that should have it, sorted. Nearly always one, and there may be a hundred
+    /// thousand blobs: a set would take ten times the memory.
+    pub from: Vec<Repository>,
     /// Present when it may not be carried: where else it may be had.
     pub foreign: Option<Vec<String>>,
+}
+
+impl ResolvedBlob {
+    /// Adds repositories that should have it.
+    pub fn add_places(&mut self, places: impl IntoIterator<Item = Repository>) {
+        for place in places {
+            if let Err(index) = self.from.binary_search(&place) {
+                self.from.insert(index, place);
+            }
+        }
+    }
 }
 
 /// Everything that was found out about the request.
@@ -394,19 +433,9 @@ fn blobs_in_image_order(resolution: &Resolution) -> Vec<Digest> {
             let Some(manifest) = resolution.manifests.get(&digest) else {
                 continue;
             };
-            for blob in &manifest.facts.blobs {
-                if seen_blobs.insert(blob.digest) {
-                    order.push(blob.digest);
-                }
-            }
-            stack.extend(
-                manifest
-                    .facts
-                    .children
-                    .iter()
-                    .rev()
-                    .map(|child| child.digest),
-            );
+            let blobs = manifest.blobs.iter().copied();
+            order.extend(blobs.filter(|blob| seen_blobs.insert(*blob)));
+            stack.extend(manifest.children.iter().rev());
         }
     }
     order
@@ -434,7 +463,7 @@ fn place_blob(
     match blob.foreign {
         _ if made.contains(digest) => PlannedPlace::Made,
         Some(urls) => PlannedPlace::Foreign(urls),
-        None => PlannedPlace::Fetch(blob.from.into_iter().collect()),
+        None => PlannedPlace::Fetch(blob.from),
     }
 }
 
@@ -443,25 +472,20 @@ fn plan_manifest(
     manifest: ResolvedManifest,
     earlier: Option<&KnownBundle>,
 ) -> PlannedManifest {
-    let once = |digests: &mut dyn Iterator<Item = Digest>| {
-        let mut seen = BTreeSet::new();
-        digests
-            .filter(|digest| seen.insert(*digest))
-            .collect::<Vec<_>>()
-    };
-    let omitted: BTreeSet<Digest> = manifest.omitted.iter().copied().collect();
-    let children = manifest.facts.children.iter().map(|child| child.digest);
+    let named: BTreeSet<Digest> = manifest.omitted.into_iter().collect();
+    let is_omitted = |child: &Digest| named.contains(child);
+    let (omitted, children) = manifest.children.into_iter().partition(is_omitted);
     let held = earlier.and_then(|known| known.inventory.manifest(&digest));
     PlannedManifest {
-        blobs: once(&mut manifest.facts.blobs.iter().map(|blob| blob.digest)),
+        blobs: manifest.blobs,
         place: match held {
             Some(entry) => ManifestPlace::Held(entry.extent),
             None => ManifestPlace::New(manifest.raw.bytes),
         },
         digest,
-        omitted: once(&mut children.clone().filter(|child| omitted.contains(child))),
-        subject: manifest.facts.subject.map(|subject| subject.digest),
-        children: once(&mut children.filter(|child| !omitted.contains(child))),
+        omitted,
+        subject: manifest.subject,
+        children,
         platform: manifest.platform,
         media_type: manifest.raw.media_type,
     }

@@ -3,8 +3,8 @@
 //! A catalog may name hundreds of images on a host that is down. Each of them would be tried
 //! with all attempts, and would tell of each of them. Here the first to fail tells for all, and
 //! when somebody has used all attempts, the others have one each: that is how it shows that the
-//! host is back. A host that has answered once is worth all attempts again and again: its network
-//! may come back.
+//! host is back. A host that has answered is worth more patience, since its network may come back:
+//! there it takes many who have used all attempts, with no answer to anybody in between.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -21,7 +21,10 @@ pub(crate) struct Outages {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// It has answered, with whatever.
-    Answered,
+    Answered {
+        /// How many have used all attempts since.
+        given_up: u32,
+    },
     /// No connection came about so far.
     Silent {
         /// The most failures in a row that somebody told of.
@@ -30,6 +33,10 @@ enum State {
         given_up: bool,
     },
 }
+
+/// So many use all attempts on a host that has answered before the others have one each: about
+/// half a minute of a long export.
+const PATIENCE: u32 = 64;
 
 /// What to do after a connection did not come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +53,11 @@ impl Outages {
     /// Notes that a host answered.
     pub(super) fn answered(&self, host: &str) {
         let mut hosts = lock(&self.hosts);
+        let answered = State::Answered { given_up: 0 };
         match hosts.get_mut(host) {
-            Some(state) => *state = State::Answered,
+            Some(state) => *state = answered,
             None => {
-                hosts.insert(host.to_owned(), State::Answered);
+                hosts.insert(host.to_owned(), answered);
             }
         }
     }
@@ -63,8 +71,8 @@ impl Outages {
             given_up: false,
         };
         match hosts.entry(host.to_owned()).or_insert(first) {
-            State::Answered => Advice::Tell,
-            State::Silent { given_up: true, .. } => Advice::GiveUp,
+            State::Answered { given_up } if *given_up < PATIENCE => Advice::Tell,
+            State::Answered { .. } | State::Silent { given_up: true, .. } => Advice::GiveUp,
             State::Silent { told, .. } if *told >= failures => Advice::Wait,
             State::Silent { told, .. } => {
                 *told = failures;
@@ -75,8 +83,10 @@ impl Outages {
 
     /// Notes that all attempts to reach a host were in vain.
     pub(super) fn gave_up(&self, host: &str) {
-        if let Some(State::Silent { given_up, .. }) = lock(&self.hosts).get_mut(host) {
-            *given_up = true;
+        match lock(&self.hosts).get_mut(host) {
+            Some(State::Silent { given_up, .. }) => *given_up = true,
+            Some(State::Answered { given_up }) => *given_up = given_up.saturating_add(1),
+            None => {}
         }
     }
 }
@@ -106,6 +116,19 @@ mod tests {
         for failures in 1..4 {
             assert_eq!(outages.failed("a.lan", failures), Advice::Tell);
             outages.gave_up("a.lan");
+        }
+    }
+
+    #[test]
+    fn patience_with_a_host_that_has_answered_ends_and_begins_anew_with_its_next_answer() {
+        let outages = Outages::default();
+        for _ in 0..3 {
+            outages.answered("a.lan");
+            for _ in 0..PATIENCE {
+                assert_eq!(outages.failed("a.lan", 1), Advice::Tell);
+                outages.gave_up("a.lan");
+            }
+            assert_eq!(outages.failed("a.lan", 1), Advice::GiveUp);
         }
     }
 }

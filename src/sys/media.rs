@@ -9,11 +9,11 @@ mod directory;
 mod sequential;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::error::{Refusal, Result};
+use super::error::{At, IoAt, Refusal, Result};
 pub use directory::DirMedia;
 
 /// What a directory entry is, without following it.
@@ -133,13 +133,51 @@ impl dyn Media + '_ {
 
     /// Writes a small file so that it is there durably and whole, or not at all.
     pub fn write_atomically(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        self.write_pieces_atomically(path, &mut |out| out.write_all(bytes))
+    }
+
+    /// The same for a file that is made piece by piece and never in memory.
+    pub fn write_pieces_atomically(
+        &self,
+        path: &str,
+        write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<()> {
         let temporary = format!("{path}.tmp");
         self.remove(&temporary)?;
-        let mut file = self.append_to(&temporary)?;
-        file.append(bytes)?;
+        let mut out = Appending {
+            file: self.append_to(&temporary)?,
+            failed: None,
+        };
+        let written = write(&mut out);
+        let Appending { mut file, failed } = out;
+        match (failed, written) {
+            (Some(error), _) => return Err(error),
+            (None, written) => written.at("write", self.root().join(path))?,
+        }
         file.sync()?;
         drop(file);
         self.rename(&temporary, path)
+    }
+}
+
+/// A file of the medium for those who write to streams; keeps the medium's own error for later.
+struct Appending {
+    file: Box<dyn WriteFile>,
+    failed: Option<IoAt>,
+}
+
+impl Write for Appending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.append(bytes).map_err(|error| {
+            let told = io::Error::other(error.to_string());
+            self.failed.get_or_insert(error);
+            told
+        })?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

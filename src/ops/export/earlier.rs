@@ -130,9 +130,8 @@ fn reach(
         if let Some(manifest) = manifests.get(&digest)
             && reached.insert(digest)
         {
-            let facts = &manifest.facts;
-            stack.extend(facts.children.iter().map(|child| child.digest));
-            needed.extend(facts.blobs.iter().map(|blob| blob.digest));
+            stack.extend(&manifest.children);
+            needed.extend(&manifest.blobs);
         }
     }
     (reached, needed)
@@ -166,20 +165,19 @@ fn add_sealed(
                 .entry(blob.digest)
                 .or_insert_with(|| ResolvedBlob {
                     size: blob.size,
-                    from: BTreeSet::new(),
+                    from: Vec::new(),
                     foreign,
                 });
-            resolved.from.insert(image.source.clone());
+            resolved.add_places([image.source.clone()]);
         }
         stack.extend(&entry.children);
         resolution
             .manifests
             .entry(digest)
             .or_insert_with(|| ResolvedManifest {
-                raw: raw.clone(),
-                facts,
                 omitted: entry.omitted.clone(),
                 platform: entry.platform.clone(),
+                ..ResolvedManifest::new(raw.clone(), &facts)
             });
     }
     Ok(())

@@ -38,7 +38,7 @@ use super::examine::{Scope, examine};
 use super::finding::FindingKind;
 use super::source_error::of_source;
 use super::trust::{Trust, statement_bytes};
-use crate::model::{CatalogEntry, Count, Digest, Host, ImageEntry, Reference};
+use crate::model::{CatalogEntry, Count, Digest, Host, ImageEntry, PlanId, Reference};
 use crate::ops::blocking;
 use crate::ops::release::selection::Selected;
 use crate::plan::export::{self as plan, ExportPlan, KnownBundle, Resolution};
@@ -178,8 +178,9 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
             ..foretell(&request, &planned, &ahead, statements)?
         });
     }
+    let plan_id = ahead.plan_id;
     drop(ahead);
-    perform(request, media, planned, begun, context).await
+    perform(request, media, planned, plan_id, begun, context).await
 }
 
 /// Looks at what is there. With `--replan`, an unfinished export counts for nothing, and a dry
@@ -398,6 +399,7 @@ async fn perform(
     request: Request,
     media: Arc<dyn Media>,
     planned: Planned,
+    plan_id: PlanId,
     begun: Begun,
     context: &Context,
 ) -> Result<Outcome> {
@@ -407,7 +409,6 @@ async fn perform(
         selections,
         selected,
     } = planned;
-    let plan_id = state::plan_id(&plan)?;
     let plan = Arc::new(plan);
     let (recovered, journal) = {
         let (media, plan) = (Arc::clone(&media), Arc::clone(&plan));
@@ -454,7 +455,8 @@ async fn perform(
     let outcome = {
         let (media, plan, context) = (Arc::clone(&media), Arc::clone(&plan), context.clone());
         blocking(move || {
-            let assembled = seal::assemble(&plan, plan_id, &written)?;
+            let mut metadata_chunk = Vec::new();
+            let assembled = seal::assemble(&plan, plan_id, &written, &mut metadata_chunk)?;
             let before = match begun {
                 Begun::Now(known) => known,
                 Begun::Earlier => state::generation_before(&media, &plan, request.signer.as_ref()),
@@ -466,7 +468,10 @@ async fn perform(
                     let images = &assembled.inventory.images;
                     Ok(Outcome::still_incomplete(&known, images, statements))
                 }
-                _ => seal_bundle(media.as_ref(), &assembled, &request, &context),
+                _ => {
+                    let medium = media.as_ref();
+                    seal_bundle(medium, &assembled, &metadata_chunk, &request, &context)
+                }
             }
         })
         .await?
@@ -502,6 +507,7 @@ fn adds_nothing(known: &KnownBundle, assembled: &Assembled, written: &Written) -
 fn seal_bundle(
     media: &dyn Media,
     assembled: &Assembled,
+    metadata_chunk: &[u8],
     request: &Request,
     context: &Context,
 ) -> Result<Outcome> {
@@ -511,7 +517,7 @@ fn seal_bundle(
         items: 0,
         bytes: 0,
     });
-    let statement = seal::seal(media, assembled, request)?;
+    let statement = seal::seal(media, assembled, metadata_chunk, request)?;
     context.emit(crate::progress::Event::PhaseFinished { phase });
     let statements = statement_bytes(media)?;
     Ok(Outcome::sealed(assembled, statement, statements))

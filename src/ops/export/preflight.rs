@@ -1,6 +1,7 @@
 //! What can be found out before the first byte is written; everything together.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 
 use super::lane::FinishedChunk;
@@ -9,7 +10,9 @@ use super::request::Request;
 use super::seal::{Assembled, Written, assemble, unknown_hashes};
 use super::state;
 use crate::format::cbor;
-use crate::model::{BLOCK_SIZE, BundleManifest, ByteSize, ChunkId, ChunkKind, Extent, chunk_path};
+use crate::model::{
+    BLOCK_SIZE, BundleManifest, ByteSize, ChunkId, ChunkKind, Extent, Inventory, PlanId, chunk_path,
+};
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result};
 use crate::ops::examine::names;
@@ -32,23 +35,29 @@ const JOURNAL_LINE: u64 = 100;
 /// What a plan leads to when every blob can be had. The hashes of data chunks, which nobody knows
 /// yet, are zeros; all lengths are right.
 pub(super) struct Ahead {
+    pub(super) plan_id: PlanId,
     pub(super) written: Written,
     pub(super) assembled: Assembled,
 }
 
 impl Ahead {
     pub(super) fn of(plan: &ExportPlan) -> Result<Self> {
+        let plan_id = state::plan_id(plan)?;
         let written = simulate(plan)?;
-        let assembled = assemble(plan, state::plan_id(plan)?, &written)?;
-        Ok(Self { written, assembled })
+        let assembled = assemble(plan, plan_id, &written, &mut io::sink())?;
+        Ok(Self {
+            plan_id,
+            written,
+            assembled,
+        })
     }
 }
 
 /// Root and inventory of the bundle that a plan leads to when every blob can be had. The hashes of
 /// data chunks, which nobody knows yet, are zeros.
-pub fn documents_ahead(plan: &ExportPlan) -> Result<(BundleManifest, Vec<u8>)> {
+pub fn documents_ahead(plan: &ExportPlan) -> Result<(BundleManifest, Inventory)> {
     let assembled = Ahead::of(plan)?.assembled;
-    Ok((assembled.manifest, assembled.inventory_bytes))
+    Ok((assembled.manifest, assembled.inventory))
 }
 
 /// What the lanes will write if every blob can be had: exact lengths, hashes unknown.
@@ -157,16 +166,17 @@ fn shortcomings(
     let Ahead {
         written: simulated,
         assembled,
+        ..
     } = ahead;
     let mut problems = Vec::new();
     let lengths = || simulated.chunks.iter().map(|chunk| chunk.hashes.length);
     let data: u64 = lengths().sum();
-    let metadata = assembled.metadata_chunk.len() as u64;
-    let encoded = cbor::encode(plan, names::PLAN)
+    let metadata = assembled.metadata_bytes();
+    let encoded = cbor::measure(plan, names::PLAN)
         .map_err(|error| Error::internal("The plan cannot be written down", error))?;
     let journal = JOURNAL_LINE * (data.div_ceil(BLOCK_SIZE) + simulated.chunks.len() as u64);
     let made: u64 = plan.made().map(|(_, size)| size).sum();
-    let while_unfinished = encoded.len() as u64 + journal + made;
+    let while_unfinished = encoded.length + journal + made;
     let needed = data + metadata + assembled.document_bytes() + while_unfinished + RESERVE;
     let missing = needed.saturating_sub(there);
     if let Some(available) = file_system

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::future::{try_join, try_join_all};
+use futures_util::{StreamExt, stream};
 
 use crate::format::oci;
 use crate::model::{
@@ -80,36 +80,36 @@ pub(super) async fn resolve_pinned(
         bytes: 0,
     });
     let selection = Arc::new(selection.clone());
-    let mut images = stream::iter(references.clone())
-        .map(|(reference, pinned)| {
+    let mut images = stream::iter(references.iter().enumerate())
+        .map(|(turn, (reference, pinned))| {
             let (client, selection) = (client.clone(), Arc::clone(&selection));
-            let item = reference.to_string();
-            let task =
-                tokio::spawn(
-                    async move { Walk::new(client, selection).image(reference, pinned).await },
-                );
-            async move { (item, task.await) }
+            let (reference, pinned) = (reference.clone(), *pinned);
+            let walk = async move { Walk::new(client, selection).image(reference, pinned).await };
+            let task = tokio::spawn(walk);
+            async move { (turn, task.await) }
         })
         .buffer_unordered(JOBS);
-    let mut resolved = Vec::new();
+    let mut resolution = Resolution::default();
+    // Merged in their order, which does not depend on which registry answered first; those before
+    // their turn wait. All of them at once would take the most memory of the whole export.
+    let (mut turn, mut early) = (0, BTreeMap::new());
     loop {
         let next = tokio::select! {
             next = images.next() => next,
             () = context.cancel.cancelled() => return Err(Error::interrupted()),
         };
-        let Some((item, image)) = next else {
+        let Some((number, image)) = next else {
             break;
         };
         let image = image.map_err(|join| Error::internal("Resolving an image failed", join))?;
         let ok = image.entry.problem.is_none();
+        let item = image.entry.requested.to_string();
         context.emit(Event::ItemFinished { phase, item, ok });
-        resolved.push(image);
-    }
-    // In an order that does not depend on which registry answered first.
-    resolved.sort_by(|a, b| a.entry.requested.cmp(&b.entry.requested));
-    let mut resolution = Resolution::default();
-    for image in resolved {
-        merge(&mut resolution, image);
+        early.insert(number, image);
+        while let Some(image) = early.remove(&turn) {
+            merge(&mut resolution, image);
+            turn += 1;
+        }
     }
     context.emit(Event::PhaseFinished { phase });
     let images = &resolution.images;
@@ -145,7 +145,7 @@ fn merge(resolution: &mut Resolution, mut image: Image) {
                 vacant.insert(blob);
             }
             std::collections::btree_map::Entry::Occupied(mut known) => {
-                known.get_mut().from.extend(blob.from);
+                known.get_mut().add_places(blob.from);
                 if blob.foreign.is_none() {
                     known.get_mut().foreign = None;
                 }
@@ -314,10 +314,9 @@ impl Walk {
             self.manifests.insert(
                 digest,
                 ResolvedManifest {
-                    raw,
-                    facts,
                     omitted,
                     platform,
+                    ..ResolvedManifest::new(raw, &facts)
                 },
             );
         }
@@ -382,7 +381,7 @@ impl Walk {
             .entry(blob.digest)
             .or_insert_with(|| ResolvedBlob {
                 size: blob.size,
-                from: BTreeSet::new(),
+                from: Vec::new(),
                 foreign: foreign.then(|| blob.urls.clone()),
             });
         if entry.size != blob.size {
@@ -395,7 +394,7 @@ impl Walk {
         if !foreign {
             entry.foreign = None;
         }
-        entry.from.insert(repository.clone());
+        entry.add_places([repository.clone()]);
         Ok(())
     }
 
@@ -454,6 +453,28 @@ fn attachment_order(a: &Attachment, b: &Attachment) -> std::cmp::Ordering {
     (a.root, a.subject, a.by, &a.tag).cmp(&(b.root, b.subject, b.by, &b.tag))
 }
 
+/// Asks for what cosign keeps under one of its tags.
+async fn cosign_tag(
+    client: &Client,
+    repository: &Repository,
+    subject: Digest,
+    ending: &str,
+) -> std::result::Result<Option<Attachment>, Problem> {
+    let tag: Tag = format!("sha256-{}.{ending}", subject.hex())
+        .parse()
+        .map_err(|error| format!("attached artifact: {error}"))?;
+    let root = client
+        .head_manifest(repository, &Selector::from(&tag))
+        .await
+        .map_err(|error| format!("cannot tell whether {tag} exists: {}", chain(&error)))?;
+    Ok(root.map(|head| Attachment {
+        by: AttachedBy::CosignTag,
+        tag: Some(tag),
+        root: head.value.digest,
+        subject,
+    }))
+}
+
 /// Asks for everything that is attached to one manifest. "There is none" is an answer; no
 /// answer is a problem.
 async fn find_attached(
@@ -461,29 +482,13 @@ async fn find_attached(
     repository: Repository,
     subject: Digest,
 ) -> std::result::Result<Vec<Attachment>, Problem> {
-    let mut found = Vec::new();
-    for ending in COSIGN_ENDINGS {
-        let tag: Tag = format!("sha256-{}.{ending}", subject.hex())
-            .parse()
-            .map_err(|error| format!("attached artifact: {error}"))?;
-        let root = client
-            .head_manifest(&repository, &Selector::from(&tag))
-            .await
-            .map_err(|error| format!("cannot tell whether {tag} exists: {}", chain(&error)))?;
-        if let Some(head) = root {
-            let root = head.value.digest;
-            found.push(Attachment {
-                by: AttachedBy::CosignTag,
-                tag: Some(tag),
-                root,
-                subject,
-            });
-        }
-    }
-    let referrers = client
-        .referrers(&repository, subject)
-        .await
-        .map_err(|error| format!("cannot list referrers of {subject}: {}", chain(&error)))?;
+    let by_tag = COSIGN_ENDINGS.map(|ending| cosign_tag(&client, &repository, subject, ending));
+    let referrers = async {
+        let listed = client.referrers(&repository, subject).await;
+        listed.map_err(|error| format!("cannot list referrers of {subject}: {}", chain(&error)))
+    };
+    let (by_tag, referrers) = try_join(try_join_all(by_tag), referrers).await?;
+    let mut found: Vec<Attachment> = by_tag.into_iter().flatten().collect();
     for referrer in referrers.entries {
         let root = referrer.descriptor.digest;
         found.push(Attachment {

@@ -4,12 +4,12 @@
 //! of every file to the byte. [`seal`] writes in the order of bundle-format.md, section 9.3.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, Write};
 
 use super::lane::FinishedChunk;
 use super::request::Request;
 use crate::format::bundle;
-use crate::format::hash::{FileHasher, FileHashes, file_entry, sha256};
+use crate::format::hash::{FileHasher, FileHashes, sha256};
 use crate::format::metadata_chunk::{self, MetadataTar};
 use crate::format::texts::Texts;
 use crate::model::{
@@ -36,57 +36,43 @@ pub(super) struct Written {
     pub(super) missing: BTreeMap<Digest, String>,
 }
 
-/// A bundle in memory, data chunks apart.
+/// A bundle in memory, chunks and the inventory's bytes apart.
 pub(super) struct Assembled {
     pub(super) manifest: BundleManifest,
     pub(super) manifest_bytes: Vec<u8>,
     pub(super) inventory: Inventory,
-    pub(super) inventory_bytes: Vec<u8>,
-    pub(super) metadata_chunk: Vec<u8>,
     pub(super) texts: Texts,
     pub(super) id: BundleId,
 }
 
 impl Assembled {
-    /// Bytes of everything but data chunks and statements.
+    /// Bytes of everything but chunks and statements.
     pub(super) fn document_bytes(&self) -> u64 {
         let texts = self.texts.label.len() + self.texts.sums.len();
-        (self.manifest_bytes.len() + self.inventory_bytes.len() + texts) as u64
+        self.manifest.inventory.length + (self.manifest_bytes.len() + texts) as u64
+    }
+
+    /// Bytes of the metadata chunk.
+    pub(super) fn metadata_bytes(&self) -> u64 {
+        self.manifest.chunks.last().map_or(0, |chunk| chunk.length)
     }
 }
 
-/// Puts plan and results together.
-pub(super) fn assemble(plan: &ExportPlan, plan_id: PlanId, written: &Written) -> Result<Assembled> {
+/// Puts plan and results together. The metadata chunk goes to `out`.
+pub(super) fn assemble(
+    plan: &ExportPlan,
+    plan_id: PlanId,
+    written: &Written,
+    out: &mut impl Write,
+) -> Result<Assembled> {
     let content = &plan.content;
     let mut inventory = inventory(plan, plan_id, written)?;
     let number = content.metadata_chunk;
-    let new: BTreeMap<&Digest, &Vec<u8>> = content
-        .manifests
-        .iter()
-        .filter_map(|manifest| match &manifest.place {
-            ManifestPlace::New(bytes) => Some((&manifest.digest, bytes)),
-            ManifestPlace::Held(_) => None,
-        })
-        .collect();
-    let internal = |error: &dyn std::error::Error| {
-        Error::internal(
-            "The metadata chunk cannot be built",
-            crate::ops::error::chain(error),
-        )
-    };
-    let tar = MetadataTar::new(&inventory, number).map_err(|error| internal(&error))?;
-    let decoded = tar.decoded();
-    let mut fetch = |digest: &Digest| {
-        let bytes = new.get(digest).map(|bytes| (*bytes).clone());
-        bytes.ok_or_else(|| io::Error::other(format!("{digest} has no bytes")))
-    };
-    let metadata_chunk = tar
-        .write_compressed(Vec::new(), &mut fetch)
-        .map_err(|error| internal(&error))?;
+    let (decoded, hashes) = write_metadata_chunk(content, &inventory, out)?;
     if let Some(row) = inventory.chunks.last_mut() {
         row.decoded = decoded;
     }
-    let inventory_bytes = bundle::encode_inventory(&inventory)
+    let inventory_file = bundle::measure_inventory(&inventory)
         .map_err(|error| Error::internal("The inventory cannot be written", error))?;
 
     let mut chunks: Vec<ChunkEntry> = content
@@ -100,9 +86,7 @@ pub(super) fn assemble(plan: &ExportPlan, plan_id: PlanId, written: &Written) ->
             .clone()
             .into_chunk(chunk.number, ChunkKind::Data)
     }));
-    let mut hasher = FileHasher::new();
-    hasher.update(&metadata_chunk);
-    chunks.push(hasher.finish().into_chunk(number, ChunkKind::Metadata));
+    chunks.push(hashes.into_chunk(number, ChunkKind::Metadata));
     let manifest = BundleManifest {
         ext: None,
         document: BundleManifest::TYPE.to_owned(),
@@ -111,7 +95,7 @@ pub(super) fn assemble(plan: &ExportPlan, plan_id: PlanId, written: &Written) ->
         format: FORMAT_VERSION,
         complete: inventory.is_complete(),
         requires: inventory.features(),
-        inventory: file_entry(&inventory_bytes),
+        inventory: inventory_file,
         block_size: BLOCK_SIZE,
         generation: content.generation,
         chunk_limit: content.chunk_limit,
@@ -127,11 +111,63 @@ pub(super) fn assemble(plan: &ExportPlan, plan_id: PlanId, written: &Written) ->
         manifest,
         manifest_bytes,
         inventory,
-        inventory_bytes,
-        metadata_chunk,
         texts,
         id,
     })
+}
+
+/// Writes the metadata chunk of an inventory. Returns the length of its tar, and the hashes of
+/// the file.
+fn write_metadata_chunk(
+    content: &PlanContent,
+    inventory: &Inventory,
+    out: &mut impl Write,
+) -> Result<(u64, FileHashes)> {
+    let new: BTreeMap<&Digest, &Vec<u8>> = content
+        .manifests
+        .iter()
+        .filter_map(|manifest| match &manifest.place {
+            ManifestPlace::New(bytes) => Some((&manifest.digest, bytes)),
+            ManifestPlace::Held(_) => None,
+        })
+        .collect();
+    let mut fetch = |digest: &Digest| {
+        let bytes = new.get(digest).map(|bytes| (*bytes).clone());
+        bytes.ok_or_else(|| io::Error::other(format!("{digest} has no bytes")))
+    };
+    let internal = |error: &dyn std::error::Error| {
+        Error::internal(
+            "The metadata chunk cannot be built",
+            crate::ops::error::chain(error),
+        )
+    };
+    let tar = MetadataTar::new(inventory, content.metadata_chunk);
+    let tar = tar.map_err(|error| internal(&error))?;
+    let hashing = Hashing {
+        out,
+        hasher: FileHasher::new(),
+    };
+    let written = tar.write_compressed(hashing, &mut fetch);
+    let hashing = written.map_err(|error| internal(&error))?;
+    Ok((tar.decoded(), hashing.hasher.finish()))
+}
+
+/// Hashes what is written.
+struct Hashing<W> {
+    out: W,
+    hasher: FileHasher,
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hasher.update(bytes.get(..written).unwrap_or(bytes));
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 fn inventory(plan: &ExportPlan, plan_id: PlanId, written: &Written) -> Result<Inventory> {
@@ -306,14 +342,17 @@ fn own_statement(assembled: &Assembled, request: &Request, signer: &Signer) -> S
 pub(super) fn seal(
     media: &dyn Media,
     assembled: &Assembled,
+    metadata_chunk: &[u8],
     request: &Request,
 ) -> Result<Option<String>> {
     let number = assembled.manifest.chunks.last().map(|chunk| chunk.number);
     if let Some(number) = number {
         let path = chunk_path(number, ChunkKind::Metadata);
-        media.write_atomically(&path, &assembled.metadata_chunk)?;
+        media.write_atomically(&path, metadata_chunk)?;
     }
-    media.write_atomically(names::INVENTORY, &assembled.inventory_bytes)?;
+    media.write_pieces_atomically(names::INVENTORY, &mut |out| {
+        bundle::write_inventory(&assembled.inventory, out).map_err(io::Error::other)
+    })?;
     media.write_atomically(names::SUMS, assembled.texts.sums.as_bytes())?;
     media.write_atomically(names::LABEL, assembled.texts.label.as_bytes())?;
     media.write_atomically(names::MANIFEST, &assembled.manifest_bytes)?;

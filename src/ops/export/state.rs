@@ -1,6 +1,7 @@
 //! What lies in the bundle's directory before an export begins.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 
 use super::made;
@@ -164,9 +165,9 @@ fn check_signature(
 
 /// The plan id: the digest of what decides the bundle's bytes.
 pub(super) fn plan_id(plan: &ExportPlan) -> Result<PlanId> {
-    let bytes = cbor::encode(&plan.content, "plan")
+    let document = cbor::measure(&plan.content, "plan")
         .map_err(|error| Error::internal("The plan cannot be written down", error))?;
-    Ok(sha256(&bytes))
+    Ok(document.sha256)
 }
 
 /// Writes the plan durably, signed when there is a signer.
@@ -175,12 +176,12 @@ pub(super) fn write_plan(
     plan: &ExportPlan,
     signer: Option<&Signer>,
 ) -> Result<()> {
-    let bytes = cbor::encode(plan, names::PLAN)
-        .map_err(|error| Error::internal("The plan cannot be written down", error))?;
     if let Some(signer) = signer {
+        let document = cbor::measure(plan, names::PLAN)
+            .map_err(|error| Error::internal("The plan cannot be written down", error))?;
         let statement = document_statement(
             StatementType::Plan,
-            &bytes,
+            &document,
             signer.public(),
             Opinion::exporter(None),
             sys::clock::now(),
@@ -191,7 +192,9 @@ pub(super) fn write_plan(
         media.write_atomically(names::PLAN_SIGNATURE, &signature)?;
     }
     // Last: a plan is there only with its statement.
-    media.write_atomically(names::PLAN, &bytes)?;
+    media.write_pieces_atomically(names::PLAN, &mut |out| {
+        cbor::write(plan, out, names::PLAN).map_err(io::Error::other)
+    })?;
     Ok(())
 }
 

@@ -60,7 +60,8 @@ impl<F: Fn(ChunkId) -> u64> LaneCursor<F> {
     }
 
     fn place_pieces(&mut self, size: u64) -> Result<Vec<Extent>, PackError> {
-        let mut extents = Vec::new();
+        // One piece is the rule, and a vector's own first room is for four.
+        let mut extents = Vec::with_capacity(usize::from(size > 0));
         let mut rest = size;
         if let ChunkState::Open(used) = self.position.state
             && rest > 0

@@ -8,8 +8,9 @@ use super::PackBlob;
 /// The most lanes that are taken without being asked.
 const MAX_LANES: u64 = 4;
 
-/// A lane more for each so many bytes.
-const BYTES_PER_LANE: u64 = 256 << 20;
+/// A lane more for each so many bytes: a lane hashes on one core, so that even bundles of some
+/// hundred MiB are worth several.
+const BYTES_PER_LANE: u64 = 64 << 20;
 
 /// The number of lanes that this much content is worth.
 fn default_lanes(total: u128) -> usize {
@@ -69,18 +70,18 @@ mod tests {
 
     #[test]
     fn the_amount_of_data_decides_how_many_lanes() {
-        const QUARTER: u128 = 256 << 20;
+        const ONE: u128 = 64 << 20;
         for (total, lanes) in [
             (0, 1),
-            (2 * QUARTER - 1, 1),
-            (2 * QUARTER, 2),
-            (4 * QUARTER - 1, 3),
-            (4 * QUARTER, 4),
+            (2 * ONE - 1, 1),
+            (2 * ONE, 2),
+            (4 * ONE - 1, 3),
+            (4 * ONE, 4),
             (u128::MAX, 4),
         ] {
             assert_eq!(default_lanes(total), lanes);
         }
-        assert_eq!(assign(&blobs(&[256 << 20; 3]), None).len(), 3);
+        assert_eq!(assign(&blobs(&[64 << 20; 3]), None).len(), 3);
     }
 
     #[test]

@@ -104,16 +104,14 @@ pub(super) fn add_made(resolution: &mut Resolution, made: &[Made]) -> Result<()>
                 let resolved = resolution.blobs.entry(blob.digest);
                 let resolved = resolved.or_insert_with(|| ResolvedBlob {
                     size: blob.size,
-                    from: BTreeSet::new(),
+                    from: Vec::new(),
                     foreign: None,
                 });
-                resolved.from.extend(from);
+                resolved.add_places(from);
             }
             let resolved = ResolvedManifest {
-                raw: raw.clone(),
-                facts,
-                omitted: Vec::new(),
                 platform: platform.clone(),
+                ..ResolvedManifest::new(raw.clone(), &facts)
             };
             resolution.manifests.entry(raw.digest).or_insert(resolved);
         }
