@@ -10,7 +10,7 @@ use url::Url;
 use super::auth::Auth;
 use super::error::{Error, Result};
 use super::gate::Gates;
-use super::http_client::HttpClients;
+use super::http_client::{Connections, HttpClients};
 use super::mirrors::Endpoint;
 use super::options::ClientOptions;
 use super::outage::Outages;
@@ -132,8 +132,14 @@ impl Client {
         endpoint.insecure || !self.options().tls_verify
     }
 
-    pub(super) fn http(&self, authority: &str, insecure: bool) -> Result<reqwest::Client> {
-        self.inner.http.client(self.options(), authority, insecure)
+    pub(super) fn http(
+        &self,
+        authority: &str,
+        insecure: bool,
+        connections: Connections,
+    ) -> Result<reqwest::Client> {
+        let clients = &self.inner.http;
+        clients.client(self.options(), authority, insecure, connections)
     }
 
     pub(super) fn proxy(&self, url: &Url) -> Option<RedactedUrl> {

@@ -216,6 +216,7 @@ impl BlobDownload {
         let url = self.client.url(&self.place, &tail).await?;
         let scopes = Scopes::pull(&self.place.repository.path);
         let mut call = Call::new(&self.place, &scopes, Method::GET, url)
+            .carries(self.size.saturating_sub(self.position))
             .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if ranged {
             let range = format!("bytes={}-", self.position);
