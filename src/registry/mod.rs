@@ -27,6 +27,7 @@ mod paging;
 mod ping;
 mod presence;
 mod push;
+mod ranges;
 mod rate;
 mod redact;
 mod referrers;
