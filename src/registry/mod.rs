@@ -24,6 +24,7 @@ mod options;
 mod outage;
 mod pace;
 mod paging;
+mod parts;
 mod ping;
 mod presence;
 mod push;
