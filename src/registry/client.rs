@@ -10,10 +10,11 @@ use url::Url;
 use super::auth::Auth;
 use super::error::{Error, Result};
 use super::gate::Gates;
-use super::http_client::HttpClients;
+use super::http_client::{Connections, HttpClients};
 use super::mirrors::Endpoint;
 use super::options::ClientOptions;
 use super::outage::Outages;
+use super::parts::Verdict;
 use super::redact::RedactedUrl;
 use super::retry::Budget;
 use super::transport::{Payload, Sending};
@@ -48,6 +49,8 @@ struct Inner {
     warned: Mutex<HashSet<Repository>>,
     /// Bytes that a host takes in one request, where it refused more.
     piece_limits: Mutex<HashMap<Host, u64>>,
+    /// Whether blobs of a host come faster in parts, where that was tried.
+    dividing: Mutex<HashMap<Host, Verdict>>,
 }
 
 /// Locks; a panic elsewhere leaves these maps usable.
@@ -77,6 +80,7 @@ impl Client {
             favourites: Mutex::default(),
             warned: Mutex::default(),
             piece_limits: Mutex::default(),
+            dividing: Mutex::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -132,8 +136,14 @@ impl Client {
         endpoint.insecure || !self.options().tls_verify
     }
 
-    pub(super) fn http(&self, authority: &str, insecure: bool) -> Result<reqwest::Client> {
-        self.inner.http.client(self.options(), authority, insecure)
+    pub(super) fn http(
+        &self,
+        authority: &str,
+        insecure: bool,
+        connections: Connections,
+    ) -> Result<reqwest::Client> {
+        let clients = &self.inner.http;
+        clients.client(self.options(), authority, insecure, connections)
     }
 
     pub(super) fn proxy(&self, url: &Url) -> Option<RedactedUrl> {
@@ -206,6 +216,15 @@ impl Client {
 
     pub(super) fn set_piece_limit(&self, host: &Host, bytes: u64) {
         lock(&self.inner.piece_limits).insert(host.clone(), bytes);
+    }
+
+    /// Whether blobs of `host` come faster in parts, as far as that is known.
+    pub(super) fn dividing(&self, host: &Host) -> Option<Verdict> {
+        lock(&self.inner.dividing).get(host).copied()
+    }
+
+    pub(super) fn set_dividing(&self, host: &Host, verdict: Verdict) {
+        lock(&self.inner.dividing).insert(host.clone(), verdict);
     }
 
     /// The root of a registry's API, `https://host[:port]/v2/`.

@@ -1,4 +1,5 @@
-//! Reading blobs: a stream that survives broken connections and continues where it was.
+//! Reading blobs: a stream that survives broken connections and continues where it was. Where it
+//! is slow, what is left of a large blob comes in parts.
 //!
 //! What is delivered has the right length; whether it has the right digest is the caller's to
 //! find out, over the bytes that it uses.
@@ -8,11 +9,14 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use reqwest::Method;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, HeaderValue, RANGE};
+use tokio::time::Instant;
 
 use super::auth::Scopes;
 use super::client::Client;
 use super::error::{Error, Result};
 use super::mirrors::Endpoint;
+use super::parts::{Parts, Speed, Verdict, Whole, should_divide};
+use super::ranges::{ContentRange, unsatisfied_total};
 use super::response::{Response, length};
 use super::retry::Budget;
 use super::transport::Call;
@@ -36,6 +40,11 @@ pub struct BlobDownload {
     others: VecDeque<Endpoint>,
     budget: Budget,
     body: Option<Body>,
+    /// The speed of the stream from this place.
+    speed: Speed,
+    parts: Option<Parts>,
+    /// The registry cannot do parts, or they are not wanted.
+    stays_whole: bool,
     collected: BytesMut,
     /// One answer of the wrong length was not believed.
     doubted: bool,
@@ -77,13 +86,18 @@ impl Client {
             place,
             others,
             body: None,
+            speed: Speed::default(),
+            parts: None,
+            // What is slowed down on purpose gets no faster.
+            stays_whole: self.options().limit_rate.is_some(),
             collected: BytesMut::new(),
             doubted: false,
         };
         if offset > size {
             return Err(download.wrong_size(offset));
         }
-        if offset < size {
+        download.divide();
+        if offset < size && download.parts.is_none() {
             download.open().await?;
         }
         Ok(download)
@@ -109,8 +123,9 @@ impl BlobDownload {
     /// [`Error::SizeMismatch`] when the registry has more or fewer bytes; whatever was still
     /// wrong at the last attempt.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        self.divide();
         while self.position < self.size {
-            match self.receive().await {
+            match self.advance().await {
                 Ok(()) if self.collected.len() >= PIECE => break,
                 Ok(()) => {}
                 Err(error) => self.recover(error).await?,
@@ -125,30 +140,90 @@ impl BlobDownload {
         Ok((!piece.is_empty()).then_some(piece))
     }
 
-    /// Takes what comes next, and opens a new request when there is none.
+    /// Goes over to parts where that is worth it.
+    fn divide(&mut self) {
+        if self.stays_whole || self.parts.is_some() {
+            return;
+        }
+        let known = self.client.dividing(&self.place.repository.host);
+        let left = self.size.saturating_sub(self.position);
+        if should_divide(known, self.speed, left) {
+            let whole = Whole {
+                client: self.client.clone(),
+                place: self.place.clone(),
+                digest: self.digest,
+                size: self.size,
+            };
+            let goes_on = self.body.is_some();
+            self.parts = Some(Parts::new(whole, self.position, goes_on, self.speed));
+        }
+    }
+
+    /// Takes what comes next, in one way or the other.
+    async fn advance(&mut self) -> Result<()> {
+        let Some(parts) = &mut self.parts else {
+            return self.receive().await;
+        };
+        if parts.lead(self.position) > 0 {
+            parts.ask();
+            return self.receive().await;
+        }
+        let part = parts.next().await?;
+        if let Some(verdict) = parts.judge() {
+            let host = &self.place.repository.host;
+            self.client.set_dividing(host, verdict);
+        }
+        let Some(part) = part else {
+            self.parts = None;
+            return Ok(());
+        };
+        self.client.found_at(&self.repository, &self.place);
+        self.take(&part)
+    }
+
+    /// Takes what comes next of the stream, and opens a new request when there is none.
     async fn receive(&mut self) -> Result<()> {
         let Some(body) = &mut self.body else {
             return self.open().await;
         };
-        let Some(mut chunk) = body.response.chunk().await? else {
+        let began = Instant::now();
+        let chunk = body.response.chunk().await?;
+        let waited = began.elapsed();
+        let Some(mut chunk) = chunk else {
             return Err(Error::Ended {
                 url: body.response.shown(),
                 got: self.position,
                 expected: self.size,
             });
         };
+        match &mut self.parts {
+            Some(parts) => parts.count(length(&chunk), waited),
+            None => self.speed.count(length(&chunk), waited),
+        }
         let skipped = body.discard.min(length(&chunk));
         body.discard -= skipped;
         let _ = chunk.split_to(usize::try_from(skipped).unwrap_or(chunk.len()));
         if chunk.is_empty() {
             return Ok(());
         }
-        let position = self.position.saturating_add(length(&chunk));
+        if let Some(parts) = &self.parts {
+            let lead = usize::try_from(parts.lead(self.position)).unwrap_or(usize::MAX);
+            if chunk.len() >= lead {
+                chunk.truncate(lead);
+                self.body = None;
+            }
+        }
+        self.take(&chunk)
+    }
+
+    /// Keeps the blob's next bytes.
+    fn take(&mut self, bytes: &Bytes) -> Result<()> {
+        let position = self.position.saturating_add(length(bytes));
         if position > self.size {
             return Err(self.wrong_size(position));
         }
         self.position = position;
-        self.collected.extend_from_slice(&chunk);
+        self.collected.extend_from_slice(bytes);
         self.budget.progressed();
         Ok(())
     }
@@ -189,6 +264,16 @@ impl BlobDownload {
     /// Pauses before the next attempt, or moves on to the next place.
     async fn recover(&mut self, error: Error) -> Result<()> {
         self.body = None;
+        self.speed = Speed::default();
+        // Whoever gets parts wrong gets the next ones wrong, too; a broken connection is no
+        // reason.
+        let in_parts = self.parts.take().is_some();
+        if in_parts && !error.is_transient() {
+            self.stays_whole = true;
+            let host = &self.place.repository.host;
+            self.client.set_dividing(host, Verdict::Useless);
+            return Ok(());
+        }
         // A truncating cache on the way gives one wrong length; a registry that means it says
         // the same again.
         if matches!(error, Error::SizeMismatch { .. }) && !self.doubted {
@@ -216,6 +301,7 @@ impl BlobDownload {
         let url = self.client.url(&self.place, &tail).await?;
         let scopes = Scopes::pull(&self.place.repository.path);
         let mut call = Call::new(&self.place, &scopes, Method::GET, url)
+            .carries(self.size.saturating_sub(self.position))
             .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if ranged {
             let range = format!("bytes={}-", self.position);
@@ -278,61 +364,5 @@ impl BlobDownload {
             expected: self.size,
             actual,
         }
-    }
-}
-
-/// `Content-Range: bytes first-last/total` (RFC 9110, 14.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ContentRange {
-    pub(super) first: u64,
-    pub(super) last: u64,
-    /// `None` when the registry does not say it (`*`).
-    pub(super) total: Option<u64>,
-}
-
-impl ContentRange {
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
-        let (first, last) = range.split_once('-')?;
-        let range = Self {
-            first: first.trim().parse().ok()?,
-            last: last.trim().parse().ok()?,
-            total: match total.trim() {
-                "*" => None,
-                total => Some(total.parse().ok()?),
-            },
-        };
-        let fits = range.total.is_none_or(|total| range.last < total);
-        (range.first <= range.last && fits).then_some(range)
-    }
-}
-
-/// The total in `Content-Range: bytes */total`, which comes with status 416.
-pub(super) fn unsatisfied_total(text: &str) -> Option<u64> {
-    text.trim().strip_prefix("bytes */")?.trim().parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn content_ranges() {
-        let range = |first, last, total| Some(ContentRange { first, last, total });
-        for (text, expected) in [
-            ("bytes 5-9/10", range(5, 9, Some(10))),
-            ("bytes 5-9/*", range(5, 9, None)),
-            ("bytes 9-5/10", None),
-            ("bytes 5-10/10", None),
-            ("bytes */10", None),
-            ("5-9/10", None),
-            ("bytes 5-9", None),
-            ("bytes -1-9/10", None),
-            ("bytes 5-99999999999999999999/*", None),
-        ] {
-            assert_eq!(ContentRange::parse(text), expected, "{text}");
-        }
-        assert_eq!(unsatisfied_total("bytes */10"), Some(10));
-        assert_eq!(unsatisfied_total("bytes 0-1/10"), None);
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::client::lock;
 use super::pace::Pace;
-use super::rate::RateLimit;
+use super::rate::{LARGEST_PIECE, RateLimit};
 use super::response::length;
 use crate::model::Host;
 
@@ -152,10 +152,9 @@ impl Flow {
 
     /// Splits off what may go at once.
     pub(super) async fn next_piece(&self, bytes: &mut Bytes) -> Bytes {
-        let piece = match &self.0.rate {
-            Some(rate) => bytes.split_to(bytes.len().min(rate.piece())),
-            None => std::mem::take(bytes),
-        };
+        let rate = self.0.rate.as_ref();
+        let most = rate.map_or(LARGEST_PIECE, |rate| rate.piece());
+        let piece = bytes.split_to(bytes.len().min(most));
         self.moves(length(&piece)).await;
         piece
     }
@@ -241,5 +240,13 @@ mod tests {
             pieces.push(flow.next_piece(&mut bytes).await.len());
         }
         assert_eq!(pieces, [1000, 1000, 500]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mebibyte_does_not_go_at_once() {
+        let flow = Gates::new(None, None).enter(&host()).await.flow();
+        let mut bytes = Bytes::from(vec![1; 100_000]);
+        assert_eq!(flow.next_piece(&mut bytes).await.len(), 65_536);
+        assert_eq!(flow.next_piece(&mut bytes).await.len(), 34_464);
     }
 }

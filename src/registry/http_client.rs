@@ -1,5 +1,6 @@
 //! The HTTP library's clients: one for all hosts, and one for each host that has certificates
-//! of its own. Connections are kept and shared within each.
+//! of its own, each of them once more for bodies that are large. Connections are kept and
+//! shared within each.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,11 +19,41 @@ use super::redact::RedactedUrl;
 /// line; the connection's window is four times that.
 const STREAM_WINDOW: u32 = 2 << 20;
 
+/// Bytes of a body from which on it gets a connection to itself: less than a tenth of a second
+/// on a slow line is not worth one.
+const LARGE: u64 = 64 << 10;
+
+/// Which connections a request may use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(super) enum Connections {
+    /// Those that are there for everybody: one, where the server speaks HTTP/2.
+    #[default]
+    Shared,
+    /// One that nobody else uses at the time. HTTP/2 would put all bodies onto one connection,
+    /// and where packets get lost all of them together would have the throughput of one TCP
+    /// stream.
+    Own,
+}
+
+impl Connections {
+    /// The connections for a body of so many bytes.
+    pub(super) fn for_body(bytes: u64) -> Self {
+        if bytes < LARGE {
+            Self::Shared
+        } else {
+            Self::Own
+        }
+    }
+}
+
+/// What clients differ in.
+type Key = (Option<String>, bool, Connections);
+
 pub(super) struct HttpClients {
     /// Decides as the library does, which does not tell whom it asked.
     proxies: Matcher,
     /// By the host whose certificates are used, if any, and whether TLS is not verified.
-    clients: Mutex<HashMap<(Option<String>, bool), reqwest::Client>>,
+    clients: Mutex<HashMap<Key, reqwest::Client>>,
 }
 
 impl Default for HttpClients {
@@ -55,19 +86,20 @@ impl HttpClients {
         options: &ClientOptions,
         authority: &str,
         insecure: bool,
+        connections: Connections,
     ) -> Result<reqwest::Client> {
         let own = options.certificates.hosts.get_key_value(authority);
-        let key = (own.map(|(host, _)| host.clone()), insecure);
+        let key = (own.map(|(host, _)| host.clone()), insecure, connections);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let client = build(options, own.map(|(_, certificates)| certificates), insecure).map_err(
-            |source| Error::Certificates {
-                host: authority.to_owned(),
-                source,
-            },
-        )?;
+        let certificates = own.map(|(_, certificates)| certificates);
+        let client = build(options, certificates, insecure, connections);
+        let client = client.map_err(|source| Error::Certificates {
+            host: authority.to_owned(),
+            source,
+        })?;
         clients.insert(key, client.clone());
         Ok(client)
     }
@@ -77,6 +109,7 @@ fn build(
     options: &ClientOptions,
     own: Option<&HostCertificates>,
     insecure: bool,
+    connections: Connections,
 ) -> reqwest::Result<reqwest::Client> {
     // The library takes its cryptography from this process-wide place and panics when it is
     // empty. Whoever was first has filled it, so the result does not matter.
@@ -90,6 +123,9 @@ fn build(
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(STREAM_WINDOW.saturating_mul(4))
         .tls_danger_accept_invalid_certs(insecure);
+    if connections == Connections::Own {
+        builder = builder.http1_only();
+    }
     let own_roots = own.into_iter().flat_map(|own| &own.roots);
     for pem in options.certificates.roots.iter().chain(own_roots) {
         builder = builder.tls_certs_merge(Certificate::from_pem_bundle(pem)?);

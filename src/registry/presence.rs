@@ -8,9 +8,10 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, HeaderValue, RANGE};
 
 use super::auth::Scopes;
 use super::client::Client;
-use super::download::{ContentRange, blob_name, unsatisfied_total};
+use super::download::blob_name;
 use super::error::{Error, Result};
 use super::mirrors::Endpoint;
+use super::ranges::{ContentRange, unsatisfied_total};
 use super::response::{Response, length};
 use super::transport::Call;
 use crate::model::{Digest, Repository};

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::client::lock;
 
-/// Bytes that are handed over at a time when the rate is limited, at most.
-const LARGEST_PIECE: u64 = 64 << 10;
+/// Bytes that are handed over at a time, at most. What is handed over counts as sent and as a sign
+/// of life, and on a slow line with many uploads a mebibyte takes minutes.
+pub(super) const LARGEST_PIECE: usize = 64 << 10;
 
 /// A limit on bytes a second. Each piece waits until the pieces before it have had their time.
 #[derive(Debug)]
@@ -29,8 +30,8 @@ impl RateLimit {
 
     /// Bytes to hand over at a time, so that somebody who watches sees signs of life.
     pub(super) fn piece(&self) -> usize {
-        let bytes = (self.bytes_per_second.get() / 8).clamp(1, LARGEST_PIECE);
-        usize::try_from(bytes).unwrap_or(usize::MAX)
+        let bytes = usize::try_from(self.bytes_per_second.get() / 8).unwrap_or(usize::MAX);
+        bytes.clamp(1, LARGEST_PIECE)
     }
 
     /// Waits until `bytes` more may go.

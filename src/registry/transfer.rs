@@ -227,6 +227,7 @@ impl<'a> Transfer<'a> {
         let call = self
             .call(Method::PUT, with_digest(location, &self.blob.digest))
             .header(CONTENT_TYPE, OCTETS)
+            .carries(self.blob.size)
             .payload(Payload::Piece(body));
         let answered = self.client.call(call).await;
         self.check(&trace)?;
@@ -251,6 +252,7 @@ impl<'a> Transfer<'a> {
         let mut call = self
             .call(Method::PATCH, location.clone())
             .header(CONTENT_TYPE, OCTETS)
+            .carries(length)
             .payload(Payload::Piece(body));
         if let Ok(range) = HeaderValue::from_str(&range) {
             call = call.header(CONTENT_RANGE, range);

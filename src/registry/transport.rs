@@ -19,6 +19,7 @@ use super::auth::Scopes;
 use super::client::Client;
 use super::error::{Error, Result};
 use super::gate::Flow;
+use super::http_client::Connections;
 use super::mirrors::Endpoint;
 use super::options::Timeouts;
 use super::redact::RedactedUrl;
@@ -57,6 +58,7 @@ pub(super) struct Call<'a> {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) payload: Payload,
+    pub(super) connections: Connections,
 }
 
 impl<'a> Call<'a> {
@@ -73,6 +75,7 @@ impl<'a> Call<'a> {
             url,
             headers: HeaderMap::new(),
             payload: Payload::Empty,
+            connections: Connections::default(),
         }
     }
 
@@ -85,6 +88,12 @@ impl<'a> Call<'a> {
         self.payload = payload;
         self
     }
+
+    /// Says how many bytes go one way or the other, so that they get the right connection.
+    pub(super) fn carries(mut self, bytes: u64) -> Self {
+        self.connections = Connections::for_body(bytes);
+        self
+    }
 }
 
 /// A request as `follow` needs it, with the origin to which credentials may go.
@@ -95,6 +104,7 @@ pub(super) struct Sending {
     pub(super) headers: HeaderMap,
     pub(super) home: Origin,
     pub(super) insecure: bool,
+    pub(super) connections: Connections,
     /// What counts the bytes of its body.
     pub(super) flow: Option<Flow>,
 }
@@ -107,6 +117,7 @@ impl Sending {
             headers: HeaderMap::new(),
             home: url.origin(),
             insecure,
+            connections: Connections::default(),
             flow: None,
         }
     }
@@ -139,6 +150,7 @@ impl Client {
             method: call.method,
             url: call.url,
             headers: call.headers,
+            connections: call.connections,
             flow: Some(flow),
         };
         let mut payload = call.payload;
@@ -231,7 +243,8 @@ impl Client {
         authorization: Option<&HeaderValue>,
         payload: Payload,
     ) -> Result<reqwest::Response> {
-        let client = self.http(&authority_of(url), sending.insecure)?;
+        let authority = authority_of(url);
+        let client = self.http(&authority, sending.insecure, sending.connections)?;
         let mut request = client
             .request(sending.method.clone(), url.clone())
             .headers(sending.headers.clone());

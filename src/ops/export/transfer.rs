@@ -24,11 +24,16 @@ use crate::registry::{self, Client};
 use crate::sys;
 use crate::sys::journal::Recovered;
 
-/// Blobs up to this size in bytes are fetched ahead of their turn.
-const SMALL: u64 = 1 << 20;
+/// Blobs up to this size in bytes are fetched ahead of their turn. Larger ones come in parts
+/// where that is faster.
+const SMALL: u64 = 4 << 20;
 
 /// How many blobs are looked at ahead of their turn, for each lane.
-const AHEAD: usize = 8;
+const AHEAD: usize = 16;
+
+/// Bytes that wait in memory for their turn, for all lanes together. They are fetched again after
+/// an interruption.
+const AHEAD_BYTES: u64 = 16 << 20;
 
 /// Pieces of a blob that may wait between network and disk, for each lane.
 const QUEUE: usize = 16;
@@ -222,6 +227,7 @@ impl Transfer {
         let mut ahead = Ahead {
             fetching: VecDeque::new(),
             next: start.index + 1,
+            room: AHEAD_BYTES / (self.plan.content.lanes.len().max(1) as u64),
         };
         for (index, blob) in blobs.iter().enumerate().skip(start.index) {
             if self.recovered.skipped.contains(&blob.digest) {
@@ -267,16 +273,14 @@ impl Transfer {
                 send(feed, Feed::Begin(*blob)).await?;
             }
             let fed = match fetched.take() {
-                Some(fetching) => match fetching.await.map_err(|_| stopped())? {
-                    Ok(pieces) => {
-                        for bytes in pieces {
-                            offset += bytes.len() as u64;
-                            self.send_data(blob, bytes, feed).await?;
-                        }
-                        Ok(())
+                Some(fetching) => {
+                    let fetched = fetching.await.map_err(|_| stopped())?;
+                    for bytes in fetched.pieces {
+                        offset += bytes.len() as u64;
+                        self.send_data(blob, bytes, feed).await?;
                     }
-                    Err(failed) => Err(failed),
-                },
+                    fetched.end
+                }
                 None => self.feed_from(place, blob, &mut offset, feed).await?,
             };
             if let Err(failed) = fed {
@@ -377,17 +381,26 @@ impl Transfer {
     }
 
     /// Fetches a small blob into memory, from the first place.
-    async fn whole(&self, blob: LaneBlob) -> std::result::Result<Vec<Bytes>, Failed> {
+    async fn whole(&self, blob: LaneBlob) -> Fetched {
+        let mut pieces = Vec::new();
+        let end = self.collect(blob, &mut pieces).await;
+        Fetched { pieces, end }
+    }
+
+    async fn collect(
+        &self,
+        blob: LaneBlob,
+        pieces: &mut Vec<Bytes>,
+    ) -> std::result::Result<(), Failed> {
         let Some(place) = self.places(&blob).first() else {
             return Err(Failed::nobody());
         };
         let opened = self.client.blob(place, blob.digest, blob.size, 0).await;
         let mut download = opened.map_err(|error| self.failed(error))?;
-        let mut pieces = Vec::new();
         while let Some(bytes) = download.next().await.map_err(|error| self.failed(error))? {
             pieces.push(bytes);
         }
-        Ok(pieces)
+        Ok(())
     }
 
     /// Whether a failure costs this blob alone, or ends the run until the network is back.
@@ -496,13 +509,22 @@ async fn send(feed: &mpsc::Sender<Feed>, message: Feed) -> Result<()> {
     feed.send(message).await.map_err(|_| stopped())
 }
 
+/// What came of a small blob before its turn.
+struct Fetched {
+    pieces: Vec<Bytes>,
+    /// Whether that is all of it; if not, the next place goes on behind it.
+    end: std::result::Result<(), Failed>,
+}
+
 /// A small blob that is being fetched before its turn.
-type Fetching = AbortOnDropHandle<std::result::Result<Vec<Bytes>, Failed>>;
+type Fetching = AbortOnDropHandle<Fetched>;
 
 /// Small blobs on their way, in lane order.
 struct Ahead {
-    fetching: VecDeque<(usize, Fetching)>,
+    fetching: VecDeque<(usize, u64, Fetching)>,
     next: usize,
+    /// Bytes that may be fetched besides.
+    room: u64,
 }
 
 impl Ahead {
@@ -512,25 +534,31 @@ impl Ahead {
         let skipped: &BTreeSet<Digest> = &transfer.recovered.skipped;
         while self.next < blobs.len() && self.next <= current + AHEAD {
             let index = self.next;
-            self.next += 1;
             let Some(blob) = blobs.get(index).copied() else {
                 return;
             };
-            if blob.size <= SMALL && !transfer.is_made(&blob) && !skipped.contains(&blob.digest) {
+            let is_small = blob.size <= SMALL;
+            let is_fetched = !transfer.is_made(&blob) && !skipped.contains(&blob.digest);
+            if is_small && is_fetched && blob.size > self.room && !self.fetching.is_empty() {
+                return;
+            }
+            self.next += 1;
+            if is_small && is_fetched && blob.size <= self.room {
+                self.room -= blob.size;
                 let transfer = Arc::clone(transfer);
                 let task = tokio::spawn(async move { transfer.whole(blob).await });
-                self.fetching
-                    .push_back((index, AbortOnDropHandle::new(task)));
+                let fetching = AbortOnDropHandle::new(task);
+                self.fetching.push_back((index, blob.size, fetching));
             }
         }
     }
 
     fn take(&mut self, index: usize) -> Option<Fetching> {
-        let (first, _) = self.fetching.front()?;
-        if *first == index {
-            self.fetching.pop_front().map(|(_, fetching)| fetching)
-        } else {
-            None
+        let (first, size, _) = self.fetching.front()?;
+        if *first != index {
+            return None;
         }
+        self.room += size;
+        self.fetching.pop_front().map(|(.., fetching)| fetching)
     }
 }

@@ -1,9 +1,48 @@
 //! What registries hold: every kind of content arrives whole.
 
-use super::site::{Site, size};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use super::site::{Site, reads, size};
+use crate::support::fake_registry::Reply;
 use crate::support::images::{Build, docker_list, index, many};
 
 const KIB: usize = 1 << 10;
+
+/// On a distant line one request at a time leaves most of it unused.
+#[test]
+fn blobs_are_fetched_before_their_turn() {
+    let site = Site::new();
+    let layers = [3 << 19, 2 << 20, 3 << 20];
+    let build = layers
+        .iter()
+        .fold(Build::oci("ahead"), |build, &size| build.plain_layer(size));
+    let image = build.image();
+    let reference = site.put("ahead", "v1", &image);
+    let blobs: Vec<(String, bytes::Bytes)> = image
+        .blobs
+        .iter()
+        .filter(|blob| blob.bytes.len() > 1 << 20)
+        .map(|blob| (blob.digest(), bytes::Bytes::from(blob.bytes.clone())))
+        .collect();
+    assert_eq!(blobs.len(), layers.len());
+    let (tell, told) = channel();
+    let tell = Mutex::new(tell);
+    // None of them ever ends, so nobody's turn comes.
+    site.fault(move |asked| {
+        let (digest, bytes) = blobs.iter().find(|(digest, _)| reads(asked, digest))?;
+        let _ = tell.lock().unwrap().send(digest.clone());
+        Some(Reply::range(asked, bytes).stall_after(1000))
+    });
+    let mut child = site.start(&site.path("bundle"), &[&reference]);
+    let asked = layers.map(|_| told.recv_timeout(Duration::from_secs(300)).unwrap());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let distinct: BTreeSet<_> = asked.iter().collect();
+    assert_eq!(distinct.len(), layers.len(), "{asked:?}");
+}
 
 #[test]
 fn every_kind_of_content_is_carried_and_verifies() {
@@ -42,7 +81,7 @@ fn every_kind_of_content_is_carried_and_verifies() {
     assert_eq!(planned["bytes_on_medium"], done["bytes_on_medium"]);
     assert_eq!(planned["manifests"], 7);
     // Three configurations twice shared, the layers of each once.
-    let distinct: std::collections::BTreeSet<String> = [&nested, &list, &shared]
+    let distinct: BTreeSet<String> = [&nested, &list, &shared]
         .iter()
         .flat_map(|image| image.walk())
         .flat_map(|image| image.blobs.iter().map(|blob| blob.digest()))

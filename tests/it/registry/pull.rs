@@ -533,6 +533,23 @@ async fn referrers_are_absent_only_when_the_registry_says_so() {
     assert!(matches!(found, Err(Error::Unavailable { .. })), "{found:?}");
 }
 
+/// On one HTTP/2 connection all of them together would have the throughput of one TCP stream.
+#[tokio::test]
+async fn large_blobs_have_connections_of_their_own() {
+    let blob = noise(1 << 20);
+    let served = blob.clone();
+    let server = FakeRegistry::start_tls(move |asked, _| Reply::range(asked, &served)).await;
+    let (client, repository) = (client(), server.repository("a"));
+    let large = client.blob(&repository, digest(&blob), size(&blob), 0);
+    assert_eq!(read(large.await.unwrap()).await.unwrap(), blob);
+    // What is left of it is little, so it goes where everything goes.
+    let rest = size(&blob) - 1000;
+    let small = client.blob(&repository, digest(&blob), size(&blob), rest);
+    small.await.unwrap();
+    let versions: Vec<_> = server.asked().iter().map(|asked| asked.version).collect();
+    assert_eq!(versions, [http::Version::HTTP_11, http::Version::HTTP_2]);
+}
+
 #[tokio::test]
 async fn tls_is_verified_unless_told_otherwise() {
     let body = r#"{"config":{},"layers":[]}"#;

@@ -160,6 +160,33 @@ async fn small_blobs_go_up_in_one_request() {
     assert_eq!(server.finished(), Some(Vec::new()));
 }
 
+/// On one HTTP/2 connection all of them together would have the throughput of one TCP stream.
+#[tokio::test]
+async fn large_bodies_go_up_on_connections_of_their_own() {
+    let store = Mutex::new(Store::default());
+    let script = move |asked: &Asked, _| store.lock().unwrap().answer(asked);
+    let server = FakeRegistry::start_tls(script).await;
+    let (client, repository) = (client(), server.repository("a/b"));
+    for length in [MIB, 1000] {
+        let blob = noise(length);
+        let (source, sessions) = (Memory::new(&blob), MemorySessions::default());
+        let sent = upload(&client, &repository, digest(&blob), &source, &sessions).await;
+        assert_eq!(sent.unwrap().sent, u64::try_from(length).unwrap());
+    }
+    let asked = server.asked();
+    let story: Vec<_> = asked
+        .iter()
+        .map(|a| (a.method.as_str(), a.version))
+        .collect();
+    let expected = [
+        ("POST", http::Version::HTTP_2),
+        ("PUT", http::Version::HTTP_11),
+        ("POST", http::Version::HTTP_2),
+        ("PUT", http::Version::HTTP_2),
+    ];
+    assert_eq!(story, expected);
+}
+
 #[tokio::test]
 async fn large_blobs_go_up_in_pieces() {
     let server = Server::start(|_, _, _| None).await;

@@ -1,0 +1,220 @@
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::model::Repository;
+use crate::registry::{ClientOptions, RetryPolicy};
+
+const MIB: u64 = 1 << 20;
+
+fn speed(bytes: u64, millis: u64) -> Speed {
+    let mut speed = Speed::default();
+    speed.count(bytes, Duration::from_millis(millis));
+    speed
+}
+
+#[test]
+fn a_blob_is_divided_where_its_stream_is_slow_and_much_is_left() {
+    // 300 KiB/s: what TCP gets out of 40 ms and one per cent of loss.
+    let slow = speed(300 << 10, 1000);
+    assert!(should_divide(None, slow, 10 * MIB));
+    assert!(!should_divide(None, slow, WORTH_DIVIDING - 1));
+    // Nobody knows yet how fast it is.
+    assert!(!should_divide(None, Speed::default(), 100 * MIB));
+    assert!(!should_divide(None, speed(3 << 10, 10), 100 * MIB));
+    // It takes long because it is large, too.
+    assert!(should_divide(None, speed(100 * MIB, 1000), 1001 * MIB));
+    assert!(!should_divide(None, speed(100 * MIB, 1000), 1000 * MIB));
+    // Nothing came at all.
+    assert!(should_divide(None, speed(0, 2000), 10 * MIB));
+}
+
+#[test]
+fn what_was_found_out_is_kept_to() {
+    let (slow, fast) = (speed(MIB, 60_000), speed(500 * MIB, 1000));
+    assert!(!should_divide(Some(Verdict::Useless), slow, 100 * MIB));
+    assert!(should_divide(Some(Verdict::Helps), fast, WORTH_DIVIDING));
+    assert!(!should_divide(
+        Some(Verdict::Helps),
+        slow,
+        WORTH_DIVIDING - 1
+    ));
+}
+
+fn a_whole() -> (Client, Whole) {
+    let repository: Repository = "r.lan/a".parse().unwrap();
+    let client = Client::new(ClientOptions::default());
+    let whole = Whole {
+        place: client.own_place(&repository),
+        client: client.clone(),
+        digest: Digest::from_bytes([1; 32]),
+        size: 100 * MIB,
+    };
+    (client, whole)
+}
+
+#[test]
+fn the_verdict_compares_with_the_stream_before() {
+    let (_, whole) = a_whole();
+    let mut parts = Parts::new(whole.clone(), 0, false, speed(MIB, 1000));
+    assert_eq!(parts.judge(), None);
+    // Too little to tell.
+    parts.speed = speed(11 * MIB, 10);
+    assert_eq!(parts.judge(), None);
+    parts.speed = speed(12 * MIB, 6000);
+    assert_eq!(parts.judge(), Some(Verdict::Helps));
+    assert_eq!(parts.end, 100 * MIB);
+    parts.next = 20 * MIB;
+    parts.speed = speed(12 * MIB, 11_000);
+    assert_eq!(parts.judge(), Some(Verdict::Useless));
+    assert_eq!(parts.end, 20 * MIB);
+    // There was no stream to compare with.
+    let mut parts = Parts::new(whole, 0, false, Speed::default());
+    parts.speed = speed(50 * MIB, 10);
+    assert_eq!(parts.judge(), None);
+}
+
+#[test]
+fn a_stream_that_runs_goes_on_for_a_little() {
+    let (_, whole) = a_whole();
+    let parts = Parts::new(whole.clone(), 5 * MIB, true, Speed::default());
+    assert_eq!(parts.lead(5 * MIB), MIB);
+    assert_eq!(parts.lead(6 * MIB - 1), 1);
+    assert_eq!(parts.lead(7 * MIB), 0);
+    let parts = Parts::new(whole, 5 * MIB, false, Speed::default());
+    assert_eq!(parts.lead(5 * MIB), 0);
+}
+
+/// A registry with one blob. `ranges`: whether it can do ranges. Answers with too few bytes to
+/// every request that `spoils` says.
+async fn serve(
+    blob: Bytes,
+    ranges: bool,
+    spoils: impl Fn(usize) -> bool + Send + Sync + 'static,
+) -> (String, Arc<Mutex<Vec<Option<String>>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (log, spoils) = (Arc::clone(&asked), Arc::new(spoils));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (blob, log, spoils) = (blob.clone(), Arc::clone(&log), Arc::clone(&spoils));
+            let service = service_fn(move |request: Request<Incoming>| {
+                let answer = if request.uri().path().contains("/blobs/") {
+                    let range = request.headers().get(RANGE);
+                    let range = range.map(|range| range.to_str().unwrap().to_owned());
+                    let mut log = log.lock().unwrap();
+                    log.push(range.clone());
+                    answer(&blob, range.filter(|_| ranges), spoils(log.len()))
+                } else {
+                    Response::new(Full::default())
+                };
+                std::future::ready(Ok::<_, Infallible>(answer))
+            });
+            let server = hyper::server::conn::http1::Builder::new();
+            tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    (host, asked)
+}
+
+fn answer(blob: &Bytes, range: Option<String>, spoil: bool) -> Response<Full<Bytes>> {
+    if spoil {
+        return Response::builder()
+            .status(503)
+            .body(Full::default())
+            .unwrap();
+    }
+    let Some(range) = range else {
+        return Response::new(Full::new(blob.clone()));
+    };
+    let (first, last) = range
+        .strip_prefix("bytes=")
+        .unwrap()
+        .split_once('-')
+        .unwrap();
+    let first: usize = first.parse().unwrap();
+    let last: usize = last.parse().unwrap_or(blob.len() - 1);
+    Response::builder()
+        .status(206)
+        .header(
+            CONTENT_RANGE,
+            format!("bytes {first}-{last}/{}", blob.len()),
+        )
+        .body(Full::new(blob.slice(first..=last)))
+        .unwrap()
+}
+
+/// Downloads the blob from a registry where dividing helps.
+async fn download(host: &str, blob: &Bytes) -> (Vec<u8>, Option<Verdict>) {
+    let client = Client::new(ClientOptions {
+        tls_verify: false,
+        retry: RetryPolicy {
+            base: Duration::from_millis(1),
+            ..RetryPolicy::default()
+        },
+        ..ClientOptions::default()
+    });
+    let repository: Repository = format!("{host}/a").parse().unwrap();
+    client.set_dividing(&repository.host, Verdict::Helps);
+    let digest = Digest::from_bytes([1; 32]);
+    let mut download = client
+        .blob(&repository, digest, length(blob), 0)
+        .await
+        .unwrap();
+    let mut bytes = Vec::new();
+    while let Some(piece) = download.next().await.unwrap() {
+        bytes.extend_from_slice(&piece);
+    }
+    (bytes, client.dividing(&repository.host))
+}
+
+fn noise(bytes: u64) -> Bytes {
+    (0..bytes)
+        .map(|n| (n.wrapping_mul(0x9e37_79b9) >> 13) as u8)
+        .collect()
+}
+
+#[tokio::test]
+async fn each_part_is_asked_for_once_and_all_come_in_order() {
+    let blob = noise(20 * MIB + 5);
+    let (host, asked) = serve(blob.clone(), true, |_| false).await;
+    let (bytes, _) = download(&host, &blob).await;
+    assert!(bytes == blob);
+    let ranges: BTreeSet<String> = asked.lock().unwrap().iter().flatten().cloned().collect();
+    let whole_parts = (0..20).map(|n| format!("bytes={}-{}", n * MIB, (n + 1) * MIB - 1));
+    let rest = format!("bytes={}-{}", 20 * MIB, 20 * MIB + 4);
+    assert_eq!(ranges, whole_parts.chain([rest]).collect());
+    assert_eq!(asked.lock().unwrap().len(), 21);
+}
+
+#[tokio::test]
+async fn a_registry_without_ranges_is_read_as_one_stream() {
+    let blob = noise(6 * MIB);
+    let (host, asked) = serve(blob.clone(), false, |_| false).await;
+    let (bytes, known) = download(&host, &blob).await;
+    assert!(bytes == blob);
+    assert_eq!(known, Some(Verdict::Useless));
+    let asked = asked.lock().unwrap();
+    // Parts were tried once; the stream that followed has the last word.
+    assert_eq!(asked.iter().filter(|range| range.is_none()).count(), 1);
+    assert!(asked.len() <= 7, "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_part_that_fails_for_now_is_asked_for_again() {
+    let blob = noise(9 * MIB);
+    let (host, asked) = serve(blob.clone(), true, |number| number == 3 || number == 8).await;
+    let (bytes, known) = download(&host, &blob).await;
+    assert!(bytes == blob);
+    assert_eq!(known, Some(Verdict::Helps));
+    assert!(asked.lock().unwrap().iter().flatten().count() > 9);
+}
