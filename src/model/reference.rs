@@ -438,9 +438,9 @@ mod tests {
             "a.io/x-y:t",
             "a.io/x/y:t",
             "a.io/x:t",
+            "a.io/x:t.1",
             &format!("a.io/x:t@sha256:{}", "1".repeat(64)),
             &format!("a.io/x:t@sha256:{}", "2".repeat(64)),
-            "a.io/x:t.1",
             &format!("a.io/x@sha256:{}", "0".repeat(64)),
             "a.io:5000/x",
         ];

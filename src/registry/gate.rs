@@ -244,7 +244,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_mebibyte_does_not_go_at_once() {
-        let flow = Gates::new(None, None).enter(&host()).await.flow();
+        let flow = Gates::new(None, None).enter(&host()).await.flow().clone();
         let mut bytes = Bytes::from(vec![1; 100_000]);
         assert_eq!(flow.next_piece(&mut bytes).await.len(), 65_536);
         assert_eq!(flow.next_piece(&mut bytes).await.len(), 34_464);

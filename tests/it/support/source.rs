@@ -316,6 +316,12 @@ impl Scan<'_> {
             self.at += 1;
             self.skip_group();
         }
+        if self.word(0) == Some("pub") {
+            self.at += 1;
+            if self.kind(0) == Some(&Kind::Open('(')) {
+                self.skip_group();
+            }
+        }
         if let (Some("mod"), Some(name), Some(Kind::Sign(';'))) =
             (self.word(0), self.word(1), self.kind(2))
         {
