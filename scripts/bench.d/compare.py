@@ -68,6 +68,7 @@ class Compare:
         first, second = self.at_source(self.corpus.may), self.at_source(self.corpus.june)
         if not self.step(EXPORT, name, measure.run, own.export(first, may), may,
                          sync=self.work, registries=source):
+            shutil.rmtree(may, ignore_errors=True)
             return
         self.step(AGAIN, name, measure.run, own.export(first, may), may, registries=source)
         self.step(JUNE, name, measure.run, own.export(second, june, "--base", may), june,

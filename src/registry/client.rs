@@ -223,6 +223,12 @@ impl Client {
         lock(&self.inner.dividing).get(host).copied()
     }
 
+    /// Blobs of `host` are no longer fetched in parts: what came of one had the wrong digest, and
+    /// parts may be why.
+    pub fn keep_blobs_whole(&self, host: &Host) {
+        self.set_dividing(host, Verdict::Useless);
+    }
+
     pub(super) fn set_dividing(&self, host: &Host, verdict: Verdict) {
         lock(&self.inner.dividing).insert(host.clone(), verdict);
     }

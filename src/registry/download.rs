@@ -5,11 +5,13 @@
 //! find out, over the bytes that it uses.
 
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::Method;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, HeaderValue, RANGE};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::auth::Scopes;
 use super::client::Client;
@@ -25,6 +27,12 @@ use crate::model::{Digest, Repository};
 /// Bytes that are collected before they are delivered: hand-overs of less cost more than
 /// hashing does.
 const PIECE: usize = 64 << 10;
+
+/// Most bytes that are delivered at a time: whoever takes them may let some pieces wait.
+const LARGEST_PIECE: usize = 4 * PIECE;
+
+/// How long a stream waits for the first part to come beside it.
+const FIRST_PART: Duration = Duration::from_secs(10);
 
 /// A blob on its way.
 #[derive(Debug)]
@@ -56,6 +64,8 @@ struct Body {
     response: Response,
     /// Bytes before the position, to be thrown away.
     discard: u64,
+    /// Bytes behind the position that came already.
+    ahead: Bytes,
 }
 
 impl Client {
@@ -88,8 +98,7 @@ impl Client {
             body: None,
             speed: Speed::default(),
             parts: None,
-            // What is slowed down on purpose gets no faster.
-            stays_whole: self.options().limit_rate.is_some(),
+            stays_whole: stays_whole(self),
             collected: BytesMut::new(),
             doubted: false,
         };
@@ -109,13 +118,20 @@ pub(super) fn blob_name(repository: &Repository, digest: &Digest) -> String {
     format!("{repository}@{digest}")
 }
 
+/// Whether blobs are never divided: what is slowed down on purpose gets no faster, and one request
+/// at a time is the stream.
+fn stays_whole(client: &Client) -> bool {
+    let options = client.options();
+    options.limit_rate.is_some() || options.jobs == Some(NonZeroUsize::MIN)
+}
+
 impl BlobDownload {
     /// Where the blob comes from at the moment: the repository asked for, or a mirror.
     pub fn fetched_from(&self) -> &Repository {
         &self.place.repository
     }
 
-    /// The next bytes, at least 64 KiB unless they are the last; `None` at the end, which is at
+    /// The next bytes, 64 to 256 KiB unless they are the last; `None` at the end, which is at
     /// exactly the blob's size.
     ///
     /// # Errors
@@ -124,11 +140,9 @@ impl BlobDownload {
     /// wrong at the last attempt.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         self.divide();
-        while self.position < self.size {
-            match self.advance().await {
-                Ok(()) if self.collected.len() >= PIECE => break,
-                Ok(()) => {}
-                Err(error) => self.recover(error).await?,
+        while self.position < self.size && self.collected.len() < PIECE {
+            if let Err(error) = self.advance().await {
+                self.recover(error).await?;
             }
         }
         if self.position == self.size
@@ -136,7 +150,8 @@ impl BlobDownload {
         {
             self.finish(body).await?;
         }
-        let piece = self.collected.split().freeze();
+        let most = self.collected.len().min(LARGEST_PIECE);
+        let piece = self.collected.split_to(most).freeze();
         Ok((!piece.is_empty()).then_some(piece))
     }
 
@@ -168,17 +183,47 @@ impl BlobDownload {
             parts.ask();
             return self.receive().await;
         }
-        let part = parts.next().await?;
-        if let Some(verdict) = parts.judge() {
+        // The stream is let go when a part has come as it should, and not before.
+        let is_first = self.body.is_some();
+        let came = match is_first {
+            true => timeout(FIRST_PART, parts.next()).await,
+            false => Ok(parts.next().await),
+        };
+        let (came, verdict) = match came {
+            Ok(came) => (came, parts.judge()),
+            Err(_) => (Ok(None), Some(Verdict::Useless)),
+        };
+        let part = match came {
+            Ok(part) => part,
+            Err(error) if is_first => {
+                self.parts = None;
+                self.goes_on_whole(&error);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(verdict) = verdict {
             let host = &self.place.repository.host;
             self.client.set_dividing(host, verdict);
         }
         let Some(part) = part else {
             self.parts = None;
+            self.stays_whole |= is_first;
             return Ok(());
         };
+        self.body = None;
         self.client.found_at(&self.repository, &self.place);
         self.take(&part)
+    }
+
+    /// Notes that this blob comes whole from here, after a part that did not come. Whoever gets a
+    /// part wrong gets those of other blobs wrong, too.
+    fn goes_on_whole(&mut self, error: &Error) {
+        self.stays_whole = true;
+        if matches!(error, Error::Protocol { .. }) {
+            let host = &self.place.repository.host;
+            self.client.set_dividing(host, Verdict::Useless);
+        }
     }
 
     /// Takes what comes next of the stream, and opens a new request when there is none.
@@ -186,6 +231,10 @@ impl BlobDownload {
         let Some(body) = &mut self.body else {
             return self.open().await;
         };
+        if self.parts.is_none() && !body.ahead.is_empty() {
+            let ahead = std::mem::take(&mut body.ahead);
+            return self.take(&ahead);
+        }
         let began = Instant::now();
         let chunk = body.response.chunk().await?;
         let waited = began.elapsed();
@@ -208,10 +257,7 @@ impl BlobDownload {
         }
         if let Some(parts) = &self.parts {
             let lead = usize::try_from(parts.lead(self.position)).unwrap_or(usize::MAX);
-            if chunk.len() >= lead {
-                chunk.truncate(lead);
-                self.body = None;
-            }
+            body.ahead = chunk.split_off(lead.min(chunk.len()));
         }
         self.take(&chunk)
     }
@@ -252,6 +298,10 @@ impl BlobDownload {
                     return Ok(());
                 }
                 Ok(None) => ranged = false,
+                // All of it may be had where the rest of it is not.
+                Err(error) if ranged && self.stays_whole && !error.is_transient() => {
+                    ranged = false;
+                }
                 Err(error) => {
                     // Whoever gets one range wrong gets the next one wrong: ask for all.
                     ranged &= !matches!(error, Error::WrongOffset { .. });
@@ -265,14 +315,14 @@ impl BlobDownload {
     async fn recover(&mut self, error: Error) -> Result<()> {
         self.body = None;
         self.speed = Speed::default();
-        // Whoever gets parts wrong gets the next ones wrong, too; a broken connection is no
-        // reason.
-        let in_parts = self.parts.take().is_some();
-        if in_parts && !error.is_transient() {
-            self.stays_whole = true;
-            let host = &self.place.repository.host;
-            self.client.set_dividing(host, Verdict::Useless);
-            return Ok(());
+        let refused = !error.is_transient() || matches!(error, Error::Status { .. });
+        if self.parts.take().is_some() && refused {
+            // Too many requests, or a part that is none. What is wrong with the blob itself, if
+            // anything is, shows when it is asked for whole.
+            self.goes_on_whole(&error);
+            if !error.is_transient() {
+                return Ok(());
+            }
         }
         // A truncating cache on the way gives one wrong length; a registry that means it says
         // the same again.
@@ -288,6 +338,7 @@ impl BlobDownload {
         };
         self.client.failed_at(&self.place, &error);
         self.place = next;
+        self.stays_whole = stays_whole(&self.client);
         self.budget = self.client.budget_at(
             blob_name(&self.place.repository, &self.digest),
             self.others.is_empty(),
@@ -323,6 +374,7 @@ impl BlobDownload {
                 Ok(Some(Body {
                     response,
                     discard: self.position,
+                    ahead: Bytes::new(),
                 }))
             }
             206 if ranged => {
@@ -340,8 +392,11 @@ impl BlobDownload {
                         got: range.first,
                     });
                 }
-                let discard = 0;
-                Ok(Some(Body { response, discard }))
+                Ok(Some(Body {
+                    response,
+                    discard: 0,
+                    ahead: Bytes::new(),
+                }))
             }
             416 if ranged => {
                 // It says how much the registry has, where it says anything.

@@ -52,7 +52,8 @@ type Key = (Option<String>, bool, Connections);
 pub(super) struct HttpClients {
     /// Decides as the library does, which does not tell whom it asked.
     proxies: Matcher,
-    /// By the host whose certificates are used, if any, and whether TLS is not verified.
+    /// By the host whose certificates are used, if any, whether TLS is not verified, and whose the
+    /// connections are.
     clients: Mutex<HashMap<Key, reqwest::Client>>,
 }
 

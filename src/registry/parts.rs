@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::Method;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, HeaderValue, RANGE};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, HeaderValue, RANGE};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -31,7 +31,7 @@ const PART: u64 = 1 << 20;
 /// Parts that are on their way or wait, at most.
 const AT_ONCE: usize = 12;
 
-/// Bytes that came in parts before it is judged whether they help: the first ones all come at
+/// Bytes that came in parts, and of the stream beside the first of them, before it is judged whether they help: the first ones all come at
 /// about the same time.
 const ENOUGH_TO_TELL: u64 = 12 * PART;
 
@@ -180,7 +180,7 @@ impl Parts {
 
     /// Whether parts help, as far as that can be told. No more are asked for when they do not.
     pub(super) fn judge(&mut self) -> Option<Verdict> {
-        if self.before.bytes == 0 || self.speed.bytes < ENOUGH_TO_TELL {
+        if self.before.waited < LONG_ENOUGH || self.speed.bytes < ENOUGH_TO_TELL {
             return None;
         }
         if self.speed.is_well_above(self.before) {
@@ -215,7 +215,9 @@ impl Whole {
             let total = range.total.is_none_or(|total| total == self.size);
             range.first == first && range.last == last && total
         };
-        if response.status() != 206 || !range.is_some_and(is_it) {
+        let encoding = response.text(CONTENT_ENCODING).unwrap_or("identity");
+        let is_plain = encoding.eq_ignore_ascii_case("identity");
+        if response.status() != 206 || !is_plain || !range.is_some_and(is_it) {
             return Err(response.unexpected("it is not the part that was asked for"));
         }
         let mut part = BytesMut::new();

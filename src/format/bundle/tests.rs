@@ -309,3 +309,14 @@ fn every_changed_byte_is_refused_or_round_trips() {
         assert_eq!(error.rule(), Rule(10), "cut to {length}: {error}");
     }
 }
+
+#[test]
+fn what_is_written_piece_by_piece_is_what_is_encoded() {
+    let inventory = sample().inventory;
+    let encoded = encode_inventory(&inventory).unwrap();
+    let mut written = Vec::new();
+    write_inventory(&inventory, &mut written).unwrap();
+    assert_eq!(written, encoded);
+    let measured = measure_inventory(&inventory).unwrap();
+    assert_eq!(measured, hash::file_entry(&encoded));
+}

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::{join, join_all};
 use futures_util::{StreamExt, stream};
 
 use crate::format::oci;
@@ -487,9 +487,13 @@ async fn find_attached(
         let listed = client.referrers(&repository, subject).await;
         listed.map_err(|error| format!("cannot list referrers of {subject}: {}", chain(&error)))
     };
-    let (by_tag, referrers) = try_join(try_join_all(by_tag), referrers).await?;
-    let mut found: Vec<Attachment> = by_tag.into_iter().flatten().collect();
-    for referrer in referrers.entries {
+    // Whichever fails first, the same failure is told: it stands in the inventory.
+    let (by_tag, referrers) = join(join_all(by_tag), referrers).await;
+    let mut found = Vec::new();
+    for attachment in by_tag {
+        found.extend(attachment?);
+    }
+    for referrer in referrers?.entries {
         let root = referrer.descriptor.digest;
         found.push(Attachment {
             by: AttachedBy::Referrers,

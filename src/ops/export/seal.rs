@@ -13,9 +13,9 @@ use crate::format::hash::{FileHasher, FileHashes, sha256};
 use crate::format::metadata_chunk::{self, MetadataTar};
 use crate::format::texts::Texts;
 use crate::model::{
-    BLOCK_SIZE, BlobEntry, BlobPlace, BundleId, BundleManifest, Carried, ChunkEntry, ChunkKind,
-    ChunkOrigin, Digest, Extent, FORMAT_VERSION, Inventory, Limits, ManifestEntry, PlanId,
-    Statement, chunk_path,
+    BLOCK_SIZE, BlobEntry, BlobPlace, BundleId, BundleManifest, ByteSize, Carried, ChunkEntry,
+    ChunkKind, ChunkOrigin, Digest, Extent, FORMAT_VERSION, Inventory, Limits, ManifestEntry,
+    PlanId, Statement, chunk_path,
 };
 use crate::ops::error::{Error, Result};
 use crate::ops::examine::names;
@@ -74,6 +74,14 @@ pub(super) fn assemble(
     }
     let inventory_file = bundle::measure_inventory(&inventory)
         .map_err(|error| Error::internal("The inventory cannot be written", error))?;
+    if inventory_file.length > Limits::INVENTORY {
+        let message = format!(
+            "The inventory would have {}, and no reader takes more than {}",
+            ByteSize(inventory_file.length),
+            ByteSize(Limits::INVENTORY)
+        );
+        return Err(Error::usage(message).hint("export fewer images into one bundle"));
+    }
 
     let mut chunks: Vec<ChunkEntry> = content
         .sealed

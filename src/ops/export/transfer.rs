@@ -293,6 +293,7 @@ impl Transfer {
                 return Ok(());
             }
             places.sent_wrong_bytes(place);
+            self.client.keep_blobs_whole(&place.host);
             offset = 0;
         }
         Err(places.verdict())

@@ -76,8 +76,8 @@ fn the_verdict_compares_with_the_stream_before() {
     parts.speed = speed(12 * MIB, 11_000);
     assert_eq!(parts.judge(), Some(Verdict::Useless));
     assert_eq!(parts.end, 20 * MIB);
-    // There was no stream to compare with.
-    let mut parts = Parts::new(whole, 0, false, Speed::default());
+    // There was no stream for long enough to compare with.
+    let mut parts = Parts::new(whole, 0, false, speed(64 << 10, 999));
     parts.speed = speed(50 * MIB, 10);
     assert_eq!(parts.judge(), None);
 }
@@ -93,8 +93,8 @@ fn a_stream_that_runs_goes_on_for_a_little() {
     assert_eq!(parts.lead(5 * MIB), 0);
 }
 
-/// A registry with one blob. `ranges`: whether it can do ranges. Answers with too few bytes to
-/// every request that `spoils` says.
+/// A registry with one blob. `ranges`: whether it can do ranges. Answers with 503 to every request
+/// that `spoils` says.
 async fn serve(
     blob: Bytes,
     ranges: bool,
@@ -153,8 +153,13 @@ fn answer(blob: &Bytes, range: Option<String>, spoil: bool) -> Response<Full<Byt
         .unwrap()
 }
 
-/// Downloads the blob from a registry where dividing helps.
+/// Downloads the blob from a registry where dividing helps, in parts from the beginning.
 async fn download(host: &str, blob: &Bytes) -> (Vec<u8>, Option<Verdict>) {
+    download_from(host, blob, true).await
+}
+
+/// Downloads the blob. That dividing helps is known `before`, or when the stream has begun.
+async fn download_from(host: &str, blob: &Bytes, before: bool) -> (Vec<u8>, Option<Verdict>) {
     let client = Client::new(ClientOptions {
         tls_verify: false,
         retry: RetryPolicy {
@@ -164,12 +169,15 @@ async fn download(host: &str, blob: &Bytes) -> (Vec<u8>, Option<Verdict>) {
         ..ClientOptions::default()
     });
     let repository: Repository = format!("{host}/a").parse().unwrap();
-    client.set_dividing(&repository.host, Verdict::Helps);
+    if before {
+        client.set_dividing(&repository.host, Verdict::Helps);
+    }
     let digest = Digest::from_bytes([1; 32]);
     let mut download = client
         .blob(&repository, digest, length(blob), 0)
         .await
         .unwrap();
+    client.set_dividing(&repository.host, Verdict::Helps);
     let mut bytes = Vec::new();
     while let Some(piece) = download.next().await.unwrap() {
         bytes.extend_from_slice(&piece);
@@ -210,11 +218,27 @@ async fn a_registry_without_ranges_is_read_as_one_stream() {
 }
 
 #[tokio::test]
-async fn a_part_that_fails_for_now_is_asked_for_again() {
+async fn a_stream_is_not_let_go_for_parts_that_are_none() {
+    let blob = noise(6 * MIB);
+    // No ranges at all; and 503 for every part.
+    for (ranges, known) in [(false, Verdict::Useless), (true, Verdict::Helps)] {
+        let (host, asked) = serve(blob.clone(), ranges, move |number| ranges && number > 1).await;
+        let (bytes, found) = download_from(&host, &blob, false).await;
+        assert!(bytes == blob);
+        assert_eq!(found, Some(known));
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked.iter().filter(|range| range.is_none()).count(), 1);
+        assert!(asked.len() > 1, "no part was asked for");
+        assert!(asked.iter().flatten().all(|range| !range.ends_with('-')));
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_fails_for_now_costs_no_bytes() {
     let blob = noise(9 * MIB);
     let (host, asked) = serve(blob.clone(), true, |number| number == 3 || number == 8).await;
     let (bytes, known) = download(&host, &blob).await;
     assert!(bytes == blob);
     assert_eq!(known, Some(Verdict::Helps));
-    assert!(asked.lock().unwrap().iter().flatten().count() > 9);
+    assert!(asked.lock().unwrap().len() > 9);
 }
