@@ -155,12 +155,12 @@ pub fn encode<T: Serialize>(value: &T, document: &'static str) -> Result<Vec<u8>
     Ok(bytes)
 }
 
-/// Length and hashes of what [`write`] writes, which is never in memory: the plan of a hundred
+/// Length and hashes of what [`write()`] writes, which is never in memory: the plan of a hundred
 /// thousand blobs has 40 MiB.
 ///
 /// # Errors
 ///
-/// As [`write`].
+/// As [`write()`].
 pub fn measure<T: Serialize>(value: &T, document: &'static str) -> Result<FileEntry, CborError> {
     let mut hasher = FileHasher::new();
     write(value, &mut hasher, document)?;
