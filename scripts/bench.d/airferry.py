@@ -9,6 +9,7 @@ class Airferry:
 
     def __init__(self, binary, work):
         self.binary, self.key = os.path.abspath(binary), work / "exporter"
+        self.trust = f"{self.key}.pub"
         # What an import remembers of earlier runs must not come from outside the measurement.
         os.environ["XDG_STATE_HOME"] = str(work / "state")
         subprocess.run([self.binary, "keygen", "--out", str(self.key)], check=True,
@@ -26,8 +27,8 @@ class Airferry:
                             "--read-back", "never", *more)
 
     def verify(self, bundle):
-        return self.command("verify", bundle, "--trust", f"{self.key}.pub")
+        return self.command("verify", bundle, "--trust", self.trust)
 
     def import_(self, bundle, target, *more):
-        return self.command("import", bundle, "--to", target, "--trust", f"{self.key}.pub",
+        return self.command("import", bundle, "--to", target, "--trust", self.trust,
                             "--tls-verify=false", *more)

@@ -3,6 +3,7 @@
 Everything that was written before is synced first, so that nobody pays for another's dirty pages.
 """
 
+import contextlib
 import os
 import pathlib
 import shlex
@@ -72,7 +73,9 @@ def run(command, sync=None, registries=(), limit=3600):
 
 def kill_group(process):
     """Ends a command that `run` started, with its children: they are a session of their own."""
-    os.killpg(process.pid, signal.SIGKILL)
+    # What has ended already is reaped, and has no group to kill.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::output::{Format, OutputArgs};
-use super::registry_args::RegistryArgs;
+use super::registry_args::{RegistryArgs, at_least_one};
 use super::{Environment, Output};
 use crate::codec::{Caps, EncodeWriter, Encoder, IdentifyOptions, Identity, Recipe, identify};
 use crate::model::{ByteSize, Platform, Reference};
@@ -46,7 +46,7 @@ struct IdentifyArgs {
     #[command(flatten)]
     output: OutputArgs,
     /// Number of threads for the blocks of pgzip [default: one for each core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     jobs: Option<NonZeroUsize>,
 }
 
@@ -144,7 +144,7 @@ struct EncodeArgs {
     #[arg(long, value_name = "NAME")]
     encoder: Encoder,
     /// Number of threads for the blocks of pgzip [default: one for each core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     jobs: Option<NonZeroUsize>,
 }
 

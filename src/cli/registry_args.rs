@@ -13,7 +13,7 @@ use super::Environment;
 use super::certificates;
 use super::shell::quoted;
 use super::surroundings::Surroundings;
-use crate::model::{ByteSize, SizeError};
+use crate::model::ByteSize;
 use crate::ops::Error;
 use crate::progress::Progress;
 use crate::registry::{AuthFile, Client, ClientOptions, Credentials, Mirrors, RetryPolicy};
@@ -64,7 +64,7 @@ pub(crate) struct RegistryArgs {
 
     /// Requests that a registry gets at the same time. Without it, as many as it does well with:
     /// a few at first, more while more gets done, half when it says that it has too much to do.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     jobs: Option<NonZeroUsize>,
 
     /// Bytes a second at most, for everything that goes to registries or comes from them: for
@@ -73,10 +73,21 @@ pub(crate) struct RegistryArgs {
     limit_rate: Option<NonZeroU64>,
 }
 
-/// Reads a rate. Below a kibibyte a second, registries give up before we do.
+/// Reads a number of things that happen at the same time.
+pub(crate) fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse()
+        .map_err(|_| "it has to be a number, and at least 1".to_owned())
+}
+
+/// Reads a rate: a size, but none of those that have a name. Below a kibibyte a second, registries
+/// give up before we do.
 fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
-    let text = text.strip_suffix("/s").unwrap_or(text);
-    let ByteSize(rate) = text.parse().map_err(|error: SizeError| error.to_string())?;
+    let size = text.strip_suffix("/s").unwrap_or(text);
+    let rate = match size.starts_with(|first: char| first.is_ascii_digit()) {
+        true => size.parse().ok().map(|ByteSize(rate)| rate),
+        false => None,
+    };
+    let rate = rate.ok_or("bytes a second are written as in 2MiB, 500kB or 1.5MB/s")?;
     NonZeroU64::new(rate)
         .filter(|rate| rate.get() >= SLOWEST)
         .ok_or_else(|| "a rate below 1 KiB a second does not get a transfer done".to_owned())

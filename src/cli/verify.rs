@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::registry_args::at_least_one;
 use super::release_keys_args::{self, ReleaseKeysArgs};
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs, release_text};
@@ -42,7 +43,7 @@ pub(crate) struct VerifyArgs {
     strict: bool,
 
     /// Threads [default: one for each core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     jobs: Option<std::num::NonZeroUsize>,
 
     #[command(flatten)]

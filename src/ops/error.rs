@@ -6,6 +6,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+pub use crate::registry::chain;
 use crate::sys::IoAt;
 
 /// What kind of failure it is; the exit code follows from it (README, "Exit codes").
@@ -118,18 +119,6 @@ impl Error {
     pub fn hints(&self) -> &[String] {
         &self.hints
     }
-}
-
-/// An error with all its causes in one line.
-pub fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
 }
 
 impl From<IoAt> for Error {

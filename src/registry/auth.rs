@@ -14,11 +14,12 @@ use tokio::time::Instant;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::client::{Client, authority, lock};
+use super::client::{Client, lock};
 use super::credentials::{Credential, Credentials, Secret};
 use super::error::{Error, Result};
 use super::mirrors::Endpoint;
 use super::retry::http_date;
+use super::scheme::authority;
 use super::transport::{Payload, Sending};
 use crate::model::{Repository, RepositoryPath};
 

@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use reqwest::Method;
 use url::Url;
 
 use super::auth::Auth;
@@ -17,15 +16,12 @@ use super::outage::Outages;
 use super::parts::Verdict;
 use super::redact::RedactedUrl;
 use super::retry::Budget;
-use super::transport::{Payload, Sending};
+use super::scheme::Schemes;
 use crate::model::{Host, Repository};
 use crate::progress::Event;
 
 /// Attempts at a place when another place is left to be asked.
 const ATTEMPTS_BEFORE_NEXT_PLACE: u32 = 2;
-
-/// Where Docker Hub's API is; references and auth files call it otherwise.
-const DOCKER_HUB_API: &str = "registry-1.docker.io";
 
 /// A client for all registries. Cheap to clone; one for each process, so that connections and
 /// tokens are shared.
@@ -41,8 +37,7 @@ struct Inner {
     gates: Gates,
     outages: Arc<Outages>,
     auth: Auth,
-    /// What a host speaks, for hosts where plain HTTP is allowed, by `host[:port]`.
-    schemes: Mutex<HashMap<String, &'static str>>,
+    schemes: Schemes,
     /// The place that had content of a repository last.
     favourites: Mutex<HashMap<Repository, Endpoint>>,
     /// Places that failed and of which somebody was told.
@@ -76,7 +71,7 @@ impl Client {
             options,
             http: HttpClients::default(),
             outages: Arc::default(),
-            schemes: Mutex::default(),
+            schemes: Schemes::default(),
             favourites: Mutex::default(),
             warned: Mutex::default(),
             piece_limits: Mutex::default(),
@@ -108,6 +103,10 @@ impl Client {
 
     pub(super) fn outages(&self) -> &Outages {
         &self.inner.outages
+    }
+
+    pub(super) fn schemes(&self) -> &Schemes {
+        &self.inner.schemes
     }
 
     pub(super) fn auth(&self) -> &Auth {
@@ -233,39 +232,6 @@ impl Client {
         lock(&self.inner.dividing).insert(host.clone(), verdict);
     }
 
-    /// The root of a registry's API, `https://host[:port]/v2/`.
-    pub(super) async fn base(&self, endpoint: &Endpoint) -> Result<Url> {
-        let authority = authority(&endpoint.repository.host);
-        if !self.is_insecure(endpoint) {
-            return api_url("https", &authority);
-        }
-        let known = lock(&self.inner.schemes).get(&authority).copied();
-        if let Some(scheme) = known {
-            return api_url(scheme, &authority);
-        }
-        let https = api_url("https", &authority)?;
-        let Err(tls) = self.probe(&https).await else {
-            lock(&self.inner.schemes).insert(authority, "https");
-            return Ok(https);
-        };
-        let http = api_url("http", &authority)?;
-        if let Err(plain) = self.probe(&http).await {
-            return Err(no_answer(authority, tls, plain));
-        }
-        lock(&self.inner.schemes).insert(authority, "http");
-        Ok(http)
-    }
-
-    /// Whether something answers. A TLS server answers plain HTTP with 400.
-    async fn probe(&self, url: &Url) -> Result<()> {
-        let sending = Sending::new(Method::GET, url, true);
-        let response = self.follow(&sending, None, Payload::Empty).await?;
-        if response.status() == 400 {
-            return Err(response.into_error().await);
-        }
-        Ok(())
-    }
-
     /// The URL of something in a repository, for example `manifests/latest`.
     pub(super) async fn url(&self, endpoint: &Endpoint, tail: &str) -> Result<Url> {
         let base = self.base(endpoint).await?;
@@ -275,47 +241,4 @@ impl Client {
             reason: format!("`{path}` makes no URL with it"),
         })
     }
-}
-
-/// Which of two failures to tell, of the attempts over TLS and over plain HTTP.
-fn no_answer(host: String, tls: Error, plain: Error) -> Error {
-    match tls {
-        // Nobody answered at all: the person must see that both were tried.
-        tls if tls.is_transient() => Error::NoAnswer {
-            host,
-            tls: with_causes(&tls),
-            source: Box::new(plain),
-        },
-        // That there is no TLS was to be expected: plain HTTP was the way.
-        Error::NoTls { .. } => plain,
-        // TLS is spoken there, and what went wrong with it says more.
-        tls => tls,
-    }
-}
-
-/// An error with its causes in one line.
-fn with_causes(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        text.push_str(&format!(": {source}"));
-        cause = source.source();
-    }
-    text
-}
-
-/// `host[:port]` of a registry's API.
-pub(super) fn authority(host: &Host) -> String {
-    match host.as_str() {
-        Host::DOCKER_HUB | "index.docker.io" => DOCKER_HUB_API.to_owned(),
-        other => other.to_owned(),
-    }
-}
-
-fn api_url(scheme: &str, authority: &str) -> Result<Url> {
-    let text = format!("{scheme}://{authority}/v2/");
-    Url::parse(&text).map_err(|error| Error::Protocol {
-        url: RedactedUrl::of_authority(scheme, authority),
-        reason: error.to_string(),
-    })
 }

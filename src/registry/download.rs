@@ -9,19 +9,16 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::Method;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, HeaderValue, RANGE};
+use reqwest::header::CONTENT_RANGE;
 use tokio::time::{Instant, timeout};
 
-use super::auth::Scopes;
 use super::client::Client;
 use super::error::{Error, Result};
 use super::mirrors::Endpoint;
 use super::parts::{Parts, Speed, Verdict, Whole, should_divide};
-use super::ranges::{ContentRange, unsatisfied_total};
+use super::ranges::{ContentRange, Wanted, unsatisfied_total};
 use super::response::{Response, length};
 use super::retry::Budget;
-use super::transport::Call;
 use crate::model::{Digest, Repository};
 
 /// Bytes that are collected before they are delivered: hand-overs of less cost more than
@@ -193,15 +190,7 @@ impl BlobDownload {
             Ok(came) => (came, parts.judge()),
             Err(_) => (Ok(None), Some(Verdict::Useless)),
         };
-        let part = match came {
-            Ok(part) => part,
-            Err(error) if is_first => {
-                self.parts = None;
-                self.goes_on_whole(&error);
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
+        let part = came?;
         if let Some(verdict) = verdict {
             let host = &self.place.repository.host;
             self.client.set_dividing(host, verdict);
@@ -228,8 +217,19 @@ impl BlobDownload {
 
     /// Takes what comes next of the stream, and opens a new request when there is none.
     async fn receive(&mut self) -> Result<()> {
-        let Some(body) = &mut self.body else {
+        if self.body.is_none() {
             return self.open().await;
+        }
+        let received = self.receive_from_stream().await;
+        if received.is_err() {
+            self.body = None;
+        }
+        received
+    }
+
+    async fn receive_from_stream(&mut self) -> Result<()> {
+        let Some(body) = &mut self.body else {
+            return Ok(());
         };
         if self.parts.is_none() && !body.ahead.is_empty() {
             let ahead = std::mem::take(&mut body.ahead);
@@ -311,19 +311,22 @@ impl BlobDownload {
         }
     }
 
-    /// Pauses before the next attempt, or moves on to the next place.
+    /// Pauses before the next attempt, or moves on to the next place. What is wrong with a part is no
+    /// reason to pause when the blob may come whole.
     async fn recover(&mut self, error: Error) -> Result<()> {
-        self.body = None;
-        self.speed = Speed::default();
-        let refused = !error.is_transient() || matches!(error, Error::Status { .. });
-        if self.parts.take().is_some() && refused {
-            // Too many requests, or a part that is none. What is wrong with the blob itself, if
-            // anything is, shows when it is asked for whole.
-            self.goes_on_whole(&error);
-            if !error.is_transient() {
+        if self.parts.take().is_some() {
+            // What is wrong with the blob itself, if anything is, shows when it comes whole.
+            let stream_runs = self.body.is_some();
+            let is_final = !error.is_transient();
+            if stream_runs || is_final || matches!(error, Error::Status { .. }) {
+                self.goes_on_whole(&error);
+            }
+            if stream_runs || is_final {
                 return Ok(());
             }
         }
+        self.body = None;
+        self.speed = Speed::default();
         // A truncating cache on the way gives one wrong length; a registry that means it says
         // the same again.
         if matches!(error, Error::SizeMismatch { .. }) && !self.doubted {
@@ -348,23 +351,16 @@ impl BlobDownload {
 
     /// One request. `None` when the registry cannot do ranges and has to be asked for all.
     async fn request(&self, ranged: bool) -> Result<Option<Body>> {
-        let tail = format!("blobs/{}", self.digest);
-        let url = self.client.url(&self.place, &tail).await?;
-        let scopes = Scopes::pull(&self.place.repository.path);
-        let mut call = Call::new(&self.place, &scopes, Method::GET, url)
-            .carries(self.size.saturating_sub(self.position))
-            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if ranged {
-            let range = format!("bytes={}-", self.position);
-            if let Ok(range) = HeaderValue::from_str(&range) {
-                call = call.header(RANGE, range);
-            }
-        }
-        let response = self.client.call(call).await?;
-        let encoding = response.text(CONTENT_ENCODING).unwrap_or("identity");
-        if !encoding.eq_ignore_ascii_case("identity") && response.status().is_success() {
-            return Err(response.unexpected("it is encoded although that was not asked for"));
-        }
+        let wanted = match ranged {
+            true => Wanted::From(self.position),
+            false => Wanted::All,
+        };
+        let left = self.size.saturating_sub(self.position);
+        let asked = self
+            .client
+            .blob_bytes(&self.place, &self.digest, wanted, left);
+        let response = asked.await?;
+        response.refuse_encoding()?;
         match response.status().as_u16() {
             200 => {
                 // A registry may ignore ranges: then what is known already comes again.

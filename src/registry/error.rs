@@ -1,5 +1,6 @@
 //! What can go wrong with a registry, in kinds that callers treat differently.
 
+use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
@@ -288,6 +289,17 @@ impl Error {
         )
     }
 
+    /// Whether an answer did not come, or not all of it.
+    pub(super) fn is_broken_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Connect { .. }
+                | Self::Interrupted { .. }
+                | Self::Ended { .. }
+                | Self::TimedOut { .. }
+        )
+    }
+
     /// Whether the network, and not a registry's decision, is the reason.
     pub fn is_network(&self) -> bool {
         self.is_transient()
@@ -425,6 +437,18 @@ impl Error {
             _ => Self::Refused { url, answer },
         }
     }
+}
+
+/// An error with all its causes in one line.
+pub fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -11,18 +11,15 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::Method;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, HeaderValue, RANGE};
+use reqwest::header::CONTENT_RANGE;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::auth::Scopes;
 use super::client::Client;
 use super::error::{Error, Result};
 use super::mirrors::Endpoint;
-use super::ranges::ContentRange;
+use super::ranges::{ContentRange, Wanted};
 use super::response::length;
-use super::transport::Call;
 use crate::model::Digest;
 
 /// Bytes of one part. Each waits in memory until it is its turn.
@@ -31,8 +28,8 @@ const PART: u64 = 1 << 20;
 /// Parts that are on their way or wait, at most.
 const AT_ONCE: usize = 12;
 
-/// Bytes that came in parts, and of the stream beside the first of them, before it is judged whether they help: the first ones all come at
-/// about the same time.
+/// Bytes that came in parts, and of the stream beside the first of them, before it is judged
+/// whether they help: the first ones all come at about the same time.
 const ENOUGH_TO_TELL: u64 = 12 * PART;
 
 /// Bytes for which the stream goes on beside the first parts: while their connections come about
@@ -45,8 +42,8 @@ const WORTH_DIVIDING: u64 = LEAD + 3 * PART;
 /// Waiting for a stream that is long enough to know how fast it is.
 const LONG_ENOUGH: Duration = Duration::from_secs(1);
 
-/// Waiting for the rest at a stream's rate that is worth several requests. On a slow line that loses
-/// nothing they cost two seconds before that is known.
+/// Waiting for the rest at a stream's rate that is worth several requests. On a slow line that
+/// loses nothing they cost two seconds before that is known.
 const TOO_LONG: Duration = Duration::from_secs(10);
 
 /// Parts have helped when so many percent of the stream's rate came of them.
@@ -193,20 +190,24 @@ impl Parts {
 }
 
 impl Whole {
-    /// Fetches the bytes from `first` to before `end`.
+    /// Fetches the bytes from `first` to before `end`, and asks a second time when the first
+    /// answer broke off: that is no reason to throw the parts beside it away. What a registry
+    /// says is for the download to deal with.
     async fn part(&self, first: u64, end: u64) -> Result<Bytes> {
-        let tail = format!("blobs/{}", self.digest);
-        let url = self.client.url(&self.place, &tail).await?;
-        let scopes = Scopes::pull(&self.place.repository.path);
-        let wanted = end.saturating_sub(first);
-        let last = end.saturating_sub(1);
-        let mut call = Call::new(&self.place, &scopes, Method::GET, url)
-            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
-            .carries(wanted);
-        if let Ok(range) = HeaderValue::from_str(&format!("bytes={first}-{last}")) {
-            call = call.header(RANGE, range);
+        match self.ask_for(first, end).await {
+            Err(error) if error.is_broken_connection() => self.ask_for(first, end).await,
+            answered => answered,
         }
-        let mut response = self.client.call(call).await?;
+    }
+
+    async fn ask_for(&self, first: u64, end: u64) -> Result<Bytes> {
+        let (expected, last) = (end.saturating_sub(first), end.saturating_sub(1));
+        let wanted = Wanted::Part { first, last };
+        let asked = self
+            .client
+            .blob_bytes(&self.place, &self.digest, wanted, expected);
+        let mut response = asked.await?;
+        response.refuse_encoding()?;
         if !response.status().is_success() {
             return Err(response.into_error().await);
         }
@@ -215,13 +216,11 @@ impl Whole {
             let total = range.total.is_none_or(|total| total == self.size);
             range.first == first && range.last == last && total
         };
-        let encoding = response.text(CONTENT_ENCODING).unwrap_or("identity");
-        let is_plain = encoding.eq_ignore_ascii_case("identity");
-        if response.status() != 206 || !is_plain || !range.is_some_and(is_it) {
+        if response.status() != 206 || !range.is_some_and(is_it) {
             return Err(response.unexpected("it is not the part that was asked for"));
         }
         let mut part = BytesMut::new();
-        while length(&part) < wanted {
+        while length(&part) < expected {
             let Some(chunk) = response.chunk().await? else {
                 return Err(Error::Ended {
                     url: response.shown(),
@@ -231,7 +230,7 @@ impl Whole {
             };
             part.extend_from_slice(&chunk);
         }
-        if length(&part) > wanted {
+        if length(&part) > expected {
             return Err(response.unexpected("it is longer than it says"));
         }
         Ok(part.freeze())

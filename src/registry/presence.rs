@@ -3,17 +3,14 @@
 //! Asked with a ranged GET of the last byte: a registry with a descriptor cache answers HEAD,
 //! mount and even a manifest's PUT with success after its garbage collector took the data.
 
-use reqwest::Method;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, HeaderValue, RANGE};
+use reqwest::header::CONTENT_RANGE;
 
-use super::auth::Scopes;
 use super::client::Client;
 use super::download::blob_name;
 use super::error::{Error, Result};
 use super::mirrors::Endpoint;
-use super::ranges::{ContentRange, unsatisfied_total};
+use super::ranges::{ContentRange, Wanted, unsatisfied_total};
 use super::response::{Response, length};
-use super::transport::Call;
 use crate::model::{Digest, Repository};
 
 /// What one look at a blob showed.
@@ -57,17 +54,12 @@ impl Client {
     }
 
     async fn look(&self, place: &Endpoint, digest: Digest, size: u64) -> Result<Look> {
-        let url = self.url(place, &format!("blobs/{digest}")).await?;
-        let scopes = Scopes::pull(&place.repository.path);
-        let mut call = Call::new(place, &scopes, Method::GET, url)
-            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         // No byte of an empty blob can be asked for.
-        if let Some(last) = size.checked_sub(1)
-            && let Ok(range) = HeaderValue::from_str(&format!("bytes={last}-{last}"))
-        {
-            call = call.header(RANGE, range);
-        }
-        let response = self.call(call).await?;
+        let wanted = match size.checked_sub(1) {
+            Some(last) => Wanted::Part { first: last, last },
+            None => Wanted::All,
+        };
+        let response = self.blob_bytes(place, &digest, wanted, 1).await?;
         match response.status().as_u16() {
             206 => {
                 let range = response.text(CONTENT_RANGE).and_then(ContentRange::parse);

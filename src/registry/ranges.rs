@@ -1,4 +1,70 @@
-//! What registries say of the ranges that they send (RFC 9110, 14.4).
+//! Asking for bytes of a blob, and what registries say of the ranges that they send (RFC 9110, 14).
+
+use reqwest::Method;
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, RANGE};
+
+use super::auth::Scopes;
+use super::client::Client;
+use super::error::Result;
+use super::mirrors::Endpoint;
+use super::response::Response;
+use super::transport::Call;
+use crate::model::Digest;
+
+/// Which bytes of a blob are asked for (RFC 9110, 14.1.2).
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted {
+    /// All of them, without a range.
+    All,
+    /// Those from an offset on.
+    From(u64),
+    /// Those from `first` to `last`, both included.
+    Part { first: u64, last: u64 },
+}
+
+impl Wanted {
+    fn range(self) -> Option<HeaderValue> {
+        let range = match self {
+            Self::All => return None,
+            Self::From(first) => format!("bytes={first}-"),
+            Self::Part { first, last } => format!("bytes={first}-{last}"),
+        };
+        HeaderValue::from_str(&range).ok()
+    }
+}
+
+impl Client {
+    /// Asks for bytes of a blob, as they are stored; `length`: how many that may be. Refusals are
+    /// returned as responses.
+    pub(super) async fn blob_bytes(
+        &self,
+        place: &Endpoint,
+        digest: &Digest,
+        wanted: Wanted,
+        length: u64,
+    ) -> Result<Response> {
+        let url = self.url(place, &format!("blobs/{digest}")).await?;
+        let scopes = Scopes::pull(&place.repository.path);
+        let mut call = Call::new(place, &scopes, Method::GET, url)
+            .carries(length)
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(range) = wanted.range() {
+            call = call.header(RANGE, range);
+        }
+        self.call(call).await
+    }
+}
+
+impl Response {
+    /// Refuses bytes that are not those which the digest is about.
+    pub(super) fn refuse_encoding(&self) -> Result<()> {
+        let encoding = self.text(CONTENT_ENCODING).unwrap_or("identity");
+        if self.status().is_success() && !encoding.eq_ignore_ascii_case("identity") {
+            return Err(self.unexpected("it is encoded although that was not asked for"));
+        }
+        Ok(())
+    }
+}
 
 /// `Content-Range: bytes first-last/total` (RFC 9110, 14.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

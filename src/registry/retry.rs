@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
-use super::error::{Error, Result};
+use super::error::{Error, Result, chain};
 use super::outage::{Advice, Outages};
+use super::redact::one_line;
 use crate::progress::{Event, Progress};
+
+/// Most bytes of a cause that is told.
+const LONGEST_CAUSE: usize = 400;
 
 /// How failures are retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,24 +138,12 @@ impl Budget {
                 what: self.what.clone(),
                 attempt: self.failures.saturating_add(1),
                 after_ms: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-                cause: cause(&error),
+                cause: one_line(&chain(&error), LONGEST_CAUSE),
             });
         }
         tokio::time::sleep(pause).await;
         Ok(())
     }
-}
-
-/// The error with its causes, on one line.
-fn cause(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    super::redact::one_line(&text, 400)
 }
 
 /// The pause that a response asks for (RFC 9110, 10.2.3): seconds, or a date.

@@ -68,6 +68,33 @@ async fn user(credentials: &Credentials, host: &str) -> Option<String> {
 }
 
 #[test]
+fn rates_are_sizes_without_a_name() {
+    for (text, expected) in [
+        ("2MiB", Ok(2 << 20)),
+        ("500kB/s", Ok(500_000)),
+        ("1.5MB", Ok(1_500_000)),
+        ("fat32", Err("500kB")),
+        ("abc", Err("500kB")),
+        ("", Err("500kB")),
+        ("1023", Err("below 1 KiB")),
+    ] {
+        match (parse_rate(text), expected) {
+            (Ok(rate), Ok(expected)) => assert_eq!(rate.get(), expected, "{text}"),
+            (Err(error), Err(expected)) => assert!(error.contains(expected), "{text}: {error}"),
+            (parsed, _) => panic!("{text}: {parsed:?}"),
+        }
+    }
+}
+
+#[test]
+fn there_is_at_least_one_job() {
+    assert_eq!(at_least_one("7").map(NonZeroUsize::get), Ok(7));
+    for text in ["0", "", "-1", "x"] {
+        assert!(at_least_one(text).unwrap_err().contains("at least 1"));
+    }
+}
+
+#[test]
 fn tls_verify_takes_all_forms() {
     for (line, expected) in [
         (&[][..], true),

@@ -9,6 +9,7 @@ mod earlier;
 pub mod lane;
 mod made;
 mod outcome;
+mod prefetch;
 mod preflight;
 mod request;
 mod resolve;
@@ -38,7 +39,7 @@ use super::examine::{Scope, examine};
 use super::finding::FindingKind;
 use super::source_error::of_source;
 use super::trust::{Trust, statement_bytes};
-use crate::model::{CatalogEntry, Count, Digest, Host, ImageEntry, PlanId, Reference};
+use crate::model::{CatalogEntry, Count, Digest, Host, ImageEntry, Reference};
 use crate::ops::blocking;
 use crate::ops::release::selection::Selected;
 use crate::plan::export::{self as plan, ExportPlan, KnownBundle, Resolution};
@@ -50,7 +51,7 @@ use crate::sys::lock::DirLock;
 use crate::sys::media::{DirMedia, Media};
 use preflight::Ahead;
 use seal::{Assembled, Written};
-use state::Found;
+use state::{Found, PlanDocument};
 use transfer::{Transfer, Transferred};
 
 /// Tags that are looked at at the same time.
@@ -178,9 +179,9 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
             ..foretell(&request, &planned, &ahead, statements)?
         });
     }
-    let plan_id = ahead.plan_id;
+    let document = ahead.document.clone();
     drop(ahead);
-    perform(request, media, planned, plan_id, begun, context).await
+    perform(request, media, planned, document, begun, context).await
 }
 
 /// Looks at what is there. With `--replan`, an unfinished export counts for nothing, and a dry
@@ -399,7 +400,7 @@ async fn perform(
     request: Request,
     media: Arc<dyn Media>,
     planned: Planned,
-    plan_id: PlanId,
+    document: PlanDocument,
     begun: Begun,
     context: &Context,
 ) -> Result<Outcome> {
@@ -410,6 +411,7 @@ async fn perform(
         selected,
     } = planned;
     let plan = Arc::new(plan);
+    let plan_id = document.id;
     let (recovered, journal) = {
         let (media, plan) = (Arc::clone(&media), Arc::clone(&plan));
         let (signer, is_new) = (request.signer.clone(), matches!(begun, Begun::Now(_)));
@@ -418,7 +420,7 @@ async fn perform(
                 // Before the plan: whoever continues it needs them.
                 made::write(media.as_ref(), &plan, &made)?;
                 drop(made);
-                state::write_plan(media.as_ref(), &plan, signer.as_ref())?;
+                state::write_plan(media.as_ref(), &plan, &document.file, signer.as_ref())?;
             }
             media.make_dir("chunks")?;
             let recovered = journal::read(media.as_ref(), &plan_id)?;

@@ -8,10 +8,9 @@ use super::lane::FinishedChunk;
 use super::made;
 use super::request::Request;
 use super::seal::{Assembled, Written, assemble, unknown_hashes};
-use super::state;
-use crate::format::cbor;
+use super::state::PlanDocument;
 use crate::model::{
-    BLOCK_SIZE, BundleManifest, ByteSize, ChunkId, ChunkKind, Extent, Inventory, PlanId, chunk_path,
+    BLOCK_SIZE, BundleManifest, ByteSize, ChunkId, ChunkKind, Extent, Inventory, chunk_path,
 };
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result};
@@ -35,18 +34,18 @@ const JOURNAL_LINE: u64 = 100;
 /// What a plan leads to when every blob can be had. The hashes of data chunks, which nobody knows
 /// yet, are zeros; all lengths are right.
 pub(super) struct Ahead {
-    pub(super) plan_id: PlanId,
+    pub(super) document: PlanDocument,
     pub(super) written: Written,
     pub(super) assembled: Assembled,
 }
 
 impl Ahead {
     pub(super) fn of(plan: &ExportPlan) -> Result<Self> {
-        let plan_id = state::plan_id(plan)?;
+        let document = PlanDocument::of(plan)?;
         let written = simulate(plan)?;
-        let assembled = assemble(plan, plan_id, &written, &mut io::sink())?;
+        let assembled = assemble(plan, document.id, &written, &mut io::sink())?;
         Ok(Self {
-            plan_id,
+            document,
             written,
             assembled,
         })
@@ -164,19 +163,17 @@ fn shortcomings(
     there: u64,
 ) -> Result<Vec<String>> {
     let Ahead {
+        document,
         written: simulated,
         assembled,
-        ..
     } = ahead;
     let mut problems = Vec::new();
     let lengths = || simulated.chunks.iter().map(|chunk| chunk.hashes.length);
     let data: u64 = lengths().sum();
     let metadata = assembled.metadata_bytes();
-    let encoded = cbor::measure(plan, names::PLAN)
-        .map_err(|error| Error::internal("The plan cannot be written down", error))?;
     let journal = JOURNAL_LINE * (data.div_ceil(BLOCK_SIZE) + simulated.chunks.len() as u64);
     let made: u64 = plan.made().map(|(_, size)| size).sum();
-    let while_unfinished = encoded.length + journal + made;
+    let while_unfinished = document.file.length + journal + made;
     let needed = data + metadata + assembled.document_bytes() + while_unfinished + RESERVE;
     let missing = needed.saturating_sub(there);
     if let Some(available) = file_system

@@ -8,7 +8,7 @@ use super::made;
 use crate::format::hash::sha256;
 use crate::format::keys::VerifyingKey;
 use crate::format::{bundle, cbor, statement};
-use crate::model::{ChunkEntry, Limits, PlanId, StatementType};
+use crate::model::{ChunkEntry, FileEntry, Limits, PlanId, StatementType};
 use crate::ops::error::{Class, Error, Result};
 use crate::ops::examine::{Scope, examine, names};
 use crate::ops::finding::FindingKind;
@@ -163,25 +163,38 @@ fn check_signature(
     statement::check_document(&statement, plan).map_err(|error| told(&error))
 }
 
-/// The plan id: the digest of what decides the bundle's bytes.
-pub(super) fn plan_id(plan: &ExportPlan) -> Result<PlanId> {
-    let document = cbor::measure(&plan.content, "plan")
-        .map_err(|error| Error::internal("The plan cannot be written down", error))?;
-    Ok(document.sha256)
+/// A plan as it is written down.
+#[derive(Debug, Clone)]
+pub(super) struct PlanDocument {
+    /// The digest of what decides the bundle's bytes.
+    pub(super) id: PlanId,
+    /// Length and hashes of `export.plan`.
+    pub(super) file: FileEntry,
 }
 
-/// Writes the plan durably, signed when there is a signer.
+impl PlanDocument {
+    pub(super) fn of(plan: &ExportPlan) -> Result<Self> {
+        let unencodable = |error| Error::internal("The plan cannot be written down", error);
+        Ok(Self {
+            id: cbor::measure(&plan.content, "plan")
+                .map_err(unencodable)?
+                .sha256,
+            file: cbor::measure(plan, names::PLAN).map_err(unencodable)?,
+        })
+    }
+}
+
+/// Writes the plan, which `file` describes, durably; signed when there is a signer.
 pub(super) fn write_plan(
     media: &dyn Media,
     plan: &ExportPlan,
+    file: &FileEntry,
     signer: Option<&Signer>,
 ) -> Result<()> {
     if let Some(signer) = signer {
-        let document = cbor::measure(plan, names::PLAN)
-            .map_err(|error| Error::internal("The plan cannot be written down", error))?;
         let statement = document_statement(
             StatementType::Plan,
-            &document,
+            file,
             signer.public(),
             Opinion::exporter(None),
             sys::clock::now(),

@@ -4,16 +4,16 @@
 //! ahead are small blobs, which wait in memory until it is their turn. The writer answers after
 //! each blob, so that a wrong one is fetched again at its own place.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::task::AbortOnDropHandle;
 
 use super::chunk_file::Ground;
 use super::lane::{Continue, FinishedLane, LaneBlob, LaneWriter};
 use super::made;
+use super::prefetch::{Prefetch, Prefetching};
 use crate::model::{Digest, PlanId, Repository};
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result, chain};
@@ -23,17 +23,6 @@ use crate::progress::{Event, Phase};
 use crate::registry::{self, Client};
 use crate::sys;
 use crate::sys::journal::Recovered;
-
-/// Blobs up to this size in bytes are fetched ahead of their turn. Larger ones come in parts
-/// where that is faster.
-const SMALL: u64 = 4 << 20;
-
-/// How many blobs are looked at ahead of their turn, for each lane.
-const AHEAD: usize = 16;
-
-/// Bytes that wait in memory for their turn, for all lanes together. They are fetched again after
-/// an interruption.
-const AHEAD_BYTES: u64 = 16 << 20;
 
 /// Pieces of a blob that may wait between network and disk, for each lane.
 const QUEUE: usize = 16;
@@ -74,7 +63,7 @@ enum Feed {
 }
 
 /// Why a blob's download ended without success.
-enum Failed {
+pub(super) enum Failed {
     /// The run has to stop; the same command continues later.
     Stop(Error),
     /// This blob cannot be had.
@@ -224,11 +213,7 @@ impl Transfer {
         start: Continue,
         feed: &mpsc::Sender<Feed>,
     ) -> Result<()> {
-        let mut ahead = Ahead {
-            fetching: VecDeque::new(),
-            next: start.index + 1,
-            room: AHEAD_BYTES / (self.plan.content.lanes.len().max(1) as u64),
-        };
+        let mut ahead = Prefetch::of(self.plan.content.lanes.len(), start.index + 1);
         for (index, blob) in blobs.iter().enumerate().skip(start.index) {
             if self.recovered.skipped.contains(&blob.digest) {
                 continue;
@@ -263,7 +248,7 @@ impl Transfer {
         &self,
         blob: &LaneBlob,
         mut offset: u64,
-        mut fetched: Option<Fetching>,
+        mut fetched: Option<Prefetching>,
         feed: &mpsc::Sender<Feed>,
     ) -> std::result::Result<(), Failed> {
         let mut places = Places::of(self.places(blob));
@@ -299,7 +284,7 @@ impl Transfer {
         Err(places.verdict())
     }
 
-    fn is_made(&self, blob: &LaneBlob) -> bool {
+    pub(super) fn is_made(&self, blob: &LaneBlob) -> bool {
         let planned = self.plan.blob(&blob.digest);
         planned.is_some_and(|planned| planned.place == PlannedPlace::Made)
     }
@@ -374,38 +359,15 @@ impl Transfer {
     }
 
     /// The repositories that should have a blob.
-    fn places(&self, blob: &LaneBlob) -> &[Repository] {
+    pub(super) fn places(&self, blob: &LaneBlob) -> &[Repository] {
         match self.plan.blob(&blob.digest).map(|blob| &blob.place) {
             Some(PlannedPlace::Fetch(places)) => places,
             _ => &[],
         }
     }
 
-    /// Fetches a small blob into memory, from the first place.
-    async fn whole(&self, blob: LaneBlob) -> Fetched {
-        let mut pieces = Vec::new();
-        let end = self.collect(blob, &mut pieces).await;
-        Fetched { pieces, end }
-    }
-
-    async fn collect(
-        &self,
-        blob: LaneBlob,
-        pieces: &mut Vec<Bytes>,
-    ) -> std::result::Result<(), Failed> {
-        let Some(place) = self.places(&blob).first() else {
-            return Err(Failed::nobody());
-        };
-        let opened = self.client.blob(place, blob.digest, blob.size, 0).await;
-        let mut download = opened.map_err(|error| self.failed(error))?;
-        while let Some(bytes) = download.next().await.map_err(|error| self.failed(error))? {
-            pieces.push(bytes);
-        }
-        Ok(())
-    }
-
     /// Whether a failure costs this blob alone, or ends the run until the network is back.
-    fn failed(&self, error: registry::Error) -> Failed {
+    pub(super) fn failed(&self, error: registry::Error) -> Failed {
         let reason = chain(&error);
         if error.is_network() && !self.keep_going {
             let hint = error.hint();
@@ -490,7 +452,7 @@ impl<'a> Places<'a> {
 }
 
 impl Failed {
-    fn nobody() -> Self {
+    pub(super) fn nobody() -> Self {
         Self::Blob("no repository is known to have it".to_owned())
     }
 }
@@ -508,58 +470,4 @@ fn stopped() -> Error {
 
 async fn send(feed: &mpsc::Sender<Feed>, message: Feed) -> Result<()> {
     feed.send(message).await.map_err(|_| stopped())
-}
-
-/// What came of a small blob before its turn.
-struct Fetched {
-    pieces: Vec<Bytes>,
-    /// Whether that is all of it; if not, the next place goes on behind it.
-    end: std::result::Result<(), Failed>,
-}
-
-/// A small blob that is being fetched before its turn.
-type Fetching = AbortOnDropHandle<Fetched>;
-
-/// Small blobs on their way, in lane order.
-struct Ahead {
-    fetching: VecDeque<(usize, u64, Fetching)>,
-    next: usize,
-    /// Bytes that may be fetched besides.
-    room: u64,
-}
-
-impl Ahead {
-    /// Starts downloads of the small blobs among the next ones.
-    fn fill(&mut self, transfer: &Arc<Transfer>, blobs: &[LaneBlob], current: usize) {
-        self.next = self.next.max(current);
-        let skipped: &BTreeSet<Digest> = &transfer.recovered.skipped;
-        while self.next < blobs.len() && self.next <= current + AHEAD {
-            let index = self.next;
-            let Some(blob) = blobs.get(index).copied() else {
-                return;
-            };
-            let is_small = blob.size <= SMALL;
-            let is_fetched = !transfer.is_made(&blob) && !skipped.contains(&blob.digest);
-            if is_small && is_fetched && blob.size > self.room && !self.fetching.is_empty() {
-                return;
-            }
-            self.next += 1;
-            if is_small && is_fetched && blob.size <= self.room {
-                self.room -= blob.size;
-                let transfer = Arc::clone(transfer);
-                let task = tokio::spawn(async move { transfer.whole(blob).await });
-                let fetching = AbortOnDropHandle::new(task);
-                self.fetching.push_back((index, blob.size, fetching));
-            }
-        }
-    }
-
-    fn take(&mut self, index: usize) -> Option<Fetching> {
-        let (first, size, _) = self.fetching.front()?;
-        if *first != index {
-            return None;
-        }
-        self.room += size;
-        self.fetching.pop_front().map(|(.., fetching)| fetching)
-    }
 }

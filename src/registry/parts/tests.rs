@@ -3,10 +3,12 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use reqwest::header::{CONTENT_LENGTH, RANGE};
 use tokio::net::TcpListener;
 
 use super::*;
@@ -93,29 +95,52 @@ fn a_stream_that_runs_goes_on_for_a_little() {
     assert_eq!(parts.lead(5 * MIB), 0);
 }
 
-/// A registry with one blob. `ranges`: whether it can do ranges. Answers with 503 to every request
-/// that `spoils` says.
+/// What is wrong with an answer.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// It is a refusal.
+    Status(u16),
+    /// The connection breaks in the middle of it.
+    Cut,
+}
+
+type Body = BoxBody<Bytes, std::io::Error>;
+
+fn body(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never| match never {}).boxed()
+}
+
+/// Half of what should come, and then nothing.
+fn cut(mut bytes: Bytes) -> Body {
+    bytes.truncate(bytes.len() / 2);
+    let broken = Err(std::io::ErrorKind::ConnectionReset.into());
+    let frames = [Ok(Frame::data(bytes)), broken];
+    StreamBody::new(futures_util::stream::iter(frames)).boxed()
+}
+
+/// A registry with one blob. `ranges`: whether it can do ranges. `fault` says what is wrong with
+/// the answer to a request, by its number from 1 on.
 async fn serve(
     blob: Bytes,
     ranges: bool,
-    spoils: impl Fn(usize) -> bool + Send + Sync + 'static,
+    fault: impl Fn(usize) -> Option<Fault> + Send + Sync + 'static,
 ) -> (String, Arc<Mutex<Vec<Option<String>>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
     let asked = Arc::new(Mutex::new(Vec::new()));
-    let (log, spoils) = (Arc::clone(&asked), Arc::new(spoils));
+    let (log, fault) = (Arc::clone(&asked), Arc::new(fault));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let (blob, log, spoils) = (blob.clone(), Arc::clone(&log), Arc::clone(&spoils));
+            let (blob, log, fault) = (blob.clone(), Arc::clone(&log), Arc::clone(&fault));
             let service = service_fn(move |request: Request<Incoming>| {
                 let answer = if request.uri().path().contains("/blobs/") {
                     let range = request.headers().get(RANGE);
                     let range = range.map(|range| range.to_str().unwrap().to_owned());
                     let mut log = log.lock().unwrap();
                     log.push(range.clone());
-                    answer(&blob, range.filter(|_| ranges), spoils(log.len()))
+                    answer(&blob, range.filter(|_| ranges), fault(log.len()))
                 } else {
-                    Response::new(Full::default())
+                    Response::new(body(Bytes::new()))
                 };
                 std::future::ready(Ok::<_, Infallible>(answer))
             });
@@ -126,30 +151,30 @@ async fn serve(
     (host, asked)
 }
 
-fn answer(blob: &Bytes, range: Option<String>, spoil: bool) -> Response<Full<Bytes>> {
-    if spoil {
-        return Response::builder()
-            .status(503)
-            .body(Full::default())
-            .unwrap();
+fn answer(blob: &Bytes, range: Option<String>, fault: Option<Fault>) -> Response<Body> {
+    if let Some(Fault::Status(status)) = fault {
+        let refusal = Response::builder().status(status);
+        return refusal.body(body(Bytes::new())).unwrap();
     }
     let Some(range) = range else {
-        return Response::new(Full::new(blob.clone()));
+        return Response::new(body(blob.clone()));
     };
-    let (first, last) = range
-        .strip_prefix("bytes=")
-        .unwrap()
-        .split_once('-')
-        .unwrap();
+    let range = range.strip_prefix("bytes=").unwrap();
+    let (first, last) = range.split_once('-').unwrap();
     let first: usize = first.parse().unwrap();
     let last: usize = last.parse().unwrap_or(blob.len() - 1);
+    let part = blob.slice(first..=last);
     Response::builder()
         .status(206)
         .header(
             CONTENT_RANGE,
             format!("bytes {first}-{last}/{}", blob.len()),
         )
-        .body(Full::new(blob.slice(first..=last)))
+        .header(CONTENT_LENGTH, part.len())
+        .body(match fault {
+            Some(_) => cut(part),
+            None => body(part),
+        })
         .unwrap()
 }
 
@@ -194,7 +219,7 @@ fn noise(bytes: u64) -> Bytes {
 #[tokio::test]
 async fn each_part_is_asked_for_once_and_all_come_in_order() {
     let blob = noise(20 * MIB + 5);
-    let (host, asked) = serve(blob.clone(), true, |_| false).await;
+    let (host, asked) = serve(blob.clone(), true, |_| None).await;
     let (bytes, _) = download(&host, &blob).await;
     assert!(bytes == blob);
     let ranges: BTreeSet<String> = asked.lock().unwrap().iter().flatten().cloned().collect();
@@ -207,7 +232,7 @@ async fn each_part_is_asked_for_once_and_all_come_in_order() {
 #[tokio::test]
 async fn a_registry_without_ranges_is_read_as_one_stream() {
     let blob = noise(6 * MIB);
-    let (host, asked) = serve(blob.clone(), false, |_| false).await;
+    let (host, asked) = serve(blob.clone(), false, |_| None).await;
     let (bytes, known) = download(&host, &blob).await;
     assert!(bytes == blob);
     assert_eq!(known, Some(Verdict::Useless));
@@ -220,12 +245,16 @@ async fn a_registry_without_ranges_is_read_as_one_stream() {
 #[tokio::test]
 async fn a_stream_is_not_let_go_for_parts_that_are_none() {
     let blob = noise(6 * MIB);
-    // No ranges at all; and 503 for every part.
-    for (ranges, known) in [(false, Verdict::Useless), (true, Verdict::Helps)] {
-        let (host, asked) = serve(blob.clone(), ranges, move |number| ranges && number > 1).await;
+    // No ranges at all; and a refusal of every part.
+    let refusals = [401, 403, 404, 416, 503].map(Some);
+    for refusal in refusals.into_iter().chain([None]) {
+        let fault = move |number| refusal.filter(|_| number > 1).map(Fault::Status);
+        let (host, asked) = serve(blob.clone(), refusal.is_some(), fault).await;
         let (bytes, found) = download_from(&host, &blob, false).await;
         assert!(bytes == blob);
-        assert_eq!(found, Some(known));
+        // What one refusal means for other blobs nobody knows.
+        let known = refusal.map_or(Verdict::Useless, |_| Verdict::Helps);
+        assert_eq!(found, Some(known), "{refusal:?}");
         let asked = asked.lock().unwrap();
         assert_eq!(asked.iter().filter(|range| range.is_none()).count(), 1);
         assert!(asked.len() > 1, "no part was asked for");
@@ -236,9 +265,23 @@ async fn a_stream_is_not_let_go_for_parts_that_are_none() {
 #[tokio::test]
 async fn a_part_that_fails_for_now_costs_no_bytes() {
     let blob = noise(9 * MIB);
-    let (host, asked) = serve(blob.clone(), true, |number| number == 3 || number == 8).await;
+    let fault = |number| matches!(number, 3 | 8).then_some(Fault::Status(503));
+    let (host, asked) = serve(blob.clone(), true, fault).await;
     let (bytes, known) = download(&host, &blob).await;
     assert!(bytes == blob);
     assert_eq!(known, Some(Verdict::Helps));
     assert!(asked.lock().unwrap().len() > 9);
+}
+
+#[tokio::test]
+async fn a_part_that_breaks_off_is_asked_for_again_and_no_other() {
+    let blob = noise(9 * MIB);
+    let fault = |number| (number == 3).then_some(Fault::Cut);
+    let (host, asked) = serve(blob.clone(), true, fault).await;
+    let (bytes, known) = download(&host, &blob).await;
+    assert!(bytes == blob);
+    assert_eq!(known, Some(Verdict::Helps));
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked.iter().collect::<BTreeSet<_>>().len(), 9);
+    assert_eq!(asked.len(), 10, "{asked:?}");
 }
