@@ -95,6 +95,8 @@ def main(args):
     else:
         exported = make(airferry, args.size, args.layer, bundle)
     chunks = measure.files_of(bundle / "chunks")
+    if not chunks:
+        raise SystemExit(f"bench: {bundle} is no bundle")
     size = sum(size for _, size in chunks)
     cold = measure.drop_caches()
     times, arrived = {}, threading.Event()

@@ -73,7 +73,7 @@ def run(command, sync=None, registries=(), limit=3600):
 
 def kill_group(process):
     """Ends a command that `run` started, with its children: they are a session of their own."""
-    # What has ended already is reaped, and has no group to kill.
+    # There is no group to kill when the last of it has ended.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

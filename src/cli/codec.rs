@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::jobs_arg::at_least_one;
 use super::output::{Format, OutputArgs};
-use super::registry_args::{RegistryArgs, at_least_one};
+use super::registry_args::RegistryArgs;
 use super::{Environment, Output};
 use crate::codec::{Caps, EncodeWriter, Encoder, IdentifyOptions, Identity, Recipe, identify};
 use crate::model::{ByteSize, Platform, Reference};

@@ -15,6 +15,7 @@ mod environment;
 mod export;
 mod import;
 mod inspect;
+mod jobs_arg;
 mod key_args;
 mod keygen;
 mod man;

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::Environment;
 use super::certificates;
+use super::jobs_arg::at_least_one;
 use super::shell::quoted;
 use super::surroundings::Surroundings;
 use crate::model::ByteSize;
@@ -73,16 +74,10 @@ pub(crate) struct RegistryArgs {
     limit_rate: Option<NonZeroU64>,
 }
 
-/// Reads a number of things that happen at the same time.
-pub(crate) fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
-    text.parse()
-        .map_err(|_| "it has to be a number, and at least 1".to_owned())
-}
-
 /// Reads a rate: a size, but none of those that have a name. Below a kibibyte a second, registries
 /// give up before we do.
 fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
-    let size = text.strip_suffix("/s").unwrap_or(text);
+    let size = text.trim().trim_end_matches("/s");
     let rate = match size.starts_with(|first: char| first.is_ascii_digit()) {
         true => size.parse().ok().map(|ByteSize(rate)| rate),
         false => None,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::registry_args::at_least_one;
+use super::jobs_arg::at_least_one;
 use super::release_keys_args::{self, ReleaseKeysArgs};
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs, release_text};

@@ -16,7 +16,7 @@ use super::client::Client;
 use super::error::{Error, Result};
 use super::mirrors::Endpoint;
 use super::parts::{Parts, Speed, Verdict, Whole, should_divide};
-use super::ranges::{ContentRange, Wanted, unsatisfied_total};
+use super::ranges::{ByteRange, ContentRange, unsatisfied_total};
 use super::response::{Response, length};
 use super::retry::Budget;
 use crate::model::{Digest, Repository};
@@ -27,6 +27,9 @@ const PIECE: usize = 64 << 10;
 
 /// Most bytes that are delivered at a time: whoever takes them may let some pieces wait.
 const LARGEST_PIECE: usize = 4 * PIECE;
+
+/// Requests at a time from which on some of them may be for parts.
+const ROOM_FOR_PARTS: usize = 8;
 
 /// How long a stream waits for the first part to come beside it.
 const FIRST_PART: Duration = Duration::from_secs(10);
@@ -50,6 +53,8 @@ pub struct BlobDownload {
     parts: Option<Parts>,
     /// The registry cannot do parts, or they are not wanted.
     stays_whole: bool,
+    /// The rest of the blob could not be had without what came before it.
+    needs_all: bool,
     collected: BytesMut,
     /// One answer of the wrong length was not believed.
     doubted: bool,
@@ -96,6 +101,7 @@ impl Client {
             speed: Speed::default(),
             parts: None,
             stays_whole: stays_whole(self),
+            needs_all: false,
             collected: BytesMut::new(),
             doubted: false,
         };
@@ -103,8 +109,10 @@ impl Client {
             return Err(download.wrong_size(offset));
         }
         download.divide();
-        if offset < size && download.parts.is_none() {
-            download.open().await?;
+        while offset < size && download.parts.is_none() && download.body.is_none() {
+            if let Err(error) = download.open().await {
+                download.recover(error).await?;
+            }
         }
         Ok(download)
     }
@@ -115,11 +123,12 @@ pub(super) fn blob_name(repository: &Repository, digest: &Digest) -> String {
     format!("{repository}@{digest}")
 }
 
-/// Whether blobs are never divided: what is slowed down on purpose gets no faster, and one request
-/// at a time is the stream.
+/// Whether blobs are never divided: what is slowed down on purpose gets no faster, and among few
+/// requests at a time the streams of other blobs leave no room for parts.
 fn stays_whole(client: &Client) -> bool {
     let options = client.options();
-    options.limit_rate.is_some() || options.jobs == Some(NonZeroUsize::MIN)
+    let few = |jobs: NonZeroUsize| jobs.get() < ROOM_FOR_PARTS;
+    options.limit_rate.is_some() || options.jobs.is_some_and(few)
 }
 
 impl BlobDownload {
@@ -215,36 +224,25 @@ impl BlobDownload {
         }
     }
 
-    /// Takes what comes next of the stream, and opens a new request when there is none.
+    /// Takes what comes next of the stream, or opens one. One that fails is let go.
     async fn receive(&mut self) -> Result<()> {
-        if self.body.is_none() {
+        let Some(mut body) = self.body.take() else {
             return self.open().await;
-        }
-        let received = self.receive_from_stream().await;
-        if received.is_err() {
-            self.body = None;
-        }
-        received
-    }
-
-    async fn receive_from_stream(&mut self) -> Result<()> {
-        let Some(body) = &mut self.body else {
-            return Ok(());
         };
         if self.parts.is_none() && !body.ahead.is_empty() {
             let ahead = std::mem::take(&mut body.ahead);
+            self.body = Some(body);
             return self.take(&ahead);
         }
         let began = Instant::now();
-        let chunk = body.response.chunk().await?;
-        let waited = began.elapsed();
-        let Some(mut chunk) = chunk else {
+        let Some(mut chunk) = body.response.chunk().await? else {
             return Err(Error::Ended {
                 url: body.response.shown(),
                 got: self.position,
                 expected: self.size,
             });
         };
+        let waited = began.elapsed();
         match &mut self.parts {
             Some(parts) => parts.count(length(&chunk), waited),
             None => self.speed.count(length(&chunk), waited),
@@ -252,14 +250,15 @@ impl BlobDownload {
         let skipped = body.discard.min(length(&chunk));
         body.discard -= skipped;
         let _ = chunk.split_to(usize::try_from(skipped).unwrap_or(chunk.len()));
-        if chunk.is_empty() {
-            return Ok(());
-        }
         if let Some(parts) = &self.parts {
             let lead = usize::try_from(parts.lead(self.position)).unwrap_or(usize::MAX);
             body.ahead = chunk.split_off(lead.min(chunk.len()));
         }
-        self.take(&chunk)
+        if !chunk.is_empty() {
+            self.take(&chunk)?;
+        }
+        self.body = Some(body);
+        Ok(())
     }
 
     /// Keeps the blob's next bytes.
@@ -287,40 +286,45 @@ impl BlobDownload {
         Ok(())
     }
 
-    /// Sends requests until one is answered with the bytes from the position on.
+    /// Sends one request for the bytes from the position on. There is still no stream when all has
+    /// to be asked for instead.
     async fn open(&mut self) -> Result<()> {
-        let mut ranged = self.position > 0;
-        loop {
-            match self.request(ranged).await {
-                Ok(Some(body)) => {
-                    self.client.found_at(&self.repository, &self.place);
-                    self.body = Some(body);
-                    return Ok(());
-                }
-                Ok(None) => ranged = false,
-                // All of it may be had where the rest of it is not.
-                Err(error) if ranged && self.stays_whole && !error.is_transient() => {
-                    ranged = false;
-                }
-                Err(error) => {
-                    // Whoever gets one range wrong gets the next one wrong: ask for all.
-                    ranged &= !matches!(error, Error::WrongOffset { .. });
-                    self.recover(error).await?;
-                }
+        let ranged = self.position > 0 && !self.needs_all;
+        match self.request(ranged).await {
+            Ok(Some(body)) => {
+                self.client.found_at(&self.repository, &self.place);
+                self.body = Some(body);
+                self.needs_all = false;
+                Ok(())
+            }
+            Ok(None) => {
+                self.needs_all = true;
+                Ok(())
+            }
+            // All of it may be had where the rest of it is not.
+            Err(error) if ranged && self.stays_whole && !error.is_transient() => {
+                self.needs_all = true;
+                Ok(())
+            }
+            Err(error) => {
+                // Whoever gets one range wrong gets the next one wrong.
+                self.needs_all |= matches!(error, Error::WrongOffset { .. });
+                Err(error)
             }
         }
     }
 
-    /// Pauses before the next attempt, or moves on to the next place. What is wrong with a part is no
-    /// reason to pause when the blob may come whole.
+    /// After a failure: goes on with the stream beside a part that failed; or has the rest come
+    /// whole at once, where there is no use in asking for that part again; or pauses before the
+    /// next attempt; or moves on to the next place.
     async fn recover(&mut self, error: Error) -> Result<()> {
         if self.parts.take().is_some() {
-            // What is wrong with the blob itself, if anything is, shows when it comes whole.
             let stream_runs = self.body.is_some();
             let is_final = !error.is_transient();
-            if stream_runs || is_final || matches!(error, Error::Status { .. }) {
+            if stream_runs || is_final || error.is_too_many() {
                 self.goes_on_whole(&error);
             }
+            // What is wrong with the blob itself, if anything is, shows when it comes whole.
             if stream_runs || is_final {
                 return Ok(());
             }
@@ -342,6 +346,7 @@ impl BlobDownload {
         self.client.failed_at(&self.place, &error);
         self.place = next;
         self.stays_whole = stays_whole(&self.client);
+        self.needs_all = false;
         self.budget = self.client.budget_at(
             blob_name(&self.place.repository, &self.digest),
             self.others.is_empty(),
@@ -352,13 +357,11 @@ impl BlobDownload {
     /// One request. `None` when the registry cannot do ranges and has to be asked for all.
     async fn request(&self, ranged: bool) -> Result<Option<Body>> {
         let wanted = match ranged {
-            true => Wanted::From(self.position),
-            false => Wanted::All,
+            true => ByteRange::From(self.position),
+            false => ByteRange::All,
         };
-        let left = self.size.saturating_sub(self.position);
-        let asked = self
-            .client
-            .blob_bytes(&self.place, &self.digest, wanted, left);
+        let client = &self.client;
+        let asked = client.blob_bytes(&self.place, &self.digest, wanted, self.size);
         let response = asked.await?;
         response.refuse_encoding()?;
         match response.status().as_u16() {

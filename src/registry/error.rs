@@ -289,15 +289,18 @@ impl Error {
         )
     }
 
-    /// Whether an answer did not come, or not all of it.
-    pub(super) fn is_broken_connection(&self) -> bool {
-        matches!(
-            self,
-            Self::Connect { .. }
-                | Self::Interrupted { .. }
-                | Self::Ended { .. }
-                | Self::TimedOut { .. }
-        )
+    /// Whether a connection that was there ended before the answer did.
+    pub(super) fn is_broken_off(&self) -> bool {
+        match self {
+            Self::Interrupted { .. } | Self::Ended { .. } => true,
+            Self::Connect { .. } => self.unconnected().is_none(),
+            _ => false,
+        }
+    }
+
+    /// Whether a registry says that it gets too many requests.
+    pub(super) fn is_too_many(&self) -> bool {
+        matches!(self, Self::Unavailable { answer, .. } if answer.status == 429)
     }
 
     /// Whether the network, and not a registry's decision, is the reason.

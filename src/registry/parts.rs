@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::client::Client;
 use super::error::{Error, Result};
 use super::mirrors::Endpoint;
-use super::ranges::{ContentRange, Wanted};
+use super::ranges::{ByteRange, ContentRange};
 use super::response::length;
 use crate::model::Digest;
 
@@ -163,11 +163,14 @@ impl Parts {
     /// when there is no telling what became of a part.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
         self.ask();
-        let Some(first) = self.asked.pop_front() else {
+        let Some(first) = self.asked.front_mut() else {
             return Ok(None);
         };
         let began = Instant::now();
-        let Ok(part) = first.await else {
+        let part = first.await;
+        // Not before: whoever stops waiting for it finds it still the next one.
+        self.asked.pop_front();
+        let Ok(part) = part else {
             return Ok(None);
         };
         let part = part?;
@@ -190,22 +193,21 @@ impl Parts {
 }
 
 impl Whole {
-    /// Fetches the bytes from `first` to before `end`, and asks a second time when the first
-    /// answer broke off: that is no reason to throw the parts beside it away. What a registry
-    /// says is for the download to deal with.
+    /// Fetches the bytes from `first` to before `end`, and asks a second time when the answer
+    /// broke off: that is no reason to throw the parts beside it away. With everything else the
+    /// download deals, which has the budget of attempts.
     async fn part(&self, first: u64, end: u64) -> Result<Bytes> {
         match self.ask_for(first, end).await {
-            Err(error) if error.is_broken_connection() => self.ask_for(first, end).await,
+            Err(error) if error.is_broken_off() => self.ask_for(first, end).await,
             answered => answered,
         }
     }
 
     async fn ask_for(&self, first: u64, end: u64) -> Result<Bytes> {
         let (expected, last) = (end.saturating_sub(first), end.saturating_sub(1));
-        let wanted = Wanted::Part { first, last };
-        let asked = self
-            .client
-            .blob_bytes(&self.place, &self.digest, wanted, expected);
+        let wanted = ByteRange::Part { first, last };
+        let client = &self.client;
+        let asked = client.blob_bytes(&self.place, &self.digest, wanted, self.size);
         let mut response = asked.await?;
         response.refuse_encoding()?;
         if !response.status().is_success() {

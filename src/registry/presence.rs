@@ -9,7 +9,7 @@ use super::client::Client;
 use super::download::blob_name;
 use super::error::{Error, Result};
 use super::mirrors::Endpoint;
-use super::ranges::{ContentRange, Wanted, unsatisfied_total};
+use super::ranges::{ByteRange, ContentRange, unsatisfied_total};
 use super::response::{Response, length};
 use crate::model::{Digest, Repository};
 
@@ -56,10 +56,10 @@ impl Client {
     async fn look(&self, place: &Endpoint, digest: Digest, size: u64) -> Result<Look> {
         // No byte of an empty blob can be asked for.
         let wanted = match size.checked_sub(1) {
-            Some(last) => Wanted::Part { first: last, last },
-            None => Wanted::All,
+            Some(last) => ByteRange::Part { first: last, last },
+            None => ByteRange::All,
         };
-        let response = self.blob_bytes(place, &digest, wanted, 1).await?;
+        let response = self.blob_bytes(place, &digest, wanted, size).await?;
         match response.status().as_u16() {
             206 => {
                 let range = response.text(CONTENT_RANGE).and_then(ContentRange::parse);

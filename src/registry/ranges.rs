@@ -1,7 +1,7 @@
 //! Asking for bytes of a blob, and what registries say of the ranges that they send (RFC 9110, 14).
 
 use reqwest::Method;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, RANGE};
+use reqwest::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
 
 use super::auth::Scopes;
 use super::client::Client;
@@ -13,7 +13,7 @@ use crate::model::Digest;
 
 /// Which bytes of a blob are asked for (RFC 9110, 14.1.2).
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Wanted {
+pub(super) enum ByteRange {
     /// All of them, without a range.
     All,
     /// Those from an offset on.
@@ -22,8 +22,18 @@ pub(super) enum Wanted {
     Part { first: u64, last: u64 },
 }
 
-impl Wanted {
-    fn range(self) -> Option<HeaderValue> {
+impl ByteRange {
+    /// How many bytes that are of a blob of this size.
+    fn length(self, size: u64) -> u64 {
+        match self {
+            Self::All => size,
+            Self::From(first) => size.saturating_sub(first),
+            Self::Part { first, last } => last.saturating_sub(first).saturating_add(1),
+        }
+    }
+
+    /// What the `Range` header says of it.
+    fn header(self) -> Option<HeaderValue> {
         let range = match self {
             Self::All => return None,
             Self::From(first) => format!("bytes={first}-"),
@@ -34,35 +44,24 @@ impl Wanted {
 }
 
 impl Client {
-    /// Asks for bytes of a blob, as they are stored; `length`: how many that may be. Refusals are
-    /// returned as responses.
+    /// Asks for bytes of a blob of this size, as they are stored. Refusals are returned as
+    /// responses.
     pub(super) async fn blob_bytes(
         &self,
         place: &Endpoint,
         digest: &Digest,
-        wanted: Wanted,
-        length: u64,
+        wanted: ByteRange,
+        size: u64,
     ) -> Result<Response> {
         let url = self.url(place, &format!("blobs/{digest}")).await?;
         let scopes = Scopes::pull(&place.repository.path);
         let mut call = Call::new(place, &scopes, Method::GET, url)
-            .carries(length)
+            .carries(wanted.length(size))
             .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Some(range) = wanted.range() {
+        if let Some(range) = wanted.header() {
             call = call.header(RANGE, range);
         }
         self.call(call).await
-    }
-}
-
-impl Response {
-    /// Refuses bytes that are not those which the digest is about.
-    pub(super) fn refuse_encoding(&self) -> Result<()> {
-        let encoding = self.text(CONTENT_ENCODING).unwrap_or("identity");
-        if self.status().is_success() && !encoding.eq_ignore_ascii_case("identity") {
-            return Err(self.unexpected("it is encoded although that was not asked for"));
-        }
-        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_LENGTH, HeaderMap, LOCATION};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, LOCATION};
 use url::Url;
 
 use super::answer::Answer;
@@ -61,6 +61,15 @@ impl Response {
             url: self.shown(),
             reason: reason.into(),
         }
+    }
+
+    /// Refuses bytes that are not those which the digest is about.
+    pub(super) fn refuse_encoding(&self) -> Result<()> {
+        let encoding = self.text(CONTENT_ENCODING).unwrap_or("identity");
+        if self.status().is_success() && !encoding.eq_ignore_ascii_case("identity") {
+            return Err(self.unexpected("it is encoded although that was not asked for"));
+        }
+        Ok(())
     }
 
     /// The `Location` header, resolved.

@@ -12,7 +12,7 @@ use super::outage::{Advice, Outages};
 use super::redact::one_line;
 use crate::progress::{Event, Progress};
 
-/// Most bytes of a cause that is told.
+/// Most characters of a cause that are told.
 const LONGEST_CAUSE: usize = 400;
 
 /// How failures are retried.

@@ -1,11 +1,10 @@
 //! Where a registry's API is: which host, and whether TLS or plain HTTP is spoken there.
 //!
 //! Where plain HTTP is allowed, nobody knows before it was tried. Whoever comes first tries, the
-//! others wait for what comes of it; only when nothing did, each of them tries for itself, since
-//! to wait for one another at a host that is down would take each of them the time of all.
+//! others wait for what comes of it. When nothing did, each of them tries for itself: they have
+//! waited for one failure, and to wait for one another would take each of them the time of all.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use reqwest::Method;
@@ -27,14 +26,12 @@ pub(super) struct Schemes {
     hosts: Mutex<HashMap<String, Arc<Found>>>,
 }
 
-/// What was found out of one host.
+/// What was found out about one host.
 #[derive(Debug, Default)]
 struct Found {
     scheme: OnceLock<&'static str>,
-    /// Whose turn it is to find out.
-    turn: tokio::sync::Mutex<()>,
-    /// Somebody's turn ended without an answer.
-    failed: AtomicBool,
+    /// Held by whoever finds out. True when somebody did that in vain.
+    turn: tokio::sync::Mutex<bool>,
 }
 
 impl Schemes {
@@ -55,20 +52,20 @@ impl Client {
         if let Some(scheme) = found.scheme.get() {
             return api_url(scheme, &authority);
         }
-        let turn = found.turn.lock().await;
+        let mut failed = found.turn.lock().await;
         if let Some(scheme) = found.scheme.get() {
             return api_url(scheme, &authority);
         }
-        let turn = (!found.failed.load(Ordering::Relaxed)).then_some(turn);
-        let scheme = match self.find_scheme(&authority).await {
-            Ok(scheme) => *found.scheme.get_or_init(|| scheme),
-            Err(error) => {
-                found.failed.store(true, Ordering::Relaxed);
-                return Err(error);
-            }
+        let answered = if *failed {
+            drop(failed);
+            self.find_scheme(&authority).await
+        } else {
+            let answered = self.find_scheme(&authority).await;
+            *failed = answered.is_err();
+            answered
         };
-        drop(turn);
-        api_url(scheme, &authority)
+        let scheme = answered?;
+        api_url(found.scheme.get_or_init(|| scheme), &authority)
     }
 
     /// Tries TLS, then plain HTTP.
@@ -128,7 +125,7 @@ fn api_url(scheme: &str, authority: &str) -> Result<Url> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -170,17 +167,21 @@ mod tests {
         (host, asked)
     }
 
-    /// What all get who ask at the same time.
-    async fn ask(host: &str) -> Vec<Result<Url>> {
-        let client = Client::new(ClientOptions {
+    fn client() -> Client {
+        Client::new(ClientOptions {
             tls_verify: false,
             ..ClientOptions::default()
-        });
+        })
+    }
+
+    /// What all get who ask at the same time.
+    async fn ask(host: &str) -> Vec<Result<Url>> {
+        let client = client();
         let endpoint = client.own_place(&format!("{host}/a").parse().unwrap());
         let asking = (0..MANY).map(|_| client.base(&endpoint));
         let asking = futures_util::future::join_all(asking);
         // Far longer than it takes, unless they wait for each other.
-        timeout(Duration::from_secs(30), asking).await.unwrap()
+        timeout(Duration::from_secs(100), asking).await.unwrap()
     }
 
     #[tokio::test]
@@ -199,5 +200,21 @@ mod tests {
         let (host, asked) = serve(false).await;
         assert!(ask(&host).await.iter().all(Result::is_err));
         assert_eq!(asked[0].load(Ordering::SeqCst), MANY);
+    }
+
+    #[tokio::test]
+    async fn the_next_one_finds_out_when_the_first_is_stopped() {
+        let (host, asked) = serve(true).await;
+        let client = client();
+        let endpoint = client.own_place(&format!("{host}/a").parse().unwrap());
+        {
+            let mut first = Box::pin(client.base(&endpoint));
+            let mut second = Box::pin(client.base(&endpoint));
+            assert!(futures_util::poll!(&mut first).is_pending());
+            assert!(futures_util::poll!(&mut second).is_pending());
+            drop(first);
+            assert!(second.await.is_ok());
+        }
+        assert!(asked[1].load(Ordering::SeqCst) >= 1);
     }
 }

@@ -8,9 +8,9 @@ use super::lane::FinishedChunk;
 use super::made;
 use super::request::Request;
 use super::seal::{Assembled, Written, assemble, unknown_hashes};
-use super::state::PlanDocument;
+use super::state::{PlanDocument, plan_id};
 use crate::model::{
-    BLOCK_SIZE, BundleManifest, ByteSize, ChunkId, ChunkKind, Extent, Inventory, chunk_path,
+    BLOCK_SIZE, BundleManifest, ByteSize, ChunkId, ChunkKind, Extent, Inventory, PlanId, chunk_path,
 };
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result};
@@ -42,8 +42,7 @@ pub(super) struct Ahead {
 impl Ahead {
     pub(super) fn of(plan: &ExportPlan) -> Result<Self> {
         let document = PlanDocument::of(plan)?;
-        let written = simulate(plan)?;
-        let assembled = assemble(plan, document.id, &written, &mut io::sink())?;
+        let (written, assembled) = foresee(plan, document.id)?;
         Ok(Self {
             document,
             written,
@@ -52,10 +51,16 @@ impl Ahead {
     }
 }
 
+fn foresee(plan: &ExportPlan, id: PlanId) -> Result<(Written, Assembled)> {
+    let written = simulate(plan)?;
+    let assembled = assemble(plan, id, &written, &mut io::sink())?;
+    Ok((written, assembled))
+}
+
 /// Root and inventory of the bundle that a plan leads to when every blob can be had. The hashes of
 /// data chunks, which nobody knows yet, are zeros.
 pub fn documents_ahead(plan: &ExportPlan) -> Result<(BundleManifest, Inventory)> {
-    let assembled = Ahead::of(plan)?.assembled;
+    let (_, assembled) = foresee(plan, plan_id(plan)?)?;
     Ok((assembled.manifest, assembled.inventory))
 }
 

@@ -174,14 +174,21 @@ pub(super) struct PlanDocument {
 
 impl PlanDocument {
     pub(super) fn of(plan: &ExportPlan) -> Result<Self> {
-        let unencodable = |error| Error::internal("The plan cannot be written down", error);
         Ok(Self {
-            id: cbor::measure(&plan.content, "plan")
-                .map_err(unencodable)?
-                .sha256,
+            id: plan_id(plan)?,
             file: cbor::measure(plan, names::PLAN).map_err(unencodable)?,
         })
     }
+}
+
+/// The digest of what decides the bundle's bytes.
+pub(super) fn plan_id(plan: &ExportPlan) -> Result<PlanId> {
+    let content = cbor::measure(&plan.content, "plan").map_err(unencodable)?;
+    Ok(content.sha256)
+}
+
+fn unencodable(error: cbor::CborError) -> Error {
+    Error::internal("The plan cannot be written down", error)
 }
 
 /// Writes the plan, which `file` describes, durably; signed when there is a signer.

@@ -100,7 +100,7 @@ fn a_stream_that_runs_goes_on_for_a_little() {
 enum Fault {
     /// It is a refusal.
     Status(u16),
-    /// The connection breaks in the middle of it.
+    /// The connection breaks after some of it.
     Cut,
 }
 
@@ -110,20 +110,20 @@ fn body(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|never| match never {}).boxed()
 }
 
-/// Half of what should come, and then nothing.
+/// Some of what should come, less than a stream has to bring beside parts, and then nothing.
 fn cut(mut bytes: Bytes) -> Body {
-    bytes.truncate(bytes.len() / 2);
+    bytes.truncate(64 << 10);
     let broken = Err(std::io::ErrorKind::ConnectionReset.into());
     let frames = [Ok(Frame::data(bytes)), broken];
     StreamBody::new(futures_util::stream::iter(frames)).boxed()
 }
 
 /// A registry with one blob. `ranges`: whether it can do ranges. `fault` says what is wrong with
-/// the answer to a request, by its number from 1 on.
+/// the answer to a request, by its number from 1 on and its range.
 async fn serve(
     blob: Bytes,
     ranges: bool,
-    fault: impl Fn(usize) -> Option<Fault> + Send + Sync + 'static,
+    fault: impl Fn(usize, Option<&str>) -> Option<Fault> + Send + Sync + 'static,
 ) -> (String, Arc<Mutex<Vec<Option<String>>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
@@ -138,7 +138,8 @@ async fn serve(
                     let range = range.map(|range| range.to_str().unwrap().to_owned());
                     let mut log = log.lock().unwrap();
                     log.push(range.clone());
-                    answer(&blob, range.filter(|_| ranges), fault(log.len()))
+                    let fault = fault(log.len(), range.as_deref());
+                    answer(&blob, range.filter(|_| ranges), fault)
                 } else {
                     Response::new(body(Bytes::new()))
                 };
@@ -156,26 +157,32 @@ fn answer(blob: &Bytes, range: Option<String>, fault: Option<Fault>) -> Response
         let refusal = Response::builder().status(status);
         return refusal.body(body(Bytes::new())).unwrap();
     }
-    let Some(range) = range else {
-        return Response::new(body(blob.clone()));
+    let last_byte = blob.len() - 1;
+    let (status, first, last) = match &range {
+        None => (200, 0, last_byte),
+        Some(range) => {
+            let range = range.strip_prefix("bytes=").unwrap();
+            let (first, last) = range.split_once('-').unwrap();
+            (
+                206,
+                first.parse().unwrap(),
+                last.parse().unwrap_or(last_byte),
+            )
+        }
     };
-    let range = range.strip_prefix("bytes=").unwrap();
-    let (first, last) = range.split_once('-').unwrap();
-    let first: usize = first.parse().unwrap();
-    let last: usize = last.parse().unwrap_or(blob.len() - 1);
-    let part = blob.slice(first..=last);
-    Response::builder()
-        .status(206)
-        .header(
-            CONTENT_RANGE,
-            format!("bytes {first}-{last}/{}", blob.len()),
-        )
-        .header(CONTENT_LENGTH, part.len())
-        .body(match fault {
-            Some(_) => cut(part),
-            None => body(part),
-        })
-        .unwrap()
+    let bytes = blob.slice(first..=last);
+    let mut head = Response::builder()
+        .status(status)
+        .header(CONTENT_LENGTH, bytes.len());
+    if range.is_some() {
+        let range = format!("bytes {first}-{last}/{}", blob.len());
+        head = head.header(CONTENT_RANGE, range);
+    }
+    let body = match fault {
+        Some(_) => cut(bytes),
+        None => body(bytes),
+    };
+    head.body(body).unwrap()
 }
 
 /// Downloads the blob from a registry where dividing helps, in parts from the beginning.
@@ -219,7 +226,7 @@ fn noise(bytes: u64) -> Bytes {
 #[tokio::test]
 async fn each_part_is_asked_for_once_and_all_come_in_order() {
     let blob = noise(20 * MIB + 5);
-    let (host, asked) = serve(blob.clone(), true, |_| None).await;
+    let (host, asked) = serve(blob.clone(), true, |_, _| None).await;
     let (bytes, _) = download(&host, &blob).await;
     assert!(bytes == blob);
     let ranges: BTreeSet<String> = asked.lock().unwrap().iter().flatten().cloned().collect();
@@ -232,7 +239,7 @@ async fn each_part_is_asked_for_once_and_all_come_in_order() {
 #[tokio::test]
 async fn a_registry_without_ranges_is_read_as_one_stream() {
     let blob = noise(6 * MIB);
-    let (host, asked) = serve(blob.clone(), false, |_| None).await;
+    let (host, asked) = serve(blob.clone(), false, |_, _| None).await;
     let (bytes, known) = download(&host, &blob).await;
     assert!(bytes == blob);
     assert_eq!(known, Some(Verdict::Useless));
@@ -248,7 +255,8 @@ async fn a_stream_is_not_let_go_for_parts_that_are_none() {
     // No ranges at all; and a refusal of every part.
     let refusals = [401, 403, 404, 416, 503].map(Some);
     for refusal in refusals.into_iter().chain([None]) {
-        let fault = move |number| refusal.filter(|_| number > 1).map(Fault::Status);
+        let fault =
+            move |number, _: Option<&str>| refusal.filter(|_| number > 1).map(Fault::Status);
         let (host, asked) = serve(blob.clone(), refusal.is_some(), fault).await;
         let (bytes, found) = download_from(&host, &blob, false).await;
         assert!(bytes == blob);
@@ -263,20 +271,50 @@ async fn a_stream_is_not_let_go_for_parts_that_are_none() {
 }
 
 #[tokio::test]
-async fn a_part_that_fails_for_now_costs_no_bytes() {
+async fn parts_that_are_refused_for_now_come_later() {
     let blob = noise(9 * MIB);
-    let fault = |number| matches!(number, 3 | 8).then_some(Fault::Status(503));
+    let fault = |number, _: Option<&str>| matches!(number, 3 | 8).then_some(Fault::Status(503));
     let (host, asked) = serve(blob.clone(), true, fault).await;
     let (bytes, known) = download(&host, &blob).await;
     assert!(bytes == blob);
     assert_eq!(known, Some(Verdict::Helps));
-    assert!(asked.lock().unwrap().len() > 9);
+    // The stream that goes on meanwhile is divided again.
+    let asked = asked.lock().unwrap();
+    let is_stream = |range: &&String| range.ends_with('-');
+    let last_stream = asked
+        .iter()
+        .flatten()
+        .rev()
+        .position(|range| is_stream(&range));
+    assert!(last_stream.is_some_and(|behind| behind > 0), "{asked:?}");
+}
+
+/// The registry has enough of the parts behind the first: now (429), or for ever (403).
+#[tokio::test]
+async fn the_rest_comes_whole_when_parts_are_too_many_or_not_allowed() {
+    for status in [429, 403] {
+        let blob = noise(9 * MIB);
+        let fault = move |_: usize, range: Option<&str>| {
+            let is_later = range.is_some_and(|range| !range.starts_with("bytes=0-"));
+            let is_part = range.is_some_and(|range| !range.ends_with('-'));
+            (is_later && is_part).then_some(Fault::Status(status))
+        };
+        let (host, asked) = serve(blob.clone(), true, fault).await;
+        let (bytes, known) = download(&host, &blob).await;
+        assert!(bytes == blob);
+        assert_eq!(known, Some(Verdict::Helps), "{status}");
+        // No part a second time.
+        let rest = format!("bytes={MIB}-");
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked.last().unwrap().as_ref(), Some(&rest), "{status}");
+        assert_eq!(asked.len(), 10, "{status}: {asked:?}");
+    }
 }
 
 #[tokio::test]
 async fn a_part_that_breaks_off_is_asked_for_again_and_no_other() {
     let blob = noise(9 * MIB);
-    let fault = |number| (number == 3).then_some(Fault::Cut);
+    let fault = |number, _: Option<&str>| (number == 3).then_some(Fault::Cut);
     let (host, asked) = serve(blob.clone(), true, fault).await;
     let (bytes, known) = download(&host, &blob).await;
     assert!(bytes == blob);
@@ -284,4 +322,31 @@ async fn a_part_that_breaks_off_is_asked_for_again_and_no_other() {
     let asked = asked.lock().unwrap();
     assert_eq!(asked.iter().collect::<BTreeSet<_>>().len(), 9);
     assert_eq!(asked.len(), 10, "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_part_that_breaks_off_each_time_is_tried_as_often_as_anything() {
+    let blob = noise(9 * MIB);
+    let breaks = std::sync::atomic::AtomicUsize::new(0);
+    let fault = move |_: usize, range: Option<&str>| {
+        let is_it = range.is_some_and(|range| range.starts_with("bytes=2097152-"));
+        let breaks_now = is_it && breaks.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 5;
+        breaks_now.then_some(Fault::Cut)
+    };
+    let (host, _) = serve(blob.clone(), true, fault).await;
+    let (bytes, known) = download(&host, &blob).await;
+    assert!(bytes == blob);
+    assert_eq!(known, Some(Verdict::Helps));
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_beside_parts_is_continued() {
+    let blob = noise(9 * MIB);
+    let fault = |number, _: Option<&str>| (number == 1).then_some(Fault::Cut);
+    let (host, asked) = serve(blob.clone(), true, fault).await;
+    let (bytes, known) = download_from(&host, &blob, false).await;
+    assert!(bytes == blob);
+    assert_eq!(known, Some(Verdict::Helps));
+    let asked = asked.lock().unwrap();
+    assert!(asked.len() > 9, "no part was asked for: {asked:?}");
 }
