@@ -71,7 +71,8 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "I/N", conflicts_with_all = ["dry_run", "resources"])]
     shard: Option<Shard>,
 
-    /// Do not read back from the target what was sent.
+    /// Do not read back from the target what was sent: each manifest whole, and of each blob, which
+    /// the registry has hashed when it took it, the last byte.
     #[arg(long)]
     no_read_back: bool,
 

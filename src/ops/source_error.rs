@@ -51,7 +51,7 @@ mod tests {
         let error = registry::Error::NoAnswer {
             host: "r.lan".to_owned(),
             tls: "refused".to_owned(),
-            source: Box::new(registry::Error::Blocked {
+            source: std::sync::Arc::new(registry::Error::Blocked {
                 repository: "r.lan/a".to_owned(),
             }),
         };

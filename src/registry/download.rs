@@ -31,6 +31,9 @@ const LARGEST_PIECE: usize = 4 * PIECE;
 /// Requests at a time from which on some of them may be for parts.
 const ROOM_FOR_PARTS: usize = 8;
 
+/// Parts that may fail, one after the other, before the rest of a blob comes whole.
+const MOST_FAILED_PARTS: u32 = 2;
+
 /// How long a stream waits for the first part to come beside it.
 const FIRST_PART: Duration = Duration::from_secs(10);
 
@@ -53,11 +56,26 @@ pub struct BlobDownload {
     parts: Option<Parts>,
     /// The registry cannot do parts, or they are not wanted.
     stays_whole: bool,
+    /// Parts that failed since one came.
+    failed_parts: u32,
     /// The rest of the blob could not be had without what came before it.
     needs_all: bool,
+    /// What became of asking for the rest, since bytes came.
+    rest: Rest,
     collected: BytesMut,
     /// One answer of the wrong length was not believed.
     doubted: bool,
+}
+
+/// What became of asking for the rest of a blob.
+#[derive(Debug, Default)]
+struct Rest {
+    /// It was asked for.
+    was_asked_for: bool,
+    /// It was not answered once.
+    was_unanswered: bool,
+    /// All was asked for after the last attempt.
+    was_last: bool,
 }
 
 /// The rest of a response.
@@ -101,7 +119,9 @@ impl Client {
             speed: Speed::default(),
             parts: None,
             stays_whole: stays_whole(self),
+            failed_parts: 0,
             needs_all: false,
+            rest: Rest::default(),
             collected: BytesMut::new(),
             doubted: false,
         };
@@ -199,7 +219,13 @@ impl BlobDownload {
             Ok(came) => (came, parts.judge()),
             Err(_) => (Ok(None), Some(Verdict::Useless)),
         };
-        let part = came?;
+        let part = match came {
+            Ok(part) => part,
+            Err(error) => {
+                self.leave_parts(&error);
+                return Ok(());
+            }
+        };
         if let Some(verdict) = verdict {
             let host = &self.place.repository.host;
             self.client.set_dividing(host, verdict);
@@ -210,14 +236,22 @@ impl BlobDownload {
             return Ok(());
         };
         self.body = None;
+        self.failed_parts = 0;
         self.client.found_at(&self.repository, &self.place);
         self.take(&part)
     }
 
-    /// Notes that this blob comes whole from here, after a part that did not come. Whoever gets a
-    /// part wrong gets those of other blobs wrong, too.
-    fn goes_on_whole(&mut self, error: &Error) {
-        self.stays_whole = true;
+    /// Goes on with a stream, after a part that did not come. That is not counted as a failure:
+    /// what is wrong with the blob itself, if anything is, shows there.
+    fn leave_parts(&mut self, error: &Error) {
+        self.parts = None;
+        self.failed_parts = self.failed_parts.saturating_add(1);
+        // For now or for good: this registry does not want to, or cannot.
+        self.stays_whole |= self.body.is_some()
+            || self.failed_parts >= MOST_FAILED_PARTS
+            || error.is_too_many()
+            || !error.is_transient();
+        // Whoever gets a part wrong gets those of other blobs wrong, too.
         if matches!(error, Error::Protocol { .. }) {
             let host = &self.place.repository.host;
             self.client.set_dividing(host, Verdict::Useless);
@@ -269,6 +303,7 @@ impl BlobDownload {
         }
         self.position = position;
         self.collected.extend_from_slice(bytes);
+        self.rest = Rest::default();
         self.budget.progressed();
         Ok(())
     }
@@ -290,6 +325,7 @@ impl BlobDownload {
     /// to be asked for instead.
     async fn open(&mut self) -> Result<()> {
         let ranged = self.position > 0 && !self.needs_all;
+        self.rest.was_asked_for |= ranged;
         match self.request(ranged).await {
             Ok(Some(body)) => {
                 self.client.found_at(&self.repository, &self.place);
@@ -297,49 +333,57 @@ impl BlobDownload {
                 self.needs_all = false;
                 Ok(())
             }
+            // All of it may be had where the rest of it is not.
             Ok(None) => {
                 self.needs_all = true;
                 Ok(())
             }
-            // All of it may be had where the rest of it is not.
-            Err(error) if ranged && self.stays_whole && !error.is_transient() => {
+            Err(error)
+                if ranged
+                    && !error.is_transient()
+                    && !matches!(error, Error::SizeMismatch { .. }) =>
+            {
                 self.needs_all = true;
                 Ok(())
             }
             Err(error) => {
-                // Whoever gets one range wrong gets the next one wrong.
-                self.needs_all |= matches!(error, Error::WrongOffset { .. });
+                // Whoever gets one range wrong gets the next one wrong. No answer may be that of
+                // a connection that broke long ago.
+                self.needs_all |= match error {
+                    Error::WrongOffset { .. } => true,
+                    Error::TimedOut { .. } => {
+                        std::mem::replace(&mut self.rest.was_unanswered, true)
+                    }
+                    _ => false,
+                };
                 Err(error)
             }
         }
     }
 
-    /// After a failure: goes on with the stream beside a part that failed; or has the rest come
-    /// whole at once, where there is no use in asking for that part again; or pauses before the
-    /// next attempt; or moves on to the next place.
+    /// Pauses before the next attempt, or moves on to the next place. Parts beside a stream that
+    /// failed are left: they would wait for what it did not bring.
     async fn recover(&mut self, error: Error) -> Result<()> {
-        if self.parts.take().is_some() {
-            let stream_runs = self.body.is_some();
-            let is_final = !error.is_transient();
-            if stream_runs || is_final || error.is_too_many() {
-                self.goes_on_whole(&error);
-            }
-            // What is wrong with the blob itself, if anything is, shows when it comes whole.
-            if stream_runs || is_final {
-                return Ok(());
-            }
-        }
+        self.parts = None;
         self.body = None;
         self.speed = Speed::default();
         // A truncating cache on the way gives one wrong length; a registry that means it says
         // the same again.
         if matches!(error, Error::SizeMismatch { .. }) && !self.doubted {
             self.doubted = true;
+            self.needs_all = true;
             return Ok(());
         }
         let Err(error) = self.budget.spend(error).await else {
             return Ok(());
         };
+        // Before it is given up: ranges may be what fails, however often they are asked for.
+        let is_answer = error.is_transient() && error.unconnected().is_none();
+        let may_be_ranges = self.rest.was_asked_for && is_answer;
+        if may_be_ranges && !std::mem::replace(&mut self.rest.was_last, true) {
+            self.needs_all = true;
+            return Ok(());
+        }
         let Some(next) = self.others.pop_front() else {
             return Err(error);
         };
@@ -347,6 +391,8 @@ impl BlobDownload {
         self.place = next;
         self.stays_whole = stays_whole(&self.client);
         self.needs_all = false;
+        self.rest = Rest::default();
+        self.failed_parts = 0;
         self.budget = self.client.budget_at(
             blob_name(&self.place.repository, &self.digest),
             self.others.is_empty(),

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Answer;
@@ -113,9 +114,13 @@ pub enum Error {
         host: String,
         /// What went wrong with TLS, with its causes.
         tls: String,
-        /// What went wrong with plain HTTP.
-        source: Box<Error>,
+        /// What went wrong with plain HTTP; it is the same for all who asked at the time.
+        source: Arc<Error>,
     },
+    /// A registry that does not speak TLS cannot be reached; it is the same for all who asked at
+    /// the time.
+    #[error(transparent)]
+    NoPlainAnswer(Arc<Error>),
     /// The connection broke in the middle of an answer.
     #[error("Connection broke while reading `{url}`")]
     Interrupted {
@@ -277,6 +282,7 @@ impl Error {
                 | Self::Connect { .. }
                 | Self::Proxy { .. }
                 | Self::NoAnswer { .. }
+                | Self::NoPlainAnswer(_)
                 | Self::Interrupted { .. }
                 | Self::Ended { .. }
                 | Self::TimedOut { .. }
@@ -317,7 +323,8 @@ impl Error {
         matches!(self, Self::NotFound { .. })
     }
 
-    /// `host[:port]` to which no connection came about: it does not resolve, or refuses.
+    /// `host[:port]` to which no connection came about: it does not resolve, refuses, or says
+    /// nothing.
     pub(super) fn unconnected(&self) -> Option<&str> {
         match self {
             Self::Connect { url, source } | Self::Proxy { url, source, .. }
@@ -325,7 +332,11 @@ impl Error {
             {
                 url.authority()
             }
-            Self::NoAnswer { source, .. } => source.unconnected(),
+            Self::NoAnswer { host, .. } => Some(host),
+            Self::NoPlainAnswer(source) => match &**source {
+                Self::TimedOut { url, .. } => url.authority(),
+                other => other.unconnected(),
+            },
             _ => None,
         }
     }
@@ -357,7 +368,7 @@ impl Error {
             Self::Proxy { .. } => Some(
                 "check that the proxy runs, and the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
             ),
-            Self::NoAnswer { source, .. } => source.hint(),
+            Self::NoAnswer { source, .. } | Self::NoPlainAnswer(source) => source.hint(),
             Self::TlsRefused { .. } => Some(
                 "it may want a certificate of the client that it knows: put it (*.cert) with its \
                  key (*.key) into the directory of --cert-dir",

@@ -13,6 +13,9 @@ use super::mirrors::Mirrors;
 use super::retry::RetryPolicy;
 use crate::progress::{Progress, Silent};
 
+/// Bytes a second at which a slow store copies a blob from one place to another.
+const SLOW_STORE: u64 = 4 << 20;
+
 /// What a caller decides about a client. The default verifies TLS against the system's roots
 /// and knows no credentials.
 #[derive(Clone)]
@@ -81,9 +84,20 @@ pub struct Timeouts {
     /// For the next bytes of a body, in either direction, or for the head of an answer to a
     /// request without one.
     pub idle: Duration,
-    /// For the answer after a body was sent: registries move a finished blob to its place
-    /// before they answer, which takes minutes on some stores.
+    /// For the answer to a request that finishes a large blob, at most: registries move it to its
+    /// place before they answer, which takes minutes on some stores.
     pub commit: Duration,
+}
+
+impl Timeouts {
+    /// For the answer to a request that finishes a blob of so many bytes, or to any other (0): the
+    /// registry gets as much longer as a slow store needs to copy them.
+    pub(super) fn for_commit(&self, bytes: u64) -> Duration {
+        let copying = Duration::from_secs(bytes / SLOW_STORE);
+        self.idle
+            .saturating_add(copying)
+            .min(self.commit.max(self.idle))
+    }
 }
 
 impl Default for Timeouts {
@@ -133,5 +147,21 @@ impl fmt::Debug for HostCertificates {
             .field("roots", &self.roots.len())
             .field("client", &self.client.is_some())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_waited_for_as_long_as_its_blob_is_large() {
+        let timeouts = Timeouts::default();
+        for (bytes, seconds) in [(0, 60), (20 << 20, 65), (1 << 30, 316), (1 << 40, 900)] {
+            assert_eq!(timeouts.for_commit(bytes), Duration::from_secs(seconds));
+        }
+        let mut patient = timeouts;
+        patient.idle = Duration::from_secs(1000);
+        assert_eq!(patient.for_commit(0), Duration::from_secs(1000));
     }
 }

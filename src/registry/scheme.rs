@@ -1,13 +1,15 @@
 //! Where a registry's API is: which host, and whether TLS or plain HTTP is spoken there.
 //!
-//! Where plain HTTP is allowed, nobody knows before it was tried. Whoever comes first tries, the
-//! others wait for what comes of it. When nothing did, each of them tries for itself: they have
-//! waited for one failure, and to wait for one another would take each of them the time of all.
+//! Where plain HTTP is allowed, nobody knows before it was tried. Whoever comes first tries; what
+//! comes of it, or that nothing did, is what the others waited for.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use reqwest::Method;
+use tokio::time::timeout;
 use url::Url;
 
 use super::client::{Client, lock};
@@ -20,6 +22,10 @@ use crate::model::Host;
 /// Where Docker Hub's API is; references and auth files call it otherwise.
 const DOCKER_HUB_API: &str = "registry-1.docker.io";
 
+/// Waiting for an answer over TLS, and over plain HTTP. The question is the smallest that there is,
+/// and nobody can do anything before it is answered.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// What hosts speak where plain HTTP is allowed, by `host[:port]`.
 #[derive(Debug, Default)]
 pub(super) struct Schemes {
@@ -30,8 +36,19 @@ pub(super) struct Schemes {
 #[derive(Debug, Default)]
 struct Found {
     scheme: OnceLock<&'static str>,
-    /// Held by whoever finds out. True when somebody did that in vain.
-    turn: tokio::sync::Mutex<bool>,
+    /// How often nobody answered.
+    silences: AtomicU64,
+    /// Held by whoever finds out: why nobody answered the last time.
+    turn: tokio::sync::Mutex<Option<Silence>>,
+}
+
+/// Why nobody answered, for all who waited to know.
+#[derive(Debug, Clone)]
+struct Silence {
+    /// What went wrong with TLS, with its causes; `None`: it is not spoken there.
+    tls: Option<String>,
+    /// What went wrong with plain HTTP.
+    plain: Arc<Error>,
 }
 
 impl Schemes {
@@ -52,30 +69,36 @@ impl Client {
         if let Some(scheme) = found.scheme.get() {
             return api_url(scheme, &authority);
         }
-        let mut failed = found.turn.lock().await;
+        let before = found.silences.load(Ordering::Acquire);
+        let mut last = found.turn.lock().await;
         if let Some(scheme) = found.scheme.get() {
             return api_url(scheme, &authority);
         }
-        let answered = if *failed {
-            drop(failed);
-            self.find_scheme(&authority).await
-        } else {
-            let answered = self.find_scheme(&authority).await;
-            *failed = answered.is_err();
-            answered
-        };
-        let scheme = answered?;
-        api_url(found.scheme.get_or_init(|| scheme), &authority)
+        let is_later = found.silences.load(Ordering::Acquire) > before;
+        if let (true, Some(silence)) = (is_later, &*last) {
+            return Err(silence.clone().at(authority));
+        }
+        match self.find_scheme(&authority).await? {
+            Ok(scheme) => api_url(found.scheme.get_or_init(|| scheme), &authority),
+            Err(silence) => {
+                *last = Some(silence.clone());
+                found.silences.fetch_add(1, Ordering::Release);
+                Err(silence.at(authority))
+            }
+        }
     }
 
     /// Tries TLS, then plain HTTP.
-    async fn find_scheme(&self, authority: &str) -> Result<&'static str> {
+    async fn find_scheme(
+        &self,
+        authority: &str,
+    ) -> Result<std::result::Result<&'static str, Silence>> {
         let Err(tls) = self.probe("https", authority).await else {
-            return Ok("https");
+            return Ok(Ok("https"));
         };
         match self.probe("http", authority).await {
-            Ok(()) => Ok("http"),
-            Err(plain) => Err(no_answer(authority.to_owned(), tls, plain)),
+            Ok(()) => Ok(Ok("http")),
+            Err(plain) => no_answer(tls, plain).map(Err),
         }
     }
 
@@ -83,7 +106,14 @@ impl Client {
     async fn probe(&self, scheme: &str, authority: &str) -> Result<()> {
         let url = api_url(scheme, authority)?;
         let sending = Sending::new(Method::GET, &url, true);
-        let response = self.follow(&sending, None, Payload::Empty).await?;
+        let answer = self.follow(&sending, None, Payload::Empty);
+        let answer = timeout(PATIENCE, answer).await;
+        let response = answer.unwrap_or_else(|_| {
+            Err(Error::TimedOut {
+                url: (&url).into(),
+                after: PATIENCE,
+            })
+        })?;
         if response.status() == 400 {
             return Err(response.into_error().await);
         }
@@ -91,19 +121,35 @@ impl Client {
     }
 }
 
-/// Which of two failures to tell, of the attempts over TLS and over plain HTTP.
-fn no_answer(host: String, tls: Error, plain: Error) -> Error {
+impl Silence {
+    fn at(self, host: String) -> Error {
+        match self.tls {
+            // The person must see that both were tried.
+            Some(tls) => Error::NoAnswer {
+                host,
+                tls,
+                source: self.plain,
+            },
+            None => Error::NoPlainAnswer(self.plain),
+        }
+    }
+}
+
+/// What the failures over TLS and over plain HTTP say together.
+fn no_answer(tls: Error, plain: Error) -> Result<Silence> {
     match tls {
-        // Nobody answered at all: the person must see that both were tried.
-        tls if tls.is_transient() => Error::NoAnswer {
-            host,
-            tls: chain(&tls),
-            source: Box::new(plain),
-        },
+        tls if tls.is_transient() => Ok(Silence {
+            tls: Some(chain(&tls)),
+            plain: Arc::new(plain),
+        }),
         // That there is no TLS was to be expected: plain HTTP was the way.
-        Error::NoTls { .. } => plain,
+        Error::NoTls { .. } if plain.is_transient() => Ok(Silence {
+            tls: None,
+            plain: Arc::new(plain),
+        }),
+        Error::NoTls { .. } => Err(plain),
         // TLS is spoken there, and what went wrong with it says more.
-        tls => tls,
+        tls => Err(tls),
     }
 }
 
@@ -125,13 +171,10 @@ fn api_url(scheme: &str, authority: &str) -> Result<Url> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
+    use std::sync::atomic::AtomicUsize;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
-    use tokio::sync::Barrier;
-    use tokio::time::timeout;
 
     use super::*;
     use crate::registry::ClientOptions;
@@ -139,27 +182,24 @@ mod tests {
     /// As many as ask at the same time.
     const MANY: usize = 32;
 
-    /// Something at a port that `answers` plain HTTP, or nobody. Where it answers nobody, it lets
-    /// go of the first who asks for TLS; of the others when all of them have come. Counts those
-    /// who ask for TLS and those who do not.
+    /// Something at a port that `answers` plain HTTP, or breaks off. Counts those who ask for TLS
+    /// and those who do not.
     async fn serve(answers: bool) -> (String, Arc<[AtomicUsize; 2]>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let asked = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
-        let (counts, others) = (Arc::clone(&asked), Arc::new(Barrier::new(MANY - 1)));
+        let counts = Arc::clone(&asked);
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let (counts, others) = (Arc::clone(&counts), Arc::clone(&others));
+                let counts = Arc::clone(&counts);
                 tokio::spawn(async move {
                     let mut head = [0; 1024];
                     let _ = stream.read(&mut head).await;
                     let is_plain = head.starts_with(b"GET /v2/ ");
-                    let number = counts[usize::from(is_plain)].fetch_add(1, Ordering::SeqCst);
+                    counts[usize::from(is_plain)].fetch_add(1, Ordering::SeqCst);
                     if answers {
                         let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
                         let _ = stream.write_all(answer).await;
-                    } else if !is_plain && number > 0 {
-                        others.wait().await;
                     }
                 });
             }
@@ -175,19 +215,16 @@ mod tests {
     }
 
     /// What all get who ask at the same time.
-    async fn ask(host: &str) -> Vec<Result<Url>> {
-        let client = client();
+    async fn ask(client: &Client, host: &str) -> Vec<Result<Url>> {
         let endpoint = client.own_place(&format!("{host}/a").parse().unwrap());
         let asking = (0..MANY).map(|_| client.base(&endpoint));
-        let asking = futures_util::future::join_all(asking);
-        // Far longer than it takes, unless they wait for each other.
-        timeout(Duration::from_secs(100), asking).await.unwrap()
+        futures_util::future::join_all(asking).await
     }
 
     #[tokio::test]
     async fn one_finds_out_for_all() {
         let (host, asked) = serve(true).await;
-        for base in ask(&host).await {
+        for base in ask(&client(), &host).await {
             assert_eq!(base.unwrap().as_str(), format!("http://{host}/v2/"));
         }
         let [tls, plain] = &*asked;
@@ -196,10 +233,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_others_at_a_host_that_does_not_answer() {
+    async fn that_nobody_answers_is_found_out_for_those_who_waited_and_not_for_good() {
         let (host, asked) = serve(false).await;
-        assert!(ask(&host).await.iter().all(Result::is_err));
-        assert_eq!(asked[0].load(Ordering::SeqCst), MANY);
+        let client = client();
+        for round in 1..=3 {
+            for base in ask(&client, &host).await {
+                let error = base.unwrap_err();
+                assert!(matches!(error, Error::NoAnswer { .. }), "{error:?}");
+                assert_eq!(error.unconnected(), Some(host.as_str()));
+            }
+            assert_eq!(asked[0].load(Ordering::SeqCst), round);
+        }
     }
 
     #[tokio::test]

@@ -228,6 +228,7 @@ impl<'a> Transfer<'a> {
             .call(Method::PUT, with_digest(location, &self.blob.digest))
             .header(CONTENT_TYPE, OCTETS)
             .carries(self.blob.size)
+            .finishes(self.blob.size)
             .payload(Payload::Piece(body));
         let answered = self.client.call(call).await;
         self.check(&trace)?;
@@ -319,7 +320,8 @@ impl<'a> Transfer<'a> {
         self.finishing = true;
         let call = self
             .call(Method::PUT, with_digest(location, &self.blob.digest))
-            .header(CONTENT_TYPE, OCTETS);
+            .header(CONTENT_TYPE, OCTETS)
+            .finishes(self.blob.size);
         let response = self.client.call(call).await?;
         if !response.status().is_success() {
             let error = response.into_error().await;

@@ -21,7 +21,6 @@ use super::error::{Error, Result};
 use super::gate::Flow;
 use super::http_client::Connections;
 use super::mirrors::Endpoint;
-use super::options::Timeouts;
 use super::redact::RedactedUrl;
 use super::response::{Response, length};
 use super::upload_body::{Activity, PieceBody};
@@ -59,6 +58,8 @@ pub(super) struct Call<'a> {
     pub(super) headers: HeaderMap,
     pub(super) payload: Payload,
     pub(super) connections: Connections,
+    /// Bytes of the blob that the request finishes.
+    pub(super) finishes: u64,
 }
 
 impl<'a> Call<'a> {
@@ -76,6 +77,7 @@ impl<'a> Call<'a> {
             headers: HeaderMap::new(),
             payload: Payload::Empty,
             connections: Connections::default(),
+            finishes: 0,
         }
     }
 
@@ -86,6 +88,12 @@ impl<'a> Call<'a> {
 
     pub(super) fn payload(mut self, payload: Payload) -> Self {
         self.payload = payload;
+        self
+    }
+
+    /// Says that the request finishes a blob of so many bytes, which may take its time.
+    pub(super) fn finishes(mut self, bytes: u64) -> Self {
+        self.finishes = bytes;
         self
     }
 
@@ -105,6 +113,8 @@ pub(super) struct Sending {
     pub(super) home: Origin,
     pub(super) insecure: bool,
     pub(super) connections: Connections,
+    /// Bytes of the blob that it finishes.
+    pub(super) finishes: u64,
     /// What counts the bytes of its body.
     pub(super) flow: Option<Flow>,
 }
@@ -118,6 +128,7 @@ impl Sending {
             home: url.origin(),
             insecure,
             connections: Connections::default(),
+            finishes: 0,
             flow: None,
         }
     }
@@ -151,6 +162,7 @@ impl Client {
             url: call.url,
             headers: call.headers,
             connections: call.connections,
+            finishes: call.finishes,
             flow: Some(flow),
         };
         let mut payload = call.payload;
@@ -270,7 +282,8 @@ impl Client {
             }
         };
         let timeouts = self.options().timeouts;
-        let answer = watched(request.send(), &sending.method, activity, timeouts).await;
+        let commit = timeouts.for_commit(sending.finishes);
+        let answer = watched(request.send(), activity, timeouts.idle, commit).await;
         let answer = answer.map_err(|after| Error::TimedOut {
             url: url.into(),
             after,
@@ -282,23 +295,19 @@ impl Client {
     }
 }
 
-/// Waits for an answer as long as there are signs of life; else says how long there were none.
+/// Waits for an answer as long as there are signs of life: for `idle` while a body is sent, for
+/// `commit` after that. Else says how long there were none.
 async fn watched<T>(
     answer: impl Future<Output = T>,
-    method: &Method,
     activity: Option<Arc<Activity>>,
-    timeouts: Timeouts,
+    idle: Duration,
+    commit: Duration,
 ) -> std::result::Result<T, Duration> {
     let mut answer = pin!(answer);
-    let reading = matches!(*method, Method::GET | Method::HEAD);
     let mut seen = None;
     loop {
         let sending = activity.as_ref().is_some_and(|a| !a.is_finished());
-        let patience = if reading || sending {
-            timeouts.idle
-        } else {
-            timeouts.commit
-        };
+        let patience = if sending { idle } else { commit };
         if let Ok(answer) = tokio::time::timeout(patience, &mut answer).await {
             return Ok(answer);
         }

@@ -135,6 +135,45 @@ async fn bytes_from_another_offset_are_never_used() {
     assert_eq!(ranges, [true, false]);
 }
 
+/// Whatever goes wrong with asking for the rest: all of it can be had.
+#[tokio::test]
+async fn all_is_asked_for_where_the_rest_cannot_be_had() {
+    let blob = noise(300_000);
+    let rest_fails: [(&str, fn() -> Reply); 8] = [
+        ("403", || Reply::error(403, "DENIED")),
+        ("404", || Reply::error(404, "BLOB_UNKNOWN")),
+        ("503", || Reply::new(503)),
+        ("hang-up", Reply::hang_up),
+        ("silence", Reply::silence),
+        ("stall", || Reply::new(206).stall_after(0)),
+        ("no range", || Reply::new(206).body("x")),
+        ("too much", || {
+            let range = "bytes 100000-300000/300001";
+            Reply::new(206).header("content-range", range).body("x")
+        }),
+    ];
+    for (name, fault) in rest_fails {
+        let served = blob.clone();
+        let server = FakeRegistry::start(move |asked, number| {
+            let reply = Reply::range(asked, &served);
+            match (asked.header("range"), number) {
+                (_, 0) => reply.cut_after(100_000),
+                (Some(_), _) => fault(),
+                (None, _) => reply,
+            }
+        })
+        .await;
+        let mut options = options();
+        options.timeouts.idle = Duration::from_millis(200);
+        let repository = server.repository("a");
+        let download = Client::new(options)
+            .blob(&repository, digest(&blob), size(&blob), 0)
+            .await;
+        let bytes = read(download.unwrap()).await;
+        assert!(bytes.is_ok_and(|bytes| bytes == blob), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn one_wrong_length_is_not_believed() {
     let blob = noise(200_000);

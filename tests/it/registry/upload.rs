@@ -1,6 +1,7 @@
 //! Writing, against scripted faults.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use airferry::model::{MediaType, RawManifest, Repository, Tag};
 use airferry::registry::{
@@ -375,6 +376,29 @@ async fn a_lost_answer_to_the_last_request_is_no_second_upload() {
         .unwrap();
         assert!(server.finished().unwrap() == blob);
         assert_eq!(server.store.lock().unwrap().sessions, 1);
+    }
+}
+
+/// Only a large blob takes a registry long: nothing else is waited for as long as that.
+#[tokio::test]
+async fn requests_that_are_not_answered_are_sent_again() {
+    let unanswered: [Fault; 2] = [
+        |_, asked, number| (asked.method == Method::POST && number == 0).then(Reply::silence),
+        |_, asked, number| (asked.method == Method::PUT && number == 1).then(Reply::silence),
+    ];
+    for fault in unanswered {
+        let server = Server::start(fault).await;
+        let blob = noise(MIB);
+        let repository = server.repository();
+        let mut options = options();
+        options.timeouts.idle = Duration::from_millis(300);
+        options.timeouts.commit = Duration::from_secs(600);
+        let sessions = MemorySessions::default();
+        let (client, source) = (Client::new(options), Memory::new(&blob));
+        let uploading = upload(&client, &repository, digest(&blob), &source, &sessions);
+        let uploaded = tokio::time::timeout(Duration::from_secs(60), uploading).await;
+        uploaded.expect("an end of waiting").unwrap();
+        assert!(server.finished().unwrap() == blob);
     }
 }
 

@@ -58,6 +58,16 @@ enum End {
     Stall,
 }
 
+/// What becomes of an answer's head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Head {
+    Sent,
+    /// The connection breaks instead.
+    HangUp,
+    /// It never comes.
+    Silence,
+}
+
 /// An answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
@@ -65,8 +75,7 @@ pub(crate) struct Reply {
     headers: Vec<(String, String)>,
     body: Bytes,
     end: End,
-    /// Break the connection without any answer.
-    hang_up: bool,
+    head: Head,
 }
 
 impl Reply {
@@ -76,14 +85,22 @@ impl Reply {
             headers: Vec::new(),
             body: Bytes::new(),
             end: End::Whole,
-            hang_up: false,
+            head: Head::Sent,
         }
     }
 
     /// Breaks the connection without any answer.
     pub(crate) fn hang_up() -> Self {
         Self {
-            hang_up: true,
+            head: Head::HangUp,
+            ..Self::new(500)
+        }
+    }
+
+    /// Keeps the connection, and never answers.
+    pub(crate) fn silence() -> Self {
+        Self {
+            head: Head::Silence,
             ..Self::new(500)
         }
     }
@@ -322,7 +339,10 @@ async fn answer(
     }
     shared.asked.lock().unwrap()[number].body = asked.body.clone();
     let reply = (shared.script)(&asked, number);
-    if cut_at.is_some() || reply.hang_up {
+    if reply.head == Head::Silence {
+        std::future::pending::<()>().await;
+    }
+    if cut_at.is_some() || reply.head == Head::HangUp {
         return Err(io::Error::other("cut by the test"));
     }
     Ok(reply.into_http())
