@@ -1,6 +1,6 @@
 """How time and memory grow with the number of images, out of and into `airferry serve`.
 
-Each image is tiny (a config and two layers of half a KiB) and has a repository of its own. The last
+Each image is tiny (a config, and layers of half a KiB) and has a repository of its own. The last
 column is the exponent x with which the wall time grows from one number of images to the next, as
 n^x: 1 is linear, 2 would be quadratic.
 """
@@ -14,16 +14,16 @@ import measure
 import report
 from airferry import Airferry
 from registry import AirferryServe
-from store import LAYERS, Store
+from store import Store
 
 STEPS = ["dry run", "export", "export again", "verify", "import", "import again"]
 
 
-def run_steps(airferry, work, images):
-    """Step to result, for one number of images."""
+def run_steps(airferry, work, images, layers):
+    """Step to result, for one number of images with so many layers."""
     folder, bundle = work / str(images), work / str(images) / "bundle"
     store = Store(airferry.binary, folder / "source")
-    references = [store.image(number) for number in range(images)]
+    references = [store.image(number, layers) for number in range(images)]
     results = {}
 
     def step(name, command):
@@ -72,11 +72,12 @@ def rows(curve):
 
 def main(args):
     work, airferry = pathlib.Path(args.work), Airferry(args.binary, pathlib.Path(args.work))
-    curve = {images: run_steps(airferry, work, images)
+    curve = {images: run_steps(airferry, work, images, args.layers)
              for images in sorted(int(number) for number in args.images.split(","))}
     about = report.machine([["airferry", args.binary, "--version"]])
     print(report.machine_line(about), end="\n\n")
-    print(f"tiny images of {LAYERS + 1} blobs each\n")
+    print(f"tiny images of {args.layers + 1} blobs each\n")
     print(report.table(["step", "images", "wall s", "CPU s", "peak MiB", "ms an image", "n^x"],
                        list(rows(curve))))
-    report.write(args.out, "scale.json", {"machine": about, "curve": curve})
+    report.write(args.out, "scale.json", {"machine": about, "layers": args.layers,
+                                         "curve": curve})

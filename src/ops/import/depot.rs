@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
+use super::places::{Known, Places};
 use super::preflight::Before;
 use super::{Opened, Request};
 use crate::format::hash::sha256;
@@ -44,17 +45,8 @@ enum Mounted {
     No(Option<UploadSession>),
 }
 
-/// What is known of a repository that has a blob.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
-    /// It was found there before anything was sent.
-    Found,
-    /// This run has seen to it, and counted it.
-    Counted,
-}
-
-/// Where a blob is known to be on the target.
-type Places = Arc<tokio::sync::Mutex<BTreeMap<Repository, Known>>>;
+/// Where a blob is known to be on the target. Held by whoever finds out, or brings it there.
+type SharedPlaces = Arc<tokio::sync::Mutex<Places>>;
 
 /// Blobs that are sent at the same time where nobody decides that, at most: each holds some
 /// blocks of its chunk in memory, and a stick is read best in few places at a time.
@@ -66,7 +58,7 @@ pub(super) struct Depot {
     bundle: Arc<Bundle>,
     sessions: Sessions,
     jobs: Semaphore,
-    places: Mutex<BTreeMap<Digest, Places>>,
+    places: Mutex<BTreeMap<Digest, SharedPlaces>>,
     /// What this run has put there.
     put: Mutex<BTreeSet<(Repository, Digest)>>,
     pub(super) counters: Counters,
@@ -85,7 +77,7 @@ impl Depot {
             let found = repositories
                 .iter()
                 .map(|place| (place.clone(), Known::Found));
-            let places: BTreeMap<Repository, Known> = found.collect();
+            let places: Places = found.collect();
             (*digest, Arc::new(tokio::sync::Mutex::new(places)))
         });
         Self {
@@ -100,15 +92,15 @@ impl Depot {
         }
     }
 
-    fn places(&self, digest: &Digest) -> Places {
+    fn places(&self, digest: &Digest) -> SharedPlaces {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(places.entry(*digest).or_default())
     }
 
-    /// What this run has put on the target: repositories and blobs.
-    pub(super) fn put(&self) -> BTreeSet<(Repository, Digest)> {
-        let put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
-        put.clone()
+    /// Hands over what this run has put on the target: repositories and blobs.
+    pub(super) fn take_put(&self) -> BTreeSet<(Repository, Digest)> {
+        let mut put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut put)
     }
 
     fn note_put(&self, repository: &Repository, digest: &Digest) {
@@ -139,7 +131,7 @@ impl Depot {
             }
             None => {}
         }
-        let there = self.bring(repository, blob, expect, places.keys().next());
+        let there = self.bring(repository, blob, expect, places.first());
         let there = there.await?;
         if there {
             places.insert(repository.clone(), Known::Counted);

@@ -9,6 +9,7 @@ mod depot;
 mod failure;
 mod forecast;
 mod groups;
+mod places;
 mod preflight;
 mod presumed;
 mod read_back;

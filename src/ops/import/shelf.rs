@@ -32,10 +32,10 @@ impl Shelf {
         }
     }
 
-    /// What this run has put on the target: repositories and manifests.
-    pub(super) fn put(&self) -> BTreeSet<(Repository, Digest)> {
-        let put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
-        put.clone()
+    /// Hands over what this run has put on the target: repositories and manifests.
+    pub(super) fn take_put(&self) -> BTreeSet<(Repository, Digest)> {
+        let mut put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut put)
     }
 
     fn known(&self, repository: &Repository, digest: &Digest) -> Known {

@@ -76,7 +76,7 @@ pub(super) async fn run(
         classes.any(|class| class == Some(Class::Interrupted))
     };
     let mut interrupted = is_cut(&images);
-    let put = (shelf.put(), depot.put());
+    let put = (shelf.take_put(), depot.take_put());
     let is_unchanged = put.0.is_empty() && put.1.is_empty();
     if request.read_back && !interrupted && !is_unchanged {
         let manifests = Arc::clone(&opened.manifests);
