@@ -139,7 +139,8 @@ async fn bytes_from_another_offset_are_never_used() {
 #[tokio::test]
 async fn all_is_asked_for_where_the_rest_cannot_be_had() {
     let blob = noise(300_000);
-    let rest_fails: [(&str, fn() -> Reply); 8] = [
+    type Fault = (&'static str, fn() -> Reply);
+    let rest_fails: [Fault; 8] = [
         ("403", || Reply::error(403, "DENIED")),
         ("404", || Reply::error(404, "BLOB_UNKNOWN")),
         ("503", || Reply::new(503)),
