@@ -49,9 +49,9 @@ class Push:
         headers = {"Content-Type": kind} if kind else {}
         self.connection.request(method, path, body=body, headers=headers)
         answer = self.connection.getresponse()
-        answer.read()
+        said = answer.read().decode(errors="replace")
         if answer.status >= 300:
-            raise SystemExit(f"bench: {method} {path}: {answer.status}")
+            raise SystemExit(f"bench: {method} {path}: {answer.status} {said[:400]}")
         return answer
 
     def blob(self, repository, data):
