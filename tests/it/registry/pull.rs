@@ -27,6 +27,15 @@ async fn open(repository: &Repository, blob: &Bytes, offset: u64) -> Result<Blob
     client().blob(repository, digest, size(blob), offset).await
 }
 
+/// Reads a blob whole, and waits for signs of life for less than a second.
+async fn read_impatiently(server: &FakeRegistry, blob: &Bytes) -> Result<Vec<u8>, Error> {
+    let mut options = options();
+    options.timeouts.idle = Duration::from_millis(200);
+    let (client, repository) = (Client::new(options), server.repository("a"));
+    let download = client.blob(&repository, digest(blob), size(blob), 0);
+    read(download.await?).await
+}
+
 /// Serves one blob; the script says what becomes of the n-th answer.
 async fn blob_server(
     blob: &Bytes,
@@ -164,13 +173,7 @@ async fn all_is_asked_for_where_the_rest_cannot_be_had() {
             }
         })
         .await;
-        let mut options = options();
-        options.timeouts.idle = Duration::from_millis(200);
-        let repository = server.repository("a");
-        let download = Client::new(options)
-            .blob(&repository, digest(&blob), size(&blob), 0)
-            .await;
-        let bytes = read(download.unwrap()).await;
+        let bytes = read_impatiently(&server, &blob).await;
         assert!(bytes.is_ok_and(|bytes| bytes == blob), "{name}");
     }
 }
@@ -241,13 +244,7 @@ async fn a_silent_registry_is_given_up_and_asked_again() {
         _ => reply,
     })
     .await;
-    let mut options = options();
-    options.timeouts.idle = Duration::from_millis(200);
-    let repository = server.repository("a");
-    let download = Client::new(options)
-        .blob(&repository, digest(&blob), size(&blob), 0)
-        .await;
-    assert!(read(download.unwrap()).await.unwrap() == blob);
+    assert!(read_impatiently(&server, &blob).await.unwrap() == blob);
     assert_eq!(server.asked()[1].range_start(), 100_000);
 }
 
