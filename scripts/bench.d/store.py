@@ -29,11 +29,12 @@ class Store:
         self.write(self.folder / "blobs" / "sha256" / name[:2] / name, content)
         return name
 
-    def image(self, number, layers):
-        """A tiny image with so many layers, in a repository of its own; its reference without the registry."""
+    def image(self, number, count):
+        """A tiny image of `count` layers in a repository of its own; its reference without the
+        registry."""
         repository = f"scale/image-{number:06}"
         place = self.folder / "repositories" / repository
-        layers = [tiny_layer(f"{number}-{layer}", 512) for layer in range(layers)]
+        layers = [tiny_layer(f"{number}-{layer}", 512) for layer in range(count)]
         config = config_of([diff_id for _, diff_id in layers], repository)
         rows = []
         for content in [config, *(data for data, _ in layers)]:

@@ -4,11 +4,11 @@
 //! comes of it, or that nothing did, is what the others waited for.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::Method;
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use url::Url;
 
@@ -26,21 +26,15 @@ const DOCKER_HUB_API: &str = "registry-1.docker.io";
 /// and nobody can do anything before it is answered.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What hosts speak where plain HTTP is allowed, by `host[:port]`.
+/// What hosts speak where plain HTTP is allowed, by `host[:port]`: what was found out, or is being
+/// found out.
 #[derive(Debug, Default)]
 pub(super) struct Schemes {
-    hosts: Mutex<HashMap<String, Arc<Found>>>,
+    hosts: Mutex<HashMap<String, Arc<OnceCell<Finding>>>>,
 }
 
-/// What was found out about one host.
-#[derive(Debug, Default)]
-struct Found {
-    scheme: OnceLock<&'static str>,
-    /// How often nobody answered.
-    silences: AtomicU64,
-    /// Held by whoever finds out: why nobody answered the last time.
-    turn: tokio::sync::Mutex<Option<Silence>>,
-}
+/// The scheme, or why nobody answered.
+type Finding = std::result::Result<&'static str, Silence>;
 
 /// Why nobody answered, for all who waited to know.
 #[derive(Debug, Clone)]
@@ -52,9 +46,18 @@ struct Silence {
 }
 
 impl Schemes {
-    fn of(&self, authority: &str) -> Arc<Found> {
+    fn finding(&self, authority: &str) -> Arc<OnceCell<Finding>> {
         let mut hosts = lock(&self.hosts);
         Arc::clone(hosts.entry(authority.to_owned()).or_default())
+    }
+
+    /// Lets whoever asks next find out anew, unless that has begun already.
+    fn forget(&self, authority: &str, finding: &Arc<OnceCell<Finding>>) {
+        let mut hosts = lock(&self.hosts);
+        let is_it = |known: &Arc<OnceCell<Finding>>| Arc::ptr_eq(known, finding);
+        if hosts.get(authority).is_some_and(is_it) {
+            hosts.remove(authority);
+        }
     }
 }
 
@@ -65,34 +68,20 @@ impl Client {
         if !self.is_insecure(endpoint) {
             return api_url("https", &authority);
         }
-        let found = self.schemes().of(&authority);
-        if let Some(scheme) = found.scheme.get() {
-            return api_url(scheme, &authority);
-        }
-        let before = found.silences.load(Ordering::Acquire);
-        let mut last = found.turn.lock().await;
-        if let Some(scheme) = found.scheme.get() {
-            return api_url(scheme, &authority);
-        }
-        let is_later = found.silences.load(Ordering::Acquire) > before;
-        if let (true, Some(silence)) = (is_later, &*last) {
-            return Err(silence.clone().at(authority));
-        }
-        match self.find_scheme(&authority).await? {
-            Ok(scheme) => api_url(found.scheme.get_or_init(|| scheme), &authority),
+        let finding = self.schemes().finding(&authority);
+        // One does this at a time; what it returns as an error is its own, and the next one tries.
+        let found = finding.get_or_try_init(|| self.find_scheme(&authority));
+        match found.await? {
+            Ok(scheme) => api_url(scheme, &authority),
             Err(silence) => {
-                *last = Some(silence.clone());
-                found.silences.fetch_add(1, Ordering::Release);
-                Err(silence.at(authority))
+                self.schemes().forget(&authority, &finding);
+                Err(silence.clone().at(authority))
             }
         }
     }
 
     /// Tries TLS, then plain HTTP.
-    async fn find_scheme(
-        &self,
-        authority: &str,
-    ) -> Result<std::result::Result<&'static str, Silence>> {
+    async fn find_scheme(&self, authority: &str) -> Result<Finding> {
         let Err(tls) = self.probe("https", authority).await else {
             return Ok(Ok("https"));
         };
@@ -171,7 +160,7 @@ fn api_url(scheme: &str, authority: &str) -> Result<Url> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
