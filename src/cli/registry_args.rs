@@ -59,7 +59,8 @@ pub(crate) struct RegistryArgs {
     #[arg(long, value_name = "FILE")]
     registries_conf: Option<PathBuf>,
 
-    /// How often a failed request is tried again before it counts.
+    /// How often something (a manifest, a blob) is tried again after failures with no progress
+    /// between them, before it counts as failed.
     #[arg(long, value_name = "N", default_value_t = RetryPolicy::default().attempts.saturating_sub(1))]
     retries: u32,
 
