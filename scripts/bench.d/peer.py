@@ -35,9 +35,6 @@ class Peer:
     # None where the tool cannot push what this form of export made.
     import_: typing.Callable | None
     version: list
-    # False where the tool could not be had: its command lines come from its documentation, and
-    # have not been run by those who wrote them down.
-    tried: bool = True
 
 
 def flat(reference):

@@ -2,12 +2,12 @@
 
 import shutil
 
-from peers_tried import TRIED
-from peers_untried import UNTRIED
+from peers_debian import DEBIAN
+from peers_elsewhere import ELSEWHERE
 
 
 def taking_part(wanted):
     """`wanted` is a list of tools with commas between, or None for all."""
     tools = None if wanted is None else wanted.split(",")
-    return [peer for peer in TRIED + UNTRIED
+    return [peer for peer in DEBIAN + ELSEWHERE
             if shutil.which(peer.tool) and (tools is None or peer.tool in tools)]

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::shell::quoted;
 use super::trust_args::travels_with;
-use crate::content::release::trust::{ExpiredKeys, ReleaseTrust};
+use crate::content::release::ExpiredKeys;
+use crate::content::release::trust::ReleaseTrust;
 use crate::ops::Error;
 use crate::ops::release::proof::{ReleaseKeys, ReleaseProof, ReleaseState};
 use crate::sys::files;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::object_name::{ObjectName, unique_names};
-use super::{Mapping, Mirror, Warning};
+use super::{Mapping, Mirror, Mirrors, Warning};
 use crate::model::{
     CatalogEntry, Digest, Inventory, Reference, ReleaseEntry, ReleaseVersion, Repository,
 };
@@ -31,30 +31,20 @@ impl<'a> Told<'a> {
     }
 }
 
-/// Repositories that are found on the target.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Mirrors {
-    /// By digest.
-    pub digests: Vec<Mirror>,
-    /// By tag.
-    pub tags: Vec<Mirror>,
-}
-
-impl Mirrors {
-    fn add(&mut self, told: &Told<'_>, mirrors: &[Repository], by_digest: bool) {
-        if told.stand_in.is_some() {
-            return;
-        }
-        let mirror = Mirror {
-            source: told.placed.image.source.clone(),
-            mirrors: mirrors.to_vec(),
-        };
-        if told.is_tagged && told.placed.tag_is_own {
-            self.tags.push(mirror.clone());
-        }
-        if by_digest {
-            self.digests.push(mirror);
-        }
+/// Adds where one image is found.
+fn add(all: &mut Mirrors, told: &Told<'_>, mirrors: &[Repository], by_digest: bool) {
+    if told.stand_in.is_some() {
+        return;
+    }
+    let mirror = Mirror {
+        source: told.placed.image.source.clone(),
+        mirrors: mirrors.to_vec(),
+    };
+    if told.is_tagged && told.placed.tag_is_own {
+        all.tags.push(mirror.clone());
+    }
+    if by_digest {
+        all.digests.push(mirror);
     }
 }
 
@@ -117,7 +107,7 @@ impl Content {
         for told in images {
             if told.placed.roles.contains(&Role::Plain) {
                 let there = std::slice::from_ref(&told.placed.repository);
-                content.plain.add(told, there, true);
+                add(&mut content.plain, told, there, true);
             }
             if told.is_tagged && told.placed.is_retagged() {
                 content.retagged.push(Mapping::of(told.placed));
@@ -203,7 +193,7 @@ impl<'a> Groups<'a> {
                 true => &both[..],
                 false => std::slice::from_ref(&told.placed.repository),
             };
-            mirrors.add(told, places, true);
+            add(&mut mirrors, told, places, true);
         }
         Some(Release {
             version: entry.version.clone(),
@@ -226,12 +216,12 @@ impl<'a> Groups<'a> {
                 _ => true,
             };
             let there = std::slice::from_ref(&told.placed.repository);
-            mirrors.add(told, there, by_digest);
+            add(&mut mirrors, told, there, by_digest);
         }
         let there = std::slice::from_ref(&placed.repository);
         // What the exporter made has another digest than the source knows.
         let by_digest = entry.image.digest.is_some() && entry.original.is_none();
-        mirrors.add(root, there, by_digest);
+        add(&mut mirrors, root, there, by_digest);
         let digest = root.stand_in.unwrap_or(placed.image.root);
         let catalog = Catalog {
             name: ObjectName::of(placed),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::object::{Object, mirrors_and_source};
 use super::yaml::Node;
-use super::{Content, Entry, Mirrors, install_config, mirror, scope};
+use super::{Content, Entry, Mirrors, Scope, expressible, install_config, widen};
 
 /// Which objects the text is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +31,10 @@ pub fn instructions(content: &Content, kind: Instructions) -> String {
         ));
         mirrors.digests.extend_from_slice(&release.mirrors.digests);
     }
-    let (groups, _) = mirror::expressible([&mirrors]);
+    let (groups, _) = expressible::expressible([&mirrors]);
     let entries = groups
         .first()
-        .map(|group| scope::entries(&group.digests, &groups, scope::Scope::Repository));
+        .map(|group| widen::entries(&group.digests, &groups, Scope::Repository));
     let entries = entries.unwrap_or_default();
     let (section, article, object) = match kind {
         Instructions::None => return text,

@@ -10,6 +10,7 @@ mod catalog;
 mod catalog_ahead;
 mod content;
 mod content_source_policy;
+mod expressible;
 mod grammar;
 mod install_config;
 mod instructions;
@@ -22,6 +23,8 @@ mod scope;
 mod signature_config_map;
 mod split;
 mod update_service;
+mod warning;
+mod widen;
 mod yaml;
 
 #[cfg(test)]
@@ -29,15 +32,16 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use content::{Catalog, Content, Mirrors, Release, Told, signatures_of};
+pub use content::{Catalog, Content, Release, Told, signatures_of};
 pub use instructions::{Instructions, instructions};
 pub use mapping::Mapping;
-pub use mirror::{Mirror, Warning};
+pub use mirror::{Mirror, Mirrors};
 pub use mirror_set::MirrorSourcePolicy;
 pub use object::{NamePrefix, NamePrefixError};
 pub use object_name::ObjectName;
 pub use scope::Scope;
 pub use split::{ObjectSize, ObjectSizeError};
+pub use warning::Warning;
 
 use crate::model::{Digest, Reference, Repository};
 
@@ -169,8 +173,8 @@ impl<'a> Group<'a> {
 /// not in one repository.
 pub fn render(content: &Content, options: &Options) -> Result<Rendered, ClusterError> {
     let groups = Group::of(content, options);
-    let (mirrors, warnings) = mirror::expressible(groups.iter().map(|group| &group.mirrors));
-    let at_scope = |entries: &[Entry]| scope::entries(entries, &mirrors, options.scope);
+    let (mirrors, warnings) = expressible::expressible(groups.iter().map(|group| &group.mirrors));
+    let at_scope = |entries: &[Entry]| widen::entries(entries, &mirrors, options.scope);
     let (mut idms, mut itms, mut icsp) = (String::new(), String::new(), String::new());
     let mut install = Vec::new();
     for (group, mirrors) in groups.iter().zip(&mirrors) {
@@ -210,7 +214,7 @@ pub fn render(content: &Content, options: &Options) -> Result<Rendered, ClusterE
         rendered.add("updateService.yaml", text);
     }
     rendered.add("mapping.txt", mapping::render(&content.mapping));
-    let sources = scope::narrow(&mirrors, options.scope);
+    let sources = widen::narrow(&mirrors, options.scope);
     if !sources.is_empty() {
         let scope = options.scope;
         rendered.warnings.push(Warning::Narrow { scope, sources });

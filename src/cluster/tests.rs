@@ -151,8 +151,8 @@ fn options_show_in_the_objects() {
 
 /// The `source=mirror,mirror` pairs of the digest entries.
 fn pairs(content: &Content, scope: Scope) -> Vec<String> {
-    let (mirrors, _) = mirror::expressible([&content.plain]);
-    scope::entries(&mirrors[0].digests, &mirrors, scope)
+    let (mirrors, _) = expressible::expressible([&content.plain]);
+    widen::entries(&mirrors[0].digests, &mirrors, scope)
         .iter()
         .map(|entry| format!("{}={}", entry.source, entry.mirrors.join(",")))
         .collect()

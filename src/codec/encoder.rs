@@ -11,7 +11,7 @@ use std::str::FromStr;
 use super::deflate::Deflate;
 use super::go_fast1::GoFast1;
 use super::go_lazy::{GoLazy, LazyLevel};
-use super::gzip::{Check, default_header};
+use super::gzip::{self, Check};
 use super::kp::{Epoch, Kp, Level};
 use super::pgzip::{BlockSize, Pgzip};
 use super::zlib::{Zlib, ZlibLevel};
@@ -181,6 +181,19 @@ impl Encoder {
         }
     }
 
+    /// The gzip header of a program that sets neither a name nor a time. It is empty for zlib,
+    /// whose callers write the frame in ways of their own.
+    fn gzip_header(self) -> Vec<u8> {
+        match self {
+            // The low half of the seconds from 1970 to Go's zero time, year 1.
+            Self::Klauspost { .. } => gzip::header(0x886e_0900, 0),
+            Self::GoFast1 => gzip::header(0, 4),
+            Self::GoLazy { level } if level.get() == 9 => gzip::header(0, 2),
+            Self::GoLazy { .. } | Self::Go127 => gzip::header(0, 0),
+            Self::Zlib { .. } => Vec::new(),
+        }
+    }
+
     fn deflate(self) -> Box<dyn Deflate> {
         match self {
             Self::Klauspost { level, epoch, .. } => Box::new(Kp::new(level, epoch)),
@@ -317,7 +330,7 @@ impl<W: Write> EncodeWriter<W> {
     ///
     /// When the threads for pgzip blocks cannot be started.
     pub fn new(encoder: Encoder, threads: NonZeroUsize, out: W) -> io::Result<Self> {
-        let header = default_header(encoder);
+        let header = encoder.gzip_header();
         let trailer = !header.is_empty();
         Self::start(encoder, header, trailer, threads, out)
     }

@@ -1,7 +1,5 @@
 //! The frame around a deflate stream (RFC 1952).
 
-use super::encoder::Encoder;
-
 /// The longest header that is recognised, in bytes: with a long name or comment it is no layer.
 pub const MAX_HEADER: usize = 4096;
 
@@ -106,17 +104,9 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// The header that a program writes which sets neither a name nor a time (section 1); for zlib,
-/// which leaves the frame to its caller in what we do, nothing.
-pub(crate) fn default_header(encoder: Encoder) -> Vec<u8> {
-    let (mtime, extra_flags) = match encoder {
-        // The low half of the seconds from 1970 to Go's zero time, year 1.
-        Encoder::Klauspost { .. } => (0x886e_0900u32, 0),
-        Encoder::GoFast1 => (0, 4),
-        Encoder::GoLazy { level } if level.get() == 9 => (0, 2),
-        Encoder::GoLazy { .. } | Encoder::Go127 => (0, 0),
-        Encoder::Zlib { .. } => return Vec::new(),
-    };
+/// A header with neither name nor comment, from an unknown operating system (255), as Go's
+/// writers make it.
+pub(crate) fn header(mtime: u32, extra_flags: u8) -> Vec<u8> {
     let mut header = MAGIC.to_vec();
     header.push(0);
     header.extend_from_slice(&mtime.to_le_bytes());

@@ -14,6 +14,7 @@
 
 mod bundle;
 mod catalogs;
+mod circles;
 mod cli;
 mod codec;
 mod export;

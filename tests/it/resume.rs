@@ -64,7 +64,8 @@ fn next(random: &mut u64) -> u64 {
     *random >> 33
 }
 
-/// `AIRFERRY_KILLS` says how often, for a soak.
+/// `AIRFERRY_KILLS` says how often, for a soak; `AIRFERRY_SEED` repeats the moments of a run that
+/// failed, as far as the machine is as fast as then.
 #[test]
 fn killed_anywhere_it_ends_with_the_same_bytes() {
     let kills: u32 = std::env::var("AIRFERRY_KILLS").map_or(12, |kills| kills.parse().unwrap());
@@ -79,7 +80,12 @@ fn killed_anywhere_it_ends_with_the_same_bytes() {
     let total = site.blob_bytes_asked(0);
 
     let bundle = site.path("killed");
-    let mut random = u64::from(std::process::id());
+    let seed = std::env::var("AIRFERRY_SEED").map_or_else(
+        |_| u64::from(std::process::id()),
+        |seed| seed.parse().unwrap(),
+    );
+    eprintln!("AIRFERRY_SEED={seed}");
+    let mut random = seed;
     let mut killed = 0;
     let mut finished = 0;
     let mut continued = 0;
@@ -119,6 +125,10 @@ fn killed_anywhere_it_ends_with_the_same_bytes() {
         }
     }
     eprintln!("{killed} kills, {continued} continued, {finished} finished");
+    assert!(
+        continued > 0,
+        "no run continued what an earlier one had vouched for"
+    );
 }
 
 fn signal_child(child: &Child, signal: Signal) {

@@ -10,7 +10,7 @@ use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Signature, SignatureType, SignatureVersion, SubpacketData};
 use pgp::types::{Fingerprint, KeyDetails, KeyVersion, Tag};
 
-use super::trust::{ExpiredKeys, KeyFingerprint};
+use super::fingerprint::KeyFingerprint;
 use crate::model::{Timestamp, is_deceptive};
 
 /// Why bytes are not a keyring.
@@ -29,6 +29,17 @@ pub enum KeyringError {
     /// There is no key in it that can be used.
     #[error("The keyring holds no OpenPGP public key of version 4 that can be read")]
     NoKeys,
+}
+
+/// What to do with a signature from a time at which its key was valid, when the key has
+/// expired since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExpiredKeys {
+    /// Refuse it: who finds an expired key can date signatures back.
+    #[default]
+    Refuse,
+    /// Accept it. The keys of OKD live two years, the releases that they signed live longer.
+    AcceptEarlierSignatures,
 }
 
 /// Public keys, in the order in which they were written.

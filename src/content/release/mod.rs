@@ -1,6 +1,7 @@
 //! Release payloads of OKD and OpenShift: what they hold, who signed them, and the programs
 //! that are made for them.
 
+mod fingerprint;
 pub mod image_references;
 mod keyring;
 pub mod macho;
@@ -14,6 +15,7 @@ pub mod tools;
 pub mod trust;
 pub mod verification_config;
 
+pub use fingerprint::{FingerprintError, KeyFingerprint};
 pub use image_references::{Component, ComponentName, ImageReferences};
-pub use keyring::{Keyring, KeyringError, ReleaseKey};
+pub use keyring::{ExpiredKeys, Keyring, KeyringError, ReleaseKey};
 pub use metadata::ReleaseMetadata;

@@ -6,9 +6,10 @@
 
 use serde::Deserialize;
 
+use super::fingerprint::KeyFingerprint;
 use super::keyring::{self, KeyFault, ReleaseKey};
 use super::signed_message::{self, MessageFault, SignedMessage};
-use super::trust::{KeyFingerprint, ReleaseTrust};
+use super::trust::ReleaseTrust;
 use super::verification_config::{NamedKeyring, VerificationConfig};
 use crate::format::statement::render_time;
 use crate::model::{Digest, Timestamp, is_deceptive};

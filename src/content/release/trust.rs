@@ -5,51 +5,9 @@
 //! only when the full fingerprint of its primary key is pinned here.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
-use super::keyring::{Keyring, KeyringError};
-
-/// The fingerprint of an OpenPGP key of version 4 (RFC 9580, section 5.5.4.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyFingerprint([u8; Self::LENGTH]);
-
-/// Why a text is not a fingerprint.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not an OpenPGP fingerprint: 40 hexadecimal digits, spaces allowed", .text.escape_debug())]
-pub struct FingerprintError {
-    /// What was given, shortened.
-    text: String,
-}
-
-impl KeyFingerprint {
-    const LENGTH: usize = 20;
-
-    /// Wraps the 20 bytes.
-    pub const fn from_bytes(bytes: [u8; Self::LENGTH]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl FromStr for KeyFingerprint {
-    type Err = FingerprintError;
-
-    fn from_str(text: &str) -> Result<Self, FingerprintError> {
-        let digits: String = text.chars().filter(|c| !matches!(c, ' ' | '\t')).collect();
-        let mut bytes = [0; Self::LENGTH];
-        hex::decode_to_slice(&digits, &mut bytes).map_err(|_| FingerprintError {
-            text: text.chars().take(60).collect(),
-        })?;
-        Ok(Self(bytes))
-    }
-}
-
-/// 40 upper-case hexadecimal digits, as `gpg --list-keys` prints them.
-impl fmt::Display for KeyFingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode_upper(self.0))
-    }
-}
+use super::fingerprint::{FingerprintError, KeyFingerprint};
+use super::keyring::{ExpiredKeys, Keyring, KeyringError};
 
 /// The keys that are pinned when nobody says otherwise (docs/release-signatures.md says where
 /// they come from).
@@ -115,17 +73,6 @@ pub enum TrustFileError {
     /// The keys in it cannot be read.
     #[error("The keys in the file of release keys cannot be read")]
     Keys(#[source] KeyringError),
-}
-
-/// What to do with a signature from a time at which its key was valid, when the key has
-/// expired since.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ExpiredKeys {
-    /// Refuse it: who finds an expired key can date signatures back.
-    #[default]
-    Refuse,
-    /// Accept it. The keys of OKD live two years, the releases that they signed live longer.
-    AcceptEarlierSignatures,
 }
 
 /// The keys that may vouch for releases, by the fingerprints of their primary keys.
@@ -249,25 +196,6 @@ mod tests {
     fn alice() -> KeyFingerprint {
         let line = NAMES.lines().find(|line| line.ends_with(" alice"));
         line.unwrap().split(' ').next().unwrap().parse().unwrap()
-    }
-
-    #[test]
-    fn fingerprints_are_read_as_people_write_them() {
-        let plain = RED_HAT.replace(' ', "");
-        for text in [RED_HAT, &plain, &plain.to_lowercase()] {
-            let read: KeyFingerprint = text.parse().unwrap();
-            assert_eq!(read.to_string(), plain);
-        }
-        // A short key id is no fingerprint: anybody can make a key with the same one.
-        for bad in [
-            "",
-            "FD431D51",
-            "199E2F91FD431D51",
-            &plain[1..],
-            &format!("{plain}00"),
-        ] {
-            assert!(bad.parse::<KeyFingerprint>().is_err(), "{bad}");
-        }
     }
 
     #[test]

@@ -125,6 +125,7 @@ impl Medium {
             return None;
         }
         let maker = real_part::required(kind.maker().0)?;
+        real_part::required(kind.checker().0)?;
         if let Some(driver) = kind.driver() {
             real_part::required(driver)?;
             if !Path::new("/dev/fuse").exists() {
@@ -231,7 +232,7 @@ impl Medium {
     pub fn assert_sound(&mut self) {
         self.eject();
         let (name, args) = self.kind.checker();
-        let checker = real_part::program(name).unwrap_or_else(|| panic!("no {name}"));
+        let checker = real_part::program(name).expect("it was there when the medium was made");
         run(Command::new(checker).args(args).arg(self.image()))
             .unwrap_or_else(|why| panic!("the file system is damaged: {why}"));
     }

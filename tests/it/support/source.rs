@@ -19,6 +19,8 @@ pub struct Source {
     pub module: Vec<String>,
     /// Every path that the file names outside its tests, written out from its root.
     pub mentions: Vec<Mention>,
+    /// What its `use` items call names from elsewhere, with the whole path of each.
+    pub aliases: BTreeMap<String, Vec<String>>,
     /// The modules that it declares as files of their own.
     pub declares: Vec<Declared>,
     /// Number of lines that are not tests.
@@ -120,6 +122,7 @@ impl Source {
             file: file.to_owned(),
             module,
             mentions,
+            aliases: scan.aliases,
             declares: scan.declares,
             lines: text.lines().count().saturating_sub(scan.test_lines),
         }

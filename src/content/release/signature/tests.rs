@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::keyring::Keyring;
+use super::super::keyring::{ExpiredKeys, Keyring};
 use super::super::testing::{NOW, signed as release, vector};
-use super::super::trust::ExpiredKeys;
 use super::*;
 
 /// 2026-01-05T00:00:00Z, when most vectors were signed.

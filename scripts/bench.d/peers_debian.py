@@ -1,4 +1,4 @@
-"""Peers whose command lines were run by those who wrote them down."""
+"""Peers that Debian packages: skopeo, crane and oras."""
 
 from measure import quoted
 from peer import Peer, flat, for_each, four_at_a_time, in_turn
@@ -93,7 +93,7 @@ def oras_push_apart(job, reference):
 
 
 SKOPEO, CRANE, ORAS = ["skopeo", "--version"], ["crane", "version"], ["oras", "version"]
-TRIED = [
+DEBIAN = [
     Peer("skopeo copy", "skopeo", for_each(in_turn, skopeo_pull),
          for_each(in_turn, skopeo_push), SKOPEO),
     Peer("skopeo copy, xargs -P 4", "skopeo", for_each(four_at_a_time, skopeo_pull),

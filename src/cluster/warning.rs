@@ -1,0 +1,113 @@
+//! What the objects cannot express, in words.
+
+use std::fmt;
+
+use super::{Mapping, Scope};
+use crate::model::{Host, Reference, Repository};
+
+/// Sources that a warning about many names.
+const NAMED: usize = 3;
+
+/// Something that no mirror policy can express.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Warning {
+    /// The registry of sources does not fit the grammar: these sources have no entry.
+    SourceHost {
+        /// The registry.
+        host: Host,
+        /// The sources, sorted.
+        sources: Vec<Repository>,
+    },
+    /// The registry of mirrors does not fit the grammar: the entries of these sources, if
+    /// they have one at all, do not name it.
+    MirrorHost {
+        /// The registry.
+        host: Host,
+        /// The sources, sorted.
+        sources: Vec<Repository>,
+    },
+    /// A catalog image that no ClusterCatalog can name.
+    ClusterCatalog {
+        /// The image on the target.
+        image: Reference,
+    },
+    /// A tag that became another one: mirror policies keep tags.
+    OtherTag {
+        /// The image as clusters ask for it, and its name on the target.
+        mapping: Box<Mapping>,
+    },
+    /// Sources below which not everything went the same way: they keep entries of their own.
+    Narrow {
+        /// How wide the entries were to be.
+        scope: Scope,
+        /// The sources, sorted.
+        sources: Vec<String>,
+    },
+    /// A source for which no mirror was given.
+    NoMirror {
+        /// The source.
+        source: Repository,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const WHY: &str = "IPv6 addresses and underscores do not fit the grammar";
+        let (host, sources) = match self {
+            Self::SourceHost { host, sources } => {
+                write!(f, "Mirror policies cannot name the source registry ")?;
+                (host, sources)
+            }
+            Self::MirrorHost { host, sources } => {
+                write!(f, "Mirror policies cannot name the mirror registry ")?;
+                (host, sources)
+            }
+            Self::ClusterCatalog { image } => {
+                return write!(f, "A ClusterCatalog cannot name `{image}`, none is written");
+            }
+            Self::OtherTag { mapping } => {
+                let Mapping { source, target } = mapping.as_ref();
+                return write!(
+                    f,
+                    "Clusters do not find `{source}` by its tag: the mapping names it `{target}`, \
+                     and mirror policies keep tags"
+                );
+            }
+            Self::Narrow { scope, sources } => {
+                return write!(
+                    f,
+                    "Entries for a whole {scope} cannot be had for {}, which keep entries of their \
+                     own: not everything there has its path on the mirror (`--max-components 0` \
+                     keeps paths)",
+                    Shortened(sources)
+                );
+            }
+            Self::NoMirror { source } => {
+                return write!(f, "No mirror is known for `{source}`, it has no entry");
+            }
+        };
+        write!(f, "`{host}` ({WHY}), left out for")?;
+        for (index, source) in sources.iter().enumerate() {
+            let before = if index == 0 { "" } else { "," };
+            write!(f, "{before} `{source}`")?;
+        }
+        Ok(())
+    }
+}
+
+/// The first few of many, in backquotes.
+struct Shortened<'a>(&'a [String]);
+
+impl fmt::Display for Shortened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, source) in self.0.iter().take(NAMED).enumerate() {
+            let before = if index == 0 { "" } else { ", " };
+            write!(f, "{before}`{source}`")?;
+        }
+        match self.0.len().checked_sub(NAMED) {
+            Some(more) if more > 0 => write!(f, " and {more} more"),
+            _ => Ok(()),
+        }
+    }
+}
