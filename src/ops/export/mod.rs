@@ -15,6 +15,7 @@ mod request;
 mod resolve;
 mod seal;
 mod selection;
+mod sources;
 mod state;
 mod transfer;
 
@@ -51,6 +52,7 @@ use crate::sys::lock::DirLock;
 use crate::sys::media::{DirMedia, Media};
 use preflight::Ahead;
 use seal::{Assembled, Written};
+use sources::Sources;
 use state::{Found, PlanDocument};
 use transfer::{Transfer, Transferred};
 
@@ -440,13 +442,16 @@ async fn perform(
         .map(|lane| plan.content.cursor(lane))
         .collect();
     let transfer = Arc::new(Transfer {
-        client: request.client.clone(),
-        plan: Arc::clone(&plan),
+        sources: Arc::new(Sources {
+            client: request.client.clone(),
+            plan: Arc::clone(&plan),
+            skipped: recovered.skipped.clone(),
+            keep_going: request.keep_going,
+        }),
         plan_id,
         ground: Ground::new(Arc::clone(&media), journal)?,
         recovered,
         context: context.clone(),
-        keep_going: request.keep_going,
         missing: Mutex::default(),
     });
     let written = written(transfer.run(cursors).await?);

@@ -1,15 +1,14 @@
 //! Small blobs of a lane, fetched into memory before their turn: where a line is slow to answer,
 //! their requests wait beside each other and not one after the other.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::lane::LaneBlob;
-use super::transfer::{Failed, Transfer};
-use crate::model::Digest;
+use super::sources::{Failed, Sources};
 
 /// Blobs up to this size in bytes are fetched ahead of their turn. Larger ones come in parts
 /// where that is faster.
@@ -34,6 +33,7 @@ pub(super) type Prefetching = AbortOnDropHandle<Fetched>;
 
 /// Small blobs on their way, in lane order.
 pub(super) struct Prefetch {
+    sources: Arc<Sources>,
     fetching: VecDeque<(usize, u64, Prefetching)>,
     next: usize,
     /// Bytes that may be fetched besides.
@@ -41,9 +41,10 @@ pub(super) struct Prefetch {
 }
 
 impl Prefetch {
-    /// For one of so many lanes, from its blob number `next` on.
-    pub(super) fn of(lanes: usize, next: usize) -> Self {
+    /// For one of `lanes` lanes, from its blob number `next` on.
+    pub(super) fn of(sources: Arc<Sources>, lanes: usize, next: usize) -> Self {
         Self {
+            sources,
             fetching: VecDeque::new(),
             next,
             room: AHEAD_BYTES / (lanes.max(1) as u64),
@@ -51,24 +52,24 @@ impl Prefetch {
     }
 
     /// Starts downloads of the small blobs among the next ones.
-    pub(super) fn fill(&mut self, transfer: &Arc<Transfer>, blobs: &[LaneBlob], current: usize) {
+    pub(super) fn fill(&mut self, blobs: &[LaneBlob], current: usize) {
         self.next = self.next.max(current);
-        let skipped: &BTreeSet<Digest> = &transfer.recovered.skipped;
         while self.next < blobs.len() && self.next <= current + AHEAD {
             let index = self.next;
             let Some(blob) = blobs.get(index).copied() else {
                 return;
             };
             let is_small = blob.size <= SMALL;
-            let is_fetched = !transfer.is_made(&blob) && !skipped.contains(&blob.digest);
+            let skipped = self.sources.skipped.contains(&blob.digest);
+            let is_fetched = !self.sources.is_made(&blob) && !skipped;
             if is_small && is_fetched && blob.size > self.room && !self.fetching.is_empty() {
                 return;
             }
             self.next += 1;
             if is_small && is_fetched && blob.size <= self.room {
                 self.room -= blob.size;
-                let transfer = Arc::clone(transfer);
-                let task = tokio::spawn(async move { fetch(&transfer, blob).await });
+                let sources = Arc::clone(&self.sources);
+                let task = tokio::spawn(async move { fetch(&sources, blob).await });
                 let fetching = AbortOnDropHandle::new(task);
                 self.fetching.push_back((index, blob.size, fetching));
             }
@@ -87,22 +88,22 @@ impl Prefetch {
 }
 
 /// Fetches a blob into memory, from the first place.
-async fn fetch(transfer: &Transfer, blob: LaneBlob) -> Fetched {
+async fn fetch(sources: &Sources, blob: LaneBlob) -> Fetched {
     let mut pieces = Vec::new();
-    let end = collect(transfer, blob, &mut pieces).await;
+    let end = collect(sources, blob, &mut pieces).await;
     Fetched { pieces, end }
 }
 
 async fn collect(
-    transfer: &Transfer,
+    sources: &Sources,
     blob: LaneBlob,
     pieces: &mut Vec<Bytes>,
 ) -> std::result::Result<(), Failed> {
-    let failed = |error| transfer.failed(error);
-    let Some(place) = transfer.places(&blob).first() else {
+    let failed = |error| sources.failed(error);
+    let Some(place) = sources.places(&blob).first() else {
         return Err(Failed::nobody());
     };
-    let opened = transfer.client.blob(place, blob.digest, blob.size, 0);
+    let opened = sources.client.blob(place, blob.digest, blob.size, 0);
     let mut download = opened.await.map_err(failed)?;
     while let Some(bytes) = download.next().await.map_err(failed)? {
         pieces.push(bytes);

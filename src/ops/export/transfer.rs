@@ -4,7 +4,6 @@
 //! ahead are small blobs, which wait in memory until it is their turn. The writer answers after
 //! each blob, so that a wrong one is fetched again at its own place.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -14,13 +13,12 @@ use super::chunk_file::Ground;
 use super::lane::{Continue, FinishedLane, LaneBlob, LaneWriter};
 use super::made;
 use super::prefetch::{Prefetch, Prefetching};
+use super::sources::{Failed, Places, Sources};
 use crate::model::{Digest, PlanId, Repository};
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result, chain};
+use crate::ops::error::{Class, Error, Result};
 use crate::plan::export::Cursor;
-use crate::plan::export::{ExportPlan, PlannedPlace};
 use crate::progress::{Event, Phase};
-use crate::registry::{self, Client};
 use crate::sys;
 use crate::sys::journal::Recovered;
 
@@ -37,14 +35,11 @@ pub(super) struct Transferred {
 
 /// What all lanes share.
 pub(super) struct Transfer {
-    pub(super) client: Client,
-    pub(super) plan: Arc<ExportPlan>,
+    pub(super) sources: Arc<Sources>,
     pub(super) plan_id: PlanId,
     pub(super) ground: Ground,
     pub(super) recovered: Recovered,
     pub(super) context: Context,
-    /// Give up blobs whose registry cannot be reached, instead of stopping.
-    pub(super) keep_going: bool,
     pub(super) missing: Mutex<Vec<(Digest, String)>>,
 }
 
@@ -62,20 +57,13 @@ enum Feed {
     Done,
 }
 
-/// Why a blob's download ended without success.
-pub(super) enum Failed {
-    /// The run has to stop; the same command continues later.
-    Stop(Error),
-    /// This blob cannot be had.
-    Blob(String),
-}
-
 impl Transfer {
     /// Runs all lanes to their end. When one has to stop, all stop, with what they have made
     /// durable.
     pub(super) async fn run(self: Arc<Self>, cursors: Vec<Cursor>) -> Result<Transferred> {
-        let (_, bytes) = self.plan.to_fetch();
+        let (_, bytes) = self.sources.plan.to_fetch();
         let items = self
+            .sources
             .plan
             .content
             .lanes
@@ -154,10 +142,10 @@ impl Transfer {
     }
 
     fn lane_blobs(&self, number: usize) -> Vec<LaneBlob> {
-        let lane = self.plan.content.lanes.get(number);
+        let lane = self.sources.plan.content.lanes.get(number);
         let digests = lane.map(|lane| lane.blobs.as_slice()).unwrap_or_default();
         let known = |digest: &Digest| {
-            let size = self.plan.blob(digest)?.size;
+            let size = self.sources.plan.blob(digest)?.size;
             Some(LaneBlob {
                 digest: *digest,
                 size,
@@ -176,7 +164,7 @@ impl Transfer {
     ) -> sys::Result<Option<FinishedLane>> {
         let recovered = self.recovered.clone();
         let mut writer = LaneWriter::new(self.ground.clone(), self.plan_id, cursor, recovered);
-        let start = writer.replay(blobs, &self.recovered.skipped, |blob, offset| {
+        let start = writer.replay(blobs, &self.sources.skipped, |blob, offset| {
             if offset > 0 {
                 self.started(blob, offset);
                 if offset == blob.size {
@@ -213,18 +201,22 @@ impl Transfer {
         start: Continue,
         feed: &mpsc::Sender<Feed>,
     ) -> Result<()> {
-        let mut ahead = Prefetch::of(self.plan.content.lanes.len(), start.index + 1);
+        let mut ahead = Prefetch::of(
+            Arc::clone(&self.sources),
+            self.sources.plan.content.lanes.len(),
+            start.index + 1,
+        );
         for (index, blob) in blobs.iter().enumerate().skip(start.index) {
-            if self.recovered.skipped.contains(&blob.digest) {
+            if self.sources.skipped.contains(&blob.digest) {
                 continue;
             }
-            ahead.fill(self, blobs, index);
+            ahead.fill(blobs, index);
             let offset = if index == start.index {
                 start.offset
             } else {
                 0
             };
-            let fed = if self.is_made(blob) {
+            let fed = if self.sources.is_made(blob) {
                 self.feed_made(blob, offset, feed).await
             } else {
                 self.feed_blob(blob, offset, ahead.take(index), feed).await
@@ -251,7 +243,7 @@ impl Transfer {
         mut fetched: Option<Prefetching>,
         feed: &mpsc::Sender<Feed>,
     ) -> std::result::Result<(), Failed> {
-        let mut places = Places::of(self.places(blob));
+        let mut places = Places::of(self.sources.places(blob));
         while let Some(place) = places.next() {
             if offset == 0 {
                 self.started(blob, 0);
@@ -278,15 +270,10 @@ impl Transfer {
                 return Ok(());
             }
             places.sent_wrong_bytes(place);
-            self.client.keep_blobs_whole(&place.host);
+            self.sources.client.keep_blobs_whole(&place.host);
             offset = 0;
         }
         Err(places.verdict())
-    }
-
-    pub(super) fn is_made(&self, blob: &LaneBlob) -> bool {
-        let planned = self.plan.blob(&blob.digest);
-        planned.is_some_and(|planned| planned.place == PlannedPlace::Made)
     }
 
     /// Feeds a blob that lies beside the plan. Nobody else has it, so the run stops without it.
@@ -324,10 +311,13 @@ impl Transfer {
         offset: &mut u64,
         feed: &mpsc::Sender<Feed>,
     ) -> Result<std::result::Result<(), Failed>> {
-        let opened = self.client.blob(place, blob.digest, blob.size, *offset);
+        let opened = self
+            .sources
+            .client
+            .blob(place, blob.digest, blob.size, *offset);
         let mut download = match opened.await {
             Ok(download) => download,
-            Err(error) => return Ok(Err(self.failed(error))),
+            Err(error) => return Ok(Err(self.sources.failed(error))),
         };
         loop {
             match download.next().await {
@@ -336,7 +326,7 @@ impl Transfer {
                     self.send_data(blob, bytes, feed).await?;
                 }
                 Ok(None) => return Ok(Ok(())),
-                Err(error) => return Ok(Err(self.failed(error))),
+                Err(error) => return Ok(Err(self.sources.failed(error))),
             }
         }
     }
@@ -358,31 +348,6 @@ impl Transfer {
         Ok(())
     }
 
-    /// The repositories that should have a blob.
-    pub(super) fn places(&self, blob: &LaneBlob) -> &[Repository] {
-        match self.plan.blob(&blob.digest).map(|blob| &blob.place) {
-            Some(PlannedPlace::Fetch(places)) => places,
-            _ => &[],
-        }
-    }
-
-    /// Whether a failure costs this blob alone, or ends the run until the network is back.
-    pub(super) fn failed(&self, error: registry::Error) -> Failed {
-        let reason = chain(&error);
-        if error.is_network() && !self.keep_going {
-            let hint = error.hint();
-            let stop = Error::new(Class::Network, "The source registry cannot be reached");
-            Failed::Stop(
-                hint.into_iter()
-                    .fold(stop.caused_by(error), Error::hint)
-                    .hint("run the same command again: it continues where it stopped")
-                    .hint("--keep-going seals an incomplete bundle from what can be had"),
-            )
-        } else {
-            Failed::Blob(reason)
-        }
-    }
-
     fn started(&self, blob: &LaneBlob, bytes_cached: u64) {
         self.context.emit(Event::ItemStarted {
             phase: Phase::Download,
@@ -399,67 +364,6 @@ impl Transfer {
             item,
             ok,
         });
-    }
-}
-
-/// The repositories that are asked for one blob, one after the other.
-struct Places<'a> {
-    waiting: VecDeque<&'a Repository>,
-    /// The first that sent wrong bytes: it may have been the line, so it is asked once more when
-    /// no other has the blob.
-    wrong: Option<&'a Repository>,
-    /// That was done.
-    asked_again: bool,
-    failed: Failed,
-}
-
-impl<'a> Places<'a> {
-    fn of(places: &'a [Repository]) -> Self {
-        Self {
-            waiting: places.iter().collect(),
-            wrong: None,
-            asked_again: false,
-            failed: Failed::nobody(),
-        }
-    }
-
-    fn next(&mut self) -> Option<&'a Repository> {
-        self.waiting.pop_front().or_else(|| {
-            let again = self.wrong.take().filter(|_| !self.asked_again);
-            self.asked_again |= again.is_some();
-            again
-        })
-    }
-
-    fn sent_wrong_bytes(&mut self, place: &'a Repository) {
-        self.wrong.get_or_insert(place);
-        self.failed(Failed::Blob(
-            "the registry sends bytes whose SHA-256 is not the digest".to_owned(),
-        ));
-    }
-
-    fn failed(&mut self, failed: Failed) {
-        // A place out of reach may have it yet: that weighs more than others that lack it.
-        if !matches!((&self.failed, &failed), (Failed::Stop(_), Failed::Blob(_))) {
-            self.failed = failed;
-        }
-    }
-
-    /// Why no place had it.
-    fn verdict(self) -> Failed {
-        self.failed
-    }
-}
-
-impl Failed {
-    pub(super) fn nobody() -> Self {
-        Self::Blob("no repository is known to have it".to_owned())
-    }
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self::Stop(error)
     }
 }
 
