@@ -1,84 +1,114 @@
-//! Certificates in directories, as containers-certs.d(5) describes them.
+//! Certificates in directories, as containers-certs.d(5) describes them: `*.crt` are authorities,
+//! `*.cert` with its `*.key` is a client's own; other files do not count.
+//!
+//! A file that cannot be used costs that file. (skopeo stops, or passes it over without a word.)
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use super::surroundings::Surroundings;
 use crate::ops::Error;
-use crate::registry::{CertificateStore, HostCertificates};
+use crate::registry::{CertificateStore, HostCertificates, check_authorities, check_client};
 use crate::sys::files;
 
 /// Certificates and keys are smaller than this, in bytes.
 const CAP: u64 = 4 << 20;
 
-/// Reads `certs.d/<host[:port]>/` in the usual places. What cannot be read is told of and left
-/// out: it may concern a registry that nobody asks.
-pub(super) fn of_hosts(surroundings: &Surroundings, warn: &dyn Fn(String)) -> CertificateStore {
+/// Reads `certs.d/<host[:port]>/` in the usual places. What cannot be used is told when the host
+/// is spoken to.
+pub(super) fn of_hosts(surroundings: &Surroundings) -> CertificateStore {
     let mut store = CertificateStore::default();
     // The first place that has a directory for the host decides.
-    let places = [
-        surroundings.config("containers/certs.d"),
-        Some(surroundings.etc("containers/certs.d")),
-        Some(surroundings.etc("docker/certs.d")),
-    ];
-    for place in places.into_iter().flatten() {
-        let hosts = files::names_in(&place).unwrap_or_default();
-        for host in hosts {
-            let directory = place.join(&host);
+    let mut places = surroundings.configs("containers/certs.d");
+    places.push(surroundings.etc("containers/certs.d"));
+    places.push(surroundings.etc("docker/certs.d"));
+    for place in places {
+        for name in files::names_in(&place).unwrap_or_default() {
+            let (directory, host) = (place.join(&name), name.to_ascii_lowercase());
             if store.hosts.contains_key(&host) || !files::is_dir(&directory) {
                 continue;
             }
-            match read(&directory) {
-                Ok(certificates) => {
-                    store.hosts.insert(host, certificates);
-                }
-                Err(error) => warn(crate::ops::chain(&error)),
-            }
+            let certificates = read(&directory).unwrap_or_else(|error| HostCertificates {
+                problems: vec![crate::ops::chain(&error)],
+                ..HostCertificates::default()
+            });
+            store.hosts.insert(host, certificates);
         }
     }
     store
 }
 
 /// Adds what a directory holds, for all hosts.
-pub(super) fn add_for_all(store: &mut CertificateStore, directory: &Path) -> Result<(), Error> {
+pub(super) fn add_for_all(
+    store: &mut CertificateStore,
+    directory: &Path,
+    warn: &dyn Fn(String),
+) -> Result<(), Error> {
     let certificates = read(directory)?;
-    if certificates.roots.is_empty() && certificates.client.is_none() {
-        return Err(Error::usage(format!(
-            "There are no certificates in `{}`",
+    if certificates.roots.is_empty() && certificates.clients.is_empty() {
+        let mut none = Error::usage(format!(
+            "There are no certificates that can be used in `{}`",
             directory.display()
         ))
-        .hint("authorities are named *.crt, a client's certificate *.cert with its *.key"));
+        .hint("authorities are named *.crt, a client's certificate *.cert with its *.key");
+        for problem in certificates.problems {
+            none = none.hint(problem);
+        }
+        return Err(none);
     }
+    certificates.problems.into_iter().for_each(warn);
     store.roots.extend(certificates.roots);
-    store.client = certificates.client;
+    store.clients = certificates.clients;
     Ok(())
 }
 
 fn read(directory: &Path) -> Result<HostCertificates, Error> {
-    let name = directory.display();
-    let unreadable = |error: crate::sys::IoAt| {
+    let names = files::names_in(directory).map_err(|error| {
+        let name = directory.display();
         Error::usage(format!("The certificates in `{name}` cannot be read")).caused_by(error)
-    };
-    let file = |name: &str| files::read(&directory.join(name), CAP).map_err(unreadable);
-    let names = files::names_in(directory).map_err(unreadable)?;
-    let mut certificates = HostCertificates::default();
-    for certificate in &names {
-        if certificate.ends_with(".crt") {
-            certificates.roots.push(file(certificate)?);
-        } else if let Some(stem) = certificate.strip_suffix(".cert") {
-            let key = format!("{stem}.key");
-            if !names.contains(&key) {
-                let message = format!("`{certificate}` in `{name}` has no private key `{key}`");
-                return Err(Error::usage(message));
+    })?;
+    let names: BTreeSet<String> = names.into_iter().collect();
+    let mut found = HostCertificates::default();
+    for name in &names {
+        let read = match name.rsplit_once('.') {
+            Some((_, "crt")) => authorities(directory, name).map(|file| found.roots.push(file)),
+            Some((stem, "cert")) => {
+                let key = format!("{stem}.key");
+                let pair = pair(directory, name, names.contains(&key).then_some(&key));
+                pair.map(|pair| found.clients.push(pair))
             }
-            if certificates.client.is_some() {
-                let message = format!("There are several client certificates (*.cert) in `{name}`");
-                return Err(Error::usage(message));
-            }
-            let key = Zeroizing::new(file(&key)?);
-            certificates.client = Some((file(certificate)?, key));
+            Some((stem, "key")) if !names.contains(&format!("{stem}.cert")) => Err(format!(
+                "there is no certificate `{stem}.cert` for this key"
+            )),
+            _ => Ok(()),
+        };
+        if let Err(reason) = read {
+            let path = directory.join(name);
+            let problem = format!("`{}` is not used: {reason}", path.display());
+            found.problems.push(problem);
         }
     }
-    Ok(certificates)
+    Ok(found)
+}
+
+fn authorities(directory: &Path, name: &str) -> Result<Vec<u8>, String> {
+    let file = content(directory, name)?;
+    check_authorities(&file).map(|()| file)
+}
+
+fn pair(
+    directory: &Path,
+    name: &str,
+    key: Option<&String>,
+) -> Result<(Vec<u8>, Zeroizing<Vec<u8>>), String> {
+    let key = key.ok_or("its private key (*.key) is not there; authorities are named *.crt")?;
+    let certificate = content(directory, name)?;
+    let key = Zeroizing::new(content(directory, key)?);
+    check_client(&certificate, &key).map(|()| (certificate, key))
+}
+
+fn content(directory: &Path, name: &str) -> Result<Vec<u8>, String> {
+    files::read(&directory.join(name), CAP).map_err(|error| crate::ops::chain(&error))
 }

@@ -4,6 +4,7 @@
 //! for `ops`, performs it and prints the outcome. Nothing else in the crate knows clap,
 //! indicatif, the environment, or prints.
 
+mod auth_files;
 mod catalog;
 mod catalog_args;
 mod catalog_text;
@@ -23,6 +24,7 @@ mod naming_args;
 mod output;
 mod passphrase;
 mod progress;
+mod registries_conf;
 mod registry_args;
 mod release;
 mod release_args;

@@ -4,24 +4,20 @@
 //! those tools look.
 
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use super::Environment;
+use super::auth_files;
 use super::certificates;
 use super::jobs_arg::at_least_one;
+use super::registries_conf;
 use super::shell::quoted;
 use super::surroundings::Surroundings;
 use crate::model::ByteSize;
 use crate::ops::Error;
 use crate::progress::Progress;
-use crate::registry::{AuthFile, Client, ClientOptions, Credentials, Mirrors, RetryPolicy};
-use crate::sys::files;
-
-/// Auth files and settings are smaller than this, in bytes.
-const CAP: u64 = 4 << 20;
+use crate::registry::{Client, ClientOptions, Mirrors, RetryPolicy};
 
 /// The slowest rate to which transfers can be limited, in bytes a second.
 const SLOWEST: u64 = 1 << 10;
@@ -31,8 +27,9 @@ const SLOWEST: u64 = 1 << 10;
 #[command(next_help_heading = "Registries")]
 pub(crate) struct RegistryArgs {
     /// File with credentials, before the usual ones: REGISTRY_AUTH_FILE,
-    /// $XDG_RUNTIME_DIR/containers/auth.json, ~/.config/containers/auth.json and
-    /// ~/.docker/config.json. The first that knows the registry decides.
+    /// $XDG_RUNTIME_DIR/containers/auth.json (without that variable
+    /// /run/containers/$UID/auth.json), ~/.config/containers/auth.json, ~/.docker/config.json and
+    /// ~/.dockercfg. The first that knows the registry decides.
     #[arg(long, short, value_name = "FILE")]
     authfile: Option<PathBuf>,
 
@@ -48,8 +45,8 @@ pub(crate) struct RegistryArgs {
     )]
     tls_verify: bool,
 
-    /// Directory with more certificates for all registries: authorities (*.crt) and a client's
-    /// own (*.cert with its *.key).
+    /// Directory with more certificates for all registries: authorities or the registry's own
+    /// (*.crt), and a client's (*.cert with its *.key).
     #[arg(long, value_name = "DIR")]
     cert_dir: Option<PathBuf>,
 
@@ -133,15 +130,18 @@ impl RegistryArgs {
         warn: &dyn Fn(String),
         progress: Arc<dyn Progress>,
     ) -> Result<ClientOptions, Error> {
-        let mut certificates = certificates::of_hosts(surroundings, warn);
+        let mut certificates = certificates::of_hosts(surroundings);
         if let Some(directory) = &self.cert_dir {
-            certificates::add_for_all(&mut certificates, directory)?;
+            certificates::add_for_all(&mut certificates, directory, warn)?;
         }
+        let mirrors = registries_conf::read(self.registries_conf.as_deref(), surroundings)?;
+        let credentials = auth_files::read(self.authfile.as_deref(), surroundings, warn)?;
+        let helpers = mirrors.credential_helpers().unwrap_or_default();
         Ok(ClientOptions {
             tls_verify: self.tls_verify,
             certificates,
-            credentials: self.credentials(surroundings)?,
-            mirrors: self.mirrors(surroundings)?,
+            credentials: credentials.with_helpers(helpers),
+            mirrors,
             retry: RetryPolicy {
                 attempts: self.retries.saturating_add(1),
                 ..RetryPolicy::default()
@@ -152,109 +152,6 @@ impl RegistryArgs {
             ..ClientOptions::default()
         })
     }
-
-    fn credentials(&self, surroundings: &Surroundings) -> Result<Credentials, Error> {
-        let named = [
-            (self.authfile.clone(), "--authfile"),
-            (
-                surroundings.path("REGISTRY_AUTH_FILE"),
-                "REGISTRY_AUTH_FILE",
-            ),
-        ];
-        let mut paths = Vec::new();
-        for (path, by) in named {
-            let Some(path) = path else { continue };
-            if !files::exists(&path) {
-                let name = path.display();
-                return Err(Error::usage(format!("There is no file `{name}`"))
-                    .hint(format!("check the path given by {by}")));
-            }
-            paths.push(path);
-        }
-        let docker = match surroundings.path("DOCKER_CONFIG") {
-            Some(directory) => Some(directory.join("config.json")),
-            None => surroundings.home(".docker/config.json"),
-        };
-        let usual = [
-            surroundings.runtime("containers/auth.json"),
-            surroundings.config("containers/auth.json"),
-            docker,
-        ];
-        paths.extend(
-            usual
-                .into_iter()
-                .flatten()
-                .filter(|path| files::exists(path)),
-        );
-
-        let mut texts = Vec::with_capacity(paths.len());
-        for path in &paths {
-            let text =
-                files::read_text(path, CAP).map_err(|error| bad_auth(path).caused_by(error))?;
-            texts.push((path.display().to_string(), Zeroizing::new(text)));
-        }
-        Credentials::parse(texts.iter().map(|(name, text)| AuthFile { name, text })).map_err(
-            |error| {
-                Error::usage("Credentials cannot be used")
-                    .caused_by(error)
-                    .hint("`podman login --authfile FILE REGISTRY` writes such a file")
-            },
-        )
-    }
-
-    fn mirrors(&self, surroundings: &Surroundings) -> Result<Mirrors, Error> {
-        if let Some(path) = &self.registries_conf {
-            return read_mirrors(path);
-        }
-        let main = surroundings.path("CONTAINERS_REGISTRIES_CONF").or_else(|| {
-            let own = surroundings.config("containers/registries.conf");
-            let usual = own
-                .into_iter()
-                .chain([surroundings.etc("containers/registries.conf")]);
-            usual.into_iter().find(|path| files::exists(path))
-        });
-        let mut mirrors = main
-            .as_deref()
-            .map_or(Ok(Mirrors::default()), read_mirrors)?;
-        let drop_ins = [
-            Some(surroundings.etc("containers/registries.conf.d")),
-            surroundings.config("containers/registries.conf.d"),
-        ];
-        for directory in drop_ins.into_iter().flatten() {
-            if !files::is_dir(&directory) {
-                continue;
-            }
-            let names = files::names_in(&directory).map_err(|error| {
-                Error::usage("Mirrors of registries cannot be read").caused_by(error)
-            })?;
-            for name in names.iter().filter(|name| name.ends_with(".conf")) {
-                mirrors = mirrors.overridden_by(read_mirrors(&directory.join(name))?);
-            }
-        }
-        Ok(mirrors)
-    }
-}
-
-fn bad_auth(path: &Path) -> Error {
-    Error::usage(format!(
-        "The credentials in `{}` cannot be read",
-        path.display()
-    ))
-}
-
-fn read_mirrors(path: &Path) -> Result<Mirrors, Error> {
-    let refused = || {
-        Error::usage(format!(
-            "The mirrors of registries in `{}` cannot be used",
-            path.display()
-        ))
-    };
-    let text = files::read_text(path, CAP).map_err(|error| refused().caused_by(error))?;
-    Mirrors::parse(&text).map_err(|error| {
-        refused()
-            .caused_by(error)
-            .hint("give another file by --registries-conf; /dev/null for no mirrors")
-    })
 }
 
 #[cfg(test)]

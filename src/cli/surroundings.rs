@@ -7,11 +7,15 @@ use std::fmt;
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::sys::process;
+
 /// What this process finds around it. The only reader of environment variables.
 pub(crate) struct Surroundings {
     variables: BTreeMap<OsString, OsString>,
-    /// Holds `etc`; another one than `/` in tests.
+    /// Holds `etc` and `run`; another one than `/` in tests.
     root: PathBuf,
+    /// The number of the user.
+    user: u32,
 }
 
 impl fmt::Debug for Surroundings {
@@ -27,6 +31,7 @@ impl Surroundings {
         Self {
             variables: std::env::vars_os().collect(),
             root: PathBuf::from("/"),
+            user: process::user(),
         }
     }
 
@@ -38,6 +43,7 @@ impl Surroundings {
                 .map(|(name, value)| (name.into(), value.as_os_str().to_owned()))
                 .collect(),
             root: root.to_owned(),
+            user: 1234,
         }
     }
 
@@ -70,6 +76,14 @@ impl Surroundings {
         }
     }
 
+    /// The person's settings where tools look for them that do not know XDG_CONFIG_HOME too.
+    pub(crate) fn configs(&self, name: &str) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = self.config(name).into_iter().collect();
+        let usual = self.home(&format!(".config/{name}"));
+        found.extend(usual.filter(|usual| !found.contains(usual)));
+        found
+    }
+
     /// Files that may be deleted, and better are not.
     pub(crate) fn state(&self, name: &str) -> Option<PathBuf> {
         match self.path("XDG_STATE_HOME") {
@@ -78,9 +92,15 @@ impl Surroundings {
         }
     }
 
-    /// Files that are gone after the session.
-    pub(crate) fn runtime(&self, name: &str) -> Option<PathBuf> {
-        self.path("XDG_RUNTIME_DIR")
-            .map(|runtime| runtime.join(name))
+    /// Containers' files that are gone after the session; without XDG_RUNTIME_DIR, as after
+    /// `sudo`, they are in a directory of the user's number.
+    pub(crate) fn containers_runtime(&self, name: &str) -> PathBuf {
+        match self.path("XDG_RUNTIME_DIR") {
+            Some(runtime) => runtime.join("containers").join(name),
+            None => {
+                let user = self.user.to_string();
+                self.root.join("run/containers").join(user).join(name)
+            }
+        }
     }
 }

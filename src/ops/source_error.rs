@@ -16,17 +16,17 @@ pub fn of_source(message: impl Into<String>, error: registry::Error) -> Error {
         }
         error if error.is_network() => (
             Class::Network,
-            Some("run the same command again when the network is back"),
+            Some("run the same command again when the network is back".to_owned()),
         ),
         // Registries say so as well of what somebody may not see.
         registry::Error::NotFound { .. } => (
             Class::Incomplete,
-            Some("check the reference and the credentials"),
+            Some("check the reference and the credentials".to_owned()),
         ),
         _ => (Class::Incomplete, None),
     };
     let hints = error.hint().into_iter().chain(next);
-    let hints: Vec<&str> = hints.collect();
+    let hints: Vec<String> = hints.collect();
     let failure = Error::new(class, message).caused_by(error);
     hints.into_iter().fold(failure, Error::hint)
 }

@@ -16,12 +16,12 @@ use zeroize::Zeroizing;
 
 use super::client::{Client, lock};
 use super::credentials::{Credential, Credentials, Secret};
-use super::error::{Error, Result};
+use super::error::{Error, Result, Sought};
 use super::mirrors::Endpoint;
 use super::retry::http_date;
 use super::scheme::authority;
 use super::transport::{Payload, Sending};
-use crate::model::{Repository, RepositoryPath};
+use crate::model::{Host, Repository, RepositoryPath};
 
 /// How token services know us.
 const CLIENT_ID: &str = "airferry";
@@ -120,6 +120,14 @@ impl Auth {
         match self.challenge(endpoint)? {
             Challenge::Basic => Some("basic"),
             Challenge::Bearer { .. } => Some("bearer"),
+        }
+    }
+
+    /// Where credentials for a host were looked for.
+    pub(super) fn sought(&self, host: &Host) -> Sought {
+        Sought {
+            host: host.to_string(),
+            files: self.credentials.places().to_vec(),
         }
     }
 
@@ -233,7 +241,8 @@ impl Auth {
                 realm: request.realm.into(),
             });
         }
-        let (sending, header, payload) = request.to_http(credential.as_ref(), insecure);
+        let (mut sending, header, payload) = request.to_http(credential.as_ref(), insecure);
+        sending.registry = Some(authority(&endpoint.repository.host));
         let asked_at = Instant::now();
         let response = client.follow(&sending, header.as_ref(), payload).await?;
         let url = response.shown();
@@ -243,6 +252,7 @@ impl Auth {
                     url,
                     answer,
                     credentials: credential.is_some(),
+                    sought: Some(Box::new(self.sought(&endpoint.repository.host))),
                 },
                 other => other,
             });

@@ -9,12 +9,12 @@ use url::Url;
 use super::auth::Auth;
 use super::error::{Error, Result};
 use super::gate::Gates;
-use super::http_client::{Connections, HttpClients};
-use super::mirrors::Endpoint;
+use super::http_client::{Connections, HttpClients, Peer};
+use super::mirrors::{Endpoint, Places};
 use super::options::ClientOptions;
 use super::outage::Outages;
 use super::parts::Verdict;
-use super::redact::RedactedUrl;
+use super::redact::{RedactedUrl, one_line};
 use super::retry::Budget;
 use super::scheme::Schemes;
 use crate::model::{Host, Repository};
@@ -135,25 +135,20 @@ impl Client {
         endpoint.insecure || !self.options().tls_verify
     }
 
-    pub(super) fn http(
-        &self,
-        authority: &str,
-        insecure: bool,
-        connections: Connections,
-    ) -> Result<reqwest::Client> {
-        let clients = &self.inner.http;
-        clients.client(self.options(), authority, insecure, connections)
+    pub(super) fn http(&self, peer: Peer<'_>, connections: Connections) -> Result<reqwest::Client> {
+        self.inner.http.client(self.options(), peer, connections)
     }
 
     pub(super) fn proxy(&self, url: &Url) -> Option<RedactedUrl> {
         self.inner.http.proxy(url)
     }
 
-    /// The repository itself, without mirrors and rewrites.
+    /// The repository itself, without mirrors and rewrites. `insecure` of its registry counts for
+    /// it, as for skopeo.
     pub(super) fn own_place(&self, repository: &Repository) -> Endpoint {
         Endpoint {
             repository: repository.clone(),
-            insecure: false,
+            insecure: self.options().mirrors.is_insecure(repository),
         }
     }
 
@@ -162,14 +157,21 @@ impl Client {
         if !self.use_mirrors {
             return Ok(vec![self.own_place(repository)]);
         }
-        let found = self.options().mirrors.places(repository, by_digest);
-        let mut places = found.mirrors;
-        places.extend(found.source);
+        let mut places = self.configured(repository, by_digest)?.in_order();
         let favourite = lock(&self.inner.favourites).get(repository).cloned();
-        if let Some(index) = places.iter().position(|p| Some(p) == favourite.as_ref())
-            && let Some(first) = places.get_mut(..=index)
-        {
-            first.rotate_right(1);
+        match places.iter().position(|p| Some(p) == favourite.as_ref()) {
+            Some(index) => {
+                if let Some(first) = places.get_mut(..=index) {
+                    first.rotate_right(1);
+                }
+            }
+            // What belongs to a manifest is read where the manifest came from, also at a mirror
+            // that is asked for tags alone.
+            None if by_digest => {
+                let by_tag = self.configured(repository, false)?.in_order();
+                places.splice(0..0, favourite.filter(|place| by_tag.contains(place)));
+            }
+            None => {}
         }
         if places.is_empty() {
             return Err(Error::Blocked {
@@ -179,13 +181,22 @@ impl Client {
         Ok(places)
     }
 
+    /// What `registries.conf` says of a repository.
+    fn configured(&self, repository: &Repository, by_digest: bool) -> Result<Places> {
+        let places = self.options().mirrors.places(repository, by_digest);
+        places.map_err(|location| Error::Rewritten {
+            repository: repository.to_string(),
+            location: one_line(&location, 200),
+        })
+    }
+
     /// The place that alone knows everything of a repository: the source; where that is
     /// blocked, the first mirror.
     pub(super) fn authority_place(&self, repository: &Repository) -> Result<Endpoint> {
         if !self.use_mirrors {
             return Ok(self.own_place(repository));
         }
-        let found = self.options().mirrors.places(repository, false);
+        let found = self.configured(repository, false)?;
         let place = found.source.or_else(|| found.mirrors.into_iter().next());
         place.ok_or_else(|| Error::Blocked {
             repository: repository.to_string(),
@@ -240,5 +251,53 @@ impl Client {
             url: (&base).into(),
             reason: format!("`{path}` makes no URL with it"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Mirrors;
+
+    fn client(conf: &str) -> Client {
+        Client::new(ClientOptions {
+            mirrors: Mirrors::parse(conf).unwrap(),
+            ..ClientOptions::default()
+        })
+    }
+
+    #[test]
+    fn what_belongs_to_a_manifest_is_read_where_the_manifest_came_from() {
+        let client = client(
+            "[[registry]]\nlocation = 'q.lan'\n\
+             [[registry.mirror]]\nlocation = 'tags.lan'\npull-from-mirror = 'tag-only'\n\
+             [[registry.mirror]]\nlocation = 'digests.lan'\npull-from-mirror = 'digest-only'\n",
+        );
+        let repository: Repository = "q.lan/x".parse().unwrap();
+        let asked = |by_digest| {
+            let places = client.places(&repository, by_digest).unwrap().into_iter();
+            places
+                .map(|place| place.repository.host.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(asked(false), ["tags.lan", "q.lan"]);
+        assert_eq!(asked(true), ["digests.lan", "q.lan"]);
+        let by_tag = client.places(&repository, false).unwrap();
+        client.found_at(&repository, &by_tag[0]);
+        assert_eq!(asked(true), ["tags.lan", "digests.lan", "q.lan"]);
+        client.found_at(&repository, &by_tag[1]);
+        assert_eq!(asked(true), ["q.lan", "digests.lan"]);
+        let by_digest = client.places(&repository, true).unwrap();
+        client.found_at(&repository, &by_digest[1]);
+        assert_eq!(asked(false), ["tags.lan", "q.lan"]);
+    }
+
+    #[test]
+    fn insecure_counts_for_targets_too() {
+        let client = client("[[registry]]\nlocation = 'q.lan/a'\ninsecure = true\n").direct();
+        for (name, insecure) in [("q.lan/a/x", true), ("q.lan/b", false)] {
+            let place = client.own_place(&name.parse().unwrap());
+            assert_eq!(client.is_insecure(&place), insecure, "{name}");
+        }
     }
 }

@@ -3,20 +3,23 @@
 //! The format is containers-auth.json(5), which is Docker's `config.json` with more specific
 //! keys; OpenShift's pull secrets are the same.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use base64::Engine as _;
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
+pub use super::auth_file::AuthFile;
+use super::auth_file::{Source, normalised};
 use super::helper;
-use super::redact::one_line;
 use crate::model::{Host, RepositoryPath};
 
 /// The key under which Docker keeps the credentials of Docker Hub.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
+
+/// What `credential-helpers` of `registries.conf` calls the auth files.
+const AUTH_FILES: &str = "containers-auth.json";
 
 /// The user name that marks a helper's secret as an identity token.
 const IDENTITY_TOKEN_USER: &str = "<token>";
@@ -78,6 +81,14 @@ pub enum CredentialsError {
         /// Column, from 1.
         column: usize,
     },
+    /// Where an object belongs there is something else.
+    #[error("Auth file `{file}` has something else than an object as `{key}`")]
+    NoObject {
+        /// The file's name.
+        file: String,
+        /// The key.
+        key: String,
+    },
     /// An entry is not base64 of `user:password`.
     #[error("Auth file `{file}` has an entry for `{key}` that is not base64 of `user:password`")]
     Entry {
@@ -124,48 +135,14 @@ pub enum CredentialsError {
     },
 }
 
-/// The text of an auth file, with the name that errors give it.
-#[derive(Clone, Copy)]
-pub struct AuthFile<'a> {
-    /// The file's name.
-    pub name: &'a str,
-    /// Its content.
-    pub text: &'a str,
-}
-
-impl fmt::Debug for AuthFile<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AuthFile").field(&self.name).finish()
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Document {
-    auths: Option<BTreeMap<String, Entry>>,
-    cred_helpers: Option<BTreeMap<String, String>>,
-    creds_store: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    auth: Option<Secret>,
-    username: Option<String>,
-    password: Option<Secret>,
-    identitytoken: Option<Secret>,
-}
-
-/// One parsed auth file.
-struct Source {
-    auths: BTreeMap<String, Credential>,
-    helpers: BTreeMap<String, String>,
-    store: Option<String>,
-}
-
 /// Who we are, for each registry. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Credentials {
     inner: Arc<Inner>,
+    /// Where credentials are looked for, to be shown.
+    places: Arc<[String]>,
+    /// `credential-helpers` of `registries.conf`; `None`: the auth files alone.
+    helpers: Option<Arc<[String]>>,
 }
 
 #[derive(Default)]
@@ -177,52 +154,112 @@ struct Inner {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keys = self.inner.sources.iter().flat_map(|s| s.auths.keys());
+        let keys = self.inner.sources.iter().flat_map(Source::keys);
         f.debug_list().entries(keys).finish()
     }
 }
 
 impl Credentials {
     /// Parses auth files, the most important first. An empty file counts as one without entries.
+    ///
+    /// # Errors
+    ///
+    /// When a file as a whole cannot be read; entries are judged when they are needed.
     pub fn parse<'a>(
         files: impl IntoIterator<Item = AuthFile<'a>>,
     ) -> Result<Self, CredentialsError> {
-        let sources = files
-            .into_iter()
-            .map(Source::parse)
-            .collect::<Result<Vec<_>, _>>()?;
+        let (mut sources, mut places) = (Vec::new(), Vec::new());
+        for file in files {
+            sources.push(Source::parse(file)?);
+            places.push(file.name.to_owned());
+        }
         let helped = tokio::sync::Mutex::default();
         Ok(Self {
             inner: Arc::new(Inner { sources, helped }),
+            places: places.into(),
+            helpers: None,
         })
+    }
+
+    /// Says where else was looked, for messages: all places, with a note on those that have
+    /// nothing.
+    #[must_use]
+    pub fn looked_at(mut self, places: Vec<String>) -> Self {
+        self.places = places.into();
+        self
+    }
+
+    /// Asks credential helpers for all registries, in this order; `containers-auth.json` stands
+    /// for the auth files.
+    #[must_use]
+    pub fn with_helpers(mut self, helpers: &[String]) -> Self {
+        self.helpers = (!helpers.is_empty()).then(|| helpers.into());
+        self
+    }
+
+    /// Where credentials are looked for.
+    pub(super) fn places(&self) -> &[String] {
+        &self.places
     }
 
     /// What to show to `host` for `path`: the first file that knows anything decides; in it a
     /// helper for the name, then the most specific entry, then the general helper.
+    ///
+    /// # Errors
+    ///
+    /// When something that is there for this host cannot be used, and nothing after it can.
     pub async fn lookup(
         &self,
         host: &Host,
         path: Option<&RepositoryPath>,
     ) -> Result<Option<Credential>, CredentialsError> {
+        let mut failed = None;
+        let files = [AUTH_FILES.to_owned()];
+        for helper in self.helpers.as_deref().unwrap_or(&files) {
+            let found = match helper.as_str() {
+                AUTH_FILES => self.in_files(host, path).await,
+                helper => self.helped(helper, host).await,
+            };
+            match found {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(None), Err)
+    }
+
+    async fn in_files(
+        &self,
+        host: &Host,
+        path: Option<&RepositoryPath>,
+    ) -> Result<Option<Credential>, CredentialsError> {
         let names = lookup_names(host, path);
+        let mut broken = None;
         for source in &self.inner.sources {
-            let helper = names.iter().find_map(|name| source.helpers.get(name));
+            let helper = source.helper(&names).transpose()?;
             if let Some(helper) = helper
                 && let Some(found) = self.helped(helper, host).await?
             {
                 return Ok(Some(found));
             }
-            if let Some(found) = names.iter().find_map(|name| source.auths.get(name)) {
-                return Ok(Some(found.clone()));
+            match source.entry(&names) {
+                Some(Ok(found)) => return Ok(Some(found.clone())),
+                Some(Err(error)) => {
+                    // A later file may have a whole one, as for skopeo and Docker.
+                    broken = broken.or(Some(error));
+                    continue;
+                }
+                None => {}
             }
             if helper.is_none()
-                && let Some(store) = &source.store
+                && let Some(store) = source.store()
                 && let Some(found) = self.helped(store, host).await?
             {
                 return Ok(Some(found));
             }
         }
-        Ok(None)
+        broken.map_or(Ok(None), Err)
     }
 
     async fn helped(
@@ -230,7 +267,7 @@ impl Credentials {
         name: &str,
         host: &Host,
     ) -> Result<Option<Credential>, CredentialsError> {
-        let server = match normalised(host.as_str()).as_str() {
+        let server = match normalised(host.as_str(), false).as_str() {
             Host::DOCKER_HUB => DOCKER_HUB_KEY.to_owned(),
             _ => host.to_string(),
         };
@@ -255,7 +292,7 @@ impl Credentials {
 
 /// `host/ns/repo`, `host/ns`, `host`: the most specific first.
 fn lookup_names(host: &Host, path: Option<&RepositoryPath>) -> Vec<String> {
-    let host = normalised(host.as_str());
+    let host = normalised(host.as_str(), false);
     let mut names = Vec::new();
     if let Some(path) = path {
         let mut name = format!("{host}/{path}");
@@ -267,103 +304,6 @@ fn lookup_names(host: &Host, path: Option<&RepositoryPath>) -> Vec<String> {
     }
     names.push(host);
     names
-}
-
-/// The key under which an entry is found: without scheme and API path, and with one name for
-/// Docker Hub.
-fn normalised(key: &str) -> String {
-    let legacy = key
-        .strip_prefix("https://")
-        .or_else(|| key.strip_prefix("http://"));
-    // Only Docker's URL keys have an API path behind the host.
-    let name = match legacy {
-        Some(rest) => rest.split('/').next().unwrap_or(rest),
-        None => key.trim_end_matches('/'),
-    };
-    let (host, path) = match name.split_once('/') {
-        Some((host, path)) => (host, Some(path)),
-        None => (name, None),
-    };
-    let host = match host {
-        "index.docker.io" | "registry-1.docker.io" => Host::DOCKER_HUB,
-        other => other,
-    };
-    match path {
-        Some(path) => format!("{host}/{path}"),
-        None => host.to_owned(),
-    }
-}
-
-impl Source {
-    fn parse(file: AuthFile<'_>) -> Result<Self, CredentialsError> {
-        let text = match file.text.trim() {
-            "" => "{}",
-            text => text,
-        };
-        // The parser's own message may quote a value, so only the place is kept.
-        let document: Document =
-            serde_json::from_str(text).map_err(|error| CredentialsError::Syntax {
-                file: file.name.to_owned(),
-                line: error.line(),
-                column: error.column(),
-            })?;
-        let mut auths = BTreeMap::new();
-        for (key, entry) in document.auths.unwrap_or_default() {
-            let credential = entry.credential().map_err(|()| CredentialsError::Entry {
-                file: file.name.to_owned(),
-                key: one_line(&key, 100),
-            })?;
-            if let Some(credential) = credential {
-                let name = normalised(&key);
-                // A key that is the name itself says more than one that was converted to it.
-                if name == key || !auths.contains_key(&name) {
-                    auths.insert(name, credential);
-                }
-            }
-        }
-        let helpers = document.cred_helpers.unwrap_or_default();
-        Ok(Self {
-            auths,
-            helpers: helpers
-                .into_iter()
-                .map(|(key, helper)| (normalised(&key), helper))
-                .collect(),
-            store: document.creds_store.filter(|name| !name.is_empty()),
-        })
-    }
-}
-
-impl Entry {
-    /// `Ok(None)` for the empty entries that Docker leaves beside a helper.
-    fn credential(self) -> Result<Option<Credential>, ()> {
-        let given = |secret: &Secret| !secret.expose().is_empty();
-        if let Some(token) = self.identitytoken.filter(given) {
-            return Ok(Some(Credential::IdentityToken(token)));
-        }
-        if let Some(auth) = self.auth.filter(given) {
-            let engine = base64::engine::GeneralPurpose::new(
-                &base64::alphabet::STANDARD,
-                base64::engine::GeneralPurposeConfig::new()
-                    .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
-            );
-            let bytes = Zeroizing::new(engine.decode(auth.expose().trim()).map_err(|_| ())?);
-            // Some versions of Docker pad the decoded text with zero bytes.
-            let text = std::str::from_utf8(&bytes)
-                .map_err(|_| ())?
-                .trim_end_matches('\0');
-            let (username, password) = text.split_once(':').ok_or(())?;
-            return Ok(Some(Credential::Password {
-                username: username.to_owned(),
-                password: Secret::new(password),
-            }));
-        }
-        Ok(match (self.username, self.password) {
-            (Some(username), Some(password)) if !username.is_empty() => {
-                Some(Credential::Password { username, password })
-            }
-            _ => None,
-        })
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::answer::Answer;
 use super::credentials::CredentialsError;
 use super::redact::RedactedUrl;
+use super::tls_problem::TlsProblem;
 use crate::model::Digest;
 
 /// Shorthand for results of the registry client.
@@ -34,6 +35,8 @@ pub enum Error {
         answer: Box<Answer>,
         /// Whether there were credentials for it.
         credentials: bool,
+        /// Where credentials were looked for, as far as that is known.
+        sought: Option<Box<Sought>>,
     },
     /// The registry knows who we are and does not allow this.
     #[error("Registry denies access to `{url}` ({answer})")]
@@ -168,8 +171,8 @@ pub enum Error {
     Tls {
         /// `host[:port]`.
         host: String,
-        /// Why.
-        source: reqwest::Error,
+        /// Why: a [`TlsProblem`], or what the TLS library said.
+        source: Box<dyn StdError + Send + Sync>,
     },
     /// The server broke off TLS: mostly because of the client's certificate, or its lack.
     #[error("Registry `{host}` refused the TLS connection")]
@@ -239,6 +242,14 @@ pub enum Error {
         /// The repository.
         repository: String,
     },
+    /// A location in `registries.conf` makes no name of the repository.
+    #[error("`registries.conf` sends `{repository}` to `{location}`, which is no repository")]
+    Rewritten {
+        /// The repository.
+        repository: String,
+        /// What the location makes of it.
+        location: String,
+    },
     /// Credentials could not be had.
     #[error("Cannot get credentials for `{host}`")]
     Credentials {
@@ -253,7 +264,7 @@ pub enum Error {
         /// `host[:port]` of the registry.
         host: String,
         /// Why.
-        source: reqwest::Error,
+        source: Box<dyn StdError + Send + Sync>,
     },
     /// The source of an upload could not be read.
     #[error("Cannot read `{what}` to upload it")]
@@ -271,6 +282,29 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+}
+
+/// Where credentials for a registry were looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sought {
+    /// `host[:port]`.
+    pub host: String,
+    /// The files, in the order in which they are looked at, with a note on those that do not
+    /// count.
+    pub files: Vec<String>,
+}
+
+impl Sought {
+    fn hint(&self) -> String {
+        let login = format!("`podman login {}`", self.host);
+        if self.files.is_empty() {
+            return format!("log in with {login}, or give an auth file with --authfile");
+        }
+        format!(
+            "log in with {login}, or give an auth file with --authfile; these were looked at: {}",
+            self.files.join(", ")
+        )
+    }
 }
 
 impl Error {
@@ -356,39 +390,48 @@ impl Error {
     }
 
     /// What a person can do about it, where that is clear from here.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Tls { .. } => Some(
-                "give the registry's CA certificate with --cert-dir, or use --tls-verify=false \
-                 if you accept that nobody checks who answers",
-            ),
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Tls { host, source } => match source.downcast_ref::<TlsProblem>() {
+                Some(problem) => return Some(problem.hint(host)),
+                None => "look at what the registry offers: `openssl s_client -connect HOST:PORT`",
+            },
+            Self::Unauthorized {
+                sought: Some(sought),
+                ..
+            } => return Some(sought.hint()),
             Self::Connect { .. } | Self::TimedOut { .. } => {
-                Some("check host and port, that the registry runs, and the network between")
+                "check host and port, that the registry runs, and the network between"
             }
-            Self::Proxy { .. } => Some(
-                "check that the proxy runs, and the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
-            ),
-            Self::NoAnswer { source, .. } | Self::NoPlainAnswer(source) => source.hint(),
-            Self::TlsRefused { .. } => Some(
+            Self::Proxy { .. } => {
+                "check that the proxy runs, and the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+            }
+            Self::NoAnswer { source, .. } | Self::NoPlainAnswer(source) => return source.hint(),
+            Self::TlsRefused { .. } => {
                 "it may want a certificate of the client that it knows: put it (*.cert) with its \
-                 key (*.key) into the directory of --cert-dir",
-            ),
-            Self::NoTls { .. } => Some("use --tls-verify=false if plain HTTP is intended"),
+                 key (*.key) into the directory of --cert-dir"
+            }
+            Self::NoTls { .. } => "use --tls-verify=false if plain HTTP is intended",
             Self::Unauthorized { .. } | Self::Denied { .. } => {
-                Some("log in with `podman login` or give an auth file with --authfile")
+                "log in with `podman login` or give an auth file with --authfile"
             }
             Self::Refused { answer, .. } if answer.status == 405 => {
-                Some("the registry may be read-only now, for maintenance or a garbage collection")
+                "the registry may be read-only now, for maintenance or a garbage collection"
             }
             Self::Unavailable { answer, .. } if answer.status >= 500 => {
-                Some("the registry fails on its own side: look at its log and its free space")
+                "the registry fails on its own side: look at its log and its free space"
             }
-            Self::UntrustedRealm { .. } => Some(
+            Self::UntrustedRealm { .. } => {
                 "verify TLS (--cert-dir with the CA certificate) so that the registry may name \
-                 its token service",
-            ),
-            _ => None,
-        }
+                 its token service"
+            }
+            Self::Rewritten { .. } => "correct the `location` in registries.conf",
+            Self::Credentials { .. } => {
+                "correct the entry or the helper, or log in again: `podman login` replaces an entry"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 
     /// The pause that the registry asked for.
@@ -418,6 +461,7 @@ impl Error {
                 url,
                 answer,
                 credentials: true,
+                sought: None,
             },
             ("DENIED", _) => Self::Denied { url, answer },
             ("MANIFEST_UNKNOWN" | "NAME_UNKNOWN" | "BLOB_UNKNOWN" | "BLOB_UPLOAD_UNKNOWN", _) => {
@@ -440,6 +484,7 @@ impl Error {
                 url,
                 answer,
                 credentials: true,
+                sought: None,
             },
             (_, 403) => Self::Denied { url, answer },
             (_, 404) => Self::NotFound { url, answer },

@@ -2,18 +2,23 @@
 //! of its own, each of them once more for bodies that are large. Connections are kept and
 //! shared within each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use hyper_util::client::proxy::matcher::Matcher;
-use reqwest::{Certificate, Identity};
+use reqwest::Identity;
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
 use super::options::{ClientOptions, HostCertificates};
 use super::redact::RedactedUrl;
+use super::scheme::DOCKER_HUB_API;
+use super::tls::{self, ClientPair};
+use crate::model::Host;
+use crate::progress::Event;
 
 /// Bytes that a server may send ahead on one HTTP/2 stream, so that one blob fills a fast
 /// line; the connection's window is four times that.
@@ -46,15 +51,37 @@ impl Connections {
     }
 }
 
+/// Whom a client speaks to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer<'a> {
+    /// `host[:port]`.
+    pub(super) authority: &'a str,
+    /// The registry for which it is asked: itself, or the one that named it as its token service
+    /// or redirected to it.
+    pub(super) registry: &'a str,
+    /// Whether the registry redirected to it.
+    pub(super) away: bool,
+    /// Whether nobody checks who it is.
+    pub(super) insecure: bool,
+}
+
 /// What clients differ in.
-type Key = (Option<String>, bool, Connections);
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    /// Whose directory of certificates is used, if any.
+    directory: Option<String>,
+    /// Whether certificates of ours that are in it may be shown.
+    shows: bool,
+    insecure: bool,
+    connections: Connections,
+}
 
 pub(super) struct HttpClients {
     /// Decides as the library does, which does not tell whom it asked.
     proxies: Matcher,
-    /// By the host whose certificates are used, if any, whether TLS is not verified, and whose the
-    /// connections are.
     clients: Mutex<HashMap<Key, reqwest::Client>>,
+    /// Directories of which the person was told what cannot be used in them.
+    told: Mutex<HashSet<String>>,
 }
 
 impl Default for HttpClients {
@@ -62,6 +89,7 @@ impl Default for HttpClients {
         Self {
             proxies: Matcher::from_system(),
             clients: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 }
@@ -81,39 +109,95 @@ impl HttpClients {
         Some((&proxy).into())
     }
 
-    /// The client for `authority` (`host[:port]`).
+    /// The client for a host.
+    ///
+    /// Its own directory of certificates counts; where it has none, that of the registry for which
+    /// it is asked, as in skopeo. Where a registry redirects to, that says only whom to trust: the
+    /// person's own certificates are not shown there.
     pub(super) fn client(
         &self,
         options: &ClientOptions,
-        authority: &str,
-        insecure: bool,
+        peer: Peer<'_>,
         connections: Connections,
     ) -> Result<reqwest::Client> {
-        let own = options.certificates.hosts.get_key_value(authority);
-        let key = (own.map(|(host, _)| host.clone()), insecure, connections);
+        let own = directory(options, peer.authority);
+        let shows = own.is_some() || !peer.away;
+        let found = own.or_else(|| directory(options, peer.registry));
+        let key = Key {
+            directory: found.map(|(name, _)| name.to_owned()),
+            shows,
+            insecure: peer.insecure,
+            connections,
+        };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let certificates = own.map(|(_, certificates)| certificates);
-        let client = build(options, certificates, insecure, connections);
-        let client = client.map_err(|source| Error::Certificates {
-            host: authority.to_owned(),
+        if let Some((name, certificates)) = found {
+            self.tell(options, name, certificates);
+        }
+        let unusable = |source| Error::Certificates {
+            host: peer.authority.to_owned(),
             source,
-        })?;
+        };
+        let certificates = found.map(|(_, certificates)| certificates);
+        let tls = Tls {
+            authorities: certificates.map_or(&[], |own| own.roots.as_slice()),
+            clients: match certificates {
+                Some(own) if shows && !own.clients.is_empty() => &own.clients,
+                _ => &options.certificates.clients,
+            },
+            insecure: peer.insecure,
+        };
+        let client = build(options, &tls, connections).map_err(unusable)?;
         clients.insert(key, client.clone());
         Ok(client)
     }
+
+    /// Tells once what cannot be used in a directory of certificates.
+    fn tell(&self, options: &ClientOptions, name: &str, certificates: &HostCertificates) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.insert(name.to_owned()) {
+            for problem in &certificates.problems {
+                let message = problem.clone();
+                options.progress.emit(Event::Warning { message });
+            }
+        }
+    }
+}
+
+/// The directory of certificates of a host, with its name: `host[:port]`, with the usual port
+/// written out or not. Docker Hub's may have either of its names.
+fn directory<'o>(
+    options: &'o ClientOptions,
+    authority: &str,
+) -> Option<(&'o str, &'o HostCertificates)> {
+    let hosts = &options.certificates.hosts;
+    let find = |name: &str| {
+        let (name, certificates) = hosts.get_key_value(name)?;
+        Some((name.as_str(), certificates))
+    };
+    let hub = (authority == DOCKER_HUB_API).then_some(Host::DOCKER_HUB);
+    find(authority)
+        .or_else(|| find(&format!("{authority}:443")))
+        .or_else(|| find(hub?))
+}
+
+/// What decides about TLS with one host.
+struct Tls<'o> {
+    /// Authorities besides the system's and those for all hosts.
+    authorities: &'o [Vec<u8>],
+    clients: &'o [ClientPair],
+    insecure: bool,
 }
 
 fn build(
     options: &ClientOptions,
-    own: Option<&HostCertificates>,
-    insecure: bool,
+    tls: &Tls<'_>,
     connections: Connections,
-) -> reqwest::Result<reqwest::Client> {
+) -> std::result::Result<reqwest::Client, Box<dyn StdError + Send + Sync>> {
     // The library takes its cryptography from this process-wide place and panics when it is
-    // empty. Whoever was first has filled it, so the result does not matter.
+    // empty. Filling it twice is refused and does no harm.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .user_agent(&options.user_agent)
@@ -122,21 +206,27 @@ fn build(
         .connect_timeout(options.timeouts.connect)
         .pool_idle_timeout(options.timeouts.idle)
         .http2_initial_stream_window_size(STREAM_WINDOW)
-        .http2_initial_connection_window_size(STREAM_WINDOW.saturating_mul(4))
-        .tls_danger_accept_invalid_certs(insecure);
-    if connections == Connections::Own {
+        .http2_initial_connection_window_size(STREAM_WINDOW.saturating_mul(4));
+    let http1 = connections == Connections::Own;
+    if http1 {
         builder = builder.http1_only();
     }
-    let own_roots = own.into_iter().flat_map(|own| &own.roots);
-    for pem in options.certificates.roots.iter().chain(own_roots) {
-        builder = builder.tls_certs_merge(Certificate::from_pem_bundle(pem)?);
+    if tls.insecure {
+        builder = builder.tls_danger_accept_invalid_certs(true);
+        if let Some((certificate, key)) = tls.clients.first() {
+            let mut pem = Zeroizing::new(certificate.clone());
+            pem.push(b'\n');
+            pem.extend_from_slice(key);
+            builder = builder.identity(Identity::from_pem(&pem)?);
+        }
+    } else {
+        let authorities = options.certificates.roots.iter().chain(tls.authorities);
+        let mut config = tls::config(authorities, tls.clients)?;
+        config.alpn_protocols = match http1 {
+            true => vec![b"http/1.1".to_vec()],
+            false => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        };
+        builder = builder.tls_backend_preconfigured(config);
     }
-    let client = own.and_then(|own| own.client.as_ref());
-    if let Some((certificate, key)) = client.or(options.certificates.client.as_ref()) {
-        let mut pem = Zeroizing::new(certificate.clone());
-        pem.push(b'\n');
-        pem.extend_from_slice(key);
-        builder = builder.identity(Identity::from_pem(&pem)?);
-    }
-    builder.build()
+    Ok(builder.build()?)
 }

@@ -1,71 +1,13 @@
-//! Registry mirrors: `registries.conf`, version 2 (containers-registries.conf(5)).
+//! Registry mirrors and rewrites, as `registries.conf` describes them.
 //!
-//! For reading only. Short names are resolved elsewhere, so `unqualified-search-registries`
-//! is ignored, as are keys that concern the local store.
+//! Mirrors are for reading only. Short names are resolved elsewhere.
 
-use serde::Deserialize;
-
+pub use super::registries_conf::MirrorsError;
+use super::registries_conf::Settings;
 use crate::model::{Repository, RepositoryPath};
 
-/// Why a text is not a `registries.conf` that we understand.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum MirrorsError {
-    /// The text is not TOML, or a value has the wrong type.
-    #[error("`registries.conf` cannot be read: {reason}")]
-    Syntax {
-        /// What the parser said, with the place.
-        reason: String,
-    },
-    /// The text has tables of version 1.
-    #[error("`registries.conf` is written in version 1, which has `[registries.search]`")]
-    Version1,
-    /// A registry has neither prefix nor location.
-    #[error("`registries.conf` has a `[[registry]]` without `prefix` and `location`")]
-    NoLocation,
-    /// A prefix or location is no `host[/path]`.
-    #[error("`{text}` is not a registry or repository")]
-    Name {
-        /// What stands there.
-        text: String,
-    },
-}
-
-#[derive(Deserialize)]
-struct Document {
-    #[serde(default)]
-    registry: Vec<RegistryTable>,
-    registries: Option<toml::Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct RegistryTable {
-    prefix: Option<String>,
-    location: Option<String>,
-    #[serde(default)]
-    insecure: bool,
-    #[serde(default)]
-    blocked: bool,
-    #[serde(default)]
-    mirror_by_digest_only: bool,
-    #[serde(default)]
-    mirror: Vec<MirrorTable>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct MirrorTable {
-    location: String,
-    #[serde(default)]
-    insecure: bool,
-    #[serde(default)]
-    pull_from_mirror: PullFrom,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum PullFrom {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum PullFrom {
     #[default]
     All,
     DigestOnly,
@@ -73,23 +15,23 @@ enum PullFrom {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Rule {
+pub(super) struct Rule {
     /// `host[:port][/path]`, or `*.host`.
-    prefix: String,
+    pub(super) prefix: String,
     /// What replaces the prefix at the source; `None` keeps the name.
-    location: Option<String>,
-    insecure: bool,
+    pub(super) location: Option<String>,
+    pub(super) insecure: bool,
     /// The source may not be asked: for nothing, or for nothing by digest.
-    blocked: bool,
-    blocked_by_digest: bool,
-    mirrors: Vec<MirrorRule>,
+    pub(super) blocked: bool,
+    pub(super) blocked_by_digest: bool,
+    pub(super) mirrors: Vec<MirrorRule>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct MirrorRule {
-    location: String,
-    insecure: bool,
-    pull_from: PullFrom,
+pub(super) struct MirrorRule {
+    pub(super) location: String,
+    pub(super) insecure: bool,
+    pub(super) pull_from: PullFrom,
 }
 
 /// A place from which a repository may be read.
@@ -109,29 +51,52 @@ pub(crate) struct Places {
     pub(crate) source: Option<Endpoint>,
 }
 
-/// Mirrors and rewrites of registries. The default has none.
+impl Places {
+    /// All places, in the order in which they are asked.
+    pub(crate) fn in_order(self) -> Vec<Endpoint> {
+        let mut places = self.mirrors;
+        places.extend(self.source);
+        places
+    }
+}
+
+/// Mirrors and rewrites of registries, and the credential helpers for all of them. The default has
+/// none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mirrors {
     /// Longest prefix first.
     rules: Vec<Rule>,
+    credential_helpers: Option<Vec<String>>,
 }
 
 impl Mirrors {
-    /// Parses the text of one `registries.conf`, version 2.
+    /// Parses the text of a main `registries.conf`; it may be written in version 1.
     pub fn parse(text: &str) -> Result<Self, MirrorsError> {
-        let document: Document = toml::from_str(text).map_err(|error| MirrorsError::Syntax {
-            reason: super::redact::one_line(error.message(), 200),
-        })?;
-        if document.registries.is_some() {
-            return Err(MirrorsError::Version1);
+        Settings::parse(text).map(Self::of)
+    }
+
+    /// Parses a file of `registries.conf.d`, which must be written in version 2.
+    pub fn parse_drop_in(text: &str) -> Result<Self, MirrorsError> {
+        let settings = Settings::parse(text)?;
+        match settings.is_version_1 {
+            true => Err(MirrorsError::Version1),
+            false => Ok(Self::of(settings)),
         }
-        let mut rules = Vec::with_capacity(document.registry.len());
-        for table in document.registry {
-            rules.push(Rule::try_from(table)?);
-        }
+    }
+
+    fn of(settings: Settings) -> Self {
+        let mut rules = settings.rules;
         // Stable: of two rules with one prefix the first wins, as in containers/image.
         rules.sort_by_key(|rule| std::cmp::Reverse(rule.prefix.len()));
-        Ok(Self { rules })
+        Self {
+            rules,
+            credential_helpers: settings.credential_helpers,
+        }
+    }
+
+    /// `credential-helpers`: where credentials are looked for, in order; `None`: it is not said.
+    pub fn credential_helpers(&self) -> Option<&[String]> {
+        self.credential_helpers.as_deref()
     }
 
     /// Mirrors of one registry or repository for reading by digest, in the order in which they
@@ -160,7 +125,10 @@ impl Mirrors {
             blocked_by_digest: !ask_source,
             mirrors: mirrors.iter().map(mirror).collect::<Result<_, _>>()?,
         };
-        Ok(Self { rules: vec![rule] })
+        Ok(Self {
+            rules: vec![rule],
+            credential_helpers: None,
+        })
     }
 
     /// Adds the rules of a file that is read later: they replace those with the same prefix.
@@ -171,32 +139,52 @@ impl Mirrors {
         self.rules.extend(later.rules);
         self.rules
             .sort_by_key(|rule| std::cmp::Reverse(rule.prefix.len()));
+        self.credential_helpers = later.credential_helpers.or(self.credential_helpers);
         self
     }
 
+    /// The rule for a name, with what follows its prefix there.
+    fn rule<'n>(&self, name: &'n str) -> Option<(&Rule, &'n str)> {
+        let mut rules = self.rules.iter();
+        rules.find_map(|rule| rule.rest(name).map(|rest| (rule, rest)))
+    }
+
+    /// Whether TLS may be missing or unverified at the registry itself, without rewrites.
+    pub(crate) fn is_insecure(&self, repository: &Repository) -> bool {
+        let name = repository.to_string();
+        self.rule(&name).is_some_and(|(rule, _)| rule.insecure)
+    }
+
     /// Where `repository` may be read by digest, or by tag.
-    pub(crate) fn places(&self, repository: &Repository, by_digest: bool) -> Places {
+    ///
+    /// # Errors
+    ///
+    /// What a location makes of the name, when that is no repository.
+    pub(crate) fn places(
+        &self,
+        repository: &Repository,
+        by_digest: bool,
+    ) -> Result<Places, String> {
         let own = Endpoint {
             repository: repository.clone(),
             insecure: false,
         };
         let name = repository.to_string();
-        let found = self
-            .rules
-            .iter()
-            .find_map(|rule| rule.rest(&name).map(|rest| (rule, rest)));
-        let Some((rule, rest)) = found else {
-            return Places {
+        let Some((rule, rest)) = self.rule(&name) else {
+            return Ok(Places {
                 mirrors: Vec::new(),
                 source: Some(own),
-            };
+            });
         };
         let place = |location: &str, insecure| {
-            let repository = full_name(&format!("{location}{rest}"))?;
-            Some(Endpoint {
-                repository,
-                insecure,
-            })
+            let name = format!("{location}{rest}");
+            match full_name(&name) {
+                Some(repository) => Ok(Endpoint {
+                    repository,
+                    insecure,
+                }),
+                None => Err(name),
+            }
         };
         let mirrors = rule.mirrors.iter();
         let mirrors = mirrors
@@ -205,17 +193,17 @@ impl Mirrors {
                 PullFrom::DigestOnly => by_digest,
                 PullFrom::TagOnly => !by_digest,
             })
-            .filter_map(|mirror| place(&mirror.location, mirror.insecure))
-            .collect();
+            .map(|mirror| place(&mirror.location, mirror.insecure))
+            .collect::<Result<_, _>>()?;
         let source = match &rule.location {
             _ if rule.blocked || (by_digest && rule.blocked_by_digest) => None,
-            Some(location) => place(location, rule.insecure),
+            Some(location) => Some(place(location, rule.insecure)?),
             None => Some(Endpoint {
                 insecure: rule.insecure,
                 ..own
             }),
         };
-        Places { mirrors, source }
+        Ok(Places { mirrors, source })
     }
 }
 
@@ -238,41 +226,6 @@ impl Rule {
         }
         let rest = name.strip_prefix(self.prefix.as_str())?;
         (rest.is_empty() || rest.starts_with('/')).then_some(rest)
-    }
-}
-
-impl TryFrom<RegistryTable> for Rule {
-    type Error = MirrorsError;
-
-    fn try_from(table: RegistryTable) -> Result<Self, MirrorsError> {
-        let location = table
-            .location
-            .map(|location| checked(&location))
-            .transpose()?;
-        let prefix = match &table.prefix {
-            Some(prefix) => checked(prefix)?,
-            None => location.clone().ok_or(MirrorsError::NoLocation)?,
-        };
-        let mut mirrors = Vec::with_capacity(table.mirror.len());
-        for mirror in table.mirror {
-            mirrors.push(MirrorRule {
-                location: checked(&mirror.location)?,
-                insecure: mirror.insecure,
-                pull_from: if table.mirror_by_digest_only {
-                    PullFrom::DigestOnly
-                } else {
-                    mirror.pull_from_mirror
-                },
-            });
-        }
-        Ok(Self {
-            prefix,
-            location,
-            insecure: table.insecure,
-            blocked: table.blocked,
-            blocked_by_digest: false,
-            mirrors,
-        })
     }
 }
 
@@ -330,7 +283,7 @@ mod tests {
             format!("{}{mark}", endpoint.repository)
         };
         let mirrors = Mirrors::parse(CONF).unwrap();
-        let places = mirrors.places(&name.parse().unwrap(), by_digest);
+        let places = mirrors.places(&name.parse().unwrap(), by_digest).unwrap();
         let mirrors = places.mirrors.into_iter().map(shown).collect();
         (mirrors, places.source.map(shown))
     }
@@ -376,26 +329,141 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused() {
-        let refused = |text: &str| Mirrors::parse(text).unwrap_err();
-        assert_eq!(
-            refused("[registries.search]\nregistries = ['x']"),
-            MirrorsError::Version1
-        );
-        assert_eq!(
-            refused("[[registry]]\ninsecure = true"),
-            MirrorsError::NoLocation
-        );
-        assert!(matches!(
-            refused("registry = 1"),
-            MirrorsError::Syntax { .. }
-        ));
-        for name in ["https://quay.io", "a b", "quay.io/../x", "*.", ""] {
-            let text = format!("[[registry]]\nprefix = '{name}'");
-            assert!(
-                matches!(refused(&text), MirrorsError::Name { .. }),
-                "{name}"
+    fn what_a_node_of_a_cluster_has_is_read() {
+        let text = r#"
+            unqualified-search-registries = ["registry.access.redhat.com", "docker.io"]
+            short-name-mode = ""
+            additional-layer-store-auth-helper = 1
+            credential-helpers = ["containers-auth.json"]
+            [[registry]]
+              prefix = ""
+              location = "quay.io/ocp/release/"
+              future = { a = [1] }
+              [[registry.mirror]]
+                location = "m.lan:8443/ocp/"
+                pull-from-mirror = "digest-only"
+            [[registry]]
+              Prefix = "*.lan"
+              LOCATION = ""
+              Insecure = true
+            [[registry]]
+              prefix = "never asked"
+              location = "a b"
+            [aliases]
+              x = "y.lan/x"
+            [unknown]
+        "#;
+        for text in [
+            text.to_owned(),
+            format!("\u{feff}{}", text.replace('\n', "\r\n")),
+        ] {
+            let mirrors = Mirrors::parse(&text).unwrap();
+            let of = |name: &str, by_digest| {
+                let places = mirrors.places(&name.parse().unwrap(), by_digest).unwrap();
+                let shown = places.in_order().into_iter();
+                let shown = shown.map(|place| format!("{} {}", place.repository, place.insecure));
+                shown.collect::<Vec<_>>()
+            };
+            let both = ["m.lan:8443/ocp/x false", "quay.io/ocp/release/x false"];
+            assert_eq!(of("quay.io/ocp/release/x", true), both);
+            assert_eq!(of("quay.io/ocp/release/x", false), both[1..]);
+            assert_eq!(of("r.lan/x", true), ["r.lan/x true"]);
+            assert!(mirrors.is_insecure(&"r.lan/x".parse().unwrap()));
+            assert_eq!(
+                mirrors.credential_helpers().unwrap(),
+                ["containers-auth.json"]
             );
+        }
+        for nothing in [
+            "",
+            "\u{feff}",
+            "# a comment",
+            "[registries.search]\nregistries = []",
+        ] {
+            assert_eq!(Mirrors::parse(nothing), Ok(Mirrors::default()), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn version_1_is_read_alone() {
+        let text = "[registries.search]\nregistries = ['x.lan']\n\
+                    [registries.insecure]\nregistries = ['i.lan', 'b.lan']\n\
+                    [registries.block]\nregistries = ['b.lan']\n";
+        let mirrors = Mirrors::parse(text).unwrap();
+        let places = |name: &str| mirrors.places(&name.parse().unwrap(), false).unwrap();
+        assert!(places("i.lan/a").source.unwrap().insecure);
+        assert!(places("b.lan/a").source.is_none());
+        assert!(!places("x.lan/a").source.unwrap().insecure);
+        assert_eq!(Mirrors::parse_drop_in(text), Err(MirrorsError::Version1));
+        for more in [
+            "unqualified-search-registries = ['y']",
+            "registry = [{location = 'y'}]",
+        ] {
+            let mixed = format!("{more}\n{text}");
+            assert_eq!(
+                Mirrors::parse(&mixed),
+                Err(MirrorsError::MixedVersions),
+                "{mixed}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_skopeo_refuses_is_refused_with_file_table_and_reason() {
+        let one = "[[registry]]\nlocation = 'q.lan'\n";
+        let mirror = "[[registry.mirror]]\n";
+        for (text, words) in [
+            ("registry = 1".to_owned(), "line 1"),
+            (format!("{one}insecure = 'true'"), "line 3"),
+            ("\n\n[[registry]".to_owned(), "line 3"),
+            (
+                format!("{one}{mirror}"),
+                "number 1 (`q.lan`) has a mirror without a location",
+            ),
+            (
+                "[[registry]]\nprefix = ''".to_owned(),
+                "number 1 has neither",
+            ),
+            (
+                format!("{one}[[registry]]\nlocation = 'https://x'"),
+                "number 2 (`https://x`)",
+            ),
+            (format!("{one}{mirror}location = 'http://x'"), "`http://x`"),
+            (
+                format!("{one}pull-from-mirror = 'all'"),
+                "belongs into a mirror",
+            ),
+            (
+                format!("{one}{mirror}location = 'm'\npull-from-mirror = 'x'"),
+                "\"x\"",
+            ),
+            (
+                format!(
+                    "{one}mirror-by-digest-only = true\n{mirror}location = 'm'\npull-from-mirror = 'all'"
+                ),
+                "mirror-by-digest-only",
+            ),
+            (format!("{one}{one}insecure = true"), "`insecure`"),
+            (format!("{one}{one}blocked = true"), "`blocked`"),
+            (
+                "[[registry]]\nprefix = '*.a/b'\nlocation = 'x'".to_owned(),
+                "no more than a domain",
+            ),
+        ] {
+            let error = Mirrors::parse(&text).unwrap_err().to_string();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_location_that_makes_no_name_costs_its_own_repositories() {
+        let mirrors = Mirrors::parse("[[registry]]\nprefix = 'q.lan'\nlocation = 'a b'").unwrap();
+        let places = |name: &str| mirrors.places(&name.parse().unwrap(), false);
+        assert_eq!(places("q.lan/x"), Err("a b/x".to_owned()));
+        assert!(places("other.lan/x").is_ok());
+        for name in ["https://quay.io", "a b", "quay.io/../x", "*.", ""] {
+            let error = Mirrors::by_digest(name, &[], true).unwrap_err();
+            assert!(matches!(error, MirrorsError::Name { .. }), "{name}");
         }
     }
 }

@@ -6,11 +6,10 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use zeroize::Zeroizing;
-
 use super::credentials::Credentials;
 use super::mirrors::Mirrors;
 use super::retry::RetryPolicy;
+use super::tls::ClientPair;
 use crate::progress::{Progress, Silent};
 
 /// Bytes a second at which a slow store copies a blob from one place to another.
@@ -115,9 +114,9 @@ impl Default for Timeouts {
 pub struct CertificateStore {
     /// Bundles of CA certificates that are trusted for every host, besides the system's.
     pub roots: Vec<Vec<u8>>,
-    /// The certificate and key that we show to hosts for which `hosts` has none.
-    pub client: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
-    /// What `certs.d/<host[:port]>/` holds, by `host[:port]`
+    /// Certificates with their keys for hosts for which `hosts` has none.
+    pub clients: Vec<ClientPair>,
+    /// What `certs.d/<host[:port]>/` holds, by `host[:port]` in lower case
     /// (containers-certs.d(5)).
     pub hosts: BTreeMap<String, HostCertificates>,
 }
@@ -126,7 +125,7 @@ impl fmt::Debug for CertificateStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CertificateStore")
             .field("roots", &self.roots.len())
-            .field("client", &self.client.is_some())
+            .field("clients", &self.clients.len())
             .field("hosts", &self.hosts)
             .finish()
     }
@@ -137,15 +136,18 @@ impl fmt::Debug for CertificateStore {
 pub struct HostCertificates {
     /// `*.crt`: CA certificates that are trusted for this host.
     pub roots: Vec<Vec<u8>>,
-    /// `*.cert` with its `*.key`: the certificate that we show to this host.
-    pub client: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
+    /// `*.cert` with its `*.key`: the certificates that we may show to this host.
+    pub clients: Vec<ClientPair>,
+    /// What cannot be used in the directory; told when the host is spoken to.
+    pub problems: Vec<String>,
 }
 
 impl fmt::Debug for HostCertificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HostCertificates")
             .field("roots", &self.roots.len())
-            .field("client", &self.client.is_some())
+            .field("clients", &self.clients.len())
+            .field("problems", &self.problems)
             .finish()
     }
 }

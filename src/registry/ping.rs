@@ -50,10 +50,7 @@ impl Client {
         };
         // Without scopes the path is used for nothing.
         let path = "ping".parse().map_err(not_a_name)?;
-        let place = Endpoint {
-            repository: Repository::new(host.clone(), path),
-            insecure: false,
-        };
+        let place = self.own_place(&Repository::new(host.clone(), path));
         let mut budget = self.budget(host.to_string());
         loop {
             match self.ping_once(&place).await {

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::answer::Answer;
 use super::auth::Authorization;
-use super::error::{Error, Result};
+use super::error::{Error, Result, Sought};
 use super::gate::Pass;
 use super::redact::RedactedUrl;
 use super::retry::retry_after;
@@ -129,12 +129,17 @@ impl Response {
         Error::refused(url, answer, pause)
     }
 
-    pub(super) async fn into_unauthorized(self, used: Option<&Authorization>) -> Error {
+    pub(super) async fn into_unauthorized(
+        self,
+        used: Option<&Authorization>,
+        sought: Sought,
+    ) -> Error {
         let url = self.shown();
         Error::Unauthorized {
             answer: self.into_answer().await,
             url,
             credentials: used.is_some_and(|used| used.credentials),
+            sought: Some(Box::new(sought)),
         }
     }
 

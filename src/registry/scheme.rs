@@ -20,7 +20,7 @@ use super::transport::{Payload, Sending};
 use crate::model::Host;
 
 /// Where Docker Hub's API is; references and auth files call it otherwise.
-const DOCKER_HUB_API: &str = "registry-1.docker.io";
+pub(super) const DOCKER_HUB_API: &str = "registry-1.docker.io";
 
 /// Waiting for an answer over TLS, and over plain HTTP. The question is the smallest that there is,
 /// and nobody can do anything before it is answered.

@@ -13,16 +13,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
+use rustls::CertificateError;
 use url::{Origin, Url};
 
 use super::auth::Scopes;
 use super::client::Client;
 use super::error::{Error, Result};
 use super::gate::Flow;
-use super::http_client::Connections;
+use super::http_client::{Connections, Peer};
 use super::mirrors::Endpoint;
 use super::redact::RedactedUrl;
 use super::response::{Response, length};
+use super::scheme::authority;
+use super::tls_problem::TlsProblem;
 use super::upload_body::{Activity, PieceBody};
 
 /// Redirects that one request may follow.
@@ -111,6 +114,9 @@ pub(super) struct Sending {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) home: Origin,
+    /// The registry for which it is sent, `host[:port]`, where that is another host than the
+    /// URL's.
+    pub(super) registry: Option<String>,
     pub(super) insecure: bool,
     pub(super) connections: Connections,
     /// Bytes of the blob that it finishes.
@@ -126,6 +132,7 @@ impl Sending {
             url: url.clone(),
             headers: HeaderMap::new(),
             home: url.origin(),
+            registry: None,
             insecure,
             connections: Connections::default(),
             finishes: 0,
@@ -157,6 +164,7 @@ impl Client {
     async fn answer(&self, call: Call<'_>, flow: Flow) -> Result<Response> {
         let sending = Sending {
             home: self.base(call.endpoint).await?.origin(),
+            registry: Some(authority(&call.endpoint.repository.host)),
             insecure: self.is_insecure(call.endpoint),
             method: call.method,
             url: call.url,
@@ -186,7 +194,9 @@ impl Client {
                     .challenged(self, call.endpoint, call.scopes, response.headers(), used)
                     .await?;
                 if challenged || !can_answer {
-                    return Err(response.into_unauthorized(used).await);
+                    let host = &call.endpoint.repository.host;
+                    let sought = self.auth().sought(host);
+                    return Err(response.into_unauthorized(used, sought).await);
                 }
                 challenged = true;
             } else {
@@ -255,8 +265,14 @@ impl Client {
         authorization: Option<&HeaderValue>,
         payload: Payload,
     ) -> Result<reqwest::Response> {
-        let authority = authority_of(url);
-        let client = self.http(&authority, sending.insecure, sending.connections)?;
+        let own = authority_of(url);
+        let peer = Peer {
+            authority: &own,
+            registry: sending.registry.as_deref().unwrap_or(&own),
+            away: url.origin() != sending.home,
+            insecure: sending.insecure,
+        };
+        let client = self.http(peer, sending.connections)?;
         let mut request = client
             .request(sending.method.clone(), url.clone())
             .headers(sending.headers.clone());
@@ -340,7 +356,23 @@ fn classify(error: reqwest::Error, url: &Url, proxy: Option<RedactedUrl>) -> Err
     let host = authority_of(url);
     match (tls_failure(&source), proxy.filter(|_| connecting)) {
         (Some(rustls::Error::InvalidMessage(_)), _) => Error::NoTls { host, source },
-        (Some(_), _) => Error::Tls { host, source },
+        (Some(rustls::Error::InvalidCertificate(CertificateError::Other(other))), _) => {
+            let problem = other.0.downcast_ref::<TlsProblem>().cloned();
+            match problem {
+                Some(problem) => Error::Tls {
+                    host,
+                    source: problem.into(),
+                },
+                None => Error::Tls {
+                    host,
+                    source: source.into(),
+                },
+            }
+        }
+        (Some(_), _) => Error::Tls {
+            host,
+            source: source.into(),
+        },
         (None, _) if is_tls_alert(&source) => Error::TlsRefused { host, source },
         (None, Some(proxy)) => Error::Proxy {
             url: url.into(),

@@ -38,6 +38,11 @@ pub fn filter(command: &str, input: &[u8], cap: u64) -> Result<Vec<u8>> {
     }
 }
 
+/// The number of the person (user) who runs this process.
+pub fn user() -> u32 {
+    rustix::process::getuid().as_raw()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,6 +28,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("hyper_util", &["registry", "serve", "ops"]),
     ("reqwest", &["registry", "serve", "ops"]),
     ("rustls", &["registry", "serve", "ops"]),
+    ("rustls_platform_verifier", &["registry"]),
     ("tokio_rustls", &["registry", "serve", "ops"]),
     ("tokio_util", &["registry", "serve", "ops"]),
     ("tokio", &["registry", "serve", "ops"]),

@@ -1,9 +1,11 @@
 use std::cell::RefCell;
+use std::path::Path;
 
 use clap::Parser;
 
 use super::*;
 use crate::progress::Silent;
+use crate::registry::Credentials;
 
 #[derive(Debug, Parser)]
 struct Line {
@@ -196,45 +198,161 @@ fn drop_ins_override_the_main_file() {
 
     fs_err::create_dir_all(machine.path("home/.config/containers")).unwrap();
     let own = machine.path("home/.config/containers/registries.conf");
-    fs_err::write(own, "[registries.search]\n").unwrap();
+    fs_err::write(&own, "[[registry]]\n").unwrap();
     let error = machine.options(&args(&[]), &[]).unwrap_err();
-    assert!(error.to_string().contains("home/.config"), "{error}");
+    let text = crate::ops::chain(&error);
+    assert!(
+        text.contains("home/.config") && text.contains("number 1"),
+        "{text}"
+    );
+
+    // Drop-in files of the machine do not belong to the person's own file; the person's do.
+    fs_err::write(&own, mirror("e.example", "quay.io")).unwrap();
+    let found = machine.options(&args(&[]), &[]).unwrap().mirrors;
+    let expected = Mirrors::parse(&mirror("e.example", "quay.io")).unwrap();
+    assert_eq!(found, expected);
+    let drop_ins = machine.path("home/.config/containers/registries.conf.d");
+    fs_err::create_dir_all(&drop_ins).unwrap();
+    let more = "credential-helpers = ['x']\n";
+    fs_err::write(Path::new(&drop_ins).join("1.conf"), more).unwrap();
+    let found = machine.options(&args(&[]), &[]).unwrap().mirrors;
+    assert_eq!(found.credential_helpers().unwrap(), ["x"]);
+    let version_1 = "[registries.block]\nregistries = ['x.lan']\n";
+    fs_err::write(Path::new(&drop_ins).join("2.conf"), version_1).unwrap();
+    let error = machine.options(&args(&[]), &[]).unwrap_err();
+    assert!(error.to_string().contains("2.conf"), "{error}");
+}
+
+#[tokio::test]
+async fn a_login_without_a_session_directory_is_found() {
+    let machine = Machine::new(&[
+        ("run/containers/1234/auth.json", &auth("sudo")),
+        ("home/.dockercfg", r#"{"r.example": {"auth": "b2xkOng="}}"#),
+    ]);
+    // An empty variable counts as not set.
+    let none = [("XDG_RUNTIME_DIR", "")];
+    let surroundings = |machine: &Machine| {
+        let home = machine.directory.path().join("home");
+        Surroundings::of(
+            machine.directory.path(),
+            &[("HOME", &home), (none[0].0, Path::new(""))],
+        )
+    };
+    let warn = |warning: String| panic!("{warning}");
+    let options = |machine: &Machine| {
+        let found = args(&[]).options(&surroundings(machine), &warn, Arc::new(Silent));
+        found.unwrap().credentials
+    };
+    let found = user(&options(&machine), "r.example").await;
+    assert_eq!(found.as_deref(), Some("sudo"));
+    fs_err::remove_file(machine.path("run/containers/1234/auth.json")).unwrap();
+    let found = user(&options(&machine), "r.example").await;
+    assert_eq!(found.as_deref(), Some("old"));
+}
+
+#[tokio::test]
+async fn a_broken_file_in_a_usual_place_costs_that_file() {
+    let machine = Machine::new(&[
+        ("run/containers/auth.json", r#"{"auths": "hunter2"}"#),
+        ("home/.docker/config.json", &auth("docker")),
+    ]);
+    let warnings = RefCell::new(Vec::new());
+    let warn = |warning: String| warnings.borrow_mut().push(warning);
+    let options = args(&[]).options(&machine.surroundings(&[]), &warn, Arc::new(Silent));
+    let found = user(&options.unwrap().credentials, "r.example").await;
+    assert_eq!(found.as_deref(), Some("docker"));
+    let warnings = warnings.into_inner();
+    assert_eq!(warnings.len(), 1);
+    assert!(
+        warnings[0].contains("run/containers/auth.json"),
+        "{warnings:?}"
+    );
+    assert!(!warnings[0].contains("hunter2"), "{warnings:?}");
+}
+
+/// A certificate and its key as PEM.
+fn made() -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["r.example".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    (certificate, key.serialize_pem())
 }
 
 #[test]
 fn certificates_are_read_by_host_and_for_all() {
+    let (first, _) = made();
+    let (own, own_key) = made();
     let machine = Machine::new(&[
-        ("etc/containers/certs.d/r.example:5000/ca.crt", "first"),
-        ("etc/docker/certs.d/r.example:5000/ca.crt", "hidden"),
-        ("etc/docker/certs.d/s.example/me.cert", "certificate"),
-        ("etc/docker/certs.d/s.example/me.key", "key"),
-        ("own/ca.crt", "own"),
-        ("own/client.cert", "own certificate"),
-        ("own/client.key", "own key"),
+        ("etc/containers/certs.d/R.example:5000/ca.crt", &first),
+        ("etc/docker/certs.d/r.example:5000/ca.crt", &own),
+        ("etc/docker/certs.d/s.example/me.cert", &own),
+        ("etc/docker/certs.d/s.example/me.key", &own_key),
+        ("own/ca.crt", &own),
+        ("own/client.cert", &own),
+        ("own/client.key", &own_key),
+        ("own/readme.txt", "not a certificate"),
         ("empty/readme", ""),
-        ("half/client.cert", ""),
+        ("half/client.cert", &own),
+        ("junk/ca.crt", "junk"),
     ]);
     let with = |name: &str| args(&["--cert-dir", &machine.path(name)]);
     let found = machine.options(&with("own"), &[]).unwrap().certificates;
-    assert_eq!(found.hosts["r.example:5000"].roots, [b"first"]);
-    let (certificate, key) = found.hosts["s.example"].client.clone().unwrap();
+    assert_eq!(found.hosts["r.example:5000"].roots, [first.into_bytes()]);
+    let (certificate, key) = found.hosts["s.example"].clients[0].clone();
     assert_eq!(
-        (certificate.as_slice(), key.as_slice()),
-        (&b"certificate"[..], &b"key"[..])
+        (certificate, &**key),
+        (own.clone().into_bytes(), own_key.as_bytes())
     );
-    assert_eq!(found.roots, [b"own"]);
-    assert_eq!(found.client.unwrap().0, b"own certificate");
-    for bad in ["empty", "half", "missing"] {
+    assert_eq!(found.roots, [own.clone().into_bytes()]);
+    assert_eq!(found.clients[0].0, own.into_bytes());
+    for bad in ["empty", "half", "junk", "missing"] {
         assert!(machine.options(&with(bad), &[]).is_err(), "{bad}");
     }
 }
 
 #[test]
-fn certificates_of_unknown_use_do_not_stop_anything() {
-    let machine = Machine::new(&[("etc/docker/certs.d/other.example/me.cert", "")]);
+fn a_file_that_cannot_be_used_costs_that_file() {
+    let (good, key) = made();
+    let (other, _) = made();
+    let files = [
+        ("a.crt", "junk"),
+        ("b.crt", &good),
+        ("c.cert", &other),
+        ("c.key", &key),
+        ("d.cert", &good),
+        ("d.key", &key),
+        ("e.cert", &good),
+        ("f.key", &key),
+    ];
+    let mut all = Vec::new();
+    for directory in ["own", "etc/docker/certs.d/r.example"] {
+        all.extend(files.map(|(name, text)| (format!("{directory}/{name}"), text)));
+    }
+    let all: Vec<(&str, &str)> = all
+        .iter()
+        .map(|(name, text)| (name.as_str(), *text))
+        .collect();
+    let machine = Machine::new(&all);
+    // A directory in the place of a file cannot be read either.
+    fs_err::create_dir(machine.path("own/g.crt")).unwrap();
     let warnings = RefCell::new(Vec::new());
     let warn = |warning: String| warnings.borrow_mut().push(warning);
-    let options = args(&[]).options(&machine.surroundings(&[]), &warn, Arc::new(Silent));
-    assert!(options.unwrap().certificates.hosts.is_empty());
-    assert_eq!(warnings.borrow().len(), 1);
+    let line = args(&["--cert-dir", &machine.path("own")]);
+    let options = line.options(&machine.surroundings(&[]), &warn, Arc::new(Silent));
+    let found = options.unwrap().certificates;
+    assert_eq!((found.roots.len(), found.clients.len()), (1, 1));
+    let warnings = warnings.into_inner();
+    for name in ["a.crt", "c.cert", "e.cert", "f.key", "g.crt"] {
+        assert!(
+            warnings.iter().any(|warning| warning.contains(name)),
+            "{name}: {warnings:?}"
+        );
+    }
+    assert_eq!(warnings.len(), 5);
+    // What concerns one host is told when that is spoken to.
+    let own = &found.hosts["r.example"];
+    assert_eq!(
+        (own.roots.len(), own.clients.len(), own.problems.len()),
+        (1, 1, 4)
+    );
 }

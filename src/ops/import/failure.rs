@@ -10,7 +10,7 @@ pub(super) struct Failure {
     pub(super) class: Class,
     pub(super) reason: String,
     /// What the person can do about it.
-    pub(super) hint: Option<&'static str>,
+    pub(super) hint: Option<String>,
     /// It may be that nothing reaches the target any more.
     pub(super) network: bool,
 }

@@ -58,7 +58,7 @@ pub struct ImageReport {
     pub(super) placed: Option<Placed>,
     /// What can be done about a failure.
     #[serde(skip)]
-    pub(super) hint: Option<&'static str>,
+    pub(super) hint: Option<String>,
     /// How severe a failure is.
     #[serde(skip)]
     pub(super) class: Option<Class>,
@@ -293,7 +293,10 @@ impl Report {
             message.push_str(&format!("\n  - {}: {reason}", image.source));
         }
         let mut error = Error::new(class, message);
-        let hints: BTreeSet<&str> = failed.iter().filter_map(|image| image.hint).collect();
+        let hints: BTreeSet<&str> = failed
+            .iter()
+            .filter_map(|image| image.hint.as_deref())
+            .collect();
         for hint in hints {
             error = error.hint(hint);
         }

@@ -1,3 +1,5 @@
+use base64::Engine as _;
+
 use super::*;
 
 /// base64 of `user:NAME`.
@@ -81,22 +83,121 @@ async fn earlier_files_win_and_empty_ones_do_not_matter() {
     assert_eq!(other.as_deref(), Some("two"));
 }
 
+async fn found(credentials: &Credentials, host: &str) -> Result<Option<Credential>, String> {
+    let found = credentials.lookup(&host.parse().unwrap(), None).await;
+    found.map_err(|error| format!("{error} {error:?}"))
+}
+
+#[tokio::test]
+async fn an_entry_is_judged_when_its_registry_is_asked() {
+    let good = auth("good");
+    for odd in [
+        r#"{"auth":"bar"}"#,
+        r#"{"auth":"dG9rZW4="}"#,
+        r#"{"auth":"<REDACTED>"}"#,
+        r#"{"auth":5}"#,
+        r#"{"auth":"aHVudGVyMg==","auth":"aHVudGVyMg=="}"#,
+        r#""hunter2""#,
+        "7",
+        "[]",
+    ] {
+        let text = format!(
+            r#"{{"auths":{{"odd.lan":{odd},"good.lan":{{"auth":"{good}"}}}},"HttpHeaders":[1]}}"#
+        );
+        let credentials = parse(&[&text]).unwrap();
+        let other = password(&credentials, "good.lan/x").await;
+        assert_eq!(other.as_deref(), Some("good"), "{odd}");
+        assert_eq!(found(&credentials, "none.lan").await, Ok(None));
+        let error = found(&credentials, "odd.lan").await.unwrap_err();
+        assert!(
+            error.contains("auth.json") && error.contains("odd.lan"),
+            "{error}"
+        );
+        for secret in ["hunter2", "aHVudGVyMg", "dG9rZW4", "REDACTED"] {
+            assert!(!error.contains(secret), "{error}");
+        }
+        // A whole entry of a later file is used.
+        let later = format!(r#"{{"auths":{{"odd.lan":{{"auth":"{good}"}}}}}}"#);
+        let credentials = parse(&[&text, &later]).unwrap();
+        let used = password(&credentials, "odd.lan/x").await;
+        assert_eq!(used.as_deref(), Some("good"), "{odd}");
+    }
+    for empty in ["null", "{}", r#"{"auth":""}"#, r#"{"auth":null,"email":1}"#] {
+        let text = format!(r#"{{"auths":{{"odd.lan":{empty}}}}}"#);
+        let credentials = parse(&[&text]).unwrap();
+        assert_eq!(found(&credentials, "odd.lan").await, Ok(None), "{empty}");
+    }
+    let odd_helper = parse(&[r#"{"credHelpers":{"odd.lan":7,"none.lan":null}}"#]).unwrap();
+    assert!(found(&odd_helper, "odd.lan").await.is_err());
+    assert_eq!(found(&odd_helper, "none.lan").await, Ok(None));
+}
+
+#[tokio::test]
+async fn entries_are_read_in_every_spelling() {
+    // Bytes that differ between the two alphabets of base64.
+    let password_of = "?>?>~~\u{fffd}";
+    let standard = auth(password_of);
+    assert!(
+        standard.contains('/') || standard.contains('+'),
+        "{standard}"
+    );
+    let url_safe = standard.replace('+', "-").replace('/', "_");
+    let lines = format!(" {}\\r\\n{}\\n", &standard[..8], &standard[8..]);
+    for spelling in [&standard, &url_safe, standard.trim_end_matches('='), &lines] {
+        let text = format!("\u{feff}{{\"Auths\":{{\"R.lan\":{{\"Auth\":\"{spelling}\"}}}}}}\r\n");
+        let credentials = parse(&[&text]).unwrap();
+        let read = password(&credentials, "r.lan/x").await;
+        assert_eq!(read.as_deref(), Some(password_of), "{spelling}");
+    }
+    for key in [
+        "r.lan/",
+        "https://r.lan",
+        "http://r.lan/v1/",
+        "https://r.lan/v2/",
+    ] {
+        let text = format!(r#"{{"auths":{{"{key}":{{"auth":"{}"}}}}}}"#, auth("x"));
+        let credentials = parse(&[&text]).unwrap();
+        let read = password(&credentials, "r.lan/x").await;
+        assert_eq!(read.as_deref(), Some("x"), "{key}");
+    }
+    let token = r#"{"auths":{"r.lan":{"auth":"","identitytoken":"long"}},"credHelpers":null,"credsStore":null}"#;
+    let read = password(&parse(&[token]).unwrap(), "r.lan/x").await;
+    assert_eq!(read.as_deref(), Some("token long"));
+    let old = format!(r#"{{"r.lan/v1/":{{"auth":"{}"}}}}"#, auth("old"));
+    let name = "/home/x/.dockercfg";
+    let credentials = Credentials::parse([AuthFile { name, text: &old }]).unwrap();
+    let read = password(&credentials, "r.lan/x").await;
+    assert_eq!(read.as_deref(), Some("old"));
+}
+
+#[tokio::test]
+async fn helpers_for_all_registries_are_asked_in_order() {
+    let text = format!(r#"{{"auths":{{"r.lan":{{"auth":"{}"}}}}}}"#, auth("file"));
+    let missing = "airferry-does-not-exist".to_owned();
+    let files = AUTH_FILES.to_owned();
+    let with = |helpers: &[String]| parse(&[&text]).unwrap().with_helpers(helpers);
+    for helpers in [&[][..], &[files.clone()], &[missing.clone(), files]] {
+        let found = password(&with(helpers), "r.lan/x").await;
+        assert_eq!(found.as_deref(), Some("file"), "{helpers:?}");
+    }
+    let error = found(&with(&[missing]), "r.lan").await.unwrap_err();
+    assert!(
+        error.contains("docker-credential-airferry-does-not-exist"),
+        "{error}"
+    );
+}
+
 #[test]
 fn errors_and_debug_show_no_secret() {
     let secret = auth("hunter2");
-    let wrong_shape = format!(r#"{{"auths":{{"quay.io":{{"auth":["{secret}"]}}}}}}"#);
     let wrong_map = format!(r#"{{"auths":"{secret}"}}"#);
-    let wrong_base64 = format!(r#"{{"auths":{{"quay.io":{{"auth":"{secret}!"}}}}}}"#);
-    let no_colon = r#"{"auths":{"quay.io":{"auth":"aHVudGVyMg=="}}}"#;
-    for text in [&wrong_shape, &wrong_map, &wrong_base64, no_colon] {
+    let no_json = format!(r#"{{"auths":{{"quay.io":{{"auth":"{secret}"}}"#);
+    let no_object = format!(r#"["{secret}"]"#);
+    for text in [&wrong_map, &no_json, &no_object] {
         let error = parse(&[text]).unwrap_err();
         let shown = format!("{error} {error:?}");
         assert!(shown.contains("auth.json"), "{shown}");
         assert!(!shown.contains(&secret), "{shown}");
-        assert!(
-            !shown.contains("hunter2") && !shown.contains("aHVudGVyMg"),
-            "{shown}"
-        );
     }
     let good = parse(&[&format!(
         r#"{{"auths":{{"quay.io":{{"auth":"{secret}"}}}}}}"#

@@ -609,7 +609,7 @@ async fn tls_is_verified_unless_told_otherwise() {
     let mut for_host = CertificateStore::default();
     let own = HostCertificates {
         roots: vec![root],
-        client: None,
+        ..HostCertificates::default()
     };
     for_host.hosts.insert(server.host().to_string(), own);
     for certificates in [for_all, for_host] {
@@ -632,7 +632,10 @@ async fn tls_is_verified_unless_told_otherwise() {
         .await
         .unwrap_err();
     assert!(
-        error.hint().unwrap_or("").contains("--tls-verify=false"),
+        error
+            .hint()
+            .unwrap_or_default()
+            .contains("--tls-verify=false"),
         "{error:?}"
     );
     assert_eq!(plain.asked().len(), 0);

@@ -1,0 +1,97 @@
+//! Where credentials are looked for (containers-auth.json(5)).
+//!
+//! A file that the person named must be whole. One that lies where it is looked for anyway, and
+//! cannot be read, costs that file: the registry may not want it.
+
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::surroundings::Surroundings;
+use crate::ops::{Error, chain};
+use crate::registry::{AuthFile, Credentials};
+use crate::sys::files;
+
+/// Auth files are smaller than this, in bytes.
+const CAP: u64 = 4 << 20;
+
+/// A file's name and content.
+type Text = (String, Zeroizing<String>);
+
+/// Reads the file of `--authfile`, and those in the usual places.
+pub(super) fn read(
+    given: Option<&Path>,
+    surroundings: &Surroundings,
+    warn: &dyn Fn(String),
+) -> Result<Credentials, Error> {
+    let (mut texts, mut places) = (Vec::new(), Vec::new());
+    let variable = surroundings.path("REGISTRY_AUTH_FILE");
+    for (path, by) in [
+        (given, "--authfile"),
+        (variable.as_deref(), "REGISTRY_AUTH_FILE"),
+    ] {
+        let Some(path) = path else { continue };
+        let name = path.display();
+        if !files::exists(path) {
+            return Err(Error::usage(format!("There is no file `{name}`"))
+                .hint(format!("check the path given by {by}")));
+        }
+        let text = whole(path).map_err(|error| {
+            error.hint("`podman login --authfile FILE REGISTRY` writes such a file")
+        })?;
+        places.push(name.to_string());
+        texts.push(text);
+    }
+    for path in usual(surroundings) {
+        let name = path.display();
+        if !files::exists(&path) {
+            places.push(format!("{name} (not there)"));
+            continue;
+        }
+        match whole(&path) {
+            Ok(text) => {
+                places.push(name.to_string());
+                texts.push(text);
+            }
+            Err(error) => {
+                places.push(format!("{name} (cannot be read)"));
+                warn(chain(&error));
+            }
+        }
+    }
+    let parsed = Credentials::parse(texts.iter().map(|(name, text)| AuthFile { name, text }));
+    let credentials = parsed.map_err(|error| Error::usage(UNUSABLE).caused_by(error))?;
+    Ok(credentials.looked_at(places))
+}
+
+const UNUSABLE: &str = "Credentials cannot be used";
+
+/// The places in which tools for containers look, the most important first.
+fn usual(surroundings: &Surroundings) -> Vec<PathBuf> {
+    let docker = match surroundings.path("DOCKER_CONFIG") {
+        Some(directory) => Some(directory.join("config.json")),
+        None => surroundings.home(".docker/config.json"),
+    };
+    let places = [
+        Some(surroundings.containers_runtime("auth.json")),
+        surroundings.config("containers/auth.json"),
+        docker,
+        surroundings.home(".dockercfg"),
+    ];
+    places.into_iter().flatten().collect()
+}
+
+/// A file that is an auth file as a whole.
+fn whole(path: &Path) -> Result<Text, Error> {
+    let name = path.display().to_string();
+    let text = files::read_text(path, CAP).map_err(|error| {
+        Error::usage(format!("The credentials in `{name}` cannot be read")).caused_by(error)
+    })?;
+    let text = Zeroizing::new(text);
+    Credentials::parse([AuthFile {
+        name: &name,
+        text: &text,
+    }])
+    .map_err(|error| Error::usage(UNUSABLE).caused_by(error))?;
+    Ok((name, text))
+}

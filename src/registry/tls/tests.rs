@@ -1,0 +1,312 @@
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair,
+};
+use rustls::ServerConfig;
+use rustls::sign::SingleCertAndKey;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+use crate::model::Host;
+use crate::registry::{CertificateStore, Client, ClientOptions, Error, HostCertificates};
+
+/// A certificate with its key.
+struct Made {
+    der: CertificateDer<'static>,
+    pem: String,
+    key: KeyPair,
+}
+
+fn params() -> CertificateParams {
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "127.0.0.1");
+    params
+}
+
+/// As `openssl req -x509` makes it: an authority's.
+fn self_signed(mut params: CertificateParams) -> Made {
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    plain(params)
+}
+
+fn plain(params: CertificateParams) -> Made {
+    let key = KeyPair::generate().unwrap();
+    let made = params.self_signed(&key).unwrap();
+    Made {
+        der: made.der().clone(),
+        pem: made.pem(),
+        key,
+    }
+}
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+fn authority(name: &str) -> Authority {
+    let key = KeyPair::generate().unwrap();
+    CertifiedIssuer::self_signed(authority_params(name), key).unwrap()
+}
+
+fn below(authority: &Authority, name: &str) -> Authority {
+    let key = KeyPair::generate().unwrap();
+    CertifiedIssuer::signed_by(authority_params(name), key, authority).unwrap()
+}
+
+fn leaf(authority: &Authority) -> Made {
+    let key = KeyPair::generate().unwrap();
+    let made = params().signed_by(&key, authority).unwrap();
+    Made {
+        der: made.der().clone(),
+        pem: made.pem(),
+        key,
+    }
+}
+
+/// A server with a certificate that signs with any key. `answer` is given the head of a request.
+async fn serve(
+    certificate: &CertificateDer<'static>,
+    key: &KeyPair,
+    answer: impl Fn(&str) -> String + Send + Sync + 'static,
+) -> Host {
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let key = provider().key_provider.load_private_key(key).unwrap();
+    let key = CertifiedKey::new(vec![certificate.clone()], key);
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let answer = Arc::new(answer);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, answer) = (acceptor.clone(), Arc::clone(&answer));
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    return;
+                };
+                let mut head = vec![0; 4096];
+                let read = stream.read(&mut head).await.unwrap_or(0);
+                let head = String::from_utf8_lossy(&head[..read]).into_owned();
+                let _ = stream.write_all(answer(&head).as_bytes()).await;
+                let _ = stream.shutdown().await;
+            });
+        }
+    });
+    host.parse().unwrap()
+}
+
+fn reply(status: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n{body}"
+    )
+}
+
+fn fine(_: &str) -> String {
+    reply("200 OK", "", "{}")
+}
+
+/// A client with certificates for one host.
+fn client(host: &Host, given: &[&str]) -> Client {
+    let mut certificates = CertificateStore::default();
+    let own = HostCertificates {
+        roots: given.iter().map(|pem| pem.as_bytes().to_vec()).collect(),
+        ..HostCertificates::default()
+    };
+    certificates.hosts.insert(host.to_string(), own);
+    Client::new(ClientOptions {
+        certificates,
+        ..ClientOptions::default()
+    })
+}
+
+/// What comes of asking a server that shows `certificate`, trusting `given`.
+async fn asked(certificate: &Made, given: &[&str]) -> Result<(), (TlsProblem, String)> {
+    let host = serve(&certificate.der, &certificate.key, fine).await;
+    match client(&host, given).ping(&host).await {
+        Ok(_) => Ok(()),
+        Err(error) => match &error {
+            Error::Tls { source, .. } => {
+                let problem = source.downcast_ref::<TlsProblem>().unwrap().clone();
+                Err((problem, error.hint().unwrap()))
+            }
+            other => panic!("{other:?}"),
+        },
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_somebody_gave_for_the_host_is_trusted() {
+    let own = self_signed(params());
+    assert_eq!(asked(&own, &[&own.pem]).await, Ok(()));
+    let no_authority = plain(params());
+    assert_eq!(asked(&no_authority, &[&no_authority.pem]).await, Ok(()));
+    let (root, other) = (authority("root"), self_signed(params()));
+    let pinned = leaf(&root);
+    assert_eq!(asked(&pinned, &[&other.pem, &pinned.pem]).await, Ok(()));
+    // An authority below the root is enough, as for Go's clients.
+    let middle = below(&root, "middle");
+    assert_eq!(asked(&leaf(&middle), &[&middle.pem()]).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_gave_is_refused_with_what_is_missing() {
+    let (own, other) = (self_signed(params()), self_signed(params()));
+    let (problem, hint) = asked(&own, &[]).await.unwrap_err();
+    assert!(
+        matches!(problem, TlsProblem::SelfSigned { given: 0, .. }),
+        "{problem:?}"
+    );
+    assert!(hint.contains("--cert-dir"), "{hint}");
+    // The hint does not say what was done already.
+    let (problem, hint) = asked(&own, &[&other.pem]).await.unwrap_err();
+    assert!(
+        matches!(problem, TlsProblem::SelfSigned { given: 1, .. }),
+        "{problem:?}"
+    );
+    assert!(hint.contains("another certificate now"), "{hint}");
+    let (root, stranger) = (authority("the root"), authority("stranger"));
+    let foreign = stranger.pem();
+    for given in [&[][..], &[foreign.as_str()]] {
+        let (problem, _) = asked(&leaf(&root), given).await.unwrap_err();
+        let TlsProblem::UnknownIssuer {
+            issuer,
+            given: count,
+        } = problem
+        else {
+            panic!("{problem:?}");
+        };
+        assert_eq!(count, given.len());
+        assert!(issuer.contains("CN=the root"), "{issuer}");
+    }
+    // What is given for one host does not count for another.
+    let host = serve(&own.der, &own.key, fine).await;
+    let elsewhere = client(&"r.lan:5000".parse().unwrap(), &[&own.pem]);
+    let refused = elsewhere.ping(&host).await.unwrap_err();
+    assert!(matches!(refused, Error::Tls { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn names_dates_and_purpose_count_for_a_given_certificate_too() {
+    let with = |change: &dyn Fn(&mut CertificateParams)| {
+        let mut params = params();
+        change(&mut params);
+        self_signed(params)
+    };
+    for (certificate, words) in [
+        (
+            with(&|params| params.not_after = rcgen::date_time_ymd(2021, 3, 4)),
+            "expired on 2021-03-04 00:00 UTC",
+        ),
+        (
+            with(&|params| params.not_before = rcgen::date_time_ymd(2130, 1, 2)),
+            "not valid before 2130-01-02 00:00 UTC",
+        ),
+        (
+            with(&|params| {
+                let name = "r.lan".to_owned().try_into().unwrap();
+                params.subject_alt_names = vec![rcgen::SanType::DnsName(name)];
+            }),
+            "not for `127.0.0.1`, but for `r.lan`",
+        ),
+        (
+            with(&|params| params.subject_alt_names.clear()),
+            "names no host",
+        ),
+        (
+            with(&|params| {
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            }),
+            "not for servers",
+        ),
+    ] {
+        let (problem, hint) = asked(&certificate, &[&certificate.pem]).await.unwrap_err();
+        let text = problem.to_string();
+        assert!(text.contains(words), "{words}: {text}");
+        assert!(!hint.contains("--cert-dir"), "{text}: {hint}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_the_key_of_a_given_certificate_is_refused() {
+    let own = self_signed(params());
+    let host = serve(&own.der, &KeyPair::generate().unwrap(), fine).await;
+    let refused = client(&host, &[&own.pem]).ping(&host).await;
+    assert!(matches!(refused, Err(Error::Tls { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn where_the_registry_leads_its_certificates_count() {
+    let authority = authority("the site's");
+    let (registry, other) = (leaf(&authority), leaf(&authority));
+    let second = serve(&other.der, &other.key, |_| {
+        reply("200 OK", "", r#"{"token":"T"}"#)
+    })
+    .await;
+    let redirects = format!("Location: https://{second}/storage\r\n");
+    let challenges = format!("WWW-Authenticate: Bearer realm=\"https://{second}/t\"\r\n");
+    let storage = move |_: &str| reply("307 Temporary Redirect", &redirects, "");
+    let tokens = move |head: &str| match head.to_ascii_lowercase().contains("bearer t") {
+        true => fine(head),
+        false => reply("401 Unauthorized", &challenges, ""),
+    };
+    let first = serve(&registry.der, &registry.key, storage).await;
+    let ping = client(&first, &[&authority.pem()]).ping(&first).await;
+    assert!(ping.is_ok(), "{ping:?}");
+    let first = serve(&registry.der, &registry.key, tokens).await;
+    let trusting = client(&first, &[&authority.pem()]);
+    let ping = trusting.ping(&first).await;
+    assert!(ping.is_ok(), "{ping:?}");
+    // Asked for itself, the other host is a stranger.
+    let refused = trusting.ping(&second).await;
+    assert!(matches!(refused, Err(Error::Tls { .. })), "{refused:?}");
+}
+
+#[test]
+fn files_that_cannot_be_used_say_why() {
+    let (own, other) = (plain(params()), plain(params()));
+    let (pem, key) = (own.pem.as_bytes(), own.key.serialize_pem());
+    assert_eq!(check_authorities(pem), Ok(()));
+    assert!(check_authorities(key.as_bytes()).is_err());
+    assert_eq!(check_client(pem, key.as_bytes()), Ok(()));
+    let foreign = other.key.serialize_pem();
+    let refused = check_client(pem, foreign.as_bytes()).unwrap_err();
+    assert!(refused.contains("another certificate"), "{refused}");
+    for (certificate, key) in [(&b""[..], key.as_bytes()), (pem, b"no key")] {
+        assert!(check_client(certificate, key).is_err());
+    }
+}
+
+#[test]
+fn the_certificate_is_shown_whose_issuer_the_server_names() {
+    let (one, two) = (authority("one"), authority("two"));
+    let pairs = [leaf(&one), leaf(&two)].map(|made| {
+        let key = made.key.serialize_pem();
+        Arc::new(certified(made.pem.as_bytes(), key.as_bytes(), &provider()).unwrap())
+    });
+    let issuer = Facts::read(&pairs[1].cert[0]).unwrap().issuer_der;
+    let identities = Identities(pairs.to_vec());
+    let schemes = [SignatureScheme::ECDSA_NISTP256_SHA256];
+    let shown = |authorities: &[&[u8]]| identities.resolve(authorities, &schemes).unwrap();
+    assert!(Arc::ptr_eq(&shown(&[&issuer]), &pairs[1]));
+    assert!(Arc::ptr_eq(&shown(&[]), &pairs[0]));
+    assert!(Arc::ptr_eq(&shown(&[b"somebody"]), &pairs[0]));
+    assert!(
+        identities
+            .resolve(&[], &[SignatureScheme::RSA_PSS_SHA256])
+            .is_none()
+    );
+}
