@@ -243,6 +243,7 @@ impl Auth {
                     url,
                     answer,
                     credentials: credential.is_some(),
+                    token_service: true,
                 },
                 other => other,
             });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::answer::Answer;
 use super::credentials::CredentialsError;
 use super::redact::RedactedUrl;
-use crate::model::Digest;
+use crate::model::{Digest, Repository};
 
 /// Shorthand for results of the registry client.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -25,7 +25,8 @@ pub enum Error {
         /// What the registry said.
         answer: Box<Answer>,
     },
-    /// The registry, or its token service, does not accept who we are.
+    /// The registry, or its token service, does not accept who we are. With credentials that its
+    /// token service took, it may as well be that there is nothing, or not for this account.
     #[error("Registry {} `{url}` ({answer})", if *.credentials { "does not accept the credentials that are known for it, at" } else { "asks for credentials, and none are known for it, at" })]
     Unauthorized {
         /// What was asked for.
@@ -34,6 +35,8 @@ pub enum Error {
         answer: Box<Answer>,
         /// Whether there were credentials for it.
         credentials: bool,
+        /// Whether it is the token service that refused.
+        token_service: bool,
     },
     /// The registry knows who we are and does not allow this.
     #[error("Registry denies access to `{url}` ({answer})")]
@@ -41,6 +44,26 @@ pub enum Error {
         /// What was asked for.
         url: RedactedUrl,
         /// What the registry said.
+        answer: Box<Answer>,
+    },
+    /// The registry does not let us write into a repository, with credentials that it knows.
+    #[error("{} ({answer})", push_refused(.repository, .answer))]
+    PushRefused {
+        /// The repository.
+        repository: String,
+        /// What the registry said.
+        answer: Box<Answer>,
+    },
+    /// The registry sends uploads to another host, which wants credentials that are not for it.
+    #[error(
+        "Registry `{host}` sends uploads to another name, `{location}`, where no credentials are sent, and which refuses them without ({answer})"
+    )]
+    SentElsewhere {
+        /// `host[:port]` of the registry.
+        host: String,
+        /// `scheme://host[:port]` of the Location.
+        location: RedactedUrl,
+        /// What was said there.
         answer: Box<Answer>,
     },
     /// The registry cannot answer now: too many requests, or a failure on its side.
@@ -318,6 +341,34 @@ impl Error {
             )
     }
 
+    /// Whether the registry keeps something from an account that it knows: it is not there, or
+    /// this account may not see it. Many registries do not tell one from the other.
+    pub fn is_hidden(&self) -> bool {
+        matches!(
+            self,
+            Self::Denied { .. }
+                | Self::Unauthorized {
+                    credentials: true,
+                    token_service: false,
+                    ..
+                }
+        )
+    }
+
+    /// The meaning that a refusal has for a request that writes into a repository.
+    pub(super) fn of_push(self, repository: &Repository) -> Self {
+        if !self.is_hidden() {
+            return self;
+        }
+        match self {
+            Self::Unauthorized { answer, .. } | Self::Denied { answer, .. } => Self::PushRefused {
+                repository: repository.to_string(),
+                answer,
+            },
+            other => other,
+        }
+    }
+
     /// Whether the registry says that the thing does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
@@ -347,6 +398,8 @@ impl Error {
             Self::NotFound { answer, .. }
             | Self::Unauthorized { answer, .. }
             | Self::Denied { answer, .. }
+            | Self::PushRefused { answer, .. }
+            | Self::SentElsewhere { answer, .. }
             | Self::Unavailable { answer, .. }
             | Self::Refused { answer, .. }
             | Self::ContentUnknown { answer, .. }
@@ -377,6 +430,15 @@ impl Error {
             Self::Unauthorized { .. } | Self::Denied { .. } => {
                 Some("log in with `podman login` or give an auth file with --authfile")
             }
+            Self::PushRefused { answer, .. } if is_explained(answer) => None,
+            Self::PushRefused { .. } => Some(
+                "check that the project or organisation exists there, and that this account may \
+                 write to it",
+            ),
+            Self::SentElsewhere { .. } => Some(
+                "give --to the name that the registry has for itself, or set that right in its \
+                 configuration (Quay: SERVER_HOSTNAME)",
+            ),
             Self::Refused { answer, .. } if answer.status == 405 => {
                 Some("the registry may be read-only now, for maintenance or a garbage collection")
             }
@@ -418,6 +480,7 @@ impl Error {
                 url,
                 answer,
                 credentials: true,
+                token_service: false,
             },
             ("DENIED", _) => Self::Denied { url, answer },
             ("MANIFEST_UNKNOWN" | "NAME_UNKNOWN" | "BLOB_UNKNOWN" | "BLOB_UPLOAD_UNKNOWN", _) => {
@@ -440,6 +503,7 @@ impl Error {
                 url,
                 answer,
                 credentials: true,
+                token_service: false,
             },
             (_, 403) => Self::Denied { url, answer },
             (_, 404) => Self::NotFound { url, answer },
@@ -450,6 +514,20 @@ impl Error {
             },
             _ => Self::Refused { url, answer },
         }
+    }
+}
+
+/// Whether a refusal to write is of another kind than "this account may not": a quota, for
+/// example, and says so.
+fn is_explained(answer: &Answer) -> bool {
+    answer.status == 403 && answer.message.is_some()
+}
+
+fn push_refused(repository: &str, answer: &Answer) -> String {
+    if is_explained(answer) {
+        format!("Registry refuses a push to `{repository}`")
+    } else {
+        format!("This account may not push to `{repository}`, or that is not there")
     }
 }
 
