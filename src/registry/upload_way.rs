@@ -60,7 +60,7 @@ pub(super) enum Next {
     /// Begin a new session.
     NewSession,
     /// Begin a new session, in the way that now is the current one.
-    NextWay,
+    OtherWay,
     /// Nothing else is left: begin a new session only while attempts are left.
     LastWay,
 }
@@ -168,7 +168,7 @@ impl Ladder {
         match self.way.next() {
             Some(way) => {
                 self.way = way;
-                Next::NextWay
+                Next::OtherWay
             }
             None => Next::LastWay,
         }
@@ -277,16 +277,16 @@ mod tests {
     /// Every kind of trouble, repeated, comes to an end.
     #[test]
     fn the_same_trouble_leads_through_all_ways_to_the_end() {
-        use Next::{Again, Ask, LastWay, NewSession, NextWay};
+        use Next::{Again, Ask, LastWay, NewSession, OtherWay};
         use UploadWay::{OneRequest, PlainPieces, RangedPieces};
 
         let lost = [
-            NewSession, NewSession, NextWay, NewSession, NewSession, NextWay, NewSession,
+            NewSession, NewSession, OtherWay, NewSession, NewSession, OtherWay, NewSession,
             NewSession, LastWay,
         ];
         let failed = [
             // Three failures cost a session, three sessions cost the way.
-            Ask, Ask, NewSession, Ask, Ask, NewSession, Ask, Ask, NextWay,
+            Ask, Ask, NewSession, Ask, Ask, NewSession, Ask, Ask, OtherWay,
         ];
         let cases: [(UploadWay, Trouble, bool, &[Next]); 7] = [
             (RangedPieces, Trouble::Lost, false, &lost),
@@ -296,25 +296,25 @@ mod tests {
                 RangedPieces,
                 Trouble::FinishRefused,
                 false,
-                &[NextWay, NextWay, LastWay, LastWay],
+                &[OtherWay, OtherWay, LastWay, LastWay],
             ),
             (
                 RangedPieces,
                 Trouble::FinishRefused,
                 true,
-                &[NewSession, NewSession, NextWay],
+                &[NewSession, NewSession, OtherWay],
             ),
             (
                 RangedPieces,
                 Trouble::FinishFailed,
                 false,
-                &[Again, NextWay, NewSession, NextWay, Again, LastWay],
+                &[Again, OtherWay, NewSession, OtherWay, Again, LastWay],
             ),
             (
                 OneRequest,
                 Trouble::FinishRefused,
                 false,
-                &[NextWay, LastWay],
+                &[OtherWay, LastWay],
             ),
         ];
         for (way, trouble, guessed, expected) in cases {
@@ -348,7 +348,7 @@ mod tests {
         assert_eq!(refused.learned(), Some(UploadWay::OneRequest));
         let mut broken = Ladder::new(UploadWay::OneRequest);
         assert_eq!(broken.large_request_broke(), Next::NewSession);
-        assert_eq!(broken.large_request_broke(), Next::NextWay);
+        assert_eq!(broken.large_request_broke(), Next::OtherWay);
         assert_eq!(broken.learned(), None);
     }
 }
