@@ -60,10 +60,13 @@ impl Answer {
         if let Some(first) = document.errors.into_iter().next() {
             let code = one_line(&first.code, 40).to_ascii_uppercase();
             answer.code = Some(code).filter(|code| !code.is_empty());
-            answer.message = first
-                .message
-                .map(|message| one_line(&message, 200))
-                .filter(|message| !message.is_empty());
+            let mut words = one_line(&first.message.unwrap_or_default(), 200);
+            // The reason is often in the detail alone.
+            if let Some(detail) = detail_text(&first.detail).filter(|text| !words.contains(text)) {
+                let separator = if words.is_empty() { "" } else { ": " };
+                words = format!("{words}{separator}{detail}");
+            }
+            answer.message = Some(words).filter(|words| !words.is_empty());
         }
         answer
     }
@@ -72,6 +75,16 @@ impl Answer {
     pub fn is(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)
     }
+}
+
+/// What a detail says in words: itself, or its `message` or `reason`. A digest is no reason.
+fn detail_text(detail: &serde_json::Value) -> Option<String> {
+    let texts = [detail, &detail["message"], &detail["reason"]];
+    let text = texts.into_iter().find_map(serde_json::Value::as_str)?;
+    if text.parse::<Digest>().is_ok() {
+        return None;
+    }
+    Some(one_line(text, 300)).filter(|text| !text.is_empty())
 }
 
 impl fmt::Display for Answer {
@@ -90,6 +103,26 @@ impl fmt::Display for Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reason_may_be_in_the_detail_alone() {
+        for (detail, expected) in [
+            (
+                r#"{"message":"'history' is required"}"#,
+                "m: 'history' is required",
+            ),
+            (r#""layers: got 0, want 1""#, "m: layers: got 0, want 1"),
+            (r#""m""#, "m"),
+            (r#"[{"Type":"repository"}]"#, "m"),
+            ("null", "m"),
+        ] {
+            let body = format!(
+                r#"{{"errors":[{{"code":"MANIFEST_INVALID","message":"m","detail":{detail}}}]}}"#
+            );
+            let answer = Answer::new(400, body.as_bytes());
+            assert_eq!(answer.message.as_deref(), Some(expected), "{detail}");
+        }
+    }
 
     #[test]
     fn details_name_what_is_missing() {

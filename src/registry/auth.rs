@@ -253,6 +253,7 @@ impl Auth {
                     answer,
                     credentials: credential.is_some(),
                     sought: Some(Box::new(self.sought(&endpoint.repository.host))),
+                    token_service: true,
                 },
                 other => other,
             });

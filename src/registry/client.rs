@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use url::Url;
 
-use super::auth::Auth;
+use super::auth::{Auth, Scopes};
 use super::error::{Error, Result};
 use super::gate::Gates;
 use super::http_client::{Connections, HttpClients, Peer};
@@ -17,6 +17,7 @@ use super::parts::Verdict;
 use super::redact::{RedactedUrl, one_line};
 use super::retry::Budget;
 use super::scheme::Schemes;
+use super::upload_way::UploadWay;
 use crate::model::{Host, Repository};
 use crate::progress::Event;
 
@@ -44,6 +45,12 @@ struct Inner {
     warned: Mutex<HashSet<Repository>>,
     /// Bytes that a host takes in one request, where it refused more.
     piece_limits: Mutex<HashMap<Host, u64>>,
+    /// How blobs go up, where a host refused another way; for small blobs and for large ones.
+    upload_ways: Mutex<HashMap<(Host, bool), UploadWay>>,
+    /// Hosts that were seen to have a blob whole that came in pieces.
+    joining: Mutex<HashSet<Host>>,
+    /// Repositories into which this process has written.
+    written: Mutex<HashSet<Repository>>,
     /// Whether blobs of a host come faster in parts, where that was tried.
     dividing: Mutex<HashMap<Host, Verdict>>,
 }
@@ -75,6 +82,9 @@ impl Client {
             favourites: Mutex::default(),
             warned: Mutex::default(),
             piece_limits: Mutex::default(),
+            upload_ways: Mutex::default(),
+            joining: Mutex::default(),
+            written: Mutex::default(),
             dividing: Mutex::default(),
         };
         Self {
@@ -226,6 +236,45 @@ impl Client {
 
     pub(super) fn set_piece_limit(&self, host: &Host, bytes: u64) {
         lock(&self.inner.piece_limits).insert(host.clone(), bytes);
+    }
+
+    /// How blobs go up to `host`, as far as that is known.
+    pub(super) fn upload_way(&self, host: &Host, small: bool) -> UploadWay {
+        let ways = lock(&self.inner.upload_ways);
+        let known = ways.get(&(host.clone(), small)).copied();
+        known.unwrap_or(UploadWay::RangedPieces)
+    }
+
+    pub(super) fn set_upload_way(&self, host: &Host, small: bool, way: UploadWay) {
+        lock(&self.inner.upload_ways).insert((host.clone(), small), way);
+    }
+
+    /// Whether `host` was seen to have a blob whole that came in pieces.
+    pub(super) fn joins_pieces(&self, host: &Host) -> bool {
+        lock(&self.inner.joining).contains(host)
+    }
+
+    pub(super) fn set_joins_pieces(&self, host: &Host) {
+        lock(&self.inner.joining).insert(host.clone());
+    }
+
+    /// Takes note that the registry let us write into a repository.
+    pub(super) fn wrote_to(&self, repository: &Repository) {
+        let mut written = lock(&self.inner.written);
+        if !written.contains(repository) {
+            written.insert(repository.clone());
+        }
+    }
+
+    /// The rights to ask for when something is read. Only `pull`, so that a question changes
+    /// nothing: some registries make a repository when a token to push is asked for. Where this
+    /// process has written, its token to push is there already, and reads what is new.
+    pub(super) fn read_scopes(&self, place: &Endpoint) -> Scopes {
+        let path = &place.repository.path;
+        match lock(&self.inner.written).contains(&place.repository) {
+            true => Scopes::push(path),
+            false => Scopes::pull(path),
+        }
     }
 
     /// Whether blobs of `host` come faster in parts, as far as that is known.

@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::credentials::CredentialsError;
 use super::redact::RedactedUrl;
 use super::tls_problem::TlsProblem;
-use crate::model::Digest;
+use crate::model::{Digest, Repository};
 
 /// Shorthand for results of the registry client.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -26,7 +26,8 @@ pub enum Error {
         /// What the registry said.
         answer: Box<Answer>,
     },
-    /// The registry, or its token service, does not accept who we are.
+    /// The registry, or its token service, does not accept who we are. With credentials that its
+    /// token service took, it may as well be that there is nothing, or not for this account.
     #[error("Registry {} `{url}` ({answer})", if *.credentials { "does not accept the credentials that are known for it, at" } else { "asks for credentials, and none are known for it, at" })]
     Unauthorized {
         /// What was asked for.
@@ -37,6 +38,8 @@ pub enum Error {
         credentials: bool,
         /// Where credentials were looked for, as far as that is known.
         sought: Option<Box<Sought>>,
+        /// Whether it is the token service that refused.
+        token_service: bool,
     },
     /// The registry knows who we are and does not allow this.
     #[error("Registry denies access to `{url}` ({answer})")]
@@ -44,6 +47,26 @@ pub enum Error {
         /// What was asked for.
         url: RedactedUrl,
         /// What the registry said.
+        answer: Box<Answer>,
+    },
+    /// The registry does not let us write into a repository, with credentials that it knows.
+    #[error("{} ({answer})", push_refused(.repository, .answer))]
+    PushRefused {
+        /// The repository.
+        repository: String,
+        /// What the registry said.
+        answer: Box<Answer>,
+    },
+    /// The registry sends uploads to another host, which wants credentials that are not for it.
+    #[error(
+        "Registry `{host}` sends uploads to another name, `{location}`, where no credentials are sent, and which refuses them without ({answer})"
+    )]
+    SentElsewhere {
+        /// `host[:port]` of the registry.
+        host: String,
+        /// `scheme://host[:port]` of the Location.
+        location: RedactedUrl,
+        /// What was said there.
         answer: Box<Answer>,
     },
     /// The registry cannot answer now: too many requests, or a failure on its side.
@@ -352,6 +375,34 @@ impl Error {
             )
     }
 
+    /// Whether the registry keeps something from an account that it knows: it is not there, or
+    /// this account may not see it. Many registries do not tell one from the other.
+    pub fn is_hidden(&self) -> bool {
+        matches!(
+            self,
+            Self::Denied { .. }
+                | Self::Unauthorized {
+                    credentials: true,
+                    token_service: false,
+                    ..
+                }
+        )
+    }
+
+    /// The meaning that a refusal has for a request that writes into a repository.
+    pub(super) fn of_push(self, repository: &Repository) -> Self {
+        if !self.is_hidden() {
+            return self;
+        }
+        match self {
+            Self::Unauthorized { answer, .. } | Self::Denied { answer, .. } => Self::PushRefused {
+                repository: repository.to_string(),
+                answer,
+            },
+            other => other,
+        }
+    }
+
     /// Whether the registry says that the thing does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
@@ -381,6 +432,8 @@ impl Error {
             Self::NotFound { answer, .. }
             | Self::Unauthorized { answer, .. }
             | Self::Denied { answer, .. }
+            | Self::PushRefused { answer, .. }
+            | Self::SentElsewhere { answer, .. }
             | Self::Unavailable { answer, .. }
             | Self::Refused { answer, .. }
             | Self::ContentUnknown { answer, .. }
@@ -414,6 +467,15 @@ impl Error {
             Self::NoTls { .. } => "use --tls-verify=false if plain HTTP is intended",
             Self::Unauthorized { .. } | Self::Denied { .. } => {
                 "log in with `podman login` or give an auth file with --authfile"
+            }
+            Self::PushRefused { answer, .. } if is_explained(answer) => return None,
+            Self::PushRefused { .. } => {
+                "check that the project or organisation exists there, and that this account may \
+                 write to it"
+            }
+            Self::SentElsewhere { .. } => {
+                "give --to the name that the registry has for itself, or set that right in its \
+                 configuration (Quay: SERVER_HOSTNAME)"
             }
             Self::Refused { answer, .. } if answer.status == 405 => {
                 "the registry may be read-only now, for maintenance or a garbage collection"
@@ -462,6 +524,7 @@ impl Error {
                 answer,
                 credentials: true,
                 sought: None,
+                token_service: false,
             },
             ("DENIED", _) => Self::Denied { url, answer },
             ("MANIFEST_UNKNOWN" | "NAME_UNKNOWN" | "BLOB_UNKNOWN" | "BLOB_UPLOAD_UNKNOWN", _) => {
@@ -485,6 +548,7 @@ impl Error {
                 answer,
                 credentials: true,
                 sought: None,
+                token_service: false,
             },
             (_, 403) => Self::Denied { url, answer },
             (_, 404) => Self::NotFound { url, answer },
@@ -495,6 +559,20 @@ impl Error {
             },
             _ => Self::Refused { url, answer },
         }
+    }
+}
+
+/// Whether a refusal to write is of another kind than "this account may not": a quota, for
+/// example, and says so.
+fn is_explained(answer: &Answer) -> bool {
+    answer.status == 403 && answer.message.is_some()
+}
+
+fn push_refused(repository: &str, answer: &Answer) -> String {
+    if is_explained(answer) {
+        format!("Registry refuses a push to `{repository}`")
+    } else {
+        format!("This account may not push to `{repository}`, or that is not there")
     }
 }
 

@@ -5,7 +5,6 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::auth::Scopes;
 use super::client::Client;
 use super::error::{Error, Result};
 use super::mirrors::Endpoint;
@@ -252,7 +251,7 @@ impl Client {
         let url = self
             .url(place, &format!("manifests/{}", selector.text))
             .await?;
-        let scopes = Scopes::pull(&place.repository.path);
+        let scopes = self.read_scopes(place);
         let mut call = Call::new(place, &scopes, method, url);
         for accepted in ACCEPTED {
             call = call.header(ACCEPT, HeaderValue::from_static(accepted));

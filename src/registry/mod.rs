@@ -46,6 +46,7 @@ mod transfer;
 mod transport;
 mod upload;
 mod upload_body;
+mod upload_way;
 
 pub use answer::Answer;
 pub use client::Client;

@@ -1,9 +1,11 @@
 //! Lists that come in pages (RFC 8288 `Link` headers; distribution-spec, "Listing Tags").
 
+use std::collections::HashSet;
+
 use reqwest::header::LINK;
 use url::Url;
 
-use super::error::Result;
+use super::error::{Error, Result};
 use super::response::Response;
 
 /// Pages that are read at most.
@@ -12,17 +14,46 @@ pub(super) const MOST_PAGES: usize = 10_000;
 /// Bytes of one page that are read at most.
 pub(super) const PAGE_LIMIT: u64 = 16 << 20;
 
-/// The next page's URL. It may not lead to another origin: the request carries credentials.
+/// The next page's URL, on the origin that answered: the request carries credentials, and a
+/// registry behind a proxy may name itself in another way. As containers/image does, only path
+/// and query of the link are followed.
 pub(super) fn next_page(response: &Response) -> Result<Option<Url>> {
     let Some(target) = response.text(LINK).and_then(next_target) else {
         return Ok(None);
     };
-    let next = response.url().join(target).ok();
-    let same = next.filter(|next| next.origin() == response.url().origin());
-    match same {
+    match follow(response.url(), target) {
         Some(next) if next != *response.url() => Ok(Some(next)),
         Some(_) => Err(response.unexpected("its next page is itself")),
-        None => Err(response.unexpected("its next page is on another host")),
+        None => Err(response.unexpected("its next page has no URL")),
+    }
+}
+
+fn follow(page: &Url, target: &str) -> Option<Url> {
+    let target = page.join(target).ok().filter(Url::has_host)?;
+    let mut next = page.clone();
+    next.set_path(target.path());
+    next.set_query(target.query());
+    Some(next)
+}
+
+/// The pages of one list that were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Pages(HashSet<Url>);
+
+impl Pages {
+    /// Takes note of a page.
+    ///
+    /// # Errors
+    ///
+    /// When it was asked for before: the list has no end then.
+    pub(super) fn visit(&mut self, page: &Url) -> Result<()> {
+        if self.0.insert(page.clone()) {
+            return Ok(());
+        }
+        Err(Error::Protocol {
+            url: page.into(),
+            reason: "its pages lead in a circle".to_owned(),
+        })
     }
 }
 
@@ -42,6 +73,34 @@ fn next_target(header: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_are_followed_on_the_origin_that_answered() {
+        let page: Url = "https://r.lan:5000/v2/a/tags/list?n=1".parse().unwrap();
+        for (target, expected) in [
+            ("/v2/a/tags/list?last=b", Some("/v2/a/tags/list?last=b")),
+            ("list?last=b", Some("/v2/a/tags/list?last=b")),
+            (
+                "http://quay.example/v2/a/tags/list?last=b",
+                Some("/v2/a/tags/list?last=b"),
+            ),
+            ("http://[", None),
+            ("data:x", None),
+        ] {
+            let expected = expected.map(|rest| format!("https://r.lan:5000{rest}"));
+            let next = follow(&page, target).map(String::from);
+            assert_eq!(next, expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn pages_in_a_circle_end() {
+        let page = |last: &str| -> Url { format!("https://r.lan/?last={last}").parse().unwrap() };
+        let mut pages = Pages::default();
+        pages.visit(&page("a")).unwrap();
+        pages.visit(&page("b")).unwrap();
+        assert!(pages.visit(&page("a")).is_err());
+    }
 
     #[test]
     fn the_next_page_is_the_link_that_says_so() {

@@ -32,6 +32,7 @@ impl Client {
     ///
     /// [`Error::ContentUnknown`] when the target lacks what the manifest refers to;
     /// [`Error::ManifestRejected`] when it does not want the manifest as such;
+    /// [`Error::PushRefused`] when the account may not write there;
     /// [`Error::DigestMismatch`] when selector, manifest and answer disagree.
     pub async fn push_manifest(
         &self,
@@ -46,7 +47,10 @@ impl Client {
         loop {
             match self.push_once(&place, selector, manifest).await {
                 Ok(pushed) => return Ok(pushed),
-                Err(error) => budget.spend(error).await.map_err(|e| rejected(e, &what))?,
+                Err(error) => {
+                    let spent = budget.spend(error).await;
+                    spent.map_err(|e| rejected(e, &what).of_push(repository))?;
+                }
             }
         }
     }
@@ -72,6 +76,7 @@ impl Client {
         if !response.status().is_success() {
             return Err(response.into_error().await);
         }
+        self.wrote_to(&place.repository);
         let named = response.text(CONTENT_DIGEST).and_then(|d| d.parse().ok());
         same_digest(&selector.within(&place.repository), named, manifest.digest)?;
         Ok(PushedManifest {

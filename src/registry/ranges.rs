@@ -3,7 +3,6 @@
 use reqwest::Method;
 use reqwest::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
 
-use super::auth::Scopes;
 use super::client::Client;
 use super::error::Result;
 use super::mirrors::Endpoint;
@@ -54,7 +53,7 @@ impl Client {
         size: u64,
     ) -> Result<Response> {
         let url = self.url(place, &format!("blobs/{digest}")).await?;
-        let scopes = Scopes::pull(&place.repository.path);
+        let scopes = self.read_scopes(place);
         let mut call = Call::new(place, &scopes, Method::GET, url)
             .carries(wanted.length(size))
             .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));

@@ -5,12 +5,11 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT, HeaderValue};
 use serde::Deserialize;
 
-use super::auth::Scopes;
 use super::client::Client;
 use super::error::{Error, Result};
 use super::manifest::{Failures, Selector};
 use super::mirrors::Endpoint;
-use super::paging::{MOST_PAGES, PAGE_LIMIT, next_page};
+use super::paging::{MOST_PAGES, PAGE_LIMIT, Pages, next_page};
 use super::transport::Call;
 use crate::model::{Descriptor, Digest, ManifestKind, MediaType, RawManifest, Repository, Tag};
 
@@ -165,7 +164,9 @@ impl Client {
     ) -> Result<Option<Vec<Referrer>>> {
         let mut url = self.url(place, &format!("referrers/{digest}")).await?;
         let mut entries = Vec::new();
+        let mut pages = Pages::default();
         for page in 0..MOST_PAGES {
+            pages.visit(&url)?;
             let (found, next) = match self.referrers_page(place, &url, digest).await {
                 Ok(answer) => answer,
                 Err(error) if error.is_not_found() && page == 0 => return Ok(None),
@@ -190,7 +191,7 @@ impl Client {
         url: &url::Url,
         digest: Digest,
     ) -> Result<(Vec<Referrer>, Option<url::Url>)> {
-        let scopes = Scopes::pull(&place.repository.path);
+        let scopes = self.read_scopes(place);
         let mut budget = self.budget(format!("referrers of {}@{digest}", place.repository));
         loop {
             let tried = async {

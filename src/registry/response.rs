@@ -140,6 +140,23 @@ impl Response {
             url,
             credentials: used.is_some_and(|used| used.credentials),
             sought: Some(Box::new(sought)),
+            token_service: false,
+        }
+    }
+
+    /// The error for a request whose own address is on another host than the registry's, and
+    /// that was refused there.
+    pub(super) async fn into_sent_elsewhere(self, host: String) -> Error {
+        let url = self.url();
+        let authority = match (url.host_str(), url.port()) {
+            (Some(name), Some(port)) => format!("{name}:{port}"),
+            (name, _) => name.unwrap_or("").to_owned(),
+        };
+        let location = RedactedUrl::of_authority(url.scheme(), &authority);
+        Error::SentElsewhere {
+            host,
+            location,
+            answer: self.into_answer().await,
         }
     }
 

@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::auth::Scopes;
 use super::client::Client;
 use super::error::{Error, Result};
 use super::mirrors::Endpoint;
-use super::paging::{MOST_PAGES, PAGE_LIMIT, next_page};
+use super::paging::{MOST_PAGES, PAGE_LIMIT, Pages, next_page};
 use super::transport::Call;
 use crate::model::{Repository, Tag};
 
@@ -37,7 +36,9 @@ impl Client {
         let mut url = self.url(&place, "tags/list").await?;
         url.set_query(Some(PAGE_TAGS));
         let mut tags = BTreeSet::new();
+        let mut pages = Pages::default();
         for _ in 0..MOST_PAGES {
+            pages.visit(&url)?;
             let (page, next) = self.tag_page(&place, &url).await?;
             for tag in page {
                 let tag: Tag = tag.parse().map_err(|error| Error::Protocol {
@@ -82,7 +83,7 @@ impl Client {
         place: &Endpoint,
         url: &url::Url,
     ) -> Result<(Vec<String>, Option<url::Url>)> {
-        let scopes = Scopes::pull(&place.repository.path);
+        let scopes = self.read_scopes(place);
         let mut budget = self.budget(format!("tags of {}", place.repository));
         loop {
             let tried = async {

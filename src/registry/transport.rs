@@ -184,6 +184,10 @@ impl Client {
             let header = authorization.as_ref().map(|auth| &auth.header);
             let response = self.follow(&sending, header, payload).await?;
             let refused_away = response.away && matches!(response.status().as_u16(), 401 | 403);
+            if refused_away && sending.url.origin() != sending.home {
+                let host = call.endpoint.repository.host.to_string();
+                return Err(response.into_sent_elsewhere(host).await);
+            }
             if refused_away && !restarted {
                 // A presigned URL that has expired: the registry makes a new one.
                 restarted = true;

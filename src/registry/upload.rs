@@ -101,8 +101,12 @@ impl Client {
                 let call = Call::new(&place, &scopes, Method::POST, url);
                 let response = self.call(call).await?;
                 match response.status().as_u16() {
-                    201 => Ok(Mount::Mounted),
+                    201 => {
+                        self.wrote_to(repository);
+                        Ok(Mount::Mounted)
+                    }
                     202 => {
+                        self.wrote_to(repository);
                         let location = self.session_location(&place, &response).await?;
                         Ok(Mount::Upload(UploadSession {
                             location,
@@ -115,19 +119,24 @@ impl Client {
             };
             match tried.await {
                 Ok(mount) => return Ok(mount),
-                Err(error) => budget.spend(error).await?,
+                Err(error) => {
+                    let spent = budget.spend(error).await;
+                    spent.map_err(|error| error.of_push(repository))?;
+                }
             }
         }
     }
 
     /// Uploads a blob, going on with the session that is kept for it if the registry still
-    /// knows it.
+    /// knows it. A session that the registry refuses is forgotten, and the blob is sent in
+    /// another way (`upload_way`).
     ///
     /// # Errors
     ///
     /// [`DigestMismatch`](super::Error::DigestMismatch) and [`SizeMismatch`](super::Error::SizeMismatch) when the source is not the blob:
-    /// then nothing was made visible. [`Source`](super::Error::Source), [`Session`](super::Error::Session), or what the
-    /// registry said at the last attempt: then the session is kept.
+    /// then nothing was made visible. [`Source`](super::Error::Source), [`Session`](super::Error::Session),
+    /// [`PushRefused`](super::Error::PushRefused), or what the registry said at the last attempt. The session is kept when the
+    /// network or "not now" is the reason.
     pub async fn upload(&self, blob: &BlobUpload<'_>) -> Result<Uploaded> {
         Transfer::new(self, blob).complete().await
     }

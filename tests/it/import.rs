@@ -8,6 +8,7 @@ mod resources;
 mod resume;
 mod shards;
 mod site;
+mod unseen;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

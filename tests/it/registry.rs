@@ -7,6 +7,7 @@ mod documents;
 mod pull;
 mod real;
 mod upload;
+mod upload_habits;
 
 use std::io;
 use std::sync::{Arc, Mutex};

@@ -1,6 +1,7 @@
 //! One image's way to the target: blobs, then child manifests, then attached artifacts; the top
 //! goes up with its tag.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -9,14 +10,15 @@ use futures_util::stream;
 use super::Opened;
 use super::depot::{Depot, Expect};
 use super::failure::Failure;
+use super::preflight::Before;
 use super::referrers::Referrals;
-use super::request::{Request, SparseIndex};
+use super::request::{ExistingTags, Request, SparseIndex};
 use super::shelf::Shelf;
 use super::tags::{TagAction, TagDecision};
-use crate::model::{Digest, ManifestEntry};
+use crate::model::{Digest, ManifestEntry, Repository};
 use crate::ops::manifests::Manifests;
 use crate::plan::import::ImageUpload;
-use crate::registry;
+use crate::registry::{self, Client, Selector};
 
 /// Blobs of one image that are worked on at the same time.
 const BLOBS: usize = 8;
@@ -36,24 +38,32 @@ pub(super) struct ContentWriter {
     depot: Arc<Depot>,
     shelf: Arc<Shelf>,
     referrals: Referrals,
+    client: Client,
     sparse_index: SparseIndex,
+    existing_tags: ExistingTags,
+    /// Repositories in which nobody could look before.
+    hidden: BTreeSet<Repository>,
 }
 
 impl ContentWriter {
     pub(super) fn new(
         request: &Request,
         opened: &Opened,
+        before: &Before,
         depot: Arc<Depot>,
         shelf: Arc<Shelf>,
     ) -> Self {
         let manifests = Arc::clone(&opened.manifests);
         let client = request.client.clone();
         Self {
-            referrals: Referrals::new(client, Arc::clone(&manifests), Arc::clone(&shelf)),
+            referrals: Referrals::new(client.clone(), Arc::clone(&manifests), Arc::clone(&shelf)),
             manifests,
             depot,
             shelf,
+            client,
             sparse_index: request.sparse_index,
+            existing_tags: request.existing_tags,
+            hidden: before.hidden.clone(),
         }
     }
 
@@ -148,6 +158,9 @@ impl ContentWriter {
             return Ok(content.top);
         }
         let (repository, top) = (image.repository(), content.top);
+        if self.hidden.contains(repository) && self.existing_tags != ExistingTags::Overwrite {
+            self.require_free(image, decision, &top).await?;
+        }
         let Err(error) = self.shelf.tag(repository, &decision.tag, &top).await else {
             return Ok(top);
         };
@@ -155,6 +168,31 @@ impl ContentWriter {
         let child = child.ok_or_else(|| self.refusal(&top, error))?;
         self.shelf.tag(repository, &decision.tag, &child).await?;
         Ok(child)
+    }
+
+    /// Refuses to take a tag from something that nobody could see before. The token that writes
+    /// shows it now.
+    async fn require_free(
+        &self,
+        image: &ImageUpload,
+        decision: &TagDecision,
+        top: &Digest,
+    ) -> Result<(), Failure> {
+        let repository = image.repository();
+        let selector = Selector::from(&decision.tag);
+        let there = match self.client.head_manifest(repository, &selector).await {
+            Ok(there) => there.map(|there| there.value.digest),
+            Err(error) if error.is_hidden() => None,
+            Err(error) => return Err(error.into()),
+        };
+        match there {
+            Some(there) if there != *top => Err(Failure::of_target(format!(
+                "{} points to {there} there, which this account could not see before it wrote: \
+                 run the same command again, or use --existing-tags=overwrite",
+                repository.tagged(decision.tag.clone())
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Why a manifest was refused, with the way out where it is a sparse index.

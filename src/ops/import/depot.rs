@@ -59,6 +59,8 @@ pub(super) struct Depot {
     sessions: Sessions,
     jobs: Semaphore,
     places: Mutex<BTreeMap<Digest, SharedPlaces>>,
+    /// Repositories that the target did not show: nothing is asked for there before it is sent.
+    hidden: BTreeSet<Repository>,
     /// What this run has put there.
     put: Mutex<BTreeSet<(Repository, Digest)>>,
     pub(super) counters: Counters,
@@ -86,6 +88,7 @@ impl Depot {
             sessions: Sessions(sessions),
             jobs: Semaphore::new(request.jobs.map_or(UPLOADS, NonZeroUsize::get)),
             places: Mutex::new(places.collect()),
+            hidden: before.hidden.clone(),
             put: Mutex::default(),
             counters: Counters::default(),
             context,
@@ -172,8 +175,14 @@ impl Depot {
 
     /// Whether the blob is there already.
     async fn find(&self, repository: &Repository, blob: &BlobEntry) -> registry::Result<bool> {
+        if self.hidden.contains(repository) {
+            return Ok(false);
+        }
         let question = self.client.blob_present(repository, blob.digest, blob.size);
-        let there = question.await?;
+        let there = match question.await {
+            Err(error) if error.is_hidden() => false,
+            there => there?,
+        };
         if there {
             self.reused(&blob.digest, blob.size);
         }

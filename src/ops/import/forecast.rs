@@ -54,6 +54,12 @@ pub(super) async fn measure(
         .map(|(digest, repository)| async move {
             let size = opened.manifests.blob_size(digest);
             let question = request.client.blob_present(repository, *digest, size);
+            let question = async {
+                match probe.is_hidden(repository) {
+                    true => Ok(false),
+                    false => probe.unless_hidden(repository, question.await, false),
+                }
+            };
             let item = format!("{repository}@{digest}");
             let there = probe.item(item, question).await?;
             Ok::<_, registry::Error>(there.then_some(digest))

@@ -1,12 +1,15 @@
 //! What can be found out about the target before anything is changed there.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use super::Opened;
 use super::forecast::{self, Forecast};
 use super::presumed::{self, Presence};
 use super::request::Request;
 use super::tags::{self, TagDecision};
+use crate::model::Repository;
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result};
 use crate::plan::import::ImportPlan;
@@ -23,6 +26,8 @@ pub(super) struct Before {
     pub(super) tags: Vec<TagDecision>,
     /// Where blobs that bases brought are.
     pub(super) presence: Presence,
+    /// Repositories of the target that are not there, or that this account may not see.
+    pub(super) hidden: BTreeSet<Repository>,
     /// How much there is to send; found out by dry runs alone.
     pub(super) forecast: Option<Forecast>,
 }
@@ -61,7 +66,7 @@ async fn ask(
         items: items as u64,
         bytes: 0,
     });
-    let probe = Probe { context };
+    let probe = Probe::new(context);
     let mut problems = Vec::new();
     let presence = presumed::find(request, opened, plan, &probe, &mut problems).await?;
     let tags = tags::decide(request, opened, plan, &probe, &mut problems).await?;
@@ -70,10 +75,15 @@ async fn ask(
         false => None,
     };
     context.emit(Event::PhaseFinished { phase });
+    let hidden = probe.into_hidden();
     if problems.is_empty() {
+        if let Some(message) = of_hidden(&hidden) {
+            context.warn(message);
+        }
         return Ok(Before {
             tags,
             presence,
+            hidden,
             forecast,
         });
     }
@@ -85,12 +95,69 @@ async fn ask(
     Err(Error::new(Class::Target, message))
 }
 
-/// Tells whoever watches of each question.
-pub(super) struct Probe<'a> {
-    context: &'a Context,
+/// What is said of repositories that the target did not show.
+fn of_hidden(hidden: &BTreeSet<Repository>) -> Option<String> {
+    let first = hidden.first()?;
+    let (what, they, are) = match hidden.len() {
+        1 => (first.to_string(), "it", "is"),
+        count => (
+            format!("{count} repositories ({first}, ...)"),
+            "they",
+            "are",
+        ),
+    };
+    Some(format!(
+        "{what}: {they} {are} not there, or this account may not read there; only writing shows \
+         whether the target makes {they_object}",
+        they_object = if hidden.len() == 1 { "it" } else { "them" },
+    ))
 }
 
-impl Probe<'_> {
+/// Tells whoever watches of each question, and keeps what the target did not show.
+pub(super) struct Probe<'a> {
+    context: &'a Context,
+    hidden: Mutex<BTreeSet<Repository>>,
+}
+
+impl<'a> Probe<'a> {
+    fn new(context: &'a Context) -> Self {
+        Self {
+            context,
+            hidden: Mutex::default(),
+        }
+    }
+
+    fn into_hidden(self) -> BTreeSet<Repository> {
+        self.hidden
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the target refused to show a repository before.
+    pub(super) fn is_hidden(&self, repository: &Repository) -> bool {
+        let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        hidden.contains(repository)
+    }
+
+    /// Takes a refusal for "it is not there". Registries answer 401 or 403 for a repository that
+    /// does not exist, also to an account that may make it by pushing; whether this one may
+    /// is found out by writing, after all questions.
+    pub(super) fn unless_hidden<T>(
+        &self,
+        repository: &Repository,
+        answer: registry::Result<T>,
+        absent: T,
+    ) -> registry::Result<T> {
+        match answer {
+            Err(error) if error.is_hidden() => {
+                let mut hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+                hidden.insert(repository.clone());
+                Ok(absent)
+            }
+            answer => answer,
+        }
+    }
+
     /// Asks something, as an item of the phase.
     pub(super) async fn item<T, E>(
         &self,

@@ -95,6 +95,10 @@ impl Finder<'_> {
         size: u64,
     ) -> registry::Result<bool> {
         let question = self.request.client.blob_present(repository, *digest, size);
+        if self.probe.is_hidden(repository) {
+            return Ok(false);
+        }
+        let question = async { self.probe.unless_hidden(repository, question.await, false) };
         let item = format_args!("{repository}@{digest}").to_string();
         self.probe.item(item, question).await
     }

@@ -57,8 +57,12 @@ impl Shelf {
         }
         let selector = Selector::from(*digest);
         if expect == Expect::There {
-            let head = self.client.head_manifest(repository, &selector).await?;
-            *known = head.is_some();
+            *known = match self.client.head_manifest(repository, &selector).await {
+                Ok(head) => head.is_some(),
+                // Not there, or not for this account: writing decides.
+                Err(error) if error.is_hidden() => false,
+                Err(error) => return Err(error),
+            };
         }
         if !*known {
             self.push(repository, &selector, digest).await?;

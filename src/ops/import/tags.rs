@@ -66,7 +66,11 @@ pub(super) async fn decide(
     probe: &Probe<'_>,
     problems: &mut Vec<String>,
 ) -> Result<Vec<TagDecision>> {
-    let asker = Asker { request, opened };
+    let asker = Asker {
+        request,
+        opened,
+        probe,
+    };
     let mut decisions = stream::iter(&plan.images)
         .map(|image| {
             let asker = &asker;
@@ -100,6 +104,7 @@ pub(super) async fn decide(
 struct Asker<'a> {
     request: &'a Request,
     opened: &'a Opened,
+    probe: &'a Probe<'a>,
 }
 
 impl Asker<'_> {
@@ -121,7 +126,8 @@ impl Asker<'_> {
             .request
             .client
             .head_manifest(image.repository(), &selector);
-        Ok(head.await?.map(|head| head.value.digest))
+        let there = head.await.map(|head| head.map(|head| head.value.digest));
+        self.probe.unless_hidden(image.repository(), there, None)
     }
 
     /// Whether the tag `sha256-<hex>`, which an image without a tag of its own is given, belongs
@@ -137,6 +143,10 @@ impl Asker<'_> {
             return Ok(false);
         }
         let client = &self.request.client;
+        if self.probe.is_hidden(image.repository()) {
+            // What API there is shows when it is written to: the list's tag is left free.
+            return Ok(true);
+        }
         if points_to_image {
             let referrers = client.referrers(image.repository(), root).await?;
             return Ok(referrers.source != ReferrersSource::Api);

@@ -65,7 +65,13 @@ pub(super) async fn run(
     let shelf = Arc::new(shelf);
     let importer = Importer {
         client: client.clone(),
-        writer: ContentWriter::new(request, opened, Arc::clone(&depot), Arc::clone(&shelf)),
+        writer: ContentWriter::new(
+            request,
+            opened,
+            before,
+            Arc::clone(&depot),
+            Arc::clone(&shelf),
+        ),
         unreachable: AtomicBool::new(false),
         context: context.clone(),
     };

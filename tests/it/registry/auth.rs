@@ -200,6 +200,129 @@ async fn uploads_ask_for_the_rights_that_they_need() {
     assert!(tokens[1].contains(&format!("{push}&account")), "{tokens:?}");
 }
 
+/// Some registries make a repository when a token to push is asked for.
+#[tokio::test]
+async fn questions_ask_for_the_right_to_pull_until_something_is_written() {
+    let server = FakeRegistry::start(|asked, _| match asked.path() {
+        "/token" => token("T"),
+        _ if asked.header("authorization").is_none() => challenge(asked, "/token"),
+        path if path.ends_with("/uploads/") => Reply::new(202).header("location", "/u/1"),
+        path if path.starts_with("/u/") => Reply::new(201),
+        _ => Reply::error(404, "MANIFEST_UNKNOWN"),
+    })
+    .await;
+    let client = client_of(&server.host());
+    let (repository, blob) = (server.repository("a"), noise(1000));
+    let ask = async || {
+        let head = client.head_manifest(&repository, &tag()).await;
+        assert_eq!(head.unwrap(), None);
+        let there = client.blob_present(&repository, digest(&blob), 1000).await;
+        assert!(!there.unwrap());
+        client.referrers(&repository, digest(&blob)).await.unwrap();
+        assert!(!client.repository_exists(&repository).await.unwrap());
+    };
+    let tokens = || -> Vec<String> {
+        let lines = server.lines().into_iter();
+        lines.filter(|line| line.contains("/token")).collect()
+    };
+    ask().await;
+    assert_eq!(tokens().len(), 1);
+    assert!(
+        tokens()[0].contains("scope=repository%3Aa%3Apull&"),
+        "{:?}",
+        tokens()
+    );
+    let sessions = airferry::registry::MemorySessions::default();
+    let source = Memory::new(&blob);
+    upload(&client, &repository, digest(&blob), &source, &sessions)
+        .await
+        .unwrap();
+    assert_eq!(tokens().len(), 2);
+    assert!(tokens()[1].contains("pull%2Cpush"), "{:?}", tokens());
+    ask().await;
+    assert_eq!(tokens().len(), 2, "the token that writes reads, too");
+}
+
+/// Quay: the repository is made by the token's request, and not known everywhere at once.
+#[tokio::test]
+async fn the_first_upload_may_be_refused_a_few_times() {
+    for (refusals, works) in [(1, true), (2, true), (9, false)] {
+        let left = std::sync::atomic::AtomicUsize::new(refusals);
+        let server = FakeRegistry::start(move |asked, _| match asked.path() {
+            "/token" => token("T"),
+            _ if asked.header("authorization").is_none() => challenge(asked, "/token"),
+            path if path.ends_with("/uploads/") => {
+                use std::sync::atomic::Ordering::SeqCst;
+                match left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)) {
+                    Ok(_) => challenge(asked, "/token"),
+                    Err(_) => Reply::new(202).header("location", "/u/1"),
+                }
+            }
+            _ => Reply::new(201),
+        })
+        .await;
+        let client = client_of(&server.host());
+        let (repository, blob) = (server.repository("a"), noise(1000));
+        let sessions = airferry::registry::MemorySessions::default();
+        let source = Memory::new(&blob);
+        let sent = upload(&client, &repository, digest(&blob), &source, &sessions).await;
+        match sent {
+            Ok(_) => assert!(works, "{refusals}"),
+            Err(error) => {
+                assert!(!works, "{refusals}: {error}");
+                assert!(matches!(error, Error::PushRefused { .. }), "{error:?}");
+                assert!(error.to_string().contains("may not push to"), "{error}");
+                assert!(server.asked().len() < 9, "not for ever");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_to_push_is_not_about_the_credentials() {
+    let server = FakeRegistry::start(|asked, _| {
+        if asked.header("authorization").is_none() {
+            return Reply::new(401).header("www-authenticate", "Basic realm=\"r\"");
+        }
+        match asked.path().split('/').nth(2).unwrap() {
+            "denied" => Reply::error(403, "DENIED"),
+            "empty" => Reply::new(403),
+            _ => Reply::error(401, "UNAUTHORIZED").header("www-authenticate", "Basic realm=\"r\""),
+        }
+    })
+    .await;
+    let client = client_of(&server.host());
+    let from = "x".parse().unwrap();
+    for (name, words) in [
+        ("unauthorized", "may not push to `127.0.0.1"),
+        ("empty", "may not push to `127.0.0.1"),
+        ("denied", "said so"),
+    ] {
+        let (repository, blob) = (server.repository(name), noise(1000));
+        let sessions = airferry::registry::MemorySessions::default();
+        let source = Memory::new(&blob);
+        let uploaded = upload(&client, &repository, digest(&blob), &source, &sessions).await;
+        let mounted = client.mount(&repository, digest(&blob), &from).await;
+        let manifest = airferry::model::RawManifest {
+            digest: digest(b"{}"),
+            media_type: airferry::model::MediaType::new("application/x"),
+            bytes: b"{}".to_vec(),
+        };
+        let pushed = client.push_manifest(&repository, &tag(), &manifest).await;
+        let errors = [
+            uploaded.unwrap_err(),
+            mounted.unwrap_err(),
+            pushed.unwrap_err(),
+        ];
+        for error in errors {
+            assert!(matches!(error, Error::PushRefused { .. }), "{error:?}");
+            assert!(error.to_string().contains(words), "{error}");
+            let hint = error.hint().unwrap_or_default();
+            assert!(!hint.contains("log in"), "{hint}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_realm_elsewhere_is_not_given_credentials() {
     let thief = FakeRegistry::start(|_, _| token("T")).await;

@@ -1,0 +1,347 @@
+//! Targets that do not show what is not there: to a question in a repository that does not exist
+//! they answer 401 or 403, and they make it when an account that may do so asks for a token to
+//! push. Quay does this.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::Method;
+use tokio::runtime::Runtime;
+
+use super::*;
+use crate::support::fake_registry::{Asked, FakeRegistry, Reply};
+
+/// `robot:hunter2`.
+const ROBOT: &str = "Basic cm9ib3Q6aHVudGVyMg==";
+
+/// A registry in memory with one account.
+#[derive(Default)]
+struct Robots {
+    may_push: bool,
+    /// Takes passwords itself and has no tokens.
+    basic: bool,
+    repositories: BTreeSet<String>,
+    made: BTreeSet<String>,
+    /// What each token allows: repository and action.
+    tokens: Vec<BTreeSet<(String, String)>>,
+    /// Scopes that were asked for.
+    asked_for: Vec<String>,
+    manifests: BTreeMap<(String, String), (String, Bytes)>,
+    blobs: BTreeMap<String, Bytes>,
+}
+
+impl Robots {
+    fn answer(&mut self, asked: &Asked) -> Reply {
+        if asked.path() == "/token" {
+            return self.token(asked);
+        }
+        let path = asked.path().strip_prefix("/v2/").unwrap_or_default();
+        let kinds = ["/manifests/", "/blobs/", "/referrers/", "/tags/"];
+        let split = |kind: &&'static str| Some((path.split_once(*kind)?, *kind));
+        let Some(((repository, rest), kind)) = kinds.iter().find_map(split) else {
+            return Reply::new(404);
+        };
+        let reads = matches!(asked.method, Method::GET | Method::HEAD);
+        let action = if reads { "pull" } else { "push" };
+        if !self.allows(asked, repository, action) {
+            let host = asked.header("host").unwrap();
+            let challenge = match self.basic {
+                true => "Basic realm=\"r\"".to_owned(),
+                false => format!("Bearer realm=\"http://{host}/token\",service=\"s\""),
+            };
+            let refusal = match reads {
+                true => Reply::new(401),
+                false => Reply::error(401, "UNAUTHORIZED"),
+            };
+            return refusal.header("www-authenticate", challenge);
+        }
+        self.content(asked, repository, kind, rest)
+    }
+
+    fn token(&mut self, asked: &Asked) -> Reply {
+        if asked.header("authorization") != Some(ROBOT) {
+            return Reply::error(401, "UNAUTHORIZED");
+        }
+        let url = url::Url::parse(&format!("http://r{}", asked.target)).unwrap();
+        let mut allowed = BTreeSet::new();
+        for (_, scope) in url.query_pairs().filter(|(key, _)| key == "scope") {
+            self.asked_for.push(scope.to_string());
+            let [_, repository, actions] = scope.split(':').collect::<Vec<_>>()[..] else {
+                panic!("{scope}");
+            };
+            let wants_push = actions.split(',').any(|action| action == "push");
+            if self.may_push && wants_push && self.repositories.insert(repository.to_owned()) {
+                self.made.insert(repository.to_owned());
+            }
+            for action in actions.split(',') {
+                if self.repositories.contains(repository) && (self.may_push || action == "pull") {
+                    allowed.insert((repository.to_owned(), action.to_owned()));
+                }
+            }
+        }
+        self.tokens.push(allowed);
+        let name = self.tokens.len() - 1;
+        Reply::new(200).body(format!(r#"{{"token":"{name}","expires_in":300}}"#))
+    }
+
+    fn allows(&mut self, asked: &Asked, repository: &str, action: &str) -> bool {
+        let Some(header) = asked.header("authorization") else {
+            return false;
+        };
+        if self.basic {
+            let known = header == ROBOT;
+            if known && self.may_push && action == "push" {
+                self.repositories.insert(repository.to_owned());
+            }
+            let there = self.repositories.contains(repository);
+            return known && there && (self.may_push || action == "pull");
+        }
+        let token: Option<usize> = header.strip_prefix("Bearer ").and_then(|t| t.parse().ok());
+        let wanted = (repository.to_owned(), action.to_owned());
+        token.is_some_and(|token| self.tokens[token].contains(&wanted))
+    }
+
+    fn content(&mut self, asked: &Asked, repository: &str, kind: &str, rest: &str) -> Reply {
+        let key = (repository.to_owned(), rest.to_owned());
+        match (kind, asked.method.as_str()) {
+            ("/blobs/", "POST") => match self.blobs.keys().find(|d| mounts(asked, d)) {
+                Some(_) => Reply::new(201),
+                None => {
+                    Reply::new(202).header("location", format!("/v2/{repository}/blobs/uploads/1"))
+                }
+            },
+            ("/blobs/", "PUT") => {
+                let digest = digest_of(&asked.body);
+                self.blobs.insert(digest, asked.body.clone().into());
+                Reply::new(201)
+            }
+            ("/blobs/", _) => match self.blobs.get(rest) {
+                Some(blob) => Reply::range(asked, blob),
+                None => Reply::error(404, "BLOB_UNKNOWN"),
+            },
+            ("/manifests/", "PUT") => {
+                let entry = (
+                    asked.header("content-type").unwrap().to_owned(),
+                    Bytes::from(asked.body.clone()),
+                );
+                let by_digest = (repository.to_owned(), digest_of(&asked.body));
+                self.manifests.insert(by_digest, entry.clone());
+                self.manifests.insert(key, entry);
+                Reply::new(201)
+            }
+            ("/manifests/", method) => match self.manifests.get(&key) {
+                Some((media_type, bytes)) => {
+                    let reply = Reply::new(200)
+                        .header("content-type", media_type)
+                        .header("docker-content-digest", digest_of(bytes));
+                    match method {
+                        "HEAD" => reply,
+                        _ => reply.body(bytes.clone()),
+                    }
+                }
+                None => Reply::error(404, "MANIFEST_UNKNOWN"),
+            },
+            ("/tags/", _) => Reply::new(200).body(r#"{"tags":[]}"#),
+            _ => Reply::error(404, "NOT_FOUND"),
+        }
+    }
+}
+
+/// Whether a request asks for a blob to be mounted.
+fn mounts(asked: &Asked, digest: &str) -> bool {
+    let wanted = format!("mount={}", digest.replace(':', "%3A"));
+    asked.target.contains(&wanted)
+}
+
+struct Target {
+    registry: FakeRegistry,
+    robots: Arc<Mutex<Robots>>,
+    // The server's tasks live in it, so it ends last.
+    _runtime: Runtime,
+}
+
+impl Target {
+    fn start(robots: Robots) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let robots = Arc::new(Mutex::new(robots));
+        let shared = Arc::clone(&robots);
+        let answer = move |asked: &Asked, _| shared.lock().unwrap().answer(asked);
+        Self {
+            registry: runtime.block_on(FakeRegistry::start(answer)),
+            robots,
+            _runtime: runtime,
+        }
+    }
+
+    fn import(&self, stage: &Stage, bundle: &Path, password: &str, more: &[&str]) -> Outcome {
+        let encoded = base64::Engine::encode(
+            &base64::engine::general_purpose::STANDARD,
+            format!("robot:{password}"),
+        );
+        let host = self.registry.host().to_string();
+        let document = serde_json::json!({ "auths": { &host: { "auth": encoded } } });
+        let file = stage.importer.path("auth.json");
+        fs::write(&file, document.to_string()).unwrap();
+        let mut all = vec!["--authfile", file.to_str().unwrap(), "--retries", "1"];
+        all.extend(more);
+        stage.import(bundle, &format!("{host}/m"), &all)
+    }
+
+    fn made(&self) -> Vec<String> {
+        self.robots.lock().unwrap().made.iter().cloned().collect()
+    }
+
+    fn tags(&self) -> usize {
+        let robots = self.robots.lock().unwrap();
+        let tags = robots.manifests.keys().filter(|(_, name)| name == "v1");
+        tags.count()
+    }
+
+    fn asked_to_push(&self) -> Vec<String> {
+        let robots = self.robots.lock().unwrap();
+        let scopes = robots
+            .asked_for
+            .iter()
+            .filter(|scope| scope.contains("push"));
+        let scopes: BTreeSet<String> = scopes.cloned().collect();
+        scopes.into_iter().collect()
+    }
+}
+
+/// `new` and `old`, which share a layer.
+fn two(stage: &Stage) -> std::path::PathBuf {
+    let references = ["new", "old"].map(|name| {
+        let image = Build::oci(name)
+            .shared_layer("both", 3000)
+            .layer(500)
+            .image();
+        stage.publish(name, "v1", &image)
+    });
+    stage.export("bundle", &[&references[0], &references[1]], &[])
+}
+
+fn robots(may_push: bool, repositories: &[&str]) -> Robots {
+    Robots {
+        may_push,
+        repositories: repositories.iter().map(|&name| name.to_owned()).collect(),
+        ..Robots::default()
+    }
+}
+
+#[test]
+fn repositories_that_are_not_there_are_made_by_writing_and_by_nothing_else() {
+    let stage = Stage::new();
+    let bundle = two(&stage);
+    let target = Target::start(robots(true, &["m/old"]));
+    let dry = target
+        .import(&stage, &bundle, "hunter2", &["--dry-run"])
+        .succeeds();
+    dry.stderr_has("m/new")
+        .stderr_has("not there, or this account may not read");
+    assert_eq!(target.asked_to_push(), [""; 0]);
+    assert_eq!((target.made().len(), target.tags()), (0, 0));
+    target.import(&stage, &bundle, "hunter2", &[]).succeeds();
+    assert_eq!(target.made(), ["m/new"]);
+    assert_eq!(target.tags(), 2);
+    // What is there is found again, with the right to pull alone.
+    target.robots.lock().unwrap().asked_for.clear();
+    let again = target
+        .import(&stage, &bundle, "hunter2", &["--output", "json"])
+        .succeeds();
+    assert_eq!(again.json()["bytes_uploaded"], 0);
+    assert_eq!(target.asked_to_push(), [""; 0]);
+}
+
+#[test]
+fn one_of_several_importers_makes_repositories_too() {
+    let stage = Stage::new();
+    let bundle = two(&stage);
+    let target = Target::start(robots(true, &[]));
+    for shard in ["1/2", "2/2"] {
+        target
+            .import(&stage, &bundle, "hunter2", &["--shard", shard])
+            .succeeds();
+    }
+    assert_eq!(target.tags(), 0);
+    target.import(&stage, &bundle, "hunter2", &[]).succeeds();
+    assert_eq!(target.tags(), 2);
+}
+
+#[test]
+fn registries_without_tokens_are_written_to_as_well() {
+    let stage = Stage::new();
+    let bundle = two(&stage);
+    let target = Target::start(Robots {
+        basic: true,
+        ..robots(true, &["m/old"])
+    });
+    target
+        .import(&stage, &bundle, "hunter2", &["--dry-run"])
+        .succeeds();
+    target.import(&stage, &bundle, "hunter2", &[]).succeeds();
+    assert_eq!(target.tags(), 2);
+}
+
+#[test]
+fn an_account_that_may_not_push_is_told_so() {
+    let stage = Stage::new();
+    let bundle = two(&stage);
+    let target = Target::start(robots(false, &["m/old"]));
+    let refused = target.import(&stage, &bundle, "hunter2", &[]).fails_with(7);
+    refused.stderr_has("may not push to").stderr_has("/m/new");
+    refused.hides("does not accept the credentials");
+    assert_eq!((target.made().len(), target.tags()), (0, 0));
+    let wrong = target.import(&stage, &bundle, "hunter3", &[]).fails_with(7);
+    wrong.stderr_has("does not accept the credentials");
+    let dry = target.import(&stage, &bundle, "hunter3", &["--dry-run"]);
+    dry.fails_with(7);
+}
+
+/// The tag that nobody could see before is not taken from what it points to.
+#[test]
+fn a_tag_that_shows_only_when_something_was_written_is_left() {
+    let stage = Stage::new();
+    let bundle = two(&stage);
+    let other = (
+        "application/vnd.oci.image.index.v1+json".to_owned(),
+        Bytes::from_static(br#"{"schemaVersion":2,"manifests":[]}"#),
+    );
+    let mut hides = robots(true, &[]);
+    let key = ("m/new".to_owned(), "v1".to_owned());
+    hides.manifests.insert(key.clone(), other.clone());
+    let target = Target::start(hides);
+    let refused = target.import(&stage, &bundle, "hunter2", &[]).fails_with(7);
+    refused.stderr_has("could not see before");
+    assert_eq!(target.robots.lock().unwrap().manifests[&key], other);
+    let mut hides = robots(true, &[]);
+    hides.manifests.insert(key.clone(), other.clone());
+    let target = Target::start(hides);
+    let overwrite = ["--existing-tags", "overwrite"];
+    target
+        .import(&stage, &bundle, "hunter2", &overwrite)
+        .succeeds();
+    assert_ne!(target.robots.lock().unwrap().manifests[&key], other);
+}
+
+/// What an earlier bundle brought cannot be seen: the import says which bundle is needed.
+#[test]
+fn blobs_of_a_base_that_are_not_shown_count_as_absent() {
+    let stage = Stage::new();
+    let one = Build::oci("one").shared_layer("both", 3000).image();
+    let two = Build::oci("two").shared_layer("both", 3000).image();
+    let first = stage.publish("one", "v1", &one);
+    let base = stage.export("base", &[&first], &[]);
+    let second = stage.publish("two", "v1", &two);
+    let next = stage.export("next", &[&second], &["--base", base.to_str().unwrap()]);
+    let target = Target::start(robots(true, &[]));
+    let early = target.import(&stage, &next, "hunter2", &[]).fails_with(7);
+    early.stderr_has("import the bundle");
+    assert_eq!(target.made(), [""; 0]);
+    target.import(&stage, &base, "hunter2", &[]).succeeds();
+    target.import(&stage, &next, "hunter2", &[]).succeeds();
+    assert_eq!(target.tags(), 2);
+}
