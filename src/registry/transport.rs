@@ -360,6 +360,7 @@ fn classify(error: reqwest::Error, url: &Url, proxy: Option<RedactedUrl>) -> Err
     let host = authority_of(url);
     match (tls_failure(&source), proxy.filter(|_| connecting)) {
         (Some(rustls::Error::InvalidMessage(_)), _) => Error::NoTls { host, source },
+        (Some(rustls::Error::AlertReceived(_)), _) => Error::TlsRefused { host, source },
         (Some(rustls::Error::InvalidCertificate(CertificateError::Other(other))), _) => {
             let problem = other.0.downcast_ref::<TlsProblem>().cloned();
             match problem {
