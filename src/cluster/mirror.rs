@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::{Entry, Mapping, Mirrors, Scope, grammar, location};
 use crate::model::{Host, Reference, Repository};
+use crate::plan::naming::SharedTag;
 
 /// Sources that a warning about many names.
 const NAMED: usize = 3;
@@ -47,6 +48,11 @@ pub enum Warning {
         /// The image as clusters ask for it, and its name on the target.
         mapping: Box<Mapping>,
     },
+    /// A tag that is pinned to several digests.
+    SharedTag {
+        /// Which of them has it.
+        shared: Box<SharedTag>,
+    },
     /// Sources below which not everything went the same way: they keep entries of their own.
     Narrow {
         /// How wide the entries were to be.
@@ -84,6 +90,7 @@ impl fmt::Display for Warning {
                      and mirror policies keep tags"
                 );
             }
+            Self::SharedTag { shared } => return write!(f, "{shared}"),
             Self::Narrow { scope, sources } => {
                 return write!(
                     f,

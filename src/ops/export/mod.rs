@@ -8,6 +8,7 @@ mod content;
 mod earlier;
 pub mod lane;
 mod made;
+mod naming_ahead;
 mod outcome;
 mod prefetch;
 mod preflight;
@@ -39,7 +40,7 @@ use super::examine::{Scope, examine};
 use super::finding::FindingKind;
 use super::source_error::of_source;
 use super::trust::{Trust, statement_bytes};
-use crate::model::{CatalogEntry, Count, Digest, Host, ImageEntry, Reference};
+use crate::model::{CatalogEntry, Count, Digest, Host, ImageEntry, Inventory, Reference};
 use crate::ops::blocking;
 use crate::ops::release::selection::Selected;
 use crate::plan::export::{self as plan, ExportPlan, KnownBundle, Resolution};
@@ -123,6 +124,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
         // A dry run into a directory that is not there yet.
         let planned = make_plan(&request, digest, None, &bases, context).await?;
         let ahead = Ahead::of(&planned.plan)?;
+        tell_of_names(&ahead.assembled.inventory, context);
         preflight::check_ahead(&request, &planned.plan, &ahead)?;
         return foretell(&request, &planned, &ahead, 0);
     };
@@ -149,6 +151,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
         }
         Start::Complete(known) if known.manifest.complete => {
             let (images, catalogs) = (&known.inventory.images, &known.inventory.catalogs);
+            tell_of_names(&known.inventory, context);
             let moved = report_moved_tags(&request, images, catalogs, context).await;
             let statements = statement_bytes(media.as_ref())?;
             return Ok(Outcome::already_complete(&known, moved, statements));
@@ -170,6 +173,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     let plan = &planned.plan;
     warn_of_sparse_indexes(plan, context);
     let ahead = Ahead::of(plan)?;
+    tell_of_names(&ahead.assembled.inventory, context);
     preflight::check(&request, media.as_ref(), plan, &ahead)?;
     if request.dry_run {
         let there = preflight::own_bytes(media.as_ref(), &ahead.written)?;
@@ -283,6 +287,14 @@ async fn make_plan(
         selections,
         selected,
     })
+}
+
+/// Says how an import will name the images, where that is not plain: nobody should find out on the
+/// far side.
+fn tell_of_names(inventory: &Inventory, context: &Context) {
+    for note in naming_ahead::notes(inventory) {
+        context.warn(note);
+    }
 }
 
 /// Says early what an importer may stumble over.

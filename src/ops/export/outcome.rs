@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::naming_ahead;
 use super::seal::Assembled;
 use super::selection::{CatalogSelection, PackageSelection};
 use crate::format::bundle::encode_manifest;
@@ -170,6 +171,10 @@ pub struct Outcome {
     /// In a dry run: bytes of the data that an interrupted run left.
     #[serde(skip_serializing_if = "is_zero")]
     pub already_there: u64,
+    /// What is to be known of the names on a target: tags that several digests share, names that
+    /// an import will refuse.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub naming: Vec<String>,
     /// Tags that point elsewhere now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub moved_tags: Vec<String>,
@@ -208,6 +213,7 @@ impl Outcome {
             chunks: manifest.chunks.len(),
             bytes_on_medium: manifest.chunk_bytes() + other_bytes,
             already_there: 0,
+            naming: naming_ahead::notes(inventory),
             moved_tags: Vec::new(),
         };
         for blob in &inventory.blobs {

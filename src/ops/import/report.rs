@@ -340,6 +340,8 @@ pub(super) fn image_report(
     };
     let reason = if decision.action == TagAction::Skip {
         Some("the tag points elsewhere and was left as it is".to_owned())
+    } else if let (Some(keeper), Some(tag)) = (&image.placed.kept_by, &image.placed.image.tag) {
+        Some(format!("its tag {tag} is pinned to several digests, {keeper} has it"))
     } else if decision.tag != image.placed.tag {
         Some(format!(
             "{} belongs to the list of its referrers, so its tag is another one",

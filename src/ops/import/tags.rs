@@ -66,7 +66,11 @@ pub(super) async fn decide(
     probe: &Probe<'_>,
     problems: &mut Vec<String>,
 ) -> Result<Vec<TagDecision>> {
-    let asker = Asker { request, opened };
+    let asker = Asker {
+        request,
+        opened,
+        plan,
+    };
     let mut decisions = stream::iter(&plan.images)
         .map(|image| {
             let asker = &asker;
@@ -100,6 +104,7 @@ pub(super) async fn decide(
 struct Asker<'a> {
     request: &'a Request,
     opened: &'a Opened,
+    plan: &'a ImportPlan,
 }
 
 impl Asker<'_> {
@@ -167,6 +172,7 @@ impl Asker<'_> {
             ExistingTags::Skip => decided(TagAction::Skip),
             ExistingTags::Forward
                 if self.known_from_bases(image).contains(&there)
+                    || self.shares_the_tag(image, &there)
                     || self.stands_in(&root, &there) =>
             {
                 decided(TagAction::Set)
@@ -187,6 +193,19 @@ impl Asker<'_> {
                 .manifests
                 .entry(root)
                 .is_some_and(|entry| entry.is_sparse() && entry.children == [*there])
+    }
+
+    /// Whether what a tag points to is in the bundle under the same tag of the same source, by its
+    /// digest: then it has a tag of its digest now, and nothing is lost when the tag moves.
+    fn shares_the_tag(&self, image: &ImageUpload, there: &Digest) -> bool {
+        let own = &image.placed.image;
+        let mut all = self.plan.images.iter().map(|other| &other.placed);
+        all.any(|other| {
+            other.kept_by == Some(own.root)
+                && other.repository == image.placed.repository
+                && other.image.root == *there
+                && (&other.image.source, &other.image.tag) == (&own.source, &own.tag)
+        })
     }
 
     /// What the tag pointed to in the bases.
