@@ -171,6 +171,8 @@ pub enum AttachmentState {
     Absent,
     /// Nobody asked.
     NotAsked,
+    /// The registry did not say: there may be more than is carried.
+    Unknown,
 }
 
 /// How an attached artifact is found.

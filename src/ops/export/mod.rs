@@ -3,6 +3,7 @@
 //! Look at what is there, resolve, plan, check, transfer, seal. Every step can be stopped at any
 //! time and is continued by the same request.
 
+mod attached;
 mod chunk_file;
 mod content;
 mod earlier;
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::StreamExt;
 use futures_util::stream;
 
+pub use attached::Attachments;
 pub use chunk_file::Ground;
 pub use outcome::{CatalogLine, ExportState, ImageLine, Outcome};
 pub use preflight::documents_ahead;
@@ -149,7 +151,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
             return Err(Error::usage("A bundle of another request is there")
                 .hint("export into another directory; --base makes it small"));
         }
-        Start::Complete(known) if known.manifest.complete => {
+        Start::Complete(known) if known.manifest.complete && !earlier::asks_again(&known) => {
             let (images, catalogs) = (&known.inventory.images, &known.inventory.catalogs);
             tell_of_names(&known.inventory, context);
             let moved = report_moved_tags(&request, images, catalogs, context).await;
@@ -159,9 +161,10 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
         Start::Complete(known) => {
             let planned = make_plan(&request, digest, Some(&known), &bases, context).await?;
             if nothing_new(&known, &planned.plan) {
-                let images = &planned.plan.content.images;
                 let statements = statement_bytes(media.as_ref())?;
-                return Ok(Outcome::still_incomplete(&known, images, statements));
+                let outcome = Outcome::nothing_new(&known, &planned.plan, statements);
+                tell_of_names(&known.inventory, context);
+                return Ok(outcome);
             }
             (planned, Begun::Now(Some(known)))
         }
@@ -341,7 +344,20 @@ async fn something_was_found(client: &Client, resolution: Resolution) -> Result<
 
 /// Whether a completion would add nothing to the generation that is there.
 fn nothing_new(known: &KnownBundle, plan: &ExportPlan) -> bool {
-    plan.to_fetch().0 == 0 && problems(&known.inventory.images) == problems(&plan.content.images)
+    let (before, now) = (&known.inventory.images, &plan.content.images);
+    plan.to_fetch().0 == 0 && problems(before) == problems(now) && attachments_same(before, now)
+}
+
+/// Whether no image has anything attached to it that was not known before.
+fn attachments_same(before: &[ImageEntry], now: &[ImageEntry]) -> bool {
+    let of = |image: &ImageEntry| (image.cosign, image.referrers, image.attached.clone());
+    let whole = |images: &[ImageEntry]| {
+        let whole = images.iter().filter(|image| image.problem.is_none());
+        whole
+            .map(|image| (image.requested.clone(), of(image)))
+            .collect::<BTreeMap<_, _>>()
+    };
+    whole(before) == whole(now)
 }
 
 /// Number of images that are not whole.
@@ -362,6 +378,7 @@ fn foretell(
     let own = seal::statement_bytes_ahead(&ahead.assembled, request)?;
     let outcome = Outcome::planned(&ahead.assembled, statements + own);
     let outcome = outcome.with_selections(&planned.selections);
+    let outcome = outcome.with_unanswered(&planned.plan);
     Ok(outcome.with_selected(planned.selected.clone()))
 }
 
@@ -479,8 +496,7 @@ async fn perform(
                 Some(known) if adds_nothing(&known, &assembled, &written) => {
                     state::discard(media.as_ref())?;
                     let statements = statement_bytes(media.as_ref())?;
-                    let images = &assembled.inventory.images;
-                    Ok(Outcome::still_incomplete(&known, images, statements))
+                    Ok(Outcome::nothing_new(&known, &plan, statements))
                 }
                 _ => {
                     let medium = media.as_ref();
@@ -493,7 +509,7 @@ async fn perform(
     if read_back {
         read_back_bundle(media, context).await?;
     }
-    let outcome = outcome.with_selections(&selections);
+    let outcome = outcome.with_selections(&selections).with_unanswered(&plan);
     Ok(outcome.with_selected(selected))
 }
 
@@ -516,6 +532,7 @@ fn adds_nothing(known: &KnownBundle, assembled: &Assembled, written: &Written) -
     written.chunks.is_empty()
         && before.manifests.len() == now.manifests.len()
         && problems(&before.images) == problems(&now.images)
+        && attachments_same(&before.images, &now.images)
 }
 
 fn seal_bundle(

@@ -59,7 +59,10 @@ pub(super) fn notes(inventory: &Inventory) -> Vec<String> {
             profiles.join(", ")
         )
     });
-    let mut notes = few(shared.into_iter().collect(), "tags that several digests share");
+    let mut notes = few(
+        shared.into_iter().collect(),
+        "tags that several digests share",
+    );
     notes.extend(few(refused.collect(), "names that an import will refuse"));
     notes
 }

@@ -7,12 +7,13 @@ use futures_util::stream;
 
 use super::Opened;
 use super::preflight::{JOBS, Probe, target_error};
+use super::referrers_api::ReferrersApis;
 use super::request::{ExistingTags, Request, SparseIndex};
 use crate::model::{Digest, Tag};
 use crate::ops::error::{Result, chain};
 use crate::plan::import::{ImageUpload, ImportPlan};
 use crate::plan::naming::{digest_tag, root_tag};
-use crate::registry::{self, ReferrersSource, Selector};
+use crate::registry::{self, Selector};
 
 /// What is going to happen to an image's tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +71,7 @@ pub(super) async fn decide(
         request,
         opened,
         plan,
+        apis: ReferrersApis::new(request.client.clone()),
     };
     let mut decisions = stream::iter(&plan.images)
         .map(|image| {
@@ -105,6 +107,7 @@ struct Asker<'a> {
     request: &'a Request,
     opened: &'a Opened,
     plan: &'a ImportPlan,
+    apis: ReferrersApis,
 }
 
 impl Asker<'_> {
@@ -143,8 +146,8 @@ impl Asker<'_> {
         }
         let client = &self.request.client;
         if points_to_image {
-            let referrers = client.referrers(image.repository(), root).await?;
-            return Ok(referrers.source != ReferrersSource::Api);
+            let has_api = self.apis.has_one(image.repository(), root).await?;
+            return Ok(!has_api);
         }
         // Whatever else the registry can do: only a list whose entries all have this subject
         // is one.

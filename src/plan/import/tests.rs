@@ -69,7 +69,7 @@ pub(super) fn inventory() -> Inventory {
 pub(super) fn plan(inventory: &Inventory) -> ImportPlan {
     let target: Target = "m.lan/x".parse().unwrap();
     let placed = place(&wanted(inventory), &target, &Options::default()).unwrap();
-    ImportPlan::new(inventory, placed.images())
+    ImportPlan::new(inventory, placed.images(), &Sent::All)
 }
 
 fn targets(plan: &ImportPlan) -> Vec<String> {

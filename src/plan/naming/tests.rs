@@ -168,7 +168,10 @@ fn names_that_become_too_long_are_all_named() {
 
 /// `repo:13` by the digest that is made of a byte.
 fn pinned(repository: &str, byte: u8) -> SourceImage {
-    image(&format!("{repository}:13@{}", Digest::from_bytes([byte; 32])), 0)
+    image(
+        &format!("{repository}:13@{}", Digest::from_bytes([byte; 32])),
+        0,
+    )
 }
 
 fn tags(images: &[SourceImage], options: &Options) -> Vec<(String, bool)> {
@@ -181,7 +184,11 @@ fn tags(images: &[SourceImage], options: &Options) -> Vec<(String, bool)> {
 
 #[test]
 fn a_tag_that_is_pinned_to_several_digests_is_kept_by_one_of_them() {
-    let (a, b, c) = (pinned("quay.io/ops/db", 1), pinned("quay.io/ops/db", 2), pinned("quay.io/ops/db", 3));
+    let (a, b, c) = (
+        pinned("quay.io/ops/db", 1),
+        pinned("quay.io/ops/db", 2),
+        pinned("quay.io/ops/db", 3),
+    );
     let by_digest = |image: &SourceImage, profile| match profile {
         Profile::Oc => fnv_tag(&image.source.pinned(image.root).to_string()),
         _ => digest_tag(&image.root),
@@ -195,7 +202,10 @@ fn a_tag_that_is_pinned_to_several_digests_is_kept_by_one_of_them() {
         assert_eq!(tags(&images, &options), [made(&c), own.clone(), made(&b)]);
         // The tag itself means the second.
         let images = [a.clone(), image("quay.io/ops/db:13", 2), b.clone()];
-        assert_eq!(tags(&images, &options), [made(&a), own.clone(), own.clone()]);
+        assert_eq!(
+            tags(&images, &options),
+            [made(&a), own.clone(), own.clone()]
+        );
         // It means something else altogether.
         let images = [a.clone(), image("quay.io/ops/db:13", 9)];
         assert_eq!(tags(&images, &options), [made(&a), own.clone()]);
@@ -215,9 +225,15 @@ fn a_shared_tag_is_told_with_all_its_digests() {
     let made = placement.images()[0].target();
     assert_eq!(
         shared.to_string(),
-        format!("`quay.io/ops/db:13` is pinned to several digests: {one} has the tag on the target, {two} is `{made}`")
+        format!(
+            "`quay.io/ops/db:13` is pinned to several digests: {one} has the tag on the target, {two} is `{made}`"
+        )
     );
-    assert!(shared.in_short().contains("pinned to 2 digests"), "{}", shared.in_short());
+    assert!(
+        shared.in_short().contains("pinned to 2 digests"),
+        "{}",
+        shared.in_short()
+    );
     assert_eq!(placement.images()[0].kept_by, Some(one));
 }
 
@@ -235,7 +251,10 @@ fn what_a_mapping_says_comes_first_and_two_sources_still_collide() {
     let line = format!("{}=m.lan/x/ops/db:13", b.source.pinned(b.root));
     options.listed = MappingFile::parse(&line).unwrap();
     let made = digest_tag(&a.root).unwrap().to_string();
-    assert_eq!(tags(&[a, b], &options), [(made, false), ("13".to_owned(), true)]);
+    assert_eq!(
+        tags(&[a, b], &options),
+        [(made, false), ("13".to_owned(), true)]
+    );
 }
 
 prop_compose! {
