@@ -232,6 +232,14 @@ pub struct ImageEntry {
     pub fetched_from: Repository,
 }
 
+impl ImageEntry {
+    /// Whether it is unknown if all that is attached to it is carried.
+    pub fn is_unknown(&self) -> bool {
+        let unknown = AttachmentState::Unknown;
+        self.cosign == unknown || self.referrers == unknown
+    }
+}
+
 /// What a base bundle promises to have brought to the far side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

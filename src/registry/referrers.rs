@@ -86,6 +86,7 @@ impl From<EntryDocument> for Referrer {
                 media_type: MediaType::new(entry.media_type),
                 platform: None,
                 urls: Vec::new(),
+                describes: None,
             },
             artifact_type: entry.artifact_type,
         }

@@ -71,8 +71,7 @@ pub(super) fn asks_again(known: &KnownBundle) -> bool {
 }
 
 fn is_unknown(image: &ImageEntry) -> bool {
-    let unknown = AttachmentState::Unknown;
-    image.problem.is_none() && (image.cosign == unknown || image.referrers == unknown)
+    image.problem.is_none() && image.is_unknown()
 }
 
 /// An image that was whole, with what was found to be attached to it before and now. Nothing that

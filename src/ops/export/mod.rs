@@ -302,11 +302,15 @@ fn tell_of_names(inventory: &Inventory, context: &Context) {
 
 /// Says early what an importer may stumble over.
 fn warn_of_sparse_indexes(plan: &ExportPlan, context: &Context) {
-    let sparse = plan
-        .content
-        .manifests
+    let manifests = &plan.content.manifests;
+    let is_there = |digest: &Digest| {
+        let found = manifests.binary_search_by(|manifest| manifest.digest.cmp(digest));
+        found.is_ok()
+    };
+    // A child that one image leaves out may travel with another one.
+    let sparse = manifests
         .iter()
-        .filter(|manifest| !manifest.omitted.is_empty());
+        .filter(|manifest| !manifest.omitted.iter().all(is_there));
     let count = sparse.count();
     if count > 0 {
         context.warn(format!(

@@ -306,6 +306,15 @@ impl Walk {
                 entry.problem = unknown.first().map(|problem| problem.reason.clone());
             }
         }
+        // What was left out of an index may have come as an artifact that is attached to a child.
+        let known: BTreeSet<Digest> = self.manifests.keys().copied().collect();
+        for manifest in self.manifests.values_mut() {
+            manifest.omitted.retain(|child| !known.contains(child));
+        }
+        let is_sparse = |manifest: &ResolvedManifest| !manifest.omitted.is_empty();
+        if entry.root.is_some() && !self.manifests.values().any(is_sparse) {
+            entry.platforms.clear();
+        }
         entry.attached.sort_by(attached::in_order);
         entry.attached.dedup();
         Image {
@@ -336,13 +345,6 @@ impl Walk {
         self.tree(&reference.repository, fetched.value, true)
             .await?;
         entry.root = Some(root);
-        let sparse = self
-            .manifests
-            .values()
-            .any(|manifest| !manifest.omitted.is_empty());
-        if !sparse {
-            entry.platforms.clear();
-        }
         Ok(())
     }
 
@@ -370,11 +372,10 @@ impl Walk {
             for blob in &facts.blobs {
                 self.add_blob(repository, blob)?;
             }
-            let (kept, omitted): (Vec<_>, Vec<_>) = facts
-                .children
-                .iter()
-                .cloned()
-                .partition(|child| !filter || self.wanted(child));
+            let (kept, omitted) = match filter {
+                true => self.by_platform(&facts.children),
+                false => (facts.children.clone(), Vec::new()),
+            };
             if kept.is_empty() && facts.kind == ManifestKind::Index && !omitted.is_empty() {
                 return Err(self.no_platform(&omitted));
             }
@@ -424,6 +425,19 @@ impl Walk {
         }
         self.manifests.extend(artifact.manifests);
         Ok(())
+    }
+
+    /// Children that are kept, and those that are left out. What describes another child, such as
+    /// an attestation of buildx, goes where that one goes.
+    fn by_platform(&self, children: &[Descriptor]) -> (Vec<Descriptor>, Vec<Descriptor>) {
+        let all: BTreeSet<Digest> = children.iter().map(|child| child.digest).collect();
+        let own = children.iter().filter(|child| self.wanted(child));
+        let own: BTreeSet<Digest> = own.map(|child| child.digest).collect();
+        let is_kept = |child: &Descriptor| match child.describes {
+            Some(described) if all.contains(&described) => own.contains(&described),
+            _ => own.contains(&child.digest),
+        };
+        children.iter().cloned().partition(is_kept)
     }
 
     /// Children without a platform are kept: nested indexes, and artifacts in indexes.

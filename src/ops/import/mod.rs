@@ -183,6 +183,12 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
         Report::finished(&opened.bundle, &plan, done)
     };
     report.allow_incomplete = request.allow_incomplete;
+    if report.lacks_of_release() {
+        context.warn(format!(
+            "The target did not take all that is attached to a release: {}",
+            attachments::RELEASES_MAY_NEED_THEM
+        ));
+    }
     report.accepts_refused_attachments = request.attachments.is_asked_for;
     report.release_proofs = proofs;
     let content = report.content(&opened.bundle.inventory, &request.naming);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::attachments::{RELEASES_MAY_NEED_THEM, RefusedAttachment};
+use super::attachments::RefusedAttachment;
 use super::forecast::Forecast;
 use super::groups::{self, GroupReport};
 use super::preflight::Before;
@@ -279,6 +279,12 @@ impl Report {
         cluster::Content::of(inventory, &there, naming)
     }
 
+    /// Whether the target did not take something that is attached to a part of a release.
+    pub(super) fn lacks_of_release(&self) -> bool {
+        let mut images = self.images.iter();
+        images.any(|image| image.is_of_release() && !image.refused_attachments.is_empty())
+    }
+
     fn is_release(&self, source: &Reference) -> bool {
         let mut releases = self.releases.iter();
         releases.any(|release| release.image == *source)
@@ -362,10 +368,7 @@ impl Report {
             let (name, reason) = (attachment.name(), &attachment.reason);
             message.push_str(&format!("\n  - {} of {}: {reason}", name, image.source));
         }
-        let mut error = Error::new(class, message);
-        if refused.iter().any(|(image, _)| image.is_of_release()) {
-            error = error.hint(RELEASES_MAY_NEED_THEM);
-        }
+        let error = Error::new(class, message);
         Some(
             error
                 .hint("--attachments=best-effort accepts what the target refuses")

@@ -146,8 +146,9 @@ impl Asker<'_> {
         }
         let client = &self.request.client;
         if points_to_image {
-            let has_api = self.apis.has_one(image.repository(), root).await?;
-            return Ok(!has_api);
+            // Without an answer, the tag is left to the list that may be needed.
+            let asked = self.apis.has_one(image.repository(), root).await;
+            return Ok(!asked.unwrap_or(false));
         }
         // Whatever else the registry can do: only a list whose entries all have this subject
         // is one.

@@ -149,6 +149,9 @@ impl Importer {
         let done = async {
             let mut content = self.content(image, decision).await?;
             let refused = std::mem::take(&mut content.refused);
+            if let Some(network) = refused.iter().find(|refused| refused.network) {
+                self.look_around(image, &network.as_failure()).await;
+            }
             let top = self.commit(image, content, decision).await?;
             Ok((top, refused))
         };
