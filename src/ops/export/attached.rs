@@ -3,10 +3,15 @@
 //! "There are none" is believed only when the registry says so. Where it does not say, that is
 //! recorded as unknown, and what was found otherwise is kept: the image itself is whole.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::{join, join_all};
 
 use super::resolve::Problem;
-use crate::model::{AttachedBy, Attachment, AttachmentState, Digest, Repository, Tag};
+use crate::model::{
+    AttachedBy, Attachment, AttachmentState, Count, Digest, Host, ImageEntry, Repository, Tag,
+};
+use crate::ops::context::Context;
 use crate::registry::{Client, Selector};
 
 /// Endings of the tags under which cosign keeps signatures, attestations and SBOMs.
@@ -150,4 +155,40 @@ async fn cosign_tag(
 /// The order of bundle-format.md, 6.4.
 pub(super) fn in_order(a: &Attachment, b: &Attachment) -> std::cmp::Ordering {
     (a.root, a.subject, a.by, &a.tag).cmp(&(b.root, b.subject, b.by, &b.tag))
+}
+
+/// Images of which it is unknown what is attached to them, by registry and by whether asking
+/// again may help: how many, and the first reason.
+#[derive(Default)]
+pub(super) struct UnknownImages(BTreeMap<(Host, bool), (usize, String)>);
+
+impl UnknownImages {
+    /// Takes note of an image. `unknown`: why it is not known what is attached to it.
+    pub(super) fn note(&mut self, image: &ImageEntry, unknown: &[Problem]) {
+        let Some(first) = unknown.first().filter(|_| image.problem.is_none()) else {
+            return;
+        };
+        let is_passing = unknown.iter().any(|problem| problem.is_passing);
+        let key = (image.source.host.clone(), is_passing);
+        let told = || (0, format!("{}: {}", image.requested, first.reason));
+        self.0.entry(key).or_insert_with(told).0 += 1;
+    }
+
+    /// Tells of them, in one warning for each registry.
+    pub(super) fn tell(self, context: &Context) {
+        for ((host, is_passing), (count, reason)) in self.0 {
+            let next = match is_passing {
+                true => "running the same command again asks again",
+                false => {
+                    "--attachments=required makes such images incomplete, --attachments=none does \
+                     not ask"
+                }
+            };
+            context.warn(format!(
+                "{host} does not say all that is attached to {}, which is recorded as unknown \
+                 ({next}); {reason}",
+                Count::of(count, "image")
+            ));
+        }
+    }
 }

@@ -162,7 +162,9 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
             let planned = make_plan(&request, digest, Some(&known), &bases, context).await?;
             if nothing_new(&known, &planned.plan) {
                 let statements = statement_bytes(media.as_ref())?;
-                let outcome = Outcome::nothing_new(&known, &planned.plan, statements);
+                let outcome =
+                    Outcome::nothing_new(&known, &planned.plan.content.images, statements);
+                let outcome = outcome.with_unanswered(&planned.plan);
                 tell_of_names(&known.inventory, context);
                 return Ok(outcome);
             }
@@ -500,7 +502,8 @@ async fn perform(
                 Some(known) if adds_nothing(&known, &assembled, &written) => {
                     state::discard(media.as_ref())?;
                     let statements = statement_bytes(media.as_ref())?;
-                    Ok(Outcome::nothing_new(&known, &plan, statements))
+                    let images = &assembled.inventory.images;
+                    Ok(Outcome::nothing_new(&known, images, statements))
                 }
                 _ => {
                     let medium = media.as_ref();

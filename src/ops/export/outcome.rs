@@ -294,17 +294,16 @@ impl Outcome {
     }
 
     /// What was asked for again cannot be had now either.
-    pub(super) fn nothing_new(known: &KnownBundle, plan: &ExportPlan, statements: u64) -> Self {
+    pub(super) fn nothing_new(known: &KnownBundle, images: &[ImageEntry], statements: u64) -> Self {
         let state = match known.manifest.complete {
             true => ExportState::AlreadyComplete,
             false => ExportState::StillIncomplete,
         };
-        let images = plan.content.images.iter().map(ImageLine::of).collect();
-        let outcome = Self {
+        let images = images.iter().map(ImageLine::of).collect();
+        Self {
             images,
             ..Self::of_known(state, known, statements)
-        };
-        outcome.with_unanswered(plan)
+        }
     }
 
     /// Adds the images of which it is unknown what is attached to them, for a reason that may

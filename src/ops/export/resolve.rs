@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
-use super::attached::{self, Asked, Attachments};
+use super::attached::{self, Asked, Attachments, UnknownImages};
 use crate::format::oci;
 use crate::model::{
-    AttachedBy, AttachmentState, Count, Descriptor, Digest, Host, ImageEntry, Limits,
-    ManifestFacts, ManifestKind, Platform, RawManifest, Reference, Repository,
+    AttachedBy, AttachmentState, Count, Descriptor, Digest, ImageEntry, Limits, ManifestFacts,
+    ManifestKind, Platform, RawManifest, Reference, Repository,
 };
 use crate::ops::context::Context;
 use crate::ops::error::{Error, Result, chain};
@@ -90,7 +90,7 @@ pub(super) async fn resolve_pinned(
     // Merged in their order, which does not depend on which registry answered first; those before
     // their turn wait. All of them at once would take the most memory of the whole export.
     let (mut turn, mut early) = (0, BTreeMap::new());
-    let mut unknown = Unknown::default();
+    let mut unknown = UnknownImages::default();
     loop {
         let next = tokio::select! {
             next = images.next() => next,
@@ -105,7 +105,7 @@ pub(super) async fn resolve_pinned(
         context.emit(Event::ItemFinished { phase, item, ok });
         early.insert(number, image);
         while let Some(image) = early.remove(&turn) {
-            unknown.note(&image);
+            unknown.note(&image.entry, &image.unknown);
             merge(&mut resolution, image);
             turn += 1;
         }
@@ -182,43 +182,6 @@ struct Image {
     blobs: BTreeMap<Digest, ResolvedBlob>,
     /// Why it is unknown what is attached to it.
     unknown: Vec<Problem>,
-}
-
-/// Images of which it is unknown what is attached to them, by registry and by whether asking
-/// again may help: how many, and the first reason.
-#[derive(Default)]
-struct Unknown(BTreeMap<(Host, bool), (usize, String)>);
-
-impl Unknown {
-    fn note(&mut self, image: &Image) {
-        let Some(first) = image.unknown.first() else {
-            return;
-        };
-        if image.entry.problem.is_some() {
-            return;
-        }
-        let is_passing = image.unknown.iter().any(|problem| problem.is_passing);
-        let key = (image.entry.source.host.clone(), is_passing);
-        let told = || (0, format!("{}: {}", image.entry.requested, first.reason));
-        self.0.entry(key).or_insert_with(told).0 += 1;
-    }
-
-    fn tell(self, context: &Context) {
-        for ((host, is_passing), (count, reason)) in self.0 {
-            let next = match is_passing {
-                true => "running the same command again asks again",
-                false => {
-                    "--attachments=required makes such images incomplete, --attachments=none does \
-                     not ask"
-                }
-            };
-            context.warn(format!(
-                "{host} does not say all that is attached to {}, which is recorded as unknown \
-                 ({next}); {reason}",
-                Count::of(count, "image")
-            ));
-        }
-    }
 }
 
 /// Follows one image.
