@@ -510,6 +510,8 @@ def inventories(good_manifest, good):
         i["images"].append({"cosign": "not-asked", "source": "z.example.com/x", "attached": [], "problem": "not found",
             "platforms": [], "referrers": "not-asked", "requested": "z.example.com/x:1", "fetched_from": "z.example.com/x"}),
         m.update(complete=False)))
+    put("good-unknown", "ok", "nobody knows whether there is more attached", lambda i, m: i["images"][0].update(
+        cosign="unknown", referrers="unknown"))
     put("good-ext", "ok", "additions below ext", lambda i, m: i.update(ext={"note": "x"}))
     put("other-length", "R-28", "the manifest names another length", lambda i, m: m["inventory"].update(length=1))
     put("other-sha256", "R-28", "the manifest names another SHA-256", lambda i, m: m["inventory"].update(sha256=BASE))
@@ -579,6 +581,12 @@ def inventories(good_manifest, good):
         {k: v for k, v in i["images"][0].items() if k != "root"} | {"requested": "z.example.com/x:1"}))
     put("missing-no-problem", "R-25", "an image that reaches a missing blob and has no problem", lambda i, m: missing(i))
     put("cosign-without-tag", "R-25", "a cosign artifact without tag", lambda i, m: i["images"][0]["attached"][0].pop("tag"))
+    put("attached-and-absent", "R-25", "a cosign artifact of an image that has none", lambda i, m: i["images"][0].update(
+        cosign="absent"))
+    put("attached-and-not-asked", "R-25", "a cosign artifact that nobody asked for", lambda i, m: i["images"][0].update(
+        cosign="not-asked"))
+    put("carried-and-none", "R-25", "referrers that are carried and not there", lambda i, m: i["images"][0].update(
+        referrers="carried"))
     put("circle", "R-25", "OCI manifests that contain each other", lambda i, m: next(
         x for x in i["manifests"] if x["digest"] == index(i)["children"][0])["children"].append(i["images"][0]["root"]))
     put("complete-with-problem", "R-26", "complete although an image has a problem", lambda i, m: i["images"][0].update(

@@ -10,10 +10,10 @@ use super::release_args::ReleaseTrustArgs;
 use super::release_selection_args::ReleaseSelectionArgs;
 use super::{Environment, OutputArgs, catalog_text, release_text};
 use crate::model::{ByteSize, Count, Label, LabelText, Platform, Reference};
+use crate::ops::Error;
 use crate::ops::export::{
-    self, Existing, ExportState, ForeignLayers, Outcome, Releases, Request, Selection,
+    self, Attachments, Existing, ExportState, ForeignLayers, Outcome, Releases, Request, Selection,
 };
-use crate::ops::{Class, Error};
 use crate::sys::files;
 
 /// Cap on the length of a list of images in bytes.
@@ -69,7 +69,11 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
     platform: Vec<Platform>,
 
-    /// Do not look for signatures, attestations, SBOMs and referrers.
+    /// Signatures, attestations, SBOMs and other referrers. Default: best-effort.
+    #[arg(long, value_name = "HOW", conflicts_with = "no_attachments")]
+    attachments: Option<Attached>,
+
+    /// The same as --attachments=none.
     #[arg(long)]
     no_attachments: bool,
 
@@ -135,6 +139,16 @@ enum Foreign {
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Attached {
+    /// Carry what can be found; where a registry does not say, record that as unknown.
+    BestEffort,
+    /// Where a registry does not say, the image is incomplete.
+    Required,
+    /// Do not look for them.
+    None,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum ReadBack {
     /// On removable media.
     Auto,
@@ -162,7 +176,12 @@ pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(
         index_filter: args.catalogs.index.filter(),
         selection: Selection {
             platforms: args.platform.clone(),
-            attachments: !args.no_attachments,
+            attachments: match args.attachments {
+                Some(Attached::None) => Attachments::None,
+                _ if args.no_attachments => Attachments::None,
+                Some(Attached::Required) => Attachments::Required,
+                Some(Attached::BestEffort) | None => Attachments::BestEffort,
+            },
             foreign: match args.foreign_layers {
                 Foreign::Leave => ForeignLayers::Leave,
                 Foreign::Carry => ForeignLayers::Carry,
@@ -197,11 +216,8 @@ pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(
     environment
         .output
         .outcome(args.output.format, &outcome, |outcome| text(outcome, &args))?;
-    match outcome.failure() {
-        // A dry run that finds images missing has still answered.
-        Some(error) if error.class() == Class::Incomplete => Err(error),
-        _ => Ok(()),
-    }
+    // A dry run that finds images missing fails, too, after it has answered.
+    outcome.failure().map_or(Ok(()), Err)
 }
 
 /// References from arguments and files, each once.

@@ -15,7 +15,8 @@ use crate::cluster::Instructions;
 use crate::model::{ByteSize, Count};
 use crate::ops::Error;
 use crate::ops::import::{
-    self, ExistingTags, GroupReport, ImageState, Report, Request, ResourcesRequest, SparseIndex,
+    self, AttachmentPolicy, Attachments, ExistingTags, GroupReport, ImageState, Report, Request,
+    ResourcesRequest, SparseIndex,
 };
 use crate::plan::import::Shard;
 
@@ -52,6 +53,15 @@ pub(crate) struct ImportArgs {
     /// Tags that are there and point elsewhere: forward overwrites those that a base set.
     #[arg(long, value_name = "HOW", default_value = "forward")]
     existing_tags: Existing,
+
+    /// Signatures, attestations, SBOMs and other referrers of the images. Default: best-effort, and
+    /// what the target refuses makes the command fail at its end.
+    #[arg(long, value_name = "HOW")]
+    attachments: Option<Attached>,
+
+    /// Leave signatures behind, and send all other attached artifacts.
+    #[arg(long)]
+    remove_signatures: bool,
 
     /// When the target refuses an index whose other platforms were left out.
     #[arg(long, value_name = "HOW", default_value = "fail")]
@@ -113,6 +123,16 @@ enum Existing {
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Attached {
+    /// Send them; those that the target refuses are reported, and the images are there.
+    BestEffort,
+    /// An image of which the target refuses one does not become visible.
+    Required,
+    /// Send none.
+    None,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Sparse {
     /// The image fails.
     Fail,
@@ -124,6 +144,18 @@ impl ImportArgs {
     /// The flags about the target and its releases, as they were given.
     fn again(&self) -> String {
         self.release_keys.again() + &self.registry.again()
+    }
+
+    fn attachment_policy(&self) -> AttachmentPolicy {
+        AttachmentPolicy {
+            attachments: match self.attachments {
+                Some(Attached::Required) => Attachments::Required,
+                Some(Attached::None) => Attachments::None,
+                Some(Attached::BestEffort) | None => Attachments::BestEffort,
+            },
+            is_asked_for: self.attachments.is_some(),
+            remove_signatures: self.remove_signatures,
+        }
     }
 
     fn instructions(&self) -> Instructions {
@@ -161,6 +193,7 @@ pub(crate) async fn run(args: ImportArgs, environment: &Environment) -> Result<(
             Existing::Skip => ExistingTags::Skip,
             Existing::Overwrite => ExistingTags::Overwrite,
         },
+        attachments: args.attachment_policy(),
         sparse_index: match args.sparse_index {
             Sparse::Fail => SparseIndex::Fail,
             Sparse::PlatformManifest => SparseIndex::PlatformManifest,
@@ -212,6 +245,22 @@ fn text(report: &Report, args: &ImportArgs) -> String {
             .map(|r| format!(" ({r})"))
             .unwrap_or_default();
         line(format!("{} {state} {target}{reason}", image.source));
+        for refused in &image.refused_attachments {
+            let reason = refused.reason.escape_debug();
+            line(format!(
+                "  not taken by the target: {} ({reason})",
+                refused.name()
+            ));
+        }
+    }
+    let unsent: usize = report
+        .images
+        .iter()
+        .map(|i| i.unsent_attachments.len())
+        .sum();
+    if unsent > 0 {
+        let unsent = Count::of(unsent, "attached artifact");
+        line(format!("not sent, as asked: {unsent}"));
     }
     if !report.foreign_blobs.is_empty() {
         line(format!(

@@ -186,6 +186,7 @@ fn image_lines(image: &ImageLine, line: &mut impl FnMut(String)) {
         AttachmentState::Carried => "carried",
         AttachmentState::Absent => "absent",
         AttachmentState::NotAsked => "not asked",
+        AttachmentState::Unknown => "unknown",
     };
     line(format!(
         "  attached   {} (cosign tags {}, referrers {})",

@@ -127,6 +127,12 @@ fn text(report: &Report) -> String {
     for proof in &report.release_proofs {
         line(format!("  {}", release_keys_args::sentence(proof)));
     }
+    if report.attachments_unknown > 0 {
+        line(format!(
+            "  unknown whether all signatures and referrers are carried: {}",
+            Count::of(report.attachments_unknown, "image")
+        ));
+    }
     let bytes = &report.bytes;
     line(format!(
         "bytes: content {}, framing {}, metadata {}, documents {}, statements {}, foreign {}, \

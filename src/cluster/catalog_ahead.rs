@@ -2,6 +2,8 @@
 //! registry was asked what its tags mean (`oc adm catalog mirror --manifests-only`, reference
 //! section 4.3).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::object_name::ObjectName;
 use super::{Catalog, Content, Mapping, Mirror, Mirrors};
 use crate::model::{CatalogMember, Digest, Reference, Tag};
@@ -34,7 +36,10 @@ impl Content {
             },
         }));
         let placement = naming::place(&wanted, target, naming)?;
-        let mut content = Self::default();
+        let mut content = Self {
+            shared_tags: naming::shared_tags(placement.images()),
+            ..Self::default()
+        };
         let mut mirrors = Mirrors::default();
         let mut root = None;
         for placed in placement.images() {
@@ -84,27 +89,29 @@ fn source(placed: &Placed) -> Reference {
 
 /// Digests that stand for images whose own are unknown: equal where the images must be equal.
 struct StandIns<'a> {
-    /// Members by repository and tag that also have a digest.
-    known: std::collections::BTreeMap<(String, &'a Tag), Digest>,
+    /// What repository and tag are pinned to by members that have a digest, too.
+    known: BTreeMap<(String, &'a Tag), BTreeSet<Digest>>,
 }
 
 impl<'a> StandIns<'a> {
     fn of(members: &'a [CatalogMember]) -> Self {
-        let known = members.iter().filter_map(|member| {
-            let image = &member.image;
-            let key = (image.repository.to_string(), image.tag.as_ref()?);
-            Some((key, image.digest?))
-        });
-        Self {
-            known: known.collect(),
+        let mut known: BTreeMap<_, BTreeSet<Digest>> = BTreeMap::new();
+        for image in members.iter().map(|member| &member.image) {
+            if let (Some(tag), Some(digest)) = (&image.tag, image.digest) {
+                let key = (image.repository.to_string(), tag);
+                known.entry(key).or_default().insert(digest);
+            }
         }
+        Self { known }
     }
 
     fn image(&self, reference: &Reference) -> SourceImage {
         let repository = reference.repository.to_string();
         let known = || {
             let tag = reference.tag.as_ref()?;
-            self.known.get(&(repository.clone(), tag)).copied()
+            let digests = self.known.get(&(repository.clone(), tag))?;
+            // Of several, nobody knows which one the tag means now.
+            digests.first().filter(|_| digests.len() == 1).copied()
         };
         let unknown = || {
             let name = format!("{repository}:{}", reference.selector());
@@ -199,7 +206,30 @@ mod tests {
         assert!(content("quay.io/x/index:1", &["quay.io/a/b:1", "docker.io/a/b:1"]).is_err());
         let both = format!("quay.io/a/b:1@sha256:{}", "0a".repeat(32));
         assert!(content("quay.io/x/index:1", &["quay.io/a/b:1", &both]).is_ok());
-        let other = format!("quay.io/a/b:1@sha256:{}", "0b".repeat(32));
-        assert!(content("quay.io/x/index:1", &[&other, &both]).is_err());
+    }
+
+    #[test]
+    fn a_tag_that_is_pinned_twice_is_kept_by_one() {
+        let pinned = |byte: &str| format!("quay.io/a/b:1@sha256:{}", byte.repeat(32));
+        let (a, b) = (pinned("0a"), pinned("0b"));
+        let tag_of = |image: &str| naming::fnv_tag(&image.replace(":1@", "@")).unwrap();
+        let mapping = |members: &[&str]| {
+            let content = content("quay.io/x/index:1", members).unwrap();
+            let idms = file(&content, "imageDigestMirrorSet.yaml");
+            assert!(idms.contains("source: quay.io/a/b"), "{idms}");
+            assert_eq!(content.shared_tags.len(), 1);
+            file(&content, "mapping.txt")
+        };
+        let text = mapping(&[&b, &a]);
+        let line = |image: &str, tag: &str| {
+            format!("{}=mirror.lan/olm/a-b:{tag}\n", image.replace(":1@", "@"))
+        };
+        assert!(text.contains(&line(&a, "1")), "{text}");
+        assert!(text.contains(&line(&b, tag_of(&b).as_str())), "{text}");
+        // Nobody knows which of them the tag means now.
+        let text = mapping(&["quay.io/a/b:1", &b, &a]);
+        assert!(text.contains(&line("quay.io/a/b:1", "1")), "{text}");
+        assert!(text.contains(&line(&a, tag_of(&a).as_str())), "{text}");
+        assert!(text.contains(&line(&b, tag_of(&b).as_str())), "{text}");
     }
 }

@@ -7,7 +7,7 @@ use super::{Mapping, Mirror, Mirrors, Warning};
 use crate::model::{
     CatalogEntry, Digest, Inventory, Reference, ReleaseEntry, ReleaseVersion, Repository,
 };
-use crate::plan::naming::{self, Placed, Profile, Role};
+use crate::plan::naming::{self, Placed, Profile, Role, SharedTag};
 
 /// An image that is on the target.
 #[derive(Debug, Clone, Copy)]
@@ -89,11 +89,18 @@ pub struct Content {
     pub mapping: Vec<Mapping>,
     /// Images that clusters ask for by tag, and that a mapping gave another one.
     pub retagged: Vec<Mapping>,
+    /// Tags that are pinned to several digests: one has the tag, the others have tags of theirs.
+    pub shared_tags: Vec<SharedTag>,
 }
 
 impl Content {
-    /// Tells of the images that clusters will not find by the tag that they ask for.
+    /// Tells of the images that clusters will not find by the tag that they ask for, and of tags
+    /// that several digests share.
     pub fn tell_of_tags(&self, mut tell: impl FnMut(Warning)) {
+        for shared in &self.shared_tags {
+            let shared = Box::new(shared.clone());
+            tell(Warning::SharedTag { shared });
+        }
         for mapping in &self.retagged {
             let mapping = Box::new(mapping.clone());
             tell(Warning::OtherTag { mapping });
@@ -103,7 +110,11 @@ impl Content {
     /// Sorts what is on the target. A release or catalog whose own image is not among it is
     /// left out.
     pub fn of(inventory: &Inventory, images: &[Told<'_>], naming: &naming::Options) -> Self {
-        let mut content = Self::default();
+        let placed: Vec<Placed> = images.iter().map(|told| told.placed.clone()).collect();
+        let mut content = Self {
+            shared_tags: naming::shared_tags(&placed),
+            ..Self::default()
+        };
         for told in images {
             if told.placed.roles.contains(&Role::Plain) {
                 let there = std::slice::from_ref(&told.placed.repository);

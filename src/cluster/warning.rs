@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Mapping, Scope};
 use crate::model::{Host, Reference, Repository};
+use crate::plan::naming::SharedTag;
 
 /// Sources that a warning about many names.
 const NAMED: usize = 3;
@@ -36,6 +37,11 @@ pub enum Warning {
     OtherTag {
         /// The image as clusters ask for it, and its name on the target.
         mapping: Box<Mapping>,
+    },
+    /// A tag that is pinned to several digests.
+    SharedTag {
+        /// Which of them has it.
+        shared: Box<SharedTag>,
     },
     /// Sources below which not everything went the same way: they keep entries of their own.
     Narrow {
@@ -74,6 +80,7 @@ impl fmt::Display for Warning {
                      and mirror policies keep tags"
                 );
             }
+            Self::SharedTag { shared } => return write!(f, "{shared}"),
             Self::Narrow { scope, sources } => {
                 return write!(
                     f,

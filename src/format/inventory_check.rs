@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use super::bundle::DocumentError;
 use super::{Placement, content_check, tar};
 use crate::model::{
-    AttachedBy, BlobEntry, BlobPlace, BundleManifest, Carried, ChunkEntry, ChunkId, ChunkKind,
-    Codec, Digest, Extent, FORMAT_VERSION, ImageEntry, Inventory, Limits, ManifestEntry,
+    AttachedBy, AttachmentState, BlobEntry, BlobPlace, BundleManifest, Carried, ChunkEntry,
+    ChunkId, ChunkKind, Codec, Digest, Extent, FORMAT_VERSION, ImageEntry, Inventory, Limits,
+    ManifestEntry,
 };
 
 type Result<T> = std::result::Result<T, DocumentError>;
@@ -433,6 +434,23 @@ fn image_entry(image: &ImageEntry, reach: &mut Reach<'_>) -> Result<()> {
                 nameless.root
             ),
         );
+    }
+    for (by, state, kind) in [
+        (AttachedBy::CosignTag, image.cosign, "cosign"),
+        (AttachedBy::Referrers, image.referrers, "referrers"),
+    ] {
+        let has_some = image.attached.iter().any(|a| a.by == by);
+        let fits = match state {
+            AttachmentState::Carried => has_some,
+            AttachmentState::Absent | AttachmentState::NotAsked => !has_some,
+            AttachmentState::Unknown => true,
+        };
+        if !fits {
+            return refused(
+                25,
+                format!("`{kind}` of `{name}` does not fit what is attached to it"),
+            );
+        }
     }
     if missing && image.problem.is_none() {
         return refused(25, format!("`{name}` is not whole and names no problem"));

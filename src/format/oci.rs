@@ -258,7 +258,16 @@ fn descriptor(object: &Object<'_>) -> Result<Descriptor, OciError> {
         media_type: MediaType::new(media_type),
         platform,
         urls,
+        describes: described(object),
     })
+}
+
+/// The manifest that an index's entry describes. It decides only what travels with what, so that
+/// annotations which cannot be read are none.
+fn described(object: &Object<'_>) -> Option<Digest> {
+    let annotations = object.object("annotations", "annotations").ok()??;
+    let digest = annotations.text("vnd.docker.reference.digest").ok()??;
+    digest.parse().ok()
 }
 
 /// The platform that an object names; `None` when it names none that can be written down.

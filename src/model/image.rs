@@ -17,6 +17,9 @@ pub struct Descriptor {
     pub platform: Option<Platform>,
     /// Where the content may be had besides the registry (foreign layers).
     pub urls: Vec<String>,
+    /// The manifest that this one describes, in an index's entries: buildx lists attestations so,
+    /// with the annotation `vnd.docker.reference.digest`.
+    pub describes: Option<Digest>,
 }
 
 /// A manifest exactly as the registry sent it. Never serialised again: its digest is its name.

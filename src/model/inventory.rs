@@ -171,6 +171,8 @@ pub enum AttachmentState {
     Absent,
     /// Nobody asked.
     NotAsked,
+    /// The registry did not say: there may be more than is carried.
+    Unknown,
 }
 
 /// How an attached artifact is found.
@@ -228,6 +230,14 @@ pub struct ImageEntry {
     pub standalone: bool,
     /// Where it came from this time.
     pub fetched_from: Repository,
+}
+
+impl ImageEntry {
+    /// Whether it is unknown if all that is attached to it is carried.
+    pub fn is_unknown(&self) -> bool {
+        let unknown = AttachmentState::Unknown;
+        self.cosign == unknown || self.referrers == unknown
+    }
 }
 
 /// What a base bundle promises to have brought to the far side.

@@ -10,6 +10,7 @@ use super::import::{Report, ResourcesRequest};
 use super::release::proof::{self, Evidence, ReleaseKeys, ReleaseProof, ReleaseState};
 use super::trust::Trust;
 use crate::cluster::{self, Told};
+use crate::plan::import::Sent;
 use crate::plan::naming::{self, Target};
 use crate::sys::{clock, files};
 
@@ -62,7 +63,12 @@ pub fn write(request: &Request, context: &Context) -> Result<Written> {
     let proofs = judge(&bundle, &request.release_keys, context)?;
     proof::require(&proofs, request.allow_unsigned_release)?;
     proof::warn_of_unsigned(&proofs, context);
-    let plan = super::import::plan(&bundle.inventory, &request.target, &request.naming)?;
+    let plan = super::import::plan(
+        &bundle.inventory,
+        &request.target,
+        &request.naming,
+        &Sent::All,
+    )?;
     let images = plan.images.iter().map(|image| Told::new(&image.placed));
     let images: Vec<Told<'_>> = images.collect();
     let content = cluster::Content::of(&bundle.inventory, &images, &request.naming);

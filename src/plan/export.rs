@@ -12,7 +12,7 @@ use super::pack::{self, LaneCursor, Layout, PackBlob};
 use crate::model::{
     BaseEntry, BaseRoot, BlobPlace, BundleId, BundleManifest, Carried, CatalogEntry, ChunkEntry,
     ChunkId, ChunkOrigin, Descriptor, Digest, Extent, ImageEntry, Inventory, Label, ManifestFacts,
-    MediaType, Platform, RawManifest, ReleaseEntry, Repository,
+    MediaType, Platform, RawManifest, Reference, ReleaseEntry, Repository,
 };
 
 /// A manifest that was fetched, with what it names. Each digest stands once in each list, at the
@@ -93,6 +93,8 @@ pub struct Resolution {
     pub releases: Vec<ReleaseEntry>,
     /// Blobs that no registry has, because they were made here.
     pub made: BTreeSet<Digest>,
+    /// Images of which it is unknown what is attached to them, for a reason that may pass.
+    pub unanswered: BTreeSet<Reference>,
 }
 
 /// A bundle that was read and verified as far as its inventory.
@@ -253,6 +255,10 @@ pub struct ExportPlan {
     pub content: PlanContent,
     /// Digest of the request.
     pub request: Digest,
+    /// Whole images of which it is unknown what is attached to them, for a reason that may pass,
+    /// sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unanswered: Vec<Reference>,
 }
 
 /// Why facts and options make no plan.
@@ -286,8 +292,15 @@ impl ExportPlan {
             mut catalogs,
             mut releases,
             made,
+            unanswered,
         } = resolution;
         images.sort_by(|a, b| a.requested.cmp(&b.requested));
+        let whole = images.iter().filter(|image| image.problem.is_none());
+        let unanswered = whole
+            .map(|image| &image.requested)
+            .filter(|requested| unanswered.contains(requested))
+            .cloned()
+            .collect();
         catalogs.sort_by(|a, b| a.image.cmp(&b.image));
         releases.sort_by(|a, b| a.image.cmp(&b.image));
 
@@ -363,6 +376,7 @@ impl ExportPlan {
             document: Self::TYPE.to_owned(),
             content,
             request: options.request,
+            unanswered,
         })
     }
 

@@ -4,15 +4,15 @@
 //! Decided from the verified inventory and the names on the target alone; what the target
 //! already has is found out while it is done.
 
+mod artifacts;
 mod share;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::naming::{Placed, ReleaseName, Role, SourceImage, Wanted};
-use crate::model::{
-    AttachedBy, BlobPlace, BundleId, Digest, ImageEntry, Inventory, Reference, Repository, Tag,
-};
+use crate::model::{BlobPlace, BundleId, Digest, ImageEntry, Inventory, Reference, Repository};
 
+pub use artifacts::{Artifact, Sent};
 pub use share::{Shard, ShardError, SharedBlob};
 
 /// An image that is going to be made visible.
@@ -22,18 +22,39 @@ pub struct ImageUpload {
     pub placed: Placed,
     /// Its own manifests, children before their parents; the root is the last.
     pub manifests: Vec<Digest>,
-    /// Manifests of attached artifacts, children before their parents.
-    pub attached: Vec<Digest>,
-    /// Tags of attached artifacts, with what they point to.
-    pub attached_tags: Vec<(Tag, Digest)>,
-    /// Blobs that all these need, in the order in which the manifests name them.
+    /// Artifacts that are attached to it and are sent, subjects before what refers to them.
+    pub attached: Vec<Artifact>,
+    /// Artifacts that are attached to it and are not sent, because that was asked for.
+    pub unsent: Vec<Digest>,
+    /// Blobs that all these need, in the order in which the manifests name them; those of its own
+    /// manifests come first.
     pub blobs: Vec<Digest>,
+    /// How many of the blobs its own manifests need.
+    own_blobs: usize,
 }
 
 impl ImageUpload {
     /// The repository on the target.
     pub fn repository(&self) -> &Repository {
         &self.placed.repository
+    }
+
+    /// Blobs without which it is not whole.
+    pub fn own_blobs(&self) -> &[Digest] {
+        self.blobs.get(..self.own_blobs).unwrap_or(&self.blobs)
+    }
+
+    /// Whether a manifest is an attached artifact of it, which an index may list besides.
+    pub fn is_attached(&self, digest: &Digest) -> bool {
+        self.attached
+            .iter()
+            .any(|artifact| artifact.root == *digest)
+    }
+
+    /// Whether it is a part of a release.
+    pub fn is_of_release(&self) -> bool {
+        let of_release = |role: &Role| matches!(role, Role::Release(_) | Role::Component { .. });
+        self.placed.roles.iter().any(of_release)
     }
 
     /// Whether it stands for a release or a catalog: it becomes visible after all images of
@@ -195,7 +216,7 @@ fn groups(inventory: &Inventory) -> BTreeMap<Reference, Group> {
 impl ImportPlan {
     /// Plans the import of every whole image under the names that were found for [`wanted`] of
     /// the same inventory.
-    pub fn new(inventory: &Inventory, placed: &[Placed]) -> Self {
+    pub fn new(inventory: &Inventory, placed: &[Placed], sent: &Sent) -> Self {
         let mut plan = Self {
             groups: groups(inventory),
             ..Self::default()
@@ -210,7 +231,7 @@ impl ImportPlan {
             if plan.withholds(placed) {
                 withheld.insert(&placed.image.requested);
             } else if let Some(image) = inventory.image(&placed.image.requested) {
-                plan.add(inventory, image, placed.clone());
+                plan.add(inventory, image, placed.clone(), sent);
             }
         }
         for root in withheld {
@@ -234,22 +255,19 @@ impl ImportPlan {
             && withheld()
     }
 
-    fn add(&mut self, inventory: &Inventory, image: &ImageEntry, placed: Placed) {
-        let mut order = PushOrder::new(inventory);
+    fn add(&mut self, inventory: &Inventory, image: &ImageEntry, placed: Placed, sent: &Sent) {
+        let (attached, unsent) = artifacts::of(inventory, image, sent);
+        let with_it = artifacts::manifests(&attached);
+        let mut order = PushOrder::new(inventory, placed.image.root, with_it);
         order.visit(placed.image.root);
         let manifests = std::mem::take(&mut order.manifests);
-        for attachment in &image.attached {
-            order.visit(attachment.root);
+        let own = order.blobs.len();
+        for artifact in &attached {
+            order.visit(artifact.root);
         }
-        let attached = order.manifests;
-        let attached_tags = image
-            .attached
-            .iter()
-            .filter(|attachment| attachment.by == AttachedBy::CosignTag)
-            .filter_map(|attachment| Some((attachment.tag.clone()?, attachment.root)))
-            .collect();
+        let mut own_blobs = 0;
         let mut blobs = Vec::new();
-        for digest in order.blobs {
+        for (number, digest) in order.blobs.into_iter().enumerate() {
             let Some(blob) = inventory.blob(&digest) else {
                 continue;
             };
@@ -269,13 +287,15 @@ impl ImportPlan {
                 BlobPlace::Carried(_) | BlobPlace::Missing { .. } => {}
             }
             blobs.push(digest);
+            own_blobs += usize::from(number < own);
         }
         self.images.push(ImageUpload {
             placed,
             manifests,
             attached,
-            attached_tags,
+            unsent,
             blobs,
+            own_blobs,
         });
     }
 
@@ -301,9 +321,12 @@ impl ImportPlan {
     }
 }
 
-/// Collects manifests so that children come before their parents.
+/// Collects manifests so that children come before the index that lists them, and what a manifest
+/// refers to before the manifest. Strict registries refuse any other order.
 struct PushOrder<'a> {
     inventory: &'a Inventory,
+    /// Manifests that go into this image's repository with it.
+    with_it: BTreeSet<Digest>,
     seen: BTreeSet<Digest>,
     seen_blobs: BTreeSet<Digest>,
     manifests: Vec<Digest>,
@@ -311,9 +334,13 @@ struct PushOrder<'a> {
 }
 
 impl<'a> PushOrder<'a> {
-    fn new(inventory: &'a Inventory) -> Self {
+    /// `attached`: manifests of artifacts that are sent with the image.
+    fn new(inventory: &'a Inventory, root: Digest, attached: BTreeSet<Digest>) -> Self {
+        let mut with_it = attached;
+        with_it.extend(artifacts::below(inventory, root));
         Self {
             inventory,
+            with_it,
             seen: BTreeSet::new(),
             seen_blobs: BTreeSet::new(),
             manifests: Vec::new(),
@@ -341,7 +368,11 @@ impl<'a> PushOrder<'a> {
                 }
             }
             stack.push((digest, true));
-            stack.extend(manifest.children.iter().rev().map(|child| (*child, false)));
+            // What was left out of an index may be there as an artifact.
+            let others = manifest.omitted.iter().chain(&manifest.subject);
+            let others = others.filter(|other| self.with_it.contains(*other));
+            let before: Vec<Digest> = others.chain(&manifest.children).copied().collect();
+            stack.extend(before.into_iter().rev().map(|child| (child, false)));
         }
     }
 }

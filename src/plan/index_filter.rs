@@ -142,6 +142,7 @@ mod tests {
             media_type: MediaType::new("application/vnd.oci.image.manifest.v1+json"),
             platform: platform.parse().ok(),
             urls: Vec::new(),
+            describes: None,
         };
         (0..).zip(platforms).map(child).collect()
     }

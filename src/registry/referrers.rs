@@ -6,7 +6,7 @@ use reqwest::header::{ACCEPT, HeaderValue};
 use serde::Deserialize;
 
 use super::client::Client;
-use super::error::{Error, Result};
+use super::error::{Error, Result, chain};
 use super::manifest::{Failures, Selector};
 use super::mirrors::Endpoint;
 use super::paging::{MOST_PAGES, PAGE_LIMIT, Pages, next_page};
@@ -47,6 +47,9 @@ pub struct Referrers {
     pub index: Option<RawManifest>,
     /// Where: the repository that was asked for, or a mirror of it.
     pub fetched_from: Repository,
+    /// Why the registry refused to list them, where it did: then the entries are those of the
+    /// fallback tag, and there may be more.
+    pub refusal: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +85,7 @@ impl From<EntryDocument> for Referrer {
                 media_type: MediaType::new(entry.media_type),
                 platform: None,
                 urls: Vec::new(),
+                describes: None,
             },
             artifact_type: entry.artifact_type,
         }
@@ -93,8 +97,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Everything but 404 and an empty list, when no place named a referrer: "absent" is never
-    /// a guess.
+    /// What may pass (429, 5xx, no connection), when no place named a referrer: "absent" is never
+    /// a guess. A registry that refuses to list referrers is asked for the fallback tag, and
+    /// [`Referrers::refusal`] says that it did.
     pub async fn referrers(&self, repository: &Repository, digest: Digest) -> Result<Referrers> {
         let places = self.places(repository, true)?;
         let mut failures = Failures::default();
@@ -120,20 +125,52 @@ impl Client {
     }
 
     async fn referrers_at(&self, place: &Endpoint, digest: Digest) -> Result<Referrers> {
-        let listed = self.referrers_api(place, digest).await?;
-        let (entries, source, index) = match listed {
-            Some(entries) => (entries, ReferrersSource::Api, None),
-            None => match self.referrers_tag(place, digest).await? {
-                Some((index, entries)) => (entries, ReferrersSource::FallbackTag, Some(index)),
-                None => (Vec::new(), ReferrersSource::None, None),
-            },
+        let refusal = match self.referrers_api(place, digest).await {
+            Ok(Some(entries)) => {
+                return Ok(Referrers {
+                    entries,
+                    source: ReferrersSource::Api,
+                    index: None,
+                    fetched_from: place.repository.clone(),
+                    refusal: None,
+                });
+            }
+            Ok(None) => None,
+            Err(error) if is_refusal(&error) => Some(chain(&error)),
+            Err(error) => return Err(error),
+        };
+        let by_tag = self.referrers_by_tag(place, digest).await?;
+        Ok(Referrers { refusal, ..by_tag })
+    }
+
+    /// What the fallback tag lists.
+    async fn referrers_by_tag(&self, place: &Endpoint, digest: Digest) -> Result<Referrers> {
+        let (entries, source, index) = match self.referrers_tag(place, digest).await? {
+            Some((index, entries)) => (entries, ReferrersSource::FallbackTag, Some(index)),
+            None => (Vec::new(), ReferrersSource::None, None),
         };
         Ok(Referrers {
             entries,
             source,
             index,
             fetched_from: place.repository.clone(),
+            refusal: None,
         })
+    }
+
+    /// What the fallback tag of a repository lists, for a registry that is known to have no
+    /// referrers API. Mirrors are not asked.
+    ///
+    /// # Errors
+    ///
+    /// Everything but a clear "not found".
+    pub async fn referrers_without_api(
+        &self,
+        repository: &Repository,
+        digest: Digest,
+    ) -> Result<Referrers> {
+        let place = self.own_place(repository);
+        self.referrers_by_tag(&place, digest).await
     }
 
     /// The index under the tag `sha256-<hex>` of a repository, whether or not its registry has
@@ -213,6 +250,8 @@ impl Client {
             };
             match tried.await {
                 Ok(page) => return Ok(page),
+                // 501 counts as a failure elsewhere; here it says that there is no such API.
+                Err(error) if is_refusal(&error) => return Err(error),
                 Err(error) => budget.spend(error).await?,
             }
         }
@@ -257,6 +296,19 @@ impl Client {
         }
         let entries = document.manifests.into_iter().map(Referrer::from);
         Ok(Some((index, entries.collect())))
+    }
+}
+
+/// Whether an error is the registry's own word that it does not list referrers: some answer 400,
+/// 401, 403, 405, 406 or 501, or a page of HTML, where the specification wants 404. Asking again
+/// changes nothing.
+fn is_refusal(error: &Error) -> bool {
+    match error {
+        Error::Protocol { .. } | Error::TooLong { .. } => true,
+        Error::Status { status, .. } => *status == 501 || !error.is_network(),
+        other => other
+            .answer()
+            .is_some_and(|answer| answer.status == 501 || !other.is_network()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `airferry export` through the built program, from registries that misbehave as tests say.
 
+mod attached;
 mod completion;
 mod content;
 mod faults;

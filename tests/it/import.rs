@@ -1,7 +1,9 @@
 //! `airferry import`, into Debian's docker-registry and into our own.
 
+mod attachments;
 mod faults;
 mod names;
+mod pinned;
 mod releases;
 mod requests;
 mod resources;

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::attached;
 use super::request::Request;
 use super::resolve::{resolve_pinned, unresolved};
 use crate::format::oci;
-use crate::model::{BlobPlace, Digest, ImageEntry, RawManifest};
+use crate::model::{AttachedBy, AttachmentState, BlobPlace, Digest, ImageEntry, RawManifest};
 use crate::ops::context::Context;
 use crate::ops::error::{Error, Result};
 use crate::ops::finding::as_error;
@@ -20,11 +21,12 @@ pub(super) async fn resolve(
     known: &KnownBundle,
     context: &Context,
 ) -> Result<Resolution> {
+    let is_lacking = |image: &ImageEntry| image.problem.is_some() && !is_made(known, image);
     let lacking: BTreeMap<_, _> = known
         .inventory
         .images
         .iter()
-        .filter(|image| image.problem.is_some() && !is_made(known, image))
+        .filter(|image| is_lacking(image) || is_unknown(image))
         .map(|image| (image.requested.clone(), image.root))
         .collect();
     let mut resolution =
@@ -35,13 +37,22 @@ pub(super) async fn resolve(
     }
     let raws = read_manifests(request, known)?;
     refuse_other_sizes(&mut resolution, known);
+    for image in &mut resolution.images {
+        let before = known.inventory.image(&image.requested);
+        if let Some(before) = before.filter(|before| before.problem.is_none()) {
+            *image = united(before, image);
+        }
+    }
     for image in known
         .inventory
         .images
         .iter()
-        .filter(|image| image.problem.is_none() || is_made(known, image))
+        .filter(|image| !is_lacking(image))
     {
         add_sealed(&mut resolution, known, &raws, image)?;
+        if lacking.contains_key(&image.requested) {
+            continue;
+        }
         resolution.images.push(ImageEntry {
             problem: None,
             ..image.clone()
@@ -51,6 +62,39 @@ pub(super) async fn resolve(
     resolution.catalogs.clone_from(&known.inventory.catalogs);
     resolution.releases.clone_from(&known.inventory.releases);
     Ok(resolution)
+}
+
+/// Whether the bundle, complete as it is, has images of which it is not known what is attached to
+/// them: the registry is asked again.
+pub(super) fn asks_again(known: &KnownBundle) -> bool {
+    known.inventory.images.iter().any(is_unknown)
+}
+
+fn is_unknown(image: &ImageEntry) -> bool {
+    image.problem.is_none() && image.is_unknown()
+}
+
+/// An image that was whole, with what was found to be attached to it before and now. Nothing that
+/// is sealed gets lost because the registry does not answer.
+fn united(before: &ImageEntry, now: &ImageEntry) -> ImageEntry {
+    if now.problem.is_some() || now.root != before.root {
+        return before.clone();
+    }
+    let mut attached = before.attached.clone();
+    attached.extend(now.attached.iter().cloned());
+    attached.sort_by(attached::in_order);
+    attached.dedup();
+    let state = |by, before, now| match now {
+        AttachmentState::Unknown => before,
+        _ if attached.iter().any(|attachment| attachment.by == by) => AttachmentState::Carried,
+        now => now,
+    };
+    ImageEntry {
+        cosign: state(AttachedBy::CosignTag, before.cosign, now.cosign),
+        referrers: state(AttachedBy::Referrers, before.referrers, now.referrers),
+        attached,
+        ..before.clone()
+    }
 }
 
 /// Whether an image was made by an earlier run: no registry knows its manifests, and the blobs

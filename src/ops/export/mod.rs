@@ -3,11 +3,13 @@
 //! Look at what is there, resolve, plan, check, transfer, seal. Every step can be stopped at any
 //! time and is continued by the same request.
 
+mod attached;
 mod chunk_file;
 mod content;
 mod earlier;
 pub mod lane;
 mod made;
+mod naming_ahead;
 mod outcome;
 mod prefetch;
 mod preflight;
@@ -25,6 +27,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::StreamExt;
 use futures_util::stream;
 
+pub use attached::Attachments;
 pub use chunk_file::Ground;
 pub use outcome::{CatalogLine, ExportState, ImageLine, Outcome};
 pub use preflight::documents_ahead;
@@ -40,7 +43,7 @@ use super::examine::{Scope, examine};
 use super::finding::FindingKind;
 use super::source_error::of_source;
 use super::trust::{Trust, statement_bytes};
-use crate::model::{CatalogEntry, Count, Digest, Host, ImageEntry, Reference};
+use crate::model::{CatalogEntry, Count, Digest, Host, ImageEntry, Inventory, Reference};
 use crate::ops::blocking;
 use crate::ops::release::selection::Selected;
 use crate::plan::export::{self as plan, ExportPlan, KnownBundle, Resolution};
@@ -125,6 +128,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
         // A dry run into a directory that is not there yet.
         let planned = make_plan(&request, digest, None, &bases, context).await?;
         let ahead = Ahead::of(&planned.plan)?;
+        tell_of_names(&ahead.assembled.inventory, context);
         preflight::check_ahead(&request, &planned.plan, &ahead)?;
         return foretell(&request, &planned, &ahead, 0);
     };
@@ -149,8 +153,9 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
             return Err(Error::usage("A bundle of another request is there")
                 .hint("export into another directory; --base makes it small"));
         }
-        Start::Complete(known) if known.manifest.complete => {
+        Start::Complete(known) if known.manifest.complete && !earlier::asks_again(&known) => {
             let (images, catalogs) = (&known.inventory.images, &known.inventory.catalogs);
+            tell_of_names(&known.inventory, context);
             let moved = report_moved_tags(&request, images, catalogs, context).await;
             let statements = statement_bytes(media.as_ref())?;
             return Ok(Outcome::already_complete(&known, moved, statements));
@@ -158,9 +163,12 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
         Start::Complete(known) => {
             let planned = make_plan(&request, digest, Some(&known), &bases, context).await?;
             if nothing_new(&known, &planned.plan) {
-                let images = &planned.plan.content.images;
                 let statements = statement_bytes(media.as_ref())?;
-                return Ok(Outcome::still_incomplete(&known, images, statements));
+                let outcome =
+                    Outcome::nothing_new(&known, &planned.plan.content.images, statements);
+                let outcome = outcome.with_unanswered(&planned.plan);
+                tell_of_names(&known.inventory, context);
+                return Ok(outcome);
             }
             (planned, Begun::Now(Some(known)))
         }
@@ -172,6 +180,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     let plan = &planned.plan;
     warn_of_sparse_indexes(plan, context);
     let ahead = Ahead::of(plan)?;
+    tell_of_names(&ahead.assembled.inventory, context);
     preflight::check(&request, media.as_ref(), plan, &ahead)?;
     if request.dry_run {
         let there = preflight::own_bytes(media.as_ref(), &ahead.written)?;
@@ -287,13 +296,25 @@ async fn make_plan(
     })
 }
 
+/// Says how an import will name the images, where that is not plain: nobody should find out on the
+/// far side.
+fn tell_of_names(inventory: &Inventory, context: &Context) {
+    for note in naming_ahead::notes(inventory) {
+        context.warn(note);
+    }
+}
+
 /// Says early what an importer may stumble over.
 fn warn_of_sparse_indexes(plan: &ExportPlan, context: &Context) {
-    let sparse = plan
-        .content
-        .manifests
+    let manifests = &plan.content.manifests;
+    let is_there = |digest: &Digest| {
+        let found = manifests.binary_search_by(|manifest| manifest.digest.cmp(digest));
+        found.is_ok()
+    };
+    // A child that one image leaves out may travel with another one.
+    let sparse = manifests
         .iter()
-        .filter(|manifest| !manifest.omitted.is_empty());
+        .filter(|manifest| !manifest.omitted.iter().all(is_there));
     let count = sparse.count();
     if count > 0 {
         context.warn(format!(
@@ -331,7 +352,20 @@ async fn something_was_found(client: &Client, resolution: Resolution) -> Result<
 
 /// Whether a completion would add nothing to the generation that is there.
 fn nothing_new(known: &KnownBundle, plan: &ExportPlan) -> bool {
-    plan.to_fetch().0 == 0 && problems(&known.inventory.images) == problems(&plan.content.images)
+    let (before, now) = (&known.inventory.images, &plan.content.images);
+    plan.to_fetch().0 == 0 && problems(before) == problems(now) && attachments_same(before, now)
+}
+
+/// Whether no image has anything attached to it that was not known before.
+fn attachments_same(before: &[ImageEntry], now: &[ImageEntry]) -> bool {
+    let of = |image: &ImageEntry| (image.cosign, image.referrers, image.attached.clone());
+    let whole = |images: &[ImageEntry]| {
+        let whole = images.iter().filter(|image| image.problem.is_none());
+        whole
+            .map(|image| (image.requested.clone(), of(image)))
+            .collect::<BTreeMap<_, _>>()
+    };
+    whole(before) == whole(now)
 }
 
 /// Number of images that are not whole.
@@ -352,6 +386,7 @@ fn foretell(
     let own = seal::statement_bytes_ahead(&ahead.assembled, request)?;
     let outcome = Outcome::planned(&ahead.assembled, statements + own);
     let outcome = outcome.with_selections(&planned.selections);
+    let outcome = outcome.with_unanswered(&planned.plan);
     Ok(outcome.with_selected(planned.selected.clone()))
 }
 
@@ -473,7 +508,7 @@ async fn perform(
                     state::discard(media.as_ref())?;
                     let statements = statement_bytes(media.as_ref())?;
                     let images = &assembled.inventory.images;
-                    Ok(Outcome::still_incomplete(&known, images, statements))
+                    Ok(Outcome::nothing_new(&known, images, statements))
                 }
                 _ => {
                     let medium = media.as_ref();
@@ -486,7 +521,7 @@ async fn perform(
     if read_back {
         read_back_bundle(media, context).await?;
     }
-    let outcome = outcome.with_selections(&selections);
+    let outcome = outcome.with_selections(&selections).with_unanswered(&plan);
     Ok(outcome.with_selected(selected))
 }
 
@@ -509,6 +544,7 @@ fn adds_nothing(known: &KnownBundle, assembled: &Assembled, written: &Written) -
     written.chunks.is_empty()
         && before.manifests.len() == now.manifests.len()
         && problems(&before.images) == problems(&now.images)
+        && attachments_same(&before.images, &now.images)
 }
 
 fn seal_bundle(

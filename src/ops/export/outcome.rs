@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::naming_ahead;
 use super::seal::Assembled;
 use super::selection::{CatalogSelection, PackageSelection};
 use crate::format::bundle::encode_manifest;
@@ -15,7 +16,7 @@ use crate::model::{
 use crate::ops::error::{Class, Error};
 use crate::ops::release::ReleaseLine;
 use crate::ops::release::selection::Selected;
-use crate::plan::export::KnownBundle;
+use crate::plan::export::{ExportPlan, KnownBundle};
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -170,6 +171,14 @@ pub struct Outcome {
     /// In a dry run: bytes of the data that an interrupted run left.
     #[serde(skip_serializing_if = "is_zero")]
     pub already_there: u64,
+    /// Whole images of which it is unknown what is attached to them, because a registry did not
+    /// answer: the same command asks again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unanswered: Vec<Reference>,
+    /// What is to be known of the names on a target: tags that several digests share, names that
+    /// an import will refuse.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub naming: Vec<String>,
     /// Tags that point elsewhere now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub moved_tags: Vec<String>,
@@ -208,6 +217,8 @@ impl Outcome {
             chunks: manifest.chunks.len(),
             bytes_on_medium: manifest.chunk_bytes() + other_bytes,
             already_there: 0,
+            unanswered: Vec::new(),
+            naming: naming_ahead::notes(inventory),
             moved_tags: Vec::new(),
         };
         for blob in &inventory.blobs {
@@ -282,16 +293,26 @@ impl Outcome {
         }
     }
 
-    /// Nothing could be done.
-    pub(super) fn still_incomplete(
-        known: &KnownBundle,
-        images: &[ImageEntry],
-        statements: u64,
-    ) -> Self {
+    /// What was asked for again cannot be had now either.
+    pub(super) fn nothing_new(known: &KnownBundle, images: &[ImageEntry], statements: u64) -> Self {
+        let state = match known.manifest.complete {
+            true => ExportState::AlreadyComplete,
+            false => ExportState::StillIncomplete,
+        };
         let images = images.iter().map(ImageLine::of).collect();
         Self {
             images,
-            ..Self::of_known(ExportState::StillIncomplete, known, statements)
+            ..Self::of_known(state, known, statements)
+        }
+    }
+
+    /// Adds the images of which it is unknown what is attached to them, for a reason that may
+    /// pass.
+    #[must_use]
+    pub(super) fn with_unanswered(self, plan: &ExportPlan) -> Self {
+        Self {
+            unanswered: plan.unanswered.clone(),
+            ..self
         }
     }
 
@@ -307,7 +328,8 @@ impl Outcome {
         }
     }
 
-    /// The failure that an incomplete bundle is; `None` when it is complete.
+    /// The failure that an incomplete bundle is, or one of which not everything that belongs to its
+    /// images is known; `None` when it is complete.
     pub fn failure(&self) -> Option<Error> {
         let lacking: Vec<&ImageLine> = self
             .images
@@ -315,7 +337,7 @@ impl Outcome {
             .filter(|image| image.problem.is_some())
             .collect();
         if lacking.is_empty() {
-            return None;
+            return self.unanswered_failure();
         }
         let is = Count::of(lacking.len(), "image").is();
         let (lack, all) = (lacking.len(), Count::of(self.images.len(), "image"));
@@ -328,5 +350,20 @@ impl Outcome {
             Error::new(Class::Incomplete, message)
                 .hint("run the same command again to complete the bundle"),
         )
+    }
+
+    fn unanswered_failure(&self) -> Option<Error> {
+        if self.unanswered.is_empty() {
+            return None;
+        }
+        let mut message = format!(
+            "What is attached to {} is unknown, because a registry did not answer:",
+            Count::of(self.unanswered.len(), "image")
+        );
+        for image in &self.unanswered {
+            message.push_str(&format!("\n  - {image}"));
+        }
+        let error = Error::new(Class::Network, message);
+        Some(error.hint("the images are whole; run the same command again to ask again"))
     }
 }

@@ -141,7 +141,7 @@ impl Request {
         for platform in self.selection.platforms.iter().collect::<BTreeSet<_>>() {
             line("platform", platform);
         }
-        line("attachments", &self.selection.attachments);
+        line("attachments", &self.selection.attachments.in_request());
         line("foreign", &(self.selection.foreign == ForeignLayers::Carry));
         for base in bases.iter().collect::<BTreeSet<_>>() {
             line("base", base);

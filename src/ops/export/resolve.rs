@@ -5,19 +5,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures_util::future::{join, join_all};
 use futures_util::{StreamExt, stream};
 
+use super::attached::{self, Asked, Attachments, UnknownImages};
 use crate::format::oci;
 use crate::model::{
-    AttachedBy, Attachment, AttachmentState, Count, Descriptor, Digest, ImageEntry, Limits,
-    ManifestFacts, ManifestKind, Platform, RawManifest, Reference, Repository, Tag,
+    AttachedBy, AttachmentState, Count, Descriptor, Digest, ImageEntry, Limits, ManifestFacts,
+    ManifestKind, Platform, RawManifest, Reference, Repository,
 };
 use crate::ops::context::Context;
 use crate::ops::error::{Error, Result, chain};
 use crate::plan::export::{Resolution, ResolvedBlob, ResolvedManifest};
 use crate::progress::{Event, Phase};
-use crate::registry::{Client, Selector};
+use crate::registry::{self, Client, Selector};
 
 /// Images that are resolved at the same time.
 const JOBS: usize = 32;
@@ -27,9 +27,6 @@ const ATTACHED_JOBS: usize = 8;
 
 /// How deep artifacts attached to artifacts are followed.
 const ATTACHED_DEPTH: usize = 3;
-
-/// Endings of the tags under which cosign keeps signatures, attestations and SBOMs.
-const COSIGN_ENDINGS: [&str; 3] = ["sig", "att", "sbom"];
 
 /// What layers that may not be distributed are worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,8 +43,8 @@ pub enum ForeignLayers {
 pub struct Selection {
     /// Platforms of indexes to carry; empty: all.
     pub platforms: Vec<Platform>,
-    /// Look for signatures, attestations, SBOMs and referrers.
-    pub attachments: bool,
+    /// Signatures, attestations, SBOMs and referrers.
+    pub attachments: Attachments,
     /// What to do with layers that may not be distributed.
     pub foreign: ForeignLayers,
 }
@@ -93,6 +90,7 @@ pub(super) async fn resolve_pinned(
     // Merged in their order, which does not depend on which registry answered first; those before
     // their turn wait. All of them at once would take the most memory of the whole export.
     let (mut turn, mut early) = (0, BTreeMap::new());
+    let mut unknown = UnknownImages::default();
     loop {
         let next = tokio::select! {
             next = images.next() => next,
@@ -107,11 +105,13 @@ pub(super) async fn resolve_pinned(
         context.emit(Event::ItemFinished { phase, item, ok });
         early.insert(number, image);
         while let Some(image) = early.remove(&turn) {
+            unknown.note(&image.entry, &image.unknown);
             merge(&mut resolution, image);
             turn += 1;
         }
     }
     context.emit(Event::PhaseFinished { phase });
+    unknown.tell(context);
     let images = &resolution.images;
     let lacking = images.iter().filter(|image| image.problem.is_some());
     let (lacking, all) = (lacking.count(), Count::of(images.len(), "image"));
@@ -126,6 +126,10 @@ pub(super) async fn resolve_pinned(
 /// Puts an image's facts with the others'. Two manifests that give one blob two sizes cannot
 /// both be right; the later image is the one that is told so.
 fn merge(resolution: &mut Resolution, mut image: Image) {
+    if image.unknown.iter().any(|problem| problem.is_passing) {
+        let requested = image.entry.requested.clone();
+        resolution.unanswered.insert(requested);
+    }
     for (digest, blob) in &image.blobs {
         if let Some(known) = resolution.blobs.get(digest)
             && known.size != blob.size
@@ -176,6 +180,8 @@ struct Image {
     entry: ImageEntry,
     manifests: BTreeMap<Digest, ResolvedManifest>,
     blobs: BTreeMap<Digest, ResolvedBlob>,
+    /// Why it is unknown what is attached to it.
+    unknown: Vec<Problem>,
 }
 
 /// Follows one image.
@@ -186,8 +192,40 @@ struct Walk {
     blobs: BTreeMap<Digest, ResolvedBlob>,
 }
 
-/// Why an image cannot be had, in one line for people.
-type Problem = String;
+/// Why an image, or what belongs to it, cannot be had.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    /// In one line for people.
+    pub(super) reason: String,
+    /// Whether asking again may help.
+    pub(super) is_passing: bool,
+}
+
+impl From<String> for Problem {
+    fn from(reason: String) -> Self {
+        Self {
+            reason,
+            is_passing: false,
+        }
+    }
+}
+
+impl Problem {
+    /// What a registry, or the way to it, is the reason of. `what`: a clause.
+    pub(super) fn of(what: &str, error: &registry::Error) -> Self {
+        Self {
+            reason: format!("{what}: {}", chain(error)),
+            is_passing: error.is_network(),
+        }
+    }
+
+    fn within(self, what: &str) -> Self {
+        Self {
+            reason: format!("{what}: {}", self.reason),
+            ..self
+        }
+    }
+}
 
 impl Walk {
     fn new(client: Client, selection: Arc<Selection>) -> Self {
@@ -219,21 +257,34 @@ impl Walk {
         if reference.tag.is_none() && reference.digest.is_none() {
             entry.tag = "latest".parse().ok();
         }
+        let mut unknown = Vec::new();
         if let Err(problem) = self.follow(&reference, pinned, &mut entry).await {
-            entry = unresolved(entry, problem);
+            entry = unresolved(entry, problem.reason.clone());
             self.manifests.clear();
             self.blobs.clear();
-        } else if self.selection.attachments
-            && let Err(problem) = self.attachments(&mut entry).await
-        {
-            entry.problem = Some(problem);
+            unknown.push(problem);
+        } else if self.selection.attachments != Attachments::None {
+            unknown = self.attachments(&mut entry).await;
+            if self.selection.attachments == Attachments::Required {
+                entry.problem = unknown.first().map(|problem| problem.reason.clone());
+            }
         }
-        entry.attached.sort_by(attachment_order);
+        // What was left out of an index may have come as an artifact that is attached to a child.
+        let known: BTreeSet<Digest> = self.manifests.keys().copied().collect();
+        for manifest in self.manifests.values_mut() {
+            manifest.omitted.retain(|child| !known.contains(child));
+        }
+        let is_sparse = |manifest: &ResolvedManifest| !manifest.omitted.is_empty();
+        if entry.root.is_some() && !self.manifests.values().any(is_sparse) {
+            entry.platforms.clear();
+        }
+        entry.attached.sort_by(attached::in_order);
         entry.attached.dedup();
         Image {
             entry,
             manifests: self.manifests,
             blobs: self.blobs,
+            unknown,
         }
     }
 
@@ -248,19 +299,15 @@ impl Walk {
             .client
             .manifest(&reference.repository, &selector)
             .await
-            .map_err(|error| chain(&error))?;
+            .map_err(|error| Problem {
+                reason: chain(&error),
+                is_passing: error.is_network(),
+            })?;
         entry.fetched_from = fetched.fetched_from;
         let root = fetched.value.digest;
         self.tree(&reference.repository, fetched.value, true)
             .await?;
         entry.root = Some(root);
-        let sparse = self
-            .manifests
-            .values()
-            .any(|manifest| !manifest.omitted.is_empty());
-        if !sparse {
-            entry.platforms.clear();
-        }
         Ok(())
     }
 
@@ -277,10 +324,8 @@ impl Walk {
                 continue;
             }
             if depth > Limits::INDEX_DEPTH {
-                return Err(format!(
-                    "indexes are nested deeper than {}",
-                    Limits::INDEX_DEPTH
-                ));
+                let deepest = Limits::INDEX_DEPTH;
+                return Err(format!("indexes are nested deeper than {deepest}").into());
             }
             let oci::OciDocument { media_type, facts } =
                 oci::parse(&raw.bytes, Some(&raw.media_type))
@@ -290,11 +335,10 @@ impl Walk {
             for blob in &facts.blobs {
                 self.add_blob(repository, blob)?;
             }
-            let (kept, omitted): (Vec<_>, Vec<_>) = facts
-                .children
-                .iter()
-                .cloned()
-                .partition(|child| !filter || self.wanted(child));
+            let (kept, omitted) = match filter {
+                true => self.by_platform(&facts.children),
+                false => (facts.children.clone(), Vec::new()),
+            };
             if kept.is_empty() && facts.kind == ManifestKind::Index && !omitted.is_empty() {
                 return Err(self.no_platform(&omitted));
             }
@@ -306,7 +350,7 @@ impl Walk {
                     .client
                     .manifest(repository, &child.digest.into())
                     .await
-                    .map_err(|error| format!("child manifest: {}", chain(&error)))?;
+                    .map_err(|error| Problem::of("child manifest", &error))?;
                 waiting.push((fetched.value, child.platform, depth + 1));
             }
             let omitted = omitted.into_iter().map(|child| child.digest).collect();
@@ -335,9 +379,8 @@ impl Walk {
         for (digest, blob) in &artifact.blobs {
             let known = self.blobs.get(digest).map(|known| known.size);
             if known.is_some_and(|size| size != blob.size) {
-                return Err(format!(
-                    "it gives {digest} another size than the image does"
-                ));
+                let reason = format!("it gives {digest} another size than the image does");
+                return Err(reason.into());
             }
         }
         for (digest, blob) in artifact.blobs {
@@ -345,6 +388,19 @@ impl Walk {
         }
         self.manifests.extend(artifact.manifests);
         Ok(())
+    }
+
+    /// Children that are kept, and those that are left out. What describes another child, such as
+    /// an attestation of buildx, goes where that one goes.
+    fn by_platform(&self, children: &[Descriptor]) -> (Vec<Descriptor>, Vec<Descriptor>) {
+        let all: BTreeSet<Digest> = children.iter().map(|child| child.digest).collect();
+        let own = children.iter().filter(|child| self.wanted(child));
+        let own: BTreeSet<Digest> = own.map(|child| child.digest).collect();
+        let is_kept = |child: &Descriptor| match child.describes {
+            Some(described) if all.contains(&described) => own.contains(&described),
+            _ => own.contains(&child.digest),
+        };
+        children.iter().cloned().partition(is_kept)
     }
 
     /// Children without a platform are kept: nested indexes, and artifacts in indexes.
@@ -367,6 +423,7 @@ impl Walk {
             list(&mut self.selection.platforms.iter()),
             list(&mut omitted.iter().filter_map(|child| child.platform.as_ref()))
         )
+        .into()
     }
 
     fn add_blob(
@@ -386,10 +443,9 @@ impl Walk {
             });
         if entry.size != blob.size {
             let (a, b) = (entry.size, blob.size);
-            return Err(format!(
-                "its manifests say that {} has {a} and {b} bytes",
-                blob.digest
-            ));
+            let digest = blob.digest;
+            let reason = format!("its manifests say that {digest} has {a} and {b} bytes");
+            return Err(reason.into());
         }
         if !foreign {
             entry.foreign = None;
@@ -398,109 +454,72 @@ impl Walk {
         Ok(())
     }
 
-    /// Finds what is attached to the image, to its children, and to what is found.
-    async fn attachments(&mut self, entry: &mut ImageEntry) -> std::result::Result<(), Problem> {
+    /// Finds what is attached to the image, to its children, and to what is found. Returns why it
+    /// is not known whether that is all. An artifact that cannot be had is left out.
+    async fn attachments(&mut self, entry: &mut ImageEntry) -> Vec<Problem> {
         let repository = entry.source.clone();
         let mut asked = BTreeSet::new();
         let mut subjects: Vec<Digest> = self.manifests.keys().copied().collect();
-        (entry.cosign, entry.referrers) = (AttachmentState::Absent, AttachmentState::Absent);
+        let mut kinds = [AttachedBy::CosignTag, AttachedBy::Referrers].map(Asked::new);
         for _ in 0..ATTACHED_DEPTH {
             subjects.retain(|digest| asked.insert(*digest));
             let found: Vec<_> = stream::iter(subjects.clone())
-                .map(|subject| find_attached(self.client.clone(), repository.clone(), subject))
+                .map(|subject| attached::find(self.client.clone(), repository.clone(), subject))
                 .buffered(ATTACHED_JOBS)
                 .collect()
                 .await;
             subjects.clear();
             for found in found {
-                for attachment in found? {
-                    subjects.push(attachment.root);
-                    if !self.manifests.contains_key(&attachment.root) {
-                        let fetched = self
-                            .client
-                            .manifest(&repository, &attachment.root.into())
-                            .await
-                            .map_err(|error| format!("attached artifact: {}", chain(&error)))?;
-                        self.attached_tree(&repository, fetched.value)
-                            .await
-                            .map_err(|problem| format!("attached artifact: {problem}"))?;
+                for (by, problem) in found.unknown {
+                    let kind = kinds.iter_mut().find(|kind| kind.is(by));
+                    kind.into_iter()
+                        .for_each(|kind| kind.not_known(problem.clone()));
+                }
+                for attachment in found.attachments {
+                    let fetched = self.artifact(&repository, attachment.root).await;
+                    let Some(kind) = kinds.iter_mut().find(|kind| kind.is(attachment.by)) else {
+                        continue;
+                    };
+                    match fetched {
+                        Ok(()) => {
+                            kind.found();
+                            subjects.push(attachment.root);
+                            entry.attached.push(attachment);
+                        }
+                        Err(problem) => kind.not_known(problem.within("attached artifact")),
                     }
-                    match attachment.by {
-                        AttachedBy::CosignTag => entry.cosign = AttachmentState::Carried,
-                        AttachedBy::Referrers => entry.referrers = AttachmentState::Carried,
-                    }
-                    entry.attached.push(attachment);
                 }
             }
         }
-        Ok(())
+        let [cosign, referrers] = kinds;
+        (entry.cosign, entry.referrers) = (cosign.state(), referrers.state());
+        let mut unknown = cosign.into_unknown();
+        unknown.extend(referrers.into_unknown());
+        unknown
+    }
+
+    /// Takes an artifact with all that it names, unless that is known.
+    async fn artifact(
+        &mut self,
+        repository: &Repository,
+        root: Digest,
+    ) -> std::result::Result<(), Problem> {
+        if self.manifests.contains_key(&root) {
+            return Ok(());
+        }
+        let fetched = self.client.manifest(repository, &root.into()).await;
+        let fetched = fetched.map_err(|error| Problem::of(&root.to_string(), &error))?;
+        self.attached_tree(repository, fetched.value).await
     }
 }
 
 /// A digest that a document names both as its subject and as its content has no place in an
 /// inventory (bundle-format.md, R-24), and no honest use.
-fn one_role_each(facts: &ManifestFacts) -> std::result::Result<(), Problem> {
+fn one_role_each(facts: &ManifestFacts) -> std::result::Result<(), String> {
     let subject = facts.subject.as_ref().map(|subject| subject.digest);
     let mut named = facts.blobs.iter().chain(&facts.children);
     match named.find(|named| Some(named.digest) == subject) {
         Some(named) => Err(format!("it is about {} and contains it", named.digest)),
         None => Ok(()),
     }
-}
-
-/// The order of bundle-format.md, 6.4.
-fn attachment_order(a: &Attachment, b: &Attachment) -> std::cmp::Ordering {
-    (a.root, a.subject, a.by, &a.tag).cmp(&(b.root, b.subject, b.by, &b.tag))
-}
-
-/// Asks for what cosign keeps under one of its tags.
-async fn cosign_tag(
-    client: &Client,
-    repository: &Repository,
-    subject: Digest,
-    ending: &str,
-) -> std::result::Result<Option<Attachment>, Problem> {
-    let tag: Tag = format!("sha256-{}.{ending}", subject.hex())
-        .parse()
-        .map_err(|error| format!("attached artifact: {error}"))?;
-    let root = client
-        .head_manifest(repository, &Selector::from(&tag))
-        .await
-        .map_err(|error| format!("cannot tell whether {tag} exists: {}", chain(&error)))?;
-    Ok(root.map(|head| Attachment {
-        by: AttachedBy::CosignTag,
-        tag: Some(tag),
-        root: head.value.digest,
-        subject,
-    }))
-}
-
-/// Asks for everything that is attached to one manifest. "There is none" is an answer; no
-/// answer is a problem.
-async fn find_attached(
-    client: Client,
-    repository: Repository,
-    subject: Digest,
-) -> std::result::Result<Vec<Attachment>, Problem> {
-    let by_tag = COSIGN_ENDINGS.map(|ending| cosign_tag(&client, &repository, subject, ending));
-    let referrers = async {
-        let listed = client.referrers(&repository, subject).await;
-        listed.map_err(|error| format!("cannot list referrers of {subject}: {}", chain(&error)))
-    };
-    // Whichever fails first, the same failure is told: it stands in the inventory.
-    let (by_tag, referrers) = join(join_all(by_tag), referrers).await;
-    let mut found = Vec::new();
-    for attachment in by_tag {
-        found.extend(attachment?);
-    }
-    for referrer in referrers?.entries {
-        let root = referrer.descriptor.digest;
-        found.push(Attachment {
-            by: AttachedBy::Referrers,
-            tag: None,
-            root,
-            subject,
-        });
-    }
-    Ok(found)
 }

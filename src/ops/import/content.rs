@@ -1,13 +1,14 @@
 //! One image's way to the target: blobs, then child manifests, then attached artifacts; the top
 //! goes up with its tag.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::Opened;
+use super::attachments::{Attachments, RefusedAttachment};
 use super::depot::{Depot, Expect};
 use super::failure::Failure;
 use super::preflight::Before;
@@ -17,7 +18,7 @@ use super::shelf::Shelf;
 use super::tags::{TagAction, TagDecision};
 use crate::model::{Digest, ManifestEntry, Repository};
 use crate::ops::manifests::Manifests;
-use crate::plan::import::ImageUpload;
+use crate::plan::import::{Artifact, ImageUpload};
 use crate::registry::{self, Client, Selector};
 
 /// Blobs of one image that are worked on at the same time.
@@ -30,6 +31,8 @@ pub(super) const NO_SPARSE_INDEXES: &str = "the target refuses sparse indexes";
 pub(super) struct Content {
     /// What is tagged: the root, or one platform's manifest in its place.
     top: Digest,
+    /// Attached artifacts that the target did not take.
+    pub(super) refused: Vec<RefusedAttachment>,
 }
 
 /// Puts images' content on the target.
@@ -43,6 +46,7 @@ pub(super) struct ContentWriter {
     existing_tags: ExistingTags,
     /// Repositories in which nobody could look before.
     hidden: BTreeSet<Repository>,
+    requires_attachments: bool,
 }
 
 impl ContentWriter {
@@ -64,6 +68,7 @@ impl ContentWriter {
             sparse_index: request.sparse_index,
             existing_tags: request.existing_tags,
             hidden: before.hidden.clone(),
+            requires_attachments: request.attachments.attachments == Attachments::Required,
         }
     }
 
@@ -80,10 +85,15 @@ impl ContentWriter {
             // What a second run finds is not sent again.
             TagAction::Same | TagAction::Skip => Expect::There,
         };
-        self.blobs(image, expect).await?;
+        self.blobs(repository, image.own_blobs(), expect).await?;
         let mut top = image.placed.image.root;
         for digest in &image.manifests {
             if *digest == image.placed.image.root && !is_needed_by_digest(image, decision) {
+                continue;
+            }
+            // An index may list one of its artifacts: that one comes first, and is looked at below.
+            if image.is_attached(digest) {
+                let _ = self.shelf.ensure(repository, digest, expect).await;
                 continue;
             }
             if let Err(error) = self.shelf.ensure(repository, digest, expect).await {
@@ -91,13 +101,20 @@ impl ContentWriter {
                 top = child.ok_or_else(|| self.refusal(digest, error))?;
             }
         }
-        self.attached(image, expect).await?;
-        Ok(Content { top })
+        let refused = self.attached(image, expect).await;
+        match refused.first() {
+            Some(first) if self.requires_attachments => Err(first.as_failure()),
+            _ => Ok(Content { top, refused }),
+        }
     }
 
-    async fn blobs(&self, image: &ImageUpload, expect: Expect) -> Result<(), Failure> {
-        let repository = image.repository();
-        let mut blobs = stream::iter(&image.blobs)
+    async fn blobs(
+        &self,
+        repository: &Repository,
+        digests: &[Digest],
+        expect: Expect,
+    ) -> Result<(), Failure> {
+        let mut blobs = stream::iter(digests)
             .map(|digest| async move {
                 let ensured = self.depot.ensure(repository, digest, expect).await;
                 match ensured {
@@ -120,23 +137,63 @@ impl ContentWriter {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Attached artifacts, and what makes them found.
-    async fn attached(&self, image: &ImageUpload, expect: Expect) -> Result<(), Failure> {
+    /// Attached artifacts, and what makes them found. Each one that the target refuses costs
+    /// itself; what refers to it is tried all the same.
+    async fn attached(&self, image: &ImageUpload, expect: Expect) -> Vec<RefusedAttachment> {
         let repository = image.repository();
-        for digest in &image.attached {
+        let mut refused: BTreeMap<Digest, Failure> = BTreeMap::new();
+        for artifact in &image.attached {
+            if let Err(failure) = self.artifact(repository, artifact, expect).await {
+                refused.insert(artifact.root, failure);
+            }
+        }
+        let is_there = |artifact: &&Artifact| !refused.contains_key(&artifact.root);
+        let there: Vec<&Artifact> = image.attached.iter().filter(is_there).collect();
+        let manifests = there.iter().flat_map(|artifact| &artifact.manifests);
+        let unlisted = self.referrals.list(repository, manifests).await;
+        for artifact in there {
+            let mut own = artifact.manifests.iter();
+            let failure = match own.find_map(|digest| unlisted.get(digest)) {
+                Some(failure) => Some(failure.clone()),
+                None => self.tag_artifact(repository, artifact).await.err(),
+            };
+            refused.extend(failure.map(|failure| (artifact.root, failure)));
+        }
+        let refused = image.attached.iter().filter_map(|artifact| {
+            let failure = refused.remove(&artifact.root)?;
+            Some(RefusedAttachment::new(artifact, failure))
+        });
+        refused.collect()
+    }
+
+    /// The content of an attached artifact.
+    async fn artifact(
+        &self,
+        repository: &Repository,
+        artifact: &Artifact,
+        expect: Expect,
+    ) -> Result<(), Failure> {
+        self.blobs(repository, &artifact.blobs, expect).await?;
+        for digest in &artifact.manifests {
             // What is found by its tag alone goes up with that.
-            let by_tag = image
-                .attached_tags
-                .iter()
-                .any(|(_, tagged)| tagged == digest);
+            let by_tag = *digest == artifact.root && !artifact.tags.is_empty();
             let entry = self.manifests.entry(digest);
             if !by_tag || entry.is_some_and(|entry| entry.subject.is_some()) {
                 self.shelf.ensure(repository, digest, expect).await?;
             }
         }
-        self.referrals.list(repository, &image.attached).await?;
-        for (tag, digest) in &image.attached_tags {
-            let united = self.referrals.merge_cosign_tag(repository, tag, digest);
+        Ok(())
+    }
+
+    async fn tag_artifact(
+        &self,
+        repository: &Repository,
+        artifact: &Artifact,
+    ) -> Result<(), Failure> {
+        for tag in &artifact.tags {
+            let united = self
+                .referrals
+                .merge_cosign_tag(repository, tag, &artifact.root);
             if !united.await? {
                 return Err(Failure::of_target(format!(
                     "{} is there with content that cannot be united with the bundle's",
@@ -199,7 +256,11 @@ impl ContentWriter {
     fn refusal(&self, digest: &Digest, error: registry::Error) -> Failure {
         let mut failure = Failure::from(error);
         let entry = self.manifests.entry(digest);
-        if !failure.network && entry.is_some_and(ManifestEntry::is_sparse) {
+        let lacks = |entry: &ManifestEntry| {
+            let mut omitted = entry.omitted.iter();
+            omitted.any(|child| self.manifests.entry(child).is_none())
+        };
+        if !failure.network && entry.is_some_and(lacks) {
             failure.reason.push_str(
                 "; its other platforms were left out at export: --sparse-index=platform-manifest \
                  tags the one platform instead (its digest is another one)",

@@ -4,6 +4,7 @@
 //! first, all of it together; then blobs go up, hashed as they go; an image becomes visible
 //! when it is whole. Nothing on the target is ever deleted, and nothing overwritten unless asked.
 
+mod attachments;
 mod content;
 mod depot;
 mod failure;
@@ -14,6 +15,7 @@ mod preflight;
 mod presumed;
 mod read_back;
 mod referrers;
+mod referrers_api;
 mod report;
 mod request;
 mod share;
@@ -39,10 +41,11 @@ use crate::cluster;
 use crate::content::mapping_file::mapped;
 use crate::format::hash::sha256;
 use crate::model::{BundleId, Digest, ImageEntry, Inventory, Reference};
-use crate::plan::import::{ImportPlan, Shard, wanted};
+use crate::plan::import::{ImageUpload, ImportPlan, Sent, Shard, wanted};
 use crate::plan::naming::{self, Target};
 use crate::sys::lock::DirLock;
 use crate::sys::{self, sessions::SessionFiles};
+pub use attachments::{AttachmentPolicy, Attachments, RefusedAttachment};
 pub use forecast::Forecast;
 pub use groups::{GroupReport, Missing};
 pub use report::{ImageReport, ImageState, Report, ResourcesProblem};
@@ -73,6 +76,7 @@ pub(super) fn plan(
     inventory: &Inventory,
     target: &Target,
     options: &naming::Options,
+    sent: &Sent,
 ) -> Result<ImportPlan> {
     let asked = |image: &ImageEntry| {
         mapped(&Reference {
@@ -90,7 +94,7 @@ pub(super) fn plan(
         let failure = Error::usage("The images cannot be named on the target").caused_by(error);
         hint.into_iter().fold(failure, Error::hint)
     })?;
-    Ok(ImportPlan::new(inventory, placed.images()))
+    Ok(ImportPlan::new(inventory, placed.images(), sent))
 }
 
 /// What is known and decided before anything is changed on the target.
@@ -130,7 +134,15 @@ async fn prepare(request: &Arc<Request>, shard: Option<Shard>, context: &Context
             return Err(error);
         }
     }
-    let plan = plan(inventory, &request.target, &request.naming)?;
+    let sent = request.attachments.sent(inventory, &opened.manifests);
+    let plan = plan(inventory, &request.target, &request.naming, &sent)?;
+    let lacks_some = |image: &ImageUpload| image.is_of_release() && !image.unsent.is_empty();
+    if plan.images.iter().any(lacks_some) {
+        context.warn(format!(
+            "Artifacts of a release are not sent: {}",
+            attachments::RELEASES_MAY_NEED_THEM
+        ));
+    }
     let mut state = state_directory(request, opened.bundle.id);
     state.extend(shard.map(Shard::file_name));
     let lock = lock(&state)?;
@@ -171,6 +183,13 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
         Report::finished(&opened.bundle, &plan, done)
     };
     report.allow_incomplete = request.allow_incomplete;
+    if report.lacks_of_release() {
+        context.warn(format!(
+            "The target did not take all that is attached to a release: {}",
+            attachments::RELEASES_MAY_NEED_THEM
+        ));
+    }
+    report.accepts_refused_attachments = request.attachments.is_asked_for;
     report.release_proofs = proofs;
     let content = report.content(&opened.bundle.inventory, &request.naming);
     report.instructions = cluster::instructions(&content, request.instructions);

@@ -9,11 +9,12 @@ use futures_util::stream;
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::Opened;
+use super::attachments::Attachments;
 use super::preflight::{JOBS, Probe, target_error};
 use super::request::Request;
 use crate::model::{BaseEntry, BundleId, Digest, Repository};
 use crate::ops::error::Result;
-use crate::plan::import::{ImportPlan, Presumed};
+use crate::plan::import::{ImageUpload, ImportPlan, Presumed};
 use crate::plan::naming::{self, Role, SourceImage, Wanted};
 use crate::registry;
 
@@ -73,9 +74,13 @@ pub(super) async fn find(
     for (repository, digest) in found {
         presence.add(repository, digest);
     }
+    // What only signatures and the like need costs these: they may have stayed behind before.
+    let own = plan.images.iter().flat_map(ImageUpload::own_blobs);
+    let own: BTreeSet<&Digest> = own.collect();
+    let all = request.attachments.attachments == Attachments::Required;
     let lost = missing
         .into_iter()
-        .filter(|(digest, _)| !presence.has_anywhere(digest));
+        .filter(|(digest, _)| !presence.has_anywhere(digest) && (all || own.contains(*digest)));
     problems.extend(finder.losses(lost));
     Ok(presence)
 }

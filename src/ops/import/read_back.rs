@@ -110,7 +110,9 @@ impl Losses {
             return;
         }
         for (image, report) in plan.images.iter().zip(reports) {
-            let parts = image.manifests.iter().chain(&image.attached);
+            let attached = image.attached.iter();
+            let attached = attached.flat_map(|artifact| &artifact.manifests);
+            let parts = image.manifests.iter().chain(attached);
             let lost = parts
                 .chain(&image.blobs)
                 .find_map(|digest| self.0.get(&(image.repository().clone(), *digest)));

@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::referrers_api::ReferrersApis;
 use super::shelf::Shelf;
 use crate::format::hash::sha256;
 use crate::model::{Digest, MediaType, RawManifest, Repository, Tag};
 use crate::ops::error::chain;
 use crate::ops::manifests::Manifests;
 use crate::plan::naming::digest_tag;
-use crate::registry::{self, Client, Referrers, ReferrersSource, Selector};
+use crate::registry::{self, Client, Referrers, Selector};
 
 /// How often a list is united again because somebody else wrote it meanwhile.
 const ATTEMPTS: usize = 3;
@@ -25,12 +26,14 @@ pub(super) struct Referrals {
     client: Client,
     manifests: Arc<Manifests>,
     shelf: Arc<Shelf>,
+    apis: ReferrersApis,
     writers: Mutex<BTreeMap<Repository, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Referrals {
     pub(super) fn new(client: Client, manifests: Arc<Manifests>, shelf: Arc<Shelf>) -> Self {
         Self {
+            apis: ReferrersApis::new(client.clone()),
             client,
             manifests,
             shelf,
@@ -44,12 +47,13 @@ impl Referrals {
         Arc::clone(writers.entry(repository.clone()).or_default())
     }
 
-    /// Makes sure that artifacts with a subject are found from it.
+    /// Makes sure that artifacts with a subject are found from it. Returns those of which that
+    /// failed.
     pub(super) async fn list(
         &self,
         repository: &Repository,
-        artifacts: &[Digest],
-    ) -> std::result::Result<(), Failure> {
+        artifacts: impl Iterator<Item = &Digest>,
+    ) -> BTreeMap<Digest, Failure> {
         let mut by_subject: BTreeMap<Digest, BTreeSet<Digest>> = BTreeMap::new();
         for artifact in artifacts {
             let entry = self.manifests.entry(artifact);
@@ -57,23 +61,43 @@ impl Referrals {
                 by_subject.entry(subject).or_default().insert(*artifact);
             }
         }
+        let mut failed = BTreeMap::new();
         for (subject, artifacts) in by_subject {
-            let mut known = self.client.referrers(repository, subject).await?;
-            if unlisted(&known, &artifacts).is_empty() {
-                continue;
+            if let Err(failure) = self.list_of(repository, subject, &artifacts).await {
+                failed.extend(
+                    artifacts
+                        .into_iter()
+                        .map(|digest| (digest, failure.clone())),
+                );
             }
-            let writer = self.writer(repository);
-            let _writer = writer.lock().await;
-            for _ in 0..ATTEMPTS {
-                // Somebody else may have written while this one waited, or just now.
-                known = self.client.referrers(repository, subject).await?;
-                let missing = unlisted(&known, &artifacts);
-                if missing.is_empty() {
-                    break;
-                }
-                self.add_to_index(repository, &subject, &known, &missing)
-                    .await?;
+        }
+        failed
+    }
+
+    async fn list_of(
+        &self,
+        repository: &Repository,
+        subject: Digest,
+        artifacts: &BTreeSet<Digest>,
+    ) -> std::result::Result<(), Failure> {
+        if self.apis.has_one(repository, subject).await? {
+            return Ok(());
+        }
+        let listed = || self.client.referrers_without_api(repository, subject);
+        if unlisted(&listed().await?, artifacts).is_empty() {
+            return Ok(());
+        }
+        let writer = self.writer(repository);
+        let _writer = writer.lock().await;
+        for _ in 0..ATTEMPTS {
+            // Somebody else may have written while this one waited, or just now.
+            let known = listed().await?;
+            let missing = unlisted(&known, artifacts);
+            if missing.is_empty() {
+                break;
             }
+            self.add_to_index(repository, &subject, &known, &missing)
+                .await?;
         }
         Ok(())
     }
@@ -192,12 +216,8 @@ enum Merge {
     Impossible,
 }
 
-/// Artifacts that must be added to a list by hand: a registry with the API lists what it was
-/// sent.
+/// Artifacts that must be added to a list by hand.
 fn unlisted(known: &Referrers, artifacts: &BTreeSet<Digest>) -> Vec<Digest> {
-    if known.source == ReferrersSource::Api {
-        return Vec::new();
-    }
     let listed: BTreeSet<Digest> = known
         .entries
         .iter()

@@ -5,17 +5,27 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::attachments::RefusedAttachment;
 use super::forecast::Forecast;
 use super::groups::{self, GroupReport};
 use super::preflight::Before;
 use super::tags::{TagAction, TagDecision};
 use crate::cluster::{self, Told};
-use crate::model::{BundleId, Digest, Inventory, Reference};
+use crate::model::{BundleId, Count, Digest, Inventory, Reference};
 use crate::ops::error::{Class, Error, chain};
 use crate::ops::examine::Bundle;
 use crate::ops::release::proof::ReleaseProof;
 use crate::plan::import::{ImageUpload, ImportPlan};
-use crate::plan::naming::{self, Placed};
+use crate::plan::naming::{self, Placed, Role};
+
+impl ImageReport {
+    /// Whether it is a part of a release.
+    fn is_of_release(&self) -> bool {
+        let of_release = |role: &Role| matches!(role, Role::Release(_) | Role::Component { .. });
+        let mut roles = self.placed.iter().flat_map(|placed| &placed.roles);
+        roles.any(of_release)
+    }
+}
 
 /// What became of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -53,6 +63,12 @@ pub struct ImageReport {
     /// Why it failed, or what is worth telling.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Attached artifacts that the target did not take.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused_attachments: Vec<RefusedAttachment>,
+    /// Attached artifacts that were not sent, as asked, by their top manifests.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unsent_attachments: Vec<Digest>,
     /// Its name and place, where clusters can be told of it; not written.
     #[serde(skip)]
     pub(super) placed: Option<Placed>,
@@ -151,6 +167,9 @@ pub struct Report {
     /// Whether images that the bundle does not hold whole were accepted as missing.
     #[serde(skip)]
     pub(super) allow_incomplete: bool,
+    /// Whether attached artifacts that the target refuses were accepted as missing.
+    #[serde(skip)]
+    pub(super) accepts_refused_attachments: bool,
 }
 
 /// What the transfer left behind.
@@ -172,6 +191,8 @@ impl Report {
             digest: None,
             state: ImageState::Incomplete,
             reason: Some(problem.clone()),
+            refused_attachments: Vec::new(),
+            unsent_attachments: Vec::new(),
             placed: None,
             hint: None,
             class: Some(Class::Incomplete),
@@ -201,6 +222,7 @@ impl Report {
             resources: Vec::new(),
             resources_problem: None,
             allow_incomplete: false,
+            accepts_refused_attachments: false,
         }
     }
 
@@ -257,6 +279,12 @@ impl Report {
         cluster::Content::of(inventory, &there, naming)
     }
 
+    /// Whether the target did not take something that is attached to a part of a release.
+    pub(super) fn lacks_of_release(&self) -> bool {
+        let mut images = self.images.iter();
+        images.any(|image| image.is_of_release() && !image.refused_attachments.is_empty())
+    }
+
     fn is_release(&self, source: &Reference) -> bool {
         let mut releases = self.releases.iter();
         releases.any(|release| release.image == *source)
@@ -282,7 +310,12 @@ impl Report {
         if self.interrupted {
             return Some(self.interruption(&failed));
         }
+        let attachments = self.attachments_failure();
+        if failed.is_empty() {
+            return attachments;
+        }
         let class = failed.iter().filter_map(|image| image.class).max()?;
+        let class = class.max(attachments.as_ref().map_or(class, Error::class));
         let mut message = format!(
             "{} of {} images are not on the target:",
             failed.len(),
@@ -291,6 +324,9 @@ impl Report {
         for image in &failed {
             let reason = image.reason.as_deref().unwrap_or("unknown reason");
             message.push_str(&format!("\n  - {}: {reason}", image.source));
+        }
+        if let Some(attachments) = &attachments {
+            message.push_str(&format!("\n{}", chain(attachments)));
         }
         let mut error = Error::new(class, message);
         let hints: BTreeSet<&str> = failed
@@ -308,6 +344,39 @@ impl Report {
             error = error.hint("run the same command again: what is there is not sent again");
         }
         Some(error)
+    }
+
+    /// An error when the target did not take attached artifacts, unless that was accepted.
+    fn attachments_failure(&self) -> Option<Error> {
+        let refused = self.images.iter().flat_map(|image| {
+            let refused = image.refused_attachments.iter();
+            refused.map(move |attachment| (image, attachment))
+        });
+        // That the medium is damaged, say, was not accepted.
+        let counts = |attachment: &RefusedAttachment| {
+            !self.accepts_refused_attachments || attachment.class != Class::Target
+        };
+        let refused: Vec<_> = refused
+            .filter(|(_, attachment)| counts(attachment))
+            .collect();
+        let class = refused
+            .iter()
+            .map(|(_, attachment)| attachment.class)
+            .max()?;
+        let mut message = format!(
+            "The target did not take {} (the images themselves are there):",
+            Count::of(refused.len(), "attached artifact")
+        );
+        for (image, attachment) in &refused {
+            let (name, reason) = (attachment.name(), &attachment.reason);
+            message.push_str(&format!("\n  - {} of {}: {reason}", name, image.source));
+        }
+        let error = Error::new(class, message);
+        Some(
+            error
+                .hint("--attachments=best-effort accepts what the target refuses")
+                .hint("--attachments=none sends none, --remove-signatures leaves signatures out"),
+        )
     }
 
     /// The person stopped it: that counts, whatever else went wrong.
@@ -343,6 +412,10 @@ pub(super) fn image_report(
     };
     let reason = if decision.action == TagAction::Skip {
         Some("the tag points elsewhere and was left as it is".to_owned())
+    } else if let (Some(keeper), Some(tag)) = (&image.placed.kept_by, &image.placed.image.tag) {
+        Some(format!(
+            "its tag {tag} is pinned to several digests, {keeper} has it"
+        ))
     } else if decision.tag != image.placed.tag {
         Some(format!(
             "{} belongs to the list of its referrers, so its tag is another one",
@@ -357,6 +430,8 @@ pub(super) fn image_report(
         digest: Some(image.placed.image.root),
         state,
         reason,
+        refused_attachments: Vec::new(),
+        unsent_attachments: image.unsent.clone(),
         placed: Some(placed),
         hint: None,
         class: None,

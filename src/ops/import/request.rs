@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use super::attachments::AttachmentPolicy;
 use crate::cluster;
 use crate::ops::release::proof::ReleaseKeys;
 use crate::ops::trust::Trust;
@@ -63,6 +64,8 @@ pub struct Request {
     pub naming: naming::Options,
     /// What to do about tags that point elsewhere.
     pub existing_tags: ExistingTags,
+    /// What to do about signatures and other attached artifacts.
+    pub attachments: AttachmentPolicy,
     /// What to do about refused sparse indexes.
     pub sparse_index: SparseIndex,
     /// Read and verify everything before the first upload.

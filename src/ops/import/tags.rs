@@ -7,12 +7,13 @@ use futures_util::stream;
 
 use super::Opened;
 use super::preflight::{JOBS, Probe, target_error};
+use super::referrers_api::ReferrersApis;
 use super::request::{ExistingTags, Request, SparseIndex};
 use crate::model::{Digest, Tag};
 use crate::ops::error::{Result, chain};
 use crate::plan::import::{ImageUpload, ImportPlan};
 use crate::plan::naming::{digest_tag, root_tag};
-use crate::registry::{self, ReferrersSource, Selector};
+use crate::registry::{self, Selector};
 
 /// What is going to happen to an image's tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +71,8 @@ pub(super) async fn decide(
         request,
         opened,
         probe,
+        plan,
+        apis: ReferrersApis::new(request.client.clone()),
     };
     let mut decisions = stream::iter(&plan.images)
         .map(|image| {
@@ -105,6 +108,8 @@ struct Asker<'a> {
     request: &'a Request,
     opened: &'a Opened,
     probe: &'a Probe<'a>,
+    plan: &'a ImportPlan,
+    apis: ReferrersApis,
 }
 
 impl Asker<'_> {
@@ -148,8 +153,9 @@ impl Asker<'_> {
             return Ok(true);
         }
         if points_to_image {
-            let referrers = client.referrers(image.repository(), root).await?;
-            return Ok(referrers.source != ReferrersSource::Api);
+            // Without an answer, the tag is left to the list that may be needed.
+            let asked = self.apis.has_one(image.repository(), root).await;
+            return Ok(!asked.unwrap_or(false));
         }
         // Whatever else the registry can do: only a list whose entries all have this subject
         // is one.
@@ -177,6 +183,7 @@ impl Asker<'_> {
             ExistingTags::Skip => decided(TagAction::Skip),
             ExistingTags::Forward
                 if self.known_from_bases(image).contains(&there)
+                    || self.shares_the_tag(image, &there)
                     || self.stands_in(&root, &there) =>
             {
                 decided(TagAction::Set)
@@ -197,6 +204,19 @@ impl Asker<'_> {
                 .manifests
                 .entry(root)
                 .is_some_and(|entry| entry.is_sparse() && entry.children == [*there])
+    }
+
+    /// Whether what a tag points to is in the bundle under the same tag of the same source, by its
+    /// digest: then it has a tag of its digest now, and nothing is lost when the tag moves.
+    fn shares_the_tag(&self, image: &ImageUpload, there: &Digest) -> bool {
+        let own = &image.placed.image;
+        let mut all = self.plan.images.iter().map(|other| &other.placed);
+        all.any(|other| {
+            other.kept_by == Some(own.root)
+                && other.repository == image.placed.repository
+                && other.image.root == *there
+                && (&other.image.source, &other.image.tag) == (&own.source, &own.tag)
+        })
     }
 
     /// What the tag pointed to in the bases.

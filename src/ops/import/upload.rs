@@ -153,11 +153,19 @@ impl Importer {
     /// An image's content, then its tag.
     async fn image(&self, image: &ImageUpload, decision: &TagDecision) -> ImageReport {
         let done = async {
-            let content = self.content(image, decision).await?;
-            self.commit(image, content, decision).await
+            let mut content = self.content(image, decision).await?;
+            let refused = std::mem::take(&mut content.refused);
+            if let Some(network) = refused.iter().find(|refused| refused.network) {
+                self.look_around(image, &network.as_failure()).await;
+            }
+            let top = self.commit(image, content, decision).await?;
+            Ok((top, refused))
         };
         match done.await {
-            Ok(top) => committed_report(image, decision, top),
+            Ok((top, refused_attachments)) => ImageReport {
+                refused_attachments,
+                ..committed_report(image, decision, top)
+            },
             Err(failure) => failed(image, failure),
         }
     }
@@ -241,6 +249,8 @@ pub(super) fn failed(image: &ImageUpload, failure: Failure) -> ImageReport {
         digest: Some(image.placed.image.root),
         state,
         reason: Some(failure.reason),
+        refused_attachments: Vec::new(),
+        unsent_attachments: image.unsent.clone(),
         class: Some(failure.class),
         hint: failure.hint,
         placed: None,

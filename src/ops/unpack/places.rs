@@ -1,9 +1,9 @@
 //! Which image is where in a tree without registries, and under which tag.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Layout, Tree};
-use crate::model::{ImageEntry, NameError, Reference, RepositoryPath, Tag};
+use crate::model::{Digest, ImageEntry, NameError, Reference, Repository, RepositoryPath, Tag};
 use crate::ops::error::{Error, Result};
 use crate::plan::import::wanted;
 use crate::plan::naming::{ReleaseTags, Role};
@@ -18,14 +18,40 @@ pub(super) struct Place<'a> {
     pub(super) tag: Option<Tag>,
 }
 
+/// Which digest has a tag that one source pins to several: as on a registry, the one that the tag
+/// itself means, else the least. The others are found by their digests alone.
+struct Keepers<'a>(BTreeMap<(&'a Repository, &'a Tag), (bool, Digest)>);
+
+impl<'a> Keepers<'a> {
+    fn of(images: &[&'a ImageEntry]) -> Self {
+        let mut keepers = BTreeMap::new();
+        for image in images {
+            if let (Some(tag), Some(root)) = (&image.tag, image.root) {
+                // False is less: what is asked for by tag alone comes first.
+                let rank = (image.requested.digest.is_some(), root);
+                let known = keepers.entry((&image.source, tag)).or_insert(rank);
+                *known = rank.min(*known);
+            }
+        }
+        Self(keepers)
+    }
+
+    fn tag(&self, image: &ImageEntry) -> Option<Tag> {
+        let tag = image.tag.as_ref()?;
+        let keeper = self.0.get(&(&image.source, tag)).map(|(_, root)| *root);
+        (keeper == image.root).then(|| tag.clone())
+    }
+}
+
 /// The places of all images that can be written whole. The layout `oc-release` gives release
 /// content its own; a release image that lacks a component is left out.
 pub(super) fn places<'a>(tree: &mut Tree<'a>, layout: Layout) -> Result<Vec<Place<'a>>> {
     if layout != Layout::OcRelease {
+        let keepers = Keepers::of(&tree.images);
         let places = tree.images.iter().map(|image| Place {
             image,
             path: image.source.path.clone(),
-            tag: image.tag.clone(),
+            tag: keepers.tag(image),
         });
         return Ok(places.collect());
     }
@@ -50,6 +76,7 @@ pub(super) fn places<'a>(tree: &mut Tree<'a>, layout: Layout) -> Result<Vec<Plac
     let unnamed =
         |error: NameError| Error::usage("A release has no valid name in the tree").caused_by(error);
     let release: RepositoryPath = RELEASE.parse().map_err(unnamed)?;
+    let keepers = Keepers::of(&tree.images);
     let mut places = Vec::new();
     for wanted in wanted(inventory) {
         let requested = &wanted.image.requested;
@@ -76,7 +103,7 @@ pub(super) fn places<'a>(tree: &mut Tree<'a>, layout: Layout) -> Result<Vec<Plac
             None => Place {
                 image,
                 path: image.source.path.clone(),
-                tag: image.tag.clone(),
+                tag: keepers.tag(image),
             },
         });
     }

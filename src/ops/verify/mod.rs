@@ -66,6 +66,11 @@ pub struct Accounting {
     pub unaccounted: u64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 /// What was found.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -94,6 +99,9 @@ pub struct Report {
     pub release_proofs: Vec<ReleaseProof>,
     /// Number of images.
     pub images: usize,
+    /// Number of images of which it is unknown whether all that is attached to them is carried.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub attachments_unknown: usize,
     /// Images that are not whole, as the manifest says.
     pub missing: Vec<MissingImage>,
     /// Number of blobs that are carried.
@@ -207,13 +215,15 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
             .as_ref()
             .map(|manifest| manifest.complete),
     );
-    let (mut images, mut blobs) = (0, 0);
+    let (mut images, mut blobs, mut attachments_unknown) = (0, 0, 0);
     let (mut releases, mut missing) = (Vec::new(), Vec::new());
     let mut release_proofs = Vec::new();
     if let (Some(id), Some(manifest), Some(inventory)) =
         (examination.id, examination.manifest, examination.inventory)
     {
         images = inventory.images.len();
+        let unknown = inventory.images.iter().filter(|image| image.is_unknown());
+        attachments_unknown = unknown.count();
         blobs = carried(&inventory);
         releases = ReleaseLine::all(&inventory);
         missing.extend(inventory.images.iter().filter_map(MissingImage::of));
@@ -278,6 +288,7 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
         release_proofs,
         releases,
         images,
+        attachments_unknown,
         missing,
         blobs,
         bytes,

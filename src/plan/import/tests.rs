@@ -69,7 +69,7 @@ pub(super) fn inventory() -> Inventory {
 pub(super) fn plan(inventory: &Inventory) -> ImportPlan {
     let target: Target = "m.lan/x".parse().unwrap();
     let placed = place(&wanted(inventory), &target, &Options::default()).unwrap();
-    ImportPlan::new(inventory, placed.images())
+    ImportPlan::new(inventory, placed.images(), &Sent::All)
 }
 
 fn targets(plan: &ImportPlan) -> Vec<String> {
@@ -139,4 +139,100 @@ fn half_a_release_stays_away_and_half_a_catalog_does_not() {
     for group in plan.groups.values() {
         assert_eq!(group.missing.len(), 1, "{group:?}");
     }
+}
+
+/// A manifest with a subject and children, of which nothing else matters here.
+fn manifest(
+    byte: u8,
+    subject: Option<u8>,
+    children: &[u8],
+    omitted: &[u8],
+) -> crate::model::ManifestEntry {
+    let digests = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .map(|byte| Digest::from_bytes([*byte; 32]))
+            .collect()
+    };
+    crate::model::ManifestEntry {
+        blobs: Vec::new(),
+        digest: Digest::from_bytes([byte; 32]),
+        extent: crate::model::Extent {
+            chunk: 1_u32.try_into().unwrap(),
+            offset: 0,
+            stored: 1,
+            decoded: 1,
+        },
+        omitted: digests(omitted),
+        subject: subject.map(|byte| Digest::from_bytes([byte; 32])),
+        children: digests(children),
+        platform: None,
+        media_type: crate::model::MediaType::new(crate::model::MediaType::OCI_MANIFEST),
+    }
+}
+
+fn attachment(root: u8, subject: u8) -> crate::model::Attachment {
+    crate::model::Attachment {
+        by: crate::model::AttachedBy::Referrers,
+        tag: None,
+        root: Digest::from_bytes([root; 32]),
+        subject: Digest::from_bytes([subject; 32]),
+    }
+}
+
+/// An index (7) lists an attestation (2) before the image (4) that it is about; a second one (3)
+/// was left out of the index and is attached to the image; something (1) is attached to that.
+#[test]
+fn what_is_referred_to_and_listed_goes_up_first() {
+    let mut inventory = inventory();
+    inventory.images = vec![image("quay.io/okd/alone:v1", None)];
+    inventory.catalogs.clear();
+    inventory.releases.clear();
+    inventory.images[0].attached = vec![attachment(1, 3), attachment(3, 4)];
+    inventory.manifests = vec![
+        manifest(1, Some(3), &[], &[]),
+        manifest(2, Some(4), &[], &[]),
+        manifest(3, Some(4), &[], &[]),
+        manifest(4, None, &[], &[]),
+        manifest(7, None, &[2, 4], &[3]),
+    ];
+    let bytes = |digests: &[Digest]| -> Vec<u8> {
+        digests.iter().map(|digest| digest.as_bytes()[0]).collect()
+    };
+    let plan = plan(&inventory);
+    let planned = &plan.images[0];
+    assert_eq!(bytes(&planned.manifests), [4, 3, 2, 7]);
+    let roots: Vec<Digest> = planned
+        .attached
+        .iter()
+        .map(|artifact| artifact.root)
+        .collect();
+    assert_eq!(bytes(&roots), [3, 1]);
+    assert!(planned.is_attached(&roots[0]));
+
+    let target: Target = "m.lan/x".parse().unwrap();
+    let placed = place(&wanted(&inventory), &target, &Options::default()).unwrap();
+    let none = ImportPlan::new(&inventory, placed.images(), &Sent::None);
+    assert_eq!(bytes(&none.images[0].manifests), [4, 2, 7]);
+    assert_eq!(bytes(&none.images[0].unsent), [1, 3]);
+    let without = Sent::Without(BTreeSet::from([Digest::from_bytes([1; 32])]));
+    let without = ImportPlan::new(&inventory, placed.images(), &without);
+    assert_eq!(without.images[0].attached.len(), 1);
+}
+
+/// Manifests that refer to each other go up in some order.
+#[test]
+fn circles_of_subjects_end() {
+    let mut inventory = inventory();
+    inventory.images = vec![image("quay.io/okd/alone:v1", None)];
+    inventory.images[0].attached = vec![attachment(1, 2), attachment(2, 1)];
+    inventory.catalogs.clear();
+    inventory.releases.clear();
+    inventory.manifests = vec![
+        manifest(1, Some(2), &[], &[]),
+        manifest(2, Some(1), &[], &[]),
+        manifest(7, Some(1), &[], &[]),
+    ];
+    let plan = plan(&inventory);
+    assert_eq!(plan.images[0].attached.len(), 2);
 }

@@ -7,6 +7,7 @@ mod components;
 mod error;
 mod role;
 mod rules;
+mod shared;
 mod tags;
 mod target;
 
@@ -18,11 +19,13 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use components::{MaxComponents, MaxComponentsError};
 pub use error::{Collision, LongName, NamingError};
 pub use role::{ReleaseName, ReleaseTags, ReleaseTagsError, Role};
+pub use shared::{SharedTag, shared_tags};
 pub use tags::{digest_tag, fnv_tag, root_tag};
 pub use target::{Target, TargetError};
 
 use crate::content::mapping_file::MappingFile;
 use crate::model::{Digest, Reference, Repository, RepositoryPath, Tag};
+use shared::Named;
 
 /// Longest repository path in bytes, registry not counted (distribution's reference grammar).
 const MAX_PATH: usize = 255;
@@ -152,6 +155,9 @@ pub struct Placed {
     /// Whether somebody who asks the source for this tag means this image. False for tags
     /// that were made from a digest.
     pub tag_is_own: bool,
+    /// The digest that has the tag which this image was asked for by, when its source's tag is
+    /// pinned to several digests and another one has it.
+    pub kept_by: Option<Digest>,
 }
 
 impl Placed {
@@ -185,6 +191,8 @@ impl Placement {
 /// Names every image on the target.
 ///
 /// Several sources may share a repository, and images with the same digest may share a tag.
+/// Where one source's tag is pinned to several digests, one of them has it: the one that a
+/// mapping says, else the one that the tag itself means, else the least digest.
 ///
 /// # Errors
 ///
@@ -196,8 +204,55 @@ pub fn place(
     target: &Target,
     options: &Options,
 ) -> Result<Placement, NamingError> {
-    let mut placed: Vec<Placed> = Vec::with_capacity(images.len());
+    let mut named = names(images, target, options)?;
+    let moving = by_tag_alone(images);
+    shared::share_out(&mut named, &moving, options)?;
+    let mut placed: Vec<Placed> = Vec::with_capacity(named.len());
     let mut known: BTreeMap<(&SourceImage, Reference), usize> = BTreeMap::new();
+    for one in named {
+        let (image, role) = (&one.wanted.image, &one.wanted.role);
+        let key = (image, one.repository.tagged(one.tag.clone()));
+        let index = *known.entry(key).or_insert(placed.len());
+        match placed.get_mut(index) {
+            Some(same) => same.roles.push(role.clone()),
+            None => placed.push(Placed {
+                image: image.clone(),
+                roles: vec![role.clone()],
+                repository: one.repository,
+                tag: one.tag,
+                tag_is_own: one.tag_is_own,
+                kept_by: one.kept_by,
+            }),
+        }
+    }
+    for one in &mut placed {
+        // Somebody who asks for the tag means the image that was asked for by tag alone.
+        let asked = one.image.tag.as_ref().map(|tag| (&one.image.source, tag));
+        if let Some(root) = asked.and_then(|asked| moving.get(&asked)) {
+            one.tag_is_own &= *root == &one.image.root;
+        }
+        one.roles.sort();
+        one.roles.dedup();
+    }
+    let collisions = collisions(&placed);
+    if !collisions.is_empty() {
+        let limits = images.iter().map(|wanted| options.components(&wanted.role));
+        let limit = limits.min_by_key(|limit| limit.rank());
+        return Err(NamingError::Collisions {
+            collisions,
+            limit: limit.unwrap_or(MaxComponents::UNLIMITED),
+        });
+    }
+    Ok(Placement { placed })
+}
+
+/// The name of each image as the rules give it, whatever the others are called.
+fn names<'w>(
+    images: &'w [Wanted],
+    target: &Target,
+    options: &Options,
+) -> Result<Vec<Named<'w>>, NamingError> {
+    let mut named = Vec::with_capacity(images.len());
     let mut too_long = BTreeSet::new();
     for wanted in images {
         let image = &wanted.image;
@@ -216,47 +271,26 @@ pub fn place(
             source,
         };
         let repository = rules::repository(&target.host, &path).map_err(refused)?;
-        let (tag, tag_is_own) = match listed.and_then(|listed| listed.tag.clone()) {
+        let chosen = listed.and_then(|listed| listed.tag.clone());
+        let is_listed = chosen.is_some();
+        let (tag, tag_is_own) = match chosen {
             Some(tag) => (tag.clone(), image.tag.as_ref() == Some(&tag)),
             None => rules::tag(wanted, options).map_err(refused)?,
         };
-        let key = (image, repository.tagged(tag.clone()));
-        let index = *known.entry(key).or_insert(placed.len());
-        match placed.get_mut(index) {
-            Some(same) => same.roles.push(wanted.role.clone()),
-            None => placed.push(Placed {
-                image: image.clone(),
-                roles: vec![wanted.role.clone()],
-                repository,
-                tag,
-                tag_is_own,
-            }),
-        }
-    }
-    if !too_long.is_empty() {
-        let names = too_long.into_iter().collect();
-        return Err(NamingError::TooLong { names });
-    }
-    let named = by_tag_alone(images);
-    for one in &mut placed {
-        // Somebody who asks for the tag means the image that was asked for by tag alone.
-        let asked = one.image.tag.as_ref().map(|tag| (&one.image.source, tag));
-        if let Some(root) = asked.and_then(|asked| named.get(&asked)) {
-            one.tag_is_own &= *root == &one.image.root;
-        }
-        one.roles.sort();
-        one.roles.dedup();
-    }
-    let collisions = collisions(&placed);
-    if !collisions.is_empty() {
-        let limits = images.iter().map(|wanted| options.components(&wanted.role));
-        let limit = limits.min_by_key(|limit| limit.rank());
-        return Err(NamingError::Collisions {
-            collisions,
-            limit: limit.unwrap_or(MaxComponents::UNLIMITED),
+        named.push(Named {
+            wanted,
+            repository,
+            tag,
+            tag_is_own,
+            is_listed,
+            kept_by: None,
         });
     }
-    Ok(Placement { placed })
+    if too_long.is_empty() {
+        return Ok(named);
+    }
+    let names = too_long.into_iter().collect();
+    Err(NamingError::TooLong { names })
 }
 
 /// What tags mean, of the images that were asked for by tag alone.

@@ -1,5 +1,7 @@
 //! The names themselves: whose habits give which path and which tag.
 
+use std::borrow::Cow;
+
 use super::tags::{digest_tag, fnv_tag};
 use super::{NamingError, Options, Profile, ReleaseTags, Role, SourceImage, Target, Wanted};
 use crate::model::{Host, NameError, Reference, Repository, RepositoryPath, Tag};
@@ -93,12 +95,30 @@ pub(super) fn tag(wanted: &Wanted, options: &Options) -> Result<(Tag, bool), Nam
     if image.requested.tag.is_none() && image.requested.digest.is_none() {
         return Ok((image.requested.selector().parse()?, true));
     }
-    let tag = match (options.profile_of(&wanted.role), &wanted.role) {
-        (Profile::Plain | Profile::OcMirror, _) => digest_tag(&image.root)?,
-        (Profile::Oc, Role::Member { written, .. }) => fnv_tag(written)?,
-        (Profile::Oc, _) => fnv_tag(&image.source.pinned(image.root).to_string())?,
+    Ok((tag_of_digest(wanted, options)?, false))
+}
+
+/// The tag of an image that has none of its own on the target.
+pub(super) fn tag_of_digest(wanted: &Wanted, options: &Options) -> Result<Tag, NameError> {
+    let image = &wanted.image;
+    match (options.profile_of(&wanted.role), &wanted.role) {
+        (Profile::Plain | Profile::OcMirror, _) => digest_tag(&image.root),
+        (Profile::Oc, Role::Member { written, .. }) => fnv_tag(&without_tag(written)),
+        (Profile::Oc, _) => fnv_tag(&image.source.pinned(image.root).to_string()),
+    }
+}
+
+/// `name@digest` for `name:tag@digest`: `oc` makes a tag for what is written without one.
+fn without_tag(written: &str) -> Cow<'_, str> {
+    let Some((name, digest)) = written.rsplit_once('@') else {
+        return Cow::Borrowed(written);
     };
-    Ok((tag, false))
+    let path = name.rfind('/').map_or(0, |slash| slash + 1);
+    let colon = name.get(path..).and_then(|last| last.find(':'));
+    match colon.and_then(|colon| name.get(..path + colon)) {
+        Some(bare) => Cow::Owned(format!("{bare}@{digest}")),
+        None => Cow::Borrowed(written),
+    }
 }
 
 /// What oc-mirror begins its tags with: the release image's own tag. A release that was found by
@@ -116,4 +136,22 @@ fn release_tag(release: &super::ReleaseName) -> String {
 pub(super) fn repository(host: &Host, path: &str) -> Result<Repository, NameError> {
     let path: RepositoryPath = path.parse()?;
     Ok(Repository::new(host.clone(), path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_tag_is_taken_out_of_a_reference() {
+        for (written, expected) in [
+            ("quay.io/a/b:v1@sha256:00", "quay.io/a/b@sha256:00"),
+            ("r.lan:5000/b:v1@sha256:00", "r.lan:5000/b@sha256:00"),
+            ("r.lan:5000/b@sha256:00", "r.lan:5000/b@sha256:00"),
+            ("etcd:3@sha256:00", "etcd@sha256:00"),
+            ("quay.io/a/b:v1", "quay.io/a/b:v1"),
+        ] {
+            assert_eq!(without_tag(written), expected);
+        }
+    }
 }

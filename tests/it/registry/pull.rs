@@ -511,14 +511,16 @@ async fn referrers_are_absent_only_when_the_registry_says_so() {
                 "api" => Reply::new(200).body(of_artifact.clone()),
                 "empty" => Reply::new(200).body(r#"{"manifests":[]}"#),
                 "broken" => Reply::new(503),
-                "denied" => Reply::error(403, "DENIED"),
+                "denied" | "denied-tagged" => Reply::error(403, "DENIED"),
+                "unimplemented" => Reply::new(501),
+                "no-such-type" => Reply::new(406),
                 "html" => Reply::new(200).body("<html>"),
                 _ => Reply::new(404).body("404 page not found"),
             };
         }
         if path.ends_with(&fallback) {
             return match name {
-                "tagged" => Reply::new(200).body(of_artifact.clone()),
+                "tagged" | "denied-tagged" => Reply::new(200).body(of_artifact.clone()),
                 "untagged" => Reply::new(200).body(of_image.clone()),
                 "broken-tag" => Reply::new(503),
                 _ => Reply::error(404, "MANIFEST_UNKNOWN"),
@@ -551,7 +553,25 @@ async fn referrers_are_absent_only_when_the_registry_says_so() {
             assert_eq!(entry.artifact_type.as_deref(), Some("text/x"));
         }
     }
-    for name in ["broken", "denied", "html", "broken-tag"] {
+    for (name, entries) in [
+        ("denied", 0),
+        ("denied-tagged", 1),
+        ("html", 0),
+        ("unimplemented", 0),
+        ("no-such-type", 0),
+    ] {
+        let before = server.asked().len();
+        let found = client.referrers(&server.repository(name), subject).await;
+        let found = found.unwrap();
+        assert_eq!(found.entries.len(), entries, "{name}");
+        assert!(found.refusal.is_some(), "{name}");
+        let asked = server.asked();
+        let lists = asked[before..]
+            .iter()
+            .filter(|a| a.path().contains("/referrers/"));
+        assert_eq!(lists.count(), 1, "{name}: asking again changes nothing");
+    }
+    for name in ["broken", "broken-tag"] {
         let found = client.referrers(&server.repository(name), subject).await;
         assert!(found.is_err(), "{name}: {found:?}");
     }

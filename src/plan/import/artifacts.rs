@@ -1,0 +1,125 @@
+//! Artifacts that are attached to an image: which of them are sent, and in which order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{AttachedBy, Digest, ImageEntry, Inventory, Tag};
+
+/// Which attached artifacts are sent to the target.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Sent {
+    /// All of them.
+    #[default]
+    All,
+    /// All but these, by their top manifests.
+    Without(BTreeSet<Digest>),
+    /// None.
+    None,
+}
+
+impl Sent {
+    fn includes(&self, root: &Digest) -> bool {
+        match self {
+            Self::All => true,
+            Self::Without(left_out) => !left_out.contains(root),
+            Self::None => false,
+        }
+    }
+}
+
+/// An attached artifact that is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// Its top manifest.
+    pub root: Digest,
+    /// Cosign's tags for it, sorted.
+    pub tags: Vec<Tag>,
+    /// Its manifests, children before their parents; the root is the last.
+    pub manifests: Vec<Digest>,
+    /// Blobs that it needs and that are carried or were carried by a base.
+    pub blobs: Vec<Digest>,
+}
+
+/// The artifacts of an image: those that are sent, subjects before what refers to them, and those
+/// that are not.
+pub(super) fn of(
+    inventory: &Inventory,
+    image: &ImageEntry,
+    sent: &Sent,
+) -> (Vec<Artifact>, Vec<Digest>) {
+    let mut tags: BTreeMap<Digest, BTreeSet<Tag>> = BTreeMap::new();
+    let mut subjects: BTreeMap<Digest, BTreeSet<Digest>> = BTreeMap::new();
+    let mut unsent = BTreeSet::new();
+    for attachment in &image.attached {
+        if !sent.includes(&attachment.root) {
+            unsent.insert(attachment.root);
+            continue;
+        }
+        let own = tags.entry(attachment.root).or_default();
+        if attachment.by == AttachedBy::CosignTag {
+            own.extend(attachment.tag.clone());
+        }
+        let own = subjects.entry(attachment.root).or_default();
+        own.insert(attachment.subject);
+    }
+    let mut waiting: Vec<Digest> = subjects.keys().copied().collect();
+    let mut order = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let left: BTreeSet<Digest> = waiting.iter().copied().collect();
+        let waits = |root: &Digest| {
+            let own = subjects.get(root);
+            own.is_some_and(|own| own.iter().any(|s| s != root && left.contains(s)))
+        };
+        let (later, now): (Vec<Digest>, Vec<Digest>) = waiting.iter().partition(|root| waits(root));
+        if now.is_empty() {
+            // They refer to each other in a circle: any order is as good.
+            order.extend(later);
+            break;
+        }
+        order.extend(now);
+        waiting = later;
+    }
+    let artifacts = order.into_iter().map(|root| {
+        let (manifests, blobs) = contents(inventory, root);
+        let tags = tags.remove(&root).unwrap_or_default();
+        Artifact {
+            root,
+            tags: tags.into_iter().collect(),
+            manifests,
+            blobs,
+        }
+    });
+    (artifacts.collect(), unsent.into_iter().collect())
+}
+
+/// Manifests below a root, children before their parents, and the blobs that they name and that
+/// may be carried.
+fn contents(inventory: &Inventory, root: Digest) -> (Vec<Digest>, Vec<Digest>) {
+    let mut order = super::PushOrder::new(inventory, root, BTreeSet::new());
+    order.visit(root);
+    let is_foreign = |digest: &Digest| {
+        let blob = inventory.blob(digest);
+        blob.is_some_and(|blob| matches!(blob.place, crate::model::BlobPlace::Foreign { .. }))
+    };
+    order.blobs.retain(|digest| !is_foreign(digest));
+    (order.manifests, order.blobs)
+}
+
+/// All manifests below a root, itself among them.
+pub(super) fn below(inventory: &Inventory, root: Digest) -> BTreeSet<Digest> {
+    let mut found = BTreeSet::new();
+    let mut stack = vec![root];
+    while let Some(digest) = stack.pop() {
+        if let Some(manifest) = inventory.manifest(&digest)
+            && found.insert(digest)
+        {
+            stack.extend(&manifest.children);
+        }
+    }
+    found
+}
+
+/// All manifests of artifacts.
+pub(super) fn manifests(artifacts: &[Artifact]) -> BTreeSet<Digest> {
+    let all = artifacts.iter().flat_map(|artifact| &artifact.manifests);
+    all.copied().collect()
+}
