@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::naming::{Placed, ReleaseName, Role, SourceImage, Wanted};
 use crate::model::{
-    AttachedBy, BlobPlace, BundleId, Digest, ImageEntry, Inventory, Reference, Repository, Tag,
+    AttachedBy, BlobPlace, BundleId, Digest, Graph, ImageEntry, Inventory, Reference, Repository,
+    Tag,
 };
 
 pub use share::{Shard, ShardError, SharedBlob};
@@ -206,11 +207,13 @@ impl ImportPlan {
             }
         }
         let mut withheld = BTreeSet::new();
+        let graph = Graph::new(inventory);
+        let mut order = PushOrder::new(inventory, &graph);
         for placed in placed {
             if plan.withholds(placed) {
                 withheld.insert(&placed.image.requested);
             } else if let Some(image) = inventory.image(&placed.image.requested) {
-                plan.add(inventory, image, placed.clone());
+                plan.add(&mut order, image, placed.clone());
             }
         }
         for root in withheld {
@@ -234,14 +237,15 @@ impl ImportPlan {
             && withheld()
     }
 
-    fn add(&mut self, inventory: &Inventory, image: &ImageEntry, placed: Placed) {
-        let mut order = PushOrder::new(inventory);
+    fn add(&mut self, order: &mut PushOrder<'_>, image: &ImageEntry, placed: Placed) {
+        let inventory = order.inventory;
+        order.begin();
         order.visit(placed.image.root);
         let manifests = std::mem::take(&mut order.manifests);
         for attachment in &image.attached {
             order.visit(attachment.root);
         }
-        let attached = order.manifests;
+        let attached = std::mem::take(&mut order.manifests);
         let attached_tags = image
             .attached
             .iter()
@@ -249,7 +253,7 @@ impl ImportPlan {
             .filter_map(|attachment| Some((attachment.tag.clone()?, attachment.root)))
             .collect();
         let mut blobs = Vec::new();
-        for digest in order.blobs {
+        for digest in std::mem::take(&mut order.blobs) {
             let Some(blob) = inventory.blob(&digest) else {
                 continue;
             };
@@ -301,47 +305,71 @@ impl ImportPlan {
     }
 }
 
-/// Collects manifests so that children come before their parents.
+/// Collects manifests so that children come before their parents. Begun anew for each image; what
+/// was seen is marked with the image's turn, so that nothing has to be cleared.
 struct PushOrder<'a> {
     inventory: &'a Inventory,
-    seen: BTreeSet<Digest>,
-    seen_blobs: BTreeSet<Digest>,
+    graph: &'a Graph<'a>,
+    turn: usize,
+    seen: Vec<usize>,
+    seen_blobs: Vec<usize>,
     manifests: Vec<Digest>,
     blobs: Vec<Digest>,
 }
 
 impl<'a> PushOrder<'a> {
-    fn new(inventory: &'a Inventory) -> Self {
+    fn new(inventory: &'a Inventory, graph: &'a Graph<'a>) -> Self {
         Self {
             inventory,
-            seen: BTreeSet::new(),
-            seen_blobs: BTreeSet::new(),
+            graph,
+            turn: 0,
+            seen: vec![0; inventory.manifests.len()],
+            seen_blobs: vec![0; inventory.blobs.len()],
             manifests: Vec::new(),
             blobs: Vec::new(),
         }
     }
 
+    fn begin(&mut self) {
+        self.turn += 1;
+    }
+
+    /// Whether a row is seen for the first time in this turn.
+    fn is_first(seen: &mut [usize], row: u32, turn: usize) -> bool {
+        match seen.get_mut(row as usize) {
+            Some(seen) => std::mem::replace(seen, turn) != turn,
+            None => false,
+        }
+    }
+
     fn visit(&mut self, root: Digest) {
+        let Some(root) = self.graph.manifest(&root) else {
+            return;
+        };
         // A stack of (manifest, children are done): what is nested deeply costs no stack frames.
         let mut stack = vec![(root, false)];
-        while let Some((digest, children_done)) = stack.pop() {
-            if children_done {
-                self.manifests.push(digest);
-                continue;
-            }
-            if !self.seen.insert(digest) {
-                continue;
-            }
-            let Some(manifest) = self.inventory.manifest(&digest) else {
+        while let Some((row, children_done)) = stack.pop() {
+            let Some(manifest) = self.inventory.manifests.get(row as usize) else {
                 continue;
             };
-            for blob in &manifest.blobs {
-                if self.seen_blobs.insert(*blob) {
-                    self.blobs.push(*blob);
-                }
+            if children_done {
+                self.manifests.push(manifest.digest);
+                continue;
             }
-            stack.push((digest, true));
-            stack.extend(manifest.children.iter().rev().map(|child| (*child, false)));
+            if !Self::is_first(&mut self.seen, row, self.turn) {
+                continue;
+            }
+            for blob in self.graph.blobs(row) {
+                let is_first = Self::is_first(&mut self.seen_blobs, *blob, self.turn);
+                let entry = self.inventory.blobs.get(*blob as usize);
+                self.blobs
+                    .extend(entry.filter(|_| is_first).map(|entry| entry.digest));
+            }
+            stack.push((row, true));
+            let children = self.graph.children(row).iter().rev();
+            let seen = &self.seen;
+            let new = children.filter(|child| seen.get(**child as usize) != Some(&self.turn));
+            stack.extend(new.map(|child| (*child, false)));
         }
     }
 }

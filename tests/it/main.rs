@@ -17,6 +17,7 @@ mod catalogs;
 mod cli;
 mod codec;
 mod export;
+mod hiding;
 mod house;
 mod images;
 mod import;

@@ -146,9 +146,7 @@ fn merge(resolution: &mut Resolution, mut image: Image) {
             }
             std::collections::btree_map::Entry::Occupied(mut known) => {
                 known.get_mut().add_places(blob.from);
-                if blob.foreign.is_none() {
-                    known.get_mut().foreign = None;
-                }
+                known.get_mut().meet_foreign(blob.foreign);
             }
         }
     }
@@ -376,13 +374,21 @@ impl Walk {
     ) -> std::result::Result<(), Problem> {
         let foreign =
             blob.media_type.is_foreign_layer() && self.selection.foreign == ForeignLayers::Leave;
+        let foreign = foreign.then(|| blob.urls.clone());
+        let cap = Limits::TEXT;
+        if foreign.iter().flatten().any(|url| url.len() as u64 > cap) {
+            let digest = blob.digest;
+            return Err(format!(
+                "a URL of its layer {digest} has more than {cap} bytes"
+            ));
+        }
         let entry = self
             .blobs
             .entry(blob.digest)
             .or_insert_with(|| ResolvedBlob {
                 size: blob.size,
                 from: Vec::new(),
-                foreign: foreign.then(|| blob.urls.clone()),
+                foreign: foreign.clone(),
             });
         if entry.size != blob.size {
             let (a, b) = (entry.size, blob.size);
@@ -391,9 +397,8 @@ impl Walk {
                 blob.digest
             ));
         }
-        if !foreign {
-            entry.foreign = None;
-        }
+        // The first, too: sorted, each once.
+        entry.meet_foreign(foreign);
         entry.add_places([repository.clone()]);
         Ok(())
     }
@@ -414,6 +419,10 @@ impl Walk {
             subjects.clear();
             for found in found {
                 for attachment in found? {
+                    let known = self.manifests.get(&attachment.root);
+                    if known.is_some_and(|known| is_stray(&attachment, known.subject)) {
+                        continue;
+                    }
                     subjects.push(attachment.root);
                     if !self.manifests.contains_key(&attachment.root) {
                         let fetched = self
@@ -421,6 +430,12 @@ impl Walk {
                             .manifest(&repository, &attachment.root.into())
                             .await
                             .map_err(|error| format!("attached artifact: {}", chain(&error)))?;
+                        let (bytes, kind) = (&fetched.value.bytes, &fetched.value.media_type);
+                        let facts = oci::parse(bytes, Some(kind)).map(|document| document.facts);
+                        let subject = facts.ok().and_then(|facts| facts.subject);
+                        if is_stray(&attachment, subject.map(|subject| subject.digest)) {
+                            continue;
+                        }
                         self.attached_tree(&repository, fetched.value)
                             .await
                             .map_err(|problem| format!("attached artifact: {problem}"))?;
@@ -435,6 +450,12 @@ impl Walk {
         }
         Ok(())
     }
+}
+
+/// Whether a list of referrers names what is about something else: it is not carried as one
+/// (bundle-format.md, R-25).
+fn is_stray(attachment: &Attachment, own_subject: Option<Digest>) -> bool {
+    attachment.by == AttachedBy::Referrers && own_subject != Some(attachment.subject)
 }
 
 /// A digest that a document names both as its subject and as its content has no place in an
