@@ -210,13 +210,23 @@ OMITTED, FOREIGN, LEFT_OUT = sha256(b"omitted"), sha256(b"foreign"), sha256(b"le
 SOURCE = "registry.example.com:5000/a-team/with-a-long-name/and-a-longer-path/image"
 
 
-def descriptor(media_type, digest, size):
-    return f'{{"mediaType":"{media_type}","digest":"{digest}","size":{size}}}'
+FOREIGN_LAYER = "application/vnd.oci.image.layer.nondistributable.v1.tar"
+URL = "https://example.com/layer"
+
+
+def descriptor(media_type, digest, size, urls=""):
+    return f'{{"mediaType":"{media_type}","digest":"{digest}","size":{size}{urls}}}'
+
+
+def layer(digest, size):
+    if digest == FOREIGN:
+        return descriptor(FOREIGN_LAYER, digest, size, f',"urls":["{URL}"]')
+    return descriptor(LAYER, digest, size)
 
 
 def image(config, layers, extra=""):
     config = descriptor("application/vnd.oci.image.config.v1+json", config, 2)
-    layers = ",".join(descriptor(LAYER, digest, size) for digest, size in layers)
+    layers = ",".join(layer(digest, size) for digest, size in layers)
     text = f'{{"schemaVersion":2,"mediaType":"{OCI}","config":{config},"layers":[{layers}]{extra}}}'
     return text.encode()
 
@@ -238,7 +248,7 @@ def build():
         sha256(cut): (1500, {"carried": raw | {"extents": [[1, 2560, 1000, 1000], [2, 1536, 500, 500]]}}),
         sha256(empty): (0, {"carried": raw | {"extents": []}}),
         OMITTED: (7, {"omitted": {"origin": BASE}}),
-        FOREIGN: (9, {"foreign": {"urls": ["https://example.com/layer"]}}),
+        FOREIGN: (9, {"foreign": {"urls": [URL]}}),
     }
     blobs = [{"digest": d, "size": s, "place": p} for d, (s, p) in sorted(places.items())]
 
@@ -464,6 +474,16 @@ def manifests(good):
     put("type", "R-15", "the type of another document", lambda m: m.update(type="airferry-inventory"))
     put("format-2", "R-15", "a later format, with keys of its own", lambda m: {
         "type": m["type"], "format": 2, "things": []})
+    put("ext-array", "R-12", "additions that are no map", lambda m: m.update(ext=[1]))
+    put("ext-1000", "ok", "1000 items below ext, keys counted, and ext itself", lambda m: m.update(
+        ext={"a": [0] * 997}))
+    put("ext-1001", "R-11", "1001 items below ext", lambda m: m.update(ext={"a": [0] * 998}))
+    put("ext-64-kib", "R-11", "more than 65536 bytes below ext", lambda m: m.update(ext={
+        f"{n:02}": "x" * 4000 for n in range(17)}))
+    put("features-65", "R-11", "65 features", lambda m: m.update(requires=[f"f{n:02}" for n in range(65)]))
+    put("feature-name-65", "R-11", "a feature whose name has 65 bytes", lambda m: m.update(requires=["f" * 65]))
+    put("text-4097", "R-11", "a text of 4097 bytes", lambda m: m.update(label={"title": "x" * 4097}))
+    put("generation-101", "R-11", "generation 101", lambda m: m.update(generation=101))
     put("feature", "R-15", "a feature that version 1 does not know", lambda m: m.update(requires=["parity"]))
     put("block-size", "R-16", "another block size", lambda m: m.update(block_size=1 << 20))
     put("generation-0", "R-16", "generation 0", lambda m: m.update(generation=0))
@@ -508,11 +528,22 @@ def inventories(good_manifest, good):
         missing(i), i["images"][0].update(problem="a layer is gone"), m.update(complete=False)))
     put("good-unresolved", "ok", "an image that could not be resolved", lambda i, m: (
         i["images"].append({"cosign": "not-asked", "source": "z.example.com/x", "attached": [], "problem": "not found",
-            "platforms": [], "referrers": "not-asked", "requested": "z.example.com/x:1", "fetched_from": "z.example.com/x"}),
+            "platforms": [], "referrers": "not-asked", "requested": "z.example.com/x:1", "fetched_from": "z.example.com/x", "tag": "1"}),
         m.update(complete=False)))
     put("good-unknown", "ok", "nobody knows whether there is more attached", lambda i, m: i["images"][0].update(
         cosign="unknown", referrers="unknown"))
     put("good-ext", "ok", "additions below ext", lambda i, m: i.update(ext={"note": "x"}))
+    put("ext-text", "R-12", "additions that are no map", lambda i, m: i.update(ext="x"))
+    put("problem-4096", "ok", "a problem of 4096 bytes", lambda i, m: (
+        i["images"][0].update(problem="x" * 4096), m.update(complete=False)))
+    put("problem-4097", "R-11", "a problem of 4097 bytes", lambda i, m: (
+        i["images"][0].update(problem="x" * 4097), m.update(complete=False)))
+    put("reason-4097", "R-11", "a reason of 4097 bytes", lambda i, m: blob(i, "foreign").update(
+        place={"missing": {"reason": "x" * 4097}}))
+    put("url-4097", "R-11", "a URL of 4097 bytes", lambda i, m: blob(i, "foreign").update(
+        place={"foreign": {"urls": ["x" * 4097]}}))
+    put("bases-1001", "R-11", "1001 bases", lambda i, m: i.update(
+        bases=[{"id": f"sha256:{n:064x}", "roots": []} for n in range(1001)]))
     put("other-length", "R-28", "the manifest names another length", lambda i, m: m["inventory"].update(length=1))
     put("other-sha256", "R-28", "the manifest names another SHA-256", lambda i, m: m["inventory"].update(sha256=BASE))
     put("other-blake3", "R-28", "the manifest names another BLAKE3", lambda i, m: m["inventory"].update(
@@ -553,6 +584,13 @@ def inventories(good_manifest, good):
     put("extents-sum", "R-22", "extents that are shorter than the blob", lambda i, m: carried(i, 2)["extents"].pop())
     put("extents-overflow", "R-22", "extents whose sum is 2^64 more than the size", lambda i, m: blob(
         i, "carried", 0)["place"]["carried"].update(extents=[[1, 1536, 2**33 - 1, 2**33 - 1]] * (2**3)))
+    put("no-extents", "R-22", "a blob that is said to be carried, with a size and without a byte", lambda i, m: carried(
+        i, 1).update(extents=[]))
+    put("no-extents-size-0", "R-22", "a blob that is said to be carried, of size 0, and its digest is that of two bytes",
+        lambda i, m: (blob(i, "carried", 1).update(size=0), carried(i, 1).update(extents=[])))
+    put("cut-no-extents", "R-22", "a cut blob of size 0 without extents", lambda i, m: (
+        blob(i, "carried", 2).update(size=0), carried(i, 2).update(extents=[])))
+    put("empty-digest-with-size", "R-22", "the empty blob with a size", lambda i, m: blob(i, "carried", 0).update(size=1))
     put("empty-with-extent", "R-22", "an empty blob with an extent", lambda i, m: blob(i, "carried", 0)["place"]
         ["carried"].update(extents=[[1, 1536, 1, 1]]))
     put("overlap", "R-23", "two extents at one place", lambda i, m: carried(i, 2)["extents"][0].__setitem__(1, 1536))
@@ -580,6 +618,20 @@ def inventories(good_manifest, good):
     put("no-root-no-problem", "R-25", "an image without root and problem", lambda i, m: i["images"].append(
         {k: v for k, v in i["images"][0].items() if k != "root"} | {"requested": "z.example.com/x:1"}))
     put("missing-no-problem", "R-25", "an image that reaches a missing blob and has no problem", lambda i, m: missing(i))
+    put("source-of-another", "R-25", "a source that is not the repository that was asked for", lambda i, m: i["images"][0]
+        .update(source="z.example.com/x"))
+    put("tag-of-another", "R-25", "a tag that is not the one that was asked for", lambda i, m: i["images"][0].update(tag="x"))
+    put("tag-absent", "R-25", "no tag, where one was asked for", lambda i, m: i["images"][0].pop("tag"))
+    put("root-of-another", "R-25", "a root that is not the digest that was asked for", lambda i, m: i["images"][0].update(
+        requested=SOURCE + ":4.18@" + BASE))
+    put("good-by-digest", "ok", "an image that was asked for by digest", lambda i, m: (
+        i["images"][0].pop("tag"), i["images"][0].update(requested=SOURCE + "@" + i["images"][0]["root"])))
+    put("good-latest", "ok", "an image that was asked for without tag and digest", lambda i, m: i["images"][0].update(
+        requested=SOURCE, tag="latest"))
+    put("referrer-of-another", "R-25", "a referrer whose manifest has another subject", lambda i, m: i["images"][0].update(
+        attached=[{"by": "referrers", "root": i["images"][0]["attached"][0]["root"], "subject": BASE}]))
+    put("good-referrer", "ok", "a referrer", lambda i, m: i["images"][0].update(
+        attached=[i["images"][0]["attached"][0] | {"by": "referrers"}]))
     put("cosign-without-tag", "R-25", "a cosign artifact without tag", lambda i, m: i["images"][0]["attached"][0].pop("tag"))
     put("attached-and-absent", "R-25", "a cosign artifact of an image that has none", lambda i, m: i["images"][0].update(
         cosign="absent"))
@@ -608,6 +660,8 @@ def inventories(good_manifest, good):
     put("generation-of-manifest", "R-27", "the manifest says a later generation", lambda i, m: m.update(generation=2))
     put("no-metadata-chunk", "R-27", "data chunks alone", lambda i, m: (
         i["chunks"].pop(), m["chunks"].pop()))
+    put("omitted-other-origin", "R-29", "an omitted blob whose origin is no base", lambda i, m: blob(i, "omitted").update(
+        place={"omitted": {"origin": PLAN}}))
     put("omitted-no-base", "R-29", "an omitted blob without base", lambda i, m: i.update(bases=[]))
     put("manifest-order-in-chunk", "R-36", "OCI manifests in another order in the tar", lambda i, m: swap_first(i))
 
@@ -617,6 +671,41 @@ def swap_first(i):
     first = a["extent"][1]
     b["extent"][1] = first
     a["extent"][1] = first + -(-b["extent"][2] // 512) * 512 + 512
+
+
+def rows(good_manifest, good):
+    """An inventory whose blob rows do not follow from an OCI manifest's bytes: the chunks and a document."""
+
+    def put(name, expect, comment, change, img=None):
+        value = copy.deepcopy(good)
+        for b in value["blobs"]:
+            change(b)
+        document = img or documents()[0]
+        vector(f"row/{name}.txt", "row", expect, comment, inventory=cbor(value), document=document)
+
+    def of(bytes_of_it, **more):
+        def change(b):
+            if b["size"] == bytes_of_it:
+                b.update(more)
+
+        return change
+
+    put("good", "ok", "what the document says", lambda b: None)
+    put("size-carried", "R-24", "a carried blob with another size than its descriptor's", of(2, size=3))
+    put("size-omitted", "R-24", "an omitted blob with another size", of(7, size=8))
+    put("size-foreign", "R-24", "a foreign blob with another size", of(9, size=8))
+    put("size-missing", "R-24", "a missing blob with another size", of(9, size=8, place={"missing": {"reason": "x"}}))
+    put("good-missing", "ok", "a missing blob", of(9, place={"missing": {"reason": "x"}}))
+    put("foreign-layer", "R-24", "an ordinary layer that is said to be foreign", of(1500, place={"foreign": {"urls": []}}))
+    put("foreign-config", "R-24", "a config that is said to be foreign", of(2, place={"foreign": {"urls": []}}))
+    put("foreign-no-urls", "R-24", "a foreign layer without the document's URLs", of(9, place={"foreign": {"urls": []}}))
+    put("foreign-other-urls", "R-24", "a foreign layer with other URLs", of(9, place={"foreign": {
+        "urls": ["https://example.org/"]}}))
+
+
+def documents():
+    config, cut, empty = b"{}", bytes(i % 256 for i in range(1500)), b""
+    return [image(sha256(config), [(sha256(cut), 1500), (sha256(empty), 0), (OMITTED, 7), (FOREIGN, 9)])]
 
 
 def statements(manifest):
@@ -747,6 +836,7 @@ def main():
     whole(manifest, inventory, chunks)
     manifests(manifest)
     inventories(manifest, inventory)
+    rows(manifest, inventory)
     statements(manifest)
     signatures()
 

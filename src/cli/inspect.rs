@@ -14,7 +14,8 @@ Examples:
   airferry inspect /media/stick/okd --trust exporter.pub
   airferry inspect /media/stick/okd --output json | jq '.images[].reference'
 
-Reads documents and small configs only; `airferry verify` reads everything.";
+Reads documents and small configs only; `airferry verify` reads everything.
+With --trust, nothing is read of a bundle that none of these keys has signed (code 3).";
 
 /// Shows what is in a bundle, as far as it can be read.
 #[derive(Debug, clap::Args)]
@@ -36,12 +37,17 @@ pub(crate) async fn run(args: InspectArgs, environment: &Environment) -> Result<
     let request = Request {
         bundle: args.bundle.clone(),
         trust,
+        allow_unsigned: args.trust.allow_unsigned(),
     };
     let context = environment.context().clone();
     let report = ops::blocking(move || inspect::inspect(&request, &context)).await?;
     environment
         .output
-        .outcome(args.output.format, &report, text)
+        .outcome(args.output.format, &report, text)?;
+    match report.stopped {
+        true => Err(report.refusal()),
+        false => Ok(()),
+    }
 }
 
 fn text(report: &Report) -> String {
@@ -158,6 +164,11 @@ fn text(report: &Report) -> String {
     match report.depth {
         Depth::Inventory => {}
         Depth::Manifest => line("the inventory cannot be read: nothing is known of images".into()),
+        Depth::Nothing if report.stopped => line(
+            "nothing was read, because none of the trusted keys has signed: --allow-unsigned, or \
+             no --trust, looks inside all the same"
+                .into(),
+        ),
         Depth::Nothing => line("the manifest cannot be read: nothing is known".into()),
     }
     text
@@ -177,9 +188,10 @@ fn image_lines(image: &ImageLine, line: &mut impl FnMut(String)) {
         };
         line(format!("  platforms  {}{sparse}", platforms.join(", ")));
     }
+    let bytes = image.bytes.map(|bytes| ByteSize(bytes).to_string());
     line(format!(
         "  size       {}, {} of them its own",
-        ByteSize(image.bytes),
+        bytes.as_deref().unwrap_or("not added up"),
         ByteSize(image.unique_bytes)
     ));
     let state = |state: AttachmentState| match state {

@@ -97,6 +97,7 @@ fn read(path: &Path) -> Result<ReleaseTrust, Error> {
 pub(crate) fn sentence(proof: &ReleaseProof) -> String {
     let state = match proof.state {
         ReleaseState::Genuine => "genuine",
+        ReleaseState::NotCompared => "signed",
         ReleaseState::Unsigned => "UNSIGNED",
         ReleaseState::KeysUnknown => "signed by keys that are not known",
         ReleaseState::NotGenuine => "NOT GENUINE",
@@ -107,10 +108,16 @@ pub(crate) fn sentence(proof: &ReleaseProof) -> String {
         let at = &signer.signed_at;
         text.push_str(&format!(", signed by {signer} {at}"));
     }
-    if !proof.compared && proof.state == ReleaseState::Genuine {
+    if !proof.compared && proof.state != ReleaseState::Unreadable && !is_wrong(proof) {
         text.push_str(
-            "; what it is made of was not compared, because the bundle does not carry its layers",
+            "; not compared: the bundle does not carry the layers of its image, so nobody knows \
+             here whether it is what the bundle calls it",
         );
     }
     text
+}
+
+/// Whether what is known of it is bad already.
+fn is_wrong(proof: &ReleaseProof) -> bool {
+    proof.state == ReleaseState::NotGenuine
 }

@@ -18,7 +18,9 @@ Examples:
   airferry verify /media/stick/okd --trust exporter.pub
   airferry verify /media/stick/okd --trust exporter.pub --output json > verified.json
 
-Without --trust it checks integrity, prints NOT AUTHENTICATED and ends with code 3.";
+Without --trust it checks integrity, prints NOT AUTHENTICATED and ends with code 3.
+With --trust, nothing is read of a bundle that none of these keys has signed, and the code is 3 as
+well; --allow-unsigned checks its integrity.";
 
 /// Checks that a bundle is whole, unchanged, and made by somebody who is trusted.
 #[derive(Debug, clap::Args)]
@@ -38,7 +40,8 @@ pub(crate) struct VerifyArgs {
     #[arg(long)]
     allow_incomplete: bool,
 
-    /// Files that do not belong to the bundle are a failure (code 9).
+    /// Fail also on files that do not belong to the bundle (code 9), and on a release that could
+    /// not be compared with its image, because a base carried that (code 3).
     #[arg(long)]
     strict: bool,
 
@@ -80,10 +83,10 @@ fn text(report: &Report) -> String {
         .map_or_else(|| "without manifest".to_owned(), |id| id.hex());
     line(format!("bundle {bundle}"));
     for signer in &report.signers {
-        let verdict = if signer.approves {
-            "approves"
-        } else {
-            "REJECTS"
+        let verdict = match (signer.approves, signer.expired) {
+            (false, _) => "REJECTS",
+            (true, false) => "approves",
+            (true, true) => "approved, but this approval has expired",
         };
         let comment = signer
             .comment
@@ -97,6 +100,11 @@ fn text(report: &Report) -> String {
     }
     for claimed in &report.claimed {
         line(format!("  claimed, unverified: {claimed}"));
+    }
+    for other in &report.other_generations {
+        line(format!(
+            "  about another manifest.cbor, unverified: {other}"
+        ));
     }
     for finding in &report.findings {
         match finding.kind {
@@ -133,6 +141,14 @@ fn text(report: &Report) -> String {
             Count::of(report.attachments_unknown, "image")
         ));
     }
+    if report.stopped {
+        line(
+            "NOT AUTHENTICATED: stopped here, because none of the trusted keys has signed; \
+             without --trust, or with --allow-unsigned, integrity is checked"
+                .to_owned(),
+        );
+        return text;
+    }
     let bytes = &report.bytes;
     line(format!(
         "bytes: content {}, framing {}, metadata {}, documents {}, statements {}, foreign {}, \
@@ -155,8 +171,8 @@ fn text(report: &Report) -> String {
         },
         match (report.unfinished, report.intact) {
             (true, _) => "UNFINISHED",
-            (false, true) => "intact",
-            (false, false) => "DAMAGED",
+            (false, Some(true)) => "intact",
+            (false, _) => "DAMAGED",
         },
         match report.complete {
             Some(true) => "complete",

@@ -7,10 +7,11 @@ use std::io::Write;
 
 use serde::Deserialize;
 
-use super::cbor::{self, CborError};
+use super::cbor::{self, CborError, shape};
 use super::{Placement, Rule, hash, inventory_check, tar};
 use crate::model::{
-    BLOCK_SIZE, BundleManifest, CATALOGS, ChunkKind, FORMAT_VERSION, FileEntry, Inventory, RELEASES,
+    BLOCK_SIZE, BundleManifest, CATALOGS, ChunkKind, Extension, FORMAT_VERSION, FileEntry,
+    Inventory, Limits, RELEASES,
 };
 
 /// How errors call `manifest.cbor`.
@@ -117,8 +118,10 @@ pub fn encode_manifest(manifest: &BundleManifest) -> Result<Vec<u8>, DocumentErr
 /// Names the first rule that is broken (sections 5 and 12).
 pub fn decode_manifest(bytes: &[u8]) -> Result<BundleManifest, DocumentError> {
     cbor::check(bytes, MANIFEST)?;
+    cbor::check_shape(bytes, &shape::HEAD, MANIFEST)?;
     let head: Head = cbor::peek(bytes, MANIFEST)?;
     head.check(MANIFEST, BundleManifest::TYPE)?;
+    cbor::check_shape(bytes, &shape::MANIFEST, MANIFEST)?;
     let manifest = cbor::decode_checked(bytes, MANIFEST)?;
     check_manifest(&manifest)?;
     Ok(manifest)
@@ -160,7 +163,22 @@ pub fn measure_inventory(inventory: &Inventory) -> Result<FileEntry, DocumentErr
 /// # Errors
 ///
 /// When the bytes are others than those that the manifest names, or as [`decode_inventory`].
-pub fn open_inventory(bytes: &[u8], manifest: &BundleManifest) -> Result<Inventory, DocumentError> {
+pub fn open_inventory(
+    bytes: impl AsRef<[u8]>,
+    manifest: &BundleManifest,
+) -> Result<Inventory, DocumentError> {
+    let inventory = {
+        // Gone before the checks, which need memory of their own.
+        let bytes = bytes;
+        check_named(bytes.as_ref(), manifest)?;
+        read_inventory(bytes.as_ref())?
+    };
+    check_inventory(&inventory, manifest)?;
+    Ok(inventory)
+}
+
+/// compares length and hashes.
+fn check_named(bytes: &[u8], manifest: &BundleManifest) -> Result<(), DocumentError> {
     let named = &manifest.inventory;
     let differs = |what| Err(DocumentError::NotNamed { what });
     if named.length != bytes.len() as u64 {
@@ -172,7 +190,7 @@ pub fn open_inventory(bytes: &[u8], manifest: &BundleManifest) -> Result<Invento
     if named.blake3 != hash::blake3(bytes) {
         return differs("BLAKE3");
     }
-    decode_inventory(bytes, manifest)
+    Ok(())
 }
 
 /// Reads `inventory.cbor` and checks it against the manifest's chunk table, not against the
@@ -185,12 +203,33 @@ pub fn decode_inventory(
     bytes: &[u8],
     manifest: &BundleManifest,
 ) -> Result<Inventory, DocumentError> {
-    cbor::check(bytes, INVENTORY)?;
-    let head: Head = cbor::peek(bytes, INVENTORY)?;
-    head.check(INVENTORY, Inventory::TYPE)?;
-    let inventory = cbor::decode_checked(bytes, INVENTORY)?;
+    let inventory = read_inventory(bytes)?;
     check_inventory(&inventory, manifest)?;
     Ok(inventory)
+}
+
+/// Reads `inventory.cbor` by its tables alone.
+fn read_inventory(bytes: &[u8]) -> Result<Inventory, DocumentError> {
+    cbor::check(bytes, INVENTORY)?;
+    cbor::check_shape(bytes, &shape::HEAD, INVENTORY)?;
+    let head: Head = cbor::peek(bytes, INVENTORY)?;
+    head.check(INVENTORY, Inventory::TYPE)?;
+    cbor::check_shape(bytes, &shape::INVENTORY, INVENTORY)?;
+    let inventory: Inventory = cbor::decode_checked(bytes, INVENTORY)?;
+    check_extension(inventory.ext.as_ref(), INVENTORY)?;
+    Ok(inventory)
+}
+
+/// additions are a map.
+fn check_extension(ext: Option<&Extension>, document: &'static str) -> Result<(), DocumentError> {
+    match ext.is_some_and(|ext| !ext.is_map()) {
+        true => Err(DocumentError::Content {
+            document,
+            rule: Rule(12),
+            fault: "`ext` is not a map".to_owned(),
+        }),
+        false => Ok(()),
+    }
 }
 
 /// Checks an inventory against the rules of section 6 and against its manifest.
@@ -251,6 +290,7 @@ fn check_manifest(manifest: &BundleManifest) -> Result<(), DocumentError> {
         requires: manifest.requires.clone(),
     };
     head.check(MANIFEST, BundleManifest::TYPE)?;
+    check_extension(manifest.ext.as_ref(), MANIFEST)?;
     if manifest.block_size != BLOCK_SIZE {
         let fault = format!(
             "`block_size` is {} and not {BLOCK_SIZE}",
@@ -261,6 +301,10 @@ fn check_manifest(manifest: &BundleManifest) -> Result<(), DocumentError> {
     if manifest.generation == 0 {
         let fault = "`generation` is 0; the first one is 1".to_owned();
         return Err(DocumentError::manifest(16, fault));
+    }
+    if manifest.generation > Limits::GENERATIONS {
+        let fault = format!("`generation` is above {}", Limits::GENERATIONS);
+        return Err(DocumentError::manifest(11, fault));
     }
     if !manifest.requires.is_sorted_by(|a, b| a < b) {
         let fault = "`requires` is not strictly ascending".to_owned();

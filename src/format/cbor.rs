@@ -7,10 +7,14 @@
 //! decoded into types; then the types are encoded again and must give the same bytes, which
 //! proves that the decoder saw all of them and nothing else.
 
+pub(super) mod shape;
+
 use std::io;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use shape::Shape;
 
 use super::Rule;
 use super::hash::FileHasher;
@@ -132,12 +136,28 @@ pub enum Fault {
     /// Too many items.
     #[error("the document has more than {} items", Limits::CBOR_ITEMS)]
     Items,
+    /// A list has too many elements, alone or with others like it.
+    #[error("there are more than {cap} {what}")]
+    TooMany {
+        /// What is counted.
+        what: &'static str,
+        /// How many there may be.
+        cap: u64,
+    },
+    /// A text or byte string is too long.
+    #[error("a text of `{key}` has more than {cap} bytes")]
+    TooLong {
+        /// The key that it stands under.
+        key: &'static str,
+        /// How many bytes it may have.
+        cap: u64,
+    },
 }
 
 impl Fault {
     fn rule(self) -> Rule {
         match self {
-            Self::Depth | Self::Items => CAPS,
+            Self::Depth | Self::Items | Self::TooMany { .. } | Self::TooLong { .. } => CAPS,
             _ => CANONICAL,
         }
     }
@@ -283,14 +303,30 @@ pub fn check(bytes: &[u8], document: &'static str) -> Result<(), CborError> {
         position: 0,
         items: 0,
     };
-    walker
-        .document()
-        .map_err(|(offset, fault)| CborError::Encoding {
-            document,
-            rule: fault.rule(),
-            offset,
-            fault,
-        })
+    walker.document().map_err(|found| refusal(document, found))
+}
+
+/// Checks the caps on what a document of this shape may hold, for bytes that [`check`] accepted.
+/// Allocates nothing.
+///
+/// # Errors
+///
+/// Names the first list or text that is too long.
+pub(super) fn check_shape(
+    bytes: &[u8],
+    shape: &'static Shape,
+    document: &'static str,
+) -> Result<(), CborError> {
+    shape::check(bytes, shape).map_err(|found| refusal(document, found))
+}
+
+fn refusal(document: &'static str, (offset, fault): (usize, Fault)) -> CborError {
+    CborError::Encoding {
+        document,
+        rule: fault.rule(),
+        offset,
+        fault,
+    }
 }
 
 /// A fault and where the item begins that has it.

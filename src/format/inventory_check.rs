@@ -1,13 +1,15 @@
 //! What an inventory must say beyond its tables (bundle-format.md, R-16 and ).
 
+mod image_names;
+
 use std::collections::HashMap;
 
 use super::bundle::DocumentError;
-use super::{Placement, content_check, tar};
+use super::{Placement, content_check, hash, tar};
 use crate::model::{
-    AttachedBy, AttachmentState, BlobEntry, BlobPlace, BundleManifest, Carried, ChunkEntry,
-    ChunkId, ChunkKind, Codec, Digest, Extent, FORMAT_VERSION, ImageEntry, Inventory, Limits,
-    ManifestEntry,
+    AttachedBy, AttachmentState, Below, BlobEntry, BlobPlace, BundleManifest, Carried, ChunkEntry,
+    ChunkId, ChunkKind, Codec, Digest, Extent, FORMAT_VERSION, Graph, ImageEntry, Inventory,
+    Limits, ManifestEntry, Walk,
 };
 
 type Result<T> = std::result::Result<T, DocumentError>;
@@ -26,6 +28,7 @@ pub(super) fn check(
     if inventory.document != Inventory::TYPE || inventory.format != FORMAT_VERSION {
         return refused(15, "it is of another type or version".to_owned());
     }
+    counts(inventory)?;
     orders(inventory)?;
     chunk_origins(inventory, manifest)?;
     let kinds = manifest.chunks.iter().map(|c| (c.number, c.kind)).collect();
@@ -46,6 +49,49 @@ pub(super) fn check(
         );
     }
     Ok(())
+}
+
+/// what readers count on the bytes, counted for writers.
+fn counts(inventory: &Inventory) -> Result<()> {
+    let rows = inventory.manifests.iter();
+    let edges = rows.map(|row| row.blobs.len() + row.children.len() + row.omitted.len());
+    let extents = inventory.blobs.iter().map(|blob| match &blob.place {
+        BlobPlace::Carried(carried) => carried.extents.len(),
+        _ => 0,
+    });
+    let urls = inventory.blobs.iter().map(|blob| match &blob.place {
+        BlobPlace::Foreign { urls } => urls.len(),
+        _ => 0,
+    });
+    let attached = inventory.images.iter().map(|image| image.attached.len());
+    let platforms = inventory.images.iter().map(|image| image.platforms.len());
+    let roots = inventory.bases.iter().map(|base| base.roots.len());
+    let components = inventory.releases.iter().map(|r| r.components.len());
+    let members = inventory.catalogs.iter().map(|c| c.members.len());
+    let counted = [
+        ("images", inventory.images.len(), Limits::IMAGES),
+        (
+            "OCI manifests",
+            inventory.manifests.len(),
+            Limits::MANIFESTS,
+        ),
+        ("blobs", inventory.blobs.len(), Limits::BLOBS),
+        ("extents", extents.sum(), Limits::EXTENTS),
+        ("digests in rows", edges.sum(), Limits::EDGES),
+        ("URLs", urls.sum(), Limits::URLS),
+        ("attachments", attached.sum(), Limits::ATTACHED),
+        ("platforms in filters", platforms.sum(), Limits::PLATFORMS),
+        ("bases", inventory.bases.len(), Limits::BASES),
+        ("roots of bases", roots.sum(), Limits::BASE_ROOTS),
+        ("releases", inventory.releases.len(), Limits::CONTENTS),
+        ("components", components.sum(), Limits::COMPONENTS),
+        ("catalogs", inventory.catalogs.len(), Limits::CONTENTS),
+        ("members of catalogs", members.sum(), Limits::MEMBERS),
+    ];
+    match counted.iter().find(|(_, count, cap)| *count as u64 > *cap) {
+        Some((what, count, cap)) => refused(11, format!("it has {count} {what}, more than {cap}")),
+        None => Ok(()),
+    }
 }
 
 /// lists are strictly ascending.
@@ -192,10 +238,17 @@ fn blob_entry(blob: &BlobEntry, inventory: &Inventory, kinds: &Kinds) -> Result<
     let digest = &blob.digest;
     match &blob.place {
         BlobPlace::Carried(carried) => carried_blob(blob, carried, kinds),
-        BlobPlace::Omitted { .. } if inventory.bases.is_empty() => {
-            refused(29, format!("`{digest}` is omitted and there is no base"))
+        BlobPlace::Omitted { origin } => {
+            let bases = &inventory.bases;
+            match bases.binary_search_by(|base| base.id.cmp(origin)) {
+                Ok(_) => Ok(()),
+                Err(_) => refused(
+                    29,
+                    format!("`{digest}` is omitted, and its origin is no base here"),
+                ),
+            }
         }
-        BlobPlace::Omitted { .. } | BlobPlace::Foreign { .. } | BlobPlace::Missing { .. } => Ok(()),
+        BlobPlace::Foreign { .. } | BlobPlace::Missing { .. } => Ok(()),
     }
 }
 
@@ -206,6 +259,10 @@ fn carried_blob(blob: &BlobEntry, carried: &Carried, kinds: &Kinds) -> Result<()
             return refused(21, format!("`{digest}` is raw and needs something"));
         }
         Codec::Raw => {}
+    }
+    // The sum of no extents fits a size of 0, and no byte would ever be hashed.
+    if carried.extents.is_empty() && (blob.size != 0 || *digest != hash::sha256(b"")) {
+        return refused(22, format!("`{digest}` is carried without a byte"));
     }
     let mut sum = Some(0u64);
     for piece in &carried.extents {
@@ -317,93 +374,39 @@ fn layout(inventory: &Inventory, manifest: &BundleManifest, placement: &Placemen
     Ok(())
 }
 
-/// What is known of everything below an OCI manifest.
-#[derive(Clone, Copy)]
-struct Below {
-    /// Levels of OCI manifests, itself included.
-    levels: usize,
-    /// Whether a blob is missing.
-    missing: bool,
-}
-
-/// Walks over OCI manifests from the images down, each once.
-struct Reach<'a> {
-    inventory: &'a Inventory,
-    seen: HashMap<Digest, Below>,
-}
-
-impl Reach<'_> {
-    /// Looks at a manifest and what it reaches. `above` levels lead to it; the cap on them ends
-    /// rows that name each other in a circle.
-    fn below(&mut self, digest: &Digest, above: usize) -> Result<Below> {
-        let known = match self.seen.get(digest) {
-            Some(below) => *below,
-            None => {
-                let Some(entry) = self.inventory.manifest(digest) else {
-                    return refused(25, format!("`{digest}` is a root and has no row"));
-                };
-                let mut below = Below {
-                    levels: 1,
-                    missing: entry.blobs.iter().any(|blob| self.is_missing(blob)),
-                };
-                if above < Limits::INDEX_DEPTH {
-                    for child in &entry.children {
-                        let child = self.below(child, above + 1)?;
-                        below.levels = below.levels.max(child.levels + 1);
-                        below.missing |= child.missing;
-                    }
-                } else if !entry.children.is_empty() {
-                    below.levels += 1;
-                }
-                self.seen.insert(*digest, below);
-                below
-            }
-        };
-        // A root image below INDEX_DEPTH indexes is the deepest there may be.
-        if above + known.levels > Limits::INDEX_DEPTH + 1 {
-            return refused(
-                25,
-                format!(
-                    "`{digest}` is nested in more than {} indexes",
-                    Limits::INDEX_DEPTH
-                ),
-            );
-        }
-        Ok(known)
-    }
-
-    fn is_missing(&self, blob: &Digest) -> bool {
-        let entry = self.inventory.blob(blob);
-        !entry.is_some_and(|entry| !matches!(entry.place, BlobPlace::Missing { .. }))
-    }
-}
-
 /// R-25, and that nothing is carried which no image asks for.
 fn images(inventory: &Inventory) -> Result<()> {
-    let mut reach = Reach {
-        inventory,
-        seen: HashMap::with_capacity(inventory.manifests.len()),
-    };
+    let graph = Graph::new(inventory);
+    let below = graph.below();
+    let mut roots = Vec::new();
     for image in &inventory.images {
-        image_entry(image, &mut reach)?;
+        image_entry(image, inventory, &graph, &below)?;
+        image_names::check(image, inventory)?;
+        roots.extend(graph.roots(image));
     }
-    if let Some(orphan) = inventory
-        .manifests
-        .iter()
-        .find(|entry| !reach.seen.contains_key(&entry.digest))
-    {
+    let reached = Walk::new(&graph).reach(&roots);
+    let mut is_reached = vec![false; inventory.manifests.len()];
+    for row in reached.manifests {
+        if let Some(is_reached) = is_reached.get_mut(row as usize) {
+            *is_reached = true;
+        }
+    }
+    let rows = inventory.manifests.iter().zip(is_reached);
+    if let Some((orphan, _)) = rows.into_iter().find(|(_, is_reached)| !is_reached) {
         return refused(
             25,
             format!("no image reaches the OCI manifest `{}`", orphan.digest),
         );
     }
-    let mut named: Vec<&Digest> = inventory.manifests.iter().flat_map(|m| &m.blobs).collect();
-    named.sort_unstable();
-    if let Some(orphan) = inventory
-        .blobs
-        .iter()
-        .find(|blob| named.binary_search(&&blob.digest).is_err())
-    {
+    // Every manifest is reached by now, and a blob that one of them names is too.
+    let mut is_named = vec![false; inventory.blobs.len()];
+    for blob in reached.blobs {
+        if let Some(is_named) = is_named.get_mut(blob as usize) {
+            *is_named = true;
+        }
+    }
+    let blobs = inventory.blobs.iter().zip(is_named);
+    if let Some((orphan, _)) = blobs.into_iter().find(|(_, is_named)| !is_named) {
         return refused(
             24,
             format!("no OCI manifest names the blob `{}`", orphan.digest),
@@ -412,15 +415,34 @@ fn images(inventory: &Inventory) -> Result<()> {
     Ok(())
 }
 
-fn image_entry(image: &ImageEntry, reach: &mut Reach<'_>) -> Result<()> {
+fn image_entry(
+    image: &ImageEntry,
+    inventory: &Inventory,
+    graph: &Graph<'_>,
+    below: &[Below],
+) -> Result<()> {
     let name = &image.requested;
-    let mut missing = image.root.is_none();
-    for root in image
+    let attached = image.attached.iter().map(|a| &a.root);
+    if let Some(root) = image
         .root
         .iter()
-        .chain(image.attached.iter().map(|a| &a.root))
+        .chain(attached)
+        .find(|root| inventory.manifest(root).is_none())
     {
-        missing |= reach.below(root, 0)?.missing;
+        return refused(25, format!("`{root}` is a root and has no row"));
+    }
+    let mut missing = image.root.is_none();
+    for root in graph.roots(image) {
+        let below = below.get(root as usize).copied().unwrap_or_default();
+        // An image below INDEX_DEPTH indexes is the deepest there may be.
+        if below.levels as usize > Limits::INDEX_DEPTH + 1 {
+            let depth = Limits::INDEX_DEPTH;
+            return refused(
+                25,
+                format!("`{name}` is nested in more than {depth} indexes, or they form a circle"),
+            );
+        }
+        missing |= below.missing;
     }
     if let Some(nameless) = image
         .attached

@@ -2,7 +2,9 @@
 
 use super::oci::{self, OciError};
 use super::{Rule, hash};
-use crate::model::{Descriptor, Digest, ManifestEntry};
+use crate::model::{
+    BlobPlace, Descriptor, Digest, Inventory, ManifestEntry, ManifestFacts, ManifestKind,
+};
 
 /// Why the bytes of an OCI manifest are not what the inventory says of them.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,18 @@ pub enum RowError {
         /// The row's key.
         key: &'static str,
     },
+    /// A blob's row that does not follow from the document.
+    #[error(
+        "The OCI manifest `{digest}` and the inventory differ about the blob `{blob}`: {fault}"
+    )]
+    Blob {
+        /// The manifest.
+        digest: Digest,
+        /// The blob.
+        blob: Digest,
+        /// In what they differ.
+        fault: &'static str,
+    },
 }
 
 impl RowError {
@@ -42,12 +56,17 @@ impl RowError {
     }
 }
 
-/// Checks that the bytes have the row's digest, and that the row follows from them.
+/// Checks that the bytes have the row's digest, and that the row and those of its blobs follow
+/// from them. Returns what the document says.
 ///
 /// # Errors
 ///
 /// Names the first difference.
-pub fn check(entry: &ManifestEntry, bytes: &[u8]) -> Result<(), RowError> {
+pub fn check(
+    entry: &ManifestEntry,
+    bytes: &[u8],
+    inventory: &Inventory,
+) -> Result<ManifestFacts, RowError> {
     let digest = entry.digest;
     let found = hash::sha256(bytes);
     if found != digest {
@@ -62,7 +81,7 @@ pub fn check(entry: &ManifestEntry, bytes: &[u8]) -> Result<(), RowError> {
         true => Ok(()),
         false => Err(RowError::Row { digest, key }),
     };
-    let facts = &document.facts;
+    let facts = document.facts;
     row("media_type", document.media_type == entry.media_type)?;
     row("blobs", each_once(&facts.blobs) == entry.blobs)?;
     row(
@@ -78,11 +97,74 @@ pub fn check(entry: &ManifestEntry, bytes: &[u8]) -> Result<(), RowError> {
         } else if left_out == Some(child) {
             left_out = omitted.next();
         } else {
-            return row("children", false);
+            return row("children", false).map(|()| facts);
         }
     }
     row("children", carried.is_none())?;
-    row("omitted", left_out.is_none())
+    row("omitted", left_out.is_none())?;
+    for (place, blob) in facts.blobs.iter().enumerate() {
+        let is_layer = place > 0 && facts.kind == ManifestKind::Image;
+        if let Some(fault) = blob_fault(blob, is_layer, inventory) {
+            let blob = blob.digest;
+            return Err(RowError::Blob {
+                digest,
+                blob,
+                fault,
+            });
+        }
+    }
+    Ok(facts)
+}
+
+/// In what a blob's row differs from a descriptor of the blob.
+fn blob_fault(blob: &Descriptor, is_layer: bool, inventory: &Inventory) -> Option<&'static str> {
+    let Some(row) = inventory.blob(&blob.digest) else {
+        return Some("it has no row");
+    };
+    if row.size != blob.size {
+        return Some("its size is another one");
+    }
+    let BlobPlace::Foreign { urls } = &row.place else {
+        return None;
+    };
+    let may_stay = blob.media_type.is_foreign_layer() || !blob.urls.is_empty();
+    if !is_layer || !may_stay {
+        return Some("nothing in the document says that it may stay behind as foreign");
+    }
+    match blob.urls.iter().all(|url| urls.contains(url)) {
+        true => None,
+        false => Some("its URLs are others"),
+    }
+}
+
+/// Collects from documents where foreign blobs may be had, and tells which rows say more.
+#[derive(Debug, Default)]
+pub struct ForeignUrls {
+    named: std::collections::BTreeMap<Digest, std::collections::BTreeSet<String>>,
+}
+
+impl ForeignUrls {
+    /// Takes note of what a document says.
+    pub fn note(&mut self, facts: &ManifestFacts, inventory: &Inventory) {
+        for blob in &facts.blobs {
+            let row = inventory.blob(&blob.digest);
+            if row.is_some_and(|row| matches!(row.place, BlobPlace::Foreign { .. })) {
+                let named = self.named.entry(blob.digest).or_default();
+                named.extend(blob.urls.iter().cloned());
+            }
+        }
+    }
+
+    /// The foreign blobs whose URLs are not those of all documents together, sorted.
+    pub fn wrong(self, inventory: &Inventory) -> Vec<Digest> {
+        let wrong = self.named.into_iter().filter(|(digest, named)| {
+            match inventory.blob(digest).map(|row| &row.place) {
+                Some(BlobPlace::Foreign { urls }) => !urls.iter().eq(named),
+                _ => false,
+            }
+        });
+        wrong.map(|(digest, _)| digest).collect()
+    }
 }
 
 /// The digests of descriptors in their order, each once: as rows list them.
@@ -96,13 +178,13 @@ pub fn each_once(descriptors: &[Descriptor]) -> Vec<Digest> {
 mod tests {
     use super::super::testing::sample;
     use super::*;
-    use crate::model::MediaType;
+    use crate::model::{BlobEntry, MediaType};
 
     #[test]
     fn rows_follow_from_documents() {
         let sample = sample();
         for entry in &sample.inventory.manifests {
-            check(entry, &sample.content[&entry.digest]).unwrap();
+            check(entry, &sample.content[&entry.digest], &sample.inventory).unwrap();
         }
         let index = sample
             .inventory
@@ -114,7 +196,7 @@ mod tests {
         let differs = |change: fn(&mut ManifestEntry)| {
             let mut entry = index.clone();
             change(&mut entry);
-            match check(&entry, bytes) {
+            match check(&entry, bytes, &sample.inventory) {
                 Err(RowError::Row { key, .. }) => key,
                 other => panic!("{other:?}"),
             }
@@ -132,14 +214,92 @@ mod tests {
         let mut moved = index.clone();
         moved.omitted.append(&mut moved.children);
         // In the document's order the left-out child comes first, so this is right as well.
-        assert!(check(&moved, bytes).is_ok());
+        assert!(check(&moved, bytes, &sample.inventory).is_ok());
         moved.omitted.reverse();
-        assert!(check(&moved, bytes).is_err());
-        let error = check(index, b"{}").unwrap_err();
+        assert!(check(&moved, bytes, &sample.inventory).is_err());
+        let error = check(index, b"{}", &sample.inventory).unwrap_err();
         assert!(matches!(error, RowError::Digest { .. }), "{error}");
         let mut nonsense = index.clone();
         nonsense.digest = hash::sha256(b"{}");
-        let error = check(&nonsense, b"{}").unwrap_err();
+        let error = check(&nonsense, b"{}", &sample.inventory).unwrap_err();
         assert!(matches!(error, RowError::Unreadable { .. }), "{error}");
+    }
+    /// What a document says of its blobs, and their rows must say too.
+    #[test]
+    fn rows_of_blobs_follow_from_documents() {
+        let sample = sample();
+        let image = sample.inventory.manifests.iter();
+        let image = image.clone().find(|row| row.blobs.len() == 5).unwrap();
+        let fault = |change: fn(&mut BlobEntry)| {
+            let mut inventory = sample.inventory.clone();
+            for blob in &mut inventory.blobs {
+                change(blob);
+            }
+            let checked = check(image, &sample.content[&image.digest], &inventory);
+            match checked {
+                Ok(_) => None,
+                Err(RowError::Blob { fault, .. }) => Some(fault),
+                Err(other) => panic!("{other}"),
+            }
+        };
+        assert_eq!(fault(|_| {}), None);
+        // Of every place: carried, empty, omitted, foreign.
+        let other_size = Some("its size is another one");
+        for size in [2, 1500, 0, 7, 9] {
+            let changed = match size {
+                2 => fault(|blob| blob.size += u64::from(blob.size == 2)),
+                1500 => fault(|blob| blob.size += u64::from(blob.size == 1500)),
+                0 => fault(|blob| blob.size += u64::from(blob.size == 0)),
+                7 => fault(|blob| blob.size += u64::from(blob.size == 7)),
+                _ => fault(|blob| blob.size += u64::from(blob.size == 9)),
+            };
+            assert_eq!(changed, other_size, "{size}");
+        }
+        fn foreign(blob: &mut BlobEntry) {
+            blob.place = BlobPlace::Foreign { urls: Vec::new() };
+        }
+        let not_foreign = Some("nothing in the document says that it may stay behind as foreign");
+        assert_eq!(
+            fault(|b| if b.size == 1500 {
+                foreign(b)
+            }),
+            not_foreign
+        );
+        assert_eq!(
+            fault(|b| if b.size == 2 {
+                foreign(b)
+            }),
+            not_foreign
+        );
+        assert_eq!(
+            fault(|b| if b.size == 9 {
+                foreign(b)
+            }),
+            Some("its URLs are others")
+        );
+    }
+
+    #[test]
+    fn urls_are_those_of_all_documents_and_no_others() {
+        let sample = sample();
+        let wrong = |urls: &[&str]| {
+            let mut inventory = sample.inventory.clone();
+            for blob in &mut inventory.blobs {
+                if let BlobPlace::Foreign { urls: known } = &mut blob.place {
+                    *known = urls.iter().map(|url| (*url).to_owned()).collect();
+                }
+            }
+            let mut found = ForeignUrls::default();
+            for row in &inventory.manifests {
+                let bytes = &sample.content[&row.digest];
+                let facts = oci::parse(bytes, None).unwrap().facts;
+                found.note(&facts, &inventory);
+            }
+            found.wrong(&inventory).len()
+        };
+        let own = "https://example.com/l";
+        assert_eq!(wrong(&[own]), 0);
+        assert_eq!(wrong(&[]), 1);
+        assert_eq!(wrong(&[own, "https://example.com/m"]), 1);
     }
 }

@@ -10,11 +10,14 @@ mod frame;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::sync::Arc;
 
 use super::manifest_row::{self, RowError};
 use super::names::{Name, Names};
 use super::{Rule, tar};
-use crate::model::{BlobPlace, ChunkId, Digest, Extent, Inventory, Limits, ManifestEntry, PlanId};
+use crate::model::{
+    BlobPlace, ChunkId, Digest, Extent, Inventory, Limits, ManifestEntry, ManifestFacts, PlanId,
+};
 
 /// Compression level. What does not compress in OCI manifests and names are digests: level 9 takes
 /// seven times as long and gives chunks that are 6 to 8 % longer (10 000 images of 3 and of 10
@@ -37,6 +40,9 @@ pub enum MetadataError {
         /// The chunk.
         chunk: ChunkId,
     },
+    /// The inventory implies more names than a metadata chunk holds.
+    #[error("The images of the inventory imply more names than a metadata chunk can hold")]
+    Names,
     /// The compressed file is not of the one form that is allowed.
     #[error("The metadata chunk breaks R-35: {fault}")]
     Frame {
@@ -69,6 +75,7 @@ impl MetadataError {
     pub fn rule(&self) -> Rule {
         match self {
             Self::NoChunk { .. } => Rule(27),
+            Self::Names => Rule(11),
             Self::Frame { .. } | Self::Read { .. } => Rule(35),
             Self::Content { rule, .. } => *rule,
         }
@@ -103,9 +110,39 @@ pub fn place(chunk: ChunkId, lengths: &BTreeMap<Digest, u64>) -> Option<BTreeMap
     Some(extents)
 }
 
+/// The metadata chunks of an inventory: the names are found once for all of them.
+#[derive(Debug)]
+pub struct MetadataTars<'a> {
+    inventory: &'a Inventory,
+    names: Arc<Names<'a>>,
+}
+
+impl<'a> MetadataTars<'a> {
+    /// Finds all names.
+    ///
+    /// # Errors
+    ///
+    /// When there are more than any metadata chunk holds.
+    pub fn new(inventory: &'a Inventory) -> Result<Self, MetadataError> {
+        let names = Names::new(inventory).map_err(|_| MetadataError::Names)?;
+        let names = Arc::new(names);
+        Ok(Self { inventory, names })
+    }
+
+    /// Collects what a chunk's tar must hold, as [`MetadataTar::new`] does.
+    ///
+    /// # Errors
+    ///
+    /// When the inventory has no such chunk.
+    pub fn chunk(&self, chunk: ChunkId) -> Result<MetadataTar<'a>, MetadataError> {
+        MetadataTar::with_names(self.inventory, Arc::clone(&self.names), chunk)
+    }
+}
+
 /// What a metadata chunk's tar holds, by the inventory's word.
 #[derive(Debug)]
 pub struct MetadataTar<'a> {
+    inventory: &'a Inventory,
     plan: PlanId,
     chunk: ChunkId,
     /// What the inventory says of the tar's length; not known yet while it is written.
@@ -113,7 +150,7 @@ pub struct MetadataTar<'a> {
     manifests: Vec<&'a ManifestEntry>,
     /// The whole entry, or nothing.
     join: Vec<u8>,
-    names: Names<'a>,
+    names: Arc<Names<'a>>,
     /// Older chunks may hold fewer names.
     newest: bool,
 }
@@ -125,6 +162,8 @@ pub struct ReadManifest<'a> {
     pub entry: &'a ManifestEntry,
     /// The bytes that stand in the tar, right or wrong.
     pub bytes: Vec<u8>,
+    /// What they say, when nothing is wrong with them.
+    pub facts: Option<ManifestFacts>,
     /// What is wrong with them, when something is: they must not be used then.
     pub fault: Option<RowError>,
 }
@@ -136,20 +175,29 @@ impl<'a> MetadataTar<'a> {
     ///
     /// # Errors
     ///
-    /// When the inventory has no such chunk.
+    /// When the inventory has no such chunk, or implies more names than a chunk holds.
     pub fn new(inventory: &'a Inventory, chunk: ChunkId) -> Result<Self, MetadataError> {
+        MetadataTars::new(inventory)?.chunk(chunk)
+    }
+
+    fn with_names(
+        inventory: &'a Inventory,
+        names: Arc<Names<'a>>,
+        chunk: ChunkId,
+    ) -> Result<Self, MetadataError> {
         let row = inventory.chunks.iter().find(|row| row.number == chunk);
         let row = row.ok_or(MetadataError::NoChunk { chunk })?;
         let here = |entry: &&ManifestEntry| entry.extent.chunk == chunk;
         let mut manifests: Vec<&ManifestEntry> = inventory.manifests.iter().filter(here).collect();
         manifests.sort_by_key(|entry| entry.extent.offset);
         Ok(Self {
+            inventory,
             plan: row.plan,
             chunk,
             said: row.decoded,
             manifests,
             join: join_entry(inventory, chunk, row.generation),
-            names: Names::new(inventory),
+            names,
             newest: inventory.chunks.last().map(|row| row.number) == Some(chunk),
         })
     }
@@ -268,10 +316,15 @@ impl<'a> MetadataTar<'a> {
             let bytes = walk.bytes(length.min(Limits::OCI_MANIFEST))?;
             let padding = tar::padding(length) as usize;
             walk.expect(&vec![0; padding], 30, "padding")?;
+            let (facts, fault) = match manifest_row::check(entry, &bytes, self.inventory) {
+                Ok(facts) => (Some(facts), None),
+                Err(fault) => (None, Some(fault)),
+            };
             found(ReadManifest {
                 entry,
-                fault: manifest_row::check(entry, &bytes).err(),
                 bytes,
+                facts,
+                fault,
             });
         }
         walk.expect(&self.join, 38, "the lines that join cut blobs")?;
@@ -291,7 +344,7 @@ impl<'a> MetadataTar<'a> {
     /// Names in an older generation's chunk: any that are true, by ascending path.
     fn older_names<R: Read>(&self, walk: &mut Walk<R>) -> Result<(), MetadataError> {
         let mut possible = self.names.possible();
-        let mut previous: Option<&Name<'a>> = None;
+        let mut previous: Option<&Name> = None;
         loop {
             let position = walk.position;
             let entry = walk.name_entry()?;

@@ -1,201 +1,215 @@
 //! The registry-shaped names of a metadata chunk (bundle-format.md, R-37 and R-38).
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use super::tar::{self, EntryKind};
-use crate::model::{BlobPlace, Digest, Inventory, Repository};
+use crate::model::{
+    BlobEntry, BlobPlace, Digest, Graph, ImageEntry, Inventory, Limits, Repository, Tag, Walk,
+};
 
 /// Bytes of a digest's text.
 const DIGEST_TEXT: usize = "sha256:".len() + 64;
 
-/// What a name stands for.
+/// What a name stands for, by index: a bundle may have some hundred thousand names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Leaf<'a> {
-    Blob,
-    Manifest,
-    Tag(&'a str),
+enum Leaf {
+    Blob(u32),
+    Manifest(u32),
+    Tag(u32),
 }
 
-/// A name, as parts: a bundle may have some hundred thousand of them.
+/// A name, as parts.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Name<'a> {
+pub(super) struct Name {
     /// Index of the repository's path.
-    repository: usize,
-    leaf: Leaf<'a>,
-    target: Digest,
+    repository: u32,
+    leaf: Leaf,
 }
 
 /// All names that the inventory implies, by ascending path.
 #[derive(Debug)]
 pub(super) struct Names<'a> {
+    inventory: &'a Inventory,
     /// `v2/<registry>/<repository>/`
     repositories: Vec<String>,
-    names: Vec<Name<'a>>,
+    /// Tags with what they point to.
+    tags: Vec<(&'a Tag, Digest)>,
+    names: Vec<Name>,
 }
+
+/// More names than any metadata chunk holds, or more digests looked at to find them than are
+/// allowed (bundle-format.md, section 11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooMany;
 
 impl<'a> Names<'a> {
     /// Collects the names of all images that have a root. A tag to which images give several
     /// roots stands there once for each, by ascending digest.
-    pub(super) fn new(inventory: &'a Inventory) -> Self {
-        let mut sources: Vec<&Repository> = Vec::new();
+    ///
+    /// What several images of a repository share is walked over once.
+    pub(super) fn new(inventory: &'a Inventory) -> Result<Self, TooMany> {
         let rooted = || inventory.images.iter().filter(|image| image.root.is_some());
-        sources.extend(rooted().map(|image| &image.source));
-        sources.sort_unstable();
-        sources.dedup();
-        let repositories = sources
-            .iter()
-            .map(|source| format!("v2/{source}/"))
-            .collect();
-        let mut names = Vec::new();
+        let mut by_source: BTreeMap<&Repository, Vec<&ImageEntry>> = BTreeMap::new();
         for image in rooted() {
-            let Ok(repository) = sources.binary_search(&&image.source) else {
-                continue;
-            };
-            let mut name = |leaf, target| {
-                names.push(Name {
-                    repository,
-                    leaf,
-                    target,
-                });
-            };
-            let attached = image
-                .attached
-                .iter()
-                .map(|a| (Some(a.root), a.tag.as_ref()));
-            let mut reached = Vec::new();
-            for (root, tag) in std::iter::once((image.root, image.tag.as_ref())).chain(attached) {
-                let Some(root) = root else { continue };
-                if let Some(tag) = tag {
-                    name(Leaf::Tag(tag.as_str()), root);
-                }
-                reached.push(root);
-            }
-            let mut seen = std::collections::HashSet::new();
-            while let Some(digest) = reached.pop() {
-                let Some(entry) = inventory.manifest(&digest) else {
-                    continue;
-                };
-                if !seen.insert(digest) {
-                    continue;
-                }
-                name(Leaf::Manifest, digest);
-                reached.extend(&entry.children);
-                for blob in entry
-                    .blobs
+            by_source.entry(&image.source).or_default().push(image);
+        }
+        let graph = Graph::new(inventory);
+        let mut walk = Walk::new(&graph);
+        let mut this = Self {
+            inventory,
+            repositories: Vec::with_capacity(by_source.len()),
+            tags: Vec::new(),
+            names: Vec::new(),
+        };
+        for (source, images) in by_source {
+            let repository = this.repositories.len() as u32;
+            this.repositories.push(format!("v2/{source}/"));
+            let mut name = |leaf| this.names.push(Name { repository, leaf });
+            let mut roots = Vec::new();
+            for image in images {
+                let attached = image
+                    .attached
                     .iter()
-                    .filter(|blob| is_one_file(inventory, blob))
-                {
-                    if seen.insert(*blob) {
-                        name(Leaf::Blob, *blob);
+                    .map(|a| (Some(a.root), a.tag.as_ref()));
+                let own = std::iter::once((image.root, image.tag.as_ref()));
+                for (root, tag) in own.chain(attached) {
+                    if let (Some(root), Some(tag)) = (root, tag) {
+                        name(Leaf::Tag(this.tags.len() as u32));
+                        this.tags.push((tag, root));
                     }
                 }
+                roots.extend(graph.roots(image));
+            }
+            let reached = walk.reach(&roots);
+            for manifest in reached.manifests {
+                name(Leaf::Manifest(manifest));
+            }
+            for blob in reached.blobs {
+                if inventory.blobs.get(blob as usize).is_some_and(is_one_file) {
+                    name(Leaf::Blob(blob));
+                }
+            }
+            if this.names.len() > Limits::NAMES || walk.steps() > Limits::NAME_STEPS {
+                return Err(TooMany);
             }
         }
-        let mut this = Self {
-            repositories,
-            names,
-        };
-        let Self {
-            repositories,
-            names,
-        } = &mut this;
-        names.sort_unstable_by(|a, b| cmp(repositories, a, b).then(a.target.cmp(&b.target)));
-        names.dedup_by(|a, b| a.target == b.target && cmp(repositories, a, b).is_eq());
-        this
+        let mut names = std::mem::take(&mut this.names);
+        names.sort_unstable_by(|a, b| {
+            let targets = || this.target(a).cmp(&this.target(b));
+            this.cmp(a, b).then_with(targets)
+        });
+        names.dedup_by(|a, b| this.target(a) == this.target(b) && this.cmp(a, b).is_eq());
+        this.names = names;
+        Ok(this)
     }
 
     /// All names, a tag's possible targets included.
-    pub(super) fn possible(&self) -> impl Iterator<Item = &Name<'a>> {
+    pub(super) fn possible(&self) -> impl Iterator<Item = &Name> {
         self.names.iter()
     }
 
     /// The names that the newest chunk holds: of a tag's possible targets the first.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Name<'a>> {
-        let mut previous: Option<&Name<'a>> = None;
+    pub(super) fn all(&self) -> impl Iterator<Item = &Name> {
+        let mut previous: Option<&Name> = None;
         self.names.iter().filter(move |name| {
-            let again = previous.is_some_and(|p| cmp(&self.repositories, p, name).is_eq());
+            let again = previous.is_some_and(|p| self.cmp(p, name).is_eq());
             previous = Some(name);
             !again
         })
     }
 
-    /// Compares two names by their paths.
-    pub(super) fn cmp(&self, a: &Name<'_>, b: &Name<'_>) -> Ordering {
-        cmp(&self.repositories, a, b)
+    /// Compares two names by their paths: bytewise, and the paths are built for it only where
+    /// they must be.
+    pub(super) fn cmp(&self, a: &Name, b: &Name) -> Ordering {
+        if a.repository == b.repository {
+            // Blobs before manifests; a colon cannot stand in a tag, so no tag is a digest's text.
+            let blob = |name: &Name| !matches!(name.leaf, Leaf::Blob(_));
+            return blob(a)
+                .cmp(&blob(b))
+                .then_with(|| match (self.tag(a), self.tag(b)) {
+                    (Some(a), Some(b)) => a.cmp(b),
+                    (Some(tag), None) => tag.cmp(&self.target(b).to_string()),
+                    (None, Some(tag)) => self.target(a).to_string().as_str().cmp(tag),
+                    (None, None) => self.target(a).cmp(&self.target(b)),
+                });
+        }
+        let (pa, pb) = (self.repository(a), self.repository(b));
+        if pa.starts_with(pb) || pb.starts_with(pa) {
+            // One repository lies below the other: its components compare with our directories.
+            return self.path(a).cmp(&self.path(b));
+        }
+        pa.cmp(pb)
     }
 
     /// Length in bytes of a name's tar entry.
-    pub(super) fn entry_length(&self, name: &Name<'_>) -> u64 {
-        let Parts(repository, directory) = parts(&self.repositories, name);
-        let (leaf, link) = match name.leaf {
-            Leaf::Tag(tag) => (tag.len(), DIGEST_TEXT),
-            Leaf::Blob | Leaf::Manifest => (DIGEST_TEXT, tar::BLOB_NAME),
+    pub(super) fn entry_length(&self, name: &Name) -> u64 {
+        let (leaf, link) = match self.tag(name) {
+            Some(tag) => (tag.len(), DIGEST_TEXT),
+            None => (DIGEST_TEXT, tar::BLOB_NAME),
         };
-        let path = repository.len() + directory.len() + leaf;
+        let path = self.repository(name).len() + directory(name).len() + leaf;
         tar::header_length(path, link) as u64
     }
 
     /// The bytes of a name's tar entry.
-    pub(super) fn entry(&self, name: &Name<'_>) -> Vec<u8> {
-        let path = parts(&self.repositories, name).path(&name.target, name.leaf);
+    pub(super) fn entry(&self, name: &Name) -> Vec<u8> {
+        let target = self.target(name);
         let (kind, link) = match name.leaf {
-            Leaf::Tag(_) => (EntryKind::Symlink, name.target.to_string()),
-            Leaf::Blob | Leaf::Manifest => (
-                EntryKind::HardLink,
-                tar::blob_entry_name(&name.target, None),
-            ),
+            Leaf::Tag(_) => (EntryKind::Symlink, target.to_string()),
+            Leaf::Blob(_) | Leaf::Manifest(_) => {
+                (EntryKind::HardLink, tar::blob_entry_name(&target, None))
+            }
         };
         // An entry without data always fits.
-        tar::header(&path, kind, 0, &link).unwrap_or_default()
+        tar::header(&self.path(name), kind, 0, &link).unwrap_or_default()
     }
-}
 
-/// The beginning of a name's path: repository and directory.
-struct Parts<'r>(&'r str, &'static str);
-
-impl Parts<'_> {
-    fn path(&self, target: &Digest, leaf: Leaf<'_>) -> String {
-        let Self(repository, directory) = self;
-        match leaf {
-            Leaf::Tag(tag) => format!("{repository}{directory}{tag}"),
-            Leaf::Blob | Leaf::Manifest => format!("{repository}{directory}{target}"),
+    /// The path, where the tar has it.
+    pub(super) fn path(&self, name: &Name) -> String {
+        let (repository, directory) = (self.repository(name), directory(name));
+        match self.tag(name) {
+            Some(tag) => format!("{repository}{directory}{tag}"),
+            None => format!("{repository}{directory}{}", self.target(name)),
         }
     }
+
+    fn repository(&self, name: &Name) -> &str {
+        let path = self.repositories.get(name.repository as usize);
+        path.map_or("", String::as_str)
+    }
+
+    fn tag(&self, name: &Name) -> Option<&'a str> {
+        match name.leaf {
+            Leaf::Tag(tag) => self.tags.get(tag as usize).map(|(tag, _)| tag.as_str()),
+            Leaf::Blob(_) | Leaf::Manifest(_) => None,
+        }
+    }
+
+    /// What a name points to. All indexes are of this inventory.
+    fn target(&self, name: &Name) -> Digest {
+        let (manifests, blobs) = (&self.inventory.manifests, &self.inventory.blobs);
+        let target = match name.leaf {
+            Leaf::Blob(blob) => blobs.get(blob as usize).map(|row| row.digest),
+            Leaf::Manifest(row) => manifests.get(row as usize).map(|row| row.digest),
+            Leaf::Tag(tag) => self.tags.get(tag as usize).map(|(_, root)| *root),
+        };
+        target.unwrap_or(Digest::from_bytes([0; 32]))
+    }
 }
 
-fn parts<'r>(repositories: &'r [String], name: &Name<'_>) -> Parts<'r> {
-    let directory = match name.leaf {
-        Leaf::Blob => "blobs/",
-        Leaf::Manifest | Leaf::Tag(_) => "manifests/",
-    };
-    let repository = repositories.get(name.repository).map_or("", String::as_str);
-    Parts(repository, directory)
-}
-
-/// The bytewise order of the paths, which are built for it only where they must be.
-fn cmp(repositories: &[String], a: &Name<'_>, b: &Name<'_>) -> Ordering {
-    if a.repository == b.repository {
-        // Blobs before manifests; a colon cannot stand in a tag, so no tag is a digest's text.
-        let blob = |name: &Name<'_>| name.leaf != Leaf::Blob;
-        return blob(a).cmp(&blob(b)).then_with(|| match (a.leaf, b.leaf) {
-            (Leaf::Tag(a), Leaf::Tag(b)) => a.cmp(b),
-            (Leaf::Tag(tag), _) => tag.cmp(&b.target.to_string()),
-            (_, Leaf::Tag(tag)) => a.target.to_string().as_str().cmp(tag),
-            _ => a.target.cmp(&b.target),
-        });
+/// The directory of a name in its repository.
+fn directory(name: &Name) -> &'static str {
+    match name.leaf {
+        Leaf::Blob(_) => "blobs/",
+        Leaf::Manifest(_) | Leaf::Tag(_) => "manifests/",
     }
-    let (pa, pb) = (parts(repositories, a), parts(repositories, b));
-    if pa.0.starts_with(pb.0) || pb.0.starts_with(pa.0) {
-        // One repository lies below the other: its components compare with our directories.
-        return pa.path(&a.target, a.leaf).cmp(&pb.path(&b.target, b.leaf));
-    }
-    pa.0.cmp(pb.0)
 }
 
 /// Whether a blob is carried as one file, to which a hard link can point.
-fn is_one_file(inventory: &Inventory, digest: &Digest) -> bool {
-    match inventory.blob(digest).map(|blob| &blob.place) {
-        Some(BlobPlace::Carried(carried)) => carried.extents.len() == 1,
+fn is_one_file(blob: &BlobEntry) -> bool {
+    match &blob.place {
+        BlobPlace::Carried(carried) => carried.extents.len() == 1,
         _ => false,
     }
 }
@@ -206,9 +220,8 @@ mod tests {
     use super::*;
 
     fn paths(inventory: &Inventory) -> Vec<String> {
-        let names = Names::new(inventory);
-        let path = |name: &Name<'_>| parts(&names.repositories, name).path(&name.target, name.leaf);
-        names.all().map(path).collect()
+        let names = Names::new(inventory).unwrap();
+        names.all().map(|name| names.path(name)).collect()
     }
 
     #[test]
@@ -246,7 +259,7 @@ mod tests {
             .parse()
             .unwrap();
         inventory.images.push(image);
-        let names = Names::new(&inventory);
+        let names = Names::new(&inventory).unwrap();
         let mut lengths = std::collections::BTreeSet::new();
         for name in names.possible() {
             let length = names.entry_length(name);
@@ -262,14 +275,14 @@ mod tests {
         let mut other = inventory.images[0].clone();
         other.root = Some(other.attached[0].root);
         inventory.images.push(other);
-        let names = Names::new(&inventory);
+        let names = Names::new(&inventory).unwrap();
         assert_eq!(names.possible().count(), 7);
-        let tags: Vec<&Name<'_>> = names
+        let tags: Vec<&Name> = names
             .all()
-            .filter(|name| name.leaf == Leaf::Tag("4.18"))
+            .filter(|name| names.tag(name) == Some("4.18"))
             .collect();
         let roots = inventory.images.iter().filter_map(|image| image.root);
         assert_eq!(tags.len(), 1);
-        assert_eq!(Some(tags[0].target), roots.min());
+        assert_eq!(Some(names.target(tags[0])), roots.min());
     }
 }

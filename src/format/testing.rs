@@ -21,8 +21,13 @@ fn oci_manifest(config: &Digest, layers: &[(Digest, u64)], extra: &str) -> Vec<u
     let layers: Vec<String> = layers
         .iter()
         .map(|(digest, size)| {
+            // The one of 9 bytes may not be distributed.
+            let (kind, urls) = match size {
+                9 => ("nondistributable.v1.tar", r#","urls":["https://example.com/l"]"#),
+                _ => ("v1.tar", ""),
+            };
             format!(
-                r#"{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{digest}","size":{size}}}"#
+                r#"{{"mediaType":"application/vnd.oci.image.layer.{kind}","digest":"{digest}","size":{size}{urls}}}"#
             )
         })
         .collect();

@@ -27,7 +27,59 @@ impl Limits {
     pub const CBOR_DEPTH: usize = 16;
     /// CBOR items in one document (a count).
     pub const CBOR_ITEMS: u64 = 20_000_000;
-    /// Statements that are listed as claimed (a count).
+    /// Entries of `requires` (a count).
+    pub const FEATURES: u64 = 64;
+    /// The name of a feature.
+    pub const FEATURE_NAME: u64 = 64;
+    /// Any text of a document that has no cap of its own: `problem`, `reason`, a URL, a reference.
+    pub const TEXT: u64 = 4 << 10;
+    /// What a catalog's row says of its filter.
+    pub const FILTER: u64 = 64 << 10;
+    /// Items below `ext` (a count).
+    pub const EXT_ITEMS: u64 = 1000;
+    /// All bytes below `ext`.
+    pub const EXT: u64 = 64 << 10;
+    /// Images of an inventory (a count).
+    pub const IMAGES: u64 = 100_000;
+    /// OCI manifests of an inventory (a count).
+    pub const MANIFESTS: u64 = 200_000;
+    /// Blobs of an inventory (a count).
+    pub const BLOBS: u64 = 500_000;
+    /// Extents of all blobs (a count).
+    pub const EXTENTS: u64 = 1_000_000;
+    /// Digests that rows of OCI manifests and blobs name, all together (a count).
+    pub const EDGES: u64 = 1_500_000;
+    /// Attachments of all images (a count).
+    pub const ATTACHED: u64 = 200_000;
+    /// Platforms in the filters of all images (a count).
+    pub const PLATFORMS: u64 = 200_000;
+    /// URLs of all foreign blobs (a count).
+    pub const URLS: u64 = 20_000;
+    /// Bases (a count).
+    pub const BASES: u64 = 1000;
+    /// Roots of all bases (a count).
+    pub const BASE_ROOTS: u64 = 200_000;
+    /// Releases, and catalogs (a count of each).
+    pub const CONTENTS: u64 = 1000;
+    /// Components of all releases (a count).
+    pub const COMPONENTS: u64 = 200_000;
+    /// Keyrings of all releases, and signatures of all releases (a count of each).
+    pub const RELEASE_PROOFS: u64 = 10_000;
+    /// Members of all catalogs (a count).
+    pub const MEMBERS: u64 = 200_000;
+    /// Generations of a bundle (a count).
+    pub const GENERATIONS: u64 = 100;
+    /// Registry-shaped names of a metadata chunk (a count): what a tar of [`Self::METADATA`] holds.
+    pub const NAMES: usize = 1 << 21;
+    /// Digests that are looked at to find the names, summed over repositories (a count).
+    pub const NAME_STEPS: usize = 100_000_000;
+    /// `VOLUME.txt`.
+    pub const VOLUME: u64 = 64 << 10;
+    /// Files and directories below a bundle's directory that are looked at (a count).
+    pub const ENTRIES: usize = 1_000_000;
+    /// Directories in directories below a bundle's directory (a count of levels).
+    pub const DIRECTORY_DEPTH: usize = 100;
+    /// Statements that are listed and not verified (a count).
     pub const STATEMENTS: usize = 64;
     /// Nesting of OCI indexes (a count).
     pub const INDEX_DEPTH: usize = 8;

@@ -84,13 +84,17 @@ impl MediaType {
     }
 
     /// Whether the layer may not be distributed with the image: Docker's foreign layers and
-    /// OCI's non-distributable ones (image-spec, layer.md, "Non-Distributable Layers").
+    /// OCI's non-distributable ones (image-spec, layer.md, "Non-Distributable Layers"). Only the
+    /// types that these specifications have: any other layer has to be carried.
     pub fn is_foreign_layer(&self) -> bool {
-        self.0
-            .starts_with("application/vnd.docker.image.rootfs.foreign.")
-            || self
-                .0
-                .starts_with("application/vnd.oci.image.layer.nondistributable.")
+        matches!(
+            self.0.as_ref(),
+            "application/vnd.docker.image.rootfs.foreign.diff.tar"
+                | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+                | "application/vnd.oci.image.layer.nondistributable.v1.tar"
+                | "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+                | "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
+        )
     }
 }
 

@@ -4,20 +4,24 @@
 //! Nothing is interpreted before the step that authenticates it. What is wrong is collected, so
 //! that a person learns everything at once.
 
+mod beside;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+
+use beside::{ForeignFiles, is_left_over};
 
 use super::error::{Class, Error, Result, chain};
 use super::finding::{Finding, FindingKind, as_error};
 use super::hits::Hits;
 use super::trust::{Authentication, Trust};
-use crate::format::bundle;
+use crate::format::bundle::{self, DocumentError};
 use crate::format::hash::sha256;
 use crate::format::texts::Texts;
 use crate::model::{BundleId, BundleManifest, ChunkEntry, Inventory, Limits};
 use crate::sys::IoAt;
-use crate::sys::media::{DirMedia, Entry, EntryKind, Media};
+use crate::sys::media::{DirMedia, Entry, EntryKind, Media, Weight};
 
 /// Names in a bundle's directory.
 pub(crate) mod names {
@@ -44,6 +48,9 @@ pub(crate) mod names {
     /// Directory of statements.
     pub(crate) const SIGNATURES: &str = "signatures";
 
+    /// Directories that belong to a bundle, or to an export that makes one.
+    pub(crate) const OWN_DIRECTORIES: [&str; 3] = [CHUNKS, SIGNATURES, MADE];
+
     /// Whether a path is one of a blob in [`MADE`], or of one that is being written.
     pub(crate) fn is_made(path: &str) -> bool {
         let name = path
@@ -68,6 +75,14 @@ pub(super) struct Examination {
     pub authentication: Authentication,
     /// Everything that is wrong.
     pub findings: Vec<Finding>,
+    /// What lies in the bundle's directory and in its own directories there.
+    pub entries: Vec<Entry>,
+    /// What lies in other directories.
+    pub weights: BTreeMap<String, Weight>,
+    /// Whether an export here was not finished: its plan is there.
+    pub unfinished: bool,
+    /// Whether nothing was read beyond the statements, because no trusted key has signed.
+    pub stopped: bool,
 }
 
 /// A bundle of which everything but the chunks' content was found right.
@@ -114,6 +129,35 @@ pub(super) enum Scope {
     Documents,
 }
 
+/// What to do with a bundle that no trusted key has signed (bundle-format.md, section 10, step 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unproven {
+    /// Nothing of it is interpreted.
+    Refuse,
+    /// Nothing of it is interpreted, but a verifier says whether `manifest.cbor` was changed.
+    Report,
+    /// It is read all the same: the person was told what that means, or trusts nobody.
+    GoOn,
+}
+
+impl Unproven {
+    /// For who acts on bundles, and was told to accept unsigned ones or not.
+    pub(super) fn accepted(unsigned: bool) -> Self {
+        match unsigned {
+            true => Self::GoOn,
+            false => Self::Refuse,
+        }
+    }
+
+    /// For who looks at bundles: without a key everything is looked at.
+    pub(super) fn reported(trust: &Trust, unsigned: bool) -> Self {
+        match unsigned || trust.exporters.is_empty() {
+            true => Self::GoOn,
+            false => Self::Report,
+        }
+    }
+}
+
 /// What a person accepts of a bundle that is acted on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Accepted {
@@ -138,11 +182,21 @@ pub(super) fn open(
     if accepted.unsigned {
         waived.push(FindingKind::NotAuthenticated);
     }
-    examine(media, trust, scope)?.into_bundle(&waived)
+    let unproven = Unproven::accepted(accepted.unsigned);
+    examine(media, trust, scope, unproven)?.into_bundle(&waived)
 }
 
 /// Reads root, statements, inventory and texts, and looks at all files' lengths.
-pub(super) fn examine(media: Arc<dyn Media>, trust: &Trust, scope: Scope) -> Result<Examination> {
+pub(super) fn examine(
+    media: Arc<dyn Media>,
+    trust: &Trust,
+    scope: Scope,
+    unproven: Unproven,
+) -> Result<Examination> {
+    let entries = media.list()?;
+    refuse_other_directories(media.as_ref(), &entries)?;
+    // Present is enough: nobody reads what an unfinished export says of itself.
+    let unfinished = entries.iter().any(|entry| entry.path == names::PLAN);
     let mut examination = Examination {
         media: Arc::clone(&media),
         id: None,
@@ -150,20 +204,32 @@ pub(super) fn examine(media: Arc<dyn Media>, trust: &Trust, scope: Scope) -> Res
         inventory: None,
         authentication: Authentication::default(),
         findings: Vec::new(),
+        entries: entries.into_iter().filter(is_in_own_place).collect(),
+        weights: BTreeMap::new(),
+        unfinished,
+        stopped: false,
     };
-    refuse_other_directories(media.as_ref())?;
-    examination.read_root(trust, scope)?;
-    if scope == Scope::Everything {
-        examination.look_at_files()?;
+    examination.read_root(trust, scope, unproven)?;
+    if scope == Scope::Everything && !examination.stopped {
+        examination.weights = media.weigh_others(&names::OWN_DIRECTORIES);
+        examination.look_at_files();
     }
     examination.findings.sort();
     Ok(examination)
 }
 
+/// Whether something lies in the bundle's directory, or in one of the bundle's own there. What
+/// lies in others is counted and not listed.
+fn is_in_own_place(entry: &Entry) -> bool {
+    match entry.path.split_once('/') {
+        Some((directory, _)) => names::OWN_DIRECTORIES.contains(&directory),
+        None => true,
+    }
+}
+
 /// Says of a directory that holds nothing of a bundle's that it was named by mistake: a bundle
 /// that lost all of it is no less refused.
-fn refuse_other_directories(media: &dyn Media) -> Result<()> {
-    let entries = media.list()?;
+fn refuse_other_directories(media: &dyn Media, entries: &[Entry]) -> Result<()> {
     let own = [
         names::MANIFEST,
         names::INVENTORY,
@@ -193,47 +259,15 @@ fn refuse_other_directories(media: &dyn Media) -> Result<()> {
 }
 
 impl Examination {
-    fn read_root(&mut self, trust: &Trust, scope: Scope) -> Result<()> {
-        let media = Arc::clone(&self.media);
-        let unfinished = media
-            .read_if_present(names::PLAN, Limits::PLAN)
-            .map_or(true, |plan| plan.is_some());
-        if unfinished {
+    fn read_root(&mut self, trust: &Trust, scope: Scope, unproven: Unproven) -> Result<()> {
+        if self.unfinished {
             let message = "the export was not finished: run the same export command again";
             let finding = Finding::new(FindingKind::Unfinished, message);
             self.findings.push(finding.in_file(names::PLAN));
         }
-        let bytes = match media.read(names::MANIFEST, Limits::MANIFEST) {
-            Ok(bytes) => bytes,
-            // An export writes it last: that it is not there yet is no damage.
-            Err(error) if unfinished && error.is_not_found() => return Ok(()),
-            Err(error) => {
-                self.findings.push(unreadable(names::MANIFEST, &error));
-                return Ok(());
-            }
+        let Some(manifest) = self.read_manifest(trust, scope, unproven)? else {
+            return Ok(());
         };
-        let id = sha256(&bytes);
-        self.id = Some(id);
-        if scope == Scope::Everything {
-            self.compare_with_sums(&id);
-        }
-        self.authentication = trust.authenticate(media.as_ref(), &bytes)?;
-        self.findings.append(&mut self.authentication.findings);
-
-        let manifest = match bundle::decode_manifest(&bytes) {
-            Ok(manifest) => manifest,
-            Err(error) => {
-                self.malformed(names::MANIFEST, &error);
-                return Ok(());
-            }
-        };
-        let texts = Texts::new(&id, &manifest);
-        self.authentication
-            .check_fields(&manifest, &texts.sums, &mut self.findings);
-        if scope == Scope::Everything {
-            self.compare_text(names::SUMS, Limits::SUMS, &texts.sums)?;
-            self.compare_text(names::LABEL, Limits::LABEL, &texts.label)?;
-        }
         self.read_inventory(&manifest)?;
         if !manifest.complete {
             let message = "some images are missing, and the manifest says so";
@@ -250,16 +284,62 @@ impl Examination {
         Ok(())
     }
 
+    /// Steps 1 to 3: the manifest's bytes, who vouches for them, and only then what they say.
+    fn read_manifest(
+        &mut self,
+        trust: &Trust,
+        scope: Scope,
+        unproven: Unproven,
+    ) -> Result<Option<BundleManifest>> {
+        let media = Arc::clone(&self.media);
+        let bytes = match media.read(names::MANIFEST, Limits::MANIFEST) {
+            Ok(bytes) => bytes,
+            // An export writes it last: that it is not there yet is no damage.
+            Err(error) if self.unfinished && error.is_not_found() => return Ok(None),
+            Err(error) => {
+                self.findings.push(unreadable(names::MANIFEST, &error));
+                return Ok(None);
+            }
+        };
+        let id = sha256(&bytes);
+        self.id = Some(id);
+        self.authentication = trust.authenticate(media.as_ref(), &bytes)?;
+        self.findings.append(&mut self.authentication.findings);
+        self.stopped = !self.authentication.is_authenticated() && unproven != Unproven::GoOn;
+        if scope == Scope::Everything && (!self.stopped || unproven == Unproven::Report) {
+            self.compare_with_sums(&id);
+        }
+        if self.stopped {
+            return Ok(None);
+        }
+        let manifest = match bundle::decode_manifest(&bytes) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                self.malformed(names::MANIFEST, &error);
+                return Ok(None);
+            }
+        };
+        drop(bytes);
+        let texts = Texts::new(&id, &manifest);
+        self.authentication
+            .check_fields(&manifest, &texts.sums, &mut self.findings);
+        if scope == Scope::Everything {
+            self.compare_text(names::SUMS, Limits::SUMS, &texts.sums)?;
+            self.compare_text(names::LABEL, Limits::LABEL, &texts.label)?;
+        }
+        Ok(Some(manifest))
+    }
+
     /// Compares the manifest with the line of `SHA256SUMS` about it. Both follow from the
     /// manifest, so a damaged one blames all others; this says where to look.
     fn compare_with_sums(&mut self, id: &BundleId) {
         let Ok(sums) = self.media.read(names::SUMS, Limits::SUMS) else {
             return;
         };
-        let sums = String::from_utf8_lossy(&sums);
-        let mut lines = sums.lines().filter_map(|line| line.split_once("  "));
-        let named = lines.find(|(_, path)| *path == names::MANIFEST);
-        if named.is_some_and(|(hash, _)| hash != id.hex()) {
+        let ending = format!("  {}", names::MANIFEST);
+        let mut lines = sums.split(|byte| *byte == b'\n');
+        let named = lines.find_map(|line| line.strip_suffix(ending.as_bytes()));
+        if named.is_some_and(|hash| hash != id.hex().as_bytes()) {
             let message = "its SHA-256 is not the one that SHA256SUMS names";
             let finding = Finding::new(FindingKind::WrongHash, message);
             self.findings.push(finding.in_file(names::MANIFEST));
@@ -278,15 +358,16 @@ impl Examination {
             );
             let finding = Finding::new(FindingKind::WrongLength, message);
             self.findings.push(finding.in_file(names::INVENTORY));
-        } else if sha256(&bytes) != manifest.inventory.sha256 {
-            let message = "its SHA-256 is not the one that the manifest names";
-            let finding = Finding::new(FindingKind::WrongHash, message);
-            self.findings.push(finding.in_file(names::INVENTORY));
-        } else {
-            match bundle::decode_inventory(&bytes, manifest) {
-                Ok(inventory) => self.inventory = Some(inventory),
-                Err(error) => self.malformed(names::INVENTORY, &error),
+            return Ok(());
+        }
+        match bundle::open_inventory(bytes, manifest) {
+            Ok(inventory) => self.inventory = Some(inventory),
+            Err(DocumentError::NotNamed { what }) => {
+                let message = format!("its {what} is not the one that the manifest names");
+                let finding = Finding::new(FindingKind::WrongHash, message);
+                self.findings.push(finding.in_file(names::INVENTORY));
             }
+            Err(error) => self.malformed(names::INVENTORY, &error),
         }
         Ok(())
     }
@@ -320,13 +401,14 @@ impl Examination {
     }
 
     /// Compares what lies in the directory with what should lie there.
-    fn look_at_files(&mut self) -> Result<()> {
+    fn look_at_files(&mut self) {
         let chunks = self.manifest.iter().flat_map(|manifest| &manifest.chunks);
         let mut expected: BTreeMap<String, &ChunkEntry> =
             chunks.map(|chunk| (chunk.path(), chunk)).collect();
         let mut findings = Vec::new();
         let mut damaged = Vec::new();
-        for entry in self.media.list()? {
+        let mut foreign = ForeignFiles::default();
+        for entry in &self.entries {
             match (expected.remove(&entry.path), entry.kind) {
                 (Some(chunk), EntryKind::File(found)) if found == chunk.length => {}
                 (Some(chunk), EntryKind::File(found)) => {
@@ -338,9 +420,16 @@ impl Examination {
                     let message = "it is no regular file".to_owned();
                     damaged.push((chunk, FindingKind::MissingFile, message));
                 }
-                (None, _) => findings.extend(self.judge_entry(entry)),
+                (None, _) => match self.judge_entry(entry) {
+                    Some(finding) if finding.kind == FindingKind::MissingFile => {
+                        findings.push(finding);
+                    }
+                    Some(finding) => foreign.add(finding),
+                    None => {}
+                },
             }
         }
+        findings.extend(foreign.into_findings());
         for chunk in expected.into_values() {
             let message = "it is missing".to_owned();
             damaged.push((chunk, FindingKind::MissingFile, message));
@@ -352,53 +441,39 @@ impl Examination {
             findings.push(finding.hitting(hit.unwrap_or_default()));
         }
         self.findings.append(&mut findings);
-        Ok(())
     }
 
     /// What is to be said of something in the directory that is no chunk of the manifest's.
-    fn judge_entry(&self, entry: Entry) -> Option<Finding> {
+    fn judge_entry(&self, entry: &Entry) -> Option<Finding> {
+        let path = entry.path.as_str();
         let known = match entry.kind {
-            EntryKind::Directory => {
-                matches!(
-                    &*entry.path,
-                    names::CHUNKS | names::SIGNATURES | names::MADE
-                )
-            }
+            EntryKind::Directory => match path {
+                names::CHUNKS | names::SIGNATURES => true,
+                names::MADE => self.unfinished,
+                _ => false,
+            },
             // Of signatures the authentication says so.
-            _ if entry.path == names::SIGNATURES => true,
-            _ if entry.path == names::CHUNKS => {
+            _ if path == names::SIGNATURES => true,
+            _ if path == names::CHUNKS => {
                 let finding = Finding::new(FindingKind::MissingFile, "it is no directory");
-                return Some(finding.in_file(entry.path));
+                return Some(finding.in_file(path));
             }
             EntryKind::Other => false,
-            EntryKind::File(_) => self.owner(&entry.path) != Owner::Nobody,
+            EntryKind::File(_) => self.owner(path) != Owner::Nobody,
         };
         // Without a manifest nobody knows which chunks belong here.
-        let unjudged = self.manifest.is_none() && entry.path.starts_with("chunks/");
+        let unjudged = self.manifest.is_none() && path.starts_with("chunks/");
         if known || unjudged {
             return None;
         }
-        let (kind, message) = if is_system_file(&entry.path) {
-            (FindingKind::SystemFile, "left by an operating system")
-        } else {
-            (FindingKind::ForeignFile, "it does not belong to the bundle")
-        };
-        Some(Finding::new(kind, message).in_file(entry.path))
+        Some(beside::finding(entry, self.weights.get(path)))
     }
 
     /// What a file that is no chunk belongs to.
     pub(crate) fn owner(&self, path: &str) -> Owner {
         match path {
-            names::MANIFEST
-            | names::INVENTORY
-            | names::LABEL
-            | names::SUMS
-            | names::VOLUME
-            | names::PLAN
-            | names::PLAN_STATEMENT
-            | names::PLAN_SIGNATURE
-            | crate::sys::journal::PATH => Owner::Document,
-            _ if names::is_made(path) => Owner::Document,
+            names::MANIFEST | names::INVENTORY | names::LABEL | names::SUMS => Owner::Document,
+            _ if self.unfinished && is_left_over(path) => Owner::Document,
             _ if self.authentication.knows_file(path) => Owner::Statement,
             _ => Owner::Nobody,
         }
@@ -462,23 +537,4 @@ pub(super) fn unreadable(path: &str, error: &IoAt) -> Finding {
         (FindingKind::Unreadable, chain(error))
     };
     Finding::new(kind, message).in_file(path)
-}
-
-/// Whether a name is one that operating systems leave on media (bundle-format.md, R-06).
-fn is_system_file(path: &str) -> bool {
-    path.split('/').any(|name| {
-        name.starts_with("._")
-            || name.starts_with(".Trash")
-            || matches!(
-                name,
-                "System Volume Information"
-                    | "$RECYCLE.BIN"
-                    | ".Spotlight-V100"
-                    | ".fseventsd"
-                    | "lost+found"
-                    | ".DS_Store"
-                    | "Thumbs.db"
-                    | "desktop.ini"
-            )
-    })
 }

@@ -24,7 +24,8 @@ pub enum FindingKind {
     Unfinished,
     /// No trusted key has signed.
     NotAuthenticated,
-    /// A trusted key's statement is past its time.
+    /// A trusted key's statement has expired. It does not count; whether that matters is said by
+    /// [`Self::NotAuthenticated`].
     Expired,
     /// A trusted key says: do not import.
     Rejected,
@@ -48,6 +49,9 @@ pub enum FindingKind {
     UnsignedRelease,
     /// A release signed by keys of which none is pinned.
     ReleaseKeysUnknown,
+    /// A release whose signatures are good, and which cannot be compared with its image because a
+    /// base carried that.
+    ReleaseNotCompared,
     /// A release whose signatures are not good, or that is not what the bundle calls it.
     ReleaseNotGenuine,
 }
@@ -56,10 +60,9 @@ impl FindingKind {
     /// The class of failure that a finding means on its own; `None`: worth telling, no failure.
     pub fn class(self) -> Option<Class> {
         match self {
-            Self::ForeignFile | Self::SystemFile => None,
+            Self::ForeignFile | Self::SystemFile | Self::Expired | Self::ReleaseNotCompared => None,
             Self::Incomplete | Self::Unfinished => Some(Class::Incomplete),
             Self::NotAuthenticated
-            | Self::Expired
             | Self::UnsignedRelease
             | Self::ReleaseKeysUnknown
             | Self::ReleaseNotGenuine => Some(Class::NotAuthenticated),

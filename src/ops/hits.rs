@@ -1,24 +1,32 @@
 //! Which images a damaged piece of a bundle hits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::format::Placement;
-use crate::model::{ChunkId, Digest, Inventory};
+use crate::model::{ChunkId, Digest, Graph, Inventory, Parents};
+
+/// Rows that are looked at, and images that are named, for all questions together. A bundle with
+/// so much damage that this does not suffice is explained no better by more names.
+const ALLOWANCE: usize = 5_000_000;
 
 /// The inventory, asked the other way round. It is turned round when the first question comes:
 /// a bundle without damage costs nothing.
 #[derive(Debug)]
 pub(super) struct Hits<'a> {
     inventory: &'a Inventory,
-    turned: OnceLock<Turned>,
+    turned: OnceLock<Turned<'a>>,
+    left: AtomicUsize,
 }
 
 /// An inventory, turned round.
 #[derive(Debug)]
-struct Turned {
-    /// Indices of the images that need a blob or manifest.
-    images: BTreeMap<Digest, BTreeSet<usize>>,
+struct Turned<'a> {
+    graph: Graph<'a>,
+    parents: Parents,
+    /// Pairs of a manifest and an image of which it is the root or an attachment, sorted.
+    images: Vec<(u32, usize)>,
     placement: Placement,
 }
 
@@ -28,16 +36,17 @@ impl<'a> Hits<'a> {
         Self {
             inventory,
             turned: OnceLock::new(),
+            left: AtomicUsize::new(ALLOWANCE),
         }
     }
 
-    fn turned(&self) -> &Turned {
+    fn turned(&self) -> &Turned<'a> {
         self.turned.get_or_init(|| Turned::of(self.inventory))
     }
 
     /// Images that need a blob or manifest.
     pub(super) fn content(&self, digest: &Digest) -> BTreeSet<String> {
-        self.names(self.turned().images.get(digest).into_iter().flatten())
+        self.above([*digest])
     }
 
     /// Images with something in a chunk.
@@ -48,44 +57,67 @@ impl<'a> Hits<'a> {
     /// Images with something in the bytes from `start` (inclusive) to `end` (exclusive) of a
     /// chunk's tar.
     pub(super) fn range(&self, chunk: ChunkId, start: u64, end: u64) -> BTreeSet<String> {
-        let turned = self.turned();
-        let mut found = BTreeSet::new();
-        for extent in turned.placement.range(chunk, start, end) {
-            found.extend(turned.images.get(&extent.digest).into_iter().flatten());
-        }
-        self.names(found.into_iter())
+        let extents = self.turned().placement.range(chunk, start, end);
+        self.above(extents.map(|extent| extent.digest))
     }
 
-    fn names<'b>(&self, indexes: impl Iterator<Item = &'b usize>) -> BTreeSet<String> {
-        indexes
-            .filter_map(|index| self.inventory.images.get(*index))
-            .map(|image| image.requested.to_string())
-            .collect()
+    /// Follows content up to the images that reach it, each row once.
+    fn above(&self, content: impl IntoIterator<Item = Digest>) -> BTreeSet<String> {
+        let turned = self.turned();
+        let (mut seen, mut waiting) = (BTreeSet::new(), Vec::new());
+        let mut names = BTreeSet::new();
+        for digest in content {
+            waiting.extend(turned.graph.manifest(&digest));
+            let blob = turned.graph.blob(&digest);
+            waiting.extend(blob.iter().flat_map(|blob| turned.parents.of_blob(*blob)));
+            while let Some(row) = waiting.pop() {
+                if !seen.insert(row) {
+                    continue;
+                }
+                let parents = turned.parents.of_manifest(row);
+                let images = turned.images_of(row);
+                if !self.afford(1 + parents.len() + images.len()) {
+                    return names;
+                }
+                waiting.extend(parents);
+                let images = images.iter();
+                let images = images.filter_map(|(_, image)| self.inventory.images.get(*image));
+                names.extend(images.map(|image| image.requested.to_string()));
+            }
+        }
+        names
+    }
+
+    /// Takes steps from the allowance; whether there were enough of them.
+    fn afford(&self, steps: usize) -> bool {
+        let take = |left: usize| left.checked_sub(steps);
+        let taken = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.is_ok()
     }
 }
 
-impl Turned {
-    /// Follows every image to everything that it needs.
-    fn of(inventory: &Inventory) -> Self {
-        let mut images: BTreeMap<Digest, BTreeSet<usize>> = BTreeMap::new();
+impl<'a> Turned<'a> {
+    fn of(inventory: &'a Inventory) -> Self {
+        let graph = Graph::new(inventory);
+        let mut images: Vec<(u32, usize)> = Vec::new();
         for (index, image) in inventory.images.iter().enumerate() {
-            let attached = image.attached.iter().map(|attachment| attachment.root);
-            let mut stack: Vec<Digest> = image.root.into_iter().chain(attached).collect();
-            while let Some(digest) = stack.pop() {
-                if !images.entry(digest).or_default().insert(index) {
-                    continue;
-                }
-                if let Some(manifest) = inventory.manifest(&digest) {
-                    stack.extend(&manifest.children);
-                    for blob in &manifest.blobs {
-                        images.entry(*blob).or_default().insert(index);
-                    }
-                }
-            }
+            images.extend(graph.roots(image).into_iter().map(|root| (root, index)));
         }
+        images.sort_unstable();
+        images.dedup();
         Self {
+            parents: graph.parents(),
+            graph,
             images,
             placement: Placement::new(inventory),
         }
+    }
+
+    fn images_of(&self, row: u32) -> &[(u32, usize)] {
+        let begin = self.images.partition_point(|(root, _)| *root < row);
+        let end = self.images.partition_point(|(root, _)| *root <= row);
+        self.images.get(begin..end).unwrap_or_default()
     }
 }

@@ -10,18 +10,18 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::context::Context;
-use super::error::Result;
-use super::examine::{Examination, Scope, examine};
+use super::error::{Class, Error, Result};
+use super::examine::{Examination, Scope, Unproven, examine};
 use super::export::CatalogLine;
-use super::finding::Finding;
+use super::finding::{Finding, worst};
 use super::pipeline::StoredBlob;
 use super::release::ReleaseLine;
 use super::trust::Trust;
 use crate::format::hash::sha256;
 use crate::format::oci;
 use crate::model::{
-    AttachmentState, BlobPlace, BundleId, Carried, ChunkKind, Digest, ImageEntry, Inventory,
-    ManifestEntry, MediaType, Platform, Reference, Repository,
+    AttachmentState, BlobPlace, BundleId, Carried, ChunkKind, Digest, Graph, ImageEntry, Inventory,
+    ManifestEntry, MediaType, Platform, Reference, Repository, Walk,
 };
 use crate::sys::media::{DirMedia, Media};
 
@@ -33,8 +33,10 @@ const CONFIG_CAP: u64 = 1 << 20;
 pub struct Request {
     /// The bundle's directory.
     pub bundle: PathBuf,
-    /// Whom to trust; only to say who signed.
+    /// Whom to trust. When somebody is named here and has not signed, nothing is read.
     pub trust: Trust,
+    /// Look inside even so.
+    pub allow_unsigned: bool,
 }
 
 /// How far a bundle could be read.
@@ -79,8 +81,10 @@ pub struct ImageLine {
     pub platforms: BTreeSet<Platform>,
     /// Whether children of an index were left out.
     pub sparse: bool,
-    /// Bytes of all blobs that it needs, those of bases included.
-    pub bytes: u64,
+    /// Bytes of all blobs that it needs, those of bases included. Absent, as platforms are, when
+    /// the images share so much that adding it up for each would take too long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// Bytes of blobs that no other image of the bundle needs.
     pub unique_bytes: u64,
     /// Number of attached artifacts.
@@ -131,6 +135,9 @@ pub struct Report {
     pub bundle: Option<BundleId>,
     /// How far it could be read.
     pub depth: Depth,
+    /// Whether nothing was read beyond the statements, because none of the trusted keys has
+    /// signed.
+    pub stopped: bool,
     /// Label: title, owner, marking.
     pub label: crate::model::Label,
     /// Generation.
@@ -165,10 +172,25 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
+impl Report {
+    /// What it means that nothing was read.
+    pub fn refusal(&self) -> Error {
+        let class = worst(&self.findings).unwrap_or(Class::NotAuthenticated);
+        let error = Error::new(class, "None of the trusted keys has signed this bundle");
+        error.hint("--allow-unsigned looks inside all the same")
+    }
+}
+
 /// Looks at a bundle.
 pub fn inspect(request: &Request, _context: &Context) -> Result<Report> {
     let media: Arc<dyn Media> = Arc::new(DirMedia::open(&request.bundle)?);
-    let examination = examine(Arc::clone(&media), &request.trust, Scope::Everything)?;
+    let unproven = Unproven::reported(&request.trust, request.allow_unsigned);
+    let examination = examine(
+        Arc::clone(&media),
+        &request.trust,
+        Scope::Everything,
+        unproven,
+    )?;
     let mut report = of_manifest(&examination);
     if let Some(inventory) = &examination.inventory {
         report.depth = Depth::Inventory;
@@ -212,6 +234,7 @@ fn of_manifest(examination: &Examination) -> Report {
         } else {
             Depth::Nothing
         },
+        stopped: examination.stopped,
         label: manifest
             .map(|manifest| manifest.label.clone())
             .unwrap_or_default(),
@@ -235,25 +258,27 @@ fn of_manifest(examination: &Examination) -> Report {
 fn of_inventory(report: &mut Report, inventory: &Inventory, media: &Arc<dyn Media>) {
     report.releases = ReleaseLine::all(inventory);
     report.catalogs = CatalogLine::all(inventory);
-    let contents: Vec<Content> = inventory
-        .images
-        .iter()
-        .map(|image| Content::of(image, inventory))
-        .collect();
-    let mut users: BTreeMap<Digest, u64> = BTreeMap::new();
-    for blob in contents.iter().flat_map(|content| &content.blobs) {
-        *users.entry(*blob).or_default() += 1;
-    }
-    let size = |digest: &Digest| inventory.blob(digest).map_or(0, |blob| blob.size);
-    for (image, content) in inventory.images.iter().zip(&contents) {
-        let own = content
-            .blobs
-            .iter()
-            .filter(|blob| users.get(blob) == Some(&1));
-        let mut platforms = BTreeSet::new();
-        for entry in &content.manifests {
-            platforms.extend(platform(entry, inventory, media));
+    let graph = Graph::new(inventory);
+    let owners = Owners::of(inventory, &graph);
+    let mut contents = Contents {
+        inventory,
+        walk: Walk::new(&graph),
+        graph: &graph,
+        known: BTreeMap::new(),
+        platforms: BTreeMap::new(),
+        media,
+    };
+    let mut unique = vec![0u64; inventory.images.len()];
+    let blobs = inventory.blobs.iter().zip(&owners.of_blobs);
+    for (blob, owner) in blobs.clone() {
+        if let Owner::One(image) = owner
+            && let Some(unique) = unique.get_mut(*image)
+        {
+            *unique = unique.saturating_add(blob.size);
         }
+    }
+    for (image, unique_bytes) in inventory.images.iter().zip(unique) {
+        let content = contents.of(image);
         report.images.push(ImageLine {
             reference: image.requested.clone(),
             source: image.source.clone(),
@@ -262,29 +287,31 @@ fn of_inventory(report: &mut Report, inventory: &Inventory, media: &Arc<dyn Medi
                 .root
                 .and_then(|root| inventory.manifest(&root))
                 .map(|entry| entry.media_type.clone()),
-            platforms,
-            sparse: content.manifests.iter().any(|entry| entry.is_sparse()),
-            bytes: content.blobs.iter().map(size).sum(),
-            unique_bytes: own.map(size).sum(),
+            platforms: content.platforms,
+            sparse: content.sparse,
+            bytes: content.bytes,
+            unique_bytes,
             attached: image.attached.len(),
             cosign: image.cosign,
             referrers: image.referrers,
             problem: image.problem.clone(),
         });
     }
+    let shared = blobs.filter(|(blob, owner)| {
+        **owner == Owner::Several && matches!(blob.place, BlobPlace::Carried(_))
+    });
+    let shared = shared.map(|(blob, _)| blob.size);
+    report.shared_bytes = shared.fold(0, u64::saturating_add);
     let mut omitted: BTreeMap<BundleId, (u64, u64)> = BTreeMap::new();
     for blob in &inventory.blobs {
         match &blob.place {
             BlobPlace::Carried(_) => {
-                report.content_bytes += blob.size;
-                if users.get(&blob.digest).is_some_and(|users| *users > 1) {
-                    report.shared_bytes += blob.size;
-                }
+                report.content_bytes = report.content_bytes.saturating_add(blob.size);
             }
             BlobPlace::Omitted { origin } => {
                 let (count, bytes) = omitted.entry(*origin).or_default();
                 *count += 1;
-                *bytes += blob.size;
+                *bytes = bytes.saturating_add(blob.size);
             }
             BlobPlace::Foreign { urls } => {
                 report.foreign_blobs.insert(blob.digest, urls.clone());
@@ -310,36 +337,122 @@ fn of_inventory(report: &mut Report, inventory: &Inventory, media: &Arc<dyn Medi
         .collect();
 }
 
-/// What an image reaches.
-struct Content<'a> {
-    manifests: Vec<&'a ManifestEntry>,
-    blobs: BTreeSet<Digest>,
+/// Which images need something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// None.
+    Nobody,
+    /// The image with this index alone.
+    One(usize),
+    /// More than one.
+    Several,
 }
 
-impl<'a> Content<'a> {
-    fn of(image: &ImageEntry, inventory: &'a Inventory) -> Self {
-        let mut content = Self {
-            manifests: Vec::new(),
-            blobs: BTreeSet::new(),
-        };
-        let own = content.follow(image.root.into_iter().collect(), inventory);
-        let attached = image.attached.iter().map(|attachment| attachment.root);
-        content.follow(attached.collect(), inventory);
-        // Platforms are those of the image itself.
-        content.manifests.truncate(own);
-        content
+impl Owner {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nobody, owner) | (owner, Self::Nobody) => owner,
+            (one, other) if one == other => one,
+            _ => Self::Several,
+        }
     }
+}
 
-    fn follow(&mut self, mut stack: Vec<Digest>, inventory: &'a Inventory) -> usize {
-        let mut seen = BTreeSet::new();
-        while let Some(digest) = stack.pop() {
-            if let Some(entry) = inventory.manifest(&digest).filter(|_| seen.insert(digest)) {
-                stack.extend(&entry.children);
-                self.blobs.extend(&entry.blobs);
-                self.manifests.push(entry);
+/// Which images need each blob: from the top down, every row once.
+struct Owners {
+    of_blobs: Vec<Owner>,
+}
+
+impl Owners {
+    fn of(inventory: &Inventory, graph: &Graph<'_>) -> Self {
+        let mut rows = vec![Owner::Nobody; inventory.manifests.len()];
+        let mut of_blobs = vec![Owner::Nobody; inventory.blobs.len()];
+        for (index, image) in inventory.images.iter().enumerate() {
+            for root in graph.roots(image) {
+                meet(&mut rows, root, Owner::One(index));
             }
         }
-        self.manifests.len()
+        // Parents come before their children when the longest chains come first.
+        let mut order: Vec<(u32, u32)> = (0u32..)
+            .zip(graph.below())
+            .map(|(row, below)| (below.levels, row))
+            .collect();
+        order.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, row) in order {
+            let owner = rows.get(row as usize).copied().unwrap_or(Owner::Nobody);
+            for child in graph.children(row) {
+                meet(&mut rows, *child, owner);
+            }
+            for blob in graph.blobs(row) {
+                meet(&mut of_blobs, *blob, owner);
+            }
+        }
+        Self { of_blobs }
+    }
+}
+
+fn meet(owners: &mut [Owner], index: u32, owner: Owner) {
+    if let Some(known) = owners.get_mut(index as usize) {
+        *known = known.and(owner);
+    }
+}
+
+/// Rows and digests that are looked at to add up what images need, all of them together.
+const STEPS: usize = 20_000_000;
+
+/// What an image reaches.
+#[derive(Debug, Clone, Default)]
+struct Content {
+    platforms: BTreeSet<Platform>,
+    sparse: bool,
+    bytes: Option<u64>,
+}
+
+/// Adds up what images reach; those with the same roots once.
+struct Contents<'c, 'a> {
+    inventory: &'a Inventory,
+    graph: &'c Graph<'a>,
+    walk: Walk<'c, 'a>,
+    known: BTreeMap<(Option<u32>, Vec<u32>), Content>,
+    /// Platforms by the manifest that was asked.
+    platforms: BTreeMap<u32, Option<Platform>>,
+    media: &'c Arc<dyn Media>,
+}
+
+impl Contents<'_, '_> {
+    fn of(&mut self, image: &ImageEntry) -> Content {
+        let own = image.root.and_then(|root| self.graph.manifest(&root));
+        let key = (own, self.graph.roots(image));
+        if let Some(known) = self.known.get(&key) {
+            return known.clone();
+        }
+        if self.walk.steps() > STEPS {
+            return Content::default();
+        }
+        let blobs = self.walk.reach(&key.1).blobs;
+        let sizes = blobs
+            .iter()
+            .filter_map(|blob| self.inventory.blobs.get(*blob as usize));
+        let bytes = sizes.fold(0u64, |sum, blob| sum.saturating_add(blob.size));
+        // Platforms are those of the image itself.
+        let own = self.walk.reach(own.as_slice()).manifests;
+        let mut content = Content {
+            bytes: Some(bytes),
+            ..Content::default()
+        };
+        for row in own {
+            let Some(entry) = self.inventory.manifests.get(row as usize) else {
+                continue;
+            };
+            content.sparse |= entry.is_sparse();
+            let platforms = &mut self.platforms;
+            let platform = platforms
+                .entry(row)
+                .or_insert_with(|| platform(entry, self.inventory, self.media));
+            content.platforms.extend(platform.clone());
+        }
+        self.known.insert(key, content.clone());
+        content
     }
 }
 

@@ -7,7 +7,8 @@ use super::examine::unreadable;
 use super::finding::{Finding, FindingKind};
 use super::hits::Hits;
 use crate::format::hash::blake3;
-use crate::format::metadata_chunk::{MetadataTar, ReadManifest};
+use crate::format::manifest_row::ForeignUrls;
+use crate::format::metadata_chunk::{MetadataError, MetadataTar, MetadataTars, ReadManifest};
 use crate::model::{BLOCK_SIZE, BundleManifest, ChunkEntry, ChunkKind, Inventory, RawManifest};
 use crate::sys::media::{Media, ReadAt};
 
@@ -21,12 +22,36 @@ pub(crate) fn read(
 ) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let hits = Hits::new(inventory);
+    let tars = match MetadataTars::new(inventory) {
+        Ok(tars) => tars,
+        Err(error) => {
+            findings.push(Finding::new(FindingKind::NotClosed, chain(&error)));
+            return Ok(findings);
+        }
+    };
+    let mut foreign = ForeignUrls::default();
+    let mut found = |read: &ReadManifest<'_>, raw: RawManifest| {
+        if let Some(facts) = &read.facts {
+            foreign.note(facts, inventory);
+        }
+        found(raw);
+    };
     for chunk in manifest
         .chunks
         .iter()
         .filter(|chunk| chunk.kind == ChunkKind::Metadata)
     {
-        read_chunk(media, chunk, inventory, &hits, &mut found, &mut findings);
+        let tar = tars.chunk(chunk.number);
+        read_chunk(media, chunk, tar, &hits, &mut found, &mut findings);
+    }
+    // What was not read says nothing of URLs.
+    if findings.is_empty() {
+        for digest in foreign.wrong(inventory) {
+            let message =
+                format!("the inventory's URLs of {digest} are not those of its manifests");
+            let finding = Finding::new(FindingKind::NotClosed, message);
+            findings.push(finding.hitting(hits.content(&digest)));
+        }
     }
     Ok(findings)
 }
@@ -35,9 +60,9 @@ pub(crate) fn read(
 fn read_chunk(
     media: &dyn Media,
     chunk: &ChunkEntry,
-    inventory: &Inventory,
+    tar: std::result::Result<MetadataTar<'_>, MetadataError>,
     hits: &Hits<'_>,
-    found: &mut impl FnMut(RawManifest),
+    found: &mut impl FnMut(&ReadManifest<'_>, RawManifest),
     findings: &mut Vec<Finding>,
 ) {
     let path = chunk.path();
@@ -56,15 +81,17 @@ fn read_chunk(
         }
     };
     let mut faults = Vec::new();
-    let mut collect = |read: ReadManifest<'_>| match read.fault {
-        None => found(RawManifest {
-            digest: read.entry.digest,
-            media_type: read.entry.media_type.clone(),
-            bytes: read.bytes,
-        }),
-        Some(fault) => faults.push((read.entry.digest, chain(&fault))),
+    let mut collect = |mut read: ReadManifest<'_>| match &read.fault {
+        None => {
+            let raw = RawManifest {
+                digest: read.entry.digest,
+                media_type: read.entry.media_type.clone(),
+                bytes: std::mem::take(&mut read.bytes),
+            };
+            found(&read, raw);
+        }
+        Some(fault) => faults.push((read.entry.digest, chain(fault))),
     };
-    let tar = MetadataTar::new(inventory, chunk.number);
     let result = tar.and_then(|tar| tar.read(&mut blocks, &mut collect));
     for (digest, fault) in faults {
         let message = format!("manifest {digest}: {fault}");

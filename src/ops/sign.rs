@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::error::{Class, Error, Result};
-use super::examine::{Scope, examine, names};
+use super::examine::{Scope, Unproven, examine, names};
 use super::finding::FindingKind;
 use super::trust::{Trust, free_stem};
 use crate::format::hash::{file_entry, sha256};
@@ -212,8 +212,13 @@ pub fn sign(request: Request, _context: &Context) -> Result<Outcome> {
     let media: Arc<dyn Media> = Arc::new(DirMedia::open(&request.bundle)?);
     // Who else signed does not matter here; that documents and files fit together does.
     let waived = [FindingKind::NotAuthenticated, FindingKind::Incomplete];
-    let bundle =
-        examine(Arc::clone(&media), &Trust::default(), Scope::Everything)?.into_bundle(&waived)?;
+    let bundle = examine(
+        Arc::clone(&media),
+        &Trust::default(),
+        Scope::Everything,
+        Unproven::GoOn,
+    )?
+    .into_bundle(&waived)?;
     let bytes = media.read(names::MANIFEST, Limits::MANIFEST)?;
     if sha256(&bytes) != bundle.id {
         let message = "The medium gave two different answers for `manifest.cbor`";

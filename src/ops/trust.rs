@@ -39,8 +39,10 @@ pub struct Vouched {
     pub(crate) file: String,
     /// What it says.
     pub statement: Statement,
-    /// Whether its time is over.
+    /// Whether it expired before now: it says what somebody thought, and counts for nothing.
     pub expired: bool,
+    /// Whether it agrees with the manifest, as far as that was read.
+    pub(crate) agrees: bool,
 }
 
 /// Who vouches for a bundle.
@@ -64,6 +66,7 @@ impl Authentication {
             vouched.statement.role.as_str() == Role::EXPORTER
                 && vouched.statement.verdict == Verdict::Approve
                 && !vouched.expired
+                && vouched.agrees
         })
     }
 
@@ -74,18 +77,27 @@ impl Authentication {
 
     /// Compares what statements say with the manifest, and with the text of `SHA256SUMS` that
     /// follows from it.
+    ///
+    /// One that disagrees does not count any more.
     pub(crate) fn check_fields(
-        &self,
+        &mut self,
         manifest: &BundleManifest,
         sums: &str,
         findings: &mut Vec<Finding>,
     ) {
-        for vouched in &self.vouched {
+        let was_authenticated = self.is_authenticated();
+        for vouched in &mut self.vouched {
             let agrees = statement::check_manifest(&vouched.statement, manifest, sums.as_bytes());
             if let Err(error) = agrees {
+                vouched.agrees = false;
                 let finding = Finding::new(FindingKind::BadStatement, chain(&error));
                 findings.push(finding.in_file(vouched.file.clone()));
             }
+        }
+        if was_authenticated && !self.is_authenticated() {
+            let message =
+                "NOT AUTHENTICATED: the statement by a trusted key is about something else";
+            findings.push(Finding::new(FindingKind::NotAuthenticated, message));
         }
     }
 }
@@ -102,11 +114,13 @@ impl Trust {
             let outside = DirMedia::open(directory)?;
             self.read_place(&Place::besides(&outside)?, manifest, &mut found);
         }
-        if found.is_authenticated() {
-            // Somebody has signed again since.
-            found.findings.retain(|f| f.kind != FindingKind::Expired);
-        } else {
-            let message = if self.knows_signer_of_another(&id, &found) {
+        if !found.is_authenticated() {
+            let has_expired = found.vouched.iter().any(|vouched| {
+                vouched.expired && vouched.statement.role.as_str() == Role::EXPORTER
+            });
+            let message = if has_expired {
+                "NOT AUTHENTICATED: what a trusted key has signed has expired"
+            } else if self.knows_signer_of_another(&id, &found) {
                 "NOT AUTHENTICATED: a trusted key has signed another manifest.cbor than this one: \
                  it was changed, or belongs to another generation"
             } else if self.exporters.is_empty() {
@@ -176,7 +190,12 @@ impl Trust {
         let times = statement.expires.zip(self.now);
         let expired = times.is_some_and(|(expires, now)| expires < now);
         if expired {
-            let finding = Finding::new(FindingKind::Expired, "its time is over");
+            let expires = statement.expires.map(statement::render_time);
+            let expires = expires
+                .and_then(std::result::Result::ok)
+                .unwrap_or_default();
+            let message = format!("this statement expired on {expires} and counts for nothing");
+            let finding = Finding::new(FindingKind::Expired, message);
             found.findings.push(finding.in_file(file.clone()));
         }
         found.vouched.push(Vouched {
@@ -184,6 +203,7 @@ impl Trust {
             file,
             statement,
             expired,
+            agrees: true,
         });
     }
 }
@@ -255,19 +275,30 @@ impl<'a> Place<'a> {
         })
     }
 
+    /// Whether the files of a pair have lengths that statements and signatures have.
+    fn may_be_statement(&self, stem: &StatementStem) -> bool {
+        let length = |path: &str| self.files.get(path).copied();
+        let text = length(&stem.statement_path());
+        let signature = length(&stem.signature_path());
+        text.is_some_and(|length| (1..=Limits::STATEMENT).contains(&length))
+            && signature == Some(Limits::SIGNATURE)
+    }
+
     /// Sorts the names below `signatures/` without believing any.
     fn sort_names(&self, id: &BundleId, found: &mut Authentication) {
         let vouched: BTreeSet<StatementStem> = found.vouched.iter().map(|v| v.stem).collect();
         for stem in self.pairs() {
             if !vouched.contains(&stem) {
+                // Nothing else of a stranger's is let pass as a statement.
+                let listed = found.claimed.len() + found.other_generations.len();
+                if listed >= Limits::STATEMENTS || !self.may_be_statement(&stem) {
+                    continue;
+                }
                 let list = if stem.names_bundle(id) {
                     &mut found.claimed
                 } else {
                     &mut found.other_generations
                 };
-                if list.len() >= Limits::STATEMENTS {
-                    continue;
-                }
                 list.push(stem);
             }
             if self.besides.is_none() {

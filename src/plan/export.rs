@@ -76,6 +76,20 @@ impl ResolvedBlob {
             }
         }
     }
+
+    /// Takes note of what another manifest says: the blob may stay behind only where all say so,
+    /// and may be had wherever one of them says.
+    pub fn meet_foreign(&mut self, other: Option<Vec<String>>) {
+        self.foreign = match (self.foreign.take(), other) {
+            (Some(mut urls), Some(more)) => {
+                urls.extend(more);
+                urls.sort();
+                urls.dedup();
+                Some(urls)
+            }
+            _ => None,
+        };
+    }
 }
 
 /// Everything that was found out about the request.

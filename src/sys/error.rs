@@ -46,6 +46,11 @@ impl IoAt {
         self.kind() == io::ErrorKind::NotFound
     }
 
+    /// Whether the operating system does not let us.
+    pub fn is_permission_denied(&self) -> bool {
+        self.kind() == io::ErrorKind::PermissionDenied
+    }
+
     /// Whether the medium is full, or the file too long for its file system.
     pub fn is_no_space(&self) -> bool {
         matches!(

@@ -7,7 +7,9 @@
 
 mod directory;
 mod sequential;
+mod weigh;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -34,6 +36,26 @@ pub struct Entry {
     pub path: String,
     /// What it is.
     pub kind: EntryKind,
+}
+
+/// What lies below a directory, to the bottom; links are not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Weight {
+    /// Regular files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Whether everything was counted: not where there is too much of it, or somebody else's
+    /// directory cannot be read.
+    pub is_whole: bool,
+}
+
+impl Weight {
+    fn add(&mut self, other: &Self) {
+        self.files = self.files.saturating_add(other.files);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.is_whole &= other.is_whole;
+    }
 }
 
 /// A file open for reading at any offset.
@@ -104,6 +126,10 @@ pub trait Media: Send + Sync {
 
     /// Lists everything below the bundle's directory, two levels deep, sorted by path.
     fn list(&self) -> Result<Vec<Entry>>;
+
+    /// Weighs every directory in the bundle's own that is not one of `own`, and every directory
+    /// in one of those. Nothing that is wrong with them is an error.
+    fn weigh_others(&self, own: &[&str]) -> BTreeMap<String, Weight>;
 }
 
 impl dyn Media + '_ {

@@ -18,6 +18,7 @@ mod circles;
 mod cli;
 mod codec;
 mod export;
+mod hiding;
 mod house;
 mod images;
 mod import;

@@ -219,7 +219,7 @@ fn older_chunks_may_hold_fewer_names_but_no_false_ones() {
     let mut row = inventory.chunks[2].clone();
     (row.number, row.generation) = (chunk_id(4), 2);
     inventory.chunks.push(row);
-    let names = Names::new(&inventory);
+    let names = Names::new(&inventory).unwrap();
     let entries: Vec<Vec<u8>> = names.all().map(|name| names.entry(name)).collect();
     let total: usize = entries.iter().map(Vec::len).sum();
     let front = &tar[..tar.len() - 1024 - total];

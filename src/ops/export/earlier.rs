@@ -210,8 +210,9 @@ fn add_sealed(
                 .or_insert_with(|| ResolvedBlob {
                     size: blob.size,
                     from: Vec::new(),
-                    foreign,
+                    foreign: foreign.clone(),
                 });
+            resolved.meet_foreign(foreign);
             resolved.add_places([image.source.clone()]);
         }
         stack.extend(&entry.children);

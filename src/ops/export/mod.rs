@@ -39,7 +39,7 @@ pub use selection::{BundleSelection, CatalogSelection, PackageSelection};
 use super::catalog::MadeBlob;
 use super::context::Context;
 use super::error::{Class, Error, Result};
-use super::examine::{Scope, examine};
+use super::examine::{Scope, Unproven, examine};
 use super::finding::FindingKind;
 use super::source_error::of_source;
 use super::trust::{Trust, statement_bytes};
@@ -238,7 +238,9 @@ fn read_bases(request: &Request) -> Result<Vec<KnownBundle>> {
         if trust.exporters.is_empty() {
             waived.push(FindingKind::NotAuthenticated);
         }
-        let bundle = examine(media, &trust, Scope::Documents)?.into_bundle(&waived).map_err(|e| {
+        let unproven = Unproven::accepted(trust.exporters.is_empty());
+        let examination = examine(media, &trust, Scope::Documents, unproven)?;
+        let bundle = examination.into_bundle(&waived).map_err(|e| {
             Error::new(e.class(), format!("`{}` cannot be a base", path.display()))
                 .hint("a base is a bundle, or a copy of its manifest.cbor, inventory.cbor and signatures/")
                 .hint("--base-trust names the key of whoever made it")
@@ -569,7 +571,7 @@ fn seal_bundle(
 /// Reads from the medium what was written to it, as `verify` does.
 async fn read_back_bundle(media: Arc<dyn Media>, context: &Context) -> Result<()> {
     let waived = [FindingKind::NotAuthenticated, FindingKind::Incomplete];
-    let examination = examine(media, &Trust::default(), Scope::Everything)?;
+    let examination = examine(media, &Trust::default(), Scope::Everything, Unproven::GoOn)?;
     let bundle = Arc::new(examination.into_bundle(&waived)?);
     let context = context.clone();
     let findings =

@@ -150,9 +150,7 @@ fn merge(resolution: &mut Resolution, mut image: Image) {
             }
             std::collections::btree_map::Entry::Occupied(mut known) => {
                 known.get_mut().add_places(blob.from);
-                if blob.foreign.is_none() {
-                    known.get_mut().foreign = None;
-                }
+                known.get_mut().meet_foreign(blob.foreign);
             }
         }
     }
@@ -433,13 +431,21 @@ impl Walk {
     ) -> std::result::Result<(), Problem> {
         let foreign =
             blob.media_type.is_foreign_layer() && self.selection.foreign == ForeignLayers::Leave;
+        let foreign = foreign.then(|| blob.urls.clone());
+        let cap = Limits::TEXT;
+        if foreign.iter().flatten().any(|url| url.len() as u64 > cap) {
+            let digest = blob.digest;
+            return Err(format!(
+                "a URL of its layer {digest} has more than {cap} bytes"
+            ));
+        }
         let entry = self
             .blobs
             .entry(blob.digest)
             .or_insert_with(|| ResolvedBlob {
                 size: blob.size,
                 from: Vec::new(),
-                foreign: foreign.then(|| blob.urls.clone()),
+                foreign: foreign.clone(),
             });
         if entry.size != blob.size {
             let (a, b) = (entry.size, blob.size);
@@ -447,9 +453,8 @@ impl Walk {
             let reason = format!("its manifests say that {digest} has {a} and {b} bytes");
             return Err(reason.into());
         }
-        if !foreign {
-            entry.foreign = None;
-        }
+        // The first, too: sorted, each once.
+        entry.meet_foreign(foreign);
         entry.add_places([repository.clone()]);
         Ok(())
     }
@@ -476,16 +481,17 @@ impl Walk {
                         .for_each(|kind| kind.not_known(problem.clone()));
                 }
                 for attachment in found.attachments {
-                    let fetched = self.artifact(&repository, attachment.root).await;
+                    let fetched = self.artifact(&repository, &attachment).await;
                     let Some(kind) = kinds.iter_mut().find(|kind| kind.is(attachment.by)) else {
                         continue;
                     };
                     match fetched {
-                        Ok(()) => {
+                        Ok(true) => {
                             kind.found();
                             subjects.push(attachment.root);
                             entry.attached.push(attachment);
                         }
+                        Ok(false) => {}
                         Err(problem) => kind.not_known(problem.within("attached artifact")),
                     }
                 }
@@ -498,19 +504,34 @@ impl Walk {
         unknown
     }
 
-    /// Takes an artifact with all that it names, unless that is known.
+    /// Takes an artifact with all that it names, unless that is known. False: it is about
+    /// something else, and is not taken.
     async fn artifact(
         &mut self,
         repository: &Repository,
-        root: Digest,
-    ) -> std::result::Result<(), Problem> {
-        if self.manifests.contains_key(&root) {
-            return Ok(());
+        attachment: &Attachment,
+    ) -> std::result::Result<bool, Problem> {
+        let root = attachment.root;
+        if let Some(known) = self.manifests.get(&root) {
+            return Ok(!is_stray(attachment, known.subject));
         }
         let fetched = self.client.manifest(repository, &root.into()).await;
         let fetched = fetched.map_err(|error| Problem::of(&root.to_string(), &error))?;
-        self.attached_tree(repository, fetched.value).await
+        let (bytes, kind) = (&fetched.value.bytes, &fetched.value.media_type);
+        let facts = oci::parse(bytes, Some(kind)).map(|document| document.facts);
+        let subject = facts.ok().and_then(|facts| facts.subject);
+        if is_stray(attachment, subject.map(|subject| subject.digest)) {
+            return Ok(false);
+        }
+        self.attached_tree(repository, fetched.value).await?;
+        Ok(true)
     }
+}
+
+/// Whether a list of referrers names what is about something else: it is not carried as one
+/// (bundle-format.md, R-25).
+fn is_stray(attachment: &Attachment, own_subject: Option<Digest>) -> bool {
+    attachment.by == AttachedBy::Referrers && own_subject != Some(attachment.subject)
 }
 
 /// A digest that a document names both as its subject and as its content has no place in an

@@ -25,6 +25,9 @@ use crate::plan::export::{ExportPlan, ManifestPlace, PlanContent, PlannedPlace};
 use crate::sys;
 use crate::sys::media::Media;
 
+/// Characters that are kept of a problem that is too long: at most 4 bytes each.
+const PROBLEM: usize = 1000;
+
 /// What the lanes made of the plan.
 #[derive(Debug, Default)]
 pub(super) struct Written {
@@ -223,6 +226,7 @@ fn inventory(plan: &ExportPlan, plan_id: PlanId, written: &Written) -> Result<In
         manifests,
     };
     note_problems(&mut inventory, written);
+    shorten_problems(&mut inventory);
     Ok(inventory)
 }
 
@@ -309,6 +313,28 @@ fn note_problems(inventory: &mut Inventory, written: &Written) {
     for (index, problem) in problems {
         if let Some(image) = inventory.images.get_mut(index) {
             image.problem.get_or_insert(problem);
+        }
+    }
+}
+
+/// Shortens what is said of problems: registries may answer with whole pages, and an inventory
+/// has room for so much of each (bundle-format.md, section 11).
+fn shorten_problems(inventory: &mut Inventory) {
+    let shorten = |text: &mut String| {
+        if text.len() as u64 > Limits::TEXT {
+            *text = text.chars().take(PROBLEM).chain("...".chars()).collect();
+        }
+    };
+    for problem in inventory
+        .images
+        .iter_mut()
+        .filter_map(|i| i.problem.as_mut())
+    {
+        shorten(problem);
+    }
+    for blob in &mut inventory.blobs {
+        if let BlobPlace::Missing { reason } = &mut blob.place {
+            shorten(reason);
         }
     }
 }

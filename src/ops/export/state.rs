@@ -10,7 +10,7 @@ use crate::format::keys::VerifyingKey;
 use crate::format::{bundle, cbor, statement};
 use crate::model::{ChunkEntry, FileEntry, Limits, PlanId, StatementType};
 use crate::ops::error::{Class, Error, Result};
-use crate::ops::examine::{Scope, examine, names};
+use crate::ops::examine::{Scope, Unproven, examine, names};
 use crate::ops::finding::FindingKind;
 use crate::ops::sign::{Opinion, Signer, document_statement, render};
 use crate::ops::trust::Trust;
@@ -50,7 +50,10 @@ pub(super) fn look_behind(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Re
         if signer.is_none() {
             waived.push(FindingKind::NotAuthenticated);
         }
-        let examination = examine(Arc::clone(media), &trust, Scope::Everything)?;
+        let examination = {
+            let unproven = Unproven::accepted(signer.is_none());
+            examine(Arc::clone(media), &trust, Scope::Everything, unproven)?
+        };
         let bundle = examination
             .into_bundle(&waived)
             .map_err(|error| not_ours(media.as_ref(), error))?;

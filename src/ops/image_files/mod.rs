@@ -16,7 +16,7 @@ mod walk;
 use std::collections::BTreeMap;
 use std::io::Read;
 
-pub(crate) use source::Source;
+pub(crate) use source::{Elsewhere, Source};
 
 use super::error::{Class, Error, Result};
 use crate::format::layer::ImagePath;

@@ -1,5 +1,6 @@
 //! Where an image's manifests and blobs come from.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -41,9 +42,31 @@ pub(crate) enum Source {
         bundle: Arc<Bundle>,
         /// Its manifests.
         manifests: Arc<Manifests>,
+        /// Where blobs are that a base carried; nowhere, when nobody has looked.
+        elsewhere: Option<Arc<Elsewhere>>,
         /// Who may stop it.
         context: Context,
     },
+}
+
+/// Where blobs are that a bundle leaves out.
+#[derive(Debug)]
+pub(crate) struct Elsewhere {
+    client: Client,
+    runtime: Handle,
+    places: BTreeMap<Digest, Repository>,
+}
+
+impl Elsewhere {
+    /// A registry, and the repositories in which blobs were found. To be called where a runtime
+    /// runs, blocking threads included.
+    pub(crate) fn new(client: Client, places: BTreeMap<Digest, Repository>) -> Self {
+        Self {
+            client,
+            runtime: Handle::current(),
+            places,
+        }
+    }
 }
 
 impl Source {
@@ -68,8 +91,18 @@ impl Source {
         Ok(Self::Bundle {
             bundle,
             manifests,
+            elsewhere: None,
             context,
         })
+    }
+
+    /// The same bundle, whose blobs that a base carried are read from a registry.
+    #[must_use]
+    pub(crate) fn completed_by(mut self, other: Elsewhere) -> Self {
+        if let Self::Bundle { elsewhere, .. } = &mut self {
+            *elsewhere = Some(Arc::new(other));
+        }
+        self
     }
 
     /// The same registry client or bundle, for another repository: a component of a release
@@ -172,8 +205,26 @@ impl Source {
                 (Origin::Download(download), context)
             }
             Self::Bundle {
-                bundle, context, ..
-            } => (Origin::Stored(stored(bundle, &descriptor.digest)?), context),
+                bundle,
+                elsewhere,
+                context,
+                ..
+            } => {
+                let known = elsewhere.as_ref().and_then(|elsewhere| {
+                    let repository = elsewhere.places.get(&descriptor.digest)?;
+                    Some((elsewhere, repository))
+                });
+                let origin = match known {
+                    Some((elsewhere, repository)) => Origin::Download(download(
+                        &elsewhere.client,
+                        repository,
+                        descriptor,
+                        &elsewhere.runtime,
+                    )),
+                    None => Origin::Stored(stored(bundle, &descriptor.digest)?),
+                };
+                (origin, context)
+            }
         };
         Ok(Blob {
             origin,

@@ -33,6 +33,7 @@ use super::blocking;
 use super::context::Context;
 use super::error::{Class, Error, Result};
 use super::examine::{self, Accepted, Bundle, Scope};
+use super::image_files::Elsewhere;
 use super::manifests::Manifests;
 use super::mapping::require_known;
 use super::release::proof::{self, ReleaseProof};
@@ -124,6 +125,7 @@ async fn prepare(request: &Arc<Request>, shard: Option<Shard>, context: &Context
         let context = context.clone();
         blocking(move || proof::judge_bundle(&bundle, &request.release_keys, &context)).await?
     };
+    // Here, before anything else is read; once more when the target was asked for the bases.
     proof::require(&proofs, request.allow_unsigned_release)?;
     if request.verify_first {
         let bundle = Arc::clone(&opened.bundle);
@@ -147,6 +149,11 @@ async fn prepare(request: &Arc<Request>, shard: Option<Shard>, context: &Context
     state.extend(shard.map(Shard::file_name));
     let lock = lock(&state)?;
     let before = preflight::check(request, &opened, &plan, context).await?;
+    let proofs = match proofs.iter().all(|proof| proof.compared) {
+        true => proofs,
+        false => judge_with_bases(request, &opened, &before, context).await?,
+    };
+    proof::require(&proofs, request.allow_unsigned_release)?;
     Ok(Ready {
         opened,
         plan,
@@ -155,6 +162,30 @@ async fn prepare(request: &Arc<Request>, shard: Option<Shard>, context: &Context
         state,
         lock,
     })
+}
+
+/// Compares releases whose layers bases carried with the layers that the target has.
+async fn judge_with_bases(
+    request: &Arc<Request>,
+    opened: &Opened,
+    before: &Before,
+    context: &Context,
+) -> Result<Vec<ReleaseProof>> {
+    let places = before.presence.places();
+    let places = places.filter_map(|(digest, places)| Some((*digest, places.first()?.clone())));
+    let bases = Elsewhere::new(request.client.clone(), places.collect());
+    let (request, bundle) = (Arc::clone(request), Arc::clone(&opened.bundle));
+    let own = context.clone();
+    let keys = move || proof::judge_with_bases(&bundle, bases, &request.release_keys, &own);
+    let proofs = blocking(keys).await.map_err(|error| match error.class() {
+        Class::Network => {
+            let message = "The target does not give the layers of a release, with which the \
+                           bundle has to be compared";
+            Error::new(Class::Target, message).caused_by(error)
+        }
+        _ => error,
+    })?;
+    Ok(proofs)
 }
 
 /// Imports a bundle.

@@ -22,8 +22,12 @@ use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result, chain};
 use crate::ops::examine::Bundle;
 use crate::ops::finding::{Finding, FindingKind};
-use crate::ops::image_files::Source;
+use crate::ops::image_files::{Elsewhere, Source};
 use crate::sys::clock;
+
+/// Why what a bundle says of a release could not be compared.
+const NOT_COMPARED: &str =
+    "signed, but not compared with its image, which the bundle does not carry";
 
 /// Whose word counts for releases.
 #[derive(Debug, Clone)]
@@ -44,8 +48,11 @@ impl Default for ReleaseKeys {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReleaseState {
-    /// Pinned keys have signed it.
+    /// Pinned keys have signed it, and the bundle says of it what its image says.
     Genuine,
+    /// Pinned keys have signed it, and what the bundle says of it could not be compared with its
+    /// image: a base carried that.
+    NotCompared,
     /// It has no signatures, and its exporter was told to accept that.
     Unsigned,
     /// Its signatures are by keys of which none is pinned.
@@ -66,7 +73,7 @@ pub struct ReleaseProof {
     /// What is known.
     pub state: ReleaseState,
     /// Whether version, architecture, components and keyrings were compared with the release
-    /// image: not where its layers are in another bundle.
+    /// image: not where a base carried its layers.
     pub compared: bool,
     /// Who vouches for it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -83,12 +90,16 @@ pub(in crate::ops) enum Evidence<'a> {
     Inventory(&'a Inventory),
     /// The bundle: releases are read again, as far as it carries them.
     Bundle(&'a Inventory, &'a Source),
+    /// The bundle, and a registry that has what a base carried: all releases are read again.
+    BundleAndBases(&'a Inventory, &'a Source),
 }
 
 impl<'a> Evidence<'a> {
     fn inventory(self) -> &'a Inventory {
         match self {
-            Self::Inventory(inventory) | Self::Bundle(inventory, _) => inventory,
+            Self::Inventory(inventory)
+            | Self::Bundle(inventory, _)
+            | Self::BundleAndBases(inventory, _) => inventory,
         }
     }
 }
@@ -138,10 +149,27 @@ pub(in crate::ops) fn judge_bundle(
     judge(evidence, keys, clock::now())
 }
 
+/// Judges releases that the bundle alone could not be compared with, where a registry has the
+/// blobs that bases carried. Blocks.
+///
+/// # Errors
+///
+/// As [`judge_bundle`]; when the registry does not give the blobs.
+pub(in crate::ops) fn judge_with_bases(
+    bundle: &Arc<Bundle>,
+    bases: Elsewhere,
+    keys: &ReleaseKeys,
+    context: &Context,
+) -> Result<Vec<ReleaseProof>> {
+    let source = Source::bundle(Arc::clone(bundle), context.clone())?.completed_by(bases);
+    let evidence = Evidence::BundleAndBases(&bundle.inventory, &source);
+    judge(evidence, keys, clock::now())
+}
+
 /// What importing these releases would mean; an error when it must not be.
 pub(in crate::ops) fn require(proofs: &[ReleaseProof], allow_unsigned: bool) -> Result<()> {
     let refused = |proof: &&ReleaseProof| match proof.state {
-        ReleaseState::Genuine => false,
+        ReleaseState::Genuine | ReleaseState::NotCompared => false,
         ReleaseState::Unsigned => !allow_unsigned,
         ReleaseState::KeysUnknown | ReleaseState::NotGenuine | ReleaseState::Unreadable => true,
     };
@@ -172,11 +200,18 @@ pub(in crate::ops) fn require(proofs: &[ReleaseProof], allow_unsigned: bool) -> 
     Err(error)
 }
 
-/// Warns of releases without signatures that were accepted.
+/// Warns of releases that were accepted without signatures, or without a comparison.
 pub(in crate::ops) fn warn_of_unsigned(proofs: &[ReleaseProof], context: &Context) {
     for proof in proofs.iter().filter(|p| p.state == ReleaseState::Unsigned) {
         context.warn(format!(
             "release {} ({}) is UNSIGNED and accepted as it is",
+            proof.version, proof.image
+        ));
+    }
+    let is_open = |proof: &&ReleaseProof| proof.state == ReleaseState::NotCompared;
+    for proof in proofs.iter().filter(is_open) {
+        context.warn(format!(
+            "release {} ({}) is {NOT_COMPARED}",
             proof.version, proof.image
         ));
     }
@@ -187,6 +222,7 @@ pub(in crate::ops) fn findings(proofs: &[ReleaseProof]) -> Vec<Finding> {
     let finding = |proof: &ReleaseProof| {
         let kind = match proof.state {
             ReleaseState::Genuine => return None,
+            ReleaseState::NotCompared => FindingKind::ReleaseNotCompared,
             ReleaseState::Unsigned => FindingKind::UnsignedRelease,
             ReleaseState::KeysUnknown => FindingKind::ReleaseKeysUnknown,
             ReleaseState::NotGenuine => FindingKind::ReleaseNotGenuine,
@@ -220,10 +256,19 @@ impl Judge<'_> {
         match self.compare(root) {
             Ok(Compared::Same) => proof.compared = true,
             Ok(Compared::NotCarried) => {}
+            Ok(Compared::Foreign) => {
+                let why = "its layers are called foreign, so that nobody can compare it with them";
+                return Ok(proof.doubted(Doubt::not_genuine(why.to_owned())));
+            }
             Ok(Compared::Differs(difference)) => {
                 return Ok(proof.doubted(Doubt::not_genuine(difference.to_string())));
             }
-            Err(error) if matches!(error.class(), Class::Interrupted | Class::Media) => {
+            Err(error)
+                if matches!(
+                    error.class(),
+                    Class::Interrupted | Class::Media | Class::Network
+                ) =>
+            {
                 return Err(error);
             }
             Err(error) => {
@@ -235,16 +280,31 @@ impl Judge<'_> {
             Ok(signers) => proof.signers = signers,
             Err(doubt) => return Ok(proof.doubted(doubt)),
         }
+        if !proof.compared {
+            let state = ReleaseState::NotCompared;
+            let reason = NOT_COMPARED.to_owned();
+            return Ok(proof.doubted(Doubt { state, reason }));
+        }
         Ok(proof)
     }
 
     /// Reads the release again, where the bundle carries it, and compares.
     fn compare(&self, root: Digest) -> Result<Compared> {
-        let Evidence::Bundle(inventory, source) = self.evidence else {
-            return Ok(Compared::NotCarried);
+        let (inventory, source) = match self.evidence {
+            Evidence::Inventory(_) => return Ok(Compared::NotCarried),
+            Evidence::Bundle(inventory, source) => (inventory, source),
+            Evidence::BundleAndBases(inventory, source) => (inventory, source),
         };
-        if !is_carried(inventory, &root) {
-            return Ok(Compared::NotCarried);
+        let has_bases = matches!(self.evidence, Evidence::BundleAndBases(..));
+        for place in places(inventory, &root) {
+            match place {
+                BlobPlace::Carried(_) => {}
+                BlobPlace::Omitted { .. } if has_bases => {}
+                BlobPlace::Foreign { .. } => return Ok(Compared::Foreign),
+                BlobPlace::Omitted { .. } | BlobPlace::Missing { .. } => {
+                    return Ok(Compared::NotCarried);
+                }
+            }
         }
         let name = self.release.image.to_string();
         let reader = Reader {
@@ -298,7 +358,7 @@ impl Judge<'_> {
         let children = list.into_iter().flat_map(|list| &list.children);
         let attestations: BTreeSet<Digest> = match self.evidence {
             Evidence::Inventory(_) => BTreeSet::new(),
-            Evidence::Bundle(_, source) => {
+            Evidence::Bundle(_, source) | Evidence::BundleAndBases(_, source) => {
                 let list = Image::read(source, &root, "the release");
                 let entries = list.into_iter().flat_map(|list| list.facts.children);
                 let not_images = entries.filter(|child| !contents::is_image(child));
@@ -340,22 +400,23 @@ enum Compared {
     Same,
     /// It is not.
     Differs(Difference),
-    /// Some of it was carried by an earlier bundle.
+    /// Some of it was carried by an earlier bundle, or is missing.
     NotCarried,
+    /// Some of it is said to be where nobody can look.
+    Foreign,
 }
 
-/// Whether a bundle carries all blobs of a release image, or of the images of its list that the
-/// bundle has.
-fn is_carried(inventory: &Inventory, root: &Digest) -> bool {
-    let Some(top) = inventory.manifest(root) else {
-        return false;
-    };
-    let children = top.children.iter().filter_map(|c| inventory.manifest(c));
-    let mut blobs = [top].into_iter().chain(children).flat_map(|m| &m.blobs);
-    blobs.all(|digest| {
-        let blob = inventory.blob(digest);
-        blob.is_some_and(|blob| matches!(blob.place, BlobPlace::Carried(_)))
-    })
+/// Where all blobs of a release image are, or of the images of its list that the bundle has;
+/// foreign ones first, since nothing makes up for them.
+fn places<'a>(inventory: &'a Inventory, root: &Digest) -> Vec<&'a BlobPlace> {
+    let top = inventory.manifest(root);
+    let children = top.into_iter().flat_map(|top| &top.children);
+    let children = children.filter_map(|child| inventory.manifest(child));
+    let blobs = top.into_iter().chain(children).flat_map(|row| &row.blobs);
+    let rows = blobs.filter_map(|digest| inventory.blob(digest));
+    let mut places: Vec<&BlobPlace> = rows.map(|row| &row.place).collect();
+    places.sort_by_key(|place| !matches!(place, BlobPlace::Foreign { .. }));
+    places
 }
 
 impl ReleaseProof {

@@ -270,14 +270,14 @@ impl Check<'_> {
 }
 
 /// One chunk's reading.
-struct ChunkWalk<'a> {
-    check: &'a Check<'a>,
-    chunk: &'a ChunkEntry,
+struct ChunkWalk<'c, 'a> {
+    check: &'c Check<'a>,
+    chunk: &'c ChunkEntry,
     bad: BTreeSet<u64>,
 }
 
-impl<'a> ChunkWalk<'a> {
-    fn new(check: &'a Check<'a>, chunk: &'a ChunkEntry) -> Self {
+impl<'c, 'a> ChunkWalk<'c, 'a> {
+    fn new(check: &'c Check<'a>, chunk: &'c ChunkEntry) -> Self {
         Self {
             check,
             chunk,

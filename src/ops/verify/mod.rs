@@ -15,7 +15,7 @@ pub(crate) use content::check_content;
 
 use super::context::Context;
 use super::error::{Class, Error, Result};
-use super::examine::{Bundle, Examination, Scope, examine};
+use super::examine::{Bundle, Examination, Owner, Scope, Unproven, examine};
 use super::finding::{Finding, FindingKind, worst};
 use super::release::ReleaseLine;
 use super::release::proof::{self, ReleaseKeys, ReleaseProof};
@@ -83,10 +83,18 @@ pub struct Report {
     pub signers: Vec<Signer>,
     /// Names of statements that anybody may have put there.
     pub claimed: Vec<String>,
+    /// Names of statements on other manifests than this one: those of earlier generations, or
+    /// anybody's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_generations: Vec<String>,
+    /// Whether nothing was read beyond the statements, because none of the trusted keys has
+    /// signed.
+    pub stopped: bool,
     /// Whether the export that makes it has not ended yet.
     pub unfinished: bool,
-    /// Whether every byte is what it should be.
-    pub intact: bool,
+    /// Whether every byte is what it should be; absent when that was not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intact: Option<bool>,
     /// Whether every image is whole; absent when nobody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub complete: Option<bool>,
@@ -143,6 +151,9 @@ pub struct Signer {
     pub role: String,
     /// What it says.
     pub approves: bool,
+    /// Whether it has expired, and counts for nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
     /// One line for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
@@ -169,21 +180,29 @@ impl Report {
             let is_foreign = |finding: &Finding| finding.kind == FindingKind::ForeignFile;
             (self.strict && counted.iter().any(is_foreign)).then_some(Class::Foreign)
         };
-        let class = worst(&counted).or_else(foreign)?;
+        // Nothing is left open for who is strict.
+        let not_compared = || {
+            let is_it = |finding: &Finding| finding.kind == FindingKind::ReleaseNotCompared;
+            (self.strict && counted.iter().any(is_it)).then_some(Class::NotAuthenticated)
+        };
+        let class = worst(&counted).or_else(not_compared).or_else(foreign)?;
         let kinds: Vec<FindingKind> = counted.iter().map(|finding| finding.kind).collect();
         let what = match class {
             Class::NotAuthenticated if self.authenticated && kinds.iter().any(is_about_release) => {
                 "A release in this bundle is not known to be genuine"
+            }
+            Class::NotAuthenticated if self.authenticated => {
+                "A release in this bundle could not be compared with its image"
             }
             Class::NotAuthenticated => "NOT AUTHENTICATED",
             Class::Incomplete if self.unfinished => "The export was not finished",
             Class::Incomplete => "The bundle is incomplete",
             Class::Foreign => "There are foreign files",
             Class::Media => "The medium cannot be read",
-            _ if kinds.contains(&FindingKind::Rejected) && self.intact => {
+            _ if kinds.contains(&FindingKind::Rejected) && self.intact != Some(false) => {
                 "A key that is trusted rejects this bundle"
             }
-            _ if kinds.contains(&FindingKind::BadStatement) && self.intact => {
+            _ if kinds.contains(&FindingKind::BadStatement) && self.intact != Some(false) => {
                 "A statement under a trusted key's name is not right"
             }
             _ => "The bundle is damaged or was tampered with",
@@ -204,8 +223,11 @@ fn is_about_release(kind: &FindingKind) -> bool {
 /// Verifies a bundle.
 pub fn verify(request: &Request, context: &Context) -> Result<Report> {
     let media: Arc<dyn Media> = Arc::new(DirMedia::open(&request.bundle)?);
-    let mut examination = examine(Arc::clone(&media), &request.trust, Scope::Everything)?;
-    let bytes = count_bytes(&examination)?;
+    let unproven = Unproven::reported(&request.trust, request.allow_unsigned);
+    let trust = &request.trust;
+    let mut examination = examine(Arc::clone(&media), trust, Scope::Everything, unproven)?;
+    let stopped = examination.stopped;
+    let bytes = count_bytes(&examination);
     let mut findings = std::mem::take(&mut examination.findings);
     let authentication = examination.authentication.clone();
     let (id, complete) = (
@@ -260,6 +282,7 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
                 | FindingKind::BadStatement
                 | FindingKind::UnsignedRelease
                 | FindingKind::ReleaseKeysUnknown
+                | FindingKind::ReleaseNotCompared
                 | FindingKind::ReleaseNotGenuine
         )
     };
@@ -282,8 +305,18 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
             .iter()
             .map(ToString::to_string)
             .collect(),
+        other_generations: authentication
+            .other_generations
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         unfinished: findings.iter().any(|f| f.kind == FindingKind::Unfinished),
-        intact: findings.iter().all(harmless),
+        // What was found wrong is wrong, however much else was not looked at.
+        intact: match findings.iter().all(harmless) {
+            true if stopped => None,
+            intact => Some(intact),
+        },
+        stopped,
         complete,
         release_proofs,
         releases,
@@ -304,6 +337,7 @@ fn signer(vouched: &super::trust::Vouched) -> Signer {
         key: statement.key.hex(),
         role: statement.role.to_string(),
         approves: statement.verdict == crate::model::Verdict::Approve,
+        expired: vouched.expired,
         comment: statement
             .comment
             .as_ref()
@@ -317,8 +351,14 @@ fn carried(inventory: &Inventory) -> usize {
 }
 
 /// Says of every file what its bytes are (bundle-format.md, R-52).
-fn count_bytes(examination: &Examination) -> Result<Accounting> {
+fn count_bytes(examination: &Examination) -> Accounting {
     let mut bytes = Accounting::default();
+    if examination.stopped {
+        return bytes;
+    }
+    for weight in examination.weights.values() {
+        bytes.foreign = bytes.foreign.saturating_add(weight.bytes);
+    }
     let rows: BTreeMap<String, &ChunkEntry> = examination
         .manifest
         .iter()
@@ -327,7 +367,7 @@ fn count_bytes(examination: &Examination) -> Result<Accounting> {
         .collect();
     // Bytes of each data chunk that are there.
     let mut there: BTreeMap<ChunkId, u64> = BTreeMap::new();
-    for entry in examination.media.list()? {
+    for entry in &examination.entries {
         let EntryKind::File(length) = entry.kind else {
             continue;
         };
@@ -343,15 +383,15 @@ fn count_bytes(examination: &Examination) -> Result<Accounting> {
                     ChunkKind::Metadata => bytes.metadata += known,
                 }
             }
-            (super::examine::Owner::Document, None) => bytes.documents += length,
-            (super::examine::Owner::Statement, None) => bytes.statements += length,
+            (Owner::Document, None) => bytes.documents += length,
+            (Owner::Statement, None) => bytes.statements += length,
             // Without a manifest nobody knows whose chunks these are.
-            (super::examine::Owner::Nobody, None)
+            (Owner::Nobody, None)
                 if examination.manifest.is_none() && entry.path.starts_with("chunks/") =>
             {
                 bytes.unaccounted += length;
             }
-            (super::examine::Owner::Nobody, None) => bytes.foreign += length,
+            (Owner::Nobody, None) => bytes.foreign += length,
         }
     }
     let data: u64 = there.values().sum();
@@ -362,7 +402,7 @@ fn count_bytes(examination: &Examination) -> Result<Accounting> {
         }
         None => bytes.unaccounted += data,
     }
-    Ok(bytes)
+    bytes
 }
 
 /// Bytes of blobs that lie in what is there of the data chunks.

@@ -2,16 +2,19 @@
 
 #![expect(clippy::disallowed_methods, reason = "sys is where files are touched")]
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{self as sysfs, AtFlags, FileType, Mode, OFlags};
 
 use super::sequential::SequentialFile;
-use super::{Entry, EntryKind, Media, ReadAt, WriteFile, fill_at};
+use super::weigh::Scales;
+use super::{Entry, EntryKind, Media, ReadAt, Weight, WriteFile, fill_at};
+use crate::model::Limits;
 use crate::sys::error::{At, IoAt, Refusal, Result};
 use crate::sys::filesystem::FileSystem;
 
@@ -79,7 +82,8 @@ impl DirMedia {
         let shown = self.shown(path);
         let handle = match sysfs::openat(&parent, name, flags, mode) {
             Ok(handle) => handle,
-            Err(rustix::io::Errno::LOOP) => {
+            // A link; a socket, or a device that is not there.
+            Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => {
                 return Err(Refusal::NotRegular.at(operation, shown));
             }
             Err(error) => return Err(IoAt::new(operation, shown, error.into())),
@@ -168,6 +172,13 @@ impl DirMedia {
             } else {
                 format!("{directory}/{name}")
             };
+            if entries.len() >= Limits::ENTRIES {
+                return Err(IoAt::refused(
+                    "list",
+                    shown,
+                    "more lies there than can be listed",
+                ));
+            }
             entries.push(Entry { path, kind });
         }
         Ok(())
@@ -262,7 +273,19 @@ impl Media for DirMedia {
         }
     }
 
+    fn weigh_others(&self, own: &[&str]) -> BTreeMap<String, Weight> {
+        let mut scales = Scales::new();
+        scales.directories(self.handle.as_fd(), "", own);
+        for directory in own {
+            if let Ok(handle) = self.directory(directory) {
+                scales.directories(handle.as_fd(), &format!("{directory}/"), &[]);
+            }
+        }
+        scales.into_weights()
+    }
+
     fn list(&self) -> Result<Vec<Entry>> {
+        let own = ["chunks", "signatures", "export.made"];
         let mut entries = Vec::new();
         self.list_into("", &mut entries)?;
         let directories: Vec<String> = entries
@@ -272,9 +295,10 @@ impl Media for DirMedia {
             .collect();
         for directory in directories {
             // A name that was not UTF-8 cannot be opened under its printable form; that it is
-            // there was said already.
+            // there was said already. `lost+found` belongs to somebody else.
             match self.list_into(&directory, &mut entries) {
                 Err(error) if error.is_not_found() => {}
+                Err(error) if error.is_permission_denied() && !own.contains(&&*directory) => {}
                 other => other?,
             }
         }
@@ -427,6 +451,34 @@ mod tests {
         assert_eq!(names, ["x"]);
         media.replace_by_beginning("x", &Failing, 3).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"nnn");
+    }
+
+    #[test]
+    fn other_directories_are_weighed_to_the_bottom() {
+        let (directory, media) = media();
+        let put = |path: &str, length: usize| {
+            let path = directory.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, vec![0; length]).unwrap();
+        };
+        put("a/b/c/d/e", 1000);
+        put("a/f", 7);
+        put("CHUNKS/000001.tar", 3);
+        put("chunks/000001.tar", 5);
+        put("chunks/nested/deep/x", 11);
+        symlink("/usr", directory.path().join("a/link")).unwrap();
+        let weights = media.weigh_others(&["chunks", "signatures"]);
+        let found: Vec<(&str, u64, u64)> = weights
+            .iter()
+            .map(|(path, weight)| (path.as_str(), weight.files, weight.bytes))
+            .collect();
+        let expected = [("CHUNKS", 1, 3), ("a", 2, 1007), ("chunks/nested", 1, 11)];
+        assert_eq!(found, expected);
+        assert!(weights.values().all(|weight| weight.is_whole));
+        let deep = ["d"; Limits::DIRECTORY_DEPTH + 1].join("/");
+        put(&format!("{deep}/x"), 1);
+        let weights = media.weigh_others(&["chunks"]);
+        assert!(!weights["d"].is_whole, "{weights:?}");
     }
 
     #[test]

@@ -5,8 +5,11 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use airferry::model::BlobPlace;
+
 use super::site::{Site, reads, size};
 use crate::support::fake_registry::Reply;
+use crate::support::forge::{forge_with, key_of};
 use crate::support::images::{Build, docker_list, index, many};
 
 const KIB: usize = 1 << 10;
@@ -138,6 +141,21 @@ fn foreign_layers_are_reported_and_carried_only_when_asked() {
         serde_json::json!(["https://example.com/base"])
     );
     site.verify(&bundle, &[]).succeeds();
+    let key = key_of(&site.path("exporter.pem"));
+    for wrong in [
+        &[][..],
+        &["https://example.org/"],
+        &["https://example.com/base", "x"],
+    ] {
+        forge_with(&key, &bundle, |inventory, _| {
+            for blob in &mut inventory.blobs {
+                if let BlobPlace::Foreign { urls } = &mut blob.place {
+                    *urls = wrong.iter().map(|url| (*url).to_owned()).collect();
+                }
+            }
+        });
+        site.verify(&bundle, &[]).fails_with(4).stdout_has("URLs");
+    }
     assert!(
         !site
             .asked()

@@ -5,6 +5,7 @@ use airferry::model::Inventory;
 
 use super::*;
 use crate::support::amend::amend;
+use crate::support::docker_registry::DockerRegistry;
 use crate::support::images::docker_list;
 
 /// A change of an inventory that its signers would not make.
@@ -174,8 +175,10 @@ fn keys_that_came_with_the_bundle_prove_nothing() {
         .stderr_has("prove nothing");
 }
 
+/// A base carried the layers: whether the release is what the bundle calls it is known where they
+/// are, on the target.
 #[test]
-fn without_layers_the_signature_alone_counts() {
+fn without_layers_nothing_is_called_genuine() {
     let scene = Scene::new();
     let bundle = scene.signed_bundle();
     let base = bundle.to_str().unwrap();
@@ -193,11 +196,53 @@ fn without_layers_the_signature_alone_counts() {
     scene.export("increment", &increment).succeeds();
     let keys = scene.keys();
     let trusting = ["--release-keys", keys.to_str().unwrap()];
+    let honest = scene.at("increment");
+    let lying = scene.stage.copy(&honest, "lying");
+    amend(&scene.stage, &lying, |inventory| {
+        inventory.releases[0].version = "4.18.9".parse().unwrap();
+    });
+    for increment in [&honest, &lying] {
+        let outcome = scene.stage.verify(increment, &trusting).succeeds();
+        outcome.stdout_has("not compared").hides("genuine");
+        let strict = [&trusting[..], &["--strict"]].concat();
+        scene.stage.verify(increment, &strict).fails_with(3);
+    }
+    let target = DockerRegistry::start();
+    let to = format!("{}/okd", target.host());
+    scene.stage.import(&bundle, &to, &trusting).succeeds();
     scene
         .stage
-        .verify(&scene.at("increment"), &trusting)
+        .import(&lying, &to, &trusting)
+        .fails_with(3)
+        .stderr_has("calls it 4.18.9, and it is 4.17.2");
+    let json = [&trusting[..], &["--output", "json"]].concat();
+    let report = scene.stage.import(&honest, &to, &json).succeeds().json();
+    assert_eq!(report["release_proofs"][0]["state"], "genuine", "{report}");
+    assert_eq!(report["release_proofs"][0]["compared"], true, "{report}");
+}
+
+#[test]
+fn an_unsigned_release_that_is_not_compared_is_called_so() {
+    let scene = Scene::new();
+    let reference = scene.publish("v1", &scene.payload("linux/amd64", "4.17.2"));
+    let unsigned = ["--release", &reference, "--allow-unsigned-release"];
+    scene.export("bundle", &unsigned).succeeds();
+    let base = scene.at("bundle");
+    let trusted = scene.stage.trusted();
+    let bases = [
+        "--base",
+        base.to_str().unwrap(),
+        "--base-trust",
+        trusted.to_str().unwrap(),
+    ];
+    scene
+        .export("increment", &[&unsigned[..], &bases].concat())
+        .succeeds();
+    scene
+        .stage
+        .verify(&scene.at("increment"), &["--allow-unsigned-release"])
         .succeeds()
-        .stdout_has("was not compared");
+        .stdout_has("UNSIGNED; not compared");
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod catalogs;
 pub mod command;
 pub mod docker_registry;
 pub mod fake_registry;
+pub mod forge;
 pub mod forward_proxy;
 pub mod images;
 pub mod media;

@@ -1,0 +1,275 @@
+//! Which OCI manifests and blobs an inventory's images reach.
+//!
+//! Rows name each other by digest. Here the digests are looked up once and become indexes, so
+//! that a walk costs a few steps for each row and each digest in it, however often rows are
+//! shared. Nothing needs to be right: rows that do not exist are left out, and circles end.
+
+use super::{Attachment, BlobPlace, Digest, ImageEntry, Inventory};
+
+/// An inventory's manifests and blobs by index.
+#[derive(Debug)]
+pub struct Graph<'a> {
+    inventory: &'a Inventory,
+    children: Lists,
+    blobs: Lists,
+}
+
+/// A list of indexes for each row.
+#[derive(Debug, Default)]
+struct Lists {
+    /// Where each row's list ends in `all`.
+    ends: Vec<usize>,
+    all: Vec<u32>,
+}
+
+impl Lists {
+    fn of(&self, row: u32) -> &[u32] {
+        let row = row as usize;
+        let before = row.checked_sub(1).and_then(|before| self.ends.get(before));
+        let range = before.copied().unwrap_or(0)..self.ends.get(row).copied().unwrap_or(0);
+        self.all.get(range).unwrap_or_default()
+    }
+
+    fn close(&mut self) {
+        self.ends.push(self.all.len());
+    }
+}
+
+/// What is known of everything below an OCI manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Below {
+    /// Manifests of the longest chain that begins with it, itself counted. `u32::MAX` when it
+    /// reaches itself.
+    pub levels: u32,
+    /// Whether it reaches a blob that is missing.
+    pub missing: bool,
+}
+
+impl<'a> Graph<'a> {
+    /// Looks up every digest once.
+    pub fn new(inventory: &'a Inventory) -> Self {
+        let mut this = Self {
+            inventory,
+            children: Lists::default(),
+            blobs: Lists::default(),
+        };
+        for row in &inventory.manifests {
+            let children = row.children.iter();
+            let children = children.filter_map(|child| this.manifest(child));
+            let blobs = row.blobs.iter().filter_map(|blob| this.blob(blob));
+            let (children, blobs): (Vec<u32>, Vec<u32>) = (children.collect(), blobs.collect());
+            this.children.all.extend(children);
+            this.children.close();
+            this.blobs.all.extend(blobs);
+            this.blobs.close();
+        }
+        this
+    }
+
+    /// The index of a manifest's row.
+    pub fn manifest(&self, digest: &Digest) -> Option<u32> {
+        let rows = &self.inventory.manifests;
+        let index = rows.binary_search_by(|row| row.digest.cmp(digest)).ok()?;
+        u32::try_from(index).ok()
+    }
+
+    /// The index of a blob's row.
+    pub fn blob(&self, digest: &Digest) -> Option<u32> {
+        let rows = &self.inventory.blobs;
+        let index = rows.binary_search_by(|row| row.digest.cmp(digest)).ok()?;
+        u32::try_from(index).ok()
+    }
+
+    /// The carried children of a manifest.
+    pub fn children(&self, manifest: u32) -> &[u32] {
+        self.children.of(manifest)
+    }
+
+    /// The blobs of a manifest.
+    pub fn blobs(&self, manifest: u32) -> &[u32] {
+        self.blobs.of(manifest)
+    }
+
+    /// Root and attachments of an image, as far as they have rows.
+    pub fn roots(&self, image: &ImageEntry) -> Vec<u32> {
+        let attached = image.attached.iter().map(|a: &Attachment| &a.root);
+        let roots = image.root.iter().chain(attached);
+        roots.filter_map(|root| self.manifest(root)).collect()
+    }
+
+    /// What is below each manifest, from the bottom up: every row and every child once.
+    pub fn below(&self) -> Vec<Below> {
+        let is_missing = |blob: &u32| {
+            let row = self.inventory.blobs.get(*blob as usize);
+            row.is_some_and(|row| matches!(row.place, BlobPlace::Missing { .. }))
+        };
+        let count = self.inventory.manifests.len();
+        let mut below = vec![Below::default(); count];
+        // 0: not looked at; 1: its children are being looked at; 2: done.
+        let mut state = vec![0u8; count];
+        let rows = 0..u32::try_from(count).unwrap_or(u32::MAX);
+        for start in rows {
+            let mut stack = vec![(start, false)];
+            while let Some((row, children_done)) = stack.pop() {
+                let index = row as usize;
+                let known = state.get(index).copied().unwrap_or(2);
+                if !children_done {
+                    if known == 0 {
+                        if let Some(state) = state.get_mut(index) {
+                            *state = 1;
+                        }
+                        stack.push((row, true));
+                        let children = self.children(row).iter();
+                        let open = children.filter(|c| state.get(**c as usize) == Some(&0));
+                        stack.extend(open.map(|child| (*child, false)));
+                    }
+                    continue;
+                }
+                let mut found = Below {
+                    levels: 1,
+                    missing: self.blobs(row).iter().any(is_missing),
+                };
+                for child in self.children(row) {
+                    let child = *child as usize;
+                    let is_open = state.get(child) == Some(&1);
+                    let child = below.get(child).copied().unwrap_or_default();
+                    let levels = if is_open { u32::MAX } else { child.levels };
+                    found.levels = found.levels.max(levels.saturating_add(1));
+                    found.missing |= child.missing;
+                }
+                if let (Some(below), Some(state)) = (below.get_mut(index), state.get_mut(index)) {
+                    (*below, *state) = (found, 2);
+                }
+            }
+        }
+        below
+    }
+
+    /// The manifests that name each blob, and each manifest: the graph turned round.
+    pub fn parents(&self) -> Parents {
+        let (mut manifests, mut blobs) = (Vec::new(), Vec::new());
+        let rows = u32::try_from(self.inventory.manifests.len()).unwrap_or(u32::MAX);
+        for row in 0..rows {
+            manifests.extend(self.children(row).iter().map(|child| (*child, row)));
+            blobs.extend(self.blobs(row).iter().map(|blob| (*blob, row)));
+        }
+        Parents {
+            manifests: turned(manifests, self.inventory.manifests.len()),
+            blobs: turned(blobs, self.inventory.blobs.len()),
+        }
+    }
+}
+
+/// Sorts pairs into lists, one for each of the first elements.
+fn turned(mut pairs: Vec<(u32, u32)>, rows: usize) -> Lists {
+    pairs.sort_unstable();
+    let mut lists = Lists::default();
+    let mut pairs = pairs.into_iter().peekable();
+    for row in 0..rows {
+        while let Some((_, parent)) = pairs.next_if(|(child, _)| *child as usize == row) {
+            lists.all.push(parent);
+        }
+        lists.close();
+    }
+    lists
+}
+
+/// The graph turned round.
+#[derive(Debug)]
+pub struct Parents {
+    manifests: Lists,
+    blobs: Lists,
+}
+
+impl Parents {
+    /// The manifests of which this one is a child.
+    pub fn of_manifest(&self, manifest: u32) -> &[u32] {
+        self.manifests.of(manifest)
+    }
+
+    /// The manifests that name this blob.
+    pub fn of_blob(&self, blob: u32) -> &[u32] {
+        self.blobs.of(blob)
+    }
+}
+
+/// Walks from roots down, again and again, without clearing what it remembers in between.
+#[derive(Debug)]
+pub struct Walk<'g, 'a> {
+    graph: &'g Graph<'a>,
+    /// In which walk a row was seen last.
+    manifests: Vec<u32>,
+    blobs: Vec<u32>,
+    turn: u32,
+    steps: usize,
+}
+
+/// What a walk found, each once.
+#[derive(Debug, Default)]
+pub struct Reached {
+    /// Indexes of manifests, parents before what only they reach.
+    pub manifests: Vec<u32>,
+    /// Indexes of blobs, in the order of the manifests.
+    pub blobs: Vec<u32>,
+}
+
+impl<'g, 'a> Walk<'g, 'a> {
+    /// Has seen nothing yet.
+    pub fn new(graph: &'g Graph<'a>) -> Self {
+        Self {
+            graph,
+            manifests: vec![0; graph.inventory.manifests.len()],
+            blobs: vec![0; graph.inventory.blobs.len()],
+            turn: 0,
+            steps: 0,
+        }
+    }
+
+    /// Digests that all walks together have looked at.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Everything that is reached from these manifests.
+    pub fn reach(&mut self, roots: &[u32]) -> Reached {
+        self.turn = self.turn.wrapping_add(1);
+        if self.turn == 0 {
+            self.manifests.fill(0);
+            self.blobs.fill(0);
+            self.turn = 1;
+        }
+        let mut reached = Reached::default();
+        let mut stack: Vec<u32> = roots.iter().rev().copied().collect();
+        while let Some(row) = stack.pop() {
+            if !first(&mut self.manifests, row, self.turn) {
+                continue;
+            }
+            reached.manifests.push(row);
+            let (children, blobs) = (self.graph.children(row), self.graph.blobs(row));
+            self.steps = self.steps.saturating_add(children.len() + blobs.len() + 1);
+            for blob in blobs {
+                if first(&mut self.blobs, *blob, self.turn) {
+                    reached.blobs.push(*blob);
+                }
+            }
+            let seen = &self.manifests;
+            let new = |child: &&u32| seen.get(**child as usize) != Some(&self.turn);
+            stack.extend(children.iter().rev().filter(new));
+        }
+        reached
+    }
+}
+
+/// Notes that something was seen in this turn; whether it was not before.
+fn first(seen: &mut [u32], row: u32, turn: u32) -> bool {
+    match seen.get_mut(row as usize) {
+        Some(seen) if *seen != turn => {
+            *seen = turn;
+            true
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
