@@ -10,8 +10,8 @@ use futures_util::{StreamExt, stream};
 use super::attached::{self, Asked, Attachments, UnknownImages};
 use crate::format::oci;
 use crate::model::{
-    AttachedBy, AttachmentState, Count, Descriptor, Digest, ImageEntry, Limits, ManifestFacts,
-    ManifestKind, Platform, RawManifest, Reference, Repository,
+    AttachedBy, Attachment, AttachmentState, Count, Descriptor, Digest, ImageEntry, Limits,
+    ManifestFacts, ManifestKind, Platform, RawManifest, Reference, Repository,
 };
 use crate::ops::context::Context;
 use crate::ops::error::{Error, Result, chain};
@@ -435,9 +435,8 @@ impl Walk {
         let cap = Limits::TEXT;
         if foreign.iter().flatten().any(|url| url.len() as u64 > cap) {
             let digest = blob.digest;
-            return Err(format!(
-                "a URL of its layer {digest} has more than {cap} bytes"
-            ));
+            let reason = format!("a URL of its layer {digest} has more than {cap} bytes");
+            return Err(reason.into());
         }
         let entry = self
             .blobs

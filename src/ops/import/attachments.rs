@@ -118,7 +118,7 @@ pub struct RefusedAttachment {
     pub(super) class: Class,
     /// What can be done about it.
     #[serde(skip)]
-    pub(super) hint: Option<&'static str>,
+    pub(super) hint: Option<String>,
     /// It may be that nothing reaches the target any more.
     #[serde(skip)]
     pub(super) network: bool,
@@ -141,7 +141,7 @@ impl RefusedAttachment {
         Failure {
             class: self.class,
             reason: format!("attached artifact {}: {}", self.name(), self.reason),
-            hint: self.hint,
+            hint: self.hint.clone(),
             network: self.network,
         }
     }
