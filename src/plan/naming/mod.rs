@@ -199,38 +199,33 @@ pub fn place(
     let mut placed: Vec<Placed> = Vec::with_capacity(images.len());
     let mut known: BTreeMap<(&SourceImage, Reference), usize> = BTreeMap::new();
     let mut too_long = BTreeSet::new();
+    let siblings = siblings(images);
     for wanted in images {
-        let image = &wanted.image;
-        let listed = rules::listed(image, target, options)?;
-        let path = match listed {
-            Some(listed) => listed.repository.path.to_string(),
-            None => rules::path(wanted, target, options)?,
-        };
-        if path.len() > MAX_PATH {
-            let image = image.reference();
-            too_long.insert(LongName { image, path });
-            continue;
-        }
-        let refused = |source| NamingError::Name {
-            image: Box::new(image.reference()),
-            source,
-        };
-        let repository = rules::repository(&target.host, &path).map_err(refused)?;
-        let (tag, tag_is_own) = match listed.and_then(|listed| listed.tag.clone()) {
-            Some(tag) => (tag.clone(), image.tag.as_ref() == Some(&tag)),
-            None => rules::tag(wanted, options).map_err(refused)?,
-        };
-        let key = (image, repository.tagged(tag.clone()));
-        let index = *known.entry(key).or_insert(placed.len());
-        match placed.get_mut(index) {
-            Some(same) => same.roles.push(wanted.role.clone()),
-            None => placed.push(Placed {
-                image: image.clone(),
-                roles: vec![wanted.role.clone()],
+        for named in names(wanted, &siblings, target, options)? {
+            let image = &wanted.image;
+            let Named {
                 repository,
                 tag,
                 tag_is_own,
-            }),
+            } = match named {
+                Ok(named) => named,
+                Err(long) => {
+                    too_long.insert(long);
+                    continue;
+                }
+            };
+            let key = (image, repository.tagged(tag.clone()));
+            let index = *known.entry(key).or_insert(placed.len());
+            match placed.get_mut(index) {
+                Some(same) => same.roles.push(wanted.role.clone()),
+                None => placed.push(Placed {
+                    image: image.clone(),
+                    roles: vec![wanted.role.clone()],
+                    repository,
+                    tag,
+                    tag_is_own,
+                }),
+            }
         }
     }
     if !too_long.is_empty() {
@@ -257,6 +252,91 @@ pub fn place(
         });
     }
     Ok(Placement { placed })
+}
+
+/// A name on the target.
+struct Named {
+    repository: Repository,
+    tag: Tag,
+    tag_is_own: bool,
+}
+
+/// The names of an image for one of its roles: those that a mapping lists, else the one that the
+/// rules give. A name that is too long is told apart, so that all of them can be told.
+fn names(
+    wanted: &Wanted,
+    siblings: &Siblings<'_>,
+    target: &Target,
+    options: &Options,
+) -> Result<Vec<Result<Named, LongName>>, NamingError> {
+    let image = &wanted.image;
+    let listed = rules::listed(image, target, options)?;
+    let listed = shared_out(listed, image, siblings);
+    let mut paths: Vec<(String, Option<Tag>)> = listed
+        .into_iter()
+        .map(|name| (name.repository.path.to_string(), name.tag.clone()))
+        .collect();
+    if paths.is_empty() {
+        paths.push((rules::path(wanted, target, options)?, None));
+    }
+    let refused = |source| NamingError::Name {
+        image: Box::new(image.reference()),
+        source,
+    };
+    let mut names = Vec::with_capacity(paths.len());
+    for (path, tag) in paths {
+        if path.len() > MAX_PATH {
+            let image = image.reference();
+            names.push(Err(LongName { image, path }));
+            continue;
+        }
+        let repository = rules::repository(&target.host, &path).map_err(refused)?;
+        let (tag, tag_is_own) = match tag {
+            Some(tag) => (tag.clone(), image.tag.as_ref() == Some(&tag)),
+            None => rules::tag(wanted, options).map_err(refused)?,
+        };
+        names.push(Ok(Named {
+            repository,
+            tag,
+            tag_is_own,
+        }));
+    }
+    Ok(names)
+}
+
+/// Tags under which one digest of a repository was asked for.
+type Siblings<'a> = BTreeMap<(&'a Repository, &'a Digest), BTreeSet<&'a Tag>>;
+
+/// Images that a mapping cannot tell apart: it writes what was asked for by digest without a tag.
+fn siblings(images: &[Wanted]) -> Siblings<'_> {
+    let mut siblings = Siblings::new();
+    for image in images.iter().map(|wanted| &wanted.image) {
+        if let (Some(digest), Some(tag)) = (&image.requested.digest, &image.tag) {
+            let tags = siblings.entry((&image.source, digest)).or_default();
+            tags.insert(tag);
+        }
+    }
+    siblings
+}
+
+/// Leaves out the listed names whose tags are those of siblings: `repo:1@d` and `repo:2@d` both
+/// have the line `repo@d=...:1` and the line `repo@d=...:2`, and each of them is the one it names.
+fn shared_out<'a>(
+    listed: Vec<&'a Reference>,
+    image: &SourceImage,
+    siblings: &Siblings<'_>,
+) -> Vec<&'a Reference> {
+    let digest = image.requested.digest.as_ref();
+    let tags = digest.and_then(|digest| siblings.get(&(&image.source, digest)));
+    let Some(tags) = tags else {
+        return listed;
+    };
+    let is_own = |name: &&Reference| {
+        let tag = name.tag.as_ref();
+        tag == image.tag.as_ref() || tag.is_none_or(|tag| !tags.contains(tag))
+    };
+    let own: Vec<&Reference> = listed.iter().copied().filter(is_own).collect();
+    if own.is_empty() { listed } else { own }
 }
 
 /// What tags mean, of the images that were asked for by tag alone.
