@@ -152,6 +152,8 @@ pub struct Placed {
     /// Whether somebody who asks the source for this tag means this image. False for tags
     /// that were made from a digest.
     pub tag_is_own: bool,
+    /// Whether another of the image's names, which a mapping gave it, has its own tag.
+    pub has_own_tag_elsewhere: bool,
 }
 
 impl Placed {
@@ -159,7 +161,8 @@ impl Placed {
     /// policy can express that. What releases and catalogs are reached by follows other ways.
     pub fn is_retagged(&self) -> bool {
         let by_name = |role: &Role| matches!(role, Role::Plain | Role::Member { .. });
-        self.image.requested.digest.is_none() && !self.tag_is_own && self.roles.iter().any(by_name)
+        let is_found = self.tag_is_own || self.has_own_tag_elsewhere;
+        self.image.requested.digest.is_none() && !is_found && self.roles.iter().any(by_name)
     }
 
     /// `repository:tag` on the target.
@@ -224,6 +227,7 @@ pub fn place(
                     repository,
                     tag,
                     tag_is_own,
+                    has_own_tag_elsewhere: false,
                 }),
             }
         }
@@ -241,6 +245,14 @@ pub fn place(
         }
         one.roles.sort();
         one.roles.dedup();
+    }
+    let found: BTreeSet<SourceImage> = placed
+        .iter()
+        .filter(|one| one.tag_is_own)
+        .map(|one| one.image.clone())
+        .collect();
+    for one in &mut placed {
+        one.has_own_tag_elsewhere = !one.tag_is_own && found.contains(&one.image);
     }
     let collisions = collisions(&placed);
     if !collisions.is_empty() {

@@ -310,6 +310,16 @@ fn a_mapping_may_give_an_image_several_names() {
             pair("2", "b:3")
         ]
     );
+    // Clusters find the image by its own tag, whatever other names it has.
+    let listed = "quay.io/a/b:1=m.lan/x:9\nquay.io/a/b:1=m.lan/x:1\nquay.io/a/c:1=m.lan/x:8\n";
+    let options = Options {
+        listed: MappingFile::parse(listed).unwrap(),
+        ..Options::default()
+    };
+    let images = ["quay.io/a/b:1", "quay.io/a/c:1"].map(|text| image(text, 7));
+    let placement = place(&images, &"m.lan".parse().unwrap(), &options).unwrap();
+    let retagged = placement.images().iter().map(Placed::is_retagged);
+    assert_eq!(Vec::from_iter(retagged), [false, false, true]);
     // Nothing is left without a name.
     assert_eq!(
         mapped_names(&line(&["b:2"]), &[&one, &two]),

@@ -186,10 +186,8 @@ fn is_all(catalog: &Catalog, kept: &Kept) -> bool {
 /// The images that a catalog names.
 fn named(catalog: &Catalog, image: &PlatformImage) -> Result<CatalogImages> {
     let named = catalog.images();
-    if named.images.is_empty() {
-        let bad = named.bad.iter().map(|bad| format!("\n  - {bad}"));
-        let bad: String = bad.take(TOLD).collect();
-        let message = format!("The catalog {} names no image{bad}", image.name);
+    if named.images.is_empty() && named.bad.is_empty() {
+        let message = format!("The catalog {} names no image", image.name);
         return Err(Error::usage(message));
     }
     Ok(named)
