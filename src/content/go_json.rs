@@ -5,8 +5,6 @@
 //! known whatever its case, and bytes that are no UTF-8 are replaced. OCI and Docker manifests
 //! are not read by this: what could mean two things there is refused (`format::oci`).
 
-use std::borrow::Cow;
-
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -72,7 +70,7 @@ impl Ordered {
         for (key, value) in pairs {
             let value = value.folded(fields);
             if !value.is_null() {
-                object.insert(spelled(&key, fields).into_owned(), value);
+                object.insert(spelled(&key, fields).to_owned(), value);
             }
         }
         Value::Object(object)
@@ -80,9 +78,9 @@ impl Ordered {
 }
 
 /// The field that a key means, else the key.
-fn spelled<'a>(key: &'a str, fields: &[&'a str]) -> Cow<'a, str> {
+fn spelled<'a>(key: &'a str, fields: &[&'a str]) -> &'a str {
     let known = fields.iter().find(|field| same_key(key, field));
-    Cow::Borrowed(known.copied().unwrap_or(key))
+    known.copied().unwrap_or(key)
 }
 
 impl<'de> serde::Deserialize<'de> for Ordered {

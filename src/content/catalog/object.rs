@@ -49,11 +49,10 @@ impl<'a> Object<'a> {
             .map(|(key, _)| (key.to_ascii_lowercase(), key.as_ref()))
             .collect();
         keys.sort_unstable();
-        let twice = keys.windows(2).find_map(|pair| match pair {
+        keys.windows(2).find_map(|pair| match pair {
             [(a, _), (b, key)] if a == b => Some(*key),
             _ => None,
-        });
-        twice
+        })
     }
 
     /// A field that is a text; empty ones count as absent, as in Go.
