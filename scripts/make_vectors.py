@@ -522,7 +522,34 @@ def inventories(good_manifest, good):
         m["generation"] = 2
         i["chunks"].append({"plan": PLAN, "decoded": 2048, "number": 9, "generation": 2})
 
+    def needs(*names):
+        return [{"name": name, "package": "etcd"} for name in names]
+
+    def catalog(i, m, text="quay.io/a/b@", malformed=None, needed_by=None):
+        """The first image as a catalog that names itself and a text that is no reference."""
+        image = i["images"][0]["requested"]
+        row = {"text": text, "reason": "it has no digest", "needed_by": needs("etcd.v1", "etcd.v2")}
+        members = [{"image": image, "written": image, "needed_by": needed_by or needs("etcd.v1")}]
+        i["catalogs"] = [{"image": image, "format": "file-based", "members": members,
+                          "malformed": [row] if malformed is None else malformed(row)}]
+        m.update(requires=["catalogs"], complete=False)
+
     put("good", "ok", "an inventory", lambda i, m: None)
+    put("good-malformed", "ok", "a catalog that names a text that is no reference", catalog)
+    put("malformed-complete", "R-26", "complete although a catalog names such a text", lambda i, m: (
+        catalog(i, m), m.update(complete=True)))
+    put("malformed-order", "R-63", "such texts in another order", lambda i, m: catalog(
+        i, m, malformed=lambda row: [row | {"text": "b@"}, row | {"text": "a@"}]))
+    put("malformed-empty-text", "R-63", "an empty text", lambda i, m: catalog(i, m, text=""))
+    put("malformed-bidi", "R-63", "an override of writing direction in such a text", lambda i, m: catalog(
+        i, m, text="a\u202eb@"))
+    put("malformed-long", "R-63", "such a text of 1025 bytes", lambda i, m: catalog(i, m, text="a" * 1025))
+    put("malformed-needed-by-nobody", "R-63", "such a text that nothing needs", lambda i, m: catalog(
+        i, m, malformed=lambda row: [row | {"needed_by": []}]))
+    put("needed-by-order", "R-63", "bundles that need an image in another order", lambda i, m: catalog(
+        i, m, needed_by=needs("etcd.v2", "etcd.v1")))
+    put("needed-by-five", "R-63", "five bundles that need an image", lambda i, m: catalog(
+        i, m, needed_by=needs("a", "b", "c", "d", "e")))
     put("good-second-generation", "ok", "two generations", second)
     put("good-incomplete", "ok", "a blob is missing and the image says so", lambda i, m: (
         missing(i), i["images"][0].update(problem="a layer is gone"), m.update(complete=False)))

@@ -7,7 +7,7 @@ use super::registry_args::RegistryArgs;
 use super::table::Table;
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
-use crate::model::{ByteSize, CatalogFormat, Reference};
+use crate::model::{ByteSize, CatalogFormat, Count, Reference};
 use crate::ops::Error;
 use crate::ops::catalog::list::{self, CatalogReport, Origin, PackageReport, Report, Request};
 use crate::plan::index_filter::IndexFilter;
@@ -135,8 +135,12 @@ fn one_catalog(catalog: &CatalogReport) -> String {
         CatalogFormat::Sqlite => "a database",
     };
     let bytes = catalog.bytes.map(|bytes| format!(", {}", ByteSize(bytes)));
+    let empty = match catalog.empty_images {
+        0 => String::new(),
+        count => format!(", {}", Count::of(count, "empty reference")),
+    };
     let mut text = format!(
-        "{}@{}, kept as {format}{}\n{}{} packages, {} bundles, {} images{}\n\n",
+        "{}@{}, kept as {format}{}\n{}{} packages, {} bundles, {} images{}{empty}\n\n",
         catalog.image.repository,
         catalog.digest,
         platform.unwrap_or_default(),

@@ -17,6 +17,8 @@ pub(crate) fn lines(catalog: &CatalogLine) -> Vec<String> {
         "catalog {}  {digest} with {count} images{missing}",
         catalog.image
     )];
+    let malformed = catalog.malformed.iter();
+    lines.extend(malformed.map(|malformed| format!("  lacks {malformed}")));
     let provenance = provenance(catalog.filter.as_deref(), catalog.original.as_ref());
     lines.extend(provenance.lines().map(|line| format!("  {line}")));
     for package in &catalog.packages {

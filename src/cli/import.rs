@@ -12,7 +12,7 @@ use super::resources_args::ResourcesArgs;
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
 use crate::cluster::Instructions;
-use crate::model::{ByteSize, Count};
+use crate::model::{ByteSize, Count, NeededBy};
 use crate::ops::Error;
 use crate::ops::import::{
     self, AttachmentPolicy, Attachments, ExistingTags, GroupReport, ImageState, Report, Request,
@@ -244,7 +244,11 @@ fn text(report: &Report, args: &ImportArgs) -> String {
             .as_ref()
             .map(|r| format!(" ({r})"))
             .unwrap_or_default();
-        line(format!("{} {state} {target}{reason}", image.source));
+        let needed_by = NeededBy::clause(&image.needed_by);
+        line(format!(
+            "{} {state} {target}{reason}{needed_by}",
+            image.source
+        ));
         for refused in &image.refused_attachments {
             let reason = refused.reason.escape_debug();
             line(format!(
@@ -322,6 +326,10 @@ fn group_lines(what: &str, group: &GroupReport, line: &mut impl FnMut(String)) {
     line(format!("{what}{version} {}: {state}", group.image));
     for missing in &group.missing {
         let reason = missing.reason.escape_debug();
-        line(format!("  lacks {}: {reason}", missing.image));
+        let needed_by = NeededBy::clause(&missing.needed_by);
+        line(format!("  lacks {}: {reason}{needed_by}", missing.image));
+    }
+    for malformed in &group.malformed {
+        line(format!("  lacks {malformed}"));
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs, catalog_text, release_text};
-use crate::model::{AttachmentState, ByteSize, Count};
+use crate::model::{AttachmentState, ByteSize, Count, NeededBy};
 use crate::ops::inspect::{self, Depth, ImageLine, Report, Request};
 use crate::ops::{self, Error};
 
@@ -207,6 +207,10 @@ fn image_lines(image: &ImageLine, line: &mut impl FnMut(String)) {
         state(image.referrers)
     ));
     if let Some(problem) = &image.problem {
-        line(format!("  PROBLEM    {}", problem.escape_debug()));
+        let needed_by = NeededBy::clause(&image.needed_by);
+        line(format!(
+            "  PROBLEM    {}{needed_by}",
+            problem.escape_debug()
+        ));
     }
 }

@@ -6,7 +6,7 @@ use super::jobs_arg::at_least_one;
 use super::release_keys_args::{self, ReleaseKeysArgs};
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs, release_text};
-use crate::model::{ByteSize, Count};
+use crate::model::{ByteSize, Count, NeededBy};
 use crate::ops::verify::{self, Report, Request};
 use crate::ops::{self, Error, FindingKind};
 
@@ -109,7 +109,9 @@ fn text(report: &Report) -> String {
     for finding in &report.findings {
         match finding.kind {
             // The images follow, with reasons.
-            FindingKind::Incomplete if !report.missing.is_empty() => {
+            FindingKind::Incomplete
+                if !report.missing.is_empty() || !report.malformed.is_empty() =>
+            {
                 line(format!("  {}", finding.message));
             }
             _ => line(format!("  {finding}")),
@@ -117,9 +119,17 @@ fn text(report: &Report) -> String {
     }
     for image in report.missing.iter().take(SHOWN) {
         let problem = image.problem.escape_debug();
-        line(format!("    lacks {}: {problem}", image.reference));
+        let needed_by = NeededBy::clause(&image.needed_by);
+        line(format!(
+            "    lacks {}: {problem}{needed_by}",
+            image.reference
+        ));
     }
-    if let Some(more) = report.missing.len().checked_sub(SHOWN + 1) {
+    for malformed in report.malformed.iter().take(SHOWN) {
+        line(format!("    lacks {malformed}"));
+    }
+    let lacks = report.missing.len().max(report.malformed.len());
+    if let Some(more) = lacks.checked_sub(SHOWN + 1) {
         line(format!(
             "    and {} more (--output json names all)",
             more + 1

@@ -136,6 +136,7 @@ mod tests {
         let member = |written: &&str| CatalogMember {
             image: written.parse().unwrap(),
             written: (*written).to_owned(),
+            needed_by: Vec::new(),
         };
         let members: Vec<CatalogMember> = members.iter().map(member).collect();
         let naming = naming::Options {

@@ -1,8 +1,9 @@
 //! The update service's answer: which releases there are, and which may be updated to which.
 //!
 //! The protocol is Cincinnati's: `GET .../graph?arch=...&channel=...` answers a JSON object with nodes,
-//! edges as pairs of indices into them, and edges that hold only under conditions. What to make
-//! of it is decided in `plan::upgrade`.
+//! edges as pairs of indices into them, and edges that hold only under conditions. Read as `oc` and
+//! oc-mirror read it, with the rules of Go's `encoding/json`. What to make of it is decided in
+//! `plan::upgrade`.
 
 mod answer;
 
@@ -14,11 +15,16 @@ use std::sync::Arc;
 use answer::{Answer, AtMost, RawGroup, RawNode};
 use serde::Serialize;
 
+use super::go_json;
 use super::version::{SemanticVersion, VersionError};
 use crate::model::{NameError, Reference};
 
 /// Longest answer that is read, in bytes. Real ones have less than 2 MiB.
 pub const LIMIT: u64 = 16 << 20;
+
+/// Longest answer, in bytes, that is read a second time by Go's rules: that takes some ten times
+/// as much memory. Real ones have 1 to 3 MiB.
+const PLAIN: usize = 4 << 20;
 
 /// Most releases in an answer (a count).
 const MAX_NODES: usize = 20_000;
@@ -202,7 +208,19 @@ impl Graph {
             let length = bytes.len();
             return Err(GraphError::TooLong { length });
         }
-        let answer: Answer<'_> = serde_json::from_slice(bytes).map_err(GraphError::Json)?;
+        match serde_json::from_slice(bytes) {
+            Ok(answer) => Self::of(answer),
+            // Written in a way that only Go's reader takes: a key twice, another case.
+            Err(error) if bytes.len() > PLAIN => Err(GraphError::Json(error)),
+            Err(_) => {
+                let plain = go_json::value(bytes, &answer::FIELDS).map_err(GraphError::Json)?;
+                let plain = plain.to_string();
+                Self::of(serde_json::from_str(&plain).map_err(GraphError::Json)?)
+            }
+        }
+    }
+
+    fn of(answer: Answer<'_>) -> Result<Self, GraphError> {
         let groups = answer.conditional_edges.unwrap_or_default();
         let groups = within("groups of conditional edges", groups)?;
         let conditional: usize = groups.iter().map(|group| group.edges.count).sum();

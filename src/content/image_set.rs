@@ -1,11 +1,12 @@
 //! The `operators` stanzas of an oc-mirror `ImageSetConfiguration`, v2alpha1 (reference
 //! section 5.1).
 //!
-//! Strict: a field that is not known here would silently mean nothing, so it is an error.
+//! Strict, because people write it for us: a field that is not known here would silently mean
+//! nothing, and of a key twice nobody knows which one was meant. Both are errors.
 
 use serde::Deserialize;
 
-use crate::format::yaml::{self, YamlError, YamlLimits};
+use crate::format::yaml::{self, Duplicates, YamlError, YamlLimits};
 
 /// An `ImageSetConfiguration` that names catalogs and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -117,7 +118,8 @@ impl ImageSet {
     /// When it is not exactly one document of this kind with known fields only.
     pub fn read(bytes: &[u8]) -> Result<Self, ImageSetError> {
         let documents: Vec<Self> =
-            yaml::documents(bytes, &YamlLimits::MANIFEST).map_err(ImageSetError::Yaml)?;
+            yaml::documents(bytes, &YamlLimits::MANIFEST, Duplicates::Refuse)
+                .map_err(ImageSetError::Yaml)?;
         let count = documents.len();
         let mut documents = documents.into_iter();
         let (Some(set), None) = (documents.next(), documents.next()) else {

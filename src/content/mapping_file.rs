@@ -2,10 +2,12 @@
 //! sections 1.3 and 4.3).
 //!
 //! The grammar is that of `oc image mirror --filename`: a line is `SOURCE=TARGET` or
-//! `SOURCE TARGET`, `#` begins a comment anywhere, blank lines mean nothing. Several targets in a
-//! line are refused, because an image has one name on a target here.
+//! `SOURCE TARGET`, `#` begins a comment anywhere, blank lines mean nothing, and so does a byte
+//! order mark. A source may have several targets, in one line or in several: the image gets all
+//! of these names, as `oc` gives it. Our own `mapping.txt` has such lines for a catalog that names
+//! one digest under two tags.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{NameError, Reference};
 
@@ -16,7 +18,7 @@ pub enum MappingFileError {
     /// Nothing is listed: whoever wrote it meant something else.
     #[error("It lists no image")]
     Empty,
-    /// A line has not exactly one source and one target.
+    /// A line has no target, or more than one `=`.
     #[error("Line {line} is not `SOURCE=TARGET`")]
     Line {
         /// The line, from 1.
@@ -37,20 +39,18 @@ pub enum MappingFileError {
         /// The line, from 1.
         line: usize,
     },
-    /// A source with two targets.
-    #[error("Line {line} gives `{image}` a second target")]
-    Twice {
+    /// A source or target in a directory: `file://` is for `oc`'s own trees.
+    #[error("Line {line} names a directory; a mapping here names images on registries")]
+    Directory {
         /// The line, from 1.
         line: usize,
-        /// The source.
-        image: Box<Reference>,
     },
 }
 
-/// Sources with their targets.
+/// Sources with their targets, each with at least one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MappingFile {
-    targets: BTreeMap<Reference, Reference>,
+    targets: BTreeMap<Reference, BTreeSet<Reference>>,
 }
 
 impl MappingFile {
@@ -60,31 +60,37 @@ impl MappingFile {
     ///
     /// The first line that is none, and a text that lists nothing.
     pub fn parse(text: &str) -> Result<Self, MappingFileError> {
-        let mut targets = BTreeMap::new();
+        let mut targets: BTreeMap<Reference, BTreeSet<Reference>> = BTreeMap::new();
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         for (line, content) in (1..).zip(text.lines()) {
             let content = content.split('#').next().unwrap_or_default().trim();
             if content.is_empty() {
                 continue;
             }
-            let mut words = content.split(|c: char| c == '=' || c.is_whitespace());
-            let words: Vec<&str> = words.by_ref().filter(|word| !word.is_empty()).collect();
-            let [source, target] = words.as_slice() else {
-                return Err(MappingFileError::Line { line });
+            let words = content.split(|c: char| c == '=' || c.is_whitespace());
+            let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+            let (source, names) = match words.split_first() {
+                Some((source, names)) if !names.is_empty() => (source, names),
+                _ => return Err(MappingFileError::Line { line }),
             };
+            if content.matches('=').count() > 1 {
+                return Err(MappingFileError::Line { line });
+            }
             let name = |text: &str| {
+                if text.contains("://") && !text.starts_with("docker://") {
+                    return Err(MappingFileError::Directory { line });
+                }
+                let text = text.strip_prefix("docker://").unwrap_or(text);
                 let parsed = text.parse::<Reference>();
                 parsed.map_err(|source| MappingFileError::Name { line, source })
             };
-            let (source, target) = (mapped(&name(source)?), name(target)?);
-            if target.digest.is_some() {
-                return Err(MappingFileError::Digest { line });
-            }
-            let target = mapped(&target);
-            if let Some(other) = targets.insert(source.clone(), target.clone())
-                && other != target
-            {
-                let image = Box::new(source);
-                return Err(MappingFileError::Twice { line, image });
+            let of = targets.entry(mapped(&name(source)?)).or_default();
+            for target in names {
+                let target = name(target)?;
+                if target.digest.is_some() {
+                    return Err(MappingFileError::Digest { line });
+                }
+                of.insert(mapped(&target));
             }
         }
         if targets.is_empty() {
@@ -93,9 +99,14 @@ impl MappingFile {
         Ok(Self { targets })
     }
 
-    /// The target of an image, with a tag; `None` when the image is not listed.
-    pub fn target(&self, image: &Reference) -> Option<&Reference> {
-        self.targets.get(&mapped(image))
+    /// The targets of an image, each with a tag, sorted; none when the image is not listed.
+    pub fn targets(&self, image: &Reference) -> impl Iterator<Item = &Reference> {
+        self.targets.get(&mapped(image)).into_iter().flatten()
+    }
+
+    /// Whether an image is listed.
+    pub fn lists(&self, image: &Reference) -> bool {
+        self.targets.contains_key(&mapped(image))
     }
 
     /// Whether nothing is listed.
@@ -134,9 +145,9 @@ mod tests {
         );
         let mapping = MappingFile::parse(&text).unwrap();
         let target = |image: &str| {
-            mapping
-                .target(&image.parse().unwrap())
-                .map(ToString::to_string)
+            let image = image.parse().unwrap();
+            let mut targets = mapping.targets(&image);
+            targets.next().map(ToString::to_string)
         };
         let both = format!("quay.io/a/b:v1@{digest}");
         assert_eq!(target(&both).as_deref(), Some("m.lan/x/b:1"));
@@ -159,7 +170,7 @@ mod tests {
     #[test]
     fn other_lines_are_named() {
         let line = |text: &str| MappingFile::parse(&format!("\n{text}")).unwrap_err();
-        for bad in ["quay.io/a/b", "quay.io/a/b=m/a/b:1 m/c/d:1", "=", "a b c"] {
+        for bad in ["quay.io/a/b", "quay.io/a/b=", "=", "a=m/b=m/c"] {
             assert_eq!(line(bad), MappingFileError::Line { line: 2 }, "{bad}");
         }
         assert!(matches!(
@@ -168,10 +179,26 @@ mod tests {
         ));
         let digest = format!("quay.io/a/b=m/a/b@sha256:{}", "2f".repeat(32));
         assert_eq!(line(&digest), MappingFileError::Digest { line: 2 });
-        let twice = "quay.io/a/b=m.lan/x:1\nquay.io/a/b:latest=m.lan/y:1";
-        assert!(matches!(
-            line(twice),
-            MappingFileError::Twice { line: 3, .. }
-        ));
+        for directory in [
+            "file://x/a:1=m.lan/a:1",
+            "quay.io/a/b=file://x/a:1",
+            "s3://a/b=m/c",
+        ] {
+            assert_eq!(line(directory), MappingFileError::Directory { line: 2 });
+        }
+    }
+
+    #[test]
+    fn a_source_may_have_several_targets() {
+        let text = "\u{feff}quay.io/a/b=m.lan/x:2   \r\n\r\nquay.io/a/b:latest=m.lan/x:1\r\n\
+            quay.io/a/c m.lan/c:1 m.lan/c:2\nquay.io/a/b=docker://m.lan/x:2\n";
+        let mapping = MappingFile::parse(text).unwrap();
+        let targets = |image: &str| -> Vec<String> {
+            let image = image.parse().unwrap();
+            mapping.targets(&image).map(ToString::to_string).collect()
+        };
+        assert_eq!(targets("quay.io/a/b"), ["m.lan/x:1", "m.lan/x:2"]);
+        assert_eq!(targets("quay.io/a/c"), ["m.lan/c:1", "m.lan/c:2"]);
+        assert_eq!(mapping.sources().count(), 2);
     }
 }

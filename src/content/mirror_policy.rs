@@ -2,14 +2,15 @@
 //! (openshift/api, `operator/v1alpha1` and `config/v1`), as `oc` takes them by `--icsp-file` and
 //! `--idms-file`.
 //!
-//! Every document of a file counts, and the objects of a `List`.
+//! Every document of a file counts, and the objects of a `List`. People give us these files to
+//! say where images come from, so a key twice is refused.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::format::yaml::{self, YamlError, YamlLimits};
+use crate::format::yaml::{self, Duplicates, YamlError, YamlLimits};
 
 /// Mirrors of one registry or repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +116,7 @@ struct Collected {
 ///
 /// When a document is no mirror policy by digest, or two contradict each other.
 pub fn parse(bytes: &[u8]) -> Result<Vec<MirrorPolicy>, MirrorPolicyError> {
-    let documents: Vec<Value> = yaml::documents(bytes, &YamlLimits::MANIFEST)?;
+    let documents: Vec<Value> = yaml::documents(bytes, &YamlLimits::MANIFEST, Duplicates::Refuse)?;
     let mut collected = Collected::default();
     for document in documents {
         collected.document(document, true)?;

@@ -5,6 +5,7 @@
 //! bytes, rows and the time.
 
 pub mod catalog;
+pub mod go_json;
 pub mod graph;
 pub mod image_set;
 pub mod mapping_file;

@@ -1,8 +1,9 @@
-//! What an inventory must say of releases and catalogs (bundle-format.md, R-60 to R-62).
+//! What an inventory must say of releases and catalogs (bundle-format.md, R-60 to R-63).
 
 use super::bundle::DocumentError;
 use crate::model::{
-    BundleManifest, CatalogEntry, Inventory, Keyring, Limits, Reference, ReleaseEntry,
+    BundleManifest, CatalogEntry, Inventory, Keyring, Limits, MalformedImage, NeededBy, Reference,
+    ReleaseEntry, is_deceptive,
 };
 
 type Result<T> = std::result::Result<T, DocumentError>;
@@ -98,6 +99,10 @@ fn catalog_entry(catalog: &CatalogEntry, inventory: &Inventory) -> Result<()> {
     for member in &catalog.members {
         known(61, &member.image, name, inventory)?;
     }
+    malformed(catalog)?;
+    for member in &catalog.members {
+        needed_by(&member.needed_by, name)?;
+    }
     let order =
         |member: &crate::model::CatalogMember| (member.image.to_string(), member.written.clone());
     let keys: Vec<(String, String)> = catalog.members.iter().map(order).collect();
@@ -108,6 +113,43 @@ fn catalog_entry(catalog: &CatalogEntry, inventory: &Inventory) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// R-63: texts that are no references.
+fn malformed(catalog: &CatalogEntry) -> Result<()> {
+    let (name, rows) = (&catalog.image, &catalog.malformed);
+    if rows.len() > MalformedImage::ROWS || !rows.is_sorted_by(|a, b| a.text < b.text) {
+        return refused(
+            63,
+            format!("`malformed` of `{name}` is too long or not strictly ascending"),
+        );
+    }
+    for row in rows {
+        if !is_shown(&row.text) || !is_shown(&row.reason) || row.needed_by.is_empty() {
+            return refused(63, format!("`malformed` of `{name}` has a wrong row"));
+        }
+        needed_by(&row.needed_by, name)?;
+    }
+    Ok(())
+}
+
+/// R-63: what needs an image.
+fn needed_by(list: &[NeededBy], of: &Reference) -> Result<()> {
+    let key = |needed: &NeededBy| (needed.name.clone(), needed.package.clone());
+    let sorted = list.is_sorted_by(|a, b| key(a) < key(b));
+    let mut texts = list
+        .iter()
+        .flat_map(|needed| [Some(&needed.name), needed.package.as_ref()])
+        .flatten();
+    match sorted && list.len() <= NeededBy::SHOWN && texts.all(|text| is_shown(text)) {
+        true => Ok(()),
+        false => refused(63, format!("`{of}` has a wrong `needed_by`")),
+    }
+}
+
+/// Whether a text can be shown to people: not empty, not long, nothing that deceives.
+fn is_shown(text: &str) -> bool {
+    (1..=MalformedImage::TEXT).contains(&text.len()) && !text.contains(is_deceptive)
 }
 
 /// Whether a name may stand in a tag: 1 to 100 letters, digits, `.`, `_` and `-`.
@@ -123,7 +165,7 @@ mod tests {
     use crate::format::testing::sample;
     use crate::model::{
         BundleManifest, CatalogEntry, CatalogFormat, CatalogMember, Component, Inventory, Keyring,
-        ReleaseEntry,
+        MalformedImage, NeededBy, ReleaseEntry,
     };
 
     /// The sample's image as a release and as a catalog.
@@ -141,6 +183,7 @@ mod tests {
         let member = |written: &str| CatalogMember {
             image: image.clone(),
             written: written.to_owned(),
+            needed_by: vec![needed_by("b.v1")],
         };
         inventory.catalogs = vec![CatalogEntry {
             image: image.clone(),
@@ -148,8 +191,56 @@ mod tests {
             format: CatalogFormat::FileBased,
             members: vec![member("a"), member("b")],
             original: None,
+            malformed: Vec::new(),
         }];
         manifest.requires = inventory.features();
+    }
+
+    fn needed_by(name: &str) -> NeededBy {
+        NeededBy {
+            name: name.to_owned(),
+            package: Some("b".to_owned()),
+        }
+    }
+
+    fn malformed(text: &str) -> MalformedImage {
+        MalformedImage {
+            text: text.to_owned(),
+            reason: "it has no repository".to_owned(),
+            needed_by: vec![needed_by("b.v1"), needed_by("b.v2")],
+        }
+    }
+
+    #[test]
+    fn texts_that_are_no_references_follow_rules_too() {
+        let with = |rows: Vec<MalformedImage>| {
+            rule(move |inventory, manifest| {
+                inventory.catalogs[0].malformed.clone_from(&rows);
+                manifest.complete = rows.is_empty();
+            })
+        };
+        assert_eq!(with(vec![malformed("a@"), malformed("b@")]), None);
+        let change = |change: fn(&mut MalformedImage)| {
+            let mut row = malformed("a@");
+            change(&mut row);
+            with(vec![row])
+        };
+        for wrong in [
+            with(vec![malformed("b@"), malformed("a@")]),
+            with(vec![malformed("a@"), malformed("a@")]),
+            change(|row| row.text.clear()),
+            change(|row| row.text = "\u{202e}".to_owned()),
+            change(|row| row.reason = "r".repeat(MalformedImage::TEXT + 1)),
+            change(|row| row.needed_by.clear()),
+            change(|row| row.needed_by.reverse()),
+            change(|row| row.needed_by[0].package = Some(String::new())),
+            rule(|i, _| i.catalogs[0].members[0].needed_by = vec![needed_by("a"); 2]),
+        ] {
+            assert_eq!(wrong, Some(Rule(63)));
+        }
+        // R-26: such a bundle is not complete.
+        let complete = rule(|i, _| i.catalogs[0].malformed.push(malformed("a@")));
+        assert_eq!(complete, Some(Rule(26)));
     }
 
     fn rule(change: impl Fn(&mut Inventory, &mut BundleManifest)) -> Option<Rule> {

@@ -2,14 +2,17 @@
 //!
 //! What is read here was written by strangers, so every cost is capped: the bytes of the stream,
 //! and the nodes, the depth and the expansion of aliases of each document. A few hundred bytes
-//! of nested aliases describe a tree of gigabytes; such documents are refused. So are documents
-//! with a key twice, because readers differ in which of the two counts.
+//! of nested aliases describe a tree of gigabytes; such documents are refused.
+//!
+//! Callers say what a key twice means ([`Duplicates`]): documents that people write for us are
+//! refused, documents that upstream publishes are read as their owner reads them.
 //!
 //! Knows nothing of what the documents say: callers give the type, or `serde_json::Value`.
 
 use std::io::{self, Read};
 
 use serde::de::DeserializeOwned;
+use serde_saphyr::options::DuplicateKeyPolicy;
 use serde_saphyr::{Error, MergeKeyPolicy, Options};
 
 /// Aliases that one document may use. Written by hand they are few; generators write none.
@@ -20,6 +23,17 @@ const REPLAYED: usize = 20_000;
 const REPLAY_DEPTH: usize = 8;
 /// Longest message taken over from the parser, in characters.
 const MESSAGE: usize = 300;
+
+/// What a key means that a map has twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duplicates {
+    /// The document is refused. For files that people write for us, and for those that decide
+    /// trust: readers differ in which of the two counts.
+    Refuse,
+    /// The last one counts, as for `sigs.k8s.io/yaml`, with which `oc`, `opm` and the cluster
+    /// read. For what upstream publishes.
+    LastCounts,
+}
 
 /// Caps for one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +76,26 @@ pub enum YamlError {
         /// What the parser says, shortened and printable.
         message: String,
     },
+    /// A map has a key twice, and the caller refuses that.
+    #[error("The YAML{} is not acceptable: {}", At(*.line), Twice(key))]
+    Duplicate {
+        /// The line, counted from 1, when the parser knows.
+        line: Option<u64>,
+        /// The key, shortened and printable, when the parser knows.
+        key: Option<String>,
+    },
+}
+
+/// Names the key that stands there twice.
+struct Twice<'a>(&'a Option<String>);
+
+impl std::fmt::Display for Twice<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(key) => write!(f, "the key `{key}` stands there twice"),
+            None => f.write_str("a key stands there twice"),
+        }
+    }
 }
 
 /// ` near line N`, or nothing.
@@ -84,8 +118,9 @@ impl std::fmt::Display for At {
 pub fn documents<T: DeserializeOwned>(
     mut bytes: &[u8],
     limits: &YamlLimits,
+    duplicates: Duplicates,
 ) -> Result<Vec<T>, YamlError> {
-    stream(&mut bytes, limits).collect()
+    stream(&mut bytes, limits, duplicates).collect()
 }
 
 /// Reads the documents of a stream one at a time, so that a large catalog never stands in
@@ -97,18 +132,19 @@ pub fn documents<T: DeserializeOwned>(
 /// # Errors
 ///
 /// When the stream is longer than its cap or cannot be read, and for each document that is not
-/// UTF-8 or not YAML, has a key twice, is larger, deeper or more repetitive than its caps, or
-/// is not a `T`.
+/// UTF-8 or not YAML, is larger, deeper or more repetitive than its caps, or is not a `T`.
+/// Under [`Duplicates::Refuse`] also for each document that has a key twice.
 pub fn stream<'a, R, T>(
     reader: &'a mut R,
     limits: &YamlLimits,
+    duplicates: Duplicates,
 ) -> impl Iterator<Item = Result<T, YamlError>> + use<'a, R, T>
 where
     R: Read + 'a,
     T: DeserializeOwned + 'a,
 {
     let limits = *limits;
-    let mut documents = serde_saphyr::read_with_options(reader, options(&limits));
+    let mut documents = serde_saphyr::read_with_options(reader, options(&limits, duplicates));
     let mut ended = false;
     std::iter::from_fn(move || {
         if ended {
@@ -122,7 +158,7 @@ where
     })
 }
 
-fn options(limits: &YamlLimits) -> Options {
+fn options(limits: &YamlLimits, duplicates: Duplicates) -> Options {
     let bytes = usize::try_from(limits.bytes).unwrap_or(usize::MAX);
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -142,6 +178,10 @@ fn options(limits: &YamlLimits) -> Options {
             max_total_replayed_events: REPLAYED,
             max_replay_stack_depth: REPLAY_DEPTH,
         },
+        duplicate_keys: match duplicates {
+            Duplicates::Refuse => DuplicateKeyPolicy::Error,
+            Duplicates::LastCounts => DuplicateKeyPolicy::LastWins,
+        },
         // YAML 1.1, which Kubernetes' own reader speaks.
         merge_keys: MergeKeyPolicy::Merge,
         with_snippet: false,
@@ -159,19 +199,25 @@ fn refused(error: &Error, limits: &YamlLimits) -> YamlError {
             kind => YamlError::Read(io::Error::new(kind, cause.to_string())),
         };
     }
-    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    let line = error.location().map(|location| location.line());
+    if let Error::DuplicateMappingKey { key, .. } = error {
+        let key = key.as_deref().map(printable);
+        return YamlError::Duplicate { line, key };
+    }
+    let message = words(error, limits).unwrap_or_else(|| error.to_string());
     YamlError::Document {
-        line: error.location().map(|location| location.line()),
-        message: words(error, limits)
-            .unwrap_or_else(|| error.to_string())
-            .chars()
-            .take(MESSAGE)
-            .map(printable)
-            .collect(),
+        line,
+        message: printable(&message),
     }
 }
 
-/// What a limit, or our own rule, means; the parser speaks of its options.
+/// A text on one line, shortened.
+fn printable(text: &str) -> String {
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().take(MESSAGE).map(printable).collect()
+}
+
+/// What a limit means; the parser speaks of its options.
 fn words(error: &Error, limits: &YamlLimits) -> Option<String> {
     use serde_saphyr::budget::BudgetBreach as Breach;
 
@@ -193,10 +239,6 @@ fn words(error: &Error, limits: &YamlLimits) -> Option<String> {
         Error::AliasReplayStackDepthExceeded { .. } => {
             format!("its aliases stand in aliases, more than {REPLAY_DEPTH} deep")
         }
-        Error::DuplicateMappingKey { key: Some(key), .. } => {
-            format!("the key `{key}` stands there twice")
-        }
-        Error::DuplicateMappingKey { key: None, .. } => "a key stands there twice".to_owned(),
         // Where an alias stands, the parser gives the breach as text alone.
         other if other.to_string().contains("budget breached") => {
             format!("what its aliases stand for has more than {nodes} values in all")
@@ -225,7 +267,52 @@ mod tests {
     };
 
     fn read(text: &str) -> Result<Vec<Value>, YamlError> {
-        documents(text.as_bytes(), &SMALL)
+        documents(text.as_bytes(), &SMALL, Duplicates::Refuse)
+    }
+
+    fn read_upstream(text: &str) -> Result<Vec<Value>, YamlError> {
+        documents(text.as_bytes(), &SMALL, Duplicates::LastCounts)
+    }
+
+    #[test]
+    fn of_a_key_twice_the_last_counts_where_the_owner_reads_it_so() {
+        for (text, expected) in [
+            ("a: 1\na: 2\n", json!({"a": 2})),
+            ("a: {b: 1, b: {c: 1}, b: 3}\n", json!({"a": {"b": 3}})),
+            ("- {x: [1], x: null}\n", json!([{"x": null}])),
+            ("{\"k\": 1, \"k\": 2}", json!({"k": 2})),
+            ("1: a\n1: b\n", json!({"1": "b"})),
+            (
+                "a: &x {b: 1, b: 2}\nc: *x\n",
+                json!({"a": {"b": 2}, "c": {"b": 2}}),
+            ),
+        ] {
+            assert_eq!(read_upstream(text).unwrap(), [expected], "{text:?}");
+            let error = read(text).unwrap_err();
+            assert!(
+                matches!(error, YamlError::Duplicate { .. }),
+                "{text:?}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_upstream_writes_is_read() {
+        for (text, expected) in [
+            ("\u{feff}a: 1\n", json!({"a": 1})),
+            (
+                "a: 1\r\nb: |\r\n  x\r\n  y\r\n",
+                json!({"a": 1, "b": "x\ny\n"}),
+            ),
+            ("%YAML 1.1\n---\na:\t1\n...\n", json!({"a": 1})),
+            (
+                "metadata:\n  creationTimestamp: null\n  labels:\n",
+                json!({"metadata": {"creationTimestamp": null, "labels": null}}),
+            ),
+            ("a: 1\n---\n---\n# nothing\n", json!({"a": 1})),
+        ] {
+            assert_eq!(read_upstream(text).unwrap(), [expected], "{text:?}");
+        }
     }
 
     #[test]
@@ -343,7 +430,7 @@ mod tests {
         ] {
             assert!(read(text).is_err(), "{text:?}");
         }
-        assert!(documents::<Value>(b"a: \xff\xfe", &SMALL).is_err());
+        assert!(documents::<Value>(b"a: \xff\xfe", &SMALL, Duplicates::Refuse).is_err());
     }
 
     #[test]
@@ -357,7 +444,7 @@ mod tests {
     #[test]
     fn a_stream_gives_what_is_whole_and_ends_at_the_first_error() {
         let mut reader = io::Cursor::new("a: 1\n---\nb: [\n---\nc: 3\n");
-        let read: Vec<_> = stream::<_, Value>(&mut reader, &SMALL).collect();
+        let read: Vec<_> = stream::<_, Value>(&mut reader, &SMALL, Duplicates::Refuse).collect();
         assert_eq!(read.len(), 2);
         assert_eq!(read[0].as_ref().unwrap(), &json!({"a": 1}));
         assert!(read[1].is_err());
@@ -371,7 +458,7 @@ mod tests {
                 Err(io::Error::other("gone"))
             }
         }
-        let error = stream::<_, Value>(&mut Broken, &SMALL)
+        let error = stream::<_, Value>(&mut Broken, &SMALL, Duplicates::Refuse)
             .next()
             .unwrap()
             .unwrap_err();

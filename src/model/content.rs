@@ -85,6 +85,72 @@ pub struct CatalogEntry {
     /// Digest of the original when the image's root was made by the exporter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<Digest>,
+    /// Texts that it names as images and that are no references, sorted by text. While there are
+    /// any, the bundle is incomplete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub malformed: Vec<MalformedImage>,
+}
+
+/// A text where a catalog should name an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MalformedImage {
+    /// The text, without characters that may deceive, at most [`MalformedImage::TEXT`] bytes.
+    pub text: String,
+    /// Why it is no reference, in one line for people.
+    pub reason: String,
+    /// What needs it, sorted; of many the first [`NeededBy::SHOWN`].
+    pub needed_by: Vec<NeededBy>,
+}
+
+impl MalformedImage {
+    /// Longest text, reason or name, in bytes.
+    pub const TEXT: usize = 1024;
+    /// Most rows of one catalog (a count).
+    pub const ROWS: usize = 10_000;
+}
+
+/// What needs an image: a bundle of a catalog, or another document.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NeededBy {
+    /// The bundle's name; of another document its schema, with its name.
+    pub name: String,
+    /// The package, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
+}
+
+impl NeededBy {
+    /// Most of them for one image (a count).
+    pub const SHOWN: usize = 4;
+
+    /// ` (needed by b.v1 of package b, ...)`, or nothing when nobody is known to need it.
+    pub fn clause(needed_by: &[Self]) -> String {
+        if needed_by.is_empty() {
+            return String::new();
+        }
+        let names: Vec<String> = needed_by.iter().map(ToString::to_string).collect();
+        format!(" (needed by {})", names.join(", "))
+    }
+}
+
+impl std::fmt::Display for NeededBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.name.escape_debug())?;
+        match &self.package {
+            Some(package) => write!(f, " of package {}", package.escape_debug()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Display for MalformedImage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (text, reason) = (self.text.escape_debug(), self.reason.escape_debug());
+        let needed_by = NeededBy::clause(&self.needed_by);
+        write!(f, "`{text}`: no image reference: {reason}{needed_by}")
+    }
 }
 
 /// How a catalog is kept in its image.
@@ -105,6 +171,9 @@ pub struct CatalogMember {
     pub image: Reference,
     /// The reference as the catalog writes it: names on the target are derived from it.
     pub written: String,
+    /// What needs it, sorted; of many the first [`NeededBy::SHOWN`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needed_by: Vec<NeededBy>,
 }
 
 /// A release's version: 1 to 100 of the characters that a tag may have, beginning with a digit.

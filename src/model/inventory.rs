@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bundle::{BundleId, ChunkId, Extension, PlanId};
-use super::content::{CATALOGS, CatalogEntry, RELEASES, ReleaseEntry};
+use super::content::{CATALOGS, CatalogEntry, MalformedImage, NeededBy, RELEASES, ReleaseEntry};
 use super::{Digest, MediaType, Platform, Reference, Repository, Tag};
 
 /// A piece of content in a chunk: one tar entry's data.
@@ -313,9 +313,26 @@ impl Inventory {
     /// The value of `type`.
     pub const TYPE: &'static str = "airferry-inventory";
 
-    /// Whether every requested image is whole.
+    /// Whether every requested image is whole, and every image that a catalog names could be
+    /// asked for.
     pub fn is_complete(&self) -> bool {
         self.images.iter().all(|image| image.problem.is_none())
+            && self.catalogs.iter().all(|c| c.malformed.is_empty())
+    }
+
+    /// What needs an image, of all catalogs, sorted.
+    pub fn needed_by(&self, image: &Reference) -> Vec<NeededBy> {
+        let members = self.catalogs.iter().flat_map(|catalog| &catalog.members);
+        let members = members.filter(|member| member.image == *image);
+        let needed: std::collections::BTreeSet<&NeededBy> =
+            members.flat_map(|member| &member.needed_by).collect();
+        needed.into_iter().take(NeededBy::SHOWN).cloned().collect()
+    }
+
+    /// Texts of all catalogs that are no references, with the catalog's image.
+    pub fn malformed(&self) -> impl Iterator<Item = (&Reference, &MalformedImage)> {
+        let catalogs = self.catalogs.iter();
+        catalogs.flat_map(|catalog| catalog.malformed.iter().map(|bad| (&catalog.image, bad)))
     }
 
     /// The features that a reader of this inventory must know, as in

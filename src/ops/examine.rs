@@ -276,9 +276,12 @@ impl Examination {
                 .iter()
                 .flat_map(|inventory| &inventory.images);
             let missing = images.filter(|image| image.problem.is_some());
+            let missing = missing.map(|image| image.requested.to_string());
+            let malformed = self.inventory.iter().flat_map(Inventory::malformed);
+            let malformed = malformed.map(|(catalog, bad)| format!("{catalog}: {bad}"));
             let finding = Finding::new(FindingKind::Incomplete, message);
             self.findings
-                .push(finding.hitting(missing.map(|image| image.requested.to_string())));
+                .push(finding.hitting(missing.chain(malformed)));
         }
         self.manifest = Some(manifest);
         Ok(())

@@ -21,7 +21,7 @@ use crate::format::hash::sha256;
 use crate::format::oci;
 use crate::model::{
     AttachmentState, BlobPlace, BundleId, Carried, ChunkKind, Digest, Graph, ImageEntry, Inventory,
-    ManifestEntry, MediaType, Platform, Reference, Repository, Walk,
+    ManifestEntry, MediaType, NeededBy, Platform, Reference, Repository, Walk,
 };
 use crate::sys::media::{DirMedia, Media};
 
@@ -96,6 +96,9 @@ pub struct ImageLine {
     /// Why it is not whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Of one that is not whole: the catalogs' bundles that need it, of many the first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needed_by: Vec<NeededBy>,
 }
 
 /// A statement.
@@ -295,6 +298,10 @@ fn of_inventory(report: &mut Report, inventory: &Inventory, media: &Arc<dyn Medi
             cosign: image.cosign,
             referrers: image.referrers,
             problem: image.problem.clone(),
+            needed_by: match image.problem {
+                Some(_) => inventory.needed_by(&image.requested),
+                None => Vec::new(),
+            },
         });
     }
     let shared = blobs.filter(|(blob, owner)| {

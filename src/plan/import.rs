@@ -58,12 +58,12 @@ impl ImageUpload {
     }
 
     /// Whether it stands for a release or a catalog: it becomes visible after all images of
-    /// that group, and not at all when one of them fails.
+    /// that group, and a release not at all when one of them fails.
     pub fn is_root(&self) -> bool {
         self.placed.roles.iter().any(Role::is_root)
     }
 
-    /// The roots of the groups that fail when it fails.
+    /// The roots of the groups that it belongs to.
     pub fn member_of(&self) -> impl Iterator<Item = &Reference> {
         self.placed.roles.iter().filter_map(Role::member_of)
     }

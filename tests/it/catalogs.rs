@@ -4,6 +4,7 @@ mod export;
 mod hostile;
 mod list;
 mod mapping;
+mod odd;
 mod provenance;
 mod resources;
 

@@ -283,3 +283,51 @@ fn okd_keys_are_read_and_pinned() {
     );
     assert_eq!(config.stores.len(), 1);
 }
+
+/// What OCP really publishes: a ConfigMap with a key twice, and a signature of Red Hat's.
+#[tokio::test]
+#[ignore = "needs the shared directory: scripts/check-shared.d/release-keys runs it"]
+async fn ocp_keys_are_read_and_a_real_signature_verifies() {
+    let shared = std::env::var_os("SHARED").expect("SHARED names the shared directory");
+    let data = Path::new(&shared).join("data/release");
+    let file = "ocp-release-verification-configmap.yaml";
+    let bytes = std::fs::read(data.join(file)).unwrap();
+    let config = VerificationConfig::find([(file, bytes.as_slice())]);
+    let config = config.unwrap().expect("a verification ConfigMap");
+    let signed: Digest = "sha256:0da6316466d60a3a4535d5fed3589feb0391989982fba59d47d4c729912d6363"
+        .parse()
+        .unwrap();
+    let store = tempfile::tempdir().unwrap();
+    let directory = store.path().join(format!("sha256={}", signed.hex()));
+    std::fs::create_dir(&directory).unwrap();
+    let from = data.join("ocp-4.15.0-x86_64.signature-1");
+    std::fs::copy(from, directory.join("signature-1")).unwrap();
+    let verification = Verification {
+        trust: ReleaseTrust::built_in(),
+        stores: vec![Store::named(store.path().to_str().unwrap())],
+        allow_unsigned: false,
+        client: Client::new(ClientOptions::default()),
+        now: NOW,
+    };
+    let name = "quay.io/openshift-release-dev/ocp-release:4.15.0-x86_64"
+        .parse()
+        .unwrap();
+    let judged = |root| {
+        let release = Release {
+            name: &name,
+            subject: Subject {
+                root,
+                images: Vec::new(),
+            },
+            config: Some(&config),
+            carried: None,
+        };
+        let verification = &verification;
+        async move {
+            let context = Context::new(Arc::new(Silent));
+            verification.verify(&release, &context).await
+        }
+    };
+    assert!(matches!(judged(signed).await, Ok(Accepted::Signed(_))));
+    assert!(judged(Digest::from_bytes([1; 32])).await.is_err());
+}

@@ -95,9 +95,11 @@ fn add_catalog(inventory: &mut Inventory, index: &str) {
             .map(|written| CatalogMember {
                 image: written.parse().unwrap(),
                 written: written.clone(),
+                needed_by: Vec::new(),
             })
             .collect(),
         original: None,
+        malformed: Vec::new(),
     });
 }
 

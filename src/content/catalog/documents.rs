@@ -4,6 +4,10 @@
 //! that is how `opm` and OLM read it. A JSON object ends with its brace. A YAML document ends
 //! before a line that begins with `---` or `...`: such a line cannot be a part of a scalar,
 //! not even of a block (YAML 1.2.2, section 9.1.2), so no parser is needed to find it.
+//!
+//! Of a key twice the last counts, as for `opm` (`sigs.k8s.io/yaml` and Go's `encoding/json`);
+//! the document says so, for a warning. A byte order mark may begin every document. Bytes in JSON
+//! that are no UTF-8 are replaced as Go replaces them; in YAML they are refused, as by `opm`.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -11,7 +15,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{CatalogError, CatalogLimits, Place};
-use crate::format::yaml::{self, YamlLimits};
+use crate::format::yaml::{self, Duplicates, YamlError, YamlLimits};
+
+/// The UTF-8 byte order mark.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// How much is read at once, in bytes.
 const BUFFER: usize = 256 << 10;
@@ -23,6 +30,8 @@ pub struct Document {
     pub place: Place,
     /// Its text as JSON: verbatim when it is written in JSON, else what the YAML says.
     pub json: String,
+    /// A key that one of its YAML maps has twice. Of JSON this is found where it is looked into.
+    pub repeated_key: Option<String>,
 }
 
 /// The documents of one file, in order. Ends after the first error.
@@ -78,7 +87,6 @@ impl<R: Read> Documents<R> {
         }
         self.buffer.drain(..self.start);
         self.start = 0;
-        let before = self.buffer.len();
         let mut part = (&mut self.reader).take(BUFFER as u64);
         let read = part
             .read_to_end(&mut self.buffer)
@@ -87,9 +95,6 @@ impl<R: Read> Documents<R> {
                 source,
             })?;
         self.at_end = read == 0;
-        if before == 0 && self.number <= 1 && self.buffer.starts_with(b"\xef\xbb\xbf") {
-            self.start = 3;
-        }
         Ok(!self.at_end)
     }
 
@@ -106,15 +111,16 @@ impl<R: Read> Documents<R> {
             let end = self.start.saturating_add(length);
             let bytes = self.buffer.get(self.start..end).unwrap_or_default();
             let place = self.place();
-            let json = to_json(bytes, &place)?;
+            let document = read_document(bytes, place)?;
             self.start = end;
-            if let Some(json) = json {
-                return Ok(Some(Document { place, json }));
+            if document.is_some() {
+                return Ok(document);
             }
         }
     }
 
-    /// Skips what may stand before a document: blank lines, comments, directives, markers.
+    /// Skips what may stand before a document: blank lines, comments, directives, markers, and a
+    /// byte order mark.
     /// Gives the document's first byte that is not space, or nothing at the end of the file.
     fn skip_to_content(&mut self) -> Result<Option<u8>, CatalogError> {
         loop {
@@ -125,6 +131,10 @@ impl<R: Read> Documents<R> {
             }
             let pending = self.pending();
             let line = newline.and_then(|at| pending.get(..at)).unwrap_or(pending);
+            if line.starts_with(MARK) {
+                self.start = self.start.saturating_add(MARK.len());
+                continue;
+            }
             let text = line.trim_ascii();
             let skipped = match text.first() {
                 // The last line has no end.
@@ -252,8 +262,8 @@ impl JsonScan {
     }
 }
 
-/// A document's text as JSON; `None` for an empty one.
-fn to_json(bytes: &[u8], place: &Place) -> Result<Option<String>, CatalogError> {
+/// Reads a document; `None` for an empty one.
+fn read_document(bytes: &[u8], place: Place) -> Result<Option<Document>, CatalogError> {
     let syntax = |message: String| CatalogError::Syntax {
         place: place.clone(),
         message,
@@ -265,17 +275,34 @@ fn to_json(bytes: &[u8], place: &Place) -> Result<Option<String>, CatalogError> 
             limit: CatalogLimits::DOCUMENT as u64,
         });
     }
-    let text = std::str::from_utf8(bytes).map_err(|_| syntax("it is not UTF-8".to_owned()))?;
-    let json = text.starts_with('{').then(|| is_json(text));
+    let text = String::from_utf8_lossy(bytes);
+    let json = text.starts_with('{').then(|| is_json(&text));
     if let Some(Ok(())) = json {
-        return Ok(Some(text.to_owned()));
+        let json = text.into_owned();
+        return Ok(Some(Document {
+            place,
+            json,
+            repeated_key: None,
+        }));
+    }
+    if matches!(text, std::borrow::Cow::Owned(_)) {
+        return Err(syntax("it is not UTF-8".to_owned()));
     }
     let limits = YamlLimits {
         bytes: CatalogLimits::DOCUMENT as u64,
         nodes: CatalogLimits::NODES,
         depth: CatalogLimits::DEPTH,
     };
-    let values: Vec<Value> = yaml::documents(text.as_bytes(), &limits).map_err(|error| {
+    let parsed = |duplicates| yaml::documents(text.as_bytes(), &limits, duplicates);
+    let mut repeated_key = None;
+    let values: Result<Vec<Value>, YamlError> = match parsed(Duplicates::Refuse) {
+        Err(YamlError::Duplicate { key, .. }) => {
+            repeated_key = Some(key.unwrap_or_default());
+            parsed(Duplicates::LastCounts)
+        }
+        parsed => parsed,
+    };
+    let values = values.map_err(|error| {
         let source = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
         // What begins with a brace was most likely meant to be JSON.
         match json {
@@ -286,7 +313,11 @@ fn to_json(bytes: &[u8], place: &Place) -> Result<Option<String>, CatalogError> 
     let mut values = values.into_iter().filter(|value| !value.is_null());
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => Ok(Some(value.to_string())),
+        (Some(value), None) => Ok(Some(Document {
+            place: place.clone(),
+            json: value.to_string(),
+            repeated_key,
+        })),
         (Some(_), Some(_)) => Err(syntax(
             "two documents stand where one was expected".to_owned(),
         )),

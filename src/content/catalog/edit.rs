@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 
-use super::object::{Object, Wrong, same_key};
+use super::object::{Object, Wrong};
 use super::{CatalogError, Document};
+use crate::content::go_json::same_key;
 
 /// What becomes of a document that stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Edit {
                 Ok(names.contains(&name))
             }),
             Self::Deprecated { gone } => retain(&document.json, |entry| {
-                let Some(about) = entry.object("reference")? else {
+                let Some(about) = entry.object("reference") else {
                     return Ok(true);
                 };
                 let schema = about.text("schema")?.unwrap_or_default();
@@ -76,7 +77,7 @@ fn retain(json: &str, stays: impl Fn(&Object<'_>) -> Result<bool, Wrong>) -> Res
     const KEY: &str = "entries";
     let object = Object::parse(json)?;
     let mut kept: Vec<&str> = Vec::new();
-    if let Some(list) = object.get(KEY)? {
+    if let Some(list) = object.get(KEY) {
         let entries: Vec<&RawValue> =
             serde_json::from_str(list.get()).map_err(|_| format!("`{KEY}` is not a list"))?;
         for entry in entries {
@@ -121,7 +122,13 @@ mod tests {
             number: 1,
         };
         let json = json.to_owned();
-        edit.apply(&Document { place, json }).unwrap()
+        let repeated_key = None;
+        let document = Document {
+            place,
+            json,
+            repeated_key,
+        };
+        edit.apply(&document).unwrap()
     }
 
     fn names(names: &[&str]) -> BTreeSet<String> {

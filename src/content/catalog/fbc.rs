@@ -1,7 +1,8 @@
 //! File-based catalogs: reads every document of every file into the index.
 //!
 //! What is read of a document is what its schema says (reference section 6.3); of documents of
-//! unknown schema, the images, because they are mirrored too (section 4.1).
+//! unknown schema, the images, because they are mirrored too (section 4.1). Read as `opm` and
+//! `oc` read it; what only installing needs, and cannot be understood, is a [`Problem`].
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -10,7 +11,7 @@ use super::documents::{Document, Documents};
 use super::object::{Items, Object, Wrong};
 use super::{
     Bundle, Catalog, CatalogError, CatalogLimits, Channel, DeprecatedEntry, Deprecations, Entry,
-    Gvk, IgnoreFile, NamedBy, Other, Package, RelatedImage, RequiredPackage,
+    Gvk, IgnoreFile, NamedBy, Other, Package, Place, Problem, RelatedImage, RequiredPackage,
 };
 
 /// Most files that may be unreadable because an ignore file, still to come, names them.
@@ -142,6 +143,10 @@ struct Record {
     kind: Kind,
     /// Images of a document that is no bundle.
     images: Vec<(NamedBy, String)>,
+    /// What is odd about it.
+    problems: Vec<Problem>,
+    /// Empty texts where images should be (a count).
+    empty_images: usize,
 }
 
 enum Kind {
@@ -164,8 +169,10 @@ impl Record {
             value.ok_or_else(|| format!("the {schema} has no `{key}`"))
         };
         let items = Items::new();
+        items.note(&object);
+        let mut problems = Vec::new();
         let image = object.text("image")?;
-        let related_images = related_images(&object, &items)?;
+        let (related_images, empty_images) = related_images(&object, &items)?;
         let kind = match schema.as_str() {
             "olm.bundle" => {
                 let mut bundle = Bundle {
@@ -180,11 +187,15 @@ impl Record {
                     has_constraints: false,
                     place,
                 };
-                properties(&object, &items, &mut bundle)?;
+                properties(&object, &items, &mut bundle, &mut problems)?;
+                let repeated = document.repeated_key.clone().or(items.repeated_key());
+                problems.extend(key_twice(repeated, &document.place));
                 let kind = Kind::Bundle(Box::new(bundle));
                 return Ok(Self {
                     kind,
                     images: Vec::new(),
+                    problems,
+                    empty_images,
                 });
             }
             "olm.package" => Kind::Package(Package {
@@ -210,6 +221,8 @@ impl Record {
                 place: place.clone(),
             }),
         };
+        let repeated = document.repeated_key.clone().or(items.repeated_key());
+        problems.extend(key_twice(repeated, &document.place));
         // All images share these texts.
         let named_by = NamedBy::Document {
             schema: schema.into(),
@@ -220,7 +233,12 @@ impl Record {
         let related = related_images.into_iter().map(|related| related.image);
         let images = image.into_iter().chain(related);
         let images = images.map(|image| (named_by.clone(), image)).collect();
-        Ok(Self { kind, images })
+        Ok(Self {
+            kind,
+            images,
+            problems,
+            empty_images,
+        })
     }
 
     /// About how much memory it needs, in bytes.
@@ -259,11 +277,14 @@ impl Record {
             Kind::Other(other) => text(&other.schema) + maybe(&other.package) + maybe(&other.name),
         };
         let images = self.images.iter().map(|(_, image)| text(image) + 2 * EACH);
-        kind.saturating_add(images.sum())
+        let problems = self.problems.len().saturating_mul(8 * EACH);
+        kind.saturating_add(images.sum()).saturating_add(problems)
     }
 
     fn put(self, catalog: &mut Catalog) {
         catalog.other_images.extend(self.images);
+        catalog.odd.extend(self.problems);
+        catalog.empty_images = catalog.empty_images.saturating_add(self.empty_images);
         match self.kind {
             Kind::Package(package) => catalog.packages.push(package),
             Kind::Channel(channel) => catalog.channels.push(channel),
@@ -274,17 +295,33 @@ impl Record {
     }
 }
 
-fn related_images(object: &Object<'_>, items: &Items) -> Result<Vec<RelatedImage>, Wrong> {
-    let mut images = Vec::new();
+/// The problem of a document that has a key twice.
+fn key_twice(key: Option<String>, place: &Place) -> Option<Problem> {
+    let key = shortened(&key?);
+    let place = place.clone();
+    Some(Problem::KeyTwice { place, key })
+}
+
+/// A text of a stranger as a problem keeps it.
+fn shortened(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+/// The related images, and how many of them have no image.
+fn related_images(object: &Object<'_>, items: &Items) -> Result<(Vec<RelatedImage>, usize), Wrong> {
+    let (mut images, mut empty) = (Vec::new(), 0_usize);
     object.each(items, "relatedImages", &mut |related| {
         // Entries without an image mean nothing and are written by real generators.
-        if let Some(image) = related.text("image")? {
-            let name = related.text("name")?.unwrap_or_default();
-            images.push(RelatedImage { name, image });
+        match related.text("image")? {
+            Some(image) => {
+                let name = related.text("name")?.unwrap_or_default();
+                images.push(RelatedImage { name, image });
+            }
+            None => empty = empty.saturating_add(1),
         }
         Ok(())
     })?;
-    Ok(images)
+    Ok((images, empty))
 }
 
 fn entries(channel: &Object<'_>, items: &Items) -> Result<Vec<Entry>, Wrong> {
@@ -306,7 +343,7 @@ fn entries(channel: &Object<'_>, items: &Items) -> Result<Vec<Entry>, Wrong> {
 fn deprecated(deprecations: &Object<'_>, items: &Items) -> Result<Vec<DeprecatedEntry>, Wrong> {
     let mut entries = Vec::new();
     deprecations.each(items, "entries", &mut |entry| {
-        let reference = entry.object("reference")?;
+        let reference = entry.object("reference");
         let reference = reference.ok_or("an entry of the olm.deprecations has no `reference`")?;
         let schema = reference.text("schema")?;
         entries.push(DeprecatedEntry {
@@ -318,19 +355,34 @@ fn deprecated(deprecations: &Object<'_>, items: &Items) -> Result<Vec<Deprecated
     Ok(entries)
 }
 
-/// Takes from a bundle's properties what versions and dependencies are made of.
-fn properties(object: &Object<'_>, items: &Items, bundle: &mut Bundle) -> Result<(), Wrong> {
+/// Takes from a bundle's properties what versions and dependencies are made of. One that cannot
+/// be understood is a problem: `oc` mirrors such a bundle, and only installing needs them.
+fn properties(
+    object: &Object<'_>,
+    items: &Items,
+    bundle: &mut Bundle,
+    problems: &mut Vec<Problem>,
+) -> Result<(), Wrong> {
     object.each(items, "properties", &mut |property| {
         let Some(kind) = property.text("type")? else {
             return Err("a property of the olm.bundle has no `type`".to_owned());
         };
-        property_value(&kind, &property, bundle).map_err(|wrong| format!("its {kind}: {wrong}"))
+        if let Err(wrong) = property_value(&kind, &property, bundle) {
+            problems.push(Problem::Property {
+                package: bundle.package.clone(),
+                bundle: bundle.name.clone(),
+                kind: shortened(&kind),
+                wrong: shortened(&wrong),
+                place: bundle.place.clone(),
+            });
+        }
+        Ok(())
     })
 }
 
 fn property_value(kind: &str, property: &Object<'_>, bundle: &mut Bundle) -> Result<(), Wrong> {
     let value = || {
-        let value = property.object("value")?;
+        let value = property.object("value");
         value.ok_or_else(|| "its value is no object".to_owned())
     };
     match kind {

@@ -1,19 +1,24 @@
 //! The images that a catalog names (reference section 4.1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use super::{Catalog, Place};
-use crate::model::Reference;
+use crate::model::{CatalogMember, MalformedImage, NeededBy, Reference, is_deceptive};
 
 /// Who names an image, for messages. Sorted so that bundles come first. Copies share the texts,
 /// because one document may name many images.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum NamedBy {
-    /// A bundle, by name.
-    Bundle(Arc<str>),
+    /// A bundle.
+    Bundle {
+        /// Its name.
+        name: Arc<str>,
+        /// Its package; empty for a bundle of a database that is in no channel.
+        package: Arc<str>,
+    },
     /// Another document.
     Document {
         /// Its schema.
@@ -30,7 +35,7 @@ pub enum NamedBy {
 impl fmt::Display for NamedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bundle(name) => write!(f, "bundle `{}`", name.escape_debug()),
+            Self::Bundle { name, .. } => write!(f, "bundle `{}`", name.escape_debug()),
             Self::Document {
                 schema,
                 name,
@@ -54,67 +59,167 @@ pub struct CatalogImage {
     pub text: String,
     /// The reference.
     pub reference: Reference,
-    /// The first that names it.
-    pub named_by: NamedBy,
-    /// How many name it, that one included.
+    /// The first that name it, sorted; at least one and at most [`NeededBy::SHOWN`].
+    pub named_by: BTreeSet<NamedBy>,
+    /// How many name it.
     pub mentions: usize,
 }
 
-/// A text where an image should be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{named_by} names the image `{}`: {why}", text.chars().take(200).collect::<String>().escape_debug())]
+/// A text where an image should be. It costs that image and nothing else, as for `oc`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadImage {
     /// The text.
     pub text: String,
-    /// The first that names it.
-    pub named_by: NamedBy,
+    /// The first that name it, sorted; at least one and at most [`NeededBy::SHOWN`].
+    pub named_by: BTreeSet<NamedBy>,
     /// Why it is none.
     pub why: String,
 }
 
+impl fmt::Display for BadImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.row().fmt(f)
+    }
+}
+
+impl BadImage {
+    /// The text as the inventory keeps it.
+    pub fn row(&self) -> MalformedImage {
+        MalformedImage {
+            text: shown(&self.text),
+            reason: shown(&self.why),
+            needed_by: needed_by(&self.named_by),
+        }
+    }
+}
+
+/// Everything that a catalog names as an image. Empty texts are no references, as for `oc`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CatalogImages {
+    /// References, sorted by text, each text once.
+    pub images: Vec<CatalogImage>,
+    /// Texts that are none, sorted.
+    pub bad: Vec<BadImage>,
+}
+
+impl CatalogImages {
+    /// The images as the inventory keeps them, sorted.
+    pub fn members(&self) -> Vec<CatalogMember> {
+        let members = self.images.iter().map(|image| CatalogMember {
+            image: image.reference.clone(),
+            written: image.text.clone(),
+            needed_by: needed_by(&image.named_by),
+        });
+        let mut members: Vec<CatalogMember> = members.collect();
+        members.sort();
+        members
+    }
+
+    /// The texts that are none as the inventory keeps them, sorted, each once.
+    pub fn malformed(&self) -> Vec<MalformedImage> {
+        let mut rows: Vec<MalformedImage> = self.bad.iter().map(BadImage::row).collect();
+        rows.sort_by(|a, b| a.text.cmp(&b.text));
+        rows.dedup_by(|b, a| a.text == b.text);
+        rows
+    }
+}
+
+/// Who needs an image, as the inventory keeps it.
+fn needed_by(named_by: &BTreeSet<NamedBy>) -> Vec<NeededBy> {
+    let needed = named_by.iter().map(|by| match by {
+        NamedBy::Bundle { name, package } => NeededBy {
+            name: shown(name),
+            package: Some(shown(package)).filter(|_| !package.is_empty()),
+        },
+        NamedBy::Document {
+            schema,
+            package,
+            name,
+            ..
+        } => NeededBy {
+            name: match name {
+                Some(name) => shown(&format!("{schema} {name}")),
+                None => shown(schema),
+            },
+            package: package.as_deref().map(shown),
+        },
+    });
+    let needed: BTreeSet<NeededBy> = needed.collect();
+    needed.into_iter().collect()
+}
+
+/// A stranger's text as the inventory takes it: not empty, at most [`MalformedImage::TEXT`] bytes,
+/// and nothing in it that deceives.
+fn shown(text: &str) -> String {
+    let plain = |c: char| if is_deceptive(c) { '\u{fffd}' } else { c };
+    let mut shown = String::new();
+    for c in text.chars().map(plain) {
+        if shown.len() + c.len_utf8() > MalformedImage::TEXT {
+            break;
+        }
+        shown.push(c);
+    }
+    if shown.is_empty() {
+        shown.push('\u{fffd}');
+    }
+    shown
+}
+
 /// Collects every image by text, sorted, each text once.
-pub(super) fn collect(catalog: &Catalog) -> Result<Vec<CatalogImage>, Vec<BadImage>> {
-    let mut texts: BTreeMap<&str, (NamedBy, usize)> = BTreeMap::new();
+pub(super) fn collect(catalog: &Catalog) -> CatalogImages {
+    let mut texts: BTreeMap<&str, (BTreeSet<NamedBy>, usize)> = BTreeMap::new();
     let mut add = |text, by: NamedBy| {
-        let known = texts.entry(text).or_insert_with(|| (by.clone(), 0));
-        known.1 += 1;
-        if by < known.0 {
-            known.0 = by;
+        let (named_by, mentions) = texts.entry(text).or_default();
+        *mentions += 1;
+        named_by.insert(by);
+        if named_by.len() > NeededBy::SHOWN {
+            named_by.pop_last();
         }
     };
     for bundle in &catalog.bundles {
-        let name: Arc<str> = bundle.name.as_str().into();
+        let by = NamedBy::Bundle {
+            name: bundle.name.as_str().into(),
+            package: bundle.package.as_str().into(),
+        };
         let related = bundle.related_images.iter().map(|related| &related.image);
         for image in bundle.image.iter().chain(related) {
-            add(image, NamedBy::Bundle(Arc::clone(&name)));
+            add(image, by.clone());
         }
     }
     for (by, image) in &catalog.other_images {
         add(image, by.clone());
     }
-    let mut images = Vec::with_capacity(texts.len());
-    let mut bad = Vec::new();
+    let mut found = CatalogImages::default();
     for (text, (named_by, mentions)) in texts {
-        match parse(text) {
-            Ok(reference) => images.push(CatalogImage {
-                text: text.to_owned(),
+        let text = text.to_owned();
+        match parse(&text) {
+            Ok(reference) => found.images.push(CatalogImage {
+                text,
                 reference,
                 named_by,
                 mentions,
             }),
-            Err(why) => bad.push(BadImage {
-                text: text.to_owned(),
+            Err(why) => found.bad.push(BadImage {
+                text,
                 named_by,
                 why,
             }),
         }
     }
-    if bad.is_empty() { Ok(images) } else { Err(bad) }
+    found
 }
 
 fn parse(text: &str) -> Result<Reference, String> {
+    // `oci://HOST/...` is an artifact on a registry; `oci:///...` and `oci:...` name a disk.
+    if let Some(artifact) = text.strip_prefix("oci://")
+        && names_a_registry(artifact)
+    {
+        return artifact
+            .parse()
+            .map_err(|error: crate::model::NameError| error.to_string());
+    }
     if text.starts_with("oci:") || text.starts_with("file:") || text.starts_with("s3:") {
-        return Err("it is on somebody's disk and not on a registry".to_owned());
+        return Err("it is on a disk and not on a registry".to_owned());
     }
     // Clusters know no scheme in front of an image's name.
     if text.contains("://") {
@@ -122,4 +227,10 @@ fn parse(text: &str) -> Result<Reference, String> {
     }
     text.parse()
         .map_err(|error: crate::model::NameError| error.to_string())
+}
+
+/// Whether the first component is a registry's name and not a directory's.
+fn names_a_registry(text: &str) -> bool {
+    let host = text.split_once('/').map_or("", |(host, _)| host);
+    host == "localhost" || host.contains(['.', ':'])
 }

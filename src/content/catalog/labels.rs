@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::CatalogError;
+use crate::content::go_json;
 
 /// Label of an image whose catalog is a directory of files.
 const CONFIGS: &str = "operators.operatorframework.io.index.configs.v1";
@@ -40,7 +41,8 @@ pub fn location(labels: &BTreeMap<String, String>) -> Result<Location, CatalogEr
     }
 }
 
-/// Reads the labels of an image's config (OCI image-spec, config.md, `config.Labels`).
+/// Reads the labels of an image's config (OCI image-spec, config.md, `config.Labels`), as `oc`
+/// and `opm` read it: with the rules of Go's `encoding/json`.
 ///
 /// # Errors
 ///
@@ -56,7 +58,8 @@ pub fn labels_of(config: &[u8]) -> Result<BTreeMap<String, String>, CatalogError
         #[serde(default, rename = "Labels")]
         labels: Option<BTreeMap<String, String>>,
     }
-    let image: Image = serde_json::from_slice(config).map_err(CatalogError::Config)?;
+    let image: Image =
+        go_json::read(config, &["config", "Labels"]).map_err(CatalogError::Config)?;
     let labels = image.config.and_then(|config| config.labels);
     Ok(labels.unwrap_or_default())
 }
@@ -113,6 +116,9 @@ mod tests {
     fn labels_are_read_from_configs() {
         let config = br#"{"architecture":"amd64","config":{"Labels":{"a":"b"},"Env":[]}}"#;
         assert_eq!(labels_of(config).unwrap(), labels(&[("a", "b")]));
+        let twice =
+            b"{\"config\":{\"labels\":{\"a\":\"x\",\"a\":\"b\",\"n\":null}},\"author\":\"\xff\"}";
+        assert_eq!(labels_of(twice).unwrap(), labels(&[("a", "b")]));
         for none in ["{}", r#"{"config":null}"#, r#"{"config":{"Labels":null}}"#] {
             assert!(labels_of(none.as_bytes()).unwrap().is_empty(), "{none}");
         }

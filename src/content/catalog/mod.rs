@@ -30,7 +30,7 @@ pub use edit::Edit;
 pub use error::CatalogError;
 pub use fbc::Indexer;
 pub use ignore_file::{IgnoreFile, IgnoreFileError};
-pub use images::{BadImage, CatalogImage, NamedBy};
+pub use images::{BadImage, CatalogImage, CatalogImages, NamedBy};
 pub use labels::{Location, labels_of, location};
 pub use model::*;
 pub use problem::Problem;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Problem;
-use super::images::{self, BadImage, CatalogImage, NamedBy};
+use super::images::{self, CatalogImages, NamedBy};
 
 /// Where a document stands.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +38,10 @@ pub struct Catalog {
     pub others: Vec<Other>,
     /// Images that documents other than bundles name.
     pub other_images: Vec<(NamedBy, String)>,
+    /// Empty texts where images should be (a count). They are no references, as for `oc`.
+    pub empty_images: usize,
+    /// What was odd about single documents or rows when they were read.
+    pub(super) odd: Vec<Problem>,
 }
 
 /// An `olm.package`.
@@ -190,12 +194,9 @@ pub struct Other {
 }
 
 impl Catalog {
-    /// Every image that the catalog names, by text, each text once (reference section 4.1).
-    ///
-    /// # Errors
-    ///
-    /// All texts that are not references to an image on a registry, with who names them.
-    pub fn images(&self) -> Result<Vec<CatalogImage>, Vec<BadImage>> {
+    /// Every image that the catalog names, by text, each text once (reference section 4.1), and
+    /// the texts that are no references.
+    pub fn images(&self) -> CatalogImages {
         images::collect(self)
     }
 
@@ -263,9 +264,11 @@ impl Catalog {
         self.deprecations
             .retain(|deprecations| stays(&deprecations.place));
         self.others.retain(|other| stays(&other.place));
+        self.odd
+            .retain(|problem| problem.place().is_none_or(&mut stays));
         self.other_images.retain(|(by, _)| match by {
             NamedBy::Document { place, .. } => stays(place),
-            NamedBy::Bundle(_) => true,
+            NamedBy::Bundle { .. } => true,
         });
     }
 

@@ -1,16 +1,20 @@
-//! An object of a catalog's document, read as Go's JSON reader would: keys whatever their case.
+//! An object of a catalog's document, read as `opm` reads it, by the rules of Go's
+//! `encoding/json`: keys whatever their case, and of a key twice the last value that is not
+//! `null`.
 //!
 //! Values stay text until somebody asks for them, so that a bundle's manifests, nearly all of
 //! a catalog's bytes, are skipped and not copied.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
 };
 use serde_json::value::RawValue;
+
+use crate::content::go_json::same_key;
 
 /// The fields of an object, in the order written.
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
@@ -29,21 +33,31 @@ impl<'a> Object<'a> {
         self.0.iter().map(|(key, value)| (key.as_ref(), *value))
     }
 
-    /// A field's value; `null` counts as absent. The same key twice is an error, because
-    /// readers differ in which of the two counts.
-    pub(super) fn get(&self, key: &str) -> Result<Option<&'a RawValue>, Wrong> {
-        let mut found = None;
-        for (name, value) in &self.0 {
-            if same_key(name, key) && found.replace(*value).is_some() {
-                return Err(format!("it has the key `{key}` twice"));
-            }
-        }
-        Ok(found.filter(|value| value.get() != "null"))
+    /// A field's value; `null` counts as absent.
+    pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
+        let fields = self.0.iter().rev();
+        let mut values = fields.filter(|(name, _)| same_key(name, key));
+        let found = values.find(|(_, value)| value.get() != "null");
+        found.map(|(_, value)| *value)
+    }
+
+    /// A key that stands there twice, whatever its case.
+    fn repeated_key(&self) -> Option<&str> {
+        let mut keys: Vec<(String, &str)> = self
+            .0
+            .iter()
+            .map(|(key, _)| (key.to_ascii_lowercase(), key.as_ref()))
+            .collect();
+        keys.sort_unstable();
+        keys.windows(2).find_map(|pair| match pair {
+            [(a, _), (b, key)] if a == b => Some(*key),
+            _ => None,
+        })
     }
 
     /// A field that is a text; empty ones count as absent, as in Go.
     pub(super) fn text(&self, key: &str) -> Result<Option<String>, Wrong> {
-        let Some(value) = self.get(key)? else {
+        let Some(value) = self.get(key) else {
             return Ok(None);
         };
         let text: String =
@@ -61,7 +75,11 @@ impl<'a> Object<'a> {
     ) -> Result<(), Wrong> {
         let refuse = |error| format!("`{key}` is not a list of objects: {}", wrong(&error));
         self.items(items, key, refuse, &mut |object: Option<Object<'a>>| {
-            object.map_or(Ok(()), &mut *take)
+            let Some(object) = object else {
+                return Ok(());
+            };
+            items.note(&object);
+            take(object)
         })
     }
 
@@ -84,7 +102,7 @@ impl<'a> Object<'a> {
         refuse: impl FnOnce(serde_json::Error) -> Wrong,
         take: &mut dyn FnMut(T) -> Result<(), Wrong>,
     ) -> Result<(), Wrong> {
-        let Some(value) = self.get(key)? else {
+        let Some(value) = self.get(key) else {
             return Ok(());
         };
         let mut stopped = None;
@@ -102,9 +120,9 @@ impl<'a> Object<'a> {
     }
 
     /// A field that is an object; absent when it is anything else.
-    pub(super) fn object(&self, key: &str) -> Result<Option<Object<'a>>, Wrong> {
+    pub(super) fn object(&self, key: &str) -> Option<Object<'a>> {
         let value = self.get(key)?;
-        Ok(value.and_then(|value| serde_json::from_str(value.get()).ok()))
+        serde_json::from_str(value.get()).ok()
     }
 }
 
@@ -112,20 +130,41 @@ impl<'a> Object<'a> {
 /// some thousands.
 pub(super) const MAX_ITEMS: usize = 200_000;
 
-/// How many more items the lists of a document may have.
-pub(super) struct Items(Cell<usize>);
+/// What is counted and noticed while one document is read.
+pub(super) struct Items {
+    /// How many more items its lists may have.
+    left: Cell<usize>,
+    /// The first key that one of its objects has twice.
+    repeated_key: RefCell<Option<String>>,
+}
 
 impl Items {
     /// The count for one document.
     pub(super) fn new() -> Self {
-        Self(Cell::new(MAX_ITEMS))
+        Self {
+            left: Cell::new(MAX_ITEMS),
+            repeated_key: RefCell::new(None),
+        }
     }
 
     fn take(&self) -> Result<(), Wrong> {
-        let left = self.0.get().checked_sub(1);
+        let left = self.left.get().checked_sub(1);
         let left = left.ok_or_else(|| format!("its lists have more than {MAX_ITEMS} items"))?;
-        self.0.set(left);
+        self.left.set(left);
         Ok(())
+    }
+
+    /// Takes note of a key that an object has twice.
+    pub(super) fn note(&self, object: &Object<'_>) {
+        let mut noted = self.repeated_key.borrow_mut();
+        if noted.is_none() {
+            *noted = object.repeated_key().map(str::to_owned);
+        }
+    }
+
+    /// The first key that was seen twice in one object.
+    pub(super) fn repeated_key(self) -> Option<String> {
+        self.repeated_key.into_inner()
     }
 }
 
@@ -167,17 +206,6 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for List<'_, T> {
 fn wrong(error: &serde_json::Error) -> Wrong {
     let printable = |c: char| if c.is_control() { ' ' } else { c };
     error.to_string().chars().take(200).map(printable).collect()
-}
-
-/// Whether two keys are the same for Go's `encoding/json`: Unicode simple folding, which adds
-/// two letters to those that ASCII pairs.
-pub(super) fn same_key(written: &str, key: &str) -> bool {
-    let fold = |c: char| match c {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        other => other.to_ascii_lowercase(),
-    };
-    written.chars().map(fold).eq(key.chars().map(fold))
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
@@ -298,9 +326,20 @@ mod tests {
     }
 
     #[test]
+    fn of_a_key_twice_the_last_counts_and_is_noted() {
+        let json = r#"{"a":"x","A":"y","a":null,"l":[{"z":1},{"m":1,"M":2}]}"#;
+        let object = Object::parse(json).unwrap();
+        assert_eq!(object.text("a").unwrap().as_deref(), Some("y"));
+        let items = Items::new();
+        object.each(&items, "l", &mut |_| Ok(())).unwrap();
+        assert_eq!(items.repeated_key().as_deref(), Some("m"));
+        let once = Object::parse(r#"{"a":1,"b":1}"#).unwrap();
+        assert_eq!(once.repeated_key(), None);
+    }
+
+    #[test]
     fn wrong_shapes_are_named() {
-        let object = Object::parse(r#"{"a":1,"A":2,"b":[1],"c":"x","d":{}}"#).unwrap();
-        assert!(object.text("a").unwrap_err().contains("twice"));
+        let object = Object::parse(r#"{"a":1,"b":[1],"c":"x","d":{}}"#).unwrap();
         assert!(object.text("d").unwrap_err().contains("not a text"));
         assert!(
             texts(&object, "b")
@@ -308,8 +347,8 @@ mod tests {
                 .contains("not a list of texts")
         );
         assert!(objects(&object, "c").is_err());
-        assert!(object.object("c").unwrap().is_none());
-        assert!(object.object("d").unwrap().is_some());
+        assert!(object.object("c").is_none());
+        assert!(object.object("d").is_some());
         assert!(Object::parse("[]").is_err());
         let many: Vec<String> = (0..1001).map(|n| format!("\"k{n}\":0")).collect();
         assert!(Object::parse(&format!("{{{}}}", many.join(","))).is_err());

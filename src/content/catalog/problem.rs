@@ -67,6 +67,27 @@ pub enum Problem {
         /// The bundles, sorted.
         bundles: Vec<String>,
     },
+    /// A document has a key twice; the last one counts, as for `opm`.
+    KeyTwice {
+        /// The document.
+        place: Place,
+        /// The key, shortened.
+        key: String,
+    },
+    /// A property of a bundle that cannot be understood: versions and dependencies may be
+    /// unknown.
+    Property {
+        /// The package.
+        package: String,
+        /// The bundle.
+        bundle: String,
+        /// The property's type.
+        kind: String,
+        /// What is wrong with it.
+        wrong: String,
+        /// Where it stands.
+        place: Place,
+    },
     /// A bundle without a version.
     NoVersion {
         /// The package.
@@ -168,6 +189,27 @@ impl fmt::Display for Problem {
                     None => Ok(()),
                 }
             }
+            Self::KeyTwice { place, key } => {
+                let key = esc(key);
+                write!(
+                    f,
+                    "The key `{key}` stands twice in one map; the last one counts: {place}"
+                )
+            }
+            Self::Property {
+                package,
+                bundle,
+                kind,
+                wrong,
+                place,
+            } => {
+                let (package, bundle) = (esc(package), esc(bundle));
+                let (kind, wrong) = (esc(kind), esc(wrong));
+                write!(
+                    f,
+                    "The property {kind} of bundle `{bundle}` of package `{package}` is ignored: {wrong} ({place})"
+                )
+            }
             Self::NoVersion { package, bundle } => {
                 let (package, bundle) = (esc(package), esc(bundle));
                 write!(
@@ -179,9 +221,20 @@ impl fmt::Display for Problem {
     }
 }
 
+impl Problem {
+    /// Where it stands, when it was seen in one document.
+    pub(super) fn place(&self) -> Option<&Place> {
+        match self {
+            Self::KeyTwice { place, .. } | Self::Property { place, .. } => Some(place),
+            _ => None,
+        }
+    }
+}
+
 /// Finds what is wrong, sorted.
 pub(super) fn find(catalog: &Catalog) -> Vec<Problem> {
     let mut problems = duplicates(catalog);
+    problems.extend(catalog.odd.iter().cloned());
     let described: BTreeSet<&str> = catalog.packages.iter().map(|p| p.name.as_str()).collect();
     let undescribed = catalog.package_names();
     for package in undescribed.difference(&described) {

@@ -1,7 +1,8 @@
 //! The database of the 4.5-4.10 era (reference section 6.4): rows in, the index out.
 //!
 //! The database grew over the years: tables and columns that a migration added may not be
-//! there. What is needed to mirror (`related_image.image` and `operatorbundle.bundlepath`)
+//! there. Read as `oc` and `opm` read it: triggers are no part of it, NULLs and empty texts are
+//! absent, a property that cannot be understood is a [`Problem`]. What is needed to mirror (`related_image.image` and `operatorbundle.bundlepath`)
 //! must be; what only listing and filtering need may be missing.
 
 use std::collections::BTreeMap;
@@ -9,8 +10,10 @@ use std::sync::Arc;
 
 use super::{
     Bundle, Catalog, CatalogError, CatalogLimits, Channel, Entry, Gvk, NamedBy, Package, Place,
-    RelatedImage, RequiredPackage,
+    Problem, RelatedImage, RequiredPackage,
 };
+
+use crate::content::go_json;
 
 /// A row: one text for each column that was asked for; `None` for NULL.
 pub type Row = Vec<Option<String>>;
@@ -291,6 +294,7 @@ impl Reader<'_> {
         let schema: Arc<str> = "related_image".into();
         for (number, row) in (1..).zip(rows) {
             let [Some(image), bundle] = cells(row) else {
+                self.catalog.empty_images = self.catalog.empty_images.saturating_add(1);
                 continue;
             };
             match bundle.as_ref().and_then(|name| self.bundles.get_mut(name)) {
@@ -316,16 +320,23 @@ impl Reader<'_> {
     fn properties(&mut self) -> Result<(), CatalogError> {
         for table in ["properties", "dependencies"] {
             let rows = self.rows(table, &["type", "value", "operatorbundle_name"])?;
-            for row in rows {
+            for (number, row) in (1..).zip(rows) {
                 let [Some(kind), Some(value), Some(name)] = cells(row) else {
                     continue;
                 };
-                if let Some(bundle) = self.bundles.get_mut(&name) {
-                    property(table, &kind, &value, bundle).map_err(|what| {
-                        let name = name.escape_debug();
-                        let message = format!("the {kind} of bundle `{name}` {what}");
-                        CatalogError::Database { message }
-                    })?;
+                let place = self.place(number);
+                if let Some(bundle) = self.bundles.get_mut(&name)
+                    && let Err(wrong) = property(table, &kind, &value, bundle)
+                {
+                    let problem = Problem::Property {
+                        package: String::new(),
+                        bundle: name,
+                        kind: kind.chars().take(100).collect(),
+                        wrong: wrong.to_owned(),
+                        place,
+                    };
+                    self.charge(1, problem.to_string().len())?;
+                    self.catalog.odd.push(problem);
                 }
             }
         }
@@ -376,6 +387,7 @@ fn property(table: &str, kind: &str, value: &str, bundle: &mut Bundle) -> Result
         #[serde(default)]
         version_range: String,
     }
+    const FIELDS: [&str; 5] = ["group", "version", "kind", "packageName", "versionRange"];
     let needs = table == "dependencies";
     let kind = match (kind, needs) {
         ("olm.package", true) | ("olm.package.required", false) => Kind::RequiredPackage,
@@ -388,7 +400,8 @@ fn property(table: &str, kind: &str, value: &str, bundle: &mut Bundle) -> Result
         }
         _ => return Ok(()),
     };
-    let value: Value = serde_json::from_str(value).map_err(|_| "is not what it should be")?;
+    let value: Value =
+        go_json::read(value.as_bytes(), &FIELDS).map_err(|_| "it has another form")?;
     let api = Gvk {
         group: value.group,
         version: value.version.clone(),

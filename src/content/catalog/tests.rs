@@ -94,9 +94,9 @@ fn both_formats_make_one_index() {
     assert_eq!(catalog.others[0].schema, "example.meta");
     let images: Vec<(String, String)> = catalog
         .images()
-        .unwrap()
+        .images
         .into_iter()
-        .map(|image| (image.text, image.named_by.to_string()))
+        .map(|image| (image.text, image.named_by.first().unwrap().to_string()))
         .collect();
     let expected = [
         ("test.registry/bar/bar:v2", "bundle `bar.v2`"),
@@ -271,10 +271,6 @@ fn what_is_no_catalog_is_named() {
             "schema: x\nrelatedImages: {a: b}\n",
             "`relatedImages` is not a list",
         ),
-        (
-            "{\"schema\":\"x\",\"image\":\"a\",\"Image\":\"b\"}",
-            "the key `image` twice",
-        ),
         ("{\"schema\":\"x\"}}", "neither JSON nor YAML"),
         ("{\"schema\":\"x\"", "neither JSON nor YAML"),
         ("\u{0}", "neither JSON nor YAML"),
@@ -290,7 +286,7 @@ fn what_is_no_catalog_is_named() {
 }
 
 #[test]
-fn a_package_twice_in_one_document_is_refused_and_in_two_is_a_problem() {
+fn a_package_in_two_documents_is_a_problem() {
     let package = "schema: olm.package\nname: a\ndefaultChannel: c\n";
     let twice = format!("{package}---\n{package}");
     let catalog = index(&[("f", &twice)]).unwrap();
@@ -300,7 +296,61 @@ fn a_package_twice_in_one_document_is_refused_and_in_two_is_a_problem() {
         "The package `a` of package `a` is described twice: f, document 2"
     );
     assert!(problems[1].contains("no channel `c`"), "{problems:?}");
-    assert!(index(&[("f", &format!("{package}name: b\n"))]).is_err());
+}
+
+#[test]
+fn of_a_key_twice_the_last_counts_and_is_a_problem() {
+    let yaml = "schema: olm.package\nname: a\ndefaultChannel: x\nname: b\n---\n\
+        schema: olm.deprecations\npackage: b\nentries:\n- reference: {schema: olm.package}\n  \
+        message: old\n  message: very old\n";
+    let json = concat!(
+        r#"{"schema":"olm.bundle","package":"b","name":"b.v1","image":"q.io/a/a:1","Image":"q.io/a/b:1","#,
+        r#""image":null,"relatedImages":[{"image":"q.io/a/c:1","image":"q.io/a/d:1"}]}"#
+    );
+    let catalog = index(&[("a.yaml", yaml), ("b.json", json)]).unwrap();
+    assert_eq!(catalog.packages[0].name, "b");
+    let images: Vec<String> = catalog
+        .images()
+        .images
+        .into_iter()
+        .map(|i| i.text)
+        .collect();
+    assert_eq!(images, ["q.io/a/b:1", "q.io/a/d:1"]);
+    let problems: Vec<String> = catalog.problems().iter().map(Problem::to_string).collect();
+    for expected in [
+        "The key `name` stands twice in one map; the last one counts: a.yaml, document 1",
+        "The key `message` stands twice in one map; the last one counts: a.yaml, document 2",
+        "The key `image` stands twice in one map; the last one counts: b.json, document 1",
+    ] {
+        assert!(
+            problems.contains(&expected.to_owned()),
+            "{expected}: {problems:?}"
+        );
+    }
+}
+
+#[test]
+fn marks_line_ends_and_bytes_are_read_as_opm_reads_them() {
+    let mut indexer = Indexer::new();
+    let stream = b"\xef\xbb\xbfschema: olm.package\r\nname: a\r\n---\r\n\xef\xbb\xbf{\"schema\":\"m\",\"name\":\"x\xff\"}\n---\n\
+        ---\n# nothing\n--- \nschema: olm.channel\npackage: a\nname: c\ncreationTimestamp: null\nunknown: {x: [1]}\n";
+    indexer.add("f", &stream[..]).unwrap();
+    let catalog = indexer.finish().unwrap();
+    assert_eq!(catalog.packages[0].name, "a");
+    assert_eq!(catalog.others[0].name.as_deref(), Some("x\u{fffd}"));
+    assert_eq!(catalog.channels[0].name, "c");
+}
+
+#[test]
+fn a_property_that_cannot_be_understood_is_a_problem() {
+    let text = "schema: olm.bundle\npackage: p\nname: p.v1\nimage: q.io/a/b:1\nproperties:\n\
+        - {type: olm.package, value: {packageName: p, version: 1.0}}\n- {type: olm.gvk, value: [1]}\n\
+        - {type: olm.gvk.required, value: {group: g, version: v, kind: K}}\n";
+    let catalog = index(&[("f", text)]).unwrap();
+    assert_eq!(catalog.bundles[0].required_apis[0].kind, "K");
+    let problems: Vec<String> = catalog.problems().iter().map(Problem::to_string).collect();
+    let expected = "The property olm.package of bundle `p.v1` of package `p` is ignored: `version` is not a text (f, document 1)";
+    assert!(problems.contains(&expected.to_owned()), "{problems:?}");
 }
 
 #[test]
@@ -375,7 +425,8 @@ fn images_that_are_none_are_named_with_their_bundles() {
         - image: oci:///home/x:latest\n- image: https://quay.io/a/b\n- image: docker://quay.io/a/b\n\
         - image: quay.io/A/b\n- image: quay.io/a/b\n";
     let catalog = index(&[("f", text)]).unwrap();
-    let bad = catalog.images().unwrap_err();
+    let found = catalog.images();
+    let bad = &found.bad;
     let texts: Vec<&str> = bad.iter().map(|bad| bad.text.as_str()).collect();
     assert_eq!(
         texts,
@@ -389,8 +440,57 @@ fn images_that_are_none_are_named_with_their_bundles() {
     );
     assert_eq!(
         bad[3].to_string(),
-        "bundle `p.v1` names the image `oci:/tmp/x`: it is on somebody's disk and not on a registry"
+        "`oci:/tmp/x`: no image reference: it is on a disk and not on a registry \
+         (needed by p.v1 of package p)"
     );
+    // The others are carried.
+    assert_eq!(found.images[0].text, "quay.io/a/b");
+    assert_eq!(found.malformed().len(), 5);
+}
+
+#[test]
+fn one_odd_reference_costs_itself_alone() {
+    let digest = |digits: usize| format!("sha256:{}", "a".repeat(digits));
+    let odd = [
+        format!("q.io/a/b@{}", digest(65)),
+        format!("q.io/a/b@{}", digest(54)),
+        "q.io/a/b@".to_owned(),
+        format!("q.io/a/b@sha256:{}", digest(64)),
+        "oci:///disk/x".to_owned(),
+        "oci://disk/x".to_owned(),
+        "q.io/a/\u{202e}b".to_owned(),
+        " ".to_owned(),
+        "x".repeat(5000),
+    ];
+    let mut text =
+        "schema: olm.bundle\npackage: p\nname: p.v1\nimage: q.io/a/b:1\nrelatedImages:\n\
+        - image: oci://q.io/wasm/shim:v1\n- image: \"\"\n- {name: none}\n"
+            .to_owned();
+    for odd in &odd {
+        text.push_str(&format!("- image: {}\n", serde_json::json!(odd)));
+    }
+    let catalog = index(&[("f", &text)]).unwrap();
+    assert_eq!(catalog.empty_images, 2);
+    let found = catalog.images();
+    let good: Vec<(String, String)> = found
+        .members()
+        .into_iter()
+        .map(|member| (member.image.to_string(), member.written))
+        .collect();
+    let expected = [
+        ("q.io/a/b:1", "q.io/a/b:1"),
+        ("q.io/wasm/shim:v1", "oci://q.io/wasm/shim:v1"),
+    ];
+    assert_eq!(good, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    let rows = found.malformed();
+    assert_eq!(rows.len(), odd.len());
+    for row in rows {
+        assert_eq!(row.needed_by[0].to_string(), "p.v1 of package p");
+        assert!(
+            row.text.len() <= 1024 && !row.text.contains('\u{202e}'),
+            "{row}"
+        );
+    }
 }
 
 #[test]
@@ -406,7 +506,7 @@ fn the_images_of_a_document_share_its_name() {
     let catalog = index(&[("f", &text)]).unwrap();
     let names = catalog.other_images.iter().map(|(by, _)| match by {
         NamedBy::Document { name, .. } => name.as_ref().unwrap().as_ptr(),
-        NamedBy::Bundle(_) => unreachable!("there is none"),
+        NamedBy::Bundle { .. } => unreachable!("there is none"),
     });
     let names: std::collections::BTreeSet<_> = names.collect();
     assert_eq!((catalog.other_images.len(), names.len()), (100, 1));

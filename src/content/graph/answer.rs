@@ -10,6 +10,22 @@ use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 
 use super::{MAX_EDGES, MAX_GROUPS, MAX_NODES, MAX_RISKS};
 
+/// The names of all fields below, as serde knows them.
+pub(super) const FIELDS: [&str; 12] = [
+    "nodes",
+    "edges",
+    "conditionalEdges",
+    "version",
+    "payload",
+    "metadata",
+    "io.openshift.upgrades.graph.release.channels",
+    "url",
+    "risks",
+    "from",
+    "to",
+    "name",
+];
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Answer<'a> {

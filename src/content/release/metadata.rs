@@ -1,11 +1,13 @@
 //! `release-manifests/release-metadata` of a release payload: what a release may be updated from.
 //!
 //! A JSON object of kind `cincinnati-metadata-v0`, from which the update service makes its graph.
+//! Read as `oc` reads it, with the rules of Go's `encoding/json`.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::content::go_json;
 use crate::content::version::{SemanticVersion, VersionError};
 
 /// Where the document is in a payload.
@@ -66,7 +68,7 @@ impl ReleaseMetadata {
             let length = bytes.len();
             return Err(MetadataError::TooLong { length });
         }
-        let document: Document = serde_json::from_slice(bytes).map_err(MetadataError::Json)?;
+        let document: Document = go_json::read(bytes, &FIELDS).map_err(MetadataError::Json)?;
         if document.kind != KIND {
             let kind = document.kind.chars().take(100).collect();
             return Err(MetadataError::Kind { kind });
@@ -97,9 +99,14 @@ fn text(value: serde_json::Value) -> String {
     }
 }
 
+/// The names of all fields of [`Document`].
+const FIELDS: [&str; 5] = ["kind", "version", "previous", "next", "metadata"];
+
 #[derive(Deserialize)]
 struct Document {
+    #[serde(default)]
     kind: String,
+    #[serde(default)]
     version: String,
     #[serde(default)]
     previous: Option<Vec<String>>,
@@ -124,6 +131,18 @@ mod tests {
         assert!(metadata.next.is_empty());
         assert_eq!(metadata.metadata["url"], "https://example.com/");
         assert_eq!(metadata.metadata["n"], "1");
+    }
+
+    #[test]
+    fn it_is_read_as_go_reads_it() {
+        let document = br#"{"Kind":"x","kind":"cincinnati-metadata-v0","version":"4.17.2",
+            "version":"4.17.3","previous":["4.16.0"],"Previous":["4.17.0"],"previous":null,
+            "metadata":{"url":"a","url":"b","note":null},"unknown":{"x":1}}"#;
+        let metadata = ReleaseMetadata::parse(document).unwrap();
+        assert_eq!(metadata.version.to_string(), "4.17.3");
+        assert_eq!(metadata.previous[0].to_string(), "4.17.0");
+        assert_eq!(metadata.previous.len(), 1);
+        assert_eq!(metadata.metadata["url"], "b");
     }
 
     #[test]

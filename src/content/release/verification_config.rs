@@ -1,6 +1,11 @@
 //! What a release payload says about its own verification: the first ConfigMap among its
 //! manifests that carries the annotation for it (reference, section 2.4).
 //!
+//! Read as `oc` and the cluster's operator read it (`sigs.k8s.io/yaml`, then typed JSON): of a key
+//! twice the last counts, as in every OpenShift payload since 2020; `null` is an empty text; a
+//! number where a text belongs is refused. What can be read in two ways does no harm here: the
+//! digest of the whole payload is what is signed.
+//!
 //! This is the payload's claim. It decides where signatures are looked for, and how many must
 //! agree; which keys count is decided by `ReleaseTrust`.
 
@@ -13,7 +18,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::keyring::{Keyring, KeyringError};
-use crate::format::yaml::{self, YamlError, YamlLimits};
+use crate::format::yaml::{self, Duplicates, YamlError, YamlLimits};
 
 /// What marks the ConfigMap; the value does not matter.
 const ANNOTATION: &str = "release.openshift.io/verification-config-map";
@@ -119,9 +124,9 @@ pub enum VerificationConfigError {
 #[derive(Deserialize)]
 struct ConfigMap {
     #[serde(default)]
-    data: Option<BTreeMap<String, String>>,
+    data: Option<BTreeMap<String, Option<String>>>,
     #[serde(default, rename = "binaryData")]
-    binary_data: Option<BTreeMap<String, String>>,
+    binary_data: Option<BTreeMap<String, Option<String>>>,
 }
 
 impl VerificationConfig {
@@ -145,12 +150,12 @@ impl VerificationConfig {
                 continue;
             }
             let documents: Vec<Value> =
-                yaml::documents(bytes, &YamlLimits::MANIFEST).map_err(|source| {
-                    VerificationConfigError::Yaml {
+                yaml::documents(bytes, &YamlLimits::MANIFEST, Duplicates::LastCounts).map_err(
+                    |source| VerificationConfigError::Yaml {
                         manifest: manifest.to_owned(),
                         source,
-                    }
-                })?;
+                    },
+                )?;
             if let Some(document) = documents.into_iter().find(is_verification_config) {
                 return Self::read(manifest, document).map(Some);
             }
@@ -166,10 +171,10 @@ impl VerificationConfig {
         };
         let mut entries: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         for (name, text) in object.data.unwrap_or_default() {
-            entries.insert(name, text.into_bytes());
+            entries.insert(name, text.unwrap_or_default().into_bytes());
         }
         for (name, text) in object.binary_data.unwrap_or_default() {
-            match STANDARD.decode(text) {
+            match STANDARD.decode(text.unwrap_or_default()) {
                 Ok(bytes) => entries.insert(name, bytes),
                 Err(_) => return Err(VerificationConfigError::Base64 { manifest, name }),
             };

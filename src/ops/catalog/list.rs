@@ -99,6 +99,9 @@ pub struct CatalogReport {
     pub bundles: usize,
     /// Number of images that it names.
     pub images: usize,
+    /// Number of empty texts where images should be; they are no references.
+    #[serde(skip_serializing_if = "is_none")]
+    pub empty_images: usize,
     /// Compressed bytes of all these images, each blob once; in a bundle only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
@@ -106,6 +109,11 @@ pub struct CatalogReport {
     pub package: Vec<PackageReport>,
     /// What is wrong with the catalog, in one line each.
     pub problems: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A package.
@@ -343,7 +351,7 @@ fn report(
         .flat_map(images_of)
         .chain(catalog.other_images.iter().map(|(_, image)| image.as_str()))
         .collect();
-    let bad = catalog.images().err().unwrap_or_default();
+    let bad = catalog.images().bad;
     let problems = catalog.problems();
     let problems = problems.iter().map(ToString::to_string);
     CatalogReport {
@@ -356,6 +364,7 @@ fn report(
         packages: names.len(),
         bundles: catalog.bundles.len(),
         images: all.len(),
+        empty_images: catalog.empty_images,
         bytes: sizes.map(|sizes| sizes.of(all.iter().copied())),
         package: packages,
         problems: problems

@@ -14,10 +14,7 @@ pub(crate) use read::{documents, read};
 pub(crate) use rebuild::{MadeImage, database, rebuild};
 
 use super::error::{Class, Error};
-use crate::content::catalog::{BadImage, CatalogError};
-
-/// Bad images that an error names.
-const NAMED: usize = 20;
+use crate::content::catalog::CatalogError;
 
 /// What it means that a catalog cannot be read.
 fn refused(name: &str, error: CatalogError) -> Error {
@@ -26,18 +23,4 @@ fn refused(name: &str, error: CatalogError) -> Error {
         _ => Class::VerificationFailed,
     };
     Error::new(class, format!("The catalog {name} cannot be read")).caused_by(error)
-}
-
-/// Images that a catalog names and that are none.
-pub(crate) fn bad_images(name: &str, bad: &[BadImage]) -> Error {
-    let mut message = format!("The catalog {name} names images that cannot be mirrored:");
-    for bad in bad.iter().take(NAMED) {
-        message.push_str(&format!("\n  - {bad}"));
-    }
-    if let Some(more) = bad.len().checked_sub(NAMED).filter(|more| *more > 0) {
-        message.push_str(&format!("\n  - and {more} more"));
-    }
-    Error::new(Class::VerificationFailed, message)
-        .hint("whoever publishes the catalog has to correct these bundles")
-        .hint("`export --operator` carries a part of the catalog, without them")
 }

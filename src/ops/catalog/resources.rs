@@ -4,7 +4,7 @@
 use super::PlatformImage;
 use crate::cluster::Content;
 use crate::content::mapping_file::mapped;
-use crate::model::{CatalogMember, Reference};
+use crate::model::Reference;
 use crate::ops::blocking;
 use crate::ops::context::Context;
 use crate::ops::error::{Error, Result};
@@ -43,21 +43,18 @@ pub async fn write(request: Request, context: &Context) -> Result<Written> {
     let context = context.clone();
     blocking(move || {
         let catalog = super::read(&source, &image)?;
-        let images = catalog
-            .images()
-            .map_err(|bad| super::bad_images(&image.name, &bad))?;
-        let members = images.into_iter().map(|image| CatalogMember {
-            image: image.reference,
-            written: image.text,
-        });
-        let mut members: Vec<CatalogMember> = members.collect();
+        let named = catalog.images();
+        for malformed in named.malformed() {
+            context.warn(format!("catalog {}: {malformed}", image.name));
+        }
+        let mut members = named.members();
         let listed = &request.naming.listed;
         if !listed.is_empty() {
             let all = members.iter().map(|member| mapped(&member.image));
             let known = all.chain([mapped(&request.reference)]).collect();
             let hint = "correct the left-hand sides, or take these lines out of the mapping";
             require_known(listed, &known, "the catalog does not name", hint)?;
-            members.retain(|member| listed.target(&member.image).is_some());
+            members.retain(|member| listed.lists(&member.image));
         }
         let (target, naming) = (&request.target, &request.naming);
         let content = Content::ahead(&request.reference, &members, target, naming);

@@ -11,7 +11,7 @@ use crate::format::bundle::encode_manifest;
 use crate::format::texts::Texts;
 use crate::model::{
     BlobPlace, BundleId, BundleManifest, CatalogEntry, Count, Digest, ImageEntry, Inventory,
-    Reference,
+    MalformedImage, NeededBy, Reference,
 };
 use crate::ops::error::{Class, Error};
 use crate::ops::release::ReleaseLine;
@@ -43,16 +43,23 @@ pub struct ImageLine {
     /// Why it is not whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Of one that is not whole: the catalogs' bundles that need it, of many the first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needed_by: Vec<NeededBy>,
     /// Number of attached artifacts.
     pub attached: usize,
 }
 
 impl ImageLine {
-    fn of(image: &ImageEntry) -> Self {
+    fn of(image: &ImageEntry, inventory: &Inventory) -> Self {
         Self {
             reference: image.requested.clone(),
             digest: image.root,
             problem: image.problem.clone(),
+            needed_by: match image.problem {
+                Some(_) => inventory.needed_by(&image.requested),
+                None => Vec::new(),
+            },
             attached: image.attached.len(),
         }
     }
@@ -70,6 +77,9 @@ pub struct CatalogLine {
     pub images: usize,
     /// Number of those that are not whole.
     pub missing: usize,
+    /// Texts that it names as images and that are no references: they are not carried.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub malformed: Vec<MalformedImage>,
     /// What was kept of the original; absent when that is everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
@@ -105,6 +115,7 @@ impl CatalogLine {
             digest: inventory.image(&catalog.image).and_then(|image| image.root),
             images: members.len(),
             missing: missing.count(),
+            malformed: catalog.malformed.clone(),
             filter: catalog.filter.clone(),
             original: catalog.original,
             packages: Vec::new(),
@@ -209,7 +220,11 @@ impl Outcome {
                 .iter()
                 .map(|catalog| CatalogLine::of(catalog, inventory))
                 .collect(),
-            images: inventory.images.iter().map(ImageLine::of).collect(),
+            images: inventory
+                .images
+                .iter()
+                .map(|image| ImageLine::of(image, inventory))
+                .collect(),
             manifests: inventory.manifests.len(),
             carried: Amount::default(),
             omitted: Amount::default(),
@@ -299,7 +314,8 @@ impl Outcome {
             true => ExportState::AlreadyComplete,
             false => ExportState::StillIncomplete,
         };
-        let images = images.iter().map(ImageLine::of).collect();
+        let line = |image| ImageLine::of(image, &known.inventory);
+        let images = images.iter().map(line).collect();
         Self {
             images,
             ..Self::of_known(state, known, statements)
@@ -336,20 +352,43 @@ impl Outcome {
             .iter()
             .filter(|image| image.problem.is_some())
             .collect();
-        if lacking.is_empty() {
+        let malformed: Vec<&MalformedImage> = self
+            .catalogs
+            .iter()
+            .flat_map(|catalog| &catalog.malformed)
+            .collect();
+        let lack = lacking.len() + malformed.len();
+        if lack == 0 {
             return self.unanswered_failure();
         }
-        let is = Count::of(lacking.len(), "image").is();
-        let (lack, all) = (lacking.len(), Count::of(self.images.len(), "image"));
+        let is = Count::of(lack, "image").is();
+        let all = Count::of(self.images.len() + malformed.len(), "image");
+        let can_be_asked_again = !lacking.is_empty();
         let mut message = format!("{lack} of {all} {is} not whole:");
         for image in lacking {
             let problem = image.problem.as_deref().unwrap_or_default();
-            message.push_str(&format!("\n  - {}: {problem}", image.reference));
+            let needed_by = NeededBy::clause(&image.needed_by);
+            message.push_str(&format!("\n  - {}: {problem}{needed_by}", image.reference));
         }
-        Some(
-            Error::new(Class::Incomplete, message)
-                .hint("run the same command again to complete the bundle"),
-        )
+        for malformed in &malformed {
+            message.push_str(&format!("\n  - {malformed}"));
+        }
+        let mut error = Error::new(Class::Incomplete, message);
+        if can_be_asked_again {
+            error = error.hint("run the same command again to complete the bundle");
+        }
+        if !malformed.is_empty() {
+            error = error
+                .hint(
+                    "a text that is no image reference can only be corrected by the catalog's \
+                     publisher; everything else of the catalog is carried",
+                )
+                .hint(
+                    "`airferry import --allow-incomplete` takes the bundle as it is; `export \
+                     --operator` leaves the bundles out that need such texts",
+                );
+        }
+        Some(error)
     }
 
     fn unanswered_failure(&self) -> Option<Error> {

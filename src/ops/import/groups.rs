@@ -1,5 +1,6 @@
-//! Releases and catalogs on the target: what stands for one becomes visible after all the images
-//! that it names, and not at all when one of these failed.
+//! Releases and catalogs on the target. What stands for one becomes visible after all the images
+//! that it names. A release does not become visible when one of these failed: half of it is of no
+//! use. A catalog does, and what it lacks is named.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,9 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::report::{ImageReport, ImageState};
-use crate::model::{Digest, Inventory, Reference, ReleaseVersion};
+use crate::model::{
+    CatalogEntry, Digest, Inventory, MalformedImage, NeededBy, Reference, ReleaseVersion,
+};
 use crate::ops::error::Class;
 use crate::plan::import::{GroupKind, ImageUpload, ImportPlan};
 use crate::plan::naming::Role;
@@ -24,7 +27,7 @@ pub(super) fn roots(plan: &ImportPlan) -> Vec<usize> {
     roots.into_iter().map(|(_, index)| index).collect()
 }
 
-/// Groups of which an image failed, by the root as it was asked for.
+/// Releases of which an image failed, by the root as it was asked for.
 pub(super) struct BrokenGroups<'p> {
     plan: &'p ImportPlan,
     broken: BTreeMap<&'p Reference, Failure>,
@@ -42,11 +45,10 @@ impl<'p> BrokenGroups<'p> {
     pub(super) fn note(&mut self, image: &'p ImageUpload, report: &ImageReport) {
         for root in image.member_of() {
             let kind = self.plan.groups.get(root).map(|group| group.kind);
-            // Releases name their components by digest; who wants one platform in the place of
-            // a catalog's image has asked for it.
-            let is_another =
-                report.state == ImageState::PlatformOnly && kind == Some(GroupKind::Release);
-            if report.class.is_none() && !is_another {
+            // A release names its components by digest, so one platform's manifest does not do.
+            let is_another = report.state == ImageState::PlatformOnly;
+            let is_broken = report.class.is_some() || is_another;
+            if kind != Some(GroupKind::Release) || !is_broken {
                 continue;
             }
             let reason = report.reason.as_deref().unwrap_or("unknown reason");
@@ -57,7 +59,7 @@ impl<'p> BrokenGroups<'p> {
             let failure = Failure {
                 class,
                 reason: format!(
-                    "not tagged, because its group failed: {}: {reason}",
+                    "not tagged, because an image of its release failed: {}: {reason}",
                     report.source
                 ),
                 // The member's own line says what to do.
@@ -93,18 +95,25 @@ pub struct GroupReport {
     /// Its image's digest there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
-    /// Images of the group that the bundle does not hold whole.
+    /// Images of the group that are not on the target: the bundle does not hold them whole, or
+    /// the target refused them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
+    /// Texts that a catalog names as images and that are no references.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub malformed: Vec<MalformedImage>,
 }
 
-/// An image that the bundle does not hold whole.
+/// An image of a release or a catalog that is not on the target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Missing {
     /// The reference as asked for at export.
     pub image: Reference,
     /// Why.
     pub reason: String,
+    /// The catalog's bundles that need it, as far as the inventory names them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needed_by: Vec<NeededBy>,
 }
 
 /// What became of the releases.
@@ -129,8 +138,33 @@ pub(super) fn catalogs(
 ) -> Vec<GroupReport> {
     let catalogs = inventory.catalogs.iter();
     catalogs
-        .map(|catalog| group(&catalog.image, plan, images))
+        .map(|catalog| GroupReport {
+            malformed: catalog.malformed.clone(),
+            missing: missing(catalog, images),
+            ..group(&catalog.image, plan, images)
+        })
         .collect()
+}
+
+/// What a catalog lacks on the target, sorted.
+fn missing(catalog: &CatalogEntry, images: &[ImageReport]) -> Vec<Missing> {
+    let failed = images.iter().filter(|image| image.class.is_some());
+    let failed: BTreeMap<&Reference, &ImageReport> =
+        failed.map(|image| (&image.source, image)).collect();
+    let mut missing: BTreeMap<&Reference, Missing> = BTreeMap::new();
+    for member in &catalog.members {
+        let Some(report) = failed.get(&member.image) else {
+            continue;
+        };
+        let reason = report.reason.as_deref().unwrap_or("unknown reason");
+        let row = missing.entry(&member.image).or_insert_with(|| Missing {
+            image: member.image.clone(),
+            reason: reason.to_owned(),
+            needed_by: Vec::new(),
+        });
+        row.needed_by.extend(member.needed_by.iter().cloned());
+    }
+    missing.into_values().collect()
 }
 
 fn group(root: &Reference, plan: &ImportPlan, images: &[ImageReport]) -> GroupReport {
@@ -153,6 +187,7 @@ fn group(root: &Reference, plan: &ImportPlan, images: &[ImageReport]) -> GroupRe
         .map(|(image, reason)| Missing {
             image: image.clone(),
             reason: reason.clone(),
+            needed_by: Vec::new(),
         });
     GroupReport {
         image: root.clone(),
@@ -162,5 +197,6 @@ fn group(root: &Reference, plan: &ImportPlan, images: &[ImageReport]) -> GroupRe
         target: there.and_then(|image| image.target.clone()),
         digest: there.and_then(|image| image.digest),
         missing: missing.collect(),
+        malformed: Vec::new(),
     }
 }

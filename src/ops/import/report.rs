@@ -11,7 +11,7 @@ use super::groups::{self, GroupReport};
 use super::preflight::Before;
 use super::tags::{TagAction, TagDecision};
 use crate::cluster::{self, Told};
-use crate::model::{BundleId, Count, Digest, Inventory, Reference};
+use crate::model::{BundleId, Count, Digest, Inventory, NeededBy, Reference};
 use crate::ops::error::{Class, Error, chain};
 use crate::ops::examine::Bundle;
 use crate::ops::release::proof::ReleaseProof;
@@ -69,6 +69,9 @@ pub struct ImageReport {
     /// Attached artifacts that were not sent, as asked, by their top manifests.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unsent_attachments: Vec<Digest>,
+    /// Of one that is not there: the catalogs' bundles that need it, of many the first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needed_by: Vec<NeededBy>,
     /// Its name and place, where clusters can be told of it; not written.
     #[serde(skip)]
     pub(super) placed: Option<Placed>,
@@ -193,12 +196,16 @@ impl Report {
             reason: Some(problem.clone()),
             refused_attachments: Vec::new(),
             unsent_attachments: Vec::new(),
+            needed_by: Vec::new(),
             placed: None,
             hint: None,
             class: Some(Class::Incomplete),
         });
         let mut images: Vec<ImageReport> = images.into_iter().chain(incomplete).collect();
         images.sort_by(|a, b| a.source.cmp(&b.source));
+        for image in images.iter_mut().filter(|image| image.class.is_some()) {
+            image.needed_by = bundle.inventory.needed_by(&image.source);
+        }
         let vouched = &bundle.authentication.vouched;
         Self {
             document: "airferry-import-report-v1",
@@ -290,6 +297,11 @@ impl Report {
         releases.any(|release| release.image == *source)
     }
 
+    fn is_lacked_by_a_catalog(&self, source: &Reference) -> bool {
+        let mut missing = self.catalogs.iter().flat_map(|catalog| &catalog.missing);
+        missing.any(|missing| missing.image == *source)
+    }
+
     /// An error when the run was stopped, an image failed, or the cluster's files could not be
     /// written, with what is missing.
     pub fn failure(&self) -> Option<Error> {
@@ -302,8 +314,13 @@ impl Report {
 
     fn transfer_failure(&self) -> Option<Error> {
         let counts = |image: &&ImageReport| match image.class {
-            // Half a release is no release: nothing of it can be installed.
-            Some(Class::Incomplete) => !self.allow_incomplete || self.is_release(&image.source),
+            // Half a release is no release: nothing of it can be installed. A catalog that is
+            // visible with holes must not pass for a whole one.
+            Some(Class::Incomplete) => {
+                !self.allow_incomplete
+                    || self.is_release(&image.source)
+                    || self.is_lacked_by_a_catalog(&image.source)
+            }
             class => class.is_some(),
         };
         let failed: Vec<&ImageReport> = self.images.iter().filter(counts).collect();
@@ -311,19 +328,25 @@ impl Report {
             return Some(self.interruption(&failed));
         }
         let attachments = self.attachments_failure();
-        if failed.is_empty() {
+        let malformed = || self.catalogs.iter().flat_map(|catalog| &catalog.malformed);
+        let lacking = malformed().next().map(|_| Class::Incomplete);
+        let classes = failed.iter().filter_map(|image| image.class);
+        let Some(class) = classes.chain(lacking).max() else {
             return attachments;
-        }
-        let class = failed.iter().filter_map(|image| image.class).max()?;
+        };
         let class = class.max(attachments.as_ref().map_or(class, Error::class));
         let mut message = format!(
             "{} of {} images are not on the target:",
-            failed.len(),
-            self.images.len()
+            failed.len() + malformed().count(),
+            self.images.len() + malformed().count()
         );
         for image in &failed {
             let reason = image.reason.as_deref().unwrap_or("unknown reason");
-            message.push_str(&format!("\n  - {}: {reason}", image.source));
+            let needed_by = NeededBy::clause(&image.needed_by);
+            message.push_str(&format!("\n  - {}: {reason}{needed_by}", image.source));
+        }
+        for malformed in malformed() {
+            message.push_str(&format!("\n  - {malformed}"));
         }
         if let Some(attachments) = &attachments {
             message.push_str(&format!("\n{}", chain(attachments)));
@@ -432,6 +455,7 @@ pub(super) fn image_report(
         reason,
         refused_attachments: Vec::new(),
         unsent_attachments: image.unsent.clone(),
+        needed_by: Vec::new(),
         placed: Some(placed),
         hint: None,
         class: None,

@@ -1,5 +1,5 @@
-//! The transfer: every image's content, then its tag; then what stands for a group, unless one of
-//! the group failed.
+//! The transfer: every image's content, then its tag; then what stands for a catalog or a release,
+//! a release only when all of its images are there.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ struct Importer {
     context: Context,
 }
 
-/// Imports every image of the plan; a failure costs that image (and its group) alone. When the
+/// Imports every image of the plan; a failure costs that image (and its release) alone. When the
 /// person stops it, what is committed by then is told.
 pub(super) async fn run(
     request: &Request,
@@ -251,6 +251,7 @@ pub(super) fn failed(image: &ImageUpload, failure: Failure) -> ImageReport {
         reason: Some(failure.reason),
         refused_attachments: Vec::new(),
         unsent_attachments: image.unsent.clone(),
+        needed_by: Vec::new(),
         class: Some(failure.class),
         hint: failure.hint,
         placed: None,

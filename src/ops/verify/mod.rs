@@ -22,7 +22,7 @@ use super::release::proof::{self, ReleaseKeys, ReleaseProof};
 use super::trust::Trust;
 use crate::model::{
     BlobEntry, BlobPlace, BundleId, ChunkEntry, ChunkId, ChunkKind, ImageEntry, Inventory,
-    Reference,
+    MalformedImage, NeededBy, Reference,
 };
 use crate::sys::media::{DirMedia, EntryKind, Media};
 
@@ -112,6 +112,9 @@ pub struct Report {
     pub attachments_unknown: usize,
     /// Images that are not whole, as the manifest says.
     pub missing: Vec<MissingImage>,
+    /// Texts that catalogs name as images and that are no references: nothing is carried for them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub malformed: Vec<MalformedImage>,
     /// Number of blobs that are carried.
     pub blobs: usize,
     /// Where every byte belongs.
@@ -131,13 +134,17 @@ pub struct MissingImage {
     pub reference: Reference,
     /// Why it is not whole.
     pub problem: String,
+    /// The catalogs' bundles that need it, of many the first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needed_by: Vec<NeededBy>,
 }
 
 impl MissingImage {
-    fn of(image: &ImageEntry) -> Option<Self> {
+    fn of(image: &ImageEntry, inventory: &Inventory) -> Option<Self> {
         Some(Self {
             reference: image.requested.clone(),
             problem: image.problem.clone()?,
+            needed_by: inventory.needed_by(&image.requested),
         })
     }
 }
@@ -239,6 +246,7 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
     );
     let (mut images, mut blobs, mut attachments_unknown) = (0, 0, 0);
     let (mut releases, mut missing) = (Vec::new(), Vec::new());
+    let mut malformed: Vec<MalformedImage> = Vec::new();
     let mut release_proofs = Vec::new();
     if let (Some(id), Some(manifest), Some(inventory)) =
         (examination.id, examination.manifest, examination.inventory)
@@ -248,7 +256,9 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
         attachments_unknown = unknown.count();
         blobs = carried(&inventory);
         releases = ReleaseLine::all(&inventory);
-        missing.extend(inventory.images.iter().filter_map(MissingImage::of));
+        let lacking = inventory.images.iter();
+        missing.extend(lacking.filter_map(|image| MissingImage::of(image, &inventory)));
+        malformed.extend(inventory.malformed().map(|(_, row)| row.clone()));
         let authentication = examination.authentication;
         let notes = Vec::new();
         let bundle = Arc::new(Bundle {
@@ -323,6 +333,7 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
         images,
         attachments_unknown,
         missing,
+        malformed,
         blobs,
         bytes,
         findings,

@@ -31,6 +31,7 @@ pub(super) fn inventory() -> Inventory {
     let member = |written: &str| CatalogMember {
         image: written.parse().unwrap(),
         written: written.to_owned(),
+        needed_by: Vec::new(),
     };
     let images = ["alone", "cli", "etcd", "index", "operator", "release"];
     let images = images.map(|name| image(&format!("quay.io/okd/{name}:v1"), None));
@@ -52,6 +53,7 @@ pub(super) fn inventory() -> Inventory {
                 member("quay.io/okd/operator:v1"),
             ],
             original: None,
+            malformed: Vec::new(),
         }],
         releases: vec![ReleaseEntry {
             image: "quay.io/okd/release:v1".parse().unwrap(),

@@ -158,6 +158,8 @@ pub struct Placed {
     /// The digest that has the tag which this image was asked for by, when its source's tag is
     /// pinned to several digests and another one has it.
     pub kept_by: Option<Digest>,
+    /// Whether another of the image's names, which a mapping gave it, has its own tag.
+    pub has_own_tag_elsewhere: bool,
 }
 
 impl Placed {
@@ -165,7 +167,8 @@ impl Placed {
     /// policy can express that. What releases and catalogs are reached by follows other ways.
     pub fn is_retagged(&self) -> bool {
         let by_name = |role: &Role| matches!(role, Role::Plain | Role::Member { .. });
-        self.image.requested.digest.is_none() && !self.tag_is_own && self.roles.iter().any(by_name)
+        let is_found = self.tag_is_own || self.has_own_tag_elsewhere;
+        self.image.requested.digest.is_none() && !is_found && self.roles.iter().any(by_name)
     }
 
     /// `repository:tag` on the target.
@@ -222,6 +225,7 @@ pub fn place(
                 tag: one.tag,
                 tag_is_own: one.tag_is_own,
                 kept_by: one.kept_by,
+                has_own_tag_elsewhere: false,
             }),
         }
     }
@@ -233,6 +237,14 @@ pub fn place(
         }
         one.roles.sort();
         one.roles.dedup();
+    }
+    let found: BTreeSet<SourceImage> = placed
+        .iter()
+        .filter(|one| one.tag_is_own)
+        .map(|one| one.image.clone())
+        .collect();
+    for one in &mut placed {
+        one.has_own_tag_elsewhere = !one.tag_is_own && found.contains(&one.image);
     }
     let collisions = collisions(&placed);
     if !collisions.is_empty() {
@@ -246,7 +258,7 @@ pub fn place(
     Ok(Placement { placed })
 }
 
-/// The name of each image as the rules give it, whatever the others are called.
+/// The names of all images as the mapping and the rules give them, whatever the others are called.
 fn names<'w>(
     images: &'w [Wanted],
     target: &Target,
@@ -254,43 +266,104 @@ fn names<'w>(
 ) -> Result<Vec<Named<'w>>, NamingError> {
     let mut named = Vec::with_capacity(images.len());
     let mut too_long = BTreeSet::new();
+    let siblings = siblings(images);
     for wanted in images {
-        let image = &wanted.image;
-        let listed = rules::listed(image, target, options)?;
-        let path = match listed {
-            Some(listed) => listed.repository.path.to_string(),
-            None => rules::path(wanted, target, options)?,
-        };
-        if path.len() > MAX_PATH {
-            let image = image.reference();
-            too_long.insert(LongName { image, path });
-            continue;
+        for name in names_of(wanted, &siblings, target, options)? {
+            match name {
+                Ok(name) => named.push(name),
+                Err(long) => {
+                    too_long.insert(long);
+                }
+            }
         }
-        let refused = |source| NamingError::Name {
-            image: Box::new(image.reference()),
-            source,
-        };
-        let repository = rules::repository(&target.host, &path).map_err(refused)?;
-        let chosen = listed.and_then(|listed| listed.tag.clone());
-        let is_listed = chosen.is_some();
-        let (tag, tag_is_own) = match chosen {
-            Some(tag) => (tag.clone(), image.tag.as_ref() == Some(&tag)),
-            None => rules::tag(wanted, options).map_err(refused)?,
-        };
-        named.push(Named {
-            wanted,
-            repository,
-            tag,
-            tag_is_own,
-            is_listed,
-            kept_by: None,
-        });
     }
     if too_long.is_empty() {
         return Ok(named);
     }
     let names = too_long.into_iter().collect();
     Err(NamingError::TooLong { names })
+}
+
+/// The names of an image for one of its roles: those that a mapping lists, else the one that the
+/// rules give. A name that is too long is told apart, so that all of them can be reported.
+fn names_of<'w>(
+    wanted: &'w Wanted,
+    siblings: &Siblings<'_>,
+    target: &Target,
+    options: &Options,
+) -> Result<Vec<Result<Named<'w>, LongName>>, NamingError> {
+    let image = &wanted.image;
+    let listed = rules::listed(image, target, options)?;
+    let listed = shared_out(listed, image, siblings);
+    let mut paths: Vec<(String, Option<Tag>)> = listed
+        .into_iter()
+        .map(|name| (name.repository.path.to_string(), name.tag.clone()))
+        .collect();
+    if paths.is_empty() {
+        paths.push((rules::path(wanted, target, options)?, None));
+    }
+    let refused = |source| NamingError::Name {
+        image: Box::new(image.reference()),
+        source,
+    };
+    let mut names = Vec::with_capacity(paths.len());
+    for (path, tag) in paths {
+        if path.len() > MAX_PATH {
+            let image = image.reference();
+            names.push(Err(LongName { image, path }));
+            continue;
+        }
+        let repository = rules::repository(&target.host, &path).map_err(refused)?;
+        let is_listed = tag.is_some();
+        let (tag, tag_is_own) = match tag {
+            Some(tag) => (tag.clone(), image.tag.as_ref() == Some(&tag)),
+            None => rules::tag(wanted, options).map_err(refused)?,
+        };
+        names.push(Ok(Named {
+            wanted,
+            repository,
+            tag,
+            tag_is_own,
+            is_listed,
+            kept_by: None,
+        }));
+    }
+    Ok(names)
+}
+
+/// Tags under which one digest of a repository was asked for.
+type Siblings<'a> = BTreeMap<(&'a Repository, &'a Digest), BTreeSet<&'a Tag>>;
+
+/// Images that a mapping cannot tell apart: it writes what was asked for by digest without a tag.
+fn siblings(images: &[Wanted]) -> Siblings<'_> {
+    let mut siblings = Siblings::new();
+    for image in images.iter().map(|wanted| &wanted.image) {
+        if let (Some(digest), Some(tag)) = (&image.requested.digest, &image.tag) {
+            let tags = siblings.entry((&image.source, digest)).or_default();
+            tags.insert(tag);
+        }
+    }
+    siblings
+}
+
+/// Leaves out the listed names whose tags are those of siblings: `repo:1@d` and `repo:2@d` both
+/// have the line `repo@d=...:1` and the line `repo@d=...:2`, and each of them is the one it names.
+fn shared_out<'a>(
+    listed: Vec<&'a Reference>,
+    image: &SourceImage,
+    siblings: &Siblings<'_>,
+) -> Vec<&'a Reference> {
+    let digest = image.requested.digest.as_ref();
+    let tags = digest.and_then(|digest| siblings.get(&(&image.source, digest)));
+    let Some(tags) = tags else {
+        return listed;
+    };
+    let is_own = |name: &&Reference| {
+        let tag = name.tag.as_ref();
+        tag == image.tag.as_ref() || tag.is_none_or(|tag| !tags.contains(tag))
+    };
+    let own: Vec<&Reference> = listed.iter().copied().filter(is_own).collect();
+    if own.is_empty() { listed } else { own }
 }
 
 /// What tags mean, of the images that were asked for by tag alone.

@@ -12,22 +12,24 @@ const RELEASE_IMAGES: [&str; 2] = ["openshift", "release-images"];
 /// Where oc-mirror puts what releases are made of.
 const RELEASE_CONTENT: [&str; 2] = ["openshift", "release"];
 
-/// The name that a mapping gives to an image; nothing when it does not list it.
+/// The names that a mapping gives to an image; none when it does not list it.
 pub(super) fn listed<'a>(
     image: &SourceImage,
     target: &Target,
     options: &'a Options,
-) -> Result<Option<&'a Reference>, NamingError> {
+) -> Result<Vec<&'a Reference>, NamingError> {
     let source = image.asked();
-    match options.listed.target(&source) {
-        Some(listed) if listed.repository.host != target.host => {
-            Err(NamingError::ListedElsewhere {
-                image: Box::new(source),
-                host: listed.repository.host.clone(),
-                target: target.host.clone(),
-            })
-        }
-        listed => Ok(listed),
+    let listed: Vec<&Reference> = options.listed.targets(&source).collect();
+    match listed
+        .iter()
+        .find(|name| name.repository.host != target.host)
+    {
+        Some(elsewhere) => Err(NamingError::ListedElsewhere {
+            image: Box::new(source),
+            host: elsewhere.repository.host.clone(),
+            target: target.host.clone(),
+        }),
+        None => Ok(listed),
     }
 }
 

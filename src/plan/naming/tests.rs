@@ -349,3 +349,71 @@ proptest! {
         prop_assert_eq!(forward, backward);
     }
 }
+
+/// What a mapping lists for images under their sources' names: source and target, sorted.
+fn mapped_names(mapping: &str, references: &[&str]) -> Vec<(String, String)> {
+    let options = Options {
+        listed: MappingFile::parse(mapping).unwrap(),
+        ..Options::default()
+    };
+    let images: Vec<SourceImage> = references.iter().map(|text| image(text, 7)).collect();
+    let placement = place(&images, &"m.lan".parse().unwrap(), &options).unwrap();
+    let names = placement.images().iter().map(|placed| {
+        let tag = placed.image.tag.as_ref().map(ToString::to_string);
+        (tag.unwrap_or_default(), placed.target().to_string())
+    });
+    let mut names: Vec<(String, String)> = names.collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_mapping_may_give_an_image_several_names() {
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    let pair = |tag: &str, name: &str| (tag.to_owned(), format!("m.lan/{name}"));
+    let line = |names: &[&str]| -> String {
+        let lines = names
+            .iter()
+            .map(|name| format!("quay.io/a/b@{digest}=m.lan/{name}\n"));
+        lines.collect()
+    };
+    let (one, two) = (
+        format!("quay.io/a/b:1@{digest}"),
+        format!("quay.io/a/b:2@{digest}"),
+    );
+    // One image: all names are its own.
+    assert_eq!(
+        mapped_names(&line(&["b:1", "c:2"]), &[&one]),
+        [pair("1", "b:1"), pair("1", "c:2")]
+    );
+    // One digest under two tags: each line is the one that has its tag.
+    assert_eq!(
+        mapped_names(&line(&["b:1", "b:2"]), &[&one, &two]),
+        [pair("1", "b:1"), pair("2", "b:2")]
+    );
+    // A line with another tag is both's.
+    assert_eq!(
+        mapped_names(&line(&["b:1", "b:2", "b:3"]), &[&one, &two]),
+        [
+            pair("1", "b:1"),
+            pair("1", "b:3"),
+            pair("2", "b:2"),
+            pair("2", "b:3")
+        ]
+    );
+    // Clusters find the image by its own tag, whatever other names it has.
+    let listed = "quay.io/a/b:1=m.lan/x:9\nquay.io/a/b:1=m.lan/x:1\nquay.io/a/c:1=m.lan/x:8\n";
+    let options = Options {
+        listed: MappingFile::parse(listed).unwrap(),
+        ..Options::default()
+    };
+    let images = ["quay.io/a/b:1", "quay.io/a/c:1"].map(|text| image(text, 7));
+    let placement = place(&images, &"m.lan".parse().unwrap(), &options).unwrap();
+    let retagged = placement.images().iter().map(Placed::is_retagged);
+    assert_eq!(Vec::from_iter(retagged), [false, false, true]);
+    // Nothing is left without a name.
+    assert_eq!(
+        mapped_names(&line(&["b:2"]), &[&one, &two]),
+        [pair("1", "b:2"), pair("2", "b:2")]
+    );
+}

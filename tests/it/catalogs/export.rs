@@ -94,19 +94,6 @@ fn a_missing_member_is_named_and_the_rest_is_carried() {
 }
 
 #[test]
-fn images_that_are_on_no_registry_end_the_export_with_their_bundle() {
-    let (stage, index) = stage();
-    let bad = CATALOG.replace("{host}/bar/operator:v1.0.0", "oci:///home/somebody/x");
-    let bad = bad.replace("{host}", stage.source.host().to_string().as_str());
-    let files: &[(&str, &[u8])] = &[("configs/bar.yaml", bad.as_bytes())];
-    stage.publish("ops/index", "v1", &index_image(files).image());
-    let error = stage
-        .try_export("bundle", &[], &["--catalog", &index])
-        .fails_with(4);
-    error.stderr_has("bundle `bar.v1.0.0` names the image `oci:///home/somebody/x`");
-}
-
-#[test]
 fn another_catalog_is_another_request() {
     let (stage, index) = stage();
     let bundle = stage.export("bundle", &[], &["--catalog", &index]);

@@ -186,7 +186,7 @@ fn a_component_that_fails_keeps_the_release_away() {
     ];
     let outcome = site.stage.import(&bundle, &to, &more).fails_with(7);
     outcome
-        .stderr_has("its group failed")
+        .stderr_has("an image of its release failed")
         .stderr_has("/okd/content@");
     assert!(!outcome.stdout.contains("Success"), "{outcome}");
     let path = "ocp4/openshift4";
@@ -227,6 +227,7 @@ fn half_a_release_is_never_committed_and_half_a_catalog_is() {
         let mut members = [&gone, etcd].map(|written| CatalogMember {
             image: written.parse().unwrap(),
             written: written.clone(),
+            needed_by: Vec::new(),
         });
         members.sort();
         inventory.catalogs = vec![CatalogEntry {
@@ -235,6 +236,7 @@ fn half_a_release_is_never_committed_and_half_a_catalog_is() {
             format: CatalogFormat::FileBased,
             members: members.into(),
             original: None,
+            malformed: Vec::new(),
         }];
     });
     let target = DockerRegistry::start();

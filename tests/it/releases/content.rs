@@ -106,7 +106,8 @@ fn what_is_no_release_is_an_error_before_anything_is_written() {
         ),
         ("nameless", &nameless, "does not name the version"),
         ("twice", &twice, "lists `cli` twice"),
-        ("empty", b"{}", "cannot be read"),
+        ("empty", b"{}", "not an `ImageStream`"),
+        ("list", b"[]", "cannot be read"),
     ] {
         let reference = scene.publish(
             name,

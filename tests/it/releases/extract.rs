@@ -8,7 +8,7 @@ const UNSIGNED: &str = "--allow-unsigned-release";
 
 impl Scene {
     /// Extracts the client, with the signer's key as the trusted one.
-    fn extract(&self, from: &str, to: &str, more: &[&str]) -> Outcome {
+    pub(super) fn extract(&self, from: &str, to: &str, more: &[&str]) -> Outcome {
         let keys = self.keys();
         let trust = ["--release-keys", keys.to_str().unwrap()];
         self.extract_trusting(from, to, &[&trust[..], more].concat())
@@ -24,7 +24,7 @@ impl Scene {
     }
 
     #[track_caller]
-    fn has_client(&self, to: &str, version: &str) {
+    pub(super) fn has_client(&self, to: &str, version: &str) {
         let found = fs::read(self.at(to).join("oc")).unwrap();
         assert!(found == oc(Some(version)));
     }

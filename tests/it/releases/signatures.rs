@@ -1,6 +1,8 @@
 //! Who vouches for a release: nothing is copied before that is known.
 
 use super::{CONFIG_MAP, Scene};
+use crate::support::command::Outcome;
+use crate::support::docker_registry::DockerRegistry;
 use crate::support::images::docker_list;
 use crate::support::releases::{IMAGE_REFERENCES, Signer, payload, publish_signature};
 
@@ -34,6 +36,57 @@ fn an_unsigned_release_needs_a_word_and_is_called_so() {
             .succeeds()
             .stdout_has("UNSIGNED");
     }
+}
+
+/// Every OpenShift payload since 2020 has the ConfigMap's last key twice.
+#[test]
+fn a_config_map_with_a_key_twice_is_read_as_the_cluster_reads_it() {
+    let scene = Scene::new();
+    let key: String = scene
+        .signer
+        .public_key()
+        .lines()
+        .fold(String::new(), |text, line| text + &format!("    {line}\n"));
+    let store = scene.store();
+    let config_map = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  annotations:\n    \
+         release.openshift.io/verification-config-map: \"\"\n  creationTimestamp: null\n  \
+         name: release-verification\n  namespace: openshift-config-managed\n  \
+         namespace: openshift-config-managed\ndata:\n  store-test: file:///nowhere\n  \
+         store-test: file://{}\n  verifier-public-key-test: |\n{key}",
+        store.display()
+    );
+    let references = scene.references("4.18.0");
+    let files = [
+        (IMAGE_REFERENCES, &references[..]),
+        (CONFIG_MAP, config_map.as_bytes()),
+    ];
+    let image = payload("linux/amd64", &files);
+    let reference = scene.publish("4.18.0", &image);
+    let release = ["--release", &reference];
+    let unsigned = scene.export("unsigned", &release).fails_with(3);
+    unsigned.stderr_has("no store has a signature");
+    let waived = [&release[..], &[UNSIGNED]].concat();
+    scene
+        .export("waived", &waived)
+        .succeeds()
+        .stdout_has("UNSIGNED");
+
+    scene.sign(&image.digest());
+    scene.export("signed", &release).succeeds();
+    scene.verify("signed").succeeds();
+    scene.extract(&reference, "bin", &[]).succeeds();
+    scene.has_client("bin", "4.18.0");
+    let mut info = scene.stage.importer.command();
+    info.args(["release", "info", &reference, "--tls-verify=false"]);
+    Outcome::of(info).succeeds().stdout_has("4.18.0");
+
+    let keys = scene.keys();
+    let trusting = ["--release-keys", keys.to_str().unwrap()];
+    let target = DockerRegistry::start();
+    let to = format!("{}/okd", target.host());
+    let done = scene.stage.import(&scene.at("signed"), &to, &trusting);
+    done.succeeds().stdout_has("signed by ");
 }
 
 #[test]

@@ -54,6 +54,25 @@ fn keyrings_stores_and_the_rest_are_told_apart() {
 }
 
 #[test]
+fn of_a_key_twice_the_last_counts_as_for_the_cluster() {
+    let text = config_map(
+        "  store-a: https://a.example.com/\n  store-a: https://b.example.com/\n  note: null\n",
+    );
+    let text = format!("{text}  namespace: one\n  namespace: one\n");
+    let config = find(&[("0000_90_keys.yaml", &text)]).unwrap().unwrap();
+    let stores: Vec<_> = config
+        .stores
+        .iter()
+        .map(|store| store.url.as_str())
+        .collect();
+    assert_eq!(stores, ["https://b.example.com/"]);
+    let marked = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    assert!(find(&[("0000_90_keys.yaml", &marked)]).unwrap().is_some());
+    let number = config_map("  store-a: 1\n");
+    assert!(find(&[("0000_90_keys.yaml", &number)]).is_err());
+}
+
+#[test]
 fn several_keys_in_one_entry_and_binary_ones_are_read() {
     let twice = [KEY, "some words\n", KEY].concat();
     let json = serde_json::json!({

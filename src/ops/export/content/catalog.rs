@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use super::super::request::{CatalogRequest, Request};
 use super::super::selection::CatalogSelection;
 use super::Made;
-use crate::content::catalog::{Catalog, Edit, NamedBy};
-use crate::model::{CatalogEntry, CatalogFormat, CatalogMember, Digest, Platform, Reference};
+use crate::content::catalog::{Catalog, CatalogImages, Edit, NamedBy};
+use crate::model::{CatalogEntry, CatalogFormat, Digest, MalformedImage, Platform, Reference};
 use crate::ops::blocking;
 use crate::ops::catalog::{self, MadeImage, PlatformImage};
 use crate::ops::context::Context;
-use crate::ops::error::{Error, Result};
+use crate::ops::error::{Class, Error, Result};
 use crate::ops::image_files::Source;
 use crate::plan::catalog::{CatalogFilter, Kept, edits, filter};
 
@@ -102,12 +102,14 @@ fn tell(catalog: &Catalog, image: &PlatformImage, context: &Context) {
 
 /// The whole catalog is carried: its image stays the original.
 fn entire(reference: Reference, catalog: &Catalog, image: &PlatformImage) -> Result<Read> {
+    let named = named(catalog, image)?;
     let entry = CatalogEntry {
         image: reference,
         filter: None,
         format: image.format(),
-        members: members(catalog, image)?,
+        members: named.members(),
         original: None,
+        malformed: malformed(&named, &image.name)?,
     };
     Ok(Read {
         entry,
@@ -151,14 +153,16 @@ fn part(
             let package = package.as_ref();
             package.is_none_or(|package| kept.packages.contains_key(&**package))
         }
-        NamedBy::Bundle(_) => true,
+        NamedBy::Bundle { .. } => true,
     });
+    let named = named(&index, image)?;
     let entry = CatalogEntry {
         image: reference,
         filter: Some(wanted.to_string()),
         format: image.format(),
-        members: members(&index, image)?,
+        members: named.members(),
         original: Some(image.root),
+        malformed: malformed(&named, &image.name)?,
     };
     Ok(Read {
         entry,
@@ -180,19 +184,25 @@ fn is_all(catalog: &Catalog, kept: &Kept) -> bool {
 }
 
 /// The images that a catalog names.
-fn members(catalog: &Catalog, image: &PlatformImage) -> Result<Vec<CatalogMember>> {
-    let images = catalog
-        .images()
-        .map_err(|bad| catalog::bad_images(&image.name, &bad))?;
-    if images.is_empty() {
+fn named(catalog: &Catalog, image: &PlatformImage) -> Result<CatalogImages> {
+    let named = catalog.images();
+    if named.images.is_empty() && named.bad.is_empty() {
         let message = format!("The catalog {} names no image", image.name);
         return Err(Error::usage(message));
     }
-    let members = images.into_iter().map(|image| CatalogMember {
-        image: image.reference,
-        written: image.text,
-    });
-    let mut members: Vec<CatalogMember> = members.collect();
-    members.sort();
-    Ok(members)
+    Ok(named)
+}
+
+/// What the inventory says of texts that are no references.
+fn malformed(named: &CatalogImages, name: &str) -> Result<Vec<MalformedImage>> {
+    let rows = named.malformed();
+    if rows.len() > MalformedImage::ROWS {
+        let (rows, most) = (rows.len(), MalformedImage::ROWS);
+        let message = format!(
+            "The catalog {name} names {rows} texts that are no image references, and a bundle \
+             can name {most}"
+        );
+        return Err(Error::new(Class::VerificationFailed, message));
+    }
+    Ok(rows)
 }

@@ -21,8 +21,10 @@ pub(super) fn choose(
     for catalog in catalogs.iter_mut() {
         known.insert(mapped(&catalog.image));
         known.extend(catalog.members.iter().map(|member| mapped(&member.image)));
-        let all = catalog.members.len();
-        let listed = |image: &Reference| mapping.target(image).is_some();
+        // Texts that are no references stay behind too: no line can list them.
+        let all = catalog.members.len() + catalog.malformed.len();
+        catalog.malformed.clear();
+        let listed = |image: &Reference| mapping.lists(image);
         catalog.members.retain(|member| listed(&member.image));
         let kept = catalog.members.len();
         if kept < all {
