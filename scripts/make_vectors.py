@@ -656,9 +656,10 @@ def inventories(good_manifest, good):
     put("good-latest", "ok", "an image that was asked for without tag and digest", lambda i, m: i["images"][0].update(
         requested=SOURCE, tag="latest"))
     put("referrer-of-another", "R-25", "a referrer whose manifest has another subject", lambda i, m: i["images"][0].update(
+        cosign="absent", referrers="carried",
         attached=[{"by": "referrers", "root": i["images"][0]["attached"][0]["root"], "subject": BASE}]))
     put("good-referrer", "ok", "a referrer", lambda i, m: i["images"][0].update(
-        attached=[i["images"][0]["attached"][0] | {"by": "referrers"}]))
+        cosign="absent", referrers="carried", attached=[i["images"][0]["attached"][0] | {"by": "referrers"}]))
     put("cosign-without-tag", "R-25", "a cosign artifact without tag", lambda i, m: i["images"][0]["attached"][0].pop("tag"))
     put("attached-and-absent", "R-25", "a cosign artifact of an image that has none", lambda i, m: i["images"][0].update(
         cosign="absent"))

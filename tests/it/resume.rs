@@ -135,11 +135,6 @@ fn signal_child(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-/// Does what Ctrl-C does.
-pub fn interrupt(child: &Child) {
-    signal_child(child, Signal::INT);
-}
-
 fn wait(mut child: Child) -> ExitStatus {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {

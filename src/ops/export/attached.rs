@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::{join, join_all};
 
-use super::resolve::Problem;
+use super::problem::Problem;
 use crate::model::{
     AttachedBy, Attachment, AttachmentState, Count, Digest, Host, ImageEntry, Repository, Tag,
 };

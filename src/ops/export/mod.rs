@@ -13,6 +13,7 @@ mod naming_ahead;
 mod outcome;
 mod prefetch;
 mod preflight;
+mod problem;
 mod request;
 mod resolve;
 mod seal;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 
 use super::attached::{self, Asked, Attachments, UnknownImages};
+use super::problem::Problem;
 use crate::format::oci;
 use crate::model::{
     AttachedBy, Attachment, AttachmentState, Count, Descriptor, Digest, ImageEntry, Limits,
@@ -17,7 +18,7 @@ use crate::ops::context::Context;
 use crate::ops::error::{Error, Result, chain};
 use crate::plan::export::{Resolution, ResolvedBlob, ResolvedManifest};
 use crate::progress::{Event, Phase};
-use crate::registry::{self, Client, Selector};
+use crate::registry::{Client, Selector};
 
 /// Images that are resolved at the same time.
 const JOBS: usize = 32;
@@ -188,41 +189,6 @@ struct Walk {
     selection: Arc<Selection>,
     manifests: BTreeMap<Digest, ResolvedManifest>,
     blobs: BTreeMap<Digest, ResolvedBlob>,
-}
-
-/// Why an image, or what belongs to it, cannot be had.
-#[derive(Debug, Clone)]
-pub(super) struct Problem {
-    /// In one line for people.
-    pub(super) reason: String,
-    /// Whether asking again may help.
-    pub(super) is_passing: bool,
-}
-
-impl From<String> for Problem {
-    fn from(reason: String) -> Self {
-        Self {
-            reason,
-            is_passing: false,
-        }
-    }
-}
-
-impl Problem {
-    /// What a registry, or the way to it, is the reason of. `what`: a clause.
-    pub(super) fn of(what: &str, error: &registry::Error) -> Self {
-        Self {
-            reason: format!("{what}: {}", chain(error)),
-            is_passing: error.is_network(),
-        }
-    }
-
-    fn within(self, what: &str) -> Self {
-        Self {
-            reason: format!("{what}: {}", self.reason),
-            ..self
-        }
-    }
 }
 
 impl Walk {

@@ -294,7 +294,7 @@ fn names_of<'w>(
 ) -> Result<Vec<Result<Named<'w>, LongName>>, NamingError> {
     let image = &wanted.image;
     let listed = rules::listed(image, target, options)?;
-    let listed = shared_out(listed, image, siblings);
+    let listed = without_those_of_siblings(listed, image, siblings);
     let mut paths: Vec<(String, Option<Tag>)> = listed
         .into_iter()
         .map(|name| (name.repository.path.to_string(), name.tag.clone()))
@@ -348,7 +348,7 @@ fn siblings(images: &[Wanted]) -> Siblings<'_> {
 
 /// Leaves out the listed names whose tags are those of siblings: `repo:1@d` and `repo:2@d` both
 /// have the line `repo@d=...:1` and the line `repo@d=...:2`, and each of them is the one it names.
-fn shared_out<'a>(
+fn without_those_of_siblings<'a>(
     listed: Vec<&'a Reference>,
     image: &SourceImage,
     siblings: &Siblings<'_>,

@@ -538,7 +538,7 @@ fn a_source_that_refuses_is_a_matter_of_credentials() {
         });
         let catalog = ["--catalog", reference.as_str()];
         for (asked, hint) in [
-            (&catalog[..], "hint: log in with `podman login`"),
+            (&catalog[..], "hint: log in with `podman login"),
             (&[plain.as_str()], "--platform and the credentials"),
         ] {
             let outcome = site.export(&site.path("never"), asked).fails_with(5);
