@@ -97,7 +97,7 @@ pub(crate) async fn run(args: UnpackArgs, environment: &Environment) -> Result<(
     outcome.failure(args.allow_incomplete).map_or(Ok(()), Err)
 }
 
-/// What `oc adm release mirror --to-dir` says at its end (reference section 2.3).
+/// What `oc adm release mirror --to-dir` says at its end (docs/oc-compatibility.md, section 2.3).
 fn upload(outcome: &Outcome, to: &Path) -> String {
     let mut text = String::new();
     for release in &outcome.releases {

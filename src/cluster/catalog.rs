@@ -1,5 +1,6 @@
 //! CatalogSource (`operators.coreos.com/v1alpha1`) and ClusterCatalog
-//! (`olm.operatorframework.io/v1`): how a cluster finds a catalog (reference sections 4.3, 6.2).
+//! (`olm.operatorframework.io/v1`): how a cluster finds a catalog (docs/oc-compatibility.md,
+//! sections 4.3 and 6.3).
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! What a cluster is given for a catalog of which nothing but its list of images is known: no
-//! registry was asked what its tags mean (`oc adm catalog mirror --manifests-only`, reference
-//! section 4.3).
+//! registry was asked what its tags mean (`oc adm catalog mirror --manifests-only`,
+//! docs/oc-compatibility.md, section 4.3).
 
 use std::collections::{BTreeMap, BTreeSet};
 

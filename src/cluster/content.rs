@@ -188,7 +188,8 @@ impl<'a> Groups<'a> {
     }
 
     /// Under the profile `oc`, everything that a release is made of is looked for in the
-    /// components' repository and in that of the release image (reference section 2.3).
+    /// components' repository and in that of the release image (docs/oc-compatibility.md, section
+    /// 2.3).
     fn release(&self, entry: &ReleaseEntry) -> Option<Release> {
         let root = self.roots.get(&entry.image)?;
         let members = self.members(&entry.image);

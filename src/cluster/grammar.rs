@@ -1,4 +1,4 @@
-//! The grammar of locations in IDMS and ITMS (reference section 6.1).
+//! The grammar of locations in IDMS and ITMS (docs/oc-compatibility.md, section 6.1).
 
 use crate::model::Host;
 

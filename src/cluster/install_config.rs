@@ -1,5 +1,5 @@
-//! Sections for install-config.yaml, as `oc adm release mirror` prints them (reference
-//! section 2.3).
+//! Sections for install-config.yaml, as `oc adm release mirror` prints them
+//! (docs/oc-compatibility.md, section 2.3).
 
 use super::Entry;
 use super::object::mirrors_and_source;

@@ -1,4 +1,5 @@
-//! What `oc adm release mirror` prints at its end (reference section 2.3), to the byte.
+//! What `oc adm release mirror` prints at its end (docs/oc-compatibility.md, section 2.3), to the
+//! byte.
 
 use std::collections::BTreeMap;
 

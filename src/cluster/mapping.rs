@@ -1,5 +1,5 @@
-//! `mapping.txt`: which image went where, as `oc image mirror --filename` reads it (reference
-//! sections 1.3 and 4.3).
+//! `mapping.txt`: which image went where, as `oc image mirror --filename` reads it
+//! (docs/oc-compatibility.md, sections 1.3 and 4.3).
 
 use std::collections::BTreeSet;
 

@@ -4,7 +4,7 @@
 //! bytes. Nothing here writes a file or knows a registry. To add an object, write a small file
 //! that makes an `Object` and give its text a name in [`render`].
 //!
-//! Shapes: reference sections 2.3, 4.3, 5.11 and 6.1.
+//! Shapes: docs/oc-compatibility.md, sections 2.3, 2.6, 4.3 and 6.
 
 mod catalog;
 mod catalog_ahead;
@@ -45,7 +45,8 @@ pub use warning::Warning;
 
 use crate::model::{Digest, Reference, Repository};
 
-/// The label by which `oc` marks mirror policies of catalogs (reference section 4.3).
+/// The label by which `oc` marks mirror policies of catalogs (docs/oc-compatibility.md, section
+/// 4.3).
 const CATALOG_LABEL: &str = "operators.openshift.org/catalog";
 
 /// Why the text cannot be written.

@@ -17,7 +17,7 @@ pub struct ObjectName(String);
 
 impl ObjectName {
     /// The name that `oc` gives to what belongs to a catalog: the source's path without its
-    /// first component (reference section 4.3), made valid.
+    /// first component (docs/oc-compatibility.md, section 4.3), made valid.
     pub fn of(placed: &Placed) -> Self {
         let path = placed.image.source.path.as_str();
         Self::from_text(path.split_once('/').map_or(path, |(_, name)| name))

@@ -1,5 +1,5 @@
 //! The ConfigMap that brings a release's signatures into a cluster, where the cluster version
-//! operator looks for them before it updates (reference, section 2.4).
+//! operator looks for them before it updates (docs/oc-compatibility.md, section 2.6).
 //!
 //! The text is what `oc adm release mirror` writes, byte for byte: JSON on one line, with the
 //! newline that Kubernetes' JSON encoder puts at the end of every object.
@@ -97,7 +97,7 @@ pub(super) fn read(text: &[u8], release: &Digest) -> Vec<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// The example of reference section 2.4, its ellipses filled in.
+    /// The object of docs/oc-compatibility.md, section 2.6, with two short signatures.
     #[test]
     fn the_text_is_what_oc_writes() {
         let hex = "ab".repeat(32);

@@ -36,7 +36,8 @@ pub enum ObjectSizeError {
 impl ObjectSize {
     /// Below this, a few long names would fill an object.
     pub const MIN: usize = 64 * 1024;
-    /// The default and the maximum of `oc` (reference section 4.3); etcd refuses 1.5 MiB.
+    /// The default and the maximum of `oc` (docs/oc-compatibility.md, section 4.3); etcd refuses
+    /// 1.5 MiB.
     pub const MAX: usize = 250_000;
 
     /// The limit in bytes.

@@ -1,5 +1,5 @@
 //! UpdateService (`updateservice.operator.openshift.io/v1`), which tells clusters without the
-//! internet what they may update to (reference sections 5.11 and 6.2).
+//! internet what they may update to (docs/oc-compatibility.md, section 6.5).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,8 @@
 //! Makes the entries of mirror policies as wide as was asked for.
 //!
-//! A wider entry also redirects repositories that nobody mirrored (reference O-16), so it is
-//! only written when asked for, and only where all that is known below it went the same way.
+//! A wider entry also redirects repositories that nobody mirrored (docs/oc-compatibility.md,
+//! section 6.4), so it is only written when asked for, and only where all that is known below it
+//! went the same way.
 
 use std::collections::BTreeMap;
 

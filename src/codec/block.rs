@@ -1,6 +1,6 @@
 //! Deflate blocks with Huffman codes: counting symbols, the dynamic header, sizes, writing.
 //!
-//! What the Go encoders share (deflate-encoders.md, section 2). When which kind of block is
+//! What the Go encoders share (docs/encoders.md, section 2). When which kind of block is
 //! written is decided by each encoder's own writer.
 
 use super::bits::BitWriter;
@@ -230,7 +230,8 @@ pub(crate) const CODE_LENGTH_ORDER: [usize; 19] = [
     16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
 ];
 
-/// The header of a dynamic block: the code lengths, run-length coded (sections 2.4 and 2.5).
+/// The header of a dynamic block: the code lengths, run-length coded (docs/encoders.md, sections
+/// 2.4 and 2.5).
 #[derive(Debug)]
 pub(crate) struct DynamicHeader {
     announced: Announced,
@@ -306,7 +307,7 @@ impl DynamicHeader {
     }
 }
 
-/// Run-length codes a sequence of code lengths, greedily (section 2.4).
+/// Run-length codes a sequence of code lengths, greedily (docs/encoders.md, section 2.4).
 fn run_lengths(sequence: &[u8]) -> Vec<(u8, u8)> {
     let mut coded = Vec::with_capacity(sequence.len());
     for run in sequence.chunk_by(|a, b| a == b) {

@@ -181,8 +181,8 @@ impl Encoder {
         }
     }
 
-    /// The gzip header of a program that sets neither a name nor a time. It is empty for zlib,
-    /// whose callers write the frame in ways of their own.
+    /// The gzip header of a program that sets neither a name nor a time (docs/encoders.md,
+    /// section 1). It is empty for zlib, whose callers write the frame in ways of their own.
     fn gzip_header(self) -> Vec<u8> {
         match self {
             // The low half of the seconds from 1970 to Go's zero time, year 1.

@@ -1,4 +1,4 @@
-//! The block writers of Go up to 1.26 (deflate-encoders.md, sections 3.1 and 3.2).
+//! The block writers of Go up to 1.26 (docs/encoders.md, sections 3.1 and 3.2).
 //!
 //! No state is kept from block to block.
 

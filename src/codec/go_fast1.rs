@@ -1,4 +1,4 @@
-//! GO-FAST1: level 1 of Go's compress/gzip up to 1.26 (deflate-encoders.md, sections 4.2 and 5.4).
+//! GO-FAST1: level 1 of Go's compress/gzip up to 1.26 (docs/encoders.md, sections 4.2 and 5.4).
 
 use super::bits::BitWriter;
 use super::deflate::Deflate;

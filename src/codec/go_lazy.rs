@@ -1,4 +1,4 @@
-//! GO-LAZY: the levels 4 to 9 of Go's compress/gzip up to 1.26 (deflate-encoders.md, section 5.3).
+//! GO-LAZY: the levels 4 to 9 of Go's compress/gzip up to 1.26 (docs/encoders.md, section 5.3).
 //!
 //! Positions are kept as 32-bit numbers that count from some point before the window; when they
 //! grow large they are lowered together with the tables, which changes no decision.

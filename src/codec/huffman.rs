@@ -1,4 +1,4 @@
-//! Huffman codes exactly as the Go encoders build them (deflate-encoders.md, section 2.3).
+//! Huffman codes exactly as the Go encoders build them (docs/encoders.md, section 2.3).
 //!
 //! Code lengths come from package-merge with one particular rule for ties; another optimal packer
 //! gives the same size and other bytes.

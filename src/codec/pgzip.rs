@@ -1,5 +1,5 @@
 //! pgzip framing: blocks that are encoded independently of each other, in parallel
-//! (deflate-encoders.md, section 1).
+//! (docs/encoders.md, section 1).
 
 use std::collections::VecDeque;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! ZLIB: stock zlib with its usual parameters (deflate-encoders.md, section 7).
+//! ZLIB: stock zlib with its usual parameters (docs/encoders.md, section 7).
 //!
 //! The C library itself, linked statically: ports and forks of zlib write other bytes.
 

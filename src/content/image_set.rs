@@ -1,5 +1,5 @@
-//! The `operators` stanzas of an oc-mirror `ImageSetConfiguration`, v2alpha1 (reference
-//! section 5.1).
+//! The `operators` stanzas of an oc-mirror `ImageSetConfiguration`, v2alpha1
+//! (docs/oc-compatibility.md, section 5.1).
 //!
 //! Strict, because people write it for us: a field that is not known here would silently mean
 //! nothing, and of a key twice nobody knows which one was meant. Both are errors.

@@ -1,5 +1,5 @@
-//! `mapping.txt` given back by whoever edited it: which images to mirror, and where to (reference
-//! sections 1.3 and 4.3).
+//! `mapping.txt` given back by whoever edited it: which images to mirror, and where to
+//! (docs/oc-compatibility.md, sections 1.3 and 4.3).
 //!
 //! The grammar is that of `oc image mirror --filename`: a line is `SOURCE=TARGET` or
 //! `SOURCE TARGET`, `#` begins a comment anywhere, blank lines mean nothing, and so does a byte

@@ -115,7 +115,7 @@ pub fn encode_manifest(manifest: &BundleManifest) -> Result<Vec<u8>, DocumentErr
 ///
 /// # Errors
 ///
-/// Names the first rule that is broken (sections 5 and 12).
+/// Names the first rule that is broken (bundle-format.md, sections 5 and 12).
 pub fn decode_manifest(bytes: &[u8]) -> Result<BundleManifest, DocumentError> {
     cbor::check(bytes, MANIFEST)?;
     cbor::check_shape(bytes, &shape::HEAD, MANIFEST)?;
@@ -198,7 +198,7 @@ fn check_named(bytes: &[u8], manifest: &BundleManifest) -> Result<(), DocumentEr
 ///
 /// # Errors
 ///
-/// Names the first rule that is broken (section 6).
+/// Names the first rule that is broken (bundle-format.md, section 6).
 pub fn decode_inventory(
     bytes: &[u8],
     manifest: &BundleManifest,
@@ -232,7 +232,7 @@ fn check_extension(ext: Option<&Extension>, document: &'static str) -> Result<()
     }
 }
 
-/// Checks an inventory against the rules of section 6 and against its manifest.
+/// Checks an inventory against the rules of bundle-format.md, section 6, and against its manifest.
 ///
 /// # Errors
 ///
@@ -282,7 +282,7 @@ impl Head {
     }
 }
 
-/// Checks what the tables of section 5 say beyond names and types.
+/// Checks what the tables of bundle-format.md, section 5, say beyond names and types.
 fn check_manifest(manifest: &BundleManifest) -> Result<(), DocumentError> {
     let head = Head {
         document: manifest.document.clone(),

@@ -1,7 +1,7 @@
 //! Which platform's image of a catalog is read: `--index-filter-by-os`.
 //!
-//! All platforms of a catalog image hold the same catalog; one of them is read (reference
-//! section 4.1).
+//! All platforms of a catalog image hold the same catalog; one of them is read
+//! (docs/oc-compatibility.md, section 4.1).
 
 use std::fmt;
 use std::str::FromStr;

@@ -284,7 +284,7 @@ fn a_bundle_that_another_program_wrote_is_right() {
     let bytes = whole("manifest.cbor");
     let id = hash::sha256(&bytes);
     let manifest = bundle::decode_manifest(&bytes).unwrap();
-    let inventory = bundle::open_inventory(&whole("inventory.cbor"), &manifest).unwrap();
+    let inventory = bundle::open_inventory(whole("inventory.cbor"), &manifest).unwrap();
 
     let texts = Texts::new(&id, &manifest);
     assert_eq!(texts.label.as_bytes(), whole("LABEL.txt"));

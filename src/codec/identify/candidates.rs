@@ -1,4 +1,4 @@
-//! Which encoders may have made a blob, the likely ones first (deflate-encoders.md, section 6).
+//! Which encoders may have made a blob, the likely ones first (docs/encoders.md, section 6).
 //!
 //! Header and tail of a stream prove nothing; they only decide the order.
 

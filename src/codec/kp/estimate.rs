@@ -1,4 +1,4 @@
-//! The estimated size of tokens under the best code (deflate-encoders.md, section 3.7).
+//! The estimated size of tokens under the best code (docs/encoders.md, section 3.7).
 //!
 //! Single precision, in one fixed order: the last bit of the sum can decide a block.
 

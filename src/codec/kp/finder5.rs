@@ -1,4 +1,4 @@
-//! The match finder of level 5 (deflate-encoders.md, section 5.1).
+//! The match finder of level 5 (docs/encoders.md, section 5.1).
 
 use super::REACH;
 use super::tables::{Tables, near, usable, word};

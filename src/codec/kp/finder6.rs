@@ -1,4 +1,4 @@
-//! The match finder of level 6 (deflate-encoders.md, section 5.2): level 5's, and more tries.
+//! The match finder of level 6 (docs/encoders.md, section 5.2): level 5's, and more tries.
 
 use super::REACH;
 use super::finder5::{MARGIN, SHORTEST_CHUNK, push_match};

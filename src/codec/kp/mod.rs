@@ -1,5 +1,5 @@
 //! KP5 and KP6: the levels 5 and 6 of klauspost/compress, and with them Go 1.27's level 6
-//! (deflate-encoders.md, sections 3.3 to 3.7, 4.1, 5.1 and 5.2).
+//! (docs/encoders.md, sections 3.3 to 3.7, 4.1, 5.1 and 5.2).
 //!
 //! Both levels share the driver here and the block writer; they differ in the match finder.
 

@@ -1,4 +1,4 @@
-//! The two hash tables of both match finders (deflate-encoders.md, sections 5.0 and 5.1).
+//! The two hash tables of both match finders (docs/encoders.md, sections 5.0 and 5.1).
 
 use crate::codec::window::{load32, load64};
 

@@ -1,4 +1,4 @@
-//! The block writer (deflate-encoders.md, sections 3.3 to 3.6).
+//! The block writer (docs/encoders.md, sections 3.3 to 3.6).
 //!
 //! It can leave a dynamic block open behind a chunk, so that the next chunk may go on with the
 //! same codes inside the same deflate block.
@@ -88,7 +88,7 @@ impl Writer {
         self.fixed.write_end(out);
     }
 
-    /// Writes a chunk that has matches (section 3.4).
+    /// Writes a chunk that has matches (docs/encoders.md, section 3.4).
     pub(super) fn tokens(
         &mut self,
         tokens: &[Token],
@@ -162,7 +162,8 @@ impl Writer {
         }
     }
 
-    /// Writes a chunk without matches, or with too few to be worth it (section 3.5).
+    /// Writes a chunk without matches, or with too few to be worth it (docs/encoders.md, section
+    /// 3.5).
     pub(super) fn literals(&mut self, plain: &[u8], sync: bool, out: &mut BitWriter) {
         let mut counts = Counts::of_bytes(plain);
         if incompressible(&counts, plain.len()) {

@@ -1,8 +1,9 @@
 //! File-based catalogs: reads every document of every file into the index.
 //!
-//! What is read of a document is what its schema says (reference section 6.3); of documents of
-//! unknown schema, the images, because they are mirrored too (section 4.1). Read as `opm` and
-//! `oc` read it; what only installing needs, and cannot be understood, is a [`Problem`].
+//! What is read of a document is what its schema says (docs/oc-compatibility.md, section 7.1); of
+//! documents of unknown schema, the images, because they are mirrored too
+//! (docs/oc-compatibility.md, section 4.1). Read as `opm` and `oc` read it; what only installing
+//! needs, and cannot be understood, is a [`Problem`].
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -1,7 +1,7 @@
 //! `.indexignore`: which files of a catalog's directory are not part of it.
 //!
-//! Its syntax is that of `.gitignore` (reference section 6.3), read by the crate that ripgrep
-//! uses for those.
+//! Its syntax is that of `.gitignore` (docs/oc-compatibility.md, section 7.2), read by the crate
+//! that ripgrep uses for those.
 
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};

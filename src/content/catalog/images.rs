@@ -1,4 +1,4 @@
-//! The images that a catalog names (reference section 4.1).
+//! The images that a catalog names (docs/oc-compatibility.md, section 4.1).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Where in an image its catalog is (reference section 4.1).
+//! Where in an image its catalog is (docs/oc-compatibility.md, section 4.1).
 
 use std::collections::BTreeMap;
 

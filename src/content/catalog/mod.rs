@@ -5,9 +5,10 @@
 //! edges, images, and where each document stands. Whoever needs documents whole (the filter
 //! does) streams the files again with [`Documents`] and keeps those whose [`Place`] it wants.
 //!
-//! Two formats: file-based catalogs ([`Indexer`], reference section 6.3) and the database of
-//! the 4.5-4.10 era ([`sqlite`], section 6.4). Which of them an image holds, its labels say
-//! ([`location`]). Nothing here opens a file or an image: bytes and rows in, values out.
+//! Two formats: file-based catalogs ([`Indexer`], docs/oc-compatibility.md, section 7.1) and the
+//! database of the 4.5-4.10 era ([`sqlite`], docs/oc-compatibility.md, section 7.3). Which of them
+//! an image holds, its labels say ([`location`]). Nothing here opens a file or an image: bytes and
+//! rows in, values out.
 
 mod documents;
 mod edit;

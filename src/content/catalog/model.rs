@@ -194,8 +194,8 @@ pub struct Other {
 }
 
 impl Catalog {
-    /// Every image that the catalog names, by text, each text once (reference section 4.1), and
-    /// the texts that are no references.
+    /// Every image that the catalog names, by text, each text once (docs/oc-compatibility.md,
+    /// section 4.1), and the texts that are no references.
     pub fn images(&self) -> CatalogImages {
         images::collect(self)
     }

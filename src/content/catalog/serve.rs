@@ -3,8 +3,8 @@
 //! `opm serve DIR --cache-dir=CACHE` compares the cache with the catalog and does not start when
 //! they differ; making a cache takes `opm` itself. So a catalog that was changed is served
 //! without one: `opm` then makes its own below the directory for temporary files, which is what
-//! oc-mirror's catalogs do (reference section 5.8), and what OLM does when `extractContent`
-//! names no `cacheDir`.
+//! oc-mirror's catalogs do (docs/oc-compatibility.md, section 5.3), and what OLM does when
+//! `extractContent` names no `cacheDir`.
 
 /// Arguments about the cache that are followed by a value.
 const WITH_VALUE: [&str; 1] = ["--cache-dir"];

@@ -1,4 +1,5 @@
-//! The database of the 4.5-4.10 era (reference section 6.4): rows in, the index out.
+//! The database of the 4.5-4.10 era (docs/oc-compatibility.md, section 7.3): rows in, the index
+//! out.
 //!
 //! The database grew over the years: tables and columns that a migration added may not be
 //! there. Read as `oc` and `opm` read it: triggers are no part of it, NULLs and empty texts are

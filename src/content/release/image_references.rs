@@ -1,6 +1,6 @@
 //! `release-manifests/image-references` of a release payload: which images a release is made of.
 //!
-//! A JSON `ImageStream` (reference: section 2.1 of the notes on `oc`; `image.openshift.io/v1`).
+//! A JSON `ImageStream` of `image.openshift.io/v1` (docs/oc-compatibility.md, section 2.1).
 //! Read as `oc` reads it, with the rules of Go's `encoding/json`. Knows nothing of where the document came from, and decides nothing about its images.
 
 use std::collections::{BTreeMap, BTreeSet};

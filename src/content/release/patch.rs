@@ -2,8 +2,8 @@
 //!
 //! Tools are built once and belong to a release later. Their binaries hold markers: a zero byte,
 //! a name, a zero byte, a run of `X`, a zero byte. A value takes the place of the first marker of
-//! its name from its first byte on, and ends with a zero byte (reference: section 3.2 of the
-//! notes on `oc`). The length of the file stays the same.
+//! its name from its first byte on, and ends with a zero byte (docs/oc-compatibility.md, section
+//! 3.2). The length of the file stays the same.
 
 use std::fmt;
 use std::io::{self, Write};

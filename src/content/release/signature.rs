@@ -1,8 +1,8 @@
 //! Whether a release is signed by keys that we trust.
 //!
 //! Signatures have the form that OpenShift inherited from atomic: an OpenPGP signed message
-//! whose text is JSON and names the image by digest (reference, section 2.4). All of it is
-//! checked: the message to its end, the keys and their lives, the digest.
+//! whose text is JSON and names the image by digest (docs/oc-compatibility.md, section 2.5). All of
+//! it is checked: the message to its end, the keys and their lives, the digest.
 
 use serde::Deserialize;
 

@@ -5,8 +5,8 @@
 //! refused: a one-pass marker, the text, the signature; all of it compressed at most once.
 //!
 //! A message is read to its very end before anybody may ask whether its signature holds. A
-//! reader that looks earlier finds nothing wrong with a message that is forged (reference,
-//! flaw O-1).
+//! reader that looks earlier finds nothing wrong with a message that is forged
+//! (docs/oc-compatibility.md, section 2.5).
 
 use std::io::Read;
 

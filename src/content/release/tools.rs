@@ -1,5 +1,5 @@
 //! The programs in a release for people: in which component each is, for which machines, and
-//! what is written into it (reference: section 3.1 of the notes on `oc`).
+//! what is written into it (docs/oc-compatibility.md, section 3.1).
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,5 +1,5 @@
 //! What a release payload says about its own verification: the first ConfigMap among its
-//! manifests that carries the annotation for it (reference, section 2.4).
+//! manifests that carries the annotation for it (docs/oc-compatibility.md, section 2.4).
 //!
 //! Read as `oc` and the cluster's operator read it (`sigs.k8s.io/yaml`, then typed JSON): of a key
 //! twice the last counts, as in every OpenShift payload since 2020; `null` is an empty text; a

@@ -1,10 +1,10 @@
 //! Makes the image of a filtered catalog: the original with two layers on top.
 //!
 //! The lower one hides the original's catalog and its cache, the upper one holds what is kept,
-//! one file a package (reference section 5.8). Every platform's image gets the same two layers.
-//! Nothing depends on a clock or on the order in which anything was read, so the same original
-//! and the same choice give the same digest. Documents pass through a temporary file: memory
-//! does not grow with the catalog.
+//! one file a package (docs/oc-compatibility.md, section 5.3). Every platform's image gets the same
+//! two layers. Nothing depends on a clock or on the order in which anything was read, so the same
+//! original and the same choice give the same digest. Documents pass through a temporary file:
+//! memory does not grow with the catalog.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;

@@ -8,7 +8,8 @@ use crate::ops::error::{Error, Result};
 use crate::plan::import::wanted;
 use crate::plan::naming::{ReleaseTags, Role};
 
-/// Where `oc adm release mirror --to-dir` puts all of a release (reference section 1.7).
+/// Where `oc adm release mirror --to-dir` puts all of a release (docs/oc-compatibility.md, section
+/// 1.4).
 const RELEASE: &str = "openshift/release";
 
 /// An image's place in the tree.

@@ -1,4 +1,4 @@
-//! The tree that `oc image mirror --from-dir` reads (reference section 1.2): below
+//! The tree that `oc image mirror --from-dir` reads (docs/oc-compatibility.md, section 1.2): below
 //! `v2/<repository>`, `blobs/sha256:<hex>` and `manifests/sha256:<hex>` are regular files, a tag
 //! is a symbolic link whose target is the bare name `sha256:<hex>`. The registry is dropped.
 //!

@@ -1,5 +1,5 @@
 //! What is kept of an operator catalog: packages, channels and versions that a person asks for,
-//! what they require, and the reason for every bundle (reference section 5.7).
+//! what they require, and the reason for every bundle (docs/oc-compatibility.md, section 5.2).
 //!
 //! The result is a catalog that OLM accepts: every package has its default channel, every
 //! channel one head from which all of its bundles are reached, every entry a bundle. What

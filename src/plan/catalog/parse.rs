@@ -145,7 +145,7 @@ impl CatalogFilter {
         filter.checked()
     }
 
-    /// Reads a stanza of an `ImageSetConfiguration` (reference section 5.1).
+    /// Reads a stanza of an `ImageSetConfiguration` (docs/oc-compatibility.md, section 5.1).
     ///
     /// # Errors
     ///

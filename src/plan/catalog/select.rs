@@ -1,4 +1,4 @@
-//! The choice among a package's bundles (reference section 5.7).
+//! The choice among a package's bundles (docs/oc-compatibility.md, section 5.2).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -11,8 +11,8 @@ pub struct MaxComponentsError(String);
 
 /// The most components that a repository path may have below the host, namespace included.
 ///
-/// One component is refused, as `oc` does (reference section 4.2): every image would share a
-/// level with the namespace, and nothing would be below it.
+/// One component is refused, as `oc` does (docs/oc-compatibility.md, section 4.2): every image
+/// would share a level with the namespace, and nothing would be below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxComponents(Option<NonZeroUsize>);
 

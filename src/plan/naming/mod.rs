@@ -1,7 +1,7 @@
 //! Where each image goes on the target: repository and tag.
 //!
 //! Knows names and digests only; what a registry holds already is somebody else's question.
-//! Rules: reference sections 2.2 and 4.2 (`oc`), section 5.10 (`oc-mirror`).
+//! Rules: docs/oc-compatibility.md, sections 2.2 and 4.2 (`oc`) and 5.4 (oc-mirror).
 
 mod components;
 mod error;

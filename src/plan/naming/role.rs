@@ -26,8 +26,8 @@ impl ReleaseName {
         }
     }
 
-    /// What `oc adm release mirror` begins its tags with: `4.18.1-x86_64` (reference section
-    /// 2.2).
+    /// What `oc adm release mirror` begins its tags with: `4.18.1-x86_64`
+    /// (docs/oc-compatibility.md, section 2.2).
     pub fn tag(&self, tags: ReleaseTags) -> String {
         let architecture = match self.architecture.as_str() {
             "amd64" => "x86_64",
@@ -41,7 +41,7 @@ impl ReleaseName {
     }
 }
 
-/// How tags of release content are made (reference section 2.2).
+/// How tags of release content are made (docs/oc-compatibility.md, section 2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReleaseTags {
     /// `<version>-<architecture>[-<component>]`.

@@ -6,7 +6,7 @@ use super::tags::{digest_tag, fnv_tag};
 use super::{NamingError, Options, Profile, ReleaseTags, Role, SourceImage, Target, Wanted};
 use crate::model::{Host, NameError, Reference, Repository, RepositoryPath, Tag};
 
-/// Where oc-mirror puts release images, below the target (reference section 5.10).
+/// Where oc-mirror puts release images, below the target (docs/oc-compatibility.md, section 5.4).
 const RELEASE_IMAGES: [&str; 2] = ["openshift", "release-images"];
 
 /// Where oc-mirror puts what releases are made of.

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use crate::model::{Digest, Host, NameError, Tag};
 
-/// `sha256-<64 hex>`: the tag of an image that was asked for by digest (reference section
-/// 5.10). The referrers fallback of the OCI distribution-spec has the same name.
+/// `sha256-<64 hex>`: the tag of an image that was asked for by digest (docs/oc-compatibility.md,
+/// section 5.4). The referrers fallback of the OCI distribution-spec has the same name.
 pub fn digest_tag(root: &Digest) -> Result<Tag, NameError> {
     format!("{}-{}", Digest::ALGORITHM, root.hex()).parse()
 }
@@ -17,7 +17,8 @@ pub fn root_tag(root: &Digest) -> Result<Tag, NameError> {
 }
 
 /// The tag that `oc adm catalog mirror` gives to a reference by digest: 32-bit FNV-1a of the
-/// reference as written, in lower-case hexadecimal without padding (reference section 4.2).
+/// reference as written, in lower-case hexadecimal without padding (docs/oc-compatibility.md,
+/// section 4.2).
 pub fn fnv_tag(reference: &str) -> Result<Tag, NameError> {
     let reference = with_library(reference);
     format!("{:x}", fnv1a(reference.as_bytes())).parse()

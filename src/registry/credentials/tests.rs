@@ -176,7 +176,8 @@ async fn helpers_for_all_registries_are_asked_in_order() {
     let missing = "airferry-does-not-exist".to_owned();
     let files = AUTH_FILES.to_owned();
     let with = |helpers: &[String]| parse(&[&text]).unwrap().with_helpers(helpers);
-    for helpers in [&[][..], &[files.clone()], &[missing.clone(), files]] {
+    let both = [missing.clone(), files];
+    for helpers in [&[][..], &both[1..], &both[..]] {
         let found = password(&with(helpers), "r.lan/x").await;
         assert_eq!(found.as_deref(), Some("file"), "{helpers:?}");
     }

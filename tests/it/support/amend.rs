@@ -19,7 +19,7 @@ pub fn amend(stage: &Stage, directory: &Path, change: impl FnOnce(&mut Inventory
     };
     let mut manifest = bundle::decode_manifest(&read("manifest.cbor")).expect("a manifest");
     let mut inventory =
-        bundle::open_inventory(&read("inventory.cbor"), &manifest).expect("an inventory");
+        bundle::open_inventory(read("inventory.cbor"), &manifest).expect("an inventory");
     change(&mut inventory);
     let bytes = bundle::encode_inventory(&inventory).expect("an inventory");
     manifest.inventory = hash::file_entry(&bytes);

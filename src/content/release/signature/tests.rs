@@ -206,7 +206,8 @@ fn large_messages_are_refused_before_and_after_decompression() {
     }
 }
 
-/// Flaw O-1 of the reference: a message that names a known key, with a body of the forger's.
+/// A message that names a known key, with a body of the forger's (docs/oc-compatibility.md, section
+/// 2.5).
 #[test]
 fn a_known_key_id_with_a_wrong_signature_is_refused() {
     let mut forged = vector!("good-plain.sig").to_vec();
