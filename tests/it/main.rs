@@ -15,6 +15,7 @@
 mod bundle;
 mod catalogs;
 mod circles;
+mod citations;
 mod cli;
 mod codec;
 mod export;
