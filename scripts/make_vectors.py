@@ -659,7 +659,26 @@ def inventories(good_manifest, good):
         cosign="absent", referrers="carried",
         attached=[{"by": "referrers", "root": i["images"][0]["attached"][0]["root"], "subject": BASE}]))
     put("good-referrer", "ok", "a referrer", lambda i, m: i["images"][0].update(
-        cosign="absent", referrers="carried", attached=[i["images"][0]["attached"][0] | {"by": "referrers"}]))
+        cosign="absent", referrers="carried", attached=[referrer(i)]))
+    put("referrer-with-tag", "R-25", "a referrer with a tag", lambda i, m: i["images"][0].update(
+        cosign="absent", referrers="carried", attached=[referrer(i) | {"tag": i["images"][0]["attached"][0]["tag"]}]))
+    put("cosign-image-tag", "R-25", "a cosign artifact with the tag of its image", lambda i, m: i["images"][0]
+        ["attached"][0].update(tag="4.18"))
+    put("cosign-tag-ending", "R-25", "a cosign artifact with a tag of another ending", lambda i, m: i["images"][0]
+        ["attached"][0].update(tag="sha256-" + i["images"][0]["root"][7:] + ".sih"))
+    put("cosign-tag-of-another", "R-25", "a cosign artifact whose tag names another subject", lambda i, m: i["images"][0]
+        ["attached"][0].update(tag="sha256-" + index(i)["children"][0][7:] + ".sig"))
+    put("good-cosign-child", "ok", "a cosign artifact of a child", lambda i, m: i["images"][0]["attached"][0].update(
+        about(index(i)["children"][0])))
+    put("good-cosign-chain", "ok", "a cosign artifact of a cosign artifact", lambda i, m: i["images"][0].update(
+        attached=sorted_attached(i["images"][0]["attached"] + [i["images"][0]["attached"][0]
+            | about(i["images"][0]["attached"][0]["root"], ".att")])))
+    put("attached-to-itself", "R-25", "a cosign artifact of itself", lambda i, m: i["images"][0]["attached"][0].update(
+        about(i["images"][0]["attached"][0]["root"])))
+    put("attached-elsewhere", "R-25", "a cosign artifact of what the image does not contain", lambda i, m: i["images"][0]
+        ["attached"][0].update(about(BASE)))
+    put("attached-to-omitted", "R-25", "a cosign artifact of a child that is left out", lambda i, m: i["images"][0]
+        ["attached"][0].update(about(LEFT_OUT)))
     put("cosign-without-tag", "R-25", "a cosign artifact without tag", lambda i, m: i["images"][0]["attached"][0].pop("tag"))
     put("attached-and-absent", "R-25", "a cosign artifact of an image that has none", lambda i, m: i["images"][0].update(
         cosign="absent"))
@@ -692,6 +711,18 @@ def inventories(good_manifest, good):
         place={"omitted": {"origin": PLAN}}))
     put("omitted-no-base", "R-29", "an omitted blob without base", lambda i, m: i.update(bases=[]))
     put("manifest-order-in-chunk", "R-36", "OCI manifests in another order in the tar", lambda i, m: swap_first(i))
+
+
+def referrer(i):
+    return {k: v for k, v in i["images"][0]["attached"][0].items() if k != "tag"} | {"by": "referrers"}
+
+
+def about(subject, ending=".sig"):
+    return {"subject": subject, "tag": "sha256-" + subject[7:] + ending}
+
+
+def sorted_attached(rows):
+    return sorted(rows, key=lambda row: (row["root"], row["subject"], row["by"], row["tag"]))
 
 
 def swap_first(i):

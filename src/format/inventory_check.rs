@@ -1,8 +1,11 @@
 //! What an inventory must say beyond its tables (bundle-format.md, R-16 and ).
 
+mod attachments;
 mod image_names;
 
 use std::collections::HashMap;
+
+use attachments::Attachments;
 
 use super::bundle::DocumentError;
 use super::{Placement, content_check, hash, tar};
@@ -378,10 +381,12 @@ fn layout(inventory: &Inventory, manifest: &BundleManifest, placement: &Placemen
 fn images(inventory: &Inventory) -> Result<()> {
     let graph = Graph::new(inventory);
     let below = graph.below();
+    let mut attachments = Attachments::new(&graph, inventory.manifests.len());
     let mut roots = Vec::new();
     for image in &inventory.images {
         image_entry(image, inventory, &graph, &below)?;
         image_names::check(image, inventory)?;
+        attachments.check(image)?;
         roots.extend(graph.roots(image));
     }
     let reached = Walk::new(&graph).reach(&roots);
@@ -443,19 +448,6 @@ fn image_entry(
             );
         }
         missing |= below.missing;
-    }
-    if let Some(nameless) = image
-        .attached
-        .iter()
-        .find(|a| a.by == AttachedBy::CosignTag && a.tag.is_none())
-    {
-        return refused(
-            25,
-            format!(
-                "the cosign artifact `{}` of `{name}` has no tag",
-                nameless.root
-            ),
-        );
     }
     for (by, state, kind) in [
         (AttachedBy::CosignTag, image.cosign, "cosign"),

@@ -11,6 +11,7 @@ use super::Opened;
 use super::attachments::{Attachments, RefusedAttachment};
 use super::depot::{Depot, Expect};
 use super::failure::Failure;
+use super::image_tags::ImageTags;
 use super::preflight::Before;
 use super::referrers::Referrals;
 use super::request::{ExistingTags, Request, SparseIndex};
@@ -18,7 +19,7 @@ use super::shelf::Shelf;
 use super::tags::{TagAction, TagDecision};
 use crate::model::{Digest, ManifestEntry, Repository};
 use crate::ops::manifests::Manifests;
-use crate::plan::import::{Artifact, ImageUpload};
+use crate::plan::import::{Artifact, ImageUpload, ImportPlan};
 use crate::registry::{self, Client, Selector};
 
 /// Blobs of one image that are worked on at the same time.
@@ -41,6 +42,7 @@ pub(super) struct ContentWriter {
     depot: Arc<Depot>,
     shelf: Arc<Shelf>,
     referrals: Referrals,
+    image_tags: Arc<ImageTags>,
     client: Client,
     sparse_index: SparseIndex,
     existing_tags: ExistingTags,
@@ -53,14 +55,22 @@ impl ContentWriter {
     pub(super) fn new(
         request: &Request,
         opened: &Opened,
+        plan: &ImportPlan,
         before: &Before,
         depot: Arc<Depot>,
         shelf: Arc<Shelf>,
     ) -> Self {
         let manifests = Arc::clone(&opened.manifests);
         let client = request.client.clone();
+        let image_tags = Arc::new(ImageTags::new(plan, &before.tags));
         Self {
-            referrals: Referrals::new(client.clone(), Arc::clone(&manifests), Arc::clone(&shelf)),
+            referrals: Referrals::new(
+                client.clone(),
+                Arc::clone(&manifests),
+                Arc::clone(&shelf),
+                Arc::clone(&image_tags),
+            ),
+            image_tags,
             manifests,
             depot,
             shelf,
@@ -191,6 +201,11 @@ impl ContentWriter {
         artifact: &Artifact,
     ) -> Result<(), Failure> {
         for tag in &artifact.tags {
+            if self.image_tags.owner(repository, tag) == Some(&artifact.root) {
+                // It is an image of the plan as well, and gets the tag as such.
+                continue;
+            }
+            self.image_tags.require_free(repository, tag)?;
             let united = self
                 .referrals
                 .merge_cosign_tag(repository, tag, &artifact.root);

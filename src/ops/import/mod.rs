@@ -10,6 +10,7 @@ mod depot;
 mod failure;
 mod forecast;
 mod groups;
+mod image_tags;
 mod places;
 mod preflight;
 mod presumed;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::image_tags::ImageTags;
 use super::referrers_api::ReferrersApis;
 use super::shelf::Shelf;
 use crate::format::hash::sha256;
@@ -27,16 +28,23 @@ pub(super) struct Referrals {
     manifests: Arc<Manifests>,
     shelf: Arc<Shelf>,
     apis: ReferrersApis,
+    image_tags: Arc<ImageTags>,
     writers: Mutex<BTreeMap<Repository, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Referrals {
-    pub(super) fn new(client: Client, manifests: Arc<Manifests>, shelf: Arc<Shelf>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        manifests: Arc<Manifests>,
+        shelf: Arc<Shelf>,
+        image_tags: Arc<ImageTags>,
+    ) -> Self {
         Self {
             apis: ReferrersApis::new(client.clone()),
             client,
             manifests,
             shelf,
+            image_tags,
             writers: Mutex::default(),
         }
     }
@@ -112,6 +120,7 @@ impl Referrals {
         artifacts: &[Digest],
     ) -> std::result::Result<(), Failure> {
         let tag = digest_tag(subject).map_err(|error| Failure::of_target(chain(&error)))?;
+        self.image_tags.require_free(repository, &tag)?;
         let mut entries = match &known.index {
             Some(index) => array_of(index, "manifests"),
             None => {

@@ -68,6 +68,7 @@ pub(super) async fn run(
         writer: ContentWriter::new(
             request,
             opened,
+            plan,
             before,
             Arc::clone(&depot),
             Arc::clone(&shelf),

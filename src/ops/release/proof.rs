@@ -29,6 +29,10 @@ use crate::sys::clock;
 const NOT_COMPARED: &str =
     "signed, but not compared with its image, which the bundle does not carry";
 
+/// The same of one without signatures.
+const UNSIGNED_NOT_COMPARED: &str =
+    "unsigned, and not compared with its image, which the bundle does not carry";
+
 /// Whose word counts for releases.
 #[derive(Debug, Clone)]
 pub struct ReleaseKeys {
@@ -219,6 +223,10 @@ pub(in crate::ops) fn warn_of_unsigned(proofs: &[ReleaseProof], context: &Contex
 
 /// What a reviewer is told: of everything that an import would refuse.
 pub(in crate::ops) fn findings(proofs: &[ReleaseProof]) -> Vec<Finding> {
+    let about = |proof: &ReleaseProof, kind, reason: &str| {
+        let message = format!("release {}: {reason}", proof.version);
+        Finding::new(kind, message).hitting([proof.image.to_string()].into_iter().collect())
+    };
     let finding = |proof: &ReleaseProof| {
         let kind = match proof.state {
             ReleaseState::Genuine => return None,
@@ -229,10 +237,15 @@ pub(in crate::ops) fn findings(proofs: &[ReleaseProof]) -> Vec<Finding> {
             ReleaseState::Unreadable => FindingKind::NotClosed,
         };
         let reason = proof.reason.as_deref().unwrap_or("it is unsigned");
-        let message = format!("release {}: {reason}", proof.version);
-        Some(Finding::new(kind, message).hitting([proof.image.to_string()]))
+        Some(about(proof, kind, reason))
     };
-    proofs.iter().filter_map(finding).collect()
+    // Who accepts that nobody has signed it has not accepted that it may be another release.
+    let is_open = |proof: &&ReleaseProof| proof.state == ReleaseState::Unsigned && !proof.compared;
+    let open = proofs.iter().filter(is_open).map(|proof| {
+        let kind = FindingKind::ReleaseNotCompared;
+        about(proof, kind, UNSIGNED_NOT_COMPARED)
+    });
+    proofs.iter().filter_map(finding).chain(open).collect()
 }
 
 /// Judges one release.

@@ -195,10 +195,13 @@ impl Report {
         let class = worst(&counted).or_else(not_compared).or_else(foreign)?;
         let kinds: Vec<FindingKind> = counted.iter().map(|finding| finding.kind).collect();
         let what = match class {
-            Class::NotAuthenticated if self.authenticated && kinds.iter().any(is_about_release) => {
+            Class::NotAuthenticated
+                if !kinds.contains(&FindingKind::NotAuthenticated)
+                    && kinds.iter().any(is_about_release) =>
+            {
                 "A release in this bundle is not known to be genuine"
             }
-            Class::NotAuthenticated if self.authenticated => {
+            Class::NotAuthenticated if !kinds.contains(&FindingKind::NotAuthenticated) => {
                 "A release in this bundle could not be compared with its image"
             }
             Class::NotAuthenticated => "NOT AUTHENTICATED",

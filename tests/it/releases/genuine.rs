@@ -238,11 +238,26 @@ fn an_unsigned_release_that_is_not_compared_is_called_so() {
     scene
         .export("increment", &[&unsigned[..], &bases].concat())
         .succeeds();
-    scene
-        .stage
-        .verify(&scene.at("increment"), &["--allow-unsigned-release"])
-        .succeeds()
-        .stdout_has("UNSIGNED; not compared");
+    let honest = scene.at("increment");
+    let lying = scene.stage.copy(&honest, "lying");
+    amend(&scene.stage, &lying, |inventory| {
+        inventory.releases[0].version = "4.18.9".parse().unwrap();
+    });
+    for increment in [&honest, &lying] {
+        scene
+            .stage
+            .verify(increment, &["--allow-unsigned-release"])
+            .succeeds()
+            .stdout_has("UNSIGNED; not compared");
+        // To accept that nobody has signed it is not to accept that nobody has compared it.
+        let strict = ["--allow-unsigned-release", "--strict"];
+        scene
+            .stage
+            .verify(increment, &strict)
+            .fails_with(3)
+            .stdout_has("unsigned, and not compared")
+            .stderr_has("could not be compared with its image");
+    }
 }
 
 #[test]
