@@ -761,10 +761,23 @@ def rows(good_manifest, good):
     put("foreign-other-urls", "R-24", "a foreign layer with other URLs", of(9, place={"foreign": {
         "urls": ["https://example.org/"]}}))
 
+    def put_child(name, expect, comment, change):
+        value = copy.deepcopy(good)
+        change(next(m for m in value["manifests"] if m["digest"] == sha256(documents()[0])))
+        vector(f"row/{name}.txt", "row", expect, comment, inventory=cbor(value), document=documents()[1])
+
+    put_child("good-child", "ok", "what an index says of its child", lambda m: None)
+    put_child("child-size", "R-24", "a child that is longer than the index says", lambda m: m["extent"].__setitem__(
+        slice(2, 4), [m["extent"][2] + 1] * 2))
+    put_child("child-type", "R-24", "a child of another type than the index says", lambda m: m.update(
+        media_type="application/vnd.docker.distribution.manifest.v2+json"))
+
 
 def documents():
     config, cut, empty = b"{}", bytes(i % 256 for i in range(1500)), b""
-    return [image(sha256(config), [(sha256(cut), 1500), (sha256(empty), 0), (OMITTED, 7), (FOREIGN, 9)])]
+    img = image(sha256(config), [(sha256(cut), 1500), (sha256(empty), 0), (OMITTED, 7), (FOREIGN, 9)])
+    children = f"{descriptor(OCI, LEFT_OUT, 1)},{descriptor(OCI, sha256(img), len(img))}"
+    return [img, f'{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{children}]}}'.encode()]
 
 
 def statements(manifest):

@@ -165,7 +165,7 @@ fn text(report: &Report) -> String {
         Depth::Inventory => {}
         Depth::Manifest => line("the inventory cannot be read: nothing is known of images".into()),
         Depth::Nothing if report.stopped => line(
-            "nothing was read, because none of the trusted keys has signed: --allow-unsigned, or \
+            "nothing was read, because no statement by a trusted key counts: --allow-unsigned, or \
              no --trust, looks inside all the same"
                 .into(),
         ),

@@ -153,7 +153,7 @@ fn text(report: &Report) -> String {
     }
     if report.stopped {
         line(
-            "NOT AUTHENTICATED: stopped here, because none of the trusted keys has signed; \
+            "NOT AUTHENTICATED: stopped here, because no statement by a trusted key counts; \
              without --trust, or with --allow-unsigned, integrity is checked"
                 .to_owned(),
         );

@@ -1,9 +1,11 @@
 //! Compares an OCI manifest's bytes with its row in the inventory (bundle-format.md, R-24).
 
+use std::collections::HashSet;
+
 use super::oci::{self, OciError};
 use super::{Rule, hash};
 use crate::model::{
-    BlobPlace, Descriptor, Digest, Inventory, ManifestEntry, ManifestFacts, ManifestKind,
+    BlobPlace, Descriptor, Digest, Inventory, ManifestEntry, ManifestFacts, ManifestKind, MediaType,
 };
 
 /// Why the bytes of an OCI manifest are not what the inventory says of them.
@@ -34,6 +36,16 @@ pub enum RowError {
         digest: Digest,
         /// The row's key.
         key: &'static str,
+    },
+    /// A child that is carried, and is another one than its descriptor says.
+    #[error("The OCI manifest `{digest}` and the row of its child `{child}` differ: {fault}")]
+    Child {
+        /// The manifest.
+        digest: Digest,
+        /// The child.
+        child: Digest,
+        /// In what they differ.
+        fault: &'static str,
     },
     /// A blob's row that does not follow from the document.
     #[error(
@@ -102,6 +114,21 @@ pub fn check(
     }
     row("children", carried.is_none())?;
     row("omitted", left_out.is_none())?;
+    let carried: HashSet<&Digest> = entry.children.iter().collect();
+    let mut children = facts.children.iter();
+    let wrong = children.find_map(|child| {
+        let row = inventory.manifest(&child.digest);
+        let row = row.filter(|_| carried.contains(&child.digest))?;
+        let fault = child_fault(child, row.extent.decoded, &row.media_type)?;
+        Some((child.digest, fault))
+    });
+    if let Some((child, fault)) = wrong {
+        return Err(RowError::Child {
+            digest,
+            child,
+            fault,
+        });
+    }
     for (place, blob) in facts.blobs.iter().enumerate() {
         let is_layer = place > 0 && facts.kind == ManifestKind::Image;
         if let Some(fault) = blob_fault(blob, is_layer, inventory) {
@@ -114,6 +141,18 @@ pub fn check(
         }
     }
     Ok(facts)
+}
+
+/// In what a child differs from its descriptor in an index: clients refuse such a child.
+pub fn child_fault(
+    descriptor: &Descriptor,
+    size: u64,
+    media_type: &MediaType,
+) -> Option<&'static str> {
+    if descriptor.size != size {
+        return Some("its size is another one");
+    }
+    (descriptor.media_type != *media_type).then_some("its media type is another one")
 }
 
 /// In what a blob's row differs from a descriptor of the blob.
@@ -178,7 +217,7 @@ pub fn each_once(descriptors: &[Descriptor]) -> Vec<Digest> {
 mod tests {
     use super::super::testing::sample;
     use super::*;
-    use crate::model::{BlobEntry, MediaType};
+    use crate::model::BlobEntry;
 
     #[test]
     fn rows_follow_from_documents() {
@@ -277,6 +316,29 @@ mod tests {
             }),
             Some("its URLs are others")
         );
+    }
+
+    /// What an index says of its children, and their rows must say too.
+    #[test]
+    fn descriptors_of_children_are_those_of_their_rows() {
+        let sample = sample();
+        let mut rows = sample.inventory.manifests.iter();
+        let index = rows.find(|row| row.is_sparse()).unwrap();
+        let fault = |change: fn(&mut ManifestEntry)| {
+            let mut inventory = sample.inventory.clone();
+            let mut rows = inventory.manifests.iter_mut();
+            change(rows.find(|row| row.digest == index.children[0]).unwrap());
+            match check(index, &sample.content[&index.digest], &inventory) {
+                Err(RowError::Child { fault, .. }) => Some(fault),
+                Err(other) => panic!("{other}"),
+                Ok(_) => None,
+            }
+        };
+        assert_eq!(fault(|_| {}), None);
+        let size = fault(|row| row.extent.decoded += 1);
+        assert_eq!(size, Some("its size is another one"));
+        let kind = fault(|row| row.media_type = MediaType::new(MediaType::DOCKER_MANIFEST));
+        assert_eq!(kind, Some("its media type is another one"));
     }
 
     #[test]

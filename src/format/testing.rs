@@ -69,8 +69,9 @@ pub(super) fn sample() -> Sample {
         &whole,
         &[(whole, 2)],
         &format!(
-            r#","subject":{{"mediaType":"{}","digest":"{index}","size":1}}"#,
-            MediaType::OCI_INDEX
+            r#","subject":{{"mediaType":"{}","digest":"{index}","size":{}}}"#,
+            MediaType::OCI_INDEX,
+            content_len(&content, &index),
         ),
     );
     let signature = insert(&mut content, signature);

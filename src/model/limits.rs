@@ -75,6 +75,12 @@ impl Limits {
     pub const NAME_STEPS: usize = 100_000_000;
     /// `VOLUME.txt`.
     pub const VOLUME: u64 = 64 << 10;
+    /// A file that an operating system left, and all that lies in a directory that it left.
+    pub const SYSTEM: u64 = 1 << 20;
+    /// All that operating systems left.
+    pub const SYSTEM_ALL: u64 = 64 << 20;
+    /// What lies in a directory that an operating system left (a count).
+    pub const SYSTEM_ENTRIES: u64 = 1000;
     /// Files and directories below a bundle's directory that are looked at (a count).
     pub const ENTRIES: usize = 1_000_000;
     /// Directories in directories below a bundle's directory (a count of levels).

@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use beside::{ForeignFiles, is_left_over};
+use beside::{Beside, is_left_over};
 
 use super::error::{Class, Error, Result, chain};
-use super::finding::{Finding, FindingKind, as_error};
+use super::finding::{Finding, FindingKind, Findings, as_error};
 use super::hits::Hits;
 use super::trust::{Authentication, Trust};
 use crate::format::bundle::{self, DocumentError};
@@ -281,7 +281,7 @@ impl Examination {
             let malformed = malformed.map(|(catalog, bad)| format!("{catalog}: {bad}"));
             let finding = Finding::new(FindingKind::Incomplete, message);
             self.findings
-                .push(finding.hitting(missing.chain(malformed)));
+                .push(finding.hitting(missing.chain(malformed).collect()));
         }
         self.manifest = Some(manifest);
         Ok(())
@@ -408,9 +408,9 @@ impl Examination {
         let chunks = self.manifest.iter().flat_map(|manifest| &manifest.chunks);
         let mut expected: BTreeMap<String, &ChunkEntry> =
             chunks.map(|chunk| (chunk.path(), chunk)).collect();
-        let mut findings = Vec::new();
+        let mut findings = Findings::default();
         let mut damaged = Vec::new();
-        let mut foreign = ForeignFiles::default();
+        let mut beside = Beside::default();
         for entry in &self.entries {
             match (expected.remove(&entry.path), entry.kind) {
                 (Some(chunk), EntryKind::File(found)) if found == chunk.length => {}
@@ -423,31 +423,33 @@ impl Examination {
                     let message = "it is no regular file".to_owned();
                     damaged.push((chunk, FindingKind::MissingFile, message));
                 }
-                (None, _) => match self.judge_entry(entry) {
-                    Some(finding) if finding.kind == FindingKind::MissingFile => {
-                        findings.push(finding);
-                    }
-                    Some(finding) => foreign.add(finding),
-                    None => {}
-                },
+                (None, EntryKind::File(_) | EntryKind::Other) if entry.path == names::CHUNKS => {
+                    let finding = Finding::new(FindingKind::MissingFile, "it is no directory");
+                    findings.add(finding.in_file(names::CHUNKS));
+                }
+                (None, _) if self.is_known(entry) => {}
+                (None, _) => beside.add(entry, self.weights.get(&entry.path)),
             }
         }
-        findings.extend(foreign.into_findings());
         for chunk in expected.into_values() {
             let message = "it is missing".to_owned();
             damaged.push((chunk, FindingKind::MissingFile, message));
         }
         let hits = self.inventory.as_ref().map(Hits::new);
         for (chunk, kind, message) in damaged {
-            let hit = hits.as_ref().map(|hits| hits.chunk(chunk.number));
-            let finding = Finding::new(kind, message).in_file(chunk.path());
-            findings.push(finding.hitting(hit.unwrap_or_default()));
+            findings.add_with(kind, || {
+                let hit = hits.as_ref().map(|hits| hits.chunk(chunk.number));
+                let finding = Finding::new(kind, message).in_file(chunk.path());
+                finding.hitting(hit.unwrap_or_default())
+            });
         }
-        self.findings.append(&mut findings);
+        self.findings.extend(beside.into_findings());
+        self.findings.extend(findings.into_vec());
     }
 
-    /// What is to be said of something in the directory that is no chunk of the manifest's.
-    fn judge_entry(&self, entry: &Entry) -> Option<Finding> {
+    /// Whether something in the directory, which is no chunk of the manifest's, has its place
+    /// there.
+    fn is_known(&self, entry: &Entry) -> bool {
         let path = entry.path.as_str();
         let known = match entry.kind {
             EntryKind::Directory => match path {
@@ -457,19 +459,11 @@ impl Examination {
             },
             // Of signatures the authentication says so.
             _ if path == names::SIGNATURES => true,
-            _ if path == names::CHUNKS => {
-                let finding = Finding::new(FindingKind::MissingFile, "it is no directory");
-                return Some(finding.in_file(path));
-            }
             EntryKind::Other => false,
             EntryKind::File(_) => self.owner(path) != Owner::Nobody,
         };
         // Without a manifest nobody knows which chunks belong here.
-        let unjudged = self.manifest.is_none() && path.starts_with("chunks/");
-        if known || unjudged {
-            return None;
-        }
-        Some(beside::finding(entry, self.weights.get(path)))
+        known || (self.manifest.is_none() && path.starts_with("chunks/"))
     }
 
     /// What a file that is no chunk belongs to.
@@ -490,8 +484,7 @@ impl Examination {
             .into_iter()
             .partition(|f| f.kind.class().is_some() && !waived.contains(&f.kind));
         if let Some(error) = as_error("The bundle cannot be used:", &failures) {
-            let kinds: Vec<FindingKind> = failures.iter().map(|finding| finding.kind).collect();
-            return Err(add_hints(error, &kinds));
+            return Err(add_hints(error, &failures));
         }
         match (self.id, self.manifest, self.inventory) {
             (Some(id), Some(manifest), Some(inventory)) => Ok(Bundle {
@@ -511,13 +504,13 @@ impl Examination {
 }
 
 /// What the person can do about findings.
-pub(super) fn add_hints(mut error: Error, kinds: &[FindingKind]) -> Error {
-    if kinds.contains(&FindingKind::NotAuthenticated) {
-        error = error.hint(
-            "name the maker's public key with --trust; it must have reached you another way than \
-             the medium",
-        );
+pub(super) fn add_hints(mut error: Error, findings: &[Finding]) -> Error {
+    for finding in findings {
+        if let Some(hint) = finding.hint {
+            error = error.hint(hint);
+        }
     }
+    let kinds: Vec<FindingKind> = findings.iter().map(|finding| finding.kind).collect();
     if kinds.contains(&FindingKind::Incomplete) {
         error = error.hint("--allow-incomplete goes on with the images that are whole");
     }

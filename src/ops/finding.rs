@@ -1,14 +1,20 @@
 //! What is wrong with a bundle, one thing at a time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
 
 use super::error::{Class, Error};
 
-/// How many images are shown of those that a finding is about; JSON has all.
-pub(super) const SHOWN: usize = 20;
+/// How many images are shown of those that a finding is about; JSON has [`KEPT`].
+const SHOWN: usize = 20;
+
+/// How many images a finding names. Of more it knows how many they are.
+const KEPT: usize = 100;
+
+/// How many findings of one kind are kept by one step. Of more it is known how many they are.
+const KEPT_OF_A_KIND: usize = 1000;
 
 /// What kind of thing is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -49,8 +55,8 @@ pub enum FindingKind {
     UnsignedRelease,
     /// A release signed by keys of which none is pinned.
     ReleaseKeysUnknown,
-    /// A release whose signatures are good, and which cannot be compared with its image because a
-    /// base carried that.
+    /// A release that cannot be compared with its image because a base carried that, whether its
+    /// signatures are good or it has none.
     ReleaseNotCompared,
     /// A release whose signatures are not good, or that is not what the bundle calls it.
     ReleaseNotGenuine,
@@ -93,9 +99,55 @@ pub struct Finding {
     pub block: Option<u64>,
     /// One sentence.
     pub message: String,
-    /// References of the images that it hits, or that are missing.
+    /// References of the images that it hits, or that are missing; of many the first 100.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub images: BTreeSet<String>,
+    /// How many images it hits besides those.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_images: usize,
+    /// How many more findings of this kind there are than are listed. The finding stands for them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_findings: usize,
+    /// What the person can do about it.
+    #[serde(skip)]
+    pub(super) hint: Option<&'static str>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// Images that a finding is about: few by name, and how many there are besides.
+#[derive(Debug, Default)]
+pub(super) struct HitImages {
+    named: BTreeSet<String>,
+    more: usize,
+}
+
+impl HitImages {
+    /// How many are named.
+    pub(super) const NAMED: usize = KEPT;
+
+    /// The first images by name, and the number of the others.
+    pub(super) fn new(named: impl IntoIterator<Item = String>, more: usize) -> Self {
+        let named = named.into_iter().collect();
+        Self { named, more }
+    }
+}
+
+impl FromIterator<String> for HitImages {
+    fn from_iter<I: IntoIterator<Item = String>>(images: I) -> Self {
+        let mut hit = Self::default();
+        for image in images {
+            hit.named.insert(image);
+            if hit.named.len() > KEPT {
+                hit.named.pop_last();
+                hit.more += 1;
+            }
+        }
+        hit
+    }
 }
 
 impl Finding {
@@ -107,6 +159,9 @@ impl Finding {
             block: None,
             message: message.into(),
             images: BTreeSet::new(),
+            more_images: 0,
+            more_findings: 0,
+            hint: None,
         }
     }
 
@@ -126,8 +181,16 @@ impl Finding {
 
     /// Says which images it hits.
     #[must_use]
-    pub fn hitting(mut self, images: impl IntoIterator<Item = String>) -> Self {
-        self.images.extend(images);
+    pub(super) fn hitting(mut self, images: HitImages) -> Self {
+        self.images = images.named;
+        self.more_images = images.more;
+        self
+    }
+
+    /// Says what the person can do.
+    #[must_use]
+    pub(super) fn with_hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
         self
     }
 }
@@ -148,17 +211,59 @@ impl fmt::Display for Finding {
                 let comma = if number == 0 { "" } else { ", " };
                 write!(f, "{comma}{image}")?;
             }
-            if let Some(more) = self
-                .images
-                .len()
-                .checked_sub(SHOWN)
-                .filter(|more| *more > 0)
-            {
+            let more = self.images.len().saturating_sub(SHOWN) + self.more_images;
+            if more > 0 {
                 write!(f, " and {more} more")?;
             }
             f.write_str(")")?;
         }
         Ok(())
+    }
+}
+
+/// Collects findings, of each kind as many as people read. It counts the others, so that a bundle
+/// full of faults costs no more memory than a good one.
+#[derive(Debug, Default)]
+pub(super) struct Findings(BTreeMap<FindingKind, OfOneKind>);
+
+#[derive(Debug, Default)]
+struct OfOneKind {
+    listed: Vec<Finding>,
+    more: usize,
+}
+
+impl Findings {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn add(&mut self, finding: Finding) {
+        self.add_with(finding.kind, || finding);
+    }
+
+    /// Makes the finding, which must have this kind, only when it is listed.
+    pub(super) fn add_with(&mut self, kind: FindingKind, finding: impl FnOnce() -> Finding) {
+        let own = self.0.entry(kind).or_default();
+        match own.listed.len() < KEPT_OF_A_KIND {
+            true => own.listed.push(finding()),
+            false => own.more += 1,
+        }
+    }
+
+    /// The findings, and one for each kind of which there are more.
+    pub(super) fn into_vec(self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (kind, own) in self.0 {
+            findings.extend(own.listed);
+            if own.more > 0 {
+                let message = format!("{} more findings of this kind are not listed", own.more);
+                findings.push(Finding {
+                    more_findings: own.more,
+                    ..Finding::new(kind, message)
+                });
+            }
+        }
+        findings
     }
 }
 
@@ -183,4 +288,34 @@ pub(super) fn as_error(what: &str, findings: &[Finding]) -> Option<Error> {
         message.push_str(&finding.to_string());
     }
     Some(Error::new(class, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_counted_and_few_are_kept() {
+        let names = (0..5000).map(|number| format!("r.example.com/app:{number:04}"));
+        let finding = Finding::new(FindingKind::WrongHash, "x").hitting(names.rev().collect());
+        assert_eq!(finding.images.len(), KEPT);
+        assert_eq!(finding.more_images, 4900);
+        let text = finding.to_string();
+        assert!(text.contains("app:0000, "), "{text}");
+        assert!(text.ends_with("app:0019 and 4980 more)"), "{text}");
+    }
+
+    #[test]
+    fn findings_of_a_kind_are_counted_and_few_are_kept() {
+        let mut findings = Findings::default();
+        for number in 0..1500 {
+            findings.add(Finding::new(FindingKind::WrongHash, number.to_string()));
+        }
+        findings.add_with(FindingKind::WrongHash, || unreachable!("it is not listed"));
+        findings.add(Finding::new(FindingKind::WrongFrame, "y"));
+        let findings = findings.into_vec();
+        assert_eq!(findings.len(), 1002);
+        let more: Vec<usize> = findings.iter().map(|f| f.more_findings).collect();
+        assert_eq!(more.iter().sum::<usize>(), 501);
+    }
 }

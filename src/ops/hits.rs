@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::finding::HitImages;
 use crate::format::Placement;
 use crate::model::{ChunkId, Digest, Graph, Inventory, Parents};
 
@@ -45,28 +46,28 @@ impl<'a> Hits<'a> {
     }
 
     /// Images that need a blob or manifest.
-    pub(super) fn content(&self, digest: &Digest) -> BTreeSet<String> {
+    pub(super) fn content(&self, digest: &Digest) -> HitImages {
         self.above([*digest])
     }
 
     /// Images with something in a chunk.
-    pub(super) fn chunk(&self, chunk: ChunkId) -> BTreeSet<String> {
+    pub(super) fn chunk(&self, chunk: ChunkId) -> HitImages {
         self.range(chunk, 0, u64::MAX)
     }
 
     /// Images with something in the bytes from `start` (inclusive) to `end` (exclusive) of a
     /// chunk's tar.
-    pub(super) fn range(&self, chunk: ChunkId, start: u64, end: u64) -> BTreeSet<String> {
+    pub(super) fn range(&self, chunk: ChunkId, start: u64, end: u64) -> HitImages {
         let extents = self.turned().placement.range(chunk, start, end);
         self.above(extents.map(|extent| extent.digest))
     }
 
     /// Follows content up to the images that reach it, each row once.
-    fn above(&self, content: impl IntoIterator<Item = Digest>) -> BTreeSet<String> {
+    fn above(&self, content: impl IntoIterator<Item = Digest>) -> HitImages {
         let turned = self.turned();
         let (mut seen, mut waiting) = (BTreeSet::new(), Vec::new());
-        let mut names = BTreeSet::new();
-        for digest in content {
+        let mut hit: Vec<usize> = Vec::new();
+        'content: for digest in content {
             waiting.extend(turned.graph.manifest(&digest));
             let blob = turned.graph.blob(&digest);
             waiting.extend(blob.iter().flat_map(|blob| turned.parents.of_blob(*blob)));
@@ -77,15 +78,19 @@ impl<'a> Hits<'a> {
                 let parents = turned.parents.of_manifest(row);
                 let images = turned.images_of(row);
                 if !self.afford(1 + parents.len() + images.len()) {
-                    return names;
+                    break 'content;
                 }
                 waiting.extend(parents);
-                let images = images.iter();
-                let images = images.filter_map(|(_, image)| self.inventory.images.get(*image));
-                names.extend(images.map(|image| image.requested.to_string()));
+                hit.extend(images.iter().map(|(_, image)| *image));
             }
         }
-        names
+        hit.sort_unstable();
+        hit.dedup();
+        let more = hit.len().saturating_sub(HitImages::NAMED);
+        // The inventory lists images by name, so that the first of them have the first names.
+        let named = hit.iter().take(HitImages::NAMED);
+        let named = named.filter_map(|image| self.inventory.images.get(*image));
+        HitImages::new(named.map(|image| image.requested.to_string()), more)
     }
 
     /// Takes steps from the allowance; whether there were enough of them.

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use super::error::{Result, chain};
 use super::examine::unreadable;
-use super::finding::{Finding, FindingKind};
+use super::finding::{Finding, FindingKind, Findings};
 use super::hits::Hits;
 use crate::format::hash::blake3;
 use crate::format::manifest_row::ForeignUrls;
@@ -20,13 +20,12 @@ pub(crate) fn read(
     inventory: &Inventory,
     mut found: impl FnMut(RawManifest),
 ) -> Result<Vec<Finding>> {
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     let hits = Hits::new(inventory);
     let tars = match MetadataTars::new(inventory) {
         Ok(tars) => tars,
         Err(error) => {
-            findings.push(Finding::new(FindingKind::NotClosed, chain(&error)));
-            return Ok(findings);
+            return Ok(vec![Finding::new(FindingKind::NotClosed, chain(&error))]);
         }
     };
     let mut foreign = ForeignUrls::default();
@@ -47,13 +46,16 @@ pub(crate) fn read(
     // What was not read says nothing of URLs.
     if findings.is_empty() {
         for digest in foreign.wrong(inventory) {
-            let message =
-                format!("the inventory's URLs of {digest} are not those of its manifests");
-            let finding = Finding::new(FindingKind::NotClosed, message);
-            findings.push(finding.hitting(hits.content(&digest)));
+            let finding = || {
+                let message =
+                    format!("the inventory's URLs of {digest} are not those of its manifests");
+                let finding = Finding::new(FindingKind::NotClosed, message);
+                finding.hitting(hits.content(&digest))
+            };
+            findings.add_with(FindingKind::NotClosed, finding);
         }
     }
-    Ok(findings)
+    Ok(findings.into_vec())
 }
 
 /// Reads one metadata chunk.
@@ -63,7 +65,7 @@ fn read_chunk(
     tar: std::result::Result<MetadataTar<'_>, MetadataError>,
     hits: &Hits<'_>,
     found: &mut impl FnMut(&ReadManifest<'_>, RawManifest),
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) {
     let path = chunk.path();
     let mut blocks = match media.open(&path) {
@@ -76,11 +78,10 @@ fn read_chunk(
             bad: None,
         },
         Err(error) => {
-            findings.push(unreadable(&path, &error).hitting(hits.chunk(chunk.number)));
+            findings.add(unreadable(&path, &error).hitting(hits.chunk(chunk.number)));
             return;
         }
     };
-    let mut faults = Vec::new();
     let mut collect = |mut read: ReadManifest<'_>| match &read.fault {
         None => {
             let raw = RawManifest {
@@ -90,23 +91,23 @@ fn read_chunk(
             };
             found(&read, raw);
         }
-        Some(fault) => faults.push((read.entry.digest, chain(fault))),
+        Some(fault) => findings.add_with(FindingKind::WrongHash, || {
+            let digest = read.entry.digest;
+            let message = format!("manifest {digest}: {}", chain(fault));
+            let finding = Finding::new(FindingKind::WrongHash, message).in_file(path.clone());
+            finding.hitting(hits.content(&digest))
+        }),
     };
     let result = tar.and_then(|tar| tar.read(&mut blocks, &mut collect));
-    for (digest, fault) in faults {
-        let message = format!("manifest {digest}: {fault}");
-        let finding = Finding::new(FindingKind::WrongHash, message).in_file(path.clone());
-        findings.push(finding.hitting(hits.content(&digest)));
-    }
     match (blocks.bad, result) {
         // The block's damage explains whatever the decompressor says.
         (Some((block, kind, message)), _) => {
             let finding = Finding::new(kind, message).in_file(path);
-            findings.push(finding.in_block(block).hitting(hits.chunk(chunk.number)));
+            findings.add(finding.in_block(block).hitting(hits.chunk(chunk.number)));
         }
         (None, Err(error)) => {
             let finding = Finding::new(FindingKind::WrongFrame, chain(&error)).in_file(path);
-            findings.push(finding.hitting(hits.chunk(chunk.number)));
+            findings.add(finding.hitting(hits.chunk(chunk.number)));
         }
         (None, Ok(())) => {}
     }

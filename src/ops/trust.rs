@@ -17,6 +17,16 @@ use crate::model::{
 use crate::sys::IoAt;
 use crate::sys::media::{DirMedia, EntryKind, Media};
 
+/// What to do where no trusted key has signed.
+const NAME_KEY: &str = "name the maker's public key with --trust; it must have reached you another way than the medium";
+
+/// What to do where a trusted key has signed something else, or its statement was changed.
+const COPY_AGAIN: &str = "copy the bundle and its `signatures` again from where it was made, or have \
+     it signed again there with `airferry sign`";
+
+/// What to do where a trusted key's approval has expired.
+const SIGN_AGAIN: &str = "have the bundle signed again with `airferry sign` by who holds that key";
+
 /// Whom the person trusts.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
@@ -97,7 +107,8 @@ impl Authentication {
         if was_authenticated && !self.is_authenticated() {
             let message =
                 "NOT AUTHENTICATED: the statement by a trusted key is about something else";
-            findings.push(Finding::new(FindingKind::NotAuthenticated, message));
+            let finding = Finding::new(FindingKind::NotAuthenticated, message);
+            findings.push(finding.with_hint(COPY_AGAIN));
         }
     }
 }
@@ -115,24 +126,66 @@ impl Trust {
             self.read_place(&Place::besides(&outside)?, manifest, &mut found);
         }
         if !found.is_authenticated() {
-            let has_expired = found.vouched.iter().any(|vouched| {
-                vouched.expired && vouched.statement.role.as_str() == Role::EXPORTER
-            });
-            let message = if has_expired {
-                "NOT AUTHENTICATED: what a trusted key has signed has expired"
-            } else if self.knows_signer_of_another(&id, &found) {
-                "NOT AUTHENTICATED: a trusted key has signed another manifest.cbor than this one: \
-                 it was changed, or belongs to another generation"
-            } else if self.exporters.is_empty() {
-                "NOT AUTHENTICATED: no key was given that may vouch for this bundle"
-            } else {
-                "NOT AUTHENTICATED: none of the trusted keys has signed this bundle"
-            };
-            found
-                .findings
-                .push(Finding::new(FindingKind::NotAuthenticated, message));
+            let (message, hint) = self.why_not_authenticated(&id, &found);
+            let finding = Finding::new(FindingKind::NotAuthenticated, message);
+            found.findings.push(finding.with_hint(hint));
         }
         Ok(found)
+    }
+
+    /// Why nobody who is trusted vouches for a bundle, and what the person can do.
+    fn why_not_authenticated(
+        &self,
+        id: &BundleId,
+        found: &Authentication,
+    ) -> (&'static str, &'static str) {
+        let mut vouched = found.vouched.iter();
+        let is_exporter = |vouched: &&Vouched| vouched.statement.role.as_str() == Role::EXPORTER;
+        let wrong = |finding: &Finding| finding.kind == FindingKind::BadStatement;
+        if found.findings.iter().any(wrong) {
+            return (
+                "NOT AUTHENTICATED: the statement by a trusted key is not right",
+                COPY_AGAIN,
+            );
+        }
+        match vouched.clone().find(is_exporter) {
+            Some(exporter) if exporter.statement.verdict == Verdict::Reject => {
+                return (
+                    "NOT AUTHENTICATED: the trusted exporter rejects this bundle",
+                    "ask its maker why, and for another bundle",
+                );
+            }
+            Some(_) => {
+                return (
+                    "NOT AUTHENTICATED: what a trusted key has signed has expired",
+                    SIGN_AGAIN,
+                );
+            }
+            None => {}
+        }
+        if vouched.next().is_some() {
+            (
+                "NOT AUTHENTICATED: trusted keys have signed this bundle, but not as its exporter",
+                "name the exporter's public key with --trust as well; it must have reached you \
+                 another way than the medium",
+            )
+        } else if self.knows_signer_of_another(id, found) {
+            (
+                "NOT AUTHENTICATED: a trusted key has signed another manifest.cbor than this one: \
+                 it was changed, or belongs to another generation",
+                COPY_AGAIN,
+            )
+        } else if self.exporters.is_empty() {
+            (
+                "NOT AUTHENTICATED: no key was given that may vouch for this bundle",
+                NAME_KEY,
+            )
+        } else {
+            (
+                "NOT AUTHENTICATED: none of the trusted keys has signed this bundle",
+                NAME_KEY,
+            )
+        }
     }
 
     /// Whether a trusted key's name stands on statements about another manifest.

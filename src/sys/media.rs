@@ -43,6 +43,10 @@ pub struct Entry {
 pub struct Weight {
     /// Regular files.
     pub files: u64,
+    /// Everything that lies there, directories included.
+    pub entries: u64,
+    /// What is neither a regular file nor a directory: links, pipes, sockets.
+    pub others: u64,
     /// Their bytes.
     pub bytes: u64,
     /// Whether everything was counted: not where there is too much of it, or somebody else's
@@ -53,6 +57,8 @@ pub struct Weight {
 impl Weight {
     fn add(&mut self, other: &Self) {
         self.files = self.files.saturating_add(other.files);
+        self.entries = self.entries.saturating_add(other.entries);
+        self.others = self.others.saturating_add(other.others);
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.is_whole &= other.is_whole;
     }

@@ -9,6 +9,7 @@ use airferry::format::hash;
 use airferry::format::keys::SigningKey;
 use airferry::model::{BlobPlace, BundleManifest, Carried, Inventory};
 
+use crate::import::digest_at;
 use crate::support::command::Outcome;
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::forge::{exporter, forge, sign_root};
@@ -168,6 +169,50 @@ fn what_lies_in_other_directories_is_counted_to_the_bottom() {
     assert_eq!(strict.json()["bytes"]["foreign"], 7000, "{strict}");
 }
 
+/// Names that operating systems use are no hiding place.
+#[test]
+fn only_what_operating_systems_leave_passes_strict() {
+    let (stage, bundle) = signed();
+    let copy = stage.copy(&bundle, "copy");
+    for name in [".DS_Store", "THUMBS.DB", "chunks/._000001.tar", "._x"] {
+        fs::write(copy.join(name), noise("x", 1 << 20)).unwrap();
+    }
+    for name in ["$Recycle.Bin", "lost+found", ".Trash-1000"] {
+        fs::create_dir(copy.join(name)).unwrap();
+        fs::write(copy.join(name).join("x"), noise("x", 1 << 20)).unwrap();
+    }
+    stage.verify(&copy, &["--strict"]).succeeds();
+    let hide: [(&str, fn(&Path)); 8] = [
+        ("._payload", |path| {
+            fs::write(path, noise("x", (1 << 20) + 1)).unwrap()
+        }),
+        ("Thumbs.db", |path| {
+            fs::write(path, noise("x", (1 << 20) + 1)).unwrap()
+        }),
+        (".DS_Store", |path| fs::create_dir(path).unwrap()),
+        ("lost+found", |path| fs::write(path, "x").unwrap()),
+        ("desktop.ini", |path| {
+            std::os::unix::fs::symlink("/etc/passwd", path).unwrap()
+        }),
+        ("System Volume Information", |path| {
+            fs::create_dir(path).unwrap();
+            fs::write(path.join("x"), noise("x", (1 << 20) + 1)).unwrap();
+        }),
+        (".fseventsd", |path| {
+            fs::create_dir(path).unwrap();
+            std::os::unix::fs::symlink("/etc/passwd", path.join("x")).unwrap();
+        }),
+        ("chunks/lost+found", |path| fs::create_dir(path).unwrap()),
+    ];
+    for (name, hide) in hide {
+        let copy = stage.copy(&bundle, "copy");
+        hide(&copy.join(name));
+        stage.verify(&copy, &[]).succeeds();
+        let strict = stage.verify(&copy, &["--strict"]);
+        assert_eq!(strict.code, Some(9), "{name}\n{strict}");
+    }
+}
+
 #[test]
 fn a_note_about_the_medium_is_listed_counted_and_short() {
     let (stage, bundle) = signed();
@@ -302,6 +347,12 @@ fn a_statement_that_disagrees_or_has_expired_does_not_count() {
         ]);
         Outcome::of(command).succeeds();
     };
+    // The key was named: what is wrong is the statement.
+    stage
+        .verify(&copy, &[])
+        .stderr_has("signed again")
+        .hides("name the maker's public key");
+
     // A reviewer's approval that has expired is no approval.
     sign("reviewer", "2020-01-01T00:00:00Z");
     let outcome = stage.verify(&bundle, &[]).succeeds();
@@ -332,4 +383,57 @@ fn an_increment_is_imported_behind_its_base() {
     let host = target.host().to_string();
     stage.import(&stage.at("bundle"), &host, &[]).succeeds();
     stage.import(&bundle, &host, &[]).succeeds();
+}
+
+/// An attachment has the tag that follows from its subject, and takes no tag of an image.
+#[test]
+fn an_attachment_takes_no_tag_of_an_image() {
+    let stage = Stage::new();
+    let image = Build::oci("app").layer(3000).image();
+    let (taker, owner) = (
+        Build::oci("taker").layer(700).image(),
+        Build::oci("owner").layer(900).image(),
+    );
+    let tag = image.cosign_tag("sig");
+    let references = [
+        stage.publish("team/app", "v1", &image),
+        stage.publish("team/app", "v2", &taker),
+        stage.publish("team/app", &tag, &owner),
+    ];
+    let references: Vec<&str> = references.iter().map(String::as_str).collect();
+    let bundle = stage.export("bundle", &references, &[]);
+    let target = DockerRegistry::start();
+    let host = target.host().to_string();
+
+    let twin = stage.copy(&bundle, "twin");
+    forge(&stage, &twin, |inventory, _| {
+        let image = v1(inventory);
+        image.attached[0].tag = image.tag.clone();
+    });
+    stage.verify(&twin, &[]).fails_with(4).stdout_has("R-25");
+    stage.import(&twin, &host, &[]).fails_with(4);
+
+    // By the rules the tag is both's; the image keeps it, whatever is imported how often.
+    let both = stage.copy(&bundle, "both");
+    let taken = taker.digest().parse().unwrap();
+    forge(&stage, &both, |inventory, _| {
+        v1(inventory).attached[0].root = taken;
+    });
+    stage.verify(&both, &["--strict"]).succeeds();
+    for _ in 0..2 {
+        let outcome = stage.import(&both, &host, &[]).fails_with(7);
+        let said = format!("{}{}", outcome.stdout, outcome.stderr);
+        assert!(said.contains("is the tag of the image"), "{outcome}");
+        assert_eq!(digest_at(&host, "team/app", &tag), Some(owner.digest()));
+    }
+    let honest = DockerRegistry::start();
+    stage
+        .import(&bundle, &honest.host().to_string(), &[])
+        .succeeds();
+}
+
+fn v1(inventory: &mut Inventory) -> &mut airferry::model::ImageEntry {
+    let mut images = inventory.images.iter_mut();
+    let v1 = images.find(|image| image.tag.as_ref().is_some_and(|tag| tag.as_str() == "v1"));
+    v1.expect("the image")
 }

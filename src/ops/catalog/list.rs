@@ -12,7 +12,7 @@ use crate::content::catalog::{Bundle, BundleIndex, Catalog, Channel};
 use crate::model::{CatalogEntry, CatalogFormat, Digest, Inventory, Platform, Reference};
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result};
-use crate::ops::examine::{self, Accepted, Scope, add_hints};
+use crate::ops::examine::{self, Accepted, Scope};
 use crate::ops::finding::FindingKind;
 use crate::ops::image_files::Source;
 use crate::ops::trust::Trust;
@@ -62,6 +62,9 @@ pub struct Report {
     /// Whether it was accepted that nobody vouches.
     #[serde(skip)]
     allow_unsigned: bool,
+    /// What can be done where nobody vouches.
+    #[serde(skip)]
+    hint: Option<&'static str>,
 }
 
 impl Report {
@@ -70,7 +73,10 @@ impl Report {
         let is_stranger_s = self.authenticated == Some(false) && !self.allow_unsigned;
         is_stranger_s.then(|| {
             let error = Error::new(Class::NotAuthenticated, "NOT AUTHENTICATED");
-            add_hints(error, &[FindingKind::NotAuthenticated])
+            match self.hint {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
         })
     }
 }
@@ -195,6 +201,7 @@ pub async fn list(request: Request, context: &Context) -> Result<Report> {
                     authenticated: None,
                     catalogs: vec![report(&catalog, reference, &image, package, None)],
                     allow_unsigned: false,
+                    hint: None,
                 })
             })
             .await?
@@ -267,6 +274,7 @@ fn list_bundle(
         authenticated: Some(bundle.authentication.is_authenticated()),
         catalogs,
         allow_unsigned: false,
+        hint: bundle.notes.iter().find_map(|note| note.hint),
     })
 }
 

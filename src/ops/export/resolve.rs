@@ -9,6 +9,7 @@ use futures_util::{StreamExt, stream};
 
 use super::attached::{self, Asked, Attachments, UnknownImages};
 use super::problem::Problem;
+use crate::format::manifest_row::child_fault;
 use crate::format::oci;
 use crate::model::{
     AttachedBy, Attachment, AttachmentState, Count, Descriptor, Digest, ImageEntry, Limits,
@@ -238,6 +239,12 @@ impl Walk {
         for manifest in self.manifests.values_mut() {
             manifest.omitted.retain(|child| !known.contains(child));
         }
+        if let Err(problem) = self.compare_children() {
+            entry = unresolved(entry, problem.reason.clone());
+            self.manifests.clear();
+            self.blobs.clear();
+            unknown = vec![problem];
+        }
         let is_sparse = |manifest: &ResolvedManifest| !manifest.omitted.is_empty();
         if entry.root.is_some() && !self.manifests.values().any(is_sparse) {
             entry.platforms.clear();
@@ -315,7 +322,12 @@ impl Walk {
                     .manifest(repository, &child.digest.into())
                     .await
                     .map_err(|error| Problem::of("child manifest", &error))?;
-                waiting.push((fetched.value, child.platform, depth + 1));
+                let mut raw = fetched.value;
+                if child.media_type.manifest_kind().is_some() {
+                    // The index is what clients go by, unless the child itself says its type.
+                    raw.media_type = child.media_type;
+                }
+                waiting.push((raw, child.platform, depth + 1));
             }
             let omitted = omitted.into_iter().map(|child| child.digest).collect();
             let digest = raw.digest;
@@ -327,6 +339,38 @@ impl Walk {
                     ..ResolvedManifest::new(raw, &facts)
                 },
             );
+        }
+        self.compare_children()
+    }
+
+    /// Refuses an index whose descriptor of a child is not right: clients refuse the child, and
+    /// so do readers of bundles (bundle-format.md, R-24).
+    fn compare_children(&self) -> std::result::Result<(), Problem> {
+        for (digest, index) in self
+            .manifests
+            .iter()
+            .filter(|(_, m)| !m.children.is_empty())
+        {
+            let (bytes, kind) = (&index.raw.bytes, &index.raw.media_type);
+            let document = oci::parse(bytes, Some(kind))
+                .map_err(|error| format!("manifest {digest}: {}", chain(&error)))?;
+            let omitted: BTreeSet<&Digest> = index.omitted.iter().collect();
+            let children = document.facts.children.iter();
+            for child in children.filter(|child| !omitted.contains(&child.digest)) {
+                let Some(known) = self.manifests.get(&child.digest) else {
+                    continue;
+                };
+                let size = known.raw.bytes.len() as u64;
+                if let Some(fault) = child_fault(child, size, &known.raw.media_type) {
+                    let (said, says) = (child.size, &child.media_type);
+                    let reason = format!(
+                        "the index {digest} says of its child {} that it has {said} bytes and the \
+                         type {says}: {fault}",
+                        child.digest
+                    );
+                    return Err(reason.into());
+                }
+            }
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::model::{BLOCK_SIZE, BlobPlace, ChunkEntry, ChunkId, ChunkKind, ChunkO
 use crate::ops::context::Context;
 use crate::ops::error::{Error, Result, chain};
 use crate::ops::examine::Bundle;
-use crate::ops::finding::{Finding, FindingKind};
+use crate::ops::finding::{Finding, FindingKind, Findings};
 use crate::ops::hits::Hits;
 use crate::ops::metadata;
 use crate::progress::{Event, Phase};
@@ -63,7 +63,8 @@ pub(crate) fn check_content(
     let mut findings = check
         .findings
         .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
+        .unwrap_or_else(PoisonError::into_inner)
+        .into_vec();
     findings.extend(metadata::read(
         bundle.media.as_ref(),
         &bundle.manifest,
@@ -82,7 +83,7 @@ struct Check<'a> {
     placement: Placement,
     hits: Hits<'a>,
     context: &'a Context,
-    findings: Mutex<Vec<Finding>>,
+    findings: Mutex<Findings>,
 }
 
 /// A blob that is being hashed.
@@ -142,7 +143,7 @@ impl Check<'_> {
         self.findings
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(finding);
+            .add(finding);
     }
 
     fn run(&self, chunks: &[&ChunkEntry]) {

@@ -217,7 +217,7 @@ impl Report {
             }
             _ => "The bundle is damaged or was tampered with",
         };
-        Some(super::examine::add_hints(Error::new(class, what), &kinds))
+        Some(super::examine::add_hints(Error::new(class, what), &counted))
     }
 }
 

@@ -79,6 +79,7 @@ impl Scales {
                 continue;
             }
             self.left = left;
+            weight.entries = weight.entries.saturating_add(1);
             match sysfs::statat(&handle, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
                     FileType::RegularFile => {
@@ -87,7 +88,7 @@ impl Scales {
                         weight.bytes = weight.bytes.saturating_add(length);
                     }
                     FileType::Directory => self.add(handle.as_fd(), name, depth + 1, weight),
-                    _ => {}
+                    _ => weight.others = weight.others.saturating_add(1),
                 },
                 Err(Errno::NOENT) => {}
                 Err(_) => weight.is_whole = false,

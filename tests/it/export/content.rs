@@ -222,3 +222,32 @@ fn two_hundred_tiny_images_fit_in_one_bundle() {
     assert_eq!(done["bytes_on_medium"], size(&bundle));
     site.verify(&bundle, &["--strict"]).succeeds();
 }
+
+/// Clients refuse a child that is another one than its index says, and so do readers of bundles.
+#[test]
+fn an_index_that_says_something_wrong_of_its_child_is_not_carried() {
+    let child = Build::oci("child").layer(1000).image();
+    let good = index([&child]);
+    let text = String::from_utf8(good.bytes.clone()).unwrap();
+    let length = child.bytes.len();
+    let docker = "application/vnd.docker.distribution.manifest.v2+json";
+    for wrong in [
+        text.replace(
+            &format!("\"size\":{length}"),
+            &format!("\"size\":{}", length + 1),
+        ),
+        text.replace(child.media_type, docker),
+    ] {
+        assert_ne!(wrong, text);
+        let site = Site::new();
+        let mut list = good.clone();
+        list.bytes = wrong.into_bytes();
+        let reference = site.put("app", "v1", &list);
+        let other = site.put("app", "v2", &child);
+        let bundle = site.path("bundle");
+        let done = site.export_json(&bundle, &[&reference, &other], 5);
+        assert!(done.to_string().contains("says of its child"), "{done:#}");
+        site.verify(&bundle, &["--strict", "--allow-incomplete"])
+            .succeeds();
+    }
+}
