@@ -770,7 +770,7 @@ def rows(good_manifest, good):
     put_child("child-size", "R-24", "a child that is longer than the index says", lambda m: m["extent"].__setitem__(
         slice(2, 4), [m["extent"][2] + 1] * 2))
     put_child("child-type", "R-24", "a child of another type than the index says", lambda m: m.update(
-        media_type="application/vnd.docker.distribution.manifest.v2+json"))
+        media_type=INDEX))
 
 
 def documents():

@@ -143,7 +143,8 @@ pub fn check(
     Ok(facts)
 }
 
-/// In what a child differs from its descriptor in an index: clients refuse such a child.
+/// In what a child differs from its descriptor in an index: clients refuse such a child. They go by
+/// its own media type, Docker's or OCI's, as long as it is what the index says, image or index.
 pub fn child_fault(
     descriptor: &Descriptor,
     size: u64,
@@ -152,7 +153,8 @@ pub fn child_fault(
     if descriptor.size != size {
         return Some("its size is another one");
     }
-    (descriptor.media_type != *media_type).then_some("its media type is another one")
+    let kind = descriptor.media_type.manifest_kind();
+    (kind != media_type.manifest_kind()).then_some("its media type is of another kind")
 }
 
 /// In what a blob's row differs from a descriptor of the blob.
@@ -338,7 +340,7 @@ mod tests {
         let size = fault(|row| row.extent.decoded += 1);
         assert_eq!(size, Some("its size is another one"));
         let kind = fault(|row| row.media_type = MediaType::new(MediaType::DOCKER_MANIFEST));
-        assert_eq!(kind, Some("its media type is another one"));
+        assert_eq!(kind, Some("its media type is of another kind"));
     }
 
     #[test]
