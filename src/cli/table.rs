@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Widest column in characters. A cell that is longer makes its line longer and no other.
+const WIDEST: usize = 300;
+
 /// A table with a heading.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -29,13 +32,16 @@ impl fmt::Display for Table {
         let mut widths = vec![0; columns];
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
+                *width = (*width).max(cell.chars().count()).min(WIDEST);
             }
         }
         for row in &self.rows {
             let mut line = String::new();
             for (width, cell) in widths.iter().zip(row) {
-                line.push_str(&format!("{cell:<width$}  "));
+                // Widths in format strings panic beyond 65535.
+                let missing = width.saturating_sub(cell.chars().count());
+                line.push_str(cell);
+                line.push_str(&" ".repeat(missing.saturating_add(2)));
             }
             writeln!(f, "{}", line.trim_end())?;
         }
@@ -56,5 +62,17 @@ mod tests {
             table.to_string(),
             "NAME         SIZE  NOTE\na-long-name  1\nb\\u{1b}[0m   22    x\n"
         );
+    }
+
+    #[test]
+    fn a_long_cell_makes_only_its_own_line_long() {
+        let mut table = Table::new(&["NAME", "SIZE"]);
+        let long = "n".repeat(70_000);
+        table.row(&[&long, "1"]);
+        table.row(&["b", "2"]);
+        let space = |cell: &str| " ".repeat(WIDEST - cell.len() + 2);
+        let (name, b) = (space("NAME"), space("b"));
+        let expected = format!("NAME{name}SIZE\n{long}  1\nb{b}2\n");
+        assert!(table.to_string() == expected);
     }
 }

@@ -12,12 +12,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use answer::{Answer, AtMost, RawGroup, RawNode};
+use answer::{Answer, AtMost, RawGroup, RawNode, Text};
 use serde::Serialize;
 
 use super::go_json;
-use super::version::{SemanticVersion, VersionError};
-use crate::model::{NameError, Reference};
+use super::version::SemanticVersion;
+use crate::model::Reference;
 
 /// Longest answer that is read, in bytes. Real ones have less than 2 MiB.
 pub const LIMIT: u64 = 16 << 20;
@@ -64,39 +64,7 @@ pub enum GraphError {
         /// How many there may be.
         limit: usize,
     },
-    /// A node's version is none.
-    #[error("Node {index} of the graph has no usable version")]
-    Version {
-        /// The node, counted from 0.
-        index: usize,
-        /// What is wrong with it.
-        #[source]
-        source: VersionError,
-    },
-    /// Two nodes have one version.
-    #[error("The graph has `{version}` twice")]
-    Duplicate {
-        /// The version.
-        version: SemanticVersion,
-    },
-    /// A node's payload is not a reference.
-    #[error("The payload of `{version}` is not a reference")]
-    Payload {
-        /// The node's version.
-        version: SemanticVersion,
-        /// What is wrong with it.
-        #[source]
-        source: NameError,
-    },
-    /// A node's payload is not pinned.
-    #[error("The payload of `{version}` is `{payload}`, which is no reference by digest")]
-    NotByDigest {
-        /// The node's version.
-        version: SemanticVersion,
-        /// What it names.
-        payload: Box<Reference>,
-    },
-    /// An edge begins or ends nowhere, or where it began.
+    /// An edge begins or ends nowhere.
     #[error("Edge {index} of the graph, from {from} to {to}, does not join two of {nodes} nodes")]
     Edge {
         /// The edge, counted from 0.
@@ -157,11 +125,23 @@ pub struct Node {
     /// Its version.
     pub version: SemanticVersion,
     /// Its payload: repository and digest, never a tag.
-    pub payload: Reference,
+    pub payload: Result<Reference, BadPayload>,
     /// The channels that it is in; empty when the service does not say.
     pub channels: BTreeSet<Channel>,
     /// Where people read about it; free text.
     pub url: Option<String>,
+}
+
+/// Why nobody knows which image a release is. It costs that release and no other.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadPayload {
+    /// Its payload is not pinned.
+    #[error("its payload is `{}`, which is not a reference by digest alone", .0.escape_debug())]
+    NotByDigest(String),
+    /// The answer has the version twice, with two payloads.
+    #[error("it has two payloads")]
+    Two,
 }
 
 /// Updates that the service advises against under conditions.
@@ -197,12 +177,12 @@ struct Conditional {
 impl Graph {
     /// Reads the service's answer. Conditional edges whose versions it does not list are left
     /// out: the service lists them for clusters that run such a version, and nobody can be sent
-    /// there.
+    /// there. A node without a version that we can compare is left out, and so are its edges.
     ///
     /// # Errors
     ///
-    /// When a version stands twice or is none, when a payload is not named by digest alone, or
-    /// when an edge does not join two of its nodes.
+    /// When it is not JSON of this shape, when it is too long, or when an edge begins or ends at
+    /// no node.
     pub fn parse(bytes: &[u8]) -> Result<Self, GraphError> {
         if bytes.len() as u64 > LIMIT {
             let length = bytes.len();
@@ -223,14 +203,16 @@ impl Graph {
     fn of(answer: Answer<'_>) -> Result<Self, GraphError> {
         let groups = answer.conditional_edges.unwrap_or_default();
         let groups = within("groups of conditional edges", groups)?;
-        let conditional: usize = groups.iter().map(|group| group.edges.count).sum();
+        let groups: Vec<RawGroup<'_>> = groups.into_iter().flatten().collect();
+        let conditional = groups.iter().filter_map(|group| group.edges.as_ref());
+        let conditional: usize = conditional.map(|edges| edges.count).sum();
         let edges = answer.edges.unwrap_or_default();
         let count = edges.count.saturating_add(conditional);
         if count > MAX_EDGES {
             let (what, limit) = ("edges", MAX_EDGES);
             return Err(GraphError::TooMany { what, count, limit });
         }
-        let (nodes, by_index) = sorted(within("nodes", answer.nodes)?)?;
+        let (nodes, by_index) = sorted(within("nodes", answer.nodes)?);
         let mut graph = Self {
             edges: vec![Vec::new(); nodes.len()],
             nodes,
@@ -239,11 +221,14 @@ impl Graph {
         for (index, (from, to)) in edges.items.into_iter().enumerate() {
             let at = |n: u64| by_index.get(usize::try_from(n).ok()?).copied();
             match (at(from), at(to)) {
-                (Some(from), Some(to)) if from != to => {
-                    if let Some(targets) = graph.edges.get_mut(from as usize) {
+                (Some(Some(from)), Some(Some(to))) => {
+                    if from != to
+                        && let Some(targets) = graph.edges.get_mut(from as usize)
+                    {
                         targets.push(to);
                     }
                 }
+                (Some(_), Some(_)) => {}
                 _ => {
                     let nodes = by_index.len();
                     return Err(GraphError::Edge {
@@ -267,9 +252,12 @@ impl Graph {
         let mut known = Vec::with_capacity(groups.len());
         for group in groups {
             let risks = within("risks in a group", group.risks.unwrap_or_default())?;
-            let risks: BTreeSet<String> =
-                risks.into_iter().map(|risk| risk.name.0.into()).collect();
-            known.push((risks.into_iter().collect::<Arc<[String]>>(), group.edges));
+            let risks = risks.into_iter().flatten();
+            let risks: BTreeSet<String> = risks
+                .map(|risk| risk.name.unwrap_or_default().0.into())
+                .collect();
+            let edges = group.edges.unwrap_or_default();
+            known.push((risks.into_iter().collect::<Arc<[String]>>(), edges));
         }
         // By groups once, so that lists of risks need not be compared for each edge.
         known.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -278,9 +266,9 @@ impl Graph {
             if risks != last {
                 last = risks;
             }
-            for edge in edges.items {
-                let at = |text: &str| self.position(&text.parse().ok()?);
-                if let (Some(from), Some(to)) = (at(&edge.from.0), at(&edge.to.0)) {
+            for edge in edges.items.into_iter().flatten() {
+                let at = |text: Option<Text<'_>>| self.position(&text?.0.parse().ok()?);
+                if let (Some(from), Some(to)) = (at(edge.from), at(edge.to)) {
                     let risks = Arc::clone(&last);
                     self.conditional.push(Conditional { from, to, risks });
                 }
@@ -389,44 +377,48 @@ fn within<T, const LIMIT: usize>(
     }
 }
 
-/// Sorts nodes by version; the second list says where each of them is then.
-fn sorted(raw: Vec<RawNode<'_>>) -> Result<(Vec<Node>, Vec<u32>), GraphError> {
-    let mut nodes = Vec::with_capacity(raw.len());
-    for (index, raw) in raw.into_iter().enumerate() {
-        nodes.push((index, node(index, raw)?));
-    }
-    nodes.sort_by(|(_, a), (_, b)| a.version.cmp(&b.version));
-    let mut by_index = vec![0; nodes.len()];
-    for (position, (index, _)) in (0_u32..).zip(&nodes) {
-        if let Some(slot) = by_index.get_mut(*index) {
-            *slot = position;
+/// Sorts nodes by version, each version once; the second list says where each node of the answer
+/// is then.
+fn sorted(raw: Vec<Option<RawNode<'_>>>) -> (Vec<Node>, Vec<Option<u32>>) {
+    let mut by_index = vec![None; raw.len()];
+    let read = raw.into_iter().map(Option::unwrap_or_default).map(node);
+    let mut read: Vec<(usize, Node)> = read
+        .enumerate()
+        .filter_map(|(index, node)| Some((index, node?)))
+        .collect();
+    read.sort_by(|(_, a), (_, b)| a.version.cmp(&b.version));
+    let mut nodes: Vec<Node> = Vec::with_capacity(read.len());
+    for (index, node) in read {
+        match nodes.last_mut() {
+            Some(last) if last.version == node.version => last.add(node),
+            _ => nodes.push(node),
+        }
+        if let Some(slot) = by_index.get_mut(index) {
+            *slot = u32::try_from(nodes.len().saturating_sub(1)).ok();
         }
     }
-    let nodes: Vec<Node> = nodes.into_iter().map(|(_, node)| node).collect();
-    match nodes
-        .windows(2)
-        .find(|pair| matches!(pair, [a, b] if a.version == b.version))
-    {
-        Some([first, ..]) => Err(GraphError::Duplicate {
-            version: first.version.clone(),
-        }),
-        _ => Ok((nodes, by_index)),
+    (nodes, by_index)
+}
+
+impl Node {
+    /// Adds what another node says about the same version.
+    fn add(&mut self, other: Self) {
+        if self.payload != other.payload {
+            self.payload = Err(BadPayload::Two);
+        }
+        // A node without channels counts as in the channel that the service was asked for.
+        if self.channels.is_empty() || other.channels.is_empty() {
+            self.channels.clear();
+        } else {
+            self.channels.extend(other.channels);
+        }
+        self.url = self.url.take().or(other.url);
     }
 }
 
-fn node(index: usize, raw: RawNode<'_>) -> Result<Node, GraphError> {
-    let version: SemanticVersion = match raw.version.0.parse() {
-        Ok(version) => version,
-        Err(source) => return Err(GraphError::Version { index, source }),
-    };
-    let payload: Reference = match raw.payload.0.parse() {
-        Ok(payload) => payload,
-        Err(source) => return Err(GraphError::Payload { version, source }),
-    };
-    if payload.digest.is_none() || payload.tag.is_some() {
-        let payload = Box::new(payload);
-        return Err(GraphError::NotByDigest { version, payload });
-    }
+/// Reads a node; nothing when its version is none that can be compared.
+fn node(raw: RawNode<'_>) -> Option<Node> {
+    let version = raw.version?.0.parse().ok()?;
     let metadata = raw.metadata.unwrap_or_default();
     let channels = metadata.channels.unwrap_or_default();
     // A name that no flag could ask for changes nothing.
@@ -434,15 +426,22 @@ fn node(index: usize, raw: RawNode<'_>) -> Result<Node, GraphError> {
         .0
         .split(',')
         .filter_map(|name| name.trim().parse().ok());
-    Ok(Node {
+    Some(Node {
         version,
-        payload,
+        payload: payload(&raw.payload.unwrap_or_default().0),
         channels: channels.collect(),
         url: metadata
             .url
             .map(|url| url.0.into())
             .filter(|url: &String| !url.is_empty()),
     })
+}
+
+fn payload(text: &str) -> Result<Reference, BadPayload> {
+    let read = text.parse().ok();
+    let pinned = |read: &Reference| read.digest.is_some() && read.tag.is_none();
+    read.filter(pinned)
+        .ok_or_else(|| BadPayload::NotByDigest(text.chars().take(200).collect()))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! The grammar is the one of the distribution project's reference package (the OCI
 //! distribution-spec gives the same rules for `<name>` and `<reference>`), with the familiar
-//! short forms: no registry means `docker.io`, one component on Docker Hub means `library/`.
+//! short forms: no registry means `docker.io`, `index.docker.io` means `docker.io`, one component on Docker Hub means `library/`.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -158,9 +158,16 @@ impl Host {
     /// Docker Hub's name in references.
     pub const DOCKER_HUB: &'static str = "docker.io";
 
+    /// An older name of Docker Hub. References that are written with it are read as if they had
+    /// the other one, as the container tools read them.
+    pub const OLD_DOCKER_HUB: &'static str = "index.docker.io";
+
     /// All names under which references have known it; `oc` treats them alike.
-    pub const DOCKER_HUB_NAMES: [&'static str; 3] =
-        [Self::DOCKER_HUB, "index.docker.io", "registry-1.docker.io"];
+    pub const DOCKER_HUB_NAMES: [&'static str; 3] = [
+        Self::DOCKER_HUB,
+        Self::OLD_DOCKER_HUB,
+        "registry-1.docker.io",
+    ];
 
     /// Whether a first path component is a registry and not a part of the repository.
     fn looks_like_host(component: &str) -> bool {
@@ -281,7 +288,10 @@ impl FromStr for Repository {
     fn from_str(text: &str) -> Result<Self, NameError> {
         match text.split_once('/') {
             Some((first, rest)) if Host::looks_like_host(first) => {
-                let host: Host = first.parse()?;
+                let host = match first {
+                    Host::OLD_DOCKER_HUB => Host(Host::DOCKER_HUB.into()),
+                    first => first.parse()?,
+                };
                 if Host::DOCKER_HUB_NAMES.contains(&host.as_str()) && !rest.contains('/') {
                     return Ok(Self::new(host, format!("library/{rest}").parse()?));
                 }
@@ -408,12 +418,12 @@ mod tests {
             ("busybox", "docker.io/library/busybox"),
             ("busybox:1", "docker.io/library/busybox:1"),
             ("docker.io/busybox", "docker.io/library/busybox"),
-            ("index.docker.io/busybox", "index.docker.io/library/busybox"),
+            ("index.docker.io/busybox", "docker.io/library/busybox"),
             (
                 "registry-1.docker.io/busybox:1",
                 "registry-1.docker.io/library/busybox:1",
             ),
-            ("index.docker.io/a/b", "index.docker.io/a/b"),
+            ("index.docker.io/a/b:1", "docker.io/a/b:1"),
             ("okd/x", "docker.io/okd/x"),
             ("localhost/x", "localhost/x"),
             ("localhost:5000/a/b:t", "localhost:5000/a/b:t"),

@@ -14,6 +14,7 @@ pub use error::{NoPath, UpgradeError};
 
 use crate::content::graph::{Channel, ConditionalUpdate, Graph, Node};
 use crate::content::version::{SemanticVersion, VersionError};
+use crate::model::Reference;
 
 /// Versions that an error lists.
 const SHOWN: usize = 5;
@@ -59,11 +60,20 @@ impl fmt::Display for Wanted {
     }
 }
 
+/// A release that a request means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// Its version.
+    pub version: SemanticVersion,
+    /// Its payload: repository and digest.
+    pub payload: Reference,
+}
+
 /// The releases that a request means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
     /// The releases, by ascending version, or from the beginning of a path to its end.
-    pub releases: Vec<Node>,
+    pub releases: Vec<Release>,
     /// Whether they are steps of an update, each to the next.
     pub is_path: bool,
     /// Updates from the path's beginning straight to its end that would be shorter, and that the
@@ -90,12 +100,12 @@ pub fn select(
     match (wanted, from) {
         (Wanted::One(version), None) => {
             let version = view.one(version.as_ref())?;
-            Ok(view.choice([version].into_iter(), false))
+            view.choice([version].into_iter(), false)
         }
         (Wanted::One(version), Some(from)) => view.path(from, view.one(version.as_ref())?),
         (Wanted::Range(min, max), None) => {
             let versions = view.range(min.as_ref(), max.as_ref(), wanted)?;
-            Ok(view.choice(versions.into_iter(), false))
+            view.choice(versions.into_iter(), false)
         }
         (Wanted::Range(..), Some(from)) => Err(UpgradeError::PathToRange {
             from: from.clone(),
@@ -135,15 +145,27 @@ impl<'a> View<'a> {
         }
     }
 
-    fn choice(&self, versions: impl Iterator<Item = &'a SemanticVersion>, is_path: bool) -> Choice {
-        Choice {
-            releases: versions
-                .filter_map(|v| self.graph.node(v))
-                .cloned()
-                .collect(),
+    fn choice(
+        &self,
+        versions: impl Iterator<Item = &'a SemanticVersion>,
+        is_path: bool,
+    ) -> Result<Choice, UpgradeError> {
+        let nodes = versions.filter_map(|version| self.graph.node(version));
+        let releases = nodes.map(|node| match &node.payload {
+            Ok(payload) => Ok(Release {
+                version: node.version.clone(),
+                payload: payload.clone(),
+            }),
+            Err(why) => Err(UpgradeError::Payload {
+                version: node.version.clone(),
+                source: why.clone(),
+            }),
+        });
+        Ok(Choice {
+            releases: releases.collect::<Result<_, _>>()?,
             is_path,
             avoided: Vec::new(),
-        }
+        })
     }
 
     /// A version of the channel; the highest when none is wanted.
@@ -227,7 +249,7 @@ impl<'a> View<'a> {
         };
         Ok(Choice {
             avoided,
-            ..self.choice(path.into_iter(), true)
+            ..self.choice(path.into_iter(), true)?
         })
     }
 

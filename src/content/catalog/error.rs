@@ -56,7 +56,7 @@ pub enum CatalogError {
         file: String,
         /// What is wrong with it.
         #[source]
-        source: super::IgnoreFileError,
+        source: super::IgnoreFileTooLong,
     },
     /// The database cannot be used.
     #[error("The catalog's database cannot be used: {message}")]

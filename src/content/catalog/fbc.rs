@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::Arc;
 
 use super::documents::{Document, Documents};
 use super::object::{Items, Object, Wrong};
@@ -18,6 +19,17 @@ use super::{
 /// Most files that may be unreadable because an ignore file, still to come, names them.
 const BROKEN: usize = 10_000;
 
+/// Schemas whose documents have fields of known types. All others are opaque, as for `opm`.
+const KNOWN: [&str; 4] = [
+    "olm.bundle",
+    "olm.package",
+    "olm.channel",
+    "olm.deprecations",
+];
+
+/// Lines of one ignore file that are told to be mistakes (a count).
+const BAD_LINES: usize = 10;
+
 /// Reads files one after the other, in any order; the index does not depend on it.
 ///
 /// The order in which an image holds its files is anybody's guess, so an ignore file may come
@@ -28,6 +40,8 @@ pub struct Indexer {
     documents: u64,
     kept: usize,
     ignore: IgnoreFile,
+    /// Lines of ignore files that are mistakes.
+    bad_lines: Vec<Problem>,
     /// Files that cannot be read as a catalog's.
     broken: BTreeMap<String, CatalogError>,
     /// Other paths of files that have several.
@@ -71,7 +85,7 @@ impl Indexer {
 
     fn add_ignore_file(&mut self, file: &str, reader: impl Read) -> Result<(), CatalogError> {
         let mut bytes = Vec::new();
-        let cap = CatalogLimits::IGNORE_FILE as u64;
+        let cap = CatalogLimits::IGNORE_FILES as u64;
         let mut reader = reader.take(cap.saturating_add(1));
         reader
             .read_to_end(&mut bytes)
@@ -81,10 +95,19 @@ impl Indexer {
             })?;
         let directory = file.rsplit_once('/').map_or("", |(directory, _)| directory);
         let added = self.ignore.add(directory, &bytes);
-        added.map_err(|source| CatalogError::IgnoreFile {
+        let bad = added.map_err(|source| CatalogError::IgnoreFile {
             file: file.to_owned(),
             source,
-        })
+        })?;
+        let shared: Arc<str> = Arc::from(file);
+        let problems = bad.into_iter().take(BAD_LINES);
+        let problems = problems.map(|bad| Problem::IgnoreLine {
+            file: Arc::clone(&shared),
+            line: bad.number,
+            why: bad.why,
+        });
+        self.bad_lines.extend(problems);
+        Ok(())
     }
 
     fn add_document(&mut self, document: &Document) -> Result<(), CatalogError> {
@@ -124,6 +147,7 @@ impl Indexer {
             ignore,
             broken,
             aliases,
+            bad_lines,
             ..
         } = self;
         let ignored = |file: &str| {
@@ -134,6 +158,7 @@ impl Indexer {
             return Err(error);
         }
         catalog.retain_files(&ignored);
+        catalog.odd.extend(bad_lines);
         catalog.sort();
         Ok(catalog)
     }
@@ -172,8 +197,14 @@ impl Record {
         let items = Items::new();
         items.note(&object);
         let mut problems = Vec::new();
-        let image = object.text("image")?;
-        let (related_images, empty_images) = related_images(&object, &items)?;
+        let is_known = KNOWN.contains(&schema.as_str());
+        let (image, (related_images, empty_images)) = match is_known {
+            true => (object.text("image")?, related_images(&object, &items)?),
+            false => (
+                object.text("image").unwrap_or_default(),
+                possible_related_images(&object, &items)?,
+            ),
+        };
         let kind = match schema.as_str() {
             "olm.bundle" => {
                 let mut bundle = Bundle {
@@ -322,6 +353,27 @@ fn related_images(object: &Object<'_>, items: &Items) -> Result<(Vec<RelatedImag
         }
         Ok(())
     })?;
+    Ok((images, empty))
+}
+
+/// The same of a document whose schema we do not know, and where the names may mean anything.
+fn possible_related_images(
+    object: &Object<'_>,
+    items: &Items,
+) -> Result<(Vec<RelatedImage>, usize), Wrong> {
+    let (mut images, mut empty) = (Vec::new(), 0_usize);
+    object.each_object(
+        items,
+        "relatedImages",
+        &mut |related| match related.text("image") {
+            Ok(Some(image)) => {
+                let name = related.text("name").ok().flatten().unwrap_or_default();
+                images.push(RelatedImage { name, image });
+            }
+            Ok(None) => empty = empty.saturating_add(1),
+            Err(_) => {}
+        },
+    )?;
     Ok((images, empty))
 }
 

@@ -15,6 +15,7 @@ mod edit;
 mod error;
 mod fbc;
 mod ignore_file;
+mod ignore_pattern;
 mod images;
 mod labels;
 mod model;
@@ -30,7 +31,7 @@ pub use documents::{Document, Documents};
 pub use edit::Edit;
 pub use error::CatalogError;
 pub use fbc::Indexer;
-pub use ignore_file::{IgnoreFile, IgnoreFileError};
+pub use ignore_file::{IgnoreFile, IgnoreFileTooLong};
 pub use images::{BadImage, CatalogImage, CatalogImages, NamedBy};
 pub use labels::{Location, labels_of, location};
 pub use model::*;
@@ -51,8 +52,8 @@ impl CatalogLimits {
     pub const TOTAL: u64 = 8 << 30;
     /// What the index of a catalog keeps, in bytes of text; 3000 bundles have about 10 MiB.
     pub const INDEX: usize = 128 << 20;
-    /// An ignore file, in bytes.
-    pub const IGNORE_FILE: usize = 64 << 10;
+    /// The ignore files of one catalog together, in bytes. Real ones have less than 1 KiB.
+    pub const IGNORE_FILES: usize = 256 << 10;
     /// Nesting of lists and maps in a document (a count).
     pub const DEPTH: usize = 100;
     /// Scalars, lists and maps of one YAML document (a count).

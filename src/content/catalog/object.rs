@@ -83,6 +83,30 @@ impl<'a> Object<'a> {
         })
     }
 
+    /// Gives each object of a field that is a list to `take`, and passes over everything else.
+    pub(super) fn each_object(
+        &self,
+        items: &Items,
+        key: &str,
+        take: &mut dyn FnMut(Object<'a>),
+    ) -> Result<(), Wrong> {
+        let list = self.get(key).filter(|value| value.get().starts_with('['));
+        if list.is_none() {
+            return Ok(());
+        }
+        self.items(
+            items,
+            key,
+            |error| wrong(&error),
+            &mut |value: &'a RawValue| {
+                if let Ok(object) = serde_json::from_str(value.get()) {
+                    take(object);
+                }
+                Ok(())
+            },
+        )
+    }
+
     /// A field that is a list of texts; absent ones are empty.
     pub(super) fn texts(&self, items: &Items, key: &str) -> Result<Vec<String>, Wrong> {
         let mut texts = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use super::{Catalog, Channel, Place};
 
@@ -73,6 +74,15 @@ pub enum Problem {
         place: Place,
         /// The key, shortened.
         key: String,
+    },
+    /// A line of an ignore file that is a mistake and matches nothing.
+    IgnoreLine {
+        /// The file.
+        file: Arc<str>,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// A property of a bundle that cannot be understood: versions and dependencies may be
     /// unknown.
@@ -195,6 +205,10 @@ impl fmt::Display for Problem {
                     f,
                     "The key `{key}` stands twice in one map; the last one counts: {place}"
                 )
+            }
+            Self::IgnoreLine { file, line, why } => {
+                let file = esc(file);
+                write!(f, "Line {line} of `{file}` matches nothing: {why}")
             }
             Self::Property {
                 package,

@@ -266,9 +266,12 @@ fn what_is_no_catalog_is_named() {
             "schema: olm.channel\nname: x\npackage: p\nentries: [{}]\n",
             "has no `name`",
         ),
-        ("schema: x\nimage: {a: b}\n", "`image` is not a text"),
         (
-            "schema: x\nrelatedImages: {a: b}\n",
+            "schema: olm.bundle\npackage: p\nname: x\nimage: {a: b}\n",
+            "`image` is not a text",
+        ),
+        (
+            "schema: olm.bundle\npackage: p\nname: x\nrelatedImages: {a: b}\n",
             "`relatedImages` is not a list",
         ),
         ("{\"schema\":\"x\"}}", "neither JSON nor YAML"),
@@ -283,6 +286,30 @@ fn what_is_no_catalog_is_named() {
     indexer.add("f", &b"a: \xff"[..]).unwrap();
     let error = indexer.finish().unwrap_err();
     assert!(error.to_string().contains("not UTF-8"), "{error}");
+}
+
+#[test]
+fn a_document_of_an_unknown_schema_may_have_any_shape() {
+    for odd in [
+        "image: {a: b}\n",
+        "image: 7\n",
+        "relatedImages: text\n",
+        "relatedImages: {a: q.io/a/z:1}\n",
+        "relatedImages: [q.io/a/z:1, 1, null, [], {image: [x]}]\n",
+    ] {
+        let text = format!("{YAML}---\nschema: custom.thing\n{odd}");
+        let catalog = index(&[("f", &text)]).unwrap();
+        assert_eq!(catalog.others.last().unwrap().schema, "custom.thing");
+        assert_eq!(
+            catalog.images(),
+            index(&[("f", YAML)]).unwrap().images(),
+            "{odd}"
+        );
+    }
+    let text = "schema: x\nimage: q.io/a/a:1\nrelatedImages: [q, {name: 1, image: q.io/a/b:1}]\n";
+    let images = index(&[("f", text)]).unwrap().images().images;
+    let texts: Vec<&str> = images.iter().map(|image| image.text.as_str()).collect();
+    assert_eq!(texts, ["q.io/a/a:1", "q.io/a/b:1"]);
 }
 
 #[test]
@@ -372,7 +399,17 @@ fn ignored_files_count_for_nothing_whenever_they_come() {
     indexer.add_alias("t/x.json", "link.json");
     indexer.add(ignore.0, ignore.1.as_bytes()).unwrap();
     assert_eq!(indexer.finish().unwrap().others.len(), 1);
-    assert!(index(&[(".indexignore", "{a,\n")]).is_err());
+}
+
+#[test]
+fn an_ignore_file_with_a_mistake_costs_that_line_and_is_told() {
+    let ignore = ("c/.indexignore", "[\n*.{json,yaml}\n*.md\n");
+    let catalog = index(&[ignore, ("c/index.yaml", YAML), ("c/x.md", "no catalog")]).unwrap();
+    let expected = index(&[("c/index.yaml", YAML)]).unwrap();
+    assert_eq!(catalog.bundles, expected.bundles);
+    let problems: Vec<String> = catalog.problems().iter().map(Problem::to_string).collect();
+    let told = "Line 1 of `c/.indexignore` matches nothing: a bracket is not closed";
+    assert!(problems.contains(&told.to_owned()), "{problems:?}");
 }
 
 #[test]

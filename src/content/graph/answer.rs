@@ -30,19 +30,19 @@ pub(super) const FIELDS: [&str; 12] = [
 #[serde(rename_all = "camelCase")]
 pub(super) struct Answer<'a> {
     #[serde(borrow)]
-    pub(super) nodes: AtMost<RawNode<'a>, MAX_NODES>,
+    pub(super) nodes: AtMost<Option<RawNode<'a>>, MAX_NODES>,
     #[serde(default)]
     pub(super) edges: Option<AtMost<(u64, u64), MAX_EDGES>>,
     #[serde(default, borrow)]
-    pub(super) conditional_edges: Option<AtMost<RawGroup<'a>, MAX_GROUPS>>,
+    pub(super) conditional_edges: Option<AtMost<Option<RawGroup<'a>>, MAX_GROUPS>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(super) struct RawNode<'a> {
-    #[serde(borrow)]
-    pub(super) version: Text<'a>,
-    #[serde(borrow)]
-    pub(super) payload: Text<'a>,
+    #[serde(default, borrow)]
+    pub(super) version: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    pub(super) payload: Option<Text<'a>>,
     #[serde(default, borrow)]
     pub(super) metadata: Option<RawMetadata<'a>>,
 }
@@ -60,26 +60,26 @@ pub(super) struct RawMetadata<'a> {
     pub(super) url: Option<Text<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(super) struct RawGroup<'a> {
-    #[serde(borrow)]
-    pub(super) edges: AtMost<RawEdge<'a>, MAX_EDGES>,
     #[serde(default, borrow)]
-    pub(super) risks: Option<AtMost<RawRisk<'a>, MAX_RISKS>>,
+    pub(super) edges: Option<AtMost<Option<RawEdge<'a>>, MAX_EDGES>>,
+    #[serde(default, borrow)]
+    pub(super) risks: Option<AtMost<Option<RawRisk<'a>>, MAX_RISKS>>,
 }
 
 #[derive(Deserialize)]
 pub(super) struct RawEdge<'a> {
-    #[serde(borrow)]
-    pub(super) from: Text<'a>,
-    #[serde(borrow)]
-    pub(super) to: Text<'a>,
+    #[serde(default, borrow)]
+    pub(super) from: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    pub(super) to: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
 pub(super) struct RawRisk<'a> {
     #[serde(default, borrow)]
-    pub(super) name: Text<'a>,
+    pub(super) name: Option<Text<'a>>,
 }
 
 /// A text, borrowed where it has no escapes.

@@ -42,9 +42,12 @@ fn head(payload: &Payload) -> String {
 fn table(rows: Vec<[String; 2]>) -> String {
     let names = rows.iter().map(|[name, _]| name.chars().count());
     let width = names.max().unwrap_or(0).max("NAME".len());
-    let mut text = format!("  {:<width$}  PULL SPEC\n", "NAME");
-    for [name, image] in rows {
-        let _ = writeln!(text, "  {name:<width$}  {image}");
+    let mut text = String::new();
+    let header = ["NAME".to_owned(), "PULL SPEC".to_owned()];
+    for [name, image] in std::iter::once(header).chain(rows) {
+        // Widths in format strings panic beyond 65535.
+        let space = " ".repeat(width.saturating_sub(name.chars().count()));
+        let _ = writeln!(text, "  {name}{space}  {image}");
     }
     text
 }

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use serde::Serialize;
 use url::Url;
 
-use crate::content::graph::{Channel, ConditionalUpdate, Graph, LIMIT, Node};
+use crate::content::graph::{Channel, ConditionalUpdate, Graph, LIMIT};
 use crate::content::update_service::{Architecture, graph_url};
 use crate::content::version::SemanticVersion;
 use crate::model::Reference;
 use crate::ops::blocking;
 use crate::ops::error::{Class, Error, Result};
-use crate::plan::upgrade::{self, Choice, UpgradeError, Wanted};
+use crate::plan::upgrade::{self, Choice, Release, UpgradeError, Wanted};
 use crate::registry::{Client, DocumentRequest, RedactedUrl};
 use crate::sys::files;
 
@@ -89,11 +89,11 @@ impl From<&ConditionalUpdate> for Avoided {
     }
 }
 
-impl From<&Node> for ChosenRelease {
-    fn from(node: &Node) -> Self {
+impl From<&Release> for ChosenRelease {
+    fn from(release: &Release) -> Self {
         Self {
-            version: node.version.to_string(),
-            payload: node.payload.clone(),
+            version: release.version.to_string(),
+            payload: release.payload.clone(),
         }
     }
 }

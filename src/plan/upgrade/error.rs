@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Wanted;
-use crate::content::graph::{Channel, ConditionalUpdate};
+use crate::content::graph::{BadPayload, Channel, ConditionalUpdate};
 use crate::content::version::SemanticVersion;
 
 /// Why no release answers a request.
@@ -80,6 +80,15 @@ pub enum UpgradeError {
         from: SemanticVersion,
         /// Where it should end.
         to: SemanticVersion,
+    },
+    /// The service does not say which image a chosen release is.
+    #[error("The update service does not say which image `{version}` is")]
+    Payload {
+        /// The release.
+        version: SemanticVersion,
+        /// Why.
+        #[source]
+        source: BadPayload,
     },
     /// No edges join the two.
     #[error("No update path leads from `{from}` to `{to}` in channel `{channel}`: {why}")]
