@@ -403,6 +403,30 @@ impl Error {
         }
     }
 
+    /// The meaning of a token service's refusal. Its 404 says nothing about what was asked of the
+    /// registry. `sought`: where credentials were looked for, unless the service took them before:
+    /// then it keeps this repository from the account.
+    pub(super) fn of_token_service(self, credentials: bool, sought: Option<Sought>) -> Self {
+        match self {
+            Self::Refused { url, answer }
+            | Self::NotFound { url, answer }
+            | Self::Denied { url, answer }
+                if sought.is_none() =>
+            {
+                Self::Denied { url, answer }
+            }
+            Self::NotFound { url, answer } => Self::Refused { url, answer },
+            Self::Unauthorized { url, answer, .. } => Self::Unauthorized {
+                url,
+                answer,
+                credentials,
+                token_service: sought.is_some(),
+                sought: sought.map(Box::new),
+            },
+            other => other,
+        }
+    }
+
     /// Whether the registry says that the thing does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
@@ -467,6 +491,12 @@ impl Error {
             Self::NoTls { .. } => "use --tls-verify=false if plain HTTP is intended",
             Self::Unauthorized { .. } | Self::Denied { .. } => {
                 "log in with `podman login` or give an auth file with --authfile"
+            }
+            Self::PushRefused { answer, .. } | Self::Refused { answer, .. }
+                if answer.is("NAME_INVALID") =>
+            {
+                "the registry does not take such a name; `--max-components 2` makes names without \
+                 nested repositories"
             }
             Self::PushRefused { answer, .. } if is_explained(answer) => return None,
             Self::PushRefused { .. } => {
@@ -565,7 +595,7 @@ impl Error {
 /// Whether a refusal to write is of another kind than "this account may not": a quota, for
 /// example, and says so.
 fn is_explained(answer: &Answer) -> bool {
-    answer.status == 403 && answer.message.is_some()
+    matches!(answer.status, 400 | 403) && answer.message.is_some()
 }
 
 fn push_refused(repository: &str, answer: &Answer) -> String {

@@ -5,6 +5,7 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT, HeaderValue};
 use serde::Deserialize;
 
+use super::auth::Matter;
 use super::client::Client;
 use super::error::{Error, Result, chain};
 use super::manifest::{Failures, Selector};
@@ -233,6 +234,7 @@ impl Client {
         loop {
             let tried = async {
                 let call = Call::new(place, &scopes, Method::GET, url.clone())
+                    .about(Matter::Referrers)
                     .header(ACCEPT, HeaderValue::from_static(MediaType::OCI_INDEX));
                 let response = self.call(call).await?;
                 if !response.status().is_success() {
@@ -304,7 +306,7 @@ impl Client {
 /// changes nothing.
 fn is_refusal(error: &Error) -> bool {
     match error {
-        Error::Protocol { .. } | Error::TooLong { .. } => true,
+        Error::Protocol { .. } | Error::TooLong { .. } | Error::UntrustedRealm { .. } => true,
         Error::Status { status, .. } => *status == 501 || !error.is_network(),
         other => other
             .answer()

@@ -6,7 +6,7 @@ use futures_util::stream;
 use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use super::Opened;
+use super::{Opened, tags};
 use super::preflight::{JOBS, Probe, target_error};
 use super::presumed::Presence;
 use super::request::Request;
@@ -57,7 +57,11 @@ pub(super) async fn measure(
             let question = async {
                 match probe.is_hidden(repository) {
                     true => Ok(false),
-                    false => probe.unless_hidden(repository, question.await, false),
+                    // When in doubt it is not there.
+                    false => match probe.unless_hidden(repository, question.await, false) {
+                        Err(error) if tags::is_about_one(&error) => Ok(false),
+                        answer => answer,
+                    },
                 }
             };
             let item = format!("{repository}@{digest}");
