@@ -18,9 +18,9 @@ use super::client::{Client, lock};
 use super::credentials::{Credential, Credentials, Secret};
 use super::error::{Error, Result, Sought};
 use super::mirrors::Endpoint;
+use super::response::Response;
 use super::retry::http_date;
 use super::scheme::authority;
-use super::response::Response;
 use super::transport::{Payload, Sending};
 use crate::model::{Host, Repository, RepositoryPath};
 
@@ -66,7 +66,7 @@ pub(super) struct Authorization {
     pub(super) credentials: bool,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 enum Challenge {
     Basic,
     Bearer { realm: Url, service: Option<String> },
@@ -105,11 +105,35 @@ type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
 /// What is known about how to log in, for each registry.
 pub(super) struct Auth {
     credentials: Credentials,
-    /// By `host[:port]` and by what is asked for.
-    challenges: Mutex<HashMap<(String, Matter), Challenge>>,
+    /// The first that a registry gave for its content is the one for everything there; another
+    /// one counts for such requests in the repository that gave it.
+    challenges: Mutex<HashMap<Asker, Challenge>>,
     tokens: Mutex<HashMap<TokenKey, Slot>>,
     /// Token services, with the registry, that have taken the credentials in this run.
     accepted: Mutex<HashSet<(String, Url)>>,
+}
+
+/// Who asks for a login: a registry (`host[:port]`), or what of it asks for another one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Asker {
+    registry: String,
+    own: Option<(Matter, RepositoryPath)>,
+}
+
+impl Asker {
+    fn registry(endpoint: &Endpoint) -> Self {
+        Self {
+            registry: authority(&endpoint.repository.host),
+            own: None,
+        }
+    }
+
+    fn own(endpoint: &Endpoint, matter: Matter) -> Self {
+        Self {
+            own: Some((matter, endpoint.repository.path.clone())),
+            ..Self::registry(endpoint)
+        }
+    }
 }
 
 /// What a token is for: a registry, its token service, and rights.
@@ -165,10 +189,9 @@ impl Auth {
 
     /// The challenge that was heard for such requests, else the one for all others.
     fn challenge(&self, endpoint: &Endpoint, matter: Matter) -> Option<Challenge> {
-        let authority = authority(&endpoint.repository.host);
         let challenges = lock(&self.challenges);
-        let own = challenges.get(&(authority.clone(), matter));
-        own.or_else(|| challenges.get(&(authority, Matter::Content)))
+        let own = challenges.get(&Asker::own(endpoint, matter));
+        own.or_else(|| challenges.get(&Asker::registry(endpoint)))
             .cloned()
     }
 
@@ -237,8 +260,7 @@ impl Auth {
         let Some(challenge) = preferred_challenge(headers, &base) else {
             return Ok(false);
         };
-        let key = (authority(&endpoint.repository.host), matter);
-        lock(&self.challenges).insert(key, challenge.clone());
+        self.learn(endpoint, matter, challenge.clone());
         let Challenge::Bearer { realm, service } = challenge else {
             let credential = self.credential(&endpoint.repository, scopes).await?;
             return Ok(matches!(credential, Some(Credential::Password { .. })));
@@ -251,6 +273,22 @@ impl Auth {
             *slot = None;
         }
         Ok(true)
+    }
+
+    fn learn(&self, endpoint: &Endpoint, matter: Matter, challenge: Challenge) {
+        let mut challenges = lock(&self.challenges);
+        let (registry, own) = (Asker::registry(endpoint), Asker::own(endpoint, matter));
+        match challenges.get(&registry) {
+            Some(known) if *known == challenge => {
+                challenges.remove(&own);
+            }
+            None if matter == Matter::Content => {
+                challenges.insert(registry, challenge);
+            }
+            _ => {
+                challenges.insert(own, challenge);
+            }
+        }
     }
 
     fn slot(
@@ -310,7 +348,9 @@ impl Auth {
             let is_about_scope = has_credentials
                 && !request.scopes.0.is_empty()
                 && (lock(&self.accepted).contains(&accepts)
-                    || request.is_accepted(client, credential.as_ref(), insecure).await);
+                    || request
+                        .is_accepted(client, credential.as_ref(), insecure)
+                        .await);
             if is_about_scope {
                 lock(&self.accepted).insert(accepts);
             }

@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::credentials::CredentialsError;
 use super::redact::RedactedUrl;
 use super::tls_problem::TlsProblem;
-use crate::model::{Digest, Repository};
+use crate::model::Digest;
 
 /// Shorthand for results of the registry client.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -373,58 +373,6 @@ impl Error {
                 self,
                 Self::Tls { .. } | Self::TlsRefused { .. } | Self::NoTls { .. }
             )
-    }
-
-    /// Whether the registry keeps something from an account that it knows: it is not there, or
-    /// this account may not see it. Many registries do not tell one from the other.
-    pub fn is_hidden(&self) -> bool {
-        matches!(
-            self,
-            Self::Denied { .. }
-                | Self::Unauthorized {
-                    credentials: true,
-                    token_service: false,
-                    ..
-                }
-        )
-    }
-
-    /// The meaning that a refusal has for a request that writes into a repository.
-    pub(super) fn of_push(self, repository: &Repository) -> Self {
-        if !self.is_hidden() {
-            return self;
-        }
-        match self {
-            Self::Unauthorized { answer, .. } | Self::Denied { answer, .. } => Self::PushRefused {
-                repository: repository.to_string(),
-                answer,
-            },
-            other => other,
-        }
-    }
-
-    /// The meaning of a token service's refusal. Its 404 says nothing about what was asked of the
-    /// registry. `sought`: where credentials were looked for, unless the service took them before:
-    /// then it keeps this repository from the account.
-    pub(super) fn of_token_service(self, credentials: bool, sought: Option<Sought>) -> Self {
-        match self {
-            Self::Refused { url, answer }
-            | Self::NotFound { url, answer }
-            | Self::Denied { url, answer }
-                if sought.is_none() =>
-            {
-                Self::Denied { url, answer }
-            }
-            Self::NotFound { url, answer } => Self::Refused { url, answer },
-            Self::Unauthorized { url, answer, .. } => Self::Unauthorized {
-                url,
-                answer,
-                credentials,
-                token_service: sought.is_some(),
-                sought: sought.map(Box::new),
-            },
-            other => other,
-        }
     }
 
     /// Whether the registry says that the thing does not exist.

@@ -10,12 +10,15 @@ use super::client::Client;
 use super::error::{Error, Result, chain};
 use super::manifest::{Failures, Selector};
 use super::mirrors::Endpoint;
-use super::paging::{MOST_PAGES, PAGE_LIMIT, Pages, next_page};
+use super::paging::{PAGE_LIMIT, Pages, next_page};
 use super::transport::Call;
 use crate::model::{Descriptor, Digest, ManifestKind, MediaType, RawManifest, Repository, Tag};
 
 /// Referrers of one manifest that are read at most.
 const MOST_REFERRERS: usize = 10_000;
+
+/// Pages of one such list that are read at most.
+const MOST_REFERRER_PAGES: usize = 1_000;
 
 /// How a registry told what refers to a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,13 +206,14 @@ impl Client {
         let mut url = self.url(place, &format!("referrers/{digest}")).await?;
         let mut entries = Vec::new();
         let mut pages = Pages::default();
-        for page in 0..MOST_PAGES {
+        for page in 0..MOST_REFERRER_PAGES {
             pages.visit(&url)?;
             let (found, next) = match self.referrers_page(place, &url, digest).await {
                 Ok(answer) => answer,
                 Err(error) if error.is_not_found() && page == 0 => return Ok(None),
                 Err(error) => return Err(error),
             };
+            pages.count(&url, found.len())?;
             entries.extend(found);
             match next {
                 _ if entries.len() > MOST_REFERRERS => break,
@@ -219,7 +223,10 @@ impl Client {
         }
         Err(Error::Protocol {
             url: (&url).into(),
-            reason: format!("there are more than {MOST_REFERRERS} referrers"),
+            reason: format!(
+                "there are more than {MOST_REFERRERS} referrers, or {MOST_REFERRER_PAGES} pages of \
+                 them"
+            ),
         })
     }
 

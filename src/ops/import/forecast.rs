@@ -6,7 +6,7 @@ use futures_util::stream;
 use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use super::{Opened, tags};
+use super::Opened;
 use super::preflight::{JOBS, Probe, target_error};
 use super::presumed::Presence;
 use super::request::Request;
@@ -59,7 +59,7 @@ pub(super) async fn measure(
                     true => Ok(false),
                     // When in doubt it is not there.
                     false => match probe.unless_hidden(repository, question.await, false) {
-                        Err(error) if tags::is_about_one(&error) => Ok(false),
+                        Err(error) if error.may_be_about_one() => Ok(false),
                         answer => answer,
                     },
                 }

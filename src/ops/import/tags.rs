@@ -101,11 +101,12 @@ pub(super) async fn decide(
                 decided.push(TagDecision::new(&image.placed.tag, TagAction::Skip));
             }
             Err(Refusal::Unknown(error))
-                if is_about_one(&error)
+                if error.may_be_about_one()
                     && (answers > 0 || decided.len() + 1 < plan.images.len().min(JOBS)) =>
             {
                 let mut failure = Failure::from(error);
-                failure.reason = format!("the target cannot be asked for its tag: {}", failure.reason);
+                failure.reason =
+                    format!("the target cannot be asked for its tag: {}", failure.reason);
                 decided.push(TagDecision {
                     failure: Some(failure),
                     ..TagDecision::new(&image.placed.tag, TagAction::Skip)
@@ -121,12 +122,6 @@ pub(super) async fn decide(
         }
     }
     Ok(decided)
-}
-
-/// Whether a refusal may be about one tag or repository: the registry answered, and it is not the
-/// login.
-pub(super) fn is_about_one(error: &registry::Error) -> bool {
-    !matches!(error, registry::Error::Unauthorized { .. }) && error.answer().is_some()
 }
 
 /// Asks for one image's tag.
