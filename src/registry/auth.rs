@@ -1,7 +1,7 @@
 //! Answers to a registry's challenge: Basic, or Bearer tokens
 //! (distribution's "Token Authentication Specification" and its OAuth2 variant).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use super::client::{Client, lock};
 use super::credentials::{Credential, Credentials, Secret};
 use super::error::{Error, Result, Sought};
 use super::mirrors::Endpoint;
+use super::response::Response;
 use super::retry::http_date;
 use super::scheme::authority;
 use super::transport::{Payload, Sending};
@@ -65,7 +66,7 @@ pub(super) struct Authorization {
     pub(super) credentials: bool,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 enum Challenge {
     Basic,
     Bearer { realm: Url, service: Option<String> },
@@ -78,6 +79,25 @@ struct Token {
     renew_at: Instant,
 }
 
+/// Requests of one registry that share a challenge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) enum Matter {
+    /// Everything that has no kind of its own.
+    #[default]
+    Content,
+    /// Lists of referrers. Some registries and proxies ask for another login there, or name a
+    /// token service that does not answer. That must not stop all other requests.
+    Referrers,
+}
+
+/// What an `Authorization` header is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Purpose<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) scopes: &'a Scopes,
+    pub(super) matter: Matter,
+}
+
 /// A place for one token, locked while the token is fetched: of many requests that need it one
 /// fetches it.
 type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
@@ -85,9 +105,44 @@ type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
 /// What is known about how to log in, for each registry.
 pub(super) struct Auth {
     credentials: Credentials,
-    /// By `host[:port]`.
-    challenges: Mutex<HashMap<String, Challenge>>,
-    tokens: Mutex<HashMap<(String, Scopes), Slot>>,
+    /// The first that a registry gave for its content is the one for everything there; another
+    /// one counts for such requests in the repository that gave it.
+    challenges: Mutex<HashMap<Asker, Challenge>>,
+    tokens: Mutex<HashMap<TokenKey, Slot>>,
+    /// Token services, with the registry, that have taken the credentials in this run.
+    accepted: Mutex<HashSet<(String, Url)>>,
+}
+
+/// Who asks for a login: a registry (`host[:port]`), or what of it asks for another one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Asker {
+    registry: String,
+    own: Option<(Matter, RepositoryPath)>,
+}
+
+impl Asker {
+    fn registry(endpoint: &Endpoint) -> Self {
+        Self {
+            registry: authority(&endpoint.repository.host),
+            own: None,
+        }
+    }
+
+    fn own(endpoint: &Endpoint, matter: Matter) -> Self {
+        Self {
+            own: Some((matter, endpoint.repository.path.clone())),
+            ..Self::registry(endpoint)
+        }
+    }
+}
+
+/// What a token is for: a registry, its token service, and rights.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct TokenKey {
+    registry: String,
+    realm: Url,
+    service: Option<String>,
+    scopes: Scopes,
 }
 
 impl fmt::Debug for Auth {
@@ -112,12 +167,13 @@ impl Auth {
             credentials,
             challenges: Mutex::default(),
             tokens: Mutex::default(),
+            accepted: Mutex::default(),
         }
     }
 
     /// How the registry wants us to log in, as far as it was heard.
     pub(super) fn scheme(&self, endpoint: &Endpoint) -> Option<&'static str> {
-        match self.challenge(endpoint)? {
+        match self.challenge(endpoint, Matter::Content)? {
             Challenge::Basic => Some("basic"),
             Challenge::Bearer { .. } => Some("bearer"),
         }
@@ -131,9 +187,12 @@ impl Auth {
         }
     }
 
-    fn challenge(&self, endpoint: &Endpoint) -> Option<Challenge> {
-        let authority = authority(&endpoint.repository.host);
-        lock(&self.challenges).get(&authority).cloned()
+    /// The challenge that was heard for such requests, else the one for all others.
+    fn challenge(&self, endpoint: &Endpoint, matter: Matter) -> Option<Challenge> {
+        let challenges = lock(&self.challenges);
+        let own = challenges.get(&Asker::own(endpoint, matter));
+        own.or_else(|| challenges.get(&Asker::registry(endpoint)))
+            .cloned()
     }
 
     /// The header to send, or `None` while the registry has not asked for one, or when it asks
@@ -141,10 +200,14 @@ impl Auth {
     pub(super) async fn authorization(
         &self,
         client: &Client,
-        endpoint: &Endpoint,
-        scopes: &Scopes,
+        purpose: Purpose<'_>,
     ) -> Result<Option<Authorization>> {
-        match self.challenge(endpoint) {
+        let Purpose {
+            endpoint,
+            scopes,
+            matter,
+        } = purpose;
+        match self.challenge(endpoint, matter) {
             None => Ok(None),
             Some(Challenge::Basic) => match self.credential(&endpoint.repository, scopes).await? {
                 Some(Credential::Password { username, password }) => {
@@ -156,7 +219,7 @@ impl Auth {
                 _ => Ok(None),
             },
             Some(Challenge::Bearer { realm, service }) => {
-                let slot = self.slot(endpoint, scopes);
+                let slot = self.slot(endpoint, &realm, service.as_deref(), scopes);
                 let mut slot = slot.lock().await;
                 let token = match slot.as_ref().filter(|t| Instant::now() < t.renew_at) {
                     Some(token) => token.clone(),
@@ -184,22 +247,25 @@ impl Auth {
     pub(super) async fn challenged(
         &self,
         client: &Client,
-        endpoint: &Endpoint,
-        scopes: &Scopes,
+        purpose: Purpose<'_>,
         headers: &HeaderMap,
         used: Option<&Authorization>,
     ) -> Result<bool> {
+        let Purpose {
+            endpoint,
+            scopes,
+            matter,
+        } = purpose;
         let base = client.base(endpoint).await?;
         let Some(challenge) = preferred_challenge(headers, &base) else {
             return Ok(false);
         };
-        let is_basic = matches!(challenge, Challenge::Basic);
-        lock(&self.challenges).insert(authority(&endpoint.repository.host), challenge);
-        if is_basic {
+        self.learn(endpoint, matter, challenge.clone());
+        let Challenge::Bearer { realm, service } = challenge else {
             let credential = self.credential(&endpoint.repository, scopes).await?;
             return Ok(matches!(credential, Some(Credential::Password { .. })));
-        }
-        let slot = self.slot(endpoint, scopes);
+        };
+        let slot = self.slot(endpoint, &realm, service.as_deref(), scopes);
         let mut slot = slot.lock().await;
         if let (Some(token), Some(used)) = (slot.as_ref(), used)
             && token.header == used.header
@@ -209,8 +275,35 @@ impl Auth {
         Ok(true)
     }
 
-    fn slot(&self, endpoint: &Endpoint, scopes: &Scopes) -> Slot {
-        let key = (authority(&endpoint.repository.host), scopes.clone());
+    fn learn(&self, endpoint: &Endpoint, matter: Matter, challenge: Challenge) {
+        let mut challenges = lock(&self.challenges);
+        let (registry, own) = (Asker::registry(endpoint), Asker::own(endpoint, matter));
+        match challenges.get(&registry) {
+            Some(known) if *known == challenge => {
+                challenges.remove(&own);
+            }
+            None if matter == Matter::Content => {
+                challenges.insert(registry, challenge);
+            }
+            _ => {
+                challenges.insert(own, challenge);
+            }
+        }
+    }
+
+    fn slot(
+        &self,
+        endpoint: &Endpoint,
+        realm: &Url,
+        service: Option<&str>,
+        scopes: &Scopes,
+    ) -> Slot {
+        let key = TokenKey {
+            registry: authority(&endpoint.repository.host),
+            realm: realm.clone(),
+            service: service.map(str::to_owned),
+            scopes: scopes.clone(),
+        };
         Arc::clone(lock(&self.tokens).entry(key).or_default())
     }
 
@@ -241,22 +334,31 @@ impl Auth {
                 realm: request.realm.into(),
             });
         }
-        let (mut sending, header, payload) = request.to_http(credential.as_ref(), insecure);
-        sending.registry = Some(authority(&endpoint.repository.host));
+        let registry = authority(&endpoint.repository.host);
+        let accepts = (registry, request.realm.clone());
         let asked_at = Instant::now();
-        let response = client.follow(&sending, header.as_ref(), payload).await?;
+        let response = request.send(client, credential.as_ref(), insecure).await?;
         let url = response.shown();
         if !response.status().is_success() {
-            return Err(match response.into_error().await {
-                Error::Unauthorized { url, answer, .. } => Error::Unauthorized {
-                    url,
-                    answer,
-                    credentials: credential.is_some(),
-                    sought: Some(Box::new(self.sought(&endpoint.repository.host))),
-                    token_service: true,
-                },
-                other => other,
-            });
+            let error = response.into_error().await;
+            if error.is_network() {
+                return Err(error);
+            }
+            let has_credentials = credential.is_some();
+            let is_about_scope = has_credentials
+                && !request.scopes.0.is_empty()
+                && (lock(&self.accepted).contains(&accepts)
+                    || request
+                        .is_accepted(client, credential.as_ref(), insecure)
+                        .await);
+            if is_about_scope {
+                lock(&self.accepted).insert(accepts);
+            }
+            let sought = (!is_about_scope).then(|| self.sought(&endpoint.repository.host));
+            return Err(error.of_token_service(has_credentials, sought));
+        }
+        if credential.is_some() {
+            lock(&self.accepted).insert(accepts);
         }
         let served_at = response.text(DATE).and_then(http_date);
         let body = Zeroizing::new(response.read(TOKEN_ANSWER).await?);
@@ -309,6 +411,34 @@ struct TokenRequest<'a> {
 }
 
 impl TokenRequest<'_> {
+    async fn send(
+        &self,
+        client: &Client,
+        credential: Option<&Credential>,
+        insecure: bool,
+    ) -> Result<Response> {
+        let (mut sending, header, payload) = self.to_http(credential, insecure);
+        sending.registry = Some(authority(&self.endpoint.repository.host));
+        client.follow(&sending, header.as_ref(), payload).await
+    }
+
+    /// Whether the service takes the credentials when no rights are asked for. Then a refusal is
+    /// about the rights: OpenShift's answers 401 and Quay's 400 for repositories that cannot be.
+    async fn is_accepted(
+        &self,
+        client: &Client,
+        credential: Option<&Credential>,
+        insecure: bool,
+    ) -> bool {
+        let scopes = Scopes::default();
+        let bare = TokenRequest {
+            scopes: &scopes,
+            ..*self
+        };
+        let answer = bare.send(client, credential, insecure).await;
+        answer.is_ok_and(|response| response.status().is_success())
+    }
+
     /// The request with its `Authorization` header and body.
     fn to_http(
         &self,

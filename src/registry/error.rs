@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::credentials::CredentialsError;
 use super::redact::RedactedUrl;
 use super::tls_problem::TlsProblem;
-use crate::model::{Digest, Repository};
+use crate::model::Digest;
 
 /// Shorthand for results of the registry client.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -375,34 +375,6 @@ impl Error {
             )
     }
 
-    /// Whether the registry keeps something from an account that it knows: it is not there, or
-    /// this account may not see it. Many registries do not tell one from the other.
-    pub fn is_hidden(&self) -> bool {
-        matches!(
-            self,
-            Self::Denied { .. }
-                | Self::Unauthorized {
-                    credentials: true,
-                    token_service: false,
-                    ..
-                }
-        )
-    }
-
-    /// The meaning that a refusal has for a request that writes into a repository.
-    pub(super) fn of_push(self, repository: &Repository) -> Self {
-        if !self.is_hidden() {
-            return self;
-        }
-        match self {
-            Self::Unauthorized { answer, .. } | Self::Denied { answer, .. } => Self::PushRefused {
-                repository: repository.to_string(),
-                answer,
-            },
-            other => other,
-        }
-    }
-
     /// Whether the registry says that the thing does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
@@ -467,6 +439,12 @@ impl Error {
             Self::NoTls { .. } => "use --tls-verify=false if plain HTTP is intended",
             Self::Unauthorized { .. } | Self::Denied { .. } => {
                 "log in with `podman login` or give an auth file with --authfile"
+            }
+            Self::PushRefused { answer, .. } | Self::Refused { answer, .. }
+                if answer.is("NAME_INVALID") =>
+            {
+                "the registry does not take such a name; `--max-components 2` makes names without \
+                 nested repositories"
             }
             Self::PushRefused { answer, .. } if is_explained(answer) => return None,
             Self::PushRefused { .. } => {
@@ -565,7 +543,7 @@ impl Error {
 /// Whether a refusal to write is of another kind than "this account may not": a quota, for
 /// example, and says so.
 fn is_explained(answer: &Answer) -> bool {
-    answer.status == 403 && answer.message.is_some()
+    matches!(answer.status, 400 | 403) && answer.message.is_some()
 }
 
 fn push_refused(repository: &str, answer: &Answer) -> String {

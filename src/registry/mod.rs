@@ -34,6 +34,7 @@ mod ranges;
 mod rate;
 mod redact;
 mod referrers;
+mod refusal;
 mod registries_conf;
 mod response;
 mod retry;

@@ -36,9 +36,16 @@ fn follow(page: &Url, target: &str) -> Option<Url> {
     Some(next)
 }
 
+/// Empty pages in a row that are read at most.
+const MOST_EMPTY: usize = 50;
+
 /// The pages of one list that were asked for.
 #[derive(Debug, Default)]
-pub(super) struct Pages(HashSet<Url>);
+pub(super) struct Pages {
+    visited: HashSet<Url>,
+    /// The last ones in a row that had nothing.
+    empty: usize,
+}
 
 impl Pages {
     /// Takes note of a page.
@@ -47,12 +54,29 @@ impl Pages {
     ///
     /// When it was asked for before: the list has no end then.
     pub(super) fn visit(&mut self, page: &Url) -> Result<()> {
-        if self.0.insert(page.clone()) {
+        if self.visited.insert(page.clone()) {
             return Ok(());
         }
         Err(Error::Protocol {
             url: page.into(),
             reason: "its pages lead in a circle".to_owned(),
+        })
+    }
+
+    /// Takes note of how many entries a page had.
+    ///
+    /// # Errors
+    ///
+    /// When too many pages in a row had none: some registries link from empty page to empty page
+    /// without an end.
+    pub(super) fn count(&mut self, page: &Url, entries: usize) -> Result<()> {
+        self.empty = if entries > 0 { 0 } else { self.empty + 1 };
+        if self.empty <= MOST_EMPTY {
+            return Ok(());
+        }
+        Err(Error::Protocol {
+            url: page.into(),
+            reason: format!("{} of its pages in a row are empty", self.empty),
         })
     }
 }
@@ -100,6 +124,20 @@ mod tests {
         pages.visit(&page("a")).unwrap();
         pages.visit(&page("b")).unwrap();
         assert!(pages.visit(&page("a")).is_err());
+    }
+
+    #[test]
+    fn empty_pages_end() {
+        let page: Url = "https://r.lan/".parse().unwrap();
+        let mut pages = Pages::default();
+        for _ in 0..3 {
+            for _ in 0..MOST_EMPTY {
+                pages.count(&page, 0).unwrap();
+            }
+            pages.count(&page, 1).unwrap();
+        }
+        let mut counted = (0..=MOST_EMPTY).map(|_| pages.count(&page, 0));
+        assert!(counted.any(|counted| counted.is_err()));
     }
 
     #[test]

@@ -53,6 +53,37 @@ impl Client {
         }
     }
 
+    /// Asks for the last byte of a blob at the places from which it would be fetched. Only a
+    /// clear refusal of all of them counts: what passes shows when the blob is fetched.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the last place.
+    pub async fn blob_offered(
+        &self,
+        repository: &Repository,
+        digest: Digest,
+        size: u64,
+    ) -> Result<()> {
+        let wanted = match size.checked_sub(1) {
+            Some(last) => ByteRange::Part { first: last, last },
+            None => return Ok(()),
+        };
+        let mut refusal = None;
+        for place in self.places(repository, true)? {
+            match self.blob_bytes(&place, &digest, wanted, size).await {
+                Ok(response) if is_kept_back(response.status().as_u16()) => {
+                    refusal = Some(response.into_error().await);
+                }
+                Err(error) if error.answer().is_some_and(|a| is_kept_back(a.status)) => {
+                    refusal = Some(error);
+                }
+                Ok(_) | Err(_) => return Ok(()),
+            }
+        }
+        refusal.map_or(Ok(()), Err)
+    }
+
     async fn look(&self, place: &Endpoint, digest: Digest, size: u64) -> Result<Look> {
         // No byte of an empty blob can be asked for.
         let wanted = match size.checked_sub(1) {
@@ -87,6 +118,11 @@ impl Client {
             _ => Err(response.into_error().await),
         }
     }
+}
+
+/// Whether a place says that it does not give a blob, now and later.
+fn is_kept_back(status: u16) -> bool {
+    matches!(status, 401 | 403 | 404 | 410)
 }
 
 /// Reads until `wanted` bytes have come.

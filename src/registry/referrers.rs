@@ -5,16 +5,20 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT, HeaderValue};
 use serde::Deserialize;
 
+use super::auth::Matter;
 use super::client::Client;
 use super::error::{Error, Result, chain};
 use super::manifest::{Failures, Selector};
 use super::mirrors::Endpoint;
-use super::paging::{MOST_PAGES, PAGE_LIMIT, Pages, next_page};
+use super::paging::{PAGE_LIMIT, Pages, next_page};
 use super::transport::Call;
 use crate::model::{Descriptor, Digest, ManifestKind, MediaType, RawManifest, Repository, Tag};
 
 /// Referrers of one manifest that are read at most.
 const MOST_REFERRERS: usize = 10_000;
+
+/// Pages of one such list that are read at most.
+const MOST_REFERRER_PAGES: usize = 1_000;
 
 /// How a registry told what refers to a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,13 +206,14 @@ impl Client {
         let mut url = self.url(place, &format!("referrers/{digest}")).await?;
         let mut entries = Vec::new();
         let mut pages = Pages::default();
-        for page in 0..MOST_PAGES {
+        for page in 0..MOST_REFERRER_PAGES {
             pages.visit(&url)?;
             let (found, next) = match self.referrers_page(place, &url, digest).await {
                 Ok(answer) => answer,
                 Err(error) if error.is_not_found() && page == 0 => return Ok(None),
                 Err(error) => return Err(error),
             };
+            pages.count(&url, found.len())?;
             entries.extend(found);
             match next {
                 _ if entries.len() > MOST_REFERRERS => break,
@@ -218,7 +223,10 @@ impl Client {
         }
         Err(Error::Protocol {
             url: (&url).into(),
-            reason: format!("there are more than {MOST_REFERRERS} referrers"),
+            reason: format!(
+                "there are more than {MOST_REFERRERS} referrers, or {MOST_REFERRER_PAGES} pages of \
+                 them"
+            ),
         })
     }
 
@@ -233,6 +241,7 @@ impl Client {
         loop {
             let tried = async {
                 let call = Call::new(place, &scopes, Method::GET, url.clone())
+                    .about(Matter::Referrers)
                     .header(ACCEPT, HeaderValue::from_static(MediaType::OCI_INDEX));
                 let response = self.call(call).await?;
                 if !response.status().is_success() {
@@ -304,7 +313,7 @@ impl Client {
 /// changes nothing.
 fn is_refusal(error: &Error) -> bool {
     match error {
-        Error::Protocol { .. } | Error::TooLong { .. } => true,
+        Error::Protocol { .. } | Error::TooLong { .. } | Error::UntrustedRealm { .. } => true,
         Error::Status { status, .. } => *status == 501 || !error.is_network(),
         other => other
             .answer()

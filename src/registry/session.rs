@@ -19,7 +19,12 @@ pub struct UploadSession {
     pub(super) location: Url,
     /// Bytes that the registry has acknowledged.
     pub(super) offset: u64,
+    /// In a whole run the registry answered "not now" to the request that finishes the blob.
+    pub(super) end_refused: bool,
 }
+
+/// Stands before the location of a session whose end was refused.
+const END_REFUSED: &str = "end-refused ";
 
 /// A text is not what [`UploadSession::to_secret_text`] writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +39,8 @@ impl UploadSession {
 
     /// The session as one line, for a file that only its owner can read.
     pub fn to_secret_text(&self) -> String {
-        format!("{} {}", self.offset, self.location)
+        let mark = if self.end_refused { END_REFUSED } else { "" };
+        format!("{} {mark}{}", self.offset, self.location)
     }
 }
 
@@ -43,6 +49,10 @@ impl FromStr for UploadSession {
 
     fn from_str(text: &str) -> Result<Self, SessionTextError> {
         let (offset, location) = text.trim_end().split_once(' ').ok_or(SessionTextError)?;
+        let (location, end_refused) = match location.strip_prefix(END_REFUSED) {
+            Some(location) => (location, true),
+            None => (location, false),
+        };
         let location: Url = location.parse().map_err(|_| SessionTextError)?;
         if !matches!(location.scheme(), "http" | "https") {
             return Err(SessionTextError);
@@ -50,6 +60,7 @@ impl FromStr for UploadSession {
         Ok(Self {
             location,
             offset: offset.parse().map_err(|_| SessionTextError)?,
+            end_refused,
         })
     }
 }
@@ -59,6 +70,7 @@ impl fmt::Debug for UploadSession {
         f.debug_struct("UploadSession")
             .field("location", &RedactedUrl::from(&self.location))
             .field("offset", &self.offset)
+            .field("end_refused", &self.end_refused)
             .finish()
     }
 }
@@ -118,6 +130,11 @@ mod tests {
             .unwrap();
         assert_eq!(session.offset(), 42);
         assert_eq!(session.to_secret_text().parse(), Ok(session.clone()));
+        let refused = UploadSession {
+            end_refused: true,
+            ..session.clone()
+        };
+        assert_eq!(refused.to_secret_text().parse(), Ok(refused.clone()));
         assert!(!format!("{session:?}").contains("SECRET"));
         for bad in [
             "",

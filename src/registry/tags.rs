@@ -40,6 +40,7 @@ impl Client {
         for _ in 0..MOST_PAGES {
             pages.visit(&url)?;
             let (page, next) = self.tag_page(&place, &url).await?;
+            pages.count(&url, page.len())?;
             for tag in page {
                 let tag: Tag = tag.parse().map_err(|error| Error::Protocol {
                     url: (&url).into(),

@@ -48,6 +48,9 @@ pub(super) struct Transfer<'a> {
     /// Whether a request was sent that finishes the blob, so that it may be there although no
     /// answer came.
     finishing: bool,
+    /// In an earlier run the registry always answered "not now" to the request that finishes this
+    /// session.
+    end_was_refused: bool,
     uploaded: Uploaded,
 }
 
@@ -136,6 +139,7 @@ impl<'a> Transfer<'a> {
             session: session.map(|session| Session::new(session.location.clone())),
             furthest: 0,
             finishing: false,
+            end_was_refused: false,
             uploaded: Uploaded {
                 resumed_at: 0,
                 sent: 0,
@@ -221,6 +225,7 @@ impl<'a> Transfer<'a> {
             session.acked = acked.clone();
             session.next = acked;
         }
+        self.end_was_refused = kept.end_refused;
         self.ask().await?;
         let offset = self.session.as_ref().map_or(0, |s| s.next.offset);
         self.furthest = offset;
@@ -306,14 +311,16 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Keeps what PATCHes acknowledged, for a later run.
-    fn keep(&self) -> Result<()> {
+    /// Keeps what PATCHes acknowledged, for a later run. `end_refused`: all that is left to do is
+    /// to finish the blob, and in this run the registry never took that.
+    fn keep(&self, end_refused: bool) -> Result<()> {
         let Some(session) = &self.session else {
             return Ok(());
         };
         let kept = UploadSession {
             location: session.location.clone(),
             offset: session.acked.offset,
+            end_refused,
         };
         self.blob
             .sessions

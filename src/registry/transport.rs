@@ -16,7 +16,7 @@ use reqwest::{Method, StatusCode};
 use rustls::CertificateError;
 use url::{Origin, Url};
 
-use super::auth::Scopes;
+use super::auth::{Matter, Purpose, Scopes};
 use super::client::Client;
 use super::error::{Error, Result};
 use super::gate::Flow;
@@ -63,6 +63,8 @@ pub(super) struct Call<'a> {
     pub(super) connections: Connections,
     /// Bytes of the blob that the request finishes.
     pub(super) finishes: u64,
+    /// Which other requests share its way to log in.
+    pub(super) matter: Matter,
 }
 
 impl<'a> Call<'a> {
@@ -81,7 +83,14 @@ impl<'a> Call<'a> {
             payload: Payload::Empty,
             connections: Connections::default(),
             finishes: 0,
+            matter: Matter::default(),
         }
+    }
+
+    /// Says what the request is about, where a challenge to it is not meant for all others.
+    pub(super) fn about(mut self, matter: Matter) -> Self {
+        self.matter = matter;
+        self
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -174,12 +183,14 @@ impl Client {
             flow: Some(flow),
         };
         let mut payload = call.payload;
+        let purpose = Purpose {
+            endpoint: call.endpoint,
+            scopes: call.scopes,
+            matter: call.matter,
+        };
         let (mut challenged, mut restarted) = (false, false);
         loop {
-            let authorization = self
-                .auth()
-                .authorization(self, call.endpoint, call.scopes)
-                .await?;
+            let authorization = self.auth().authorization(self, purpose).await?;
             let again = payload.again();
             let header = authorization.as_ref().map(|auth| &auth.header);
             let response = self.follow(&sending, header, payload).await?;
@@ -195,7 +206,7 @@ impl Client {
                 let used = authorization.as_ref();
                 let can_answer = self
                     .auth()
-                    .challenged(self, call.endpoint, call.scopes, response.headers(), used)
+                    .challenged(self, purpose, response.headers(), used)
                     .await?;
                 if challenged || !can_answer {
                     let host = &call.endpoint.repository.host;

@@ -111,6 +111,7 @@ impl Client {
                         Ok(Mount::Upload(UploadSession {
                             location,
                             offset: 0,
+                            end_refused: false,
                         }))
                     }
                     200..=299 => Err(response.unexpected("its status is none for a mount")),

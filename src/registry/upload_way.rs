@@ -68,7 +68,8 @@ pub(super) enum Next {
 /// New sessions that one way may begin because the registry gave up or refused the one before.
 const MOST_RESTARTS: u32 = 2;
 
-/// PATCHes in a row that may fail on the registry's side before the session is given up.
+/// PATCHes in a row that may fail on the registry's side before the session is given up. One more
+/// failure, without a byte of progress in the new session, costs the way.
 const MOST_PIECE_FAILURES: u32 = 3;
 
 /// Times that the last PUT may fail on the registry's side before the next way is tried, and
@@ -114,7 +115,8 @@ impl Ladder {
         self.way = way;
     }
 
-    /// A PATCH was acknowledged.
+    /// A PATCH was acknowledged beyond all that any session had. What a new session takes once
+    /// more is no progress: a registry may take each first piece and no second one.
     pub(super) fn progressed(&mut self) {
         self.failures = 0;
     }
@@ -129,8 +131,15 @@ impl Ladder {
             Trouble::PieceRefused => self.restart(true),
             Trouble::PieceFailed => {
                 self.failures += 1;
-                if self.failures >= MOST_PIECE_FAILURES {
-                    self.restart(true)
+                if self.failures > MOST_PIECE_FAILURES {
+                    self.climb(true)
+                } else if self.failures == MOST_PIECE_FAILURES {
+                    let failures = self.failures;
+                    let next = self.restart(true);
+                    if next == Next::NewSession {
+                        self.failures = failures;
+                    }
+                    next
                 } else if self.way.continues() {
                     Next::Ask
                 } else {
@@ -285,8 +294,9 @@ mod tests {
             NewSession, LastWay,
         ];
         let failed = [
-            // Three failures cost a session, three sessions cost the way.
-            Ask, Ask, NewSession, Ask, Ask, NewSession, Ask, Ask, OtherWay,
+            // Three failures cost a session, and the next one the way.
+            Ask, Ask, NewSession, OtherWay, NewSession, NewSession, NewSession, OtherWay,
+            NewSession, NewSession, NewSession, LastWay,
         ];
         let cases: [(UploadWay, Trouble, bool, &[Next]); 7] = [
             (RangedPieces, Trouble::Lost, false, &lost),

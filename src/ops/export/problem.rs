@@ -26,7 +26,9 @@ impl Problem {
     pub(super) fn of(what: &str, error: &registry::Error) -> Self {
         Self {
             reason: format!("{what}: {}", chain(error)),
-            is_passing: error.is_network(),
+            // 501 says that there is no such thing, which does not pass.
+            is_passing: error.is_network()
+                && error.answer().is_none_or(|answer| answer.status != 501),
         }
     }
 

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 
 use super::attached::{self, Asked, Attachments, UnknownImages};
@@ -391,10 +392,41 @@ impl Walk {
                 return Err(reason.into());
             }
         }
+        self.offered(repository, &artifact.blobs).await?;
         for (digest, blob) in artifact.blobs {
             self.blobs.entry(digest).or_insert(blob);
         }
         self.manifests.extend(artifact.manifests);
+        Ok(())
+    }
+
+    /// Asks whether an artifact's own blobs can be had, before they are a part of the plan: a blob
+    /// that is missing later would cost the image.
+    async fn offered(
+        &self,
+        repository: &Repository,
+        blobs: &BTreeMap<Digest, ResolvedBlob>,
+    ) -> std::result::Result<(), Problem> {
+        let is_asked_for = |(digest, blob): &(&Digest, &ResolvedBlob)| {
+            blob.foreign.is_none() && !self.blobs.contains_key(digest)
+        };
+        let blobs: Vec<(Digest, u64)> = blobs
+            .iter()
+            .filter(is_asked_for)
+            .map(|(digest, blob)| (*digest, blob.size))
+            .collect();
+        let mut asked = stream::iter(blobs)
+            .map(|(digest, size)| {
+                let (client, repository) = (self.client.clone(), repository.clone());
+                async move {
+                    let offered = client.blob_offered(&repository, digest, size).await;
+                    offered.map_err(|error| Problem::of(&digest.to_string(), &error))
+                }
+            })
+            .buffer_unordered(ATTACHED_JOBS);
+        while let Some(offered) = asked.next().await {
+            offered?;
+        }
         Ok(())
     }
 
@@ -489,8 +521,9 @@ impl Walk {
                     kind.into_iter()
                         .for_each(|kind| kind.not_known(problem.clone()));
                 }
-                for attachment in found.attachments {
-                    let fetched = self.artifact(&repository, &attachment).await;
+                let mut fetched = self.fetch_all(&repository, found.attachments);
+                while let Some((attachment, fetched)) = fetched.next().await {
+                    let fetched = self.artifact(&repository, &attachment, fetched).await;
                     let Some(kind) = kinds.iter_mut().find(|kind| kind.is(attachment.by)) else {
                         continue;
                     };
@@ -513,28 +546,73 @@ impl Walk {
         unknown
     }
 
+    /// The manifests of artifacts, in their order, several at the same time: a list may name
+    /// thousands. What is known already is not fetched.
+    fn fetch_all(
+        &self,
+        repository: &Repository,
+        attachments: Vec<Attachment>,
+    ) -> BoxStream<
+        'static,
+        (
+            Attachment,
+            Option<std::result::Result<RawManifest, Problem>>,
+        ),
+    > {
+        let known: BTreeSet<Digest> = self.manifests.keys().copied().collect();
+        let (client, repository) = (self.client.clone(), repository.clone());
+        stream::iter(attachments)
+            .map(move |attachment| {
+                let is_known = known.contains(&attachment.root);
+                let (client, repository) = (client.clone(), repository.clone());
+                async move {
+                    let fetched = match is_known {
+                        true => None,
+                        false => Some(fetch(&client, &repository, attachment.root).await),
+                    };
+                    (attachment, fetched)
+                }
+            })
+            .buffered(ATTACHED_JOBS)
+            .boxed()
+    }
+
     /// Takes an artifact with all that it names, unless that is known. False: it is about
     /// something else, and is not taken.
     async fn artifact(
         &mut self,
         repository: &Repository,
         attachment: &Attachment,
+        fetched: Option<std::result::Result<RawManifest, Problem>>,
     ) -> std::result::Result<bool, Problem> {
         let root = attachment.root;
         if let Some(known) = self.manifests.get(&root) {
             return Ok(!is_stray(attachment, known.subject));
         }
-        let fetched = self.client.manifest(repository, &root.into()).await;
-        let fetched = fetched.map_err(|error| Problem::of(&root.to_string(), &error))?;
-        let (bytes, kind) = (&fetched.value.bytes, &fetched.value.media_type);
+        let manifest = match fetched {
+            Some(fetched) => fetched?,
+            None => fetch(&self.client, repository, root).await?,
+        };
+        let (bytes, kind) = (&manifest.bytes, &manifest.media_type);
         let facts = oci::parse(bytes, Some(kind)).map(|document| document.facts);
         let subject = facts.ok().and_then(|facts| facts.subject);
         if is_stray(attachment, subject.map(|subject| subject.digest)) {
             return Ok(false);
         }
-        self.attached_tree(repository, fetched.value).await?;
+        let taken = self.attached_tree(repository, manifest).await;
+        taken.map_err(|problem| problem.within(&root.to_string()))?;
         Ok(true)
     }
+}
+
+async fn fetch(
+    client: &Client,
+    repository: &Repository,
+    root: Digest,
+) -> std::result::Result<RawManifest, Problem> {
+    let fetched = client.manifest(repository, &root.into()).await;
+    let fetched = fetched.map_err(|error| Problem::of(&root.to_string(), &error))?;
+    Ok(fetched.value)
 }
 
 /// Whether a list of referrers names what is about something else: it is not carried as one

@@ -36,6 +36,14 @@ pub(super) struct Content {
     pub(super) refused: Vec<RefusedAttachment>,
 }
 
+/// What became of an image's tag.
+pub(super) struct Tagged {
+    /// What it points to, or would.
+    pub(super) top: Digest,
+    /// What was done about it.
+    pub(super) action: TagAction,
+}
+
 /// Puts images' content on the target.
 pub(super) struct ContentWriter {
     manifests: Arc<Manifests>,
@@ -219,37 +227,43 @@ impl ContentWriter {
         Ok(())
     }
 
-    /// Sets an image's tag. Returns what it points to.
+    /// Sets an image's tag.
     pub(super) async fn tag(
         &self,
         image: &ImageUpload,
         content: Content,
         decision: &TagDecision,
-    ) -> Result<Digest, Failure> {
-        if decision.action != TagAction::Set {
-            return Ok(content.top);
-        }
+    ) -> Result<Tagged, Failure> {
         let (repository, top) = (image.repository(), content.top);
-        if self.hidden.contains(repository) && self.existing_tags != ExistingTags::Overwrite {
-            self.require_free(image, decision, &top).await?;
+        let tagged = |top, action| Ok(Tagged { top, action });
+        if decision.action != TagAction::Set {
+            return tagged(top, decision.action);
+        }
+        if self.hidden.contains(repository)
+            && self.existing_tags != ExistingTags::Overwrite
+            && !self.is_free(image, decision, &top).await?
+        {
+            // The tag stays, and what it would have brought is there by its digest.
+            self.shelf.ensure(repository, &top, Expect::Absent).await?;
+            return tagged(top, TagAction::Skip);
         }
         let Err(error) = self.shelf.tag(repository, &decision.tag, &top).await else {
-            return Ok(top);
+            return tagged(top, TagAction::Set);
         };
         let child = self.stand_in(image, &top, &error);
         let child = child.ok_or_else(|| self.refusal(&top, error))?;
         self.shelf.tag(repository, &decision.tag, &child).await?;
-        Ok(child)
+        tagged(child, TagAction::Set)
     }
 
-    /// Refuses to take a tag from something that nobody could see before. The token that writes
-    /// shows it now.
-    async fn require_free(
+    /// Whether a tag that nobody could see before may be set. The token that writes shows now what
+    /// it points to. Such a tag is kept when that was asked for, and else the image fails.
+    async fn is_free(
         &self,
         image: &ImageUpload,
         decision: &TagDecision,
         top: &Digest,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let repository = image.repository();
         let selector = Selector::from(&decision.tag);
         let there = match self.client.head_manifest(repository, &selector).await {
@@ -257,13 +271,15 @@ impl ContentWriter {
             Err(error) if error.is_hidden() => None,
             Err(error) => return Err(error.into()),
         };
+        let is_kept = self.existing_tags == ExistingTags::Skip;
         match there {
+            Some(there) if there != *top && is_kept => Ok(false),
             Some(there) if there != *top => Err(Failure::of_target(format!(
                 "{} points to {there} there, which this account could not see before it wrote: \
                  run the same command again, or use --existing-tags=overwrite",
                 repository.tagged(decision.tag.clone())
             ))),
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 

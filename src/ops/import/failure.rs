@@ -5,7 +5,7 @@ use crate::ops::error::{Class, chain};
 use crate::registry;
 
 /// Why an image is not there.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) class: Class,
     pub(super) reason: String,

@@ -57,7 +57,11 @@ pub(super) async fn measure(
             let question = async {
                 match probe.is_hidden(repository) {
                     true => Ok(false),
-                    false => probe.unless_hidden(repository, question.await, false),
+                    // When in doubt it is not there.
+                    false => match probe.unless_hidden(repository, question.await, false) {
+                        Err(error) if error.may_be_about_one() => Ok(false),
+                        answer => answer,
+                    },
                 }
             };
             let item = format!("{repository}@{digest}");

@@ -9,7 +9,7 @@ use futures_util::stream;
 
 use super::failure::Failure;
 use super::report::ImageReport;
-use super::upload::failed;
+use super::report::failed;
 use crate::model::{Digest, Repository};
 use crate::ops::context::Context;
 use crate::ops::error::Class;

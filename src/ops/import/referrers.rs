@@ -88,7 +88,7 @@ impl Referrals {
         subject: Digest,
         artifacts: &BTreeSet<Digest>,
     ) -> std::result::Result<(), Failure> {
-        if self.apis.has_one(repository, subject).await? {
+        if self.apis.has_one(repository, subject).await {
             return Ok(());
         }
         let listed = || self.client.referrers_without_api(repository, subject);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
 use crate::model::{Digest, Repository};
-use crate::registry::{self, Client, ReferrersSource};
+use crate::registry::{Client, ReferrersSource};
 
 /// What is known of the repositories.
 ///
@@ -25,21 +25,18 @@ impl ReferrersApis {
         }
     }
 
-    /// Whether a repository has the referrers API. One that refuses to list them is like one
-    /// without: only the fallback tag says there what refers to `subject`.
-    pub(super) async fn has_one(
-        &self,
-        repository: &Repository,
-        subject: Digest,
-    ) -> registry::Result<bool> {
+    /// Whether a repository has the referrers API. One that refuses to list them, or does not
+    /// answer, is like one without: the fallback tag says there what refers to `subject`. Where the
+    /// API works later, that tag does no harm.
+    pub(super) async fn has_one(&self, repository: &Repository, subject: Digest) -> bool {
         let cell = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(known.entry(repository.clone()).or_default())
         };
         let ask = || async {
-            let listed = self.client.referrers(repository, subject).await?;
-            Ok(listed.source == ReferrersSource::Api)
+            let listed = self.client.referrers(repository, subject).await;
+            listed.is_ok_and(|listed| listed.source == ReferrersSource::Api)
         };
-        cell.get_or_try_init(ask).await.copied()
+        *cell.get_or_init(ask).await
     }
 }

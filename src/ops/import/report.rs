@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::attachments::RefusedAttachment;
+use super::failure::Failure;
 use super::forecast::Forecast;
 use super::groups::{self, GroupReport};
 use super::preflight::Before;
@@ -240,6 +241,9 @@ impl Report {
             .iter()
             .zip(&before.tags)
             .map(|(image, decision)| {
+                if let Some(failure) = &decision.failure {
+                    return failed(image, failure.clone());
+                }
                 let mut report = image_report(image, decision, ImageState::Planned);
                 if decision.action == TagAction::Same {
                     report.reason = Some("the tag points there already".to_owned());
@@ -459,5 +463,26 @@ pub(super) fn image_report(
         placed: Some(placed),
         hint: None,
         class: None,
+    }
+}
+
+/// A report on an image that is not on the target.
+pub(super) fn failed(image: &ImageUpload, failure: Failure) -> ImageReport {
+    let state = match failure.class {
+        Class::Interrupted => ImageState::Interrupted,
+        _ => ImageState::Failed,
+    };
+    ImageReport {
+        source: image.placed.image.requested.clone(),
+        target: Some(image.placed.target()),
+        digest: Some(image.placed.image.root),
+        state,
+        reason: Some(failure.reason),
+        refused_attachments: Vec::new(),
+        unsent_attachments: image.unsent.clone(),
+        needed_by: Vec::new(),
+        class: Some(failure.class),
+        hint: failure.hint,
+        placed: None,
     }
 }

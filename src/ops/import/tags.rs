@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::Opened;
+use super::failure::Failure;
 use super::preflight::{JOBS, Probe, target_error};
 use super::referrers_api::ReferrersApis;
 use super::request::{ExistingTags, Request, SparseIndex};
@@ -22,6 +23,8 @@ pub(super) struct TagDecision {
     /// index of its referrers.
     pub(super) tag: Tag,
     pub(super) action: TagAction,
+    /// Why nothing can be said of the tag: then the image fails, and others go on.
+    pub(super) failure: Option<Failure>,
 }
 
 /// What to do with a tag.
@@ -40,6 +43,7 @@ impl TagDecision {
         Self {
             tag: tag.clone(),
             action,
+            failure: None,
         }
     }
 }
@@ -59,7 +63,7 @@ impl From<registry::Error> for Refusal {
 }
 
 /// Decides what happens to every image's tag. What must not be overwritten is added to the
-/// problems.
+/// problems. What the target refuses to tell costs that image alone, unless it tells nothing.
 pub(super) async fn decide(
     request: &Request,
     opened: &Opened,
@@ -84,12 +88,29 @@ pub(super) async fn decide(
         })
         .buffered(JOBS);
     let mut decided = Vec::with_capacity(plan.images.len());
+    let mut answers = 0;
     while let Some((image, decision)) = decisions.next().await {
         match decision {
-            Ok(decision) => decided.push(decision),
+            Ok(decision) => {
+                answers += 1;
+                decided.push(decision);
+            }
             Err(Refusal::Conflict(message)) => {
+                answers += 1;
                 problems.push(message);
                 decided.push(TagDecision::new(&image.placed.tag, TagAction::Skip));
+            }
+            Err(Refusal::Unknown(error))
+                if error.may_be_about_one()
+                    && (answers > 0 || decided.len() + 1 < plan.images.len().min(JOBS)) =>
+            {
+                let mut failure = Failure::from(error);
+                failure.reason =
+                    format!("the target cannot be asked for its tag: {}", failure.reason);
+                decided.push(TagDecision {
+                    failure: Some(failure),
+                    ..TagDecision::new(&image.placed.tag, TagAction::Skip)
+                });
             }
             Err(Refusal::Unknown(error)) => {
                 let what = image.placed.target();
@@ -154,8 +175,7 @@ impl Asker<'_> {
         }
         if points_to_image {
             // Without an answer, the tag is left to the list that may be needed.
-            let asked = self.apis.has_one(image.repository(), root).await;
-            return Ok(!asked.unwrap_or(false));
+            return Ok(!self.apis.has_one(image.repository(), root).await);
         }
         // Whatever else the registry can do: only a list whose entries all have this subject
         // is one.

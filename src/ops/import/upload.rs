@@ -9,13 +9,13 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use super::content::{Content, ContentWriter};
+use super::content::{Content, ContentWriter, Tagged};
 use super::depot::Depot;
 use super::failure::Failure;
 use super::groups::{BrokenGroups, roots};
 use super::preflight::Before;
 use super::read_back::ReadBack;
-use super::report::{Done, ImageReport, ImageState, image_report};
+use super::report::{Done, ImageReport, ImageState, failed, image_report};
 use super::request::Request;
 use super::shelf::Shelf;
 use super::tags::{TagAction, TagDecision};
@@ -153,19 +153,22 @@ impl Importer {
 
     /// An image's content, then its tag.
     async fn image(&self, image: &ImageUpload, decision: &TagDecision) -> ImageReport {
+        if let Some(failure) = &decision.failure {
+            return failed(image, failure.clone());
+        }
         let done = async {
             let mut content = self.content(image, decision).await?;
             let refused = std::mem::take(&mut content.refused);
             if let Some(network) = refused.iter().find(|refused| refused.network) {
                 self.look_around(image, &network.as_failure()).await;
             }
-            let top = self.commit(image, content, decision).await?;
-            Ok((top, refused))
+            let tagged = self.commit(image, content, decision).await?;
+            Ok((tagged, refused))
         };
         match done.await {
-            Ok((top, refused_attachments)) => ImageReport {
+            Ok((tagged, refused_attachments)) => ImageReport {
                 refused_attachments,
-                ..committed_report(image, decision, top)
+                ..committed_report(image, decision, &tagged)
             },
             Err(failure) => failed(image, failure),
         }
@@ -202,13 +205,13 @@ impl Importer {
         }
     }
 
-    /// Sets the tag. Returns what it points to.
+    /// Sets the tag.
     async fn commit(
         &self,
         image: &ImageUpload,
         content: Content,
         decision: &TagDecision,
-    ) -> Result<Digest, Failure> {
+    ) -> Result<Tagged, Failure> {
         let stopped = async {
             self.context.cancel.cancelled().await;
             tokio::time::sleep(GRACE).await;
@@ -226,8 +229,13 @@ impl Importer {
 }
 
 /// The report on an image that is on the target.
-fn committed_report(image: &ImageUpload, decision: &TagDecision, top: Digest) -> ImageReport {
-    let mut report = image_report(image, decision, ImageState::Committed);
+fn committed_report(image: &ImageUpload, decision: &TagDecision, tagged: &Tagged) -> ImageReport {
+    let decision = TagDecision {
+        action: tagged.action,
+        ..decision.clone()
+    };
+    let top = tagged.top;
+    let mut report = image_report(image, &decision, ImageState::Committed);
     if decision.action == TagAction::Skip {
         report.state = ImageState::TagKept;
     }
@@ -237,24 +245,4 @@ fn committed_report(image: &ImageUpload, decision: &TagDecision, top: Digest) ->
         report.reason = Some(content::NO_SPARSE_INDEXES.to_owned());
     }
     report
-}
-
-pub(super) fn failed(image: &ImageUpload, failure: Failure) -> ImageReport {
-    let state = match failure.class {
-        Class::Interrupted => ImageState::Interrupted,
-        _ => ImageState::Failed,
-    };
-    ImageReport {
-        source: image.placed.image.requested.clone(),
-        target: Some(image.placed.target()),
-        digest: Some(image.placed.image.root),
-        state,
-        reason: Some(failure.reason),
-        refused_attachments: Vec::new(),
-        unsent_attachments: image.unsent.clone(),
-        needed_by: Vec::new(),
-        class: Some(failure.class),
-        hint: failure.hint,
-        placed: None,
-    }
 }

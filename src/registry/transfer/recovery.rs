@@ -1,6 +1,6 @@
 //! How an upload goes on after trouble: what `upload_way` decides is carried out here.
 
-use super::requests::Setback;
+use super::requests::{Setback, Status};
 use super::{Parting, Step, Transfer};
 use crate::registry::error::{Error, Result};
 use crate::registry::upload_way::{Next, Trouble, UploadWay};
@@ -19,6 +19,9 @@ impl Transfer<'_> {
             Setback::TooLarge { length, error } => self.send_less(length, error).await,
             Setback::Error(error) if error.is_transient() => {
                 let answered = error.answer().is_some();
+                if answered && self.is_at_end() {
+                    return self.end_is_refused(error).await;
+                }
                 self.budget.spend(error).await?;
                 self.reconnect(answered).await
             }
@@ -51,6 +54,32 @@ impl Transfer<'_> {
         }
     }
 
+    /// Whether the registry says that it has the session.
+    async fn is_open(&mut self) -> bool {
+        matches!(self.status().await, Ok(Status::Open(_)))
+    }
+
+    /// Whether the session has all bytes and only has to be finished.
+    fn is_at_end(&self) -> bool {
+        let acked = self.session.as_ref().map(|session| session.acked.offset);
+        self.ladder.way().continues() && self.blob.size > 0 && acked == Some(self.blob.size)
+    }
+
+    /// The registry answers "not now" to the request that finishes the blob. Mostly that passes, so
+    /// the session is kept. When it answered so in a whole run before this one, it does not pass:
+    /// the blob is sent in another way.
+    async fn end_is_refused(&mut self, error: Error) -> Result<Step> {
+        if std::mem::take(&mut self.end_was_refused) {
+            let next = self.ladder.climb(true);
+            return self.go_on(next, Trouble::FinishRefused, error).await;
+        }
+        if let Err(error) = self.budget.spend(error).await {
+            self.keep(true)?;
+            return Err(error);
+        }
+        self.reconnect(true).await
+    }
+
     async fn give_way(&mut self, trouble: Trouble, error: Error) -> Result<Step> {
         let guessed = self.session.as_ref().is_some_and(|s| s.guessed);
         let next = self.ladder.after(trouble, guessed);
@@ -66,8 +95,11 @@ impl Transfer<'_> {
                     self.ask().await?;
                     return Ok(Step::More);
                 }
-                // No piece was ever taken: it may be pieces that this registry cannot take.
-                Err(error) if self.furthest == 0 => (self.ladder.climb(true), error),
+                // No piece was ever taken, or none after this one although the session is open: it
+                // may be such pieces that this registry cannot take.
+                Err(error) if self.furthest == 0 || self.is_open().await => {
+                    (self.ladder.climb(true), error)
+                }
                 Err(error) => {
                     // Nothing of an earlier run's session worked: the next run begins anew.
                     if self.session.as_ref().is_some_and(|s| s.is_kept) {

@@ -198,16 +198,16 @@ impl Transfer<'_> {
         }
         let location = self.next_location(&response, &now).await?;
         self.uploaded.sent = self.uploaded.sent.saturating_add(length);
-        self.ladder.progressed();
         if let Some(session) = &mut self.session {
             let (offset, hasher) = (end, trace.hasher());
             session.acknowledge(location, Position { offset, hasher });
         }
         if ranged {
-            self.keep()?;
+            self.keep(false)?;
         }
         if end > self.furthest {
             self.furthest = end;
+            self.ladder.progressed();
             self.budget.progressed();
         }
         Ok(Step::More)

@@ -191,6 +191,81 @@ fn an_artifact_that_cannot_be_had_costs_itself() {
     }
 }
 
+/// Whatever a list of referrers is answered with, the login of all other requests stays.
+#[test]
+fn a_login_that_only_lists_ask_for_costs_no_image() {
+    for (realm, code) in [("http://127.0.0.1:1/token", 6), ("/nowhere", 0)] {
+        let site = Site::new();
+        let reference = Signed::new().put(&site);
+        refuse_lists(&site, move || {
+            let challenge = format!("Bearer realm=\"{realm}\",service=\"s\"");
+            Reply::new(401).header("www-authenticate", challenge)
+        });
+        let bundle = site.path("bundle");
+        let done = site.export_json(&bundle, &[&reference, "--retries", "0"], code);
+        assert_eq!(done["complete"], true, "{realm}: {done:#}");
+        let image = inspected(&site, &bundle);
+        assert_eq!(
+            (&image["cosign"], &image["referrers"], &image["attached"]),
+            (&json!("carried"), &json!("unknown"), &json!(1)),
+            "{realm}"
+        );
+    }
+}
+
+#[test]
+fn a_blob_of_an_artifact_that_cannot_be_had_costs_the_artifact() {
+    for status in [401, 403, 404] {
+        let site = Site::new();
+        let signed = Signed::new();
+        let reference = signed.put(&site);
+        signed.put_sbom(&site);
+        let blob = signed.signature.blobs.last().unwrap().digest();
+        site.fault(move |asked| asked.path().ends_with(&blob).then(|| Reply::new(status)));
+        let bundle = site.path("bundle");
+        let outcome = site.export(&bundle, &[&reference, "--output", "json"]);
+        outcome.succeeds().stderr_has(&signed.signature.digest());
+        let image = inspected(&site, &bundle);
+        assert_eq!(
+            (&image["cosign"], &image["referrers"], &image["attached"]),
+            (&json!("unknown"), &json!("carried"), &json!(1)),
+            "{status}"
+        );
+        site.verify(&bundle, &["--strict"]).succeeds();
+    }
+}
+
+#[test]
+fn a_list_without_an_end_is_given_up() {
+    let site = Site::new();
+    let image = Build::oci("app").layer(KIB).image();
+    let reference = site.put("app", "v1", &image);
+    site.fault(|asked| {
+        let number = asked.target.split("n=").nth(1).unwrap_or("0");
+        let next = number.parse::<u32>().unwrap_or(0) + 1;
+        let link = format!("<{}?n={next}>; rel=\"next\"", asked.path());
+        let page = Reply::new(200).body("{\"schemaVersion\":2,\"manifests\":[]}");
+        lists(asked).then(|| page.header("link", link))
+    });
+    let bundle = site.path("bundle");
+    site.export_json(&bundle, &[&reference], 0);
+    assert_eq!(inspected(&site, &bundle)["referrers"], "unknown");
+    assert!(site.asked().len() < 100);
+}
+
+#[test]
+fn a_source_that_knows_no_such_tags_is_not_asked_again() {
+    let site = Site::new();
+    let signed = Signed::new();
+    let reference = signed.put(&site);
+    let tag = signed.image.cosign_tag("sig");
+    site.fault(move |asked| asked.path().ends_with(&tag).then(|| Reply::new(501)));
+    let bundle = site.path("bundle");
+    let done = site.export_json(&bundle, &[&reference, "--retries", "0"], 0);
+    assert_eq!(done["complete"], true, "{done:#}");
+    assert_eq!(inspected(&site, &bundle)["cosign"], "unknown");
+}
+
 /// An index as buildx writes it: an image for each platform, each with an attestation.
 fn attested(site: &Site, with_subject: bool) -> (String, Vec<Image>) {
     let mut entries = Vec::new();

@@ -26,6 +26,12 @@ struct Robots {
     tokens: Vec<BTreeSet<(String, String)>>,
     /// Scopes that were asked for.
     asked_for: Vec<String>,
+    /// What the token service answers to everything about `m/new`.
+    no_token: Option<(u16, &'static str)>,
+    /// What `m/new` answers when it is asked for a tag.
+    no_tag: Option<u16>,
+    /// The token service that lists of referrers want.
+    lists_realm: Option<&'static str>,
     manifests: BTreeMap<(String, String), (String, Bytes)>,
     blobs: BTreeMap<String, Bytes>,
 }
@@ -41,7 +47,16 @@ impl Robots {
         let Some(((repository, rest), kind)) = kinds.iter().find_map(split) else {
             return Reply::new(404);
         };
+        if let (Some(realm), "/referrers/") = (self.lists_realm, kind) {
+            let challenge = format!("Bearer realm=\"{realm}\",service=\"s\"");
+            return Reply::new(401).header("www-authenticate", challenge);
+        }
         let reads = matches!(asked.method, Method::GET | Method::HEAD);
+        if let (Some(status), true, "m/new") = (self.no_tag, reads, repository)
+            && kind == "/manifests/"
+        {
+            return Reply::new(status);
+        }
         let action = if reads { "pull" } else { "push" };
         if !self.allows(asked, repository, action) {
             let host = asked.header("host").unwrap();
@@ -70,6 +85,9 @@ impl Robots {
                 panic!("{scope}");
             };
             let wants_push = actions.split(',').any(|action| action == "push");
+            if let (Some((status, code)), "m/new") = (self.no_token, repository) {
+                return Reply::error(status, code);
+            }
             if self.may_push && wants_push && self.repositories.insert(repository.to_owned()) {
                 self.made.insert(repository.to_owned());
             }
@@ -325,6 +343,103 @@ fn a_tag_that_shows_only_when_something_was_written_is_left() {
         .import(&stage, &bundle, "hunter2", &overwrite)
         .succeeds();
     assert_ne!(target.robots.lock().unwrap().manifests[&key], other);
+}
+
+#[test]
+fn a_tag_that_shows_only_when_something_was_written_is_kept_when_asked() {
+    let stage = Stage::new();
+    let bundle = two(&stage);
+    let other = (
+        "application/vnd.oci.image.index.v1+json".to_owned(),
+        Bytes::from_static(br#"{"schemaVersion":2,"manifests":[]}"#),
+    );
+    let mut hides = robots(true, &[]);
+    let key = ("m/new".to_owned(), "v1".to_owned());
+    hides.manifests.insert(key.clone(), other.clone());
+    let target = Target::start(hides);
+    let how = ["--existing-tags", "skip", "--output", "json"];
+    let report = target
+        .import(&stage, &bundle, "hunter2", &how)
+        .succeeds()
+        .json();
+    assert_eq!(report["images"][0]["state"], "tag-kept", "{report:#}");
+    let robots = target.robots.lock().unwrap();
+    assert_eq!(robots.manifests[&key], other);
+    // What the tag would have brought is there by its digest.
+    let digest = report["images"][0]["digest"].as_str().unwrap().to_owned();
+    assert!(robots.manifests.contains_key(&("m/new".to_owned(), digest)));
+}
+
+/// A token service that takes the password and refuses one repository.
+#[test]
+fn a_repository_that_gets_no_token_costs_its_image() {
+    let stage = Stage::new();
+    let bundle = two(&stage);
+    for (status, code) in [
+        (400, "NAME_INVALID"),
+        (401, "UNAUTHORIZED"),
+        (403, "DENIED"),
+        (404, "NAME_UNKNOWN"),
+    ] {
+        let target = Target::start(Robots {
+            no_token: Some((status, code)),
+            ..robots(true, &[])
+        });
+        let refused = target.import(&stage, &bundle, "hunter2", &[]).fails_with(7);
+        refused.stderr_has("m/new").stderr_has("1 of 2 images");
+        refused.hides("does not accept the credentials");
+        assert_eq!(
+            (target.made(), target.tags()),
+            (vec!["m/old".to_owned()], 1)
+        );
+        if status == 400 {
+            refused.stderr_has("--max-components");
+        }
+        let wrong = target.import(&stage, &bundle, "hunter3", &[]).fails_with(7);
+        wrong.stderr_has("does not accept the credentials");
+    }
+}
+
+#[test]
+fn a_tag_that_the_target_does_not_tell_of_costs_its_image() {
+    let stage = Stage::new();
+    let bundle = two(&stage);
+    for status in [400, 405, 406, 409, 410, 500] {
+        let target = Target::start(Robots {
+            no_tag: Some(status),
+            ..robots(true, &["m/new", "m/old"])
+        });
+        let dry = target.import(&stage, &bundle, "hunter2", &["--dry-run"]);
+        dry.fails_with(7).stderr_has("1 of 2 images");
+        assert_eq!(target.tags(), 0, "{status}");
+        let refused = target.import(&stage, &bundle, "hunter2", &[]).fails_with(7);
+        refused.stderr_has("m/new").stderr_has("1 of 2 images");
+        assert_eq!(target.tags(), 1, "{status}");
+    }
+}
+
+/// Where lists of referrers want a login that cannot be had, the fallback tag is written.
+#[test]
+fn a_login_that_only_lists_ask_for_costs_nothing() {
+    let stage = Stage::new();
+    let source = stage.source.host().to_string();
+    let image = Build::oci("app").layer(300).image();
+    let sbom = Build::artifact("application/spdx+json").file(b"{\"sbom\":1}");
+    let sbom = sbom.subject(&image).image();
+    let reference = stage.publish("app", "v1", &image);
+    publish::push(&source, "app", None, &sbom);
+    push_fallback(&source, "app", &image, &[&sbom]);
+    let bundle = stage.export("bundle", &[&reference], &[]);
+    for realm in ["http://127.0.0.1:1/token", "/nowhere"] {
+        let target = Target::start(Robots {
+            lists_realm: Some(realm),
+            ..robots(true, &[])
+        });
+        target.import(&stage, &bundle, "hunter2", &[]).succeeds();
+        let robots = target.robots.lock().unwrap();
+        let list = ("m/app".to_owned(), image.fallback_tag());
+        assert!(robots.manifests.contains_key(&list), "{realm}");
+    }
 }
 
 /// What an earlier bundle brought cannot be seen: the import says which bundle is needed.

@@ -182,9 +182,7 @@ impl Server {
 
 /// One attempt, as `--retries 0`.
 fn impatient() -> Client {
-    let mut options = options();
-    options.retry.attempts = 1;
-    Client::new(options)
+    with_attempts(1)
 }
 
 /// What a registry answers when it is asked for a session.
@@ -595,6 +593,74 @@ async fn refusals_for_ever_have_an_end() {
         assert!(server.http.asked().len() < 50, "{method} {status}: {story}");
         assert_eq!(server.kept(&blob, &sessions), None, "{method} {status}");
     }
+}
+
+/// A client that makes so many attempts.
+fn with_attempts(attempts: u32) -> Client {
+    let mut options = options();
+    options.retry.attempts = attempts;
+    Client::new(options)
+}
+
+/// Each session takes its first piece and no second one. That is no progress.
+#[tokio::test]
+async fn a_second_piece_that_always_fails_leads_to_another_way() {
+    for (status, attempts) in [(500, 1), (501, 3), (502, 2)] {
+        let server = Server::start(false, move |store, asked| {
+            let begun = store.open.as_ref().is_some_and(|o| !o.bytes.is_empty());
+            let second = asked.method == Method::PATCH && begun;
+            second.then(|| Reply::new(status))
+        })
+        .await;
+        let (client, sessions) = (with_attempts(attempts), MemorySessions::default());
+        let blob = noise(33 * MIB);
+        server.send(&client, &blob, &sessions).await.unwrap();
+        assert!(server.has(&blob), "{status}");
+        let story = server.story(0);
+        assert!(server.http.asked().len() < 20, "{status}: {story}");
+        // The next blob goes the way that worked.
+        let (before, next) = (server.http.asked().len(), noise(34 * MIB));
+        server.send(&client, &next, &sessions).await.unwrap();
+        assert!(server.has(&next), "{status}");
+        assert_eq!(server.story(before), "POST PUT:34", "{status}");
+    }
+}
+
+/// A registry that cannot join pieces and says "not now" each time.
+#[tokio::test]
+async fn an_end_that_is_put_off_in_two_runs_leads_to_another_way() {
+    for status in [503, 429] {
+        let server = Server::start(false, move |store, asked| {
+            let joins = store.open.as_ref().is_some_and(|o| o.ranged.len() > 1);
+            (asked.method == Method::PUT && joins).then(|| Reply::new(status))
+        })
+        .await;
+        let (blob, sessions) = (noise(33 * MIB), MemorySessions::default());
+        server.send(&client(), &blob, &sessions).await.unwrap_err();
+        // That may pass, so all that was sent is kept.
+        assert_eq!(server.sessions(), 1, "{status}");
+        assert_eq!(server.kept(&blob, &sessions), Some(33 * MIB as u64));
+        server.send(&client(), &blob, &sessions).await.unwrap();
+        assert!(server.has(&blob), "{status}: {}", server.story(0));
+        assert_eq!(server.kept(&blob, &sessions), None, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_was_put_off_in_one_run_costs_no_byte() {
+    let passed = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&passed);
+    let server = Server::start(false, move |_, asked| {
+        let put_off = asked.method == Method::PUT && !now.load(Ordering::SeqCst);
+        put_off.then(|| Reply::new(503))
+    })
+    .await;
+    let (blob, sessions) = (noise(33 * MIB), MemorySessions::default());
+    server.send(&client(), &blob, &sessions).await.unwrap_err();
+    passed.store(true, Ordering::SeqCst);
+    let done = server.send(&client(), &blob, &sessions).await.unwrap();
+    assert!(server.has(&blob));
+    assert_eq!((done.sent, server.sessions()), (0, 1));
 }
 
 /// A registry that has another name for itself: no credentials go there, and it is named.
