@@ -26,11 +26,12 @@ pub(super) fn read(
 ) -> Result<Credentials, Error> {
     let (mut texts, mut places) = (Vec::new(), Vec::new());
     let variable = surroundings.path("REGISTRY_AUTH_FILE");
-    for (path, by) in [
-        (given, "--authfile"),
-        (variable.as_deref(), "REGISTRY_AUTH_FILE"),
-    ] {
-        let Some(path) = path else { continue };
+    // As for skopeo, the flag stands in for the variable.
+    let named = match given {
+        Some(path) => Some((path, "--authfile")),
+        None => variable.as_deref().map(|path| (path, "REGISTRY_AUTH_FILE")),
+    };
+    if let Some((path, by)) = named {
         let name = path.display();
         if !files::exists(path) {
             return Err(Error::usage(format!("There is no file `{name}`"))
@@ -84,10 +85,12 @@ fn usual(surroundings: &Surroundings) -> Vec<PathBuf> {
 /// A file that is an auth file as a whole.
 fn whole(path: &Path) -> Result<Text, Error> {
     let name = path.display().to_string();
-    let text = files::read_text(path, CAP).map_err(|error| {
+    let bytes = files::read(path, CAP).map_err(|error| {
         Error::usage(format!("The credentials in `{name}` cannot be read")).caused_by(error)
     })?;
-    let text = Zeroizing::new(text);
+    let bytes = Zeroizing::new(bytes);
+    // A byte that is no text may stand where nobody asks: in a comment, in another registry's entry.
+    let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
     Credentials::parse([AuthFile {
         name: &name,
         text: &text,

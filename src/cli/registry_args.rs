@@ -26,24 +26,25 @@ const SLOWEST: u64 = 1 << 10;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Registries")]
 pub(crate) struct RegistryArgs {
-    /// File with credentials, before the usual ones: REGISTRY_AUTH_FILE,
+    /// File with credentials, before the usual ones: REGISTRY_AUTH_FILE (not read beside this flag),
     /// $XDG_RUNTIME_DIR/containers/auth.json (without that variable
     /// /run/containers/$UID/auth.json), ~/.config/containers/auth.json, ~/.docker/config.json and
     /// ~/.dockercfg. The first that knows the registry decides.
     #[arg(long, short, value_name = "FILE")]
     authfile: Option<PathBuf>,
 
-    /// Whether HTTPS with a certificate that verifies is needed; false allows plain HTTP too.
+    /// Whether HTTPS with a certificate that verifies is needed; false allows plain HTTP too. What
+    /// is said here counts before `insecure` of registries.conf; the default is true where that
+    /// says nothing.
     #[arg(
         long,
         value_name = "BOOL",
         num_args = 0..=1,
         require_equals = true,
-        default_value_t = true,
         default_missing_value = "true",
         action = clap::ArgAction::Set
     )]
-    tls_verify: bool,
+    tls_verify: Option<bool>,
 
     /// Directory with more certificates for all registries: authorities or the registry's own
     /// (*.crt), and a client's (*.cert with its *.key).
@@ -95,8 +96,8 @@ impl RegistryArgs {
     /// What decides how a registry is reached, as it was given, for a command that is typed next.
     pub(crate) fn again(&self) -> String {
         let mut again = String::new();
-        if !self.tls_verify {
-            again.push_str(" --tls-verify=false");
+        if let Some(verify) = self.tls_verify {
+            again.push_str(&format!(" --tls-verify={verify}"));
         }
         for (flag, path) in [("authfile", &self.authfile), ("cert-dir", &self.cert_dir)] {
             if let Some(path) = path {

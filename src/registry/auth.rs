@@ -209,15 +209,15 @@ impl Auth {
         } = purpose;
         match self.challenge(endpoint, matter) {
             None => Ok(None),
-            Some(Challenge::Basic) => match self.credential(&endpoint.repository, scopes).await? {
-                Some(Credential::Password { username, password }) => {
-                    Ok(basic(&username, &password).map(|header| Authorization {
-                        header,
-                        credentials: true,
-                    }))
-                }
-                _ => Ok(None),
-            },
+            Some(Challenge::Basic) => {
+                let credential = self.credential(&endpoint.repository, scopes).await?;
+                let login = credential.as_ref().and_then(Credential::login);
+                let header = login.and_then(|(username, password)| basic(username, password));
+                Ok(header.map(|header| Authorization {
+                    header,
+                    credentials: true,
+                }))
+            }
             Some(Challenge::Bearer { realm, service }) => {
                 let slot = self.slot(endpoint, &realm, service.as_deref(), scopes);
                 let mut slot = slot.lock().await;
@@ -263,7 +263,7 @@ impl Auth {
         self.learn(endpoint, matter, challenge.clone());
         let Challenge::Bearer { realm, service } = challenge else {
             let credential = self.credential(&endpoint.repository, scopes).await?;
-            return Ok(matches!(credential, Some(Credential::Password { .. })));
+            return Ok(credential.is_some_and(|found| found.login().is_some()));
         };
         let slot = self.slot(endpoint, &realm, service.as_deref(), scopes);
         let mut slot = slot.lock().await;
@@ -446,7 +446,7 @@ impl TokenRequest<'_> {
         insecure: bool,
     ) -> (Sending, Option<HeaderValue>, Payload) {
         let mut url = self.realm.clone();
-        if let Some(Credential::IdentityToken(token)) = credential {
+        if let Some(Credential::IdentityToken { token, .. }) = credential {
             let mut form = url::form_urlencoded::Serializer::new(String::new());
             form.append_pair("grant_type", "refresh_token")
                 .append_pair("client_id", CLIENT_ID)

@@ -168,10 +168,18 @@ fn entry(raw: &RawValue) -> Option<Entry> {
             return Some(None);
         };
         let secret: Option<Secret> = serde_json::from_str(raw.get()).ok()?;
+        // It stands for a byte that is no text, so what was meant is not known.
+        let is_text = |secret: &Secret| !secret.expose().contains(char::REPLACEMENT_CHARACTER);
+        if !secret.as_ref().is_none_or(is_text) {
+            return None;
+        }
         Some(secret.filter(|secret| !secret.expose().is_empty()))
     };
     if let Some(token) = secret("identitytoken")? {
-        return Some(Entry::Known(Credential::IdentityToken(token)));
+        let beside = secret("auth")?
+            .and_then(|auth| decoded(&auth))
+            .map(Box::new);
+        return Some(Entry::Known(Credential::IdentityToken { token, beside }));
     }
     if let Some(auth) = secret("auth")? {
         return decoded(&auth).map(Entry::Known);

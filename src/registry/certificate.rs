@@ -1,8 +1,8 @@
 //! Certificates: found in PEM files, and read as far as people are told of them (RFC 5280).
 //!
-//! Whether a chain of certificates is trusted is decided by the TLS library, not from what is
-//! read here. It has no way to ask for dates, issuers and versions, which messages need and which
-//! `tls` checks for a certificate that is trusted as it stands.
+//! The TLS library checks signatures and chains. It has no way to ask for dates, issuers and
+//! versions, which messages need and which `tls` checks for a certificate that is trusted as it
+//! stands; and it takes any certificate for an authority's, so that is judged here.
 
 use base64::Engine as _;
 use der::asn1::{AnyRef, GeneralizedTime, UtcTime};
@@ -14,9 +14,18 @@ use super::redact::one_line;
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
-/// Object identifiers as their DER contents: subjectAltName and extKeyUsage.
-const SUBJECT_ALT_NAME: [u8; 3] = [0x55, 0x1d, 0x11];
-const EXTENDED_KEY_USAGE: [u8; 3] = [0x55, 0x1d, 0x25];
+/// Object identifiers of extensions, as their DER contents.
+const KEY_USAGE: [u8; 3] = [0x55, 0x1d, 15];
+const SUBJECT_ALT_NAME: [u8; 3] = [0x55, 0x1d, 17];
+const BASIC_CONSTRAINTS: [u8; 3] = [0x55, 0x1d, 19];
+const EXTENDED_KEY_USAGE: [u8; 3] = [0x55, 0x1d, 37];
+
+/// Extensions below 2.5.29 that Go's clients know: key identifiers, key usage, names, constraints,
+/// places of revocation lists, policies, extended key usage.
+const KNOWN_EXTENSIONS: [u8; 9] = [14, 15, 17, 19, 30, 31, 32, 35, 37];
+
+/// keyCertSign, in the first byte of a key usage.
+const KEY_CERT_SIGN: u8 = 0x04;
 
 /// serverAuth and anyExtendedKeyUsage.
 const SERVER_AUTH: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 3, 1];
@@ -58,6 +67,8 @@ pub(super) struct Facts {
     pub(super) issuer: String,
     /// The issuer's name as DER.
     pub(super) issuer_der: Vec<u8>,
+    /// Its own name as DER.
+    pub(super) subject_der: Vec<u8>,
     pub(super) is_self_issued: bool,
     /// Seconds since 1970.
     pub(super) not_before: u64,
@@ -66,9 +77,39 @@ pub(super) struct Facts {
     pub(super) names: Vec<String>,
     /// Whether a server may show it.
     pub(super) is_for_servers: bool,
+    /// What its basic constraints say (CA:TRUE); `None` without them.
+    is_authority: Option<bool>,
+    /// Whether its key usage lets its key sign certificates, or it has none.
+    may_sign_certificates: bool,
+    /// Whether it has an extension that must be understood and is not known here.
+    has_unknown_critical: bool,
+    /// How many authorities may stand between it and a server's certificate, where it says so.
+    pub(super) path_length: Option<usize>,
 }
 
 impl Facts {
+    /// Why the certificate may not sign others at a time (seconds since 1970), in words that follow
+    /// "it"; `None` when it may. The rules are those of Go's clients: an old certificate (version 1
+    /// or 2) cannot say that it is an authority, and may be one.
+    pub(super) fn unfit_to_sign(&self, now: u64) -> Option<String> {
+        let is_authority = self.is_authority.unwrap_or(self.version < 3);
+        Some(match self {
+            _ if !is_authority => "is not an authority's (CA:TRUE is missing in it)".to_owned(),
+            _ if now < self.not_before => format!("is not valid before {}", day(self.not_before)),
+            _ if now > self.not_after => format!("expired on {}", day(self.not_after)),
+            facts if !facts.may_sign_certificates => {
+                "may not sign certificates (keyCertSign is missing in its key usage)".to_owned()
+            }
+            facts if !facts.is_for_servers => {
+                "may not sign certificates of servers (extended key usage)".to_owned()
+            }
+            facts if facts.has_unknown_critical => {
+                "has a critical extension that is not known here".to_owned()
+            }
+            _ => return None,
+        })
+    }
+
     /// `None` for what is no certificate.
     pub(super) fn read(der: &[u8]) -> Option<Self> {
         let certificate = AnyRef::from_der(der).ok()?;
@@ -91,11 +132,16 @@ impl Facts {
             version,
             issuer: distinguished_name(issuer).unwrap_or_default(),
             issuer_der: issuer.to_vec(),
+            subject_der: subject.to_vec(),
             is_self_issued: issuer == subject,
             not_before,
             not_after,
             names: Vec::new(),
             is_for_servers: true,
+            is_authority: None,
+            may_sign_certificates: true,
+            has_unknown_critical: false,
+            path_length: None,
         };
         let _key = any(&mut fields)?;
         while !fields.is_finished() {
@@ -114,13 +160,35 @@ impl Facts {
             let mut extension = inside(any(&mut list)?)?;
             let id = any(&mut extension)?.value();
             let mut value = any(&mut extension)?;
+            let mut is_critical = false;
             if value.tag() == Tag::Boolean {
+                is_critical = value.value() != [0];
                 value = any(&mut extension)?;
             }
             if id == SUBJECT_ALT_NAME {
                 self.names = alternative_names(value.value())?;
             } else if id == EXTENDED_KEY_USAGE {
                 self.is_for_servers = is_for_servers(value.value())?;
+            } else if id == BASIC_CONSTRAINTS {
+                self.read_basic_constraints(value.value())?;
+            } else if id == KEY_USAGE {
+                self.may_sign_certificates = may_sign_certificates(value.value())?;
+            }
+            let is_known = |&last: &u8| id == [0x55, 0x1d, last];
+            self.has_unknown_critical |= is_critical && !KNOWN_EXTENSIONS.iter().any(is_known);
+        }
+        Some(())
+    }
+
+    fn read_basic_constraints(&mut self, der: &[u8]) -> Option<()> {
+        let mut fields = inside(AnyRef::from_der(der).ok()?)?;
+        self.is_authority = Some(false);
+        while !fields.is_finished() {
+            let field = any(&mut fields)?;
+            match field.tag() {
+                Tag::Boolean => self.is_authority = Some(field.value() != [0]),
+                Tag::Integer => self.path_length = Some(field.decode_as::<u32>().ok()? as usize),
+                _ => return None,
             }
         }
         Some(())
@@ -177,6 +245,22 @@ fn is_for_servers(der: &[u8]) -> Option<bool> {
         }
     }
     Some(false)
+}
+
+fn may_sign_certificates(der: &[u8]) -> Option<bool> {
+    let bits = AnyRef::from_der(der).ok()?;
+    // The first byte counts the bits at the end that do not belong to it.
+    let first = bits.value().get(1).copied().unwrap_or(0);
+    Some(first & KEY_CERT_SIGN != 0)
+}
+
+/// A time as people write it.
+pub(super) fn day(seconds: u64) -> String {
+    let second = i64::try_from(seconds).unwrap_or(i64::MAX);
+    match jiff::Timestamp::from_second(second) {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        Err(_) => format!("second {seconds} after 1970"),
+    }
 }
 
 /// `CN=..., O=...` of a name in DER.
@@ -238,6 +322,14 @@ mod tests {
         assert!(facts.issuer.contains("O=Site"), "{}", facts.issuer);
         assert_eq!(facts.not_before, 981_158_400);
         assert_eq!(facts.not_after, 5_680_281_600);
+        assert_eq!(facts.unfit_to_sign(facts.not_before), None);
+        // An old certificate cannot say whether it is an authority's.
+        let mut plain = params();
+        plain.is_ca = IsCa::NoCa;
+        let mut plain = Facts::read(made(plain).der()).unwrap();
+        assert!(plain.unfit_to_sign(plain.not_before).is_some());
+        plain.version = 1;
+        assert_eq!(plain.unfit_to_sign(plain.not_before), None);
         let mut client = params();
         client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         assert!(!Facts::read(made(client).der()).unwrap().is_for_servers);

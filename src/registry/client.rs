@@ -140,9 +140,25 @@ impl Client {
         }
     }
 
-    /// Whether TLS may be missing or unverified at a place.
+    /// Whether TLS may be missing or unverified at a place. What the caller says counts before
+    /// `insecure` of `registries.conf`, as for skopeo.
     pub(super) fn is_insecure(&self, endpoint: &Endpoint) -> bool {
-        endpoint.insecure || !self.options().tls_verify
+        let said = self.options().tls_verify;
+        said.map_or(endpoint.insecure, |verify| !verify)
+    }
+
+    /// Refuses a repository that may not be asked where it lies, without mirrors and rewrites.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Blocked`] when `registries.conf` blocks it.
+    pub fn may_ask(&self, repository: &Repository) -> Result<()> {
+        match self.options().mirrors.is_blocked(repository) {
+            true => Err(Error::Blocked {
+                repository: repository.to_string(),
+            }),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn http(&self, peer: Peer<'_>, connections: Connections) -> Result<reqwest::Client> {
@@ -342,11 +358,68 @@ mod tests {
     }
 
     #[test]
-    fn insecure_counts_for_targets_too() {
-        let client = client("[[registry]]\nlocation = 'q.lan/a'\ninsecure = true\n").direct();
-        for (name, insecure) in [("q.lan/a/x", true), ("q.lan/b", false)] {
-            let place = client.own_place(&name.parse().unwrap());
-            assert_eq!(client.is_insecure(&place), insecure, "{name}");
+    fn insecure_counts_for_targets_too_and_less_than_what_the_caller_says() {
+        let conf = "[[registry]]\nlocation = 'q.lan/a'\ninsecure = true\n";
+        for (tls_verify, below, beside) in [
+            (None, true, false),
+            (Some(true), false, false),
+            (Some(false), true, true),
+        ] {
+            let options = ClientOptions {
+                tls_verify,
+                ..client(conf).options().clone()
+            };
+            let client = Client::new(options).direct();
+            for (name, insecure) in [("q.lan/a/x", below), ("q.lan/b", beside)] {
+                let place = client.own_place(&name.parse().unwrap());
+                assert_eq!(
+                    client.is_insecure(&place),
+                    insecure,
+                    "{tls_verify:?} {name}"
+                );
+            }
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_blocked_is_not_asked() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = listener.local_addr().unwrap();
+        let conf = format!("[[registry]]\nlocation = '{host}'\nblocked = true\n");
+        let client = client(&conf);
+        let repository: Repository = format!("{host}/x").parse().unwrap();
+        let (pinged, places) = (
+            client.ping(&repository.host).await.map(drop),
+            client.direct().places(&repository, false).unwrap(),
+        );
+        let asked = client.direct().url(&places[0], "tags/list").await.map(drop);
+        let found = client.first_unreachable([&repository]).await;
+        for (answer, what) in [(pinged, "ping"), (asked, "tags")] {
+            assert!(
+                matches!(answer, Err(Error::Blocked { .. })),
+                "{what}: {answer:?}"
+            );
+        }
+        assert!(found.is_none(), "{found:?}");
+        let called = futures_util::poll!(Box::pin(listener.accept()));
+        assert!(called.is_pending(), "the host was contacted");
+    }
+
+    #[tokio::test]
+    async fn a_registry_is_looked_for_where_the_settings_send_it() {
+        let at = || tokio::net::TcpListener::bind("127.0.0.1:0");
+        let (named, location) = (at().await.unwrap(), at().await.unwrap());
+        let host = |listener: &tokio::net::TcpListener| listener.local_addr().unwrap();
+        let (here, there) = (host(&named), host(&location));
+        drop(location);
+        let conf = format!("[[registry]]\nprefix = '{here}'\nlocation = '{there}'\n");
+        let mut options = client(&conf).options().clone();
+        options.retry.attempts = 1;
+        let repository: Repository = format!("{here}/x").parse().unwrap();
+        let found = Client::new(options).first_unreachable([&repository]).await;
+        let error = found.unwrap().to_string();
+        assert!(error.contains(&there.to_string()), "{error}");
+        let called = futures_util::poll!(Box::pin(named.accept()));
+        assert!(called.is_pending(), "the host was contacted");
     }
 }

@@ -64,7 +64,22 @@ pub enum Credential {
         password: Secret,
     },
     /// A token that the registry's token service exchanges for short-lived ones.
-    IdentityToken(Secret),
+    IdentityToken {
+        /// The token.
+        token: Secret,
+        /// The user and password that stand beside it, for a registry that wants these.
+        beside: Option<Box<Credential>>,
+    },
+}
+
+impl Credential {
+    /// The user and password, for a registry that wants these.
+    pub(super) fn login(&self) -> Option<(&str, &Secret)> {
+        match self {
+            Self::Password { username, password } => Some((username, password)),
+            Self::IdentityToken { beside, .. } => beside.as_deref()?.login(),
+        }
+    }
 }
 
 /// Why credentials cannot be had. None of these quotes an auth file.
@@ -279,7 +294,10 @@ impl Credentials {
         }
         let found = helper::get(&key.0, &key.1).await?;
         let credential = found.map(|(username, secret)| match username.as_str() {
-            IDENTITY_TOKEN_USER => Credential::IdentityToken(secret),
+            IDENTITY_TOKEN_USER => Credential::IdentityToken {
+                token: secret,
+                beside: None,
+            },
             _ => Credential::Password {
                 username,
                 password: secret,

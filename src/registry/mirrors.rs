@@ -149,13 +149,20 @@ impl Mirrors {
         rules.find_map(|rule| rule.rest(name).map(|rest| (rule, rest)))
     }
 
+    /// Whether a repository may not be asked where it lies, without rewrites.
+    pub(crate) fn is_blocked(&self, repository: &Repository) -> bool {
+        let name = repository.to_string();
+        self.rule(&name).is_some_and(|(rule, _)| rule.blocked)
+    }
+
     /// Whether TLS may be missing or unverified at the registry itself, without rewrites.
     pub(crate) fn is_insecure(&self, repository: &Repository) -> bool {
         let name = repository.to_string();
         self.rule(&name).is_some_and(|(rule, _)| rule.insecure)
     }
 
-    /// Where `repository` may be read by digest, or by tag.
+    /// Where `repository` may be read by digest, or by tag. A mirror or location that another rule
+    /// blocks is left out, as for skopeo.
     ///
     /// # Errors
     ///
@@ -194,7 +201,7 @@ impl Mirrors {
                 PullFrom::TagOnly => !by_digest,
             })
             .map(|mirror| place(&mirror.location, mirror.insecure))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
         let source = match &rule.location {
             _ if rule.blocked || (by_digest && rule.blocked_by_digest) => None,
             Some(location) => Some(place(location, rule.insecure)?),
@@ -203,7 +210,11 @@ impl Mirrors {
                 ..own
             }),
         };
-        Ok(Places { mirrors, source })
+        let may_be_asked = |place: &Endpoint| !self.is_blocked(&place.repository);
+        Ok(Places {
+            mirrors: mirrors.into_iter().filter(may_be_asked).collect(),
+            source: source.filter(may_be_asked),
+        })
     }
 }
 
@@ -326,6 +337,33 @@ mod tests {
             assert_eq!(found, mirrors, "{name} {by_digest}");
             assert_eq!(found_source.as_deref(), source, "{name} {by_digest}");
         }
+    }
+
+    #[test]
+    fn a_mirror_or_location_that_another_rule_blocks_is_passed_over() {
+        let mirrors = Mirrors::parse(
+            "[[registry]]\nlocation = 'q.lan'\n\
+             [[registry.mirror]]\nlocation = 'm.lan'\n\
+             [[registry.mirror]]\nlocation = 'n.lan'\n\
+             [[registry]]\nprefix = 'old.lan'\nlocation = 'n.lan'\n\
+             [[registry]]\nlocation = 'm.lan'\nblocked = true\n\
+             [[registry]]\nlocation = 'n.lan/secret'\nblocked = true\n",
+        )
+        .unwrap();
+        for (name, expected) in [
+            ("q.lan/x", &["n.lan/x", "q.lan/x"][..]),
+            ("q.lan/secret/x", &["q.lan/secret/x"]),
+            ("old.lan/x", &["n.lan/x"]),
+            ("old.lan/secret", &[]),
+            ("m.lan/x", &[]),
+        ] {
+            let places = mirrors.places(&name.parse().unwrap(), false).unwrap();
+            let found = places.in_order().into_iter();
+            let found: Vec<_> = found.map(|place| place.repository.to_string()).collect();
+            assert_eq!(found, expected, "{name}");
+        }
+        assert!(mirrors.is_blocked(&"n.lan/secret/x".parse().unwrap()));
+        assert!(!mirrors.is_blocked(&"n.lan/secrets".parse().unwrap()));
     }
 
     #[test]

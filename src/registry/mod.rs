@@ -40,6 +40,7 @@ mod response;
 mod retry;
 mod scheme;
 mod session;
+mod site_authorities;
 mod tags;
 mod tls;
 mod tls_problem;

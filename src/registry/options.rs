@@ -20,8 +20,9 @@ const SLOW_STORE: u64 = 4 << 20;
 #[derive(Clone)]
 pub struct ClientOptions {
     /// Whether TLS is required and verified. When false, nobody checks certificates, and a
-    /// host that does not answer over TLS is spoken to in plain HTTP, as skopeo does.
-    pub tls_verify: bool,
+    /// host that does not answer over TLS is spoken to in plain HTTP, as skopeo does. `None`:
+    /// yes, but where `insecure` of `mirrors` says otherwise.
+    pub tls_verify: Option<bool>,
     /// Certificates besides the system's.
     pub certificates: CertificateStore,
     /// Who we are.
@@ -45,7 +46,7 @@ pub struct ClientOptions {
 impl Default for ClientOptions {
     fn default() -> Self {
         Self {
-            tls_verify: true,
+            tls_verify: None,
             certificates: CertificateStore::default(),
             credentials: Credentials::default(),
             mirrors: Mirrors::default(),

@@ -1,5 +1,7 @@
 //! Asking a registry whether it is one, and whether it lets us in.
 
+use std::collections::HashSet;
+
 use reqwest::Method;
 use reqwest::header::SERVER;
 
@@ -50,10 +52,45 @@ impl Client {
         };
         // Without scopes the path is used for nothing.
         let path = "ping".parse().map_err(not_a_name)?;
-        let place = self.own_place(&Repository::new(host.clone(), path));
-        let mut budget = self.budget(host.to_string());
+        self.ping_for(&Repository::new(host.clone(), path)).await
+    }
+
+    /// Asks the root of a repository's registry whether it is reachable and lets us in, by the
+    /// settings for that repository (`insecure`, `blocked`), without mirrors and rewrites.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ping`](Self::ping); [`Error::Blocked`].
+    pub async fn ping_for(&self, repository: &Repository) -> Result<Ping> {
+        self.ping_at(&self.own_place(repository)).await
+    }
+
+    /// Asks the registries of repositories, where the settings send those, until one is out of
+    /// reach. A blocked one is not asked.
+    pub async fn first_unreachable<'r>(
+        &self,
+        repositories: impl IntoIterator<Item = &'r Repository>,
+    ) -> Option<Error> {
+        let mut asked = HashSet::new();
+        for repository in repositories {
+            let Ok(place) = self.authority_place(repository) else {
+                continue;
+            };
+            if !asked.insert(place.repository.host.clone()) {
+                continue;
+            }
+            match self.ping_at(&place).await {
+                Err(error) if error.is_network() => return Some(error),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    async fn ping_at(&self, place: &Endpoint) -> Result<Ping> {
+        let mut budget = self.budget(place.repository.host.to_string());
         loop {
-            match self.ping_once(&place).await {
+            match self.ping_once(place).await {
                 Ok(ping) => return Ok(ping),
                 Err(error) => budget.spend(error).await?,
             }

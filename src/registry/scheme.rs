@@ -64,6 +64,8 @@ impl Schemes {
 impl Client {
     /// The root of a registry's API, `https://host[:port]/v2/`.
     pub(super) async fn base(&self, endpoint: &Endpoint) -> Result<Url> {
+        // All requests come by here first.
+        self.may_ask(&endpoint.repository)?;
         let authority = authority(&endpoint.repository.host);
         if !self.is_insecure(endpoint) {
             return api_url("https", &authority);
@@ -198,7 +200,7 @@ mod tests {
 
     fn client() -> Client {
         Client::new(ClientOptions {
-            tls_verify: false,
+            tls_verify: Some(false),
             ..ClientOptions::default()
         })
     }

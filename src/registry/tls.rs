@@ -1,14 +1,16 @@
 //! TLS settings for one host: what is trusted, and which certificate a client shows.
 //!
-//! The platform's verifier decides first, with the certificates that the person gave as further
-//! trust anchors; any certificate can be one, an intermediate too, as for Go's clients. What it
-//! refuses is trusted all the same when the server's own certificate is, byte for byte, among
-//! those that the person gave for this host: the usual self-signed certificate says that it is an
-//! authority (CA:TRUE), which the verifier does not take from a server. Names, dates and purpose
-//! are checked for it too, and the handshake proves that the server has its key.
+//! The platform's verifier decides first, then the certificates that the person gave for the host,
+//! as authorities (`site_authorities`). What both refuse is trusted all the same when the server's
+//! own certificate is, byte for byte, among those that the person gave for this host or that the
+//! system trusts: the usual self-signed certificate says that it is an authority (CA:TRUE), which
+//! the verifiers do not take from a server. Names, dates and purpose are checked for it too, and
+//! the handshake proves that the server has its key.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
+#[cfg(all(unix, not(target_vendor = "apple")))]
+use std::sync::OnceLock;
 
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -25,6 +27,7 @@ use rustls_platform_verifier::Verifier;
 use zeroize::Zeroizing;
 
 use super::certificate::{Facts, certificates_in};
+use super::site_authorities::SiteAuthorities;
 use super::tls_problem::TlsProblem;
 
 /// A certificate with its private key, as PEM.
@@ -36,7 +39,7 @@ pub type ClientPair = (Vec<u8>, Zeroizing<Vec<u8>>);
 ///
 /// When no certificate can be read in it, in a clause about the file.
 pub fn check_authorities(file: &[u8]) -> Result<(), String> {
-    match anchors(file).is_empty() {
+    match usable(file).is_empty() {
         true => Err("it has no certificate that can be read".to_owned()),
         false => Ok(()),
     }
@@ -55,16 +58,14 @@ pub fn check_client(certificate: &[u8], key: &[u8]) -> Result<(), String> {
 ///
 /// # Errors
 ///
-/// When the system has no trusted certificates at all and none were given, or a client's
-/// certificate cannot be used.
+/// When a client's certificate cannot be used.
 pub(super) fn config<'a>(
     authorities: impl Iterator<Item = &'a Vec<u8>>,
     clients: &[ClientPair],
 ) -> Result<ClientConfig, Box<dyn StdError + Send + Sync>> {
     let provider = provider();
-    let given: Vec<_> = authorities.flat_map(|file| anchors(file)).collect();
-    let platform = Verifier::new_with_extra_roots(given.iter().cloned(), Arc::clone(&provider))?;
-    let verifier = Arc::new(SiteVerifier { platform, given });
+    let given = authorities.flat_map(|file| usable(file)).collect();
+    let verifier = Arc::new(SiteVerifier::new(given, &provider, trusted_by_the_system));
     let mut keys = Vec::with_capacity(clients.len());
     for (certificate, key) in clients {
         keys.push(Arc::new(certified(certificate, key, &provider)?));
@@ -83,8 +84,8 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// The certificates of a file that can be trust anchors.
-fn anchors(file: &[u8]) -> Vec<CertificateDer<'static>> {
+/// The certificates of a file that the TLS library understands.
+fn usable(file: &[u8]) -> Vec<CertificateDer<'static>> {
     let mut found = certificates_in(file);
     found.retain(|certificate| RootCertStore::empty().add(certificate.clone()).is_ok());
     found
@@ -137,16 +138,54 @@ impl ResolvesClientCert for Identities {
     }
 }
 
+/// The certificates in the system's store, read when they are first asked for. On other systems
+/// the platform's verifier judges a server's own certificate itself.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+fn trusted_by_the_system() -> &'static [CertificateDer<'static>] {
+    static FOUND: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
+    FOUND.get_or_init(|| rustls_native_certs::load_native_certs().certs)
+}
+
+#[cfg(not(all(unix, not(target_vendor = "apple"))))]
+fn trusted_by_the_system() -> &'static [CertificateDer<'static>] {
+    &[]
+}
+
 #[derive(Debug)]
 struct SiteVerifier {
-    platform: Verifier,
+    /// `None`: the system has no certificates that it trusts.
+    platform: Option<Verifier>,
+    authorities: SiteAuthorities,
     /// What the person gave for the host.
     given: Vec<CertificateDer<'static>>,
+    /// What the system has.
+    system: fn() -> &'static [CertificateDer<'static>],
+    provider: Arc<CryptoProvider>,
 }
 
 impl SiteVerifier {
-    /// Checks a certificate that the person gave as the server's own.
-    fn verify_given(
+    fn new(
+        given: Vec<CertificateDer<'static>>,
+        provider: &Arc<CryptoProvider>,
+        system: fn() -> &'static [CertificateDer<'static>],
+    ) -> Self {
+        Self {
+            platform: Verifier::new(Arc::clone(provider)).ok(),
+            authorities: SiteAuthorities::new(&given, provider),
+            given,
+            system,
+            provider: Arc::clone(provider),
+        }
+    }
+
+    /// Whether the server's own certificate is one that the person or the system has.
+    fn is_known(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.given.iter().any(|given| given == certificate)
+            || (self.system)().iter().any(|known| known == certificate)
+    }
+
+    /// Checks a server's own certificate that is known.
+    fn verify_known(
         &self,
         certificate: &CertificateDer<'_>,
         name: &ServerName<'_>,
@@ -176,18 +215,25 @@ impl ServerCertVerifier for SiteVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.platform.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
+        let unknown = || CertificateError::UnknownIssuer.into();
+        let verified = self.platform.as_ref().map_or_else(
+            || Err(unknown()),
+            |platform| {
+                let ocsp = ocsp_response;
+                platform.verify_server_cert(end_entity, intermediates, server_name, ocsp, now)
+            },
         );
         let Err(mut error) = verified else {
             return verified;
         };
-        if self.given.iter().any(|given| given == end_entity) {
-            match self.verify_given(end_entity, server_name, now) {
+        let authorities = &self.authorities;
+        match authorities.verify(end_entity, intermediates, server_name, now) {
+            Ok(()) => return Ok(ServerCertVerified::assertion()),
+            Err(Some(reason)) => error = reason,
+            Err(None) => {}
+        }
+        if self.is_known(end_entity) {
+            match self.verify_known(end_entity, server_name, now) {
                 Ok(()) => return Ok(ServerCertVerified::assertion()),
                 Err(reason) => error = reason,
             }
@@ -197,7 +243,27 @@ impl ServerCertVerifier for SiteVerifier {
         };
         let facts = Facts::read(end_entity);
         let name = server_name.to_str();
-        let problem = TlsProblem::new(reason, facts, &name, now, self.given.len());
+        let issuer = facts.as_ref().map(|facts| facts.issuer_der.clone());
+        let given = self.given.len();
+        let problem = match TlsProblem::new(reason, facts, &name, now, given) {
+            TlsProblem::UnknownIssuer { issuer: shown, .. } => {
+                let unfit = issuer.and_then(|issuer| authorities.unfit(&issuer, now));
+                match unfit {
+                    Some(reason) => TlsProblem::UnfitAuthority {
+                        issuer: shown,
+                        reason,
+                    },
+                    None if given == 0 && self.platform.is_none() => {
+                        TlsProblem::NoAuthorities { issuer: shown }
+                    }
+                    None => TlsProblem::UnknownIssuer {
+                        issuer: shown,
+                        given,
+                    },
+                }
+            }
+            problem => problem,
+        };
         Err(CertificateError::Other(OtherError(Arc::new(problem))).into())
     }
 
@@ -207,8 +273,8 @@ impl ServerCertVerifier for SiteVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let platform = &self.platform;
-        platform.verify_tls12_signature(message, certificate, signature)
+        let known = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, known)
     }
 
     fn verify_tls13_signature(
@@ -217,12 +283,13 @@ impl ServerCertVerifier for SiteVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let platform = &self.platform;
-        platform.verify_tls13_signature(message, certificate, signature)
+        let known = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, known)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.platform.supported_verify_schemes()
+        let known = &self.provider.signature_verification_algorithms;
+        known.supported_schemes()
     }
 }
 

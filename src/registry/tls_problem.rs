@@ -3,7 +3,7 @@
 use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
 
-use super::certificate::Facts;
+use super::certificate::{Facts, day};
 use super::redact::one_line;
 
 /// What is wrong with the certificate that a server shows, in a clause.
@@ -65,6 +65,23 @@ pub enum TlsProblem {
         issuer: String,
         /// Certificates that the person gave for this host.
         given: usize,
+    },
+    /// The person gave its issuer's certificate, and that may not sign it.
+    #[error("its certificate was issued by `{issuer}`, whose certificate given here {reason}")]
+    UnfitAuthority {
+        /// Who signed it.
+        issuer: String,
+        /// What is wrong with the issuer's certificate, in words that follow it.
+        reason: String,
+    },
+    /// There is nothing that it could be checked with.
+    #[error(
+        "its certificate was issued by `{issuer}`, and this system has no certificates of \
+         authorities to check it with"
+    )]
+    NoAuthorities {
+        /// Who signed it.
+        issuer: String,
     },
     /// It is a client's certificate, or for mails, or for code.
     #[error("its certificate is not for servers (extended key usage)")]
@@ -177,6 +194,15 @@ impl TlsProblem {
                  issuer's or the registry's own: get that, or have the registry send the \
                  certificates between"
             ),
+            Self::UnfitAuthority { .. } => "give the certificate of the authority that signs for \
+                 the registry now (--cert-dir, certs.d), or the registry's own"
+                .to_owned(),
+            Self::NoAuthorities { .. } => format!(
+                "install the system's certificates of authorities (the package is usually called \
+                 ca-certificates), or put the certificate of the registry's authority, or the \
+                 registry's own, as *.crt into the directory of --cert-dir or into \
+                 ~/.config/containers/certs.d/{host}/"
+            ),
             Self::Purpose => {
                 "give the registry a certificate for servers (extendedKeyUsage serverAuth)"
                     .to_owned()
@@ -206,13 +232,4 @@ fn name_of(host: &str) -> &str {
 fn quoted(names: &[String]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     quoted.join(", ")
-}
-
-/// A time as people write it.
-fn day(seconds: u64) -> String {
-    let second = i64::try_from(seconds).unwrap_or(i64::MAX);
-    match jiff::Timestamp::from_second(second) {
-        Ok(time) => time.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-        Err(_) => format!("second {seconds} after 1970"),
-    }
 }

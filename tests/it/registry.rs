@@ -71,7 +71,7 @@ impl Events {
 /// Plain HTTP, three attempts, hardly any pauses.
 fn options() -> ClientOptions {
     ClientOptions {
-        tls_verify: false,
+        tls_verify: Some(false),
         retry: RetryPolicy {
             attempts: 3,
             base: Duration::from_millis(1),

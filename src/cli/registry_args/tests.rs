@@ -91,10 +91,10 @@ fn rates_are_sizes_without_a_name() {
 #[test]
 fn tls_verify_takes_all_forms() {
     for (line, expected) in [
-        (&[][..], true),
-        (&["--tls-verify"], true),
-        (&["--tls-verify=true"], true),
-        (&["--tls-verify=false"], false),
+        (&[][..], None),
+        (&["--tls-verify"], Some(true)),
+        (&["--tls-verify=true"], Some(true)),
+        (&["--tls-verify=false"], Some(false)),
     ] {
         assert_eq!(args(line).tls_verify, expected, "{line:?}");
     }
@@ -127,7 +127,9 @@ async fn the_first_auth_file_with_an_entry_decides() {
     let named = args(&["--authfile", &machine.path("named.json")]);
     let variable = [("REGISTRY_AUTH_FILE", "variable.json")];
     for (args, more, gone, expected) in [
-        (&named, &variable[..], "", "variable"),
+        // As for skopeo, the variable does not count beside the flag.
+        (&named, &variable[..], "", "runtime"),
+        (&none, &variable, "", "variable"),
         (&none, &[], "", "runtime"),
         (&none, &[], "run/containers/auth.json", "config"),
         (&none, &[], "home/.config/containers/auth.json", "docker"),
@@ -139,6 +141,30 @@ async fn the_first_auth_file_with_an_entry_decides() {
         let found = user(&options.credentials, "r.example").await;
         assert_eq!(found.as_deref(), Some(expected));
     }
+}
+
+#[tokio::test]
+async fn an_auth_file_that_is_no_text_somewhere_is_read() {
+    let text = auth("user").replace(
+        r#"{"auths": {"#,
+        r#"{"auths": {"x.lan": {"email": "j?r", "auth": "dTpw"}, "y.lan": {"username": "j?r", "password": "p"}, "#,
+    );
+    let machine = Machine::new(&[]);
+    let bytes: Vec<u8> = text
+        .bytes()
+        .map(|b| if b == b'?' { 0xe9 } else { b })
+        .collect();
+    fs_err::write(machine.path("a.json"), bytes).unwrap();
+    let line = args(&["--authfile", &machine.path("a.json")]);
+    let credentials = machine.options(&line, &[]).unwrap().credentials;
+    assert_eq!(
+        user(&credentials, "r.example").await.as_deref(),
+        Some("user")
+    );
+    assert_eq!(user(&credentials, "x.lan").await.as_deref(), Some("u"));
+    // A name that is not known for sure is not sent.
+    let broken = credentials.lookup(&"y.lan".parse().unwrap(), None).await;
+    assert!(broken.unwrap_err().to_string().contains("y.lan"));
 }
 
 #[test]

@@ -22,7 +22,7 @@ mod sources;
 mod state;
 mod transfer;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt;
@@ -44,7 +44,7 @@ use super::examine::{Scope, Unproven, examine};
 use super::finding::FindingKind;
 use super::source_error::of_source;
 use super::trust::{Trust, statement_bytes};
-use crate::model::{CatalogEntry, Count, Digest, Host, ImageEntry, Inventory, Reference};
+use crate::model::{CatalogEntry, Count, Digest, ImageEntry, Inventory, Reference};
 use crate::ops::blocking;
 use crate::ops::release::selection::Selected;
 use crate::plan::export::{self as plan, ExportPlan, KnownBundle, Resolution};
@@ -341,13 +341,9 @@ async fn something_was_found(client: &Client, resolution: Resolution) -> Result<
         message.push_str(&format!("\n  - {}: {problem}", image.requested));
     }
     // Registries that answer have said that they lack the images; others are out of reach.
-    let hosts: BTreeSet<&Host> = images.iter().map(|image| &image.source.host).collect();
-    for host in hosts {
-        if let Err(error) = client.ping(host).await
-            && error.is_network()
-        {
-            return Err(of_source(message, error));
-        }
+    let sources = images.iter().map(|image| &image.source);
+    if let Some(error) = client.first_unreachable(sources).await {
+        return Err(of_source(message, error));
     }
     let hint = "check the references, --platform and the credentials";
     Err(Error::new(Class::Incomplete, message).hint(hint))

@@ -53,9 +53,18 @@ async fn ask(
     context: &Context,
 ) -> Result<Before> {
     let host = &request.target.host;
-    request.client.ping(host).await.map_err(|error| {
-        target_error(format!("The target registry {host} cannot be used"), error)
-    })?;
+    let unusable =
+        |error| target_error(format!("The target registry {host} cannot be used"), error);
+    let repositories: BTreeSet<&Repository> =
+        plan.images.iter().map(|image| image.repository()).collect();
+    for repository in &repositories {
+        request.client.may_ask(repository).map_err(unusable)?;
+    }
+    let pinged = match repositories.first() {
+        Some(repository) => request.client.ping_for(repository).await,
+        None => request.client.ping(host).await,
+    };
+    pinged.map_err(unusable)?;
     let mut items = plan.images.len() + presumed::questions(plan);
     if request.dry_run {
         items += forecast::questions(plan);

@@ -199,7 +199,7 @@ impl Importer {
     async fn look_around(&self, image: &ImageUpload, failure: &Failure) {
         if failure.network
             // It may refuse this one thing each time, which says nothing of the others.
-            && self.client.ping(&image.repository().host).await.is_err()
+            && self.client.ping_for(image.repository()).await.is_err()
         {
             self.unreachable.store(true, Ordering::Relaxed);
         }

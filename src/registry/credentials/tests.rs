@@ -26,7 +26,7 @@ async fn password(credentials: &Credentials, repository: &str) -> Option<String>
             assert_eq!(username, "user");
             Some(password.expose().to_owned())
         }
-        Some(Credential::IdentityToken(token)) => Some(format!("token {}", token.expose())),
+        Some(Credential::IdentityToken { token, .. }) => Some(format!("token {}", token.expose())),
         None => None,
     }
 }

@@ -193,7 +193,7 @@ async fn download(host: &str, blob: &Bytes) -> (Vec<u8>, Option<Verdict>) {
 /// Downloads the blob. That dividing helps is known `before`, or when the stream has begun.
 async fn download_from(host: &str, blob: &Bytes, before: bool) -> (Vec<u8>, Option<Verdict>) {
     let client = Client::new(ClientOptions {
-        tls_verify: false,
+        tls_verify: Some(false),
         retry: RetryPolicy {
             base: Duration::from_millis(1),
             ..RetryPolicy::default()

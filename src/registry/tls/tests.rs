@@ -241,6 +241,61 @@ async fn names_dates_and_purpose_count_for_a_given_certificate_too() {
 }
 
 #[tokio::test]
+async fn a_given_certificate_of_a_server_signs_for_nobody() {
+    let mut own = authority_params("registry-a");
+    own.is_ca = IsCa::ExplicitNoCa;
+    let own = Authority::self_signed(own, KeyPair::generate().unwrap()).unwrap();
+    let (problem, _) = asked(&leaf(&own), &[&own.pem()]).await.unwrap_err();
+    let text = problem.to_string();
+    assert!(text.contains("CA:TRUE is missing"), "{text}");
+}
+
+fn judged(verifier: &SiteVerifier, made: &Made) -> Result<(), rustls::Error> {
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let verified = verifier.verify_server_cert(&made.der, &[], &name, &[], UnixTime::now());
+    verified.map(drop)
+}
+
+#[test]
+fn a_servers_own_certificate_in_the_systems_store_is_trusted() {
+    static SYSTEM: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
+    let (own, pinned) = (self_signed(params()), leaf(&authority("root")));
+    let mut elsewhere = params();
+    elsewhere.subject_alt_names.clear();
+    let elsewhere = self_signed(elsewhere);
+    let known = [&own, &pinned, &elsewhere].map(|made| made.der.clone());
+    SYSTEM.set(known.to_vec()).unwrap();
+    let verifier = SiteVerifier::new(Vec::new(), &provider(), || SYSTEM.get().unwrap());
+    assert_eq!(judged(&verifier, &own), Ok(()));
+    assert_eq!(judged(&verifier, &pinned), Ok(()));
+    assert!(judged(&verifier, &elsewhere).is_err());
+    assert!(judged(&verifier, &self_signed(params())).is_err());
+}
+
+#[test]
+fn a_system_without_authorities_needs_those_that_are_given() {
+    let root = authority("root");
+    let verifier = |given| {
+        let mut verifier = SiteVerifier::new(given, &provider(), || &[]);
+        verifier.platform = None;
+        verifier
+    };
+    assert_eq!(
+        judged(&verifier(vec![root.der().clone()]), &leaf(&root)),
+        Ok(())
+    );
+    let refused = judged(&verifier(Vec::new()), &leaf(&root)).unwrap_err();
+    assert!(
+        format!("{refused:?}").contains("NoAuthorities"),
+        "{refused:?}"
+    );
+    let (own, other) = (self_signed(params()), self_signed(params()));
+    let given = verifier(vec![own.der.clone()]);
+    assert_eq!(judged(&given, &own), Ok(()));
+    assert!(judged(&given, &other).is_err());
+}
+
+#[tokio::test]
 async fn a_server_without_the_key_of_a_given_certificate_is_refused() {
     let own = self_signed(params());
     let host = serve(&own.der, &KeyPair::generate().unwrap(), fine).await;

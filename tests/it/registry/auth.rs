@@ -162,6 +162,30 @@ async fn identity_tokens_are_exchanged() {
 }
 
 #[tokio::test]
+async fn a_registry_that_wants_a_password_gets_the_one_beside_the_token() {
+    let server = FakeRegistry::start(|asked, _| {
+        if asked.header("authorization") == Some(basic().as_str()) {
+            return Reply::new(200).body(MANIFEST);
+        }
+        Reply::error(401, "UNAUTHORIZED").header("www-authenticate", "Basic realm=\"r\"".to_owned())
+    })
+    .await;
+    let auth = basic().replace("Basic ", "");
+    let text = format!(
+        r#"{{"auths":{{"{}":{{"auth":"{auth}","identitytoken":"long lived"}}}}}}"#,
+        server.host()
+    );
+    let name = "auth.json";
+    let credentials = Credentials::parse([AuthFile { name, text: &text }]).unwrap();
+    let client = Client::new(ClientOptions {
+        credentials,
+        ..options()
+    });
+    let read = client.manifest(&server.repository("a"), &tag()).await;
+    assert!(read.is_ok(), "{read:?}");
+}
+
+#[tokio::test]
 async fn uploads_ask_for_the_rights_that_they_need() {
     let server = FakeRegistry::start(|asked, _| match asked.path() {
         "/token" => token("T"),

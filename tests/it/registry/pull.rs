@@ -613,7 +613,7 @@ async fn tls_is_verified_unless_told_otherwise() {
     let server = FakeRegistry::start_tls(move |_, _| Reply::new(200).body(body)).await;
     let repository = server.repository("a");
     let verifying = ClientOptions {
-        tls_verify: true,
+        tls_verify: Some(true),
         ..options()
     };
     let error = Client::new(verifying.clone())
