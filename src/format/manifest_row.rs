@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(fault(|_| {}), None);
         let size = fault(|row| row.extent.decoded += 1);
         assert_eq!(size, Some("its size is another one"));
-        let kind = fault(|row| row.media_type = MediaType::new(MediaType::DOCKER_MANIFEST));
+        let kind = fault(|row| row.media_type = MediaType::new(MediaType::OCI_INDEX));
         assert_eq!(kind, Some("its media type is of another kind"));
     }
 

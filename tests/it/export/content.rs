@@ -230,13 +230,13 @@ fn an_index_that_says_something_wrong_of_its_child_is_not_carried() {
     let good = index([&child]);
     let text = String::from_utf8(good.bytes.clone()).unwrap();
     let length = child.bytes.len();
-    let docker = "application/vnd.docker.distribution.manifest.v2+json";
+    let list = "application/vnd.docker.distribution.manifest.list.v2+json";
     for wrong in [
         text.replace(
             &format!("\"size\":{length}"),
             &format!("\"size\":{}", length + 1),
         ),
-        text.replace(child.media_type, docker),
+        text.replace(child.media_type, list),
     ] {
         assert_ne!(wrong, text);
         let site = Site::new();
