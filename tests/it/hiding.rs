@@ -182,7 +182,8 @@ fn only_what_operating_systems_leave_passes_strict() {
         fs::write(copy.join(name).join("x"), noise("x", 1 << 20)).unwrap();
     }
     stage.verify(&copy, &["--strict"]).succeeds();
-    let hide: [(&str, fn(&Path)); 8] = [
+    type Hide = fn(&Path);
+    let hide: [(&str, Hide); 8] = [
         ("._payload", |path| {
             fs::write(path, noise("x", (1 << 20) + 1)).unwrap()
         }),
