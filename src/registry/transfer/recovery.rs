@@ -137,7 +137,7 @@ impl Transfer<'_> {
         let Some(session) = &mut self.session else {
             return self.begin_anew().await;
         };
-        if !self.ladder.way().continues() {
+        if self.ladder.after(Trouble::Passing, false) == Next::NewSession {
             // What the registry keeps of such a request cannot be told: all of it is sent again.
             self.session = None;
             (self.blob.listener)(0);

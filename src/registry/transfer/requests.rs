@@ -287,41 +287,46 @@ fn is_not_now(error: &Error) -> bool {
     }
 }
 
-/// What it means that a PATCH was refused.
+/// What a refused PATCH means for the upload.
 async fn refused_piece(response: Response) -> Setback {
     let hint = response.text(RANGE).and_then(range_end);
-    let error = response.into_error().await;
-    let trouble = match &error {
-        error if is_not_now(error) => Trouble::Passing,
-        Error::NotFound { .. } => Trouble::Lost,
-        Error::Unavailable { .. } => Trouble::PieceFailed,
-        Error::Refused { .. } => Trouble::PieceRefused,
-        _ => return Setback::Error(error),
-    };
-    of_session(trouble, hint, error)
+    refused(
+        response,
+        hint,
+        [Trouble::PieceFailed, Trouble::PieceRefused],
+    )
+    .await
 }
 
-/// What it means that the PUT that finishes a blob was refused.
+/// What a refused PUT that finishes a blob means for the upload.
 async fn refused_finish(response: Response) -> Setback {
-    let error = response.into_error().await;
-    let trouble = match &error {
-        error if is_not_now(error) => Trouble::Passing,
-        Error::NotFound { .. } => Trouble::Lost,
-        Error::Unavailable { .. } => Trouble::FinishFailed,
-        Error::Refused { .. } => Trouble::FinishRefused,
-        _ => return Setback::Error(error),
-    };
-    of_session(trouble, None, error)
+    refused(
+        response,
+        None,
+        [Trouble::FinishFailed, Trouble::FinishRefused],
+    )
+    .await
 }
 
-fn of_session(trouble: Trouble, hint: Option<u64>, error: Error) -> Setback {
-    match trouble {
-        Trouble::Passing => Setback::Error(error),
-        trouble => Setback::Session {
-            trouble,
-            hint,
-            error,
-        },
+/// What a refusal means: `failed` when the registry fails on its own side, `refused` when it does
+/// not take the request.
+async fn refused(
+    response: Response,
+    hint: Option<u64>,
+    [failed, refused]: [Trouble; 2],
+) -> Setback {
+    let error = response.into_error().await;
+    let trouble = match &error {
+        passing if is_not_now(passing) => return Setback::Error(error),
+        Error::NotFound { .. } => Trouble::Lost,
+        Error::Unavailable { .. } => failed,
+        Error::Refused { .. } => refused,
+        _ => return Setback::Error(error),
+    };
+    Setback::Session {
+        trouble,
+        hint,
+        error,
     }
 }
 
