@@ -250,7 +250,7 @@ fn text(report: &Report, args: &ImportArgs) -> String {
             image.source
         ));
         for refused in &image.refused_attachments {
-            let reason = refused.reason.escape_debug();
+            let reason = refused.reason().escape_debug();
             line(format!(
                 "  not taken by the target: {} ({reason})",
                 refused.name()

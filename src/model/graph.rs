@@ -260,6 +260,16 @@ impl<'g, 'a> Walk<'g, 'a> {
     }
 }
 
+impl Walk<'_, '_> {
+    /// The digests of all manifests that are reached from one, itself among them.
+    pub fn manifests_from(&mut self, root: &Digest) -> impl Iterator<Item = Digest> {
+        let roots: Vec<u32> = self.graph.manifest(root).into_iter().collect();
+        let rows = &self.graph.inventory.manifests;
+        let reached = self.reach(&roots).manifests.into_iter();
+        reached.filter_map(|row| rows.get(row as usize).map(|row| row.digest))
+    }
+}
+
 /// Notes that something was seen in this turn; whether it was not before.
 fn first(seen: &mut [u32], row: u32, turn: u32) -> bool {
     match seen.get_mut(row as usize) {

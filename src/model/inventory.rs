@@ -185,6 +185,15 @@ pub enum AttachedBy {
     Referrers,
 }
 
+/// Endings of the tags under which cosign keeps signatures, attestations and SBOMs.
+pub const COSIGN_ENDINGS: [&str; 3] = [".sig", ".att", ".sbom"];
+
+/// The tag under which cosign keeps what it attached to a manifest: `sha256-<hex>` and one of
+/// [`COSIGN_ENDINGS`].
+pub fn cosign_tag(subject: &Digest, ending: &str) -> String {
+    format!("sha256-{}{ending}", subject.hex())
+}
+
 /// A manifest that belongs to an image without being reachable from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -103,19 +103,14 @@ pub struct Finding {
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub images: BTreeSet<String>,
     /// How many images it hits besides those.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::ops::is_zero")]
     pub more_images: usize,
     /// How many more findings of this kind there are than are listed. The finding stands for them.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::ops::is_zero")]
     pub more_findings: usize,
     /// What the person can do about it.
     #[serde(skip)]
     pub(super) hint: Option<&'static str>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(count: &usize) -> bool {
-    *count == 0
 }
 
 /// Images that a finding is about: few by name, and how many there are besides.

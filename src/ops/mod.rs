@@ -37,3 +37,8 @@ pub async fn blocking<T: Send + 'static>(
         .await
         .map_err(|join| Error::internal("A worker failed", join))?
 }
+
+/// Whether a count is nothing: reports leave such fields out.
+fn is_zero<T: Default + PartialEq>(count: &T) -> bool {
+    *count == T::default()
+}

@@ -10,7 +10,9 @@ mod share;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::naming::{Placed, ReleaseName, Role, SourceImage, Wanted};
-use crate::model::{BlobPlace, BundleId, Digest, ImageEntry, Inventory, Reference, Repository};
+use crate::model::{
+    BlobPlace, BundleId, Digest, Graph, ImageEntry, Inventory, Reference, Repository, Walk,
+};
 
 pub use artifacts::{Artifact, Sent};
 pub use share::{Shard, ShardError, SharedBlob};
@@ -227,11 +229,13 @@ impl ImportPlan {
             }
         }
         let mut withheld = BTreeSet::new();
+        let graph = Graph::new(inventory);
+        let mut walk = Walk::new(&graph);
         for placed in placed {
             if plan.withholds(placed) {
                 withheld.insert(&placed.image.requested);
             } else if let Some(image) = inventory.image(&placed.image.requested) {
-                plan.add(inventory, image, placed.clone(), sent);
+                plan.add(inventory, &mut walk, image, placed.clone(), sent);
             }
         }
         for root in withheld {
@@ -255,10 +259,17 @@ impl ImportPlan {
             && withheld()
     }
 
-    fn add(&mut self, inventory: &Inventory, image: &ImageEntry, placed: Placed, sent: &Sent) {
-        let (attached, unsent) = artifacts::of(inventory, image, sent);
+    fn add(
+        &mut self,
+        inventory: &Inventory,
+        walk: &mut Walk<'_, '_>,
+        image: &ImageEntry,
+        placed: Placed,
+        sent: &Sent,
+    ) {
+        let (attached, unsent) = artifacts::of(inventory, walk, image, sent);
         let with_it = artifacts::manifests(&attached);
-        let mut order = PushOrder::new(inventory, placed.image.root, with_it);
+        let mut order = PushOrder::new(inventory, walk, placed.image.root, with_it);
         order.visit(placed.image.root);
         let manifests = std::mem::take(&mut order.manifests);
         let own = order.blobs.len();
@@ -335,9 +346,14 @@ struct PushOrder<'a> {
 
 impl<'a> PushOrder<'a> {
     /// `attached`: manifests of artifacts that are sent with the image.
-    fn new(inventory: &'a Inventory, root: Digest, attached: BTreeSet<Digest>) -> Self {
+    fn new(
+        inventory: &'a Inventory,
+        walk: &mut Walk<'_, '_>,
+        root: Digest,
+        attached: BTreeSet<Digest>,
+    ) -> Self {
         let mut with_it = attached;
-        with_it.extend(artifacts::below(inventory, root));
+        with_it.extend(walk.manifests_from(&root));
         Self {
             inventory,
             with_it,

@@ -1,10 +1,9 @@
 //! Attachments belong to their image, and their tags say to what (bundle-format.md, R-25).
 
 use super::{Result, refused};
-use crate::model::{AttachedBy, Attachment, Digest, Graph, ImageEntry, Limits};
-
-/// Endings of the tags under which cosign keeps signatures, attestations and SBOMs.
-const COSIGN_ENDINGS: [&str; 3] = [".sig", ".att", ".sbom"];
+use crate::model::{
+    AttachedBy, Attachment, COSIGN_ENDINGS, Digest, Graph, ImageEntry, Limits, cosign_tag,
+};
 
 /// Checks the attachments of one image after another.
 pub(super) struct Attachments<'g, 'a> {
@@ -109,9 +108,8 @@ fn has_right_tag(attached: &Attachment) -> bool {
         (AttachedBy::Referrers, tag) => tag.is_none(),
         (AttachedBy::CosignTag, None) => false,
         (AttachedBy::CosignTag, Some(tag)) => {
-            let prefix = format!("sha256-{}", attached.subject.hex());
-            let ending = tag.as_str().strip_prefix(prefix.as_str());
-            ending.is_some_and(|ending| COSIGN_ENDINGS.contains(&ending))
+            let mut own = COSIGN_ENDINGS.iter();
+            own.any(|ending| tag.as_str() == cosign_tag(&attached.subject, ending))
         }
     }
 }

@@ -106,7 +106,7 @@ pub struct CatalogReport {
     /// Number of images that it names.
     pub images: usize,
     /// Number of empty texts where images should be; they are no references.
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "crate::ops::is_zero")]
     pub empty_images: usize,
     /// Compressed bytes of all these images, each blob once; in a bundle only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,11 +115,6 @@ pub struct CatalogReport {
     pub package: Vec<PackageReport>,
     /// What is wrong with the catalog, in one line each.
     pub problems: Vec<String>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_none(count: &usize) -> bool {
-    *count == 0
 }
 
 /// A package.

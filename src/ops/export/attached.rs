@@ -9,13 +9,11 @@ use futures_util::future::{join, join_all};
 
 use super::problem::Problem;
 use crate::model::{
-    AttachedBy, Attachment, AttachmentState, Count, Digest, Host, ImageEntry, Repository, Tag,
+    AttachedBy, Attachment, AttachmentState, COSIGN_ENDINGS, Count, Digest, Host, ImageEntry,
+    Repository, Tag, cosign_tag,
 };
 use crate::ops::context::Context;
 use crate::registry::{Client, Selector};
-
-/// Endings of the tags under which cosign keeps signatures, attestations and SBOMs.
-const COSIGN_ENDINGS: [&str; 3] = ["sig", "att", "sbom"];
 
 /// What to do about artifacts that are attached to images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -94,7 +92,8 @@ pub(super) struct Found {
 
 /// Asks for everything that is attached to one manifest.
 pub(super) async fn find(client: Client, repository: Repository, subject: Digest) -> Found {
-    let by_tag = COSIGN_ENDINGS.map(|ending| cosign_tag(&client, &repository, subject, ending));
+    let by_tag =
+        COSIGN_ENDINGS.map(|ending| cosign_artifact(&client, &repository, subject, ending));
     let referrers = client.referrers(&repository, subject);
     let (by_tag, referrers) = join(join_all(by_tag), referrers).await;
     let mut found = Found {
@@ -131,13 +130,13 @@ pub(super) async fn find(client: Client, repository: Repository, subject: Digest
 }
 
 /// Asks for what cosign keeps under one of its tags.
-async fn cosign_tag(
+async fn cosign_artifact(
     client: &Client,
     repository: &Repository,
     subject: Digest,
     ending: &str,
 ) -> Result<Option<Attachment>, Problem> {
-    let tag: Tag = format!("sha256-{}.{ending}", subject.hex())
+    let tag: Tag = cosign_tag(&subject, ending)
         .parse()
         .map_err(|error| Problem::from(format!("attached artifact: {error}")))?;
     let root = client

@@ -356,13 +356,13 @@ fn nothing_new(known: &KnownBundle, plan: &ExportPlan) -> bool {
 }
 
 /// Whether no image has anything attached to it that was not known before.
-fn attachments_same(before: &[ImageEntry], now: &[ImageEntry]) -> bool {
-    let of = |image: &ImageEntry| (image.cosign, image.referrers, image.attached.clone());
-    let whole = |images: &[ImageEntry]| {
+fn attachments_same<'a>(before: &'a [ImageEntry], now: &'a [ImageEntry]) -> bool {
+    let whole = |images: &'a [ImageEntry]| -> BTreeMap<&'a Reference, _> {
         let whole = images.iter().filter(|image| image.problem.is_none());
+        let attached = |image: &'a ImageEntry| (image.cosign, image.referrers, &image.attached);
         whole
-            .map(|image| (image.requested.clone(), of(image)))
-            .collect::<BTreeMap<_, _>>()
+            .map(|image| (&image.requested, attached(image)))
+            .collect()
     };
     whole(before) == whole(now)
 }
@@ -468,7 +468,7 @@ async fn perform(
         })
         .await?
     };
-    let recovered = recovered.unwrap_or_default();
+    let mut recovered = recovered.unwrap_or_default();
     let cursors = plan
         .content
         .lanes
@@ -479,7 +479,7 @@ async fn perform(
         sources: Arc::new(Sources {
             client: request.client.clone(),
             plan: Arc::clone(&plan),
-            skipped: recovered.skipped.clone(),
+            skipped: std::mem::take(&mut recovered.skipped),
             keep_going: request.keep_going,
         }),
         plan_id,

@@ -180,7 +180,7 @@ pub struct Outcome {
     /// Bytes of all files, statements and signatures included.
     pub bytes_on_medium: u64,
     /// In a dry run: bytes of the data that an interrupted run left.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::ops::is_zero")]
     pub already_there: u64,
     /// Whole images of which it is unknown what is attached to them, because a registry did not
     /// answer: the same command asks again.
@@ -193,11 +193,6 @@ pub struct Outcome {
     /// Tags that point elsewhere now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub moved_tags: Vec<String>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(bytes: &u64) -> bool {
-    *bytes == 0
 }
 
 impl Outcome {

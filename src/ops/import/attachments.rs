@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use super::failure::Failure;
 use crate::model::{Digest, Inventory, Tag};
-use crate::ops::error::Class;
 use crate::ops::manifests::Manifests;
 use crate::plan::import::{Artifact, Sent};
 
@@ -112,16 +111,8 @@ pub struct RefusedAttachment {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<Tag>,
     /// Why.
-    pub reason: String,
-    /// How severe that is.
-    #[serde(skip)]
-    pub(super) class: Class,
-    /// What can be done about it.
-    #[serde(skip)]
-    pub(super) hint: Option<String>,
-    /// It may be that nothing reaches the target any more.
-    #[serde(skip)]
-    pub(super) network: bool,
+    #[serde(flatten)]
+    pub(super) failure: Failure,
 }
 
 impl RefusedAttachment {
@@ -129,21 +120,21 @@ impl RefusedAttachment {
         Self {
             digest: artifact.root,
             tags: artifact.tags.clone(),
-            reason: failure.reason,
-            class: failure.class,
-            hint: failure.hint,
-            network: failure.network,
+            failure,
         }
     }
 
     /// The image's failure, where it needs its attachments.
     pub(super) fn as_failure(&self) -> Failure {
         Failure {
-            class: self.class,
-            reason: format!("attached artifact {}: {}", self.name(), self.reason),
-            hint: self.hint.clone(),
-            network: self.network,
+            reason: format!("attached artifact {}: {}", self.name(), self.reason()),
+            ..self.failure.clone()
         }
+    }
+
+    /// Why the target did not take it.
+    pub fn reason(&self) -> &str {
+        &self.failure.reason
     }
 
     /// Its tag, else its digest.

@@ -1,17 +1,22 @@
 //! Why an image is not on the target.
 
+use serde::Serialize;
+
 use crate::model::Digest;
 use crate::ops::error::{Class, chain};
 use crate::registry;
 
 /// Why an image is not there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Failure {
+    #[serde(skip)]
     pub(super) class: Class,
     pub(super) reason: String,
     /// What the person can do about it.
+    #[serde(skip)]
     pub(super) hint: Option<String>,
     /// It may be that nothing reaches the target any more.
+    #[serde(skip)]
     pub(super) network: bool,
 }
 

@@ -55,8 +55,7 @@ async fn ask(
     let host = &request.target.host;
     let unusable =
         |error| target_error(format!("The target registry {host} cannot be used"), error);
-    let repositories: BTreeSet<&Repository> =
-        plan.images.iter().map(|image| image.repository()).collect();
+    let repositories = plan.repositories();
     for repository in &repositories {
         request.client.may_ask(repository).map_err(unusable)?;
     }
@@ -107,19 +106,16 @@ async fn ask(
 /// What is said of repositories that the target did not show.
 fn of_hidden(hidden: &BTreeSet<Repository>) -> Option<String> {
     let first = hidden.first()?;
-    let (what, they, are) = match hidden.len() {
-        1 => (first.to_string(), "it", "is"),
-        count => (
-            format!("{count} repositories ({first}, ...)"),
-            "they",
-            "are",
+    Some(match hidden.len() {
+        1 => format!(
+            "{first}: it is not there, or this account may not read there; only writing shows \
+             whether the target makes it",
         ),
-    };
-    Some(format!(
-        "{what}: {they} {are} not there, or this account may not read there; only writing shows \
-         whether the target makes {they_object}",
-        they_object = if hidden.len() == 1 { "it" } else { "them" },
-    ))
+        count => format!(
+            "{count} repositories ({first}, ...): they are not there, or this account may not \
+             read there; only writing shows whether the target makes them",
+        ),
+    })
 }
 
 /// Tells whoever watches of each question, and keeps what the target did not show.

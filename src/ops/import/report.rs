@@ -381,21 +381,21 @@ impl Report {
         });
         // That the medium is damaged, say, was not accepted.
         let counts = |attachment: &RefusedAttachment| {
-            !self.accepts_refused_attachments || attachment.class != Class::Target
+            !self.accepts_refused_attachments || attachment.failure.class != Class::Target
         };
         let refused: Vec<_> = refused
             .filter(|(_, attachment)| counts(attachment))
             .collect();
         let class = refused
             .iter()
-            .map(|(_, attachment)| attachment.class)
+            .map(|(_, attachment)| attachment.failure.class)
             .max()?;
         let mut message = format!(
             "The target did not take {} (the images themselves are there):",
             Count::of(refused.len(), "attached artifact")
         );
         for (image, attachment) in &refused {
-            let (name, reason) = (attachment.name(), &attachment.reason);
+            let (name, reason) = (attachment.name(), &attachment.reason());
             message.push_str(&format!("\n  - {} of {}: {reason}", name, image.source));
         }
         let error = Error::new(class, message);

@@ -159,7 +159,7 @@ impl Importer {
         let done = async {
             let mut content = self.content(image, decision).await?;
             let refused = std::mem::take(&mut content.refused);
-            if let Some(network) = refused.iter().find(|refused| refused.network) {
+            if let Some(network) = refused.iter().find(|refused| refused.failure.network) {
                 self.look_around(image, &network.as_failure()).await;
             }
             let tagged = self.commit(image, content, decision).await?;

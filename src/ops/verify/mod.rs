@@ -66,11 +66,6 @@ pub struct Accounting {
     pub unaccounted: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(count: &usize) -> bool {
-    *count == 0
-}
-
 /// What was found.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -108,7 +103,7 @@ pub struct Report {
     /// Number of images.
     pub images: usize,
     /// Number of images of which it is unknown whether all that is attached to them is carried.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::ops::is_zero")]
     pub attachments_unknown: usize,
     /// Images that are not whole, as the manifest says.
     pub missing: Vec<MissingImage>,

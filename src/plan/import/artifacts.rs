@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{AttachedBy, Digest, ImageEntry, Inventory, Tag};
+use crate::model::{AttachedBy, BlobPlace, Digest, ImageEntry, Inventory, Tag, Walk};
 
 /// Which attached artifacts are sent to the target.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,6 +43,7 @@ pub struct Artifact {
 /// that are not.
 pub(super) fn of(
     inventory: &Inventory,
+    walk: &mut Walk<'_, '_>,
     image: &ImageEntry,
     sent: &Sent,
 ) -> (Vec<Artifact>, Vec<Digest>) {
@@ -79,7 +80,7 @@ pub(super) fn of(
         waiting = later;
     }
     let artifacts = order.into_iter().map(|root| {
-        let (manifests, blobs) = contents(inventory, root);
+        let (manifests, blobs) = contents(inventory, walk, root);
         let tags = tags.remove(&root).unwrap_or_default();
         Artifact {
             root,
@@ -93,29 +94,19 @@ pub(super) fn of(
 
 /// Manifests below a root, children before their parents, and the blobs that they name and that
 /// may be carried.
-fn contents(inventory: &Inventory, root: Digest) -> (Vec<Digest>, Vec<Digest>) {
-    let mut order = super::PushOrder::new(inventory, root, BTreeSet::new());
+fn contents(
+    inventory: &Inventory,
+    walk: &mut Walk<'_, '_>,
+    root: Digest,
+) -> (Vec<Digest>, Vec<Digest>) {
+    let mut order = super::PushOrder::new(inventory, walk, root, BTreeSet::new());
     order.visit(root);
     let is_foreign = |digest: &Digest| {
         let blob = inventory.blob(digest);
-        blob.is_some_and(|blob| matches!(blob.place, crate::model::BlobPlace::Foreign { .. }))
+        blob.is_some_and(|blob| matches!(blob.place, BlobPlace::Foreign { .. }))
     };
     order.blobs.retain(|digest| !is_foreign(digest));
     (order.manifests, order.blobs)
-}
-
-/// All manifests below a root, itself among them.
-pub(super) fn below(inventory: &Inventory, root: Digest) -> BTreeSet<Digest> {
-    let mut found = BTreeSet::new();
-    let mut stack = vec![root];
-    while let Some(digest) = stack.pop() {
-        if let Some(manifest) = inventory.manifest(&digest)
-            && found.insert(digest)
-        {
-            stack.extend(&manifest.children);
-        }
-    }
-    found
 }
 
 /// All manifests of artifacts.

@@ -19,6 +19,7 @@ const ATTACHED_JOBS: usize = 8;
 
 /// How deep artifacts attached to artifacts are followed.
 const ATTACHED_DEPTH: usize = 3;
+
 impl Walk {
     /// Takes an artifact's manifests and blobs, all of them or, when something is wrong, none:
     /// the image that it is attached to stays what it was.
@@ -133,11 +134,14 @@ impl Walk {
             Option<std::result::Result<RawManifest, Problem>>,
         ),
     > {
-        let known: BTreeSet<Digest> = self.manifests.keys().copied().collect();
+        let is_known = |attachment: &Attachment| self.manifests.contains_key(&attachment.root);
+        let attachments: Vec<(bool, Attachment)> = attachments
+            .into_iter()
+            .map(|attachment| (is_known(&attachment), attachment))
+            .collect();
         let (client, repository) = (self.client.clone(), repository.clone());
         stream::iter(attachments)
-            .map(move |attachment| {
-                let is_known = known.contains(&attachment.root);
+            .map(move |(is_known, attachment)| {
                 let (client, repository) = (client.clone(), repository.clone());
                 async move {
                     let fetched = match is_known {
