@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use tokio::time::Instant;
 use url::Url;
 use zeroize::Zeroizing;
@@ -157,8 +157,22 @@ impl fmt::Debug for Auth {
 struct TokenAnswer {
     token: Option<Secret>,
     access_token: Option<Secret>,
+    /// Anything but a number of seconds says nothing.
+    #[serde(default, deserialize_with = "seconds")]
     expires_in: Option<u64>,
+    #[serde(default, deserialize_with = "text")]
     issued_at: Option<String>,
+}
+
+fn seconds<'de, D: Deserializer<'de>>(given: D) -> std::result::Result<Option<u64>, D::Error> {
+    let value = serde_json::Value::deserialize(given)?;
+    let whole = value.as_f64().filter(|seconds| *seconds >= 0.0);
+    Ok(value.as_u64().or(whole.map(|seconds| seconds as u64)))
+}
+
+fn text<'de, D: Deserializer<'de>>(given: D) -> std::result::Result<Option<String>, D::Error> {
+    let value = serde_json::Value::deserialize(given)?;
+    Ok(value.as_str().map(str::to_owned))
 }
 
 impl Auth {
@@ -628,6 +642,22 @@ mod tests {
                 assert_eq!(service.as_deref(), Some("s,1"));
             }
             _ => panic!("Bearer was not preferred"),
+        }
+    }
+
+    #[test]
+    fn an_odd_life_says_nothing() {
+        for (life, expected) in [
+            ("300", 300),
+            ("300.0", 300),
+            ("-1", 60),
+            ("\"300\"", 60),
+            ("null", 60),
+            ("{}", 60),
+        ] {
+            let text = format!(r#"{{"token":"t","expires_in":{life},"issued_at":{life}}}"#);
+            let answer: TokenAnswer = serde_json::from_str(&text).unwrap();
+            assert_eq!(answer.life(Some(0)), expected, "{life}");
         }
     }
 

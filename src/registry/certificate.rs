@@ -18,6 +18,7 @@ const END: &str = "-----END CERTIFICATE-----";
 const KEY_USAGE: [u8; 3] = [0x55, 0x1d, 15];
 const SUBJECT_ALT_NAME: [u8; 3] = [0x55, 0x1d, 17];
 const BASIC_CONSTRAINTS: [u8; 3] = [0x55, 0x1d, 19];
+const NAME_CONSTRAINTS: [u8; 3] = [0x55, 0x1d, 30];
 const EXTENDED_KEY_USAGE: [u8; 3] = [0x55, 0x1d, 37];
 
 /// Extensions below 2.5.29 that Go's clients know: key identifiers, key usage, names, constraints,
@@ -83,6 +84,8 @@ pub(super) struct Facts {
     may_sign_certificates: bool,
     /// Whether it has an extension that must be understood and is not known here.
     has_unknown_critical: bool,
+    /// Whether it limits the names that certificates below it may have.
+    pub(super) has_name_constraints: bool,
     /// How many authorities may stand between it and a server's certificate, where it says so.
     pub(super) path_length: Option<usize>,
 }
@@ -108,6 +111,11 @@ impl Facts {
             }
             _ => return None,
         })
+    }
+
+    /// Whether it says that it is an authority's (CA:TRUE).
+    pub(super) fn is_called_authority(&self) -> bool {
+        self.is_authority == Some(true)
     }
 
     /// `None` for what is no certificate.
@@ -141,6 +149,7 @@ impl Facts {
             is_authority: None,
             may_sign_certificates: true,
             has_unknown_critical: false,
+            has_name_constraints: false,
             path_length: None,
         };
         let _key = any(&mut fields)?;
@@ -174,6 +183,7 @@ impl Facts {
             } else if id == KEY_USAGE {
                 self.may_sign_certificates = may_sign_certificates(value.value())?;
             }
+            self.has_name_constraints |= id == NAME_CONSTRAINTS;
             let is_known = |&last: &u8| id == [0x55, 0x1d, last];
             self.has_unknown_critical |= is_critical && !KNOWN_EXTENSIONS.iter().any(is_known);
         }
@@ -192,6 +202,34 @@ impl Facts {
             }
         }
         Some(())
+    }
+}
+
+/// What an issuer signed of a certificate, and how (RFC 5280, section 4.1).
+pub(super) struct Signed<'a> {
+    /// The part that is signed, as DER.
+    pub(super) content: &'a [u8],
+    /// The contents of the AlgorithmIdentifier.
+    pub(super) algorithm: &'a [u8],
+    pub(super) signature: &'a [u8],
+}
+
+impl<'a> Signed<'a> {
+    /// `None` for what is no certificate.
+    pub(super) fn read(der: &'a [u8]) -> Option<Self> {
+        let mut parts = inside(AnyRef::from_der(der).ok()?)?;
+        let content = parts.tlv_bytes().ok()?;
+        let algorithm = any(&mut parts)?.value();
+        let signature = any(&mut parts)?;
+        // A BIT STRING begins with the count of bits that are not used in its last byte.
+        let (Tag::BitString, [0, signature @ ..]) = (signature.tag(), signature.value()) else {
+            return None;
+        };
+        Some(Self {
+            content,
+            algorithm,
+            signature,
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, RootCertStore};
 
-use super::certificate::Facts;
+use super::certificate::{Facts, Signed};
 
 /// The authorities that a person gave for a host.
 #[derive(Debug)]
@@ -78,6 +78,52 @@ impl SiteAuthorities {
         let mut found = self.0.iter().filter(of_issuer);
         found.find_map(|authority| authority.facts.unfit_to_sign(now.as_secs()))
     }
+}
+
+/// Whether one of the authorities signed a server's certificate itself, which says that it is an
+/// authority too (CA:TRUE). `openssl req -x509 -CA` makes such certificates, and Go's and OpenSSL's
+/// clients take them; the TLS library refuses them before it looks at a signature. Names, dates and
+/// purpose of the server's certificate are the caller's to check. An authority that limits names
+/// does not count, because its limits are not known here.
+pub(super) fn sign_themselves<'a>(
+    mut authorities: impl Iterator<Item = &'a CertificateDer<'static>>,
+    end_entity: &CertificateDer<'_>,
+    now: UnixTime,
+    provider: &CryptoProvider,
+) -> bool {
+    let Some(facts) = Facts::read(end_entity).filter(Facts::is_called_authority) else {
+        return false;
+    };
+    let Some(signed) = Signed::read(end_entity) else {
+        return false;
+    };
+    authorities.any(|authority| {
+        let may_sign = Facts::read(authority).is_some_and(|issuer| {
+            issuer.subject_der == facts.issuer_der
+                && issuer.unfit_to_sign(now.as_secs()).is_none()
+                && !issuer.has_name_constraints
+        });
+        may_sign && has_signed(authority, &signed, provider)
+    })
+}
+
+fn has_signed(
+    authority: &CertificateDer<'_>,
+    signed: &Signed<'_>,
+    provider: &CryptoProvider,
+) -> bool {
+    let Ok(authority) = webpki::EndEntityCert::try_from(authority) else {
+        return false;
+    };
+    let known = provider.signature_verification_algorithms.all.iter();
+    known
+        .filter(|known| known.signature_alg_id().as_ref() == signed.algorithm)
+        .any(|known| {
+            let (content, signature) = (signed.content, signed.signature);
+            authority
+                .verify_signature(*known, content, signature)
+                .is_ok()
+        })
 }
 
 #[cfg(test)]

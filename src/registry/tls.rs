@@ -4,8 +4,9 @@
 //! as authorities (`site_authorities`). What both refuse is trusted all the same when the server's
 //! own certificate is, byte for byte, among those that the person gave for this host or that the
 //! system trusts: the usual self-signed certificate says that it is an authority (CA:TRUE), which
-//! the verifiers do not take from a server. Names, dates and purpose are checked for it too, and
-//! the handshake proves that the server has its key.
+//! the verifiers do not take from a server. So is a certificate that says this and that one of
+//! those authorities signed. Names, dates and purpose are checked for both too, and the handshake
+//! proves that the server has the key.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use rustls_platform_verifier::Verifier;
 use zeroize::Zeroizing;
 
 use super::certificate::{Facts, certificates_in};
-use super::site_authorities::SiteAuthorities;
+use super::site_authorities::{self, SiteAuthorities};
 use super::tls_problem::TlsProblem;
 
 /// A certificate with its private key, as PEM.
@@ -178,14 +179,17 @@ impl SiteVerifier {
         }
     }
 
-    /// Whether the server's own certificate is one that the person or the system has.
-    fn is_known(&self, certificate: &CertificateDer<'_>) -> bool {
-        self.given.iter().any(|given| given == certificate)
-            || (self.system)().iter().any(|known| known == certificate)
+    /// Whether the server's own certificate is one that the person or the system has, or is signed
+    /// by one of them as authorities sign servers.
+    fn is_trusted_itself(&self, certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
+        let mut trusted = self.given.iter().chain((self.system)());
+        let signers = trusted.clone();
+        trusted.any(|known| known == certificate)
+            || site_authorities::sign_themselves(signers, certificate, now, &self.provider)
     }
 
-    /// Checks a server's own certificate that is known.
-    fn verify_known(
+    /// Checks what the TLS library does not, of a certificate that is trusted itself.
+    fn verify_fit(
         &self,
         certificate: &CertificateDer<'_>,
         name: &ServerName<'_>,
@@ -232,8 +236,8 @@ impl ServerCertVerifier for SiteVerifier {
             Err(Some(reason)) => error = reason,
             Err(None) => {}
         }
-        if self.is_known(end_entity) {
-            match self.verify_known(end_entity, server_name, now) {
+        if self.is_trusted_itself(end_entity, now) {
+            match self.verify_fit(end_entity, server_name, now) {
                 Ok(()) => return Ok(ServerCertVerified::assertion()),
                 Err(reason) => error = reason,
             }

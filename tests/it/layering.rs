@@ -29,6 +29,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("reqwest", &["registry", "serve", "ops"]),
     ("rustls", &["registry", "serve", "ops"]),
     ("rustls_platform_verifier", &["registry"]),
+    ("webpki", &["registry"]),
     ("tokio_rustls", &["registry", "serve", "ops"]),
     ("tokio_util", &["registry", "serve", "ops"]),
     ("tokio", &["registry", "serve", "ops"]),
