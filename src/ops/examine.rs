@@ -129,7 +129,7 @@ pub(super) enum Scope {
     Documents,
 }
 
-/// What to do with a bundle that no trusted key has signed (bundle-format.md, section 10, step 2).
+/// What to do with a bundle that no trusted key has signed (bundle-format.md, section 10, step 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unproven {
     /// Nothing of it is interpreted.
