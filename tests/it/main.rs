@@ -19,6 +19,7 @@ mod citations;
 mod cli;
 mod codec;
 mod export;
+mod format_document;
 mod hiding;
 mod house;
 mod images;
