@@ -10,6 +10,7 @@ pub mod cbor;
 mod content_check;
 pub mod data_chunk;
 pub mod derive;
+mod document_error;
 pub mod hash;
 mod inventory_check;
 pub mod keys;
@@ -28,5 +29,6 @@ pub mod texts;
 pub mod yaml;
 pub mod zip;
 
+pub use document_error::DocumentError;
 pub use placement::{PlacedExtent, Placement};
 pub use rule::Rule;
