@@ -25,6 +25,7 @@ mod images;
 mod import;
 mod keys;
 mod layering;
+mod outputs;
 mod real_parts;
 mod registry;
 mod release;

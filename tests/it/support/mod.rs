@@ -17,6 +17,7 @@ pub mod netns;
 pub mod proxy;
 pub mod real_part;
 pub mod releases;
+pub mod snapshot;
 pub mod source;
 pub mod stage;
 pub mod tools;
