@@ -18,6 +18,7 @@ mod circles;
 mod citations;
 mod cli;
 mod codec;
+mod consoles;
 mod export;
 mod hiding;
 mod house;

@@ -7,6 +7,7 @@ pub mod amend;
 pub mod authority;
 pub mod catalogs;
 pub mod command;
+pub mod console;
 pub mod docker_registry;
 pub mod fake_registry;
 pub mod forge;
