@@ -6,14 +6,17 @@
 //! |---|---|---|
 //! | `model` | | I/O, async, clocks, environment |
 //! | `progress` | `model` | draw or print |
-//! | `format` | `model` | paths, async |
-//! | `content` | `model`, `format` | I/O, async |
+//! | `encoding` | `model` | paths, async |
+//! | `oci` | `model` | paths of files, async |
+//! | `format` | `model`, `encoding`, `oci` | paths, async |
+//! | `content` | `model`, `encoding` | I/O, async |
+//! | `programs` | | paths of files, async |
 //! | `codec` | `model` | paths, network, async |
 //! | `plan` | `model`, `content` | `format`, I/O, clocks |
 //! | `cluster` | `model`, `plan` | `format`, I/O |
-//! | `sys` | `model`, `format`, `progress` | the network |
-//! | `registry` | `model`, `format`, `progress` | the file system |
-//! | `serve` | `model`, `format`, `sys` | |
+//! | `sys` | `model` | the network |
+//! | `registry` | `model`, `progress` | the file system |
+//! | `serve` | `model`, `oci`, `sys` | |
 //! | `ops` | all of the above | clap, printing |
 //! | `cli` | all of the above | |
 //!
@@ -25,10 +28,13 @@ pub mod cli;
 pub mod cluster;
 pub mod codec;
 pub mod content;
+pub mod encoding;
 pub mod format;
 pub mod model;
+pub mod oci;
 pub mod ops;
 pub mod plan;
+pub mod programs;
 pub mod progress;
 pub mod registry;
 pub mod serve;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::release_args::{FromArgs, ReleaseTrustArgs, own_architecture, own_os};
 use super::{Environment, OutputArgs, release_info_text};
-use crate::content::release::tools::Machines;
 use crate::model::Reference;
 use crate::ops::release::{Vouching, extract, info};
 use crate::ops::{self, Error};
+use crate::programs::tools::Machines;
 use crate::sys::files;
 
 const EXTRACT_EXAMPLES: &str = "\

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::key_args::KeyArgs;
 use super::{Environment, OutputArgs};
-use crate::format::statement::parse_time;
+use crate::encoding::time::parse_time;
 use crate::model::{LabelText, Role, Timestamp, Verdict};
 use crate::ops::Error;
 use crate::ops::sign::{Opinion, Outcome, Request, sign};

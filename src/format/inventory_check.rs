@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use attachments::Attachments;
 
-use super::bundle::DocumentError;
+use super::document_error::DocumentError;
 use super::{Placement, content_check, hash, tar};
 use crate::model::{
     AttachedBy, AttachmentState, Below, BlobEntry, BlobPlace, BundleManifest, Carried, ChunkEntry,

@@ -18,11 +18,11 @@ use super::pipeline::StoredBlob;
 use super::release::ReleaseLine;
 use super::trust::Trust;
 use crate::format::hash::sha256;
-use crate::format::oci;
 use crate::model::{
     AttachmentState, BlobPlace, BundleId, Carried, ChunkKind, Digest, Graph, ImageEntry, Inventory,
     ManifestEntry, MediaType, NeededBy, Platform, Reference, Repository, Walk,
 };
+use crate::oci;
 use crate::sys::media::{DirMedia, Media};
 
 /// Configs up to this many bytes are read for their platform.

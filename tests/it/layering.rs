@@ -54,7 +54,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     // Patterns of files that are not part of a catalog; the crate could also read them itself.
     ("ignore", &["content"]),
     // How things are written down.
-    ("serde_saphyr", &["format"]),
+    ("serde_saphyr", &["encoding"]),
     ("pgp", &["content"]),
 ];
 

@@ -8,7 +8,7 @@ use airferry::content::release::Keyring;
 use airferry::content::release::signature::SignatureError;
 use airferry::content::release::trust::ReleaseTrust;
 use airferry::content::release::verification_config::{NamedKeyring, VerificationConfig};
-use airferry::format::statement::render_time;
+use airferry::encoding::time::render_time;
 use airferry::model::{Digest, Timestamp};
 use airferry::ops::release::judgement::{Signed, Subject};
 use airferry::ops::release::signatures::Store;

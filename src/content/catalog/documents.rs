@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{CatalogError, CatalogLimits, Place};
-use crate::format::yaml::{self, Duplicates, YamlError, YamlLimits};
+use crate::encoding::yaml::{self, Duplicates, YamlError, YamlLimits};
 
 /// The UTF-8 byte order mark.
 const MARK: &[u8] = b"\xef\xbb\xbf";

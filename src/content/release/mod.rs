@@ -1,17 +1,13 @@
-//! Release payloads of OKD and OpenShift: what they hold, who signed them, and the programs
-//! that are made for them.
+//! Release payloads of OKD and OpenShift: what they hold, and who signed them.
 
 mod fingerprint;
 pub mod image_references;
 mod keyring;
-pub mod macho;
 pub mod metadata;
-pub mod patch;
 pub mod signature;
 mod signed_message;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod tools;
 pub mod trust;
 pub mod verification_config;
 

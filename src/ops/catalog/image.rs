@@ -2,10 +2,10 @@
 
 use super::refused;
 use crate::content::catalog::{Location, labels_of, location};
-use crate::format::oci;
 use crate::model::{
     CatalogFormat, Descriptor, Digest, ManifestKind, Platform, RawManifest, Reference,
 };
+use crate::oci;
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result};
 use crate::ops::image_files::{Layers, Source};

@@ -8,7 +8,7 @@ use crate::content::catalog::sqlite::{self, Row, Tables};
 use crate::content::catalog::{
     Catalog, CatalogError, CatalogLimits, Document, Documents, Indexer, Location,
 };
-use crate::format::layer::ImagePath;
+use crate::oci::layer::ImagePath;
 use crate::ops::error::{Error, Result, chain};
 use crate::ops::image_files::{self, Caps, File, Source};
 use crate::sys::scratch::ScratchFile;

@@ -12,11 +12,11 @@ use futures_util::{StreamExt, stream};
 use super::attached::{self, Attachments, UnknownImages};
 use super::problem::Problem;
 use crate::format::manifest_row::child_fault;
-use crate::format::oci;
 use crate::model::{
     AttachmentState, Count, Descriptor, Digest, ImageEntry, Limits, ManifestFacts, ManifestKind,
     Platform, RawManifest, Reference, Repository,
 };
+use crate::oci;
 use crate::ops::context::Context;
 use crate::ops::error::{Error, Result, chain};
 use crate::plan::export::{Resolution, ResolvedBlob, ResolvedManifest};

@@ -19,8 +19,8 @@ use std::io::Read;
 pub(crate) use source::{Elsewhere, Source};
 
 use super::error::{Class, Error, Result};
-use crate::format::layer::ImagePath;
 use crate::model::Descriptor;
+use crate::oci::layer::ImagePath;
 
 /// An image whose files are read.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use goals::{Goal, GoalError, Goals, MAX_LINKS, Passed};
 
 use super::{Caps, File};
-use crate::format::layer::{EntryKind, ImagePath, LayerEntry, LayerError, LayerReader, Seen, Tree};
+use crate::oci::layer::{EntryKind, ImagePath, LayerEntry, LayerError, LayerReader, Seen, Tree};
 use crate::ops::error::{Class, Error, Result};
 
 /// Memory for the names of one image, in bytes.

@@ -15,8 +15,8 @@ use crate::content::release::{
     Component, ImageReferences, ReleaseMetadata, image_references, metadata,
 };
 use crate::content::update_service::Architecture;
-use crate::format::layer::ImagePath;
 use crate::model::{Descriptor, Digest, ManifestKind, Platform};
+use crate::oci::layer::ImagePath;
 use crate::ops::error::{Class, Error, Result, chain};
 use crate::ops::image_files::{self, Caps, Layers, Source};
 

@@ -16,14 +16,14 @@ use super::payload::{Origin, Payload};
 use super::release_txt::release_txt;
 use super::verification::{Verification, Vouching};
 use crate::content::release::Component;
-use crate::content::release::macho::{Signature, Signer};
-use crate::content::release::patch::{Marker, Patch, Patcher};
-use crate::content::release::tools::{Machines, Tool};
-use crate::format::layer::ImagePath;
 use crate::model::{Digest, Platform, Reference};
+use crate::oci::layer::ImagePath;
 use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result};
 use crate::ops::image_files::{Caps, Layers, visit};
+use crate::programs::macho::{Signature, Signer};
+use crate::programs::patch::{Marker, Patch, Patcher};
+use crate::programs::tools::{Machines, Tool};
 use crate::sys::files;
 
 /// Layers of components have a few GiB, programs up to one.

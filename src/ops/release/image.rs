@@ -1,7 +1,7 @@
 //! An image of a release, or of a component: a manifest, or one out of a list.
 
-use crate::format::oci;
 use crate::model::{Descriptor, Digest, ManifestFacts, ManifestKind, Platform};
+use crate::oci;
 use crate::ops::error::{Class, Error, Result};
 use crate::ops::image_files::Source;
 

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::request::Request;
 use super::selection::CatalogSelection;
-use crate::format::oci;
 use crate::model::{AttachmentState, CatalogEntry, Digest, ImageEntry, Reference, ReleaseEntry};
+use crate::oci;
 use crate::ops::catalog::MadeImage;
 use crate::ops::context::Context;
 use crate::ops::error::{Error, Result};

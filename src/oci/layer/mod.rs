@@ -8,6 +8,7 @@
 mod decoder;
 mod path;
 mod tree;
+pub mod write;
 
 use std::io::{self, Read};
 
