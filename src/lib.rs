@@ -5,27 +5,35 @@
 //! | module | may use | may not |
 //! |---|---|---|
 //! | `model` | | I/O, async, clocks, environment |
+//! | `error` | | I/O, async |
 //! | `progress` | `model` | draw or print |
 //! | `format` | `model` | paths, async |
 //! | `content` | `model`, `format` | I/O, async |
 //! | `codec` | `model` | paths, network, async |
 //! | `plan` | `model`, `content` | `format`, I/O, clocks |
 //! | `cluster` | `model`, `plan` | `format`, I/O |
-//! | `sys` | `model`, `format`, `progress` | the network |
-//! | `registry` | `model`, `format`, `progress` | the file system |
+//! | `sys` | `model`, `error`, `progress`, `format` | the network |
+//! | `registry` | `model`, `error`, `progress`, `format` | the file system |
 //! | `serve` | `model`, `format`, `sys` | |
+//! | `bundle` | `model`, `error`, `progress`, `format`, `plan`, `sys` | the network, async |
+//! | `image` | `model`, `error`, `format`, `content`, `registry`, `bundle` | the file system |
 //! | `ops` | all of the above | clap, printing |
 //! | `cli` | all of the above | |
 //!
-//! clap, indicatif and printing live in `cli` alone; tokio and HTTP only in `registry`, `serve`
-//! and `ops` (and the runtime in `main.rs`); `std::fs`, clocks and randomness only in `sys`; the
-//! environment only in `cli`. `tests/it/layering.rs` reads the sources and keeps this table.
+//! clap, indicatif and printing live in `cli` alone; tokio and HTTP only in `registry`, `serve`,
+//! `image` and `ops` (and the runtime in `main.rs`); `std::fs`, clocks and randomness only in
+//! `sys`; the environment only in `cli`. Other programs are started by `sys` (a signer) and
+//! `registry` (a credential helper) alone. `tests/it/layering.rs` reads the sources and keeps this
+//! table.
 
+pub mod bundle;
 pub mod cli;
 pub mod cluster;
 pub mod codec;
 pub mod content;
+pub mod error;
 pub mod format;
+pub mod image;
 pub mod model;
 pub mod ops;
 pub mod plan;

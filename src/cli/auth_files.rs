@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::surroundings::Surroundings;
-use crate::ops::{Error, chain};
+use crate::error::{Error, chain};
 use crate::registry::{AuthFile, Credentials};
 use crate::sys::files;
 

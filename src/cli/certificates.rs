@@ -9,7 +9,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::surroundings::Surroundings;
-use crate::ops::Error;
+use crate::error::Error;
 use crate::registry::{CertificateStore, HostCertificates, check_authorities, check_client};
 use crate::sys::files;
 
@@ -31,7 +31,7 @@ pub(super) fn of_hosts(surroundings: &Surroundings) -> CertificateStore {
                 continue;
             }
             let certificates = read(&directory).unwrap_or_else(|error| HostCertificates {
-                problems: vec![crate::ops::chain(&error)],
+                problems: vec![crate::error::chain(&error)],
                 ..HostCertificates::default()
             });
             store.hosts.insert(host, certificates);
@@ -110,5 +110,5 @@ fn pair(
 }
 
 fn content(directory: &Path, name: &str) -> Result<Vec<u8>, String> {
-    files::read(&directory.join(name), CAP).map_err(|error| crate::ops::chain(&error))
+    files::read(&directory.join(name), CAP).map_err(|error| crate::error::chain(&error))
 }

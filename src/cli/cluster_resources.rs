@@ -9,9 +9,10 @@ use super::release_keys_args::ReleaseKeysArgs;
 use super::resources_args::ResourcesArgs;
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
+use crate::error::Error;
 use crate::model::Reference;
 use crate::ops::import::ResourcesRequest;
-use crate::ops::{self, Error, catalog, resources};
+use crate::ops::{self, catalog, resources};
 
 const EXAMPLES: &str = "\
 Examples:

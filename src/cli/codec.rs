@@ -12,8 +12,9 @@ use super::output::{Format, OutputArgs};
 use super::registry_args::RegistryArgs;
 use super::{Environment, Output};
 use crate::codec::{Caps, EncodeWriter, Encoder, IdentifyOptions, Identity, Recipe, identify};
+use crate::error::{Class, Error};
 use crate::model::{ByteSize, Platform, Reference};
-use crate::ops::{self, Class, Error, survey};
+use crate::ops::{self, survey};
 
 /// Finds out which compressor made a gzip layer, and encodes exactly as that compressor does
 #[derive(Debug, Args)]

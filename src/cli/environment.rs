@@ -7,7 +7,8 @@ use super::Output;
 use super::progress::{ProgressArgs, Sink};
 use super::signals;
 use super::surroundings::Surroundings;
-use crate::ops::{Context, Error};
+use crate::error::Error;
+use crate::ops::Context;
 use crate::progress::Progress;
 
 /// Flags that stand before or after any verb.

@@ -9,8 +9,8 @@ use super::registry_args::RegistryArgs;
 use super::release_args::ReleaseTrustArgs;
 use super::release_selection_args::ReleaseSelectionArgs;
 use super::{Environment, OutputArgs, catalog_text, release_text};
+use crate::error::Error;
 use crate::model::{ByteSize, Count, Label, LabelText, Platform, Reference};
-use crate::ops::Error;
 use crate::ops::export::{
     self, Attachments, Existing, ExportState, ForeignLayers, Outcome, Releases, Request, Selection,
 };

@@ -12,8 +12,8 @@ use super::resources_args::ResourcesArgs;
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
 use crate::cluster::Instructions;
+use crate::error::Error;
 use crate::model::{ByteSize, Count, NeededBy};
-use crate::ops::Error;
 use crate::ops::import::{
     self, AttachmentPolicy, Attachments, ExistingTags, GroupReport, ImageState, Report, Request,
     ResourcesRequest, SparseIndex,

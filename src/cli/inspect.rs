@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs, catalog_text, release_text};
+use crate::error::Error;
 use crate::model::{AttachmentState, ByteSize, Count, NeededBy};
+use crate::ops;
 use crate::ops::inspect::{self, Depth, ImageLine, Report, Request};
-use crate::ops::{self, Error};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -7,10 +7,10 @@ use zeroize::Zeroizing;
 use super::Environment;
 use super::passphrase::PassphraseArgs;
 use super::surroundings::Surroundings;
+use crate::bundle::sign::Signer;
+use crate::error::Error;
 use crate::format::keys::{self, KeyError, PrivateKey, SigningKey, VerifyingKey};
 use crate::model::Limits;
-use crate::ops::Error;
-use crate::ops::sign::Signer;
 use crate::sys::files::{self, Readers};
 
 /// What to do about a private key that others can read.

@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::key_args::read_either;
 use super::passphrase::PassphraseArgs;
 use super::{Environment, OutputArgs};
+use crate::error::Error;
 use crate::format::keys::spoken;
 use crate::model::KeyFingerprint;
-use crate::ops::Error;
 use crate::ops::keygen::{Outcome, Request, keygen};
 
 const EXAMPLES: &str = "\

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap_mangen::Man;
 
 use super::Environment;
-use crate::ops::Error;
+use crate::error::Error;
 use crate::sys::files;
 
 const EXAMPLES: &str = "\

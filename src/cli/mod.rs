@@ -50,7 +50,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::ops::{Class, Error};
+use crate::error::{Class, Error};
 use environment::GlobalArgs;
 
 pub(crate) use environment::Environment;

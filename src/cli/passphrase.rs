@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::surroundings::Surroundings;
-use crate::ops::Error;
+use crate::error::Error;
 use crate::sys::files;
 
 /// The variable that may hold the passphrase.

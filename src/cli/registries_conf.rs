@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::surroundings::Surroundings;
-use crate::ops::Error;
+use crate::error::Error;
 use crate::registry::{Mirrors, MirrorsError};
 use crate::sys::files;
 

@@ -14,8 +14,8 @@ use super::jobs_arg::at_least_one;
 use super::registries_conf;
 use super::shell::quoted;
 use super::surroundings::Surroundings;
+use crate::error::Error;
 use crate::model::ByteSize;
-use crate::ops::Error;
 use crate::progress::Progress;
 use crate::registry::{Client, ClientOptions, Mirrors, RetryPolicy};
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Environment, Output};
+use crate::error::{Class, Error};
 use crate::model::ByteSize;
-use crate::ops::{Class, Error};
 use crate::serve::{
     Access, Credentials, Observer, ServeError, ServeOptions, Server, Signals, TlsIdentity,
 };

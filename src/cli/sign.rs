@@ -5,10 +5,11 @@ use std::str::FromStr;
 
 use super::key_args::KeyArgs;
 use super::{Environment, OutputArgs};
+use crate::bundle::sign::Opinion;
+use crate::error::Error;
 use crate::format::statement::parse_time;
 use crate::model::{LabelText, Role, Timestamp, Verdict};
-use crate::ops::Error;
-use crate::ops::sign::{Opinion, Outcome, Request, sign};
+use crate::ops::sign::{Outcome, Request, sign};
 
 const EXAMPLES: &str = "\
 Examples:

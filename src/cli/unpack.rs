@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use super::release_keys_args::{self, ReleaseKeysArgs};
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
+use crate::error::Error;
 use crate::model::{ByteSize, Count};
+use crate::ops;
 use crate::ops::unpack::{self, Layout, Outcome, Request};
-use crate::ops::{self, Error};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -6,9 +6,11 @@ use super::jobs_arg::at_least_one;
 use super::release_keys_args::{self, ReleaseKeysArgs};
 use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs, release_text};
+use crate::bundle::FindingKind;
+use crate::error::Error;
 use crate::model::{ByteSize, Count, NeededBy};
+use crate::ops;
 use crate::ops::verify::{self, Report, Request};
-use crate::ops::{self, Error, FindingKind};
 
 /// How many missing images are named.
 const SHOWN: usize = 20;

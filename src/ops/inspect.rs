@@ -10,13 +10,13 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::context::Context;
-use super::error::{Class, Error, Result};
-use super::examine::{Examination, Scope, Unproven, examine};
 use super::export::CatalogLine;
-use super::finding::{Finding, worst};
-use super::pipeline::StoredBlob;
 use super::release::ReleaseLine;
-use super::trust::Trust;
+use crate::bundle::finding::{Finding, worst};
+use crate::bundle::open::{Examination, Scope, Unproven, examine};
+use crate::bundle::read::StoredBlob;
+use crate::bundle::trust::Trust;
+use crate::error::{Class, Error, Result};
 use crate::format::hash::sha256;
 use crate::format::oci;
 use crate::model::{

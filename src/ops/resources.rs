@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::context::Context;
-use super::error::{Class, Error, Result};
-use super::examine::{self, Accepted, Bundle, Scope};
 use super::import::{Report, ResourcesRequest};
 use super::release::proof::{self, Evidence, ReleaseKeys, ReleaseProof, ReleaseState};
-use super::trust::Trust;
+use crate::bundle::open::{Accepted, Bundle, Scope, open_bundle};
+use crate::bundle::trust::Trust;
 use crate::cluster::{self, Told};
+use crate::error::{Class, Error, Result};
 use crate::plan::import::Sent;
 use crate::plan::naming::{self, Target};
 use crate::sys::{clock, files};
@@ -58,7 +58,7 @@ pub fn write(request: &Request, context: &Context) -> Result<Written> {
     };
     // Documents alone: this works from a copy of them as well.
     let (directory, trust) = (&request.bundle, &request.trust);
-    let bundle = examine::open(directory, trust, accepted, Scope::Documents)?;
+    let bundle = open_bundle(directory, trust, accepted, Scope::Documents)?;
     let bundle = Arc::new(bundle);
     let proofs = judge(&bundle, &request.release_keys, context)?;
     proof::require(&proofs, request.allow_unsigned_release)?;

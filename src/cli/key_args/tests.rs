@@ -80,7 +80,7 @@ fn encrypted_keys_open_with_the_passphrase_from_a_file() {
 
     args.passphrase.passphrase_file = Some(keys.file("wrong", "wrong\n", 0o600));
     let error = keys.load(&args).0.unwrap_err();
-    assert_eq!(error.class(), crate::ops::Class::Usage);
+    assert_eq!(error.class(), crate::error::Class::Usage);
     assert!(error.to_string().contains("k.pem"), "{error}");
     assert!(error.hints()[0].contains("passphrase"));
 }

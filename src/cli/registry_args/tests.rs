@@ -185,7 +185,7 @@ fn broken_auth_files_are_named_without_their_content() {
     let error = machine
         .options(&args(&["-a", &machine.path("bad.json")]), &[])
         .unwrap_err();
-    let text = crate::ops::chain(&error);
+    let text = crate::error::chain(&error);
     assert!(
         text.contains("bad.json") && !text.contains("hunter2"),
         "{text}"
@@ -226,7 +226,7 @@ fn drop_ins_override_the_main_file() {
     let own = machine.path("home/.config/containers/registries.conf");
     fs_err::write(&own, "[[registry]]\n").unwrap();
     let error = machine.options(&args(&[]), &[]).unwrap_err();
-    let text = crate::ops::chain(&error);
+    let text = crate::error::chain(&error);
     assert!(
         text.contains("home/.config") && text.contains("number 1"),
         "{text}"

@@ -3,6 +3,7 @@
 
 mod fingerprint;
 pub mod image_references;
+pub mod judgement;
 mod keyring;
 pub mod macho;
 pub mod metadata;

@@ -2,13 +2,13 @@
 
 use super::refused;
 use crate::content::catalog::{Location, labels_of, location};
+use crate::error::{Class, Error, Result};
 use crate::format::oci;
+use crate::image::{Layers, Source};
 use crate::model::{
     CatalogFormat, Descriptor, Digest, ManifestKind, Platform, RawManifest, Reference,
 };
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result};
-use crate::ops::image_files::{Layers, Source};
 use crate::ops::source_error::of_source;
 use crate::plan::index_filter::IndexFilter;
 use crate::registry::{Client, Selector};
@@ -54,7 +54,7 @@ impl PlatformImage {
             of_source(format!("The catalog `{reference}` cannot be had"), error)
         })?;
         let (repository, name) = (reference.repository.clone(), format!("`{reference}`"));
-        let source = Source::registry(client.clone(), repository, context.clone());
+        let source = Source::registry(client.clone(), repository, context.cancel.clone());
         let filter = filter.clone();
         crate::ops::blocking(move || {
             let image = Self::of(&source, name, root.value, &filter)?;

@@ -6,24 +6,16 @@
 use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
 
+use crate::bundle::write::made::MadeBlob;
 use crate::codec::{EncodeWriter, Encoder};
+use crate::error::{Class, Error, Result};
 use crate::format::hash::BlobHasher;
 use crate::format::tar::{self, EntryKind};
 use crate::model::Digest;
-use crate::ops::error::{Class, Error, Result};
 use crate::sys::spool::Spool;
 
 /// Never to be changed: digests of images depend on it.
 const ENCODER: Encoder = Encoder::Go127;
-
-/// A blob that was made here.
-#[derive(Debug)]
-pub(crate) struct MadeBlob {
-    /// SHA-256 of its bytes.
-    pub(crate) digest: Digest,
-    /// Its bytes.
-    pub(crate) content: Spool,
-}
 
 /// A layer that was made here.
 #[derive(Debug)]

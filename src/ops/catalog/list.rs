@@ -8,14 +8,14 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::PlatformImage;
+use crate::bundle::finding::FindingKind;
+use crate::bundle::open::{Accepted, Scope, open_bundle};
+use crate::bundle::trust::Trust;
 use crate::content::catalog::{Bundle, BundleIndex, Catalog, Channel};
+use crate::error::{Class, Error, Result};
+use crate::image::Source;
 use crate::model::{CatalogEntry, CatalogFormat, Digest, Inventory, Platform, Reference};
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result};
-use crate::ops::examine::{self, Accepted, Scope};
-use crate::ops::finding::FindingKind;
-use crate::ops::image_files::Source;
-use crate::ops::trust::Trust;
 use crate::plan::index_filter::IndexFilter;
 use crate::registry::Client;
 
@@ -106,7 +106,7 @@ pub struct CatalogReport {
     /// Number of images that it names.
     pub images: usize,
     /// Number of empty texts where images should be; they are no references.
-    #[serde(skip_serializing_if = "crate::ops::is_zero")]
+    #[serde(skip_serializing_if = "crate::model::is_zero")]
     pub empty_images: usize,
     /// Compressed bytes of all these images, each blob once; in a bundle only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -233,13 +233,13 @@ fn list_bundle(
         unsigned: true,
         incomplete: true,
     };
-    let bundle = Arc::new(examine::open(directory, trust, accepted, Scope::Documents)?);
+    let bundle = Arc::new(open_bundle(directory, trust, accepted, Scope::Documents)?);
     // Who vouches, the report says.
     let notes = bundle.notes.iter();
     for note in notes.filter(|note| note.kind != FindingKind::NotAuthenticated) {
         context.warn(note.to_string());
     }
-    let source = Source::bundle(Arc::clone(&bundle), context.clone())?;
+    let source = Source::bundle(Arc::clone(&bundle), context.cancel.clone())?;
     let inventory = &bundle.inventory;
     if inventory.catalogs.is_empty() {
         let directory = directory.display();

@@ -9,12 +9,11 @@ mod rebuild;
 pub mod resources;
 
 pub(crate) use image::PlatformImage;
-pub(crate) use layer::MadeBlob;
 pub(crate) use read::{documents, read};
 pub(crate) use rebuild::{MadeImage, database, rebuild};
 
-use super::error::{Class, Error};
 use crate::content::catalog::CatalogError;
+use crate::error::{Class, Error};
 
 /// What it means that a catalog cannot be read.
 fn refused(name: &str, error: CatalogError) -> Error {

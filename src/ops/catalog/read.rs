@@ -8,9 +8,9 @@ use crate::content::catalog::sqlite::{self, Row, Tables};
 use crate::content::catalog::{
     Catalog, CatalogError, CatalogLimits, Document, Documents, Indexer, Location,
 };
+use crate::error::{Error, Result, chain};
 use crate::format::layer::ImagePath;
-use crate::ops::error::{Error, Result, chain};
-use crate::ops::image_files::{self, Caps, File, Source};
+use crate::image::{self, Caps, File, Source};
 use crate::sys::scratch::ScratchFile;
 use crate::sys::sqlite::{Database, SqliteError};
 
@@ -80,7 +80,7 @@ fn each_file(
     take: &mut Take<'_>,
 ) -> Result<()> {
     let wanted = [root.clone()];
-    let missing = image_files::visit(
+    let missing = image::visit(
         source,
         &image.layers,
         &wanted,
@@ -128,7 +128,7 @@ fn read_database(source: &Source, image: &PlatformImage, path: &ImagePath) -> Re
         ..CAPS
     };
     let wanted = [path.clone()];
-    let missing = image_files::visit(
+    let missing = image::visit(
         source,
         &image.layers,
         &wanted,

@@ -9,14 +9,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use super::layer::{LayerWriter, MadeBlob, MadeLayer, blob_of, copy, unwritable};
+use super::layer::{LayerWriter, MadeLayer, blob_of, copy, unwritable};
 use super::{PlatformImage, documents, refused};
+use crate::bundle::write::made::MadeBlob;
 use crate::content::catalog::{Catalog, Edit, Location, Place, serve_arguments, without_cache};
+use crate::error::{Class, Error, Result};
 use crate::format::derive::{self, Command, NewLayer};
 use crate::format::{hash::sha256, oci};
+use crate::image::Source;
 use crate::model::{Descriptor, Digest, ManifestKind, MediaType, Platform, RawManifest, Reference};
-use crate::ops::error::{Class, Error, Result};
-use crate::ops::image_files::Source;
 use crate::plan::catalog::{Kept, edits};
 use crate::sys::media::Reader;
 use crate::sys::spool::Spool;
@@ -183,7 +184,7 @@ fn originals(
 ) -> Result<Vec<Original>> {
     let invalid = |error: &dyn std::error::Error| {
         let message = format!("The catalog {} cannot be read", image.name);
-        Error::new(Class::VerificationFailed, message).caused_by(crate::ops::error::chain(error))
+        Error::new(Class::VerificationFailed, message).caused_by(crate::error::chain(error))
     };
     let document = oci::parse(&root.bytes, Some(&root.media_type)).map_err(|e| invalid(&e))?;
     let mut waiting = Vec::new();

@@ -4,10 +4,10 @@
 use super::PlatformImage;
 use crate::cluster::Content;
 use crate::content::mapping_file::mapped;
+use crate::error::{Error, Result};
 use crate::model::Reference;
 use crate::ops::blocking;
 use crate::ops::context::Context;
-use crate::ops::error::{Error, Result};
 use crate::ops::import::ResourcesRequest;
 use crate::ops::mapping::require_known;
 use crate::ops::resources::{Written, write_for};

@@ -4,22 +4,17 @@
 //! time and is continued by the same request.
 
 mod attached;
-mod chunk_file;
 mod content;
 mod earlier;
-pub mod lane;
 mod made;
-mod naming_ahead;
 mod outcome;
 mod prefetch;
 mod preflight;
 mod problem;
 mod request;
 mod resolve;
-mod seal;
 mod selection;
 mod sources;
-mod state;
 mod transfer;
 
 use std::collections::BTreeMap;
@@ -29,35 +24,36 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 pub use attached::Attachments;
-pub use chunk_file::Ground;
 pub use outcome::{CatalogLine, ExportState, ImageLine, Outcome};
-pub use preflight::documents_ahead;
 pub use request::{CatalogRequest, Existing, Releases, Request};
 pub(crate) use resolve::resolve;
 pub use resolve::{ForeignLayers, Selection};
 pub use selection::{BundleSelection, CatalogSelection, PackageSelection};
 
-use super::catalog::MadeBlob;
 use super::context::Context;
-use super::error::{Class, Error, Result};
-use super::examine::{Scope, Unproven, examine};
-use super::finding::FindingKind;
 use super::source_error::of_source;
-use super::trust::{Trust, statement_bytes};
+use crate::bundle::finding::FindingKind;
+use crate::bundle::open::{Scope, Unproven, examine};
+use crate::bundle::trust::{Trust, statement_bytes};
+use crate::bundle::verify::check_content;
+use crate::bundle::write::ahead::Ahead;
+use crate::bundle::write::assemble::{Assembled, Written, assemble};
+use crate::bundle::write::made::MadeBlob;
+use crate::bundle::write::state::{Found, PlanDocument};
+use crate::bundle::write::{Ground, made as made_blobs, seal, state};
+use crate::error::{Class, Error, Result};
 use crate::model::{CatalogEntry, Count, Digest, ImageEntry, Inventory, Reference};
 use crate::ops::blocking;
 use crate::ops::release::selection::Selected;
 use crate::plan::export::{self as plan, ExportPlan, KnownBundle, Resolution};
+use crate::plan::naming_ahead;
 use crate::progress::Phase;
 use crate::registry::{Client, Selector};
 use crate::sys::filesystem::FileSystem;
 use crate::sys::journal::{self, Journal};
 use crate::sys::lock::DirLock;
 use crate::sys::media::{DirMedia, Media};
-use preflight::Ahead;
-use seal::{Assembled, Written};
 use sources::Sources;
-use state::{Found, PlanDocument};
 use transfer::{Transfer, Transferred};
 
 /// Tags that are looked at at the same time.
@@ -382,7 +378,11 @@ fn foretell(
     ahead: &Ahead,
     statements: u64,
 ) -> Result<Outcome> {
-    let own = seal::statement_bytes_ahead(&ahead.assembled, request)?;
+    let own = seal::statement_bytes_ahead(
+        &ahead.assembled,
+        request.signer.as_ref(),
+        request.comment.as_ref(),
+    )?;
     let outcome = Outcome::planned(&ahead.assembled, statements + own);
     let outcome = outcome.with_selections(&planned.selections);
     let outcome = outcome.with_unanswered(&planned.plan);
@@ -454,7 +454,7 @@ async fn perform(
         super::blocking(move || {
             if is_new {
                 // Before the plan: whoever continues it needs them.
-                made::write(media.as_ref(), &plan, &made)?;
+                made_blobs::write(media.as_ref(), &plan, &made)?;
                 drop(made);
                 state::write_plan(media.as_ref(), &plan, &document.file, signer.as_ref())?;
             }
@@ -497,7 +497,7 @@ async fn perform(
         let (media, plan, context) = (Arc::clone(&media), Arc::clone(&plan), context.clone());
         blocking(move || {
             let mut metadata_chunk = Vec::new();
-            let assembled = seal::assemble(&plan, plan_id, &written, &mut metadata_chunk)?;
+            let assembled = assemble(&plan, plan_id, &written, &mut metadata_chunk)?;
             let before = match begun {
                 Begun::Now(known) => known,
                 Begun::Earlier => state::generation_before(&media, &plan, request.signer.as_ref()),
@@ -559,7 +559,13 @@ fn seal_bundle(
         items: 0,
         bytes: 0,
     });
-    let statement = seal::seal(media, assembled, metadata_chunk, request)?;
+    let statement = seal::seal(
+        media,
+        assembled,
+        metadata_chunk,
+        request.signer.as_ref(),
+        request.comment.as_ref(),
+    )?;
     context.emit(crate::progress::Event::PhaseFinished { phase });
     let statements = statement_bytes(media)?;
     Ok(Outcome::sealed(assembled, statement, statements))
@@ -571,9 +577,13 @@ async fn read_back_bundle(media: Arc<dyn Media>, context: &Context) -> Result<()
     let examination = examine(media, &Trust::default(), Scope::Everything, Unproven::GoOn)?;
     let bundle = Arc::new(examination.into_bundle(&waived)?);
     let context = context.clone();
-    let findings =
-        blocking(move || crate::ops::verify::check_content(&bundle, None, &context)).await?;
-    match super::finding::as_error("What was written reads back differently:", &findings) {
+    let findings = blocking(move || {
+        check_content(&bundle, None, context.progress.as_ref(), &|| {
+            context.cancel.is_cancelled()
+        })
+    })
+    .await?;
+    match crate::bundle::finding::as_error("What was written reads back differently:", &findings) {
         Some(error) => Err(error.hint("the medium is not reliable: use another one")),
         None => Ok(()),
     }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::lane::LaneBlob;
+use crate::bundle::write::lane::LaneBlob;
+use crate::error::{Class, Error, chain};
 use crate::model::{Digest, Repository};
-use crate::ops::error::{Class, Error, chain};
 use crate::plan::export::{ExportPlan, PlannedPlace};
 use crate::registry::{self, Client};
 

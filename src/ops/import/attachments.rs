@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::failure::Failure;
+use crate::bundle::read::Manifests;
 use crate::model::{Digest, Inventory, Tag};
-use crate::ops::manifests::Manifests;
 use crate::plan::import::{Artifact, Sent};
 
 /// Types of artifacts that are signatures and nothing else: of cosign, and of notation.

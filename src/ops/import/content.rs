@@ -17,8 +17,8 @@ use super::referrers::Referrals;
 use super::request::{ExistingTags, Request, SparseIndex};
 use super::shelf::Shelf;
 use super::tags::{TagAction, TagDecision};
+use crate::bundle::read::Manifests;
 use crate::model::{Digest, ManifestEntry, Repository};
-use crate::ops::manifests::Manifests;
 use crate::plan::import::{Artifact, ImageUpload, ImportPlan};
 use crate::registry::{self, Client, Selector};
 

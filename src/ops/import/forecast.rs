@@ -10,8 +10,8 @@ use super::Opened;
 use super::preflight::{JOBS, Probe, target_error};
 use super::presumed::Presence;
 use super::request::Request;
+use crate::error::Result;
 use crate::model::{Digest, Repository};
-use crate::ops::error::Result;
 use crate::plan::import::ImportPlan;
 use crate::registry;
 

@@ -5,6 +5,7 @@
 //! when it is whole. Nothing on the target is ever deleted, and nothing overwritten unless asked.
 
 mod attachments;
+mod blob_source;
 mod content;
 mod depot;
 mod failure;
@@ -32,16 +33,17 @@ use preflight::Before;
 
 use super::blocking;
 use super::context::Context;
-use super::error::{Class, Error, Result};
-use super::examine::{self, Accepted, Bundle, Scope};
-use super::image_files::Elsewhere;
-use super::manifests::Manifests;
 use super::mapping::require_known;
 use super::release::proof::{self, ReleaseProof};
 use super::resources;
+use crate::bundle::open::{Accepted, Bundle, Scope, open_bundle};
+use crate::bundle::read::Manifests;
+use crate::bundle::verify::check_content;
 use crate::cluster;
 use crate::content::mapping_file::mapped;
+use crate::error::{Class, Error, Result};
 use crate::format::hash::sha256;
+use crate::image::Elsewhere;
 use crate::model::{BundleId, Digest, ImageEntry, Inventory, Reference};
 use crate::plan::import::{ImageUpload, ImportPlan, Sent, Shard, wanted};
 use crate::plan::naming::{self, Target};
@@ -67,7 +69,7 @@ pub(super) fn open(request: &Request) -> Result<Opened> {
         incomplete: request.allow_incomplete,
     };
     let (directory, trust) = (&request.bundle, &request.trust);
-    let bundle = examine::open(directory, trust, accepted, Scope::Everything)?;
+    let bundle = open_bundle(directory, trust, accepted, Scope::Everything)?;
     let bundle = Arc::new(bundle);
     let manifests = Arc::new(Manifests::read(&bundle)?);
     Ok(Opened { bundle, manifests })
@@ -131,9 +133,13 @@ async fn prepare(request: &Arc<Request>, shard: Option<Shard>, context: &Context
     if request.verify_first {
         let bundle = Arc::clone(&opened.bundle);
         let (context, jobs) = (context.clone(), None);
-        let findings =
-            blocking(move || super::verify::check_content(&bundle, jobs, &context)).await?;
-        if let Some(error) = super::finding::as_error("The bundle is damaged:", &findings) {
+        let findings = blocking(move || {
+            check_content(&bundle, jobs, context.progress.as_ref(), &|| {
+                context.cancel.is_cancelled()
+            })
+        })
+        .await?;
+        if let Some(error) = crate::bundle::finding::as_error("The bundle is damaged:", &findings) {
             return Err(error);
         }
     }

@@ -12,10 +12,10 @@ use super::failure::Failure;
 use super::image_tags::ImageTags;
 use super::referrers_api::ReferrersApis;
 use super::shelf::Shelf;
+use crate::bundle::read::Manifests;
+use crate::error::chain;
 use crate::format::hash::sha256;
 use crate::model::{Digest, MediaType, RawManifest, Repository, Tag};
-use crate::ops::error::chain;
-use crate::ops::manifests::Manifests;
 use crate::plan::naming::digest_tag;
 use crate::registry::{self, Client, Referrers, Selector};
 

@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::attachments::AttachmentPolicy;
+use crate::bundle::trust::Trust;
 use crate::cluster;
 use crate::ops::release::proof::ReleaseKeys;
-use crate::ops::trust::Trust;
 use crate::plan::naming::{self, Target};
 use crate::registry::Client;
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::depot::{Depot, Expect};
+use crate::bundle::read::Manifests;
 use crate::model::{Digest, RawManifest, Repository, Tag};
-use crate::ops::manifests::Manifests;
 use crate::registry::{self, Client, Selector};
 
 /// Whether a manifest is known to be in a repository; held while somebody finds out.

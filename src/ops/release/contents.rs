@@ -9,16 +9,16 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::image::Image;
-use super::judgement::Subject;
+use crate::content::release::judgement::Subject;
 use crate::content::release::verification_config::VerificationConfig;
 use crate::content::release::{
     Component, ImageReferences, ReleaseMetadata, image_references, metadata,
 };
 use crate::content::update_service::Architecture;
+use crate::error::{Class, Error, Result, chain};
 use crate::format::layer::ImagePath;
+use crate::image::{self, Caps, Layers, Source};
 use crate::model::{Descriptor, Digest, ManifestKind, Platform};
-use crate::ops::error::{Class, Error, Result, chain};
-use crate::ops::image_files::{self, Caps, Layers, Source};
 
 /// The directory of a payload that describes the release.
 const DIRECTORY: &str = "release-manifests";
@@ -251,7 +251,7 @@ impl Reader<'_> {
         let wanted = wanted.iter().map(|path| path.parse::<ImagePath>());
         let wanted = wanted.collect::<std::result::Result<Vec<_>, _>>();
         let wanted = wanted.map_err(|error| Error::internal("A path of ours is none", error))?;
-        let files = image_files::collect(self.source, image, &wanted, CAPS)?;
+        let files = image::collect(self.source, image, &wanted, CAPS)?;
         let named = files
             .into_iter()
             .map(|(path, bytes)| (path.to_string(), bytes.to_vec()));

@@ -19,11 +19,11 @@ use crate::content::release::Component;
 use crate::content::release::macho::{Signature, Signer};
 use crate::content::release::patch::{Marker, Patch, Patcher};
 use crate::content::release::tools::{Machines, Tool};
+use crate::error::{Class, Error, Result};
 use crate::format::layer::ImagePath;
+use crate::image::{Caps, Layers, visit};
 use crate::model::{Digest, Platform, Reference};
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result};
-use crate::ops::image_files::{Caps, Layers, visit};
 use crate::sys::files;
 
 /// Layers of components have a few GiB, programs up to one.

@@ -10,9 +10,9 @@ use super::contents::Parts;
 use super::payload::{Origin, Payload};
 use crate::content::release::ReleaseMetadata;
 use crate::content::release::image_references::BuildFacts;
+use crate::error::{Error, Result};
 use crate::model::{Digest, Platform};
 use crate::ops::context::Context;
-use crate::ops::error::{Error, Result};
 
 /// Components that are asked for at the same time.
 const JOBS: usize = 16;
@@ -198,7 +198,7 @@ fn measure<'a>(payload: &'a Payload, context: &Context) -> Result<Measured<'a>> 
                     };
                     let found = payload.component(component);
                     let found = found.map(|(_, image)| image.size());
-                    let found = found.map_err(|error| crate::ops::chain(&error));
+                    let found = found.map_err(|error| crate::error::chain(&error));
                     measured
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)

@@ -8,7 +8,6 @@ mod difference;
 pub mod extract;
 mod image;
 pub mod info;
-pub mod judgement;
 mod line;
 mod payload;
 pub mod proof;

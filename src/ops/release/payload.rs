@@ -6,18 +6,18 @@ use std::sync::Arc;
 use super::contents::{ImageContents, Parts, Reader};
 use super::difference::Difference;
 use super::image::Image;
-use super::judgement::Subject;
 use super::verification::Release;
+use crate::bundle::open::{Accepted, Bundle, Scope, open_bundle};
+use crate::bundle::trust::Trust;
 use crate::content::release::Component;
+use crate::content::release::judgement::Subject;
+use crate::error::{Class, Error, Result};
+use crate::image::Source;
 use crate::model::{
     Digest, ImageEntry, Platform, Reference, ReleaseEntry, ReleaseSignature, ReleaseVersion,
     Repository,
 };
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result};
-use crate::ops::examine::{self, Accepted, Bundle, Scope};
-use crate::ops::image_files::Source;
-use crate::ops::trust::Trust;
 use crate::registry::{Client, Selector};
 
 /// Where a release is read from.
@@ -92,7 +92,7 @@ impl Payload {
                     unsigned: allow_unsigned,
                     incomplete: true,
                 };
-                let bundle = examine::open(&path, &trust, accepted, Scope::Everything)?;
+                let bundle = open_bundle(&path, &trust, accepted, Scope::Everything)?;
                 for note in &bundle.notes {
                     context.warn(note.to_string());
                 }
@@ -220,7 +220,7 @@ impl Payload {
 /// Finds out what a reference means. Blocks.
 fn in_registry(client: Client, reference: &Reference, context: &Context) -> Result<Found> {
     let repository = reference.repository.clone();
-    let source = Source::registry(client, repository.clone(), context.clone());
+    let source = Source::registry(client, repository.clone(), context.cancel.clone());
     let root = match reference.digest {
         Some(digest) => digest,
         None => source.resolve(&Selector::of(reference))?,
@@ -247,7 +247,7 @@ fn in_bundle(bundle: Bundle, wanted: Option<&str>, context: &Context) -> Result<
     let entry = releases.find(|release| release.image == image.requested);
     let entry = entry.cloned();
     Ok(Found {
-        source: Source::bundle(Arc::new(bundle), context.clone())?,
+        source: Source::bundle(Arc::new(bundle), context.cancel.clone())?,
         repository,
         root,
         entry,

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::super::{Result, blocking, chain};
-use super::judgement::Evidence;
 use crate::cluster;
+use crate::content::release::judgement::Evidence;
 use crate::content::release::signature::MESSAGE_LIMIT;
 use crate::content::release::verification_config::{SignatureStore, VerificationConfig};
+use crate::error::{Result, chain};
 use crate::model::{Digest, ReleaseSignature};
+use crate::ops::blocking;
 use crate::registry::{self, Client, DocumentRequest, RedactedUrl};
 use crate::sys::{IoAt, files};
 

@@ -5,14 +5,16 @@
 
 use serde::Serialize;
 
-use super::judgement::{Absence, Fault, Judgement, Signed, Standard, Subject, judge};
 use super::signatures::{Gathered, Store};
 use super::signer::ReleaseSigner;
+use crate::content::release::judgement::{
+    Absence, Fault, Judgement, Signed, Standard, Subject, judge,
+};
 use crate::content::release::trust::ReleaseTrust;
 use crate::content::release::verification_config::VerificationConfig;
+use crate::error::{Class, Error, Result};
 use crate::model::{Digest, Reference, ReleaseSignature, Timestamp};
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result};
 use crate::registry::Client;
 
 /// What is known and accepted about who made a release.

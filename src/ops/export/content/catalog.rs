@@ -7,12 +7,12 @@ use super::super::request::{CatalogRequest, Request};
 use super::super::selection::CatalogSelection;
 use super::Made;
 use crate::content::catalog::{Catalog, CatalogImages, Edit, NamedBy};
+use crate::error::{Class, Error, Result};
+use crate::image::Source;
 use crate::model::{CatalogEntry, CatalogFormat, Digest, MalformedImage, Platform, Reference};
 use crate::ops::blocking;
 use crate::ops::catalog::{self, MadeImage, PlatformImage};
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result};
-use crate::ops::image_files::Source;
 use crate::plan::catalog::{CatalogFilter, Kept, edits, filter};
 
 /// Problems of a catalog that are told one by one.

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::super::request::Request;
+use crate::content::release::judgement::Signed;
+use crate::error::{Class, Error, Result};
+use crate::image::Source;
 use crate::model::{
     Component, Descriptor, Digest, Keyring, Reference, ReleaseEntry, ReleaseSignature,
 };
 use crate::ops::blocking;
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result};
-use crate::ops::image_files::Source;
 use crate::ops::release::contents::{Contents, Reader};
-use crate::ops::release::judgement::Signed;
 use crate::ops::release::selection::{self, Selected};
 use crate::ops::release::{Accepted, Release};
 use crate::registry::Selector;
@@ -94,7 +94,7 @@ async fn read(request: &Request, reference: &Reference, context: &Context) -> Re
         let failed = failed.caused_by(error);
         hint.into_iter().fold(failed, Error::hint)
     })?;
-    let source = Source::registry(client, reference.repository.clone(), context.clone());
+    let source = Source::registry(client, reference.repository.clone(), context.cancel.clone());
     let (name, platforms) = (reference.to_string(), request.selection.platforms.clone());
     let wanted = move |child: &Descriptor| {
         child.platform.as_ref().is_none_or(|platform| {
