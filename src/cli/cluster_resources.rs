@@ -11,7 +11,7 @@ use super::trust_args::TrustArgs;
 use super::{Environment, OutputArgs};
 use crate::error::Error;
 use crate::model::Reference;
-use crate::ops::import::ResourcesRequest;
+use crate::ops::cluster_files::ResourcesRequest;
 use crate::ops::{self, catalog, resources};
 
 const EXAMPLES: &str = "\

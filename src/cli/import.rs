@@ -14,9 +14,10 @@ use super::{Environment, OutputArgs};
 use crate::cluster::Instructions;
 use crate::error::Error;
 use crate::model::{ByteSize, Count, NeededBy};
+use crate::ops::cluster_files::ResourcesRequest;
 use crate::ops::import::{
     self, AttachmentPolicy, Attachments, ExistingTags, GroupReport, ImageState, Report, Request,
-    ResourcesRequest, SparseIndex,
+    SparseIndex,
 };
 use crate::plan::import::Shard;
 

@@ -1,6 +1,7 @@
 //! One module for each verb: gather facts, plan, perform.
 
 pub mod catalog;
+pub mod cluster_files;
 mod context;
 pub mod export;
 pub mod import;

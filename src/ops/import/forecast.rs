@@ -7,8 +7,8 @@ use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use super::Opened;
-use super::preflight::{JOBS, Probe, target_error};
 use super::presumed::Presence;
+use super::probe::{JOBS, Probe, target_error};
 use super::request::Request;
 use crate::error::Result;
 use crate::model::{Digest, Repository};

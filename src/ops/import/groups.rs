@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::report::{ImageReport, ImageState};
+use super::image_report::{ImageReport, ImageState};
 use crate::error::Class;
 use crate::model::{
     CatalogEntry, Digest, Inventory, MalformedImage, NeededBy, Reference, ReleaseVersion,

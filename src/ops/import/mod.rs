@@ -11,10 +11,12 @@ mod depot;
 mod failure;
 mod forecast;
 mod groups;
+mod image_report;
 mod image_tags;
 mod places;
 mod preflight;
 mod presumed;
+mod probe;
 mod read_back;
 mod referrers;
 mod referrers_api;
@@ -32,10 +34,10 @@ use std::sync::Arc;
 use preflight::Before;
 
 use super::blocking;
+use super::cluster_files::{self, ResourcesRequest, Written};
 use super::context::Context;
 use super::mapping::require_known;
 use super::release::proof::{self, ReleaseProof};
-use super::resources;
 use crate::bundle::open::{Accepted, Bundle, Scope, open_bundle};
 use crate::bundle::read::Manifests;
 use crate::bundle::verify::check_content;
@@ -52,8 +54,9 @@ use crate::sys::{self, sessions::SessionFiles};
 pub use attachments::{AttachmentPolicy, Attachments, RefusedAttachment};
 pub use forecast::Forecast;
 pub use groups::{GroupReport, Missing};
-pub use report::{ImageReport, ImageState, Report, ResourcesProblem};
-pub use request::{ExistingTags, Request, ResourcesRequest, SparseIndex};
+pub use image_report::{ImageReport, ImageState};
+pub use report::{Report, ResourcesProblem};
+pub use request::{ExistingTags, Request, SparseIndex};
 pub use share::{ShareReport, share};
 
 /// A bundle that may be acted on, with everything needed to do so.
@@ -210,7 +213,7 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
     let planned = Report::planned(&opened.bundle, &plan, &before);
     if let Some(wanted) = &request.resources {
         let content = planned.content(&opened.bundle.inventory, &request.naming);
-        resources::rehearse(wanted, &content, request.dry_run)?;
+        cluster_files::rehearse(wanted, &content, request.dry_run)?;
     }
     let mut report = if request.dry_run {
         planned
@@ -232,7 +235,7 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
     let content = report.content(&opened.bundle.inventory, &request.naming);
     report.instructions = cluster::instructions(&content, request.instructions);
     match request.resources.as_ref().filter(|_| !request.dry_run) {
-        Some(wanted) => match resources::write_for(wanted, &content, Some(&report), context) {
+        Some(wanted) => match write_resources(wanted, &content, &report, context) {
             Ok(written) => report.resources = written.files,
             // What was uploaded is there: the report must not be lost over this.
             Err(error) => report.resources_problem = Some(ResourcesProblem::of(&error)),
@@ -240,6 +243,16 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
         None => content.tell_of_tags(|warning| context.warn(warning.to_string())),
     }
     Ok(report)
+}
+
+fn write_resources(
+    wanted: &ResourcesRequest,
+    content: &cluster::Content,
+    report: &Report,
+    context: &Context,
+) -> Result<Written> {
+    let report = report.to_json()?;
+    cluster_files::write_for(wanted, content, Some(&report), context)
 }
 
 /// One directory for each target and bundle: a cache that may be deleted.

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::Opened;
 use super::attachments::Attachments;
-use super::preflight::{JOBS, Probe, target_error};
+use super::probe::{JOBS, Probe, target_error};
 use super::request::Request;
 use crate::error::Result;
 use crate::model::{BaseEntry, BundleId, Digest, Repository};

@@ -7,7 +7,7 @@ use futures_util::stream;
 
 use super::Opened;
 use super::failure::Failure;
-use super::preflight::{JOBS, Probe, target_error};
+use super::probe::{JOBS, Probe, target_error};
 use super::referrers_api::ReferrersApis;
 use super::request::{ExistingTags, Request, SparseIndex};
 use crate::error::{Result, chain};
