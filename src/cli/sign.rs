@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::key_args::KeyArgs;
-use super::{Environment, OutputArgs};
+use super::{Invocation, OutputArgs};
 use crate::bundle::sign::Opinion;
 use crate::error::Error;
 use crate::format::statement::parse_time;
@@ -98,8 +98,8 @@ impl FromStr for Expiry {
     }
 }
 
-pub(crate) async fn run(args: SignArgs, environment: &Environment) -> Result<(), Error> {
-    let signer = args.key.signer(environment)?;
+pub(crate) async fn run(args: SignArgs, invocation: &Invocation) -> Result<(), Error> {
+    let signer = args.key.signer(invocation)?;
     let request = Request {
         bundle: args.bundle,
         signer,
@@ -114,8 +114,8 @@ pub(crate) async fn run(args: SignArgs, environment: &Environment) -> Result<(),
         },
         statements: args.statements,
     };
-    let outcome = sign(request, environment.context())?;
-    environment
+    let outcome = sign(request, invocation.context())?;
+    invocation
         .output
         .outcome(args.output.format, &outcome, text)
 }

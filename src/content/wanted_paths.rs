@@ -1,8 +1,8 @@
-//! What is looked for in an image, and where it is as far as links were followed.
+//! The paths that are wanted of an image, and where links lead them.
 //!
-//! An image may have hundreds of thousands of links, and each may have to be followed. So goals
-//! are kept by place: an entry costs a look-up of its path and of the directories above it,
-//! however many goals there are, and a goal is touched once for each link that it follows.
+//! An image may have hundreds of thousands of links, and each may have to be followed. So wanted
+//! paths are kept by place: an entry costs a look-up of its path and of the directories above it,
+//! however many are wanted, and a wanted path is touched once for each link that it follows.
 //!
 //! Knows the tree of what has passed; knows neither layers nor contents.
 
@@ -17,12 +17,12 @@ pub(crate) const MAX_LINKS: u32 = 40;
 /// Memory for the links of one image that lead to what is looked for, in bytes.
 pub(crate) const LINKS: u64 = 32 << 20;
 
-/// Bytes of memory that a goal takes besides its texts, about.
+/// Bytes of memory that a wanted path takes besides its texts, about.
 const EACH: u64 = 256;
 
 /// A path that is looked for.
 #[derive(Debug, Clone)]
-pub(crate) struct Goal {
+pub(crate) struct WantedPath {
     /// The name under which it is wanted.
     pub(crate) wanted: ImagePath,
     /// Where it is, as far as links were followed.
@@ -32,7 +32,7 @@ pub(crate) struct Goal {
     links: u32,
 }
 
-impl Goal {
+impl WantedPath {
     /// A wanted path: the file there, or the files below it.
     pub(crate) fn root(path: &ImagePath) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl Goal {
     }
 
     /// The file at `path`, which lies below this directory.
-    fn inner(&self, path: &ImagePath, rest: &str) -> Result<Self, GoalError> {
+    fn inner(&self, path: &ImagePath, rest: &str) -> Result<Self, LinkError> {
         Ok(Self {
             wanted: self.wanted.join(rest)?,
             at: path.clone(),
@@ -59,11 +59,11 @@ impl Goal {
     }
 
     /// Moves along one link. `false` when it leads nowhere.
-    fn step(&mut self, link: &ImagePath, target: &str) -> Result<bool, GoalError> {
+    fn step(&mut self, link: &ImagePath, target: &str) -> Result<bool, LinkError> {
         self.links += 1;
         if self.links > MAX_LINKS {
             let wanted = self.wanted.clone();
-            return Err(GoalError::Circle { wanted });
+            return Err(LinkError::Circle { wanted });
         }
         let moved = link
             .follow(target)
@@ -82,7 +82,7 @@ impl Goal {
 
 /// Why a link cannot be followed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum GoalError {
+pub(crate) enum LinkError {
     /// Links lead to links, again and again.
     #[error("`{wanted}` is a link that goes round in circles")]
     Circle {
@@ -103,35 +103,38 @@ pub(crate) type Passed = BTreeMap<ImagePath, Vec<ImagePath>>;
 /// What is looked for at one place.
 #[derive(Debug, Default)]
 struct Place {
-    files: Vec<Goal>,
-    directories: Vec<Goal>,
+    files: Vec<WantedPath>,
+    directories: Vec<WantedPath>,
     /// Whether a directory was ever looked for here.
     directory: bool,
 }
 
 /// Everything that is looked for.
 #[derive(Debug, Default)]
-pub(crate) struct Goals {
-    /// By place. One whose goals were reached stays, without goals: what the same layer says of
+pub(crate) struct WantedPaths {
+    /// By place. A place whose paths were reached stays, without any: what the same layer says of
     /// it later would contradict.
     places: BTreeMap<String, Place>,
-    /// Goals that turned out to be files which have passed, by layer.
+    /// Wanted paths that turned out to be files which have passed, by layer.
     passed: BTreeMap<usize, Passed>,
     used: u64,
-    /// Goals that were touched: what the work depends on.
+    /// Wanted paths that were touched: what the work depends on.
     #[cfg(test)]
     pub(crate) touched: usize,
 }
 
-impl Goals {
+impl WantedPaths {
     /// Looks for a path.
-    pub(crate) fn insert(&mut self, goal: Goal) -> Result<(), GoalError> {
-        self.charge(&goal)?;
-        let place = self.places.entry(goal.at.as_str().to_owned()).or_default();
-        place.directory |= goal.directory;
-        match goal.directory {
-            true => place.directories.push(goal),
-            false => place.files.push(goal),
+    pub(crate) fn insert(&mut self, wanted_path: WantedPath) -> Result<(), LinkError> {
+        self.charge(&wanted_path)?;
+        let place = self
+            .places
+            .entry(wanted_path.at.as_str().to_owned())
+            .or_default();
+        place.directory |= wanted_path.directory;
+        match wanted_path.directory {
+            true => place.directories.push(wanted_path),
+            false => place.files.push(wanted_path),
         }
         Ok(())
     }
@@ -141,16 +144,19 @@ impl Goals {
         &mut self,
         layer: usize,
         file: &ImagePath,
-        goal: Goal,
-    ) -> Result<(), GoalError> {
-        self.charge(&goal)?;
-        let place = self.places.entry(goal.at.as_str().to_owned()).or_default();
-        place.directory |= goal.directory;
-        self.want(layer, file, goal.wanted);
+        wanted_path: WantedPath,
+    ) -> Result<(), LinkError> {
+        self.charge(&wanted_path)?;
+        let place = self
+            .places
+            .entry(wanted_path.at.as_str().to_owned())
+            .or_default();
+        place.directory |= wanted_path.directory;
+        self.want(layer, file, wanted_path.wanted);
         Ok(())
     }
 
-    /// Wants a file that has passed, for a goal that was counted already.
+    /// Wants a file that has passed, for a wanted path that was counted already.
     pub(crate) fn want(&mut self, layer: usize, file: &ImagePath, name: ImagePath) {
         let files = self.passed.entry(layer).or_default();
         files.entry(file.clone()).or_default().push(name);
@@ -162,12 +168,15 @@ impl Goals {
     }
 
     /// Whether layers that are still to come can give nothing that is looked for. Forgets the
-    /// goals of which this is true, so that asking again costs nothing.
+    /// wanted paths of which this is true, so that asking again costs nothing.
     pub(crate) fn are_settled(&mut self, tree: &Tree) -> bool {
         while let Some(first) = self.places.first_entry() {
             let place = first.get();
             let mut open = place.files.iter().chain(&place.directories);
-            if open.next().is_some_and(|goal| !tree.is_settled(&goal.at)) {
+            if open
+                .next()
+                .is_some_and(|wanted_path| !tree.is_settled(&wanted_path.at))
+            {
                 return false;
             }
             first.remove();
@@ -184,10 +193,13 @@ impl Goals {
     }
 
     /// The names under which a file that is seen now is wanted.
-    pub(crate) fn reached(&mut self, file: &ImagePath) -> Result<Vec<ImagePath>, GoalError> {
-        let mut names: Vec<_> = self.take_at(file).map(|goal| goal.wanted).collect();
-        for goal in self.within(file)? {
-            names.push(goal.wanted);
+    pub(crate) fn reached(&mut self, file: &ImagePath) -> Result<Vec<ImagePath>, LinkError> {
+        let mut names: Vec<_> = self
+            .take_at(file)
+            .map(|wanted_path| wanted_path.wanted)
+            .collect();
+        for wanted_path in self.within(file)? {
+            names.push(wanted_path.wanted);
         }
         Ok(names)
     }
@@ -199,13 +211,13 @@ impl Goals {
         layer: usize,
         link: &ImagePath,
         target: &ImagePath,
-    ) -> Result<(), GoalError> {
-        let here: Vec<Goal> = self.take_at(link).collect();
-        for goal in here {
-            self.want(layer, target, goal.wanted);
+    ) -> Result<(), LinkError> {
+        let here: Vec<WantedPath> = self.take_at(link).collect();
+        for wanted_path in here {
+            self.want(layer, target, wanted_path.wanted);
         }
-        for goal in self.within(link)? {
-            self.pass(layer, target, goal)?;
+        for wanted_path in self.within(link)? {
+            self.pass(layer, target, wanted_path)?;
         }
         Ok(())
     }
@@ -216,23 +228,23 @@ impl Goals {
         tree: &Tree,
         link: &ImagePath,
         target: &str,
-    ) -> Result<(), GoalError> {
+    ) -> Result<(), LinkError> {
         let mut moving = self.take_from(link);
         moving.extend(self.within(link)?);
-        for mut goal in moving {
-            match goal.step(link, target)? {
-                true => self.settle(tree, goal)?,
-                false => self.forget(goal)?,
+        for mut wanted_path in moving {
+            match wanted_path.step(link, target)? {
+                true => self.settle(tree, wanted_path)?,
+                false => self.forget(wanted_path)?,
             }
         }
         Ok(())
     }
 
-    /// Finds out whether the place to which a goal moved has passed already; looks for it if it
+    /// Finds out whether the place to which a path moved has passed already; looks for it if it
     /// has not.
-    fn settle(&mut self, tree: &Tree, mut goal: Goal) -> Result<(), GoalError> {
+    fn settle(&mut self, tree: &Tree, mut wanted_path: WantedPath) -> Result<(), LinkError> {
         loop {
-            let place = goal.at.clone();
+            let place = wanted_path.at.clone();
             let links = place.ancestors().chain([place.as_str()]);
             let link = links.into_iter().find_map(|path| match tree.get(path) {
                 Some((_, TreeNode::Symlink(target))) => Some((path, target)),
@@ -241,53 +253,56 @@ impl Goals {
             let Some((link, target)) = link else {
                 break;
             };
-            if !goal.step(&link.parse()?, target)? {
-                return self.forget(goal);
+            if !wanted_path.step(&link.parse()?, target)? {
+                return self.forget(wanted_path);
             }
         }
-        match tree.get(goal.at.as_str()) {
+        match tree.get(wanted_path.at.as_str()) {
             Some((layer, TreeNode::File)) => {
-                let file = goal.at.clone();
-                self.pass(layer, &file, goal)
+                let file = wanted_path.at.clone();
+                self.pass(layer, &file, wanted_path)
             }
-            Some((layer, TreeNode::HardLink(target))) => self.pass(layer, target, goal),
-            Some((_, TreeNode::Directory)) if goal.directory => {
-                self.inside(tree, &goal)?;
-                self.insert(goal)
+            Some((layer, TreeNode::HardLink(target))) => self.pass(layer, target, wanted_path),
+            Some((_, TreeNode::Directory)) if wanted_path.directory => {
+                self.inside(tree, &wanted_path)?;
+                self.insert(wanted_path)
             }
-            _ => self.insert(goal),
+            _ => self.insert(wanted_path),
         }
     }
 
     /// Wants everything that has passed below a wanted directory.
-    fn inside(&mut self, tree: &Tree, goal: &Goal) -> Result<(), GoalError> {
-        for (path, layer, node) in tree.below(&goal.at) {
+    fn inside(&mut self, tree: &Tree, wanted_path: &WantedPath) -> Result<(), LinkError> {
+        for (path, layer, node) in tree.below(&wanted_path.at) {
             let path: ImagePath = path.parse()?;
-            let Some(rest) = path.below(&goal.at) else {
+            let Some(rest) = path.below(&wanted_path.at) else {
                 continue;
             };
             match node {
-                TreeNode::File => self.pass(layer, &path, goal.inner(&path, rest)?)?,
+                TreeNode::File => self.pass(layer, &path, wanted_path.inner(&path, rest)?)?,
                 TreeNode::HardLink(target) => {
-                    self.pass(layer, target, goal.inner(&path, rest)?)?;
+                    self.pass(layer, target, wanted_path.inner(&path, rest)?)?;
                 }
-                TreeNode::Symlink(_) => self.settle(tree, goal.inner(&path, rest)?)?,
+                TreeNode::Symlink(_) => self.settle(tree, wanted_path.inner(&path, rest)?)?,
                 TreeNode::Directory | TreeNode::Other => {}
             }
         }
         Ok(())
     }
 
-    /// A goal that leads nowhere: its place alone is remembered.
-    fn forget(&mut self, goal: Goal) -> Result<(), GoalError> {
-        self.charge(&goal)?;
-        let place = self.places.entry(goal.at.as_str().to_owned()).or_default();
-        place.directory |= goal.directory;
+    /// A wanted path that leads nowhere: its place alone is remembered.
+    fn forget(&mut self, wanted_path: WantedPath) -> Result<(), LinkError> {
+        self.charge(&wanted_path)?;
+        let place = self
+            .places
+            .entry(wanted_path.at.as_str().to_owned())
+            .or_default();
+        place.directory |= wanted_path.directory;
         Ok(())
     }
 
     /// Takes what is looked for at exactly this place.
-    fn take_at(&mut self, path: &ImagePath) -> impl Iterator<Item = Goal> + use<> {
+    fn take_at(&mut self, path: &ImagePath) -> impl Iterator<Item = WantedPath> + use<> {
         let place = self.places.get_mut(path.as_str());
         let taken = place.map(|place| {
             let files = std::mem::take(&mut place.files);
@@ -299,7 +314,7 @@ impl Goals {
     }
 
     /// Takes what is looked for at a place and below it, for it is somewhere else.
-    fn take_from(&mut self, link: &ImagePath) -> Vec<Goal> {
+    fn take_from(&mut self, link: &ImagePath) -> Vec<WantedPath> {
         let below = self.below(link).map(|(path, _)| path.clone());
         let mut paths: Vec<String> = below.collect();
         paths.push(link.as_str().to_owned());
@@ -314,26 +329,26 @@ impl Goals {
             }
             taken.extend(place.files.into_iter().chain(place.directories));
         }
-        for goal in &taken {
-            self.used = self.used.saturating_sub(goal.weight());
+        for wanted_path in &taken {
+            self.used = self.used.saturating_sub(wanted_path.weight());
         }
         self.touch(taken.len());
         taken
     }
 
-    /// Goals for what lies at `path`, because directories above it are wanted.
-    fn within(&mut self, path: &ImagePath) -> Result<Vec<Goal>, GoalError> {
-        let mut goals = Vec::new();
+    /// Wanted paths for what lies at `path`, because directories above it are wanted.
+    fn within(&mut self, path: &ImagePath) -> Result<Vec<WantedPath>, LinkError> {
+        let mut wanted_paths = Vec::new();
         for above in path.ancestors() {
             let place = self.places.get(above);
             for directory in place.into_iter().flat_map(|place| &place.directories) {
                 if let Some(rest) = path.below(&directory.at) {
-                    goals.push(directory.inner(path, rest)?);
+                    wanted_paths.push(directory.inner(path, rest)?);
                 }
             }
         }
-        self.touch(goals.len());
-        Ok(goals)
+        self.touch(wanted_paths.len());
+        Ok(wanted_paths)
     }
 
     /// Places below a path.
@@ -344,11 +359,11 @@ impl Goals {
         from_there.take_while(move |(path, _)| path.starts_with(&first))
     }
 
-    fn charge(&mut self, goal: &Goal) -> Result<(), GoalError> {
+    fn charge(&mut self, wanted_path: &WantedPath) -> Result<(), LinkError> {
         self.touch(1);
-        self.used = self.used.saturating_add(goal.weight());
+        self.used = self.used.saturating_add(wanted_path.weight());
         match self.used > LINKS {
-            true => Err(GoalError::TooMany),
+            true => Err(LinkError::TooMany),
             false => Ok(()),
         }
     }

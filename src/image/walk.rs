@@ -5,7 +5,7 @@
 use std::io::{self, Read};
 
 use super::{Caps, File};
-use crate::content::wanted_paths::{Goal, GoalError, Goals, MAX_LINKS, Passed};
+use crate::content::wanted_paths::{LinkError, MAX_LINKS, Passed, WantedPath, WantedPaths};
 use crate::error::{Class, Error, Result};
 use crate::format::layer::{EntryKind, ImagePath, LayerEntry, LayerError, LayerReader, Seen, Tree};
 
@@ -52,7 +52,7 @@ pub(super) struct Walk<'a> {
     image: &'a str,
     roots: &'a [ImagePath],
     found: Vec<bool>,
-    goals: Goals,
+    wanted_paths: WantedPaths,
     tree: Tree,
     caps: Caps,
     left: u64,
@@ -70,7 +70,7 @@ impl<'a> Walk<'a> {
             image,
             roots: wanted,
             found: vec![false; wanted.len()],
-            goals: Goals::default(),
+            wanted_paths: WantedPaths::default(),
             tree: Tree::new(NAMES),
             caps,
             left: caps.total,
@@ -85,11 +85,11 @@ impl<'a> Walk<'a> {
 
     fn walk<B: LayerBlob>(&mut self, open: &mut Open<'_, B>) -> Result<Vec<ImagePath>> {
         for path in self.roots {
-            let looked = self.goals.insert(Goal::root(path));
+            let looked = self.wanted_paths.insert(WantedPath::root(path));
             looked.map_err(|error| self.unfollowed(error))?;
         }
         let mut number = 0;
-        while !self.goals.are_settled(&self.tree)
+        while !self.wanted_paths.are_settled(&self.tree)
             && let Some(mut blob) = open(number)?
         {
             self.layer(&mut blob, |walk, reader, entry| {
@@ -98,7 +98,7 @@ impl<'a> Walk<'a> {
             number += 1;
         }
         for _ in 0..MAX_LINKS {
-            let passed = self.goals.take_passed();
+            let passed = self.wanted_paths.take_passed();
             if passed.is_empty() {
                 let pairs = self.roots.iter().zip(&self.found);
                 let missing = pairs.filter(|(_, found)| !**found);
@@ -150,7 +150,7 @@ impl<'a> Walk<'a> {
         })?;
         match seen {
             Seen::Hidden => return Ok(()),
-            Seen::Contradictory if self.goals.concern(&entry.path) => {
+            Seen::Contradictory if self.wanted_paths.concern(&entry.path) => {
                 let why = format!(
                     "one of its layers says twice what `{}` is, and tools differ about such images",
                     entry.path
@@ -163,12 +163,12 @@ impl<'a> Walk<'a> {
         let path = &entry.path;
         let followed = match &entry.kind {
             EntryKind::File { size } => {
-                let names = self.goals.reached(path);
+                let names = self.wanted_paths.reached(path);
                 let names = names.map_err(|error| self.unfollowed(error))?;
                 return self.give(names, *size, reader);
             }
-            EntryKind::Symlink { target } => self.goals.follow(&self.tree, path, target),
-            EntryKind::HardLink { target } => self.goals.hard_link(layer, path, target),
+            EntryKind::Symlink { target } => self.wanted_paths.follow(&self.tree, path, target),
+            EntryKind::HardLink { target } => self.wanted_paths.hard_link(layer, path, target),
             _ => Ok(()),
         };
         Ok(followed.map_err(|error| self.unfollowed(error))?)
@@ -241,7 +241,7 @@ impl<'a> Walk<'a> {
                 EntryKind::File { size } => walk.give(names, size, reader),
                 EntryKind::HardLink { target } => {
                     for name in names {
-                        walk.goals.want(number, &target, name);
+                        walk.wanted_paths.want(number, &target, name);
                     }
                     Ok(())
                 }
@@ -259,9 +259,9 @@ impl<'a> Walk<'a> {
     }
 
     /// What it means that a link cannot be followed.
-    fn unfollowed(&self, error: GoalError) -> Error {
+    fn unfollowed(&self, error: LinkError) -> Error {
         match error {
-            GoalError::Path(error) => {
+            LinkError::Path(error) => {
                 let message = format!("The image {} has a path that cannot be used", self.image);
                 Error::new(Class::VerificationFailed, message).caused_by(error)
             }

@@ -27,7 +27,7 @@ pub struct ResourcesRequest {
 
 /// What was written.
 #[derive(Debug, Clone, Serialize)]
-pub struct Written {
+pub struct WrittenFiles {
     /// The files.
     pub files: Vec<PathBuf>,
 }
@@ -39,7 +39,7 @@ pub(super) fn write_for(
     content: &cluster::Content,
     report: Option<&str>,
     context: &Context,
-) -> Result<Written> {
+) -> Result<WrittenFiles> {
     files::make_dirs(&request.directory)?;
     // First, because it is the one thing that cannot be had again.
     let mut report_file = None;
@@ -52,7 +52,7 @@ pub(super) fn write_for(
     for warning in &rendered.warnings {
         context.warn(warning.to_string());
     }
-    let mut written = Written { files: Vec::new() };
+    let mut written = WrittenFiles { files: Vec::new() };
     for file in &rendered.files {
         let path = request.directory.join(&file.name);
         files::write_atomically(&path, file.text.as_bytes(), 0o644)?;

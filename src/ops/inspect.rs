@@ -66,7 +66,7 @@ pub struct ChunkLine {
 
 /// An image.
 #[derive(Debug, Clone, Serialize)]
-pub struct ImageLine {
+pub struct ImageDetail {
     /// The reference as asked for.
     pub reference: Reference,
     /// What clusters call its repository.
@@ -160,7 +160,7 @@ pub struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub catalogs: Vec<CatalogLine>,
     /// Images.
-    pub images: Vec<ImageLine>,
+    pub images: Vec<ImageDetail>,
     /// Bases that the far side must have.
     pub bases: Vec<BaseLine>,
     /// Bytes of carried blobs, each counted once.
@@ -282,7 +282,7 @@ fn of_inventory(report: &mut Report, inventory: &Inventory, media: &Arc<dyn Medi
     }
     for (image, unique_bytes) in inventory.images.iter().zip(unique) {
         let content = contents.of(image);
-        report.images.push(ImageLine {
+        report.images.push(ImageDetail {
             reference: image.requested.clone(),
             source: image.source.clone(),
             digest: image.root,

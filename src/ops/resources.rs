@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::cluster_files::{ResourcesRequest, Written, write_for};
+use super::cluster_files::{ResourcesRequest, WrittenFiles, write_for};
 use super::context::Context;
 use super::release::proof::{self, Evidence, ReleaseKeys, ReleaseProof, ReleaseState};
-use crate::bundle::open::{Accepted, Bundle, Scope, open_bundle};
+use crate::bundle::open::{Bundle, Scope, Waivers, open_bundle};
 use crate::bundle::trust::Trust;
 use crate::cluster::{Content, Told};
 use crate::error::{Class, Result};
@@ -38,14 +38,14 @@ pub struct Request {
 }
 
 /// Writes the objects for a bundle's images, as an import does. Contacts nothing.
-pub fn write(request: &Request, context: &Context) -> Result<Written> {
-    let accepted = Accepted {
+pub fn write(request: &Request, context: &Context) -> Result<WrittenFiles> {
+    let waivers = Waivers {
         unsigned: request.allow_unsigned,
         incomplete: request.allow_incomplete,
     };
     // Documents alone: this works from a copy of them as well.
     let (directory, trust) = (&request.bundle, &request.trust);
-    let bundle = open_bundle(directory, trust, accepted, Scope::Documents)?;
+    let bundle = open_bundle(directory, trust, waivers, Scope::Documents)?;
     let bundle = Arc::new(bundle);
     let proofs = judge(&bundle, &request.release_keys, context)?;
     proof::require(&proofs, request.allow_unsigned_release)?;

@@ -51,7 +51,7 @@ pub struct Report {
     /// Whether a trusted exporter approves it.
     pub authenticated: bool,
     /// Statements under trusted keys.
-    pub signers: Vec<Signer>,
+    pub signers: Vec<SignerLine>,
     /// Names of statements that anybody may have put there.
     pub claimed: Vec<String>,
     /// Names of statements on other manifests than this one: those of earlier generations, or
@@ -122,7 +122,7 @@ impl MissingImage {
 
 /// A statement under a trusted key.
 #[derive(Debug, Clone, Serialize)]
-pub struct Signer {
+pub struct SignerLine {
     /// The key's fingerprint, in hexadecimal.
     pub key: String,
     /// In which capacity.
@@ -324,9 +324,9 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
     })
 }
 
-fn signer(vouched: &crate::bundle::trust::Vouched) -> Signer {
+fn signer(vouched: &crate::bundle::trust::Vouched) -> SignerLine {
     let statement = &vouched.statement;
-    Signer {
+    SignerLine {
         key: statement.key.hex(),
         role: statement.role.to_string(),
         approves: statement.verdict == crate::model::Verdict::Approve,

@@ -120,7 +120,7 @@ impl Unproven {
 
 /// What a person accepts of a bundle that is acted on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Accepted {
+pub(crate) struct Waivers {
     /// That no trusted key has signed it.
     pub(crate) unsigned: bool,
     /// That some of its images are not whole.
@@ -131,18 +131,18 @@ pub(crate) struct Accepted {
 pub(crate) fn open_bundle(
     directory: &Path,
     trust: &Trust,
-    accepted: Accepted,
+    waivers: Waivers,
     scope: Scope,
 ) -> Result<Bundle> {
     let media = Arc::new(DirMedia::open(directory)?);
     let mut waived = Vec::new();
-    if accepted.incomplete {
+    if waivers.incomplete {
         waived.push(FindingKind::Incomplete);
     }
-    if accepted.unsigned {
+    if waivers.unsigned {
         waived.push(FindingKind::NotAuthenticated);
     }
-    let unproven = Unproven::accepted(accepted.unsigned);
+    let unproven = Unproven::accepted(waivers.unsigned);
     examine(media, trust, scope, unproven)?.into_bundle(&waived)
 }
 

@@ -5,7 +5,7 @@ mod examine;
 mod hits;
 
 pub(crate) use examine::{
-    Accepted, Bundle, Examination, Owner, Scope, Unproven, add_hints, examine, open_bundle,
+    Bundle, Examination, Owner, Scope, Unproven, Waivers, add_hints, examine, open_bundle,
     unreadable,
 };
 pub(crate) use hits::Hits;

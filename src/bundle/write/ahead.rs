@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::assemble::{Assembled, Written, assemble};
+use super::assemble::{Assembled, LaneResults, assemble};
 use super::lane::FinishedChunk;
 use super::state::{PlanDocument, plan_id};
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ use crate::plan::pack;
 /// yet, are zeros; all lengths are right.
 pub(crate) struct Ahead {
     pub(crate) document: PlanDocument,
-    pub(crate) written: Written,
+    pub(crate) written: LaneResults,
     pub(crate) assembled: Assembled,
 }
 
@@ -33,7 +33,7 @@ impl Ahead {
     }
 }
 
-fn foresee(plan: &ExportPlan, id: PlanId) -> Result<(Written, Assembled)> {
+fn foresee(plan: &ExportPlan, id: PlanId) -> Result<(LaneResults, Assembled)> {
     let written = simulate(plan)?;
     let assembled = assemble(plan, id, &written, &mut io::sink())?;
     Ok((written, assembled))
@@ -47,18 +47,18 @@ pub fn documents_ahead(plan: &ExportPlan) -> Result<(BundleManifest, Inventory)>
 }
 
 /// What the lanes will write if every blob can be had: exact lengths, hashes unknown.
-fn simulate(plan: &ExportPlan) -> Result<Written> {
-    let mut written = Written::default();
+fn simulate(plan: &ExportPlan) -> Result<LaneResults> {
+    let mut written = LaneResults::default();
     for lane in &plan.content.lanes {
         simulate_lane(plan, lane, &mut written)?;
     }
     Ok(written)
 }
 
-fn simulate_lane(plan: &ExportPlan, lane: &Lane, written: &mut Written) -> Result<()> {
+fn simulate_lane(plan: &ExportPlan, lane: &Lane, written: &mut LaneResults) -> Result<()> {
     let mut cursor = plan.content.cursor(lane);
     let mut open: Option<(ChunkId, u64)> = None;
-    let close = |chunk: Option<(ChunkId, u64)>, written: &mut Written| {
+    let close = |chunk: Option<(ChunkId, u64)>, written: &mut LaneResults| {
         if let Some((number, length)) = chunk {
             let hashes = unknown_hashes(length);
             written.chunks.push(FinishedChunk { number, hashes });

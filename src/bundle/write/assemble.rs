@@ -24,7 +24,7 @@ const PROBLEM: usize = 1000;
 
 /// What the lanes made of the plan.
 #[derive(Debug, Default)]
-pub(crate) struct Written {
+pub(crate) struct LaneResults {
     /// Data chunks of this generation, by ascending number.
     pub(crate) chunks: Vec<FinishedChunk>,
     /// Where blobs are.
@@ -59,7 +59,7 @@ impl Assembled {
 pub(crate) fn assemble(
     plan: &ExportPlan,
     plan_id: PlanId,
-    written: &Written,
+    written: &LaneResults,
     out: &mut impl Write,
 ) -> Result<Assembled> {
     let content = &plan.content;
@@ -175,7 +175,7 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
-fn inventory(plan: &ExportPlan, plan_id: PlanId, written: &Written) -> Result<Inventory> {
+fn inventory(plan: &ExportPlan, plan_id: PlanId, written: &LaneResults) -> Result<Inventory> {
     let content = &plan.content;
     let blobs: Vec<BlobEntry> = content
         .blobs
@@ -224,7 +224,7 @@ fn inventory(plan: &ExportPlan, plan_id: PlanId, written: &Written) -> Result<In
     Ok(inventory)
 }
 
-fn blob_place(planned: &PlannedPlace, digest: &Digest, written: &Written) -> BlobPlace {
+fn blob_place(planned: &PlannedPlace, digest: &Digest, written: &LaneResults) -> BlobPlace {
     match planned {
         PlannedPlace::Held(carried) => BlobPlace::Carried(carried.clone()),
         PlannedPlace::Foreign(urls) => BlobPlace::Foreign { urls: urls.clone() },
@@ -238,7 +238,7 @@ fn blob_place(planned: &PlannedPlace, digest: &Digest, written: &Written) -> Blo
     }
 }
 
-fn missing_reason(digest: &Digest, written: &Written) -> String {
+fn missing_reason(digest: &Digest, written: &LaneResults) -> String {
     let known = written.missing.get(digest).map(String::as_str);
     known
         .unwrap_or("it was given up in an earlier run")
@@ -278,7 +278,7 @@ fn manifest_entries(content: &PlanContent) -> Result<Vec<ManifestEntry>> {
 }
 
 /// Says of every image that reaches a missing blob why it is not whole.
-fn note_problems(inventory: &mut Inventory, written: &Written) {
+fn note_problems(inventory: &mut Inventory, written: &LaneResults) {
     let missing: BTreeSet<Digest> = inventory
         .blobs
         .iter()

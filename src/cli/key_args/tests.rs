@@ -22,7 +22,7 @@ impl Keys {
 
     /// Loads a key, and returns what was warned of.
     fn load(&self, args: &KeyArgs) -> (Result<Signer, Error>, Vec<String>) {
-        let around = Surroundings::of(self.directory.path(), &[]);
+        let around = Environment::of(self.directory.path(), &[]);
         let warnings = RefCell::new(Vec::new());
         let result = args.load(&around, &|warning| {
             warnings.borrow_mut().push(warning.to_owned());

@@ -307,7 +307,7 @@ fn a_content_counts_once_for_each_of_its_names() {
     );
 }
 
-/// How many goals are touched for this many links of each kind below a wanted directory.
+/// How many wanted paths are touched for this many links of each kind below a wanted directory.
 fn touched(count: usize) -> usize {
     let mut entries = vec!["d/target".to_owned()];
     for n in 0..count {
@@ -339,7 +339,7 @@ fn touched(count: usize) -> usize {
         }))
     };
     assert_eq!(walk.walk(&mut open).unwrap(), []);
-    let touched = walk.goals.touched;
+    let touched = walk.wanted_paths.touched;
     assert_eq!(names, 1 + 3 * count);
     touched
 }

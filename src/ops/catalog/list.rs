@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::PlatformImage;
 use crate::bundle::finding::FindingKind;
-use crate::bundle::open::{Accepted, Scope, open_bundle};
+use crate::bundle::open::{Scope, Waivers, open_bundle};
 use crate::bundle::trust::Trust;
 use crate::content::catalog::{Bundle, BundleIndex, Catalog, Channel};
 use crate::error::{Class, Error, Result};
@@ -21,7 +21,7 @@ use crate::registry::Client;
 
 /// Where catalogs are listed from.
 #[derive(Debug)]
-pub enum Origin {
+pub enum CatalogOrigin {
     /// A registry.
     Registry {
         /// The catalog.
@@ -44,7 +44,7 @@ pub enum Origin {
 #[derive(Debug)]
 pub struct Request {
     /// Where from.
-    pub from: Origin,
+    pub from: CatalogOrigin,
     /// The package to show in full; all in short when absent.
     pub package: Option<String>,
     /// Which platform's image is read.
@@ -186,7 +186,7 @@ pub async fn list(request: Request, context: &Context) -> Result<Report> {
     let wanted = package.clone();
     let context = context.clone();
     let found = match from {
-        Origin::Registry { reference, client } => {
+        CatalogOrigin::Registry { reference, client } => {
             let (source, image) =
                 PlatformImage::find(&client, &reference, &filter, &context).await?;
             crate::ops::blocking(move || {
@@ -201,7 +201,7 @@ pub async fn list(request: Request, context: &Context) -> Result<Report> {
             })
             .await?
         }
-        Origin::Bundle {
+        CatalogOrigin::Bundle {
             directory,
             trust,
             allow_unsigned,
@@ -229,11 +229,11 @@ fn list_bundle(
     context: &Context,
 ) -> Result<Report> {
     // That nobody vouches is said with the list, as `verify` does.
-    let accepted = Accepted {
+    let waivers = Waivers {
         unsigned: true,
         incomplete: true,
     };
-    let bundle = Arc::new(open_bundle(directory, trust, accepted, Scope::Documents)?);
+    let bundle = Arc::new(open_bundle(directory, trust, waivers, Scope::Documents)?);
     // Who vouches, the report says.
     let notes = bundle.notes.iter();
     for note in notes.filter(|note| note.kind != FindingKind::NotAuthenticated) {

@@ -7,7 +7,7 @@ use crate::content::mapping_file::mapped;
 use crate::error::{Error, Result};
 use crate::model::Reference;
 use crate::ops::blocking;
-use crate::ops::cluster_files::{ResourcesRequest, Written, write_for};
+use crate::ops::cluster_files::{ResourcesRequest, WrittenFiles, write_for};
 use crate::ops::context::Context;
 use crate::ops::mapping::require_known;
 use crate::plan::index_filter::IndexFilter;
@@ -36,7 +36,7 @@ pub struct Request {
 }
 
 /// Reads the catalog and writes the objects.
-pub async fn write(request: Request, context: &Context) -> Result<Written> {
+pub async fn write(request: Request, context: &Context) -> Result<WrittenFiles> {
     let (client, reference) = (&request.client, &request.reference);
     let (source, image) = PlatformImage::find(client, reference, &request.filter, context).await?;
     let context = context.clone();
@@ -70,7 +70,7 @@ pub async fn write(request: Request, context: &Context) -> Result<Written> {
 }
 
 /// Writes empty files for those that `oc` writes always: scripts name them.
-fn complete(request: &ResourcesRequest, written: &mut Written) -> Result<()> {
+fn complete(request: &ResourcesRequest, written: &mut WrittenFiles) -> Result<()> {
     for name in ALWAYS {
         let path = request.directory.join(name);
         if !written.files.contains(&path) {

@@ -37,7 +37,7 @@ use crate::bundle::open::{Scope, Unproven, examine};
 use crate::bundle::trust::{Trust, statement_bytes};
 use crate::bundle::verify::check_content;
 use crate::bundle::write::ahead::Ahead;
-use crate::bundle::write::assemble::{Assembled, Written, assemble};
+use crate::bundle::write::assemble::{Assembled, LaneResults, assemble};
 use crate::bundle::write::made::MadeBlob;
 use crate::bundle::write::state::{Found, PlanDocument};
 use crate::bundle::write::{Ground, made as made_blobs, seal, state};
@@ -524,10 +524,10 @@ async fn perform(
     Ok(outcome.with_selected(selected))
 }
 
-fn written(transferred: Transferred) -> Written {
-    let mut written = Written {
+fn written(transferred: Transferred) -> LaneResults {
+    let mut written = LaneResults {
         missing: transferred.missing.into_iter().collect::<BTreeMap<_, _>>(),
-        ..Written::default()
+        ..LaneResults::default()
     };
     for lane in transferred.lanes {
         written.chunks.extend(lane.chunks);
@@ -538,7 +538,7 @@ fn written(transferred: Transferred) -> Written {
 }
 
 /// Whether a new generation would hold nothing that the one before did not.
-fn adds_nothing(known: &KnownBundle, assembled: &Assembled, written: &Written) -> bool {
+fn adds_nothing(known: &KnownBundle, assembled: &Assembled, written: &LaneResults) -> bool {
     let (before, now) = (&known.inventory, &assembled.inventory);
     written.chunks.is_empty()
         && before.manifests.len() == now.manifests.len()

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::request::Request;
 use crate::bundle::names;
 use crate::bundle::write::ahead::Ahead;
-use crate::bundle::write::assemble::Written;
+use crate::bundle::write::assemble::LaneResults;
 use crate::bundle::write::made;
 use crate::error::{Class, Error, Result};
 use crate::model::{BLOCK_SIZE, ByteSize, ChunkKind, chunk_path};
@@ -150,7 +150,7 @@ fn report(root: &Path, problems: &[String]) -> Result<()> {
 }
 
 /// Bytes of this plan's chunks that are on the medium already.
-pub(super) fn own_bytes(media: &dyn Media, simulated: &Written) -> Result<u64> {
+pub(super) fn own_bytes(media: &dyn Media, simulated: &LaneResults) -> Result<u64> {
     let paths = simulated
         .chunks
         .iter()

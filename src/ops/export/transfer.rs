@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::made::Reading;
 use super::prefetch::{Prefetch, Prefetching};
-use super::sources::{Failed, Places, Sources};
+use super::sources::{Failed, RepositoryQueue, Sources};
 use crate::bundle::write::Ground;
 use crate::bundle::write::lane::{Continue, FinishedLane, LaneBlob, LaneWriter};
 use crate::bundle::write::made::lost;
@@ -244,7 +244,7 @@ impl Transfer {
         mut fetched: Option<Prefetching>,
         feed: &mpsc::Sender<Feed>,
     ) -> std::result::Result<(), Failed> {
-        let mut places = Places::of(self.sources.places(blob));
+        let mut places = RepositoryQueue::of(self.sources.places(blob));
         while let Some(place) = places.next() {
             if offset == 0 {
                 self.started(blob, 0);

@@ -5,17 +5,18 @@
 //! when it is whole. Nothing on the target is ever deleted, and nothing overwritten unless asked.
 
 mod attachments;
+mod base_blobs;
+mod blob_locations;
 mod blob_source;
+mod blob_uploader;
 mod content;
-mod depot;
 mod failure;
 mod forecast;
 mod groups;
 mod image_report;
 mod image_tags;
-mod places;
+mod manifest_pusher;
 mod preflight;
-mod presumed;
 mod probe;
 mod read_back;
 mod referrers;
@@ -23,7 +24,6 @@ mod referrers_api;
 mod report;
 mod request;
 mod share;
-mod shelf;
 mod tags;
 mod upload;
 
@@ -31,14 +31,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use blob_uploader::BlobUploader;
 use preflight::Before;
 
 use super::blocking;
-use super::cluster_files::{self, ResourcesRequest, Written};
+use super::cluster_files::{self, ResourcesRequest, WrittenFiles};
 use super::context::Context;
 use super::mapping::require_known;
 use super::release::proof::{self, ReleaseProof};
-use crate::bundle::open::{Accepted, Bundle, Scope, open_bundle};
+use crate::bundle::open::{Bundle, Scope, Waivers, open_bundle};
 use crate::bundle::read::Manifests;
 use crate::bundle::verify::check_content;
 use crate::cluster;
@@ -51,7 +52,7 @@ use crate::plan::import::{ImageUpload, ImportPlan, Sent, Shard, wanted};
 use crate::plan::naming::{self, Target};
 use crate::sys::lock::DirLock;
 use crate::sys::{self, sessions::SessionFiles};
-pub use attachments::{AttachmentPolicy, Attachments, RefusedAttachment};
+pub use attachments::{AttachmentPolicy, AttachmentRule, RefusedAttachment};
 pub use forecast::Forecast;
 pub use groups::{GroupReport, Missing};
 pub use image_report::{ImageReport, ImageState};
@@ -67,12 +68,12 @@ pub(super) struct Opened {
 
 /// Opens a bundle, verifies documents and metadata, and reads the OCI manifests.
 pub(super) fn open(request: &Request) -> Result<Opened> {
-    let accepted = Accepted {
+    let waivers = Waivers {
         unsigned: request.allow_unsigned,
         incomplete: request.allow_incomplete,
     };
     let (directory, trust) = (&request.bundle, &request.trust);
-    let bundle = open_bundle(directory, trust, accepted, Scope::Everything)?;
+    let bundle = open_bundle(directory, trust, waivers, Scope::Everything)?;
     let bundle = Arc::new(bundle);
     let manifests = Arc::new(Manifests::read(&bundle)?);
     Ok(Opened { bundle, manifests })
@@ -181,7 +182,7 @@ async fn judge_with_bases(
     before: &Before,
     context: &Context,
 ) -> Result<Vec<ReleaseProof>> {
-    let places = before.presence.places();
+    let places = before.base_blobs.places();
     let places = places.filter_map(|(digest, places)| Some((*digest, places.first()?.clone())));
     let bases = Elsewhere::new(request.client.clone(), places.collect());
     let (request, bundle) = (Arc::clone(request), Arc::clone(&opened.bundle));
@@ -219,8 +220,16 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
         planned
     } else {
         let sessions = SessionFiles::open(&state)?;
-        let depot = depot::Depot::new(&request, &opened, &before, sessions, context.clone());
-        let done = upload::run(&request, &opened, &plan, &before, Arc::new(depot), context).await;
+        let uploader = BlobUploader::new(&request, &opened, &before, sessions, context.clone());
+        let done = upload::run(
+            &request,
+            &opened,
+            &plan,
+            &before,
+            Arc::new(uploader),
+            context,
+        )
+        .await;
         Report::finished(&opened.bundle, &plan, done)
     };
     report.allow_incomplete = request.allow_incomplete;
@@ -250,7 +259,7 @@ fn write_resources(
     content: &cluster::Content,
     report: &Report,
     context: &Context,
-) -> Result<Written> {
+) -> Result<WrittenFiles> {
     let report = report.to_json()?;
     cluster_files::write_for(wanted, content, Some(&report), context)
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::Opened;
+use super::base_blobs::{self, BaseBlobPlaces};
 use super::forecast::{self, Forecast};
-use super::presumed::{self, Presence};
 use super::probe::{Probe, target_error};
 use super::request::Request;
 use super::tags::{self, TagDecision};
@@ -20,7 +20,7 @@ pub(super) struct Before {
     /// For each image of the plan: what happens to its tag.
     pub(super) tags: Vec<TagDecision>,
     /// Where blobs that bases brought are.
-    pub(super) presence: Presence,
+    pub(super) base_blobs: BaseBlobPlaces,
     /// Repositories of the target that are not there, or that this account may not see.
     pub(super) hidden: BTreeSet<Repository>,
     /// How much there is to send; found out by dry runs alone.
@@ -59,7 +59,7 @@ async fn ask(
         None => request.client.ping(host).await,
     };
     pinged.map_err(unusable)?;
-    let mut items = plan.images.len() + presumed::questions(plan);
+    let mut items = plan.images.len() + base_blobs::questions(plan);
     if request.dry_run {
         items += forecast::questions(plan);
     }
@@ -71,10 +71,10 @@ async fn ask(
     });
     let probe = Probe::new(context);
     let mut problems = Vec::new();
-    let presence = presumed::find(request, opened, plan, &probe, &mut problems).await?;
+    let base_blobs = base_blobs::find(request, opened, plan, &probe, &mut problems).await?;
     let tags = tags::decide(request, opened, plan, &probe, &mut problems).await?;
     let forecast = match request.dry_run && problems.is_empty() {
-        true => Some(forecast::measure(request, opened, plan, &presence, &probe).await?),
+        true => Some(forecast::measure(request, opened, plan, &base_blobs, &probe).await?),
         false => None,
     };
     context.emit(Event::PhaseFinished { phase });
@@ -85,7 +85,7 @@ async fn ask(
         }
         return Ok(Before {
             tags,
-            presence,
+            base_blobs,
             hidden,
             forecast,
         });

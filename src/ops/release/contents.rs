@@ -97,14 +97,14 @@ struct Config {
 }
 
 /// Reads payloads from one place. Its calls block.
-pub(crate) struct Reader<'a> {
+pub(crate) struct PayloadReader<'a> {
     /// Where the content comes from.
     pub(crate) source: &'a Source,
     /// What to call the payload in errors.
     pub(crate) name: &'a str,
 }
 
-impl Reader<'_> {
+impl PayloadReader<'_> {
     /// Reads the payload with this top manifest: those of a list's images that are wanted.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use super::archive::{Sink, SinkError, Written};
 use super::contents::Parts;
-use super::payload::{Origin, Payload};
+use super::payload::{Payload, ReleaseOrigin};
 use super::release_txt::release_txt;
 use super::verification::{Verification, Vouching};
 use crate::content::release::Component;
@@ -37,7 +37,7 @@ const CAPS: Caps = Caps {
 #[derive(Debug)]
 pub struct Request {
     /// Where the release is.
-    pub from: Origin,
+    pub from: ReleaseOrigin,
     /// A directory; made when it is missing.
     pub to: PathBuf,
     /// Which program; `None` for all of them, in archives.

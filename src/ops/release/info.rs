@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 use serde::Serialize;
 
 use super::contents::Parts;
-use super::payload::{Origin, Payload};
+use super::payload::{Payload, ReleaseOrigin};
 use crate::content::release::ReleaseMetadata;
 use crate::content::release::image_references::BuildFacts;
 use crate::error::{Error, Result};
@@ -21,9 +21,9 @@ const JOBS: usize = 16;
 #[derive(Debug)]
 pub struct Request {
     /// Where the release is.
-    pub from: Origin,
+    pub from: ReleaseOrigin,
     /// Another release, to which it is compared.
-    pub diff: Option<Origin>,
+    pub diff: Option<ReleaseOrigin>,
     /// The machine whose image of the release is read, where there are several.
     pub platform: Platform,
 }

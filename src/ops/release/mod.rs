@@ -18,6 +18,6 @@ mod signer;
 mod verification;
 
 pub use line::{ComponentLine, ReleaseLine, SignedOver};
-pub use payload::Origin;
+pub use payload::ReleaseOrigin;
 pub use signer::ReleaseSigner;
 pub use verification::{Accepted, Release, Verification, Vouching};

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::contents::{ImageContents, Parts, Reader};
+use super::contents::{ImageContents, Parts, PayloadReader};
 use super::difference::Difference;
 use super::image::Image;
 use super::verification::Release;
-use crate::bundle::open::{Accepted, Bundle, Scope, open_bundle};
+use crate::bundle::open::{Bundle, Scope, Waivers, open_bundle};
 use crate::bundle::trust::Trust;
 use crate::content::release::Component;
 use crate::content::release::judgement::Subject;
@@ -22,7 +22,7 @@ use crate::registry::{Client, Selector};
 
 /// Where a release is read from.
 #[derive(Debug)]
-pub enum Origin {
+pub enum ReleaseOrigin {
     /// A registry: where it was published, or a mirror.
     Registry {
         /// How to speak to it.
@@ -74,25 +74,27 @@ impl Payload {
     /// Opens a payload for a machine of `platform`; where a list has no image for that, for
     /// another one. Blocks.
     pub(super) fn open(
-        from: Origin,
+        from: ReleaseOrigin,
         parts: Parts,
         platform: &Platform,
         context: &Context,
     ) -> Result<Self> {
         let found = match from {
-            Origin::Registry { client, reference } => in_registry(client, &reference, context)?,
-            Origin::Bundle {
+            ReleaseOrigin::Registry { client, reference } => {
+                in_registry(client, &reference, context)?
+            }
+            ReleaseOrigin::Bundle {
                 path,
                 trust,
                 allow_unsigned,
                 release,
             } => {
                 // Whether this release is whole shows when it is read.
-                let accepted = Accepted {
+                let waivers = Waivers {
                     unsigned: allow_unsigned,
                     incomplete: true,
                 };
-                let bundle = open_bundle(&path, &trust, accepted, Scope::Everything)?;
+                let bundle = open_bundle(&path, &trust, waivers, Scope::Everything)?;
                 for note in &bundle.notes {
                     context.warn(note.to_string());
                 }
@@ -103,7 +105,7 @@ impl Payload {
         let pull_spec = found.repository.pinned(found.root);
         let name = pull_spec.to_string();
         let image = Image::for_platform(&source, &found.root, Some(platform), &name)?;
-        let reader = Reader {
+        let reader = PayloadReader {
             source: &source,
             name: &name,
         };

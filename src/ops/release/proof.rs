@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::contents::{self, Reader};
+use super::contents::{self, PayloadReader};
 use super::difference::Difference;
 use super::image::Image;
 use super::signer::ReleaseSigner;
@@ -320,7 +320,7 @@ impl Judge<'_> {
             }
         }
         let name = self.release.image.to_string();
-        let reader = Reader {
+        let reader = PayloadReader {
             source,
             name: &name,
         };

@@ -114,13 +114,13 @@ struct Unread {
 
 /// Signatures that were found, and stores that could not be asked.
 #[derive(Debug, Default)]
-pub(super) struct Gathered {
+pub(super) struct GatheredSignatures {
     /// In the order of their stores, each once.
     pub(super) signatures: Vec<ReleaseSignature>,
     unread: Vec<Unread>,
 }
 
-impl Gathered {
+impl GatheredSignatures {
     /// What is carried beside a release; nobody was asked.
     pub(super) fn carried(signatures: Vec<ReleaseSignature>) -> Self {
         let unread = Vec::new();

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::release::proof::{self, ReleaseKeys, ReleaseProof};
-use crate::bundle::open::{Accepted, Bundle, Scope, open_bundle};
+use crate::bundle::open::{Bundle, Scope, Waivers, open_bundle};
 use crate::bundle::read::Manifests;
 use crate::bundle::read::StoredBlob;
 use crate::bundle::trust::Trust;
@@ -110,12 +110,12 @@ impl Outcome {
 
 /// Unpacks a bundle.
 pub fn unpack(request: &Request, context: &Context) -> Result<Outcome> {
-    let accepted = Accepted {
+    let waivers = Waivers {
         unsigned: request.allow_unsigned,
         incomplete: request.allow_incomplete,
     };
     let (directory, trust) = (&request.bundle, &request.trust);
-    let bundle = open_bundle(directory, trust, accepted, Scope::Everything)?;
+    let bundle = open_bundle(directory, trust, waivers, Scope::Everything)?;
     let bundle = Arc::new(bundle);
     for note in &bundle.notes {
         context.warn(note.to_string());

@@ -11,14 +11,14 @@ use crate::model::{
 };
 use crate::ops::blocking;
 use crate::ops::context::Context;
-use crate::ops::release::contents::{Contents, Reader};
+use crate::ops::release::contents::{Contents, PayloadReader};
 use crate::ops::release::selection::{self, Selected};
 use crate::ops::release::{Accepted, Release};
 use crate::registry::Selector;
 
 /// The releases of a request.
 #[derive(Debug, Default)]
-pub(super) struct Releases {
+pub(super) struct GatheredReleases {
     /// What requests by version came to.
     pub(super) selected: Vec<Selected>,
     /// The releases, in the order of their references.
@@ -35,9 +35,9 @@ struct Expected {
 }
 
 /// Finds, reads and verifies the releases that a request names.
-pub(super) async fn gather(request: &Request, context: &Context) -> Result<Releases> {
+pub(super) async fn gather(request: &Request, context: &Context) -> Result<GatheredReleases> {
     let releases = &request.releases;
-    let mut found = Releases::default();
+    let mut found = GatheredReleases::default();
     let mut wanted: BTreeMap<Reference, Option<Expected>> = BTreeMap::new();
     for reference in &releases.payloads {
         wanted.insert(reference.clone(), None);
@@ -103,7 +103,7 @@ async fn read(request: &Request, reference: &Reference, context: &Context) -> Re
         })
     };
     blocking(move || {
-        let reader = Reader {
+        let reader = PayloadReader {
             source: &source,
             name: &name,
         };

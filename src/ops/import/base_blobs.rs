@@ -9,12 +9,12 @@ use futures_util::stream;
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::Opened;
-use super::attachments::Attachments;
+use super::attachments::AttachmentRule;
 use super::probe::{JOBS, Probe, target_error};
 use super::request::Request;
 use crate::error::Result;
 use crate::model::{BaseEntry, BundleId, Digest, Repository};
-use crate::plan::import::{ImageUpload, ImportPlan, Presumed};
+use crate::plan::import::{BaseBlob, ImageUpload, ImportPlan};
 use crate::plan::naming::{self, Role, SourceImage, Wanted};
 use crate::registry;
 
@@ -23,11 +23,11 @@ const SHOWN: usize = 3;
 
 /// Where blobs that bases brought are on the target.
 #[derive(Debug, Default)]
-pub(super) struct Presence {
+pub(super) struct BaseBlobPlaces {
     places: BTreeMap<Digest, BTreeSet<Repository>>,
 }
 
-impl Presence {
+impl BaseBlobPlaces {
     /// Every blob with the repositories in which it was found.
     pub(super) fn places(&self) -> impl Iterator<Item = (&Digest, &BTreeSet<Repository>)> {
         self.places.iter()
@@ -45,7 +45,7 @@ impl Presence {
 
 /// Questions that are certainly asked.
 pub(super) fn questions(plan: &ImportPlan) -> usize {
-    let needed = plan.presumed.values().map(|blob| blob.needed_in.len());
+    let needed = plan.base_blobs.values().map(|blob| blob.needed_in.len());
     needed.sum()
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn find(
     plan: &ImportPlan,
     probe: &Probe<'_>,
     problems: &mut Vec<String>,
-) -> Result<Presence> {
+) -> Result<BaseBlobPlaces> {
     let finder = Finder {
         request,
         bases: &opened.bundle.inventory.bases,
@@ -64,25 +64,25 @@ pub(super) async fn find(
         probe,
     };
     let unknown = |error| target_error("The target cannot be asked for blobs".into(), error);
-    let mut presence = finder.where_needed().await.map_err(unknown)?;
-    let missing: BTreeMap<&Digest, &Presumed> = plan
-        .presumed
+    let mut places = finder.where_needed().await.map_err(unknown)?;
+    let missing: BTreeMap<&Digest, &BaseBlob> = plan
+        .base_blobs
         .iter()
-        .filter(|(digest, _)| !presence.has_anywhere(digest))
+        .filter(|(digest, _)| !places.has_anywhere(digest))
         .collect();
     let found = finder.elsewhere(&missing).await.map_err(unknown)?;
     for (repository, digest) in found {
-        presence.add(repository, digest);
+        places.add(repository, digest);
     }
     // What only signatures and the like need costs these: they may have stayed behind before.
     let own = plan.images.iter().flat_map(ImageUpload::own_blobs);
     let own: BTreeSet<&Digest> = own.collect();
-    let all = request.attachments.attachments == Attachments::Required;
+    let all = request.attachments.attachments == AttachmentRule::Required;
     let lost = missing
         .into_iter()
-        .filter(|(digest, _)| !presence.has_anywhere(digest) && (all || own.contains(*digest)));
+        .filter(|(digest, _)| !places.has_anywhere(digest) && (all || own.contains(*digest)));
     problems.extend(finder.losses(lost));
-    Ok(presence)
+    Ok(places)
 }
 
 struct Finder<'a> {
@@ -108,10 +108,10 @@ impl Finder<'_> {
         self.probe.item(item, question).await
     }
 
-    async fn where_needed(&self) -> registry::Result<Presence> {
-        let pairs = self.plan.presumed.iter().flat_map(|(digest, presumed)| {
-            let needed = presumed.needed_in.iter();
-            needed.map(move |repository| (repository, digest, presumed.size))
+    async fn where_needed(&self) -> registry::Result<BaseBlobPlaces> {
+        let pairs = self.plan.base_blobs.iter().flat_map(|(digest, blob)| {
+            let needed = blob.needed_in.iter();
+            needed.map(move |repository| (repository, digest, blob.size))
         });
         let mut answers = stream::iter(pairs)
             .map(|(repository, digest, size)| async move {
@@ -119,20 +119,20 @@ impl Finder<'_> {
                 Ok::<_, registry::Error>((repository, digest, there))
             })
             .buffer_unordered(JOBS);
-        let mut presence = Presence::default();
+        let mut places = BaseBlobPlaces::default();
         while let Some((repository, digest, there)) = answers.try_next().await? {
             if there {
-                presence.add(repository.clone(), *digest);
+                places.add(repository.clone(), *digest);
             }
         }
-        Ok(presence)
+        Ok(places)
     }
 
     /// Looks for blobs that are in no place where they are needed, until one is found from
     /// which they can be mounted.
     async fn elsewhere(
         &self,
-        missing: &BTreeMap<&Digest, &Presumed>,
+        missing: &BTreeMap<&Digest, &BaseBlob>,
     ) -> registry::Result<Vec<(Repository, Digest)>> {
         let origins: BTreeSet<BundleId> = missing.values().map(|blob| blob.origin).collect();
         let mut candidates = BTreeMap::new();
@@ -141,14 +141,14 @@ impl Finder<'_> {
         }
         let existing = self.existing(candidates.values().flatten()).await?;
         let found: Vec<Option<(Repository, Digest)>> = stream::iter(missing)
-            .map(|(digest, presumed)| {
-                let candidates = candidates.get(&presumed.origin).into_iter().flatten();
+            .map(|(digest, blob)| {
+                let candidates = candidates.get(&blob.origin).into_iter().flatten();
                 let untried = candidates.filter(|repository| {
-                    existing.contains(*repository) && !presumed.needed_in.contains(*repository)
+                    existing.contains(*repository) && !blob.needed_in.contains(*repository)
                 });
                 async move {
                     for repository in untried {
-                        if self.is_there(repository, digest, presumed.size).await? {
+                        if self.is_there(repository, digest, blob.size).await? {
                             return Ok(Some((repository.clone(), **digest)));
                         }
                     }
@@ -210,13 +210,13 @@ impl Finder<'_> {
     /// One sentence for each base that did not arrive.
     fn losses<'l>(
         &self,
-        lost: impl Iterator<Item = (&'l Digest, &'l Presumed)>,
+        lost: impl Iterator<Item = (&'l Digest, &'l BaseBlob)>,
     ) -> impl Iterator<Item = String> {
         let mut by_origin: BTreeMap<BundleId, Loss> = BTreeMap::new();
-        for (digest, presumed) in lost {
-            let loss = by_origin.entry(presumed.origin).or_default();
+        for (digest, blob) in lost {
+            let loss = by_origin.entry(blob.origin).or_default();
             loss.count += 1;
-            loss.bytes = loss.bytes.saturating_add(presumed.size);
+            loss.bytes = loss.bytes.saturating_add(blob.size);
             if loss.first.len() < SHOWN {
                 loss.first.push(digest.to_string());
             }

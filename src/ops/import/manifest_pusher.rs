@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::depot::{Depot, Expect};
+use super::blob_uploader::{BlobUploader, Expect};
 use crate::bundle::read::Manifests;
 use crate::model::{Digest, RawManifest, Repository, Tag};
 use crate::registry::{self, Client, Selector};
@@ -12,21 +12,25 @@ use crate::registry::{self, Client, Selector};
 type Known = Arc<tokio::sync::Mutex<bool>>;
 
 /// Puts manifests where they are needed.
-pub(super) struct Shelf {
+pub(super) struct ManifestPusher {
     client: Client,
     manifests: Arc<Manifests>,
-    depot: Arc<Depot>,
+    uploader: Arc<BlobUploader>,
     known: Mutex<BTreeMap<(Repository, Digest), Known>>,
     /// What this run has put there.
     put: Mutex<BTreeSet<(Repository, Digest)>>,
 }
 
-impl Shelf {
-    pub(super) fn new(client: Client, manifests: Arc<Manifests>, depot: Arc<Depot>) -> Self {
+impl ManifestPusher {
+    pub(super) fn new(
+        client: Client,
+        manifests: Arc<Manifests>,
+        uploader: Arc<BlobUploader>,
+    ) -> Self {
         Self {
             client,
             manifests,
-            depot,
+            uploader,
             known: Mutex::default(),
             put: Mutex::default(),
         }
@@ -124,7 +128,7 @@ impl Shelf {
                 } else {
                     &named
                 };
-                self.depot.upload_again(repository, lacking).await?;
+                self.uploader.upload_again(repository, lacking).await?;
                 push().await?;
             }
             Err(error) => return Err(error),

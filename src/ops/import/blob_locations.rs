@@ -14,9 +14,9 @@ pub(super) enum Known {
 /// The repositories that are known to have a blob, in their order: nearly always one, which a map
 /// would take ten times the memory for, and now and then all of them.
 #[derive(Debug, Default)]
-pub(super) struct Places(Vec<(Repository, Known)>);
+pub(super) struct BlobLocations(Vec<(Repository, Known)>);
 
-impl Places {
+impl BlobLocations {
     fn find(&self, repository: &Repository) -> Result<usize, usize> {
         self.0.binary_search_by(|(place, _)| place.cmp(repository))
     }
@@ -48,7 +48,7 @@ impl Places {
     }
 }
 
-impl FromIterator<(Repository, Known)> for Places {
+impl FromIterator<(Repository, Known)> for BlobLocations {
     fn from_iter<I: IntoIterator<Item = (Repository, Known)>>(places: I) -> Self {
         let mut all = Self::default();
         for (repository, known) in places {
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn each_repository_is_there_once_with_what_was_said_last() {
         let repository = |path: &str| -> Repository { format!("r.lan/{path}").parse().unwrap() };
-        let mut places = Places::default();
+        let mut places = BlobLocations::default();
         assert_eq!(places.first(), None);
         for path in ["m", "a", "z", "m", "b"] {
             places.insert(repository(path), Known::Found);

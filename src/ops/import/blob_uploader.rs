@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::places::{Known, Places};
+use super::blob_locations::{BlobLocations, Known};
 use super::preflight::Before;
 use super::{Opened, Request};
 use crate::bundle::open::Bundle;
@@ -46,14 +46,14 @@ enum Mounted {
 }
 
 /// Where a blob is known to be on the target. Held by whoever finds out, or brings it there.
-type SharedPlaces = Arc<tokio::sync::Mutex<Places>>;
+type SharedPlaces = Arc<tokio::sync::Mutex<BlobLocations>>;
 
 /// Blobs that are sent at the same time where nobody decides that, at most: each holds some
 /// blocks of its chunk in memory, and a stick is read best in few places at a time.
 const UPLOADS: usize = 16;
 
 /// Puts blobs where they are needed.
-pub(super) struct Depot {
+pub(super) struct BlobUploader {
     client: Client,
     bundle: Arc<Bundle>,
     sessions: Sessions,
@@ -67,7 +67,7 @@ pub(super) struct Depot {
     context: Context,
 }
 
-impl Depot {
+impl BlobUploader {
     pub(super) fn new(
         request: &Request,
         opened: &Opened,
@@ -75,11 +75,11 @@ impl Depot {
         sessions: SessionFiles,
         context: Context,
     ) -> Self {
-        let places = before.presence.places().map(|(digest, repositories)| {
+        let places = before.base_blobs.places().map(|(digest, repositories)| {
             let found = repositories
                 .iter()
                 .map(|place| (place.clone(), Known::Found));
-            let places: Places = found.collect();
+            let places: BlobLocations = found.collect();
             (*digest, Arc::new(tokio::sync::Mutex::new(places)))
         });
         Self {
