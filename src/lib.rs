@@ -16,7 +16,7 @@
 //! | `registry` | `model`, `error`, `progress`, `format` | the file system |
 //! | `serve` | `model`, `format`, `sys` | |
 //! | `bundle` | `model`, `error`, `progress`, `format`, `plan`, `sys` | the network, async |
-//! | `image` | `model`, `error`, `format`, `content`, `registry`, `bundle` | the file system |
+//! | `image` | `model`, `error`, `format`, `content`, `codec`, `plan`, `sys`, `registry`, `bundle` | |
 //! | `ops` | all of the above | clap, printing |
 //! | `cli` | all of the above | |
 //!

@@ -1,6 +1,8 @@
 //! Release payloads of OKD and OpenShift: what they hold, who signed them, and the programs
 //! that are made for them.
 
+pub(crate) mod contents;
+pub(crate) mod difference;
 mod fingerprint;
 pub mod image_references;
 pub mod judgement;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::PlatformImage;
+use super::find_catalog;
 use crate::bundle::finding::FindingKind;
 use crate::bundle::open::{Scope, Waivers, open_bundle};
 use crate::bundle::trust::Trust;
 use crate::content::catalog::{Bundle, BundleIndex, Catalog, Channel};
 use crate::error::{Class, Error, Result};
 use crate::image::Source;
+use crate::image::catalog::{self, PlatformImage};
 use crate::model::{CatalogEntry, CatalogFormat, Digest, Inventory, Platform, Reference};
 use crate::ops::context::Context;
 use crate::plan::index_filter::IndexFilter;
@@ -187,10 +188,9 @@ pub async fn list(request: Request, context: &Context) -> Result<Report> {
     let context = context.clone();
     let found = match from {
         CatalogOrigin::Registry { reference, client } => {
-            let (source, image) =
-                PlatformImage::find(&client, &reference, &filter, &context).await?;
+            let (source, image) = find_catalog(&client, &reference, &filter, &context).await?;
             crate::ops::blocking(move || {
-                let catalog = super::read(&source, &image)?;
+                let catalog = catalog::read(&source, &image)?;
                 let package = package.as_deref();
                 Ok(Report {
                     authenticated: None,
@@ -256,7 +256,7 @@ fn list_bundle(
         };
         let name = format!("`{}`", entry.image);
         let image = PlatformImage::of(&source, name, source.manifest(&root)?, filter)?;
-        let catalog = super::read(&source, &image)?;
+        let catalog = catalog::read(&source, &image)?;
         let sizes = Sizes::new(inventory, entry);
         let listed = report(&catalog, entry.image.clone(), &image, package, Some(&sizes));
         catalogs.push(CatalogReport {

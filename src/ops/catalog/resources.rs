@@ -1,10 +1,11 @@
 //! `airferry cluster-resources --catalog`: what the cluster will be given for a catalog, before
 //! anything is copied. Reads the catalog's image and contacts nobody else.
 
-use super::PlatformImage;
+use super::find_catalog;
 use crate::cluster::Content;
 use crate::content::mapping_file::mapped;
 use crate::error::{Error, Result};
+use crate::image::catalog;
 use crate::model::Reference;
 use crate::ops::blocking;
 use crate::ops::cluster_files::{ResourcesRequest, WrittenFiles, write_for};
@@ -38,10 +39,10 @@ pub struct Request {
 /// Reads the catalog and writes the objects.
 pub async fn write(request: Request, context: &Context) -> Result<WrittenFiles> {
     let (client, reference) = (&request.client, &request.reference);
-    let (source, image) = PlatformImage::find(client, reference, &request.filter, context).await?;
+    let (source, image) = find_catalog(client, reference, &request.filter, context).await?;
     let context = context.clone();
     blocking(move || {
-        let catalog = super::read(&source, &image)?;
+        let catalog = catalog::read(&source, &image)?;
         let named = catalog.images();
         for malformed in named.malformed() {
             context.warn(format!("catalog {}: {malformed}", image.name));

@@ -11,7 +11,6 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::archive::{Sink, SinkError, Written};
-use super::contents::Parts;
 use super::payload::{Payload, ReleaseOrigin};
 use super::release_txt::release_txt;
 use super::verification::{Verification, Vouching};
@@ -21,6 +20,7 @@ use crate::content::release::patch::{Marker, Patch, Patcher};
 use crate::content::release::tools::{Machines, Tool};
 use crate::error::{Class, Error, Result};
 use crate::format::layer::ImagePath;
+use crate::image::release::Parts;
 use crate::image::{Caps, Layers, visit};
 use crate::model::{Digest, Platform, Reference};
 use crate::ops::context::Context;

@@ -6,11 +6,11 @@ use std::sync::PoisonError;
 
 use serde::Serialize;
 
-use super::contents::Parts;
 use super::payload::{Payload, ReleaseOrigin};
 use crate::content::release::ReleaseMetadata;
 use crate::content::release::image_references::BuildFacts;
 use crate::error::{Error, Result};
+use crate::image::release::Parts;
 use crate::model::{Digest, Platform};
 use crate::ops::context::Context;
 

@@ -3,10 +3,7 @@
 //! them.
 
 mod archive;
-pub(crate) mod contents;
-mod difference;
 pub mod extract;
-mod image;
 pub mod info;
 mod line;
 mod payload;

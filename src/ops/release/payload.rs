@@ -3,16 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::contents::{ImageContents, Parts, PayloadReader};
-use super::difference::Difference;
-use super::image::Image;
 use super::verification::Release;
 use crate::bundle::open::{Bundle, Scope, Waivers, open_bundle};
 use crate::bundle::trust::Trust;
 use crate::content::release::Component;
+use crate::content::release::difference::Difference;
 use crate::content::release::judgement::Subject;
 use crate::error::{Class, Error, Result};
 use crate::image::Source;
+use crate::image::release::{Image, ImageContents, Parts, PayloadReader};
 use crate::model::{
     Digest, ImageEntry, Platform, Reference, ReleaseEntry, ReleaseSignature, ReleaseVersion,
     Repository,

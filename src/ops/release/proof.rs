@@ -6,18 +6,17 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::contents::{self, PayloadReader};
-use super::difference::Difference;
-use super::image::Image;
 use super::signer::ReleaseSigner;
 use crate::bundle::finding::{Finding, FindingKind};
 use crate::bundle::open::Bundle;
 use crate::content::release::Keyring;
+use crate::content::release::difference::Difference;
 use crate::content::release::judgement::{self, Fault, Judgement, Standard, Subject};
 use crate::content::release::signature::SignatureError;
 use crate::content::release::trust::ReleaseTrust;
 use crate::content::release::verification_config::{NamedKeyring, VerificationConfig};
 use crate::error::{Class, Error, Result, chain};
+use crate::image::release::{Image, PayloadReader, is_image};
 use crate::image::{Elsewhere, Source};
 use crate::model::{
     BlobPlace, Digest, Inventory, Reference, ReleaseEntry, ReleaseVersion, Timestamp,
@@ -374,7 +373,7 @@ impl Judge<'_> {
             Evidence::Bundle(_, source) | Evidence::BundleAndBases(_, source) => {
                 let list = Image::read(source, &root, "the release");
                 let entries = list.into_iter().flat_map(|list| list.facts.children);
-                let not_images = entries.filter(|child| !contents::is_image(child));
+                let not_images = entries.filter(|child| !is_image(child));
                 not_images.map(|child| child.digest).collect()
             }
         };

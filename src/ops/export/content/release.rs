@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::super::request::Request;
+use crate::content::release::contents::Contents;
 use crate::content::release::judgement::Signed;
 use crate::error::{Class, Error, Result};
 use crate::image::Source;
+use crate::image::release::PayloadReader;
 use crate::model::{
     Component, Descriptor, Digest, Keyring, Reference, ReleaseEntry, ReleaseSignature,
 };
 use crate::ops::blocking;
 use crate::ops::context::Context;
-use crate::ops::release::contents::{Contents, PayloadReader};
 use crate::ops::release::selection::{self, Selected};
 use crate::ops::release::{Accepted, Release};
 use crate::registry::Selector;

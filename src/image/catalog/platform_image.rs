@@ -5,13 +5,8 @@ use crate::content::catalog::{Location, labels_of, location};
 use crate::error::{Class, Error, Result};
 use crate::format::oci;
 use crate::image::{Layers, Source};
-use crate::model::{
-    CatalogFormat, Descriptor, Digest, ManifestKind, Platform, RawManifest, Reference,
-};
-use crate::ops::context::Context;
-use crate::ops::source_error::of_source;
+use crate::model::{CatalogFormat, Descriptor, Digest, ManifestKind, Platform, RawManifest};
 use crate::plan::index_filter::IndexFilter;
-use crate::registry::{Client, Selector};
 
 /// Longest config of an image that is read, in bytes.
 const CONFIG: u64 = 4 << 20;
@@ -32,42 +27,11 @@ pub(crate) struct PlatformImage {
 }
 
 impl PlatformImage {
-    /// Asks a registry what a catalog's reference means, and selects the image that is read.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such image, when the filter does not select exactly one, and when the
-    /// image holds no catalog.
-    pub(crate) async fn find(
-        client: &Client,
-        reference: &Reference,
-        filter: &IndexFilter,
-        context: &Context,
-    ) -> Result<(Source, Self)> {
-        let selector = Selector::of(reference);
-        let fetched = client.manifest(&reference.repository, &selector);
-        let fetched = tokio::select! {
-            fetched = fetched => fetched,
-            () = context.cancel.cancelled() => return Err(Error::interrupted()),
-        };
-        let root = fetched.map_err(|error| {
-            of_source(format!("The catalog `{reference}` cannot be had"), error)
-        })?;
-        let (repository, name) = (reference.repository.clone(), format!("`{reference}`"));
-        let source = Source::registry(client.clone(), repository, context.cancel.clone());
-        let filter = filter.clone();
-        crate::ops::blocking(move || {
-            let image = Self::of(&source, name, root.value, &filter)?;
-            Ok((source, image))
-        })
-        .await
-    }
-
     /// Selects the image of a catalog that is read, and looks where its catalog is. Blocks.
     ///
     /// # Errors
     ///
-    /// As [`PlatformImage::find`].
+    /// When the filter does not select exactly one, and when the image holds no catalog.
     pub(crate) fn of(
         source: &Source,
         name: String,

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use super::ImageReferences;
 use super::contents::Contents;
-use crate::content::release::ImageReferences;
-use crate::content::release::verification_config::VerificationConfig;
+use super::verification_config::VerificationConfig;
 use crate::model::{Reference, ReleaseEntry};
 
 /// What an inventory says of a release that the release does not say.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::image::Image;
-use crate::content::release::judgement::Subject;
+use crate::content::release::contents::Contents;
 use crate::content::release::verification_config::VerificationConfig;
 use crate::content::release::{
     Component, ImageReferences, ReleaseMetadata, image_references, metadata,
@@ -17,7 +17,7 @@ use crate::content::release::{
 use crate::content::update_service::Architecture;
 use crate::error::{Class, Error, Result, chain};
 use crate::format::layer::ImagePath;
-use crate::image::{self, Caps, Layers, Source};
+use crate::image::{Caps, Layers, Source, collect};
 use crate::model::{Descriptor, Digest, ManifestKind, Platform};
 
 /// The directory of a payload that describes the release.
@@ -41,31 +41,6 @@ pub(crate) enum Parts {
     Lists,
     /// Also the manifests, among them the keys by which it is verified. Takes all its layers.
     Manifests,
-}
-
-/// What a payload says that was read.
-#[derive(Debug)]
-pub(crate) struct Contents {
-    /// The top manifest.
-    pub(crate) root: Digest,
-    /// The images of a list, in its order; empty for a payload that is one image.
-    pub(crate) children: Vec<Digest>,
-    /// The architecture, or `multi` for a list.
-    pub(crate) architecture: String,
-    /// Version and components; the same for all images of a list.
-    pub(crate) references: ImageReferences,
-    /// How the release wants to be verified; absent when it does not say.
-    pub(crate) verification: Option<VerificationConfig>,
-}
-
-impl Contents {
-    /// What has to be signed.
-    pub(crate) fn subject(&self) -> Subject {
-        Subject {
-            root: self.root,
-            images: self.children.clone(),
-        }
-    }
 }
 
 /// What one image of a payload says.
@@ -251,7 +226,7 @@ impl PayloadReader<'_> {
         let wanted = wanted.iter().map(|path| path.parse::<ImagePath>());
         let wanted = wanted.collect::<std::result::Result<Vec<_>, _>>();
         let wanted = wanted.map_err(|error| Error::internal("A path of ours is none", error))?;
-        let files = image::collect(self.source, image, &wanted, CAPS)?;
+        let files = collect(self.source, image, &wanted, CAPS)?;
         let named = files
             .into_iter()
             .map(|(path, bytes)| (path.to_string(), bytes.to_vec()));
