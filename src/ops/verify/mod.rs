@@ -1,0 +1,151 @@
+//! `airferry verify`: is every byte what a trusted person says it is?
+//!
+//! Reports everything that is wrong, not the first thing. Reads every chunk once, from its start
+//! to its end, with as many threads as there are cores.
+
+mod report;
+mod request;
+
+use std::sync::Arc;
+
+pub use report::{MissingImage, Report, TrustedSigner};
+pub use request::Request;
+
+use super::context::Context;
+use super::release::ReleaseLine;
+use super::release::proof;
+use crate::bundle::finding::{Finding, FindingKind, worst};
+use crate::bundle::open::{Bundle, Scope, Unproven, examine};
+use crate::bundle::verify::{check_content, count_bytes};
+use crate::error::Result;
+use crate::model::{BlobEntry, BlobPlace, Inventory, MalformedImage};
+use crate::sys::media::{DirMedia, Media};
+
+/// Verifies a bundle.
+pub fn verify(request: &Request, context: &Context) -> Result<Report> {
+    let media: Arc<dyn Media> = Arc::new(DirMedia::open(&request.bundle)?);
+    let unproven = Unproven::reported(&request.trust, request.allow_unsigned);
+    let trust = &request.trust;
+    let mut examination = examine(Arc::clone(&media), trust, Scope::Everything, unproven)?;
+    let stopped = examination.stopped;
+    let bytes = count_bytes(&examination);
+    let mut findings = std::mem::take(&mut examination.findings);
+    let authentication = examination.authentication.clone();
+    let (id, complete) = (
+        examination.id,
+        examination
+            .manifest
+            .as_ref()
+            .map(|manifest| manifest.complete),
+    );
+    let (mut images, mut blobs, mut attachments_unknown) = (0, 0, 0);
+    let (mut releases, mut missing) = (Vec::new(), Vec::new());
+    let mut malformed: Vec<MalformedImage> = Vec::new();
+    let mut release_proofs = Vec::new();
+    if let (Some(id), Some(manifest), Some(inventory)) =
+        (examination.id, examination.manifest, examination.inventory)
+    {
+        images = inventory.images.len();
+        let unknown = inventory.images.iter().filter(|image| image.is_unknown());
+        attachments_unknown = unknown.count();
+        blobs = carried(&inventory);
+        releases = ReleaseLine::all(&inventory);
+        let lacking = inventory.images.iter();
+        missing.extend(lacking.filter_map(|image| MissingImage::of(image, &inventory)));
+        malformed.extend(inventory.malformed().map(|(_, row)| row.clone()));
+        let authentication = examination.authentication;
+        let notes = Vec::new();
+        let bundle = Arc::new(Bundle {
+            media: Arc::clone(&media),
+            id,
+            manifest,
+            inventory,
+            authentication,
+            notes,
+        });
+        findings.extend(check_content(
+            &bundle,
+            request.jobs,
+            context.progress.as_ref(),
+            &|| context.cancel.is_cancelled(),
+        )?);
+        // Why a release cannot be read is known by now, if the medium or a chunk is bad.
+        match proof::judge_bundle(&bundle, &request.release_keys, context) {
+            Ok(proofs) => release_proofs = proofs,
+            Err(error) if worst(&findings).is_some_and(|known| known >= error.class()) => {}
+            Err(error) => return Err(error),
+        }
+        findings.extend(proof::findings(&release_proofs));
+    }
+    findings.sort();
+    findings.dedup();
+    let harmless = |finding: &Finding| {
+        matches!(
+            finding.kind,
+            FindingKind::ForeignFile
+                | FindingKind::SystemFile
+                | FindingKind::Incomplete
+                | FindingKind::NotAuthenticated
+                | FindingKind::Expired
+                | FindingKind::Rejected
+                | FindingKind::BadStatement
+                | FindingKind::UnsignedRelease
+                | FindingKind::ReleaseKeysUnknown
+                | FindingKind::ReleaseNotCompared
+                | FindingKind::ReleaseNotGenuine
+        )
+    };
+    let mut waived = Vec::new();
+    if request.allow_unsigned {
+        waived.push(FindingKind::NotAuthenticated);
+    }
+    if request.allow_incomplete {
+        waived.push(FindingKind::Incomplete);
+    }
+    if request.allow_unsigned_release {
+        waived.push(FindingKind::UnsignedRelease);
+    }
+    Ok(Report {
+        bundle: id,
+        authenticated: authentication.is_authenticated(),
+        signers: authentication
+            .vouched
+            .iter()
+            .map(TrustedSigner::of)
+            .collect(),
+        claimed: authentication
+            .claimed
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        other_generations: authentication
+            .other_generations
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        unfinished: findings.iter().any(|f| f.kind == FindingKind::Unfinished),
+        // What was found wrong is wrong, however much else was not looked at.
+        intact: match findings.iter().all(harmless) {
+            true if stopped => None,
+            intact => Some(intact),
+        },
+        stopped,
+        complete,
+        release_proofs,
+        releases,
+        images,
+        attachments_unknown,
+        missing,
+        malformed,
+        blobs,
+        bytes,
+        findings,
+        strict: request.strict,
+        waived,
+    })
+}
+
+fn carried(inventory: &Inventory) -> usize {
+    let is_carried = |blob: &&BlobEntry| matches!(blob.place, BlobPlace::Carried(_));
+    inventory.blobs.iter().filter(is_carried).count()
+}
