@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::surroundings::Surroundings;
-use crate::ops::{Error, chain};
+use super::environment::Environment;
+use crate::error::{Error, chain};
 use crate::registry::{AuthFile, Credentials};
 use crate::sys::files;
 
@@ -21,11 +21,11 @@ type Text = (String, Zeroizing<String>);
 /// Reads the file of `--authfile`, and those in the usual places.
 pub(super) fn read(
     given: Option<&Path>,
-    surroundings: &Surroundings,
+    environment: &Environment,
     warn: &dyn Fn(String),
 ) -> Result<Credentials, Error> {
     let (mut texts, mut places) = (Vec::new(), Vec::new());
-    let variable = surroundings.path("REGISTRY_AUTH_FILE");
+    let variable = environment.path("REGISTRY_AUTH_FILE");
     // As for skopeo, the flag stands in for the variable.
     let named = match given {
         Some(path) => Some((path, "--authfile")),
@@ -43,7 +43,7 @@ pub(super) fn read(
         places.push(name.to_string());
         texts.push(text);
     }
-    for path in usual(surroundings) {
+    for path in usual(environment) {
         let name = path.display();
         if !files::exists(&path) {
             places.push(format!("{name} (not there)"));
@@ -68,16 +68,16 @@ pub(super) fn read(
 const UNUSABLE: &str = "Credentials cannot be used";
 
 /// The places in which tools for containers look, the most important first.
-fn usual(surroundings: &Surroundings) -> Vec<PathBuf> {
-    let docker = match surroundings.path("DOCKER_CONFIG") {
+fn usual(environment: &Environment) -> Vec<PathBuf> {
+    let docker = match environment.path("DOCKER_CONFIG") {
         Some(directory) => Some(directory.join("config.json")),
-        None => surroundings.home(".docker/config.json"),
+        None => environment.home(".docker/config.json"),
     };
     let places = [
-        Some(surroundings.containers_runtime("auth.json")),
-        surroundings.config("containers/auth.json"),
+        Some(environment.containers_runtime("auth.json")),
+        environment.config("containers/auth.json"),
         docker,
-        surroundings.home(".dockercfg"),
+        environment.home(".dockercfg"),
     ];
     places.into_iter().flatten().collect()
 }

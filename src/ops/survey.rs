@@ -11,9 +11,9 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::context::Context;
-use super::error::{Error, Result, chain};
 use super::export::{Selection, resolve};
 use crate::codec::{Caps, Sampled, sample};
+use crate::error::{Error, Result, chain};
 use crate::model::{Digest, Platform, Reference};
 use crate::plan::export::{Resolution, ResolvedBlob};
 use crate::progress::{Event, Phase};

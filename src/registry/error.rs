@@ -9,6 +9,7 @@ use super::answer::Answer;
 use super::credentials::CredentialsError;
 use super::redact::RedactedUrl;
 use super::tls_problem::TlsProblem;
+pub(super) use crate::error::chain;
 use crate::model::Digest;
 
 /// Shorthand for results of the registry client.
@@ -552,18 +553,6 @@ fn push_refused(repository: &str, answer: &Answer) -> String {
     } else {
         format!("This account may not push to `{repository}`, or that is not there")
     }
-}
-
-/// An error with all its causes in one line.
-pub fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
 }
 
 #[cfg(test)]

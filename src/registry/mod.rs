@@ -55,7 +55,7 @@ pub use client::Client;
 pub use credentials::{AuthFile, Credential, Credentials, CredentialsError, Secret};
 pub use documents::DocumentRequest;
 pub use download::BlobDownload;
-pub use error::{Error, Result, Sought, chain};
+pub use error::{Error, Result, Sought};
 pub use manifest::{Fetched, ManifestHead, Selector};
 pub use mirrors::{Mirrors, MirrorsError};
 pub use options::{CertificateStore, ClientOptions, HostCertificates, Timeouts};

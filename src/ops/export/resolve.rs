@@ -11,6 +11,7 @@ use futures_util::{StreamExt, stream};
 
 use super::attached::{self, Attachments, UnknownImages};
 use super::problem::Problem;
+use crate::error::{Error, Result, chain};
 use crate::format::manifest_row::child_fault;
 use crate::model::{
     AttachmentState, Count, Descriptor, Digest, ImageEntry, Limits, ManifestFacts, ManifestKind,
@@ -18,7 +19,6 @@ use crate::model::{
 };
 use crate::oci;
 use crate::ops::context::Context;
-use crate::ops::error::{Error, Result, chain};
 use crate::plan::export::{Resolution, ResolvedBlob, ResolvedManifest};
 use crate::progress::{Event, Phase};
 use crate::registry::{Client, Selector};

@@ -11,11 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::request::Request;
 use super::selection::CatalogSelection;
+use crate::error::{Error, Result};
+use crate::image::catalog::MadeImage;
 use crate::model::{AttachmentState, CatalogEntry, Digest, ImageEntry, Reference, ReleaseEntry};
 use crate::oci;
-use crate::ops::catalog::MadeImage;
 use crate::ops::context::Context;
-use crate::ops::error::{Error, Result};
 use crate::ops::release::selection::Selected;
 use crate::plan::export::{Resolution, ResolvedBlob, ResolvedManifest};
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::content::mapping_file::{MappingFile, mapped};
+use crate::error::Result;
 use crate::model::{CatalogEntry, Digest, Reference};
-use crate::ops::error::Result;
 use crate::ops::mapping::require_known;
 
 /// Leaves out members that the mapping does not list. The catalogs' own images stay, and so do
