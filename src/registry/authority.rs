@@ -5,10 +5,10 @@ use url::Url;
 use crate::model::Host;
 
 /// Where Docker Hub's API is; references and auth files call it otherwise.
-pub(in crate::registry) const DOCKER_HUB_API: &str = "registry-1.docker.io";
+pub(super) const DOCKER_HUB_API: &str = "registry-1.docker.io";
 
 /// `host[:port]` of a registry's API.
-pub(in crate::registry) fn authority(host: &Host) -> String {
+pub(super) fn authority(host: &Host) -> String {
     match host.as_str() {
         Host::DOCKER_HUB | "index.docker.io" => DOCKER_HUB_API.to_owned(),
         other => other.to_owned(),
@@ -16,7 +16,7 @@ pub(in crate::registry) fn authority(host: &Host) -> String {
 }
 
 /// `host[:port]` of a URL.
-pub(in crate::registry) fn authority_of(url: &Url) -> String {
+pub(super) fn authority_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or("");
     match url.port() {
         Some(port) => format!("{host}:{port}"),

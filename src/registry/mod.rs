@@ -21,10 +21,10 @@ mod redact;
 mod tls;
 mod write;
 
-pub use client::{CertificateStore, Client, ClientOptions, HostCertificates, Timeouts};
+pub use client::{Client, ClientOptions};
 pub use credentials::{AuthFile, Credential, Credentials, CredentialsError, Secret};
 pub use error::{Answer, Error, Result, Sought, chain};
-pub use http::RetryPolicy;
+pub use http::{CertificateStore, HostCertificates, RetryPolicy, Timeouts};
 pub use places::{Mirrors, MirrorsError};
 pub use read::{
     Authentication, BlobDownload, DocumentRequest, Fetched, ManifestHead, Ping, Referrer,

@@ -19,12 +19,12 @@ pub struct RedactedUrl(String);
 
 impl RedactedUrl {
     /// For a host that makes no URL.
-    pub(in crate::registry) fn of_authority(scheme: &str, authority: &str) -> Self {
+    pub(super) fn of_authority(scheme: &str, authority: &str) -> Self {
         Self(one_line(&format!("{scheme}://{authority}/"), 400))
     }
 
     /// `host[:port]`; the port is left out where the scheme implies it.
-    pub(in crate::registry) fn authority(&self) -> Option<&str> {
+    pub(super) fn authority(&self) -> Option<&str> {
         let (_, rest) = self.0.split_once("://")?;
         rest.split('/').next()
     }

@@ -1,86 +1,39 @@
-//! Answers to a registry's challenge: Basic, or Bearer tokens
-//! (distribution's "Token Authentication Specification" and its OAuth2 variant).
+//! Logging in to registries: what their challenges ask for, Basic or Bearer tokens, and the
+//! `Authorization` header that answers it.
+//!
+//! It knows where credentials are looked up and which token service may see them. It knows neither
+//! what is read or written with a header, nor when a request is repeated.
+
+mod challenge;
+mod header;
+mod scopes;
+mod token;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use base64::Engine as _;
-use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
-use serde::Deserialize;
+use reqwest::header::HeaderMap;
 use tokio::time::Instant;
 use url::Url;
-use zeroize::Zeroizing;
 
+use self::challenge::{Challenge, preferred_challenge};
+use self::header::basic;
+use self::token::{Token, TokenRequest, may_have_credentials};
 use crate::model::{Host, Repository, RepositoryPath};
 use crate::registry::authority::authority;
-use crate::registry::client::Client;
-use crate::registry::credentials::{Credential, Credentials, Secret};
+use crate::registry::credentials::{Credential, Credentials};
 use crate::registry::error::{Error, Result, Sought};
-use crate::registry::http::{Payload, Response, Sending, http_date};
+use crate::registry::http::Engine;
 use crate::registry::locks::lock;
 use crate::registry::places::Endpoint;
 
-/// How token services know us.
-const CLIENT_ID: &str = "airferry";
-
-/// Bytes of a token service's answer that are read.
-const TOKEN_ANSWER: u64 = 256 << 10;
-
-/// How long a token is valid when nothing is said (token specification, "expires_in").
-const DEFAULT_VALIDITY: u64 = 60;
-
-/// Tokens are renewed this long before they expire, or after three quarters of their life.
-const RENEW_BEFORE: Duration = Duration::from_secs(30);
-
-/// The rights that a request needs, in the token specification's words.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(in crate::registry) struct Scopes(Vec<String>);
-
-impl Scopes {
-    pub(in crate::registry) fn pull(path: &RepositoryPath) -> Self {
-        Self(vec![format!("repository:{path}:pull")])
-    }
-
-    pub(in crate::registry) fn push(path: &RepositoryPath) -> Self {
-        Self(vec![format!("repository:{path}:pull,push")])
-    }
-
-    /// For mounting a blob of `from` into `path`.
-    pub(in crate::registry) fn mount(path: &RepositoryPath, from: &RepositoryPath) -> Self {
-        Self(vec![
-            format!("repository:{path}:pull,push"),
-            format!("repository:{from}:pull"),
-        ])
-    }
-}
-
-/// An `Authorization` header.
-pub(in crate::registry) struct Authorization {
-    /// Marked as sensitive.
-    pub(in crate::registry) header: HeaderValue,
-    /// Whether credentials are behind it; anonymous tokens have none.
-    pub(in crate::registry) credentials: bool,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-enum Challenge {
-    Basic,
-    Bearer { realm: Url, service: Option<String> },
-}
-
-#[derive(Clone)]
-struct Token {
-    header: HeaderValue,
-    credentials: bool,
-    renew_at: Instant,
-}
+pub(super) use self::header::Authorization;
+pub(super) use self::scopes::Scopes;
 
 /// Requests of one registry that share a challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(in crate::registry) enum Matter {
+pub(super) enum Matter {
     /// Everything that has no kind of its own.
     #[default]
     Content,
@@ -91,10 +44,14 @@ pub(in crate::registry) enum Matter {
 
 /// What an `Authorization` header is for.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::registry) struct Purpose<'a> {
-    pub(in crate::registry) endpoint: &'a Endpoint,
-    pub(in crate::registry) scopes: &'a Scopes,
-    pub(in crate::registry) matter: Matter,
+pub(super) struct Purpose<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) scopes: &'a Scopes,
+    pub(super) matter: Matter,
+    /// The root of the registry's API.
+    pub(super) base: &'a Url,
+    /// Whether TLS may be missing or unverified there.
+    pub(super) insecure: bool,
 }
 
 /// A place for one token, locked while the token is fetched: of many requests that need it one
@@ -102,7 +59,7 @@ pub(in crate::registry) struct Purpose<'a> {
 type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
 
 /// What is known about how to log in, for each registry.
-pub(in crate::registry) struct Auth {
+pub(super) struct Auth {
     credentials: Credentials,
     /// The first that a registry gave for its content is the one for everything there; another
     /// one counts for such requests in the repository that gave it.
@@ -152,16 +109,8 @@ impl fmt::Debug for Auth {
     }
 }
 
-#[derive(Deserialize)]
-struct TokenAnswer {
-    token: Option<Secret>,
-    access_token: Option<Secret>,
-    expires_in: Option<u64>,
-    issued_at: Option<String>,
-}
-
 impl Auth {
-    pub(in crate::registry) fn new(credentials: Credentials) -> Self {
+    pub(super) fn new(credentials: Credentials) -> Self {
         Self {
             credentials,
             challenges: Mutex::default(),
@@ -171,7 +120,7 @@ impl Auth {
     }
 
     /// How the registry wants us to log in, as far as it was heard.
-    pub(in crate::registry) fn scheme(&self, endpoint: &Endpoint) -> Option<&'static str> {
+    pub(super) fn scheme(&self, endpoint: &Endpoint) -> Option<&'static str> {
         match self.challenge(endpoint, Matter::Content)? {
             Challenge::Basic => Some("basic"),
             Challenge::Bearer { .. } => Some("bearer"),
@@ -179,7 +128,7 @@ impl Auth {
     }
 
     /// Where credentials for a host were looked for.
-    pub(in crate::registry) fn sought(&self, host: &Host) -> Sought {
+    pub(super) fn sought(&self, host: &Host) -> Sought {
         Sought {
             host: host.to_string(),
             files: self.credentials.places().to_vec(),
@@ -196,15 +145,16 @@ impl Auth {
 
     /// The header to send, or `None` while the registry has not asked for one, or when it asks
     /// for a password that we do not have.
-    pub(in crate::registry) async fn authorization(
+    pub(super) async fn authorization(
         &self,
-        client: &Client,
+        http: &Engine,
         purpose: Purpose<'_>,
     ) -> Result<Option<Authorization>> {
         let Purpose {
             endpoint,
             scopes,
             matter,
+            ..
         } = purpose;
         match self.challenge(endpoint, matter) {
             None => Ok(None),
@@ -229,7 +179,7 @@ impl Auth {
                             service: service.as_deref(),
                             scopes,
                         };
-                        let token = self.fetch(client, &request).await?;
+                        let token = self.fetch(http, purpose, &request).await?;
                         slot.insert(token).clone()
                     }
                 };
@@ -243,9 +193,8 @@ impl Auth {
 
     /// Learns from a 401, and forgets the token that led to it. Returns whether there is
     /// anything to answer with.
-    pub(in crate::registry) async fn challenged(
+    pub(super) async fn challenged(
         &self,
-        client: &Client,
         purpose: Purpose<'_>,
         headers: &HeaderMap,
         used: Option<&Authorization>,
@@ -254,9 +203,10 @@ impl Auth {
             endpoint,
             scopes,
             matter,
+            base,
+            ..
         } = purpose;
-        let base = client.base(endpoint).await?;
-        let Some(challenge) = preferred_challenge(headers, &base) else {
+        let Some(challenge) = preferred_challenge(headers, base) else {
             return Ok(false);
         };
         self.learn(endpoint, matter, challenge.clone());
@@ -312,7 +262,7 @@ impl Auth {
         scopes: &Scopes,
     ) -> Result<Option<Credential>> {
         // Without scopes the question is about the host, and the path is a placeholder.
-        let path = (!scopes.0.is_empty()).then_some(&repository.path);
+        let path = (!scopes.is_empty()).then_some(&repository.path);
         let found = self.credentials.lookup(&repository.host, path).await;
         found.map_err(|source| Error::Credentials {
             host: repository.host.to_string(),
@@ -320,14 +270,18 @@ impl Auth {
         })
     }
 
-    async fn fetch(&self, client: &Client, request: &TokenRequest<'_>) -> Result<Token> {
+    async fn fetch(
+        &self,
+        http: &Engine,
+        purpose: Purpose<'_>,
+        request: &TokenRequest<'_>,
+    ) -> Result<Token> {
         let endpoint = request.endpoint;
         let credential = self
             .credential(&endpoint.repository, request.scopes)
             .await?;
-        let base = client.base(endpoint).await?;
-        let insecure = client.is_insecure(endpoint);
-        if credential.is_some() && !may_have_credentials(request.realm, &base, insecure) {
+        let insecure = purpose.insecure;
+        if credential.is_some() && !may_have_credentials(request.realm, purpose.base, insecure) {
             return Err(Error::UntrustedRealm {
                 host: endpoint.repository.host.to_string(),
                 realm: request.realm.into(),
@@ -336,8 +290,7 @@ impl Auth {
         let registry = authority(&endpoint.repository.host);
         let accepts = (registry, request.realm.clone());
         let asked_at = Instant::now();
-        let response = request.send(client, credential.as_ref(), insecure).await?;
-        let url = response.shown();
+        let response = request.send(http, credential.as_ref(), insecure).await?;
         if !response.status().is_success() {
             let error = response.into_error().await;
             if error.is_network() {
@@ -345,10 +298,10 @@ impl Auth {
             }
             let has_credentials = credential.is_some();
             let is_about_scope = has_credentials
-                && !request.scopes.0.is_empty()
+                && !request.scopes.is_empty()
                 && (lock(&self.accepted).contains(&accepts)
                     || request
-                        .is_accepted(client, credential.as_ref(), insecure)
+                        .is_accepted(http, credential.as_ref(), insecure)
                         .await);
             if is_about_scope {
                 lock(&self.accepted).insert(accepts);
@@ -359,298 +312,6 @@ impl Auth {
         if credential.is_some() {
             lock(&self.accepted).insert(accepts);
         }
-        let served_at = response.text(DATE).and_then(http_date);
-        let body = Zeroizing::new(response.read(TOKEN_ANSWER).await?);
-        let not_understood = || Error::Protocol {
-            url: url.clone(),
-            reason: "it is no token".to_owned(),
-        };
-        // The parser's message might quote the token.
-        let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| not_understood())?;
-        let life = Duration::from_secs(answer.life(served_at));
-        let given = |secret: &Secret| !secret.expose().is_empty();
-        let secret = answer
-            .token
-            .filter(given)
-            .or(answer.access_token.filter(given))
-            .ok_or_else(not_understood)?;
-        let text = Zeroizing::new(format!("Bearer {}", secret.expose()));
-        let header = sensitive(&text).ok_or_else(not_understood)?;
-        Ok(Token {
-            header,
-            credentials: credential.is_some(),
-            renew_at: asked_at + life.saturating_sub(RENEW_BEFORE.min(life / 4)),
-        })
-    }
-}
-
-impl TokenAnswer {
-    /// Seconds that the token is still valid. `issued_at` and the answer's `Date` come from
-    /// the service's clock, so ours need not be right.
-    fn life(&self, served_at: Option<i64>) -> u64 {
-        let seconds = self.expires_in.unwrap_or(DEFAULT_VALIDITY).min(86_400);
-        let issued_at = self.issued_at.as_ref().and_then(|text| {
-            let time: jiff::Timestamp = text.parse().ok()?;
-            Some(time.as_second())
-        });
-        let age = match (served_at, issued_at) {
-            (Some(served), Some(issued)) => u64::try_from(served.saturating_sub(issued)),
-            _ => Ok(0),
-        };
-        seconds.saturating_sub(age.unwrap_or(0))
-    }
-}
-
-/// What is asked of a token service.
-struct TokenRequest<'a> {
-    endpoint: &'a Endpoint,
-    realm: &'a Url,
-    service: Option<&'a str>,
-    scopes: &'a Scopes,
-}
-
-impl TokenRequest<'_> {
-    async fn send(
-        &self,
-        client: &Client,
-        credential: Option<&Credential>,
-        insecure: bool,
-    ) -> Result<Response> {
-        let (mut sending, header, payload) = self.to_http(credential, insecure);
-        sending.registry = Some(authority(&self.endpoint.repository.host));
-        client.follow(&sending, header.as_ref(), payload).await
-    }
-
-    /// Whether the service takes the credentials when no rights are asked for. Then a refusal is
-    /// about the rights: OpenShift's answers 401 and Quay's 400 for repositories that cannot be.
-    async fn is_accepted(
-        &self,
-        client: &Client,
-        credential: Option<&Credential>,
-        insecure: bool,
-    ) -> bool {
-        let scopes = Scopes::default();
-        let bare = TokenRequest {
-            scopes: &scopes,
-            ..*self
-        };
-        let answer = bare.send(client, credential, insecure).await;
-        answer.is_ok_and(|response| response.status().is_success())
-    }
-
-    /// The request with its `Authorization` header and body.
-    fn to_http(
-        &self,
-        credential: Option<&Credential>,
-        insecure: bool,
-    ) -> (Sending, Option<HeaderValue>, Payload) {
-        let mut url = self.realm.clone();
-        if let Some(Credential::IdentityToken { token, .. }) = credential {
-            let mut form = url::form_urlencoded::Serializer::new(String::new());
-            form.append_pair("grant_type", "refresh_token")
-                .append_pair("client_id", CLIENT_ID)
-                .append_pair("service", self.service.unwrap_or(""))
-                .append_pair("scope", &self.scopes.0.join(" "))
-                .append_pair("refresh_token", token.expose());
-            let mut sending = Sending::new(Method::POST, &url, insecure);
-            let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-            sending.headers.insert(CONTENT_TYPE, form_type);
-            return (sending, None, Payload::Bytes(form.finish().into()));
-        }
-        {
-            let mut query = url.query_pairs_mut();
-            if let Some(service) = self.service {
-                query.append_pair("service", service);
-            }
-            for scope in &self.scopes.0 {
-                query.append_pair("scope", scope);
-            }
-            if let Some(Credential::Password { username, .. }) = credential {
-                query.append_pair("account", username);
-            }
-        }
-        let header = match credential {
-            Some(Credential::Password { username, password }) => basic(username, password),
-            _ => None,
-        };
-        (
-            Sending::new(Method::GET, &url, insecure),
-            header,
-            Payload::Empty,
-        )
-    }
-}
-
-/// Whether credentials for the registry at `base` may go to `realm`: to its own host (not from
-/// TLS down to plain HTTP), or to an https realm that it names over verified TLS. A realm
-/// named over an unverified connection may be anybody's.
-fn may_have_credentials(realm: &Url, base: &Url, insecure: bool) -> bool {
-    let realm_is_tls = realm.scheme() == "https";
-    let base_is_tls = base.scheme() == "https";
-    let own_host = realm.host_str() == base.host_str();
-    (own_host && (realm_is_tls || !base_is_tls)) || (realm_is_tls && base_is_tls && !insecure)
-}
-
-/// The challenge that we answer: Bearer before Basic. A realm may be relative to the registry.
-fn preferred_challenge(headers: &HeaderMap, base: &Url) -> Option<Challenge> {
-    let mut found = None;
-    for value in headers.get_all(WWW_AUTHENTICATE) {
-        let Some(challenges) = value
-            .to_str()
-            .ok()
-            .and_then(|text| http_auth::parse_challenges(text).ok())
-        else {
-            continue;
-        };
-        for challenge in challenges {
-            let parameter = |name: &str| {
-                let found = challenge.params.iter();
-                let mut found = found.filter(|(key, _)| key.eq_ignore_ascii_case(name));
-                found.next().map(|(_, value)| value.to_unescaped())
-            };
-            if challenge.scheme.eq_ignore_ascii_case("bearer") {
-                let realm = parameter("realm").and_then(|realm| base.join(&realm).ok());
-                if let Some(realm) = realm.filter(|r| matches!(r.scheme(), "http" | "https")) {
-                    let service = parameter("service");
-                    return Some(Challenge::Bearer { realm, service });
-                }
-            } else if challenge.scheme.eq_ignore_ascii_case("basic") {
-                found = Some(Challenge::Basic);
-            }
-        }
-    }
-    found
-}
-
-fn basic(username: &str, password: &Secret) -> Option<HeaderValue> {
-    let plain = Zeroizing::new(format!("{username}:{}", password.expose()));
-    let encoded = base64::engine::general_purpose::STANDARD.encode(plain.as_bytes());
-    sensitive(&Zeroizing::new(format!("Basic {encoded}")))
-}
-
-/// A header whose `Debug` shows nothing.
-fn sensitive(text: &str) -> Option<HeaderValue> {
-    let mut header = HeaderValue::from_str(text).ok()?;
-    header.set_sensitive(true);
-    Some(header)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn url(text: &str) -> Url {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn credentials_go_to_trusted_realms_only() {
-        for (realm, base, insecure, allowed) in [
-            (
-                "https://auth.docker.io/token",
-                "https://registry-1.docker.io/v2/",
-                false,
-                true,
-            ),
-            (
-                "http://auth.docker.io/token",
-                "https://registry-1.docker.io/v2/",
-                false,
-                false,
-            ),
-            (
-                "https://evil.example/token",
-                "https://r.lan/v2/",
-                true,
-                false,
-            ),
-            (
-                "https://evil.example/token",
-                "http://r.lan/v2/",
-                true,
-                false,
-            ),
-            (
-                "https://r.lan:8443/token",
-                "https://r.lan:5000/v2/",
-                true,
-                true,
-            ),
-            (
-                "http://r.lan:5001/token",
-                "http://r.lan:5000/v2/",
-                true,
-                true,
-            ),
-            ("http://r.lan/token", "https://r.lan/v2/", true, false),
-            (
-                "https://r.lan.evil.example/token",
-                "http://r.lan/v2/",
-                true,
-                false,
-            ),
-        ] {
-            assert_eq!(
-                may_have_credentials(&url(realm), &url(base), insecure),
-                allowed,
-                "{realm} {base} {insecure}"
-            );
-        }
-    }
-
-    #[test]
-    fn bearer_is_preferred_and_rubbish_is_skipped() {
-        let mut headers = HeaderMap::new();
-        let base = url("https://r.lan/v2/");
-        assert!(preferred_challenge(&headers, &base).is_none());
-        headers.append(
-            WWW_AUTHENTICATE,
-            HeaderValue::from_static("Basic realm=\"x\""),
-        );
-        assert!(matches!(
-            preferred_challenge(&headers, &base),
-            Some(Challenge::Basic)
-        ));
-        headers.append(
-            WWW_AUTHENTICATE,
-            HeaderValue::from_static("Bearer realm=,,\"\\"),
-        );
-        assert!(matches!(
-            preferred_challenge(&headers, &base),
-            Some(Challenge::Basic)
-        ));
-        let bearer = "Bearer realm=\"https://a.lan/t?x=\\\"\",service=\"s,1\",scope=\"y\"";
-        headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(bearer));
-        match preferred_challenge(&headers, &base) {
-            Some(Challenge::Bearer { realm, service }) => {
-                assert_eq!(realm.as_str(), "https://a.lan/t?x=%22");
-                assert_eq!(service.as_deref(), Some("s,1"));
-            }
-            _ => panic!("Bearer was not preferred"),
-        }
-    }
-
-    #[test]
-    fn a_tokens_life_is_told_by_the_services_own_clock() {
-        let answer = |expires_in, issued_at: Option<&str>| TokenAnswer {
-            token: None,
-            access_token: None,
-            expires_in,
-            issued_at: issued_at.map(str::to_owned),
-        };
-        assert_eq!(answer(None, None).life(None), 60);
-        assert_eq!(answer(Some(300), None).life(Some(0)), 300);
-        let issued = answer(Some(300), Some("1994-11-06T08:49:37Z"));
-        let served = http_date("Sun, 06 Nov 1994 08:50:37 GMT");
-        assert_eq!(issued.life(served), 240);
-        assert_eq!(issued.life(None), 300);
-        assert_eq!(issued.life(Some(0)), 300, "issued in the future");
-        assert_eq!(answer(Some(u64::MAX), None).life(None), 86_400);
-    }
-
-    #[test]
-    fn headers_are_not_shown() {
-        let header = basic("user", &Secret::new("hunter2")).unwrap();
-        assert_eq!(format!("{header:?}"), "Sensitive");
+        Token::read(response, asked_at, credential.is_some()).await
     }
 }

@@ -1,24 +1,28 @@
-//! The client: what all requests share, and where they go.
+//! The client: puts the engine, logging in and the places together, and remembers what it learns.
+//!
+//! `read` and `write` add what can be asked of a registry. They send it with `Client::call`, to a
+//! place that this room chose. It does not know what a request is for.
 
+mod asking;
+mod call;
+mod learned;
 mod options;
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use url::Url;
 
-pub use self::options::{CertificateStore, ClientOptions, HostCertificates, Timeouts};
+use self::learned::{HostFacts, Learned};
 use crate::model::{Host, Repository};
-use crate::progress::Event;
 use crate::registry::auth::{Auth, Scopes};
 use crate::registry::error::{Error, Result};
-use crate::registry::http::{Budget, Connections, Gates, HttpClients, Outages, Peer};
-use crate::registry::locks::lock;
-use crate::registry::places::{Endpoint, Places, Schemes};
-use crate::registry::read::Verdict;
-use crate::registry::redact::{RedactedUrl, one_line};
-use crate::registry::write::UploadWay;
+use crate::registry::http::{Budget, Engine, Settings};
+use crate::registry::places::{Endpoint, Mirrors, Schemes};
+
+pub(super) use self::call::Call;
+pub(super) use self::learned::{UploadWay, Verdict};
+pub use self::options::ClientOptions;
 
 /// Attempts at a place when another place is left to be asked.
 const ATTEMPTS_BEFORE_NEXT_PLACE: u32 = 2;
@@ -32,32 +36,21 @@ pub struct Client {
 }
 
 struct Inner {
-    options: ClientOptions,
-    http: HttpClients,
-    gates: Gates,
-    outages: Arc<Outages>,
+    http: Engine,
     auth: Auth,
     schemes: Schemes,
-    /// The place that had content of a repository last.
-    favourites: Mutex<HashMap<Repository, Endpoint>>,
-    /// Places that failed and of which somebody was told.
-    warned: Mutex<HashSet<Repository>>,
-    /// Bytes that a host takes in one request, where it refused more.
-    piece_limits: Mutex<HashMap<Host, u64>>,
-    /// How blobs go up, where a host refused another way; for small blobs and for large ones.
-    upload_ways: Mutex<HashMap<(Host, bool), UploadWay>>,
-    /// Hosts that were seen to have a blob whole that came in pieces.
-    joining: Mutex<HashSet<Host>>,
-    /// Repositories into which this process has written.
-    written: Mutex<HashSet<Repository>>,
-    /// Whether blobs of a host come faster in parts, where that was tried.
-    dividing: Mutex<HashMap<Host, Verdict>>,
+    mirrors: Mirrors,
+    tls_verify: Option<bool>,
+    learned: Learned,
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("options", &self.inner.options)
+            .field("http", &self.inner.http)
+            .field("auth", &self.inner.auth)
+            .field("mirrors", &self.inner.mirrors)
+            .field("tls_verify", &self.inner.tls_verify)
             .field("use_mirrors", &self.use_mirrors)
             .finish_non_exhaustive()
     }
@@ -67,19 +60,20 @@ impl Client {
     /// Makes a client. Nothing is contacted and no certificate is read before the first use.
     pub fn new(options: ClientOptions) -> Self {
         let inner = Inner {
-            auth: Auth::new(options.credentials.clone()),
-            gates: Gates::new(options.jobs, options.limit_rate),
-            options,
-            http: HttpClients::default(),
-            outages: Arc::default(),
+            http: Engine::new(Settings {
+                certificates: options.certificates,
+                retry: options.retry,
+                timeouts: options.timeouts,
+                jobs: options.jobs,
+                limit_rate: options.limit_rate,
+                user_agent: options.user_agent,
+                progress: options.progress,
+            }),
+            auth: Auth::new(options.credentials),
             schemes: Schemes::default(),
-            favourites: Mutex::default(),
-            warned: Mutex::default(),
-            piece_limits: Mutex::default(),
-            upload_ways: Mutex::default(),
-            joining: Mutex::default(),
-            written: Mutex::default(),
-            dividing: Mutex::default(),
+            mirrors: options.mirrors,
+            tls_verify: options.tls_verify,
+            learned: Learned::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -97,35 +91,20 @@ impl Client {
         }
     }
 
-    pub(in crate::registry) fn options(&self) -> &ClientOptions {
-        &self.inner.options
+    pub(super) fn http(&self) -> &Engine {
+        &self.inner.http
     }
 
-    pub(in crate::registry) fn gates(&self) -> &Gates {
-        &self.inner.gates
-    }
-
-    pub(in crate::registry) fn outages(&self) -> &Outages {
-        &self.inner.outages
-    }
-
-    pub(in crate::registry) fn schemes(&self) -> &Schemes {
-        &self.inner.schemes
-    }
-
-    pub(in crate::registry) fn auth(&self) -> &Auth {
+    pub(super) fn auth(&self) -> &Auth {
         &self.inner.auth
     }
 
-    pub(in crate::registry) fn budget(&self, what: impl Into<String>) -> Budget {
-        let options = self.options();
-        let (progress, outages) = (&options.progress, &self.inner.outages);
-        let (progress, outages) = (Arc::clone(progress), Arc::clone(outages));
-        Budget::new(options.retry, progress, outages, what.into())
+    pub(super) fn budget(&self, what: impl Into<String>) -> Budget {
+        self.http().budget(what)
     }
 
     /// The budget for one place of several.
-    pub(in crate::registry) fn budget_at(&self, what: impl Into<String>, last: bool) -> Budget {
+    pub(super) fn budget_at(&self, what: impl Into<String>, last: bool) -> Budget {
         let budget = self.budget(what);
         if last {
             budget
@@ -134,184 +113,42 @@ impl Client {
         }
     }
 
-    /// Whether TLS may be missing or unverified at a place. What the caller says counts before
-    /// `insecure` of `registries.conf`, as for skopeo.
-    pub(in crate::registry) fn is_insecure(&self, endpoint: &Endpoint) -> bool {
-        let said = self.options().tls_verify;
-        said.map_or(endpoint.insecure, |verify| !verify)
+    /// What is known of a host.
+    pub(super) fn host(&self, host: &Host) -> HostFacts {
+        self.inner.learned.host(host)
     }
 
-    /// Refuses a repository that may not be asked where it lies, without mirrors and rewrites.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Blocked`] when `registries.conf` blocks it.
-    pub fn may_ask(&self, repository: &Repository) -> Result<()> {
-        match self.options().mirrors.is_blocked(repository) {
-            true => Err(Error::Blocked {
-                repository: repository.to_string(),
-            }),
-            false => Ok(()),
-        }
-    }
-
-    pub(in crate::registry) fn http(
-        &self,
-        peer: Peer<'_>,
-        connections: Connections,
-    ) -> Result<reqwest::Client> {
-        self.inner.http.client(self.options(), peer, connections)
-    }
-
-    pub(in crate::registry) fn proxy(&self, url: &Url) -> Option<RedactedUrl> {
-        self.inner.http.proxy(url)
-    }
-
-    /// The repository itself, without mirrors and rewrites. `insecure` of its registry counts for
-    /// it, as for skopeo.
-    pub(in crate::registry) fn own_place(&self, repository: &Repository) -> Endpoint {
-        Endpoint {
-            repository: repository.clone(),
-            insecure: self.options().mirrors.is_insecure(repository),
-        }
-    }
-
-    /// The places where a repository may be read, in the order in which to ask them.
-    pub(in crate::registry) fn places(
-        &self,
-        repository: &Repository,
-        by_digest: bool,
-    ) -> Result<Vec<Endpoint>> {
-        if !self.use_mirrors {
-            return Ok(vec![self.own_place(repository)]);
-        }
-        let mut places = self.configured(repository, by_digest)?.in_order();
-        let favourite = lock(&self.inner.favourites).get(repository).cloned();
-        match places.iter().position(|p| Some(p) == favourite.as_ref()) {
-            Some(index) => {
-                if let Some(first) = places.get_mut(..=index) {
-                    first.rotate_right(1);
-                }
-            }
-            // What belongs to a manifest is read where the manifest came from, also at a mirror
-            // that is asked for tags alone.
-            None if by_digest => {
-                let by_tag = self.configured(repository, false)?.in_order();
-                places.splice(0..0, favourite.filter(|place| by_tag.contains(place)));
-            }
-            None => {}
-        }
-        if places.is_empty() {
-            return Err(Error::Blocked {
-                repository: repository.to_string(),
-            });
-        }
-        Ok(places)
-    }
-
-    /// What `registries.conf` says of a repository.
-    fn configured(&self, repository: &Repository, by_digest: bool) -> Result<Places> {
-        let places = self.options().mirrors.places(repository, by_digest);
-        places.map_err(|location| Error::Rewritten {
-            repository: repository.to_string(),
-            location: one_line(&location, 200),
-        })
-    }
-
-    /// The place that alone knows everything of a repository: the source; where that is
-    /// blocked, the first mirror.
-    pub(in crate::registry) fn authority_place(&self, repository: &Repository) -> Result<Endpoint> {
-        if !self.use_mirrors {
-            return Ok(self.own_place(repository));
-        }
-        let found = self.configured(repository, false)?;
-        let place = found.source.or_else(|| found.mirrors.into_iter().next());
-        place.ok_or_else(|| Error::Blocked {
-            repository: repository.to_string(),
-        })
-    }
-
-    /// Remembers where content of `repository` was found.
-    pub(in crate::registry) fn found_at(&self, repository: &Repository, place: &Endpoint) {
-        lock(&self.inner.favourites).insert(repository.clone(), place.clone());
-    }
-
-    /// Tells, once for each place, that it failed and that the next one is asked.
-    pub(in crate::registry) fn failed_at(&self, place: &Endpoint, error: &Error) {
-        if !error.is_not_found() && lock(&self.inner.warned).insert(place.repository.clone()) {
-            let message = format!(
-                "{} does not answer as it should, the next place is asked: {error}",
-                place.repository
-            );
-            self.options().progress.emit(Event::Warning { message });
-        }
-    }
-
-    /// Bytes that go to `host` in one request, at most.
-    pub(in crate::registry) fn piece_limit(&self, host: &Host) -> Option<u64> {
-        lock(&self.inner.piece_limits).get(host).copied()
-    }
-
-    pub(in crate::registry) fn set_piece_limit(&self, host: &Host, bytes: u64) {
-        lock(&self.inner.piece_limits).insert(host.clone(), bytes);
-    }
-
-    /// How blobs go up to `host`, as far as that is known.
-    pub(in crate::registry) fn upload_way(&self, host: &Host, small: bool) -> UploadWay {
-        let ways = lock(&self.inner.upload_ways);
-        let known = ways.get(&(host.clone(), small)).copied();
-        known.unwrap_or(UploadWay::RangedPieces)
-    }
-
-    pub(in crate::registry) fn set_upload_way(&self, host: &Host, small: bool, way: UploadWay) {
-        lock(&self.inner.upload_ways).insert((host.clone(), small), way);
-    }
-
-    /// Whether `host` was seen to have a blob whole that came in pieces.
-    pub(in crate::registry) fn joins_pieces(&self, host: &Host) -> bool {
-        lock(&self.inner.joining).contains(host)
-    }
-
-    pub(in crate::registry) fn set_joins_pieces(&self, host: &Host) {
-        lock(&self.inner.joining).insert(host.clone());
+    /// Remembers something of a host.
+    pub(super) fn learn(&self, host: &Host, by: impl FnOnce(&mut HostFacts)) {
+        self.inner.learned.change_host(host, by);
     }
 
     /// Takes note that the registry let us write into a repository.
-    pub(in crate::registry) fn wrote_to(&self, repository: &Repository) {
-        let mut written = lock(&self.inner.written);
-        if !written.contains(repository) {
-            written.insert(repository.clone());
-        }
+    pub(super) fn wrote_to(&self, repository: &Repository) {
+        self.inner.learned.wrote_to(repository);
     }
 
     /// The rights to ask for when something is read. Only `pull`, so that a question changes
     /// nothing: some registries make a repository when a token to push is asked for. Where this
     /// process has written, its token to push is there already, and reads what is new.
-    pub(in crate::registry) fn read_scopes(&self, place: &Endpoint) -> Scopes {
+    pub(super) fn read_scopes(&self, place: &Endpoint) -> Scopes {
         let path = &place.repository.path;
-        match lock(&self.inner.written).contains(&place.repository) {
+        match self.inner.learned.has_written_to(&place.repository) {
             true => Scopes::push(path),
             false => Scopes::pull(path),
         }
     }
 
-    /// Whether blobs of `host` come faster in parts, as far as that is known.
-    pub(in crate::registry) fn dividing(&self, host: &Host) -> Option<Verdict> {
-        lock(&self.inner.dividing).get(host).copied()
-    }
-
-    /// Blobs of `host` are no longer fetched in parts: what came of one had the wrong digest, and
-    /// parts may be why.
-    pub fn keep_blobs_whole(&self, host: &Host) {
-        self.set_dividing(host, Verdict::Useless);
-    }
-
-    pub(in crate::registry) fn set_dividing(&self, host: &Host, verdict: Verdict) {
-        lock(&self.inner.dividing).insert(host.clone(), verdict);
+    /// The root of a registry's API, `https://host[:port]/v2/`.
+    pub(super) async fn base(&self, endpoint: &Endpoint) -> Result<Url> {
+        // All requests come by here first.
+        self.may_ask(&endpoint.repository)?;
+        let (host, insecure) = (&endpoint.repository.host, self.is_insecure(endpoint));
+        self.inner.schemes.base(self.http(), host, insecure).await
     }
 
     /// The URL of something in a repository, for example `manifests/latest`.
-    pub(in crate::registry) async fn url(&self, endpoint: &Endpoint, tail: &str) -> Result<Url> {
+    pub(super) async fn url(&self, endpoint: &Endpoint, tail: &str) -> Result<Url> {
         let base = self.base(endpoint).await?;
         let path = format!("{}/{tail}", endpoint.repository.path);
         base.join(&path).map_err(|_| Error::Protocol {
@@ -324,13 +161,16 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::Mirrors;
 
-    fn client(conf: &str) -> Client {
-        Client::new(ClientOptions {
+    fn options(conf: &str) -> ClientOptions {
+        ClientOptions {
             mirrors: Mirrors::parse(conf).unwrap(),
             ..ClientOptions::default()
-        })
+        }
+    }
+
+    fn client(conf: &str) -> Client {
+        Client::new(options(conf))
     }
 
     #[test]
@@ -369,7 +209,7 @@ mod tests {
         ] {
             let options = ClientOptions {
                 tls_verify,
-                ..client(conf).options().clone()
+                ..options(conf)
             };
             let client = Client::new(options).direct();
             for (name, insecure) in [("q.lan/a/x", below), ("q.lan/b", beside)] {
@@ -415,7 +255,7 @@ mod tests {
         let (here, there) = (host(&named), host(&location));
         drop(location);
         let conf = format!("[[registry]]\nprefix = '{here}'\nlocation = '{there}'\n");
-        let mut options = client(&conf).options().clone();
+        let mut options = options(&conf);
         options.retry.attempts = 1;
         let repository: Repository = format!("{here}/x").parse().unwrap();
         let found = Client::new(options).first_unreachable([&repository]).await;

@@ -11,7 +11,8 @@ use base64::Engine as _;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::{Credential, CredentialsError, Secret};
+use super::credential::{Credential, Secret};
+use super::error::CredentialsError;
 use crate::model::Host;
 use crate::registry::redact::one_line;
 
@@ -38,7 +39,7 @@ type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
 /// What a file has under one key.
 #[derive(Clone)]
-pub(in crate::registry) enum Entry {
+pub(super) enum Entry {
     Known(Credential),
     /// Docker leaves empty entries beside a helper.
     Empty,
@@ -47,7 +48,7 @@ pub(in crate::registry) enum Entry {
 }
 
 /// One parsed auth file.
-pub(in crate::registry) struct Source {
+pub(super) struct Source {
     name: String,
     auths: BTreeMap<String, Entry>,
     /// `None`: what stands there is no name of a helper.
@@ -57,7 +58,7 @@ pub(in crate::registry) struct Source {
 
 impl Source {
     /// Parses a file. An empty one counts as one without entries.
-    pub(in crate::registry) fn parse(file: AuthFile<'_>) -> Result<Self, CredentialsError> {
+    pub(super) fn parse(file: AuthFile<'_>) -> Result<Self, CredentialsError> {
         let text = file.text.trim_start_matches('\u{feff}').trim();
         let text = if text.is_empty() { "{}" } else { text };
         // The parser's own message may quote a value, so only the place is kept.
@@ -117,15 +118,12 @@ impl Source {
         })
     }
 
-    pub(in crate::registry) fn keys(&self) -> impl Iterator<Item = &String> {
+    pub(super) fn keys(&self) -> impl Iterator<Item = &String> {
         self.auths.keys()
     }
 
     /// The helper for one of the names: an error where something else stands there.
-    pub(in crate::registry) fn helper(
-        &self,
-        names: &[String],
-    ) -> Option<Result<&str, CredentialsError>> {
+    pub(super) fn helper(&self, names: &[String]) -> Option<Result<&str, CredentialsError>> {
         let (name, helper) = names
             .iter()
             .find_map(|name| self.helpers.get(name).map(|helper| (name, helper)))?;
@@ -133,10 +131,7 @@ impl Source {
     }
 
     /// The entry of the first name that has one.
-    pub(in crate::registry) fn entry(
-        &self,
-        names: &[String],
-    ) -> Option<Result<&Credential, CredentialsError>> {
+    pub(super) fn entry(&self, names: &[String]) -> Option<Result<&Credential, CredentialsError>> {
         match names.iter().find_map(|name| self.auths.get(name))? {
             Entry::Known(credential) => Some(Ok(credential)),
             Entry::Empty => None,
@@ -144,7 +139,7 @@ impl Source {
         }
     }
 
-    pub(in crate::registry) fn store(&self) -> Option<&str> {
+    pub(super) fn store(&self) -> Option<&str> {
         self.store.as_deref()
     }
 
@@ -225,7 +220,7 @@ fn decoded(auth: &Secret) -> Option<Credential> {
 
 /// The key under which an entry is found: without scheme and API path, and with one name for
 /// Docker Hub. In `.dockercfg` every key may have a path.
-pub(in crate::registry) fn normalised(key: &str, is_old: bool) -> String {
+pub(super) fn normalised(key: &str, is_old: bool) -> String {
     let stripped = key
         .strip_prefix("https://")
         .or_else(|| key.strip_prefix("http://"));

@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{CredentialsError, Secret};
+use super::credential::Secret;
+use super::error::CredentialsError;
 use crate::registry::redact::one_line;
 
 /// How long a helper may take: it may have to ask a person for a passphrase.
@@ -29,7 +30,7 @@ struct HelperAnswer {
 }
 
 /// Asks a helper for user name and secret; `None` when it knows nothing of `server`.
-pub(in crate::registry) async fn get(
+pub(super) async fn get(
     name: &str,
     server: &str,
 ) -> Result<Option<(String, Secret)>, CredentialsError> {

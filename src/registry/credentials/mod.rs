@@ -2,19 +2,23 @@
 //!
 //! The format is containers-auth.json(5), which is Docker's `config.json` with more specific
 //! keys; OpenShift's pull secrets are the same.
+//!
+//! This room works on texts and starts helpers. It knows nothing of HTTP, challenges and tokens:
+//! `auth` shows a registry what is found here.
 
 mod auth_file;
+mod credential;
+mod error;
 mod helper;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer};
-use zeroize::Zeroizing;
-
 pub use self::auth_file::AuthFile;
 use self::auth_file::{Source, normalised};
+pub use self::credential::{Credential, Secret};
+pub use self::error::CredentialsError;
 use crate::model::{Host, RepositoryPath};
 
 /// The key under which Docker keeps the credentials of Docker Hub.
@@ -25,132 +29,6 @@ const AUTH_FILES: &str = "containers-auth.json";
 
 /// The user name that marks a helper's secret as an identity token.
 const IDENTITY_TOKEN_USER: &str = "<token>";
-
-/// A text that is never shown, and overwritten when it is no longer needed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    /// Wraps a text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(Zeroizing::new(text.into()))
-    }
-
-    /// The text itself.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::new)
-    }
-}
-
-/// What we show to a registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Credential {
-    /// A user and a password.
-    Password {
-        /// The user's name.
-        username: String,
-        /// The password.
-        password: Secret,
-    },
-    /// A token that the registry's token service exchanges for short-lived ones.
-    IdentityToken {
-        /// The token.
-        token: Secret,
-        /// The user and password that stand beside it, for a registry that wants these.
-        beside: Option<Box<Credential>>,
-    },
-}
-
-impl Credential {
-    /// The user and password, for a registry that wants these.
-    pub(in crate::registry) fn login(&self) -> Option<(&str, &Secret)> {
-        match self {
-            Self::Password { username, password } => Some((username, password)),
-            Self::IdentityToken { beside, .. } => beside.as_deref()?.login(),
-        }
-    }
-}
-
-/// Why credentials cannot be had. None of these quotes an auth file.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CredentialsError {
-    /// A file is not JSON of the expected shape.
-    #[error("Auth file `{file}` is not valid at line {line}, column {column}")]
-    Syntax {
-        /// The file's name.
-        file: String,
-        /// Line, from 1.
-        line: usize,
-        /// Column, from 1.
-        column: usize,
-    },
-    /// Where an object belongs there is something else.
-    #[error("Auth file `{file}` has something else than an object as `{key}`")]
-    NoObject {
-        /// The file's name.
-        file: String,
-        /// The key.
-        key: String,
-    },
-    /// An entry is not base64 of `user:password`.
-    #[error("Auth file `{file}` has an entry for `{key}` that is not base64 of `user:password`")]
-    Entry {
-        /// The file's name.
-        file: String,
-        /// The entry's key.
-        key: String,
-    },
-    /// A helper's name would not be found where helpers are.
-    #[error("Credential helper `{name}` is not a plain name")]
-    HelperName {
-        /// The name, as the file has it.
-        name: String,
-    },
-    /// A helper cannot be started or spoken to.
-    #[error("Credential helper `{program}` cannot be run")]
-    HelperStart {
-        /// The program.
-        program: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A helper ended with an error.
-    #[error("Credential helper `{program}` failed: {message}")]
-    HelperFailed {
-        /// The program.
-        program: String,
-        /// Its words, made fit for one line.
-        message: String,
-    },
-    /// A helper gave no answer in time.
-    #[error("Credential helper `{program}` gave no answer within {seconds} seconds")]
-    HelperTimedOut {
-        /// The program.
-        program: String,
-        /// How long we waited.
-        seconds: u64,
-    },
-    /// A helper's answer is not what the protocol says.
-    #[error("Credential helper `{program}` gave an answer that is not understood")]
-    HelperAnswer {
-        /// The program.
-        program: String,
-    },
-}
 
 /// Who we are, for each registry. Cheap to clone.
 #[derive(Clone, Default)]
@@ -215,7 +93,7 @@ impl Credentials {
     }
 
     /// Where credentials are looked for.
-    pub(in crate::registry) fn places(&self) -> &[String] {
+    pub(super) fn places(&self) -> &[String] {
         &self.places
     }
 

@@ -1,4 +1,8 @@
 //! What can go wrong with a registry, in kinds that callers treat differently.
+//!
+//! Every room returns these errors, so this one knows none of those that send requests. It reads
+//! what a registry says when it refuses (`answer`), and what a refusal means depends on what was
+//! asked (`refusal`).
 
 mod answer;
 mod refusal;
@@ -356,7 +360,7 @@ impl Error {
     }
 
     /// Whether a connection that was there ended before the answer did.
-    pub(in crate::registry) fn is_broken_off(&self) -> bool {
+    pub(super) fn is_broken_off(&self) -> bool {
         match self {
             Self::Interrupted { .. } | Self::Ended { .. } => true,
             Self::Connect { .. } => self.unconnected().is_none(),
@@ -365,7 +369,7 @@ impl Error {
     }
 
     /// Whether a registry says that it gets too many requests.
-    pub(in crate::registry) fn is_too_many(&self) -> bool {
+    pub(super) fn is_too_many(&self) -> bool {
         matches!(self, Self::Unavailable { answer, .. } if answer.status == 429)
     }
 
@@ -385,7 +389,7 @@ impl Error {
 
     /// `host[:port]` to which no connection came about: it does not resolve, refuses, or says
     /// nothing.
-    pub(in crate::registry) fn unconnected(&self) -> Option<&str> {
+    pub(super) fn unconnected(&self) -> Option<&str> {
         match self {
             Self::Connect { url, source } | Self::Proxy { url, source, .. }
                 if source.is_connect() =>

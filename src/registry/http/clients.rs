@@ -12,10 +12,10 @@ use reqwest::Identity;
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::settings::{HostCertificates, Settings};
 use crate::model::Host;
 use crate::progress::Event;
 use crate::registry::authority::DOCKER_HUB_API;
-use crate::registry::client::{ClientOptions, HostCertificates};
 use crate::registry::error::{Error, Result};
 use crate::registry::redact::RedactedUrl;
 use crate::registry::tls;
@@ -54,7 +54,7 @@ impl Connections {
 
 /// Whom a client speaks to.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::registry) struct Peer<'a> {
+pub(super) struct Peer<'a> {
     /// `host[:port]`.
     pub(in crate::registry) authority: &'a str,
     /// The registry for which it is asked: itself, or the one that named it as its token service
@@ -77,7 +77,7 @@ struct Key {
     connections: Connections,
 }
 
-pub(in crate::registry) struct HttpClients {
+pub(super) struct HttpClients {
     /// Decides as the library does, which does not tell whom it asked.
     proxies: Matcher,
     clients: Mutex<HashMap<Key, reqwest::Client>>,
@@ -117,13 +117,13 @@ impl HttpClients {
     /// person's own certificates are not shown there.
     pub(in crate::registry) fn client(
         &self,
-        options: &ClientOptions,
+        settings: &Settings,
         peer: Peer<'_>,
         connections: Connections,
     ) -> Result<reqwest::Client> {
-        let own = directory(options, peer.authority);
+        let own = directory(settings, peer.authority);
         let shows = own.is_some() || !peer.away;
-        let found = own.or_else(|| directory(options, peer.registry));
+        let found = own.or_else(|| directory(settings, peer.registry));
         let key = Key {
             directory: found.map(|(name, _)| name.to_owned()),
             shows,
@@ -135,7 +135,7 @@ impl HttpClients {
             return Ok(client.clone());
         }
         if let Some((name, certificates)) = found {
-            self.tell(options, name, certificates);
+            self.tell(settings, name, certificates);
         }
         let unusable = |source| Error::Certificates {
             host: peer.authority.to_owned(),
@@ -146,22 +146,22 @@ impl HttpClients {
             authorities: certificates.map_or(&[], |own| own.roots.as_slice()),
             clients: match certificates {
                 Some(own) if shows && !own.clients.is_empty() => &own.clients,
-                _ => &options.certificates.clients,
+                _ => &settings.certificates.clients,
             },
             insecure: peer.insecure,
         };
-        let client = build(options, &tls, connections).map_err(unusable)?;
+        let client = build(settings, &tls, connections).map_err(unusable)?;
         clients.insert(key, client.clone());
         Ok(client)
     }
 
     /// Tells once what cannot be used in a directory of certificates.
-    fn tell(&self, options: &ClientOptions, name: &str, certificates: &HostCertificates) {
+    fn tell(&self, settings: &Settings, name: &str, certificates: &HostCertificates) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.insert(name.to_owned()) {
             for problem in &certificates.problems {
                 let message = problem.clone();
-                options.progress.emit(Event::Warning { message });
+                settings.progress.emit(Event::Warning { message });
             }
         }
     }
@@ -170,10 +170,10 @@ impl HttpClients {
 /// The directory of certificates of a host, with its name: `host[:port]`, with the usual port
 /// written out or not. Docker Hub's may have either of its names.
 fn directory<'o>(
-    options: &'o ClientOptions,
+    settings: &'o Settings,
     authority: &str,
 ) -> Option<(&'o str, &'o HostCertificates)> {
-    let hosts = &options.certificates.hosts;
+    let hosts = &settings.certificates.hosts;
     let find = |name: &str| {
         let (name, certificates) = hosts.get_key_value(name)?;
         Some((name.as_str(), certificates))
@@ -193,7 +193,7 @@ struct Tls<'o> {
 }
 
 fn build(
-    options: &ClientOptions,
+    settings: &Settings,
     tls: &Tls<'_>,
     connections: Connections,
 ) -> std::result::Result<reqwest::Client, Box<dyn StdError + Send + Sync>> {
@@ -201,11 +201,11 @@ fn build(
     // empty. Filling it twice is refused and does no harm.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
-        .user_agent(&options.user_agent)
+        .user_agent(&settings.user_agent)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
-        .connect_timeout(options.timeouts.connect)
-        .pool_idle_timeout(options.timeouts.idle)
+        .connect_timeout(settings.timeouts.connect)
+        .pool_idle_timeout(settings.timeouts.idle)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(STREAM_WINDOW.saturating_mul(4));
     let http1 = connections == Connections::Own;
@@ -221,7 +221,7 @@ fn build(
             builder = builder.identity(Identity::from_pem(&pem)?);
         }
     } else {
-        let authorities = options.certificates.roots.iter().chain(tls.authorities);
+        let authorities = settings.certificates.roots.iter().chain(tls.authorities);
         let mut config = tls::config(authorities, tls.clients)?;
         config.alpn_protocols = match http1 {
             true => vec![b"http/1.1".to_vec()],

@@ -18,7 +18,7 @@ use crate::registry::locks::lock;
 
 /// The doors to all registries.
 #[derive(Debug)]
-pub(in crate::registry) struct Gates {
+pub(super) struct Gates {
     fixed: Option<NonZeroUsize>,
     rate: Option<Arc<RateLimit>>,
     hosts: Mutex<HashMap<Host, Arc<Gate>>>,
@@ -26,7 +26,7 @@ pub(in crate::registry) struct Gates {
 
 impl Gates {
     /// `fixed`: the requests that a registry gets at once; `rate`: bytes a second.
-    pub(in crate::registry) fn new(fixed: Option<NonZeroUsize>, rate: Option<NonZeroU64>) -> Self {
+    pub(super) fn new(fixed: Option<NonZeroUsize>, rate: Option<NonZeroU64>) -> Self {
         Self {
             fixed,
             rate: rate.map(|rate| Arc::new(RateLimit::new(rate))),
@@ -41,7 +41,7 @@ impl Gates {
     }
 
     /// Waits until a request may be sent to a registry.
-    pub(in crate::registry) async fn enter(&self, host: &Host) -> Pass {
+    pub(super) async fn enter(&self, host: &Host) -> Pass {
         let gate = self.of(host);
         let place = gate.place().await;
         let flow = Flow(gate);
@@ -111,19 +111,19 @@ impl Gate {
 
 /// A request that was let in; the place is free again when it is dropped.
 #[derive(Debug)]
-pub(in crate::registry) struct Pass {
+pub(super) struct Pass {
     flow: Flow,
     place: Option<OwnedSemaphorePermit>,
 }
 
 impl Pass {
     /// What watches the bytes of the request's body.
-    pub(in crate::registry) fn flow(&self) -> &Flow {
+    pub(super) fn flow(&self) -> &Flow {
         &self.flow
     }
 
     /// The registry has too much to do: it said so, or it did not answer.
-    pub(in crate::registry) fn refused(&self) {
+    pub(super) fn refused(&self) {
         self.flow.0.tell(Pace::refused);
     }
 }
@@ -143,7 +143,7 @@ pub(in crate::registry) struct Flow(Arc<Gate>);
 
 impl Flow {
     /// Waits until so many bytes more may go, and counts them.
-    pub(in crate::registry) async fn moves(&self, bytes: u64) {
+    pub(super) async fn moves(&self, bytes: u64) {
         if let Some(rate) = &self.0.rate {
             rate.take(bytes).await;
         }
@@ -151,7 +151,7 @@ impl Flow {
     }
 
     /// Splits off what may go at once.
-    pub(in crate::registry) async fn next_piece(&self, bytes: &mut Bytes) -> Bytes {
+    pub(super) async fn next_piece(&self, bytes: &mut Bytes) -> Bytes {
         let rate = self.0.rate.as_ref();
         let most = rate.map_or(LARGEST_PIECE, |rate| rate.piece());
         let piece = bytes.split_to(bytes.len().min(most));

@@ -1,22 +1,31 @@
-//! The HTTP engine.
+//! The HTTP engine: connections, TLS per host, redirects, proxies, retries, and how many requests a
+//! host gets at a time.
+//!
+//! It knows nothing of credentials and of the registry API. A request gets an `Authorization` header
+//! as a value, and which origin may see it; what a refusal means is decided above.
 
 mod clients;
+mod engine;
+mod failure;
 mod gate;
 mod length;
 mod outage;
 mod pace;
 mod rate;
+mod request;
 mod response;
 mod retry;
-mod transport;
+mod settings;
 mod upload_body;
 
-pub(in crate::registry) use clients::{Connections, HttpClients, Peer};
-pub(in crate::registry) use gate::Gates;
-pub(in crate::registry) use length::length;
-pub(in crate::registry) use outage::Outages;
-pub(in crate::registry) use response::Response;
+pub(super) use clients::Connections;
+pub(super) use engine::Engine;
+pub(super) use gate::Flow;
+pub(super) use length::length;
+pub(super) use request::{Payload, Sending};
+pub(super) use response::Response;
 pub use retry::RetryPolicy;
-pub(in crate::registry) use retry::{Budget, http_date, retry_after};
-pub(in crate::registry) use transport::{Call, Payload, Sending};
-pub(in crate::registry) use upload_body::{Flaw, PieceBody, PieceTrace, Window, hash_window};
+pub(super) use retry::{Budget, http_date, retry_after};
+pub(super) use settings::Settings;
+pub use settings::{CertificateStore, HostCertificates, Timeouts};
+pub(super) use upload_body::{Flaw, PieceBody, PieceTrace, Window, hash_window};

@@ -40,7 +40,7 @@ const PATIENCE: u32 = 64;
 
 /// What to do after a connection did not come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::registry) enum Advice {
+pub(super) enum Advice {
     /// Try again, and tell.
     Tell,
     /// Try again; somebody else has told.
@@ -51,7 +51,7 @@ pub(in crate::registry) enum Advice {
 
 impl Outages {
     /// Notes that a host answered.
-    pub(in crate::registry) fn answered(&self, host: &str) {
+    pub(super) fn answered(&self, host: &str) {
         let mut hosts = lock(&self.hosts);
         let answered = State::Answered { given_up: 0 };
         match hosts.get_mut(host) {
@@ -64,7 +64,7 @@ impl Outages {
 
     /// Notes that no connection to a host came about, for the `failures`-th time in a row (from
     /// 1) for one object, and says what to do.
-    pub(in crate::registry) fn failed(&self, host: &str, failures: u32) -> Advice {
+    pub(super) fn failed(&self, host: &str, failures: u32) -> Advice {
         let mut hosts = lock(&self.hosts);
         let first = State::Silent {
             told: 0,
@@ -82,7 +82,7 @@ impl Outages {
     }
 
     /// Notes that all attempts to reach a host were in vain.
-    pub(in crate::registry) fn gave_up(&self, host: &str) {
+    pub(super) fn gave_up(&self, host: &str) {
         match lock(&self.hosts).get_mut(host) {
             Some(State::Silent { given_up, .. }) => *given_up = true,
             Some(State::Answered { given_up }) => *given_up = given_up.saturating_add(1),

@@ -26,7 +26,7 @@ const REST: u32 = 20;
 
 /// The number of requests that may run at the same time.
 #[derive(Debug)]
-pub(in crate::registry) struct Pace {
+pub(super) struct Pace {
     limit: usize,
     most: usize,
     /// When the window began.
@@ -45,7 +45,7 @@ pub(in crate::registry) struct Pace {
 
 impl Pace {
     /// `fixed`: the caller knows how many are good.
-    pub(in crate::registry) fn new(fixed: Option<usize>) -> Self {
+    pub(super) fn new(fixed: Option<usize>) -> Self {
         let most = fixed.unwrap_or(MOST).max(1);
         Self {
             limit: fixed.unwrap_or(FIRST).clamp(1, most),
@@ -60,28 +60,28 @@ impl Pace {
     }
 
     /// Requests that may run at the same time; at least one.
-    pub(in crate::registry) fn limit(&self) -> usize {
+    pub(super) fn limit(&self) -> usize {
         self.limit
     }
 
     /// Somebody has to wait.
-    pub(in crate::registry) fn waits(&mut self) {
+    pub(super) fn waits(&mut self) {
         self.wanted_more = true;
     }
 
     /// Bytes went one way or the other.
-    pub(in crate::registry) fn moved(&mut self, now: Duration, bytes: u64) {
+    pub(super) fn moved(&mut self, now: Duration, bytes: u64) {
         self.work = self.work.saturating_add(bytes);
         self.look(now);
     }
 
     /// A request ended.
-    pub(in crate::registry) fn finished(&mut self, now: Duration) {
+    pub(super) fn finished(&mut self, now: Duration) {
         self.moved(now, REQUEST);
     }
 
     /// The registry has too much to do. Refusals of requests that ran together count once.
-    pub(in crate::registry) fn refused(&mut self, now: Duration) {
+    pub(super) fn refused(&mut self, now: Duration) {
         let recently = |halved: Duration| now.saturating_sub(halved) < WINDOW.saturating_mul(5);
         if self.halved.is_some_and(recently) {
             return;

@@ -10,18 +10,18 @@ use crate::registry::locks::lock;
 
 /// Bytes that are handed over at a time, at most. What is handed over counts as sent and as a sign
 /// of life, and on a slow line with many uploads a mebibyte takes minutes.
-pub(in crate::registry) const LARGEST_PIECE: usize = 64 << 10;
+pub(super) const LARGEST_PIECE: usize = 64 << 10;
 
 /// A limit on bytes a second. Each piece waits until the pieces before it have had their time.
 #[derive(Debug)]
-pub(in crate::registry) struct RateLimit {
+pub(super) struct RateLimit {
     bytes_per_second: NonZeroU64,
     /// When the next piece may go.
     free: Mutex<Instant>,
 }
 
 impl RateLimit {
-    pub(in crate::registry) fn new(bytes_per_second: NonZeroU64) -> Self {
+    pub(super) fn new(bytes_per_second: NonZeroU64) -> Self {
         Self {
             bytes_per_second,
             free: Mutex::new(Instant::now()),
@@ -29,13 +29,13 @@ impl RateLimit {
     }
 
     /// Bytes to hand over at a time, so that somebody who watches sees signs of life.
-    pub(in crate::registry) fn piece(&self) -> usize {
+    pub(super) fn piece(&self) -> usize {
         let bytes = usize::try_from(self.bytes_per_second.get() / 8).unwrap_or(usize::MAX);
         bytes.clamp(1, LARGEST_PIECE)
     }
 
     /// Waits until `bytes` more may go.
-    pub(in crate::registry) async fn take(&self, bytes: u64) {
+    pub(super) async fn take(&self, bytes: u64) {
         let turn = {
             let mut free = lock(&self.free);
             let turn = (*free).max(Instant::now());

@@ -10,8 +10,7 @@ use url::Url;
 use super::gate::Pass;
 use super::length::length;
 use super::retry::retry_after;
-use crate::registry::auth::Authorization;
-use crate::registry::error::{Answer, Error, Result, Sought};
+use crate::registry::error::{Answer, Error, Result};
 use crate::registry::redact::RedactedUrl;
 
 /// Bytes of an error response that are read.
@@ -20,13 +19,13 @@ const ERROR_BODY: u64 = 64 << 10;
 /// The head of an answer, with its body still to be read.
 #[derive(Debug)]
 pub(in crate::registry) struct Response {
-    pub(in crate::registry) inner: reqwest::Response,
-    pub(in crate::registry) url: Url,
-    /// Whether somebody else than the registry answered.
-    pub(in crate::registry) away: bool,
-    pub(in crate::registry) idle: Duration,
+    pub(super) inner: reqwest::Response,
+    pub(super) url: Url,
+    /// Whether a redirect or the address itself led away from the registry's origin.
+    pub(super) away: bool,
+    pub(super) idle: Duration,
     /// Keeps the request's place at the registry until the body is read.
-    pub(in crate::registry) pass: Option<Pass>,
+    pub(super) pass: Option<Pass>,
 }
 
 impl Response {
@@ -36,6 +35,11 @@ impl Response {
 
     pub(in crate::registry) fn headers(&self) -> &HeaderMap {
         self.inner.headers()
+    }
+
+    /// Whether a server of another origin than the registry's may have answered.
+    pub(in crate::registry) fn is_away(&self) -> bool {
+        self.away
     }
 
     /// A header's text; `None` when it is absent or no text.
@@ -132,39 +136,8 @@ impl Response {
         Error::refused(url, answer, pause)
     }
 
-    pub(in crate::registry) async fn into_unauthorized(
-        self,
-        used: Option<&Authorization>,
-        sought: Sought,
-    ) -> Error {
-        let url = self.shown();
-        Error::Unauthorized {
-            answer: self.into_answer().await,
-            url,
-            credentials: used.is_some_and(|used| used.credentials),
-            sought: Some(Box::new(sought)),
-            token_service: false,
-        }
-    }
-
-    /// The error for a request whose own address is on another host than the registry's, and
-    /// that was refused there.
-    pub(in crate::registry) async fn into_sent_elsewhere(self, host: String) -> Error {
-        let url = self.url();
-        let authority = match (url.host_str(), url.port()) {
-            (Some(name), Some(port)) => format!("{name}:{port}"),
-            (name, _) => name.unwrap_or("").to_owned(),
-        };
-        let location = RedactedUrl::of_authority(url.scheme(), &authority);
-        Error::SentElsewhere {
-            host,
-            location,
-            answer: self.into_answer().await,
-        }
-    }
-
     /// What an error response says. That its body cannot be read whole does not matter.
-    async fn into_answer(mut self) -> Box<Answer> {
+    pub(in crate::registry) async fn into_answer(mut self) -> Box<Answer> {
         let status = self.status().as_u16();
         let mut body = Vec::new();
         while let Ok(Some(chunk)) = self.chunk().await {

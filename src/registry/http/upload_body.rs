@@ -17,7 +17,7 @@ use crate::registry::locks::lock;
 
 /// Signs of life of a body that the HTTP library is sending.
 #[derive(Debug, Default)]
-pub(in crate::registry) struct Activity {
+pub(super) struct Activity {
     bytes: AtomicU64,
     finished: AtomicBool,
 }
@@ -118,7 +118,7 @@ impl PieceBody {
         self.window.length
     }
 
-    pub(in crate::registry) fn activity(&self) -> Arc<Activity> {
+    pub(super) fn activity(&self) -> Arc<Activity> {
         Arc::clone(&self.activity)
     }
 
@@ -126,7 +126,7 @@ impl PieceBody {
         self.trace.clone()
     }
 
-    pub(in crate::registry) fn into_body(self, flow: Option<Flow>) -> reqwest::Body {
+    pub(super) fn into_body(self, flow: Option<Flow>) -> reqwest::Body {
         reqwest::Body::wrap_stream(self.into_stream(flow))
     }
 

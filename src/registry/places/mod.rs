@@ -1,4 +1,8 @@
-//! Where repositories may be read.
+//! Where a repository may be read: mirrors and rewrites of `registries.conf`, and the scheme that a
+//! host speaks.
+//!
+//! This room knows names and settings. It asks a host whether it speaks TLS, and nothing else: it
+//! knows neither credentials nor what a registry can be asked for.
 
 mod endpoint;
 mod mirrors;
@@ -6,7 +10,7 @@ mod registries_conf;
 mod rules;
 mod scheme;
 
-pub(in crate::registry) use endpoint::{Endpoint, Places};
+pub(super) use endpoint::{Endpoint, Places};
 pub use mirrors::Mirrors;
 pub use registries_conf::MirrorsError;
-pub(in crate::registry) use scheme::Schemes;
+pub(super) use scheme::Schemes;

@@ -108,15 +108,15 @@ struct MirrorTable {
 
 /// What a file says that concerns us.
 #[derive(Debug)]
-pub(in crate::registry) struct Settings {
-    pub(in crate::registry) rules: Vec<Rule>,
-    pub(in crate::registry) credential_helpers: Option<Vec<String>>,
+pub(super) struct Settings {
+    pub(super) rules: Vec<Rule>,
+    pub(super) credential_helpers: Option<Vec<String>>,
     /// Whether it is written in version 1 of the format.
-    pub(in crate::registry) is_version_1: bool,
+    pub(super) is_version_1: bool,
 }
 
 impl Settings {
-    pub(in crate::registry) fn parse(text: &str) -> Result<Self, MirrorsError> {
+    pub(super) fn parse(text: &str) -> Result<Self, MirrorsError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let document = Document::parse(text)?;
         let version_1 = document.registries;

@@ -2,7 +2,7 @@
 
 /// When a mirror is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::registry) enum PullFrom {
+pub(super) enum PullFrom {
     #[default]
     All,
     DigestOnly,
@@ -11,24 +11,24 @@ pub(in crate::registry) enum PullFrom {
 
 /// Where repositories below a prefix are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::registry) struct Rule {
+pub(super) struct Rule {
     /// `host[:port][/path]`, or `*.host`.
-    pub(in crate::registry) prefix: String,
+    pub(super) prefix: String,
     /// What replaces the prefix at the source; `None` keeps the name.
-    pub(in crate::registry) location: Option<String>,
-    pub(in crate::registry) insecure: bool,
+    pub(super) location: Option<String>,
+    pub(super) insecure: bool,
     /// The source may not be asked: for nothing, or for nothing by digest.
-    pub(in crate::registry) blocked: bool,
-    pub(in crate::registry) blocked_by_digest: bool,
-    pub(in crate::registry) mirrors: Vec<MirrorRule>,
+    pub(super) blocked: bool,
+    pub(super) blocked_by_digest: bool,
+    pub(super) mirrors: Vec<MirrorRule>,
 }
 
 /// One mirror of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::registry) struct MirrorRule {
-    pub(in crate::registry) location: String,
-    pub(in crate::registry) insecure: bool,
-    pub(in crate::registry) pull_from: PullFrom,
+pub(super) struct MirrorRule {
+    pub(super) location: String,
+    pub(super) insecure: bool,
+    pub(super) pull_from: PullFrom,
 }
 
 impl Rule {

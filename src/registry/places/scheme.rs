@@ -12,11 +12,10 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use url::Url;
 
-use super::endpoint::Endpoint;
+use crate::model::Host;
 use crate::registry::authority::authority;
-use crate::registry::client::Client;
 use crate::registry::error::{Error, Result, chain};
-use crate::registry::http::{Payload, Sending};
+use crate::registry::http::{Engine, Payload, Sending};
 use crate::registry::locks::lock;
 use crate::registry::redact::RedactedUrl;
 
@@ -44,6 +43,30 @@ struct Silence {
 }
 
 impl Schemes {
+    /// The root of a registry's API, `https://host[:port]/v2/`. `insecure`: whether plain HTTP is
+    /// allowed there.
+    pub(in crate::registry) async fn base(
+        &self,
+        http: &Engine,
+        host: &Host,
+        insecure: bool,
+    ) -> Result<Url> {
+        let authority = authority(host);
+        if !insecure {
+            return api_url("https", &authority);
+        }
+        let finding = self.finding(&authority);
+        // Only one task probes. Its hard error is not shared; the next waiter probes again.
+        let found = finding.get_or_try_init(|| find_scheme(http, &authority));
+        match found.await? {
+            Ok(scheme) => api_url(scheme, &authority),
+            Err(silence) => {
+                self.forget(&authority, &finding);
+                Err(silence.clone().at(authority))
+            }
+        }
+    }
+
     fn finding(&self, authority: &str) -> Arc<OnceCell<Finding>> {
         let mut hosts = lock(&self.hosts);
         Arc::clone(hosts.entry(authority.to_owned()).or_default())
@@ -59,55 +82,33 @@ impl Schemes {
     }
 }
 
-impl Client {
-    /// The root of a registry's API, `https://host[:port]/v2/`.
-    pub(in crate::registry) async fn base(&self, endpoint: &Endpoint) -> Result<Url> {
-        // All requests come by here first.
-        self.may_ask(&endpoint.repository)?;
-        let authority = authority(&endpoint.repository.host);
-        if !self.is_insecure(endpoint) {
-            return api_url("https", &authority);
-        }
-        let finding = self.schemes().finding(&authority);
-        // One does this at a time; what it returns as an error is its own, and the next one tries.
-        let found = finding.get_or_try_init(|| self.find_scheme(&authority));
-        match found.await? {
-            Ok(scheme) => api_url(scheme, &authority),
-            Err(silence) => {
-                self.schemes().forget(&authority, &finding);
-                Err(silence.clone().at(authority))
-            }
-        }
+/// Tries TLS, then plain HTTP.
+async fn find_scheme(http: &Engine, authority: &str) -> Result<Finding> {
+    let Err(tls) = probe(http, "https", authority).await else {
+        return Ok(Ok("https"));
+    };
+    match probe(http, "http", authority).await {
+        Ok(()) => Ok(Ok("http")),
+        Err(plain) => no_answer(tls, plain).map(Err),
     }
+}
 
-    /// Tries TLS, then plain HTTP.
-    async fn find_scheme(&self, authority: &str) -> Result<Finding> {
-        let Err(tls) = self.probe("https", authority).await else {
-            return Ok(Ok("https"));
-        };
-        match self.probe("http", authority).await {
-            Ok(()) => Ok(Ok("http")),
-            Err(plain) => no_answer(tls, plain).map(Err),
-        }
+/// Whether something answers. A TLS server answers plain HTTP with 400.
+async fn probe(http: &Engine, scheme: &str, authority: &str) -> Result<()> {
+    let url = api_url(scheme, authority)?;
+    let sending = Sending::new(Method::GET, &url, true);
+    let answer = http.follow(&sending, None, Payload::Empty);
+    let answer = timeout(PATIENCE, answer).await;
+    let response = answer.unwrap_or_else(|_| {
+        Err(Error::TimedOut {
+            url: (&url).into(),
+            after: PATIENCE,
+        })
+    })?;
+    if response.status() == 400 {
+        return Err(response.into_error().await);
     }
-
-    /// Whether something answers. A TLS server answers plain HTTP with 400.
-    async fn probe(&self, scheme: &str, authority: &str) -> Result<()> {
-        let url = api_url(scheme, authority)?;
-        let sending = Sending::new(Method::GET, &url, true);
-        let answer = self.follow(&sending, None, Payload::Empty);
-        let answer = timeout(PATIENCE, answer).await;
-        let response = answer.unwrap_or_else(|_| {
-            Err(Error::TimedOut {
-                url: (&url).into(),
-                after: PATIENCE,
-            })
-        })?;
-        if response.status() == 400 {
-            return Err(response.into_error().await);
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 impl Silence {
@@ -158,7 +159,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::registry::ClientOptions;
+    use crate::registry::{Client, ClientOptions};
 
     /// As many as ask at the same time.
     const MANY: usize = 32;

@@ -12,10 +12,10 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::CONTENT_RANGE;
 use tokio::time::{Instant, timeout};
 
-use super::parts::{Parts, Speed, Verdict, Whole, should_divide};
-use super::ranges::{ByteRange, ContentRange, unsatisfied_total};
+use super::parts::{Parts, Speed, Whole, should_divide};
+use super::ranges::{ByteRange, ContentRange, blob_name, unsatisfied_total};
 use crate::model::{Digest, Repository};
-use crate::registry::client::Client;
+use crate::registry::client::{Client, Verdict};
 use crate::registry::error::{Error, Result};
 use crate::registry::http::{Budget, Response, length};
 use crate::registry::places::Endpoint;
@@ -137,15 +137,10 @@ impl Client {
     }
 }
 
-/// `repository@digest`.
-pub(in crate::registry) fn blob_name(repository: &Repository, digest: &Digest) -> String {
-    format!("{repository}@{digest}")
-}
-
 /// Whether blobs are never divided: what is slowed down on purpose gets no faster, and among few
 /// requests at a time the streams of other blobs leave no room for parts.
 fn stays_whole(client: &Client) -> bool {
-    let options = client.options();
+    let options = client.http().settings();
     let few = |jobs: NonZeroUsize| jobs.get() < ROOM_FOR_PARTS;
     options.limit_rate.is_some() || options.jobs.is_some_and(few)
 }

@@ -8,9 +8,9 @@ use sha2::{Digest as _, Sha256};
 use crate::model::{
     Digest, Limits, ManifestKind, MediaType, RawManifest, Reference, Repository, Tag,
 };
-use crate::registry::client::Client;
+use crate::registry::client::{Call, Client};
 use crate::registry::error::{Error, Result};
-use crate::registry::http::{Call, Response};
+use crate::registry::http::Response;
 use crate::registry::places::Endpoint;
 
 /// The header in which registries say a manifest's digest.
@@ -172,7 +172,7 @@ impl Client {
     }
 
     /// Fetches a manifest from one place.
-    pub(in crate::registry) async fn manifest_at(
+    pub(super) async fn manifest_at(
         &self,
         place: &Endpoint,
         selector: &Selector,

@@ -1,4 +1,9 @@
-//! Reading.
+//! What can be read: blobs, manifests, tags, referrers, a registry's root, and documents of other
+//! web servers.
+//!
+//! Each file adds to `Client` what it reads. Nothing here changes a registry, and nothing here knows
+//! files: bytes are delivered, and who keeps them is the caller's business. It does not know
+//! `write`.
 
 mod documents;
 mod download;
@@ -13,9 +18,8 @@ mod tags;
 
 pub use documents::DocumentRequest;
 pub use download::BlobDownload;
-pub(in crate::registry) use download::blob_name;
-pub(in crate::registry) use manifest::CONTENT_DIGEST;
+pub(super) use manifest::CONTENT_DIGEST;
 pub use manifest::{Fetched, ManifestHead, Selector};
-pub(in crate::registry) use parts::Verdict;
 pub use ping::{Authentication, Ping};
+pub(super) use ranges::blob_name;
 pub use referrers::{Referrer, Referrers, ReferrersSource};

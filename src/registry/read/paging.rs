@@ -9,15 +9,15 @@ use crate::registry::error::{Error, Result};
 use crate::registry::http::Response;
 
 /// Pages that are read at most.
-pub(in crate::registry) const MOST_PAGES: usize = 10_000;
+pub(super) const MOST_PAGES: usize = 10_000;
 
 /// Bytes of one page that are read at most.
-pub(in crate::registry) const PAGE_LIMIT: u64 = 16 << 20;
+pub(super) const PAGE_LIMIT: u64 = 16 << 20;
 
 /// The next page's URL, on the origin that answered: the request carries credentials, and a
 /// registry behind a proxy may name itself in another way. As containers/image does, only path
 /// and query of the link are followed.
-pub(in crate::registry) fn next_page(response: &Response) -> Result<Option<Url>> {
+pub(super) fn next_page(response: &Response) -> Result<Option<Url>> {
     let Some(target) = response.text(LINK).and_then(next_target) else {
         return Ok(None);
     };
@@ -41,7 +41,7 @@ const MOST_EMPTY: usize = 50;
 
 /// The pages of one list that were asked for.
 #[derive(Debug, Default)]
-pub(in crate::registry) struct Pages {
+pub(super) struct Pages {
     visited: HashSet<Url>,
     /// The last ones in a row that had nothing.
     empty: usize,
@@ -53,7 +53,7 @@ impl Pages {
     /// # Errors
     ///
     /// When it was asked for before: the list has no end then.
-    pub(in crate::registry) fn visit(&mut self, page: &Url) -> Result<()> {
+    pub(super) fn visit(&mut self, page: &Url) -> Result<()> {
         if self.visited.insert(page.clone()) {
             return Ok(());
         }
@@ -69,7 +69,7 @@ impl Pages {
     ///
     /// When too many pages in a row had none: some registries link from empty page to empty page
     /// without an end.
-    pub(in crate::registry) fn count(&mut self, page: &Url, entries: usize) -> Result<()> {
+    pub(super) fn count(&mut self, page: &Url, entries: usize) -> Result<()> {
         self.empty = if entries > 0 { 0 } else { self.empty + 1 };
         if self.empty <= MOST_EMPTY {
             return Ok(());

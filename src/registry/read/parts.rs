@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::ranges::{ByteRange, ContentRange};
-use crate::model::Digest;
-use crate::registry::client::Client;
+use crate::model::{Digest, Host};
+use crate::registry::client::{Client, Verdict};
 use crate::registry::error::{Error, Result};
 use crate::registry::http::length;
 use crate::registry::places::Endpoint;
@@ -49,22 +49,15 @@ const TOO_LONG: Duration = Duration::from_secs(10);
 /// Parts have helped when so many percent of the stream's rate came of them.
 const GAIN: u128 = 130;
 
-/// What is known of dividing blobs of one registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::registry) enum Verdict {
-    Helps,
-    Useless,
-}
-
 /// How fast something came: bytes, and the time for which they were waited for.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in crate::registry) struct Speed {
+pub(super) struct Speed {
     bytes: u64,
     waited: Duration,
 }
 
 impl Speed {
-    pub(in crate::registry) fn count(&mut self, bytes: u64, waited: Duration) {
+    pub(super) fn count(&mut self, bytes: u64, waited: Duration) {
         self.bytes = self.bytes.saturating_add(bytes);
         self.waited = self.waited.saturating_add(waited);
     }
@@ -88,7 +81,7 @@ impl Speed {
 }
 
 /// Whether the rest of a blob should come in parts: `left` bytes, after a stream of this speed.
-pub(in crate::registry) fn should_divide(known: Option<Verdict>, stream: Speed, left: u64) -> bool {
+pub(super) fn should_divide(known: Option<Verdict>, stream: Speed, left: u64) -> bool {
     let wanted = match known {
         Some(Verdict::Useless) => false,
         Some(Verdict::Helps) => true,
@@ -97,18 +90,35 @@ pub(in crate::registry) fn should_divide(known: Option<Verdict>, stream: Speed, 
     wanted && left >= WORTH_DIVIDING
 }
 
+impl Client {
+    /// Whether blobs of `host` come faster in parts, as far as that is known.
+    pub(super) fn dividing(&self, host: &Host) -> Option<Verdict> {
+        self.host(host).dividing
+    }
+
+    pub(super) fn set_dividing(&self, host: &Host, verdict: Verdict) {
+        self.learn(host, |facts| facts.dividing = Some(verdict));
+    }
+
+    /// Blobs of `host` are no longer fetched in parts: what came of one had the wrong digest, and
+    /// parts may be why.
+    pub fn keep_blobs_whole(&self, host: &Host) {
+        self.set_dividing(host, Verdict::Useless);
+    }
+}
+
 /// What is divided.
 #[derive(Debug, Clone)]
-pub(in crate::registry) struct Whole {
-    pub(in crate::registry) client: Client,
-    pub(in crate::registry) place: Endpoint,
-    pub(in crate::registry) digest: Digest,
-    pub(in crate::registry) size: u64,
+pub(super) struct Whole {
+    pub(super) client: Client,
+    pub(super) place: Endpoint,
+    pub(super) digest: Digest,
+    pub(super) size: u64,
 }
 
 /// Parts on their way.
 #[derive(Debug)]
-pub(in crate::registry) struct Parts {
+pub(super) struct Parts {
     whole: Whole,
     /// Where the first part begins.
     begin: u64,
@@ -124,12 +134,7 @@ pub(in crate::registry) struct Parts {
 
 impl Parts {
     /// Everything from `position` on in parts, or from a little later where a stream `goes_on`.
-    pub(in crate::registry) fn new(
-        whole: Whole,
-        position: u64,
-        goes_on: bool,
-        before: Speed,
-    ) -> Self {
+    pub(super) fn new(whole: Whole, position: u64, goes_on: bool, before: Speed) -> Self {
         let lead = if goes_on { LEAD } else { 0 };
         let begin = position.saturating_add(lead).min(whole.size);
         Self {
@@ -144,17 +149,17 @@ impl Parts {
     }
 
     /// What the stream has to bring before the first part, at `position`.
-    pub(in crate::registry) fn lead(&self, position: u64) -> u64 {
+    pub(super) fn lead(&self, position: u64) -> u64 {
         self.begin.saturating_sub(position)
     }
 
     /// Counts what the stream brought.
-    pub(in crate::registry) fn count(&mut self, bytes: u64, waited: Duration) {
+    pub(super) fn count(&mut self, bytes: u64, waited: Duration) {
         self.speed.count(bytes, waited);
     }
 
     /// Sends as many requests as there may be.
-    pub(in crate::registry) fn ask(&mut self) {
+    pub(super) fn ask(&mut self) {
         while self.asked.len() < AT_ONCE && self.next < self.end {
             let end = self.next.saturating_add(PART).min(self.end);
             let (whole, first) = (self.whole.clone(), self.next);
@@ -166,7 +171,7 @@ impl Parts {
 
     /// The next part. `None` at the end, which is before the blob's where parts do not help, and
     /// when there is no telling what became of a part.
-    pub(in crate::registry) async fn next(&mut self) -> Result<Option<Bytes>> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
         self.ask();
         let Some(first) = self.asked.front_mut() else {
             return Ok(None);
@@ -184,7 +189,7 @@ impl Parts {
     }
 
     /// Whether parts help, as far as that can be told. No more are asked for when they do not.
-    pub(in crate::registry) fn judge(&mut self) -> Option<Verdict> {
+    pub(super) fn judge(&mut self) -> Option<Verdict> {
         if self.before.waited < LONG_ENOUGH || self.speed.bytes < ENOUGH_TO_TELL {
             return None;
         }

@@ -7,9 +7,8 @@ use reqwest::header::SERVER;
 
 use crate::model::{Host, Repository};
 use crate::registry::auth::Scopes;
-use crate::registry::client::Client;
+use crate::registry::client::{Call, Client};
 use crate::registry::error::{Error, Result};
-use crate::registry::http::Call;
 use crate::registry::places::Endpoint;
 use crate::registry::redact::{RedactedUrl, one_line};
 

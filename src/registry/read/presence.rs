@@ -5,8 +5,7 @@
 
 use reqwest::header::CONTENT_RANGE;
 
-use super::download::blob_name;
-use super::ranges::{ByteRange, ContentRange, unsatisfied_total};
+use super::ranges::{ByteRange, ContentRange, blob_name, unsatisfied_total};
 use crate::model::{Digest, Repository};
 use crate::registry::client::Client;
 use crate::registry::error::{Error, Result};

@@ -3,15 +3,20 @@
 use reqwest::Method;
 use reqwest::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
 
-use crate::model::Digest;
-use crate::registry::client::Client;
+use crate::model::{Digest, Repository};
+use crate::registry::client::{Call, Client};
 use crate::registry::error::Result;
-use crate::registry::http::{Call, Response};
+use crate::registry::http::Response;
 use crate::registry::places::Endpoint;
+
+/// `repository@digest`.
+pub(in crate::registry) fn blob_name(repository: &Repository, digest: &Digest) -> String {
+    format!("{repository}@{digest}")
+}
 
 /// Which bytes of a blob are asked for (RFC 9110, 14.1.2).
 #[derive(Debug, Clone, Copy)]
-pub(in crate::registry) enum ByteRange {
+pub(super) enum ByteRange {
     /// All of them, without a range.
     All,
     /// Those from an offset on.
@@ -44,7 +49,7 @@ impl ByteRange {
 impl Client {
     /// Asks for bytes of a blob of this size, as they are stored. Refusals are returned as
     /// responses.
-    pub(in crate::registry) async fn blob_bytes(
+    pub(super) async fn blob_bytes(
         &self,
         place: &Endpoint,
         digest: &Digest,
@@ -65,11 +70,11 @@ impl Client {
 
 /// `Content-Range: bytes first-last/total` (RFC 9110, 14.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::registry) struct ContentRange {
+pub(super) struct ContentRange {
     pub(in crate::registry) first: u64,
     pub(in crate::registry) last: u64,
     /// `None` when the registry does not say it (`*`).
-    pub(in crate::registry) total: Option<u64>,
+    pub(super) total: Option<u64>,
 }
 
 impl ContentRange {
@@ -90,7 +95,7 @@ impl ContentRange {
 }
 
 /// The total in `Content-Range: bytes */total`, which comes with status 416.
-pub(in crate::registry) fn unsatisfied_total(text: &str) -> Option<u64> {
+pub(super) fn unsatisfied_total(text: &str) -> Option<u64> {
     text.trim().strip_prefix("bytes */")?.trim().parse().ok()
 }
 

@@ -9,9 +9,8 @@ use super::manifest::{Failures, Selector};
 use super::paging::{PAGE_LIMIT, Pages, next_page};
 use crate::model::{Descriptor, Digest, ManifestKind, MediaType, RawManifest, Repository, Tag};
 use crate::registry::auth::Matter;
-use crate::registry::client::Client;
+use crate::registry::client::{Call, Client};
 use crate::registry::error::{Error, Result, chain};
-use crate::registry::http::Call;
 use crate::registry::places::Endpoint;
 use crate::registry::redact::RedactedUrl;
 

@@ -7,9 +7,8 @@ use serde::Deserialize;
 
 use super::paging::{MOST_PAGES, PAGE_LIMIT, Pages, next_page};
 use crate::model::{Repository, Tag};
-use crate::registry::client::Client;
+use crate::registry::client::{Call, Client};
 use crate::registry::error::{Error, Result};
-use crate::registry::http::Call;
 use crate::registry::places::Endpoint;
 
 /// Tags of one repository that are read at most.

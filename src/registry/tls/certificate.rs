@@ -37,7 +37,7 @@ const MOST_NAMES: usize = 8;
 /// The certificates in a file, as Go's clients find them: all PEM blocks of that type, whatever
 /// stands between them; a block that is no base64 or has headers is skipped. A file that is one
 /// certificate in DER counts too.
-pub(in crate::registry) fn certificates_in(file: &[u8]) -> Vec<CertificateDer<'static>> {
+pub(super) fn certificates_in(file: &[u8]) -> Vec<CertificateDer<'static>> {
     let text = String::from_utf8_lossy(file);
     let mut found = Vec::new();
     let mut rest: &str = &text;
@@ -60,23 +60,23 @@ pub(in crate::registry) fn certificates_in(file: &[u8]) -> Vec<CertificateDer<'s
 
 /// What a certificate says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::registry) struct Facts {
+pub(super) struct Facts {
     /// The version of X.509: 1 to 3.
-    pub(in crate::registry) version: u8,
+    pub(super) version: u8,
     /// Who signed it, to be shown.
-    pub(in crate::registry) issuer: String,
+    pub(super) issuer: String,
     /// The issuer's name as DER.
-    pub(in crate::registry) issuer_der: Vec<u8>,
+    pub(super) issuer_der: Vec<u8>,
     /// Its own name as DER.
-    pub(in crate::registry) subject_der: Vec<u8>,
-    pub(in crate::registry) is_self_issued: bool,
+    pub(super) subject_der: Vec<u8>,
+    pub(super) is_self_issued: bool,
     /// Seconds since 1970.
-    pub(in crate::registry) not_before: u64,
-    pub(in crate::registry) not_after: u64,
+    pub(super) not_before: u64,
+    pub(super) not_after: u64,
     /// Hosts that it is for, to be shown.
-    pub(in crate::registry) names: Vec<String>,
+    pub(super) names: Vec<String>,
     /// Whether a server may show it.
-    pub(in crate::registry) is_for_servers: bool,
+    pub(super) is_for_servers: bool,
     /// What its basic constraints say (CA:TRUE); `None` without them.
     is_authority: Option<bool>,
     /// Whether its key usage lets its key sign certificates, or it has none.
@@ -84,14 +84,14 @@ pub(in crate::registry) struct Facts {
     /// Whether it has an extension that must be understood and is not known here.
     has_unknown_critical: bool,
     /// How many authorities may stand between it and a server's certificate, where it says so.
-    pub(in crate::registry) path_length: Option<usize>,
+    pub(super) path_length: Option<usize>,
 }
 
 impl Facts {
     /// Why the certificate may not sign others at a time (seconds since 1970), in words that follow
     /// "it"; `None` when it may. The rules are those of Go's clients: an old certificate (version 1
     /// or 2) cannot say that it is an authority, and may be one.
-    pub(in crate::registry) fn unfit_to_sign(&self, now: u64) -> Option<String> {
+    pub(super) fn unfit_to_sign(&self, now: u64) -> Option<String> {
         let is_authority = self.is_authority.unwrap_or(self.version < 3);
         Some(match self {
             _ if !is_authority => "is not an authority's (CA:TRUE is missing in it)".to_owned(),
@@ -111,7 +111,7 @@ impl Facts {
     }
 
     /// `None` for what is no certificate.
-    pub(in crate::registry) fn read(der: &[u8]) -> Option<Self> {
+    pub(super) fn read(der: &[u8]) -> Option<Self> {
         let certificate = AnyRef::from_der(der).ok()?;
         let signed: AnyRef<'_> = inside(certificate)?.decode().ok()?;
         let mut fields = inside(signed)?;
@@ -255,7 +255,7 @@ fn may_sign_certificates(der: &[u8]) -> Option<bool> {
 }
 
 /// A time as people write it.
-pub(in crate::registry) fn day(seconds: u64) -> String {
+pub(super) fn day(seconds: u64) -> String {
     let second = i64::try_from(seconds).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_second(second) {
         Ok(time) => time.strftime("%Y-%m-%d %H:%M UTC").to_string(),

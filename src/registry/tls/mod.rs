@@ -1,5 +1,8 @@
 //! TLS settings for one host: what is trusted, and which certificate a client shows.
 //!
+//! This room knows certificates and the TLS library. It knows nothing of HTTP, of registries and of
+//! who asks: problems with a certificate are values that errors carry.
+//!
 //! The platform's verifier decides first, then the certificates that the person gave for the host,
 //! as authorities (`site_authorities`). What both refuse is trusted all the same when the server's
 //! own certificate is, byte for byte, among those that the person gave for this host or that the
@@ -63,7 +66,7 @@ pub fn check_client(certificate: &[u8], key: &[u8]) -> Result<(), String> {
 /// # Errors
 ///
 /// When a client's certificate cannot be used.
-pub(in crate::registry) fn config<'a>(
+pub(super) fn config<'a>(
     authorities: impl Iterator<Item = &'a Vec<u8>>,
     clients: &[ClientPair],
 ) -> Result<ClientConfig, Box<dyn StdError + Send + Sync>> {

@@ -96,7 +96,7 @@ pub enum TlsProblem {
 
 impl TlsProblem {
     /// `given`: how many certificates the person gave for this host.
-    pub(in crate::registry) fn new(
+    pub(super) fn new(
         reason: CertificateError,
         facts: Option<Facts>,
         name: &str,

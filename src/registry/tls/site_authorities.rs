@@ -17,7 +17,7 @@ use super::certificate::Facts;
 
 /// The authorities that a person gave for a host.
 #[derive(Debug)]
-pub(in crate::registry) struct SiteAuthorities(Vec<SiteAuthority>);
+pub(super) struct SiteAuthorities(Vec<SiteAuthority>);
 
 #[derive(Debug)]
 struct SiteAuthority {
@@ -26,10 +26,7 @@ struct SiteAuthority {
 }
 
 impl SiteAuthorities {
-    pub(in crate::registry) fn new(
-        given: &[CertificateDer<'static>],
-        provider: &Arc<CryptoProvider>,
-    ) -> Self {
+    pub(super) fn new(given: &[CertificateDer<'static>], provider: &Arc<CryptoProvider>) -> Self {
         let authority = |certificate: &CertificateDer<'static>| {
             let facts = Facts::read(certificate)?;
             let mut store = RootCertStore::empty();
@@ -47,7 +44,7 @@ impl SiteAuthorities {
     /// # Errors
     ///
     /// What is wrong with it; `None` when none of the authorities has signed it.
-    pub(in crate::registry) fn verify(
+    pub(super) fn verify(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
@@ -76,7 +73,7 @@ impl SiteAuthorities {
     }
 
     /// Why the certificate that was given for an issuer may not sign others at a time.
-    pub(in crate::registry) fn unfit(&self, issuer_der: &[u8], now: UnixTime) -> Option<String> {
+    pub(super) fn unfit(&self, issuer_der: &[u8], now: UnixTime) -> Option<String> {
         let of_issuer = |authority: &&SiteAuthority| authority.facts.subject_der == issuer_der;
         let mut found = self.0.iter().filter(of_issuer);
         found.find_map(|authority| authority.facts.unfit_to_sign(now.as_secs()))

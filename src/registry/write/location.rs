@@ -10,7 +10,7 @@ use crate::registry::places::Endpoint;
 impl Client {
     /// The Location of a session. Registries behind a proxy that ends TLS often name
     /// themselves with `http`: that is not followed down.
-    pub(in crate::registry) async fn session_location(
+    pub(super) async fn session_location(
         &self,
         place: &Endpoint,
         response: &Response,

@@ -1,4 +1,8 @@
-//! Writing.
+//! What can be written: blobs, mounted from another repository or uploaded, and manifests.
+//!
+//! Each file adds to `Client` what it writes. It reads back what a registry says that it has taken
+//! (`read`). Where a blob's bytes come from, and where sessions are kept between two runs, is the
+//! caller's: this room knows no files.
 
 mod blob;
 mod location;
@@ -12,4 +16,3 @@ pub use blob::{BlobSource, BlobUpload, PositionListener, Uploaded};
 pub use push::PushedManifest;
 pub use session::{MemorySessions, SessionStore, SessionTextError, UploadSession};
 pub use upload::Mount;
-pub(in crate::registry) use upload_way::UploadWay;

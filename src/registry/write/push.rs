@@ -6,9 +6,9 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::model::{Digest, RawManifest, Repository};
 use crate::registry::auth::Scopes;
-use crate::registry::client::Client;
+use crate::registry::client::{Call, Client};
 use crate::registry::error::{Error, Result};
-use crate::registry::http::{Call, Payload};
+use crate::registry::http::Payload;
 use crate::registry::places::Endpoint;
 use crate::registry::read::{CONTENT_DIGEST, Selector};
 

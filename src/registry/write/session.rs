@@ -16,11 +16,11 @@ use crate::registry::redact::RedactedUrl;
 /// that is needed to write into the session.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UploadSession {
-    pub(in crate::registry) location: Url,
+    pub(super) location: Url,
     /// Bytes that the registry has acknowledged.
-    pub(in crate::registry) offset: u64,
+    pub(super) offset: u64,
     /// In a whole run the registry answered "not now" to the request that finishes the blob.
-    pub(in crate::registry) end_refused: bool,
+    pub(super) end_refused: bool,
 }
 
 /// Stands before the location of a session whose end was refused.

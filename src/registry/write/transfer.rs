@@ -16,12 +16,12 @@ use url::Url;
 
 use super::blob::{BlobUpload, Uploaded};
 use super::session::UploadSession;
-use super::upload_way::{Ladder, UploadWay, next_offset};
+use super::upload_way::{Ladder, next_offset};
 use crate::model::Digest;
 use crate::registry::auth::Scopes;
-use crate::registry::client::Client;
+use crate::registry::client::{Call, Client, UploadWay};
 use crate::registry::error::{Error, Result};
-use crate::registry::http::{Budget, Call, Flaw, PieceBody, PieceTrace, Window, hash_window};
+use crate::registry::http::{Budget, Flaw, PieceBody, PieceTrace, Window, hash_window};
 use crate::registry::places::Endpoint;
 use crate::registry::read::blob_name;
 use requests::{Setback, Status};
@@ -30,7 +30,7 @@ use requests::{Setback, Status};
 const PIECE: u64 = 32 << 20;
 
 /// One upload while it runs.
-pub(in crate::registry) struct Transfer<'a> {
+pub(super) struct Transfer<'a> {
     client: &'a Client,
     blob: &'a BlobUpload<'a>,
     place: Endpoint,
@@ -119,11 +119,12 @@ enum Parting {
 }
 
 impl<'a> Transfer<'a> {
-    pub(in crate::registry) fn new(client: &'a Client, blob: &'a BlobUpload<'a>) -> Self {
+    pub(super) fn new(client: &'a Client, blob: &'a BlobUpload<'a>) -> Self {
         let what = blob_name(blob.repository, &blob.digest);
         let place = client.own_place(blob.repository);
-        let piece = client.piece_limit(&place.repository.host).unwrap_or(PIECE);
-        let way = client.upload_way(&place.repository.host, blob.size <= piece);
+        let known = client.host(&place.repository.host);
+        let piece = known.piece_limit.unwrap_or(PIECE);
+        let way = known.upload_way(blob.size <= piece);
         let session = blob.session.as_ref();
         Self {
             client,
@@ -146,7 +147,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// Uploads the blob, or fails for good.
-    pub(in crate::registry) async fn complete(mut self) -> Result<Uploaded> {
+    pub(super) async fn complete(mut self) -> Result<Uploaded> {
         let was_large = self.blob.size > self.piece;
         let result = self.run().await;
         let is_other_content = matches!(
@@ -161,7 +162,8 @@ impl<'a> Transfer<'a> {
         }
         if let (Ok(()), Some(way)) = (&result, self.ladder.learned()) {
             let host = &self.place.repository.host;
-            self.client.set_upload_way(host, !was_large, way);
+            self.client
+                .learn(host, |facts| facts.set_upload_way(!was_large, way));
         }
         result.map_err(|error| error.of_push(self.blob.repository))?;
         Ok(self.uploaded)

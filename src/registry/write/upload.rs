@@ -7,9 +7,8 @@ use super::session::UploadSession;
 use super::transfer::Transfer;
 use crate::model::{Digest, Repository, RepositoryPath};
 use crate::registry::auth::Scopes;
-use crate::registry::client::Client;
+use crate::registry::client::{Call, Client};
 use crate::registry::error::Result;
-use crate::registry::http::Call;
 use crate::registry::read::blob_name;
 
 /// What became of a mount.

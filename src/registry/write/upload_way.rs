@@ -6,17 +6,7 @@
 //! back to what a PATCH acknowledged, then to a new session, then to the next way of sending.
 //! Every step can be taken a few times only, so no upload repeats a refused request for ever.
 
-/// How a blob's bytes are put into requests, in the order in which the ways are tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::registry) enum UploadWay {
-    /// PATCHes with `Content-Range`, then a PUT. The only way in which an interrupted session is
-    /// continued.
-    RangedPieces,
-    /// The whole blob in the PUT that finishes the session. Small blobs begin here.
-    OneRequest,
-    /// PATCHes without `Content-Range`, then a PUT, as docker and podman send a blob.
-    PlainPieces,
-}
+use crate::registry::client::UploadWay;
 
 impl UploadWay {
     fn next(self) -> Option<Self> {
@@ -28,14 +18,14 @@ impl UploadWay {
     }
 
     /// Whether a session in which a request failed can be continued.
-    pub(in crate::registry) fn continues(self) -> bool {
+    pub(super) fn continues(self) -> bool {
         self == Self::RangedPieces
     }
 }
 
 /// What went wrong with a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::registry) enum Trouble {
+pub(super) enum Trouble {
     /// No answer came, or one that means "not now": 408, 425, 429, 503.
     Passing,
     /// The registry does not know the session (404).
@@ -52,7 +42,7 @@ pub(in crate::registry) enum Trouble {
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::registry) enum Next {
+pub(super) enum Next {
     /// Ask what the session has, and go on there.
     Ask,
     /// Send the same request once more.
@@ -81,7 +71,7 @@ const MOST_REFUSED_OFFSETS: usize = 4;
 
 /// Where an upload stands in the order of ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::registry) struct Ladder {
+pub(super) struct Ladder {
     way: UploadWay,
     /// New sessions that this way has begun.
     restarts: u32,
@@ -92,7 +82,7 @@ pub(in crate::registry) struct Ladder {
 }
 
 impl Ladder {
-    pub(in crate::registry) fn new(way: UploadWay) -> Self {
+    pub(super) fn new(way: UploadWay) -> Self {
         Self {
             way,
             restarts: 0,
@@ -101,29 +91,29 @@ impl Ladder {
         }
     }
 
-    pub(in crate::registry) fn way(&self) -> UploadWay {
+    pub(super) fn way(&self) -> UploadWay {
         self.way
     }
 
     /// The way that the registry takes, where it refused another one.
-    pub(in crate::registry) fn learned(&self) -> Option<UploadWay> {
+    pub(super) fn learned(&self) -> Option<UploadWay> {
         self.refused.then_some(self.way)
     }
 
     /// Uses another way that nobody refused.
-    pub(in crate::registry) fn set_way(&mut self, way: UploadWay) {
+    pub(super) fn set_way(&mut self, way: UploadWay) {
         self.way = way;
     }
 
     /// A PATCH was acknowledged beyond all that any session had. What a new session takes once
     /// more is no progress: a registry may take each first piece and no second one.
-    pub(in crate::registry) fn progressed(&mut self) {
+    pub(super) fn progressed(&mut self) {
         self.failures = 0;
     }
 
     /// Decides how to go on. `guessed`: the session has bytes that no PATCH of this run
     /// acknowledged, so they may be why its end is refused.
-    pub(in crate::registry) fn after(&mut self, trouble: Trouble, guessed: bool) -> Next {
+    pub(super) fn after(&mut self, trouble: Trouble, guessed: bool) -> Next {
         match trouble {
             Trouble::Passing if self.way.continues() => Next::Ask,
             Trouble::Passing => Next::NewSession,
@@ -160,7 +150,7 @@ impl Ladder {
     }
 
     /// A single request with a large blob broke off: pieces may get through where it does not.
-    pub(in crate::registry) fn large_request_broke(&mut self) -> Next {
+    pub(super) fn large_request_broke(&mut self) -> Next {
         self.failures += 1;
         if self.way == UploadWay::OneRequest && self.failures >= MOST_FINISH_FAILURES {
             self.climb(false)
@@ -170,7 +160,7 @@ impl Ladder {
     }
 
     /// Goes to the next way at once.
-    pub(in crate::registry) fn climb(&mut self, refused: bool) -> Next {
+    pub(super) fn climb(&mut self, refused: bool) -> Next {
         self.refused |= refused;
         self.restarts = 0;
         self.failures = 0;
@@ -200,7 +190,7 @@ impl Ladder {
 /// for. `refused`: offsets that the registry refused. A hint beyond `acked` saves time, because
 /// the registry may have kept a part of a piece that broke off. It may be one too high. A hint
 /// below `acked` is mostly one that does not move, so it comes last.
-pub(in crate::registry) fn next_offset(
+pub(super) fn next_offset(
     acked: u64,
     hint: Option<u64>,
     refused: &[u64],
@@ -223,7 +213,7 @@ pub(in crate::registry) fn next_offset(
 }
 
 /// Bytes that `Range: 0-last` stands for (distribution-spec, "Pushing a blob in chunks").
-pub(in crate::registry) fn range_end(text: &str) -> Option<u64> {
+pub(super) fn range_end(text: &str) -> Option<u64> {
     let text = text.trim();
     let text = text.strip_prefix("bytes=").unwrap_or(text);
     let last: u64 = text.strip_prefix("0-")?.parse().ok()?;

@@ -2,8 +2,9 @@
 
 use super::requests::{Setback, Status};
 use super::{Parting, Step, Transfer};
+use crate::registry::client::UploadWay;
 use crate::registry::error::{Error, Result};
-use crate::registry::write::upload_way::{Next, Trouble, UploadWay};
+use crate::registry::write::upload_way::{Next, Trouble};
 
 /// Pieces are not made smaller than this when a registry refuses their size.
 const SMALLEST_PIECE: u64 = 1 << 20;
@@ -196,7 +197,8 @@ impl Transfer<'_> {
         }
         self.piece = less;
         let host = &self.place.repository.host;
-        self.client.set_piece_limit(host, less);
+        self.client
+            .learn(host, |facts| facts.piece_limit = Some(less));
         if self.ladder.way() == UploadWay::OneRequest {
             self.ladder.set_way(UploadWay::RangedPieces);
         }

@@ -7,10 +7,11 @@ use url::Url;
 
 use super::{Position, Session, Step, Transfer};
 use crate::model::Digest;
+use crate::registry::client::UploadWay;
 use crate::registry::error::{Error, Result};
 use crate::registry::http::{Payload, Response};
 use crate::registry::read::CONTENT_DIGEST;
-use crate::registry::write::upload_way::{Trouble, UploadWay, range_end};
+use crate::registry::write::upload_way::{Trouble, range_end};
 
 /// The header by which a registry asks for larger pieces (distribution-spec, "Pushing a blob
 /// in chunks").
@@ -231,7 +232,8 @@ impl Transfer<'_> {
         }
         let step = self.confirm(&response)?;
         let host = &self.place.repository.host;
-        if self.ladder.way() == UploadWay::RangedPieces && !self.client.joins_pieces(host) {
+        let is_known = self.client.host(host).joins_pieces;
+        if self.ladder.way() == UploadWay::RangedPieces && !is_known {
             self.prove_joined(&response).await?;
         }
         Ok(step)
@@ -243,7 +245,10 @@ impl Transfer<'_> {
         let (repository, digest) = (self.blob.repository, self.blob.digest);
         let asked = self.client.blob_present(repository, digest, self.blob.size);
         match asked.await {
-            Ok(true) => self.client.set_joins_pieces(&self.place.repository.host),
+            Ok(true) => {
+                let host = &self.place.repository.host;
+                self.client.learn(host, |facts| facts.joins_pieces = true);
+            }
             Ok(false) => {
                 return Err(Setback::Session {
                     trouble: Trouble::FinishRefused,
