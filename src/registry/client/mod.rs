@@ -20,6 +20,7 @@ use crate::registry::error::{Error, Result};
 use crate::registry::http::{Budget, Engine, Settings};
 use crate::registry::places::{Endpoint, Mirrors, Schemes};
 
+pub(super) use self::asking::Reply;
 pub(super) use self::call::Call;
 pub(super) use self::learned::{UploadWay, Verdict};
 pub use self::options::ClientOptions;
@@ -111,6 +112,33 @@ impl Client {
         } else {
             budget.at_most(ATTEMPTS_BEFORE_NEXT_PLACE)
         }
+    }
+
+    /// Sends a request about `what` until it succeeds or fails for good, or until no attempts are
+    /// left.
+    pub(super) async fn retry<T, Fut>(
+        &self,
+        what: impl Into<String>,
+        request: impl FnMut() -> Fut,
+    ) -> Result<T>
+    where
+        Fut: Future<Output = Result<T>>,
+    {
+        self.budget(what).retry(request).await
+    }
+
+    /// Like [`Self::retry`], at one place of several: where it is not the `last`, with fewer
+    /// attempts.
+    pub(super) async fn retry_at<T, Fut>(
+        &self,
+        what: impl Into<String>,
+        last: bool,
+        request: impl FnMut() -> Fut,
+    ) -> Result<T>
+    where
+        Fut: Future<Output = Result<T>>,
+    {
+        self.budget_at(what, last).retry(request).await
     }
 
     /// What is known of a host.

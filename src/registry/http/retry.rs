@@ -101,6 +101,19 @@ impl Budget {
         self
     }
 
+    /// Sends a request until it succeeds or fails for good, or until no attempts are left.
+    pub(crate) async fn retry<T, Fut>(mut self, mut request: impl FnMut() -> Fut) -> Result<T>
+    where
+        Fut: Future<Output = Result<T>>,
+    {
+        loop {
+            match request().await {
+                Ok(answered) => return Ok(answered),
+                Err(error) => self.spend(error).await?,
+            }
+        }
+    }
+
     /// Something was achieved: all attempts are available again.
     pub(crate) fn progressed(&mut self) {
         self.failures = 0;

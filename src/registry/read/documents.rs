@@ -43,13 +43,9 @@ impl Client {
                 reason: "it is no address of a web server".to_owned(),
             });
         }
-        let mut budget = self.budget_at(shown.to_string(), !request.has_alternative);
-        loop {
-            match self.document_once(&request).await {
-                Ok(document) => return Ok(document),
-                Err(error) => budget.spend(error).await?,
-            }
-        }
+        let (what, last) = (shown.to_string(), !request.has_alternative);
+        self.retry_at(what, last, || self.document_once(&request))
+            .await
     }
 
     async fn document_once(&self, request: &DocumentRequest<'_>) -> Result<Option<Vec<u8>>> {

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::model::{
     Digest, Limits, ManifestKind, MediaType, RawManifest, Reference, Repository, Tag,
 };
-use crate::registry::client::{Call, Client};
+use crate::registry::client::{Call, Client, Reply};
 use crate::registry::error::{Error, Result};
 use crate::registry::http::Response;
 use crate::registry::places::Endpoint;
@@ -114,26 +114,15 @@ impl Client {
         selector: &Selector,
     ) -> Result<Fetched<RawManifest>> {
         let places = self.places(repository, selector.digest.is_some())?;
-        let mut failures = Failures::default();
-        for (number, place) in places.iter().enumerate() {
-            let last = number + 1 == places.len();
-            match self.manifest_at(place, selector, last).await {
-                Ok(value) => {
-                    self.found_at(repository, place);
-                    return Ok(Fetched {
-                        value,
-                        fetched_from: place.repository.clone(),
-                    });
-                }
-                Err(error) => {
-                    if !last {
-                        self.failed_at(place, &error);
-                    }
-                    failures.add(repository, place, error);
-                }
-            }
-        }
-        Err(failures.into_error(repository))
+        let asked = self.first_place(repository, &places, |place, last| async move {
+            let value = self.manifest_at(place, selector, last).await?;
+            self.found_at(repository, place);
+            Ok(Reply::Settled(Fetched {
+                value,
+                fetched_from: place.repository.clone(),
+            }))
+        });
+        asked.await
     }
 
     /// Asks whether a manifest exists and what its digest is; `None` when no place has it.
@@ -147,27 +136,16 @@ impl Client {
         selector: &Selector,
     ) -> Result<Option<Fetched<ManifestHead>>> {
         let places = self.places(repository, selector.digest.is_some())?;
-        let mut failures = Failures::default();
-        for (number, place) in places.iter().enumerate() {
-            let last = number + 1 == places.len();
-            match self.head_at(place, selector, last).await {
-                Ok(value) => {
-                    return Ok(Some(Fetched {
-                        value,
-                        fetched_from: place.repository.clone(),
-                    }));
-                }
-                Err(error) => {
-                    if !last {
-                        self.failed_at(place, &error);
-                    }
-                    failures.add(repository, place, error);
-                }
-            }
-        }
-        match failures.into_error(repository) {
-            Error::NotFound { .. } => Ok(None),
-            error => Err(error),
+        let asked = self.first_place(repository, &places, |place, last| async move {
+            Ok(Reply::Settled(Fetched {
+                value: self.head_at(place, selector, last).await?,
+                fetched_from: place.repository.clone(),
+            }))
+        });
+        match asked.await {
+            Ok(found) => Ok(Some(found)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -179,20 +157,14 @@ impl Client {
         last: bool,
     ) -> Result<RawManifest> {
         let what = selector.within(&place.repository);
-        let mut budget = self.budget_at(&what, last);
-        loop {
-            let tried = async {
-                let response = self.ask_manifest(place, selector, Method::GET).await?;
-                if !response.status().is_success() {
-                    return Err(response.into_error().await);
-                }
-                receive(response, &what, selector.digest).await
-            };
-            match tried.await {
-                Ok(manifest) => return Ok(manifest),
-                Err(error) => budget.spend(error).await?,
+        let asked = self.retry_at(&what, last, || async {
+            let response = self.ask_manifest(place, selector, Method::GET).await?;
+            if !response.status().is_success() {
+                return Err(response.into_error().await);
             }
-        }
+            receive(response, &what, selector.digest).await
+        });
+        asked.await
     }
 
     async fn head_at(
@@ -201,21 +173,16 @@ impl Client {
         selector: &Selector,
         last: bool,
     ) -> Result<ManifestHead> {
-        let mut budget = self.budget_at(selector.within(&place.repository), last);
-        let response = loop {
-            let tried = async {
-                let response = self.ask_manifest(place, selector, Method::HEAD).await?;
-                // Some registries know no HEAD, or fail at it alone.
-                match response.status().as_u16() {
-                    200..=299 | 400 | 405 | 501 => Ok(response),
-                    _ => Err(response.into_error().await),
-                }
-            };
-            match tried.await {
-                Ok(response) => break response,
-                Err(error) => budget.spend(error).await?,
+        let what = selector.within(&place.repository);
+        let asked = self.retry_at(what, last, || async {
+            let response = self.ask_manifest(place, selector, Method::HEAD).await?;
+            // Some registries know no HEAD, or fail at it alone.
+            match response.status().as_u16() {
+                200..=299 | 400 | 405 | 501 => Ok(response),
+                _ => Err(response.into_error().await),
             }
-        };
+        });
+        let response = asked.await?;
         let named = response.text(CONTENT_DIGEST).and_then(|d| d.parse().ok());
         if let Some(digest) = named
             && response.status().is_success()
@@ -256,36 +223,6 @@ impl Client {
             call = call.header(ACCEPT, HeaderValue::from_static(accepted));
         }
         self.call(call).await
-    }
-}
-
-/// What went wrong at several places: the source's error counts, and any error before "not
-/// found", which would be taken for an answer.
-#[derive(Default)]
-pub(in crate::registry) struct Failures {
-    source: Option<Error>,
-    mirror: Option<Error>,
-}
-
-impl Failures {
-    pub(in crate::registry) fn add(
-        &mut self,
-        repository: &Repository,
-        place: &Endpoint,
-        error: Error,
-    ) {
-        if place.repository == *repository {
-            self.source = Some(error);
-        } else if self.mirror.as_ref().is_none_or(Error::is_not_found) {
-            self.mirror = Some(error);
-        }
-    }
-
-    pub(in crate::registry) fn into_error(self, repository: &Repository) -> Error {
-        let blocked = || Error::Blocked {
-            repository: repository.to_string(),
-        };
-        self.source.or(self.mirror).unwrap_or_else(blocked)
     }
 }
 

@@ -87,13 +87,8 @@ impl Client {
     }
 
     async fn ping_at(&self, place: &Endpoint) -> Result<Ping> {
-        let mut budget = self.budget(place.repository.host.to_string());
-        loop {
-            match self.ping_once(place).await {
-                Ok(ping) => return Ok(ping),
-                Err(error) => budget.spend(error).await?,
-            }
-        }
+        let what = place.repository.host.to_string();
+        self.retry(what, || self.ping_once(place)).await
     }
 
     async fn ping_once(&self, place: &Endpoint) -> Result<Ping> {

@@ -5,11 +5,11 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT, HeaderValue};
 use serde::Deserialize;
 
-use super::manifest::{Failures, Selector};
+use super::manifest::Selector;
 use super::paging::{PAGE_LIMIT, Pages, next_page};
 use crate::model::{Descriptor, Digest, ManifestKind, MediaType, RawManifest, Repository, Tag};
 use crate::registry::auth::Matter;
-use crate::registry::client::{Call, Client};
+use crate::registry::client::{Call, Client, Reply};
 use crate::registry::error::{Error, Result, chain};
 use crate::registry::places::Endpoint;
 use crate::registry::redact::RedactedUrl;
@@ -106,26 +106,14 @@ impl Client {
     /// [`Referrers::refusal`] says that it did.
     pub async fn referrers(&self, repository: &Repository, digest: Digest) -> Result<Referrers> {
         let places = self.places(repository, true)?;
-        let mut failures = Failures::default();
-        let (mut empty, mut failed) = (None, false);
-        for (number, place) in places.iter().enumerate() {
-            match self.referrers_at(place, digest).await {
-                Ok(found) if !found.entries.is_empty() => return Ok(found),
-                // Mirrors keep the first answer: the source, asked last, replaces it.
-                Ok(found) => empty = Some(found),
-                Err(error) => {
-                    failed = true;
-                    if number + 1 < places.len() {
-                        self.failed_at(place, &error);
-                    }
-                    failures.add(repository, place, error);
-                }
-            }
-        }
-        match empty {
-            Some(empty) if !failed => Ok(empty),
-            _ => Err(failures.into_error(repository)),
-        }
+        let asked = self.first_place(repository, &places, |place, _| async move {
+            let found = self.referrers_at(place, digest).await?;
+            Ok(match found.entries.is_empty() {
+                true => Reply::Empty(found),
+                false => Reply::Settled(found),
+            })
+        });
+        asked.await
     }
 
     async fn referrers_at(&self, place: &Endpoint, digest: Digest) -> Result<Referrers> {
@@ -237,33 +225,31 @@ impl Client {
         digest: Digest,
     ) -> Result<(Vec<Referrer>, Option<url::Url>)> {
         let scopes = self.read_scopes(place);
-        let mut budget = self.budget(format!("referrers of {}@{digest}", place.repository));
-        loop {
-            let tried = async {
-                let call = Call::new(place, &scopes, Method::GET, url.clone())
-                    .about(Matter::Referrers)
-                    .header(ACCEPT, HeaderValue::from_static(MediaType::OCI_INDEX));
-                let response = self.call(call).await?;
-                if !response.status().is_success() {
-                    return Err(response.into_error().await);
-                }
-                let next = next_page(&response)?;
-                let not_understood = response.unexpected("it is no list of referrers");
-                let body = response.read(PAGE_LIMIT).await?;
-                let page: IndexDocument =
-                    serde_json::from_slice(&body).map_err(|_| not_understood)?;
-                Ok((
-                    page.manifests.into_iter().map(Referrer::from).collect(),
-                    next,
-                ))
-            };
-            match tried.await {
-                Ok(page) => return Ok(page),
+        let what = format!("referrers of {}@{digest}", place.repository);
+        let asked = self.retry(what, || async {
+            let call = Call::new(place, &scopes, Method::GET, url.clone())
+                .about(Matter::Referrers)
+                .header(ACCEPT, HeaderValue::from_static(MediaType::OCI_INDEX));
+            match self.read_referrers(call).await {
                 // 501 counts as a failure elsewhere; here it says that there is no such API.
-                Err(error) if is_refusal(&error) => return Err(error),
-                Err(error) => budget.spend(error).await?,
+                Err(error) if is_refusal(&error) => Ok(Err(error)),
+                answered => answered.map(Ok),
             }
+        });
+        asked.await?
+    }
+
+    async fn read_referrers(&self, call: Call<'_>) -> Result<(Vec<Referrer>, Option<url::Url>)> {
+        let response = self.call(call).await?;
+        if !response.status().is_success() {
+            return Err(response.into_error().await);
         }
+        let next = next_page(&response)?;
+        let not_understood = response.unexpected("it is no list of referrers");
+        let body = response.read(PAGE_LIMIT).await?;
+        let page: IndexDocument = serde_json::from_slice(&body).map_err(|_| not_understood)?;
+        let entries = page.manifests.into_iter().map(Referrer::from).collect();
+        Ok((entries, next))
     }
 
     /// `None` when there is no such tag, or what it names is no list of referrers: images

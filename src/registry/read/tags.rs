@@ -84,24 +84,19 @@ impl Client {
         url: &url::Url,
     ) -> Result<(Vec<String>, Option<url::Url>)> {
         let scopes = self.read_scopes(place);
-        let mut budget = self.budget(format!("tags of {}", place.repository));
-        loop {
-            let tried = async {
-                let call = Call::new(place, &scopes, Method::GET, url.clone());
-                let response = self.call(call).await?;
-                if !response.status().is_success() {
-                    return Err(response.into_error().await);
-                }
-                let next = next_page(&response)?;
-                let not_understood = response.unexpected("it is no list of tags");
-                let body = response.read(PAGE_LIMIT).await?;
-                let page: Page = serde_json::from_slice(&body).map_err(|_| not_understood)?;
-                Ok((page.tags.unwrap_or_default(), next))
-            };
-            match tried.await {
-                Ok(page) => return Ok(page),
-                Err(error) => budget.spend(error).await?,
+        let what = format!("tags of {}", place.repository);
+        let asked = self.retry(what, || async {
+            let call = Call::new(place, &scopes, Method::GET, url.clone());
+            let response = self.call(call).await?;
+            if !response.status().is_success() {
+                return Err(response.into_error().await);
             }
-        }
+            let next = next_page(&response)?;
+            let not_understood = response.unexpected("it is no list of tags");
+            let body = response.read(PAGE_LIMIT).await?;
+            let page: Page = serde_json::from_slice(&body).map_err(|_| not_understood)?;
+            Ok((page.tags.unwrap_or_default(), next))
+        });
+        asked.await
     }
 }

@@ -43,16 +43,9 @@ impl Client {
         let what = selector.within(repository);
         same_digest(&what, selector.digest(), manifest.digest)?;
         let place = self.own_place(repository);
-        let mut budget = self.budget(&what);
-        loop {
-            match self.push_once(&place, selector, manifest).await {
-                Ok(pushed) => return Ok(pushed),
-                Err(error) => {
-                    let spent = budget.spend(error).await;
-                    spent.map_err(|e| rejected(e, &what).of_push(repository))?;
-                }
-            }
-        }
+        let sent = self.retry(&what, || self.push_once(&place, selector, manifest));
+        sent.await
+            .map_err(|error| rejected(error, &what).of_push(repository))
     }
 
     async fn push_once(

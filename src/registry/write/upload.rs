@@ -34,41 +34,32 @@ impl Client {
     ) -> Result<Mount> {
         let place = self.own_place(repository);
         let scopes = Scopes::mount(&repository.path, from);
-        let mut budget = self.budget(blob_name(repository, &digest));
-        loop {
-            let tried = async {
-                let mut url = self.url(&place, "blobs/uploads/").await?;
-                url.query_pairs_mut()
-                    .append_pair("mount", &digest.to_string())
-                    .append_pair("from", from.as_str());
-                let call = Call::new(&place, &scopes, Method::POST, url);
-                let response = self.call(call).await?;
-                match response.status().as_u16() {
-                    201 => {
-                        self.wrote_to(repository);
-                        Ok(Mount::Mounted)
-                    }
-                    202 => {
-                        self.wrote_to(repository);
-                        let location = self.session_location(&place, &response).await?;
-                        Ok(Mount::Upload(UploadSession {
-                            location,
-                            offset: 0,
-                            end_refused: false,
-                        }))
-                    }
-                    200..=299 => Err(response.unexpected("its status is none for a mount")),
-                    _ => Err(response.into_error().await),
+        let asked = self.retry(blob_name(repository, &digest), || async {
+            let mut url = self.url(&place, "blobs/uploads/").await?;
+            url.query_pairs_mut()
+                .append_pair("mount", &digest.to_string())
+                .append_pair("from", from.as_str());
+            let call = Call::new(&place, &scopes, Method::POST, url);
+            let response = self.call(call).await?;
+            match response.status().as_u16() {
+                201 => {
+                    self.wrote_to(repository);
+                    Ok(Mount::Mounted)
                 }
-            };
-            match tried.await {
-                Ok(mount) => return Ok(mount),
-                Err(error) => {
-                    let spent = budget.spend(error).await;
-                    spent.map_err(|error| error.of_push(repository))?;
+                202 => {
+                    self.wrote_to(repository);
+                    let location = self.session_location(&place, &response).await?;
+                    Ok(Mount::Upload(UploadSession {
+                        location,
+                        offset: 0,
+                        end_refused: false,
+                    }))
                 }
+                200..=299 => Err(response.unexpected("its status is none for a mount")),
+                _ => Err(response.into_error().await),
             }
-        }
+        });
+        asked.await.map_err(|error| error.of_push(repository))
     }
 
     /// Uploads a blob, going on with the session that is kept for it if the registry still
