@@ -22,7 +22,9 @@ mod tls;
 mod write;
 
 pub use client::{Client, ClientOptions};
-pub use credentials::{AuthFile, Credential, Credentials, CredentialsError, Secret};
+pub use credentials::{
+    AuthFile, Credential, Credentials, CredentialsError, ParsedAuthFile, Secret,
+};
 pub use error::{Answer, Error, Result, Sought, chain};
 pub use http::{CertificateStore, HostCertificates, RetryPolicy, Timeouts};
 pub use places::{Mirrors, MirrorsError};

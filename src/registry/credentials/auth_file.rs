@@ -34,6 +34,23 @@ impl std::fmt::Debug for AuthFile<'_> {
     }
 }
 
+impl AuthFile<'_> {
+    /// Parses the file. An empty one counts as one without entries.
+    ///
+    /// # Errors
+    ///
+    /// When the file as a whole cannot be read; entries are judged when they are needed.
+    pub fn parse(self) -> Result<ParsedAuthFile, CredentialsError> {
+        ParsedAuthFile::parse(self)
+    }
+}
+
+impl std::fmt::Debug for ParsedAuthFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ParsedAuthFile").field(&self.name).finish()
+    }
+}
+
 /// The values of a JSON object, unread.
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
@@ -47,8 +64,8 @@ pub(super) enum Entry {
     Broken(String),
 }
 
-/// One parsed auth file.
-pub(super) struct Source {
+/// A parsed auth file.
+pub struct ParsedAuthFile {
     name: String,
     auths: BTreeMap<String, Entry>,
     /// `None`: what stands there is no name of a helper.
@@ -56,9 +73,8 @@ pub(super) struct Source {
     store: Option<String>,
 }
 
-impl Source {
-    /// Parses a file. An empty one counts as one without entries.
-    pub(super) fn parse(file: AuthFile<'_>) -> Result<Self, CredentialsError> {
+impl ParsedAuthFile {
+    fn parse(file: AuthFile<'_>) -> Result<Self, CredentialsError> {
         let text = file.text.trim_start_matches('\u{feff}').trim();
         let text = if text.is_empty() { "{}" } else { text };
         // The parser's own message may quote a value, so only the place is kept.
@@ -116,6 +132,10 @@ impl Source {
             helpers,
             store: store.filter(|name| !name.is_empty()),
         })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &String> {

@@ -15,8 +15,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub use self::auth_file::AuthFile;
-use self::auth_file::{Source, normalised};
+use self::auth_file::normalised;
+pub use self::auth_file::{AuthFile, ParsedAuthFile};
 pub use self::credential::{Credential, Secret};
 pub use self::error::CredentialsError;
 use crate::model::{Host, RepositoryPath};
@@ -42,14 +42,14 @@ pub struct Credentials {
 
 #[derive(Default)]
 struct Inner {
-    sources: Vec<Source>,
+    files: Vec<ParsedAuthFile>,
     /// What helpers said, by helper and server.
     helped: tokio::sync::Mutex<HashMap<(String, String), Option<Credential>>>,
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keys = self.inner.sources.iter().flat_map(Source::keys);
+        let keys = self.inner.files.iter().flat_map(ParsedAuthFile::keys);
         f.debug_list().entries(keys).finish()
     }
 }
@@ -63,17 +63,21 @@ impl Credentials {
     pub fn parse<'a>(
         files: impl IntoIterator<Item = AuthFile<'a>>,
     ) -> Result<Self, CredentialsError> {
-        let (mut sources, mut places) = (Vec::new(), Vec::new());
-        for file in files {
-            sources.push(Source::parse(file)?);
-            places.push(file.name.to_owned());
-        }
-        let helped = tokio::sync::Mutex::default();
-        Ok(Self {
-            inner: Arc::new(Inner { sources, helped }),
-            places: places.into(),
+        let parsed = files.into_iter().map(AuthFile::parse);
+        Ok(Self::of(parsed.collect::<Result<_, _>>()?))
+    }
+
+    /// The credentials of parsed auth files, the most important first.
+    pub fn of(files: Vec<ParsedAuthFile>) -> Self {
+        let places = files.iter().map(|file| file.name().to_owned()).collect();
+        Self {
+            inner: Arc::new(Inner {
+                files,
+                helped: tokio::sync::Mutex::default(),
+            }),
+            places,
             helpers: None,
-        })
+        }
     }
 
     /// Says where else was looked, for messages: all places, with a note on those that have
@@ -131,7 +135,7 @@ impl Credentials {
     ) -> Result<Option<Credential>, CredentialsError> {
         let names = lookup_names(host, path);
         let mut broken = None;
-        for source in &self.inner.sources {
+        for source in &self.inner.files {
             let helper = source.helper(&names).transpose()?;
             if let Some(helper) = helper
                 && let Some(found) = self.helped(helper, host).await?

@@ -2,6 +2,8 @@
 //!
 //! Mirrors are for reading only. Short names are resolved elsewhere.
 
+use std::collections::HashSet;
+
 use super::endpoint::{Endpoint, Places};
 use super::registries_conf::{MirrorsError, Settings};
 use super::rules::{MirrorRule, PullFrom, Rule};
@@ -82,8 +84,9 @@ impl Mirrors {
     /// Adds the rules of a file that is read later: they replace those with the same prefix.
     #[must_use]
     pub fn overridden_by(mut self, later: Self) -> Self {
-        let replaced = |rule: &Rule| later.rules.iter().any(|new| new.prefix == rule.prefix);
-        self.rules.retain(|rule| !replaced(rule));
+        let replaced: HashSet<&str> = later.rules.iter().map(|new| new.prefix.as_str()).collect();
+        self.rules
+            .retain(|rule| !replaced.contains(rule.prefix.as_str()));
         self.rules.extend(later.rules);
         self.rules
             .sort_by_key(|rule| std::cmp::Reverse(rule.prefix.len()));
@@ -424,6 +427,20 @@ mod tests {
             let error = Mirrors::parse(&text).unwrap_err().to_string();
             assert!(error.contains(words), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn keys_in_other_cases_count_less_and_have_a_line() {
+        let insecure = |settings: &str| {
+            let text = format!("[[registry]]\nlocation = 'q.lan'\n{settings}");
+            let mirrors = Mirrors::parse(&text)?;
+            Ok::<_, MirrorsError>(mirrors.is_insecure(&"q.lan/x".parse().unwrap()))
+        };
+        assert_eq!(insecure("INSECURE = true"), Ok(true));
+        assert_eq!(insecure("insecure = false\nInsecure = true"), Ok(false));
+        assert_eq!(insecure("Insecure = true\ninsecure = false"), Ok(false));
+        let error = insecure("Insecure = 'true'").unwrap_err().to_string();
+        assert!(error.contains("line 3"), "{error}");
     }
 
     #[test]

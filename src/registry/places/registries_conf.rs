@@ -3,7 +3,11 @@
 //! it refuses is refused. Lenient where it is not: a location may be missing beside a prefix, and
 //! settings of short names are not looked at.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::rules::{MirrorRule, PullFrom, Rule};
 use crate::registry::redact::one_line;
@@ -134,6 +138,7 @@ impl Settings {
             false => document.registry,
         };
         let mut rules: Vec<Rule> = Vec::with_capacity(tables.len());
+        let mut access = BTreeMap::new();
         for (index, table) in tables.into_iter().enumerate() {
             let name = [&table.prefix, &table.location];
             let name = name.into_iter().find(|name| !name.is_empty());
@@ -143,7 +148,7 @@ impl Settings {
                 name,
                 reason,
             };
-            match Rule::of(table).and_then(|rule| rule.agrees(&rules).map(|()| rule)) {
+            match Rule::of(table).and_then(|rule| rule.agrees(&mut access).map(|()| rule)) {
                 Ok(rule) => rules.push(rule),
                 Err(reason) => return Err(refused(reason)),
             }
@@ -158,53 +163,64 @@ impl Settings {
 
 impl Document {
     fn parse(text: &str) -> Result<Self, MirrorsError> {
-        let refused = |error: toml::de::Error| {
+        let read = || {
+            let mut table = DeTable::parse(text)?;
+            lower_keys(table.get_mut());
+            Self::deserialize(toml::Deserializer::from(table))
+        };
+        read().map_err(|error: toml::de::Error| {
             let before = error.span().and_then(|span| text.get(..span.start));
             MirrorsError::Syntax {
                 line: before.map(|before| before.matches('\n').count().saturating_add(1)),
                 reason: one_line(error.message(), 200),
             }
-        };
-        let document: Self = toml::from_str(text).map_err(refused)?;
-        let table: toml::Table = toml::from_str(text).map_err(refused)?;
-        match in_lower_case(&table) {
-            Some(table) => toml::Value::Table(table).try_into().map_err(refused),
-            None => Ok(document),
-        }
+        })
     }
 }
 
-/// The table with all keys in lower case; `None` when they are. A key that is so already counts
-/// before another spelling of it.
-fn in_lower_case(table: &toml::Table) -> Option<toml::Table> {
-    fn lower(value: &toml::Value) -> toml::Value {
-        match value {
-            toml::Value::Table(table) => toml::Value::Table(all(table)),
-            toml::Value::Array(list) => toml::Value::Array(list.iter().map(lower).collect()),
-            other => other.clone(),
-        }
-    }
-    fn all(table: &toml::Table) -> toml::Table {
-        let mut lowered = toml::Table::new();
-        for (key, value) in table {
-            let name = key.to_ascii_lowercase();
-            if name == *key || !table.contains_key(&name) {
-                lowered.insert(name, lower(value));
+/// Writes all keys in lower case. A key that is so already counts before another spelling of it.
+fn lower_keys(table: &mut DeTable<'_>) {
+    let has_upper = |key: &str| key.bytes().any(|byte| byte.is_ascii_uppercase());
+    if table.keys().any(|key| has_upper(key.get_ref())) {
+        let (others, mut exact): (Vec<_>, DeTable<'_>) = {
+            let all = std::mem::take(table).into_iter();
+            let (others, exact): (Vec<_>, Vec<_>) =
+                all.partition(|(key, _)| has_upper(key.get_ref()));
+            (others, exact.into_iter().collect())
+        };
+        let mut renamed = DeTable::new();
+        for (key, value) in others {
+            let name = key.get_ref().to_ascii_lowercase();
+            if !exact.contains_key(name.as_str()) {
+                renamed.insert(Spanned::new(key.span(), name.into()), value);
             }
         }
-        lowered
+        exact.extend(renamed);
+        *table = exact;
     }
-    let lowered = all(table);
-    (lowered != *table).then_some(lowered)
+    for (_, value) in table.iter_mut() {
+        lower_keys_in(value.get_mut());
+    }
+}
+
+fn lower_keys_in(value: &mut DeValue<'_>) {
+    match value {
+        DeValue::Table(table) => lower_keys(table),
+        DeValue::Array(list) => {
+            for value in list.iter_mut() {
+                lower_keys_in(value.get_mut());
+            }
+        }
+        _ => {}
+    }
 }
 
 impl Version1Tables {
     /// The tables of version 2 that mean the same.
     fn tables(&self) -> Vec<RegistryTable> {
         let (blocked, insecure) = (&self.block.registries, &self.insecure.registries);
-        let mut names: Vec<&String> = blocked.iter().chain(insecure).collect();
-        names.sort();
-        names.dedup();
+        let (blocked, insecure): (BTreeSet<_>, BTreeSet<_>) =
+            (blocked.iter().collect(), insecure.iter().collect());
         let table = |name: &String| RegistryTable {
             prefix: String::new(),
             location: name.clone(),
@@ -214,7 +230,7 @@ impl Version1Tables {
             pull_from_mirror: String::new(),
             mirror: Vec::new(),
         };
-        names.into_iter().map(table).collect()
+        blocked.union(&insecure).copied().map(table).collect()
     }
 }
 
@@ -245,19 +261,22 @@ impl Rule {
         })
     }
 
-    /// Whether it contradicts an earlier one of the same file.
-    fn agrees(&self, earlier: &[Self]) -> Result<(), String> {
-        let place = |rule: &Self| rule.location.clone().unwrap_or_else(|| rule.prefix.clone());
-        for other in earlier.iter().filter(|rule| place(rule) == place(self)) {
-            for (setting, is_same) in [
-                ("insecure", other.insecure == self.insecure),
-                ("blocked", other.blocked == self.blocked),
-            ] {
-                if !is_same {
-                    return Err(format!(
-                        "has another value of `{setting}` than an earlier one with the same location"
-                    ));
-                }
+    /// Whether it contradicts an earlier one of the same file. `earlier`: what those said of
+    /// `insecure` and `blocked`, by their place; one for each place is enough, since they agree.
+    fn agrees(&self, earlier: &mut BTreeMap<String, (bool, bool)>) -> Result<(), String> {
+        let place = self.location.as_ref().unwrap_or(&self.prefix);
+        let Some((insecure, blocked)) = earlier.get(place) else {
+            earlier.insert(place.clone(), (self.insecure, self.blocked));
+            return Ok(());
+        };
+        for (setting, is_same) in [
+            ("insecure", *insecure == self.insecure),
+            ("blocked", *blocked == self.blocked),
+        ] {
+            if !is_same {
+                return Err(format!(
+                    "has another value of `{setting}` than an earlier one with the same location"
+                ));
             }
         }
         Ok(())
