@@ -2,14 +2,14 @@
 //! their images are where a bundle says so.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::find_catalog;
 use crate::bundle::finding::FindingKind;
-use crate::bundle::open::{Scope, Waivers, open_bundle};
+use crate::bundle::open::{Bundle as Opened, Scope, Waivers, open_bundle};
 use crate::bundle::trust::Trust;
 use crate::content::catalog::{Bundle, BundleIndex, Catalog, Channel};
 use crate::error::{Class, Error, Result};
@@ -207,8 +207,14 @@ pub async fn list(request: Request, context: &Context) -> Result<Report> {
             allow_unsigned,
         } => {
             let list = move || {
-                let report =
-                    list_bundle(&directory, &trust, package.as_deref(), &filter, &context)?;
+                // Without a key the list says that nobody vouches, as `verify` does. With keys that
+                // did not sign, nothing of the bundle is read.
+                let waivers = Waivers {
+                    unsigned: allow_unsigned || trust.exporters.is_empty(),
+                    incomplete: true,
+                };
+                let bundle = open_bundle(&directory, &trust, waivers, Scope::Documents)?;
+                let report = list_bundle(bundle, package.as_deref(), &filter, &context)?;
                 Ok(Report {
                     allow_unsigned,
                     ..report
@@ -222,18 +228,12 @@ pub async fn list(request: Request, context: &Context) -> Result<Report> {
 }
 
 fn list_bundle(
-    directory: &Path,
-    trust: &Trust,
+    bundle: Opened,
     package: Option<&str>,
     filter: &IndexFilter,
     context: &Context,
 ) -> Result<Report> {
-    // That nobody vouches is said with the list, as `verify` does.
-    let waivers = Waivers {
-        unsigned: true,
-        incomplete: true,
-    };
-    let bundle = Arc::new(open_bundle(directory, trust, waivers, Scope::Documents)?);
+    let bundle = Arc::new(bundle);
     // Who vouches, the report says.
     let notes = bundle.notes.iter();
     for note in notes.filter(|note| note.kind != FindingKind::NotAuthenticated) {
@@ -242,7 +242,7 @@ fn list_bundle(
     let source = Source::bundle(Arc::clone(&bundle), context.cancel.clone())?;
     let inventory = &bundle.inventory;
     if inventory.catalogs.is_empty() {
-        let directory = directory.display();
+        let directory = bundle.media.root().display();
         return Err(Error::usage(format!(
             "The bundle in `{directory}` carries no catalog"
         )));
