@@ -96,6 +96,32 @@ async fn an_offset_asks_for_the_rest_only() {
     assert!(matches!(beyond.await, Err(Error::SizeMismatch { .. })));
 }
 
+/// Stores that refuse to be asked for a part have the blob all the same.
+#[tokio::test]
+async fn a_blob_is_looked_for_without_a_range_where_ranges_are_refused() {
+    let blob = noise(3000);
+    for status in [400, 403, 405, 416, 501] {
+        let whole = blob.clone();
+        let server = FakeRegistry::start(move |asked, _| match asked.header("range") {
+            _ if !asked.path().contains(&digest(&whole).to_string()) => Reply::new(404),
+            Some(_) => Reply::new(status),
+            None => Reply::new(200)
+                .header("content-length", whole.len())
+                .body(whole.clone()),
+        })
+        .await;
+        let (client, repository) = (client(), server.repository("a"));
+        let present = async |bytes: &Bytes| {
+            let found = client.blob_present(&repository, digest(bytes), size(bytes));
+            found.await.unwrap()
+        };
+        assert!(present(&blob).await, "{status}");
+        assert!(!present(&noise(2999)).await, "{status}");
+        let wrong_size = client.blob_present(&repository, digest(&blob), 2999);
+        assert!(!wrong_size.await.unwrap(), "{status}");
+    }
+}
+
 #[tokio::test]
 async fn a_registry_without_ranges_is_read_from_the_start_again() {
     let blob = noise(500_000);

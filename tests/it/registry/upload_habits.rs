@@ -503,7 +503,9 @@ async fn a_stored_session_that_is_refused_is_forgotten() {
         (Method::PATCH, 416),
         (Method::PATCH, 400),
         (Method::PATCH, 404),
+        (Method::PATCH, 403),
         (Method::PUT, 400),
+        (Method::PUT, 403),
         (Method::PUT, 500),
         (Method::PUT, 404),
     ] {

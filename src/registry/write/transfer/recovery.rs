@@ -27,17 +27,15 @@ impl Transfer<'_> {
                 self.reconnect(answered).await
             }
             Setback::Error(error) => {
-                // A Location on another host may have been valid for a time only, and a session
-                // may belong to another account by now. A new one shows which it is.
-                let is_old = self.session.as_ref().is_some_and(|s| s.acked.offset > 0);
+                let session = self.session.as_ref();
+                let is_old = session.is_some_and(|s| s.acked.offset > 0);
+                let is_kept = session.is_some_and(|s| s.is_kept);
                 match error {
-                    Error::SentElsewhere { .. }
-                    | Error::Unauthorized { .. }
-                    | Error::Denied { .. }
-                        if is_old =>
-                    {
-                        let next = self.ladder.after(Trouble::Lost, true);
-                        self.go_on(next, Trouble::Lost, error).await
+                    // A Location on another host may have been valid for a time only, and an
+                    // earlier run's session may be another account's. A new one shows which it is.
+                    Error::SentElsewhere { .. } if is_old => self.leave_for_new(error).await,
+                    Error::Unauthorized { .. } | Error::Denied { .. } if is_kept => {
+                        self.leave_for_new(error).await
                     }
                     error => Err(error),
                 }
@@ -58,6 +56,12 @@ impl Transfer<'_> {
             }
             Setback::Session { trouble, error, .. } => self.give_way(trouble, error).await,
         }
+    }
+
+    /// Gives a session up, and goes on with a new one.
+    async fn leave_for_new(&mut self, error: Error) -> Result<Step> {
+        let next = self.ladder.after(Trouble::Lost, true);
+        self.go_on(next, Trouble::Lost, error).await
     }
 
     /// Whether the registry says that it has the session.
