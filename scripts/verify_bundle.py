@@ -1526,3 +1526,996 @@ def offset_is_of_row(rows, name, chunk, offset):
 def tops_of(image):
     """The root of an image and those of its attachments."""
     return ([image["root"]] if "root" in image else []) + [a["root"] for a in image["attached"]]
+
+
+# ---------------------------------------------------------------------------------------------
+# OCI manifests (R-24): what a row says follows from the document's bytes
+
+NONDISTRIBUTABLE = (
+    "application/vnd.oci.image.layer.nondistributable.v1.tar",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")
+
+
+def no_duplicates(pairs):
+    """Two readers may take different ones of two equal keys."""
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key stands there twice")
+    return result
+
+
+def no_constant(name):
+    raise ValueError("%s is no JSON" % name)
+
+
+def parse_json(raw):
+    try:
+        document = json.loads(raw.decode("utf-8"), object_pairs_hook=no_duplicates, parse_constant=no_constant)
+    except (ValueError, RecursionError) as error:
+        raise Refused("R-24", "the document cannot be read: %s" % shown(str(error))) from None
+    if not isinstance(document, dict):
+        raise Refused("R-24", "the document is no object")
+    return document
+
+
+def descriptor(value, where):
+    """A descriptor's (digest, size, media type, urls)."""
+    if not isinstance(value, dict):
+        fail(where, "not a descriptor", "R-24")
+    name, size, urls = value.get("digest"), value.get("size"), value.get("urls") or []
+    media_type = value.get("mediaType") or ""
+    if not isinstance(name, str) or not DIGEST.match(name):
+        fail(where, "no digest that version 1 carries", "R-24")
+    if type(size) is not int or size < 0:
+        fail(where, "no size", "R-24")
+    if not isinstance(media_type, str) or not isinstance(urls, list) or not all(isinstance(u, str) for u in urls):
+        fail(where, "media type or URLs are of another type", "R-24")
+    return name, size, media_type, urls
+
+
+def descriptors(document, key):
+    value = document.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        fail(key, "not an array", "R-24")
+    return [descriptor(element, "%s[%d]" % (key, i)) for i, element in enumerate(value)]
+
+
+def each_once(names):
+    return list(dict.fromkeys(names))
+
+
+class Documents:
+    """Compares documents with their rows, and collects what they say of foreign layers."""
+
+    def __init__(self, inventory):
+        self.inventory = inventory
+        self.foreign_urls = {}
+        self.unread = False
+
+    def check(self, row, raw):
+        """Adds findings for one document; its SHA-256 was checked before."""
+        try:
+            self.compare(row, raw)
+        except Refused as refused:
+            self.unread = True
+            self.bad(row, refused.message)
+
+    def bad(self, row, message):
+        self.inventory.bad("R-24", "%s: %s" % (row["digest"], message), self.inventory.images_of([row["digest"]]))
+
+    def compare(self, row, raw):
+        document = parse_json(raw)
+        kind = kind_of(row["media_type"])
+        own_type = document.get("mediaType")
+        if own_type is not None and own_type != row["media_type"]:
+            self.bad(row, "the document says another media type")
+        config = [descriptor(document["config"], "config")] if document.get("config") is not None else []
+        layers, children = descriptors(document, "layers"), descriptors(document, "manifests")
+        subject = [descriptor(document["subject"], "subject")] if document.get("subject") is not None else []
+        if kind == "image" and children or kind == "index" and (config or layers):
+            self.bad(row, "the document is an image and an index at once")
+        if row["blobs"] != each_once(d[0] for d in config + layers):
+            self.bad(row, "`blobs` is not what the document names")
+        named = each_once(d[0] for d in children)
+        carried, omitted = set(row["children"]), set(row["omitted"])
+        if (row["children"] != [d for d in named if d in carried]
+                or row["omitted"] != [d for d in named if d in omitted] or carried | omitted != set(named)):
+            self.bad(row, "`children` and `omitted` are not what the document names")
+        if row.get("subject") != (subject[0][0] if subject else None):
+            self.bad(row, "`subject` is not what the document names")
+        for child in children:
+            if child[0] in carried and child[0] in self.inventory.rows:
+                self.compare_child(row, child)
+        for is_layer, group in ((False, config), (True, layers)):
+            for described in group:
+                if described[0] in self.inventory.blobs:
+                    self.compare_blob(row, described, is_layer)
+
+    def compare_child(self, row, child):
+        name, size, media_type, _ = child
+        other = self.inventory.rows[name]
+        if kind_of(media_type) is None or kind_of(media_type) != kind_of(other["media_type"]):
+            self.bad(row, "the child %s is of another kind than the index says" % name)
+        if size != other["extent"][3]:
+            self.bad(row, "the child %s has another length than the index says" % name)
+
+    def compare_blob(self, row, described, is_layer):
+        name, size, media_type, urls = described
+        blob = self.inventory.blobs[name]
+        if size != blob["size"]:
+            self.bad(row, "the blob %s has another size in the document" % name)
+        if "foreign" in blob["place"]:
+            self.foreign_urls.setdefault(name, set()).update(urls)
+            if not is_layer or not (urls or media_type in NONDISTRIBUTABLE):
+                self.bad(row, "the blob %s is not one that may stay behind" % name)
+
+    def finish(self):
+        """URLs of foreign layers, when every document was read."""
+        for name, urls in sorted(self.foreign_urls.items()):
+            if not self.unread and self.inventory.blobs[name]["place"]["foreign"]["urls"] != sorted(urls):
+                self.inventory.bad("R-24", "%s: its URLs are not those of the documents" % name,
+                                   images=self.inventory.images_of([name]))
+
+
+# ---------------------------------------------------------------------------------------------
+# The tar profile (7.1, 7.2)
+
+END = b"\0" * 1024
+
+
+def tar_header(name, size, kind, link=b"", mode=b"0000644\0"):
+    """R-31, to the byte."""
+    head = (name.ljust(100, b"\0") + mode + b"0000000\0" * 2 + b"%011o\0" % size + b"00000000000\0"
+            + b" " * 8 + kind + link.ljust(100, b"\0") + b"ustar\x0000" + b"\0" * 64 + b"0000000\0" * 2
+            + b"\0" * 167)
+    return head[:148] + b"%06o\0 " % sum(head) + head[156:]
+
+
+def pax_record(key, value):
+    """`<length> key=value\\n`, where the length counts itself (R-32)."""
+    rest = b" " + key + b"=" + value + b"\n"
+    length = len(rest)
+    while len(b"%d" % length) + len(rest) != length:
+        length = len(b"%d" % length) + len(rest)
+    return b"%d" % length + rest
+
+
+def tar_head(name, size, kind, link=b""):
+    """The header of an entry, with the extended header before it where R-32 wants one."""
+    records = b"".join(pax_record(key, value) for key, value in ((b"path", name), (b"linkpath", link))
+                       if len(value) > 100)
+    before = tar_header(b"pax", len(records), b"x") + pad(records) if records else b""
+    mode = b"0000777\0" if kind == b"2" else b"0000644\0"
+    return before + tar_header(name[:100], size, kind, link[:100], mode)
+
+
+def pad(data):
+    return data.ljust(padded(len(data)), b"\0")
+
+
+def tar_file(name, data):
+    return tar_head(name, len(data), b"0") + pad(data)
+
+
+def marker(origin):
+    """R-33: the first entry of a chunk."""
+    number = origin["number"]
+    return tar_file(b"airferry/chunk-%06d.txt" % number,
+                    b"airferry-chunk-v1\nplan: %s\nchunk: %d\n" % (origin["plan"].encode(), number))
+
+
+def blob_path(name, index=0, count=1):
+    """R-34: the name of an extent's entry."""
+    path = b"v2/blobs/sha256-" + name[7:].encode()
+    return path + b".%04d" % (index + 1) if count > 1 else path
+
+
+# ---------------------------------------------------------------------------------------------
+# Metadata chunks (7.4)
+
+def zstd_frame(data, decoded):
+    """R-35: exactly one frame, with content size, a window of at most 8 MiB, no dictionary."""
+    def need(condition, what):
+        if not condition:
+            raise Refused("R-35", what)
+
+    need(data[:4] == b"\x28\xb5\x2f\xfd" and len(data) > 5, "not a zstd frame")
+    flags, at = data[4], 5
+    single = flags >> 5 & 1
+    need(not flags & 8, "a reserved bit of the frame is set")
+    window = 0
+    if not single:
+        window = (1 << 10 + (data[at] >> 3)) // 8 * (8 + (data[at] & 7))
+        at += 1
+    id_length = (0, 1, 2, 4)[flags & 3]
+    need(not any(data[at:at + id_length]), "the frame needs a dictionary")
+    at += id_length
+    size_length = (single, 2, 4, 8)[flags >> 6]
+    need(size_length, "the frame does not say its content size")
+    content = int.from_bytes(data[at:at + size_length], "little") + (256 if size_length == 2 else 0)
+    at += size_length
+    need(content == decoded, "the frame's content size is not `decoded`")
+    need(max(window, content if single else 0) <= 8 * MIB, "the frame's window is above 8 MiB")
+    last = 0
+    while not last:
+        need(at + 3 <= len(data), "the frame ends early")
+        head = int.from_bytes(data[at:at + 3], "little")
+        last, kind = head & 1, head >> 1 & 3
+        need(kind != 3, "a reserved kind of block")
+        at += 3 + (1 if kind == 1 else head >> 3)
+    at += 4 if flags & 4 else 0
+    need(at == len(data), "bytes stand behind the frame, or the frame ends early")
+
+
+def decompress(data, decoded):
+    """The content of a frame that zstd_frame let pass, read no further than `decoded`."""
+    process = subprocess.Popen(["zstd", "-d", "-q", "-c"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL)
+
+    def feed():
+        try:
+            process.stdin.write(data)
+            process.stdin.close()
+        except BrokenPipeError:
+            pass
+
+    feeder = threading.Thread(target=feed, daemon=True)
+    feeder.start()
+    result = read_up_to(process.stdout, decoded + 1)
+    if len(result) > decoded:
+        process.kill()
+    process.stdout.close()
+    feeder.join()
+    if process.wait() != 0 or len(result) != decoded:
+        raise Refused("R-35", "the frame cannot be decompressed")
+    return result
+
+
+class Names:
+    """What R-37 and R-38 say of names, for the whole bundle."""
+
+    def __init__(self, inventory):
+        self.inventory = inventory
+        self.tops, self.tags = {}, {}
+        for image in inventory.images:
+            self.tops.setdefault(image["source"], set()).update(tops_of(image))
+            tags = self.tags.setdefault(image["source"], {})
+            if "root" in image and "tag" in image:
+                tags.setdefault(image["tag"], set()).add(image["root"])
+            for attached in image["attached"]:
+                if "tag" in attached:
+                    tags.setdefault(attached["tag"], set()).add(attached["root"])
+
+    def has_blob_name(self, name):
+        """Only a carried blob of one extent has a name."""
+        place = self.inventory.blobs.get(name, {}).get("place", {})
+        return len(place.get("carried", {}).get("extents", [])) == 1
+
+    def implied(self):
+        """All names that the newest metadata chunk must hold: path -> (type, link name)."""
+        result, work = {}, 0
+        for source, tops in self.tops.items():
+            base = b"v2/" + source.encode()
+            rows = self.inventory.reach(tops)
+            blobs = {b for name in rows for b in self.inventory.rows[name]["blobs"]}
+            work += len(rows) + len(blobs)
+            for name in rows:
+                result[base + b"/manifests/" + name.encode()] = (b"1", blob_path(name))
+            for name in filter(self.has_blob_name, blobs):
+                result[base + b"/blobs/" + name.encode()] = (b"1", blob_path(name))
+            for name, roots in self.tags[source].items():
+                result[base + b"/manifests/" + name.encode()] = (b"2", min(roots).encode())
+            if work > CAP_NAME_WORK or len(result) > CAP_NAMES:
+                raise Refused("R-11", "more names, or work to find them, than section 11 allows")
+        return result
+
+    def is_true(self, path, kind, link):
+        """R-38: whether a name is true by the inventory."""
+        try:
+            before, last = path.decode("ascii").rsplit("/", 1)
+            top, area = before.rsplit("/", 1)
+        except ValueError:
+            return False
+        if not top.startswith("v2/") or top[3:] not in self.tops:
+            return False
+        if kind == b"2":
+            return area == "manifests" and link.decode("ascii", "replace") in self.tags[top[3:]].get(last, ())
+        if kind != b"1" or not DIGEST.match(last) or link != blob_path(last):
+            return False
+        return area == "manifests" and last in self.inventory.rows or area == "blobs" and self.has_blob_name(last)
+
+
+def join_file(inventory, number):
+    """R-38: the join file of a metadata chunk as a tar entry; empty when no blob was cut."""
+    generation = inventory.origins[number]["generation"]
+    lines = []
+    for row in inventory.document["blobs"]:
+        extents = row["place"].get("carried", {}).get("extents", [])
+        if len(extents) > 1 and inventory.origins[extents[-1][0]]["generation"] == generation:
+            parts = b" ".join(blob_path(row["digest"], i, len(extents)) for i in range(len(extents)))
+            lines.append(b"cat " + parts + b" > " + blob_path(row["digest"]) + b"\n")
+    return tar_file(b"airferry/join-%06d.txt" % number, b"".join(lines)) if lines else b""
+
+
+class MetadataTar:
+    """Reads one decompressed tar, front to back (R-30 to R-38)."""
+
+    def __init__(self, inventory, names, documents, number, tar):
+        self.inventory, self.names, self.documents = inventory, names, documents
+        self.number, self.tar, self.at = number, tar, 0
+
+    def expect(self, wanted, rule, what):
+        if self.tar[self.at:self.at + len(wanted)] != wanted:
+            raise Refused(rule, "%s is not what follows from the inventory, at byte %d" % (what, self.at))
+        self.at += len(wanted)
+
+    def check(self, newest):
+        self.expect(marker(self.inventory.origins[self.number]), "R-33", "the marker")
+        for offset, stored, name, _, _ in self.inventory.layout[self.number]:
+            self.expect(tar_head(blob_path(name), stored, b"0"), "R-36", "the header of %s" % name)
+            data = self.tar[offset:offset + stored]
+            self.at += len(data)
+            self.expect(b"\0" * (padded(stored) - stored), "R-30", "the padding of %s" % name)
+            if sha256_hex(data) != name[7:]:
+                self.inventory.bad("10.6", "%s: its bytes have another SHA-256" % name,
+                                   self.inventory.images_of([name]))
+                self.documents.unread = True
+            else:
+                self.documents.check(self.inventory.rows[name], data)
+        join = join_file(self.inventory, self.number)
+        if join:
+            self.expect(join, "R-38", "the join file")
+        found = self.read_names()
+        self.expect(END, "R-30", "the end of the tar")
+        if self.at != len(self.tar):
+            raise Refused("R-30", "bytes stand behind the end of the tar")
+        if newest:
+            self.compare_names(found)
+
+    def read_names(self):
+        """R-37: entries without data, ascending, each true (R-38)."""
+        found, last = {}, b""
+        while self.tar[self.at:self.at + 512] != END[:512] and self.at < len(self.tar):
+            path, kind, link = self.read_name()
+            if path <= last:
+                raise Refused("R-37", "names do not ascend: %s" % shown(path))
+            if not self.names.is_true(path, kind, link):
+                raise Refused("R-38", "a name that is not true by the inventory: %s" % shown(path))
+            found[path], last = (kind, link), path
+            if len(found) > CAP_NAMES:
+                raise Refused("R-11", "more than %d names" % CAP_NAMES)
+        return found
+
+    def read_name(self):
+        """Reads an entry loosely, builds it anew from what was read, and compares (R-31, R-32)."""
+        header, at, long = self.tar[self.at:self.at + 512], self.at, {}
+        if header[156:157] == b"x":
+            size = int(header[124:135], 8) if re.match(rb"0{7}[0-7]{4}\Z", header[124:135]) else 0
+            data = self.tar[at + 512:at + 512 + size]
+            for key in (b"path", b"linkpath"):
+                match = re.search(rb"(?:\A|\n)[0-9]+ " + key + rb"=([^\n]*)\n", data)
+                if match:
+                    long[key] = match.group(1)
+            at += 512 + padded(size)
+            header = self.tar[at:at + 512]
+        path = long.get(b"path", header[:100].rstrip(b"\0"))
+        link = long.get(b"linkpath", header[157:257].rstrip(b"\0"))
+        kind = header[156:157]
+        if kind not in (b"1", b"2"):
+            raise Refused("R-37", "an entry that is no name at byte %d" % self.at)
+        self.expect(tar_head(path, 0, kind, link), "R-31", "the header of %s" % shown(path))
+        return path, kind, link
+
+    def compare_names(self, found):
+        """R-38: the newest chunk holds all names; of several roots of a tag, the least."""
+        for path, entry in sorted(self.names.implied().items()):
+            if found.get(path) != entry:
+                self.inventory.bad("R-38", "the newest metadata chunk lacks the name %s" % shown(path))
+
+
+# ---------------------------------------------------------------------------------------------
+# Data chunks (7.3)
+
+class BlobHashes:
+    """SHA-256 of blobs while chunks are read from start to end. Blobs whose extents do not come in
+    this order are left in `later`."""
+
+    def __init__(self):
+        self.states, self.later = {}, set()
+
+    def begin(self, name, index):
+        if index == 0:
+            self.states[name] = [0, hashlib.sha256()]
+        state = self.states.get(name)
+        if state is None or state[0] != index:
+            self.later.add(name)
+            return None
+        state[0] += 1
+        return state[1]
+
+    def end(self, name, count):
+        """True or False for a blob that is whole now, None for one that is not."""
+        if name in self.later or self.states[name][0] != count:
+            return None
+        return self.states.pop(name)[1].hexdigest() == name[7:]
+
+
+def data_segments(inventory, number):
+    """R-34: the bytes of a data chunk that are no content, and the extents between them."""
+    framing = marker(inventory.origins[number])
+    for offset, stored, name, index, count in inventory.layout[number]:
+        yield framing + tar_head(blob_path(name, index, count), stored, b"0"), None
+        yield stored, (name, index, count)
+        framing = b"\0" * (padded(stored) - stored)
+    yield framing + END, None
+
+
+class DataChunk:
+    """Compares a data chunk with what it must be, piece by piece as it is read."""
+
+    def __init__(self, inventory, number, hashes, findings):
+        self.inventory, self.hashes, self.findings = inventory, hashes, findings
+        self.segments, self.at, self.reported = data_segments(inventory, number), 0, False
+        self.next()
+
+    def next(self):
+        self.what, self.extent = next(self.segments, (None, None))
+        self.hasher = self.hashes.begin(self.extent[0], self.extent[1]) if self.extent else None
+
+    def feed(self, data):
+        used = 0
+        while used < len(data) and self.what is not None:
+            if self.extent:
+                part = data[used:used + self.what]
+                if self.hasher:
+                    self.hasher.update(part)
+                self.what -= len(part)
+                if self.what == 0:
+                    self.end_extent()
+                    self.next()
+            else:
+                part = data[used:used + len(self.what)]
+                if part != self.what[:len(part)] and not self.reported:
+                    self.reported = True
+                    self.findings.add("R-34", "the bytes around the blobs are not those that follow from "
+                                      "the inventory, at byte %d or behind" % self.at)
+                self.what = self.what[len(part):]
+                if not self.what:
+                    self.next()
+            used += len(part)
+            self.at += len(part)
+
+    def end_extent(self):
+        name, _, count = self.extent
+        if self.hashes.end(name, count) is False:
+            self.findings.add("10.7", "%s: its bytes have another SHA-256" % name,
+                              images=self.inventory.images_of([name]))
+
+
+# ---------------------------------------------------------------------------------------------
+# Foreign files (R-06)
+
+LEFTOVER_FILES = re.compile(r"(?:\.ds_store|thumbs\.db|desktop\.ini|\._.*)\Z", re.S)
+LEFTOVER_DIRS = re.compile(r"(?:system volume information|\$recycle\.bin|\.spotlight-v100|\.trashes"
+                           r"|\.trash-[0-9]+|\.fseventsd|lost\+found)\Z")
+UNFINISHED_FILES = ("export.plan", "export.journal", "export.plan.statement", "export.plan.sig")
+
+
+def ascii_lower(name):
+    return "".join(c.lower() if c.isascii() else c for c in name)
+
+
+class Foreign:
+    """What does not belong to the bundle: listed, counted, and told apart by who left it."""
+
+    def __init__(self):
+        self.paths, self.count, self.bytes, self.entries = [], 0, 0, 0
+        self.stopped = False
+        self.leftovers, self.forbidden = [], []
+
+    def take(self, directory, prefix, name, status):
+        """One foreign entry of the bundle's directory, or of one of its own directories."""
+        path = prefix + name
+        self.count += 1
+        if len(self.paths) < LISTED:
+            self.paths.append(shown(path))
+        if stat.S_ISDIR(status.st_mode):
+            entries, size, plain = self.walk(directory, name, 1)
+            passes = (not prefix and LEFTOVER_DIRS.match(ascii_lower(name)) and plain
+                      and entries <= LEFTOVER_ENTRIES and size <= LEFTOVER_DIR)
+        else:
+            size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+            passes = (stat.S_ISREG(status.st_mode) and LEFTOVER_FILES.match(ascii_lower(name))
+                      and size <= LEFTOVER_FILE)
+            if path == "VOLUME.txt" and stat.S_ISREG(status.st_mode) and size <= CAP_VOLUME:
+                self.bytes += size
+                return
+        self.bytes += size
+        if passes:
+            self.leftovers.append((os.fsencode(path), size))
+        else:
+            self.forbidden.append(path)
+
+    def walk(self, parent, name, level):
+        """(entries, bytes, whether all of it was counted and is a plain file or a directory)."""
+        if level > CAP_FOREIGN_LEVELS:
+            self.stopped = True
+            return 0, 0, False
+        try:
+            directory = Directory(name, parent)
+        except OSError:
+            self.stopped = True
+            return 0, 0, False
+        entries, size, plain = 0, 0, True
+        try:
+            for inner, status in directory.entries():
+                self.entries += 1
+                if self.entries > CAP_FOREIGN_ENTRIES:
+                    self.stopped = True
+                    return entries, size, False
+                entries += 1
+                if stat.S_ISDIR(status.st_mode):
+                    more = self.walk(directory, inner, level + 1)
+                    entries, size, plain = entries + more[0], size + more[1], plain and more[2]
+                elif stat.S_ISREG(status.st_mode):
+                    size += status.st_size
+                else:
+                    plain = False
+        finally:
+            os.close(directory.fd)
+        return entries, size, plain
+
+    def finish(self):
+        """Of leftovers, by ascending path, as much passes as the cap holds."""
+        total = 0
+        for path, size in sorted(self.leftovers):
+            total += size
+            if total > LEFTOVER_ALL:
+                self.forbidden.append(os.fsdecode(path))
+
+
+# ---------------------------------------------------------------------------------------------
+# Reading a bundle (section 10)
+
+class Stopped(Exception):
+    """Nothing more is read."""
+
+
+class Verifier:
+    def __init__(self, path, keys, options):
+        self.options, self.findings = options, Findings()
+        self.keys = list({key.fingerprint: key for key in keys}.values())
+        self.root = Directory(path)
+        self.manifest = self.inventory = None
+        self.statements, self.claimed, self.used_signatures = [], [], set()
+        self.authenticated = self.stopped = False
+        self.foreign = Foreign()
+        self.bytes = {}
+        self.now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def run(self):
+        try:
+            self.step_1()
+            self.step_2()
+            self.step_3()
+            self.step_4()
+            self.step_5()
+            self.step_6()
+            self.step_7()
+            self.account()
+        except Stopped:
+            self.stopped = True
+
+    def guarded(self, file, function, *arguments):
+        """Runs a step's part; what it refuses becomes a finding, and None comes back."""
+        try:
+            return function(*arguments)
+        except Refused as refused:
+            self.findings.refused(refused, file)
+            return None
+
+    # -- Step 1
+
+    def step_1(self):
+        self.names = {name for name, _ in self.root.entries()}
+        self.unfinished = "export.plan" in self.names
+        if self.unfinished:
+            self.findings.add("R-50", "the export is unfinished", EXIT_INCOMPLETE, "export.plan")
+        self.raw = self.guarded("manifest.cbor", self.root.read, "manifest.cbor", CAP_MANIFEST)
+        if self.raw is None:
+            raise Stopped()
+        self.bundle_id = sha256_hex(self.raw)
+
+    # -- Step 2
+
+    def step_2(self):
+        places = [(self.root, "")] + [(Directory(p), p + "/") for p in self.options.statements]
+        for place_root, shown_prefix in places:
+            directory = subdirectory(place_root, "signatures")
+            if directory:
+                self.read_statements(directory, shown_prefix + "signatures/", place_root is self.root)
+        self.judge_statements()
+        if self.authenticated:
+            return
+        code = EXIT_OK if self.options.allow_unsigned else EXIT_NOT_AUTHENTICATED
+        self.findings.add("R-44", "NOT AUTHENTICATED: no statement of a trusted exporter counts", code)
+        if self.keys and not self.options.allow_unsigned:
+            self.guarded("manifest.cbor", self.compare_with_sums)
+            raise Stopped()
+
+    def read_statements(self, directory, prefix, is_bundle):
+        """R-05, R-43 for known keys, R-45 for the others."""
+        entries = dict(directory.entries())
+        known = {self.bundle_id[:16] + "-" + key.fingerprint[:16]: key for key in self.keys}
+        claimed = 0
+        for name in sorted(entries):
+            match = STATEMENT_NAME.match(name)
+            pair = name[:-len("statement")] + "sig"
+            if not match or pair not in entries:
+                continue
+            key = known.get(match.group(1) + "-" + match.group(2))
+            if key:
+                self.used_signatures.update((name, pair) if is_bundle else ())
+                self.guarded(prefix + name, self.read_statement, directory, prefix + name, name, pair, key)
+            elif is_bundle and claimed < CAP_CLAIMED and is_claim(entries[name], entries[pair]):
+                claimed += 1
+                self.used_signatures.update((name, pair))
+                self.claimed.append(name[:-len(".statement")])
+
+    def read_statement(self, directory, path, name, pair, key):
+        raw = directory.read(name, CAP_STATEMENT)
+        signature = directory.read(pair, SIGNATURE_LENGTH)
+        fields = check_statement(key, raw, signature, self.raw)
+        self.statements.append(Statement(path, key, fields, len(raw)))
+
+    def judge_statements(self):
+        """R-43 (rejections), R-44."""
+        self.authenticated = False
+        for statement in self.statements:
+            fields = statement.fields
+            if not statement.counts:
+                continue
+            if fields["verdict"] == "reject":
+                self.findings.add("R-43", "rejected by %s" % fields["role"], file=statement.name)
+            elif statement.expired(self.now):
+                self.findings.add("R-44", "the statement expired on %s" % fields["expires"], EXIT_OK, statement.name)
+            elif fields["role"] == "exporter":
+                self.authenticated = True
+
+    def compare_with_sums(self):
+        """Step 2: a changed manifest and a stranger's look alike otherwise."""
+        with self.root.open("SHA256SUMS") as file:
+            head = read_up_to(file, 64 * KIB).decode("utf-8", "replace")
+        match = re.search(r"^([0-9a-f]{64})  manifest\.cbor$", head, re.M)
+        if match and match.group(1) != self.bundle_id:
+            raise Refused("10.2", "SHA256SUMS names another SHA-256 of manifest.cbor")
+
+    # -- Steps 3 to 5
+
+    def step_3(self):
+        self.manifest = self.guarded("manifest.cbor", read_manifest, self.raw)
+        if self.manifest is None:
+            raise Stopped()
+        self.label = build_label(self.manifest, self.bundle_id)
+        self.sums = build_sums(self.manifest, self.bundle_id, self.label)
+        before = self.authenticated
+        agree_with_manifest(self.statements, self.manifest, self.sums, self.findings)
+        self.authenticated = any(
+            s.counts and s.fields["role"] == "exporter" and s.fields["verdict"] == "approve"
+            and not s.expired(self.now) for s in self.statements)
+        if before and not self.authenticated:
+            self.findings.add("R-44", "NOT AUTHENTICATED: the statement does not agree with the bundle",
+                              EXIT_NOT_AUTHENTICATED)
+            if not self.options.allow_unsigned:
+                raise Stopped()
+
+    def step_4(self):
+        file = "inventory.cbor"
+        raw = self.guarded(file, self.root.read, file, CAP_INVENTORY)
+        document = None if raw is None else self.guarded(file, decode_inventory, raw, self.manifest)
+        if document is None:
+            return
+        self.inventory = Inventory(document, self.manifest, self.findings)
+        before = len(self.findings.list)
+        self.inventory.check()
+        # What breaks a rule here cannot be built upon.
+        self.sound = len(self.findings.list) == before
+        if not self.manifest["complete"]:
+            code = EXIT_OK if self.options.allow_incomplete else EXIT_INCOMPLETE
+            self.findings.add("R-53", "INCOMPLETE: the exporter could not get everything", code)
+        for release in self.inventory.releases:
+            self.findings.add("6.7", "release %s: signatures not verified, not compared (this verifier never does)"
+                              % release["image"], EXIT_NOT_AUTHENTICATED if self.options.strict else EXIT_OK)
+
+    def step_5(self):
+        for name, wanted, cap, rule in (("LABEL.txt", self.label, CAP_LABEL, "R-08"),
+                                        ("SHA256SUMS", self.sums, CAP_SUMS, "R-07")):
+            found = self.guarded(name, self.root.read, name, cap)
+            if found is not None and found != wanted:
+                self.findings.add(rule, "not the text that follows from the manifest", file=name)
+        self.chunk_directory = subdirectory(self.root, "chunks")
+        self.lengths = {}
+        for row in self.manifest["chunks"]:
+            file = "chunks/" + chunk_name(row)
+            length = self.guarded_chunk(row, self.length_of)
+            if length is None:
+                continue
+            self.lengths[row["number"]] = length
+            if length != row["length"]:
+                self.findings.add("10.5", "the file has %d bytes, the manifest says %d" % (length, row["length"]),
+                                  file=file, images=self.hit(row, min(length, row["length"]), row["length"]))
+
+    def length_of(self, file):
+        return os.fstat(file.fileno()).st_size
+
+    def guarded_chunk(self, row, function, *arguments):
+        """Opens a chunk and runs function(file, ...); a file that is not here hits all its images."""
+        name = "chunks/" + chunk_name(row)
+        try:
+            if self.chunk_directory is None:
+                raise Refused("R-01", "the directory `chunks` is not here")
+            with self.chunk_directory.open(chunk_name(row)) as file:
+                return function(file, *arguments)
+        except Refused as refused:
+            self.findings.add(refused.rule, refused.message, file=name, images=self.hit(row, 0, row["length"]))
+            return None
+
+    def hit(self, row, begin, end):
+        """The images that bytes begin..end of a chunk belong to (R-51)."""
+        if self.inventory is None:
+            return ()
+        extents = self.inventory.layout.get(row["number"], ())
+        if row["kind"] == "data":
+            extents = [e for e in extents if e[0] < end and e[0] + e[1] > begin]
+        return self.inventory.images_of(e[2] for e in extents)
+
+    # -- Step 6
+
+    def step_6(self):
+        documents = names = None
+        if self.inventory and self.sound:
+            documents, names = Documents(self.inventory), Names(self.inventory)
+        metadata = [row for row in self.manifest["chunks"] if row["kind"] == "metadata"]
+        for row in metadata:
+            if row["number"] not in self.lengths:
+                continue
+            data = self.guarded_chunk(row, self.read_metadata, row)
+            if data is None or documents is None:
+                if documents:
+                    documents.unread = True
+                continue
+            number = row["number"]
+            self.findings.file = "chunks/" + chunk_name(row)
+            decoded = self.inventory.origins[number]["decoded"]
+            ok = self.guarded(None, self.check_metadata, data, decoded, number, names, documents, row is metadata[-1])
+            documents.unread = documents.unread or not ok
+            self.findings.file = None
+        if documents:
+            documents.finish()
+
+    def read_metadata(self, file, row):
+        """All bytes of a metadata chunk, when its hashes are right."""
+        if row["length"] > CAP_STORED_METADATA:
+            raise Refused("R-11", "a metadata chunk of %d bytes" % row["length"])
+        parts = []
+        return b"".join(parts) if self.check_hashes(file, row, parts.append) else None
+
+    def check_metadata(self, data, decoded, number, names, documents, newest):
+        zstd_frame(data, decoded)
+        MetadataTar(self.inventory, names, documents, number, decompress(data, decoded)).check(newest)
+        return True
+
+    def check_hashes(self, file, row, use):
+        """Every block, SHA-256 and BLAKE3 of a chunk, while use() gets its bytes. True when all are right."""
+        name, good = "chunks/" + chunk_name(row), True
+        sha256, blake3 = hashlib.sha256(), new_blake3()
+        at = 0
+        for index, block in enumerate(blocks_of(Limited(file, row["length"]))):
+            sha256.update(block)
+            blake3.update(block)
+            if bytes.fromhex(blake3_hex(block)) != row["blocks"][32 * index:32 * index + 32]:
+                good = False
+                self.findings.add("10.7", "the block has another BLAKE3", file=name, block=index,
+                                  images=self.hit(row, at, at + len(block)))
+            use(block)
+            at += len(block)
+        for kind, found in (("sha256", sha256.hexdigest()), ("blake3", blake3.hexdigest())):
+            if row[kind] != "%s:%s" % (kind, found):
+                good = False
+                self.findings.add("10.7", "the file has another %s" % kind.upper(), file=name,
+                                  images=self.hit(row, 0, row["length"]))
+        return good
+
+    # -- Step 7
+
+    def step_7(self):
+        hashes = BlobHashes()
+        buildable = self.inventory is not None and self.sound
+        for row in self.manifest["chunks"]:
+            if row["kind"] == "data" and row["number"] in self.lengths:
+                self.findings.file = "chunks/" + chunk_name(row)
+                use = DataChunk(self.inventory, row["number"], hashes, self.findings).feed if buildable else ignore
+                self.guarded_chunk(row, self.check_hashes, row, use)
+                self.findings.file = None
+        for name in sorted(hashes.later):
+            self.hash_again(name)
+
+    def hash_again(self, name):
+        """A cut blob whose extents do not come in the order of chunks and offsets."""
+        sha256, rows = hashlib.sha256(), {row["number"]: row for row in self.manifest["chunks"]}
+        for chunk, offset, stored, _ in self.inventory.blobs[name]["place"]["carried"]["extents"]:
+            if chunk not in self.lengths:
+                return
+            self.guarded_chunk(rows[chunk], hash_extent, offset, stored, sha256)
+        if sha256.hexdigest() != name[7:]:
+            self.findings.add("10.7", "%s: its bytes have another SHA-256" % name,
+                              images=self.inventory.images_of([name]))
+
+    # -- R-06, R-52
+
+    def account(self):
+        own = {"manifest.cbor", "inventory.cbor", "LABEL.txt", "SHA256SUMS"}
+        own.update(UNFINISHED_FILES if self.unfinished else ())
+        documents = self.take_directory(self.root, "", own, {"chunks", "signatures"}
+                                        | ({"export.made"} if self.unfinished else set()))
+        chunks = {chunk_name(row) for row in self.manifest["chunks"]}
+        in_chunks = self.take_directory(self.chunk_directory, "chunks/", chunks)
+        statements = self.take_directory(subdirectory(self.root, "signatures"), "signatures/", self.used_signatures)
+        made = 0
+        if self.unfinished:
+            directory = subdirectory(self.root, "export.made")
+            names = {n for n, _ in directory.entries() if re.match(r"sha256-[0-9a-f]{64}\Z", n)} if directory else ()
+            made = self.take_directory(directory, "export.made/", names)
+        self.foreign.finish()
+        self.account_bytes(documents + made, in_chunks, statements)
+        if self.foreign.stopped:
+            self.findings.add("R-06", "foreign directories were not counted to the bottom", EXIT_OK)
+        if self.foreign.forbidden and self.options.strict:
+            self.findings.add("R-06", "%d files or directories that are not the bundle's, the first: %s" % (
+                len(self.foreign.forbidden), shown(self.foreign.forbidden[0])), EXIT_FOREIGN)
+
+    def take_directory(self, directory, prefix, own, own_directories=frozenset()):
+        """The bytes of the files that belong to the bundle; everything else is foreign."""
+        total = 0
+        for name, status in directory.entries() if directory else ():
+            if stat.S_ISREG(status.st_mode) and name in own:
+                total += status.st_size
+            elif not (stat.S_ISDIR(status.st_mode) and name in own_directories):
+                self.foreign.take(directory, prefix, name, status)
+        return total
+
+    def account_bytes(self, documents, in_chunks, statements):
+        """R-52."""
+        metadata = sum(self.lengths.get(r["number"], 0) for r in self.manifest["chunks"] if r["kind"] == "metadata")
+        content = framing = 0
+        if self.inventory is not None and self.sound:
+            for row in self.manifest["chunks"]:
+                if row["kind"] == "data" and row["number"] in self.lengths:
+                    inside = sum(e[1] for e in self.inventory.layout[row["number"]])
+                    content += inside
+                    framing += row["length"] - inside
+        self.bytes = {"documents": documents, "statements": statements, "content": content, "framing": framing,
+                      "metadata": metadata, "foreign": self.foreign.bytes,
+                      "unaccounted": in_chunks - content - framing - metadata}
+
+    # -- The result
+
+    def verdict(self):
+        damaged = any(f["code"] == EXIT_DAMAGED for f in self.findings.list)
+        words = ["authenticated" if self.authenticated else "NOT AUTHENTICATED"]
+        if damaged:
+            words.append("DAMAGED")
+        elif not self.stopped:
+            words.append("intact")
+        if self.stopped:
+            words.append("nothing else was read")
+        elif self.manifest:
+            words.append("complete" if self.manifest["complete"] else "INCOMPLETE")
+        return ", ".join(words)
+
+    def result(self):
+        return {
+            "bundle": "sha256:" + self.bundle_id if self.raw is not None else None,
+            "verdict": self.verdict(), "code": self.findings.code, "authenticated": self.authenticated,
+            "stopped": self.stopped, "unfinished": self.unfinished,
+            "statements": [{"name": s.name, "key": s.key.fingerprint, "role": s.fields["role"],
+                            "verdict": s.fields["verdict"], "comment": s.fields.get("comment"),
+                            "counts": s.counts, "expired": s.expired(self.now)} for s in self.statements],
+            "claimed": self.claimed, "bytes": self.bytes,
+            "foreign": {"count": self.foreign.count, "bytes": self.foreign.bytes, "paths": self.foreign.paths},
+            "findings": self.findings.list, "more_findings": self.findings.more()}
+
+
+class Limited:
+    """The first `left` bytes of a file."""
+
+    def __init__(self, file, left):
+        self.file, self.left = file, left
+
+    def read(self, count):
+        data = self.file.read(min(count, self.left))
+        self.left -= len(data)
+        return data
+
+
+def is_claim(statement, signature):
+    """R-45: lengths of a pair that is listed as claimed."""
+    return (stat.S_ISREG(statement.st_mode) and stat.S_ISREG(signature.st_mode)
+            and 1 <= statement.st_size <= CAP_STATEMENT and signature.st_size == SIGNATURE_LENGTH)
+
+
+def hash_extent(file, offset, stored, hasher):
+    file.seek(offset)
+    for block in blocks_of(Limited(file, stored)):
+        hasher.update(block)
+
+
+def ignore(_):
+    pass
+
+
+# ---------------------------------------------------------------------------------------------
+# The command
+
+def print_text(result):
+    print("bundle %s" % result["bundle"])
+    for s in result["statements"]:
+        print("  %s says %s, key %s%s%s" % (s["role"], s["verdict"], s["key"], ": " + shown(s["comment"])
+                                            if s["comment"] else "", " (expired)" if s["expired"] else ""))
+    for name in result["claimed"]:
+        print("  claimed, unverified: %s" % name)
+    for path in result["foreign"]["paths"]:
+        print("  foreign: %s" % path)
+    for f in result["findings"]:
+        where = " ".join([f["file"]] if "file" in f else []) + (" block %d" % f["block"] if "block" in f else "")
+        print("  %s %s%s" % (f["rule"], where + ": " if where else "", shown(f["message"])))
+        for image in f.get("images", ()):
+            print("      hits %s" % image)
+        if "more_images" in f:
+            print("      and %d more" % f["more_images"])
+    for rule, count in result["more_findings"].items():
+        print("  %s: %d more findings" % (rule, count))
+    if result["bytes"]:
+        print("bytes: " + ", ".join("%s %d" % item for item in result["bytes"].items()))
+    print(result["verdict"])
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description="Verifies an airferry bundle, independently of airferry.")
+    parser.add_argument("bundle")
+    parser.add_argument("--trust", action="append", default=[], metavar="PUB.pem")
+    parser.add_argument("--statements", action="append", default=[], metavar="DIR")
+    parser.add_argument("--allow-unsigned", action="store_true")
+    parser.add_argument("--allow-incomplete", action="store_true")
+    parser.add_argument("--strict", action="store_true")
+    parser.add_argument("--output", choices=("text", "json"), default="text")
+    options = parser.parse_args(arguments)
+    if not shutil.which("zstd"):
+        print("verify_bundle: the program zstd is not here", file=sys.stderr)
+        return EXIT_USAGE
+    try:
+        keys = [read_key(path) for path in options.trust]
+    except (OSError, Refused) as error:
+        print("verify_bundle: a key cannot be used: %s" % error, file=sys.stderr)
+        return EXIT_USAGE
+    try:
+        verifier = Verifier(options.bundle, keys, options)
+        verifier.run()
+    except OSError as error:
+        print("verify_bundle: the medium cannot be read: %s" % error, file=sys.stderr)
+        return EXIT_MEDIUM
+    result = verifier.result()
+    if options.output == "json":
+        print(json.dumps(result, indent=2))
+    else:
+        print_text(result)
+    return verifier.findings.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
