@@ -1197,7 +1197,7 @@ class Inventory:
             extents.sort()
 
     def check(self):
-        for check in (self.check_order, self.check_blobs, self.check_layout, self.check_chunks,
+        for check in (self.check_order, self.check_blobs, self.check_chunks, self.check_layout,
                       self.check_rows, self.check_graph, self.check_images, self.check_complete,
                       self.check_releases, self.check_catalogs):
             check()
