@@ -2083,7 +2083,11 @@ class Foreign:
 # Reading a bundle (section 10)
 
 class Stopped(Exception):
-    """Nothing more is read."""
+    """Nothing more is read, because nobody who is trusted has signed."""
+
+
+class Unreadable(Exception):
+    """Nothing more can be read: the manifest is not here, or breaks a rule."""
 
 
 class Verifier:
@@ -2110,6 +2114,8 @@ class Verifier:
             self.account()
         except Stopped:
             self.stopped = True
+        except Unreadable:
+            pass
 
     def guarded(self, file, function, *arguments):
         """Runs a step's part; what it refuses becomes a finding, and None comes back."""
@@ -2128,7 +2134,7 @@ class Verifier:
             self.findings.add("R-50", "the export is unfinished", EXIT_INCOMPLETE, "export.plan")
         self.raw = self.guarded("manifest.cbor", self.root.read, "manifest.cbor", CAP_MANIFEST)
         if self.raw is None:
-            raise Stopped()
+            raise Unreadable()
         self.bundle_id = sha256_hex(self.raw)
 
     # -- Step 2
@@ -2200,7 +2206,7 @@ class Verifier:
     def step_3(self):
         self.manifest = self.guarded("manifest.cbor", read_manifest, self.raw)
         if self.manifest is None:
-            raise Stopped()
+            raise Unreadable()
         self.label = build_label(self.manifest, self.bundle_id)
         self.sums = build_sums(self.manifest, self.bundle_id, self.label)
         before = self.authenticated
