@@ -28,6 +28,7 @@ import base64
 import binascii
 import calendar
 import datetime
+import errno
 import hashlib
 import json
 import os
@@ -550,15 +551,14 @@ class Directory:
         except FileNotFoundError:
             raise Refused("R-01", "the file is not here") from None
         except OSError as error:
-            # ELOOP: a link. ENXIO: a socket. Anything else is the medium's fault.
-            if error.errno in (40, 62, 6):
+            # A link, or a socket. Anything else is the medium's fault.
+            if error.errno in (errno.ELOOP, errno.ENXIO):
                 raise Refused("R-02", "not a regular file") from None
             raise
-        file = os.fdopen(fd, "rb", buffering=0)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            file.close()
+            os.close(fd)
             raise Refused("R-02", "not a regular file")
-        return file
+        return os.fdopen(fd, "rb", buffering=0)
 
     def read(self, name, cap):
         """The bytes of a file, at most `cap`."""
@@ -581,14 +581,14 @@ def read_up_to(file, count):
 
 
 def subdirectory(parent, name):
-    """One of the bundle's own directories, or None when it is absent or something else."""
+    """One of the bundle's own directories, or None when it is absent. R-02: no link is followed."""
     try:
         return Directory(name, parent)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return None
     except OSError as error:
-        if error.errno in (40, 62):
-            return None
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise Refused("R-02", "not a directory", name) from None
         raise
 
 
@@ -2045,6 +2045,7 @@ class DataChunk:
 LEFTOVER_FILES = re.compile(r"(?:\.ds_store|thumbs\.db|desktop\.ini|\._.*)\Z", re.S)
 LEFTOVER_DIRS = re.compile(r"(?:system volume information|\$recycle\.bin|\.spotlight-v100|\.trashes"
                            r"|\.trash-[0-9]+|\.fseventsd|lost\+found)\Z")
+OWN_FILES = ("manifest.cbor", "inventory.cbor", "LABEL.txt", "SHA256SUMS")
 UNFINISHED_FILES = ("export.plan", "export.journal", "export.plan.statement", "export.plan.sig")
 
 
@@ -2137,9 +2138,9 @@ class Verifier:
         self.options, self.findings = options, Findings()
         self.keys = list({key.fingerprint: key for key in keys}.values())
         self.root = Directory(path)
-        self.manifest = self.inventory = None
+        self.raw = self.bundle_id = self.manifest = self.inventory = None
         self.statements, self.claimed, self.used_signatures = [], [], set()
-        self.authenticated = self.stopped = False
+        self.authenticated = self.stopped = self.unfinished = False
         self.foreign = Foreign()
         self.bytes = {}
         self.now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -2171,9 +2172,14 @@ class Verifier:
 
     def step_1(self):
         self.names = {name for name, _ in self.root.entries()}
+        if not self.names.intersection(OWN_FILES + UNFINISHED_FILES + ("chunks", "signatures")):
+            self.findings.add("R-01", "there is no bundle here", EXIT_USAGE)
+            raise Unreadable()
         self.unfinished = "export.plan" in self.names
         if self.unfinished:
             self.findings.add("R-50", "the export is unfinished", EXIT_INCOMPLETE, "export.plan")
+        if "manifest.cbor" not in self.names and self.unfinished:
+            raise Unreadable()
         self.raw = self.guarded("manifest.cbor", self.root.read, "manifest.cbor", CAP_MANIFEST)
         if self.raw is None:
             raise Unreadable()
@@ -2184,7 +2190,7 @@ class Verifier:
     def step_2(self):
         places = [(self.root, "")] + [(Directory(p), p + "/") for p in self.options.statements]
         for place_root, shown_prefix in places:
-            directory = subdirectory(place_root, "signatures")
+            directory = self.guarded(None, subdirectory, place_root, "signatures")
             if directory:
                 self.read_statements(directory, shown_prefix + "signatures/", place_root is self.root)
         self.judge_statements()
@@ -2287,7 +2293,7 @@ class Verifier:
             found = self.guarded(name, self.root.read, name, cap)
             if found is not None and found != wanted:
                 self.findings.add(rule, "not the text that follows from the manifest", file=name)
-        self.chunk_directory = subdirectory(self.root, "chunks")
+        self.chunk_directory = self.guarded(None, subdirectory, self.root, "chunks")
         self.lengths = {}
         for row in self.manifest["chunks"]:
             file = "chunks/" + chunk_name(row)
@@ -2408,16 +2414,16 @@ class Verifier:
     # -- R-06, R-52
 
     def account(self):
-        own = {"manifest.cbor", "inventory.cbor", "LABEL.txt", "SHA256SUMS"}
+        own = set(OWN_FILES)
         own.update(UNFINISHED_FILES if self.unfinished else ())
         documents = self.take_directory(self.root, "", own, {"chunks", "signatures"}
                                         | ({"export.made"} if self.unfinished else set()))
         chunks = {chunk_name(row) for row in self.manifest["chunks"]}
         in_chunks = self.take_directory(self.chunk_directory, "chunks/", chunks)
-        statements = self.take_directory(subdirectory(self.root, "signatures"), "signatures/", self.used_signatures)
+        statements = self.take_directory(self.open_quietly("signatures"), "signatures/", self.used_signatures)
         made = 0
         if self.unfinished:
-            directory = subdirectory(self.root, "export.made")
+            directory = self.open_quietly("export.made")
             names = {n for n, _ in directory.entries() if re.match(r"sha256-[0-9a-f]{64}\Z", n)} if directory else ()
             made = self.take_directory(directory, "export.made/", names)
         self.foreign.finish()
@@ -2427,6 +2433,13 @@ class Verifier:
         if self.foreign.forbidden and self.options.strict:
             self.findings.add("R-06", "%d files or directories that are not the bundle's, the first: %s" % (
                 len(self.foreign.forbidden), shown(self.foreign.forbidden[0])), EXIT_FOREIGN)
+
+    def open_quietly(self, name):
+        """One of the bundle's directories; what is wrong with it was found before, or is foreign."""
+        try:
+            return subdirectory(self.root, name)
+        except Refused:
+            return None
 
     def take_directory(self, directory, prefix, own, own_directories=frozenset()):
         """The bytes of the files that belong to the bundle; everything else is foreign."""
@@ -2456,6 +2469,8 @@ class Verifier:
 
     def verdict(self):
         damaged = any(f["code"] == EXIT_DAMAGED for f in self.findings.list)
+        if self.raw is None:
+            return "there is no manifest"
         words = ["authenticated" if self.authenticated else "NOT AUTHENTICATED"]
         if damaged:
             words.append("DAMAGED")
