@@ -189,7 +189,7 @@ class Bundle:
         parts = [v.marker(inventory.origins[number])]
         parts += [v.tar_file(v.blob_path(name), documents[name]) for _, _, name, _, _ in inventory.layout[number]]
         parts.append(v.join_file(inventory, number))
-        names = v.Names(inventory).implied()
+        names = v.Names(inventory).all
         parts += [v.tar_head(path, 0, kind, link) for path, (kind, link) in sorted(names.items())]
         self.set_tar(b"".join(parts) + v.END)
 

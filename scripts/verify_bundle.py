@@ -30,6 +30,7 @@ import calendar
 import datetime
 import errno
 import hashlib
+import ipaddress
 import json
 import os
 import re
@@ -128,11 +129,12 @@ BLAKE3_TEXT = re.compile(r"blake3:[0-9a-f]{64}\Z")
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
 # The grammar of the distribution project's reference package.
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
-REGISTRY = re.compile(r"(?:%s(?:\.%s)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?\Z" % (_LABEL, _LABEL))
+REGISTRY = re.compile(r"(?:%s(?:\.%s)*|\[([a-fA-F0-9:]+)\])(?::([0-9]+))?\Z" % (_LABEL, _LABEL))
 _WORD = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 REPOSITORY_PATH = re.compile(r"%s(?:/%s)*\Z" % (_WORD, _WORD))
 RELEASE_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
-PLATFORM = re.compile(r"[^/]+/[^/]+(?:/[^/]+)?\Z")
+# bundle-format.md names no characters; these are those of OCI's values.
+PLATFORM = re.compile(r"[A-Za-z0-9_.-]{1,32}(?:/[A-Za-z0-9_.-]{1,32}){1,2}\Z")
 COSIGN_TAG = re.compile(r"sha256-([0-9a-f]{64})\.(?:sig|att|sbom)\Z")
 
 WHITE_SPACE = frozenset(
@@ -154,10 +156,22 @@ def is_label_text(text):
             and ord(text[0]) not in WHITE_SPACE and ord(text[-1]) not in WHITE_SPACE)
 
 
+def is_ipv6(text):
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def is_repository(text):
     """A repository in full form: registry always written, `library/` on Docker Hub (6, R-12)."""
     registry, slash, path = text.partition("/")
-    if not slash or not REGISTRY.match(registry) or not REPOSITORY_PATH.match(path):
+    match = REGISTRY.match(registry)
+    if not slash or not match or not REPOSITORY_PATH.match(path):
+        return False
+    address, port = match.groups()
+    if address and not is_ipv6(address) or port and not 1 <= int(port) <= 65535:
         return False
     # Readers of short names take a first component without these for a part of Docker Hub's path.
     if not (any(c in registry for c in ".:[") or registry == "localhost" or registry != registry.lower()):
@@ -499,8 +513,8 @@ class Key:
     """R-42: an Ed25519 public key from a file with exactly one PEM block."""
 
     def __init__(self, text):
-        begins = re.findall(r"-----BEGIN [^\n]*", text)
-        block = re.search(r"-----BEGIN PUBLIC KEY-----\s*([A-Za-z0-9+/=\s]*?)-----END PUBLIC KEY-----", text)
+        begins = re.findall(r"^-----BEGIN [^\n]*-----\s*$", text, re.M)
+        block = re.search(r"^-----BEGIN PUBLIC KEY-----\s*([A-Za-z0-9+/=\s]*?)^-----END PUBLIC KEY-----", text, re.M)
         if len(begins) != 1 or not block:
             raise Refused("R-42", "not exactly one PEM block with a public key")
         try:
@@ -1118,7 +1132,7 @@ ATTACHED = table(by=one_of("cosign-tag", "referrers"), tag_opt=tag, root=digest,
 IMAGE = table(tag_opt=tag, root_opt=digest, cosign=FOUND, source=repository, problem_opt=text,
               attached=array(ATTACHED), platforms=array(matching(PLATFORM, "a platform")), referrers=FOUND,
               requested=reference, standalone_opt=only_true, fetched_from=repository)
-BASE = table(id=digest, roots=array(table(root=digest, reference=reference)), title_opt=text)
+BASE = table(id=digest, roots=array(table(root=digest, reference=reference)), title_opt=label_text)
 ORIGIN = table(plan=digest, number=chunk_number, decoded=uint, generation=uint)
 RELEASE = table(
     image=reference, version=version, keyrings=array(table(data=byte_string, name=text)), unsigned=boolean,
@@ -1769,26 +1783,25 @@ def zstd_frame(data, decoded):
     need(data[:4] == b"\x28\xb5\x2f\xfd" and len(data) > 5, "not a zstd frame")
     flags, at = data[4], 5
     single = flags >> 5 & 1
-    need(not flags & 8, "a reserved bit of the frame is set")
+    need(not flags & 24, "a reserved bit of the frame is set")
     window = 0
     if not single:
         window = (1 << 10 + (data[at] >> 3)) // 8 * (8 + (data[at] & 7))
         at += 1
-    id_length = (0, 1, 2, 4)[flags & 3]
-    need(not any(data[at:at + id_length]), "the frame needs a dictionary")
-    at += id_length
+    need(not flags & 3, "the frame names a dictionary")
     size_length = (single, 2, 4, 8)[flags >> 6]
     need(size_length, "the frame does not say its content size")
     content = int.from_bytes(data[at:at + size_length], "little") + (256 if size_length == 2 else 0)
     at += size_length
     need(content == decoded, "the frame's content size is not `decoded`")
-    need(max(window, content if single else 0) <= 8 * MIB, "the frame's window is above 8 MiB")
+    window = content if single else window
+    need(window <= 8 * MIB, "the frame's window is above 8 MiB")
     last = 0
     while not last:
         need(at + 3 <= len(data), "the frame ends early")
         head = int.from_bytes(data[at:at + 3], "little")
         last, kind = head & 1, head >> 1 & 3
-        need(kind != 3, "a reserved kind of block")
+        need(kind != 3 and head >> 3 <= min(window, 128 * KIB), "a block of a reserved kind, or a long one")
         at += 3 + (1 if kind == 1 else head >> 3)
     at += 4 if flags & 4 else 0
     need(at == len(data), "bytes stand behind the frame, or the frame ends early")
@@ -1819,57 +1832,45 @@ def decompress(data, decoded):
 
 
 class Names:
-    """What R-37 and R-38 say of names, for the whole bundle."""
+    """The names that the inventory implies (R-37, R-38): `all` is path -> (type, link name)."""
 
     def __init__(self, inventory):
-        self.inventory = inventory
-        self.tops, self.tags = {}, {}
+        self.inventory, self.all, self.tags = inventory, {}, {}
+        tops = {}
         for image in inventory.images:
-            self.tops.setdefault(image["source"], set()).update(tops_of(image))
-            tags = self.tags.setdefault(image["source"], {})
-            if "root" in image and "tag" in image:
-                tags.setdefault(image["tag"], set()).add(image["root"])
+            tops.setdefault(image["source"], set()).update(tops_of(image))
+            self.add_tag(image["source"], image.get("tag"), image.get("root"))
             for attached in image["attached"]:
-                if "tag" in attached:
-                    tags.setdefault(attached["tag"], set()).add(attached["root"])
+                self.add_tag(image["source"], attached.get("tag"), attached["root"])
+        work = 0
+        for source, roots in tops.items():
+            work += self.add_repository(b"v2/" + source.encode(), roots)
+            if work > CAP_NAME_WORK or len(self.all) + len(self.tags) > CAP_NAMES:
+                raise Refused("R-11", "more names, or work to find them, than section 11 allows", "inventory.cbor")
+        # Where images give one tag several roots, the newest chunk holds the least.
+        self.all.update((path, (b"2", min(roots))) for path, roots in self.tags.items())
 
-    def has_blob_name(self, name):
-        """Only a carried blob of one extent has a name."""
-        place = self.inventory.blobs.get(name, {}).get("place", {})
-        return len(place.get("carried", {}).get("extents", [])) == 1
+    def add_tag(self, source, name, root):
+        if name is not None and root is not None:
+            path = b"v2/%s/manifests/%s" % (source.encode(), name.encode())
+            self.tags.setdefault(path, set()).add(root.encode())
 
-    def implied(self):
-        """All names that the newest metadata chunk must hold: path -> (type, link name)."""
-        result, work = {}, 0
-        for source, tops in self.tops.items():
-            base = b"v2/" + source.encode()
-            rows = self.inventory.reach(tops)
-            blobs = {b for name in rows for b in self.inventory.rows[name]["blobs"]}
-            work += len(rows) + len(blobs)
-            for name in rows:
-                result[base + b"/manifests/" + name.encode()] = (b"1", blob_path(name))
-            for name in filter(self.has_blob_name, blobs):
-                result[base + b"/blobs/" + name.encode()] = (b"1", blob_path(name))
-            for name, roots in self.tags[source].items():
-                result[base + b"/manifests/" + name.encode()] = (b"2", min(roots).encode())
-            if work > CAP_NAME_WORK or len(result) > CAP_NAMES:
-                raise Refused("R-11", "more names, or work to find them, than section 11 allows")
-        return result
+    def add_repository(self, base, roots):
+        """Names of all that a repository's images reach. Returns the number of digests looked at."""
+        rows = self.inventory.reach(roots)
+        blobs = {b for name in rows for b in self.inventory.rows[name]["blobs"]}
+        for name in rows:
+            self.all[base + b"/manifests/" + name.encode()] = (b"1", blob_path(name))
+        for name in blobs:
+            place = self.inventory.blobs[name]["place"]
+            # Only a carried blob of one extent has a name.
+            if len(place.get("carried", {}).get("extents", [])) == 1:
+                self.all[base + b"/blobs/" + name.encode()] = (b"1", blob_path(name))
+        return len(rows) + len(blobs)
 
     def is_true(self, path, kind, link):
-        """R-38: whether a name is true by the inventory."""
-        try:
-            before, last = path.decode("ascii").rsplit("/", 1)
-            top, area = before.rsplit("/", 1)
-        except ValueError:
-            return False
-        if not top.startswith("v2/") or top[3:] not in self.tops:
-            return False
-        if kind == b"2":
-            return area == "manifests" and link.decode("ascii", "replace") in self.tags[top[3:]].get(last, ())
-        if kind != b"1" or not DIGEST.match(last) or link != blob_path(last):
-            return False
-        return area == "manifests" and last in self.inventory.rows or area == "blobs" and self.has_blob_name(last)
+        """R-38. The chunk of an older generation may have another of a tag's roots."""
+        return self.all.get(path) == (kind, link) or kind == b"2" and link in self.tags.get(path, ())
 
 
 def join_file(inventory, number):
@@ -1955,7 +1956,7 @@ class MetadataTar:
 
     def compare_names(self, found):
         """R-38: the newest chunk holds all names; of several roots of a tag, the least."""
-        for path, entry in sorted(self.names.implied().items()):
+        for path, entry in sorted(self.names.all.items()):
             if found.get(path) != entry:
                 self.inventory.bad("R-38", "the newest metadata chunk lacks the name %s" % shown(path))
 
@@ -2334,7 +2335,8 @@ class Verifier:
     def step_6(self):
         documents = names = None
         if self.inventory and self.sound:
-            documents, names = Documents(self.inventory), Names(self.inventory)
+            names = self.guarded(None, Names, self.inventory)
+            documents = Documents(self.inventory) if names else None
         metadata = [row for row in self.manifest["chunks"] if row["kind"] == "metadata"]
         for row in metadata:
             if row["number"] not in self.lengths:
