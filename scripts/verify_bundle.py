@@ -1517,18 +1517,17 @@ class Inventory:
             for member in catalog["members"]:
                 if member["image"] not in requested:
                     self.bad("R-61", "member %s is no image of the bundle" % member["image"])
-                self.check_needed_by(member.get("needed_by", []))
+                if "needed_by" in member:
+                    self.check_needed_by(member["needed_by"])
             for row in malformed:
                 self.check_needed_by(row["needed_by"])
-                if not row["needed_by"]:
-                    self.bad("R-63", "a malformed text that nothing needs")
         wanted = [f for f, rows in (("catalogs", self.catalogs), ("releases", self.releases)) if rows]
         if self.manifest["requires"] != wanted:
             self.bad("R-62", "`requires` in the manifest is not what the inventory says")
 
     def check_needed_by(self, elements):
-        if len(elements) > 4:
-            self.bad("R-63", "more than 4 elements in `needed_by`")
+        if not 1 <= len(elements) <= 4:
+            self.bad("R-63", "no element, or more than 4, in `needed_by`")
         self.ordered(elements, "needed_by", "R-63", key=lambda e: (e["name"], absent_first(e.get("package"))))
 
 
