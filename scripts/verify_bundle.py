@@ -1616,8 +1616,8 @@ def descriptor(value, where):
         fail(where, "no digest that version 1 carries", "R-24")
     if size is None or not 0 <= size < 1 << 64:
         fail(where, "no size", "R-24")
-    if not media_type or not all(" " <= c <= "~" for c in media_type):
-        fail(where, "no media type in printable ASCII", "R-24")
+    if not media_type or len(media_type) > 255 or not all(" " <= c <= "~" for c in media_type):
+        fail(where, "no media type of 1 to 255 printable ASCII characters", "R-24")
     if not all(isinstance(url, str) for url in urls):
         fail(where, "`urls` are no texts", "R-24")
     return name, size, media_type, urls
@@ -1634,6 +1634,8 @@ def check_kind(document, kind):
     optional(document, "artifactType", str, "the document")
     if version == 1 or "fsLayers" in document:
         fail("the document", "Docker's schema 1", "R-24")
+    if version is not None and not 0 <= version < 1 << 64:
+        fail("the document", "`schemaVersion` is no version", "R-24")
     if kind == "image" and (document.get("config") is None or "layers" not in document or "manifests" in document):
         fail("the document", "no image, or an index as well", "R-24")
     if kind == "index" and ("manifests" not in document or document.get("config") is not None
