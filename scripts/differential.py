@@ -783,10 +783,10 @@ def theirs(airferry, path, key_file, flags):
 
 
 def about_release_alone(own, other, code, other_code):
-    """airferry compares a release with its image and knows when it is unsigned; verify_bundle.py does not."""
-    def codes(result):
-        return any("release" in f["message"] for f in result.get("findings", ()))
-    return code != other_code and {code, other_code} <= {0, 3, 5, 9} and codes(own) and codes(other)
+    """airferry compares a release with its image and knows when it is unsigned; verify_bundle.py does neither."""
+    theirs_about = [f for f in other.get("findings", ()) if f["kind"] != "not-authenticated"]
+    return (code != other_code and code in (0, 3, 5, 9) and any(f["rule"] == "6.7" for f in own.get("findings", ()))
+            and bool(theirs_about) and all("release" in f["message"] for f in theirs_about))
 
 
 def compare(airferry, path, signer, key_file, flags, trusted):

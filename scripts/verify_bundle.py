@@ -88,7 +88,8 @@ class Refused(Exception):
 
 
 class Findings:
-    """Everything that was found (R-51). Each finding carries the exit code that it leads to."""
+    """Everything that was found (R-51). Each finding carries the exit code that it leads to. `images` may be
+    a function, which is called for findings that are listed."""
 
     def __init__(self):
         self.list, self.counts = [], {}
@@ -106,7 +107,7 @@ class Findings:
             finding["file"] = file or self.file
         if block is not None:
             finding["block"] = block
-        images = sorted(images)
+        images = sorted(images() if callable(images) else images)
         if images:
             finding["images"] = images[:LISTED_IMAGES]
             if len(images) > LISTED_IMAGES:
@@ -1199,8 +1200,14 @@ class Inventory:
         self.chunks = {row["number"]: row for row in manifest["chunks"]}
         # chunk -> [(offset, stored, digest, index of the extent, extents of the blob)]
         self.layout = {number: [] for number in self.chunks}
-        self.broken_layout = set()
-        self._parents = None
+        # What names a blob or an OCI manifest: rows, and the images of which it is a top.
+        self.parents, self.images_at = {}, {}
+        for row in document["manifests"]:
+            for child in row["children"] + row["blobs"]:
+                self.parents.setdefault(child, []).append(row["digest"])
+        for image in self.images:
+            for top in tops_of(image):
+                self.images_at.setdefault(top, []).append(image["requested"])
         for row in document["blobs"]:
             extents = row["place"].get("carried", {}).get("extents", [])
             for i, (chunk, offset, stored, _) in enumerate(extents):
@@ -1288,7 +1295,6 @@ class Inventory:
             try:
                 self.check_chunk_layout(chunk, extents)
             except Refused as refused:
-                self.broken_layout.add(number)
                 self.bad(refused.rule, refused.message)
 
     def check_chunk_layout(self, chunk, extents):
@@ -1388,35 +1394,22 @@ class Inventory:
                 queue.extend(c for c in self.rows[name]["children"] if c in self.rows)
         return seen
 
-    def rows_with_missing(self):
-        """The rows below which a blob is missing."""
-        missing = {name for name, row in self.blobs.items() if "missing" in row["place"]}
-        return self.above([name for name, row in self.rows.items() if missing.intersection(row["blobs"])])
-
-    def above(self, names):
-        """These rows and all that reach them."""
-        if self._parents is None:
-            self._parents = {}
-            for name, row in self.rows.items():
-                for child in row["children"]:
-                    self._parents.setdefault(child, []).append(name)
-        seen, queue = set(), list(names)
+    def above(self, digests):
+        """These blobs or OCI manifests, and all rows that reach them."""
+        seen, queue = set(), list(digests)
         while queue:
             name = queue.pop()
             if name not in seen:
                 seen.add(name)
-                queue.extend(self._parents.get(name, ()))
+                queue.extend(self.parents.get(name, ()))
         return seen
 
     def images_of(self, digests):
         """The images that are hit when these blobs or OCI manifests are damaged (R-51)."""
-        digests = set(digests)
-        hit = self.above([name for name, row in self.rows.items()
-                          if name in digests or digests.intersection(row["blobs"])])
-        return {image["requested"] for image in self.images if hit.intersection(tops_of(image))}
+        return {image for name in self.above(digests) for image in self.images_at.get(name, ())}
 
     def check_images(self):
-        missing = self.rows_with_missing()
+        missing = self.above(name for name, row in self.blobs.items() if "missing" in row["place"])
         originals = {c["image"]: c.get("original") for c in self.catalogs}
         work = 0
         for image in self.images:
@@ -1664,7 +1657,8 @@ class Documents:
             self.bad(row, refused.message)
 
     def bad(self, row, message):
-        self.inventory.bad("R-24", "%s: %s" % (row["digest"], message), self.inventory.images_of([row["digest"]]))
+        self.inventory.bad("R-24", "%s: %s" % (row["digest"], message),
+                           lambda: self.inventory.images_of([row["digest"]]))
 
     def compare(self, row, raw):
         document = parse_json(raw)
@@ -1716,7 +1710,7 @@ class Documents:
         for name, urls in sorted(self.foreign_urls.items()):
             if not self.unread and self.inventory.blobs[name]["place"]["foreign"]["urls"] != sorted(urls):
                 self.inventory.bad("R-24", "%s: its URLs are not those of the documents" % name,
-                                   images=self.inventory.images_of([name]))
+                                   images=lambda: self.inventory.images_of([name]))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -1907,7 +1901,7 @@ class MetadataTar:
             self.expect(b"\0" * (padded(stored) - stored), "R-30", "the padding of %s" % name)
             if sha256_hex(data) != name[7:]:
                 self.inventory.bad("10.6", "%s: its bytes have another SHA-256" % name,
-                                   self.inventory.images_of([name]))
+                                   lambda: self.inventory.images_of([name]))
                 self.documents.unread = True
             else:
                 self.documents.check(self.inventory.rows[name], data)
@@ -2038,7 +2032,7 @@ class DataChunk:
         name, _, count = self.extent
         if self.hashes.end(name, count) is False:
             self.findings.add("10.7", "%s: its bytes have another SHA-256" % name,
-                              images=self.inventory.images_of([name]))
+                              images=lambda: self.inventory.images_of([name]))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -2119,9 +2113,10 @@ class Foreign:
         """Of leftovers, by ascending path, as much passes as the cap holds."""
         total = 0
         for path, size in sorted(self.leftovers):
-            total += size
-            if total > LEFTOVER_ALL:
+            if total + size > LEFTOVER_ALL:
                 self.forbidden.append(os.fsdecode(path))
+            else:
+                total += size
 
 
 # ---------------------------------------------------------------------------------------------
@@ -2168,7 +2163,9 @@ class Verifier:
             return function(*arguments)
         except Refused as refused:
             self.findings.refused(refused, file)
-            return None
+        except OSError as error:
+            self.findings.add("R-02", "cannot be read: %s" % error.strerror, EXIT_MEDIUM, file)
+        return None
 
     # -- Step 1
 
@@ -2277,10 +2274,10 @@ class Verifier:
         if document is None:
             return
         self.inventory = Inventory(document, self.manifest, self.findings)
-        before = len(self.findings.list)
+        before = sum(self.findings.counts.values())
         self.inventory.check()
         # What breaks a rule here cannot be built upon.
-        self.sound = len(self.findings.list) == before
+        self.sound = sum(self.findings.counts.values()) == before
         if not self.manifest["complete"]:
             code = EXIT_OK if self.options.allow_incomplete else EXIT_INCOMPLETE
             self.findings.add("R-53", "INCOMPLETE: the exporter could not get everything", code)
@@ -2320,16 +2317,19 @@ class Verifier:
                 return function(file, *arguments)
         except Refused as refused:
             self.findings.add(refused.rule, refused.message, file=name, images=self.hit(row, 0, row["length"]))
-            return None
+        except OSError as error:
+            self.findings.add("R-02", "cannot be read: %s" % error.strerror, EXIT_MEDIUM, name,
+                              images=self.hit(row, 0, row["length"]))
+        return None
 
     def hit(self, row, begin, end):
-        """The images that bytes begin..end of a chunk belong to (R-51)."""
-        if self.inventory is None:
-            return ()
-        extents = self.inventory.layout.get(row["number"], ())
-        if row["kind"] == "data":
-            extents = [e for e in extents if e[0] < end and e[0] + e[1] > begin]
-        return self.inventory.images_of(e[2] for e in extents)
+        """A function that finds the images that bytes begin..end of a chunk belong to (R-51)."""
+        def find():
+            extents = self.inventory.layout.get(row["number"], ()) if self.inventory else ()
+            if row["kind"] == "data":
+                extents = [e for e in extents if e[0] < end and e[0] + e[1] > begin]
+            return self.inventory.images_of(e[2] for e in extents) if extents else ()
+        return find
 
     # -- Step 6
 
@@ -2412,7 +2412,7 @@ class Verifier:
             self.guarded_chunk(rows[chunk], hash_extent, offset, stored, sha256)
         if sha256.hexdigest() != name[7:]:
             self.findings.add("10.7", "%s: its bytes have another SHA-256" % name,
-                              images=self.inventory.images_of([name]))
+                              images=lambda: self.inventory.images_of([name]))
 
     # -- R-06, R-52
 
