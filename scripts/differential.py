@@ -76,13 +76,13 @@ class Bundle:
         self.manifest = v.Decoder(self.files["manifest.cbor"]).document()
         self.inventory = v.Decoder(self.files["inventory.cbor"]).document()
         self.metadata = -1
-        self.extra_directories = []
+        self.special = {}
 
     def copy(self):
         other = copy.copy(self)
         other.files = dict(self.files)
         other.manifest, other.inventory = copy.deepcopy(self.manifest), copy.deepcopy(self.inventory)
-        other.extra_directories = []
+        other.special = {}
         return other
 
     def write(self, path):
@@ -91,8 +91,15 @@ class Bundle:
             os.makedirs(os.path.dirname(full), exist_ok=True)
             with open(full, "wb") as file:
                 file.write(data)
-        for name in self.extra_directories:
-            os.makedirs(os.path.join(path, name), exist_ok=True)
+        for name, kind in self.special.items():
+            full = os.path.join(path, name)
+            os.makedirs(os.path.dirname(full), exist_ok=True)
+            if kind == "directory":
+                os.makedirs(full, exist_ok=True)
+            elif kind == "link":
+                os.symlink("elsewhere", full)
+            else:
+                os.mkfifo(full)
 
     def path_of(self, row):
         return "chunks/" + v.chunk_name(row)
@@ -208,6 +215,16 @@ def nodes(value, path=()):
             yield from nodes(element, path + (i,))
 
 
+def some_place(rng, tree, spare):
+    """A place that is found by walking down, so that rare branches are found as often as long arrays."""
+    path, value = (), tree
+    while isinstance(value, (dict, list)) and value and (not path or rng.random() < 0.8):
+        keys = [k for k in (value if isinstance(value, dict) else range(len(value))) if path or k not in spare]
+        path += (rng.choice(keys),)
+        value = value[path[-1]]
+    return path
+
+
 def at(tree, path):
     for step in path:
         tree = tree[step]
@@ -253,7 +270,7 @@ def other_text(rng, text):
 
 def mutate_tree(rng, tree, spare=(), extra=None):
     """One random change; returns what was changed. `extra` are values of the tree's kind to put in."""
-    path = rng.choice([p for p in nodes(tree) if p and p[0] not in spare])
+    path = some_place(rng, tree, spare)
     parent, key = at(tree, path[:-1]), path[-1]
     value = parent[key]
     # A value from elsewhere in the tree, of the same kind and mostly under the same key.
@@ -385,10 +402,20 @@ def file_foreign(rng, b):
             b.files[name] = b"x" * rng.choice([0, 1, 64, 65536, 65537, v.MIB, v.MIB + 1])
             done.append("%r %d" % (name, len(b.files[name])))
     if rng.random() < 0.2:
-        b.extra_directories.append(rng.choice(["empty", "System Volume Information", "chunks/sub", "Chunks",
-                                               "lost+found", ".Trashes/a", "export.made"]))
-        done.append(b.extra_directories[-1] + "/")
+        name = rng.choice(["empty", "System Volume Information", "chunks/sub", "Chunks", "lost+found", ".Trashes/a",
+                           "export.made"])
+        b.special[name] = "directory"
+        done.append(name + "/")
     return "foreign " + ", ".join(done)
+
+
+def file_special(rng, b):
+    """A link, a directory or a pipe in the place of a file."""
+    name = rng.choice(sorted(b.files) + ["signatures", "chunks", "x", ".DS_Store", "VOLUME.txt", "lost+found/x",
+                                         "export.plan"])
+    b.files = {n: data for n, data in b.files.items() if n != name and not n.startswith(name + "/")}
+    b.special[name] = rng.choice(["link", "directory", "pipe"])
+    return "%s is a %s" % (name, b.special[name])
 
 
 def claimed_pairs(rng, b):
@@ -540,7 +567,7 @@ def tar_edit(rng, b):
     entries = split_entries(tar, begin)
     if choice == 0:
         data = bytearray(tar)
-        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        data[rng.randrange(rng.choice([begin, len(data)]))] ^= 1 << rng.randrange(8)
         tar, done = bytes(data), "flip"
     elif choice == 1:
         tar, done = tar + b"\0" * rng.choice([512, 1024, 8192]), "longer"
@@ -629,10 +656,26 @@ def zstd_edit(rng, b):
         flip = bytearray(data)
         flip[rng.randrange(min(20, len(flip)))] ^= 1 << rng.randrange(8)
         data = bytes(flip)
+    elif more == 4:
+        data = raw_frame(rng, tar)
     b.files[b.path_of(row)] = data
     b.seal_chunks()
     b.seal()
     return "zstd %s %d" % (flags, more)
+
+
+def raw_frame(rng, tar):
+    """A frame without compression, with a header that may be odd (RFC 8878, 3.1.1)."""
+    single, checksum, odd, size_flag = rng.random() < 0.3, 0, rng.choice([0, 0, 0, 8, 16]), rng.choice([1, 2, 3, 3])
+    id_flag = rng.choice([0, 0, 0, 1, 2, 3])
+    length = len(tar) + rng.choice([0, 0, 0, 512])
+    content = (length - 256 if size_flag == 1 else length) & (1 << 8 * (1 << size_flag)) - 1
+    head = bytes([size_flag << 6 | single << 5 | odd | checksum | id_flag])
+    head += b"" if single else bytes([rng.choice([0, 1, 56, 80, 104, 105, 112, 255])])
+    head += bytes((0, 1, 2, 4)[id_flag]) + content.to_bytes(1 << size_flag, "little")
+    pieces = [tar[i:i + 65536] for i in range(0, len(tar), 65536)] + rng.choice([[], [b""]])
+    body = b"".join((len(x) << 3 | (i == len(pieces) - 1)).to_bytes(3, "little") + x for i, x in enumerate(pieces))
+    return b"\x28\xb5\x2f\xfd" + head + body
 
 
 def data_chunk_edit(rng, b):
@@ -750,7 +793,7 @@ def signature_edit(rng, b):
 
 
 MUTATIONS = [(1, file_flip), (1, file_cut), (1, file_append), (1, file_remove), (1, file_swap), (1, file_rename),
-             (2, file_foreign), (1, claimed_pairs), (1, unfinished), (3, cbor_bytes), (3, manifest_tree),
+             (2, file_foreign), (1, file_special), (1, claimed_pairs), (1, unfinished), (3, cbor_bytes), (3, manifest_tree),
              (8, inventory_tree), (8, inventory_remade), (8, oci_document), (4, tar_edit), (2, zstd_edit),
              (1, data_chunk_edit), (1, renumber), (3, statement_edit), (1, signature_edit)]
 
@@ -829,7 +872,7 @@ def run(options):
             mutation = rng.choices([m for _, m in mutations], [w for w, _ in mutations])[0]
             flags = rng.choice([[], [], ["--strict"], ["--allow-unsigned"], ["--allow-incomplete"]])
             if b.inventory.get("releases"):
-                flags = flags + ["--allow-unsigned-release"]
+                flags = [f for f in flags if f != "--strict"] + ["--allow-unsigned-release"]
             trusted = rng.random() < 0.85
             try:
                 done = mutation(rng, b)
