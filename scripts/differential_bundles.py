@@ -180,9 +180,9 @@ def main():
         export("increment", team[1], team[0].rsplit(":", 1)[0] + ":3", "--base", os.path.join(options.out, "team"))
         later = registry.address + "/team/later:1"
         for name in ("incomplete", "completed"):
-            export(name, team[1], later, "--keep-going", wanted=(5,))
-        registry.image("team/later", [noise(30, 60)], "1")
-        export("completed", team[1], later, "--keep-going")
+            export(name, team[1], later, "--keep-going", "--chunk-size", "5MB", wanted=(5,))
+        registry.image("team/later", [noise(30, 6_000_000)], "1")
+        export("completed", team[1], later, "--keep-going", "--chunk-size", "5MB")
         export("catalog", "--catalog", push_catalog(registry), "--keep-going", wanted=(0, 5))
         export("filtered", "--catalog", push_catalog(registry), "--operator", "etcd:stable=2.0.0", wanted=(0, 5))
         export("release", "--release", push_release(registry), "--allow-unsigned-release")
