@@ -811,9 +811,7 @@ class Options:
 def ours(path, keys, flags):
     verifier = v.Verifier(path, keys, Options(flags))
     verifier.run()
-    result = verifier.result()
-    os.close(verifier.root.fd)
-    return result
+    return verifier.result()
 
 
 def theirs(airferry, path, key_file, flags):

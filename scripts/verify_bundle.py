@@ -9,10 +9,11 @@ by the program `b3sum`, else by Python code below (about 0.5 MB/s: use it for sm
 Ed25519 is computed here, because R-41 refuses signatures that OpenSSL accepts. No other module or
 program is used, no network, and nothing is written.
 
-Every check names the rule (R-nn) of bundle-format.md, or the step of its section 10 ("10.5" is step
-5), and runs in the order of section 10. Only the statements are interpreted before the manifest is
-authenticated; without a trusted statement the program stops there, unless --allow-unsigned is given or
-no key is given at all.
+Where the document does not decide, the stricter reading is taken, and a comment says so. Every check
+names the rule (R-nn) of bundle-format.md, or the step of its section 10 ("10.5" is step 5), and runs in
+the order of section 10. Only the statements are interpreted before the manifest is authenticated;
+without a trusted statement the program stops there, unless --allow-unsigned is given or no key is
+given at all.
 
 What it does not do: it does not verify the OpenPGP signatures of OKD and OpenShift releases, nor compare
 a release with its image (6.7). It calls no release genuine: a bundle with one ends with code 3, unless
@@ -157,6 +158,7 @@ def is_label_text(text):
             and ord(text[0]) not in WHITE_SPACE and ord(text[-1]) not in WHITE_SPACE)
 
 
+# The grammar takes any digits for a port, and [a] for an address; nothing can be reached there.
 def is_ipv6(text):
     try:
         ipaddress.IPv6Address(text)
@@ -549,6 +551,10 @@ class Directory:
         else:
             self.fd = os.open(path, flags | os.O_NOFOLLOW, dir_fd=parent.fd)
 
+    def __del__(self):
+        if hasattr(self, "fd"):
+            os.close(self.fd)
+
     def entries(self):
         """[(name, lstat)] by name."""
         found = []
@@ -596,7 +602,8 @@ def read_up_to(file, count):
 
 
 def subdirectory(parent, name):
-    """One of the bundle's own directories, or None when it is absent. R-02: no link is followed."""
+    """One of the bundle's own directories, or None when it is absent. R-02: no link is followed. R-06 could be
+    read as if something else in its place were foreign, which would hide rejections."""
     try:
         return Directory(name, parent)
     except FileNotFoundError:
@@ -1133,6 +1140,7 @@ ATTACHED = table(by=one_of("cosign-tag", "referrers"), tag_opt=tag, root=digest,
 IMAGE = table(tag_opt=tag, root_opt=digest, cosign=FOUND, source=repository, problem_opt=text,
               attached=array(ATTACHED), platforms=array(matching(PLATFORM, "a platform")), referrers=FOUND,
               requested=reference, standalone_opt=only_true, fetched_from=repository)
+# 6.5 says "text" of the title and the reference; they are what 5.4 and 6 call so.
 BASE = table(id=digest, roots=array(table(root=digest, reference=reference)), title_opt=label_text)
 ORIGIN = table(plan=digest, number=chunk_number, decoded=uint, generation=uint)
 RELEASE = table(
@@ -2091,22 +2099,19 @@ class Foreign:
             self.stopped = True
             return 0, 0, False
         entries, size, plain = 0, 0, True
-        try:
-            for inner, status in directory.entries():
-                self.entries += 1
-                if self.entries > CAP_FOREIGN_ENTRIES:
-                    self.stopped = True
-                    return entries, size, False
-                entries += 1
-                if stat.S_ISDIR(status.st_mode):
-                    more = self.walk(directory, inner, level + 1)
-                    entries, size, plain = entries + more[0], size + more[1], plain and more[2]
-                elif stat.S_ISREG(status.st_mode):
-                    size += status.st_size
-                else:
-                    plain = False
-        finally:
-            os.close(directory.fd)
+        for inner, status in directory.entries():
+            self.entries += 1
+            if self.entries > CAP_FOREIGN_ENTRIES:
+                self.stopped = True
+                return entries, size, False
+            entries += 1
+            if stat.S_ISDIR(status.st_mode):
+                more = self.walk(directory, inner, level + 1)
+                entries, size, plain = entries + more[0], size + more[1], plain and more[2]
+            elif stat.S_ISREG(status.st_mode):
+                size += status.st_size
+            else:
+                plain = False
         return entries, size, plain
 
     def finish(self):
