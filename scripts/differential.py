@@ -399,7 +399,7 @@ def file_foreign(rng, b):
     done = []
     for name in rng.sample(names, rng.choice([1, 2, 5])):
         if name not in b.files:
-            b.files[name] = b"x" * rng.choice([0, 1, 64, 65536, 65537, v.MIB, v.MIB + 1])
+            b.files[name] = b"x" * rng.choice([0, 1, 64, 65536, 65537, v.MIB, v.MIB + 1, v.MIB + 1])
             done.append("%r %d" % (name, len(b.files[name])))
     if rng.random() < 0.2:
         name = rng.choice(["empty", "System Volume Information", "chunks/sub", "Chunks", "lost+found", ".Trashes/a",
@@ -419,9 +419,9 @@ def file_special(rng, b):
 
 
 def claimed_pairs(rng, b):
-    for i in range(rng.choice([1, 63, 64, 65, 100])):
+    for i in range(rng.choice([1, 70, 80, 100, 150])):
         bundle_id = rng.choice([v.sha256_hex(b.files["manifest.cbor"])[:16], "%016x" % rng.randrange(1 << 64)])
-        name = "signatures/%s-%016x-%02d" % (bundle_id, rng.randrange(1 << 64), rng.choice([1, 16, 17, 0, 5]))
+        name = "signatures/%s-%016x-%02d" % (bundle_id, rng.randrange(1 << 64), rng.choice([1, 16, 5, 6, 7, 8, 17, 0]))
         b.files[name + ".statement"] = b"x" * rng.choice([1, 100, 0, 16384, 16385] if rng.random() < .3 else [5])
         b.files[name + ".sig"] = b"x" * rng.choice([64, 63, 65] if rng.random() < .3 else [64])
     return "claimed pairs"
@@ -869,8 +869,10 @@ def run(options):
             b = rng.choice(bundles).copy()
             mutation = rng.choices([m for _, m in mutations], [w for w, _ in mutations])[0]
             flags = rng.choice([[], [], ["--strict"], ["--allow-unsigned"], ["--allow-incomplete"]])
-            if b.inventory.get("releases"):
+            if isinstance(b.inventory, dict) and b.inventory.get("releases"):
                 flags = [f for f in flags if f != "--strict"] + ["--allow-unsigned-release"]
+            elif mutation in (file_foreign, file_special, claimed_pairs) and rng.random() < 0.5:
+                flags = ["--strict"]
             trusted = rng.random() < 0.85
             try:
                 done = mutation(rng, b)
