@@ -238,7 +238,7 @@ ODD_TEXTS = ["", " ", "x", "latest", "sha256:" + "0" * 64, "SHA256:" + "0" * 64,
              "a.b/c:1@sha256:" + "1" * 64, "a.b/c@sha256:" + "1" * 64, "a.b/" + "c" * 256 + ":1", "a_b.c/d:1",
              "a.b:/c:1", "a.b:99999/c:1", "a-.b/c:1", "linux/amd64", "linux/arm/v7", "linux", "linux//x", "a/b/c/d",
              "carried", "absent", "unknown", "not-asked", "cosign-tag", "referrers", "raw", "zstd", "data",
-             "metadata", "file-based", "sqlite", "x" * 1024, "x" * 1025, "y" * 200, "y" * 201, "y" * 4096, "y" * 4097,
+             "metadata", "file-based", "sqlite", "catalogs", "releases", "x" * 1024, "x" * 1025, "y" * 200, "y" * 201, "y" * 4096, "y" * 4097,
              "application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json",
              "application/vnd.docker.distribution.manifest.v2+json",
              "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -737,7 +737,7 @@ TIMES = ["2026-11-22T17:00:00Z", "0000-02-29T00:00:00Z", "1900-02-29T00:00:00Z",
 def statement_edit(rng, b):
     """A change of the statement's text, signed."""
     lines = b.lines()
-    choice = rng.randrange(9)
+    choice = rng.randrange(10)
     place = rng.randrange(len(lines))
     if choice == 0:
         lines[place] = other_text(rng, lines[place])
@@ -757,6 +757,11 @@ def statement_edit(rng, b):
         lines[8:8] = rng.choice([["lineage: x", "sequence: 0"], ["lineage: x"], ["sequence: 1"],
                                  ["lineage: x", "sequence: 18446744073709551615"],
                                  ["lineage: x", "sequence: 18446744073709551616"], ["lineage:  x"]])
+    elif choice == 8:
+        i, line = rng.choice([(2, "key: " + "0" * 64), (4, "manifest-length: 1"), (5, "manifest-sha256: " + "0" * 64),
+                              (6, "manifest-blake3: " + "0" * 64), (7, "sums-sha256: " + "0" * 64), (8, "generation: 7"),
+                              (9, "complete: " + ("no" if lines[9].endswith("yes") else "yes"))])
+        lines[i] = line
     else:
         lines.append("comment: " + rng.choice(["x", "\u00e9" * 200, "\u00e9" * 201, " x", "a\u00a0", "a\u00a0b", "\u202e", "\ud7ff",
                                                "a\u3000", "\u200a", "\u180ex", "x\u0085", "\u2060", "\U000e0001"]))
