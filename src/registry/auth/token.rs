@@ -179,7 +179,7 @@ impl TokenRequest<'_> {
 
 /// Whether credentials for the registry at `base` may go to `realm`: to its own host (not from
 /// TLS down to plain HTTP), or to an https realm that it names over verified TLS. A realm
-/// named over an unverified connection may be anybody's.
+/// named over an unverified connection may be an attacker's.
 pub(super) fn may_have_credentials(realm: &Url, base: &Url, insecure: bool) -> bool {
     let realm_is_tls = realm.scheme() == "https";
     let base_is_tls = base.scheme() == "https";
