@@ -15,7 +15,7 @@ use super::scopes::Scopes;
 use crate::registry::authority::authority;
 use crate::registry::credentials::{Credential, Secret};
 use crate::registry::error::{Error, Result};
-use crate::registry::http::{Engine, Payload, Response, Sending, http_date};
+use crate::registry::http::{Engine, Payload, Request, Response, http_date};
 use crate::registry::places::Endpoint;
 
 /// How token services know us.
@@ -112,9 +112,9 @@ impl TokenRequest<'_> {
         credential: Option<&Credential>,
         insecure: bool,
     ) -> Result<Response> {
-        let (mut sending, header, payload) = self.to_http(credential, insecure);
-        sending.registry = Some(authority(&self.endpoint.repository.host));
-        http.follow(&sending, header.as_ref(), payload).await
+        let (mut request, header, payload) = self.to_http(credential, insecure);
+        request.registry = Some(authority(&self.endpoint.repository.host));
+        http.follow(&request, header.as_ref(), payload).await
     }
 
     /// Whether the service takes the credentials when no rights are asked for. Then a refusal is
@@ -139,7 +139,7 @@ impl TokenRequest<'_> {
         &self,
         credential: Option<&Credential>,
         insecure: bool,
-    ) -> (Sending, Option<HeaderValue>, Payload) {
+    ) -> (Request, Option<HeaderValue>, Payload) {
         let mut url = self.realm.clone();
         if let Some(Credential::IdentityToken { token, .. }) = credential {
             let mut form = url::form_urlencoded::Serializer::new(String::new());
@@ -148,10 +148,10 @@ impl TokenRequest<'_> {
                 .append_pair("service", self.service.unwrap_or(""))
                 .append_pair("scope", &self.scopes.joined())
                 .append_pair("refresh_token", token.expose());
-            let mut sending = Sending::new(Method::POST, &url, insecure);
+            let mut request = Request::new(Method::POST, &url, insecure);
             let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-            sending.headers.insert(CONTENT_TYPE, form_type);
-            return (sending, None, Payload::Bytes(form.finish().into()));
+            request.headers.insert(CONTENT_TYPE, form_type);
+            return (request, None, Payload::Bytes(form.finish().into()));
         }
         {
             let mut query = url.query_pairs_mut();
@@ -170,7 +170,7 @@ impl TokenRequest<'_> {
             _ => None,
         };
         (
-            Sending::new(Method::GET, &url, insecure),
+            Request::new(Method::GET, &url, insecure),
             header,
             Payload::Empty,
         )

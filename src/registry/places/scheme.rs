@@ -15,7 +15,7 @@ use url::Url;
 use crate::model::Host;
 use crate::registry::authority::authority;
 use crate::registry::error::{Error, Result, chain};
-use crate::registry::http::{Engine, Payload, Sending};
+use crate::registry::http::{Engine, Payload, Request};
 use crate::registry::locks::lock;
 use crate::registry::redact::RedactedUrl;
 
@@ -96,8 +96,8 @@ async fn find_scheme(http: &Engine, authority: &str) -> Result<Finding> {
 /// Whether something answers. A TLS server answers plain HTTP with 400.
 async fn probe(http: &Engine, scheme: &str, authority: &str) -> Result<()> {
     let url = api_url(scheme, authority)?;
-    let sending = Sending::new(Method::GET, &url, true);
-    let answer = http.follow(&sending, None, Payload::Empty);
+    let request = Request::new(Method::GET, &url, true);
+    let answer = http.follow(&request, None, Payload::Empty);
     let answer = timeout(PATIENCE, answer).await;
     let response = answer.unwrap_or_else(|_| {
         Err(Error::TimedOut {
