@@ -5,6 +5,15 @@
 //! policies. It never touches the file system, never reads the environment (proxy variables
 //! are read by the HTTP library) and never prints. Hashing of downloads is the caller's.
 //!
+//! Its rooms, from the lowest up; each uses only rooms that stand before it:
+//!
+//! - `tls`, `credentials`, `error`: certificates, auth files and helpers, what can go wrong;
+//! - `http`: the engine, which sends requests and knows no credentials;
+//! - `places`: mirrors, rewrites, and the scheme that a host speaks;
+//! - `auth`: challenges and tokens, for the engine's `Authorization` header;
+//! - `client`: puts these together and remembers what it learns;
+//! - `read`, `write`: what can be asked of a registry.
+//!
 //! Secrets are credentials, tokens, the queries of presigned URLs, and the Locations of
 //! upload sessions. None of them appears in `Debug`, `Display`, events or errors.
 

@@ -15,7 +15,7 @@ use super::scopes::Scopes;
 use crate::registry::authority::authority;
 use crate::registry::credentials::{Credential, Secret};
 use crate::registry::error::{Error, Result};
-use crate::registry::http::{Engine, Payload, Response, Sending, http_date};
+use crate::registry::http::{Engine, Payload, Request, Response, http_date};
 use crate::registry::places::Endpoint;
 
 /// How token services know us.
@@ -126,9 +126,9 @@ impl TokenRequest<'_> {
         credential: Option<&Credential>,
         insecure: bool,
     ) -> Result<Response> {
-        let (mut sending, header, payload) = self.to_http(credential, insecure);
-        sending.registry = Some(authority(&self.endpoint.repository.host));
-        http.follow(&sending, header.as_ref(), payload).await
+        let (mut request, header, payload) = self.to_http(credential, insecure);
+        request.registry = Some(authority(&self.endpoint.repository.host));
+        http.follow(&request, header.as_ref(), payload).await
     }
 
     /// Whether the service takes the credentials when no rights are asked for. Then a refusal is
@@ -153,7 +153,7 @@ impl TokenRequest<'_> {
         &self,
         credential: Option<&Credential>,
         insecure: bool,
-    ) -> (Sending, Option<HeaderValue>, Payload) {
+    ) -> (Request, Option<HeaderValue>, Payload) {
         let mut url = self.realm.clone();
         if let Some(Credential::IdentityToken { token, .. }) = credential {
             let mut form = url::form_urlencoded::Serializer::new(String::new());
@@ -162,10 +162,10 @@ impl TokenRequest<'_> {
                 .append_pair("service", self.service.unwrap_or(""))
                 .append_pair("scope", &self.scopes.joined())
                 .append_pair("refresh_token", token.expose());
-            let mut sending = Sending::new(Method::POST, &url, insecure);
+            let mut request = Request::new(Method::POST, &url, insecure);
             let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-            sending.headers.insert(CONTENT_TYPE, form_type);
-            return (sending, None, Payload::Bytes(form.finish().into()));
+            request.headers.insert(CONTENT_TYPE, form_type);
+            return (request, None, Payload::Bytes(form.finish().into()));
         }
         {
             let mut query = url.query_pairs_mut();
@@ -184,7 +184,7 @@ impl TokenRequest<'_> {
             _ => None,
         };
         (
-            Sending::new(Method::GET, &url, insecure),
+            Request::new(Method::GET, &url, insecure),
             header,
             Payload::Empty,
         )
@@ -193,7 +193,7 @@ impl TokenRequest<'_> {
 
 /// Whether credentials for the registry at `base` may go to `realm`: to its own host (not from
 /// TLS down to plain HTTP), or to an https realm that it names over verified TLS. A realm
-/// named over an unverified connection may be anybody's.
+/// named over an unverified connection may be an attacker's.
 pub(super) fn may_have_credentials(realm: &Url, base: &Url, insecure: bool) -> bool {
     let realm_is_tls = realm.scheme() == "https";
     let base_is_tls = base.scheme() == "https";

@@ -8,7 +8,7 @@ use super::Client;
 use crate::registry::auth::{Authorization, Matter, Purpose, Scopes};
 use crate::registry::authority::{authority, authority_of};
 use crate::registry::error::{Error, Result, Sought};
-use crate::registry::http::{Connections, Flow, Payload, Response, Sending};
+use crate::registry::http::{Connections, Flow, Payload, Request, Response};
 use crate::registry::places::Endpoint;
 use crate::registry::redact::RedactedUrl;
 
@@ -89,7 +89,7 @@ impl Client {
 
     async fn answer(&self, call: Call<'_>, flow: Flow) -> Result<Response> {
         let base = self.base(call.endpoint).await?;
-        let sending = Sending {
+        let request = Request {
             home: base.origin(),
             registry: Some(authority(&call.endpoint.repository.host)),
             insecure: self.is_insecure(call.endpoint),
@@ -106,17 +106,17 @@ impl Client {
             scopes: call.scopes,
             matter: call.matter,
             base: &base,
-            insecure: sending.insecure,
+            insecure: request.insecure,
         };
         let (mut challenged, mut restarted) = (false, false);
         loop {
             let authorization = self.auth().authorization(self.http(), purpose).await?;
             let again = payload.again();
             let header = authorization.as_ref().map(|auth| &auth.header);
-            let response = self.http().follow(&sending, header, payload).await?;
+            let response = self.http().follow(&request, header, payload).await?;
             let refused_away =
                 response.is_away() && matches!(response.status().as_u16(), 401 | 403);
-            if refused_away && sending.url.origin() != sending.home {
+            if refused_away && request.url.origin() != request.home {
                 let host = call.endpoint.repository.host.to_string();
                 return Err(sent_elsewhere(host, response).await);
             }

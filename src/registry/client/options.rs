@@ -13,7 +13,7 @@ use crate::registry::places::Mirrors;
 /// and knows no credentials.
 #[derive(Clone)]
 pub struct ClientOptions {
-    /// Whether TLS is required and verified. When false, nobody checks certificates, and a
+    /// Whether TLS is required and verified. When false, certificates are not checked, and a
     /// host that does not answer over TLS is spoken to in plain HTTP, as skopeo does. `None`:
     /// yes, but where `insecure` of `mirrors` says otherwise.
     pub tls_verify: Option<bool>,

@@ -16,7 +16,7 @@ use super::error::CredentialsError;
 use crate::model::Host;
 use crate::registry::redact::one_line;
 
-/// Docker's file of old: its entries stand at the top.
+/// Docker's old auth file, whose entries stand at the top level.
 const DOCKERCFG: &str = ".dockercfg";
 
 /// The text of an auth file, with the name that errors give it.

@@ -35,7 +35,7 @@ pub enum Error {
         answer: Box<Answer>,
     },
     /// The registry, or its token service, does not accept who we are. With credentials that its
-    /// token service took, it may as well be that there is nothing, or not for this account.
+    /// token service took, the repository may also be missing, or hidden from this account.
     #[error("Registry {} `{url}` ({answer})", if *.credentials { "does not accept the credentials that are known for it, at" } else { "asks for credentials, and none are known for it, at" })]
     Unauthorized {
         /// What was asked for.

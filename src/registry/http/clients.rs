@@ -32,10 +32,10 @@ const LARGE: u64 = 64 << 10;
 /// Which connections a request may use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(in crate::registry) enum Connections {
-    /// Those that are there for everybody: one, where the server speaks HTTP/2.
+    /// The pool that all requests share: one connection, where the server speaks HTTP/2.
     #[default]
     Shared,
-    /// One that nobody else uses at the time. HTTP/2 would put all bodies onto one connection,
+    /// One that no other request uses at the time. HTTP/2 would put all bodies onto one connection,
     /// and where packets get lost all of them together would have the throughput of one TCP
     /// stream.
     Own,
@@ -52,7 +52,7 @@ impl Connections {
     }
 }
 
-/// Whom a client speaks to.
+/// The server that a client speaks to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer<'a> {
     /// `host[:port]`.
@@ -62,7 +62,7 @@ pub(super) struct Peer<'a> {
     pub(in crate::registry) registry: &'a str,
     /// Whether the registry redirected to it.
     pub(in crate::registry) away: bool,
-    /// Whether nobody checks who it is.
+    /// True if its certificate is not checked.
     pub(in crate::registry) insecure: bool,
 }
 
@@ -78,7 +78,7 @@ struct Key {
 }
 
 pub(super) struct HttpClients {
-    /// Decides as the library does, which does not tell whom it asked.
+    /// Same proxy rules as reqwest, kept because reqwest does not report which proxy it used.
     proxies: Matcher,
     clients: Mutex<HashMap<Key, reqwest::Client>>,
     /// Directories of which the person was told what cannot be used in them.

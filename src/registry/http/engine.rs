@@ -18,7 +18,7 @@ use super::failure::classify;
 use super::gate::{Flow, Gates};
 use super::length::length;
 use super::outage::Outages;
-use super::request::{Payload, Sending};
+use super::request::{Payload, Request};
 use super::response::Response;
 use super::retry::Budget;
 use super::settings::Settings;
@@ -94,19 +94,19 @@ impl Engine {
         answered
     }
 
-    /// Sends a request and follows redirects; `authorization` goes to `sending.home` only.
+    /// Sends a request and follows redirects; `authorization` goes to `request.home` only.
     pub(in crate::registry) async fn follow(
         &self,
-        sending: &Sending,
+        request: &Request,
         authorization: Option<&HeaderValue>,
         mut payload: Payload,
     ) -> Result<Response> {
-        let mut url = sending.url.clone();
-        let mut away = url.origin() != sending.home;
+        let mut url = request.url.clone();
+        let mut away = url.origin() != request.home;
         for _ in 0..=MOST_REDIRECTS {
             let again = payload.again();
             let own = authorization.filter(|_| !away);
-            let inner = self.send(sending, &url, own, payload).await?;
+            let inner = self.send(request, &url, own, payload).await?;
             let response = Response {
                 inner,
                 url: url.clone(),
@@ -118,13 +118,13 @@ impl Engine {
                 return Ok(response);
             }
             let next = response.location()?;
-            let leaves = next.origin() != sending.home;
-            let reading = matches!(sending.method, Method::GET | Method::HEAD);
+            let leaves = next.origin() != request.home;
+            let reading = matches!(request.method, Method::GET | Method::HEAD);
             let keeps_method = matches!(response.status().as_u16(), 307 | 308);
             if !matches!(next.scheme(), "http" | "https") {
                 return Err(response.unexpected("it redirects to something else than HTTP"));
             }
-            if next.scheme() == "http" && url.scheme() == "https" && !sending.insecure {
+            if next.scheme() == "http" && url.scheme() == "https" && !request.insecure {
                 return Err(response.unexpected("it redirects from TLS to plain HTTP"));
             }
             payload = match again {
@@ -143,7 +143,7 @@ impl Engine {
     /// Sends one HTTP request and waits for the head of the answer.
     async fn send(
         &self,
-        sending: &Sending,
+        request: &Request,
         url: &Url,
         authorization: Option<&HeaderValue>,
         payload: Payload,
@@ -151,40 +151,40 @@ impl Engine {
         let own = authority_of(url);
         let peer = Peer {
             authority: &own,
-            registry: sending.registry.as_deref().unwrap_or(&own),
-            away: url.origin() != sending.home,
-            insecure: sending.insecure,
+            registry: request.registry.as_deref().unwrap_or(&own),
+            away: url.origin() != request.home,
+            insecure: request.insecure,
         };
         let client = self
             .clients
-            .client(&self.settings, peer, sending.connections)?;
-        let mut request = client
-            .request(sending.method.clone(), url.clone())
-            .headers(sending.headers.clone());
+            .client(&self.settings, peer, request.connections)?;
+        let mut builder = client
+            .request(request.method.clone(), url.clone())
+            .headers(request.headers.clone());
         if let Some(authorization) = authorization {
-            request = request.header(AUTHORIZATION, authorization);
+            builder = builder.header(AUTHORIZATION, authorization);
         }
         let mut activity = None;
-        request = match payload {
+        builder = match payload {
             // Proxies want a length on requests that could have a body.
-            Payload::Empty if matches!(sending.method, Method::GET | Method::HEAD) => request,
-            Payload::Empty => request.header(CONTENT_LENGTH, 0),
+            Payload::Empty if matches!(request.method, Method::GET | Method::HEAD) => builder,
+            Payload::Empty => builder.header(CONTENT_LENGTH, 0),
             Payload::Bytes(bytes) => {
-                if let Some(flow) = &sending.flow {
+                if let Some(flow) = &request.flow {
                     flow.moves(length(&bytes)).await;
                 }
-                request.body(bytes)
+                builder.body(bytes)
             }
             Payload::Piece(piece) => {
                 activity = Some(piece.activity());
-                request
+                builder
                     .header(CONTENT_LENGTH, piece.length())
-                    .body(piece.into_body(sending.flow.clone()))
+                    .body(piece.into_body(request.flow.clone()))
             }
         };
         let timeouts = self.settings.timeouts;
-        let commit = timeouts.for_commit(sending.finishes);
-        let answer = watched(request.send(), activity, timeouts.idle, commit).await;
+        let commit = timeouts.for_commit(request.finishes);
+        let answer = watched(builder.send(), activity, timeouts.idle, commit).await;
         let answer = answer.map_err(|after| Error::TimedOut {
             url: url.into(),
             after,

@@ -1,5 +1,5 @@
-//! The door to a registry: lets as many requests in as [`Pace`] finds good, and keeps all of
-//! them together below `--limit-rate`.
+//! Limits the requests that run at a registry at the same time, to the number that [`Pace`] finds
+//! best, and keeps all transfers together below `--limit-rate`.
 
 use std::collections::HashMap;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -16,7 +16,7 @@ use super::rate::{LARGEST_PIECE, RateLimit};
 use crate::model::Host;
 use crate::registry::locks::lock;
 
-/// The doors to all registries.
+/// The limits of all registries.
 #[derive(Debug)]
 pub(super) struct Gates {
     fixed: Option<NonZeroUsize>,
@@ -49,7 +49,7 @@ impl Gates {
     }
 }
 
-/// The door to one registry.
+/// The limit of one registry.
 #[derive(Debug)]
 struct Gate {
     began: Instant,
@@ -77,7 +77,7 @@ impl Gate {
         }
     }
 
-    /// A place; `None` never, as nobody closes the semaphore.
+    /// A place; never `None`, as the semaphore is not closed.
     async fn place(self: &Arc<Self>) -> Option<OwnedSemaphorePermit> {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             return Some(place);
@@ -99,7 +99,8 @@ impl Gate {
         }
     }
 
-    /// Takes a place back. One too many is given to nobody: under load none is ever free.
+    /// Takes a place back. Where there is one too many, it is not given to the next request: under
+    /// load no place is ever free.
     fn give_back(&self, place: OwnedSemaphorePermit) {
         let mut state = lock(&self.state);
         if state.places > state.pace.limit() {
@@ -117,12 +118,12 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// What watches the bytes of the request's body.
+    /// Counts the bytes of the request's body.
     pub(super) fn flow(&self) -> &Flow {
         &self.flow
     }
 
-    /// The registry has too much to do: it said so, or it did not answer.
+    /// Notes that the registry is overloaded: it said so, or it did not answer.
     pub(super) fn refused(&self) {
         self.flow.0.tell(Pace::refused);
     }

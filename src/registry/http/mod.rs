@@ -22,7 +22,7 @@ pub(super) use clients::Connections;
 pub(super) use engine::Engine;
 pub(super) use gate::Flow;
 pub(super) use length::length;
-pub(super) use request::{Payload, Sending};
+pub(super) use request::{Payload, Request};
 pub(super) use response::Response;
 pub use retry::RetryPolicy;
 pub(super) use retry::{Budget, http_date, retry_after};

@@ -1,10 +1,10 @@
-//! Hosts to which no connection came about, remembered for as long as the client lives.
+//! Hosts to which no connection could be made, remembered for as long as the client lives.
 //!
 //! A catalog may name hundreds of images on a host that is down. Each of them would be tried
-//! with all attempts, and would tell of each of them. Here the first to fail tells for all, and
-//! when somebody has used all attempts, the others have one each: that is how it shows that the
-//! host is back. A host that has answered is worth more patience, since its network may come back:
-//! there it takes many who have used all attempts, with no answer to anybody in between.
+//! with all attempts, and each attempt would be reported. Here the first request that fails reports
+//! for all. Once one request has used all attempts, every other gets a single one, which shows
+//! whether the host is back. A host that once answered is given up only after 64 requests in a row
+//! exhaust their retries, since its network may come back.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -20,32 +20,32 @@ pub(crate) struct Outages {
 /// What is known of one host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// It has answered, with whatever.
+    /// It has answered, with success or a refusal.
     Answered {
-        /// How many have used all attempts since.
+        /// Requests that have used all attempts since.
         given_up: u32,
     },
-    /// No connection came about so far.
+    /// No connection could be made so far.
     Silent {
-        /// The most failures in a row that somebody told of.
+        /// The most failures in a row that were reported.
         told: u32,
-        /// Whether somebody has used all attempts.
+        /// True once a request has used all attempts.
         given_up: bool,
     },
 }
 
-/// So many use all attempts on a host that has answered before the others have one each: about
-/// half a minute of a long export.
+/// Requests that may use all attempts on a host that once answered, before each other request gets
+/// a single one: about half a minute of a long export.
 const PATIENCE: u32 = 64;
 
-/// What to do after a connection did not come about.
+/// What to do after a connection failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Advice {
-    /// Try again, and tell.
+    /// Try again, and report it.
     Tell,
-    /// Try again; somebody else has told.
+    /// Try again; another request has reported it.
     Wait,
-    /// There is no use in trying again.
+    /// Do not try again.
     GiveUp,
 }
 
@@ -62,7 +62,7 @@ impl Outages {
         }
     }
 
-    /// Notes that no connection to a host came about, for the `failures`-th time in a row (from
+    /// Notes that no connection to a host could be made, for the `failures`-th time in a row (from
     /// 1) for one object, and says what to do.
     pub(super) fn failed(&self, host: &str, failures: u32) -> Advice {
         let mut hosts = lock(&self.hosts);

@@ -12,16 +12,16 @@ const FIRST: usize = 6;
 /// Requests that are never exceeded unless the caller allows more.
 const MOST: usize = 32;
 
-/// How long something is looked at before it is judged.
+/// How long throughput is measured before the limit is judged.
 const WINDOW: Duration = Duration::from_millis(100);
 
 /// What a finished request counts beside its bytes: a question costs about as much as this.
 const REQUEST: u64 = 32 << 10;
 
-/// A try is worth it when so many percent of what was done before get done.
+/// Keep a higher limit only if throughput reaches this percentage of the previous rate.
 const GAIN: u64 = 105;
 
-/// Windows until the next try after one that was not worth it: about two seconds.
+/// Windows until the next trial after one that brought nothing: about two seconds.
 const REST: u32 = 20;
 
 /// The number of requests that may run at the same time.
@@ -33,11 +33,11 @@ pub(super) struct Pace {
     began: Duration,
     /// What was done in the window: bytes, and requests as bytes.
     work: u64,
-    /// Whether somebody had to wait in the window.
+    /// True if a request had to wait in the window.
     wanted_more: bool,
     /// What is being tried: the limit and the rate before.
     trial: Option<(usize, u64)>,
-    /// Windows without a try.
+    /// Windows that are left without a trial.
     rest: u32,
     /// When the limit was halved last.
     halved: Option<Duration>,
@@ -64,7 +64,7 @@ impl Pace {
         self.limit
     }
 
-    /// Somebody has to wait.
+    /// A request has to wait.
     pub(super) fn waits(&mut self) {
         self.wanted_more = true;
     }
@@ -80,7 +80,7 @@ impl Pace {
         self.moved(now, REQUEST);
     }
 
-    /// The registry has too much to do. Refusals of requests that ran together count once.
+    /// The registry is overloaded. Refusals of requests that ran together count once.
     pub(super) fn refused(&mut self, now: Duration) {
         let recently = |halved: Duration| now.saturating_sub(halved) < WINDOW.saturating_mul(5);
         if self.halved.is_some_and(recently) {

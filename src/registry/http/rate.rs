@@ -28,7 +28,7 @@ impl RateLimit {
         }
     }
 
-    /// Bytes to hand over at a time, so that somebody who watches sees signs of life.
+    /// Bytes to hand over at a time, so that progress is seen on a slow line.
     pub(super) fn piece(&self) -> usize {
         let bytes = usize::try_from(self.bytes_per_second.get() / 8).unwrap_or(usize::MAX);
         bytes.clamp(1, LARGEST_PIECE)

@@ -31,7 +31,7 @@ impl Payload {
 
 /// A request, with the origin to which an `Authorization` header may go.
 #[derive(Debug)]
-pub(in crate::registry) struct Sending {
+pub(in crate::registry) struct Request {
     pub(in crate::registry) method: Method,
     pub(in crate::registry) url: Url,
     pub(in crate::registry) headers: HeaderMap,
@@ -47,7 +47,7 @@ pub(in crate::registry) struct Sending {
     pub(in crate::registry) flow: Option<Flow>,
 }
 
-impl Sending {
+impl Request {
     pub(in crate::registry) fn new(method: Method, url: &Url, insecure: bool) -> Self {
         Self {
             method,

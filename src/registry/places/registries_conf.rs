@@ -182,13 +182,9 @@ impl Document {
 fn lower_keys(table: &mut DeTable<'_>) {
     let has_upper = |key: &str| key.bytes().any(|byte| byte.is_ascii_uppercase());
     if table.keys().any(|key| has_upper(key.get_ref())) {
-        let (others, mut exact): (Vec<_>, DeTable<'_>) = {
-            let all = std::mem::take(table).into_iter();
-            let (others, exact): (Vec<_>, Vec<_>) =
-                all.partition(|(key, _)| has_upper(key.get_ref()));
-            (others, exact.into_iter().collect())
-        };
-        let mut renamed = DeTable::new();
+        let all = std::mem::take(table).into_iter();
+        let (others, exact): (Vec<_>, Vec<_>) = all.partition(|(key, _)| has_upper(key.get_ref()));
+        let (mut exact, mut renamed) = (DeTable::from_iter(exact), DeTable::new());
         for (key, value) in others {
             let name = key.get_ref().to_ascii_lowercase();
             if !exact.contains_key(name.as_str()) {

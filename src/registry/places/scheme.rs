@@ -1,7 +1,7 @@
 //! Where a registry's API is: which host, and whether TLS or plain HTTP is spoken there.
 //!
-//! Where plain HTTP is allowed, nobody knows before it was tried. Whoever comes first tries; what
-//! comes of it, or that nothing did, is what the others waited for.
+//! Where plain HTTP is allowed, the scheme is not known before it was tried. The first task that
+//! needs it probes the host; tasks that wait meanwhile get the same result.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -15,12 +15,12 @@ use url::Url;
 use crate::model::Host;
 use crate::registry::authority::authority;
 use crate::registry::error::{Error, Result, chain};
-use crate::registry::http::{Engine, Payload, Sending};
+use crate::registry::http::{Engine, Payload, Request};
 use crate::registry::locks::lock;
 use crate::registry::redact::RedactedUrl;
 
 /// Waiting for an answer over TLS, and over plain HTTP. The question is the smallest that there is,
-/// and nobody can do anything before it is answered.
+/// and no other request can be sent before it is answered.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What hosts speak where plain HTTP is allowed, by `host[:port]`: what was found out, or is being
@@ -30,10 +30,10 @@ pub(in crate::registry) struct Schemes {
     hosts: Mutex<HashMap<String, Arc<OnceCell<Finding>>>>,
 }
 
-/// The scheme, or why nobody answered.
+/// The scheme, or why no answer came.
 type Finding = std::result::Result<&'static str, Silence>;
 
-/// Why nobody answered, for all who waited to know.
+/// Why no answer came; shared by all tasks that waited for it.
 #[derive(Debug, Clone)]
 struct Silence {
     /// What went wrong with TLS, with its causes; `None`: it is not spoken there.
@@ -72,7 +72,7 @@ impl Schemes {
         Arc::clone(hosts.entry(authority.to_owned()).or_default())
     }
 
-    /// Lets whoever asks next find out anew, unless that has begun already.
+    /// Makes the next task probe again, unless another one has begun to.
     fn forget(&self, authority: &str, finding: &Arc<OnceCell<Finding>>) {
         let mut hosts = lock(&self.hosts);
         let is_it = |known: &Arc<OnceCell<Finding>>| Arc::ptr_eq(known, finding);
@@ -96,8 +96,8 @@ async fn find_scheme(http: &Engine, authority: &str) -> Result<Finding> {
 /// Whether something answers. A TLS server answers plain HTTP with 400.
 async fn probe(http: &Engine, scheme: &str, authority: &str) -> Result<()> {
     let url = api_url(scheme, authority)?;
-    let sending = Sending::new(Method::GET, &url, true);
-    let answer = http.follow(&sending, None, Payload::Empty);
+    let request = Request::new(Method::GET, &url, true);
+    let answer = http.follow(&request, None, Payload::Empty);
     let answer = timeout(PATIENCE, answer).await;
     let response = answer.unwrap_or_else(|_| {
         Err(Error::TimedOut {

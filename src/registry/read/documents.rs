@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::registry::client::Client;
 use crate::registry::error::{Error, Result};
-use crate::registry::http::{Payload, Sending, retry_after};
+use crate::registry::http::{Payload, Request, retry_after};
 use crate::registry::redact::RedactedUrl;
 
 /// What to fetch.
@@ -49,7 +49,7 @@ impl Client {
     }
 
     async fn document_once(&self, request: &DocumentRequest<'_>) -> Result<Option<Vec<u8>>> {
-        let mut sending = Sending::new(Method::GET, request.url, false);
+        let mut sending = Request::new(Method::GET, request.url, false);
         if let Some(accept) = request.accept {
             let accept = HeaderValue::from_static(accept);
             sending.headers.insert(ACCEPT, accept);

@@ -7,6 +7,7 @@
 
 mod documents;
 mod download;
+mod download_way;
 mod manifest;
 mod paging;
 mod parts;

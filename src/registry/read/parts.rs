@@ -25,28 +25,27 @@ use crate::registry::places::Endpoint;
 /// Bytes of one part. Each waits in memory until it is its turn.
 const PART: u64 = 1 << 20;
 
-/// Parts that are on their way or wait, at most.
+/// Most parts that are being fetched or wait for delivery.
 const AT_ONCE: usize = 12;
 
 /// Bytes that came in parts, and of the stream beside the first of them, before it is judged
 /// whether they help: the first ones all come at about the same time.
 const ENOUGH_TO_TELL: u64 = 12 * PART;
 
-/// Bytes for which the stream goes on beside the first parts: while their connections come about
-/// the line would be idle.
+/// Bytes still read from the stream while the parts' connections open.
 const LEAD: u64 = PART;
 
-/// Less than this many bytes are not divided.
+/// Fewer bytes than this are not divided.
 const WORTH_DIVIDING: u64 = LEAD + 3 * PART;
 
-/// Waiting for a stream that is long enough to know how fast it is.
+/// Minimum time spent on a stream before its rate is trusted.
 const LONG_ENOUGH: Duration = Duration::from_secs(1);
 
-/// Waiting for the rest at a stream's rate that is worth several requests. On a slow line that
-/// loses nothing they cost two seconds before that is known.
+/// Parts are tried where the rest would take longer than this at the stream's rate. On a slow line
+/// that loses no packets the trial costs two seconds.
 const TOO_LONG: Duration = Duration::from_secs(10);
 
-/// Parts have helped when so many percent of the stream's rate came of them.
+/// Minimum rate of parts, in percent of the single stream's, to keep dividing.
 const GAIN: u128 = 130;
 
 /// How fast something came: bytes, and the time for which they were waited for.
@@ -169,8 +168,8 @@ impl Parts {
         }
     }
 
-    /// The next part. `None` at the end, which is before the blob's where parts do not help, and
-    /// when there is no telling what became of a part.
+    /// The next part. `None` after the last one, which is before the blob's end where parts do not
+    /// help, and where the task of a part ended without a result.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
         self.ask();
         let Some(first) = self.asked.front_mut() else {
@@ -178,7 +177,7 @@ impl Parts {
         };
         let began = Instant::now();
         let part = first.await;
-        // Not before: whoever stops waiting for it finds it still the next one.
+        // Pop only after the await: if this future is cancelled, the part must stay at the front.
         self.asked.pop_front();
         let Ok(part) = part else {
             return Ok(None);
@@ -204,8 +203,8 @@ impl Parts {
 
 impl Whole {
     /// Fetches the bytes from `first` to before `end`, and asks a second time when the answer
-    /// broke off: that is no reason to throw the parts beside it away. With everything else the
-    /// download deals, which has the budget of attempts.
+    /// broke off, so that the parts beside it need not be fetched again. Other failures are left to
+    /// the download, which has the budget of attempts.
     async fn part(&self, first: u64, end: u64) -> Result<Bytes> {
         match self.ask_for(first, end).await {
             Err(error) if error.is_broken_off() => self.ask_for(first, end).await,

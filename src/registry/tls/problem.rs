@@ -39,7 +39,7 @@ pub enum TlsProblem {
     /// It is for other hosts.
     #[error("its certificate is not for `{name}`, but for {names}")]
     WrongName {
-        /// Whom we wanted to speak to.
+        /// The name that was asked for.
         name: String,
         /// The hosts that it names, to be shown.
         names: String,
@@ -50,7 +50,7 @@ pub enum TlsProblem {
     /// It has the old format.
     #[error("its certificate has version 1 of X.509, which cannot name hosts")]
     Version1,
-    /// It signed itself, and nobody said that it may be trusted.
+    /// It signed itself and is not among the trusted certificates.
     #[error("its certificate is self-signed (`{issuer}`) and is not trusted here")]
     SelfSigned {
         /// Its subject and issuer.
@@ -58,7 +58,7 @@ pub enum TlsProblem {
         /// Certificates that the person gave for this host.
         given: usize,
     },
-    /// Nobody who is trusted has signed it.
+    /// No trusted authority has signed it.
     #[error("its certificate was issued by `{issuer}`, which is not trusted here")]
     UnknownIssuer {
         /// Who signed it.

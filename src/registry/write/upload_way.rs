@@ -100,7 +100,7 @@ impl Ladder {
         self.refused.then_some(self.way)
     }
 
-    /// Uses another way that nobody refused.
+    /// Uses another way without a refusal as the reason.
     pub(super) fn set_way(&mut self, way: UploadWay) {
         self.way = way;
     }
