@@ -12,11 +12,12 @@ use airferry::bundle::write::{Ground, documents_ahead};
 use airferry::format::bundle::{decode_inventory, encode_inventory};
 use airferry::format::data_chunk::{FrameExpectation, Piece};
 use airferry::format::hash::{BlobHasher, FileHasher, sha256};
-use airferry::format::{PlacedExtent, oci, tar};
+use airferry::format::{PlacedExtent, tar};
 use airferry::model::{
     AttachmentState, BLOCK_SIZE, ChunkId, Digest, ImageEntry, Label, MediaType, PlanId,
     RawManifest, Reference,
 };
+use airferry::oci;
 use airferry::plan::export::{ExportPlan, Options, Resolution, ResolvedBlob, ResolvedManifest};
 use airferry::plan::naming::{self, Role, SourceImage, Wanted};
 use airferry::plan::pack::LaneCursor;

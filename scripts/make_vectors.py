@@ -609,6 +609,8 @@ def inventories(good_manifest, good):
     put("codec-memory", "R-21", "raw that needs memory", lambda i, m: carried(i, 1).update(memory=1))
     put("codec-needs", "R-21", "raw that needs a blob", lambda i, m: carried(i, 1).update(needs=[OMITTED]))
     put("extents-sum", "R-22", "extents that are shorter than the blob", lambda i, m: carried(i, 2)["extents"].pop())
+    put("extents-descend", "R-22", "a cut blob whose second extent stands before its first", lambda i, m: carried(
+        i, 2)["extents"].reverse())
     put("extents-overflow", "R-22", "extents whose sum is 2^64 more than the size", lambda i, m: blob(
         i, "carried", 0)["place"]["carried"].update(extents=[[1, 1536, 2**33 - 1, 2**33 - 1]] * (2**3)))
     put("no-extents", "R-22", "a blob that is said to be carried, with a size and without a byte", lambda i, m: carried(

@@ -7,16 +7,19 @@
 //! | `model` | | I/O, async, clocks, environment |
 //! | `error` | | I/O, async |
 //! | `progress` | `model` | draw or print |
-//! | `format` | `model` | paths, async |
-//! | `content` | `model`, `format` | I/O, async |
+//! | `encoding` | `model` | paths, async |
+//! | `oci` | `model` | paths of files, async |
+//! | `format` | `model`, `encoding`, `oci` | paths, async |
+//! | `content` | `model`, `encoding`, `oci` | I/O, async |
+//! | `programs` | | paths of files, async |
 //! | `codec` | `model` | paths, network, async |
 //! | `plan` | `model`, `content` | `format`, I/O, clocks |
 //! | `cluster` | `model`, `plan` | `format`, I/O |
-//! | `sys` | `model`, `error`, `progress`, `format` | the network |
-//! | `registry` | `model`, `error`, `progress`, `format` | the file system |
-//! | `serve` | `model`, `format`, `sys` | |
-//! | `bundle` | `model`, `error`, `progress`, `format`, `plan`, `sys` | the network, async |
-//! | `image` | `model`, `error`, `format`, `content`, `codec`, `plan`, `sys`, `registry`, `bundle` | |
+//! | `sys` | `model`, `error`, `progress` | the network |
+//! | `registry` | `model`, `error`, `progress` | the file system |
+//! | `serve` | `model`, `oci`, `sys` | |
+//! | `bundle` | `model`, `error`, `progress`, `encoding`, `oci`, `format`, `plan`, `sys` | the network, async |
+//! | `image` | `model`, `error`, `encoding`, `oci`, `format`, `content`, `codec`, `plan`, `sys`, `registry`, `bundle` | |
 //! | `ops` | all of the above | clap, printing |
 //! | `cli` | all of the above | |
 //!
@@ -31,12 +34,15 @@ pub mod cli;
 pub mod cluster;
 pub mod codec;
 pub mod content;
+pub mod encoding;
 pub mod error;
 pub mod format;
 pub mod image;
 pub mod model;
+pub mod oci;
 pub mod ops;
 pub mod plan;
+pub mod programs;
 pub mod progress;
 pub mod registry;
 pub mod serve;

@@ -1,7 +1,7 @@
 //! Layers of images from registries and media.
 #![no_main]
 
-use airferry::format::layer::{LayerReader, Tree};
+use airferry::oci::layer::{LayerReader, Tree};
 use std::io::Read;
 
 const CAP: u64 = 1 << 20;

@@ -2,7 +2,7 @@
 // max_len: 16384
 #![no_main]
 
-use airferry::content::release::macho::Signer;
+use airferry::programs::macho::Signer;
 use std::io::Write;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

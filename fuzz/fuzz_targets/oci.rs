@@ -1,7 +1,7 @@
 //! OCI and Docker manifests from registries and media.
 #![no_main]
 
-use airferry::format::oci;
+use airferry::oci;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let _ = oci::config_platform(bytes);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bundle::finding::{Finding, FindingKind};
 use crate::bundle::names;
+use crate::encoding::time::render_time;
 use crate::error::{Error, Result, chain};
 use crate::format::hash::sha256;
 use crate::format::keys::{SignatureError, VerifyingKey};
@@ -243,10 +244,7 @@ impl Trust {
         let times = statement.expires.zip(self.now);
         let expired = times.is_some_and(|(expires, now)| expires < now);
         if expired {
-            let expires = statement.expires.map(statement::render_time);
-            let expires = expires
-                .and_then(std::result::Result::ok)
-                .unwrap_or_default();
+            let expires = statement.expires.and_then(render_time).unwrap_or_default();
             let message = format!("this statement expired on {expires} and counts for nothing");
             let finding = Finding::new(FindingKind::Expired, message);
             found.findings.push(finding.in_file(file.clone()));

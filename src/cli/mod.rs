@@ -13,6 +13,8 @@ mod cluster_resources;
 mod codec;
 mod completions;
 mod environment;
+#[cfg(test)]
+mod examples;
 mod export;
 mod import;
 mod inspect;
@@ -119,16 +121,19 @@ fn command() -> clap::Command {
     Cli::command()
 }
 
+/// Reads a command line, and whether stdout is for a JSON document.
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Cli, bool), clap::Error> {
+    let matches = command().try_get_matches_from(args)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    if let Some(contradiction) = cli.global.contradiction() {
+        return Err(command().error(ErrorKind::ArgumentConflict, contradiction));
+    }
+    Ok((cli, output::wants_json(&matches)))
+}
+
 /// Runs the command line and returns the process's exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = command().try_get_matches_from(args).and_then(|matches| {
-        let cli = Cli::from_arg_matches(&matches)?;
-        if let Some(contradiction) = cli.global.contradiction() {
-            return Err(command().error(ErrorKind::ArgumentConflict, contradiction));
-        }
-        Ok((cli, output::wants_json(&matches)))
-    });
-    let (cli, wants_json) = match parsed {
+    let (cli, wants_json) = match parse(args) {
         Ok(parsed) => parsed,
         Err(error) => {
             // clap prints help and version to stdout with code 0, mistakes to stderr with 2.

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::release_args::{FromArgs, ReleaseTrustArgs, own_architecture, own_os};
 use super::{Invocation, OutputArgs, release_info_text};
-use crate::content::release::tools::Machines;
 use crate::error::Error;
 use crate::model::Reference;
 use crate::ops;
 use crate::ops::release::{Vouching, extract, info};
+use crate::programs::tools::Machines;
 use crate::sys::files;
 
 const EXTRACT_EXAMPLES: &str = "\

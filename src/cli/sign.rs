@@ -6,8 +6,8 @@ use std::str::FromStr;
 use super::key_args::KeyArgs;
 use super::{Invocation, OutputArgs};
 use crate::bundle::sign::Opinion;
+use crate::encoding::time::parse_time;
 use crate::error::Error;
-use crate::format::statement::parse_time;
 use crate::model::{LabelText, Role, Timestamp, Verdict};
 use crate::ops::sign::{Outcome, Request, sign};
 

@@ -3,7 +3,7 @@
 //!
 //! Of a key twice the last counts, `null` leaves a field as if it were absent, a field's name is
 //! known whatever its case, and bytes that are no UTF-8 are replaced. OCI and Docker manifests
-//! are not read by this: what could mean two things there is refused (`format::oci`).
+//! are not read by this: what could mean two things there is refused (`oci`).
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use crate::format::yaml::{self, Duplicates, YamlError, YamlLimits};
+use crate::encoding::yaml::{self, Duplicates, YamlError, YamlLimits};
 
 /// An `ImageSetConfiguration` that names catalogs and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::format::yaml::{self, Duplicates, YamlError, YamlLimits};
+use crate::encoding::yaml::{self, Duplicates, YamlError, YamlLimits};
 
 /// Mirrors of one registry or repository.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use crate::format::layer::{ImagePath, PathError, Tree, TreeNode};
+use crate::oci::layer::{ImagePath, PathError, Tree, TreeNode};
 
 /// Links that are followed one after the other, as in Linux (`MAXSYMLINKS`).
 pub(crate) const MAX_LINKS: u32 = 40;

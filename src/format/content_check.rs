@@ -1,6 +1,6 @@
 //! What an inventory must say of releases and catalogs (bundle-format.md, R-60 to R-63).
 
-use super::bundle::DocumentError;
+use super::document_error::DocumentError;
 use crate::model::{
     BundleManifest, CatalogEntry, Inventory, Keyring, Limits, MalformedImage, NeededBy, Reference,
     ReleaseEntry, is_deceptive,

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use attachments::Attachments;
 
-use super::bundle::DocumentError;
+use super::document_error::DocumentError;
 use super::{Placement, content_check, hash, tar};
 use crate::model::{
     AttachedBy, AttachmentState, Below, BlobEntry, BlobPlace, BundleManifest, Carried, ChunkEntry,
@@ -266,6 +266,11 @@ fn carried_blob(blob: &BlobEntry, carried: &Carried, kinds: &Kinds) -> Result<()
     // The sum of no extents fits a size of 0, and no byte would ever be hashed.
     if carried.extents.is_empty() && (blob.size != 0 || *digest != hash::sha256(b"")) {
         return refused(22, format!("`{digest}` is carried without a byte"));
+    }
+    // A reader hashes a blob while it reads every chunk once, from the first to the last.
+    let places = |piece: &Extent| (piece.chunk, piece.offset);
+    if !carried.extents.is_sorted_by(|a, b| places(a) < places(b)) {
+        return refused(22, format!("the extents of `{digest}` do not ascend"));
     }
     let mut sum = Some(0u64);
     for piece in &carried.extents {

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::oci::{self, OciError};
 use super::{Rule, hash};
 use crate::model::{
     BlobPlace, Descriptor, Digest, Inventory, ManifestEntry, ManifestFacts, ManifestKind, MediaType,
 };
+use crate::oci::{self, OciError};
 
 /// Why the bytes of an OCI manifest are not what the inventory says of them.
 #[derive(Debug, thiserror::Error)]

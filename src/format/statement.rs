@@ -7,6 +7,7 @@ pub use stem::{StatementStem, StemError};
 use std::fmt;
 
 use super::{Rule, hash};
+use crate::encoding::time::{parse_time, render_time};
 use crate::model::{
     Blake3, BundleManifest, BundleStatement, Digest, FORMAT_VERSION, LabelText, Limits, Role,
     Statement, StatementType, Timestamp, Verdict, is_deceptive,
@@ -149,9 +150,9 @@ pub fn render(statement: &Statement) -> Result<String, StatementError> {
         Verdict::Reject => "reject",
     };
     line("verdict", &verdict);
-    line("time", &render_time(statement.time)?);
+    line("time", &written(statement.time)?);
     if let Some(expires) = statement.expires {
-        line("expires", &render_time(expires)?);
+        line("expires", &written(expires)?);
     }
     if let Some(report) = &statement.report_sha256 {
         line("report-sha256", &report.hex());
@@ -338,37 +339,11 @@ fn parse_number(text: &str) -> Option<u64> {
     (number.to_string() == text).then_some(number)
 }
 
-/// Reads a time as statements write it: `YYYY-MM-DDTHH:MM:SSZ` of an existing second; none is
-/// 60. No other form is accepted.
-pub fn parse_time(text: &str) -> Option<Timestamp> {
-    let time: jiff::Timestamp = text.parse().ok()?;
-    let time = Timestamp(time.as_second());
-    // The library accepts many more forms; writing it again leaves one.
-    (render_time(time).ok()?.as_str() == text).then_some(time)
-}
-
-/// Writes a time as statements do: `YYYY-MM-DDTHH:MM:SSZ`.
-///
-/// # Errors
-///
-/// When the year has no four digits.
-pub fn render_time(time: Timestamp) -> Result<String, StatementError> {
-    let civil = jiff::Timestamp::from_second(time.0)
-        .ok()
-        .map(|time| time.to_zoned(jiff::tz::TimeZone::UTC).datetime())
-        .filter(|civil| (0..=9999).contains(&civil.year()))
-        .ok_or(StatementError::Unwritable {
-            fault: "the year of its time has no four digits",
-        })?;
-    Ok(format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
-        civil.year(),
-        civil.month(),
-        civil.day(),
-        civil.hour(),
-        civil.minute(),
-        civil.second()
-    ))
+/// Writes a time that [`parse_time`] reads again.
+fn written(time: Timestamp) -> Result<String, StatementError> {
+    render_time(time).ok_or(StatementError::Unwritable {
+        fault: "the year of its time has no four digits",
+    })
 }
 
 /// In what a statement does not agree with the files that it should be about.

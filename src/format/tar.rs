@@ -28,11 +28,6 @@ pub enum EntryKind {
     HardLink,
     /// A symbolic link.
     Symlink,
-    /// A directory with these permissions; in layers, never in chunks.
-    Directory {
-        /// As in chmod.
-        mode: u32,
-    },
 }
 
 /// An entry that the profile cannot express.
@@ -82,7 +77,6 @@ pub fn header(path: &str, kind: EntryKind, size: u64, link: &str) -> Result<Vec<
         EntryKind::File => (b'0', 0o644),
         EntryKind::HardLink => (b'1', 0o644),
         EntryKind::Symlink => (b'2', 0o777),
-        EntryKind::Directory { mode } => (b'5', mode),
     };
     let (path, link) = (path.as_bytes(), link.as_bytes());
     bytes.extend_from_slice(&block(path, type_flag, mode, size, link)?);
@@ -243,11 +237,6 @@ mod tests {
         );
         let found = header("a", EntryKind::Symlink, 0, "b").unwrap();
         assert_eq!(found, oracle("a", ::tar::EntryType::Symlink, 0o777, 0, "b"));
-        let found = header("a/", EntryKind::Directory { mode: 0o1777 }, 0, "").unwrap();
-        assert_eq!(
-            found,
-            oracle("a/", ::tar::EntryType::Directory, 0o1777, 0, "")
-        );
         assert!(header("a", EntryKind::File, MAX_ENTRY, "").is_err());
     }
 

@@ -20,8 +20,8 @@ use std::io::Read;
 pub(crate) use source::{Elsewhere, Source};
 
 use crate::error::{Class, Error, Result};
-use crate::format::layer::ImagePath;
 use crate::model::Descriptor;
+use crate::oci::layer::ImagePath;
 
 /// An image whose files are read.
 #[derive(Debug, Clone)]

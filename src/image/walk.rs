@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use super::{Caps, File};
 use crate::content::wanted_paths::{LinkError, MAX_LINKS, Passed, WantedPath, WantedPaths};
 use crate::error::{Class, Error, Result};
-use crate::format::layer::{EntryKind, ImagePath, LayerEntry, LayerError, LayerReader, Seen, Tree};
+use crate::oci::layer::{EntryKind, ImagePath, LayerEntry, LayerError, LayerReader, Seen, Tree};
 
 /// Memory for the names of one image, in bytes.
 const NAMES: u64 = 128 << 20;

@@ -1,14 +1,14 @@
 //! The little that the registry must know of a manifest: what it refers to.
 //!
-//! `format::oci` reads it; here stands what a registry adds: that request and document agree,
+//! `oci` reads it; here stands what a registry adds: that request and document agree,
 //! what must be in the repository, and what goes into the list of referrers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::format::oci::{self, OciError};
 use crate::model::{Descriptor, Digest, ManifestKind, MediaType};
+use crate::oci::{self, OciError};
 
 /// Why a document is no manifest that the registry takes.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +61,7 @@ pub(super) struct Document {
     pub(super) annotations: Option<BTreeMap<String, String>>,
 }
 
-/// What `format::oci` does not tell.
+/// What `oci` does not tell.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Rest {

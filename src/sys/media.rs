@@ -5,7 +5,9 @@
 //! following links and must be regular (bundle-format.md, R-02). [`Media`] is a trait so that
 //! tests can cut the power.
 
+mod dir_media;
 mod directory;
+mod open_file;
 mod sequential;
 mod weigh;
 
@@ -16,7 +18,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::error::{At, IoAt, Refusal, Result};
-pub use directory::DirMedia;
+pub use dir_media::DirMedia;
 
 /// What a directory entry is, without following it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,20 +22,21 @@ use airferry::format::texts::Texts;
 use airferry::format::{Placement, Rule, bundle, cbor, keys, metadata_chunk, statement};
 use airferry::model::{BundleManifest, ChunkKind, Digest, Inventory, ManifestFacts};
 
-fn root() -> PathBuf {
+/// Where the vectors are.
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/bundle")
 }
 
 /// A vector: what it is, what should come of it, and its bytes.
-struct Vector {
-    kind: String,
+pub(crate) struct Vector {
+    pub(crate) kind: String,
     /// `None` for a good one.
-    expect: Option<Rule>,
-    sections: BTreeMap<String, Vec<u8>>,
+    pub(crate) expect: Option<Rule>,
+    pub(crate) sections: BTreeMap<String, Vec<u8>>,
 }
 
 impl Vector {
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut lines = text.lines();
         let mut field = |name: &str| {
             let line = lines
@@ -155,7 +156,7 @@ impl Vector {
 }
 
 /// Every file below the vectors' directory but the whole bundle, by relative path.
-fn vector_files() -> Vec<PathBuf> {
+pub(crate) fn vector_files() -> Vec<PathBuf> {
     let walk = walkdir::WalkDir::new(root()).sort_by_file_name();
     let files = walk
         .into_iter()

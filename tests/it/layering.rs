@@ -29,6 +29,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("reqwest", &["registry", "serve", "ops"]),
     ("rustls", &["registry", "serve", "ops"]),
     ("rustls_platform_verifier", &["registry"]),
+    ("webpki", &["registry"]),
     ("tokio_rustls", &["registry", "serve", "ops"]),
     ("tokio_util", &["registry", "serve", "image", "ops"]),
     ("tokio", &["registry", "serve", "image", "ops"]),
@@ -62,7 +63,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     // Patterns of files that are not part of a catalog; the crate could also read them itself.
     ("ignore", &["content"]),
     // How things are written down.
-    ("serde_saphyr", &["format"]),
+    ("serde_saphyr", &["encoding"]),
     ("pgp", &["content"]),
 ];
 

@@ -14,9 +14,9 @@ use crate::bundle::finding::{Finding, FindingKind, Findings, as_error};
 use crate::bundle::names;
 use crate::bundle::trust::{Authentication, Trust};
 use crate::error::{Class, Error, Result, chain};
-use crate::format::bundle::{self, DocumentError};
 use crate::format::hash::sha256;
 use crate::format::texts::Texts;
+use crate::format::{DocumentError, bundle};
 use crate::model::{BundleId, BundleManifest, ChunkEntry, Inventory, Limits};
 use crate::sys::IoAt;
 use crate::sys::media::{DirMedia, Entry, EntryKind, Media, Weight};
@@ -89,7 +89,7 @@ pub(crate) enum Scope {
     Documents,
 }
 
-/// What to do with a bundle that no trusted key has signed (bundle-format.md, section 10, step 2).
+/// What to do with a bundle that no trusted key has signed (bundle-format.md, section 10, step 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unproven {
     /// Nothing of it is interpreted.

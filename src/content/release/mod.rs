@@ -1,5 +1,4 @@
-//! Release payloads of OKD and OpenShift: what they hold, who signed them, and the programs
-//! that are made for them.
+//! Release payloads of OKD and OpenShift: what they hold, and who signed them.
 
 pub(crate) mod contents;
 pub(crate) mod difference;
@@ -7,14 +6,11 @@ mod fingerprint;
 pub mod image_references;
 pub mod judgement;
 mod keyring;
-pub mod macho;
 pub mod metadata;
-pub mod patch;
 pub mod signature;
 mod signed_message;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod tools;
 pub mod trust;
 pub mod verification_config;
 

@@ -11,7 +11,7 @@ use super::keyring::{self, KeyFault, ReleaseKey};
 use super::signed_message::{self, MessageFault, SignedMessage};
 use super::trust::ReleaseTrust;
 use super::verification_config::{NamedKeyring, VerificationConfig};
-use crate::format::statement::render_time;
+use crate::encoding::time::render_time;
 use crate::model::{Digest, Timestamp, is_deceptive};
 
 pub use super::signed_message::MESSAGE_LIMIT;
@@ -214,7 +214,7 @@ fn list(fingerprints: &[KeyFingerprint]) -> String {
 
 /// ` on TIME`, or nothing for a year without four digits.
 fn on(time: &Timestamp) -> String {
-    render_time(*time).map_or_else(|_| String::new(), |time| format!(" on {time}"))
+    render_time(*time).map_or_else(String::new, |time| format!(" on {time}"))
 }
 
 /// Verifies that every keyring of a payload's configuration is satisfied: that for each of them

@@ -18,7 +18,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::keyring::{Keyring, KeyringError};
-use crate::format::yaml::{self, Duplicates, YamlError, YamlLimits};
+use crate::encoding::yaml::{self, Duplicates, YamlError, YamlLimits};
 
 /// What marks the ConfigMap; the value does not matter.
 const ANNOTATION: &str = "release.openshift.io/verification-config-map";

@@ -10,8 +10,8 @@ use crate::bundle::write::made::MadeBlob;
 use crate::codec::{EncodeWriter, Encoder};
 use crate::error::{Class, Error, Result};
 use crate::format::hash::BlobHasher;
-use crate::format::tar::{self, EntryKind};
 use crate::model::Digest;
+use crate::oci::layer::write;
 use crate::sys::spool::Spool;
 
 /// Never to be changed: digests of images depend on it.
@@ -86,20 +86,9 @@ impl LayerWriter {
         self.gzip.write_all(bytes).map_err(unwritable)
     }
 
-    fn header(&mut self, path: &str, kind: EntryKind, size: u64) -> Result<()> {
-        let header = tar::header(path, kind, size, "").map_err(|error| {
-            Error::new(
-                Class::VerificationFailed,
-                "The catalog does not fit into a layer",
-            )
-            .caused_by(error)
-        })?;
-        self.bytes(&header)
-    }
-
     /// Adds a directory; `mode` as in chmod.
     pub(super) fn directory(&mut self, path: &str, mode: u32) -> Result<()> {
-        self.header(&format!("{path}/"), EntryKind::Directory { mode }, 0)
+        self.bytes(&write::directory_header(path, mode))
     }
 
     /// Adds a file of `size` bytes, which `content` writes to what it is given.
@@ -109,7 +98,11 @@ impl LayerWriter {
         size: u64,
         content: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
     ) -> Result<()> {
-        self.header(path, EntryKind::File, size)?;
+        let header = write::file_header(path, size).map_err(|error| {
+            let message = "The catalog does not fit into a layer";
+            Error::new(Class::VerificationFailed, message).caused_by(error)
+        })?;
+        self.bytes(&header)?;
         let mut written = 0_u64;
         content(&mut |bytes| {
             written = written.saturating_add(bytes.len() as u64);
@@ -119,12 +112,12 @@ impl LayerWriter {
             let what = format!("{written} bytes instead of {size}");
             return Err(Error::internal("A file of a layer changed", what));
         }
-        self.bytes(&vec![0; usize::try_from(tar::padding(size)).unwrap_or(0)])
+        self.bytes(&vec![0; write::padding(size)])
     }
 
     /// Ends the layer.
     pub(super) fn finish(mut self) -> Result<MadeLayer> {
-        self.bytes(&vec![0; usize::try_from(tar::TRAILER).unwrap_or(0)])?;
+        self.bytes(&[0; write::END])?;
         let out = self.gzip.finish().map_err(unwritable)?;
         Ok(MadeLayer {
             diff_id: self.plain.finish(),
@@ -193,8 +186,28 @@ mod tests {
                 row("configs/.wh..wh..opq", 0o644, ""),
             ]
         );
-        // These digests are in bundles and on clusters: they must never change.
-        assert_eq!(first.diff_id.hex().len(), 64);
+    }
+
+    /// These digests are in bundles and on clusters.
+    #[test]
+    fn the_bytes_of_a_layer_never_change() {
+        let long = format!("configs/{}/catalog.json", "p".repeat(100));
+        let mut layer = LayerWriter::new().unwrap();
+        layer.directory("tmp/cache", 0o1777).unwrap();
+        for path in ["configs/a/catalog.json", &long, "configs/.wh..wh..opq"] {
+            let content = path.repeat(20);
+            let write = |take: &mut dyn FnMut(&[u8]) -> Result<()>| take(content.as_bytes());
+            layer.file(path, content.len() as u64, write).unwrap();
+        }
+        let layer = layer.finish().unwrap();
+        let digests = [layer.diff_id, layer.blob.digest].map(|digest| digest.to_string());
+        assert_eq!(
+            digests,
+            [
+                "sha256:bfff8ce3d60c1a5264b0c288886563d11fff9818e4d03d399ab274ce419f02b3",
+                "sha256:ab00b97ccdde17702328424c1d8cf51a2df327a6529486d841dd47a2962d5c28",
+            ]
+        );
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use super::refused;
 use crate::content::catalog::{Location, labels_of, location};
 use crate::error::{Class, Error, Result};
-use crate::format::oci;
 use crate::image::{Layers, Source};
 use crate::model::{CatalogFormat, Descriptor, Digest, ManifestKind, Platform, RawManifest};
+use crate::oci;
 use crate::plan::index_filter::IndexFilter;
 
 /// Longest config of an image that is read, in bytes.

@@ -9,8 +9,8 @@ use crate::content::catalog::{
     Catalog, CatalogError, CatalogLimits, Document, Documents, Indexer, Location,
 };
 use crate::error::{Error, Result, chain};
-use crate::format::layer::ImagePath;
 use crate::image::{self, Caps, File, Source};
+use crate::oci::layer::ImagePath;
 use crate::sys::scratch::ScratchFile;
 use crate::sys::sqlite::{Database, SqliteError};
 

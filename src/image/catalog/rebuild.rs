@@ -14,13 +14,13 @@ use super::{PlatformImage, documents, refused};
 use crate::bundle::write::made::MadeBlob;
 use crate::content::catalog::{Catalog, Edit, Location, Place, serve_arguments, without_cache};
 use crate::error::{Class, Error, Result};
-use crate::format::derive::{self, Command, NewLayer};
-use crate::format::{hash::sha256, oci};
 use crate::image::Source;
 use crate::model::{Descriptor, Digest, ManifestKind, MediaType, Platform, RawManifest, Reference};
+use crate::oci::derive::{self, Command, NewLayer};
 use crate::plan::catalog::{Kept, edits};
 use crate::sys::media::Reader;
 use crate::sys::spool::Spool;
+use crate::{format::hash::sha256, oci};
 
 /// Longest config of an image, in bytes.
 const CONFIG: u64 = 4 << 20;
@@ -255,7 +255,7 @@ fn is_image_config(config: &Descriptor) -> bool {
 fn cache_of(command: &Command) -> Option<String> {
     let (_, in_entrypoint) = without_cache(&command.entrypoint);
     let (_, in_arguments) = without_cache(&command.arguments);
-    let path: crate::format::layer::ImagePath = in_arguments.or(in_entrypoint)?.parse().ok()?;
+    let path: crate::oci::layer::ImagePath = in_arguments.or(in_entrypoint)?.parse().ok()?;
     Some(path.as_str().to_owned())
 }
 

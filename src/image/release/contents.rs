@@ -16,9 +16,9 @@ use crate::content::release::{
 };
 use crate::content::update_service::Architecture;
 use crate::error::{Class, Error, Result, chain};
-use crate::format::layer::ImagePath;
 use crate::image::{Caps, Layers, Source, collect};
 use crate::model::{Descriptor, Digest, ManifestKind, Platform};
+use crate::oci::layer::ImagePath;
 
 /// The directory of a payload that describes the release.
 const DIRECTORY: &str = "release-manifests";

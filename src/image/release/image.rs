@@ -1,9 +1,9 @@
 //! An image of a release, or of a component: a manifest, or one out of a list.
 
 use crate::error::{Class, Error, Result};
-use crate::format::oci;
 use crate::image::Source;
 use crate::model::{Descriptor, Digest, ManifestFacts, ManifestKind, Platform};
+use crate::oci;
 
 /// A manifest that was read.
 #[derive(Debug)]

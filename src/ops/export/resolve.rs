@@ -13,11 +13,11 @@ use super::attached::{self, Attachments, UnknownImages};
 use super::problem::Problem;
 use crate::error::{Error, Result, chain};
 use crate::format::manifest_row::child_fault;
-use crate::format::oci;
 use crate::model::{
     AttachmentState, Count, Descriptor, Digest, ImageEntry, Limits, ManifestFacts, ManifestKind,
     Platform, RawManifest, Reference, Repository,
 };
+use crate::oci;
 use crate::ops::context::Context;
 use crate::plan::export::{Resolution, ResolvedBlob, ResolvedManifest};
 use crate::progress::{Event, Phase};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::bundle::read::StoredBlob;
 use crate::format::hash::sha256;
-use crate::format::oci;
 use crate::model::{
     BlobPlace, Carried, Graph, ImageEntry, Inventory, ManifestEntry, Platform, Walk,
 };
+use crate::oci;
 use crate::sys::media::Media;
 
 /// Configs up to this many bytes are read for their platform.

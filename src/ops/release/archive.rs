@@ -8,10 +8,10 @@ use std::path::Path;
 use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 
-use crate::content::release::tools::{Tool, ToolKind};
+use crate::encoding::zip::{DosTime, ZipWriter};
 use crate::format::hash::BlobHasher;
-use crate::format::zip::{DosTime, ZipWriter};
 use crate::model::Digest;
+use crate::programs::tools::{Tool, ToolKind};
 use crate::sys::files::DurableFile;
 
 /// Mode of programs, and of other files.

@@ -15,15 +15,15 @@ use super::payload::{Payload, ReleaseOrigin};
 use super::release_txt::release_txt;
 use super::verification::{Verification, Vouching};
 use crate::content::release::Component;
-use crate::content::release::macho::{Signature, Signer};
-use crate::content::release::patch::{Marker, Patch, Patcher};
-use crate::content::release::tools::{Machines, Tool};
 use crate::error::{Class, Error, Result};
-use crate::format::layer::ImagePath;
 use crate::image::release::Parts;
 use crate::image::{Caps, Layers, visit};
 use crate::model::{Digest, Platform, Reference};
+use crate::oci::layer::ImagePath;
 use crate::ops::context::Context;
+use crate::programs::macho::{Signature, Signer};
+use crate::programs::patch::{Marker, Patch, Patcher};
+use crate::programs::tools::{Machines, Tool};
 use crate::sys::files;
 
 /// Layers of components have a few GiB, programs up to one.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::content::release::judgement::Signed;
 use crate::content::release::signature::SatisfiedKeyring;
 use crate::content::release::trust::ReleaseTrust;
-use crate::format::statement::render_time;
+use crate::encoding::time::render_time;
 
 /// A pinned key that has signed a release.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -43,7 +43,7 @@ impl ReleaseSigner {
             signed_at: render_time(keyring.signed_at).unwrap_or_default(),
             key_expired: keyring
                 .key_expired
-                .map(|at| render_time(at).unwrap_or_else(|_| "long ago".to_owned())),
+                .map(|at| render_time(at).unwrap_or_else(|| "long ago".to_owned())),
             reference: keyring.reference.clone(),
         }
     }

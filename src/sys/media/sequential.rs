@@ -5,14 +5,15 @@
 //! are cut to two of them; others give EPERM). A file that is to be changed is therefore written
 //! anew up to the change, under its own name: what follows goes through the same handle.
 
-use super::directory::{DirMedia, OpenFile};
-use super::{Media, ReadAt, WriteFile};
+use super::directory::Directory;
+use super::open_file::OpenFile;
+use super::{ReadAt, WriteFile};
 use crate::sys::error::Result;
 
 /// A file that is written in one go.
 #[derive(Debug)]
 pub(super) struct SequentialFile {
-    media: DirMedia,
+    directory: Directory,
     path: String,
     /// `None` while it cannot be written: an earlier handle made it, or writing it anew failed.
     file: Option<OpenFile>,
@@ -22,10 +23,10 @@ pub(super) struct SequentialFile {
 
 impl SequentialFile {
     /// Takes a file that was opened at its end; an empty one may be new.
-    pub(super) fn new(media: DirMedia, path: &str, file: OpenFile) -> Result<Self> {
+    pub(super) fn new(directory: Directory, path: &str, file: OpenFile) -> Result<Self> {
         let position = file.length()?;
         Ok(Self {
-            media,
+            directory,
             path: path.to_owned(),
             file: (position == 0).then_some(file),
             position,
@@ -43,14 +44,14 @@ impl SequentialFile {
 
     fn rewrite(&self) -> Result<OpenFile> {
         let before = format!("{}.tmp", self.path);
-        self.media.remove(&before)?;
-        self.media.rename(&self.path, &before)?;
-        let mut file = self.media.open_to_write(&self.path)?;
-        let source = self.media.open(&before)?;
-        self.media
-            .copy_into(&mut file, source.as_ref(), &self.path, self.position)?;
+        self.directory.remove(&before)?;
+        self.directory.rename(&self.path, &before)?;
+        let mut file = self.directory.open_to_write(&self.path)?;
+        let source = self.directory.open_to_read(&before)?;
+        self.directory
+            .copy_into(&mut file, &source, &self.path, self.position)?;
         drop(source);
-        self.media.remove(&before)?;
+        self.directory.remove(&before)?;
         Ok(file)
     }
 }
@@ -84,10 +85,12 @@ impl WriteFile for SequentialFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::media::{DirMedia, Media};
 
     fn open(media: &DirMedia) -> SequentialFile {
-        let file = media.open_to_write("x").unwrap();
-        SequentialFile::new(media.clone(), "x", file).unwrap()
+        let directory = Directory::open(media.root()).unwrap();
+        let file = directory.open_to_write("x").unwrap();
+        SequentialFile::new(directory, "x", file).unwrap()
     }
 
     fn bytes(media: &DirMedia) -> Vec<u8> {

@@ -134,7 +134,7 @@ pub fn files(directory: &Path) -> Vec<String> {
     found
 }
 
-fn copy_directory(from: &Path, to: &Path) {
+pub fn copy_directory(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory");
     for file in files(from) {
         let target = to.join(&file);

@@ -9,8 +9,8 @@ use futures_util::stream::{self, BoxStream};
 use super::super::attached::{self, Asked};
 use super::super::problem::Problem;
 use super::Walk;
-use crate::format::oci;
 use crate::model::{AttachedBy, Attachment, Digest, ImageEntry, RawManifest, Repository};
+use crate::oci;
 use crate::plan::export::ResolvedBlob;
 use crate::registry::Client;
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::content::release::testing::{signed, vector};
-use crate::format::statement::parse_time;
+use crate::encoding::time::parse_time;
 use crate::model::{AttachmentState, ImageEntry, ManifestEntry, MediaType, ReleaseSignature};
 
 fn alice() -> ReleaseKeys {

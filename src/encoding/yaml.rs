@@ -1,0 +1,472 @@
+//! Reads YAML streams, and JSON, which is YAML too: the one place that names the YAML crate.
+//!
+//! What is read here was written by strangers, so every cost is capped: the bytes of the stream,
+//! and the nodes, the depth and the expansion of aliases of each document. A few hundred bytes
+//! of nested aliases describe a tree of gigabytes; such documents are refused.
+//!
+//! Callers say what a key twice means ([`Duplicates`]): documents that people write for us are
+//! refused, documents that upstream publishes are read as their owner reads them.
+//!
+//! Knows nothing of what the documents say: callers give the type, or `serde_json::Value`.
+
+use std::io::{self, Read};
+
+use serde::de::DeserializeOwned;
+use serde_saphyr::options::DuplicateKeyPolicy;
+use serde_saphyr::{Error, MergeKeyPolicy, Options};
+
+/// Aliases that one document may use. Written by hand they are few; generators write none.
+const ALIASES: usize = 100;
+/// Nodes that all aliases of a stream may stand for together (a count of parser events).
+const REPLAYED: usize = 20_000;
+/// Aliases that stand within what an alias stands for (a count).
+const REPLAY_DEPTH: usize = 8;
+/// Longest message taken over from the parser, in characters.
+const MESSAGE: usize = 300;
+
+/// What a key means that a map has twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duplicates {
+    /// The document is refused. For files that people write for us, and for those that decide
+    /// trust: readers differ in which of the two counts.
+    Refuse,
+    /// The last one counts, as for `sigs.k8s.io/yaml`, with which `oc`, `opm` and the cluster
+    /// read. For what upstream publishes.
+    LastCounts,
+}
+
+/// Caps for one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct YamlLimits {
+    /// The whole stream, in bytes.
+    pub bytes: u64,
+    /// Scalars, lists and maps of one document (a count).
+    pub nodes: usize,
+    /// Nesting of lists and maps in one document (a count).
+    pub depth: usize,
+}
+
+impl YamlLimits {
+    /// Caps for one Kubernetes manifest file: what an API server takes, and some.
+    pub const MANIFEST: Self = Self {
+        bytes: 4 << 20,
+        nodes: 100_000,
+        depth: 64,
+    };
+}
+
+/// Why a stream cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum YamlError {
+    /// The stream is longer than its cap.
+    #[error("The YAML is longer than {limit} bytes")]
+    TooLong {
+        /// The cap in bytes.
+        limit: u64,
+    },
+    /// The bytes behind the stream could not be read.
+    #[error("The YAML cannot be read to its end")]
+    Read(#[source] io::Error),
+    /// A document is not YAML, breaks a cap, or is not what the caller asked for.
+    #[error("The YAML{} is not acceptable: {message}", At(*.line))]
+    Document {
+        /// The line, counted from 1, when the parser knows.
+        line: Option<u64>,
+        /// What the parser says, shortened and printable.
+        message: String,
+    },
+    /// A map has a key twice, and the caller refuses that.
+    #[error("The YAML{} is not acceptable: {}", At(*.line), Twice(key))]
+    Duplicate {
+        /// The line, counted from 1, when the parser knows.
+        line: Option<u64>,
+        /// The key, shortened and printable, when the parser knows.
+        key: Option<String>,
+    },
+}
+
+/// Names the key that stands there twice.
+struct Twice<'a>(&'a Option<String>);
+
+impl std::fmt::Display for Twice<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(key) => write!(f, "the key `{key}` stands there twice"),
+            None => f.write_str("a key stands there twice"),
+        }
+    }
+}
+
+/// ` near line N`, or nothing.
+struct At(Option<u64>);
+
+impl std::fmt::Display for At {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(line) => write!(f, " near line {line}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads all documents of a stream that is already in memory. Empty documents are left out.
+///
+/// # Errors
+///
+/// The first one of [`stream`].
+pub fn documents<T: DeserializeOwned>(
+    mut bytes: &[u8],
+    limits: &YamlLimits,
+    duplicates: Duplicates,
+) -> Result<Vec<T>, YamlError> {
+    stream(&mut bytes, limits, duplicates).collect()
+}
+
+/// Reads the documents of a stream one at a time, so that a large catalog never stands in
+/// memory as a whole. Empty documents are left out.
+///
+/// The iterator ends after its first error, because what follows a document that cannot be
+/// read cannot be trusted to begin where it seems to.
+///
+/// # Errors
+///
+/// When the stream is longer than its cap or cannot be read, and for each document that is not
+/// UTF-8 or not YAML, is larger, deeper or more repetitive than its caps, or is not a `T`.
+/// Under [`Duplicates::Refuse`] also for each document that has a key twice.
+pub fn stream<'a, R, T>(
+    reader: &'a mut R,
+    limits: &YamlLimits,
+    duplicates: Duplicates,
+) -> impl Iterator<Item = Result<T, YamlError>> + use<'a, R, T>
+where
+    R: Read + 'a,
+    T: DeserializeOwned + 'a,
+{
+    let limits = *limits;
+    let mut documents = serde_saphyr::read_with_options(reader, options(&limits, duplicates));
+    let mut ended = false;
+    std::iter::from_fn(move || {
+        if ended {
+            return None;
+        }
+        let item = documents
+            .next()
+            .map(|document| document.map_err(|error| refused(&error, &limits)));
+        ended = !matches!(item, Some(Ok(_)));
+        item
+    })
+}
+
+fn options(limits: &YamlLimits, duplicates: Duplicates) -> Options {
+    let bytes = usize::try_from(limits.bytes).unwrap_or(usize::MAX);
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_reader_input_bytes: Some(bytes),
+            // A node has at most a beginning and an end.
+            max_events: limits.nodes.saturating_mul(2).saturating_add(ALIASES),
+            max_nodes: limits.nodes,
+            max_depth: limits.depth,
+            flow_nesting_limit: limits.depth,
+            max_aliases: ALIASES,
+            max_anchors: ALIASES,
+            max_recorded_anchor_events: REPLAYED,
+            max_total_scalar_bytes: bytes,
+            max_documents: usize::MAX,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: REPLAYED,
+            max_replay_stack_depth: REPLAY_DEPTH,
+        },
+        duplicate_keys: match duplicates {
+            Duplicates::Refuse => DuplicateKeyPolicy::Error,
+            Duplicates::LastCounts => DuplicateKeyPolicy::LastWins,
+        },
+        // YAML 1.1, which Kubernetes' own reader speaks.
+        merge_keys: MergeKeyPolicy::Merge,
+        legacy_octal_numbers: true,
+        with_snippet: false,
+    }
+}
+
+/// Sorts an error of the parser.
+fn refused(error: &Error, limits: &YamlLimits) -> YamlError {
+    let error = error.without_snippet();
+    if let Error::IOError { cause } = error {
+        return match cause.kind() {
+            io::ErrorKind::FileTooLarge => YamlError::TooLong {
+                limit: limits.bytes,
+            },
+            kind => YamlError::Read(io::Error::new(kind, cause.to_string())),
+        };
+    }
+    let line = error.location().map(|location| location.line());
+    if let Error::DuplicateMappingKey { key, .. } = error {
+        let key = key.as_deref().map(printable);
+        return YamlError::Duplicate { line, key };
+    }
+    let message = words(error, limits).unwrap_or_else(|| error.to_string());
+    YamlError::Document {
+        line,
+        message: printable(&message),
+    }
+}
+
+/// A text on one line, shortened.
+fn printable(text: &str) -> String {
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().take(MESSAGE).map(printable).collect()
+}
+
+/// What a limit means; the parser speaks of its options.
+fn words(error: &Error, limits: &YamlLimits) -> Option<String> {
+    use serde_saphyr::budget::BudgetBreach as Breach;
+
+    let YamlLimits { nodes, depth, .. } = limits;
+    Some(match error {
+        Error::Budget { breach, .. } => match breach {
+            Breach::Events { .. } | Breach::Nodes { .. } => {
+                format!("it has more than {nodes} values")
+            }
+            Breach::Depth { .. } => format!("it is nested deeper than {depth}"),
+            Breach::Aliases { .. } => format!("it has more than {ALIASES} aliases"),
+            Breach::Anchors { .. } => format!("it has more than {ALIASES} anchors"),
+            Breach::RecordedAnchorEvents { .. } => repeated(),
+            _ => "it is larger or more repetitive than any real one".to_owned(),
+        },
+        Error::AliasReplayLimitExceeded { .. } | Error::AliasExpansionLimitExceeded { .. } => {
+            repeated()
+        }
+        Error::AliasReplayStackDepthExceeded { .. } => {
+            format!("its aliases stand in aliases, more than {REPLAY_DEPTH} deep")
+        }
+        // Where an alias stands, the parser gives the breach as text alone.
+        other if other.to_string().contains("budget breached") => {
+            format!("what its aliases stand for has more than {nodes} values in all")
+        }
+        // The scanner has no error of its own for lists within lists in brackets.
+        other if other.to_string().contains("recursion limit exceeded") => {
+            format!("it is nested deeper than {depth}")
+        }
+        _ => return None,
+    })
+}
+
+fn repeated() -> String {
+    format!("its anchors and aliases stand for more than {REPLAYED} values")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const SMALL: YamlLimits = YamlLimits {
+        bytes: 10_000,
+        nodes: 1_000,
+        depth: 20,
+    };
+
+    fn read(text: &str) -> Result<Vec<Value>, YamlError> {
+        documents(text.as_bytes(), &SMALL, Duplicates::Refuse)
+    }
+
+    fn read_upstream(text: &str) -> Result<Vec<Value>, YamlError> {
+        documents(text.as_bytes(), &SMALL, Duplicates::LastCounts)
+    }
+
+    #[test]
+    fn of_a_key_twice_the_last_counts_where_the_owner_reads_it_so() {
+        for (text, expected) in [
+            ("a: 1\na: 2\n", json!({"a": 2})),
+            ("a: {b: 1, b: {c: 1}, b: 3}\n", json!({"a": {"b": 3}})),
+            ("- {x: [1], x: null}\n", json!([{"x": null}])),
+            ("{\"k\": 1, \"k\": 2}", json!({"k": 2})),
+            ("1: a\n1: b\n", json!({"1": "b"})),
+            (
+                "a: &x {b: 1, b: 2}\nc: *x\n",
+                json!({"a": {"b": 2}, "c": {"b": 2}}),
+            ),
+        ] {
+            assert_eq!(read_upstream(text).unwrap(), [expected], "{text:?}");
+            let error = read(text).unwrap_err();
+            assert!(
+                matches!(error, YamlError::Duplicate { .. }),
+                "{text:?}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_upstream_writes_is_read() {
+        for (text, expected) in [
+            ("\u{feff}a: 1\n", json!({"a": 1})),
+            (
+                "a: 1\r\nb: |\r\n  x\r\n  y\r\n",
+                json!({"a": 1, "b": "x\ny\n"}),
+            ),
+            ("%YAML 1.1\n---\na:\t1\n...\n", json!({"a": 1})),
+            (
+                "metadata:\n  creationTimestamp: null\n  labels:\n",
+                json!({"metadata": {"creationTimestamp": null, "labels": null}}),
+            ),
+            ("a: 1\n---\n---\n# nothing\n", json!({"a": 1})),
+            (
+                "[0644, 0o644, -010, 0x1F, 0b101, 1_000]\n",
+                json!([420, 420, -8, 31, 5, 1000]),
+            ),
+        ] {
+            assert_eq!(read_upstream(text).unwrap(), [expected], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn reads_every_document_and_skips_empty_ones() {
+        let text = "# note\n---\na: 1\n---\n---\n# nothing\n---\n- x\n- \"y\"\n...\n";
+        assert_eq!(read(text).unwrap(), [json!({"a": 1}), json!(["x", "y"])]);
+        assert_eq!(read("").unwrap(), Vec::<Value>::new());
+        assert_eq!(
+            read("{\"kind\":\"A\",\"data\":{\"k\":\"v\\n\"}}\n").unwrap(),
+            [json!({"kind": "A", "data": {"k": "v\n"}})]
+        );
+    }
+
+    #[test]
+    fn block_scalars_keep_their_lines() {
+        let text = "data:\n  key: |\n    one\n\n    two\n  folded: >-\n    a\n    b\n";
+        assert_eq!(
+            read(text).unwrap(),
+            [json!({"data": {"key": "one\n\ntwo\n", "folded": "a b"}})]
+        );
+    }
+
+    #[test]
+    fn a_few_aliases_are_fine() {
+        let text = "base: &b {x: 1}\nsame: *b\nmerged: {<<: *b, y: 2}\n";
+        assert_eq!(
+            read(text).unwrap(),
+            [json!({"base": {"x": 1}, "same": {"x": 1}, "merged": {"x": 1, "y": 2}})]
+        );
+    }
+
+    #[test]
+    fn bombs_are_refused() {
+        let mut billion = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..9 {
+            let below = level - 1;
+            let list = vec![format!("*a{below}"); 9].join(", ");
+            billion.push_str(&format!("a{level}: &a{level} [{list}]\n"));
+        }
+        let many_nodes = format!("[{}]", "1,".repeat(1_100));
+        let deep_flow = "[".repeat(30) + &"]".repeat(30);
+        let deep_block: String = (0..30).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
+        for (name, text) in [
+            ("billion laughs", billion),
+            ("nodes", many_nodes),
+            ("flow depth", deep_flow),
+            ("block depth", deep_block),
+        ] {
+            let error = read(&text).unwrap_err();
+            assert!(
+                matches!(error, YamlError::Document { .. }),
+                "{name}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn limits_are_told_in_words() {
+        let many = |count: usize, item: fn(usize) -> String| -> String {
+            let items: Vec<String> = (0..count).map(item).collect();
+            format!("x: &x 1\nl: [{}]\n", items.join(","))
+        };
+        let wide = format!("x: &x [{}]\nl: [{}]\n", "1,".repeat(500), "*x,".repeat(50));
+        for (text, expected) in [
+            (
+                many(1_100, |n| n.to_string()),
+                "it has more than 1000 values",
+            ),
+            (
+                many(101, |_| "*x".to_owned()),
+                "it has more than 100 aliases",
+            ),
+            (
+                many(101, |n| format!("&a{n} 1")),
+                "it has more than 100 anchors",
+            ),
+            (
+                "[".repeat(30) + &"]".repeat(30),
+                "it is nested deeper than 20",
+            ),
+            (wide, "what its aliases stand for has more than 1000 values"),
+            (
+                "a: 1\n\"a\": 2\n".to_owned(),
+                "the key `a` stands there twice",
+            ),
+        ] {
+            let said = read(&text).unwrap_err().to_string();
+            assert!(said.contains(expected), "{expected}: {said}");
+            assert!(
+                !said.contains("budget") && !said.contains("Options"),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_byte_cap_is_exact() {
+        let exact = format!("a: {}", "x".repeat(9_997));
+        assert_eq!(read(&exact).unwrap().len(), 1);
+        let error = read(&format!("{exact}x")).unwrap_err();
+        assert!(
+            matches!(error, YamlError::TooLong { limit: 10_000 }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn ambiguous_and_broken_documents_are_refused() {
+        for text in [
+            "a: 1\na: 2\n",
+            "a: [1\n",
+            "a: b: c\n",
+            "\"\\q\"",
+            "a: \u{1}",
+        ] {
+            assert!(read(text).is_err(), "{text:?}");
+        }
+        assert!(documents::<Value>(b"a: \xff\xfe", &SMALL, Duplicates::Refuse).is_err());
+    }
+
+    #[test]
+    fn errors_name_the_line_and_print_on_one() {
+        let error = read("ok: 1\n---\nx: 1\n\"a\\u001b\": 1\n\"a\\u001b\": 2\n").unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("near line 5"), "{text}");
+        assert!(!text.contains(char::is_control), "{text}");
+    }
+
+    #[test]
+    fn a_stream_gives_what_is_whole_and_ends_at_the_first_error() {
+        let mut reader = io::Cursor::new("a: 1\n---\nb: [\n---\nc: 3\n");
+        let read: Vec<_> = stream::<_, Value>(&mut reader, &SMALL, Duplicates::Refuse).collect();
+        assert_eq!(read.len(), 2);
+        assert_eq!(read[0].as_ref().unwrap(), &json!({"a": 1}));
+        assert!(read[1].is_err());
+    }
+
+    #[test]
+    fn a_failing_reader_is_told_apart() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("gone"))
+            }
+        }
+        let error = stream::<_, Value>(&mut Broken, &SMALL, Duplicates::Refuse)
+            .next()
+            .unwrap()
+            .unwrap_err();
+        assert!(matches!(error, YamlError::Read(_)), "{error}");
+    }
+}

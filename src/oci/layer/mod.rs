@@ -1,0 +1,463 @@
+//! One layer of an image: its tar, entry by entry (OCI image-spec, layer.md).
+//!
+//! Over `Read`, in one pass, in bounded memory. Headers are read by the `tar` crate; what stands
+//! around them is read here, because the crate takes extended headers of any length into memory.
+//! Nothing is believed: whoever gives the bytes has to read the blob to its end, also behind the
+//! tar's, and to compare its digest, before anything that was read here counts.
+
+mod decoder;
+mod path;
+mod tree;
+pub mod write;
+
+use std::io::{self, Read};
+
+pub use path::{ImagePath, MAX_PATH, PathError};
+pub use tree::{Seen, Tree, TreeFull, TreeNode};
+
+use decoder::{Decoder, Overflow};
+
+/// Bytes of a tar block.
+const BLOCK: usize = 512;
+
+/// Bytes that an extended header may have: what Go's reader takes.
+const MAX_EXTENSION: u64 = 1 << 20;
+
+/// Extended headers that may stand before one entry.
+const MAX_EXTENSIONS: usize = 16;
+
+/// Name prefix of whiteouts, and the names with a meaning of their own (layer.md, "Whiteouts").
+const WHITEOUT: &str = ".wh.";
+const OPAQUE: &str = ".wh..wh..opq";
+const META: &str = ".wh..wh.";
+
+/// Why a layer cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LayerError {
+    /// The bytes could not be had, or not be decompressed.
+    #[error("The layer cannot be read")]
+    Read(#[source] io::Error),
+    /// It decompresses to more than the caller allows.
+    #[error("The layer has more than the {cap} bytes, decompressed, that are allowed")]
+    TooLarge {
+        /// The cap in bytes.
+        cap: u64,
+    },
+    /// It is no tar, or a broken one.
+    #[error("The layer's tar is broken: {why}")]
+    Malformed {
+        /// In which way.
+        why: &'static str,
+    },
+    /// It ends inside a header or a file.
+    #[error("The layer's tar ends too early")]
+    Truncated,
+    /// An entry's path leaves the image, or is too long.
+    #[error("The layer's entry `{}` cannot be in an image", entry.escape_debug())]
+    Path {
+        /// The path, shortened.
+        entry: String,
+        /// What is wrong with it.
+        #[source]
+        source: PathError,
+    },
+}
+
+/// What an entry of a layer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file; its content follows.
+    File {
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink {
+        /// The target as written.
+        target: String,
+    },
+    /// Another name of a file of the same layer.
+    HardLink {
+        /// That file.
+        target: ImagePath,
+    },
+    /// The path is gone, with everything below it, as far as lower layers had it.
+    Whiteout,
+    /// What lower layers had in this directory is gone.
+    Opaque,
+    /// A device, a pipe, a sparse file: something that is there and has no content for us.
+    Other,
+}
+
+/// An entry of a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerEntry {
+    /// Where it is; of a whiteout, what it hides.
+    pub path: ImagePath,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// Reads a layer. As [`Read`] it gives the content of the file that [`Self::next_entry`] returned last.
+pub struct LayerReader<R: Read> {
+    decoder: Decoder<R>,
+    cap: u64,
+    /// Content of the current file that was not read yet, and the padding behind it.
+    content: u64,
+    padding: u64,
+    ended: bool,
+}
+
+impl<R: Read> std::fmt::Debug for LayerReader<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LayerReader")
+            .field("cap", &self.cap)
+            .field("content", &self.content)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What extended headers say about the entry behind them.
+#[derive(Default)]
+struct Extended {
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    size: Option<u64>,
+    sparse: bool,
+}
+
+impl<R: Read> LayerReader<R> {
+    /// Begins to read a layer: a tar, plain or compressed by gzip or zstd. `cap` is the number of
+    /// decompressed bytes that are read at most.
+    ///
+    /// # Errors
+    ///
+    /// When the first bytes cannot be read.
+    pub fn new(source: R, cap: u64) -> Result<Self, LayerError> {
+        Ok(Self {
+            decoder: Decoder::new(source, cap).map_err(LayerError::Read)?,
+            cap,
+            content: 0,
+            padding: 0,
+            ended: false,
+        })
+    }
+
+    /// The next entry; `None` at the end of the tar. Skips what was not read of the file before.
+    ///
+    /// Left out are the image's root, aufs' own files, and names that are not UTF-8 (nothing
+    /// that is looked for has such a name).
+    ///
+    /// # Errors
+    ///
+    /// When the tar is broken, too large, or holds a path with `..`.
+    pub fn next_entry(&mut self) -> Result<Option<LayerEntry>, LayerError> {
+        while let Some((header, extended)) = self.next_header()? {
+            if let Some(entry) = self.entry(&header, extended)? {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next header that is no extension, with what extensions before it say.
+    fn next_header(&mut self) -> Result<Option<(tar::Header, Extended)>, LayerError> {
+        let mut extended = Extended::default();
+        for _ in 0..=MAX_EXTENSIONS {
+            self.skip_rest()?;
+            let Some(header) = self.header()? else {
+                return Ok(None);
+            };
+            let kind = header.entry_type();
+            // Size fields of these are without meaning, as in Go.
+            let has_content = !(kind.is_hard_link()
+                || kind.is_symlink()
+                || kind.is_dir()
+                || kind.is_fifo()
+                || kind.is_block_special()
+                || kind.is_character_special());
+            let bad_size = |_| LayerError::Malformed {
+                why: "a size is no number",
+            };
+            let is_extension = kind.is_pax_local_extensions()
+                || kind.is_pax_global_extensions()
+                || kind.is_gnu_longname()
+                || kind.is_gnu_longlink();
+            let size = match extended.size.filter(|_| !is_extension) {
+                _ if !has_content => 0,
+                Some(size) => size,
+                None => header.entry_size().map_err(bad_size)?,
+            };
+            self.content = size;
+            self.padding = size.wrapping_neg() % BLOCK as u64;
+            if kind.is_pax_local_extensions() {
+                let records = self.extension()?;
+                read_records(&records, &mut extended)?;
+            } else if kind.is_gnu_longname() {
+                extended.path = Some(until_zero(self.extension()?));
+            } else if kind.is_gnu_longlink() {
+                extended.link = Some(until_zero(self.extension()?));
+            } else if !kind.is_pax_global_extensions() {
+                return Ok(Some((header, extended)));
+            }
+        }
+        Err(LayerError::Malformed {
+            why: "an entry has too many extended headers",
+        })
+    }
+
+    /// Makes an entry of a header; `None` for what is left out.
+    fn entry(
+        &mut self,
+        header: &tar::Header,
+        extended: Extended,
+    ) -> Result<Option<LayerEntry>, LayerError> {
+        let raw = extended.path;
+        let raw = raw.unwrap_or_else(|| header.path_bytes().into_owned());
+        let Ok(text) = std::str::from_utf8(&raw) else {
+            return Ok(None);
+        };
+        let path = match text.parse::<ImagePath>() {
+            Ok(path) => path,
+            Err(PathError::Empty) => return Ok(None),
+            Err(source) => return Err(bad_path(text, source)),
+        };
+        let name = path.name();
+        let hidden = |name: &str| path.sibling(name).map_err(|source| bad_path(text, source));
+        let (path, kind) = if name == OPAQUE {
+            match path.parent() {
+                Some(parent) => (parent, EntryKind::Opaque),
+                // An opaque root: nobody makes that, and it would hide all that lies below.
+                None => {
+                    return Err(LayerError::Malformed {
+                        why: "it makes the image's root opaque",
+                    });
+                }
+            }
+        } else if name.starts_with(META) {
+            return Ok(None);
+        } else if let Some(name) = name.strip_prefix(WHITEOUT) {
+            match name {
+                "" | "." | ".." => {
+                    return Err(LayerError::Malformed {
+                        why: "a whiteout names nothing",
+                    });
+                }
+                name => (hidden(name)?, EntryKind::Whiteout),
+            }
+        } else {
+            let link = extended.link.or_else(|| link_name(header));
+            let Some(kind) = self.kind(header, text, link, extended.sparse)? else {
+                return Ok(None);
+            };
+            (path, kind)
+        };
+        Ok(Some(LayerEntry {
+            path,
+            kind,
+            mode: header.mode().unwrap_or(0) & 0o7777,
+        }))
+    }
+
+    /// What an entry is that is no whiteout.
+    fn kind(
+        &self,
+        header: &tar::Header,
+        text: &str,
+        link: Option<Vec<u8>>,
+        sparse: bool,
+    ) -> Result<Option<EntryKind>, LayerError> {
+        let kind = header.entry_type();
+        let link = || {
+            let link = link.unwrap_or_default();
+            String::from_utf8(link).ok().filter(|link| !link.is_empty())
+        };
+        let directory = kind.is_dir() || (kind.is_file() && text.ends_with('/'));
+        Ok(Some(if directory {
+            EntryKind::Directory
+        } else if sparse {
+            EntryKind::Other
+        } else if kind.is_file() || kind.is_contiguous() {
+            EntryKind::File { size: self.content }
+        } else if kind.is_symlink() {
+            // A target that cannot be written down leads nowhere.
+            match link() {
+                Some(target) if target.len() > MAX_PATH => {
+                    return Err(bad_path(text, PathError::TooLong));
+                }
+                Some(target) => EntryKind::Symlink { target },
+                None => EntryKind::Other,
+            }
+        } else if kind.is_hard_link() {
+            match link() {
+                Some(target) => EntryKind::HardLink {
+                    target: target.parse().map_err(|source| bad_path(&target, source))?,
+                },
+                None => EntryKind::Other,
+            }
+        } else {
+            EntryKind::Other
+        }))
+    }
+
+    /// Reads a header block and checks its sum; `None` at the end.
+    fn header(&mut self) -> Result<Option<tar::Header>, LayerError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let mut header = tar::Header::new_old();
+        let mut have = 0;
+        while have < BLOCK {
+            let room = header.as_mut_bytes().get_mut(have..).unwrap_or_default();
+            match self.decoder.read(room) {
+                Ok(0) => break,
+                Ok(read) => have += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+        let bytes = header.as_bytes();
+        // A tar that ends without its zero blocks is read by everybody.
+        if have == 0 || bytes.iter().all(|byte| *byte == 0) {
+            self.ended = true;
+            return Ok(None);
+        }
+        if have < BLOCK {
+            return Err(LayerError::Truncated);
+        }
+        let malformed = |why| LayerError::Malformed { why };
+        let said = header.cksum();
+        let said = said.map_err(|_| malformed("a checksum is no number"))?;
+        let (mut unsigned, mut signed) = (0u32, 0i64);
+        for (index, byte) in bytes.iter().enumerate() {
+            let byte = if (148..156).contains(&index) {
+                b' '
+            } else {
+                *byte
+            };
+            unsigned += u32::from(byte);
+            signed += i64::from(byte.cast_signed());
+        }
+        if said != unsigned && i64::from(said) != signed {
+            return Err(malformed("a header's checksum is wrong"));
+        }
+        Ok(Some(header))
+    }
+
+    /// The content of an extended header.
+    fn extension(&mut self) -> Result<Vec<u8>, LayerError> {
+        if self.content > MAX_EXTENSION {
+            return Err(LayerError::Malformed {
+                why: "an extended header is too long",
+            });
+        }
+        let wanted = self.content;
+        let mut bytes = Vec::new();
+        let read = self.by_ref().take(wanted).read_to_end(&mut bytes);
+        read.map_err(|error| self.failed(error))?;
+        Ok(bytes)
+    }
+
+    /// Skips what is left of the current entry.
+    fn skip_rest(&mut self) -> Result<(), LayerError> {
+        let copied = io::copy(self, &mut io::sink());
+        copied.map_err(|error| self.failed(error))?;
+        let padding = std::mem::take(&mut self.padding);
+        let skipped = io::copy(&mut (&mut self.decoder).take(padding), &mut io::sink());
+        // Padding that is missing at the very end hurts nobody.
+        skipped.map_err(|error| self.failed(error)).map(drop)
+    }
+
+    /// Says what an error of reading means.
+    pub fn failed(&self, error: io::Error) -> LayerError {
+        let cause = error.get_ref();
+        if cause.is_some_and(|cause| cause.is::<Overflow>()) {
+            LayerError::TooLarge { cap: self.cap }
+        } else if cause.is_some_and(|cause| cause.is::<Ended>()) {
+            LayerError::Truncated
+        } else {
+            LayerError::Read(error)
+        }
+    }
+}
+
+/// The tar ends inside a file: the cause of an `io::Error`.
+#[derive(Debug, thiserror::Error)]
+#[error("The layer's tar ends too early")]
+struct Ended;
+
+impl<R: Read> Read for LayerReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.content).unwrap_or(usize::MAX);
+        let length = wanted.min(buffer.len());
+        let room = buffer.get_mut(..length).unwrap_or_default();
+        if room.is_empty() {
+            return Ok(0);
+        }
+        let read = self.decoder.read(room)?;
+        if read == 0 {
+            return Err(io::Error::other(Ended));
+        }
+        self.content -= read as u64;
+        Ok(read)
+    }
+}
+
+fn bad_path(text: &str, source: PathError) -> LayerError {
+    LayerError::Path {
+        entry: text.chars().take(200).collect(),
+        source,
+    }
+}
+
+fn link_name(header: &tar::Header) -> Option<Vec<u8>> {
+    header.link_name_bytes().map(|name| name.into_owned())
+}
+
+fn until_zero(mut bytes: Vec<u8>) -> Vec<u8> {
+    let end = bytes.iter().position(|byte| *byte == 0);
+    bytes.truncate(end.unwrap_or(bytes.len()));
+    bytes
+}
+
+/// Reads `<length> <key>=<value>\n` records (POSIX pax, "pax Extended Header").
+fn read_records(mut bytes: &[u8], extended: &mut Extended) -> Result<(), LayerError> {
+    const BROKEN: LayerError = LayerError::Malformed {
+        why: "an extended header is broken",
+    };
+    while !bytes.is_empty() {
+        let space = bytes.iter().position(|byte| *byte == b' ');
+        let digits = space.and_then(|space| bytes.get(..space)).ok_or(BROKEN)?;
+        let length: usize = std::str::from_utf8(digits)
+            .ok()
+            .and_then(|digits| digits.parse().ok())
+            .ok_or(BROKEN)?;
+        let (record, rest) = bytes.split_at_checked(length).ok_or(BROKEN)?;
+        let record = record.get(digits.len() + 1..).ok_or(BROKEN)?;
+        let record = record.strip_suffix(b"\n").ok_or(BROKEN)?;
+        let equals = record.iter().position(|byte| *byte == b'=').ok_or(BROKEN)?;
+        let (key, value) = (record.get(..equals), record.get(equals + 1..));
+        let (key, value) = (key.unwrap_or_default(), value.unwrap_or_default());
+        match key {
+            b"path" => extended.path = Some(value.to_vec()),
+            b"linkpath" => extended.link = Some(value.to_vec()),
+            b"size" => {
+                let size = std::str::from_utf8(value).ok();
+                extended.size = Some(size.and_then(|size| size.parse().ok()).ok_or(BROKEN)?);
+            }
+            key if key.starts_with(b"GNU.sparse.") => extended.sparse = true,
+            _ => {}
+        }
+        bytes = rest;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
