@@ -1,4 +1,4 @@
-//! The failure of a command: its class, which decides the exit code, and what the person can do.
+//! The failure of a command: its class, which decides the exit code, and hints for the person.
 //!
 //! Lower modules have small error types of their own. `bundle`, `image` and the operations all
 //! use this one: the most severe class decides, whichever layer found it, and a finding about a

@@ -1,7 +1,7 @@
 //! A bundle on a medium: opening, reading, verifying and writing it.
 //!
-//! Synchronous; knows the medium and the format, no registry and no verb. Who runs this in an
-//! asynchronous program does so in a blocking thread.
+//! Synchronous: asynchronous callers use a blocking thread. Knows the medium and the format, but no
+//! registry and no verb.
 
 pub(crate) mod finding;
 pub(crate) mod names;

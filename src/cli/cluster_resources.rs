@@ -12,7 +12,7 @@ use super::{Invocation, OutputArgs};
 use crate::error::Error;
 use crate::model::Reference;
 use crate::ops::cluster_files::ResourcesRequest;
-use crate::ops::{self, catalog, resources};
+use crate::ops::{self, catalog, cluster_resources};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -88,7 +88,7 @@ pub(crate) async fn run(args: ClusterResourcesArgs, invocation: &Invocation) -> 
             catalog::resources::write(request, invocation.context()).await?
         }
         (None, Some(bundle)) => {
-            let request = resources::Request {
+            let request = cluster_resources::Request {
                 trust: args.trust.trust(bundle)?,
                 release_keys: args.release_keys.keys(Some(bundle))?,
                 allow_unsigned_release: args.release_keys.allow_unsigned(),
@@ -100,7 +100,7 @@ pub(crate) async fn run(args: ClusterResourcesArgs, invocation: &Invocation) -> 
                 resources,
             };
             let context = invocation.context().clone();
-            ops::blocking(move || resources::write(&request, &context)).await?
+            ops::blocking(move || cluster_resources::write(&request, &context)).await?
         }
         (None, None) => return Err(Error::usage("Name a bundle, or a catalog with --catalog")),
     };

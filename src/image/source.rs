@@ -330,7 +330,7 @@ struct Download {
     pieces: mpsc::Receiver<registry::Result<Bytes>>,
     piece: Bytes,
     failure: Option<Error>,
-    /// What downloads: it ends with whoever reads.
+    /// The download; it is aborted when the reader is dropped.
     _task: AbortOnDropHandle<()>,
 }
 

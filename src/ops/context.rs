@@ -24,12 +24,12 @@ impl Context {
         }
     }
 
-    /// Tells whoever watches.
+    /// Sends an event to the progress sink.
     pub fn emit(&self, event: Event) {
         self.progress.emit(event);
     }
 
-    /// Warns whoever watches.
+    /// Sends a warning to the progress sink.
     pub fn warn(&self, message: impl Into<String>) {
         self.emit(Event::Warning {
             message: message.into(),

@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod cluster_files;
+pub mod cluster_resources;
 mod context;
 pub mod export;
 pub mod import;
@@ -9,9 +10,8 @@ pub mod inspect;
 pub mod keygen;
 mod mapping;
 pub mod release;
-pub mod resources;
 pub mod sign;
-pub mod source_error;
+mod source_error;
 pub mod survey;
 pub mod unpack;
 pub mod verify;

@@ -9,7 +9,7 @@ use crate::registry;
 ///
 /// The network is [`Class::Network`], wrong bytes are [`Class::VerificationFailed`], and what a
 /// registry decides, "not here" and "not for you" alike, is [`Class::Incomplete`].
-pub fn of_source(message: impl Into<String>, error: registry::Error) -> Error {
+pub(crate) fn of_source(message: impl Into<String>, error: registry::Error) -> Error {
     let (class, next) = match &error {
         registry::Error::DigestMismatch { .. } | registry::Error::SizeMismatch { .. } => {
             (Class::VerificationFailed, None)

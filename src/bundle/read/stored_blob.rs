@@ -19,8 +19,7 @@ struct Run {
     length: u64,
 }
 
-/// A blob in a bundle. Nothing is verified here: who uses the bytes hashes the very bytes that
-/// are used.
+/// A blob in a bundle. Verifies nothing: the caller hashes the bytes that it uses.
 #[derive(Clone)]
 pub(crate) struct StoredBlob {
     media: Arc<dyn Media>,

@@ -1,6 +1,6 @@
 //! A lane: blobs one after the other into a series of chunks.
 //!
-//! Synchronous and single-threaded; `transfer` feeds it. Every blob is hashed as it passes, and
+//! Synchronous and single-threaded; an export feeds it. Every blob is hashed as it passes, and
 //! is taken out again when it turns out wrong, so that what stays in a chunk is right.
 
 use std::collections::{BTreeMap, BTreeSet};

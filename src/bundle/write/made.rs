@@ -1,8 +1,8 @@
 //! Blobs that were made here: no registry has them, so they lie beside the plan while the export
 //! is unfinished (bundle-format.md, section 9.2).
 //!
-//! They are there before the plan is, and go after it: whoever continues a plan finds them.
-//! Their names are digests, and whoever writes them into a chunk hashes them again.
+//! They are there before the plan is, and go after it: a run that continues a plan finds them.
+//! Their names are digests, and the lane that writes them into a chunk hashes them again.
 
 use crate::bundle::names;
 use crate::error::{Class, Error, Result, chain};

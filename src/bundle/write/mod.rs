@@ -1,6 +1,6 @@
 //! Writes a bundle: lanes fill data chunks, then everything else is assembled and sealed.
 //!
-//! What asks registries for the bytes is above; it gives each lane its blobs in order.
+//! The export, above, fetches the blobs and gives them to each lane in order.
 
 pub(crate) mod ahead;
 pub(crate) mod assemble;

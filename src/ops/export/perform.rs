@@ -55,7 +55,7 @@ pub(super) async fn perform(
         let (signer, is_new) = (request.signer.clone(), matches!(begun, Begun::Now(_)));
         blocking(move || {
             if is_new {
-                // Before the plan: whoever continues it needs them.
+                // Before the plan: a run that continues it needs them.
                 made_blobs::write(media.as_ref(), &plan, &made)?;
                 drop(made);
                 state::write_plan(media.as_ref(), &plan, &document.file, signer.as_ref())?;

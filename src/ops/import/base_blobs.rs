@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::stream;
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::Opened;
 use super::attachments::AttachmentRule;
+use super::opened::Opened;
 use super::probe::{JOBS, Probe, target_error};
 use super::request::Request;
 use crate::error::Result;

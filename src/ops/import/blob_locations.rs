@@ -4,7 +4,7 @@ use crate::model::Repository;
 
 /// What is known of a repository that has a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum LocationState {
     /// It was found there before anything was sent.
     Found,
     /// This run has seen to it, and counted it.
@@ -14,19 +14,19 @@ pub(super) enum Known {
 /// The repositories that are known to have a blob, in their order: nearly always one, which a map
 /// would take ten times the memory for, and now and then all of them.
 #[derive(Debug, Default)]
-pub(super) struct BlobLocations(Vec<(Repository, Known)>);
+pub(super) struct BlobLocations(Vec<(Repository, LocationState)>);
 
 impl BlobLocations {
     fn find(&self, repository: &Repository) -> Result<usize, usize> {
         self.0.binary_search_by(|(place, _)| place.cmp(repository))
     }
 
-    pub(super) fn get(&self, repository: &Repository) -> Option<Known> {
+    pub(super) fn get(&self, repository: &Repository) -> Option<LocationState> {
         let (_, known) = self.0.get(self.find(repository).ok()?)?;
         Some(*known)
     }
 
-    pub(super) fn insert(&mut self, repository: Repository, known: Known) {
+    pub(super) fn insert(&mut self, repository: Repository, known: LocationState) {
         match self.find(&repository) {
             Ok(index) => {
                 if let Some(place) = self.0.get_mut(index) {
@@ -48,8 +48,8 @@ impl BlobLocations {
     }
 }
 
-impl FromIterator<(Repository, Known)> for BlobLocations {
-    fn from_iter<I: IntoIterator<Item = (Repository, Known)>>(places: I) -> Self {
+impl FromIterator<(Repository, LocationState)> for BlobLocations {
+    fn from_iter<I: IntoIterator<Item = (Repository, LocationState)>>(places: I) -> Self {
         let mut all = Self::default();
         for (repository, known) in places {
             all.insert(repository, known);
@@ -68,13 +68,13 @@ mod tests {
         let mut places = BlobLocations::default();
         assert_eq!(places.first(), None);
         for path in ["m", "a", "z", "m", "b"] {
-            places.insert(repository(path), Known::Found);
+            places.insert(repository(path), LocationState::Found);
         }
-        places.insert(repository("b"), Known::Counted);
+        places.insert(repository("b"), LocationState::Counted);
         assert_eq!(places.0.len(), 4);
         assert_eq!(places.first(), Some(&repository("a")));
-        assert_eq!(places.get(&repository("b")), Some(Known::Counted));
-        assert_eq!(places.get(&repository("z")), Some(Known::Found));
+        assert_eq!(places.get(&repository("b")), Some(LocationState::Counted));
+        assert_eq!(places.get(&repository("z")), Some(LocationState::Found));
         assert_eq!(places.get(&repository("c")), None);
     }
 }

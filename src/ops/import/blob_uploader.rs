@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::blob_locations::{BlobLocations, Known};
+use super::blob_locations::{BlobLocations, LocationState};
+use super::opened::Opened;
 use super::preflight::Before;
-use super::{Opened, Request};
+use super::request::Request;
 use crate::bundle::open::Bundle;
 use crate::bundle::read::StoredBlob;
 use crate::format::hash::sha256;
@@ -45,8 +46,8 @@ enum Mounted {
     No(Option<UploadSession>),
 }
 
-/// Where a blob is known to be on the target. Held by whoever finds out, or brings it there.
-type SharedPlaces = Arc<tokio::sync::Mutex<BlobLocations>>;
+/// Where a blob is known to be on the target. Locked by the task that finds out or brings it there.
+type SharedLocations = Arc<tokio::sync::Mutex<BlobLocations>>;
 
 /// Blobs that are sent at the same time where nobody decides that, at most: each holds some
 /// blocks of its chunk in memory, and a stick is read best in few places at a time.
@@ -58,7 +59,7 @@ pub(super) struct BlobUploader {
     bundle: Arc<Bundle>,
     sessions: Sessions,
     jobs: Semaphore,
-    places: Mutex<BTreeMap<Digest, SharedPlaces>>,
+    places: Mutex<BTreeMap<Digest, SharedLocations>>,
     /// Repositories that the target did not show: nothing is asked for there before it is sent.
     hidden: BTreeSet<Repository>,
     /// What this run has put there.
@@ -78,7 +79,7 @@ impl BlobUploader {
         let places = before.base_blobs.places().map(|(digest, repositories)| {
             let found = repositories
                 .iter()
-                .map(|place| (place.clone(), Known::Found));
+                .map(|place| (place.clone(), LocationState::Found));
             let places: BlobLocations = found.collect();
             (*digest, Arc::new(tokio::sync::Mutex::new(places)))
         });
@@ -95,7 +96,7 @@ impl BlobUploader {
         }
     }
 
-    fn places(&self, digest: &Digest) -> SharedPlaces {
+    fn places(&self, digest: &Digest) -> SharedLocations {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(places.entry(*digest).or_default())
     }
@@ -126,10 +127,10 @@ impl BlobUploader {
             return Ok(true);
         };
         match places.get(repository) {
-            Some(Known::Counted) => return Ok(true),
-            Some(Known::Found) => {
+            Some(LocationState::Counted) => return Ok(true),
+            Some(LocationState::Found) => {
                 self.reused(digest, blob.size);
-                places.insert(repository.clone(), Known::Counted);
+                places.insert(repository.clone(), LocationState::Counted);
                 return Ok(true);
             }
             None => {}
@@ -137,7 +138,7 @@ impl BlobUploader {
         let there = self.bring(repository, blob, expect, places.first());
         let there = there.await?;
         if there {
-            places.insert(repository.clone(), Known::Counted);
+            places.insert(repository.clone(), LocationState::Counted);
         }
         Ok(there)
     }
@@ -224,7 +225,7 @@ impl BlobUploader {
             };
             if let BlobPlace::Carried(carried) = &blob.place {
                 self.upload(repository, blob, carried, None).await?;
-                places.insert(repository.clone(), Known::Counted);
+                places.insert(repository.clone(), LocationState::Counted);
             }
         }
         Ok(())

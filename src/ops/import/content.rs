@@ -7,12 +7,12 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use super::Opened;
 use super::attachments::{AttachmentRule, RefusedAttachment};
 use super::blob_uploader::{BlobUploader, Expect};
 use super::failure::Failure;
 use super::image_tags::ImageTags;
 use super::manifest_pusher::ManifestPusher;
+use super::opened::Opened;
 use super::preflight::Before;
 use super::referrers::Referrals;
 use super::request::{ExistingTags, Request, SparseIndex};

@@ -6,8 +6,8 @@ use futures_util::stream;
 use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use super::Opened;
 use super::base_blobs::BaseBlobPlaces;
+use super::opened::Opened;
 use super::probe::{JOBS, Probe, target_error};
 use super::request::Request;
 use crate::error::Result;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Opened;
 use super::base_blobs::{self, BaseBlobPlaces};
 use super::forecast::{self, Forecast};
+use super::opened::Opened;
 use super::probe::{Probe, target_error};
 use super::request::Request;
 use super::tags::{self, TagDecision};

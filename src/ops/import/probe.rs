@@ -13,7 +13,7 @@ use crate::registry;
 /// Questions that are asked at the same time.
 pub(super) const JOBS: usize = 32;
 
-/// Tells whoever watches of each question, and keeps what the target did not show.
+/// Sends an event for each question, and remembers the repositories that the target did not show.
 pub(super) struct Probe<'a> {
     context: &'a Context,
     hidden: Mutex<BTreeSet<Repository>>,

@@ -1,6 +1,6 @@
 //! Lists of referrers where the target has no API for them, and cosign's tags.
 //!
-//! Both are shared with whoever else attaches things on the target: they are read, united with
+//! Others that attach things on the target share both: they are read, united with
 //! ours, written, and read again.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,7 +49,7 @@ impl Referrals {
         }
     }
 
-    /// One writer of a repository's lists at a time. Whoever only reads does not wait for it.
+    /// One writer of a repository's lists at a time. A reader does not wait for it.
     fn writer(&self, repository: &Repository) -> Arc<tokio::sync::Mutex<()>> {
         let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(writers.entry(repository.clone()).or_default())

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::blob_uploader::{BlobUploader, Expect};
 use super::failure::Failure;
+use super::prepare::{Ready, prepare};
 use super::request::Request;
-use super::{Ready, prepare};
 use crate::error::{Class, Error, Result};
 use crate::model::BundleId;
 use crate::ops::context::Context;

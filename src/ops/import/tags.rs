@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use super::Opened;
 use super::failure::Failure;
+use super::opened::Opened;
 use super::probe::{JOBS, Probe, target_error};
 use super::referrers_api::ReferrersApis;
 use super::request::{ExistingTags, Request, SparseIndex};

@@ -3,10 +3,10 @@
 //! Reads documents and small configs, not the chunks: quick on any size. What is damaged is
 //! left out and said.
 
-mod contents;
 mod owners;
 mod report;
 mod request;
+mod sums;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use std::sync::Arc;
 pub use report::{BaseLine, ChunkLine, Depth, ImageDetail, Report, SignerLine};
 pub use request::Request;
 
-use contents::Contents;
-use owners::{Owner, Owners};
+use owners::{OwnedBy, Owners};
+use sums::ImageSums;
 
 use super::context::Context;
 use super::export::CatalogLine;
@@ -104,18 +104,18 @@ fn of_inventory(report: &mut Report, inventory: &Inventory, media: &Arc<dyn Medi
     report.catalogs = CatalogLine::all(inventory);
     let graph = Graph::new(inventory);
     let owners = Owners::of(inventory, &graph);
-    let mut contents = Contents::new(inventory, &graph, media);
+    let mut sums = ImageSums::new(inventory, &graph, media);
     let mut unique = vec![0u64; inventory.images.len()];
     let blobs = inventory.blobs.iter().zip(&owners.of_blobs);
     for (blob, owner) in blobs.clone() {
-        if let Owner::One(image) = owner
+        if let OwnedBy::One(image) = owner
             && let Some(unique) = unique.get_mut(*image)
         {
             *unique = unique.saturating_add(blob.size);
         }
     }
     for (image, unique_bytes) in inventory.images.iter().zip(unique) {
-        let content = contents.of(image);
+        let content = sums.of(image);
         report.images.push(ImageDetail {
             reference: image.requested.clone(),
             source: image.source.clone(),
@@ -139,7 +139,7 @@ fn of_inventory(report: &mut Report, inventory: &Inventory, media: &Arc<dyn Medi
         });
     }
     let shared = blobs.filter(|(blob, owner)| {
-        **owner == Owner::Several && matches!(blob.place, BlobPlace::Carried(_))
+        **owner == OwnedBy::Several && matches!(blob.place, BlobPlace::Carried(_))
     });
     let shared = shared.map(|(blob, _)| blob.size);
     report.shared_bytes = shared.fold(0, u64::saturating_add);

@@ -4,7 +4,7 @@ use crate::model::{Graph, Inventory};
 
 /// Which images need something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(super) enum OwnedBy {
     /// None.
     Nobody,
     /// The image with this index alone.
@@ -13,7 +13,7 @@ pub(super) enum Owner {
     Several,
 }
 
-impl Owner {
+impl OwnedBy {
     fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Nobody, owner) | (owner, Self::Nobody) => owner,
@@ -25,16 +25,16 @@ impl Owner {
 
 /// Which images need each blob: from the top down, every row once.
 pub(super) struct Owners {
-    pub(super) of_blobs: Vec<Owner>,
+    pub(super) of_blobs: Vec<OwnedBy>,
 }
 
 impl Owners {
     pub(super) fn of(inventory: &Inventory, graph: &Graph<'_>) -> Self {
-        let mut rows = vec![Owner::Nobody; inventory.manifests.len()];
-        let mut of_blobs = vec![Owner::Nobody; inventory.blobs.len()];
+        let mut rows = vec![OwnedBy::Nobody; inventory.manifests.len()];
+        let mut of_blobs = vec![OwnedBy::Nobody; inventory.blobs.len()];
         for (index, image) in inventory.images.iter().enumerate() {
             for root in graph.roots(image) {
-                meet(&mut rows, root, Owner::One(index));
+                meet(&mut rows, root, OwnedBy::One(index));
             }
         }
         // Parents come before their children when the longest chains come first.
@@ -44,7 +44,7 @@ impl Owners {
             .collect();
         order.sort_unstable_by(|a, b| b.cmp(a));
         for (_, row) in order {
-            let owner = rows.get(row as usize).copied().unwrap_or(Owner::Nobody);
+            let owner = rows.get(row as usize).copied().unwrap_or(OwnedBy::Nobody);
             for child in graph.children(row) {
                 meet(&mut rows, *child, owner);
             }
@@ -56,7 +56,7 @@ impl Owners {
     }
 }
 
-fn meet(owners: &mut [Owner], index: u32, owner: Owner) {
+fn meet(owners: &mut [OwnedBy], index: u32, owner: OwnedBy) {
     if let Some(known) = owners.get_mut(index as usize) {
         *known = known.and(owner);
     }

@@ -241,7 +241,7 @@ fn dos_time(seconds: u64) -> DosTime {
     )
 }
 
-/// A text for whoever opens an archive.
+/// A text for the person who opens an archive.
 fn readme(tool: &Tool) -> String {
     let name = tool.file_name();
     let (title, what, source) = match tool.kind {

@@ -4,12 +4,12 @@ use serde::Serialize;
 
 use crate::model::{Inventory, Reference, ReleaseEntry};
 
-/// What the signatures of a release are over. Whether they are good is for whoever verifies them
-/// with keys that they trust.
+/// Manifests that the signatures of a release are over. Whether the signatures are good, only a
+/// verification with pinned keys tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SignedOver {
-    /// There are none: whoever exported it was told to accept that.
+    /// There are none: the exporter was told to accept that.
     Nothing,
     /// The release image.
     Release,

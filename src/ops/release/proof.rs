@@ -1,5 +1,5 @@
 //! Whether the releases of a bundle are genuine: their signatures verified again, from the bundle
-//! alone, with keys that whoever asks has chosen; and whether they are what the bundle calls them.
+//! alone, with keys that the caller has chosen; and whether they are what the bundle calls them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -16,12 +16,12 @@ use crate::support::command::{Airferry, Outcome};
 use crate::support::fake_registry::{Asked, FakeRegistry, Reply};
 use crate::support::images::{Image, digest_of};
 
-/// Decides whether a request is answered in another way than by the shelf.
+/// Decides whether a request is answered in another way than from the stored content.
 type Fault = Box<dyn Fn(&Asked) -> Option<Reply> + Send>;
 
 /// What a registry holds; repositories share blobs, as those of real registries mostly do.
 #[derive(Default)]
-struct Shelf {
+struct Stored {
     /// By repository and by digest or tag: media type and bytes.
     manifests: BTreeMap<(String, String), (String, Bytes)>,
     blobs: BTreeMap<String, Bytes>,
@@ -33,7 +33,7 @@ struct Shelf {
 /// One connected site.
 pub struct Site {
     person: Airferry,
-    shelf: Arc<Mutex<Shelf>>,
+    stored: Arc<Mutex<Stored>>,
     registry: FakeRegistry,
     // The server's tasks live in it, so it ends last.
     _runtime: Runtime,
@@ -47,17 +47,17 @@ impl Site {
             .enable_all()
             .build()
             .unwrap();
-        let shelf = Arc::new(Mutex::new(Shelf::default()));
-        let shared = Arc::clone(&shelf);
+        let stored = Arc::new(Mutex::new(Stored::default()));
+        let shared = Arc::clone(&stored);
         let answer = move |asked: &Asked, _| {
-            let shelf = shared.lock().unwrap();
-            let fault = shelf.fault.as_ref().and_then(|fault| fault(asked));
-            fault.unwrap_or_else(|| shelf.answer(asked))
+            let stored = shared.lock().unwrap();
+            let fault = stored.fault.as_ref().and_then(|fault| fault(asked));
+            fault.unwrap_or_else(|| stored.answer(asked))
         };
         let registry = runtime.block_on(FakeRegistry::start(answer));
         let site = Self {
             person: Airferry::new(),
-            shelf,
+            stored,
             registry,
             _runtime: runtime,
         };
@@ -72,66 +72,66 @@ impl Site {
 
     /// Puts an image with all that it names into the registry, and tells its reference.
     pub fn put(&self, repository: &str, tag: &str, image: &Image) -> String {
-        let mut shelf = self.shelf.lock().unwrap();
+        let mut stored = self.stored.lock().unwrap();
         for part in image.walk() {
             for blob in part.blobs.iter().filter(|blob| blob.urls.is_empty()) {
                 let bytes = Bytes::from(blob.bytes.clone());
-                shelf.blobs.insert(blob.digest(), bytes);
+                stored.blobs.insert(blob.digest(), bytes);
             }
             let entry = (part.media_type.to_owned(), Bytes::from(part.bytes.clone()));
             let key = (repository.to_owned(), part.digest());
-            shelf.manifests.insert(key, entry);
+            stored.manifests.insert(key, entry);
         }
         let entry = (
             image.media_type.to_owned(),
             Bytes::from(image.bytes.clone()),
         );
         let key = (repository.to_owned(), tag.to_owned());
-        shelf.manifests.insert(key, entry);
+        stored.manifests.insert(key, entry);
         format!("{}/{repository}:{tag}", self.host())
     }
 
     /// Puts any bytes there as a manifest.
     pub fn put_manifest(&self, repository: &str, tag: &str, media_type: &str, bytes: &[u8]) {
         let entry = (media_type.to_owned(), Bytes::copy_from_slice(bytes));
-        let mut shelf = self.shelf.lock().unwrap();
+        let mut stored = self.stored.lock().unwrap();
         let key = (repository.to_owned(), digest_of(bytes));
-        shelf.manifests.insert(key, entry.clone());
+        stored.manifests.insert(key, entry.clone());
         let key = (repository.to_owned(), tag.to_owned());
-        shelf.manifests.insert(key, entry);
+        stored.manifests.insert(key, entry);
     }
 
     /// Puts a blob there that no image brought.
     pub fn put_blob(&self, digest: &str, bytes: Bytes) {
-        let mut shelf = self.shelf.lock().unwrap();
-        shelf.blobs.insert(digest.to_owned(), bytes);
+        let mut stored = self.stored.lock().unwrap();
+        stored.blobs.insert(digest.to_owned(), bytes);
     }
 
     /// The bytes of a blob.
     pub fn blob(&self, digest: &str) -> Bytes {
-        self.shelf.lock().unwrap().blobs[digest].clone()
+        self.stored.lock().unwrap().blobs[digest].clone()
     }
 
     /// Takes a tag away.
     pub fn untag(&self, repository: &str, tag: &str) {
-        let mut shelf = self.shelf.lock().unwrap();
+        let mut stored = self.stored.lock().unwrap();
         let key = (repository.to_owned(), tag.to_owned());
-        shelf.manifests.remove(&key).unwrap();
+        stored.manifests.remove(&key).unwrap();
     }
 
     /// From now on there is a referrers API.
     pub fn with_referrers(&self) {
-        self.shelf.lock().unwrap().referrers = true;
+        self.stored.lock().unwrap().referrers = true;
     }
 
     /// Answers some requests in another way from now on.
     pub fn fault(&self, fault: impl Fn(&Asked) -> Option<Reply> + Send + 'static) {
-        self.shelf.lock().unwrap().fault = Some(Box::new(fault));
+        self.stored.lock().unwrap().fault = Some(Box::new(fault));
     }
 
     /// Answers as it should again.
     pub fn heal(&self) {
-        self.shelf.lock().unwrap().fault = None;
+        self.stored.lock().unwrap().fault = None;
     }
 
     /// All requests so far.
@@ -142,10 +142,10 @@ impl Site {
     /// Bytes of blobs that were asked for since request number `from`.
     pub fn blob_bytes_asked(&self, from: usize) -> u64 {
         let asked = self.asked();
-        let shelf = self.shelf.lock().unwrap();
+        let stored = self.stored.lock().unwrap();
         let bytes = |asked: &Asked| {
             let digest = asked.path().split("/blobs/").nth(1)?;
-            let whole = shelf.blobs.get(digest)?.len();
+            let whole = stored.blobs.get(digest)?.len();
             Some(whole.saturating_sub(asked.range_start()) as u64)
         };
         asked.iter().skip(from).filter_map(bytes).sum()
@@ -206,7 +206,7 @@ impl Site {
     }
 }
 
-impl Shelf {
+impl Stored {
     fn answer(&self, asked: &Asked) -> Reply {
         let path = asked.path().strip_prefix("/v2/").unwrap_or_default();
         if let Some((_, digest)) = path.split_once("/blobs/") {

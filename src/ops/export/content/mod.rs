@@ -78,7 +78,7 @@ pub(super) async fn gather(request: &Request, context: &Context) -> Result<Gathe
     })
 }
 
-/// One reference cannot mean the original and what was made of it, whoever names the original:
+/// One reference cannot mean the original and what was made of it, no matter who names the original:
 /// the person, a release, or another catalog.
 fn refuse_both(references: &BTreeMap<Reference, Option<Digest>>, made: &[Made]) -> Result<()> {
     match made

@@ -1,56 +1,14 @@
-//! `airferry catalog list`: packages, channels, heads and versions of catalogs, and how large
-//! their images are where a bundle says so.
+//! What a listing tells of catalogs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::find_catalog;
-use crate::bundle::finding::FindingKind;
-use crate::bundle::open::{Bundle as Opened, Scope, Waivers, open_bundle};
-use crate::bundle::trust::Trust;
+use super::sizes::Sizes;
 use crate::content::catalog::{Bundle, BundleIndex, Catalog, Channel};
-use crate::error::{Class, Error, Result};
-use crate::image::Source;
-use crate::image::catalog::{self, PlatformImage};
-use crate::model::{CatalogEntry, CatalogFormat, Digest, Inventory, Platform, Reference};
-use crate::ops::context::Context;
-use crate::plan::index_filter::IndexFilter;
-use crate::registry::Client;
-
-/// Where catalogs are listed from.
-#[derive(Debug)]
-pub enum CatalogOrigin {
-    /// A registry.
-    Registry {
-        /// The catalog.
-        reference: Reference,
-        /// Talks to the registry.
-        client: Client,
-    },
-    /// A bundle: all its catalogs.
-    Bundle {
-        /// Its directory.
-        directory: PathBuf,
-        /// Whom to trust.
-        trust: Trust,
-        /// Accept that no trusted key has signed.
-        allow_unsigned: bool,
-    },
-}
-
-/// What `airferry catalog list` is asked for.
-#[derive(Debug)]
-pub struct Request {
-    /// Where from.
-    pub from: CatalogOrigin,
-    /// The package to show in full; all in short when absent.
-    pub package: Option<String>,
-    /// Which platform's image is read.
-    pub filter: IndexFilter,
-}
+use crate::error::{Class, Error};
+use crate::image::catalog::PlatformImage;
+use crate::model::{CatalogFormat, Digest, Platform, Reference};
 
 /// What catalogs hold.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -62,10 +20,10 @@ pub struct Report {
     pub catalogs: Vec<CatalogReport>,
     /// Whether it was accepted that nobody vouches.
     #[serde(skip)]
-    allow_unsigned: bool,
+    pub(super) allow_unsigned: bool,
     /// What can be done where nobody vouches.
     #[serde(skip)]
-    hint: Option<&'static str>,
+    pub(super) hint: Option<&'static str>,
 }
 
 impl Report {
@@ -177,155 +135,6 @@ pub struct BundleReport {
     pub bytes: Option<u64>,
 }
 
-/// Lists.
-pub async fn list(request: Request, context: &Context) -> Result<Report> {
-    let Request {
-        from,
-        package,
-        filter,
-    } = request;
-    let wanted = package.clone();
-    let context = context.clone();
-    let found = match from {
-        CatalogOrigin::Registry { reference, client } => {
-            let (source, image) = find_catalog(&client, &reference, &filter, &context).await?;
-            crate::ops::blocking(move || {
-                let catalog = catalog::read(&source, &image)?;
-                let package = package.as_deref();
-                Ok(Report {
-                    authenticated: None,
-                    catalogs: vec![report(&catalog, reference, &image, package, None)],
-                    allow_unsigned: false,
-                    hint: None,
-                })
-            })
-            .await?
-        }
-        CatalogOrigin::Bundle {
-            directory,
-            trust,
-            allow_unsigned,
-        } => {
-            let list = move || {
-                // Without a key the list says that nobody vouches, as `verify` does. With keys that
-                // did not sign, nothing of the bundle is read.
-                let waivers = Waivers {
-                    unsigned: allow_unsigned || trust.exporters.is_empty(),
-                    incomplete: true,
-                };
-                let bundle = open_bundle(&directory, &trust, waivers, Scope::Documents)?;
-                let report = list_bundle(bundle, package.as_deref(), &filter, &context)?;
-                Ok(Report {
-                    allow_unsigned,
-                    ..report
-                })
-            };
-            crate::ops::blocking(list).await?
-        }
-    };
-    check_package(&found.catalogs, wanted.as_deref())?;
-    Ok(found)
-}
-
-fn list_bundle(
-    bundle: Opened,
-    package: Option<&str>,
-    filter: &IndexFilter,
-    context: &Context,
-) -> Result<Report> {
-    let bundle = Arc::new(bundle);
-    // Who vouches, the report says.
-    let notes = bundle.notes.iter();
-    for note in notes.filter(|note| note.kind != FindingKind::NotAuthenticated) {
-        context.warn(note.to_string());
-    }
-    let source = Source::bundle(Arc::clone(&bundle), context.cancel.clone())?;
-    let inventory = &bundle.inventory;
-    if inventory.catalogs.is_empty() {
-        let directory = bundle.media.root().display();
-        return Err(Error::usage(format!(
-            "The bundle in `{directory}` carries no catalog"
-        )));
-    }
-    let mut catalogs = Vec::new();
-    for entry in &inventory.catalogs {
-        let root = inventory.image(&entry.image).and_then(|image| image.root);
-        let Some(root) = root else {
-            context.warn(format!("{} is missing from the bundle", entry.image));
-            continue;
-        };
-        let name = format!("`{}`", entry.image);
-        let image = PlatformImage::of(&source, name, source.manifest(&root)?, filter)?;
-        let catalog = catalog::read(&source, &image)?;
-        let sizes = Sizes::new(inventory, entry);
-        let listed = report(&catalog, entry.image.clone(), &image, package, Some(&sizes));
-        catalogs.push(CatalogReport {
-            filter: entry.filter.clone(),
-            original: entry.original,
-            ..listed
-        });
-    }
-    Ok(Report {
-        authenticated: Some(bundle.authentication.is_authenticated()),
-        catalogs,
-        allow_unsigned: false,
-        hint: bundle.notes.iter().find_map(|note| note.hint),
-    })
-}
-
-/// A package that no catalog has is a mistake.
-fn check_package(reports: &[CatalogReport], package: Option<&str>) -> Result<()> {
-    match package {
-        Some(name) if reports.iter().all(|report| report.package.is_empty()) => {
-            let name = name.escape_debug();
-            let message = format!("There is no package `{name}` in the catalog");
-            Err(Error::new(Class::Usage, message)
-                .hint("`catalog list` without --package shows all"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Sizes of a catalog's images in a bundle.
-struct Sizes<'a> {
-    inventory: &'a Inventory,
-    /// Top manifests by text as the catalog writes it.
-    roots: BTreeMap<&'a str, Digest>,
-}
-
-impl<'a> Sizes<'a> {
-    fn new(inventory: &'a Inventory, entry: &'a CatalogEntry) -> Self {
-        let root = |image: &Reference| inventory.image(image)?.root;
-        let roots = entry.members.iter();
-        let roots =
-            roots.filter_map(|member| Some((member.written.as_str(), root(&member.image)?)));
-        Self {
-            inventory,
-            roots: roots.collect(),
-        }
-    }
-
-    /// Bytes of all blobs of some images, each blob once.
-    fn of<'b>(&self, images: impl Iterator<Item = &'b str>) -> u64 {
-        let mut waiting: Vec<Digest> = images
-            .filter_map(|image| self.roots.get(image).copied())
-            .collect();
-        let mut manifests = BTreeSet::new();
-        let mut blobs = BTreeSet::new();
-        while let Some(digest) = waiting.pop() {
-            let Some(manifest) = self.inventory.manifest(&digest) else {
-                continue;
-            };
-            if manifests.insert(digest) {
-                waiting.extend(&manifest.children);
-                blobs.extend(&manifest.blobs);
-            }
-        }
-        let sizes = blobs.iter().filter_map(|blob| self.inventory.blob(blob));
-        sizes.fold(0, |sum, blob| sum.saturating_add(blob.size))
-    }
-}
-
 fn images_of(bundle: &Bundle) -> BTreeSet<&str> {
     let related = bundle
         .related_images
@@ -334,7 +143,7 @@ fn images_of(bundle: &Bundle) -> BTreeSet<&str> {
     bundle.image.as_deref().into_iter().chain(related).collect()
 }
 
-fn report(
+pub(super) fn catalog_report(
     catalog: &Catalog,
     image: Reference,
     read: &PlatformImage,

@@ -19,24 +19,24 @@ const STEPS: usize = 20_000_000;
 
 /// What an image reaches.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Content {
+pub(super) struct ImageSum {
     pub(super) platforms: BTreeSet<Platform>,
     pub(super) sparse: bool,
     pub(super) bytes: Option<u64>,
 }
 
 /// Adds up what images reach; those with the same roots once.
-pub(super) struct Contents<'c, 'a> {
+pub(super) struct ImageSums<'c, 'a> {
     inventory: &'a Inventory,
     graph: &'c Graph<'a>,
     walk: Walk<'c, 'a>,
-    known: BTreeMap<(Option<u32>, Vec<u32>), Content>,
+    known: BTreeMap<(Option<u32>, Vec<u32>), ImageSum>,
     /// Platforms by the manifest that was asked.
     platforms: BTreeMap<u32, Option<Platform>>,
     media: &'c Arc<dyn Media>,
 }
 
-impl<'c, 'a> Contents<'c, 'a> {
+impl<'c, 'a> ImageSums<'c, 'a> {
     pub(super) fn new(
         inventory: &'a Inventory,
         graph: &'c Graph<'a>,
@@ -52,14 +52,14 @@ impl<'c, 'a> Contents<'c, 'a> {
         }
     }
 
-    pub(super) fn of(&mut self, image: &ImageEntry) -> Content {
+    pub(super) fn of(&mut self, image: &ImageEntry) -> ImageSum {
         let own = image.root.and_then(|root| self.graph.manifest(&root));
         let key = (own, self.graph.roots(image));
         if let Some(known) = self.known.get(&key) {
             return known.clone();
         }
         if self.walk.steps() > STEPS {
-            return Content::default();
+            return ImageSum::default();
         }
         let blobs = self.walk.reach(&key.1).blobs;
         let sizes = blobs
@@ -68,9 +68,9 @@ impl<'c, 'a> Contents<'c, 'a> {
         let bytes = sizes.fold(0u64, |sum, blob| sum.saturating_add(blob.size));
         // Platforms are those of the image itself.
         let own = self.walk.reach(own.as_slice()).manifests;
-        let mut content = Content {
+        let mut content = ImageSum {
             bytes: Some(bytes),
-            ..Content::default()
+            ..ImageSum::default()
         };
         for row in own {
             let Some(entry) = self.inventory.manifests.get(row as usize) else {

@@ -1,0 +1,45 @@
+//! Sizes of a catalog's images in a bundle.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{CatalogEntry, Digest, Inventory, Reference};
+
+/// Sizes of a catalog's images in a bundle.
+pub(super) struct Sizes<'a> {
+    inventory: &'a Inventory,
+    /// Top manifests by text as the catalog writes it.
+    roots: BTreeMap<&'a str, Digest>,
+}
+
+impl<'a> Sizes<'a> {
+    pub(super) fn new(inventory: &'a Inventory, entry: &'a CatalogEntry) -> Self {
+        let root = |image: &Reference| inventory.image(image)?.root;
+        let roots = entry.members.iter();
+        let roots =
+            roots.filter_map(|member| Some((member.written.as_str(), root(&member.image)?)));
+        Self {
+            inventory,
+            roots: roots.collect(),
+        }
+    }
+
+    /// Bytes of all blobs of some images, each blob once.
+    pub(super) fn of<'b>(&self, images: impl Iterator<Item = &'b str>) -> u64 {
+        let mut waiting: Vec<Digest> = images
+            .filter_map(|image| self.roots.get(image).copied())
+            .collect();
+        let mut manifests = BTreeSet::new();
+        let mut blobs = BTreeSet::new();
+        while let Some(digest) = waiting.pop() {
+            let Some(manifest) = self.inventory.manifest(&digest) else {
+                continue;
+            };
+            if manifests.insert(digest) {
+                waiting.extend(&manifest.children);
+                blobs.extend(&manifest.blobs);
+            }
+        }
+        let sizes = blobs.iter().filter_map(|blob| self.inventory.blob(blob));
+        sizes.fold(0, |sum, blob| sum.saturating_add(blob.size))
+    }
+}

@@ -1,0 +1,36 @@
+//! The plan of an import: names on the target, and the order of everything.
+
+use std::collections::BTreeSet;
+
+use crate::content::mapping_file::mapped;
+use crate::error::{Error, Result};
+use crate::model::{ImageEntry, Inventory, Reference};
+use crate::ops::mapping::require_known;
+use crate::plan::import::{ImportPlan, Sent, wanted};
+use crate::plan::naming::{self, Target};
+
+/// Decides names and order of everything, without asking the target.
+pub(in crate::ops) fn plan(
+    inventory: &Inventory,
+    target: &Target,
+    options: &naming::Options,
+    sent: &Sent,
+) -> Result<ImportPlan> {
+    let asked = |image: &ImageEntry| {
+        mapped(&Reference {
+            repository: image.source.clone(),
+            tag: image.tag.clone(),
+            digest: image.requested.digest,
+        })
+    };
+    let known: BTreeSet<Reference> = inventory.images.iter().map(asked).collect();
+    let hint = "correct the left-hand sides, or take these lines out of the mapping";
+    require_known(&options.listed, &known, "the bundle does not have", hint)?;
+    let placed = naming::place(&wanted(inventory), target, options);
+    let placed = placed.map_err(|error| {
+        let hint = error.hint();
+        let failure = Error::usage("The images cannot be named on the target").caused_by(error);
+        hint.into_iter().fold(failure, Error::hint)
+    })?;
+    Ok(ImportPlan::new(inventory, placed.images(), sent))
+}

@@ -1,0 +1,136 @@
+//! What is found out and decided before anything is changed on the target.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::attachments;
+use super::opened::{Opened, open};
+use super::planning::plan;
+use super::preflight::{self, Before};
+use super::request::Request;
+use crate::bundle::finding::as_error;
+use crate::bundle::verify::check_content;
+use crate::error::{Class, Error, Result};
+use crate::format::hash::sha256;
+use crate::image::Elsewhere;
+use crate::model::{BundleId, Digest};
+use crate::ops::blocking;
+use crate::ops::context::Context;
+use crate::ops::release::proof::{self, ReleaseProof};
+use crate::plan::import::{ImageUpload, ImportPlan, Shard};
+use crate::sys;
+use crate::sys::lock::DirLock;
+
+/// What is known and decided before anything is changed on the target.
+pub(super) struct Ready {
+    pub(super) opened: Opened,
+    pub(super) plan: ImportPlan,
+    pub(super) before: Before,
+    pub(super) proofs: Vec<ReleaseProof>,
+    /// Where this importer keeps its sessions.
+    pub(super) state: PathBuf,
+    pub(super) lock: DirLock,
+}
+
+/// Finds out everything that can be found out without changing anything, and takes the lock: of
+/// the whole import, or of one of several importers.
+pub(super) async fn prepare(
+    request: &Arc<Request>,
+    shard: Option<Shard>,
+    context: &Context,
+) -> Result<Ready> {
+    let opened = {
+        let request = Arc::clone(request);
+        blocking(move || open(&request)).await?
+    };
+    for note in &opened.bundle.notes {
+        context.warn(note.to_string());
+    }
+    let inventory = &opened.bundle.inventory;
+    let proofs = {
+        let (request, bundle) = (Arc::clone(request), Arc::clone(&opened.bundle));
+        let context = context.clone();
+        blocking(move || proof::judge_bundle(&bundle, &request.release_keys, &context)).await?
+    };
+    // Here, before anything else is read; once more when the target was asked for the bases.
+    proof::require(&proofs, request.allow_unsigned_release)?;
+    if request.verify_first {
+        let bundle = Arc::clone(&opened.bundle);
+        let (context, jobs) = (context.clone(), None);
+        let findings = blocking(move || {
+            check_content(&bundle, jobs, context.progress.as_ref(), &|| {
+                context.cancel.is_cancelled()
+            })
+        })
+        .await?;
+        if let Some(error) = as_error("The bundle is damaged:", &findings) {
+            return Err(error);
+        }
+    }
+    let sent = request.attachments.sent(inventory, &opened.manifests);
+    let plan = plan(inventory, &request.target, &request.naming, &sent)?;
+    let lacks_some = |image: &ImageUpload| image.is_of_release() && !image.unsent.is_empty();
+    if plan.images.iter().any(lacks_some) {
+        context.warn(format!(
+            "Artifacts of a release are not sent: {}",
+            attachments::RELEASES_MAY_NEED_THEM
+        ));
+    }
+    let mut state = state_directory(request, opened.bundle.id);
+    state.extend(shard.map(Shard::file_name));
+    let lock = lock(&state)?;
+    let before = preflight::check(request, &opened, &plan, context).await?;
+    let proofs = match proofs.iter().all(|proof| proof.compared) {
+        true => proofs,
+        false => judge_with_bases(request, &opened, &before, context).await?,
+    };
+    proof::require(&proofs, request.allow_unsigned_release)?;
+    Ok(Ready {
+        opened,
+        plan,
+        before,
+        proofs,
+        state,
+        lock,
+    })
+}
+
+/// Compares releases whose layers bases carried with the layers that the target has.
+async fn judge_with_bases(
+    request: &Arc<Request>,
+    opened: &Opened,
+    before: &Before,
+    context: &Context,
+) -> Result<Vec<ReleaseProof>> {
+    let places = before.base_blobs.places();
+    let places = places.filter_map(|(digest, places)| Some((*digest, places.first()?.clone())));
+    let bases = Elsewhere::new(request.client.clone(), places.collect());
+    let (request, bundle) = (Arc::clone(request), Arc::clone(&opened.bundle));
+    let own = context.clone();
+    let keys = move || proof::judge_with_bases(&bundle, bases, &request.release_keys, &own);
+    let proofs = blocking(keys).await.map_err(|error| match error.class() {
+        Class::Network => {
+            let message = "The target does not give the layers of a release, with which the \
+                           bundle has to be compared";
+            Error::new(Class::Target, message).caused_by(error)
+        }
+        _ => error,
+    })?;
+    Ok(proofs)
+}
+
+/// One directory for each target and bundle: a cache that may be deleted.
+fn state_directory(request: &Request, bundle: BundleId) -> PathBuf {
+    let key: Digest = sha256(format!("{}\n{bundle}", request.target).as_bytes());
+    request.state.join("import").join(key.hex())
+}
+
+fn lock(directory: &Path) -> Result<DirLock> {
+    sys::files::make_private_dirs(directory)?;
+    DirLock::try_take(directory)?.ok_or_else(|| {
+        Error::new(
+            Class::Target,
+            "Another import of this bundle to this target is running",
+        )
+    })
+}
