@@ -1,15 +1,18 @@
 //! The bridge between blocking file access and asynchronous transfers.
 //!
 //! The only place where one meets the other on the reading side: a blocking thread reads ahead
-//! by a few pieces, and stops when nobody listens any more.
+//! by a few pieces, and stops when nobody listens any more; or it reads what tasks fetch.
 
-use std::io;
+use std::error::Error;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::model::{Carried, ChunkKind, chunk_path};
 use crate::registry::BlobSource;
@@ -96,12 +99,22 @@ impl BlobSource for StoredBlob {
                 let _ = send.blocking_send(Err(io::Error::other(error)));
             }
         });
-        stream::unfold(receive, |mut receive| async move {
-            let piece = receive.recv().await?;
-            Some((piece, receive))
-        })
-        .boxed()
+        received(receive).boxed()
     }
+}
+
+/// What comes through a channel.
+fn received<T>(mut channel: mpsc::Receiver<T>) -> impl Stream<Item = T> {
+    stream::poll_fn(move |context| channel.poll_recv(context))
+}
+
+/// Reads what a task sends, in a blocking thread. The task's error is what the `io::Error` holds.
+pub(crate) fn blocking_reader<E: Into<Box<dyn Error + Send + Sync>> + 'static>(
+    runtime: Handle,
+    pieces: mpsc::Receiver<Result<Bytes, E>>,
+) -> impl Read {
+    let pieces = received(pieces).map_err(io::Error::other);
+    SyncIoBridge::new_with_handle(StreamReader::new(pieces), runtime)
 }
 
 /// Reads runs piece by piece until `take` has enough.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -17,6 +16,7 @@ use crate::ops::context::Context;
 use crate::ops::error::{Class, Error, Result};
 use crate::ops::examine::Bundle;
 use crate::ops::manifests::Manifests;
+use crate::ops::pipeline::blocking_reader;
 use crate::registry::{self, Client, Selector};
 
 /// Pieces of a download that wait for the reader: at least 64 KiB each.
@@ -244,7 +244,7 @@ fn download(
     runtime: &Handle,
 ) -> Download {
     let name = format!("{repository}@{}", descriptor.digest);
-    let (send, receive) = mpsc::channel(QUEUE);
+    let (send, receive) = mpsc::channel::<registry::Result<_>>(QUEUE);
     let (client, repository) = (client.clone(), repository.clone());
     let (digest, size) = (descriptor.digest, descriptor.size);
     let task = runtime.spawn(async move {
@@ -264,8 +264,7 @@ fn download(
     });
     Download {
         name,
-        pieces: receive,
-        piece: Bytes::new(),
+        bytes: Box::new(blocking_reader(runtime.clone(), receive)),
         failure: None,
         _task: AbortOnDropHandle::new(task),
     }
@@ -324,8 +323,7 @@ enum Origin {
 /// Receives what was downloaded.
 struct Download {
     name: String,
-    pieces: mpsc::Receiver<registry::Result<Bytes>>,
-    piece: Bytes,
+    bytes: Box<dyn Read + Send>,
     failure: Option<Error>,
     /// What downloads: it ends with whoever reads.
     _task: AbortOnDropHandle<()>,
@@ -333,22 +331,15 @@ struct Download {
 
 impl Read for Download {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.piece.is_empty() && !buffer.is_empty() {
-            match self.pieces.blocking_recv() {
-                Some(Ok(piece)) => self.piece = piece,
-                Some(Err(error)) => {
-                    let told = io::Error::other(error.to_string());
-                    self.failure = Some(unreachable(&self.name, error));
-                    return Err(told);
-                }
-                None => return Ok(0),
-            }
-        }
-        let length = self.piece.len().min(buffer.len());
-        if let Some(room) = buffer.get_mut(..length) {
-            self.piece.copy_to_slice(room);
-        }
-        Ok(length)
+        self.bytes.read(buffer).map_err(|error| {
+            let error = match error.downcast::<registry::Error>() {
+                Ok(error) => error,
+                Err(other) => return other,
+            };
+            let told = io::Error::other(error.to_string());
+            self.failure = Some(unreachable(&self.name, error));
+            told
+        })
     }
 }
 
