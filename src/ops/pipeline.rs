@@ -147,3 +147,29 @@ fn read_runs(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use super::*;
+
+    #[test]
+    fn a_reader_gives_what_was_sent_and_the_error_itself() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let (send, receive) = mpsc::channel(4);
+        for piece in [Ok(&b"ab"[..]), Ok(b""), Ok(b"c"), Err(fmt::Error)] {
+            send.blocking_send(piece.map(Bytes::from_static)).unwrap();
+        }
+        drop(send);
+        let mut reader = blocking_reader(runtime.handle().clone(), receive);
+        let mut bytes = [0; 3];
+        reader.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"abc");
+        let error = reader.read(&mut bytes).unwrap_err();
+        assert!(error.downcast::<fmt::Error>().is_ok());
+        assert_eq!(reader.read(&mut bytes).unwrap(), 0, "the end");
+    }
+}
