@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::blocking_reader::blocking_reader;
 use crate::bundle::open::Bundle;
 use crate::bundle::read::{Manifests, VerifiedBlob};
 use crate::error::{Class, Error, Result};
@@ -247,7 +247,7 @@ fn download(
     runtime: &Handle,
 ) -> Download {
     let name = format!("{repository}@{}", descriptor.digest);
-    let (send, receive) = mpsc::channel(QUEUE);
+    let (send, receive) = mpsc::channel::<registry::Result<_>>(QUEUE);
     let (client, repository) = (client.clone(), repository.clone());
     let (digest, size) = (descriptor.digest, descriptor.size);
     let task = runtime.spawn(async move {
@@ -267,8 +267,7 @@ fn download(
     });
     Download {
         name,
-        pieces: receive,
-        piece: Bytes::new(),
+        bytes: Box::new(blocking_reader(runtime.clone(), receive)),
         failure: None,
         _task: AbortOnDropHandle::new(task),
     }
@@ -327,8 +326,7 @@ enum Origin {
 /// Receives what was downloaded.
 struct Download {
     name: String,
-    pieces: mpsc::Receiver<registry::Result<Bytes>>,
-    piece: Bytes,
+    bytes: Box<dyn Read + Send>,
     failure: Option<Error>,
     /// The download; it is aborted when the reader is dropped.
     _task: AbortOnDropHandle<()>,
@@ -336,22 +334,15 @@ struct Download {
 
 impl Read for Download {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.piece.is_empty() && !buffer.is_empty() {
-            match self.pieces.blocking_recv() {
-                Some(Ok(piece)) => self.piece = piece,
-                Some(Err(error)) => {
-                    let told = io::Error::other(error.to_string());
-                    self.failure = Some(unreachable(&self.name, error));
-                    return Err(told);
-                }
-                None => return Ok(0),
-            }
-        }
-        let length = self.piece.len().min(buffer.len());
-        if let Some(room) = buffer.get_mut(..length) {
-            self.piece.copy_to_slice(room);
-        }
-        Ok(length)
+        self.bytes.read(buffer).map_err(|error| {
+            let error = match error.downcast::<registry::Error>() {
+                Ok(error) => error,
+                Err(other) => return other,
+            };
+            let told = io::Error::other(error.to_string());
+            self.failure = Some(unreachable(&self.name, error));
+            told
+        })
     }
 }
 

@@ -2,16 +2,16 @@
 //! them would save. Looks at the beginnings of layers only; nothing is proved.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
 
-use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use futures_util::stream;
 use serde::Serialize;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::context::Context;
 use super::export::{Selection, resolve};
+use super::pipeline::blocking_reader;
 use crate::codec::{Caps, Sampled, sample};
 use crate::error::{Error, Result, chain};
 use crate::model::{Digest, Platform, Reference};
@@ -135,15 +135,11 @@ async fn look(
         .from
         .first()
         .ok_or("no repository is known to have it")?;
-    let (send, receive) = mpsc::channel(2);
+    let (send, receive) = mpsc::channel::<std::result::Result<_, String>>(2);
     let (levels, plain) = (request.levels.clone(), request.sample_bytes);
-    let sampling = tokio::task::spawn_blocking(move || {
-        let reader = ChannelReader {
-            receive,
-            current: Bytes::new(),
-        };
-        sample(reader, plain, &levels, Caps::DEFAULT)
-    });
+    let reader = blocking_reader(Handle::current(), receive);
+    let sampling =
+        tokio::task::spawn_blocking(move || sample(reader, plain, &levels, Caps::DEFAULT));
     let mut download = request
         .client
         .blob(repository, digest, blob.size, 0)
@@ -160,7 +156,7 @@ async fn look(
             Ok(None) => break None,
             Err(error) => {
                 let failed = chain(&error);
-                let _ = send.send(Err(io::Error::other(failed.clone()))).await;
+                let _ = send.send(Err(failed.clone())).await;
                 break Some(failed);
             }
         }
@@ -198,27 +194,5 @@ impl Report {
         };
         self.encoders.entry(name).or_default().add(&share);
         self.total.add(&share);
-    }
-}
-
-/// What arrives through a channel, as a blocking reader.
-struct ChannelReader {
-    receive: mpsc::Receiver<io::Result<Bytes>>,
-    current: Bytes,
-}
-
-impl Read for ChannelReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() {
-            match self.receive.blocking_recv() {
-                Some(bytes) => self.current = bytes?,
-                None => return Ok(0),
-            }
-        }
-        let length = self.current.len().min(buffer.len());
-        if let Some(to) = buffer.get_mut(..length) {
-            self.current.copy_to_slice(to);
-        }
-        Ok(length)
     }
 }

@@ -1,7 +1,7 @@
 //! A bundle's directory as the operating system shows it.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use super::directory::Directory;
@@ -92,11 +92,10 @@ impl Media for DirMedia {
 
     fn weigh_others(&self, own: &[&str]) -> BTreeMap<String, Weight> {
         let mut scales = Scales::new();
-        scales.directories(self.handle().as_fd(), "", own);
+        scales.directories(self.root(), "", own);
         for directory in own {
-            if let Ok(handle) = self.directory.directory(directory) {
-                scales.directories(handle.as_fd(), &format!("{directory}/"), &[]);
-            }
+            let path = self.root().join(directory);
+            scales.directories(&path, &format!("{directory}/"), &[]);
         }
         scales.into_weights()
     }
@@ -125,6 +124,7 @@ impl Media for DirMedia {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "sys is where files are touched")]
 mod tests {
     use super::*;
     use std::io::{self, Read as _};
@@ -263,6 +263,8 @@ mod tests {
         put("chunks/000001.tar", 5);
         put("chunks/nested/deep/x", 11);
         symlink("/usr", directory.path().join("a/link")).unwrap();
+        symlink("a", directory.path().join("linked")).unwrap();
+        symlink("a", directory.path().join("signatures")).unwrap();
         let weights = media.weigh_others(&["chunks", "signatures"]);
         let found: Vec<(&str, u64, u64)> = weights
             .iter()
@@ -271,6 +273,12 @@ mod tests {
         let expected = [("CHUNKS", 1, 3), ("a", 2, 1007), ("chunks/nested", 1, 11)];
         assert_eq!(found, expected);
         assert!(weights.values().all(|weight| weight.is_whole));
+        let a = &weights["a"];
+        assert_eq!(
+            (a.entries, a.others),
+            (6, 1),
+            "three directories, two files, one link"
+        );
         let deep = ["d"; Limits::DIRECTORY_DEPTH + 1].join("/");
         put(&format!("{deep}/x"), 1);
         let weights = media.weigh_others(&["chunks"]);

@@ -1,11 +1,10 @@
 //! What lies in directories that are not the bundle's: counted to the bottom, never opened.
 
 use std::collections::BTreeMap;
-use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::ErrorKind;
+use std::path::Path;
 
-use rustix::fs::{self as sysfs, AtFlags, FileType, Mode, OFlags};
-use rustix::io::Errno;
+use walkdir::{DirEntry, WalkDir};
 
 use super::Weight;
 use crate::model::Limits;
@@ -24,32 +23,23 @@ impl Scales {
         }
     }
 
-    /// Weighs all directories in an open directory but those of these names. `prefix` stands
-    /// before their names in the result.
-    pub(super) fn directories(&mut self, parent: BorrowedFd<'_>, prefix: &str, but: &[&str]) {
-        let Ok(entries) = sysfs::Dir::read_from(parent) else {
-            return;
-        };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let shown = name.to_string_lossy();
-            if is_self_or_parent(name) || but.contains(&&*shown) || !is_directory(parent, name) {
+    /// Weighs all directories in a directory but those of these names. `prefix` stands before
+    /// their names in the result; it is empty for the bundle's own directory, to which alone a
+    /// link may lead.
+    pub(super) fn directories(&mut self, parent: &Path, prefix: &str, but: &[&str]) {
+        let entries = WalkDir::new(parent)
+            .follow_root_links(prefix.is_empty())
+            .min_depth(1)
+            .max_depth(1);
+        for entry in entries.into_iter().flatten() {
+            let shown = entry.file_name().to_string_lossy();
+            if but.contains(&&*shown) || !entry.file_type().is_dir() {
                 continue;
             }
-            let mut weight = Weight {
-                is_whole: true,
-                ..Weight::default()
-            };
-            self.add(parent, name, 1, &mut weight);
+            let weight = self.weigh(entry.path());
             // Two names that are no UTF-8 may look the same.
-            let known = self
-                .weights
-                .entry(format!("{prefix}{shown}"))
-                .or_insert(Weight {
-                    is_whole: true,
-                    ..Weight::default()
-                });
-            known.add(&weight);
+            let known = self.weights.entry(format!("{prefix}{shown}"));
+            known.or_insert(EMPTY).add(&weight);
         }
     }
 
@@ -57,51 +47,56 @@ impl Scales {
         self.weights
     }
 
-    /// Adds everything in a directory. The recursion is as deep as the cap on levels.
-    fn add(&mut self, parent: BorrowedFd<'_>, name: &CStr, depth: usize, weight: &mut Weight) {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = sysfs::openat(parent, name, flags, Mode::empty());
-        let (Ok(handle), true) = (opened, depth <= Limits::DIRECTORY_DEPTH) else {
-            weight.is_whole = false;
-            return;
-        };
-        let Ok(entries) = sysfs::Dir::read_from(&handle) else {
-            weight.is_whole = false;
-            return;
-        };
+    /// Weighs everything in a directory.
+    fn weigh(&mut self, directory: &Path) -> Weight {
+        let mut weight = EMPTY;
+        let entries = WalkDir::new(directory)
+            .follow_root_links(false)
+            .min_depth(1)
+            .max_depth(Limits::DIRECTORY_DEPTH)
+            // With fewer, the listing of a directory would be taken into memory.
+            .max_open(Limits::DIRECTORY_DEPTH + 1);
         for entry in entries {
-            let (Ok(entry), Some(left)) = (entry, self.left.checked_sub(1)) else {
+            let Some(left) = self.left.checked_sub(1) else {
                 weight.is_whole = false;
-                return;
+                break;
             };
-            let name = entry.file_name();
-            if is_self_or_parent(name) {
-                continue;
-            }
             self.left = left;
-            weight.entries = weight.entries.saturating_add(1);
-            match sysfs::statat(&handle, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
-                    FileType::RegularFile => {
-                        let length = u64::try_from(stat.st_size).unwrap_or(0);
-                        weight.files = weight.files.saturating_add(1);
-                        weight.bytes = weight.bytes.saturating_add(length);
-                    }
-                    FileType::Directory => self.add(handle.as_fd(), name, depth + 1, weight),
-                    _ => weight.others = weight.others.saturating_add(1),
-                },
-                Err(Errno::NOENT) => {}
+            match entry {
+                Ok(entry) => count(&entry, &mut weight),
                 Err(_) => weight.is_whole = false,
             }
         }
+        weight
     }
 }
 
-fn is_self_or_parent(name: &CStr) -> bool {
-    matches!(name.to_bytes(), b"." | b"..")
-}
+const EMPTY: Weight = Weight {
+    files: 0,
+    entries: 0,
+    others: 0,
+    bytes: 0,
+    is_whole: true,
+};
 
-fn is_directory(parent: BorrowedFd<'_>, name: &CStr) -> bool {
-    let stat = sysfs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
-    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+fn count(entry: &DirEntry, weight: &mut Weight) {
+    weight.entries = weight.entries.saturating_add(1);
+    let kind = entry.file_type();
+    if kind.is_dir() {
+        // What lies in it is deeper than the walk goes.
+        weight.is_whole &= entry.depth() < Limits::DIRECTORY_DEPTH;
+    } else if kind.is_file() {
+        match entry.metadata() {
+            Ok(file) => {
+                weight.files = weight.files.saturating_add(1);
+                weight.bytes = weight.bytes.saturating_add(file.len());
+            }
+            Err(error) => {
+                let io = error.io_error().map(std::io::Error::kind);
+                weight.is_whole &= io == Some(ErrorKind::NotFound);
+            }
+        }
+    } else {
+        weight.others = weight.others.saturating_add(1);
+    }
 }
