@@ -51,8 +51,6 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("std::time::UNIX_EPOCH", &["sys"]),
     ("jiff::Timestamp::now", &["sys"]),
     ("jiff::Zoned", &["sys"]),
-    // Patterns of files that are not part of a catalog; the crate could also read them itself.
-    ("ignore", &["content"]),
     // How things are written down.
     ("serde_saphyr", &["format"]),
     ("pgp", &["content"]),
