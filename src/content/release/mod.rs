@@ -8,6 +8,7 @@ pub mod macho;
 pub mod metadata;
 pub mod patch;
 pub mod signature;
+pub mod signature_file;
 mod signed_message;
 #[cfg(test)]
 pub(crate) mod testing;
