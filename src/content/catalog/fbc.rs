@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::documents::{Document, Documents};
 use super::object::{Items, Object, Wrong};
+use super::object_files;
 use super::{
     Bundle, Catalog, CatalogError, CatalogLimits, Channel, DeprecatedEntry, Deprecations, Entry,
     Gvk, IgnoreFile, NamedBy, Other, Package, Place, Problem, RelatedImage, RequiredPackage,
@@ -233,6 +234,7 @@ impl Record {
                     required_apis: Vec::new(),
                     provided_apis: Vec::new(),
                     has_constraints: false,
+                    object_files: Vec::new(),
                     place,
                 };
                 properties(&object, &items, &mut bundle, &mut problems)?;
@@ -322,7 +324,9 @@ impl Record {
                 let apis = bundle.required_apis.iter().chain(&bundle.provided_apis);
                 let apis: usize = apis.map(gvk).sum();
                 let own = text(&bundle.package) + text(&bundle.name);
-                own + maybe(&bundle.image) + maybe(&bundle.version) + related + packages + apis
+                let files: usize = bundle.object_files.iter().map(text).sum();
+                let own = own + maybe(&bundle.image) + maybe(&bundle.version) + files;
+                own + related + packages + apis
             }
             Kind::Deprecations(deprecations) => {
                 let entries = deprecations.entries.iter();
@@ -524,6 +528,10 @@ fn property_value(kind: &str, property: &Object<'_>, bundle: &mut Bundle) -> Res
         "olm.gvk" => bundle.provided_apis.push(gvk(&value()?)?),
         "olm.gvk.required" => bundle.required_apis.push(gvk(&value()?)?),
         "olm.constraint" => bundle.has_constraints = true,
+        object_files::PROPERTY => {
+            let path = object_files::path_of(property, &bundle.place.file)?;
+            bundle.object_files.extend(path);
+        }
         _ => {}
     }
     Ok(())

@@ -10,7 +10,7 @@ pub mod resources;
 
 pub(crate) use image::PlatformImage;
 pub(crate) use layer::MadeBlob;
-pub(crate) use read::{documents, read};
+pub(crate) use read::{contents, documents, read};
 pub(crate) use rebuild::{MadeImage, database, rebuild};
 
 use super::error::{Class, Error};
