@@ -249,11 +249,6 @@ pub fn signature_file_name(release: &Digest) -> String {
     signature_config_map::file_name(release)
 }
 
-/// The signatures of a release in the text of such a file; none when it is another one.
-pub fn signatures_in(text: &[u8], release: &Digest) -> Vec<Vec<u8>> {
-    signature_config_map::read(text, release)
-}
-
 /// The objects of catalogs; their names stand in the files' names when there are several.
 fn add_catalogs(rendered: &mut Rendered, catalogs: &[Catalog]) {
     for catalog in catalogs {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::model::Digest;
 
@@ -72,27 +72,6 @@ pub(super) fn render(
     Ok(text)
 }
 
-/// What is read of such an object again.
-#[derive(Deserialize)]
-struct Written {
-    #[serde(default, rename = "binaryData")]
-    binary_data: BTreeMap<String, String>,
-}
-
-/// The signatures of a release in an object of this kind, by their names. What cannot be decoded
-/// is given as it is: it is no signature, and not the absence of one.
-pub(super) fn read(text: &[u8], release: &Digest) -> Vec<Vec<u8>> {
-    let Ok(object) = serde_json::from_slice::<Written>(text) else {
-        return vec![text.to_vec()];
-    };
-    let name = format!("sha256-{}-", release.hex());
-    let entries = object.binary_data.into_iter();
-    let of_release = entries.filter(|(entry, _)| entry.starts_with(&name));
-    of_release
-        .map(|(_, data)| STANDARD.decode(&data).unwrap_or_else(|_| data.into_bytes()))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,13 +96,5 @@ mod tests {
             file_name(&release),
             "signature-sha256-abababababababab.json"
         );
-        let signatures = [vec![0xa3, 0x01, 0x9b], b"second".to_vec()];
-        assert_eq!(read(text.as_bytes(), &release), signatures);
-        let other = Digest::from_hex(&"cd".repeat(32)).unwrap();
-        assert!(read(text.as_bytes(), &other).is_empty());
-        // What is damaged is not nothing.
-        assert_eq!(read(b"{", &release), [b"{"]);
-        let bad = text.replace("owGb", "!");
-        assert_eq!(read(bad.as_bytes(), &release).len(), 2);
     }
 }

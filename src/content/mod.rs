@@ -6,6 +6,7 @@
 
 pub mod catalog;
 pub mod go_json;
+pub mod go_yaml;
 pub mod graph;
 pub mod image_set;
 pub mod mapping_file;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 /// Reads what a task sends, in a blocking thread. The task's error is what the `io::Error` holds.
-pub(super) fn blocking_reader<E: Into<Box<dyn Error + Send + Sync>> + 'static>(
+pub(crate) fn blocking_reader<E: Into<Box<dyn Error + Send + Sync>> + 'static>(
     runtime: Handle,
     mut pieces: mpsc::Receiver<Result<Bytes, E>>,
 ) -> impl Read {

@@ -9,7 +9,7 @@
 //! The digest of a layer is known when its last byte was read. What [`visit`] gives before it
 //! returns `Ok` is therefore not to be believed, and not to be kept under its final name.
 
-mod blocking_reader;
+pub(crate) mod blocking_reader;
 pub(crate) mod catalog;
 pub(crate) mod release;
 mod source;

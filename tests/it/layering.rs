@@ -20,7 +20,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("std::io::stderr", &["cli"]),
     // The network, and everything asynchronous.
     ("async", &["registry", "serve", "image", "ops", "cli"]),
-    ("futures_util", &["registry", "serve", "ops"]),
+    ("futures_util", &["registry", "serve", "image", "ops"]),
     ("http", &["registry", "serve", "ops"]),
     ("http_auth", &["registry"]),
     ("http_body_util", &["registry", "serve", "ops"]),
@@ -60,8 +60,6 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("std::time::UNIX_EPOCH", &["sys"]),
     ("jiff::Timestamp::now", &["sys"]),
     ("jiff::Zoned", &["sys"]),
-    // Patterns of files that are not part of a catalog; the crate could also read them itself.
-    ("ignore", &["content"]),
     // How things are written down.
     ("serde_saphyr", &["encoding"]),
     ("pgp", &["content"]),

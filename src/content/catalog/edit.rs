@@ -97,7 +97,7 @@ fn retain(json: &str, stays: impl Fn(&Object<'_>) -> Result<bool, Wrong>) -> Res
     Ok(write_object(&fields.collect::<Vec<_>>()))
 }
 
-fn write_object(fields: &[(&str, &str)]) -> String {
+pub(super) fn write_object(fields: &[(&str, &str)]) -> String {
     let mut text = String::from("{");
     for (index, (key, value)) in fields.iter().enumerate() {
         if index > 0 {

@@ -5,12 +5,14 @@
 //! (docs/oc-compatibility.md, section 4.1). Read as `opm` and `oc` read it; what only installing
 //! needs, and cannot be understood, is a [`Problem`].
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
 use super::documents::{Document, Documents};
 use super::object::{Items, Object, Wrong};
+use super::object_files;
 use super::{
     Bundle, Catalog, CatalogError, CatalogLimits, Channel, DeprecatedEntry, Deprecations, Entry,
     Gvk, IgnoreFile, NamedBy, Other, Package, Place, Problem, RelatedImage, RequiredPackage,
@@ -18,6 +20,10 @@ use super::{
 
 /// Most files that may be unreadable because an ignore file, still to come, names them.
 const BROKEN: usize = 10_000;
+
+/// Most comparisons of characters for ignore files. A real catalog of 10 000 files needs a
+/// thousandth; so many take minutes.
+const IGNORE_WORK: usize = 200_000_000_000;
 
 /// Schemas whose documents have fields of known types. All others are opaque, as for `opm`.
 const KNOWN: [&str; 4] = [
@@ -150,14 +156,27 @@ impl Indexer {
             bad_lines,
             ..
         } = self;
+        let asked = Cell::new(0_usize);
+        let ignores = |path: &str| {
+            asked.set(asked.get().saturating_add(path.len()));
+            ignore.work(asked.get()) <= IGNORE_WORK && ignore.ignores(path)
+        };
         let ignored = |file: &str| {
             let aliases = aliases.get(file).map(Vec::as_slice).unwrap_or_default();
-            ignore.ignores(file) && aliases.iter().all(|alias| ignore.ignores(alias))
+            ignores(file) && aliases.iter().all(|alias| ignores(alias))
         };
-        if let Some((_, error)) = broken.into_iter().find(|(file, _)| !ignored(file)) {
+        let mut broken = broken.into_iter();
+        let broken = broken.find(|(file, _)| !ignored(file));
+        catalog.retain_files(&ignored);
+        if ignore.work(asked.get()) > IGNORE_WORK {
+            return Err(CatalogError::TooMuch {
+                what: "comparisons of file names with lines of ignore files",
+                limit: IGNORE_WORK as u64,
+            });
+        }
+        if let Some((_, error)) = broken {
             return Err(error);
         }
-        catalog.retain_files(&ignored);
         catalog.odd.extend(bad_lines);
         catalog.sort();
         Ok(catalog)
@@ -215,6 +234,7 @@ impl Record {
                     required_apis: Vec::new(),
                     provided_apis: Vec::new(),
                     has_constraints: false,
+                    object_files: Vec::new(),
                     place,
                 };
                 properties(&object, &items, &mut bundle, &mut problems)?;
@@ -304,7 +324,9 @@ impl Record {
                 let apis = bundle.required_apis.iter().chain(&bundle.provided_apis);
                 let apis: usize = apis.map(gvk).sum();
                 let own = text(&bundle.package) + text(&bundle.name);
-                own + maybe(&bundle.image) + maybe(&bundle.version) + related + packages + apis
+                let files: usize = bundle.object_files.iter().map(text).sum();
+                let own = own + maybe(&bundle.image) + maybe(&bundle.version) + files;
+                own + related + packages + apis
             }
             Kind::Deprecations(deprecations) => {
                 let entries = deprecations.entries.iter();
@@ -506,6 +528,10 @@ fn property_value(kind: &str, property: &Object<'_>, bundle: &mut Bundle) -> Res
         "olm.gvk" => bundle.provided_apis.push(gvk(&value()?)?),
         "olm.gvk.required" => bundle.required_apis.push(gvk(&value()?)?),
         "olm.constraint" => bundle.has_constraints = true,
+        object_files::PROPERTY => {
+            let path = object_files::path_of(property, &bundle.place.file)?;
+            bundle.object_files.extend(path);
+        }
         _ => {}
     }
     Ok(())

@@ -1,16 +1,11 @@
 //! `.indexignore`: which files of a catalog's directory are not part of it.
 //!
-//! Its syntax is that of `.gitignore` (docs/oc-compatibility.md, section 7.2). A line that is a
-//! mistake matches nothing, as for Git, and costs no more than a warning.
-
-use ignore::Match;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+//! Read as every released `opm` reads it: lines as `joelanford/ignore`, patterns as go-git 5
+//! (docs/oc-compatibility.md, section 7.2). A line that is a mistake matches nothing, and costs no
+//! more than a warning.
 
 use super::CatalogLimits;
-use super::ignore_pattern::{self, Bad};
-
-/// Patterns that are compiled together (a count): the crate limits what they make together.
-const TOGETHER: usize = 200;
+use super::ignore_pattern::{Bad, Pattern};
 
 /// An ignore file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -29,11 +24,11 @@ pub(super) struct BadLine {
     pub(super) why: Bad,
 }
 
-/// The patterns of the ignore files of a directory and those above it.
+/// The patterns of all ignore files of a catalog.
 #[derive(Debug, Default)]
 pub struct IgnoreFile {
-    /// Directory of each file and its patterns, in order of reading.
-    files: Vec<(String, Vec<Gitignore>)>,
+    /// Directory of each file and its patterns, in the order in which `opm` finds the files.
+    files: Vec<(String, Vec<Pattern>)>,
     /// How many bytes the files have together.
     bytes: usize,
 }
@@ -55,73 +50,63 @@ impl IgnoreFile {
         if self.bytes > limit {
             return Err(IgnoreFileTooLong { limit });
         }
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let (mut lines, mut bad) = (Vec::new(), Vec::new());
+        let (mut patterns, mut bad) = (Vec::new(), Vec::new());
         for (number, line) in (1..).zip(bytes.split(|b| *b == b'\n')) {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
             let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8");
-            match text.and_then(ignore_pattern::for_crate) {
-                Ok(Some(line)) => lines.push((number, line)),
-                Ok(None) => {}
+            match text.and_then(Pattern::parse) {
+                Ok(pattern) => patterns.extend(pattern),
                 Err(why) => bad.push(BadLine { number, why }),
             }
-        }
-        let mut patterns = Vec::new();
-        for lines in lines.chunks(TOGETHER) {
-            compile(lines, &mut patterns, &mut bad);
+            // Go's reader keeps the mark, so that the line means another name.
+            if line.starts_with(b"\xef\xbb\xbf") {
+                let why = "opm takes the byte order mark for a part of the name";
+                bad.push(BadLine { number, why });
+            }
         }
         self.files.push((directory.to_owned(), patterns));
-        // Patterns of deeper directories are asked last and decide.
-        self.files.sort_by_key(|a| a.0.len());
+        // The patterns of files that are found later decide.
+        self.files
+            .sort_by(|(a, _), (b, _)| in_walk(a).cmp(in_walk(b)));
         Ok(bad)
     }
 
     /// Whether a file is ignored; `path` is below the catalog's directory. Ignore files are no
     /// part of a catalog themselves.
     pub fn ignores(&self, path: &str) -> bool {
-        if path.rsplit('/').next() == Some(Self::NAME) {
+        let components: Vec<&str> = path.split('/').collect();
+        if components.last() == Some(&Self::NAME) {
             return true;
         }
-        let mut ignored = false;
-        for (directory, patterns) in &self.files {
-            let below = match directory.as_str() {
-                "" => Some(path),
-                directory => path
-                    .strip_prefix(directory)
-                    .and_then(|rest| rest.strip_prefix('/')),
-            };
-            let Some(below) = below else { continue };
-            for patterns in patterns {
-                match patterns.matched_path_or_any_parents(below, false) {
-                    Match::None => {}
-                    Match::Ignore(_) => ignored = true,
-                    Match::Whitelist(_) => ignored = false,
-                }
-            }
-        }
-        ignored
+        let decides = self.files.iter().rev().find_map(|(directory, patterns)| {
+            let below = below(directory, &components)?;
+            patterns.iter().rev().find(|line| line.matches(below))
+        });
+        decides.is_some_and(|line| !line.includes)
+    }
+
+    /// The most comparisons of characters that asking for files takes, whose paths have so many
+    /// bytes together.
+    pub(super) fn work(&self, paths: usize) -> usize {
+        self.bytes.saturating_mul(paths)
     }
 }
 
-/// Compiles lines for the crate, in halves where it refuses them together.
-fn compile(lines: &[(u64, String)], patterns: &mut Vec<Gitignore>, bad: &mut Vec<BadLine>) {
-    let mut builder = GitignoreBuilder::new("");
-    let added = lines
-        .iter()
-        .try_for_each(|(_, line)| builder.add_line(None, line).map(|_| ()));
-    match (added.and_then(|()| builder.build()), lines) {
-        (Ok(compiled), _) => patterns.push(compiled),
-        (Err(_), []) => {}
-        (Err(_), [(number, _)]) => bad.push(BadLine {
-            number: *number,
-            why: "it cannot be compiled",
-        }),
-        (Err(_), lines) => {
-            let (first, second) = lines.split_at(lines.len() / 2);
-            compile(first, patterns, bad);
-            compile(second, patterns, bad);
+/// The components of a directory's ignore file, in the order of which Go's `fs.WalkDir` goes.
+fn in_walk(directory: &str) -> impl Iterator<Item = &str> {
+    let names = directory.split('/').filter(|name| !name.is_empty());
+    names.chain([IgnoreFile::NAME])
+}
+
+/// The components of a path behind those of a directory.
+fn below<'a, 'p>(directory: &str, path: &'a [&'p str]) -> Option<&'a [&'p str]> {
+    let mut rest = path;
+    for name in directory.split('/').filter(|name| !name.is_empty()) {
+        match rest.split_first() {
+            Some((first, after)) if *first == name => rest = after,
+            _ => return None,
         }
     }
+    Some(rest)
 }
 
 #[cfg(test)]
@@ -170,47 +155,73 @@ mod tests {
     }
 
     #[test]
-    fn what_git_reads_otherwise_than_the_crate_is_read_as_by_git() {
+    fn lines_mean_what_they_mean_to_opm() {
         for (line, ignored, kept) in [
             ("*.{json,yaml}", "x.{json,yaml}", "x.json"),
             ("x/{c,d}.*", "x/{c,d}.json", "x/c.json"),
-            ("{x,y}/", "{x,y}/c.json", "x/c.json"),
             ("a\\{b", "a{b", "ab"),
             ("c\\\\d", "c\\d", "cd"),
-            ("c.json\t", "c.json\t", "c.json"),
-            ("c.json\u{a0}", "c.json\u{a0}", "c.json"),
-            ("c.json\\ ", "c.json ", "c.json"),
-            ("c.json  ", "c.json", "c.json "),
-            ("[[:alpha:]].json", "c.json", "1.json"),
-            ("[\\^!].json", "!.json", "c.json"),
-            ("[!{]x", "ax", "{x"),
-            ("a[!b]c", "axc", "a/c"),
-            ("[\\]-]x", "]x", "\\x"),
-            ("x\\\\/", "x\\/y", "x/y"),
-            ("a/**b", "a/xb", "a/x/b"),
+            (" \tc.json\t", "c.json", "c.json\t"),
+            ("c.json\u{a0} ", "c.json", "c.json "),
+            ("  *.md\r", "a.md", "a.md\r"),
+            ("[!b]c", "!c", "ac"),
+            ("[^b]c", "ac", "bc"),
+            ("[\\]x]", "]", "\\"),
+            ("x//c.json", "x/c.json", "c.json"),
+            ("a/*", "a/x/y", "b/a/x"),
+            ("*/", "a/b.yaml", "b.yaml"),
+            ("**/", "a/b.yaml", "b.yaml"),
         ] {
             let mut ignore = IgnoreFile::default();
             assert_eq!(ignore.add("", line.as_bytes()).unwrap(), [], "{line}");
             assert!(ignore.ignores(ignored), "{line} ignores {ignored}");
             assert!(!ignore.ignores(kept), "{line} keeps {kept}");
         }
-        for line in ["//", "x//", "x//c.json", "//x", "./x", "!", "/", "X"] {
+        for line in ["//", "//y", "./x", "!", "/", "X", "  # x"] {
             let mut ignore = IgnoreFile::default();
             assert_eq!(ignore.add("", line.as_bytes()).unwrap(), [], "{line}");
-            assert!(!ignore.ignores("x/c.json"), "{line}");
+            assert!(!ignore.ignores("x"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_directory_is_brought_back_with_what_is_in_it() {
+        for (text, ignored) in [
+            ("*\n!a\n", vec!["README.md", "b/catalog.json"]),
+            ("*\n!a/\n", vec!["README.md", "b/catalog.json"]),
+            ("*.md\n*.yaml\n!a\n", vec!["README.md"]),
+            (
+                "*\n!/a/catalog.yaml\n",
+                vec!["README.md", "a/old.yaml", "b/catalog.json"],
+            ),
+        ] {
+            let mut ignore = IgnoreFile::default();
+            ignore.add("", text.as_bytes()).unwrap();
+            let files = [
+                "README.md",
+                "a/catalog.yaml",
+                "a/old.yaml",
+                "b/catalog.json",
+            ];
+            let found: Vec<&str> = files.into_iter().filter(|f| ignore.ignores(f)).collect();
+            assert_eq!(found, ignored, "{text:?}");
         }
     }
 
     #[test]
     fn a_line_that_is_a_mistake_matches_nothing_and_is_told() {
         let mut ignore = IgnoreFile::default();
-        let text = b"\xef\xbb\xbf*.md\r\nx\xff\n[\nx\\\n[[:x:]]\n[a-\n/y\r\n";
+        let text = b"*.md\r\nx\xff\n[\nx\\\n[a-z-]\n[a-\n/y\r\na/**b\n";
         let bad = ignore.add("", text).unwrap();
         let lines: Vec<u64> = bad.iter().map(|bad| bad.number).collect();
-        assert_eq!(lines, [2, 3, 4, 5, 6]);
+        assert_eq!(lines, [2, 3, 4, 5, 6, 8]);
         assert!(ignore.ignores("a.md"));
         assert!(ignore.ignores("y"));
         assert!(!ignore.ignores("x/c.json"));
+        let mut marked = IgnoreFile::default();
+        let bad = marked.add("", b"\xef\xbb\xbf*.md\n*.txt\n").unwrap();
+        assert_eq!(bad.len(), 1, "{bad:?}");
+        assert!(!marked.ignores("a.md") && marked.ignores("a.txt"));
     }
 
     #[test]

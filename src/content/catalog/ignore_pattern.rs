@@ -1,12 +1,9 @@
-//! One line of an ignore file, written as the crate `ignore` reads it.
+//! One line of an ignore file, with the rules of go-git 5 (`plumbing/format/gitignore`) and of
+//! Go's `filepath.Match`, by which every released `opm` reads it.
 //!
-//! The crate takes `{a,b}` for alternatives, reads classes in another way, and drops every kind of
-//! space at the end of a line. For Git a brace is a brace, and so on; a catalog's files must not
-//! disappear because of such a difference. So a line is taken apart by Git's rules (gitignore(5)
-//! and Git's `wildmatch.c`) and written anew with nothing in it that the crate reads differently.
-
-use std::iter::Peekable;
-use std::str::Chars;
+//! They are not Git's: a pattern without a slash looks at every component of a path, so that
+//! `!a` also brings back what is in the directory `a`; `[!x]` is a class of two characters; and
+//! `**` means something only as a whole component of a pattern with a slash.
 
 /// Longest pattern in bytes. A path is not longer.
 const MAX: usize = 4096;
@@ -14,306 +11,344 @@ const MAX: usize = 4096;
 /// Why a line can match nothing.
 pub(super) type Bad = &'static str;
 
-/// The line for the crate; nothing for a line that is empty, a comment, or cannot match any path.
-///
-/// # Errors
-///
-/// When the line is a mistake, so that it matches nothing.
-pub(super) fn for_crate(line: &str) -> Result<Option<String>, Bad> {
-    if line.starts_with('#') {
-        return Ok(None);
-    }
-    let line = without_trailing_spaces(line);
-    if line.len() > MAX {
-        return Err("it is longer than 4096 bytes");
-    }
-    let (not, line) = match line.strip_prefix('!') {
-        Some(rest) => ("!", rest),
-        None => ("", line),
-    };
-    let (pattern, only_directories) = match line.strip_suffix('/') {
-        Some(rest) => (rest, "/"),
-        None => (line, ""),
-    };
-    let anchored = pattern.contains('/');
-    let pattern = pattern.strip_prefix('/').unwrap_or(pattern);
-    let start = if anchored { "/" } else { "**/" };
-    let glob = glob(pattern, anchored)?;
-    Ok(glob.map(|glob| format!("{not}{start}{glob}{only_directories}")))
+/// What a line says about the paths that it matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pattern {
+    /// Whether they are part of the catalog, in spite of lines above.
+    pub(super) includes: bool,
+    /// Whether the last component that it matches must be a directory.
+    only_directories: bool,
+    parts: Parts,
 }
 
-/// Removes the spaces at the end, but none that follows a backslash. Other white space stays.
-fn without_trailing_spaces(line: &str) -> &str {
-    let mut end = 0;
-    let mut escaped = false;
-    for (at, c) in line.char_indices() {
-        if c != ' ' || escaped {
-            end = at + c.len_utf8();
-        }
-        escaped = c == '\\' && !escaped;
-    }
-    line.get(..end).unwrap_or(line)
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Parts {
+    /// For any one component of a path.
+    Name(Glob),
+    /// For the components from the first one on.
+    Path(Vec<Part>),
 }
 
-/// The pattern as a glob of the crate; nothing when it has an empty component.
-fn glob(pattern: &str, anchored: bool) -> Result<Option<String>, Bad> {
-    let mut glob = String::new();
-    let mut chars = pattern.chars().peekable();
-    let mut after_slash = true;
-    while let Some(c) = chars.next() {
-        let literal = match c {
-            '\\' => chars.next().ok_or("nothing follows its last backslash")?,
-            '*' => {
-                stars(&mut chars, anchored && after_slash, &mut glob);
-                after_slash = false;
-                continue;
-            }
-            '?' | '[' => {
-                let class = match c {
-                    '?' => Some("?".to_owned()),
-                    _ => class(&mut chars)?,
-                };
-                let Some(class) = class else {
-                    return Ok(None);
-                };
-                glob.push_str(&class);
-                after_slash = false;
-                continue;
-            }
-            literal => literal,
-        };
-        if literal == '/' && after_slash {
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    /// Nothing stands between two slashes.
+    Empty,
+    /// `**`
+    Directories,
+    Name(Glob),
+}
+
+impl Pattern {
+    /// Reads a line; nothing for one that is empty or a comment.
+    ///
+    /// # Errors
+    ///
+    /// When the line can match nothing because it is a mistake.
+    pub(super) fn parse(line: &str) -> Result<Option<Self>, Bad> {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
             return Ok(None);
         }
-        after_slash = literal == '/';
-        put_literal(literal, &mut glob);
-    }
-    Ok(Some(glob).filter(|_| !after_slash))
-}
-
-/// Two stars and more mean directories where they are a whole component, and one star elsewhere.
-fn stars(chars: &mut Peekable<Chars<'_>>, may_be_component: bool, glob: &mut String) {
-    let mut count = 1;
-    while chars.next_if_eq(&'*').is_some() {
-        count += 1;
-    }
-    let mut rest = chars.clone();
-    let next = match rest.next() {
-        Some('\\') => rest.next(),
-        next => next,
-    };
-    let directories = count > 1 && may_be_component && matches!(next, None | Some('/'));
-    glob.push_str(if directories { "**" } else { "*" });
-}
-
-/// Writes a character that means itself. The crate would drop white space at the end of a line.
-fn put_literal(c: char, glob: &mut String) {
-    if c.is_whitespace() && !c.is_ascii() {
-        // In a class the crate would take each of its bytes for a character.
-        glob.extend(['{', c, '}']);
-    } else if matches!(c, '{' | '}' | '[' | '*' | '?' | '\\') || c.is_whitespace() {
-        glob.extend(['[', c, ']']);
-    } else {
-        glob.push(c);
-    }
-}
-
-/// Reads a class behind its bracket, by Git's rules. Nothing when no character is in it.
-fn class(chars: &mut Peekable<Chars<'_>>) -> Result<Option<String>, Bad> {
-    const OPEN: Bad = "a bracket is not closed";
-    let negated = chars.next_if(|c| matches!(c, '!' | '^')).is_some();
-    let mut ranges: Vec<(char, char)> = Vec::new();
-    // The character before, with which a range may begin.
-    let mut before: Option<char> = None;
-    let mut first = true;
-    loop {
-        let c = chars.next().ok_or(OPEN)?;
-        if c == ']' && !first {
-            break;
+        if line.len() > MAX {
+            return Err("it is longer than 4096 bytes");
         }
-        first = false;
-        let next = chars.peek().copied();
-        match (c, before) {
-            ('-', Some(start)) if !matches!(next, None | Some(']')) => {
-                let end = match chars.next().ok_or(OPEN)? {
-                    '\\' => chars.next().ok_or(OPEN)?,
-                    end => end,
-                };
-                // The beginning is there already; it stays when the range has nothing else.
-                if start < end {
-                    ranges.pop();
-                    ranges.push((start, end));
-                }
-                before = None;
-            }
-            ('[', _) if next == Some(':') => match named(chars)? {
-                Some(named) => {
-                    ranges.extend(named);
-                    before = None;
-                }
-                None => {
-                    ranges.push(('[', '['));
-                    before = Some('[');
-                }
+        let (includes, line) = match line.strip_prefix('!') {
+            Some(rest) => (true, rest),
+            None => (false, line),
+        };
+        let (text, only_directories) = match line.strip_suffix('/') {
+            Some(rest) => (rest, true),
+            None => (line, false),
+        };
+        let parts = match text.contains('/') {
+            false => Parts::Name(Glob::parse(text)?),
+            true => Parts::Path(text.split('/').map(Part::parse).collect::<Result<_, _>>()?),
+        };
+        Ok(Some(Self {
+            includes,
+            only_directories,
+            parts,
+        }))
+    }
+
+    /// Whether a file has such a path, given as its components below the ignore file's directory.
+    pub(super) fn matches(&self, path: &[&str]) -> bool {
+        match &self.parts {
+            Parts::Name(glob) => match path.iter().position(|name| glob.matches(name)) {
+                Some(at) => !self.only_directories || at.saturating_add(1) < path.len(),
+                None => false,
             },
-            _ => {
-                let c = match c {
-                    '\\' => chars.next().ok_or(OPEN)?,
-                    c => c,
-                };
-                ranges.push((c, c));
-                before = Some(c);
+            Parts::Path(parts) => match rest_behind(parts, path) {
+                Some(rest) => !self.only_directories || !rest.is_empty(),
+                None => false,
+            },
+        }
+    }
+}
+
+impl Part {
+    fn parse(text: &str) -> Result<Self, Bad> {
+        match text {
+            "" => Ok(Self::Empty),
+            "**" => Ok(Self::Directories),
+            text if text.contains("**") => Err("opm matches nothing with `**` within a name"),
+            text => Glob::parse(text).map(Self::Name),
+        }
+    }
+}
+
+/// What stands behind the components that the parts match, if they match. As go-git, a part
+/// behind `**` takes the first component that it matches, and tries no other.
+fn rest_behind<'a, 'p>(parts: &[Part], mut path: &'a [&'p str]) -> Option<&'a [&'p str]> {
+    let (mut matched, mut anywhere) = (false, false);
+    for (at, part) in parts.iter().enumerate() {
+        let glob = match part {
+            Part::Empty => {
+                anywhere = false;
+                continue;
+            }
+            Part::Directories if at.saturating_add(1) == parts.len() => break,
+            Part::Directories => {
+                anywhere = true;
+                continue;
+            }
+            Part::Name(glob) => glob,
+        };
+        let (first, after) = path.split_first()?;
+        if std::mem::take(&mut anywhere) {
+            match path.iter().position(|name| glob.matches(name)) {
+                Some(found) => {
+                    matched = true;
+                    path = path.get(found.saturating_add(1)..).unwrap_or_default();
+                }
+                None => (matched, path) = (false, &[]),
+            }
+        } else if glob.matches(first) {
+            (matched, path) = (true, after);
+        } else {
+            return None;
+        }
+    }
+    matched.then_some(path)
+}
+
+/// A pattern of Go's `filepath.Match`, cut before its stars.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Glob(Vec<Chunk>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Chunk {
+    /// Whether any characters may stand before it.
+    star: bool,
+    items: Vec<Item>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Item {
+    One(char),
+    Any,
+    Class {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
+}
+
+impl Item {
+    fn matches(&self, c: char) -> bool {
+        match self {
+            Self::One(one) => *one == c,
+            Self::Any => true,
+            Self::Class { negated, ranges } => {
+                let is_in = ranges.iter().any(|(low, high)| (*low..=*high).contains(&c));
+                is_in != *negated
             }
         }
     }
-    Ok(written(negated, &ranges))
 }
 
-/// A class by name, behind `[`; nothing, and nothing is consumed, when no `:]` ends the name.
-fn named(chars: &mut Peekable<Chars<'_>>) -> Result<Option<&'static [(char, char)]>, Bad> {
-    let rest = chars.clone();
-    let text: String = rest.skip(1).take_while(|c| *c != ']').collect();
-    let Some(name) = text.strip_suffix(':') else {
-        return Ok(None);
-    };
-    let ranges: &[(char, char)] = match name {
-        "alnum" => &[('0', '9'), ('A', 'Z'), ('a', 'z')],
-        "alpha" => &[('A', 'Z'), ('a', 'z')],
-        "blank" => &[(' ', ' '), ('\t', '\t')],
-        "cntrl" => &[('\0', '\x1f'), ('\x7f', '\x7f')],
-        "digit" => &[('0', '9')],
-        "graph" => &[('!', '~')],
-        "lower" => &[('a', 'z')],
-        "print" => &[(' ', '~')],
-        "punct" => &[('!', '/'), (':', '@'), ('[', '`'), ('{', '~')],
-        "space" => &[('\t', '\r'), (' ', ' ')],
-        "upper" => &[('A', 'Z')],
-        "xdigit" => &[('0', '9'), ('A', 'F'), ('a', 'f')],
-        _ => return Err("a class of characters has an unknown name"),
-    };
-    for _ in 0..name.chars().count() + 3 {
-        chars.next();
-    }
-    Ok(Some(ranges))
-}
-
-/// Characters that mean something to the crate inside a class, and the slash, which none matches.
-const SPECIAL: [char; 6] = ['!', '-', '/', '[', ']', '^'];
-
-/// Writes a class so that the crate reads these ranges: what is special stands alone, and where
-/// it means itself.
-fn written(negated: bool, ranges: &[(char, char)]) -> Option<String> {
-    let has = |c: char| {
-        ranges
-            .iter()
-            .any(|(start, end)| (*start..=*end).contains(&c))
-    };
-    let mut plain = String::new();
-    for (start, end) in ranges {
-        let mut from = *start;
-        for special in SPECIAL.into_iter().filter(|c| (start..=end).contains(&c)) {
-            put_range(from, char_before(special), &mut plain);
-            from = char_after(special);
+impl Glob {
+    fn parse(text: &str) -> Result<Self, Bad> {
+        let mut chunks = vec![Chunk::default()];
+        let mut chars = text.chars().peekable();
+        while let Some(c) = chars.next() {
+            let item = match c {
+                '*' => {
+                    let star = true;
+                    let items = Vec::new();
+                    // Of stars in a row the last one counts.
+                    match chunks.last_mut() {
+                        Some(last) if last.items.is_empty() => last.star = star,
+                        _ => chunks.push(Chunk { star, items }),
+                    }
+                    continue;
+                }
+                '?' => Item::Any,
+                '[' => class(&mut chars)?,
+                '\\' => Item::One(chars.next().ok_or("nothing follows its last backslash")?),
+                c => Item::One(c),
+            };
+            if let Some(last) = chunks.last_mut() {
+                last.items.push(item);
+            }
         }
-        put_range(from, *end, &mut plain);
+        Ok(Self(chunks))
     }
-    let marks: String = ['[', '^', '!'].into_iter().filter(|c| has(*c)).collect();
-    let bracket = if has(']') { "]" } else { "" };
-    let dash = if has('-') { "-" } else { "" };
-    if negated {
-        let members = format!("{bracket}{plain}{marks}/{dash}");
-        return Some(format!("[!{members}]"));
-    }
-    // A mark that would come first would negate the class.
-    match (format!("{bracket}{plain}"), marks.as_str()) {
-        (first, "") if first.is_empty() && dash.is_empty() => None,
-        (first, "^!") if first.is_empty() && dash.is_empty() => Some("{^,!}".to_owned()),
-        (first, "^" | "!") if first.is_empty() && dash.is_empty() => Some(marks),
-        (first, _) if first.is_empty() => Some(match marks.starts_with('[') {
-            true => format!("[{marks}{dash}]"),
-            false => format!("[{dash}{marks}]"),
-        }),
-        (first, _) => Some(format!("[{first}{marks}{dash}]")),
+
+    /// Whether it matches a whole name. Each chunk takes the first place where it fits, but the
+    /// last one must reach the end.
+    fn matches(&self, name: &str) -> bool {
+        let Self(chunks) = self;
+        let mut rest = name;
+        for (at, chunk) in chunks.iter().enumerate() {
+            let is_last = at.saturating_add(1) == chunks.len();
+            if chunk.star && chunk.items.is_empty() {
+                return true;
+            }
+            let fits = |begin: &str| {
+                let mut chars = begin.chars();
+                let mut items = chunk.items.iter();
+                let fits = items.all(|item| chars.next().is_some_and(|c| item.matches(c)));
+                (fits && (!is_last || chars.as_str().is_empty())).then(|| chars.as_str().len())
+            };
+            let places = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
+            let places = places.take(if chunk.star { usize::MAX } else { 1 });
+            let found = places.filter_map(|at| fits(rest.get(at..)?)).next();
+            let Some(left) = found else {
+                return false;
+            };
+            rest = rest
+                .get(rest.len().saturating_sub(left)..)
+                .unwrap_or_default();
+        }
+        true
     }
 }
 
-fn put_range(start: char, end: char, class: &mut String) {
-    if start == end {
-        class.push(start);
-    } else if start < end {
-        class.extend([start, '-', end]);
+/// Reads a class behind its bracket. A bracket or hyphen in it needs a backslash.
+fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Item, Bad> {
+    const OPEN: Bad = "a bracket is not closed";
+    let one = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| match chars.next() {
+        None => Err(OPEN),
+        Some('-' | ']') => Err("a hyphen or bracket stands at a wrong place in brackets"),
+        Some('\\') => chars.next().ok_or(OPEN),
+        Some(c) => Ok(c),
+    };
+    let negated = chars.next_if_eq(&'^').is_some();
+    let mut ranges = Vec::new();
+    while ranges.is_empty() || chars.next_if_eq(&']').is_none() {
+        let low = one(chars)?;
+        let high = match chars.next_if_eq(&'-') {
+            Some(_) => one(chars)?,
+            None => low,
+        };
+        ranges.push((low, high));
     }
-}
-
-/// The character before one of [`SPECIAL`].
-fn char_before(c: char) -> char {
-    char::from_u32(u32::from(c).saturating_sub(1)).unwrap_or(c)
-}
-
-/// The character behind one of [`SPECIAL`].
-fn char_after(c: char) -> char {
-    char::from_u32(u32::from(c).saturating_add(1)).unwrap_or(c)
+    Ok(Item::Class { negated, ranges })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The examples of Go's documentation and test of `filepath.Match`, without its separator.
     #[test]
-    fn lines_are_written_for_the_crate() {
-        for (line, expected) in [
-            ("", None),
-            ("# x", None),
-            ("!", None),
-            ("/", None),
-            ("//", None),
-            ("!//", None),
-            ("//x", None),
-            ("x//", None),
-            ("x//y", None),
-            ("a[/]b", None),
-            ("a[/]", None),
-            ("*.md", Some("**/*.md")),
-            ("\\#x", Some("**/#x")),
-            ("\\!x", Some("**/!x")),
-            ("!/x/", Some("!/x/")),
-            ("x/y", Some("/x/y")),
-            ("*.{json,yaml}", Some("**/*.[{]json,yaml[}]")),
-            ("\\{a,b\\}", Some("**/[{]a,b[}]")),
-            ("x\\\\", Some("**/x[\\]")),
-            ("x\\\\/", Some("**/x[\\]/")),
-            ("x  ", Some("**/x")),
-            ("x\\  ", Some("**/x[ ]")),
-            ("x\\\\ ", Some("**/x[\\]")),
-            ("x\t", Some("**/x[\t]")),
-            ("**", Some("**/*")),
-            ("a/**/b", Some("/a/**/b")),
-            ("a/***", Some("/a/**")),
-            ("a/b**", Some("/a/b*")),
-            ("[a-c]", Some("**/[a-c]")),
-            ("[z-a]", Some("**/[z]")),
-            ("x\u{a0}", Some("**/x{\u{a0}}")),
-            ("[!a]", Some("**/[!a/]")),
-            ("[^a]", Some("**/[!a/]")),
-            ("[]a]", Some("**/[]a]")),
-            ("[a{b]", Some("**/[a{b]")),
-            ("[\\]x]", Some("**/[]x]")),
-            ("[a\\-z]", Some("**/[az-]")),
-            ("[[:digit:]x]", Some("**/[0-9x]")),
-            ("[[:x]", Some("**/[:x[]")),
-            ("[x!]", Some("**/[x!]")),
-            ("[\\!]", Some("**/!")),
-            ("[\\^!]", Some("**/{^,!}")),
-            ("[\\!-]", Some("**/[-!]")),
-            ("[+-0]", Some("**/[+-,.0-]")),
+    fn names_match_as_in_go() {
+        for (pattern, name, expected) in [
+            ("abc", "abc", true),
+            ("*", "abc", true),
+            ("*c", "abc", true),
+            ("a*", "a", true),
+            ("a*", "abc", true),
+            ("a*b*c*d*e*", "axbxcxdxe", true),
+            ("a*b*c*d*e*", "axbxcxdxexxx", true),
+            ("a*b?c*x", "abxbbxdbxebxczzx", true),
+            ("a*b?c*x", "abxbbxdbxebxczzy", false),
+            ("ab[c]", "abc", true),
+            ("ab[b-d]", "abc", true),
+            ("ab[e-g]", "abc", false),
+            ("ab[^c]", "abc", false),
+            ("ab[^b-d]", "abc", false),
+            ("ab[^e-g]", "abc", true),
+            ("ab[!x]", "ab!", true),
+            ("ab[!x]", "aby", false),
+            ("a\\*b", "a*b", true),
+            ("a\\*b", "ab", false),
+            ("a?b", "a\u{263a}b", true),
+            ("a[^a]b", "a\u{263a}b", true),
+            ("a???b", "a\u{263a}b", false),
+            ("[a-\u{3b6}]*", "\u{3b1}", true),
+            ("*[a-\u{3b6}]", "A", false),
+            ("[\\]a]", "]", true),
+            ("[\\-x]", "-", true),
+            ("[x\\-]", "z", false),
+            ("*x", "xxx", true),
+            ("**", "x", true),
+            ("**x", "yx", true),
+            ("{a,b}", "{a,b}", true),
+            ("{a,b}", "a", false),
+            ("[[:x:]]", ":]", true),
+            ("", "a", false),
         ] {
-            assert_eq!(for_crate(line).unwrap().as_deref(), expected, "{line:?}");
+            let glob = Glob::parse(pattern).unwrap();
+            assert_eq!(glob.matches(name), expected, "{pattern} {name}");
         }
         for bad in [
-            "\\", "x\\", "x\\/", "[", "[]", "[!]", "[a\\", "[a-", "[[:x:]]",
+            "[]a]", "[-]", "[x-]", "[-x]", "[a-b-c]", "[", "[^", "[^bc", "a[", "\\", "[a\\", "[]",
+            "*[a-",
         ] {
-            assert!(for_crate(bad).is_err(), "{bad:?}");
+            assert!(Glob::parse(bad).is_err(), "{bad}");
         }
-        assert!(for_crate(&"a".repeat(MAX + 1)).is_err());
+    }
+
+    /// Of the cases of go-git 5.16, with `*` for a file and `/` for a directory.
+    #[test]
+    fn paths_match_as_in_go_git() {
+        for (line, path, expected) in [
+            ("value", "value", true),
+            ("value", "head/value/tail", true),
+            ("value", "head/other/tail", false),
+            ("value/", "value", false),
+            ("value/", "value/tail", true),
+            ("*lue/vol?ano", "value/volcano", true),
+            ("*lue/vol?ano", "head/value/volcano", false),
+            ("*lue/vol?ano", "value/volcano/tail", true),
+            ("/*lue/", "value", false),
+            ("/*lue/", "value/x", true),
+            ("/", "value", false),
+            ("//", "value", false),
+            ("x//y", "x/y", true),
+            ("x//", "x/y", true),
+            ("./x", "x", false),
+            ("**/*lue/vol?ano", "head/value/volcano", true),
+            ("**/*lue/vol?ano", "value/volcano", true),
+            // Its second part is looked for behind the first match of the first alone.
+            ("**/a/b", "a/x/a/b", false),
+            ("a/**/b", "a/x/y/b/c", true),
+            ("a/**/b", "a/x/y", false),
+            ("a/**", "a", true),
+            ("a/**", "a/x", true),
+            ("**/tests/**", "a/tests/b/c", true),
+            ("*/", "a", false),
+            ("*/", "a/b", true),
+            ("**/", "a", false),
+            ("**/", "a/b", true),
+            ("a/b/c", "a/b", false),
+            ("\\#x", "#x", true),
+            ("\\!x", "!x", true),
+            ("  x\t", "x", true),
+            ("x\u{a0}", "x", true),
+        ] {
+            let pattern = Pattern::parse(line).unwrap().unwrap();
+            let path: Vec<&str> = path.split('/').collect();
+            assert_eq!(pattern.matches(&path), expected, "{line} {path:?}");
+        }
+        for line in ["", "  ", "# x", "\t# x", "\r"] {
+            assert_eq!(Pattern::parse(line), Ok(None), "{line:?}");
+        }
+        let long = "a".repeat(MAX + 1);
+        for bad in ["a/b**", "a**/b", "/**x", "x\\ ", "a/[", "[", &long] {
+            assert!(Pattern::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(Pattern::parse("!a").unwrap().unwrap().includes);
     }
 }

@@ -20,6 +20,7 @@ mod images;
 mod labels;
 mod model;
 mod object;
+mod object_files;
 mod problem;
 mod serve;
 pub mod sqlite;
@@ -35,6 +36,7 @@ pub use ignore_file::{IgnoreFile, IgnoreFileTooLong};
 pub use images::{BadImage, CatalogImage, CatalogImages, NamedBy};
 pub use labels::{Location, labels_of, location};
 pub use model::*;
+pub use object_files::with_object_files;
 pub use problem::Problem;
 pub use serve::{serve_arguments, without_cache};
 

@@ -156,6 +156,9 @@ pub struct Bundle {
     pub provided_apis: Vec<Gvk>,
     /// Whether it has compound constraints (`olm.constraint`), which the index does not keep.
     pub has_constraints: bool,
+    /// Files in which manifests of it stand (`olm.bundle.object` with `ref`), below the catalog's
+    /// directory.
+    pub object_files: Vec<String>,
     /// Where it stands.
     pub place: Place,
 }

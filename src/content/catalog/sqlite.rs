@@ -3,16 +3,19 @@
 //!
 //! The database grew over the years: tables and columns that a migration added may not be
 //! there. Read as `oc` and `opm` read it: triggers are no part of it, NULLs and empty texts are
-//! absent, a property that cannot be understood is a [`Problem`]. What is needed to mirror (`related_image.image` and `operatorbundle.bundlepath`)
-//! must be; what only listing and filtering need may be missing.
+//! absent, a property that cannot be understood is a [`Problem`]. A database from before the first
+//! migration has no `related_image`: then images are those of the ClusterServiceVersions, from
+//! which that migration fills the table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{
     Bundle, Catalog, CatalogError, CatalogLimits, Channel, Entry, Gvk, NamedBy, Package, Place,
     Problem, RelatedImage, RequiredPackage,
 };
+
+use serde_json::Value;
 
 use crate::content::go_json;
 
@@ -41,14 +44,12 @@ pub trait Tables {
 ///
 /// # Errors
 ///
-/// When a table without which nothing can be mirrored is missing, or the database is damaged
-/// or larger than its caps.
+/// When it has no bundles' table, is damaged, or is larger than its caps.
 pub fn read(file: &str, tables: &dyn Tables) -> Result<Catalog, CatalogError> {
-    for (table, column) in [("operatorbundle", "name"), ("related_image", "image")] {
-        if !tables.has(table, column) {
-            let message = format!("it has no table `{table}` with a column `{column}`");
-            return Err(CatalogError::Database { message });
-        }
+    let (table, column) = ("operatorbundle", "name");
+    if !tables.has(table, column) {
+        let message = format!("it has no table `{table}` with a column `{column}`");
+        return Err(CatalogError::Database { message });
     }
     let mut reader = Reader {
         file: Arc::from(file),
@@ -264,6 +265,7 @@ impl Reader<'_> {
                 required_apis: Vec::new(),
                 provided_apis: Vec::new(),
                 has_constraints: false,
+                object_files: Vec::new(),
                 place: self.place(number),
             };
             self.bundles.insert(name, bundle);
@@ -290,7 +292,39 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// The images that the bundles' ClusterServiceVersions name.
+    fn images_of_csvs(&mut self) -> Result<(), CatalogError> {
+        if !self.tables.has("operatorbundle", "csv") {
+            return Ok(());
+        }
+        let mut found: Vec<(String, BTreeSet<String>)> = Vec::new();
+        let tables = self.tables;
+        tables.rows("operatorbundle", &["name", "csv"], &mut |row| {
+            if let [Some(name), Some(csv)] = cells(row) {
+                let images = csv_images(&csv);
+                let bytes = images.iter().map(String::len).sum();
+                self.charge(images.len(), bytes)?;
+                found.push((name, images));
+            }
+            Ok(())
+        })?;
+        for (name, images) in found {
+            let Some(bundle) = self.bundles.get_mut(&name) else {
+                continue;
+            };
+            let images = images.into_iter().map(|image| RelatedImage {
+                name: String::new(),
+                image,
+            });
+            bundle.related_images.extend(images);
+        }
+        Ok(())
+    }
+
     fn related_images(&mut self) -> Result<(), CatalogError> {
+        if !self.tables.has("related_image", "image") {
+            return self.images_of_csvs();
+        }
         let rows = self.rows("related_image", &["image", "operatorbundle_name"])?;
         let schema: Arc<str> = "related_image".into();
         for (number, row) in (1..).zip(rows) {
@@ -431,6 +465,28 @@ enum Kind {
     RequiredPackage,
     RequiredApi,
     ProvidedApi,
+}
+
+/// The images in the text of a ClusterServiceVersion: its related ones and those of its
+/// deployments. None in a text that is none: `opm` leaves such a bundle as it is.
+fn csv_images(text: &str) -> BTreeSet<String> {
+    let csv: Value = serde_json::from_str(text).unwrap_or_default();
+    let list = |value: &Value, path: &str| -> Vec<Value> {
+        let list = value.pointer(path).and_then(Value::as_array);
+        list.cloned().unwrap_or_default()
+    };
+    let mut named = list(&csv, "/spec/relatedImages");
+    for deployment in list(&csv, "/spec/install/spec/deployments") {
+        for containers in ["containers", "initContainers"] {
+            let path = format!("/spec/template/spec/{containers}");
+            named.extend(list(&deployment, &path));
+        }
+    }
+    let images = named
+        .iter()
+        .filter_map(|named| named.get("image")?.as_str());
+    let images = images.filter(|image| !image.is_empty());
+    images.map(str::to_owned).collect()
 }
 
 #[cfg(test)]

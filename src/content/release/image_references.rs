@@ -1,7 +1,8 @@
 //! `release-manifests/image-references` of a release payload: which images a release is made of.
 //!
-//! A JSON `ImageStream` of `image.openshift.io/v1` (docs/oc-compatibility.md, section 2.1).
-//! Read as `oc` reads it, with the rules of Go's `encoding/json`. Knows nothing of where the document came from, and decides nothing about its images.
+//! An `ImageStream` of `image.openshift.io/v1`, in JSON (docs/oc-compatibility.md, section 2.1).
+//! Read as `oc` reads it, which takes YAML, too ([`go_yaml`]). Knows nothing of where the document
+//! came from, and decides nothing about its images.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,7 +10,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::content::go_json;
+use crate::content::go_yaml::{self, GoYamlError, Text};
+use crate::encoding::yaml::YamlLimits;
 use crate::model::{Digest, NameError, Reference, ReleaseVersion, ReleaseVersionError};
 
 /// Where the document is in a payload.
@@ -17,6 +19,13 @@ pub const PATH: &str = "release-manifests/image-references";
 
 /// Longest document that is read, in bytes. Real ones have about 100 KiB.
 pub const LIMIT: u64 = 4 << 20;
+
+/// Caps of the document where it is YAML: every entry has some 25 values.
+const LIMITS: YamlLimits = YamlLimits {
+    bytes: LIMIT,
+    nodes: 500_000,
+    depth: 64,
+};
 
 /// Most components that a release may have. Real ones have about 190.
 const MAX_COMPONENTS: usize = 4096;
@@ -34,9 +43,9 @@ pub enum ImageReferencesError {
         /// Its length.
         length: usize,
     },
-    /// It is not JSON of the expected shape.
+    /// It is neither JSON nor YAML of the expected shape.
     #[error("image-references cannot be read")]
-    Json(#[source] serde_json::Error),
+    Form(#[source] GoYamlError),
     /// It is an object of another kind.
     #[error(
         "image-references is a `{}` of `{}`, not an `ImageStream` of `image.openshift.io/v1`",
@@ -174,7 +183,8 @@ pub struct ImageReferences {
     pub created: Option<String>,
     /// Its images, sorted by name; never empty.
     pub components: Vec<Component>,
-    /// Entries that name no image, and that `oc` skips too; sorted. Real payloads have none.
+    /// Entries that name no image, and that `oc` skips too; sorted, without those whose name is
+    /// none. Real payloads have none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<ComponentName>,
 }
@@ -192,42 +202,40 @@ impl ImageReferences {
             return Err(ImageReferencesError::TooLong { length });
         }
         let stream: ImageStream =
-            go_json::read(bytes, &FIELDS).map_err(ImageReferencesError::Json)?;
-        if stream.kind != "ImageStream" || stream.api_version != "image.openshift.io/v1" {
-            let shown = |text: String| text.chars().take(100).collect();
+            go_yaml::read(bytes, &FIELDS, &LIMITS).map_err(ImageReferencesError::Form)?;
+        if stream.kind.0 != "ImageStream" || stream.api_version.0 != "image.openshift.io/v1" {
+            let shown = |Text(text)| text.chars().take(100).collect();
             return Err(ImageReferencesError::Kind {
                 kind: shown(stream.kind),
                 api_version: shown(stream.api_version),
             });
         }
-        let version = stream.metadata.name.parse();
+        let version = stream.metadata.name.0.parse();
         let version = version.map_err(ImageReferencesError::Version)?;
         let tags = stream.spec.tags.unwrap_or_default();
         if tags.len() > MAX_COMPONENTS {
             return Err(ImageReferencesError::TooMany { count: tags.len() });
         }
         let (mut components, mut skipped) = (BTreeMap::new(), BTreeSet::new());
-        for tag in tags {
-            let name: ComponentName = tag.name.parse()?;
-            if components.contains_key(&name) || skipped.contains(&name) {
+        for tag in tags.into_iter().flatten() {
+            let name = tag.name.0.parse::<ComponentName>();
+            let Some(from) = tag.from.filter(|from| from.kind.0 == "DockerImage") else {
+                skipped.extend(name);
+                continue;
+            };
+            let name = name?;
+            if components.contains_key(&name) {
                 return Err(ImageReferencesError::Duplicate { name });
             }
-            match tag.from {
-                Some(from) if from.kind == "DockerImage" => {
-                    let component = component(name, &from.name, tag.annotations)?;
-                    components.insert(component.name.clone(), component);
-                }
-                _ => {
-                    skipped.insert(name);
-                }
-            }
+            let component = component(name, &from.name.0, tag.annotations)?;
+            components.insert(component.name.clone(), component);
         }
         if components.is_empty() {
             return Err(ImageReferencesError::Empty);
         }
         Ok(Self {
             version,
-            created: stream.metadata.creation_timestamp,
+            created: stream.metadata.creation_timestamp.map(|Text(text)| text),
             components: components.into_values().collect(),
             skipped: skipped.into_iter().collect(),
         })
@@ -245,7 +253,7 @@ impl ImageReferences {
 fn component(
     name: ComponentName,
     image: &str,
-    annotations: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, Text>>,
 ) -> Result<Component, ImageReferencesError> {
     let image: Reference = match image.parse() {
         Ok(image) => image,
@@ -272,8 +280,11 @@ fn component(
     }
 }
 
-fn build_facts(mut annotations: BTreeMap<String, String>) -> BuildFacts {
-    let mut text = |key: &str| annotations.remove(key).filter(|text| !text.is_empty());
+fn build_facts(mut annotations: BTreeMap<String, Text>) -> BuildFacts {
+    let mut text = |key: &str| {
+        let Text(text) = annotations.remove(key)?;
+        Some(text).filter(|text| !text.is_empty())
+    };
     let pairs = |text: Option<String>| text.as_deref().map(pairs).unwrap_or_default();
     BuildFacts {
         commit: text("io.openshift.build.commit.id"),
@@ -309,8 +320,8 @@ const FIELDS: [&str; 9] = [
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct ImageStream {
-    kind: String,
-    api_version: String,
+    kind: Text,
+    api_version: Text,
     metadata: ObjectMeta,
     spec: Spec,
 }
@@ -319,23 +330,23 @@ struct ImageStream {
 #[serde(rename_all = "camelCase")]
 struct ObjectMeta {
     #[serde(default)]
-    name: String,
+    name: Text,
     #[serde(default)]
-    creation_timestamp: Option<String>,
+    creation_timestamp: Option<Text>,
 }
 
 #[derive(Deserialize, Default)]
 struct Spec {
     #[serde(default)]
-    tags: Option<Vec<TagReference>>,
+    tags: Option<Vec<Option<TagReference>>>,
 }
 
 #[derive(Deserialize)]
 struct TagReference {
     #[serde(default)]
-    name: String,
+    name: Text,
     #[serde(default)]
-    annotations: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, Text>>,
     #[serde(default)]
     from: Option<ObjectReference>,
 }
@@ -343,9 +354,9 @@ struct TagReference {
 #[derive(Deserialize)]
 struct ObjectReference {
     #[serde(default)]
-    kind: String,
+    kind: Text,
     #[serde(default)]
-    name: String,
+    name: Text,
 }
 
 #[cfg(test)]
@@ -476,18 +487,31 @@ mod tests {
     }
 
     #[test]
-    fn it_is_read_as_go_reads_it() {
+    fn it_is_read_as_oc_reads_it() {
         let image = format!("q.io/a/b@sha256:{}", "a".repeat(64));
         let text = format!(
-            r#"{{"kind":"List","Kind":"ImageStream","apiVersion":"image.openshift.io/v1","apiVersion":null,
-            "metadata":{{"name":"4.1.0","creationTimestamp":null}},"spec":{{"tags":[],"Tags":[
-            {{"name":"x","name":"cli","annotations":{{"io.openshift.build.commit.id":null}},"unknown":1,
-            "from":{{"kind":"DockerImage","name":"{image}"}}}}]}}}}"#
+            r#"{{"Kind":"List","kind":"ImageStream","apiVersion":"image.openshift.io/v1","ApiVersion":null,
+            "metadata":{{"name":"4.1.0","creationTimestamp":null}},"spec":{{"Tags":[],"tags":[null,
+            {{"name":"x","name":"cli","annotations":{{"io.openshift.build.commit.id":null,"n":5}},
+            "unknown":1,"from":{{"kind":"DockerImage","name":"{image}"}}}},
+            {{"name":"a b"}},{{"name":"cli","from":{{"kind":"ImageStreamTag"}}}}]}}}}"#
         );
-        let read = ImageReferences::parse(text.as_bytes()).unwrap();
-        assert_eq!(read.components.len(), 1);
-        assert_eq!(read.components[0].name.as_str(), "cli");
-        assert_eq!(read.components[0].build.commit, None);
-        assert_eq!(read.created, None);
+        let yaml = format!(
+            "# made by hand\nkind: ImageStream\napiVersion: image.openshift.io/v1\n\
+             metadata: {{name: 4.1.0}}\nspec:\n  tags:\n  -\n  - name: cli\n    \
+             annotations: {{n: 5}}\n    from:\n      kind: DockerImage\n      name: {image}\n"
+        );
+        let marked = format!("\u{feff}{text}");
+        let ended = format!("{text}\n---\n");
+        for text in [&text, &yaml, &marked, &ended] {
+            let read = ImageReferences::parse(text.as_bytes()).unwrap();
+            assert_eq!(read.components.len(), 1);
+            assert_eq!(read.components[0].name.as_str(), "cli");
+            assert_eq!(read.components[0].build.commit, None);
+            assert_eq!(read.created, None);
+        }
+        let numbers = yaml.replace("name: cli", "name: 4.10");
+        let read = ImageReferences::parse(numbers.as_bytes()).unwrap();
+        assert_eq!(read.components[0].name.as_str(), "4.1");
     }
 }

@@ -47,7 +47,8 @@ pub enum ExpiredKeys {
 pub struct Keyring {
     /// The keys that can be used.
     pub keys: Vec<ReleaseKey>,
-    /// How many more there are that cannot: broken, or of another version than 4.
+    /// How many more there are that cannot: broken, of another version than 4, or where the
+    /// owner's reader does not look ([`Keyring::of_payload`]).
     pub unusable: usize,
 }
 
@@ -62,6 +63,21 @@ impl Keyring {
     ///
     /// When it is too long, its armor is damaged, or it has no usable key.
     pub fn parse(bytes: &[u8]) -> Result<Self, KeyringError> {
+        Self::read(bytes, usize::MAX)
+    }
+
+    /// Reads a keyring of a release payload as `oc` and the cluster do (library-go, then
+    /// `ReadArmoredKeyRing`): of several armored blocks the first one counts. A key in another one
+    /// signs nothing that a cluster accepts, so it must not satisfy the keyring here.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keyring::parse`].
+    pub fn of_payload(bytes: &[u8]) -> Result<Self, KeyringError> {
+        Self::read(bytes, 1)
+    }
+
+    fn read(bytes: &[u8], counted_blocks: usize) -> Result<Self, KeyringError> {
         if bytes.len() > Self::LIMIT {
             return Err(KeyringError::TooLong);
         }
@@ -71,11 +87,15 @@ impl Keyring {
         };
         if is_armored(bytes) {
             let text = String::from_utf8_lossy(bytes);
-            for block in armored_blocks(&text) {
+            for (number, block) in armored_blocks(&text).enumerate() {
+                if number >= counted_blocks {
+                    keyring.unusable = keyring.unusable.saturating_add(1);
+                    continue;
+                }
                 let (keys, _) =
                     SignedPublicKey::from_armor_many_buf(block.as_bytes()).map_err(|error| {
                         KeyringError::Armor {
-                            why: printable(&error),
+                            why: openpgp(&error),
                         }
                     })?;
                 keyring.add(keys);
@@ -130,8 +150,26 @@ fn armored_blocks(text: &str) -> impl Iterator<Item = &str> {
 
 /// What a library says about bytes, on one line and shortened: it may quote them.
 pub(super) fn printable(error: &impl std::error::Error) -> String {
+    one_line(&error.to_string())
+}
+
+fn one_line(text: &str) -> String {
     let harmless = |c: char| if is_deceptive(c) { ' ' } else { c };
-    error.to_string().chars().take(200).map(harmless).collect()
+    text.chars().take(200).map(harmless).collect()
+}
+
+/// What the OpenPGP library says. Some of its messages hold errors in the form for programmers.
+pub(super) fn openpgp(error: &(impl std::error::Error + 'static)) -> String {
+    let mut inner: &(dyn std::error::Error + 'static) = error;
+    while let Some(pgp::errors::Error::InvalidPacketContent { source }) = inner.downcast_ref() {
+        inner = source.as_ref();
+    }
+    let text = inner.to_string();
+    // Also where it is wrapped in an error of another kind.
+    match text.find("InvalidPacketContent").or(text.find("backtrace")) {
+        Some(_) => "a packet's content is not valid".to_owned(),
+        None => one_line(&text),
+    }
 }
 
 /// One OpenPGP certificate: a primary key with its user IDs and subkeys.

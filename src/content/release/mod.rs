@@ -8,6 +8,7 @@ pub mod judgement;
 mod keyring;
 pub mod metadata;
 pub mod signature;
+pub mod signature_file;
 mod signed_message;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -16,7 +16,7 @@ use pgp::packet::{
 use pgp::ser::Serialize;
 use pgp::types::{Fingerprint, KeyId};
 
-use super::keyring::printable;
+use super::keyring::openpgp;
 
 /// The greatest length of a message in bytes, before and after decompression.
 pub const MESSAGE_LIMIT: usize = 50 << 10;
@@ -67,13 +67,18 @@ pub(super) fn parse(bytes: &[u8]) -> Result<SignedMessage, MessageFault> {
 fn decompress(compressed: &pgp::packet::CompressedData) -> Result<Vec<u8>, MessageFault> {
     let reader = compressed
         .decompress()
-        .map_err(|error| unreadable(printable(&error)))?;
+        .map_err(|error| unreadable(openpgp(&error)))?;
     let mut inner = Vec::new();
     let limit = MESSAGE_LIMIT.saturating_add(1) as u64;
     reader
         .take(limit)
         .read_to_end(&mut inner)
-        .map_err(|error| unreadable(format!("the compressed data is damaged: {error}")))?;
+        .map_err(|error| {
+            unreadable(format!(
+                "the compressed data is damaged: {}",
+                openpgp(&error)
+            ))
+        })?;
     if inner.len() > MESSAGE_LIMIT {
         return Err(MessageFault::TooLarge);
     }
@@ -124,7 +129,7 @@ fn is_plain(literal: &LiteralData) -> Result<(), MessageFault> {
 /// beside what is signed but hints at the signer.
 fn is_canonical(signature: &Signature, written: &[u8]) -> Result<(), MessageFault> {
     let again = signature.to_bytes();
-    let again = again.map_err(|error| unreadable(printable(&error)))?;
+    let again = again.map_err(|error| unreadable(openpgp(&error)))?;
     if again.is_empty() || !written.ends_with(&again) {
         return Err(unreadable("its signature packet is not written as usual"));
     }
@@ -180,7 +185,33 @@ fn id_of(fingerprint: &Fingerprint) -> KeyId {
 fn packet(rest: &mut &[u8]) -> Result<Packet, MessageFault> {
     match PacketParser::new(rest).next() {
         Some(Ok(packet)) => Ok(packet),
-        Some(Err(error)) => Err(unreadable(printable(&error))),
+        Some(Err(error)) => Err(unreadable(openpgp(&error))),
         None => Err(unreadable("it ends too early")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_the_library_are_for_people() {
+        let mut said = std::collections::BTreeSet::new();
+        let tails: [&[u8]; 4] = [b"", &[0; 40], b"{\"kind\": \"ConfigMap\"}", &[4; 300]];
+        for first in 0..=255_u8 {
+            for second in [0, 1, 2, 3, 13, 40, 0x80, 0xff] {
+                for tail in tails {
+                    let bytes = [&[first, second], tail].concat();
+                    if let Err(MessageFault::Unreadable(why)) = parse(&bytes) {
+                        said.insert(why);
+                    }
+                }
+            }
+        }
+        assert!(said.len() > 5, "{said:?}");
+        for why in said {
+            let debug = why.contains("backtrace") || why.contains("Some(") || why.contains(" { ");
+            assert!(!debug, "{why}");
+        }
     }
 }

@@ -66,7 +66,11 @@ pub struct SignatureStore {
 #[non_exhaustive]
 pub enum VerificationConfigError {
     /// The manifest that mentions the annotation is not readable.
-    #[error("The payload's manifest `{}` cannot be read", manifest.escape_debug())]
+    #[error(
+        "The payload's manifest `{}` mentions `{ANNOTATION}` and cannot be read: it may be the \
+         ConfigMap that says how the release is to be verified, so nothing is assumed",
+        manifest.escape_debug()
+    )]
     Yaml {
         /// The manifest.
         manifest: String,
@@ -198,7 +202,7 @@ impl VerificationConfig {
 
     fn add(&mut self, name: String, value: &[u8]) -> Result<(), VerificationConfigError> {
         if name.starts_with(KEYRING) {
-            match Keyring::parse(value) {
+            match Keyring::of_payload(value) {
                 Ok(keyring) => {
                     let data = value.to_vec();
                     self.keyrings.push(NamedKeyring {

@@ -7,7 +7,7 @@ mod read;
 mod rebuild;
 
 pub(crate) use platform_image::PlatformImage;
-pub(crate) use read::{documents, read};
+pub(crate) use read::{contents, documents, read};
 pub(crate) use rebuild::{MadeImage, database, rebuild};
 
 use crate::content::catalog::CatalogError;

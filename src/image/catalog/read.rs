@@ -1,6 +1,6 @@
 //! Reads a catalog out of its image.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use super::{PlatformImage, refused};
@@ -62,6 +62,44 @@ pub(crate) fn documents(
         }
         Ok(())
     })
+}
+
+/// The content of the named files of a catalog, as far as they are there. Blocks.
+///
+/// # Errors
+///
+/// As [`read`], and when they are larger than an index may be: all are kept in memory.
+pub(crate) fn contents(
+    source: &Source,
+    image: &PlatformImage,
+    files: &BTreeSet<&str>,
+) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut contents = BTreeMap::new();
+    let Location::Configs(path) = &image.location else {
+        return Ok(contents);
+    };
+    let mut left = CatalogLimits::INDEX as u64;
+    each_file(source, image, &root(image, path)?, &mut |paths, content| {
+        let wanted = paths.iter().filter(|path| files.contains(path.as_str()));
+        let wanted: Vec<&String> = wanted.collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        let mut part = content.take(left.saturating_add(1));
+        let read = part.read_to_end(&mut bytes);
+        let read = read.map_err(|error| Error::internal("A file cannot be read", error))?;
+        let needed = (read as u64).saturating_mul(wanted.len() as u64);
+        let Some(rest) = left.checked_sub(needed) else {
+            let what = "bytes in files of bundles";
+            let limit = CatalogLimits::INDEX as u64;
+            return Err(refused(&image.name, CatalogError::TooMuch { what, limit }));
+        };
+        left = rest;
+        contents.extend(wanted.into_iter().map(|path| (path.clone(), bytes.clone())));
+        Ok(())
+    })?;
+    Ok(contents)
 }
 
 fn root(image: &PlatformImage, path: &str) -> Result<ImagePath> {

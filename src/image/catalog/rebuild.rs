@@ -10,9 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use super::layer::{LayerWriter, MadeLayer, blob_of, copy, unwritable};
-use super::{PlatformImage, documents, refused};
+use super::{PlatformImage, contents, documents, refused};
 use crate::bundle::write::made::MadeBlob;
-use crate::content::catalog::{Catalog, Edit, Location, Place, serve_arguments, without_cache};
+use crate::content::catalog::{
+    Catalog, Edit, Location, Place, serve_arguments, with_object_files, without_cache,
+};
 use crate::error::{Class, Error, Result};
 use crate::image::Source;
 use crate::model::{Descriptor, Digest, ManifestKind, MediaType, Platform, RawManifest, Reference};
@@ -323,7 +325,16 @@ fn catalog_layer(
         check_name(&image.name, package)?;
     }
     let mut spool = Spool::new()?;
-    let pieces = collect(source, image, &edits, &slots, &mut spool)?;
+    let kept = catalog.bundles.iter();
+    let kept = kept.filter(|bundle| edits.contains_key(&bundle.place));
+    let objects: BTreeSet<&str> = kept
+        .flat_map(|bundle| bundle.object_files.iter().map(String::as_str))
+        .collect();
+    let objects = match objects.is_empty() {
+        true => BTreeMap::new(),
+        false => contents(source, image, &objects)?,
+    };
+    let pieces = collect(source, image, &edits, &slots, &objects, &mut spool)?;
     if pieces.len() != edits.len() {
         let message = format!(
             "The catalog {} reads differently the second time",
@@ -363,11 +374,13 @@ fn catalog_layer(
 }
 
 /// Reads the catalog again and keeps what stays of it; where it lies, in the order of the slots.
+/// `objects`: the files to which bundles refer; they become part of the documents.
 fn collect(
     source: &Source,
     image: &PlatformImage,
     edits: &BTreeMap<Place, Edit>,
     slots: &BTreeMap<Place, Slot>,
+    objects: &BTreeMap<String, Vec<u8>>,
     spool: &mut Spool,
 ) -> Result<BTreeMap<Slot, (u64, u64)>> {
     let files: BTreeSet<&str> = edits.keys().map(|place| place.file.as_ref()).collect();
@@ -377,6 +390,7 @@ fn collect(
         if let (Some(edit), Some(slot)) = (edits.get(place), slots.get(place)) {
             let text = edit
                 .apply(&document)
+                .and_then(|text| with_object_files(text, place, objects))
                 .map_err(|error| refused(&image.name, error))?;
             let offset = spool.len();
             spool.write_all(text.as_bytes()).map_err(unwritable)?;

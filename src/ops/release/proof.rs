@@ -384,7 +384,7 @@ impl Judge<'_> {
     /// The payload's configuration as far as the bundle keeps it.
     fn config(&self) -> std::result::Result<VerificationConfig, Doubt> {
         let keyrings = self.release.keyrings.iter().map(|entry| {
-            let keyring = Keyring::parse(&entry.data).map_err(|error| {
+            let keyring = Keyring::of_payload(&entry.data).map_err(|error| {
                 let name = entry.name.escape_debug();
                 Doubt::not_genuine(format!(
                     "its keyring `{name}` cannot be used: {}",

@@ -15,6 +15,7 @@ use url::Url;
 use crate::cluster;
 use crate::content::release::judgement::Evidence;
 use crate::content::release::signature::MESSAGE_LIMIT;
+use crate::content::release::signature_file::{self, signatures_in};
 use crate::content::release::verification_config::{SignatureStore, VerificationConfig};
 use crate::error::{Result, chain};
 use crate::model::{Digest, ReleaseSignature};
@@ -27,9 +28,6 @@ const MOST: usize = 9;
 
 /// How long a store may take for one signature, retries included.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Longest file with signatures for a cluster, in bytes: `MOST` signatures in base64.
-const CONFIG_MAP_LIMIT: u64 = 1 << 20;
 
 /// Where signatures are looked for.
 #[derive(Clone, PartialEq, Eq)]
@@ -239,10 +237,10 @@ async fn read_web(
 fn read_directory(directory: &Path, release: &Digest) -> (Vec<Vec<u8>>, Option<Failure>) {
     let mut found = Vec::new();
     if files::is_file(directory) {
-        return match read_file(directory, CONFIG_MAP_LIMIT) {
+        return match read_file(directory, signature_file::LIMIT) {
             Ok(bytes) => {
                 let bytes = bytes.unwrap_or_default();
-                (cluster::signatures_in(&bytes, release), None)
+                (signatures_in(&bytes, release), None)
             }
             Err(failure) => (found, Some(failure)),
         };
@@ -257,12 +255,15 @@ fn read_directory(directory: &Path, release: &Digest) -> (Vec<Vec<u8>>, Option<F
             Err(failure) => return (found, Some(failure)),
         }
     }
-    let name = cluster::signature_file_name(release);
-    for path in [directory.join(&name), directory.join("config").join(&name)] {
-        match read_file(&path, CONFIG_MAP_LIMIT) {
-            Ok(Some(bytes)) => found.extend(cluster::signatures_in(&bytes, release)),
-            Ok(None) => {}
-            Err(failure) => return (found, Some(failure)),
+    let name = PathBuf::from(cluster::signature_file_name(release));
+    // Up to 4.10, oc wrote the same text into a file of the other name.
+    for name in [name.with_extension("yaml"), name] {
+        for path in [directory.join(&name), directory.join("config").join(&name)] {
+            match read_file(&path, signature_file::LIMIT) {
+                Ok(Some(bytes)) => found.extend(signatures_in(&bytes, release)),
+                Ok(None) => {}
+                Err(failure) => return (found, Some(failure)),
+            }
         }
     }
     (found, None)

@@ -255,3 +255,30 @@ fn what_a_database_says_once_and_means_often_is_counted_each_time() {
     let error = read("x.db", &database).unwrap_err().to_string();
     assert_eq!(error, "The catalog has more than 134217728 bytes of names");
 }
+
+#[test]
+fn before_the_first_migration_images_are_those_of_the_manifests() {
+    let csv = r#"{"spec":{"relatedImages":[{"name":"x","image":"q.io/a/x:1"},{"image":""}],
+        "install":{"spec":{"deployments":[{"spec":{"template":{"spec":{
+        "containers":[{"image":"q.io/a/op:1"},{"image":"q.io/a/x:1"}],
+        "initContainers":[{"image":"q.io/a/init:1"}]}}}}]}}}}"#;
+    let oldest = Memory::default().table(
+        "operatorbundle",
+        "name csv bundle",
+        &[
+            &["a.v1", csv, "y"],
+            &["a.v2", "x", "y"],
+            &["a.v3", "NULL", "y"],
+        ],
+    );
+    let catalog = read("index.db", &oldest).unwrap();
+    let bundle = catalog.bundles.iter().find(|b| b.name == "a.v1").unwrap();
+    let images: Vec<&str> = bundle
+        .related_images
+        .iter()
+        .map(|r| r.image.as_str())
+        .collect();
+    assert_eq!(images, ["q.io/a/init:1", "q.io/a/op:1", "q.io/a/x:1"]);
+    assert_eq!(catalog.images().images.len(), 3);
+    assert_eq!(catalog.bundles.len(), 3);
+}

@@ -73,12 +73,12 @@ fn of_a_key_twice_the_last_counts_as_for_the_cluster() {
 }
 
 #[test]
-fn several_keys_in_one_entry_and_binary_ones_are_read() {
+fn armored_and_binary_keyrings_are_read_as_by_the_cluster() {
     let twice = [KEY, "some words\n", KEY].concat();
     let json = serde_json::json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"annotations": {ANNOTATION: ""}},
-        "data": {"verifier-public-key-a": twice},
+        "data": {"verifier-public-key-a": &twice},
         "binaryData": {"verifier-public-key-b": STANDARD.encode(BINARY_KEY)},
     });
     let config = find(&[("a.json", &json.to_string())]).unwrap().unwrap();
@@ -87,7 +87,10 @@ fn several_keys_in_one_entry_and_binary_ones_are_read() {
         .iter()
         .map(|entry| entry.keyring.keys.len())
         .collect();
-    assert_eq!(keys, [2, 1]);
+    // Of several armored blocks the cluster's reader takes the first one.
+    assert_eq!(keys, [1, 1]);
+    assert_eq!(config.keyrings[0].keyring.unusable, 1);
+    assert_eq!(Keyring::parse(twice.as_bytes()).unwrap().keys.len(), 2);
 }
 
 #[test]

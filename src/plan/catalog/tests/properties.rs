@@ -103,6 +103,7 @@ fn build(drafts: &[Draft]) -> Catalog {
                 required_apis: apis().map(|(_, _, required)| api(*required)).collect(),
                 provided_apis: apis().map(|(_, provided, _)| api(*provided)).collect(),
                 has_constraints: false,
+                object_files: Vec::new(),
                 place: place(version),
             });
         }

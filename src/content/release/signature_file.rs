@@ -1,0 +1,117 @@
+//! Files with a release's signatures for a cluster: the ConfigMap of docs/oc-compatibility.md,
+//! section 2.6, in any form in which `oc apply -f` takes it.
+//!
+//! JSON or YAML whatever the file's name says, several documents, objects within a `List`. What
+//! is found decides nothing: every signature is judged.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use crate::encoding::yaml::{self, Duplicates, YamlLimits};
+use crate::model::Digest;
+
+/// Longest such file in bytes: nine signatures of the greatest length in base64, and some.
+pub const LIMIT: u64 = 1 << 20;
+
+const LIMITS: YamlLimits = YamlLimits {
+    bytes: LIMIT,
+    nodes: 10_000,
+    depth: 32,
+};
+
+/// The signatures of a release in the text of such a file, in the order of the objects and then
+/// of their names. What cannot be decoded is given as it is: it is no signature, and not the
+/// absence of one.
+pub fn signatures_in(text: &[u8], release: &Digest) -> Vec<Vec<u8>> {
+    let documents: Vec<Value> = match yaml::documents(text, &LIMITS, Duplicates::LastCounts) {
+        Ok(documents) => documents,
+        Err(_) => return vec![text.to_vec()],
+    };
+    if !documents.iter().all(Value::is_object) {
+        return vec![text.to_vec()];
+    }
+    let name = format!("sha256-{}-", release.hex());
+    let mut found = Vec::new();
+    for document in &documents {
+        match document.get("items").and_then(Value::as_array) {
+            Some(items) => items.iter().for_each(|item| add(item, &name, &mut found)),
+            None => add(document, &name, &mut found),
+        }
+    }
+    found
+}
+
+/// Adds the entries of an object whose names begin so.
+fn add(object: &Value, name: &str, found: &mut Vec<Vec<u8>>) {
+    let data = object.get("binaryData").and_then(Value::as_object);
+    for (entry, value) in data.into_iter().flatten() {
+        if entry.starts_with(name) {
+            found.push(decoded(value));
+        }
+    }
+}
+
+/// The bytes of an entry. Go's decoder skips line ends.
+fn decoded(value: &Value) -> Vec<u8> {
+    let Some(text) = value.as_str() else {
+        return value.to_string().into_bytes();
+    };
+    let joined: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+    STANDARD
+        .decode(joined)
+        .unwrap_or_else(|_| text.as_bytes().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_that_oc_applies_is_read() {
+        let hex = "ab".repeat(32);
+        let release = Digest::from_hex(&hex).unwrap();
+        let json = format!(
+            "{{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{{\"name\":\
+             \"sha256-{hex}\",\"creationTimestamp\":null}},\"binaryData\":{{\
+             \"sha256-{hex}-1\":\"owGb\",\"sha256-{hex}-2\":\"c2Vjb25k\"}}}}\n"
+        );
+        let yaml = format!(
+            "# by hand\napiVersion: v1\nkind: ConfigMap\nbinaryData:\n  sha256-{hex}-1: |\n    \
+             ow\n    Gb\n  sha256-{hex}-2: c2Vjb25k\n  sha256-{}-1: AAAA\n",
+            "cd".repeat(32)
+        );
+        let other = "---\napiVersion: v1\nkind: ConfigMap\ndata: {a: b}\n---\n";
+        let indented = yaml.trim_start_matches("# by hand\n").replace('\n', "\n  ");
+        for text in [
+            json.clone(),
+            format!("\u{feff}{}", json.replace(',', ",\r\n ")),
+            yaml.clone(),
+            format!("{other}{yaml}"),
+            format!("{{\"kind\":\"List\",\"items\":[{json}]}}"),
+            format!("kind: List\nitems:\n- {indented}\n"),
+            json.replace("\"kind\"", "\"kind\":\"x\",\"kind\""),
+        ] {
+            let signatures = [vec![0xa3, 0x01, 0x9b], b"second".to_vec()];
+            assert_eq!(
+                signatures_in(text.as_bytes(), &release),
+                signatures,
+                "{text}"
+            );
+        }
+        let none = Digest::from_hex(&"ef".repeat(32)).unwrap();
+        assert!(signatures_in(json.as_bytes(), &none).is_empty());
+    }
+
+    #[test]
+    fn what_is_damaged_is_not_nothing() {
+        let hex = "ab".repeat(32);
+        let release = Digest::from_hex(&hex).unwrap();
+        for text in [&b"{"[..], b"\xa3\x01\x9b\x00", b"text"] {
+            assert_eq!(signatures_in(text, &release), [text]);
+        }
+        let bad = format!("binaryData: {{sha256-{hex}-1: '!', sha256-{hex}-2: [1]}}\n");
+        let found = signatures_in(bad.as_bytes(), &release);
+        assert_eq!(found, [b"!".to_vec(), b"[1]".to_vec()]);
+    }
+}
