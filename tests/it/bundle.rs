@@ -16,6 +16,7 @@ use crate::support::command::{Airferry, Outcome};
 use crate::support::forge::sign_root;
 use airferry::format::data_chunk::{FrameExpectation, Piece};
 use airferry::format::hash::{self, BlobHasher, FileHasher};
+use airferry::format::left_out::Filters;
 use airferry::format::manifest_row::{self, ForeignUrls};
 use airferry::format::statement::StatementStem;
 use airferry::format::texts::Texts;
@@ -115,7 +116,12 @@ impl Vector {
                 let inventory: Inventory = cbor::decode(bytes, "inventory").unwrap();
                 let document = self.section("document");
                 let row = inventory.manifest(&hash::sha256(document)).unwrap();
+                let filters = Filters::new(&inventory).unwrap();
                 let checked = manifest_row::check(row, document, &inventory);
+                let checked = checked.and_then(|facts| {
+                    filters.check(row, &facts)?;
+                    Ok(facts)
+                });
                 let found = |facts: ManifestFacts| {
                     let mut urls = ForeignUrls::default();
                     urls.note(&facts, &inventory);

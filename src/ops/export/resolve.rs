@@ -154,7 +154,11 @@ fn merge(resolution: &mut Resolution, mut image: Image) {
     }
     // An index that is sparse for one image and whole for another: what is carried is carried.
     for (digest, manifest) in image.manifests {
-        resolution.manifests.entry(digest).or_insert(manifest);
+        let known = resolution.manifests.entry(digest);
+        let omitted: BTreeSet<Digest> = manifest.omitted.iter().copied().collect();
+        known
+            .and_modify(|known| known.omitted.retain(|child| omitted.contains(child)))
+            .or_insert(manifest);
     }
     resolution.images.push(image.entry);
 }

@@ -89,7 +89,15 @@ impl Client {
             Some(last) => ByteRange::Part { first: last, last },
             None => ByteRange::All,
         };
-        let response = self.blob_bytes(place, &digest, wanted, size).await?;
+        let mut response = self.blob_bytes(place, &digest, wanted, size).await?;
+        // Some stores refuse to be asked for a part: then what all of it begins with must do.
+        if wanted != ByteRange::All && refuses_ranges(&response, size) {
+            // The next question would wait for the place at the gate that the response has.
+            drop(response);
+            response = self
+                .blob_bytes(place, &digest, ByteRange::All, size)
+                .await?;
+        }
         match response.status().as_u16() {
             206 => {
                 let range = response.text(CONTENT_RANGE).and_then(ContentRange::parse);
@@ -116,6 +124,18 @@ impl Client {
             }
             _ => Err(response.into_error().await),
         }
+    }
+}
+
+/// Whether it may be the range alone that is refused.
+fn refuses_ranges(response: &Response, size: u64) -> bool {
+    match response.status().as_u16() {
+        400 | 403 | 405 | 406 | 501 => true,
+        416 => {
+            let total = response.text(CONTENT_RANGE).and_then(unsatisfied_total);
+            total.is_none_or(|total| total == size)
+        }
+        _ => false,
     }
 }
 

@@ -15,7 +15,7 @@ pub(in crate::registry) fn blob_name(repository: &Repository, digest: &Digest) -
 }
 
 /// Which bytes of a blob are asked for (RFC 9110, 14.1.2).
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ByteRange {
     /// All of them, without a range.
     All,

@@ -125,6 +125,7 @@ impl Media for DirMedia {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "sys is where files are touched")]
 mod tests {
     use super::*;
     use std::io::{self, Read as _};

@@ -5,7 +5,6 @@ mod report;
 mod request;
 mod sizes;
 
-use std::path::Path;
 use std::sync::Arc;
 
 pub use report::{BundleReport, CatalogReport, ChannelReport, Head, PackageReport, Report};
@@ -16,8 +15,7 @@ use sizes::Sizes;
 
 use super::find_catalog;
 use crate::bundle::finding::FindingKind;
-use crate::bundle::open::{Scope, Waivers, open_bundle};
-use crate::bundle::trust::Trust;
+use crate::bundle::open::{Bundle, Scope, Waivers, open_bundle};
 use crate::error::{Class, Error, Result};
 use crate::image::Source;
 use crate::image::catalog::{self, PlatformImage};
@@ -55,8 +53,14 @@ pub async fn list(request: Request, context: &Context) -> Result<Report> {
             allow_unsigned,
         } => {
             let list = move || {
-                let report =
-                    list_bundle(&directory, &trust, package.as_deref(), &filter, &context)?;
+                // Without a key the list says that nobody vouches, as `verify` does. With keys that
+                // did not sign, nothing of the bundle is read.
+                let waivers = Waivers {
+                    unsigned: allow_unsigned || trust.exporters.is_empty(),
+                    incomplete: true,
+                };
+                let bundle = open_bundle(&directory, &trust, waivers, Scope::Documents)?;
+                let report = list_bundle(bundle, package.as_deref(), &filter, &context)?;
                 Ok(Report {
                     allow_unsigned,
                     ..report
@@ -70,18 +74,12 @@ pub async fn list(request: Request, context: &Context) -> Result<Report> {
 }
 
 fn list_bundle(
-    directory: &Path,
-    trust: &Trust,
+    bundle: Bundle,
     package: Option<&str>,
     filter: &IndexFilter,
     context: &Context,
 ) -> Result<Report> {
-    // That nobody vouches is said with the list, as `verify` does.
-    let waivers = Waivers {
-        unsigned: true,
-        incomplete: true,
-    };
-    let bundle = Arc::new(open_bundle(directory, trust, waivers, Scope::Documents)?);
+    let bundle = Arc::new(bundle);
     // Who vouches, the report says.
     let notes = bundle.notes.iter();
     for note in notes.filter(|note| note.kind != FindingKind::NotAuthenticated) {
@@ -90,7 +88,7 @@ fn list_bundle(
     let source = Source::bundle(Arc::clone(&bundle), context.cancel.clone())?;
     let inventory = &bundle.inventory;
     if inventory.catalogs.is_empty() {
-        let directory = directory.display();
+        let directory = bundle.media.root().display();
         return Err(Error::usage(format!(
             "The bundle in `{directory}` carries no catalog"
         )));

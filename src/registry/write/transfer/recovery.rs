@@ -27,10 +27,15 @@ impl Transfer<'_> {
                 self.reconnect(answered).await
             }
             Setback::Error(error) => {
-                // A Location on another host may have been valid for a time only.
+                // A Location on another host may have been valid for a time only, and a session
+                // may belong to another account by now. A new one shows which it is.
                 let is_old = self.session.as_ref().is_some_and(|s| s.acked.offset > 0);
                 match error {
-                    Error::SentElsewhere { .. } if is_old => {
+                    Error::SentElsewhere { .. }
+                    | Error::Unauthorized { .. }
+                    | Error::Denied { .. }
+                        if is_old =>
+                    {
                         let next = self.ladder.after(Trouble::Lost, true);
                         self.go_on(next, Trouble::Lost, error).await
                     }
