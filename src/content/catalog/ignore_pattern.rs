@@ -208,7 +208,7 @@ impl Glob {
                 let mut chars = begin.chars();
                 let mut items = chunk.items.iter();
                 let fits = items.all(|item| chars.next().is_some_and(|c| item.matches(c)));
-                (fits && (!is_last || chars.as_str().is_empty())).then(|| chars.as_str().len())
+                (fits && (!is_last || chars.as_str().is_empty())).then_some(chars.as_str().len())
             };
             let places = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
             let places = places.take(if chunk.star { usize::MAX } else { 1 });

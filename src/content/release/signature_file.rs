@@ -31,7 +31,8 @@ pub fn signatures_in(text: &[u8], release: &Digest) -> Vec<Vec<u8>> {
     if !documents.iter().all(Value::is_object) {
         return vec![text.to_vec()];
     }
-    let name = format!("sha256-{}-", release.hex());
+    // As the cluster: whatever stands behind the digest.
+    let name = format!("sha256-{}", release.hex());
     let mut found = Vec::new();
     for document in &documents {
         match document.get("items").and_then(Value::as_array) {
@@ -90,6 +91,7 @@ mod tests {
             format!("{other}{yaml}"),
             format!("{{\"kind\":\"List\",\"items\":[{json}]}}"),
             format!("kind: List\nitems:\n- {indented}\n"),
+            json.replace("-1\"", "\""),
             json.replace("\"kind\"", "\"kind\":\"x\",\"kind\""),
         ] {
             let signatures = [vec![0xa3, 0x01, 0x9b], b"second".to_vec()];

@@ -546,3 +546,63 @@ fn a_source_that_refuses_is_a_matter_of_credentials() {
         }
     }
 }
+
+/// The directory of a made catalog does not have the files to which bundles refer.
+#[test]
+fn manifests_in_files_of_their_own_come_into_the_documents() {
+    let stage = Stage::new();
+    let host = stage.source.host().to_string();
+    for role in ["bundle", "op"] {
+        let image = Build::oci(role).layer(300).image();
+        stage.publish(&format!("app/{role}"), "v1.0.0", &image);
+    }
+    let refers = json!({"type": "olm.bundle.object", "value": {"ref": "objects/csv.yaml"}});
+    let text: String = [
+        json!({"schema": "olm.package", "name": "app", "defaultChannel": "s"}),
+        json!({"schema": "olm.channel", "package": "app", "name": "s", "entries": [{"name": "app.v1.0.0"}]}),
+        bundle(&host, "app", "1.0.0", &[refers]),
+        json!({"schema": "olm.package", "name": "spare", "defaultChannel": "s"}),
+        json!({"schema": "olm.channel", "package": "spare", "name": "s", "entries": [{"name": "spare.v1.0.0"}]}),
+        bundle(&host, "spare", "1.0.0", &[]),
+    ]
+    .iter()
+    .map(|document| format!("{document}\n"))
+    .collect();
+    let files: &[(&str, &[u8])] = &[
+        ("configs/.indexignore", b"  objects/ \n"),
+        ("configs/app/catalog.json", text.as_bytes()),
+        (
+            "configs/app/objects/csv.yaml",
+            b"kind: ClusterServiceVersion\n",
+        ),
+    ];
+    let image = Build::oci("opm")
+        .label(LABEL, "/configs")
+        .files(files)
+        .image();
+    let reference = stage.publish("olm/catalog", "v1", &image);
+    let args = [
+        "--catalog",
+        &reference,
+        "--operator",
+        "app",
+        "--output",
+        "json",
+    ];
+    let outcome = stage.try_export("one", &[], &args).succeeds().json();
+    let target = DockerRegistry::start();
+    let to = format!("{}/mirror", target.host());
+    stage
+        .import(&stage.at("one"), &to, &["--profile", "plain"])
+        .succeeds();
+    let blob =
+        |digest: &str| fs::read(target.blob_file(digest.strip_prefix("sha256:").unwrap())).unwrap();
+    let tree = unpack(&layers(&blob(&digest_of_catalog(&outcome)), blob));
+    assert!(!tree.contains_key("configs/app/objects/csv.yaml"));
+    let kept = documents(&tree, "configs");
+    let kept = kept.iter().find(|d| d["schema"] == "olm.bundle").unwrap();
+    let mut properties = kept["properties"].as_array().unwrap().iter();
+    let object = properties.find(|p| p["type"] == "olm.bundle.object");
+    let data = "a2luZDogQ2x1c3RlclNlcnZpY2VWZXJzaW9uCg==";
+    assert_eq!(object.unwrap()["value"], json!({"data": data}));
+}

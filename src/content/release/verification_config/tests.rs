@@ -134,6 +134,9 @@ fn what_cannot_be_used_is_refused() {
         }),
         (format!("{annotated}data: {{\n"), |error| {
             matches!(error, VerificationConfigError::Yaml { .. })
+                && error
+                    .to_string()
+                    .contains("how the release is to be verified")
         }),
         (
             format!("{annotated}binaryData: {{verifier-public-key-x: \"*\"}}\n"),
