@@ -7,6 +7,8 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
+use airferry::bundle::write::lane::{LaneBlob, LaneWriter};
+use airferry::bundle::write::{Ground, documents_ahead};
 use airferry::format::bundle::{decode_inventory, encode_inventory};
 use airferry::format::data_chunk::{FrameExpectation, Piece};
 use airferry::format::hash::{BlobHasher, FileHasher, sha256};
@@ -16,8 +18,6 @@ use airferry::model::{
     RawManifest, Reference,
 };
 use airferry::oci;
-use airferry::ops::export::lane::{LaneBlob, LaneWriter};
-use airferry::ops::export::{Ground, documents_ahead};
 use airferry::plan::export::{ExportPlan, Options, Resolution, ResolvedBlob, ResolvedManifest};
 use airferry::plan::naming::{self, Role, SourceImage, Wanted};
 use airferry::plan::pack::LaneCursor;

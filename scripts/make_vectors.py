@@ -231,13 +231,20 @@ def image(config, layers, extra=""):
     return text.encode()
 
 
+def index_of(img, platform="arm64"):
+    left_out = descriptor(OCI, LEFT_OUT, 1)
+    if platform:
+        left_out = f'{left_out[:-1]},"platform":{{"architecture":"{platform}","os":"linux"}}}}'
+    children = f"{left_out},{descriptor(OCI, sha256(img), len(img))}"
+    return f'{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{children}]}}'.encode()
+
+
 def build():
     config, cut, empty = b"{}", bytes(i % 256 for i in range(1500)), b""
     names = {sha256(data): data for data in (config, cut, empty)}
     layers = [(sha256(cut), 1500), (sha256(empty), 0), (OMITTED, 7), (FOREIGN, 9)]
     img = image(sha256(config), layers)
-    children = f"{descriptor(OCI, LEFT_OUT, 1)},{descriptor(OCI, sha256(img), len(img))}"
-    idx = f'{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{children}]}}'.encode()
+    idx = index_of(img)
     subject = f',"subject":{descriptor(INDEX, sha256(idx), len(idx))}'
     sig = image(sha256(config), [(sha256(config), 2)], subject)
     documents = {sha256(data): data for data in (img, idx, sig)}
@@ -535,6 +542,8 @@ def inventories(good_manifest, good):
         m.update(requires=["catalogs"], complete=False)
 
     put("good", "ok", "an inventory", lambda i, m: None)
+    put("made-and-member", "R-61", "an image that was made of another, and is a catalog's member", lambda i, m: (
+        catalog(i, m), i["catalogs"][0].update(original=BASE)))
     put("good-malformed", "ok", "a catalog that names a text that is no reference", catalog)
     put("malformed-complete", "R-26", "complete although a catalog names such a text", lambda i, m: (
         catalog(i, m), m.update(complete=True)))
@@ -609,6 +618,8 @@ def inventories(good_manifest, good):
     put("codec-memory", "R-21", "raw that needs memory", lambda i, m: carried(i, 1).update(memory=1))
     put("codec-needs", "R-21", "raw that needs a blob", lambda i, m: carried(i, 1).update(needs=[OMITTED]))
     put("extents-sum", "R-22", "extents that are shorter than the blob", lambda i, m: carried(i, 2)["extents"].pop())
+    put("extents-descend", "R-22", "a cut blob whose second extent stands before its first", lambda i, m: carried(
+        i, 2)["extents"].reverse())
     put("extents-overflow", "R-22", "extents whose sum is 2^64 more than the size", lambda i, m: blob(
         i, "carried", 0)["place"]["carried"].update(extents=[[1, 1536, 2**33 - 1, 2**33 - 1]] * (2**3)))
     put("no-extents", "R-22", "a blob that is said to be carried, with a size and without a byte", lambda i, m: carried(
@@ -636,6 +647,9 @@ def inventories(good_manifest, good):
         index(i)["children"][0]))
     put("no-blob-row", "R-24", "an OCI manifest names a blob without row", lambda i, m: i["blobs"].remove(
         blob(i, "omitted")))
+    put("left-out-no-filter", "R-25", "a child that is left out, and no filter", lambda i, m: i["images"][0].update(platforms=[]))
+    put("left-out-all", "R-25", "an index that leaves all its children out", lambda i, m: index(i).update(
+        omitted=index(i)["omitted"] + index(i)["children"], children=[]))
     put("no-child-row", "R-24", "an index names a child without row", lambda i, m: index(i)["children"].append(BASE))
     put("blob-unnamed", "R-24", "a blob that no OCI manifest names", lambda i, m: i["blobs"].append(
         {"digest": "sha256:" + "f" * 64, "size": 1, "place": {"missing": {"reason": "x"}}}))
@@ -769,6 +783,18 @@ def rows(good_manifest, good):
     put_child("good-child", "ok", "what an index says of its child", lambda m: None)
     put_child("child-size", "R-24", "a child that is longer than the index says", lambda m: m["extent"].__setitem__(
         slice(2, 4), [m["extent"][2] + 1] * 2))
+
+    def put_filter(name, expect, comment, platforms, platform="arm64"):
+        value, document = copy.deepcopy(good), index_of(documents()[0], platform)
+        was = sha256(documents()[1])
+        next(m for m in value["manifests"] if m["digest"] == was).update(digest=sha256(document))
+        value["manifests"].sort(key=lambda m: m["digest"])
+        value["images"][0].update(platforms=platforms, root=sha256(document))
+        vector(f"row/{name}.txt", "row", expect, comment, inventory=cbor(value), document=document)
+
+    put_filter("good-filter", "ok", "a child that the filter does not select", ["linux/amd64", "windows/arm64"])
+    put_filter("filter-selects", "R-24", "a child that is left out and that the filter selects", ["linux/amd64", "linux/arm64"])
+    put_filter("filter-no-platform", "R-24", "a child without a platform that is left out", ["linux/amd64"], None)
     put_child("child-type", "R-24", "a child of another type than the index says", lambda m: m.update(
         media_type=INDEX))
 
@@ -776,8 +802,7 @@ def rows(good_manifest, good):
 def documents():
     config, cut, empty = b"{}", bytes(i % 256 for i in range(1500)), b""
     img = image(sha256(config), [(sha256(cut), 1500), (sha256(empty), 0), (OMITTED, 7), (FOREIGN, 9)])
-    children = f"{descriptor(OCI, LEFT_OUT, 1)},{descriptor(OCI, sha256(img), len(img))}"
-    return [img, f'{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{children}]}}'.encode()]
+    return [img, index_of(img)]
 
 
 def statements(manifest):

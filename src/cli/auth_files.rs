@@ -7,25 +7,22 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::surroundings::Surroundings;
-use crate::ops::{Error, chain};
-use crate::registry::{AuthFile, Credentials};
+use super::environment::Environment;
+use crate::error::{Error, chain};
+use crate::registry::{AuthFile, Credentials, ParsedAuthFile};
 use crate::sys::files;
 
 /// Auth files are smaller than this, in bytes.
 const CAP: u64 = 4 << 20;
 
-/// A file's name and content.
-type Text = (String, Zeroizing<String>);
-
 /// Reads the file of `--authfile`, and those in the usual places.
 pub(super) fn read(
     given: Option<&Path>,
-    surroundings: &Surroundings,
+    environment: &Environment,
     warn: &dyn Fn(String),
 ) -> Result<Credentials, Error> {
-    let (mut texts, mut places) = (Vec::new(), Vec::new());
-    let variable = surroundings.path("REGISTRY_AUTH_FILE");
+    let (mut found, mut places) = (Vec::new(), Vec::new());
+    let variable = environment.path("REGISTRY_AUTH_FILE");
     // As for skopeo, the flag stands in for the variable.
     let named = match given {
         Some(path) => Some((path, "--authfile")),
@@ -37,22 +34,22 @@ pub(super) fn read(
             return Err(Error::usage(format!("There is no file `{name}`"))
                 .hint(format!("check the path given by {by}")));
         }
-        let text = whole(path).map_err(|error| {
+        let file = whole(path).map_err(|error| {
             error.hint("`podman login --authfile FILE REGISTRY` writes such a file")
         })?;
         places.push(name.to_string());
-        texts.push(text);
+        found.push(file);
     }
-    for path in usual(surroundings) {
+    for path in usual(environment) {
         let name = path.display();
         if !files::exists(&path) {
             places.push(format!("{name} (not there)"));
             continue;
         }
         match whole(&path) {
-            Ok(text) => {
+            Ok(file) => {
                 places.push(name.to_string());
-                texts.push(text);
+                found.push(file);
             }
             Err(error) => {
                 places.push(format!("{name} (cannot be read)"));
@@ -60,30 +57,28 @@ pub(super) fn read(
             }
         }
     }
-    let parsed = Credentials::parse(texts.iter().map(|(name, text)| AuthFile { name, text }));
-    let credentials = parsed.map_err(|error| Error::usage(UNUSABLE).caused_by(error))?;
-    Ok(credentials.looked_at(places))
+    Ok(Credentials::of(found).looked_at(places))
 }
 
 const UNUSABLE: &str = "Credentials cannot be used";
 
 /// The places in which tools for containers look, the most important first.
-fn usual(surroundings: &Surroundings) -> Vec<PathBuf> {
-    let docker = match surroundings.path("DOCKER_CONFIG") {
+fn usual(environment: &Environment) -> Vec<PathBuf> {
+    let docker = match environment.path("DOCKER_CONFIG") {
         Some(directory) => Some(directory.join("config.json")),
-        None => surroundings.home(".docker/config.json"),
+        None => environment.home(".docker/config.json"),
     };
     let places = [
-        Some(surroundings.containers_runtime("auth.json")),
-        surroundings.config("containers/auth.json"),
+        Some(environment.containers_runtime("auth.json")),
+        environment.config("containers/auth.json"),
         docker,
-        surroundings.home(".dockercfg"),
+        environment.home(".dockercfg"),
     ];
     places.into_iter().flatten().collect()
 }
 
 /// A file that is an auth file as a whole.
-fn whole(path: &Path) -> Result<Text, Error> {
+fn whole(path: &Path) -> Result<ParsedAuthFile, Error> {
     let name = path.display().to_string();
     let bytes = files::read(path, CAP).map_err(|error| {
         Error::usage(format!("The credentials in `{name}` cannot be read")).caused_by(error)
@@ -91,10 +86,10 @@ fn whole(path: &Path) -> Result<Text, Error> {
     let bytes = Zeroizing::new(bytes);
     // A byte that is no text may stand where nobody asks: in a comment, in another registry's entry.
     let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
-    Credentials::parse([AuthFile {
+    let file = AuthFile {
         name: &name,
         text: &text,
-    }])
-    .map_err(|error| Error::usage(UNUSABLE).caused_by(error))?;
-    Ok((name, text))
+    };
+    file.parse()
+        .map_err(|error| Error::usage(UNUSABLE).caused_by(error))
 }

@@ -6,10 +6,12 @@ use super::catalog_text;
 use super::registry_args::RegistryArgs;
 use super::table::Table;
 use super::trust_args::TrustArgs;
-use super::{Environment, OutputArgs};
+use super::{Invocation, OutputArgs};
+use crate::error::Error;
 use crate::model::{ByteSize, CatalogFormat, Count, Reference};
-use crate::ops::Error;
-use crate::ops::catalog::list::{self, CatalogReport, Origin, PackageReport, Report, Request};
+use crate::ops::catalog::list::{
+    self, CatalogOrigin, CatalogReport, PackageReport, Report, Request,
+};
 use crate::plan::index_filter::IndexFilter;
 use crate::sys::files;
 
@@ -79,16 +81,16 @@ impl IndexArgs {
     }
 }
 
-pub(crate) async fn run(args: CatalogArgs, environment: &Environment) -> Result<(), Error> {
+pub(crate) async fn run(args: CatalogArgs, invocation: &Invocation) -> Result<(), Error> {
     match args.command {
-        CatalogCommand::List(args) => run_list(*args, environment).await,
+        CatalogCommand::List(args) => run_list(*args, invocation).await,
     }
 }
 
-async fn run_list(args: ListArgs, environment: &Environment) -> Result<(), Error> {
+async fn run_list(args: ListArgs, invocation: &Invocation) -> Result<(), Error> {
     let directory = Path::new(&args.from);
     let from = if files::is_dir(directory) {
-        Origin::Bundle {
+        CatalogOrigin::Bundle {
             directory: directory.to_owned(),
             trust: args.trust.trust(directory)?,
             allow_unsigned: args.trust.allow_unsigned(),
@@ -98,21 +100,21 @@ async fn run_list(args: ListArgs, environment: &Environment) -> Result<(), Error
             let text = args.from.escape_debug();
             Error::usage(format!("`{text}` is neither a directory nor an image")).caused_by(error)
         })?;
-        let client = args.registry.client(environment)?;
-        Origin::Registry { reference, client }
+        let client = args.registry.client(invocation)?;
+        CatalogOrigin::Registry { reference, client }
     };
     let request = Request {
         from,
         package: args.package,
         filter: args.index.filter(),
     };
-    let report = list::list(request, environment.context()).await?;
-    environment
+    let report = list::list(request, invocation.context()).await?;
+    invocation
         .output
         .outcome(args.output.format, &report, text)?;
     for catalog in &report.catalogs {
         for problem in &catalog.problems {
-            environment.output.note(&format!("warning: {problem}"));
+            invocation.output.note(&format!("warning: {problem}"));
         }
     }
     report.failure().map_or(Ok(()), Err)

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::surroundings::Surroundings;
-use crate::ops::Error;
+use super::environment::Environment;
+use crate::error::Error;
 use crate::registry::{CertificateStore, HostCertificates, check_authorities, check_client};
 use crate::sys::files;
 
@@ -18,12 +18,12 @@ const CAP: u64 = 4 << 20;
 
 /// Reads `certs.d/<host[:port]>/` in the usual places. What cannot be used is told when the host
 /// is spoken to.
-pub(super) fn of_hosts(surroundings: &Surroundings) -> CertificateStore {
+pub(super) fn of_hosts(environment: &Environment) -> CertificateStore {
     let mut store = CertificateStore::default();
     // The first place that has a directory for the host decides.
-    let mut places = surroundings.configs("containers/certs.d");
-    places.push(surroundings.etc("containers/certs.d"));
-    places.push(surroundings.etc("docker/certs.d"));
+    let mut places = environment.configs("containers/certs.d");
+    places.push(environment.etc("containers/certs.d"));
+    places.push(environment.etc("docker/certs.d"));
     for place in places {
         for name in files::names_in(&place).unwrap_or_default() {
             let (directory, host) = (place.join(&name), name.to_ascii_lowercase());
@@ -31,7 +31,7 @@ pub(super) fn of_hosts(surroundings: &Surroundings) -> CertificateStore {
                 continue;
             }
             let certificates = read(&directory).unwrap_or_else(|error| HostCertificates {
-                problems: vec![crate::ops::chain(&error)],
+                problems: vec![crate::error::chain(&error)],
                 ..HostCertificates::default()
             });
             store.hosts.insert(host, certificates);
@@ -110,5 +110,5 @@ fn pair(
 }
 
 fn content(directory: &Path, name: &str) -> Result<Vec<u8>, String> {
-    files::read(&directory.join(name), CAP).map_err(|error| crate::ops::chain(&error))
+    files::read(&directory.join(name), CAP).map_err(|error| crate::error::chain(&error))
 }

@@ -8,10 +8,11 @@ use super::registry_args::RegistryArgs;
 use super::release_keys_args::ReleaseKeysArgs;
 use super::resources_args::ResourcesArgs;
 use super::trust_args::TrustArgs;
-use super::{Environment, OutputArgs};
+use super::{Invocation, OutputArgs};
+use crate::error::Error;
 use crate::model::Reference;
-use crate::ops::import::ResourcesRequest;
-use crate::ops::{self, Error, catalog, resources};
+use crate::ops::cluster_files::ResourcesRequest;
+use crate::ops::{self, catalog, resources};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -69,10 +70,7 @@ pub(crate) struct ClusterResourcesArgs {
     output: OutputArgs,
 }
 
-pub(crate) async fn run(
-    args: ClusterResourcesArgs,
-    environment: &Environment,
-) -> Result<(), Error> {
+pub(crate) async fn run(args: ClusterResourcesArgs, invocation: &Invocation) -> Result<(), Error> {
     let resources = ResourcesRequest {
         directory: args.resources.clone(),
         options: args.resources_args.options(),
@@ -81,13 +79,13 @@ pub(crate) async fn run(
         (Some(reference), _) => {
             let request = catalog::resources::Request {
                 reference: reference.clone(),
-                client: args.registry.client(environment)?,
+                client: args.registry.client(invocation)?,
                 filter: args.index.filter(),
                 target: args.naming.target.clone(),
                 naming: args.naming.options()?,
                 resources,
             };
-            catalog::resources::write(request, environment.context()).await?
+            catalog::resources::write(request, invocation.context()).await?
         }
         (None, Some(bundle)) => {
             let request = resources::Request {
@@ -101,12 +99,12 @@ pub(crate) async fn run(
                 naming: args.naming.options()?,
                 resources,
             };
-            let context = environment.context().clone();
+            let context = invocation.context().clone();
             ops::blocking(move || resources::write(&request, &context)).await?
         }
         (None, None) => return Err(Error::usage("Name a bundle, or a catalog with --catalog")),
     };
-    environment
+    invocation
         .output
         .outcome(args.output.format, &written, |written| {
             written

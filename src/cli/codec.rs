@@ -10,10 +10,11 @@ use serde::Serialize;
 use super::jobs_arg::at_least_one;
 use super::output::{Format, OutputArgs};
 use super::registry_args::RegistryArgs;
-use super::{Environment, Output};
+use super::{Invocation, Output};
 use crate::codec::{Caps, EncodeWriter, Encoder, IdentifyOptions, Identity, Recipe, identify};
+use crate::error::{Class, Error};
 use crate::model::{ByteSize, Platform, Reference};
-use crate::ops::{self, Class, Error, survey};
+use crate::ops::{self, survey};
 
 /// Finds out which compressor made a gzip layer, and encodes exactly as that compressor does
 #[derive(Debug, Args)]
@@ -80,16 +81,16 @@ struct SurveyArgs {
     registry: RegistryArgs,
 }
 
-async fn survey_images(args: SurveyArgs, environment: &Environment) -> Result<(), Error> {
+async fn survey_images(args: SurveyArgs, invocation: &Invocation) -> Result<(), Error> {
     let request = survey::Request {
         references: args.references.into_iter().collect(),
         platforms: args.platform,
         sample_bytes: args.sample.0,
         levels: args.level,
-        client: args.registry.client(environment)?,
+        client: args.registry.client(invocation)?,
     };
-    let report = survey::survey(&request, environment.context()).await?;
-    environment
+    let report = survey::survey(&request, invocation.context()).await?;
+    invocation
         .output
         .outcome(args.output.format, &report, survey_text)?;
     if report.total.layers == 0 && !report.problems.is_empty() {
@@ -149,12 +150,12 @@ struct EncodeArgs {
     jobs: Option<NonZeroUsize>,
 }
 
-pub(crate) async fn run(args: CodecArgs, environment: &Environment) -> Result<(), Error> {
-    let output = environment.output.clone();
+pub(crate) async fn run(args: CodecArgs, invocation: &Invocation) -> Result<(), Error> {
+    let output = invocation.output.clone();
     match args.command {
         CodecCommand::Identify(args) => ops::blocking(move || identify_files(&args, &output)).await,
         CodecCommand::Encode(args) => ops::blocking(move || encode(&args)).await,
-        CodecCommand::Survey(args) => survey_images(*args, environment).await,
+        CodecCommand::Survey(args) => survey_images(*args, invocation).await,
     }
 }
 

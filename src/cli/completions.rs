@@ -2,7 +2,7 @@
 
 use clap_complete::Shell;
 
-use super::Environment;
+use super::Invocation;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,8 +19,8 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &CompletionsArgs, environment: &Environment) {
+pub(crate) fn run(args: &CompletionsArgs, invocation: &Invocation) {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut super::command(), "airferry", &mut script);
-    environment.output.result(&String::from_utf8_lossy(&script));
+    invocation.output.result(&String::from_utf8_lossy(&script));
 }

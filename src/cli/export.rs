@@ -8,9 +8,9 @@ use super::key_args::{KeyArgs, read_public};
 use super::registry_args::RegistryArgs;
 use super::release_args::ReleaseTrustArgs;
 use super::release_selection_args::ReleaseSelectionArgs;
-use super::{Environment, OutputArgs, catalog_text, release_text};
+use super::{Invocation, OutputArgs, catalog_text, release_text};
+use crate::error::Error;
 use crate::model::{ByteSize, Count, Label, LabelText, Platform, Reference};
-use crate::ops::Error;
 use crate::ops::export::{
     self, Attachments, Existing, ExportState, ForeignLayers, Outcome, Releases, Request, Selection,
 };
@@ -158,12 +158,12 @@ enum ReadBack {
     Never,
 }
 
-pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(), Error> {
+pub(crate) async fn run(args: ExportArgs, invocation: &Invocation) -> Result<(), Error> {
     let references = references(&args)?;
-    let signer = args.key.optional_signer(environment)?;
+    let signer = args.key.optional_signer(invocation)?;
     let base_trust = args.base_trust.iter().map(|path| read_public(path));
     let releases = args.releases.named()?;
-    let client = args.registry.client(environment)?;
+    let client = args.registry.client(invocation)?;
     let request = Request {
         references,
         releases: Releases {
@@ -212,8 +212,8 @@ pub(crate) async fn run(args: ExportArgs, environment: &Environment) -> Result<(
             ReadBack::Never => Some(false),
         },
     };
-    let outcome = export::export(request, environment.context()).await?;
-    environment
+    let outcome = export::export(request, invocation.context()).await?;
+    invocation
         .output
         .outcome(args.output.format, &outcome, |outcome| text(outcome, &args))?;
     // A dry run that finds images missing fails, too, after it has answered.

@@ -10,13 +10,14 @@ use super::registry_args::RegistryArgs;
 use super::release_keys_args::{self, ReleaseKeysArgs};
 use super::resources_args::ResourcesArgs;
 use super::trust_args::TrustArgs;
-use super::{Environment, OutputArgs};
+use super::{Invocation, OutputArgs};
 use crate::cluster::Instructions;
+use crate::error::Error;
 use crate::model::{ByteSize, Count, NeededBy};
-use crate::ops::Error;
+use crate::ops::cluster_files::ResourcesRequest;
 use crate::ops::import::{
-    self, AttachmentPolicy, Attachments, ExistingTags, GroupReport, ImageState, Report, Request,
-    ResourcesRequest, SparseIndex,
+    self, AttachmentPolicy, AttachmentRule, ExistingTags, GroupReport, ImageState, Report, Request,
+    SparseIndex,
 };
 use crate::plan::import::Shard;
 
@@ -149,9 +150,9 @@ impl ImportArgs {
     fn attachment_policy(&self) -> AttachmentPolicy {
         AttachmentPolicy {
             attachments: match self.attachments {
-                Some(Attached::Required) => Attachments::Required,
-                Some(Attached::None) => Attachments::None,
-                Some(Attached::BestEffort) | None => Attachments::BestEffort,
+                Some(Attached::Required) => AttachmentRule::Required,
+                Some(Attached::None) => AttachmentRule::None,
+                Some(Attached::BestEffort) | None => AttachmentRule::BestEffort,
             },
             is_asked_for: self.attachments.is_some(),
             remove_signatures: self.remove_signatures,
@@ -169,7 +170,7 @@ impl ImportArgs {
     }
 }
 
-pub(crate) async fn run(args: ImportArgs, environment: &Environment) -> Result<(), Error> {
+pub(crate) async fn run(args: ImportArgs, invocation: &Invocation) -> Result<(), Error> {
     let resources = match &args.resources {
         Some(directory) => Some(ResourcesRequest {
             directory: directory.clone(),
@@ -203,16 +204,16 @@ pub(crate) async fn run(args: ImportArgs, environment: &Environment) -> Result<(
         read_back: !args.no_read_back,
         jobs: args.registry.jobs(),
         resources,
-        client: args.registry.client(environment)?.direct(),
-        state: environment.state_directory()?,
+        client: args.registry.client(invocation)?.direct(),
+        state: invocation.state_directory()?,
     };
     if let Some(shard) = args.shard {
-        let report = import::share(request, shard, environment.context()).await?;
-        let output = &environment.output;
+        let report = import::share(request, shard, invocation.context()).await?;
+        let output = &invocation.output;
         return output.outcome(args.output.format, &report, share::text);
     }
-    let report = import::import(request, environment.context()).await?;
-    environment
+    let report = import::import(request, invocation.context()).await?;
+    invocation
         .output
         .outcome(args.output.format, &report, |report| text(report, &args))?;
     report.failure().map_or(Ok(()), Err)

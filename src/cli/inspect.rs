@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use super::trust_args::TrustArgs;
-use super::{Environment, OutputArgs, catalog_text, release_text};
+use super::{Invocation, OutputArgs, catalog_text, release_text};
+use crate::error::Error;
 use crate::model::{AttachmentState, ByteSize, Count, NeededBy};
-use crate::ops::inspect::{self, Depth, ImageLine, Report, Request};
-use crate::ops::{self, Error};
+use crate::ops;
+use crate::ops::inspect::{self, Depth, ImageDetail, Report, Request};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,16 +33,16 @@ pub(crate) struct InspectArgs {
     output: OutputArgs,
 }
 
-pub(crate) async fn run(args: InspectArgs, environment: &Environment) -> Result<(), Error> {
+pub(crate) async fn run(args: InspectArgs, invocation: &Invocation) -> Result<(), Error> {
     let trust = args.trust.trust(&args.bundle)?;
     let request = Request {
         bundle: args.bundle.clone(),
         trust,
         allow_unsigned: args.trust.allow_unsigned(),
     };
-    let context = environment.context().clone();
+    let context = invocation.context().clone();
     let report = ops::blocking(move || inspect::inspect(&request, &context)).await?;
-    environment
+    invocation
         .output
         .outcome(args.output.format, &report, text)?;
     match report.stopped {
@@ -174,7 +175,7 @@ fn text(report: &Report) -> String {
     text
 }
 
-fn image_lines(image: &ImageLine, line: &mut impl FnMut(String)) {
+fn image_lines(image: &ImageDetail, line: &mut impl FnMut(String)) {
     line(image.reference.to_string());
     if let Some(digest) = image.digest {
         line(format!("  digest     {digest}"));

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::Environment;
+use super::Invocation;
+use super::environment::Environment;
 use super::passphrase::PassphraseArgs;
-use super::surroundings::Surroundings;
+use crate::bundle::sign::Signer;
+use crate::error::Error;
 use crate::format::keys::{self, KeyError, PrivateKey, SigningKey, VerifyingKey};
 use crate::model::Limits;
-use crate::ops::Error;
-use crate::ops::sign::Signer;
 use crate::sys::files::{self, Readers};
 
 /// What to do about a private key that others can read.
@@ -55,25 +55,22 @@ pub(crate) struct KeyArgs {
 
 impl KeyArgs {
     /// Loads the key. May ask a person for the passphrase, so it comes before
-    /// [`Environment::context`].
-    pub(crate) fn signer(&self, environment: &Environment) -> Result<Signer, Error> {
-        self.load(&environment.surroundings, &|warning| {
-            environment.output.note(warning);
+    /// [`Invocation::context`].
+    pub(crate) fn signer(&self, invocation: &Invocation) -> Result<Signer, Error> {
+        self.load(&invocation.environment, &|warning| {
+            invocation.output.note(warning);
         })
     }
 
     /// As [`Self::signer`], for verbs that may do without.
-    pub(crate) fn optional_signer(
-        &self,
-        environment: &Environment,
-    ) -> Result<Option<Signer>, Error> {
+    pub(crate) fn optional_signer(&self, invocation: &Invocation) -> Result<Option<Signer>, Error> {
         if self.key.is_none() && self.signer_command.is_none() {
             return Ok(None);
         }
-        self.signer(environment).map(Some)
+        self.signer(invocation).map(Some)
     }
 
-    fn load(&self, surroundings: &Surroundings, warn: &dyn Fn(&str)) -> Result<Signer, Error> {
+    fn load(&self, environment: &Environment, warn: &dyn Fn(&str)) -> Result<Signer, Error> {
         if let (Some(command), Some(public)) = (&self.signer_command, &self.signer_public) {
             let public = read_public(public)?;
             return Ok(Signer::with_command(public, command.clone()));
@@ -86,7 +83,7 @@ impl KeyArgs {
         let key = match keys::parse_private(&file).map_err(|error| unusable(path, error))? {
             PrivateKey::Plain(key) => key,
             PrivateKey::Encrypted(key) => {
-                let passphrase = self.passphrase.to_open(path, surroundings)?;
+                let passphrase = self.passphrase.to_open(path, environment)?;
                 key.open(&passphrase)
                     .map_err(|error| unusable(path, error))?
             }

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::key_args::read_either;
 use super::passphrase::PassphraseArgs;
-use super::{Environment, OutputArgs};
+use super::{Invocation, OutputArgs};
+use crate::error::Error;
 use crate::format::keys::spoken;
 use crate::model::KeyFingerprint;
-use crate::ops::Error;
 use crate::ops::keygen::{Outcome, Request, keygen};
 
 const EXAMPLES: &str = "\
@@ -49,8 +49,8 @@ pub(crate) struct KeygenArgs {
     output: OutputArgs,
 }
 
-pub(crate) async fn run(args: KeygenArgs, environment: &Environment) -> Result<(), Error> {
-    let output = &environment.output;
+pub(crate) async fn run(args: KeygenArgs, invocation: &Invocation) -> Result<(), Error> {
+    let output = &invocation.output;
     if let Some(path) = &args.show {
         let fingerprint = read_either(path)?.fingerprint();
         return output.outcome(args.output.format, &Shown { fingerprint }, |shown| {
@@ -62,9 +62,9 @@ pub(crate) async fn run(args: KeygenArgs, environment: &Environment) -> Result<(
     };
     let asked = args.passphrase || args.source.passphrase_file.is_some();
     let passphrase = asked
-        .then(|| args.source.for_new_key(&environment.surroundings))
+        .then(|| args.source.for_new_key(&invocation.environment))
         .transpose()?;
-    let outcome = keygen(Request { out, passphrase }, environment.context())?;
+    let outcome = keygen(Request { out, passphrase }, invocation.context())?;
     output.outcome(args.output.format, &outcome, text)
 }
 

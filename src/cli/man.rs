@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap_mangen::Man;
 
-use super::Environment;
-use crate::ops::Error;
+use super::Invocation;
+use crate::error::Error;
 use crate::sys::files;
 
 const EXAMPLES: &str = "\
@@ -29,7 +29,7 @@ pub(crate) struct ManArgs {
     dir: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &ManArgs, environment: &Environment) -> Result<(), Error> {
+pub(crate) fn run(args: &ManArgs, invocation: &Invocation) -> Result<(), Error> {
     // `help` has no page: it prints what the other pages say.
     let mut command = super::command().disable_help_subcommand(true);
     command.build();
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &ManArgs, environment: &Environment) -> Result<(), Error
             .ok_or_else(|| Error::usage(format!("There is no verb `{}`", verb.escape_debug())))?;
     }
     let (_, page) = page(chosen)?;
-    environment.output.result(&String::from_utf8_lossy(&page));
+    invocation.output.result(&String::from_utf8_lossy(&page));
     Ok(())
 }
 

@@ -18,6 +18,7 @@ mod examples;
 mod export;
 mod import;
 mod inspect;
+mod invocation;
 mod jobs_arg;
 mod key_args;
 mod keygen;
@@ -39,7 +40,6 @@ mod serve;
 mod shell;
 mod sign;
 mod signals;
-mod surroundings;
 mod table;
 mod trust_args;
 mod unpack;
@@ -52,10 +52,10 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::ops::{Class, Error};
-use environment::GlobalArgs;
+use crate::error::{Class, Error};
+use invocation::GlobalArgs;
 
-pub(crate) use environment::Environment;
+pub(crate) use invocation::Invocation;
 pub(crate) use output::{Output, OutputArgs};
 
 /// Carries container images across air gaps in signed, resumable, checkable bundles.
@@ -93,25 +93,25 @@ enum Command {
 
 impl Command {
     /// Performs the verb. Verbs print their own results.
-    async fn run(self, environment: &Environment) -> Result<(), Error> {
+    async fn run(self, invocation: &Invocation) -> Result<(), Error> {
         match self {
-            Self::Keygen(args) => keygen::run(args, environment).await,
-            Self::Export(args) => export::run(*args, environment).await,
-            Self::Verify(args) => verify::run(args, environment).await,
-            Self::Inspect(args) => inspect::run(args, environment).await,
-            Self::Import(args) => import::run(*args, environment).await,
-            Self::ClusterResources(args) => cluster_resources::run(*args, environment).await,
-            Self::Catalog(args) => catalog::run(args, environment).await,
-            Self::Release(args) => release::run(args, environment).await,
-            Self::Unpack(args) => unpack::run(args, environment).await,
-            Self::Sign(args) => sign::run(args, environment).await,
-            Self::Serve(args) => serve::run(args, environment).await,
-            Self::Codec(args) => codec::run(args, environment).await,
+            Self::Keygen(args) => keygen::run(args, invocation).await,
+            Self::Export(args) => export::run(*args, invocation).await,
+            Self::Verify(args) => verify::run(args, invocation).await,
+            Self::Inspect(args) => inspect::run(args, invocation).await,
+            Self::Import(args) => import::run(*args, invocation).await,
+            Self::ClusterResources(args) => cluster_resources::run(*args, invocation).await,
+            Self::Catalog(args) => catalog::run(args, invocation).await,
+            Self::Release(args) => release::run(args, invocation).await,
+            Self::Unpack(args) => unpack::run(args, invocation).await,
+            Self::Sign(args) => sign::run(args, invocation).await,
+            Self::Serve(args) => serve::run(args, invocation).await,
+            Self::Codec(args) => codec::run(args, invocation).await,
             Self::Completions(args) => {
-                completions::run(&args, environment);
+                completions::run(&args, invocation);
                 Ok(())
             }
-            Self::Man(args) => man::run(&args, environment),
+            Self::Man(args) => man::run(&args, invocation),
         }
     }
 }
@@ -141,17 +141,17 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let environment = Environment::new(&cli.global);
+    let invocation = Invocation::new(&cli.global);
     if wants_json {
-        environment.output.owes_document();
+        invocation.output.owes_document();
     }
-    let result = runtime().and_then(|runtime| runtime.block_on(cli.command.run(&environment)));
+    let result = runtime().and_then(|runtime| runtime.block_on(cli.command.run(&invocation)));
     match result {
         Ok(()) => {
-            environment.output.finish();
+            invocation.output.finish();
             ExitCode::SUCCESS
         }
-        Err(error) => environment.output.failure(&error),
+        Err(error) => invocation.output.failure(&error),
     }
 }
 

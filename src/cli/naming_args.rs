@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::content::mapping_file::MappingFile;
+use crate::error::Error;
 use crate::model::{Reference, RepositoryPath};
-use crate::ops::Error;
 use crate::plan::naming::{MaxComponents, Options, Profile, ReleaseOptions, ReleaseTags, Target};
 use crate::sys::files;
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::surroundings::Surroundings;
-use crate::ops::Error;
+use super::environment::Environment;
+use crate::error::Error;
 use crate::sys::files;
 
 /// The variable that may hold the passphrase.
@@ -28,11 +28,11 @@ pub(crate) struct PassphraseArgs {
 
 impl PassphraseArgs {
     /// The passphrase from the file or the variable.
-    pub(super) fn given(&self, surroundings: &Surroundings) -> Result<Option<Passphrase>, Error> {
+    pub(super) fn given(&self, environment: &Environment) -> Result<Option<Passphrase>, Error> {
         if let Some(path) = &self.passphrase_file {
             return read(path).map(Some);
         }
-        let value = surroundings.variable(VARIABLE);
+        let value = environment.variable(VARIABLE);
         Ok(value.map(|value| Zeroizing::new(value.into_encoded_bytes())))
     }
 
@@ -40,17 +40,17 @@ impl PassphraseArgs {
     pub(super) fn to_open(
         &self,
         key: &Path,
-        surroundings: &Surroundings,
+        environment: &Environment,
     ) -> Result<Passphrase, Error> {
-        match self.given(surroundings)? {
+        match self.given(environment)? {
             Some(passphrase) => Ok(passphrase),
             None => ask(&format!("Passphrase for {}: ", key.display())),
         }
     }
 
     /// The passphrase for a new key; a person types it twice.
-    pub(super) fn for_new_key(&self, surroundings: &Surroundings) -> Result<Passphrase, Error> {
-        let passphrase = match self.given(surroundings)? {
+    pub(super) fn for_new_key(&self, environment: &Environment) -> Result<Passphrase, Error> {
+        let passphrase = match self.given(environment)? {
             Some(passphrase) => passphrase,
             None => {
                 let first = ask("Passphrase for the new key: ")?;
@@ -103,8 +103,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("pass");
         fs_err::write(&file, "from the file\r\nnot this\n").unwrap();
-        let around = Surroundings::of(directory.path(), &[(VARIABLE, Path::new("from env"))]);
-        let nothing = Surroundings::of(directory.path(), &[(VARIABLE, Path::new(""))]);
+        let around = Environment::of(directory.path(), &[(VARIABLE, Path::new("from env"))]);
+        let nothing = Environment::of(directory.path(), &[(VARIABLE, Path::new(""))]);
         let mut args = PassphraseArgs {
             passphrase_file: None,
         };
@@ -128,7 +128,7 @@ mod tests {
         let args = PassphraseArgs {
             passphrase_file: Some(file),
         };
-        let around = Surroundings::of(directory.path(), &[]);
+        let around = Environment::of(directory.path(), &[]);
         let error = args.for_new_key(&around).unwrap_err();
         assert_eq!(error.to_string(), "The passphrase is empty");
     }

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::surroundings::Surroundings;
-use crate::ops::Error;
+use super::environment::Environment;
+use crate::error::Error;
 use crate::registry::{Mirrors, MirrorsError};
 use crate::sys::files;
 
@@ -12,16 +12,16 @@ const CAP: u64 = 4 << 20;
 
 /// Reads the file of `--registries-conf` alone, or the usual one with the drop-in files that
 /// belong to it.
-pub(super) fn read(given: Option<&Path>, surroundings: &Surroundings) -> Result<Mirrors, Error> {
+pub(super) fn read(given: Option<&Path>, environment: &Environment) -> Result<Mirrors, Error> {
     if let Some(path) = given {
         return parsed(path, Mirrors::parse);
     }
-    let named = surroundings.path("CONTAINERS_REGISTRIES_CONF");
-    let own = surroundings.configs("containers/registries.conf");
+    let named = environment.path("CONTAINERS_REGISTRIES_CONF");
+    let own = environment.configs("containers/registries.conf");
     let own = own.into_iter().find(|path| files::exists(path));
     // The person's own file is read without the machine's drop-in files.
     let is_own = named.is_none() && own.is_some();
-    let machine = surroundings.etc("containers/registries.conf");
+    let machine = environment.etc("containers/registries.conf");
     let machine = files::exists(&machine).then_some(machine);
     let main = named.or(own).or(machine);
     let mut mirrors = match main {
@@ -30,9 +30,9 @@ pub(super) fn read(given: Option<&Path>, surroundings: &Surroundings) -> Result<
     };
     let mut directories: Vec<PathBuf> = Vec::new();
     if !is_own {
-        directories.push(surroundings.etc("containers/registries.conf.d"));
+        directories.push(environment.etc("containers/registries.conf.d"));
     }
-    directories.extend(surroundings.configs("containers/registries.conf.d"));
+    directories.extend(environment.configs("containers/registries.conf.d"));
     for directory in directories {
         if !files::is_dir(&directory) {
             continue;

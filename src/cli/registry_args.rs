@@ -7,15 +7,15 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Environment;
+use super::Invocation;
 use super::auth_files;
 use super::certificates;
+use super::environment::Environment;
 use super::jobs_arg::at_least_one;
 use super::registries_conf;
 use super::shell::quoted;
-use super::surroundings::Surroundings;
+use crate::error::Error;
 use crate::model::ByteSize;
-use crate::ops::Error;
 use crate::progress::Progress;
 use crate::registry::{Client, ClientOptions, Mirrors, RetryPolicy};
 
@@ -108,35 +108,35 @@ impl RegistryArgs {
     }
 
     /// Makes the client; contacts nobody.
-    pub(crate) fn client(&self, environment: &Environment) -> Result<Client, Error> {
-        self.client_with(environment, Mirrors::default())
+    pub(crate) fn client(&self, invocation: &Invocation) -> Result<Client, Error> {
+        self.client_with(invocation, Mirrors::default())
     }
 
     /// Makes the client, with more mirrors, which come before those of the settings.
     pub(crate) fn client_with(
         &self,
-        environment: &Environment,
+        invocation: &Invocation,
         mirrors: Mirrors,
     ) -> Result<Client, Error> {
-        let warn = |warning: String| environment.output.note(&format!("warning: {warning}"));
-        let progress = environment.progress();
-        let mut options = self.options(&environment.surroundings, &warn, progress)?;
+        let warn = |warning: String| invocation.output.note(&format!("warning: {warning}"));
+        let progress = invocation.progress();
+        let mut options = self.options(&invocation.environment, &warn, progress)?;
         options.mirrors = options.mirrors.overridden_by(mirrors);
         Ok(Client::new(options))
     }
 
     fn options(
         &self,
-        surroundings: &Surroundings,
+        environment: &Environment,
         warn: &dyn Fn(String),
         progress: Arc<dyn Progress>,
     ) -> Result<ClientOptions, Error> {
-        let mut certificates = certificates::of_hosts(surroundings);
+        let mut certificates = certificates::of_hosts(environment);
         if let Some(directory) = &self.cert_dir {
             certificates::add_for_all(&mut certificates, directory, warn)?;
         }
-        let mirrors = registries_conf::read(self.registries_conf.as_deref(), surroundings)?;
-        let credentials = auth_files::read(self.authfile.as_deref(), surroundings, warn)?;
+        let mirrors = registries_conf::read(self.registries_conf.as_deref(), environment)?;
+        let credentials = auth_files::read(self.authfile.as_deref(), environment, warn)?;
         let helpers = mirrors.credential_helpers().unwrap_or_default();
         Ok(ClientOptions {
             tls_verify: self.tls_verify,

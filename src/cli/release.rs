@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::release_args::{FromArgs, ReleaseTrustArgs, own_architecture, own_os};
-use super::{Environment, OutputArgs, release_info_text};
+use super::{Invocation, OutputArgs, release_info_text};
+use crate::error::Error;
 use crate::model::Reference;
+use crate::ops;
 use crate::ops::release::{Vouching, extract, info};
-use crate::ops::{self, Error};
 use crate::programs::tools::Machines;
 use crate::sys::files;
 
@@ -99,15 +100,15 @@ struct InfoArgs {
     output: OutputArgs,
 }
 
-pub(crate) async fn run(args: ReleaseArgs, environment: &Environment) -> Result<(), Error> {
+pub(crate) async fn run(args: ReleaseArgs, invocation: &Invocation) -> Result<(), Error> {
     match args.command {
-        ReleaseCommand::Extract(args) => run_extract(*args, environment).await,
-        ReleaseCommand::Info(args) => run_info(*args, environment).await,
+        ReleaseCommand::Extract(args) => run_extract(*args, invocation).await,
+        ReleaseCommand::Info(args) => run_info(*args, invocation).await,
     }
 }
 
-async fn run_extract(args: ExtractArgs, environment: &Environment) -> Result<(), Error> {
-    let client = args.source.client(environment)?;
+async fn run_extract(args: ExtractArgs, invocation: &Invocation) -> Result<(), Error> {
+    let client = args.source.client(invocation)?;
     let own = || match args.tools {
         true => Machines::All,
         false => Machines::One {
@@ -127,9 +128,9 @@ async fn run_extract(args: ExtractArgs, environment: &Environment) -> Result<(),
             .vouching
             .verification(&client, files::is_dir(bundle).then_some(bundle))?,
     };
-    let context = environment.context().clone();
+    let context = invocation.context().clone();
     let outcome = ops::blocking(move || extract::extract(request, &context)).await?;
-    environment
+    invocation
         .output
         .outcome(args.output.format, &outcome, extract_text)
 }
@@ -154,8 +155,8 @@ fn extract_text(outcome: &extract::Outcome) -> String {
     text
 }
 
-async fn run_info(args: InfoArgs, environment: &Environment) -> Result<(), Error> {
-    let client = args.source.client(environment)?;
+async fn run_info(args: InfoArgs, invocation: &Invocation) -> Result<(), Error> {
+    let client = args.source.client(invocation)?;
     let diff = args.diff.as_deref();
     let request = info::Request {
         from: args.source.from(&args.from, &client)?,
@@ -164,10 +165,10 @@ async fn run_info(args: InfoArgs, environment: &Environment) -> Result<(), Error
             .transpose()?,
         platform: args.source.platform(),
     };
-    let context = environment.context().clone();
+    let context = invocation.context().clone();
     let outcome = ops::blocking(move || info::info(request, &context)).await?;
     let text = release_info_text::text;
-    environment
+    invocation
         .output
         .outcome(args.output.format, &outcome, text)
 }

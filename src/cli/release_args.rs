@@ -3,15 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Environment;
+use super::Invocation;
 use super::registry_args::RegistryArgs;
 use super::release_keys_args::ReleaseKeysArgs;
 use super::trust_args::TrustArgs;
 use crate::content::mirror_policy;
+use crate::error::Error;
 use crate::model::{Platform, Reference};
-use crate::ops::Error;
 use crate::ops::release::signatures::Store;
-use crate::ops::release::{Origin, Verification};
+use crate::ops::release::{ReleaseOrigin, Verification};
 use crate::registry::{Client, Mirrors};
 use crate::sys::{clock, files};
 
@@ -92,16 +92,16 @@ pub(crate) struct FromArgs {
 
 impl FromArgs {
     /// The client for everything that is asked.
-    pub(crate) fn client(&self, environment: &Environment) -> Result<Client, Error> {
+    pub(crate) fn client(&self, invocation: &Invocation) -> Result<Client, Error> {
         let mirrors = self.policies.mirrors()?;
-        self.registry.client_with(environment, mirrors)
+        self.registry.client_with(invocation, mirrors)
     }
 
     /// The release that a directory or a reference means.
-    pub(crate) fn from(&self, text: &str, client: &Client) -> Result<Origin, Error> {
+    pub(crate) fn from(&self, text: &str, client: &Client) -> Result<ReleaseOrigin, Error> {
         let path = Path::new(text);
         if files::is_dir(path) {
-            return Ok(Origin::Bundle {
+            return Ok(ReleaseOrigin::Bundle {
                 trust: self.trust.trust(path)?,
                 allow_unsigned: self.trust.allow_unsigned(),
                 release: self.release.clone(),
@@ -119,7 +119,7 @@ impl FromArgs {
                 .hint("an image is named with its tag or digest"));
         }
         let client = client.clone();
-        Ok(Origin::Registry { client, reference })
+        Ok(ReleaseOrigin::Registry { client, reference })
     }
 
     /// The platform whose image is read.

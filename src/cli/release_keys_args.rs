@@ -6,7 +6,7 @@ use super::shell::quoted;
 use super::trust_args::travels_with;
 use crate::content::release::ExpiredKeys;
 use crate::content::release::trust::ReleaseTrust;
-use crate::ops::Error;
+use crate::error::Error;
 use crate::ops::release::proof::{ReleaseKeys, ReleaseProof, ReleaseState};
 use crate::sys::files;
 

@@ -9,8 +9,8 @@ use url::Url;
 use crate::content::graph::Channel;
 use crate::content::update_service::{Architecture, Product};
 use crate::content::version::SemanticVersion;
+use crate::error::Error;
 use crate::model::Reference;
-use crate::ops::Error;
 use crate::ops::release::selection::{ByVersion, GraphSource};
 use crate::plan::upgrade::Wanted;
 

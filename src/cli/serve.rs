@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Environment, Output};
+use super::{Invocation, Output};
+use crate::error::{Class, Error};
 use crate::model::ByteSize;
-use crate::ops::{Class, Error};
 use crate::serve::{
     Access, Credentials, Observer, ServeError, ServeOptions, Server, Signals, TlsIdentity,
 };
@@ -83,8 +83,8 @@ pub(crate) struct ServeArgs {
     access_log: bool,
 }
 
-pub(crate) async fn run(args: ServeArgs, environment: &Environment) -> Result<(), Error> {
-    let output = &environment.output;
+pub(crate) async fn run(args: ServeArgs, invocation: &Invocation) -> Result<(), Error> {
+    let output = &invocation.output;
     let server = Server::bind(options(&args, output)?)
         .await
         .map_err(|error| explain(error, &args))?;

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::key_args::KeyArgs;
-use super::{Environment, OutputArgs};
+use super::{Invocation, OutputArgs};
+use crate::bundle::sign::Opinion;
 use crate::encoding::time::parse_time;
+use crate::error::Error;
 use crate::model::{LabelText, Role, Timestamp, Verdict};
-use crate::ops::Error;
-use crate::ops::sign::{Opinion, Outcome, Request, sign};
+use crate::ops::sign::{Outcome, Request, sign};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -97,8 +98,8 @@ impl FromStr for Expiry {
     }
 }
 
-pub(crate) async fn run(args: SignArgs, environment: &Environment) -> Result<(), Error> {
-    let signer = args.key.signer(environment)?;
+pub(crate) async fn run(args: SignArgs, invocation: &Invocation) -> Result<(), Error> {
+    let signer = args.key.signer(invocation)?;
     let request = Request {
         bundle: args.bundle,
         signer,
@@ -113,8 +114,8 @@ pub(crate) async fn run(args: SignArgs, environment: &Environment) -> Result<(),
         },
         statements: args.statements,
     };
-    let outcome = sign(request, environment.context())?;
-    environment
+    let outcome = sign(request, invocation.context())?;
+    invocation
         .output
         .outcome(args.output.format, &outcome, text)
 }

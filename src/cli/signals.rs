@@ -3,7 +3,8 @@
 use tokio::runtime::Handle;
 
 use super::Output;
-use crate::ops::{Class, Context};
+use crate::error::Class;
+use crate::ops::Context;
 use crate::serve::Signals;
 
 /// Watches for signals in the background from now on.

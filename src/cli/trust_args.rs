@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::key_args::read_public;
+use crate::bundle::Trust;
+use crate::error::Error;
 use crate::format::keys::VerifyingKey;
 use crate::model::{DigestError, KeyFingerprint};
-use crate::ops::{Error, Trust};
 use crate::sys::filesystem::{FileSystem, same_mount};
 use crate::sys::{clock, files};
 

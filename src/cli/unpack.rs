@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::release_keys_args::{self, ReleaseKeysArgs};
 use super::trust_args::TrustArgs;
-use super::{Environment, OutputArgs};
+use super::{Invocation, OutputArgs};
+use crate::error::Error;
 use crate::model::{ByteSize, Count};
+use crate::ops;
 use crate::ops::unpack::{self, Layout, Outcome, Request};
-use crate::ops::{self, Error};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -71,7 +72,7 @@ enum Tree {
     Oci,
 }
 
-pub(crate) async fn run(args: UnpackArgs, environment: &Environment) -> Result<(), Error> {
+pub(crate) async fn run(args: UnpackArgs, invocation: &Invocation) -> Result<(), Error> {
     let request = Request {
         trust: args.trust.trust(&args.bundle)?,
         release_keys: args.release_keys.keys(Some(&args.bundle))?,
@@ -87,9 +88,9 @@ pub(crate) async fn run(args: UnpackArgs, environment: &Environment) -> Result<(
         },
     };
     let to = request.to.clone();
-    let context = environment.context().clone();
+    let context = invocation.context().clone();
     let outcome = ops::blocking(move || unpack::unpack(&request, &context)).await?;
-    environment
+    invocation
         .output
         .outcome(args.output.format, &outcome, |outcome| {
             format!("{}{}", text(outcome, args.layout), upload(outcome, &to))

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use super::jobs_arg::at_least_one;
 use super::release_keys_args::{self, ReleaseKeysArgs};
 use super::trust_args::TrustArgs;
-use super::{Environment, OutputArgs, release_text};
+use super::{Invocation, OutputArgs, release_text};
+use crate::bundle::FindingKind;
+use crate::error::Error;
 use crate::model::{ByteSize, Count, NeededBy};
+use crate::ops;
 use crate::ops::verify::{self, Report, Request};
-use crate::ops::{self, Error, FindingKind};
 
 /// How many missing images are named.
 const SHOWN: usize = 20;
@@ -53,7 +55,7 @@ pub(crate) struct VerifyArgs {
     output: OutputArgs,
 }
 
-pub(crate) async fn run(args: VerifyArgs, environment: &Environment) -> Result<(), Error> {
+pub(crate) async fn run(args: VerifyArgs, invocation: &Invocation) -> Result<(), Error> {
     let request = Request {
         trust: args.trust.trust(&args.bundle)?,
         bundle: args.bundle.clone(),
@@ -64,9 +66,9 @@ pub(crate) async fn run(args: VerifyArgs, environment: &Environment) -> Result<(
         allow_unsigned_release: args.release_keys.allow_unsigned(),
         jobs: args.jobs.map(usize::from),
     };
-    let context = environment.context().clone();
+    let context = invocation.context().clone();
     let report = ops::blocking(move || verify::verify(&request, &context)).await?;
-    environment
+    invocation
         .output
         .outcome(args.output.format, &report, text)?;
     report.failure().map_or(Ok(()), Err)

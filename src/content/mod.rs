@@ -13,3 +13,4 @@ pub mod mirror_policy;
 pub mod release;
 pub mod update_service;
 pub mod version;
+pub(crate) mod wanted_paths;

@@ -184,6 +184,7 @@ fn options(limits: &YamlLimits, duplicates: Duplicates) -> Options {
         },
         // YAML 1.1, which Kubernetes' own reader speaks.
         merge_keys: MergeKeyPolicy::Merge,
+        legacy_octal_numbers: true,
         with_snippet: false,
     }
 }
@@ -310,6 +311,10 @@ mod tests {
                 json!({"metadata": {"creationTimestamp": null, "labels": null}}),
             ),
             ("a: 1\n---\n---\n# nothing\n", json!({"a": 1})),
+            (
+                "[0644, 0o644, -010, 0x1F, 0b101, 1_000]\n",
+                json!([420, 420, -8, 31, 5, 1000]),
+            ),
         ] {
             assert_eq!(read_upstream(text).unwrap(), [expected], "{text:?}");
         }

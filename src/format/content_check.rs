@@ -1,5 +1,7 @@
 //! What an inventory must say of releases and catalogs (bundle-format.md, R-60 to R-63).
 
+use std::collections::BTreeSet;
+
 use super::document_error::DocumentError;
 use crate::model::{
     BundleManifest, CatalogEntry, Inventory, Keyring, Limits, MalformedImage, NeededBy, Reference,
@@ -23,6 +25,7 @@ pub(super) fn check(inventory: &Inventory, manifest: &BundleManifest) -> Result<
     for catalog in &inventory.catalogs {
         catalog_entry(catalog, inventory)?;
     }
+    made_images(inventory)?;
     if manifest.requires != inventory.features() {
         let (said, needed) = (&manifest.requires, inventory.features());
         return refused(
@@ -91,6 +94,34 @@ fn release_entry(release: &ReleaseEntry, inventory: &Inventory) -> Result<()> {
         return refused(60, format!("`{name}` has no usable architecture"));
     }
     Ok(())
+}
+
+/// An image that the writer made out of another is that catalog and nothing else: nobody asked for
+/// it by the digest of another image.
+fn made_images(inventory: &Inventory) -> Result<()> {
+    let made = inventory
+        .catalogs
+        .iter()
+        .filter(|row| row.original.is_some());
+    let made: BTreeSet<&Reference> = made.map(|row| &row.image).collect();
+    let of_releases = inventory.releases.iter().flat_map(|release| {
+        let components = release.components.iter();
+        components
+            .map(|component| &component.image)
+            .chain([&release.image])
+    });
+    let of_catalogs = inventory.catalogs.iter().flat_map(|row| &row.members);
+    let alone = inventory.images.iter().filter(|image| image.standalone);
+    let mut others = of_releases
+        .chain(of_catalogs.map(|member| &member.image))
+        .chain(alone.map(|image| &image.requested));
+    match others.find(|image| made.contains(image)) {
+        Some(image) => {
+            let fault = format!("`{image}` was made here, and belongs to something else too");
+            refused(61, fault)
+        }
+        None => Ok(()),
+    }
 }
 
 fn catalog_entry(catalog: &CatalogEntry, inventory: &Inventory) -> Result<()> {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use attachments::Attachments;
 
 use super::document_error::DocumentError;
+use super::left_out::{Filters, Unfiltered};
 use super::{Placement, content_check, hash, tar};
 use crate::model::{
     AttachedBy, AttachmentState, Below, BlobEntry, BlobPlace, BundleManifest, Carried, ChunkEntry,
@@ -267,6 +268,11 @@ fn carried_blob(blob: &BlobEntry, carried: &Carried, kinds: &Kinds) -> Result<()
     if carried.extents.is_empty() && (blob.size != 0 || *digest != hash::sha256(b"")) {
         return refused(22, format!("`{digest}` is carried without a byte"));
     }
+    // A reader hashes a blob while it reads every chunk once, from the first to the last.
+    let places = |piece: &Extent| (piece.chunk, piece.offset);
+    if !carried.extents.is_sorted_by(|a, b| places(a) < places(b)) {
+        return refused(22, format!("the extents of `{digest}` do not ascend"));
+    }
     let mut sum = Some(0u64);
     for piece in &carried.extents {
         extent(piece, digest, ChunkKind::Data, kinds)?;
@@ -396,6 +402,7 @@ fn images(inventory: &Inventory) -> Result<()> {
             *is_reached = true;
         }
     }
+    left_out(inventory)?;
     let rows = inventory.manifests.iter().zip(is_reached);
     if let Some((orphan, _)) = rows.into_iter().find(|(_, is_reached)| !is_reached) {
         return refused(
@@ -418,6 +425,25 @@ fn images(inventory: &Inventory) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// R-25 for indexes that leave children out.
+fn left_out(inventory: &Inventory) -> Result<()> {
+    let fault = match Filters::new(inventory) {
+        Ok(_) => return Ok(()),
+        Err(Unfiltered::TooMany) => {
+            let most = Limits::FILTERS;
+            return refused(
+                11,
+                format!("its images have more than {most} different filters"),
+            );
+        }
+        Err(Unfiltered::Index(index)) => {
+            format!("the index `{index}` leaves children out, and an image of it has no filter")
+        }
+        Err(Unfiltered::Empty(index)) => format!("the index `{index}` leaves all children out"),
+    };
+    refused(25, fault)
 }
 
 fn image_entry(

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::Arc;
 
+use super::left_out::Filters;
 use super::manifest_row::{self, RowError};
 use super::names::{Name, Names};
 use super::{Rule, tar};
@@ -115,6 +116,7 @@ pub fn place(chunk: ChunkId, lengths: &BTreeMap<Digest, u64>) -> Option<BTreeMap
 pub struct MetadataTars<'a> {
     inventory: &'a Inventory,
     names: Arc<Names<'a>>,
+    filters: Arc<Filters<'a>>,
 }
 
 impl<'a> MetadataTars<'a> {
@@ -126,7 +128,13 @@ impl<'a> MetadataTars<'a> {
     pub fn new(inventory: &'a Inventory) -> Result<Self, MetadataError> {
         let names = Names::new(inventory).map_err(|_| MetadataError::Names)?;
         let names = Arc::new(names);
-        Ok(Self { inventory, names })
+        // Of an inventory that was read it is known that they can be had.
+        let filters = Arc::new(Filters::new(inventory).unwrap_or_default());
+        Ok(Self {
+            inventory,
+            names,
+            filters,
+        })
     }
 
     /// Collects what a chunk's tar must hold, as [`MetadataTar::new`] does.
@@ -135,7 +143,7 @@ impl<'a> MetadataTars<'a> {
     ///
     /// When the inventory has no such chunk.
     pub fn chunk(&self, chunk: ChunkId) -> Result<MetadataTar<'a>, MetadataError> {
-        MetadataTar::with_names(self.inventory, Arc::clone(&self.names), chunk)
+        MetadataTar::of(self, chunk)
     }
 }
 
@@ -151,6 +159,7 @@ pub struct MetadataTar<'a> {
     /// The whole entry, or nothing.
     join: Vec<u8>,
     names: Arc<Names<'a>>,
+    filters: Arc<Filters<'a>>,
     /// Older chunks may hold fewer names.
     newest: bool,
 }
@@ -180,11 +189,8 @@ impl<'a> MetadataTar<'a> {
         MetadataTars::new(inventory)?.chunk(chunk)
     }
 
-    fn with_names(
-        inventory: &'a Inventory,
-        names: Arc<Names<'a>>,
-        chunk: ChunkId,
-    ) -> Result<Self, MetadataError> {
+    fn of(tars: &MetadataTars<'a>, chunk: ChunkId) -> Result<Self, MetadataError> {
+        let inventory = tars.inventory;
         let row = inventory.chunks.iter().find(|row| row.number == chunk);
         let row = row.ok_or(MetadataError::NoChunk { chunk })?;
         let here = |entry: &&ManifestEntry| entry.extent.chunk == chunk;
@@ -197,7 +203,8 @@ impl<'a> MetadataTar<'a> {
             said: row.decoded,
             manifests,
             join: join_entry(inventory, chunk, row.generation),
-            names,
+            names: Arc::clone(&tars.names),
+            filters: Arc::clone(&tars.filters),
             newest: inventory.chunks.last().map(|row| row.number) == Some(chunk),
         })
     }
@@ -316,7 +323,11 @@ impl<'a> MetadataTar<'a> {
             let bytes = walk.bytes(length.min(Limits::OCI_MANIFEST))?;
             let padding = tar::padding(length) as usize;
             walk.expect(&vec![0; padding], 30, "padding")?;
-            let (facts, fault) = match manifest_row::check(entry, &bytes, self.inventory) {
+            let checked = manifest_row::check(entry, &bytes, self.inventory).and_then(|facts| {
+                self.filters.check(entry, &facts)?;
+                Ok(facts)
+            });
+            let (facts, fault) = match checked {
                 Ok(facts) => (Some(facts), None),
                 Err(fault) => (None, Some(fault)),
             };

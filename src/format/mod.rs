@@ -12,6 +12,7 @@ mod document_error;
 pub mod hash;
 mod inventory_check;
 pub mod keys;
+pub mod left_out;
 pub mod manifest_row;
 pub mod metadata_chunk;
 mod names;

@@ -1,7 +1,7 @@
 //! The registry-shaped names of a metadata chunk (bundle-format.md, R-37 and R-38).
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::tar::{self, EntryKind};
 use crate::model::{
@@ -56,6 +56,7 @@ impl<'a> Names<'a> {
         }
         let graph = Graph::new(inventory);
         let mut walk = Walk::new(&graph);
+        let directories = Directories::of(by_source.keys().copied());
         let mut this = Self {
             inventory,
             repositories: Vec::with_capacity(by_source.len()),
@@ -74,7 +75,9 @@ impl<'a> Names<'a> {
                     .map(|a| (Some(a.root), a.tag.as_ref()));
                 let own = std::iter::once((image.root, image.tag.as_ref()));
                 for (root, tag) in own.chain(attached) {
-                    if let (Some(root), Some(tag)) = (root, tag) {
+                    if let (Some(root), Some(tag)) = (root, tag)
+                        && !directories.have(source, tag)
+                    {
                         name(Leaf::Tag(this.tags.len() as u32));
                         this.tags.push((tag, root));
                     }
@@ -198,6 +201,30 @@ impl<'a> Names<'a> {
     }
 }
 
+/// Paths of tags that are directories, because repositories lie below them: `manifests` and
+/// `blobs` are components that a repository may have.
+struct Directories(BTreeSet<String>);
+
+impl Directories {
+    /// `sources` are all repositories that have names.
+    fn of<'a>(sources: impl Iterator<Item = &'a Repository>) -> Self {
+        let texts = sources.map(ToString::to_string);
+        Self(texts.filter(|text| text.contains("/manifests")).collect())
+    }
+
+    fn have(&self, source: &Repository, tag: &Tag) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let of_tags = format!("{source}/manifests");
+        let (path, below) = (format!("{of_tags}/{tag}"), format!("{of_tags}/{tag}/"));
+        let mut from = self.0.range(below.clone()..);
+        self.0.contains(&path)
+            || from.next().is_some_and(|next| next.starts_with(&below))
+            || (matches!(tag.as_str(), "blobs" | "manifests") && self.0.contains(&of_tags))
+    }
+}
+
 /// The directory of a name in its repository.
 fn directory(name: &Name) -> &'static str {
     match name.leaf {
@@ -249,6 +276,39 @@ mod tests {
             .iter()
             .filter(|p| p.starts_with("v2/quay.io/okd/scos/manifests/"));
         assert_eq!(of_first.count(), 5);
+    }
+
+    #[test]
+    fn no_tag_is_a_directory_of_other_names() {
+        let first = sample().inventory.images[0].clone();
+        let named = |source: &str, tag: &str| {
+            let mut image = first.clone();
+            image.source = source.parse().unwrap();
+            image.tag = Some(tag.parse().unwrap());
+            image.attached.clear();
+            image
+        };
+        for (tag, other, is_there) in [
+            ("blobs", "q.io/a/manifests", false),
+            ("manifests", "q.io/a/manifests", false),
+            ("x", "q.io/a/manifests", true),
+            ("blobs", "q.io/a/manifests-x", true),
+            ("x", "q.io/a/manifests/x", false),
+            ("x", "q.io/a/manifests/x/y", false),
+            ("x", "q.io/a/manifests/x-y/z", true),
+            ("x", "q.io/b/manifests/x", true),
+            ("blobs", "q.io/a/blobs", true),
+        ] {
+            let mut inventory = sample().inventory;
+            inventory.images = vec![named("q.io/a", tag), named(other, "1")];
+            let paths = paths(&inventory);
+            let path = format!("v2/q.io/a/manifests/{tag}");
+            assert_eq!(paths.contains(&path), is_there, "{tag} {other}");
+            for path in &paths {
+                let below = format!("{path}/");
+                assert!(!paths.iter().any(|p| p.starts_with(&below)), "{path}");
+            }
+        }
     }
 
     #[test]

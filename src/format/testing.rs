@@ -59,7 +59,7 @@ pub(super) fn sample() -> Sample {
     let layers = [(cut, 1500), (empty, 0), (omitted, 7), (foreign, 9)];
     let image = add(oci_manifest(&whole, &layers, ""));
     let index = format!(
-        r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{{"mediaType":"{m}","digest":"{left_out}","size":1}},{{"mediaType":"{m}","digest":"{image}","size":{}}}]}}"#,
+        r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{{"mediaType":"{m}","digest":"{left_out}","size":1,"platform":{{"architecture":"arm64","os":"linux"}}}},{{"mediaType":"{m}","digest":"{image}","size":{}}}]}}"#,
         MediaType::OCI_INDEX,
         content_len(&content, &image),
         m = MediaType::OCI_MANIFEST,

@@ -34,6 +34,11 @@ impl fmt::Display for Count {
     }
 }
 
+/// True for a count of zero: reports leave such fields out.
+pub(crate) fn is_zero<T: Default + PartialEq>(count: &T) -> bool {
+    *count == T::default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

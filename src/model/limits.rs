@@ -53,6 +53,8 @@ impl Limits {
     pub const ATTACHED: u64 = 200_000;
     /// Platforms in the filters of all images (a count).
     pub const PLATFORMS: u64 = 200_000;
+    /// Different filters of images, none of them among them (a count).
+    pub const FILTERS: usize = 16;
     /// URLs of all foreign blobs (a count).
     pub const URLS: u64 = 20_000;
     /// Bases (a count).
@@ -81,7 +83,10 @@ impl Limits {
     pub const SYSTEM_ALL: u64 = 64 << 20;
     /// What lies in a directory that an operating system left (a count).
     pub const SYSTEM_ENTRIES: u64 = 1000;
-    /// Files and directories below a bundle's directory that are looked at (a count).
+    /// Files and directories in a bundle's own directories (a count): twice as many as a bundle
+    /// manifest has room for.
+    pub const LISTED: usize = 400_000;
+    /// Files and directories in foreign directories that are looked at (a count).
     pub const ENTRIES: usize = 1_000_000;
     /// Directories in directories below a bundle's directory (a count of levels).
     pub const DIRECTORY_DEPTH: usize = 100;

@@ -21,6 +21,7 @@ mod statement;
 pub use bundle::*;
 pub use content::*;
 pub use count::Count;
+pub(crate) use count::is_zero;
 pub use digest::{Blake3, Digest, DigestError};
 pub use graph::{Below, Graph, Parents, Reached, Walk};
 pub use image::{Descriptor, ManifestFacts, RawManifest};

@@ -6,7 +6,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::context::Context;
-use super::error::{Error, Result};
+use crate::error::{Error, Result};
 use crate::format::keys::{KeyError, SigningKey};
 use crate::model::KeyFingerprint;
 use crate::sys::entropy;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::error::{Error, Result};
 use crate::content::mapping_file::MappingFile;
+use crate::error::{Error, Result};
 use crate::model::Reference;
 
 /// Unknown sources that an error names.

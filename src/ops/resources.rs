@@ -1,31 +1,18 @@
 //! `airferry cluster-resources`, and the same at the end of an import: what the cluster is given.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::cluster_files::{ResourcesRequest, WrittenFiles, write_for};
 use super::context::Context;
-use super::error::{Class, Error, Result};
-use super::examine::{self, Accepted, Bundle, Scope};
-use super::import::{Report, ResourcesRequest};
 use super::release::proof::{self, Evidence, ReleaseKeys, ReleaseProof, ReleaseState};
-use super::trust::Trust;
-use crate::cluster::{self, Told};
+use crate::bundle::open::{Bundle, Scope, Waivers, open_bundle};
+use crate::bundle::trust::Trust;
+use crate::cluster::{Content, Told};
+use crate::error::{Class, Result};
 use crate::plan::import::Sent;
 use crate::plan::naming::{self, Target};
-use crate::sys::{clock, files};
-
-/// Name of the machine-readable report beside the objects.
-const REPORT: &str = "import-report.json";
-
-/// Name of a file that is written and removed, to see whether that can be done.
-const TRIAL: &str = ".airferry-trial";
-
-/// What was written.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Written {
-    /// The files.
-    pub files: Vec<PathBuf>,
-}
+use crate::sys::clock;
 
 /// What `airferry cluster-resources` is asked for.
 #[derive(Debug)]
@@ -51,14 +38,14 @@ pub struct Request {
 }
 
 /// Writes the objects for a bundle's images, as an import does. Contacts nothing.
-pub fn write(request: &Request, context: &Context) -> Result<Written> {
-    let accepted = Accepted {
+pub fn write(request: &Request, context: &Context) -> Result<WrittenFiles> {
+    let waivers = Waivers {
         unsigned: request.allow_unsigned,
         incomplete: request.allow_incomplete,
     };
     // Documents alone: this works from a copy of them as well.
     let (directory, trust) = (&request.bundle, &request.trust);
-    let bundle = examine::open(directory, trust, accepted, Scope::Documents)?;
+    let bundle = open_bundle(directory, trust, waivers, Scope::Documents)?;
     let bundle = Arc::new(bundle);
     let proofs = judge(&bundle, &request.release_keys, context)?;
     proof::require(&proofs, request.allow_unsigned_release)?;
@@ -71,7 +58,7 @@ pub fn write(request: &Request, context: &Context) -> Result<Written> {
     )?;
     let images = plan.images.iter().map(|image| Told::new(&image.placed));
     let images: Vec<Told<'_>> = images.collect();
-    let content = cluster::Content::of(&bundle.inventory, &images, &request.naming);
+    let content = Content::of(&bundle.inventory, &images, &request.naming);
     write_for(&request.resources, &content, None, context)
 }
 
@@ -99,67 +86,6 @@ fn better_of(read: Vec<ReleaseProof>, alone: Vec<ReleaseProof>) -> Vec<ReleasePr
     let pairs = read.into_iter().zip(alone);
     let better = pairs.map(|(read, alone)| if is_readable(&read) { read } else { alone });
     better.collect()
-}
-
-/// Writes cluster objects, snippets and the mapping for what is on the target, and the report
-/// when there is one.
-pub(super) fn write_for(
-    request: &ResourcesRequest,
-    content: &cluster::Content,
-    report: Option<&Report>,
-    context: &Context,
-) -> Result<Written> {
-    files::make_dirs(&request.directory)?;
-    // First, because it is the one thing that cannot be had again.
-    let mut report_file = None;
-    if let Some(report) = report {
-        let path = request.directory.join(REPORT);
-        write_report(report, &path)?;
-        report_file = Some(path);
-    }
-    let rendered = render(request, content)?;
-    for warning in &rendered.warnings {
-        context.warn(warning.to_string());
-    }
-    let mut written = Written { files: Vec::new() };
-    for file in &rendered.files {
-        let path = request.directory.join(&file.name);
-        files::write_atomically(&path, file.text.as_bytes(), 0o644)?;
-        written.files.push(path);
-    }
-    written.files.extend(report_file);
-    Ok(written)
-}
-
-fn write_report(report: &Report, path: &Path) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(report)
-        .map_err(|error| Error::internal("The report cannot be written", error))?;
-    text.push('\n');
-    files::write_atomically(path, text.as_bytes(), 0o644)?;
-    Ok(())
-}
-
-/// Finds out before anything is uploaded whether the objects can be written at its end. A dry
-/// run leaves the directory alone.
-pub(super) fn rehearse(
-    request: &ResourcesRequest,
-    content: &cluster::Content,
-    dry_run: bool,
-) -> Result<()> {
-    render(request, content)?;
-    if dry_run {
-        return Ok(());
-    }
-    files::make_dirs(&request.directory)?;
-    let trial = request.directory.join(TRIAL);
-    files::write_atomically(&trial, b"", 0o644)?;
-    files::remove(&trial)?;
-    Ok(())
-}
-
-fn render(request: &ResourcesRequest, content: &cluster::Content) -> Result<cluster::Rendered> {
-    cluster::render(content, &request.options)
-        .map_err(|error| Error::usage("The cluster objects cannot be written").caused_by(error))
 }
 
 #[cfg(test)]

@@ -1,185 +1,19 @@
-//! Signing: what the exporter says of what it made, and what others say of it later.
+//! `airferry sign`: adds a statement to a sealed bundle.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::context::Context;
-use super::error::{Class, Error, Result};
-use super::examine::{Scope, Unproven, examine, names};
-use super::finding::FindingKind;
-use super::trust::{Trust, free_stem};
-use crate::format::hash::{file_entry, sha256};
-use crate::format::keys::{SigningKey, VerifyingKey};
-use crate::format::statement;
-use crate::format::statement::StatementStem;
-use crate::format::texts::Texts;
-use crate::model::{
-    BundleId, BundleManifest, BundleStatement, FORMAT_VERSION, FileEntry, LabelText, Limits, Role,
-    Statement, StatementType, Timestamp, Verdict,
-};
+use crate::bundle::finding::FindingKind;
+use crate::bundle::names;
+use crate::bundle::open::{Scope, Unproven, examine};
+use crate::bundle::sign::{Opinion, Signer, bundle_statement, render, write_statement};
+use crate::bundle::trust::Trust;
+use crate::error::{Class, Error, Result};
+use crate::format::hash::sha256;
+use crate::model::{BundleId, Limits};
 use crate::sys;
 use crate::sys::media::{DirMedia, Media};
-
-/// A key that can sign, wherever its secret half is.
-#[derive(Clone)]
-pub struct Signer {
-    public: VerifyingKey,
-    secret: Secret,
-}
-
-#[derive(Clone)]
-enum Secret {
-    /// In this process's memory.
-    Key(Arc<SigningKey>),
-    /// In a token: a shell command that reads the statement and writes 64 bytes.
-    Command(String),
-}
-
-impl Signer {
-    /// Signs with a key in memory.
-    pub fn with_key(key: SigningKey) -> Self {
-        Self {
-            public: key.public(),
-            secret: Secret::Key(Arc::new(key)),
-        }
-    }
-
-    /// Signs by a shell command that reads the statement on its standard input and writes the
-    /// 64 bytes of the signature.
-    pub fn with_command(public: VerifyingKey, command: String) -> Self {
-        Self {
-            public,
-            secret: Secret::Command(command),
-        }
-    }
-
-    /// The public half.
-    pub fn public(&self) -> &VerifyingKey {
-        &self.public
-    }
-
-    /// Signs, and checks what came out.
-    pub(crate) fn sign(&self, text: &[u8]) -> Result<Vec<u8>> {
-        let signature = match &self.secret {
-            Secret::Key(key) => key.sign(text).to_vec(),
-            Secret::Command(command) => sys::process::filter(command, text, Limits::SIGNATURE + 1)
-                .map_err(|error| Error::usage("The signer command failed").caused_by(error))?,
-        };
-        self.public.verify(text, &signature).map_err(|error| {
-            Error::usage("What the signer wrote is no signature by the key that was named")
-                .caused_by(error)
-                .hint("the command must write the 64 raw bytes of an Ed25519 signature")
-        })?;
-        Ok(signature)
-    }
-}
-
-impl std::fmt::Debug for Signer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Signer({:?})", self.public.fingerprint())
-    }
-}
-
-/// What a signer says besides the facts.
-#[derive(Debug, Clone)]
-pub struct Opinion {
-    /// In which capacity.
-    pub role: Role,
-    /// May the bundle be imported?
-    pub verdict: Verdict,
-    /// One line for people.
-    pub comment: Option<LabelText>,
-    /// Until when this holds.
-    pub expires: Option<Timestamp>,
-}
-
-impl Opinion {
-    /// What an exporter says of its own work.
-    pub fn exporter(comment: Option<LabelText>) -> Self {
-        Self {
-            role: Role::exporter(),
-            verdict: Verdict::Approve,
-            comment,
-            expires: None,
-        }
-    }
-}
-
-/// The statement on a bundle.
-pub(crate) fn bundle_statement(
-    manifest: &BundleManifest,
-    bytes: &[u8],
-    key: &VerifyingKey,
-    opinion: Opinion,
-    time: Timestamp,
-) -> Statement {
-    Statement {
-        bundle: Some(BundleStatement {
-            sums_sha256: sha256(Texts::new(&sha256(bytes), manifest).sums.as_bytes()),
-            lineage: None,
-            sequence: None,
-            generation: manifest.generation,
-            complete: manifest.complete,
-        }),
-        ..document_statement(
-            StatementType::Bundle,
-            &file_entry(bytes),
-            key,
-            opinion,
-            time,
-        )
-    }
-}
-
-/// The statement on a document that is no bundle's manifest.
-pub(crate) fn document_statement(
-    subject: StatementType,
-    document: &FileEntry,
-    key: &VerifyingKey,
-    opinion: Opinion,
-    time: Timestamp,
-) -> Statement {
-    Statement {
-        subject,
-        key: key.fingerprint(),
-        format: FORMAT_VERSION,
-        document_length: document.length,
-        document_sha256: document.sha256,
-        document_blake3: document.blake3,
-        bundle: None,
-        role: opinion.role,
-        verdict: opinion.verdict,
-        time,
-        expires: opinion.expires,
-        report_sha256: None,
-        comment: opinion.comment,
-    }
-}
-
-/// A statement's text.
-pub(crate) fn render(statement: &Statement) -> Result<String> {
-    statement::render(statement)
-        .map_err(|error| Error::usage("The statement cannot be written").caused_by(error))
-}
-
-/// Writes statement and signature into a bundle. Returns the name without ending.
-pub(crate) fn write_statement(
-    media: &dyn Media,
-    id: &BundleId,
-    signer: &Signer,
-    statement: &Statement,
-) -> Result<StatementStem> {
-    let stem = free_stem(media, id, &signer.public().fingerprint())?.ok_or_else(|| {
-        Error::usage("This key has signed this bundle 16 times already, there is no name left")
-    })?;
-    let text = render(statement)?;
-    let signature = signer.sign(text.as_bytes())?;
-    media.make_dir(names::SIGNATURES)?;
-    // Whole pairs count: the statement alone, after a power cut, says nothing.
-    media.write_atomically(&stem.statement_path(), text.as_bytes())?;
-    media.write_atomically(&stem.signature_path(), &signature)?;
-    Ok(stem)
-}
 
 /// What `airferry sign` is asked for.
 #[derive(Debug)]

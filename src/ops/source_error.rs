@@ -2,7 +2,7 @@
 //! whether a plain image or a catalog was asked for. (Readers of image files tell "not here" from
 //! all else: a component is looked for in several places.)
 
-use super::error::{Class, Error};
+use crate::error::{Class, Error};
 use crate::registry;
 
 /// A failure of a source registry. `message`: what cannot be had, in a clause.

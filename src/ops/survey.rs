@@ -10,10 +10,10 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::context::Context;
-use super::error::{Error, Result, chain};
 use super::export::{Selection, resolve};
-use super::pipeline::blocking_reader;
 use crate::codec::{Caps, Sampled, sample};
+use crate::error::{Error, Result, chain};
+use crate::image::blocking_reader;
 use crate::model::{Digest, Platform, Reference};
 use crate::plan::export::{Resolution, ResolvedBlob};
 use crate::progress::{Event, Phase};

@@ -99,7 +99,7 @@ impl Group {
 
 /// A blob that must be on the target before anything is changed there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Presumed {
+pub struct BaseBlob {
     /// Its size in bytes.
     pub size: u64,
     /// The bundle that carried it.
@@ -119,7 +119,7 @@ pub struct ImportPlan {
     /// with the reason.
     pub incomplete: Vec<(Reference, String)>,
     /// Blobs that a base should have brought.
-    pub presumed: BTreeMap<Digest, Presumed>,
+    pub base_blobs: BTreeMap<Digest, BaseBlob>,
     /// Blobs that may not be carried: the target must do without, or have them.
     pub foreign: BTreeSet<Digest>,
 }
@@ -288,12 +288,12 @@ impl ImportPlan {
                     continue;
                 }
                 BlobPlace::Omitted { origin } => {
-                    let presumed = self.presumed.entry(digest).or_insert_with(|| Presumed {
+                    let blob = self.base_blobs.entry(digest).or_insert_with(|| BaseBlob {
                         size: blob.size,
                         origin: *origin,
                         needed_in: BTreeSet::new(),
                     });
-                    presumed.needed_in.insert(placed.repository.clone());
+                    blob.needed_in.insert(placed.repository.clone());
                 }
                 BlobPlace::Carried(_) | BlobPlace::Missing { .. } => {}
             }

@@ -8,5 +8,6 @@ pub mod export;
 pub mod import;
 pub mod index_filter;
 pub mod naming;
+pub(crate) mod naming_ahead;
 pub mod pack;
 pub mod upgrade;

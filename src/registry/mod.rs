@@ -8,63 +8,33 @@
 //! Secrets are credentials, tokens, the queries of presigned URLs, and the Locations of
 //! upload sessions. None of them appears in `Debug`, `Display`, events or errors.
 
-mod answer;
 mod auth;
-mod auth_file;
-mod certificate;
+mod authority;
 mod client;
 mod credentials;
-mod documents;
-mod download;
 mod error;
-mod gate;
-mod helper;
-mod http_client;
-mod manifest;
-mod mirrors;
-mod options;
-mod outage;
-mod pace;
-mod paging;
-mod parts;
-mod ping;
-mod presence;
-mod push;
-mod ranges;
-mod rate;
+mod http;
+mod locks;
+mod places;
+mod read;
 mod redact;
-mod referrers;
-mod refusal;
-mod registries_conf;
-mod response;
-mod retry;
-mod scheme;
-mod session;
-mod site_authorities;
-mod tags;
 mod tls;
-mod tls_problem;
-mod transfer;
-mod transport;
-mod upload;
-mod upload_body;
-mod upload_way;
+mod write;
 
-pub use answer::Answer;
-pub use client::Client;
-pub use credentials::{AuthFile, Credential, Credentials, CredentialsError, Secret};
-pub use documents::DocumentRequest;
-pub use download::BlobDownload;
-pub use error::{Error, Result, Sought, chain};
-pub use manifest::{Fetched, ManifestHead, Selector};
-pub use mirrors::{Mirrors, MirrorsError};
-pub use options::{CertificateStore, ClientOptions, HostCertificates, Timeouts};
-pub use ping::{Authentication, Ping};
-pub use push::PushedManifest;
+pub use client::{Client, ClientOptions};
+pub use credentials::{
+    AuthFile, Credential, Credentials, CredentialsError, ParsedAuthFile, Secret,
+};
+pub use error::{Answer, Error, Result, Sought};
+pub use http::{CertificateStore, HostCertificates, RetryPolicy, Timeouts};
+pub use places::{Mirrors, MirrorsError};
+pub use read::{
+    Authentication, BlobDownload, DocumentRequest, Fetched, ManifestHead, Ping, Referrer,
+    Referrers, ReferrersSource, Selector,
+};
 pub use redact::RedactedUrl;
-pub use referrers::{Referrer, Referrers, ReferrersSource};
-pub use retry::RetryPolicy;
-pub use session::{MemorySessions, SessionStore, SessionTextError, UploadSession};
-pub use tls::{ClientPair, check_authorities, check_client};
-pub use tls_problem::TlsProblem;
-pub use upload::{BlobSource, BlobUpload, Mount, PositionListener, Uploaded};
+pub use tls::{ClientPair, TlsProblem, check_authorities, check_client};
+pub use write::{
+    BlobSource, BlobUpload, MemorySessions, Mount, PositionListener, PushedManifest, SessionStore,
+    SessionTextError, UploadSession, Uploaded,
+};

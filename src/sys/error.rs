@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::error;
+
 /// Shorthand for results of this module.
 pub type Result<T> = std::result::Result<T, IoAt>;
 
@@ -72,6 +74,41 @@ impl IoAt {
     /// What was refused by ourselves, where it was one of the reasons that others act on.
     pub(crate) fn refusal(&self) -> Option<&Refusal> {
         self.source.get_ref()?.downcast_ref()
+    }
+}
+
+impl From<IoAt> for error::Error {
+    /// The cause has the file's name and the operating system's message; this adds what can be
+    /// done about it.
+    fn from(error: IoAt) -> Self {
+        use error::Class;
+        use io::ErrorKind as Kind;
+
+        if error.is_too_long() {
+            return Self::new(
+                Class::VerificationFailed,
+                "A file was tampered with or damaged",
+            )
+            .caused_by(error);
+        }
+        let hint = match error.kind() {
+            _ if error.is_no_space() => {
+                "free some space, or use another medium, then run the same command again"
+            }
+            Kind::PermissionDenied => {
+                "check the permissions, that the medium is not write-protected, and not full (FAT32 \
+                 through FUSE says the same)"
+            }
+            Kind::ReadOnlyFilesystem => "the medium is mounted read-only",
+            Kind::AlreadyExists | Kind::NotADirectory => {
+                "there is a file where a directory should be: check the path"
+            }
+            Kind::NotFound => "check the path, and that the medium is plugged in and mounted",
+            _ => "check that the medium is plugged in; run the same command again to continue",
+        };
+        Self::new(Class::Media, "A file cannot be used")
+            .caused_by(error)
+            .hint(hint)
     }
 }
 

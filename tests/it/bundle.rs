@@ -16,26 +16,28 @@ use crate::support::command::{Airferry, Outcome};
 use crate::support::forge::sign_root;
 use airferry::format::data_chunk::{FrameExpectation, Piece};
 use airferry::format::hash::{self, BlobHasher, FileHasher};
+use airferry::format::left_out::Filters;
 use airferry::format::manifest_row::{self, ForeignUrls};
 use airferry::format::statement::StatementStem;
 use airferry::format::texts::Texts;
 use airferry::format::{Placement, Rule, bundle, cbor, keys, metadata_chunk, statement};
 use airferry::model::{BundleManifest, ChunkKind, Digest, Inventory, ManifestFacts};
 
-fn root() -> PathBuf {
+/// Where the vectors are.
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/bundle")
 }
 
 /// A vector: what it is, what should come of it, and its bytes.
-struct Vector {
-    kind: String,
+pub(crate) struct Vector {
+    pub(crate) kind: String,
     /// `None` for a good one.
-    expect: Option<Rule>,
-    sections: BTreeMap<String, Vec<u8>>,
+    pub(crate) expect: Option<Rule>,
+    pub(crate) sections: BTreeMap<String, Vec<u8>>,
 }
 
 impl Vector {
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut lines = text.lines();
         let mut field = |name: &str| {
             let line = lines
@@ -114,7 +116,12 @@ impl Vector {
                 let inventory: Inventory = cbor::decode(bytes, "inventory").unwrap();
                 let document = self.section("document");
                 let row = inventory.manifest(&hash::sha256(document)).unwrap();
+                let filters = Filters::new(&inventory).unwrap();
                 let checked = manifest_row::check(row, document, &inventory);
+                let checked = checked.and_then(|facts| {
+                    filters.check(row, &facts)?;
+                    Ok(facts)
+                });
                 let found = |facts: ManifestFacts| {
                     let mut urls = ForeignUrls::default();
                     urls.note(&facts, &inventory);
@@ -155,7 +162,7 @@ impl Vector {
 }
 
 /// Every file below the vectors' directory but the whole bundle, by relative path.
-fn vector_files() -> Vec<PathBuf> {
+pub(crate) fn vector_files() -> Vec<PathBuf> {
     let walk = walkdir::WalkDir::new(root()).sort_by_file_name();
     let files = walk
         .into_iter()

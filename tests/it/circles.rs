@@ -12,7 +12,7 @@ use crate::support::source::{self, Source};
 
 /// Modules whose children still have circles. A name leaves this list when its children have none,
 /// and none is added.
-const UNDIVIDED: &[&str] = &["ops", "ops::import", "registry"];
+const UNDIVIDED: &[&str] = &[];
 
 /// Which sibling a sibling depends on, and one place that shows it.
 type Edges = BTreeMap<String, BTreeMap<String, String>>;

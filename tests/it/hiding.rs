@@ -265,7 +265,7 @@ fn strangers_statements_are_few_and_short_or_foreign() {
     }
 }
 
-/// Step 2 of reading comes before step 3: who is not trusted is not listened to.
+/// Step 3 of reading comes before step 4: who is not trusted is not listened to.
 #[test]
 fn nothing_is_interpreted_of_a_bundle_by_a_stranger() {
     let (stage, bundle) = signed();

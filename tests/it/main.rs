@@ -20,6 +20,7 @@ mod cli;
 mod codec;
 mod consoles;
 mod export;
+mod format_document;
 mod hiding;
 mod house;
 mod images;

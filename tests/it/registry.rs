@@ -10,6 +10,7 @@ mod upload;
 mod upload_habits;
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -72,6 +73,8 @@ impl Events {
 fn options() -> ClientOptions {
     ClientOptions {
         tls_verify: Some(false),
+        // No question may wait for one that waits for it.
+        jobs: NonZeroUsize::new(1),
         retry: RetryPolicy {
             attempts: 3,
             base: Duration::from_millis(1),

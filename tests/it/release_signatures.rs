@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use airferry::content::release::Keyring;
+use airferry::content::release::judgement::{Signed, Subject};
 use airferry::content::release::signature::SignatureError;
 use airferry::content::release::trust::ReleaseTrust;
 use airferry::content::release::verification_config::{NamedKeyring, VerificationConfig};
 use airferry::encoding::time::render_time;
+use airferry::error::{Class, Error};
 use airferry::model::{Digest, Timestamp};
-use airferry::ops::release::judgement::{Signed, Subject};
+use airferry::ops::Context;
 use airferry::ops::release::signatures::Store;
 use airferry::ops::release::{Accepted, Release, Verification};
-use airferry::ops::{Class, Context, Error};
 use airferry::progress::Silent;
 use airferry::registry::{Client, ClientOptions, RetryPolicy};
 

@@ -22,7 +22,7 @@ impl Keys {
 
     /// Loads a key, and returns what was warned of.
     fn load(&self, args: &KeyArgs) -> (Result<Signer, Error>, Vec<String>) {
-        let around = Surroundings::of(self.directory.path(), &[]);
+        let around = Environment::of(self.directory.path(), &[]);
         let warnings = RefCell::new(Vec::new());
         let result = args.load(&around, &|warning| {
             warnings.borrow_mut().push(warning.to_owned());
@@ -80,7 +80,7 @@ fn encrypted_keys_open_with_the_passphrase_from_a_file() {
 
     args.passphrase.passphrase_file = Some(keys.file("wrong", "wrong\n", 0o600));
     let error = keys.load(&args).0.unwrap_err();
-    assert_eq!(error.class(), crate::ops::Class::Usage);
+    assert_eq!(error.class(), crate::error::Class::Usage);
     assert!(error.to_string().contains("k.pem"), "{error}");
     assert!(error.hints()[0].contains("passphrase"));
 }

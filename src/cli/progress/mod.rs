@@ -14,7 +14,7 @@ use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::surroundings::Surroundings;
+use super::environment::Environment;
 use crate::model::is_deceptive;
 use crate::progress::{Event, Progress};
 use bars::Bars;
@@ -61,8 +61,8 @@ impl ProgressArgs {
     }
 
     /// Starts the sink that was asked for.
-    pub(crate) fn sink(&self, surroundings: &Surroundings) -> Arc<dyn Sink> {
-        let dumb = surroundings.variable("TERM").is_none_or(|t| t == "dumb");
+    pub(crate) fn sink(&self, environment: &Environment) -> Arc<dyn Sink> {
+        let dumb = environment.variable("TERM").is_none_or(|t| t == "dumb");
         match self.mode(io::stderr().is_terminal() && !dumb) {
             ProgressMode::None => Arc::new(Quiet),
             ProgressMode::Json => Worker::start(Box::new(JsonLines::new(io::stderr()))),

@@ -38,7 +38,7 @@ impl Machine {
         self.directory.path().join(name).display().to_string()
     }
 
-    fn surroundings(&self, more: &[(&str, &str)]) -> Surroundings {
+    fn environment(&self, more: &[(&str, &str)]) -> Environment {
         let mut variables = vec![
             ("HOME", self.directory.path().join("home")),
             ("XDG_RUNTIME_DIR", self.directory.path().join("run")),
@@ -48,12 +48,12 @@ impl Machine {
         }
         let variables: Vec<(&str, &Path)> =
             variables.iter().map(|(n, v)| (*n, v.as_path())).collect();
-        Surroundings::of(self.directory.path(), &variables)
+        Environment::of(self.directory.path(), &variables)
     }
 
     fn options(&self, args: &RegistryArgs, more: &[(&str, &str)]) -> Result<ClientOptions, Error> {
         let warn = |warning: String| panic!("{warning}");
-        args.options(&self.surroundings(more), &warn, Arc::new(Silent))
+        args.options(&self.environment(more), &warn, Arc::new(Silent))
     }
 }
 
@@ -185,7 +185,7 @@ fn broken_auth_files_are_named_without_their_content() {
     let error = machine
         .options(&args(&["-a", &machine.path("bad.json")]), &[])
         .unwrap_err();
-    let text = crate::ops::chain(&error);
+    let text = crate::error::chain(&error);
     assert!(
         text.contains("bad.json") && !text.contains("hunter2"),
         "{text}"
@@ -226,7 +226,7 @@ fn drop_ins_override_the_main_file() {
     let own = machine.path("home/.config/containers/registries.conf");
     fs_err::write(&own, "[[registry]]\n").unwrap();
     let error = machine.options(&args(&[]), &[]).unwrap_err();
-    let text = crate::ops::chain(&error);
+    let text = crate::error::chain(&error);
     assert!(
         text.contains("home/.config") && text.contains("number 1"),
         "{text}"
@@ -257,16 +257,16 @@ async fn a_login_without_a_session_directory_is_found() {
     ]);
     // An empty variable counts as not set.
     let none = [("XDG_RUNTIME_DIR", "")];
-    let surroundings = |machine: &Machine| {
+    let environment = |machine: &Machine| {
         let home = machine.directory.path().join("home");
-        Surroundings::of(
+        Environment::of(
             machine.directory.path(),
             &[("HOME", &home), (none[0].0, Path::new(""))],
         )
     };
     let warn = |warning: String| panic!("{warning}");
     let options = |machine: &Machine| {
-        let found = args(&[]).options(&surroundings(machine), &warn, Arc::new(Silent));
+        let found = args(&[]).options(&environment(machine), &warn, Arc::new(Silent));
         found.unwrap().credentials
     };
     let found = user(&options(&machine), "r.example").await;
@@ -284,7 +284,7 @@ async fn a_broken_file_in_a_usual_place_costs_that_file() {
     ]);
     let warnings = RefCell::new(Vec::new());
     let warn = |warning: String| warnings.borrow_mut().push(warning);
-    let options = args(&[]).options(&machine.surroundings(&[]), &warn, Arc::new(Silent));
+    let options = args(&[]).options(&machine.environment(&[]), &warn, Arc::new(Silent));
     let found = user(&options.unwrap().credentials, "r.example").await;
     assert_eq!(found.as_deref(), Some("docker"));
     let warnings = warnings.into_inner();
@@ -364,7 +364,7 @@ fn a_file_that_cannot_be_used_costs_that_file() {
     let warnings = RefCell::new(Vec::new());
     let warn = |warning: String| warnings.borrow_mut().push(warning);
     let line = args(&["--cert-dir", &machine.path("own")]);
-    let options = line.options(&machine.surroundings(&[]), &warn, Arc::new(Silent));
+    let options = line.options(&machine.environment(&[]), &warn, Arc::new(Silent));
     let found = options.unwrap().certificates;
     assert_eq!((found.roots.len(), found.clients.len()), (1, 1));
     let warnings = warnings.into_inner();

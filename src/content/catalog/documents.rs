@@ -313,14 +313,37 @@ fn read_document(bytes: &[u8], place: Place) -> Result<Option<Document>, Catalog
     let mut values = values.into_iter().filter(|value| !value.is_null());
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => Ok(Some(Document {
-            place: place.clone(),
-            json: value.to_string(),
-            repeated_key,
-        })),
+        (Some(mut value), None) => {
+            write_whole_numbers(&mut value);
+            Ok(Some(Document {
+                place: place.clone(),
+                json: value.to_string(),
+                repeated_key,
+            }))
+        }
         (Some(_), Some(_)) => Err(syntax(
             "two documents stand where one was expected".to_owned(),
         )),
+    }
+}
+
+/// Makes integers of whole numbers that were read as fractions, such as `1e3`: Go writes them as
+/// integers, and does not read `1000.0` where an integer is meant.
+fn write_whole_numbers(value: &mut Value) {
+    /// From here on not every integer is a number of 64 bits.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let whole = number
+                .as_f64()
+                .filter(|n| n.fract() == 0.0 && n.abs() < EXACT);
+            if let Some(whole) = whole {
+                *value = Value::from(whole as i64);
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(write_whole_numbers),
+        Value::Object(values) => values.values_mut().for_each(write_whole_numbers),
+        _ => {}
     }
 }
 

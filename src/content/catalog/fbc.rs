@@ -191,9 +191,6 @@ impl Record {
             return Err("it has no `schema`".to_owned());
         };
         let (package, name) = (object.text("package")?, object.text("name")?);
-        let must = |value: Option<String>, key: &str| {
-            value.ok_or_else(|| format!("the {schema} has no `{key}`"))
-        };
         let items = Items::new();
         items.note(&object);
         let mut problems = Vec::new();
@@ -207,9 +204,10 @@ impl Record {
         };
         let kind = match schema.as_str() {
             "olm.bundle" => {
+                let lacks = &mut Lacks::of(&place, "An olm.bundle", &mut problems);
                 let mut bundle = Bundle {
-                    package: must(package, "package")?,
-                    name: must(name, "name")?,
+                    package: lacks.or_none(package, "package"),
+                    name: lacks.or_none(name, "name"),
                     image,
                     version: None,
                     related_images,
@@ -231,21 +229,28 @@ impl Record {
                 });
             }
             "olm.package" => Kind::Package(Package {
-                name: must(name.clone(), "name")?,
+                name: Lacks::of(&place, "An olm.package", &mut problems)
+                    .or_none(name.clone(), "name"),
                 default_channel: object.text("defaultChannel")?,
                 place: place.clone(),
             }),
-            "olm.channel" => Kind::Channel(Channel {
-                package: must(package.clone(), "package")?,
-                name: must(name.clone(), "name")?,
-                entries: entries(&object, &items)?,
-                place: place.clone(),
-            }),
-            "olm.deprecations" => Kind::Deprecations(Deprecations {
-                package: must(package.clone(), "package")?,
-                entries: deprecated(&object, &items)?,
-                place: place.clone(),
-            }),
+            "olm.channel" => {
+                let lacks = &mut Lacks::of(&place, "An olm.channel", &mut problems);
+                Kind::Channel(Channel {
+                    package: lacks.or_none(package.clone(), "package"),
+                    name: lacks.or_none(name.clone(), "name"),
+                    entries: entries(&object, &items, &place, &mut problems)?,
+                    place: place.clone(),
+                })
+            }
+            "olm.deprecations" => {
+                let lacks = &mut Lacks::of(&place, "An olm.deprecations", &mut problems);
+                Kind::Deprecations(Deprecations {
+                    package: lacks.or_none(package.clone(), "package"),
+                    entries: deprecated(&object, &items, &place, &mut problems)?,
+                    place: place.clone(),
+                })
+            }
             _ => Kind::Other(Other {
                 schema: schema.clone(),
                 package: package.clone(),
@@ -327,6 +332,39 @@ impl Record {
     }
 }
 
+/// Notes texts that a document lacks.
+struct Lacks<'a> {
+    place: &'a Place,
+    what: &'static str,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl<'a> Lacks<'a> {
+    fn of(place: &'a Place, what: &'static str, problems: &'a mut Vec<Problem>) -> Self {
+        Self {
+            place,
+            what,
+            problems,
+        }
+    }
+
+    /// The text; an empty one, and a problem, where it is not there.
+    fn or_none(&mut self, text: Option<String>, key: &'static str) -> String {
+        text.unwrap_or_else(|| {
+            self.note(key);
+            String::new()
+        })
+    }
+
+    fn note(&mut self, key: &'static str) {
+        let (place, what) = (self.place.clone(), self.what);
+        let problem = Problem::Lacks { place, what, key };
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+}
+
 /// The problem of a document that has a key twice.
 fn key_twice(key: Option<String>, place: &Place) -> Option<Problem> {
     let key = shortened(&key?);
@@ -377,13 +415,17 @@ fn possible_related_images(
     Ok((images, empty))
 }
 
-fn entries(channel: &Object<'_>, items: &Items) -> Result<Vec<Entry>, Wrong> {
+fn entries(
+    channel: &Object<'_>,
+    items: &Items,
+    place: &Place,
+    problems: &mut Vec<Problem>,
+) -> Result<Vec<Entry>, Wrong> {
+    let mut lacks = Lacks::of(place, "An entry of an olm.channel", problems);
     let mut entries = Vec::new();
     channel.each(items, "entries", &mut |entry| {
         entries.push(Entry {
-            name: entry
-                .text("name")?
-                .ok_or("an entry of the olm.channel has no `name`")?,
+            name: lacks.or_none(entry.text("name")?, "name"),
             replaces: entry.text("replaces")?,
             skips: entry.texts(items, "skips")?,
             skip_range: entry.text("skipRange")?,
@@ -393,14 +435,21 @@ fn entries(channel: &Object<'_>, items: &Items) -> Result<Vec<Entry>, Wrong> {
     Ok(entries)
 }
 
-fn deprecated(deprecations: &Object<'_>, items: &Items) -> Result<Vec<DeprecatedEntry>, Wrong> {
+fn deprecated(
+    deprecations: &Object<'_>,
+    items: &Items,
+    place: &Place,
+    problems: &mut Vec<Problem>,
+) -> Result<Vec<DeprecatedEntry>, Wrong> {
+    let mut lacks = Lacks::of(place, "An entry of an olm.deprecations", problems);
     let mut entries = Vec::new();
     deprecations.each(items, "entries", &mut |entry| {
-        let reference = entry.object("reference");
-        let reference = reference.ok_or("an entry of the olm.deprecations has no `reference`")?;
-        let schema = reference.text("schema")?;
+        let Some(reference) = entry.object("reference") else {
+            lacks.note("reference");
+            return Ok(());
+        };
         entries.push(DeprecatedEntry {
-            schema: schema.ok_or("a reference of the olm.deprecations has no `schema`")?,
+            schema: lacks.or_none(reference.text("schema")?, "schema"),
             name: reference.text("name")?,
         });
         Ok(())
@@ -418,7 +467,8 @@ fn properties(
 ) -> Result<(), Wrong> {
     object.each(items, "properties", &mut |property| {
         let Some(kind) = property.text("type")? else {
-            return Err("a property of the olm.bundle has no `type`".to_owned());
+            Lacks::of(&bundle.place, "A property of an olm.bundle", problems).note("type");
+            return Ok(());
         };
         if let Err(wrong) = property_value(&kind, &property, bundle) {
             problems.push(Problem::Property {

@@ -68,6 +68,15 @@ pub enum Problem {
         /// The bundles, sorted.
         bundles: Vec<String>,
     },
+    /// A document lacks a text that OLM needs. `opm render` and `oc` read it all the same.
+    Lacks {
+        /// The document.
+        place: Place,
+        /// What lacks it: a schema, or a part of a document.
+        what: &'static str,
+        /// The key.
+        key: &'static str,
+    },
     /// A document has a key twice; the last one counts, as for `opm`.
     KeyTwice {
         /// The document.
@@ -199,6 +208,9 @@ impl fmt::Display for Problem {
                     None => Ok(()),
                 }
             }
+            Self::Lacks { place, what, key } => {
+                write!(f, "{what} has no `{key}`, which OLM refuses: {place}")
+            }
             Self::KeyTwice { place, key } => {
                 let key = esc(key);
                 write!(
@@ -239,7 +251,9 @@ impl Problem {
     /// Where it stands, when it was seen in one document.
     pub(super) fn place(&self) -> Option<&Place> {
         match self {
-            Self::KeyTwice { place, .. } | Self::Property { place, .. } => Some(place),
+            Self::Lacks { place, .. }
+            | Self::KeyTwice { place, .. }
+            | Self::Property { place, .. } => Some(place),
             _ => None,
         }
     }

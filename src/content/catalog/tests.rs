@@ -259,14 +259,6 @@ fn what_is_no_catalog_is_named() {
         ("- a\n", "expected an object"),
         ("just text\n", "expected an object"),
         (
-            "schema: olm.bundle\nname: x\n",
-            "the olm.bundle has no `package`",
-        ),
-        (
-            "schema: olm.channel\nname: x\npackage: p\nentries: [{}]\n",
-            "has no `name`",
-        ),
-        (
             "schema: olm.bundle\npackage: p\nname: x\nimage: {a: b}\n",
             "`image` is not a text",
         ),
@@ -286,6 +278,61 @@ fn what_is_no_catalog_is_named() {
     indexer.add("f", &b"a: \xff"[..]).unwrap();
     let error = indexer.finish().unwrap_err();
     assert!(error.to_string().contains("not UTF-8"), "{error}");
+}
+
+#[test]
+fn documents_that_lack_names_are_read_as_opm_renders_them() {
+    let text = "\
+schema: olm.bundle\nname: x\nimage: q.io/a/b:1\nproperties: [{value: 1}]
+---\nschema: olm.bundle\npackage: p\nimage: q.io/a/c:1
+---\nschema: olm.channel\npackage: p\nentries: [{}, {}, {name: x}]
+---\nschema: olm.package
+---\nschema: olm.deprecations\nentries: [{}, {reference: {name: x}}]
+";
+    let catalog = index(&[("f.yaml", text)]).unwrap();
+    let found = catalog.images();
+    let images: Vec<&str> = found
+        .images
+        .iter()
+        .map(|image| image.text.as_str())
+        .collect();
+    assert_eq!(images, ["q.io/a/b:1", "q.io/a/c:1"]);
+    let problems: Vec<String> = catalog.problems().iter().map(|p| p.to_string()).collect();
+    let lacks: Vec<&str> = problems
+        .iter()
+        .filter_map(|p| p.strip_suffix(", document 1"))
+        .collect();
+    assert_eq!(
+        lacks,
+        [
+            "A property of an olm.bundle has no `type`, which OLM refuses: f.yaml",
+            "An olm.bundle has no `package`, which OLM refuses: f.yaml",
+        ]
+    );
+    for expected in [
+        "An olm.bundle has no `name`, which OLM refuses: f.yaml, document 2",
+        "An olm.channel has no `name`, which OLM refuses: f.yaml, document 3",
+        "An entry of an olm.channel has no `name`, which OLM refuses: f.yaml, document 3",
+        "An olm.package has no `name`, which OLM refuses: f.yaml, document 4",
+        "An olm.deprecations has no `package`, which OLM refuses: f.yaml, document 5",
+        "An entry of an olm.deprecations has no `reference`, which OLM refuses: f.yaml, document 5",
+        "An entry of an olm.deprecations has no `schema`, which OLM refuses: f.yaml, document 5",
+    ] {
+        assert_eq!(
+            problems.iter().filter(|p| *p == expected).count(),
+            1,
+            "{expected}: {problems:#?}"
+        );
+    }
+}
+
+#[test]
+fn whole_numbers_are_written_as_go_writes_them() {
+    let text = "schema: x\nn: [0644, 1e3, 0899, -2.0, 1.5, 1e300]\n";
+    assert_eq!(
+        documents(text),
+        [r#"{"n":[420,1000,899,-2,1.5,1e+300],"schema":"x"}"#]
+    );
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Release payloads of OKD and OpenShift: what they hold, and who signed them.
 
+pub(crate) mod contents;
+pub(crate) mod difference;
 mod fingerprint;
 pub mod image_references;
+pub mod judgement;
 mod keyring;
 pub mod metadata;
 pub mod signature;

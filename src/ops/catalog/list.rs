@@ -2,26 +2,27 @@
 //! their images are where a bundle says so.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::PlatformImage;
+use super::find_catalog;
+use crate::bundle::finding::FindingKind;
+use crate::bundle::open::{Bundle as Opened, Scope, Waivers, open_bundle};
+use crate::bundle::trust::Trust;
 use crate::content::catalog::{Bundle, BundleIndex, Catalog, Channel};
+use crate::error::{Class, Error, Result};
+use crate::image::Source;
+use crate::image::catalog::{self, PlatformImage};
 use crate::model::{CatalogEntry, CatalogFormat, Digest, Inventory, Platform, Reference};
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result};
-use crate::ops::examine::{self, Accepted, Scope};
-use crate::ops::finding::FindingKind;
-use crate::ops::image_files::Source;
-use crate::ops::trust::Trust;
 use crate::plan::index_filter::IndexFilter;
 use crate::registry::Client;
 
 /// Where catalogs are listed from.
 #[derive(Debug)]
-pub enum Origin {
+pub enum CatalogOrigin {
     /// A registry.
     Registry {
         /// The catalog.
@@ -44,7 +45,7 @@ pub enum Origin {
 #[derive(Debug)]
 pub struct Request {
     /// Where from.
-    pub from: Origin,
+    pub from: CatalogOrigin,
     /// The package to show in full; all in short when absent.
     pub package: Option<String>,
     /// Which platform's image is read.
@@ -106,7 +107,7 @@ pub struct CatalogReport {
     /// Number of images that it names.
     pub images: usize,
     /// Number of empty texts where images should be; they are no references.
-    #[serde(skip_serializing_if = "crate::ops::is_zero")]
+    #[serde(skip_serializing_if = "crate::model::is_zero")]
     pub empty_images: usize,
     /// Compressed bytes of all these images, each blob once; in a bundle only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -186,11 +187,10 @@ pub async fn list(request: Request, context: &Context) -> Result<Report> {
     let wanted = package.clone();
     let context = context.clone();
     let found = match from {
-        Origin::Registry { reference, client } => {
-            let (source, image) =
-                PlatformImage::find(&client, &reference, &filter, &context).await?;
+        CatalogOrigin::Registry { reference, client } => {
+            let (source, image) = find_catalog(&client, &reference, &filter, &context).await?;
             crate::ops::blocking(move || {
-                let catalog = super::read(&source, &image)?;
+                let catalog = catalog::read(&source, &image)?;
                 let package = package.as_deref();
                 Ok(Report {
                     authenticated: None,
@@ -201,14 +201,20 @@ pub async fn list(request: Request, context: &Context) -> Result<Report> {
             })
             .await?
         }
-        Origin::Bundle {
+        CatalogOrigin::Bundle {
             directory,
             trust,
             allow_unsigned,
         } => {
             let list = move || {
-                let report =
-                    list_bundle(&directory, &trust, package.as_deref(), &filter, &context)?;
+                // Without a key the list says that nobody vouches, as `verify` does. With keys that
+                // did not sign, nothing of the bundle is read.
+                let waivers = Waivers {
+                    unsigned: allow_unsigned || trust.exporters.is_empty(),
+                    incomplete: true,
+                };
+                let bundle = open_bundle(&directory, &trust, waivers, Scope::Documents)?;
+                let report = list_bundle(bundle, package.as_deref(), &filter, &context)?;
                 Ok(Report {
                     allow_unsigned,
                     ..report
@@ -222,27 +228,21 @@ pub async fn list(request: Request, context: &Context) -> Result<Report> {
 }
 
 fn list_bundle(
-    directory: &Path,
-    trust: &Trust,
+    bundle: Opened,
     package: Option<&str>,
     filter: &IndexFilter,
     context: &Context,
 ) -> Result<Report> {
-    // That nobody vouches is said with the list, as `verify` does.
-    let accepted = Accepted {
-        unsigned: true,
-        incomplete: true,
-    };
-    let bundle = Arc::new(examine::open(directory, trust, accepted, Scope::Documents)?);
+    let bundle = Arc::new(bundle);
     // Who vouches, the report says.
     let notes = bundle.notes.iter();
     for note in notes.filter(|note| note.kind != FindingKind::NotAuthenticated) {
         context.warn(note.to_string());
     }
-    let source = Source::bundle(Arc::clone(&bundle), context.clone())?;
+    let source = Source::bundle(Arc::clone(&bundle), context.cancel.clone())?;
     let inventory = &bundle.inventory;
     if inventory.catalogs.is_empty() {
-        let directory = directory.display();
+        let directory = bundle.media.root().display();
         return Err(Error::usage(format!(
             "The bundle in `{directory}` carries no catalog"
         )));
@@ -256,7 +256,7 @@ fn list_bundle(
         };
         let name = format!("`{}`", entry.image);
         let image = PlatformImage::of(&source, name, source.manifest(&root)?, filter)?;
-        let catalog = super::read(&source, &image)?;
+        let catalog = catalog::read(&source, &image)?;
         let sizes = Sizes::new(inventory, entry);
         let listed = report(&catalog, entry.image.clone(), &image, package, Some(&sizes));
         catalogs.push(CatalogReport {

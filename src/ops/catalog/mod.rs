@@ -1,26 +1,44 @@
-//! Operator catalogs out of images: which of an index's images is read, where the catalog lies
-//! in it, and what it says. For exports, for `catalog list` and for `cluster-resources`.
+//! Operator catalogs: `catalog list`, and `cluster-resources` for a catalog.
 
-mod image;
-mod layer;
 pub mod list;
-mod read;
-mod rebuild;
 pub mod resources;
 
-pub(crate) use image::PlatformImage;
-pub(crate) use layer::MadeBlob;
-pub(crate) use read::{documents, read};
-pub(crate) use rebuild::{MadeImage, database, rebuild};
+use super::context::Context;
+use super::source_error::of_source;
+use crate::error::{Error, Result};
+use crate::image::Source;
+use crate::image::catalog::PlatformImage;
+use crate::model::Reference;
+use crate::ops::blocking;
+use crate::plan::index_filter::IndexFilter;
+use crate::registry::{Client, Selector};
 
-use super::error::{Class, Error};
-use crate::content::catalog::CatalogError;
-
-/// What it means that a catalog cannot be read.
-fn refused(name: &str, error: CatalogError) -> Error {
-    let class = match &error {
-        CatalogError::NoLabel { .. } => Class::Usage,
-        _ => Class::VerificationFailed,
+/// Asks a registry what a catalog's reference means, and selects the image that is read.
+///
+/// # Errors
+///
+/// When there is no such image, when the filter does not select exactly one, and when the
+/// image holds no catalog.
+pub(crate) async fn find_catalog(
+    client: &Client,
+    reference: &Reference,
+    filter: &IndexFilter,
+    context: &Context,
+) -> Result<(Source, PlatformImage)> {
+    let selector = Selector::of(reference);
+    let fetched = client.manifest(&reference.repository, &selector);
+    let fetched = tokio::select! {
+        fetched = fetched => fetched,
+        () = context.cancel.cancelled() => return Err(Error::interrupted()),
     };
-    Error::new(class, format!("The catalog {name} cannot be read")).caused_by(error)
+    let root = fetched
+        .map_err(|error| of_source(format!("The catalog `{reference}` cannot be had"), error))?;
+    let (repository, name) = (reference.repository.clone(), format!("`{reference}`"));
+    let source = Source::registry(client.clone(), repository, context.cancel.clone());
+    let filter = filter.clone();
+    blocking(move || {
+        let image = PlatformImage::of(&source, name, root.value, &filter)?;
+        Ok((source, image))
+    })
+    .await
 }

@@ -1,16 +1,16 @@
 //! `airferry cluster-resources --catalog`: what the cluster will be given for a catalog, before
 //! anything is copied. Reads the catalog's image and contacts nobody else.
 
-use super::PlatformImage;
+use super::find_catalog;
 use crate::cluster::Content;
 use crate::content::mapping_file::mapped;
+use crate::error::{Error, Result};
+use crate::image::catalog;
 use crate::model::Reference;
 use crate::ops::blocking;
+use crate::ops::cluster_files::{ResourcesRequest, WrittenFiles, write_for};
 use crate::ops::context::Context;
-use crate::ops::error::{Error, Result};
-use crate::ops::import::ResourcesRequest;
 use crate::ops::mapping::require_known;
-use crate::ops::resources::{Written, write_for};
 use crate::plan::index_filter::IndexFilter;
 use crate::plan::naming::{self, Target};
 use crate::registry::Client;
@@ -37,12 +37,12 @@ pub struct Request {
 }
 
 /// Reads the catalog and writes the objects.
-pub async fn write(request: Request, context: &Context) -> Result<Written> {
+pub async fn write(request: Request, context: &Context) -> Result<WrittenFiles> {
     let (client, reference) = (&request.client, &request.reference);
-    let (source, image) = PlatformImage::find(client, reference, &request.filter, context).await?;
+    let (source, image) = find_catalog(client, reference, &request.filter, context).await?;
     let context = context.clone();
     blocking(move || {
-        let catalog = super::read(&source, &image)?;
+        let catalog = catalog::read(&source, &image)?;
         let named = catalog.images();
         for malformed in named.malformed() {
             context.warn(format!("catalog {}: {malformed}", image.name));
@@ -71,7 +71,7 @@ pub async fn write(request: Request, context: &Context) -> Result<Written> {
 }
 
 /// Writes empty files for those that `oc` writes always: scripts name them.
-fn complete(request: &ResourcesRequest, written: &mut Written) -> Result<()> {
+fn complete(request: &ResourcesRequest, written: &mut WrittenFiles) -> Result<()> {
     for name in ALWAYS {
         let path = request.directory.join(name);
         if !written.files.contains(&path) {

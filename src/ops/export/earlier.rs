@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::attached;
 use super::request::Request;
 use super::resolve::{resolve_pinned, unresolved};
+use crate::bundle::finding::as_error;
+use crate::bundle::read::read_metadata;
+use crate::error::{Error, Result};
 use crate::model::{AttachedBy, AttachmentState, BlobPlace, Digest, ImageEntry, RawManifest};
 use crate::oci;
 use crate::ops::context::Context;
-use crate::ops::error::{Error, Result};
-use crate::ops::finding::as_error;
-use crate::ops::metadata;
 use crate::plan::export::{KnownBundle, Resolution, ResolvedBlob, ResolvedManifest};
 use crate::sys::media::{DirMedia, Media};
 
@@ -108,7 +108,7 @@ fn is_made(known: &KnownBundle, image: &ImageEntry) -> bool {
 fn read_manifests(request: &Request, known: &KnownBundle) -> Result<BTreeMap<Digest, RawManifest>> {
     let media: Arc<dyn Media> = Arc::new(DirMedia::open(&request.to)?);
     let mut raws = BTreeMap::new();
-    let findings = metadata::read(media.as_ref(), &known.manifest, &known.inventory, |raw| {
+    let findings = read_metadata(media.as_ref(), &known.manifest, &known.inventory, |raw| {
         raws.insert(raw.digest, raw);
     })?;
     match as_error("The bundle cannot be completed:", &findings) {

@@ -3,65 +3,49 @@
 //! Look at what is there, resolve, plan, check, transfer, seal. Every step can be stopped at any
 //! time and is continued by the same request.
 
+mod additions;
 mod attached;
-mod chunk_file;
 mod content;
 mod earlier;
-pub mod lane;
 mod made;
-mod naming_ahead;
+mod moved_tags;
 mod outcome;
+mod perform;
+mod planning;
 mod prefetch;
 mod preflight;
 mod problem;
 mod request;
 mod resolve;
-mod seal;
 mod selection;
 mod sources;
-mod state;
 mod transfer;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-
-use futures_util::StreamExt;
-use futures_util::stream;
+use std::sync::Arc;
 
 pub use attached::Attachments;
-pub use chunk_file::Ground;
 pub use outcome::{CatalogLine, ExportState, ImageLine, Outcome};
-pub use preflight::documents_ahead;
 pub use request::{CatalogRequest, Existing, Releases, Request};
 pub(crate) use resolve::resolve;
 pub use resolve::{ForeignLayers, Selection};
 pub use selection::{BundleSelection, CatalogSelection, PackageSelection};
 
-use super::catalog::MadeBlob;
+use additions::nothing_new;
+use moved_tags::report_moved_tags;
+use perform::{Begun, perform};
+use planning::{Planned, make_plan, read_bases};
+
 use super::context::Context;
-use super::error::{Class, Error, Result};
-use super::examine::{Scope, Unproven, examine};
-use super::finding::FindingKind;
-use super::source_error::of_source;
-use super::trust::{Trust, statement_bytes};
-use crate::model::{CatalogEntry, Count, Digest, ImageEntry, Inventory, Reference};
-use crate::ops::blocking;
-use crate::ops::release::selection::Selected;
-use crate::plan::export::{self as plan, ExportPlan, KnownBundle, Resolution};
-use crate::progress::Phase;
-use crate::registry::{Client, Selector};
-use crate::sys::filesystem::FileSystem;
-use crate::sys::journal::{self, Journal};
+use crate::bundle::trust::statement_bytes;
+use crate::bundle::write::ahead::Ahead;
+use crate::bundle::write::state::Found;
+use crate::bundle::write::{seal, state};
+use crate::error::{Class, Error, Result};
+use crate::model::{Count, Digest, Inventory};
+use crate::plan::export::{ExportPlan, KnownBundle};
+use crate::plan::naming_ahead;
 use crate::sys::lock::DirLock;
 use crate::sys::media::{DirMedia, Media};
-use preflight::Ahead;
-use seal::{Assembled, Written};
-use sources::Sources;
-use state::{Found, PlanDocument};
-use transfer::{Transfer, Transferred};
-
-/// Tags that are looked at at the same time.
-const TAG_JOBS: usize = 16;
 
 /// Where an export begins.
 enum Start {
@@ -71,37 +55,6 @@ enum Start {
     Continue(Box<ExportPlan>),
     /// A bundle was sealed; perhaps some images are missing.
     Complete(Box<KnownBundle>),
-}
-
-/// When the plan was made that is being performed.
-enum Begun {
-    /// By this run; with the generation that it completes.
-    Now(Option<Box<KnownBundle>>),
-    /// By a run that was interrupted.
-    Earlier,
-}
-
-/// A plan, with what only the run that makes it has.
-struct Planned {
-    plan: ExportPlan,
-    /// Blobs that were made for it.
-    made: Vec<MadeBlob>,
-    /// What was kept of catalogs, and why.
-    selections: Vec<CatalogSelection>,
-    /// What releases asked for by version are.
-    selected: Vec<Selected>,
-}
-
-impl Planned {
-    /// A plan that an earlier run made: what it made lies beside it.
-    fn again(plan: ExportPlan) -> Self {
-        Self {
-            plan,
-            made: Vec::new(),
-            selections: Vec::new(),
-            selected: Vec::new(),
-        }
-    }
 }
 
 impl Start {
@@ -225,80 +178,6 @@ fn open_medium(request: &Request) -> Result<Option<DirMedia>> {
     }
 }
 
-/// Reads the bases' documents; what they say is believed only under a trusted signature.
-fn read_bases(request: &Request) -> Result<Vec<KnownBundle>> {
-    let own = request.signer.as_ref().map(|signer| *signer.public());
-    let trust = Trust {
-        exporters: own.into_iter().chain(request.base_trust.clone()).collect(),
-        ..Trust::default()
-    };
-    let mut bases = Vec::new();
-    for path in &request.bases {
-        let media = Arc::new(DirMedia::open(path)?);
-        let mut waived = vec![FindingKind::Incomplete];
-        if trust.exporters.is_empty() {
-            waived.push(FindingKind::NotAuthenticated);
-        }
-        let unproven = Unproven::accepted(trust.exporters.is_empty());
-        let examination = examine(media, &trust, Scope::Documents, unproven)?;
-        let bundle = examination.into_bundle(&waived).map_err(|e| {
-            Error::new(e.class(), format!("`{}` cannot be a base", path.display()))
-                .hint("a base is a bundle, or a copy of its manifest.cbor, inventory.cbor and signatures/")
-                .hint("--base-trust names the key of whoever made it")
-                .caused_by(e)
-        })?;
-        bases.push(KnownBundle {
-            id: bundle.id,
-            manifest: bundle.manifest,
-            inventory: bundle.inventory,
-        });
-    }
-    Ok(bases)
-}
-
-/// Resolves what has to be resolved, and plans.
-async fn make_plan(
-    request: &Request,
-    digest: Digest,
-    known: Option<&KnownBundle>,
-    bases: &[KnownBundle],
-    context: &Context,
-) -> Result<Planned> {
-    let (mut made, mut selections, mut selected) = (Vec::new(), Vec::new(), Vec::new());
-    let resolution = match known {
-        None => {
-            let client = &request.client;
-            let mut gathered = content::gather(request, context).await?;
-            made = std::mem::take(&mut gathered.made);
-            selections = std::mem::take(&mut gathered.selections);
-            selected = std::mem::take(&mut gathered.selected);
-            let wanted = &gathered.references;
-            let mut found =
-                resolve::resolve_pinned(client, wanted, &request.selection, context).await?;
-            content::add_made(&mut found, &made)?;
-            let mut found = something_was_found(client, found).await?;
-            content::add_to(&mut found, gathered, &request.references);
-            found
-        }
-        Some(known) => earlier::resolve(request, known, context).await?,
-    };
-    let options = plan::Options {
-        label: request.label.clone(),
-        chunk_limit: request.chunk_limit,
-        lanes: None,
-        request: digest,
-    };
-    let plan = ExportPlan::new(resolution, known, bases, options)
-        .map_err(|error| Error::usage("The content cannot be laid out").caused_by(error))?;
-    let made = made.into_iter().flat_map(|made| made.image.blobs);
-    Ok(Planned {
-        plan,
-        made: made.collect(),
-        selections,
-        selected,
-    })
-}
-
 /// Says how an import will name the images, where that is not plain: nobody should find out on the
 /// far side.
 fn tell_of_names(inventory: &Inventory, context: &Context) {
@@ -329,52 +208,6 @@ fn warn_of_sparse_indexes(plan: &ExportPlan, context: &Context) {
     }
 }
 
-/// A bundle without a single image helps nobody: then there is no bundle.
-async fn something_was_found(client: &Client, resolution: Resolution) -> Result<Resolution> {
-    let images = &resolution.images;
-    if images.iter().any(|image| image.root.is_some()) {
-        return Ok(resolution);
-    }
-    let mut message = String::from("Not one image could be had, and nothing was written:");
-    for image in images {
-        let problem = image.problem.as_deref().unwrap_or_default();
-        message.push_str(&format!("\n  - {}: {problem}", image.requested));
-    }
-    // Registries that answer have said that they lack the images; others are out of reach.
-    let sources = images.iter().map(|image| &image.source);
-    if let Some(error) = client.first_unreachable(sources).await {
-        return Err(of_source(message, error));
-    }
-    let hint = "check the references, --platform and the credentials";
-    Err(Error::new(Class::Incomplete, message).hint(hint))
-}
-
-/// Whether a completion would add nothing to the generation that is there.
-fn nothing_new(known: &KnownBundle, plan: &ExportPlan) -> bool {
-    let (before, now) = (&known.inventory.images, &plan.content.images);
-    plan.to_fetch().0 == 0 && problems(before) == problems(now) && attachments_same(before, now)
-}
-
-/// Whether no image has anything attached to it that was not known before.
-fn attachments_same<'a>(before: &'a [ImageEntry], now: &'a [ImageEntry]) -> bool {
-    let whole = |images: &'a [ImageEntry]| -> BTreeMap<&'a Reference, _> {
-        let whole = images.iter().filter(|image| image.problem.is_none());
-        let attached = |image: &'a ImageEntry| (image.cosign, image.referrers, &image.attached);
-        whole
-            .map(|image| (&image.requested, attached(image)))
-            .collect()
-    };
-    whole(before) == whole(now)
-}
-
-/// Number of images that are not whole.
-fn problems(images: &[ImageEntry]) -> usize {
-    images
-        .iter()
-        .filter(|image| image.problem.is_some())
-        .count()
-}
-
 /// What a dry run says. `statements`: bytes of those that are there already.
 fn foretell(
     request: &Request,
@@ -382,199 +215,13 @@ fn foretell(
     ahead: &Ahead,
     statements: u64,
 ) -> Result<Outcome> {
-    let own = seal::statement_bytes_ahead(&ahead.assembled, request)?;
+    let own = seal::statement_bytes_ahead(
+        &ahead.assembled,
+        request.signer.as_ref(),
+        request.comment.as_ref(),
+    )?;
     let outcome = Outcome::planned(&ahead.assembled, statements + own);
     let outcome = outcome.with_selections(&planned.selections);
     let outcome = outcome.with_unanswered(&planned.plan);
     Ok(outcome.with_selected(planned.selected.clone()))
-}
-
-/// Tells of tags that point elsewhere now; the plan's digests stand.
-async fn report_moved_tags(
-    request: &Request,
-    images: &[ImageEntry],
-    catalogs: &[CatalogEntry],
-    context: &Context,
-) -> Vec<String> {
-    let originals: BTreeMap<&Reference, Digest> = catalogs
-        .iter()
-        .filter_map(|catalog| Some((&catalog.image, catalog.original?)))
-        .collect();
-    let originals = &originals;
-    let tagged = images
-        .iter()
-        .filter(|image| image.requested.digest.is_none());
-    let moved: Vec<Option<String>> = stream::iter(tagged)
-        .map(|image| async move {
-            let (root, tag) = (image.root?, image.tag.as_ref()?);
-            // What was made here was never where the tag points.
-            let root = originals.get(&image.requested).copied().unwrap_or(root);
-            let selector = Selector::from(tag);
-            let now = request
-                .client
-                .head_manifest(&image.source, &selector)
-                .await
-                .ok()?;
-            let now = now.map(|head| head.value.digest);
-            (now != Some(root)).then(|| match now {
-                Some(now) => format!("{} points to {now} now, not to {root}", image.requested),
-                None => format!("{} is gone, it pointed to {root}", image.requested),
-            })
-        })
-        .buffered(TAG_JOBS)
-        .collect()
-        .await;
-    let moved: Vec<String> = moved.into_iter().flatten().collect();
-    for message in &moved {
-        context.warn(message.clone());
-    }
-    moved
-}
-
-/// Transfers and seals.
-async fn perform(
-    request: Request,
-    media: Arc<dyn Media>,
-    planned: Planned,
-    document: PlanDocument,
-    begun: Begun,
-    context: &Context,
-) -> Result<Outcome> {
-    let Planned {
-        plan,
-        made,
-        selections,
-        selected,
-    } = planned;
-    let plan = Arc::new(plan);
-    let plan_id = document.id;
-    let (recovered, journal) = {
-        let (media, plan) = (Arc::clone(&media), Arc::clone(&plan));
-        let (signer, is_new) = (request.signer.clone(), matches!(begun, Begun::Now(_)));
-        super::blocking(move || {
-            if is_new {
-                // Before the plan: whoever continues it needs them.
-                made::write(media.as_ref(), &plan, &made)?;
-                drop(made);
-                state::write_plan(media.as_ref(), &plan, &document.file, signer.as_ref())?;
-            }
-            media.make_dir("chunks")?;
-            let recovered = journal::read(media.as_ref(), &plan_id)?;
-            let journal = match recovered {
-                Some(_) => Journal::open(media.as_ref())?,
-                None => Journal::create(media.as_ref(), &plan_id)?,
-            };
-            Ok((recovered, journal))
-        })
-        .await?
-    };
-    let mut recovered = recovered.unwrap_or_default();
-    let cursors = plan
-        .content
-        .lanes
-        .iter()
-        .map(|lane| plan.content.cursor(lane))
-        .collect();
-    let transfer = Arc::new(Transfer {
-        sources: Arc::new(Sources {
-            client: request.client.clone(),
-            plan: Arc::clone(&plan),
-            skipped: std::mem::take(&mut recovered.skipped),
-            keep_going: request.keep_going,
-        }),
-        plan_id,
-        ground: Ground::new(Arc::clone(&media), journal)?,
-        recovered,
-        context: context.clone(),
-        missing: Mutex::default(),
-    });
-    let written = written(transfer.run(cursors).await?);
-    let read_back = match request.read_back {
-        Some(wanted) => wanted,
-        None => FileSystem::of(media.root())?.is_removable_kind(),
-    };
-    let outcome = {
-        let (media, plan, context) = (Arc::clone(&media), Arc::clone(&plan), context.clone());
-        blocking(move || {
-            let mut metadata_chunk = Vec::new();
-            let assembled = seal::assemble(&plan, plan_id, &written, &mut metadata_chunk)?;
-            let before = match begun {
-                Begun::Now(known) => known,
-                Begun::Earlier => state::generation_before(&media, &plan, request.signer.as_ref()),
-            };
-            match before {
-                Some(known) if adds_nothing(&known, &assembled, &written) => {
-                    state::discard(media.as_ref())?;
-                    let statements = statement_bytes(media.as_ref())?;
-                    let images = &assembled.inventory.images;
-                    Ok(Outcome::nothing_new(&known, images, statements))
-                }
-                _ => {
-                    let medium = media.as_ref();
-                    seal_bundle(medium, &assembled, &metadata_chunk, &request, &context)
-                }
-            }
-        })
-        .await?
-    };
-    if read_back {
-        read_back_bundle(media, context).await?;
-    }
-    let outcome = outcome.with_selections(&selections).with_unanswered(&plan);
-    Ok(outcome.with_selected(selected))
-}
-
-fn written(transferred: Transferred) -> Written {
-    let mut written = Written {
-        missing: transferred.missing.into_iter().collect::<BTreeMap<_, _>>(),
-        ..Written::default()
-    };
-    for lane in transferred.lanes {
-        written.chunks.extend(lane.chunks);
-        written.placed.extend(lane.placed);
-    }
-    written.chunks.sort_by_key(|chunk| chunk.number);
-    written
-}
-
-/// Whether a new generation would hold nothing that the one before did not.
-fn adds_nothing(known: &KnownBundle, assembled: &Assembled, written: &Written) -> bool {
-    let (before, now) = (&known.inventory, &assembled.inventory);
-    written.chunks.is_empty()
-        && before.manifests.len() == now.manifests.len()
-        && problems(&before.images) == problems(&now.images)
-        && attachments_same(&before.images, &now.images)
-}
-
-fn seal_bundle(
-    media: &dyn Media,
-    assembled: &Assembled,
-    metadata_chunk: &[u8],
-    request: &Request,
-    context: &Context,
-) -> Result<Outcome> {
-    let phase = Phase::Seal;
-    context.emit(crate::progress::Event::PhaseStarted {
-        phase,
-        items: 0,
-        bytes: 0,
-    });
-    let statement = seal::seal(media, assembled, metadata_chunk, request)?;
-    context.emit(crate::progress::Event::PhaseFinished { phase });
-    let statements = statement_bytes(media)?;
-    Ok(Outcome::sealed(assembled, statement, statements))
-}
-
-/// Reads from the medium what was written to it, as `verify` does.
-async fn read_back_bundle(media: Arc<dyn Media>, context: &Context) -> Result<()> {
-    let waived = [FindingKind::NotAuthenticated, FindingKind::Incomplete];
-    let examination = examine(media, &Trust::default(), Scope::Everything, Unproven::GoOn)?;
-    let bundle = Arc::new(examination.into_bundle(&waived)?);
-    let context = context.clone();
-    let findings =
-        blocking(move || crate::ops::verify::check_content(&bundle, None, &context)).await?;
-    match super::finding::as_error("What was written reads back differently:", &findings) {
-        Some(error) => Err(error.hint("the medium is not reliable: use another one")),
-        None => Ok(()),
-    }
 }

@@ -4,19 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::naming_ahead;
-use super::seal::Assembled;
 use super::selection::{CatalogSelection, PackageSelection};
+use crate::bundle::write::assemble::Assembled;
+use crate::error::{Class, Error};
 use crate::format::bundle::encode_manifest;
 use crate::format::texts::Texts;
 use crate::model::{
     BlobPlace, BundleId, BundleManifest, CatalogEntry, Count, Digest, ImageEntry, Inventory,
     MalformedImage, NeededBy, Reference,
 };
-use crate::ops::error::{Class, Error};
 use crate::ops::release::ReleaseLine;
 use crate::ops::release::selection::Selected;
 use crate::plan::export::{ExportPlan, KnownBundle};
+use crate::plan::naming_ahead;
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -180,7 +180,7 @@ pub struct Outcome {
     /// Bytes of all files, statements and signatures included.
     pub bytes_on_medium: u64,
     /// In a dry run: bytes of the data that an interrupted run left.
-    #[serde(skip_serializing_if = "crate::ops::is_zero")]
+    #[serde(skip_serializing_if = "crate::model::is_zero")]
     pub already_there: u64,
     /// Whole images of which it is unknown what is attached to them, because a registry did not
     /// answer: the same command asks again.

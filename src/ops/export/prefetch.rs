@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::lane::LaneBlob;
 use super::sources::{Failed, Sources};
+use crate::bundle::write::lane::LaneBlob;
 
 /// Blobs up to this size in bytes are fetched ahead of their turn. Larger ones come in parts
 /// where that is faster.

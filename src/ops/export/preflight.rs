@@ -1,21 +1,17 @@
 //! What can be found out before the first byte is written; everything together.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::path::Path;
 
-use super::lane::FinishedChunk;
-use super::made;
 use super::request::Request;
-use super::seal::{Assembled, Written, assemble, unknown_hashes};
-use super::state::{PlanDocument, plan_id};
-use crate::model::{
-    BLOCK_SIZE, BundleManifest, ByteSize, ChunkId, ChunkKind, Extent, Inventory, PlanId, chunk_path,
-};
+use crate::bundle::names;
+use crate::bundle::write::ahead::Ahead;
+use crate::bundle::write::assemble::LaneResults;
+use crate::bundle::write::made;
+use crate::error::{Class, Error, Result};
+use crate::model::{BLOCK_SIZE, ByteSize, ChunkKind, chunk_path};
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result};
-use crate::ops::examine::names;
-use crate::plan::export::{ExportPlan, Lane};
+use crate::plan::export::ExportPlan;
 use crate::sys::filesystem::{FileSystem, lacks_its_medium};
 use crate::sys::journal;
 use crate::sys::media::{EntryKind, Media};
@@ -30,82 +26,6 @@ const CHECK: &str = "export.plan.tmp";
 
 /// Most bytes of a line in the journal.
 const JOURNAL_LINE: u64 = 100;
-
-/// What a plan leads to when every blob can be had. The hashes of data chunks, which nobody knows
-/// yet, are zeros; all lengths are right.
-pub(super) struct Ahead {
-    pub(super) document: PlanDocument,
-    pub(super) written: Written,
-    pub(super) assembled: Assembled,
-}
-
-impl Ahead {
-    pub(super) fn of(plan: &ExportPlan) -> Result<Self> {
-        let document = PlanDocument::of(plan)?;
-        let (written, assembled) = foresee(plan, document.id)?;
-        Ok(Self {
-            document,
-            written,
-            assembled,
-        })
-    }
-}
-
-fn foresee(plan: &ExportPlan, id: PlanId) -> Result<(Written, Assembled)> {
-    let written = simulate(plan)?;
-    let assembled = assemble(plan, id, &written, &mut io::sink())?;
-    Ok((written, assembled))
-}
-
-/// Root and inventory of the bundle that a plan leads to when every blob can be had. The hashes of
-/// data chunks, which nobody knows yet, are zeros.
-pub fn documents_ahead(plan: &ExportPlan) -> Result<(BundleManifest, Inventory)> {
-    let (_, assembled) = foresee(plan, plan_id(plan)?)?;
-    Ok((assembled.manifest, assembled.inventory))
-}
-
-/// What the lanes will write if every blob can be had: exact lengths, hashes unknown.
-fn simulate(plan: &ExportPlan) -> Result<Written> {
-    let mut written = Written::default();
-    for lane in &plan.content.lanes {
-        simulate_lane(plan, lane, &mut written)?;
-    }
-    Ok(written)
-}
-
-fn simulate_lane(plan: &ExportPlan, lane: &Lane, written: &mut Written) -> Result<()> {
-    let mut cursor = plan.content.cursor(lane);
-    let mut open: Option<(ChunkId, u64)> = None;
-    let close = |chunk: Option<(ChunkId, u64)>, written: &mut Written| {
-        if let Some((number, length)) = chunk {
-            let hashes = unknown_hashes(length);
-            written.chunks.push(FinishedChunk { number, hashes });
-        }
-    };
-    for digest in &lane.blobs {
-        let size = plan.blob(digest).map_or(0, |blob| blob.size);
-        let extents = cursor
-            .place(size)
-            .map_err(|error| Error::usage("The content cannot be laid out").caused_by(error))?;
-        for extent in &extents {
-            let end = chunk_length(extent);
-            match open {
-                Some((number, _)) if number != extent.chunk => {
-                    close(open.replace((extent.chunk, end)), written);
-                }
-                _ => open = Some((extent.chunk, end)),
-            }
-        }
-        written.placed.insert(*digest, extents);
-    }
-    close(open, written);
-    Ok(())
-}
-
-/// Length of a chunk that ends behind this extent.
-fn chunk_length(extent: &Extent) -> u64 {
-    crate::plan::pack::chunk_length(extent)
-}
 
 /// Checks the medium: may it be written, is it large enough, does it take files of this length.
 pub(super) fn check(
@@ -123,7 +43,7 @@ pub(super) fn check(
             .and_then(|()| media.append_to(CHECK))
             .and_then(|mut file| file.append(b"check"));
         if let Err(error) = written.and_then(|()| media.remove(CHECK)) {
-            problems.push(crate::ops::error::chain(&error));
+            problems.push(crate::error::chain(&error));
         }
     }
     report(media.root(), &problems)
@@ -230,7 +150,7 @@ fn report(root: &Path, problems: &[String]) -> Result<()> {
 }
 
 /// Bytes of this plan's chunks that are on the medium already.
-pub(super) fn own_bytes(media: &dyn Media, simulated: &Written) -> Result<u64> {
+pub(super) fn own_bytes(media: &dyn Media, simulated: &LaneResults) -> Result<u64> {
     let paths = simulated
         .chunks
         .iter()

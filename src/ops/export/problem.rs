@@ -1,6 +1,6 @@
 //! Why an image, or what belongs to it, cannot be had.
 
-use crate::ops::error::chain;
+use crate::error::chain;
 use crate::registry;
 
 /// Why an image, or what belongs to it, cannot be had.

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::resolve::{ForeignLayers, Selection};
+use crate::bundle::sign::Signer;
 use crate::content::mapping_file::MappingFile;
 use crate::format::hash::sha256;
 use crate::format::keys::VerifyingKey;
 use crate::model::{Digest, Label, LabelText, Reference};
 use crate::ops::release::Verification;
 use crate::ops::release::selection::ByVersion;
-use crate::ops::sign::Signer;
 use crate::plan::catalog::CatalogFilter;
 use crate::plan::index_filter::IndexFilter;
 use crate::registry::Client;

@@ -11,6 +11,7 @@ use futures_util::{StreamExt, stream};
 
 use super::attached::{self, Attachments, UnknownImages};
 use super::problem::Problem;
+use crate::error::{Error, Result, chain};
 use crate::format::manifest_row::child_fault;
 use crate::model::{
     AttachmentState, Count, Descriptor, Digest, ImageEntry, Limits, ManifestFacts, ManifestKind,
@@ -18,7 +19,6 @@ use crate::model::{
 };
 use crate::oci;
 use crate::ops::context::Context;
-use crate::ops::error::{Error, Result, chain};
 use crate::plan::export::{Resolution, ResolvedBlob, ResolvedManifest};
 use crate::progress::{Event, Phase};
 use crate::registry::{Client, Selector};
@@ -154,7 +154,11 @@ fn merge(resolution: &mut Resolution, mut image: Image) {
     }
     // An index that is sparse for one image and whole for another: what is carried is carried.
     for (digest, manifest) in image.manifests {
-        resolution.manifests.entry(digest).or_insert(manifest);
+        let known = resolution.manifests.entry(digest);
+        let omitted: BTreeSet<Digest> = manifest.omitted.iter().copied().collect();
+        known
+            .and_modify(|known| known.omitted.retain(|child| omitted.contains(child)))
+            .or_insert(manifest);
     }
     resolution.images.push(image.entry);
 }

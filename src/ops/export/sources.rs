@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::lane::LaneBlob;
+use crate::bundle::write::lane::LaneBlob;
+use crate::error::{Class, Error, chain};
 use crate::model::{Digest, Repository};
-use crate::ops::error::{Class, Error, chain};
 use crate::plan::export::{ExportPlan, PlannedPlace};
 use crate::registry::{self, Client};
 
@@ -61,7 +61,7 @@ impl Sources {
 }
 
 /// The repositories that are asked for one blob, one after the other.
-pub(super) struct Places<'a> {
+pub(super) struct RepositoryQueue<'a> {
     waiting: VecDeque<&'a Repository>,
     /// The first that sent wrong bytes: it may have been the line, so it is asked once more when
     /// no other has the blob.
@@ -71,7 +71,7 @@ pub(super) struct Places<'a> {
     failed: Failed,
 }
 
-impl<'a> Places<'a> {
+impl<'a> RepositoryQueue<'a> {
     pub(super) fn of(places: &'a [Repository]) -> Self {
         Self {
             waiting: places.iter().collect(),

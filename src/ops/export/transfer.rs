@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::chunk_file::Ground;
-use super::lane::{Continue, FinishedLane, LaneBlob, LaneWriter};
-use super::made;
+use super::made::Reading;
 use super::prefetch::{Prefetch, Prefetching};
-use super::sources::{Failed, Places, Sources};
+use super::sources::{Failed, RepositoryQueue, Sources};
+use crate::bundle::write::Ground;
+use crate::bundle::write::lane::{Continue, FinishedLane, LaneBlob, LaneWriter};
+use crate::bundle::write::made::lost;
+use crate::error::{Class, Error, Result};
 use crate::model::{Digest, PlanId, Repository};
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result};
 use crate::plan::export::Cursor;
 use crate::progress::{Event, Phase};
 use crate::sys;
@@ -243,7 +244,7 @@ impl Transfer {
         mut fetched: Option<Prefetching>,
         feed: &mpsc::Sender<Feed>,
     ) -> std::result::Result<(), Failed> {
-        let mut places = Places::of(self.sources.places(blob));
+        let mut places = RepositoryQueue::of(self.sources.places(blob));
         while let Some(place) = places.next() {
             if offset == 0 {
                 self.started(blob, 0);
@@ -287,7 +288,7 @@ impl Transfer {
             self.started(blob, 0);
             send(feed, Feed::Begin(*blob)).await?;
         }
-        let mut reading = made::Reading::open(&self.ground.media, blob.digest, offset).await?;
+        let mut reading = Reading::open(&self.ground.media, blob.digest, offset).await?;
         while let Some(bytes) = reading.next().await? {
             self.send_data(blob, bytes, feed).await?;
         }
@@ -295,7 +296,7 @@ impl Transfer {
         send(feed, Feed::End(answer)).await?;
         match right.await.map_err(|_| Failed::Stop(stopped()))? {
             true => Ok(()),
-            false => Err(Failed::Stop(made::lost(
+            false => Err(Failed::Stop(lost(
                 &blob.digest,
                 "its bytes are not the ones that its name says",
             ))),

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::failure::Failure;
+use crate::bundle::read::Manifests;
 use crate::model::{Digest, Inventory, Tag};
-use crate::ops::manifests::Manifests;
 use crate::plan::import::{Artifact, Sent};
 
 /// Types of artifacts that are signatures and nothing else: of cosign, and of notation.
@@ -31,7 +31,7 @@ pub(super) const RELEASES_MAY_NEED_THEM: &str =
 
 /// What to do about attached artifacts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Attachments {
+pub enum AttachmentRule {
     /// They are sent; one that is refused costs itself.
     #[default]
     BestEffort,
@@ -45,7 +45,7 @@ pub enum Attachments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AttachmentPolicy {
     /// In general.
-    pub attachments: Attachments,
+    pub attachments: AttachmentRule,
     /// Whether somebody asked for that: then what is refused is no failure.
     pub is_asked_for: bool,
     /// Whether signatures stay behind.
@@ -56,7 +56,7 @@ impl AttachmentPolicy {
     /// Which artifacts of a bundle are sent.
     pub(super) fn sent(&self, inventory: &Inventory, manifests: &Manifests) -> Sent {
         match (self.attachments, self.remove_signatures) {
-            (Attachments::None, _) => Sent::None,
+            (AttachmentRule::None, _) => Sent::None,
             (_, true) => Sent::Without(signatures(inventory, manifests)),
             (_, false) => Sent::All,
         }

@@ -8,17 +8,17 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::Opened;
-use super::attachments::{Attachments, RefusedAttachment};
-use super::depot::{Depot, Expect};
+use super::attachments::{AttachmentRule, RefusedAttachment};
+use super::blob_uploader::{BlobUploader, Expect};
 use super::failure::Failure;
 use super::image_tags::ImageTags;
+use super::manifest_pusher::ManifestPusher;
 use super::preflight::Before;
 use super::referrers::Referrals;
 use super::request::{ExistingTags, Request, SparseIndex};
-use super::shelf::Shelf;
 use super::tags::{TagAction, TagDecision};
+use crate::bundle::read::Manifests;
 use crate::model::{Digest, ManifestEntry, Repository};
-use crate::ops::manifests::Manifests;
 use crate::plan::import::{Artifact, ImageUpload, ImportPlan};
 use crate::registry::{self, Client, Selector};
 
@@ -47,8 +47,8 @@ pub(super) struct Tagged {
 /// Puts images' content on the target.
 pub(super) struct ContentWriter {
     manifests: Arc<Manifests>,
-    depot: Arc<Depot>,
-    shelf: Arc<Shelf>,
+    uploader: Arc<BlobUploader>,
+    pusher: Arc<ManifestPusher>,
     referrals: Referrals,
     image_tags: Arc<ImageTags>,
     client: Client,
@@ -65,8 +65,8 @@ impl ContentWriter {
         opened: &Opened,
         plan: &ImportPlan,
         before: &Before,
-        depot: Arc<Depot>,
-        shelf: Arc<Shelf>,
+        uploader: Arc<BlobUploader>,
+        pusher: Arc<ManifestPusher>,
     ) -> Self {
         let manifests = Arc::clone(&opened.manifests);
         let client = request.client.clone();
@@ -75,18 +75,18 @@ impl ContentWriter {
             referrals: Referrals::new(
                 client.clone(),
                 Arc::clone(&manifests),
-                Arc::clone(&shelf),
+                Arc::clone(&pusher),
                 Arc::clone(&image_tags),
             ),
             image_tags,
             manifests,
-            depot,
-            shelf,
+            uploader,
+            pusher,
             client,
             sparse_index: request.sparse_index,
             existing_tags: request.existing_tags,
             hidden: before.hidden.clone(),
-            requires_attachments: request.attachments.attachments == Attachments::Required,
+            requires_attachments: request.attachments.attachments == AttachmentRule::Required,
         }
     }
 
@@ -111,10 +111,10 @@ impl ContentWriter {
             }
             // An index may list one of its artifacts: that one comes first, and is looked at below.
             if image.is_attached(digest) {
-                let _ = self.shelf.ensure(repository, digest, expect).await;
+                let _ = self.pusher.ensure(repository, digest, expect).await;
                 continue;
             }
-            if let Err(error) = self.shelf.ensure(repository, digest, expect).await {
+            if let Err(error) = self.pusher.ensure(repository, digest, expect).await {
                 let child = self.stand_in(image, digest, &error);
                 top = child.ok_or_else(|| self.refusal(digest, error))?;
             }
@@ -134,7 +134,7 @@ impl ContentWriter {
     ) -> Result<(), Failure> {
         let mut blobs = stream::iter(digests)
             .map(|digest| async move {
-                let ensured = self.depot.ensure(repository, digest, expect).await;
+                let ensured = self.uploader.ensure(repository, digest, expect).await;
                 match ensured {
                     Ok(true) => Ok(()),
                     Ok(false) => Err(Failure::of_target(format!(
@@ -197,7 +197,7 @@ impl ContentWriter {
             let by_tag = *digest == artifact.root && !artifact.tags.is_empty();
             let entry = self.manifests.entry(digest);
             if !by_tag || entry.is_some_and(|entry| entry.subject.is_some()) {
-                self.shelf.ensure(repository, digest, expect).await?;
+                self.pusher.ensure(repository, digest, expect).await?;
             }
         }
         Ok(())
@@ -244,15 +244,15 @@ impl ContentWriter {
             && !self.is_free(image, decision, &top).await?
         {
             // The tag stays, and what it would have brought is there by its digest.
-            self.shelf.ensure(repository, &top, Expect::Absent).await?;
+            self.pusher.ensure(repository, &top, Expect::Absent).await?;
             return tagged(top, TagAction::Skip);
         }
-        let Err(error) = self.shelf.tag(repository, &decision.tag, &top).await else {
+        let Err(error) = self.pusher.tag(repository, &decision.tag, &top).await else {
             return tagged(top, TagAction::Set);
         };
         let child = self.stand_in(image, &top, &error);
         let child = child.ok_or_else(|| self.refusal(&top, error))?;
-        self.shelf.tag(repository, &decision.tag, &child).await?;
+        self.pusher.tag(repository, &decision.tag, &child).await?;
         tagged(child, TagAction::Set)
     }
 

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use crate::error::{Class, chain};
 use crate::model::Digest;
-use crate::ops::error::{Class, chain};
 use crate::registry;
 
 /// Why an image is not there.

@@ -7,11 +7,11 @@ use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use super::Opened;
-use super::preflight::{JOBS, Probe, target_error};
-use super::presumed::Presence;
+use super::base_blobs::BaseBlobPlaces;
+use super::probe::{JOBS, Probe, target_error};
 use super::request::Request;
+use crate::error::Result;
 use crate::model::{Digest, Repository};
-use crate::ops::error::Result;
 use crate::plan::import::ImportPlan;
 use crate::registry;
 
@@ -26,8 +26,8 @@ pub struct Forecast {
 
 /// Questions that are asked at most.
 pub(super) fn questions(plan: &ImportPlan) -> usize {
-    let presumed: usize = super::presumed::questions(plan);
-    plan.blob_counts().0.saturating_sub(presumed)
+    let asked = super::base_blobs::questions(plan);
+    plan.blob_counts().0.saturating_sub(asked)
 }
 
 /// Asks for every blob that has not been asked for.
@@ -35,7 +35,7 @@ pub(super) async fn measure(
     request: &Request,
     opened: &Opened,
     plan: &ImportPlan,
-    presence: &Presence,
+    base_blobs: &BaseBlobPlaces,
     probe: &Probe<'_>,
 ) -> Result<Forecast> {
     let mut wanted: BTreeMap<&Digest, BTreeSet<&Repository>> = BTreeMap::new();
@@ -49,7 +49,7 @@ pub(super) async fn measure(
         repositories.map(move |repository| (*digest, *repository))
     });
     // What a base brought was found before.
-    let unknown = pairs.filter(|(digest, _)| !plan.presumed.contains_key(*digest));
+    let unknown = pairs.filter(|(digest, _)| !plan.base_blobs.contains_key(*digest));
     let found: Vec<Option<&Digest>> = stream::iter(unknown)
         .map(|(digest, repository)| async move {
             let size = opened.manifests.blob_size(digest);
@@ -78,7 +78,7 @@ pub(super) async fn measure(
         let size = opened.manifests.blob_size(digest);
         let all = size.saturating_mul(repositories.len() as u64);
         // It goes up once, and is mounted wherever else it is needed.
-        let sent = match there.contains(digest) || presence.has_anywhere(digest) {
+        let sent = match there.contains(digest) || base_blobs.has_anywhere(digest) {
             true => 0,
             false => size,
         };

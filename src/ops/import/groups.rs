@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::report::{ImageReport, ImageState};
+use super::image_report::{ImageReport, ImageState};
+use crate::error::Class;
 use crate::model::{
     CatalogEntry, Digest, Inventory, MalformedImage, NeededBy, Reference, ReleaseVersion,
 };
-use crate::ops::error::Class;
 use crate::plan::import::{GroupKind, ImageUpload, ImportPlan};
 use crate::plan::naming::Role;
 

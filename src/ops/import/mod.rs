@@ -5,22 +5,25 @@
 //! when it is whole. Nothing on the target is ever deleted, and nothing overwritten unless asked.
 
 mod attachments;
+mod base_blobs;
+mod blob_locations;
+mod blob_source;
+mod blob_uploader;
 mod content;
-mod depot;
 mod failure;
 mod forecast;
 mod groups;
+mod image_report;
 mod image_tags;
-mod places;
+mod manifest_pusher;
 mod preflight;
-mod presumed;
+mod probe;
 mod read_back;
 mod referrers;
 mod referrers_api;
 mod report;
 mod request;
 mod share;
-mod shelf;
 mod tags;
 mod upload;
 
@@ -28,30 +31,33 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use blob_uploader::BlobUploader;
 use preflight::Before;
 
 use super::blocking;
+use super::cluster_files::{self, ResourcesRequest, WrittenFiles};
 use super::context::Context;
-use super::error::{Class, Error, Result};
-use super::examine::{self, Accepted, Bundle, Scope};
-use super::image_files::Elsewhere;
-use super::manifests::Manifests;
 use super::mapping::require_known;
 use super::release::proof::{self, ReleaseProof};
-use super::resources;
+use crate::bundle::open::{Bundle, Scope, Waivers, open_bundle};
+use crate::bundle::read::Manifests;
+use crate::bundle::verify::check_content;
 use crate::cluster;
 use crate::content::mapping_file::mapped;
+use crate::error::{Class, Error, Result};
 use crate::format::hash::sha256;
+use crate::image::Elsewhere;
 use crate::model::{BundleId, Digest, ImageEntry, Inventory, Reference};
 use crate::plan::import::{ImageUpload, ImportPlan, Sent, Shard, wanted};
 use crate::plan::naming::{self, Target};
 use crate::sys::lock::DirLock;
 use crate::sys::{self, sessions::SessionFiles};
-pub use attachments::{AttachmentPolicy, Attachments, RefusedAttachment};
+pub use attachments::{AttachmentPolicy, AttachmentRule, RefusedAttachment};
 pub use forecast::Forecast;
 pub use groups::{GroupReport, Missing};
-pub use report::{ImageReport, ImageState, Report, ResourcesProblem};
-pub use request::{ExistingTags, Request, ResourcesRequest, SparseIndex};
+pub use image_report::{ImageReport, ImageState};
+pub use report::{Report, ResourcesProblem};
+pub use request::{ExistingTags, Request, SparseIndex};
 pub use share::{ShareReport, share};
 
 /// A bundle that may be acted on, with everything needed to do so.
@@ -62,12 +68,12 @@ pub(super) struct Opened {
 
 /// Opens a bundle, verifies documents and metadata, and reads the OCI manifests.
 pub(super) fn open(request: &Request) -> Result<Opened> {
-    let accepted = Accepted {
+    let waivers = Waivers {
         unsigned: request.allow_unsigned,
         incomplete: request.allow_incomplete,
     };
     let (directory, trust) = (&request.bundle, &request.trust);
-    let bundle = examine::open(directory, trust, accepted, Scope::Everything)?;
+    let bundle = open_bundle(directory, trust, waivers, Scope::Everything)?;
     let bundle = Arc::new(bundle);
     let manifests = Arc::new(Manifests::read(&bundle)?);
     Ok(Opened { bundle, manifests })
@@ -131,9 +137,13 @@ async fn prepare(request: &Arc<Request>, shard: Option<Shard>, context: &Context
     if request.verify_first {
         let bundle = Arc::clone(&opened.bundle);
         let (context, jobs) = (context.clone(), None);
-        let findings =
-            blocking(move || super::verify::check_content(&bundle, jobs, &context)).await?;
-        if let Some(error) = super::finding::as_error("The bundle is damaged:", &findings) {
+        let findings = blocking(move || {
+            check_content(&bundle, jobs, context.progress.as_ref(), &|| {
+                context.cancel.is_cancelled()
+            })
+        })
+        .await?;
+        if let Some(error) = crate::bundle::finding::as_error("The bundle is damaged:", &findings) {
             return Err(error);
         }
     }
@@ -172,7 +182,7 @@ async fn judge_with_bases(
     before: &Before,
     context: &Context,
 ) -> Result<Vec<ReleaseProof>> {
-    let places = before.presence.places();
+    let places = before.base_blobs.places();
     let places = places.filter_map(|(digest, places)| Some((*digest, places.first()?.clone())));
     let bases = Elsewhere::new(request.client.clone(), places.collect());
     let (request, bundle) = (Arc::clone(request), Arc::clone(&opened.bundle));
@@ -204,14 +214,22 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
     let planned = Report::planned(&opened.bundle, &plan, &before);
     if let Some(wanted) = &request.resources {
         let content = planned.content(&opened.bundle.inventory, &request.naming);
-        resources::rehearse(wanted, &content, request.dry_run)?;
+        cluster_files::rehearse(wanted, &content, request.dry_run)?;
     }
     let mut report = if request.dry_run {
         planned
     } else {
         let sessions = SessionFiles::open(&state)?;
-        let depot = depot::Depot::new(&request, &opened, &before, sessions, context.clone());
-        let done = upload::run(&request, &opened, &plan, &before, Arc::new(depot), context).await;
+        let uploader = BlobUploader::new(&request, &opened, &before, sessions, context.clone());
+        let done = upload::run(
+            &request,
+            &opened,
+            &plan,
+            &before,
+            Arc::new(uploader),
+            context,
+        )
+        .await;
         Report::finished(&opened.bundle, &plan, done)
     };
     report.allow_incomplete = request.allow_incomplete;
@@ -226,7 +244,7 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
     let content = report.content(&opened.bundle.inventory, &request.naming);
     report.instructions = cluster::instructions(&content, request.instructions);
     match request.resources.as_ref().filter(|_| !request.dry_run) {
-        Some(wanted) => match resources::write_for(wanted, &content, Some(&report), context) {
+        Some(wanted) => match write_resources(wanted, &content, &report, context) {
             Ok(written) => report.resources = written.files,
             // What was uploaded is there: the report must not be lost over this.
             Err(error) => report.resources_problem = Some(ResourcesProblem::of(&error)),
@@ -234,6 +252,16 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
         None => content.tell_of_tags(|warning| context.warn(warning.to_string())),
     }
     Ok(report)
+}
+
+fn write_resources(
+    wanted: &ResourcesRequest,
+    content: &cluster::Content,
+    report: &Report,
+    context: &Context,
+) -> Result<WrittenFiles> {
+    let report = report.to_json()?;
+    cluster_files::write_for(wanted, content, Some(&report), context)
 }
 
 /// One directory for each target and bundle: a cache that may be deleted.

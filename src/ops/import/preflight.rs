@@ -1,23 +1,18 @@
 //! What can be found out about the target before anything is changed there.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::sync::{Mutex, PoisonError};
 
 use super::Opened;
+use super::base_blobs::{self, BaseBlobPlaces};
 use super::forecast::{self, Forecast};
-use super::presumed::{self, Presence};
+use super::probe::{Probe, target_error};
 use super::request::Request;
 use super::tags::{self, TagDecision};
+use crate::error::{Class, Error, Result};
 use crate::model::Repository;
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result};
 use crate::plan::import::ImportPlan;
 use crate::progress::{Event, Phase};
-use crate::registry;
-
-/// Questions that are asked at the same time.
-pub(super) const JOBS: usize = 32;
 
 /// What was found out.
 #[derive(Debug, Default)]
@@ -25,7 +20,7 @@ pub(super) struct Before {
     /// For each image of the plan: what happens to its tag.
     pub(super) tags: Vec<TagDecision>,
     /// Where blobs that bases brought are.
-    pub(super) presence: Presence,
+    pub(super) base_blobs: BaseBlobPlaces,
     /// Repositories of the target that are not there, or that this account may not see.
     pub(super) hidden: BTreeSet<Repository>,
     /// How much there is to send; found out by dry runs alone.
@@ -64,7 +59,7 @@ async fn ask(
         None => request.client.ping(host).await,
     };
     pinged.map_err(unusable)?;
-    let mut items = plan.images.len() + presumed::questions(plan);
+    let mut items = plan.images.len() + base_blobs::questions(plan);
     if request.dry_run {
         items += forecast::questions(plan);
     }
@@ -76,10 +71,10 @@ async fn ask(
     });
     let probe = Probe::new(context);
     let mut problems = Vec::new();
-    let presence = presumed::find(request, opened, plan, &probe, &mut problems).await?;
+    let base_blobs = base_blobs::find(request, opened, plan, &probe, &mut problems).await?;
     let tags = tags::decide(request, opened, plan, &probe, &mut problems).await?;
     let forecast = match request.dry_run && problems.is_empty() {
-        true => Some(forecast::measure(request, opened, plan, &presence, &probe).await?),
+        true => Some(forecast::measure(request, opened, plan, &base_blobs, &probe).await?),
         false => None,
     };
     context.emit(Event::PhaseFinished { phase });
@@ -90,7 +85,7 @@ async fn ask(
         }
         return Ok(Before {
             tags,
-            presence,
+            base_blobs,
             hidden,
             forecast,
         });
@@ -116,79 +111,4 @@ fn of_hidden(hidden: &BTreeSet<Repository>) -> Option<String> {
              read there; only writing shows whether the target makes them",
         ),
     })
-}
-
-/// Tells whoever watches of each question, and keeps what the target did not show.
-pub(super) struct Probe<'a> {
-    context: &'a Context,
-    hidden: Mutex<BTreeSet<Repository>>,
-}
-
-impl<'a> Probe<'a> {
-    fn new(context: &'a Context) -> Self {
-        Self {
-            context,
-            hidden: Mutex::default(),
-        }
-    }
-
-    fn into_hidden(self) -> BTreeSet<Repository> {
-        self.hidden
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether the target refused to show a repository before.
-    pub(super) fn is_hidden(&self, repository: &Repository) -> bool {
-        let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
-        hidden.contains(repository)
-    }
-
-    /// Takes a refusal for "it is not there". Registries answer 401 or 403 for a repository that
-    /// does not exist, also to an account that may make it by pushing; whether this one may
-    /// is found out by writing, after all questions.
-    pub(super) fn unless_hidden<T>(
-        &self,
-        repository: &Repository,
-        answer: registry::Result<T>,
-        absent: T,
-    ) -> registry::Result<T> {
-        match answer {
-            Err(error) if error.is_hidden() => {
-                let mut hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
-                hidden.insert(repository.clone());
-                Ok(absent)
-            }
-            answer => answer,
-        }
-    }
-
-    /// Asks something, as an item of the phase.
-    pub(super) async fn item<T, E>(
-        &self,
-        item: impl fmt::Display,
-        question: impl Future<Output = std::result::Result<T, E>>,
-    ) -> std::result::Result<T, E> {
-        let (phase, item) = (Phase::Probe, item.to_string());
-        self.context.emit(Event::ItemStarted {
-            phase,
-            item: item.clone(),
-            bytes: 0,
-            bytes_cached: 0,
-        });
-        let answer = question.await;
-        let ok = answer.is_ok();
-        self.context.emit(Event::ItemFinished { phase, item, ok });
-        answer
-    }
-}
-
-/// A failure of the target registry.
-pub(super) fn target_error(message: String, error: registry::Error) -> Error {
-    let hint = error.hint();
-    let mut failure = Error::new(Class::Target, message).caused_by(error);
-    if let Some(hint) = hint {
-        failure = failure.hint(hint);
-    }
-    failure
 }

@@ -8,12 +8,12 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::failure::Failure;
-use super::report::ImageReport;
-use super::report::failed;
+use super::image_report::ImageReport;
+use super::image_report::failed;
+use crate::bundle::read::Manifests;
+use crate::error::Class;
 use crate::model::{Digest, Repository};
 use crate::ops::context::Context;
-use crate::ops::error::Class;
-use crate::ops::manifests::Manifests;
 use crate::plan::import::ImportPlan;
 use crate::progress::{Event, Phase};
 use crate::registry::{Client, Selector};

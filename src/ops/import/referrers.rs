@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::image_tags::ImageTags;
+use super::manifest_pusher::ManifestPusher;
 use super::referrers_api::ReferrersApis;
-use super::shelf::Shelf;
+use crate::bundle::read::Manifests;
+use crate::error::chain;
 use crate::format::hash::sha256;
 use crate::model::{Digest, MediaType, RawManifest, Repository, Tag};
-use crate::ops::error::chain;
-use crate::ops::manifests::Manifests;
 use crate::plan::naming::digest_tag;
 use crate::registry::{self, Client, Referrers, Selector};
 
@@ -26,7 +26,7 @@ const ATTEMPTS: usize = 3;
 pub(super) struct Referrals {
     client: Client,
     manifests: Arc<Manifests>,
-    shelf: Arc<Shelf>,
+    pusher: Arc<ManifestPusher>,
     apis: ReferrersApis,
     image_tags: Arc<ImageTags>,
     writers: Mutex<BTreeMap<Repository, Arc<tokio::sync::Mutex<()>>>>,
@@ -36,14 +36,14 @@ impl Referrals {
     pub(super) fn new(
         client: Client,
         manifests: Arc<Manifests>,
-        shelf: Arc<Shelf>,
+        pusher: Arc<ManifestPusher>,
         image_tags: Arc<ImageTags>,
     ) -> Self {
         Self {
             apis: ReferrersApis::new(client.clone()),
             client,
             manifests,
-            shelf,
+            pusher,
             image_tags,
             writers: Mutex::default(),
         }
@@ -137,7 +137,7 @@ impl Referrals {
             "manifests": entries,
         });
         let index = raw(&index, MediaType::OCI_INDEX);
-        self.shelf.tag_made(repository, &tag, &index).await?;
+        self.pusher.tag_made(repository, &tag, &index).await?;
         Ok(())
     }
 
@@ -184,8 +184,8 @@ impl Referrals {
         let _writer = writer.lock().await;
         match self.merge(repository, tag, ours).await? {
             Merge::Nothing => {}
-            Merge::Ours => self.shelf.tag(repository, tag, digest).await?,
-            Merge::Both(united) => self.shelf.tag_made(repository, tag, &united).await?,
+            Merge::Ours => self.pusher.tag(repository, tag, digest).await?,
+            Merge::Both(united) => self.pusher.tag_made(repository, tag, &united).await?,
             Merge::Impossible => return Ok(false),
         }
         Ok(true)

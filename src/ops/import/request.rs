@@ -4,9 +4,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::attachments::AttachmentPolicy;
+use crate::bundle::trust::Trust;
 use crate::cluster;
+use crate::ops::cluster_files::ResourcesRequest;
 use crate::ops::release::proof::ReleaseKeys;
-use crate::ops::trust::Trust;
 use crate::plan::naming::{self, Target};
 use crate::registry::Client;
 
@@ -32,15 +33,6 @@ pub enum SparseIndex {
     Fail,
     /// The one platform's manifest is tagged in its place. Its digest is another one.
     PlatformManifest,
-}
-
-/// Where and how to write what the cluster is given.
-#[derive(Debug, Clone)]
-pub struct ResourcesRequest {
-    /// The directory.
-    pub directory: PathBuf,
-    /// How.
-    pub options: cluster::Options,
 }
 
 /// What an import is asked for.

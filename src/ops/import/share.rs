@@ -8,18 +8,18 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use serde::Serialize;
 
-use super::depot::{Depot, Expect};
+use super::blob_uploader::{BlobUploader, Expect};
 use super::failure::Failure;
 use super::request::Request;
 use super::{Ready, prepare};
+use crate::error::{Class, Error, Result};
 use crate::model::BundleId;
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result};
 use crate::plan::import::{Shard, SharedBlob};
 use crate::progress::{Event, Phase};
 use crate::sys::sessions::SessionFiles;
 
-/// Blobs that are worked on at the same time. How many of them are sent is the depot's matter.
+/// Blobs that are worked on at the same time. `BlobUploader` limits how many of them are sent.
 const BLOBS: usize = 32;
 
 /// What one of several importers did.
@@ -59,7 +59,7 @@ pub async fn share(request: Request, shard: Shard, context: &Context) -> Result<
         ..
     } = &ready;
     let sessions = SessionFiles::open(state)?;
-    let depot = Depot::new(&request, opened, before, sessions, context.clone());
+    let uploader = BlobUploader::new(&request, opened, before, sessions, context.clone());
     let blobs = plan.share(&opened.bundle.inventory, shard);
     let phase = Phase::Upload;
     let repositories = |blob: &SharedBlob| blob.repositories.len() as u64;
@@ -69,7 +69,7 @@ pub async fn share(request: Request, shard: Shard, context: &Context) -> Result<
         bytes: blobs.iter().map(|b| b.size * repositories(b)).sum(),
     });
     let failures = tokio::select! {
-        failures = send(&depot, &blobs) => failures,
+        failures = send(&uploader, &blobs) => failures,
         () = context.cancel.cancelled() => return Err(Error::interrupted()),
     };
     context.emit(Event::PhaseFinished { phase });
@@ -82,16 +82,18 @@ pub async fn share(request: Request, shard: Shard, context: &Context) -> Result<
         authenticated: opened.bundle.authentication.is_authenticated(),
         shard: shard.to_string(),
         blobs: blobs.len(),
-        bytes_uploaded: depot.counters.uploaded.load(Ordering::Relaxed),
-        bytes_reused: depot.counters.reused.load(Ordering::Relaxed),
+        bytes_uploaded: uploader.counters.uploaded.load(Ordering::Relaxed),
+        bytes_reused: uploader.counters.reused.load(Ordering::Relaxed),
     })
 }
 
 /// Sends all blobs; one that cannot be sent does not keep the others.
-async fn send(depot: &Depot, blobs: &[SharedBlob]) -> Vec<Failure> {
+async fn send(uploader: &BlobUploader, blobs: &[SharedBlob]) -> Vec<Failure> {
     let sent = stream::iter(blobs).map(|blob| async move {
         for repository in &blob.repositories {
-            let ensured = depot.ensure(repository, &blob.digest, Expect::Absent).await;
+            let ensured = uploader
+                .ensure(repository, &blob.digest, Expect::Absent)
+                .await;
             ensured.map_err(|error| Failure::of_blob(&blob.digest, error))?;
         }
         Ok(())

@@ -7,11 +7,11 @@ use futures_util::stream;
 
 use super::Opened;
 use super::failure::Failure;
-use super::preflight::{JOBS, Probe, target_error};
+use super::probe::{JOBS, Probe, target_error};
 use super::referrers_api::ReferrersApis;
 use super::request::{ExistingTags, Request, SparseIndex};
+use crate::error::{Result, chain};
 use crate::model::{Digest, Tag};
-use crate::ops::error::{Result, chain};
 use crate::plan::import::{ImageUpload, ImportPlan};
 use crate::plan::naming::{digest_tag, root_tag};
 use crate::registry::{self, Selector};

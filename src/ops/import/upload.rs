@@ -9,25 +9,26 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
 
+use super::blob_uploader::BlobUploader;
 use super::content::{Content, ContentWriter, Tagged};
-use super::depot::Depot;
 use super::failure::Failure;
 use super::groups::{BrokenGroups, roots};
+use super::image_report::{ImageReport, ImageState, failed, image_report};
+use super::manifest_pusher::ManifestPusher;
 use super::preflight::Before;
 use super::read_back::ReadBack;
-use super::report::{Done, ImageReport, ImageState, failed, image_report};
+use super::report::Done;
 use super::request::Request;
-use super::shelf::Shelf;
 use super::tags::{TagAction, TagDecision};
 use super::{Opened, content};
+use crate::error::Class;
 use crate::model::{Digest, Repository};
 use crate::ops::context::Context;
-use crate::ops::error::Class;
 use crate::plan::import::{ImageUpload, ImportPlan};
 use crate::progress::{Event, Phase};
 use crate::registry::Client;
 
-/// Images that are worked on at the same time. The blobs' own limit is the depot's.
+/// Images that are worked on at the same time. `BlobUploader` limits the blobs.
 const IMAGES: usize = 16;
 
 /// How long a tag that is being set is waited for after the person wants to stop, so that the
@@ -50,7 +51,7 @@ pub(super) async fn run(
     opened: &Opened,
     plan: &ImportPlan,
     before: &Before,
-    depot: Arc<Depot>,
+    uploader: Arc<BlobUploader>,
     context: &Context,
 ) -> Done {
     let phase = Phase::Upload;
@@ -61,8 +62,8 @@ pub(super) async fn run(
     });
     let client = request.client.clone();
     let manifests = Arc::clone(&opened.manifests);
-    let shelf = Shelf::new(client.clone(), manifests, Arc::clone(&depot));
-    let shelf = Arc::new(shelf);
+    let pusher = ManifestPusher::new(client.clone(), manifests, Arc::clone(&uploader));
+    let pusher = Arc::new(pusher);
     let importer = Importer {
         client: client.clone(),
         writer: ContentWriter::new(
@@ -70,8 +71,8 @@ pub(super) async fn run(
             opened,
             plan,
             before,
-            Arc::clone(&depot),
-            Arc::clone(&shelf),
+            Arc::clone(&uploader),
+            Arc::clone(&pusher),
         ),
         unreachable: AtomicBool::new(false),
         context: context.clone(),
@@ -83,7 +84,7 @@ pub(super) async fn run(
         classes.any(|class| class == Some(Class::Interrupted))
     };
     let mut interrupted = is_cut(&images);
-    let put = (shelf.take_put(), depot.take_put());
+    let put = (pusher.take_put(), uploader.take_put());
     let is_unchanged = put.0.is_empty() && put.1.is_empty();
     if request.read_back && !interrupted && !is_unchanged {
         let manifests = Arc::clone(&opened.manifests);
@@ -96,8 +97,8 @@ pub(super) async fn run(
     Done {
         images,
         interrupted,
-        uploaded: depot.counters.uploaded.load(Ordering::Relaxed),
-        reused: depot.counters.reused.load(Ordering::Relaxed),
+        uploaded: uploader.counters.uploaded.load(Ordering::Relaxed),
+        reused: uploader.counters.reused.load(Ordering::Relaxed),
     }
 }
 

@@ -11,16 +11,16 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::archive::{Sink, SinkError, Written};
-use super::contents::Parts;
-use super::payload::{Origin, Payload};
+use super::payload::{Payload, ReleaseOrigin};
 use super::release_txt::release_txt;
 use super::verification::{Verification, Vouching};
 use crate::content::release::Component;
+use crate::error::{Class, Error, Result};
+use crate::image::release::Parts;
+use crate::image::{Caps, Layers, visit};
 use crate::model::{Digest, Platform, Reference};
 use crate::oci::layer::ImagePath;
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result};
-use crate::ops::image_files::{Caps, Layers, visit};
 use crate::programs::macho::{Signature, Signer};
 use crate::programs::patch::{Marker, Patch, Patcher};
 use crate::programs::tools::{Machines, Tool};
@@ -37,7 +37,7 @@ const CAPS: Caps = Caps {
 #[derive(Debug)]
 pub struct Request {
     /// Where the release is.
-    pub from: Origin,
+    pub from: ReleaseOrigin,
     /// A directory; made when it is missing.
     pub to: PathBuf,
     /// Which program; `None` for all of them, in archives.

@@ -6,13 +6,13 @@ use std::sync::PoisonError;
 
 use serde::Serialize;
 
-use super::contents::Parts;
-use super::payload::{Origin, Payload};
+use super::payload::{Payload, ReleaseOrigin};
 use crate::content::release::ReleaseMetadata;
 use crate::content::release::image_references::BuildFacts;
+use crate::error::{Error, Result};
+use crate::image::release::Parts;
 use crate::model::{Digest, Platform};
 use crate::ops::context::Context;
-use crate::ops::error::{Error, Result};
 
 /// Components that are asked for at the same time.
 const JOBS: usize = 16;
@@ -21,9 +21,9 @@ const JOBS: usize = 16;
 #[derive(Debug)]
 pub struct Request {
     /// Where the release is.
-    pub from: Origin,
+    pub from: ReleaseOrigin,
     /// Another release, to which it is compared.
-    pub diff: Option<Origin>,
+    pub diff: Option<ReleaseOrigin>,
     /// The machine whose image of the release is read, where there are several.
     pub platform: Platform,
 }
@@ -198,7 +198,7 @@ fn measure<'a>(payload: &'a Payload, context: &Context) -> Result<Measured<'a>> 
                     };
                     let found = payload.component(component);
                     let found = found.map(|(_, image)| image.size());
-                    let found = found.map_err(|error| crate::ops::chain(&error));
+                    let found = found.map_err(|error| crate::error::chain(&error));
                     measured
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)

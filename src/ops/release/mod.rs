@@ -3,12 +3,8 @@
 //! them.
 
 mod archive;
-pub(crate) mod contents;
-mod difference;
 pub mod extract;
-mod image;
 pub mod info;
-pub mod judgement;
 mod line;
 mod payload;
 pub mod proof;
@@ -19,6 +15,6 @@ mod signer;
 mod verification;
 
 pub use line::{ComponentLine, ReleaseLine, SignedOver};
-pub use payload::Origin;
+pub use payload::ReleaseOrigin;
 pub use signer::ReleaseSigner;
 pub use verification::{Accepted, Release, Verification, Vouching};

@@ -3,26 +3,25 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::contents::{ImageContents, Parts, Reader};
-use super::difference::Difference;
-use super::image::Image;
-use super::judgement::Subject;
 use super::verification::Release;
+use crate::bundle::open::{Bundle, Scope, Waivers, open_bundle};
+use crate::bundle::trust::Trust;
 use crate::content::release::Component;
+use crate::content::release::difference::Difference;
+use crate::content::release::judgement::Subject;
+use crate::error::{Class, Error, Result};
+use crate::image::Source;
+use crate::image::release::{Image, ImageContents, Parts, PayloadReader};
 use crate::model::{
     Digest, ImageEntry, Platform, Reference, ReleaseEntry, ReleaseSignature, ReleaseVersion,
     Repository,
 };
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result};
-use crate::ops::examine::{self, Accepted, Bundle, Scope};
-use crate::ops::image_files::Source;
-use crate::ops::trust::Trust;
 use crate::registry::{Client, Selector};
 
 /// Where a release is read from.
 #[derive(Debug)]
-pub enum Origin {
+pub enum ReleaseOrigin {
     /// A registry: where it was published, or a mirror.
     Registry {
         /// How to speak to it.
@@ -74,25 +73,27 @@ impl Payload {
     /// Opens a payload for a machine of `platform`; where a list has no image for that, for
     /// another one. Blocks.
     pub(super) fn open(
-        from: Origin,
+        from: ReleaseOrigin,
         parts: Parts,
         platform: &Platform,
         context: &Context,
     ) -> Result<Self> {
         let found = match from {
-            Origin::Registry { client, reference } => in_registry(client, &reference, context)?,
-            Origin::Bundle {
+            ReleaseOrigin::Registry { client, reference } => {
+                in_registry(client, &reference, context)?
+            }
+            ReleaseOrigin::Bundle {
                 path,
                 trust,
                 allow_unsigned,
                 release,
             } => {
                 // Whether this release is whole shows when it is read.
-                let accepted = Accepted {
+                let waivers = Waivers {
                     unsigned: allow_unsigned,
                     incomplete: true,
                 };
-                let bundle = examine::open(&path, &trust, accepted, Scope::Everything)?;
+                let bundle = open_bundle(&path, &trust, waivers, Scope::Everything)?;
                 for note in &bundle.notes {
                     context.warn(note.to_string());
                 }
@@ -103,7 +104,7 @@ impl Payload {
         let pull_spec = found.repository.pinned(found.root);
         let name = pull_spec.to_string();
         let image = Image::for_platform(&source, &found.root, Some(platform), &name)?;
-        let reader = Reader {
+        let reader = PayloadReader {
             source: &source,
             name: &name,
         };
@@ -220,7 +221,7 @@ impl Payload {
 /// Finds out what a reference means. Blocks.
 fn in_registry(client: Client, reference: &Reference, context: &Context) -> Result<Found> {
     let repository = reference.repository.clone();
-    let source = Source::registry(client, repository.clone(), context.clone());
+    let source = Source::registry(client, repository.clone(), context.cancel.clone());
     let root = match reference.digest {
         Some(digest) => digest,
         None => source.resolve(&Selector::of(reference))?,
@@ -247,7 +248,7 @@ fn in_bundle(bundle: Bundle, wanted: Option<&str>, context: &Context) -> Result<
     let entry = releases.find(|release| release.image == image.requested);
     let entry = entry.cloned();
     Ok(Found {
-        source: Source::bundle(Arc::new(bundle), context.clone())?,
+        source: Source::bundle(Arc::new(bundle), context.cancel.clone())?,
         repository,
         root,
         entry,

@@ -6,23 +6,22 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::contents::{self, Reader};
-use super::difference::Difference;
-use super::image::Image;
-use super::judgement::{self, Fault, Judgement, Standard, Subject};
 use super::signer::ReleaseSigner;
+use crate::bundle::finding::{Finding, FindingKind};
+use crate::bundle::open::Bundle;
 use crate::content::release::Keyring;
+use crate::content::release::difference::Difference;
+use crate::content::release::judgement::{self, Fault, Judgement, Standard, Subject};
 use crate::content::release::signature::SignatureError;
 use crate::content::release::trust::ReleaseTrust;
 use crate::content::release::verification_config::{NamedKeyring, VerificationConfig};
+use crate::error::{Class, Error, Result, chain};
+use crate::image::release::{Image, PayloadReader, is_image};
+use crate::image::{Elsewhere, Source};
 use crate::model::{
     BlobPlace, Digest, Inventory, Reference, ReleaseEntry, ReleaseVersion, Timestamp,
 };
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result, chain};
-use crate::ops::examine::Bundle;
-use crate::ops::finding::{Finding, FindingKind};
-use crate::ops::image_files::{Elsewhere, Source};
 use crate::sys::clock;
 
 /// Why what a bundle says of a release could not be compared.
@@ -148,7 +147,7 @@ pub(in crate::ops) fn judge_bundle(
     if bundle.inventory.releases.is_empty() {
         return Ok(Vec::new());
     }
-    let source = Source::bundle(Arc::clone(bundle), context.clone())?;
+    let source = Source::bundle(Arc::clone(bundle), context.cancel.clone())?;
     let evidence = Evidence::Bundle(&bundle.inventory, &source);
     judge(evidence, keys, clock::now())
 }
@@ -165,7 +164,7 @@ pub(in crate::ops) fn judge_with_bases(
     keys: &ReleaseKeys,
     context: &Context,
 ) -> Result<Vec<ReleaseProof>> {
-    let source = Source::bundle(Arc::clone(bundle), context.clone())?.completed_by(bases);
+    let source = Source::bundle(Arc::clone(bundle), context.cancel.clone())?.completed_by(bases);
     let evidence = Evidence::BundleAndBases(&bundle.inventory, &source);
     judge(evidence, keys, clock::now())
 }
@@ -320,7 +319,7 @@ impl Judge<'_> {
             }
         }
         let name = self.release.image.to_string();
-        let reader = Reader {
+        let reader = PayloadReader {
             source,
             name: &name,
         };
@@ -374,7 +373,7 @@ impl Judge<'_> {
             Evidence::Bundle(_, source) | Evidence::BundleAndBases(_, source) => {
                 let list = Image::read(source, &root, "the release");
                 let entries = list.into_iter().flat_map(|list| list.facts.children);
-                let not_images = entries.filter(|child| !contents::is_image(child));
+                let not_images = entries.filter(|child| !is_image(child));
                 not_images.map(|child| child.digest).collect()
             }
         };

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::super::{Result, blocking, chain};
-use super::judgement::Evidence;
 use crate::cluster;
+use crate::content::release::judgement::Evidence;
 use crate::content::release::signature::MESSAGE_LIMIT;
 use crate::content::release::verification_config::{SignatureStore, VerificationConfig};
+use crate::error::{Result, chain};
 use crate::model::{Digest, ReleaseSignature};
+use crate::ops::blocking;
 use crate::registry::{self, Client, DocumentRequest, RedactedUrl};
 use crate::sys::{IoAt, files};
 
@@ -113,13 +114,13 @@ struct Unread {
 
 /// Signatures that were found, and stores that could not be asked.
 #[derive(Debug, Default)]
-pub(super) struct Gathered {
+pub(super) struct GatheredSignatures {
     /// In the order of their stores, each once.
     pub(super) signatures: Vec<ReleaseSignature>,
     unread: Vec<Unread>,
 }
 
-impl Gathered {
+impl GatheredSignatures {
     /// What is carried beside a release; nobody was asked.
     pub(super) fn carried(signatures: Vec<ReleaseSignature>) -> Self {
         let unread = Vec::new();

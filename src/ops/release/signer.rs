@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::judgement::Signed;
+use crate::content::release::judgement::Signed;
 use crate::content::release::signature::SatisfiedKeyring;
 use crate::content::release::trust::ReleaseTrust;
 use crate::encoding::time::render_time;

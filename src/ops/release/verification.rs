@@ -5,14 +5,16 @@
 
 use serde::Serialize;
 
-use super::judgement::{Absence, Fault, Judgement, Signed, Standard, Subject, judge};
-use super::signatures::{Gathered, Store};
+use super::signatures::{GatheredSignatures, Store};
 use super::signer::ReleaseSigner;
+use crate::content::release::judgement::{
+    Absence, Fault, Judgement, Signed, Standard, Subject, judge,
+};
 use crate::content::release::trust::ReleaseTrust;
 use crate::content::release::verification_config::VerificationConfig;
+use crate::error::{Class, Error, Result};
 use crate::model::{Digest, Reference, ReleaseSignature, Timestamp};
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result};
 use crate::registry::Client;
 
 /// What is known and accepted about who made a release.
@@ -120,14 +122,14 @@ impl Verification {
     }
 
     /// The judgement, and what it is built on.
-    async fn judge(&self, release: &Release<'_>) -> Result<(Judgement, Gathered)> {
+    async fn judge(&self, release: &Release<'_>) -> Result<(Judgement, GatheredSignatures)> {
         let standard = Standard {
             config: release.config,
             trust: &self.trust,
             now: self.now,
         };
         let subject = &release.subject;
-        let mut gathered = Gathered::carried(release.carried.clone().unwrap_or_default());
+        let mut gathered = GatheredSignatures::carried(release.carried.clone().unwrap_or_default());
         let early = judge(subject, &standard, &gathered.evidence());
         // Who accepts unsigned releases has to learn whether this is one. Everybody else does not
         // ask strangers' stores about keys that nobody has pinned.
@@ -157,7 +159,7 @@ impl Verification {
     /// Asks stores about one manifest.
     async fn ask(
         &self,
-        gathered: &mut Gathered,
+        gathered: &mut GatheredSignatures,
         stores: &[Store],
         digest: &Digest,
         standard: &Standard<'_>,
@@ -177,7 +179,7 @@ impl Verification {
         }
     }
 
-    fn refused(&self, release: &Release<'_>, fault: Fault, gathered: &Gathered) -> Error {
+    fn refused(&self, release: &Release<'_>, fault: Fault, gathered: &GatheredSignatures) -> Error {
         let message = match fault {
             Fault::PartlySigned { .. } => {
                 format!("Nobody vouches for all of the release {}", release.name)

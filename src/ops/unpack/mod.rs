@@ -14,13 +14,13 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::context::Context;
-use super::error::{Class, Error, Result};
-use super::examine::{self, Accepted, Bundle, Scope};
-use super::manifests::Manifests;
-use super::pipeline::StoredBlob;
 use super::release::proof::{self, ReleaseKeys, ReleaseProof};
-use super::trust::Trust;
+use crate::bundle::open::{Bundle, Scope, Waivers, open_bundle};
+use crate::bundle::read::Manifests;
+use crate::bundle::read::StoredBlob;
+use crate::bundle::trust::Trust;
 use crate::cluster;
+use crate::error::{Class, Error, Result};
 use crate::format::hash::BlobHasher;
 use crate::model::{BlobPlace, Digest, ImageEntry, Reference};
 use crate::plan::naming::{ReleaseName, ReleaseTags};
@@ -110,12 +110,12 @@ impl Outcome {
 
 /// Unpacks a bundle.
 pub fn unpack(request: &Request, context: &Context) -> Result<Outcome> {
-    let accepted = Accepted {
+    let waivers = Waivers {
         unsigned: request.allow_unsigned,
         incomplete: request.allow_incomplete,
     };
     let (directory, trust) = (&request.bundle, &request.trust);
-    let bundle = examine::open(directory, trust, accepted, Scope::Everything)?;
+    let bundle = open_bundle(directory, trust, waivers, Scope::Everything)?;
     let bundle = Arc::new(bundle);
     for note in &bundle.notes {
         context.warn(note.to_string());

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::Tree;
+use crate::error::{Error, Result};
 use crate::model::{Digest, MediaType};
-use crate::ops::error::{Error, Result};
 use crate::sys::files;
 
 /// Writes the layout.

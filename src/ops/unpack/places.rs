@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Layout, Tree};
+use crate::error::{Error, Result};
 use crate::model::{Digest, ImageEntry, NameError, Reference, Repository, RepositoryPath, Tag};
-use crate::ops::error::{Error, Result};
 use crate::plan::import::wanted;
 use crate::plan::naming::{ReleaseTags, Role};
 

@@ -13,9 +13,9 @@ use serde_json::json;
 
 use super::places::Place;
 use super::{Tree, write_document};
+use crate::error::{Error, Result};
 use crate::format::hash::sha256;
 use crate::model::{Digest, MediaType, RepositoryPath, Tag};
-use crate::ops::error::{Error, Result};
 use crate::plan::naming::digest_tag;
 use crate::sys::files;
 

@@ -3,227 +3,23 @@
 //! Reports everything that is wrong, not the first thing. Reads every chunk once, from its start
 //! to its end, with as many threads as there are cores.
 
-mod content;
+mod report;
+mod request;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::Serialize;
-
-pub(crate) use content::check_content;
+pub use report::{MissingImage, Report, TrustedSigner};
+pub use request::Request;
 
 use super::context::Context;
-use super::error::{Class, Error, Result};
-use super::examine::{Bundle, Examination, Owner, Scope, Unproven, examine};
-use super::finding::{Finding, FindingKind, worst};
 use super::release::ReleaseLine;
-use super::release::proof::{self, ReleaseKeys, ReleaseProof};
-use super::trust::Trust;
-use crate::model::{
-    BlobEntry, BlobPlace, BundleId, ChunkEntry, ChunkId, ChunkKind, ImageEntry, Inventory,
-    MalformedImage, NeededBy, Reference,
-};
-use crate::sys::media::{DirMedia, EntryKind, Media};
-
-/// What `airferry verify` is asked for.
-#[derive(Debug)]
-pub struct Request {
-    /// The bundle's directory.
-    pub bundle: PathBuf,
-    /// Whom to trust.
-    pub trust: Trust,
-    /// Accept that no trusted key has signed.
-    pub allow_unsigned: bool,
-    /// Accept that images are missing.
-    pub allow_incomplete: bool,
-    /// Foreign files are a failure.
-    pub strict: bool,
-    /// Whose word counts for releases.
-    pub release_keys: ReleaseKeys,
-    /// Accept releases that have no signatures.
-    pub allow_unsigned_release: bool,
-    /// Threads; all cores when absent.
-    pub jobs: Option<usize>,
-}
-
-/// Where every byte of the medium belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Accounting {
-    /// Bytes of `manifest.cbor`, `inventory.cbor`, `LABEL.txt` and `SHA256SUMS`.
-    pub documents: u64,
-    /// Bytes of statements and signatures.
-    pub statements: u64,
-    /// Bytes of blobs in data chunks.
-    pub content: u64,
-    /// Bytes in data chunks that follow from manifest and inventory.
-    pub framing: u64,
-    /// Bytes of metadata chunks.
-    pub metadata: u64,
-    /// Bytes of files that do not belong to the bundle.
-    pub foreign: u64,
-    /// Bytes that belong to nothing of the above.
-    pub unaccounted: u64,
-}
-
-/// What was found.
-#[derive(Debug, Clone, Serialize)]
-pub struct Report {
-    /// The bundle; absent when it has no manifest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bundle: Option<BundleId>,
-    /// Whether a trusted exporter approves it.
-    pub authenticated: bool,
-    /// Statements under trusted keys.
-    pub signers: Vec<Signer>,
-    /// Names of statements that anybody may have put there.
-    pub claimed: Vec<String>,
-    /// Names of statements on other manifests than this one: those of earlier generations, or
-    /// anybody's.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub other_generations: Vec<String>,
-    /// Whether nothing was read beyond the statements, because none of the trusted keys has
-    /// signed.
-    pub stopped: bool,
-    /// Whether the export that makes it has not ended yet.
-    pub unfinished: bool,
-    /// Whether every byte is what it should be; absent when that was not looked at.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub intact: Option<bool>,
-    /// Whether every image is whole; absent when nobody knows.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub complete: Option<bool>,
-    /// Releases among the images. What is known of their signatures is in
-    /// `release_proofs`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub releases: Vec<ReleaseLine>,
-    /// Who vouches for the releases.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub release_proofs: Vec<ReleaseProof>,
-    /// Number of images.
-    pub images: usize,
-    /// Number of images of which it is unknown whether all that is attached to them is carried.
-    #[serde(skip_serializing_if = "crate::ops::is_zero")]
-    pub attachments_unknown: usize,
-    /// Images that are not whole, as the manifest says.
-    pub missing: Vec<MissingImage>,
-    /// Texts that catalogs name as images and that are no references: nothing is carried for them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub malformed: Vec<MalformedImage>,
-    /// Number of blobs that are carried.
-    pub blobs: usize,
-    /// Where every byte belongs.
-    pub bytes: Accounting,
-    /// Everything that is wrong.
-    pub findings: Vec<Finding>,
-    #[serde(skip)]
-    strict: bool,
-    #[serde(skip)]
-    waived: Vec<FindingKind>,
-}
-
-/// An image that is not whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct MissingImage {
-    /// The reference as asked for.
-    pub reference: Reference,
-    /// Why it is not whole.
-    pub problem: String,
-    /// The catalogs' bundles that need it, of many the first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub needed_by: Vec<NeededBy>,
-}
-
-impl MissingImage {
-    fn of(image: &ImageEntry, inventory: &Inventory) -> Option<Self> {
-        Some(Self {
-            reference: image.requested.clone(),
-            problem: image.problem.clone()?,
-            needed_by: inventory.needed_by(&image.requested),
-        })
-    }
-}
-
-/// A statement under a trusted key.
-#[derive(Debug, Clone, Serialize)]
-pub struct Signer {
-    /// The key's fingerprint, in hexadecimal.
-    pub key: String,
-    /// In which capacity.
-    pub role: String,
-    /// What it says.
-    pub approves: bool,
-    /// Whether it has expired, and counts for nothing.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub expired: bool,
-    /// One line for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub comment: Option<String>,
-}
-
-impl Report {
-    /// Whether an import with the same arguments would take the releases.
-    pub fn releases_accepted(&self) -> bool {
-        let refused = |finding: &Finding| {
-            is_about_release(&finding.kind) && !self.waived.contains(&finding.kind)
-        };
-        !self.findings.iter().any(refused)
-    }
-
-    /// The failure that the findings mean; `None` when all is well.
-    pub fn failure(&self) -> Option<Error> {
-        let counted: Vec<Finding> = self
-            .findings
-            .iter()
-            .filter(|f| !self.waived.contains(&f.kind))
-            .cloned()
-            .collect();
-        let foreign = || {
-            let is_foreign = |finding: &Finding| finding.kind == FindingKind::ForeignFile;
-            (self.strict && counted.iter().any(is_foreign)).then_some(Class::Foreign)
-        };
-        // Nothing is left open for who is strict.
-        let not_compared = || {
-            let is_it = |finding: &Finding| finding.kind == FindingKind::ReleaseNotCompared;
-            (self.strict && counted.iter().any(is_it)).then_some(Class::NotAuthenticated)
-        };
-        let class = worst(&counted).or_else(not_compared).or_else(foreign)?;
-        let kinds: Vec<FindingKind> = counted.iter().map(|finding| finding.kind).collect();
-        let what = match class {
-            Class::NotAuthenticated
-                if !kinds.contains(&FindingKind::NotAuthenticated)
-                    && kinds.iter().any(is_about_release) =>
-            {
-                "A release in this bundle is not known to be genuine"
-            }
-            Class::NotAuthenticated if !kinds.contains(&FindingKind::NotAuthenticated) => {
-                "A release in this bundle could not be compared with its image"
-            }
-            Class::NotAuthenticated => "NOT AUTHENTICATED",
-            Class::Incomplete if self.unfinished => "The export was not finished",
-            Class::Incomplete => "The bundle is incomplete",
-            Class::Foreign => "There are foreign files",
-            Class::Media => "The medium cannot be read",
-            _ if kinds.contains(&FindingKind::Rejected) && self.intact != Some(false) => {
-                "A key that is trusted rejects this bundle"
-            }
-            _ if kinds.contains(&FindingKind::BadStatement) && self.intact != Some(false) => {
-                "A statement under a trusted key's name is not right"
-            }
-            _ => "The bundle is damaged or was tampered with",
-        };
-        Some(super::examine::add_hints(Error::new(class, what), &counted))
-    }
-}
-
-fn is_about_release(kind: &FindingKind) -> bool {
-    matches!(
-        kind,
-        FindingKind::UnsignedRelease
-            | FindingKind::ReleaseKeysUnknown
-            | FindingKind::ReleaseNotGenuine
-    )
-}
+use super::release::proof;
+use crate::bundle::finding::{Finding, FindingKind, worst};
+use crate::bundle::open::{Bundle, Scope, Unproven, examine};
+use crate::bundle::verify::{check_content, count_bytes};
+use crate::error::Result;
+use crate::model::{BlobEntry, BlobPlace, Inventory, MalformedImage};
+use crate::sys::media::{DirMedia, Media};
 
 /// Verifies a bundle.
 pub fn verify(request: &Request, context: &Context) -> Result<Report> {
@@ -267,7 +63,12 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
             authentication,
             notes,
         });
-        findings.extend(check_content(&bundle, request.jobs, context)?);
+        findings.extend(check_content(
+            &bundle,
+            request.jobs,
+            context.progress.as_ref(),
+            &|| context.cancel.is_cancelled(),
+        )?);
         // Why a release cannot be read is known by now, if the medium or a chunk is bad.
         match proof::judge_bundle(&bundle, &request.release_keys, context) {
             Ok(proofs) => release_proofs = proofs,
@@ -307,7 +108,11 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
     Ok(Report {
         bundle: id,
         authenticated: authentication.is_authenticated(),
-        signers: authentication.vouched.iter().map(signer).collect(),
+        signers: authentication
+            .vouched
+            .iter()
+            .map(TrustedSigner::of)
+            .collect(),
         claimed: authentication
             .claimed
             .iter()
@@ -340,91 +145,7 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
     })
 }
 
-fn signer(vouched: &super::trust::Vouched) -> Signer {
-    let statement = &vouched.statement;
-    Signer {
-        key: statement.key.hex(),
-        role: statement.role.to_string(),
-        approves: statement.verdict == crate::model::Verdict::Approve,
-        expired: vouched.expired,
-        comment: statement
-            .comment
-            .as_ref()
-            .map(|comment| comment.as_str().to_owned()),
-    }
-}
-
 fn carried(inventory: &Inventory) -> usize {
     let is_carried = |blob: &&BlobEntry| matches!(blob.place, BlobPlace::Carried(_));
     inventory.blobs.iter().filter(is_carried).count()
-}
-
-/// Says of every file what its bytes are (bundle-format.md, R-52).
-fn count_bytes(examination: &Examination) -> Accounting {
-    let mut bytes = Accounting::default();
-    if examination.stopped {
-        return bytes;
-    }
-    for weight in examination.weights.values() {
-        bytes.foreign = bytes.foreign.saturating_add(weight.bytes);
-    }
-    let rows: BTreeMap<String, &ChunkEntry> = examination
-        .manifest
-        .iter()
-        .flat_map(|manifest| &manifest.chunks)
-        .map(|chunk| (chunk.path(), chunk))
-        .collect();
-    // Bytes of each data chunk that are there.
-    let mut there: BTreeMap<ChunkId, u64> = BTreeMap::new();
-    for entry in &examination.entries {
-        let EntryKind::File(length) = entry.kind else {
-            continue;
-        };
-        match (examination.owner(&entry.path), rows.get(&entry.path)) {
-            (_, Some(chunk)) => {
-                // What stands behind the end that the manifest knows belongs to nothing.
-                let known = length.min(chunk.length);
-                bytes.unaccounted += length - known;
-                match chunk.kind {
-                    ChunkKind::Data => {
-                        there.insert(chunk.number, known);
-                    }
-                    ChunkKind::Metadata => bytes.metadata += known,
-                }
-            }
-            (Owner::Document, None) => bytes.documents += length,
-            (Owner::Statement, None) => bytes.statements += length,
-            // Without a manifest nobody knows whose chunks these are.
-            (Owner::Nobody, None)
-                if examination.manifest.is_none() && entry.path.starts_with("chunks/") =>
-            {
-                bytes.unaccounted += length;
-            }
-            (Owner::Nobody, None) => bytes.foreign += length,
-        }
-    }
-    let data: u64 = there.values().sum();
-    match &examination.inventory {
-        Some(inventory) => {
-            bytes.content = content_there(inventory, &there);
-            bytes.framing = data.saturating_sub(bytes.content);
-        }
-        None => bytes.unaccounted += data,
-    }
-    bytes
-}
-
-/// Bytes of blobs that lie in what is there of the data chunks.
-fn content_there(inventory: &Inventory, there: &BTreeMap<ChunkId, u64>) -> u64 {
-    let carried = inventory.blobs.iter().filter_map(|blob| match &blob.place {
-        BlobPlace::Carried(carried) => Some(carried),
-        _ => None,
-    });
-    carried
-        .flat_map(|carried| &carried.extents)
-        .map(|extent| {
-            let known = there.get(&extent.chunk).copied().unwrap_or(0);
-            known.saturating_sub(extent.offset).min(extent.stored)
-        })
-        .sum()
 }

@@ -81,8 +81,8 @@ pub(super) fn share_out(
             continue;
         };
         let image = one.image();
-        // Who asks by tag alone needs the tag.
-        if image.root == *keeper || image.requested.digest.is_none() || one.is_listed {
+        // Who asks by tag alone needs the tag. A mapping gives it to several, too: that of `oc`.
+        if image.root == *keeper || image.requested.digest.is_none() {
             continue;
         }
         let tag = rules::tag_of_digest(one.wanted, options);

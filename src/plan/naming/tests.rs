@@ -252,8 +252,16 @@ fn what_a_mapping_says_comes_first_and_two_sources_still_collide() {
     options.listed = MappingFile::parse(&line).unwrap();
     let made = digest_tag(&a.root).unwrap().to_string();
     assert_eq!(
-        tags(&[a, b], &options),
+        tags(&[a.clone(), b.clone()], &options),
         [(made, false), ("13".to_owned(), true)]
+    );
+    // The mapping of `oc` gives the tag to both.
+    let both = format!("{}=m.lan/x/ops/db:13\n{line}", a.source.pinned(a.root));
+    options.listed = MappingFile::parse(&both).unwrap();
+    let made = digest_tag(&b.root).unwrap().to_string();
+    assert_eq!(
+        tags(&[a, b], &options),
+        [("13".to_owned(), true), (made, false)]
     );
 }
 

@@ -162,6 +162,56 @@ async fn a_certificate_that_somebody_gave_for_the_host_is_trusted() {
     assert_eq!(asked(&leaf(&middle), &[&middle.pem()]).await, Ok(()));
 }
 
+/// As `openssl req -x509 -CA` makes it: an authority's, below another.
+fn authority_below(authority: &Authority, mut params: CertificateParams) -> Made {
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let made = params.signed_by(&key, authority).unwrap();
+    Made {
+        der: made.der().clone(),
+        pem: made.pem(),
+        key,
+    }
+}
+
+#[tokio::test]
+async fn a_server_may_show_an_authoritys_certificate_that_a_given_one_signed() {
+    let root = authority("root");
+    let server = authority_below(&root, params());
+    assert_eq!(asked(&server, &[&root.pem()]).await, Ok(()));
+    // Names, dates and purpose count, and so does the signature.
+    let mut elsewhere = params();
+    elsewhere.subject_alt_names = vec![rcgen::SanType::DnsName("r.lan".try_into().unwrap())];
+    let mut old = params();
+    old.not_after = rcgen::date_time_ymd(2021, 3, 4);
+    let mut for_clients = params();
+    for_clients.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    for changed in [elsewhere, old, for_clients] {
+        let server = authority_below(&root, changed);
+        assert!(asked(&server, &[&root.pem()]).await.is_err());
+    }
+    let namesake = authority("root");
+    assert!(asked(&server, &[&namesake.pem()]).await.is_err());
+    // What may not sign others, or limits their names, does not vouch for it.
+    let refused: [fn(&mut CertificateParams); 3] = [
+        |params| params.is_ca = IsCa::ExplicitNoCa,
+        |params| params.not_after = rcgen::date_time_ymd(2021, 3, 4),
+        |params| {
+            params.name_constraints = Some(rcgen::NameConstraints {
+                permitted_subtrees: vec![rcgen::GeneralSubtree::DnsName("r.lan".to_owned())],
+                excluded_subtrees: Vec::new(),
+            });
+        },
+    ];
+    for change in refused {
+        let mut unfit = authority_params("root");
+        change(&mut unfit);
+        let unfit = CertifiedIssuer::self_signed(unfit, KeyPair::generate().unwrap()).unwrap();
+        let server = authority_below(&unfit, params());
+        assert!(asked(&server, &[&unfit.pem()]).await.is_err());
+    }
+}
+
 #[tokio::test]
 async fn a_certificate_that_nobody_gave_is_refused_with_what_is_missing() {
     let (own, other) = (self_signed(params()), self_signed(params()));

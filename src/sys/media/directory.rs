@@ -254,7 +254,7 @@ impl Directory {
             } else {
                 format!("{directory}/{name}")
             };
-            if entries.len() >= Limits::ENTRIES {
+            if entries.len() >= Limits::LISTED {
                 return Err(IoAt::refused(
                     "list",
                     shown,

@@ -49,7 +49,7 @@ fn an_export_takes_the_listed_members_and_knows_all_of_them() {
     let line = |source: &str| format!("{host}/{source}=m.lan/x/{source}");
     let unknown = export(&[line("foo/bundle:v0.1.0"), line("foo/bundle:v9")]);
     let unknown = unknown.fails_with(2);
-    unknown.stderr_has("The mapping lists images that no catalog names:");
+    unknown.stderr_has("The mapping lists images that nothing here names:");
     unknown.stderr_has(&format!("- {host}/foo/bundle:v9"));
     // A list of nothing is what is left of a search that found nothing.
     for empty in [&[][..], &["# nothing".to_owned()]] {

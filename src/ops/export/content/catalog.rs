@@ -7,12 +7,13 @@ use super::super::request::{CatalogRequest, Request};
 use super::super::selection::CatalogSelection;
 use super::Made;
 use crate::content::catalog::{Catalog, CatalogImages, Edit, NamedBy};
+use crate::error::{Class, Error, Result};
+use crate::image::Source;
+use crate::image::catalog::{self, MadeImage, PlatformImage};
 use crate::model::{CatalogEntry, CatalogFormat, Digest, MalformedImage, Platform, Reference};
 use crate::ops::blocking;
-use crate::ops::catalog::{self, MadeImage, PlatformImage};
+use crate::ops::catalog::find_catalog;
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result};
-use crate::ops::image_files::Source;
 use crate::plan::catalog::{CatalogFilter, Kept, edits, filter};
 
 /// Problems of a catalog that are told one by one.
@@ -66,7 +67,7 @@ pub(super) async fn gather(request: &Request, context: &Context) -> Result<Catal
 async fn read(request: &Request, wanted: &CatalogRequest, context: &Context) -> Result<Read> {
     let CatalogRequest { reference, filter } = wanted.clone();
     let index = &request.index_filter;
-    let (source, image) = PlatformImage::find(&request.client, &reference, index, context).await?;
+    let (source, image) = find_catalog(&request.client, &reference, index, context).await?;
     let platforms = request.selection.platforms.clone();
     let context = context.clone();
     blocking(move || {

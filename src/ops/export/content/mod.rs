@@ -11,11 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::request::Request;
 use super::selection::CatalogSelection;
+use crate::error::{Error, Result};
+use crate::image::catalog::MadeImage;
 use crate::model::{AttachmentState, CatalogEntry, Digest, ImageEntry, Reference, ReleaseEntry};
 use crate::oci;
-use crate::ops::catalog::MadeImage;
 use crate::ops::context::Context;
-use crate::ops::error::{Error, Result};
 use crate::ops::release::selection::Selected;
 use crate::plan::export::{Resolution, ResolvedBlob, ResolvedManifest};
 
@@ -51,16 +51,22 @@ pub(super) async fn gather(request: &Request, context: &Context) -> Result<Gathe
     let asked = request.references.iter();
     let mut references: BTreeMap<_, _> = asked.map(|asked| (asked.clone(), None)).collect();
     let mut catalogs = catalog::gather(request, context).await?;
-    if let Some(mapping) = &request.mapping {
-        subset::choose(mapping, &mut catalogs.entries, &mut catalogs.references)?;
-    }
-    references.extend(catalogs.references);
     let releases = release::gather(request, context).await?;
     let components = releases.entries.iter().flat_map(|entry| &entry.components);
     let components = components.map(|component| (component.image.clone(), component.image.digest));
     references.extend(components);
     let payloads = releases.pinned.into_iter();
     references.extend(payloads.map(|(payload, root)| (payload, Some(root))));
+    if let Some(mapping) = &request.mapping {
+        let others = references.keys();
+        subset::choose(
+            mapping,
+            others,
+            &mut catalogs.entries,
+            &mut catalogs.references,
+        )?;
+    }
+    references.extend(catalogs.references);
     refuse_both(&references, &catalogs.made)?;
     Ok(Gathered {
         references,

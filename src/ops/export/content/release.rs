@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 
 use super::super::request::Request;
+use crate::content::release::contents::Contents;
+use crate::content::release::judgement::Signed;
+use crate::error::{Class, Error, Result};
+use crate::image::Source;
+use crate::image::release::PayloadReader;
 use crate::model::{
     Component, Descriptor, Digest, Keyring, Reference, ReleaseEntry, ReleaseSignature,
 };
 use crate::ops::blocking;
 use crate::ops::context::Context;
-use crate::ops::error::{Class, Error, Result};
-use crate::ops::image_files::Source;
-use crate::ops::release::contents::{Contents, Reader};
-use crate::ops::release::judgement::Signed;
 use crate::ops::release::selection::{self, Selected};
 use crate::ops::release::{Accepted, Release};
 use crate::registry::Selector;
 
 /// The releases of a request.
 #[derive(Debug, Default)]
-pub(super) struct Releases {
+pub(super) struct GatheredReleases {
     /// What requests by version came to.
     pub(super) selected: Vec<Selected>,
     /// The releases, in the order of their references.
@@ -35,9 +36,9 @@ struct Expected {
 }
 
 /// Finds, reads and verifies the releases that a request names.
-pub(super) async fn gather(request: &Request, context: &Context) -> Result<Releases> {
+pub(super) async fn gather(request: &Request, context: &Context) -> Result<GatheredReleases> {
     let releases = &request.releases;
-    let mut found = Releases::default();
+    let mut found = GatheredReleases::default();
     let mut wanted: BTreeMap<Reference, Option<Expected>> = BTreeMap::new();
     for reference in &releases.payloads {
         wanted.insert(reference.clone(), None);
@@ -94,7 +95,7 @@ async fn read(request: &Request, reference: &Reference, context: &Context) -> Re
         let failed = failed.caused_by(error);
         hint.into_iter().fold(failed, Error::hint)
     })?;
-    let source = Source::registry(client, reference.repository.clone(), context.clone());
+    let source = Source::registry(client, reference.repository.clone(), context.cancel.clone());
     let (name, platforms) = (reference.to_string(), request.selection.platforms.clone());
     let wanted = move |child: &Descriptor| {
         child.platform.as_ref().is_none_or(|platform| {
@@ -103,7 +104,7 @@ async fn read(request: &Request, reference: &Reference, context: &Context) -> Re
         })
     };
     blocking(move || {
-        let reader = Reader {
+        let reader = PayloadReader {
             source: &source,
             name: &name,
         };

@@ -3,21 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::content::mapping_file::{MappingFile, mapped};
+use crate::error::Result;
 use crate::model::{CatalogEntry, Digest, Reference};
-use crate::ops::error::Result;
 use crate::ops::mapping::require_known;
 
-/// Leaves out members that the mapping does not list. The catalogs' own images stay.
+/// Leaves out members that the mapping does not list. The catalogs' own images stay, and so do
+/// `others`, which are asked for without a catalog: an import's mapping lists all together.
 ///
 /// # Errors
 ///
-/// When the mapping lists images that no catalog names: they were meant for something.
-pub(super) fn choose(
+/// When the mapping lists images that neither a catalog nor anything else names: they were meant
+/// for something.
+pub(super) fn choose<'a>(
     mapping: &MappingFile,
+    others: impl Iterator<Item = &'a Reference>,
     catalogs: &mut [CatalogEntry],
     references: &mut BTreeMap<Reference, Option<Digest>>,
 ) -> Result<()> {
-    let mut known = BTreeSet::new();
+    let mut known: BTreeSet<Reference> = others.map(mapped).collect();
     for catalog in catalogs.iter_mut() {
         known.insert(mapped(&catalog.image));
         known.extend(catalog.members.iter().map(|member| mapped(&member.image)));
@@ -36,7 +39,7 @@ pub(super) fn choose(
         }
     }
     let hint = "add them as arguments, or take them out of the mapping";
-    require_known(mapping, &known, "no catalog names", hint)?;
+    require_known(mapping, &known, "nothing here names", hint)?;
     let named = catalogs.iter().flat_map(|catalog| {
         let members = catalog.members.iter().map(|member| &member.image);
         members.chain([&catalog.image])
@@ -44,4 +47,21 @@ pub(super) fn choose(
     let named: BTreeSet<&Reference> = named.collect();
     references.retain(|reference, _| named.contains(reference));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_beside_a_catalog_may_be_listed() {
+        let reference = |text: &str| text.parse::<Reference>().unwrap();
+        let mapping = MappingFile::parse("q.io/a/b:1=m.lan/a/b:1\n").unwrap();
+        let plain = reference("q.io/a/b:1");
+        let choose =
+            |others: &[Reference]| choose(&mapping, others.iter(), &mut [], &mut BTreeMap::new());
+        assert!(choose(&[plain]).is_ok());
+        let error = choose(&[reference("q.io/a/c:1")]).unwrap_err();
+        assert!(error.to_string().contains("nothing here names"), "{error}");
+    }
 }

@@ -1,0 +1,128 @@
+//! Which images a damaged piece of a bundle hits.
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::bundle::finding::HitImages;
+use crate::format::Placement;
+use crate::model::{ChunkId, Digest, Graph, Inventory, Parents};
+
+/// Rows that are looked at, and images that are named, for all questions together. A bundle with
+/// so much damage that this does not suffice is explained no better by more names.
+const ALLOWANCE: usize = 5_000_000;
+
+/// The inventory, asked the other way round. It is turned round when the first question comes:
+/// a bundle without damage costs nothing.
+#[derive(Debug)]
+pub(crate) struct Hits<'a> {
+    inventory: &'a Inventory,
+    turned: OnceLock<Turned<'a>>,
+    left: AtomicUsize,
+}
+
+/// An inventory, turned round.
+#[derive(Debug)]
+struct Turned<'a> {
+    graph: Graph<'a>,
+    parents: Parents,
+    /// Pairs of a manifest and an image of which it is the root or an attachment, sorted.
+    images: Vec<(u32, usize)>,
+    placement: Placement,
+}
+
+impl<'a> Hits<'a> {
+    /// Does nothing yet.
+    pub(crate) fn new(inventory: &'a Inventory) -> Self {
+        Self {
+            inventory,
+            turned: OnceLock::new(),
+            left: AtomicUsize::new(ALLOWANCE),
+        }
+    }
+
+    fn turned(&self) -> &Turned<'a> {
+        self.turned.get_or_init(|| Turned::of(self.inventory))
+    }
+
+    /// Images that need a blob or manifest.
+    pub(crate) fn content(&self, digest: &Digest) -> HitImages {
+        self.above([*digest])
+    }
+
+    /// Images with something in a chunk.
+    pub(crate) fn chunk(&self, chunk: ChunkId) -> HitImages {
+        self.range(chunk, 0, u64::MAX)
+    }
+
+    /// Images with something in the bytes from `start` (inclusive) to `end` (exclusive) of a
+    /// chunk's tar.
+    pub(crate) fn range(&self, chunk: ChunkId, start: u64, end: u64) -> HitImages {
+        let extents = self.turned().placement.range(chunk, start, end);
+        self.above(extents.map(|extent| extent.digest))
+    }
+
+    /// Follows content up to the images that reach it, each row once.
+    fn above(&self, content: impl IntoIterator<Item = Digest>) -> HitImages {
+        let turned = self.turned();
+        let (mut seen, mut waiting) = (BTreeSet::new(), Vec::new());
+        let mut hit: Vec<usize> = Vec::new();
+        'content: for digest in content {
+            waiting.extend(turned.graph.manifest(&digest));
+            let blob = turned.graph.blob(&digest);
+            waiting.extend(blob.iter().flat_map(|blob| turned.parents.of_blob(*blob)));
+            while let Some(row) = waiting.pop() {
+                if !seen.insert(row) {
+                    continue;
+                }
+                let parents = turned.parents.of_manifest(row);
+                let images = turned.images_of(row);
+                if !self.afford(1 + parents.len() + images.len()) {
+                    break 'content;
+                }
+                waiting.extend(parents);
+                hit.extend(images.iter().map(|(_, image)| *image));
+            }
+        }
+        hit.sort_unstable();
+        hit.dedup();
+        let more = hit.len().saturating_sub(HitImages::NAMED);
+        // The inventory lists images by name, so that the first of them have the first names.
+        let named = hit.iter().take(HitImages::NAMED);
+        let named = named.filter_map(|image| self.inventory.images.get(*image));
+        HitImages::new(named.map(|image| image.requested.to_string()), more)
+    }
+
+    /// Takes steps from the allowance; whether there were enough of them.
+    fn afford(&self, steps: usize) -> bool {
+        let take = |left: usize| left.checked_sub(steps);
+        let taken = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.is_ok()
+    }
+}
+
+impl<'a> Turned<'a> {
+    fn of(inventory: &'a Inventory) -> Self {
+        let graph = Graph::new(inventory);
+        let mut images: Vec<(u32, usize)> = Vec::new();
+        for (index, image) in inventory.images.iter().enumerate() {
+            images.extend(graph.roots(image).into_iter().map(|root| (root, index)));
+        }
+        images.sort_unstable();
+        images.dedup();
+        Self {
+            parents: graph.parents(),
+            graph,
+            images,
+            placement: Placement::new(inventory),
+        }
+    }
+
+    fn images_of(&self, row: u32) -> &[(u32, usize)] {
+        let begin = self.images.partition_point(|(root, _)| *root < row);
+        let end = self.images.partition_point(|(root, _)| *root <= row);
+        self.images.get(begin..end).unwrap_or_default()
+    }
+}

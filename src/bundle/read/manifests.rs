@@ -1,0 +1,95 @@
+//! The OCI manifests of a bundle: read once from the metadata chunks, every one verified.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::metadata::read_metadata;
+use crate::bundle::finding::{Finding, FindingKind, as_error};
+use crate::bundle::open::Bundle;
+use crate::error::Result;
+use crate::model::{Digest, Inventory, ManifestEntry, RawManifest};
+
+/// All OCI manifests of a bundle, in memory.
+pub(crate) struct Manifests {
+    bundle: Arc<Bundle>,
+    by_digest: BTreeMap<Digest, RawManifest>,
+}
+
+impl Manifests {
+    /// Reads and verifies all metadata chunks.
+    pub(crate) fn read(bundle: &Arc<Bundle>) -> Result<Self> {
+        let mut by_digest = BTreeMap::new();
+        let mut findings = read_metadata(
+            bundle.media.as_ref(),
+            &bundle.manifest,
+            &bundle.inventory,
+            |raw| {
+                by_digest.insert(raw.digest, raw);
+            },
+        )?;
+        for entry in &bundle.inventory.manifests {
+            if findings.is_empty() && !by_digest.contains_key(&entry.digest) {
+                let message = format!("manifest {} is in no metadata chunk", entry.digest);
+                findings.push(Finding::new(FindingKind::NotClosed, message));
+            }
+        }
+        match as_error("The bundle cannot be used:", &findings) {
+            Some(error) => Err(error),
+            None => Ok(Self {
+                bundle: Arc::clone(bundle),
+                by_digest,
+            }),
+        }
+    }
+
+    fn inventory(&self) -> &Inventory {
+        &self.bundle.inventory
+    }
+
+    /// A manifest's bytes.
+    pub(crate) fn get(&self, digest: &Digest) -> Option<&RawManifest> {
+        self.by_digest.get(digest)
+    }
+
+    /// A manifest with a subject as an index of referrers lists it (OCI distribution-spec,
+    /// "Listing Referrers").
+    pub(crate) fn as_referrer(&self, digest: &Digest) -> Option<Value> {
+        let manifest = self.get(digest)?;
+        let document: Value = serde_json::from_slice(&manifest.bytes).ok()?;
+        let mut entry = json!({
+            "mediaType": manifest.media_type,
+            "digest": digest,
+            "size": manifest.bytes.len(),
+        });
+        let own_type = document
+            .get("artifactType")
+            .filter(|kind| kind.as_str() != Some(""));
+        let kind = own_type.or_else(|| document.pointer("/config/mediaType"));
+        let annotations = document.get("annotations");
+        if let Some(object) = entry.as_object_mut() {
+            let more = [("artifactType", kind), ("annotations", annotations)];
+            for (key, value) in more {
+                object.extend(value.map(|value| (key.to_owned(), value.clone())));
+            }
+        }
+        Some(entry)
+    }
+
+    /// What the inventory says of a manifest.
+    pub(crate) fn entry(&self, digest: &Digest) -> Option<&ManifestEntry> {
+        self.inventory().manifest(digest)
+    }
+
+    /// The size of a blob in bytes.
+    pub(crate) fn blob_size(&self, digest: &Digest) -> u64 {
+        self.inventory().blob(digest).map_or(0, |blob| blob.size)
+    }
+}
+
+impl std::fmt::Debug for Manifests {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} manifests", self.by_digest.len())
+    }
+}

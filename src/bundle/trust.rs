@@ -1,0 +1,457 @@
+//! Who vouches for a bundle, and whether that person is trusted
+//! (bundle-format.md, section 8.3).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::bundle::finding::{Finding, FindingKind};
+use crate::bundle::names;
+use crate::encoding::time::render_time;
+use crate::error::{Error, Result, chain};
+use crate::format::hash::sha256;
+use crate::format::keys::{SignatureError, VerifyingKey};
+use crate::format::statement::{self, StatementStem};
+use crate::model::{
+    BundleId, BundleManifest, KeyFingerprint, Limits, Role, Statement, StatementType, Timestamp,
+    Verdict,
+};
+use crate::sys::IoAt;
+use crate::sys::media::{DirMedia, EntryKind, Media};
+
+/// What to do where no trusted key has signed.
+const NAME_KEY: &str = "name the maker's public key with --trust; it must have reached you another way than the medium";
+
+/// What to do where a trusted key has signed something else, or its statement was changed.
+const COPY_AGAIN: &str = "copy the bundle and its `signatures` again from where it was made, or have \
+     it signed again there with `airferry sign`";
+
+/// What to do where a trusted key's approval has expired.
+const SIGN_AGAIN: &str = "have the bundle signed again with `airferry sign` by who holds that key";
+
+/// Whom the person trusts.
+#[derive(Debug, Clone, Default)]
+pub struct Trust {
+    /// Keys trusted for the role `exporter`. Empty: nobody.
+    pub exporters: Vec<VerifyingKey>,
+    /// The time now, for statements that expire.
+    pub now: Option<Timestamp>,
+    /// Directories besides the bundle that hold statements below `signatures/`: what was signed
+    /// of a medium that cannot be written. They weigh the same as those in the bundle, for and
+    /// against it.
+    pub statements: Vec<PathBuf>,
+}
+
+/// A statement under a trusted key.
+#[derive(Debug, Clone)]
+pub struct Vouched {
+    /// File name without ending.
+    pub stem: StatementStem,
+    /// Where it is, for messages: in the bundle, or in a directory besides.
+    pub(crate) file: String,
+    /// What it says.
+    pub statement: Statement,
+    /// Whether it expired before now: it says what somebody thought, and counts for nothing.
+    pub expired: bool,
+    /// Whether it agrees with the manifest, as far as that was read.
+    pub(crate) agrees: bool,
+}
+
+/// Who vouches for a bundle.
+#[derive(Debug, Clone, Default)]
+pub struct Authentication {
+    /// Statements under trusted keys, with right signatures.
+    pub vouched: Vec<Vouched>,
+    /// Names of other well-formed statements on this bundle: anybody may have put them there.
+    pub claimed: Vec<StatementStem>,
+    /// Names of statements on other generations.
+    pub other_generations: Vec<StatementStem>,
+    /// What is wrong.
+    pub(crate) findings: Vec<Finding>,
+    known_files: BTreeSet<String>,
+}
+
+impl Authentication {
+    /// Whether a trusted exporter approves this bundle.
+    pub fn is_authenticated(&self) -> bool {
+        self.vouched.iter().any(|vouched| {
+            vouched.statement.role.as_str() == Role::EXPORTER
+                && vouched.statement.verdict == Verdict::Approve
+                && !vouched.expired
+                && vouched.agrees
+        })
+    }
+
+    /// Whether a file below `signatures/` belongs to the bundle.
+    pub(crate) fn knows_file(&self, path: &str) -> bool {
+        self.known_files.contains(path)
+    }
+
+    /// Compares what statements say with the manifest, and with the text of `SHA256SUMS` that
+    /// follows from it.
+    ///
+    /// One that disagrees does not count any more.
+    pub(crate) fn check_fields(
+        &mut self,
+        manifest: &BundleManifest,
+        sums: &str,
+        findings: &mut Vec<Finding>,
+    ) {
+        let was_authenticated = self.is_authenticated();
+        for vouched in &mut self.vouched {
+            let agrees = statement::check_manifest(&vouched.statement, manifest, sums.as_bytes());
+            if let Err(error) = agrees {
+                vouched.agrees = false;
+                let finding = Finding::new(FindingKind::BadStatement, chain(&error));
+                findings.push(finding.in_file(vouched.file.clone()));
+            }
+        }
+        if was_authenticated && !self.is_authenticated() {
+            let message =
+                "NOT AUTHENTICATED: the statement by a trusted key is about something else";
+            let finding = Finding::new(FindingKind::NotAuthenticated, message);
+            findings.push(finding.with_hint(COPY_AGAIN));
+        }
+    }
+}
+
+impl Trust {
+    /// Finds the statements of trusted keys on these bytes of a manifest.
+    ///
+    /// Opens only the names that follow from trusted keys; other names are listed, not believed.
+    pub fn authenticate(&self, media: &dyn Media, manifest: &[u8]) -> Result<Authentication> {
+        let id = sha256(manifest);
+        let mut found = Authentication::default();
+        self.read_place(&Place::bundle(media)?, manifest, &mut found);
+        for directory in &self.statements {
+            let outside = DirMedia::open(directory)?;
+            self.read_place(&Place::besides(&outside)?, manifest, &mut found);
+        }
+        if !found.is_authenticated() {
+            let (message, hint) = self.why_not_authenticated(&id, &found);
+            let finding = Finding::new(FindingKind::NotAuthenticated, message);
+            found.findings.push(finding.with_hint(hint));
+        }
+        Ok(found)
+    }
+
+    /// Why nobody who is trusted vouches for a bundle, and what the person can do.
+    fn why_not_authenticated(
+        &self,
+        id: &BundleId,
+        found: &Authentication,
+    ) -> (&'static str, &'static str) {
+        let mut vouched = found.vouched.iter();
+        let is_exporter = |vouched: &&Vouched| vouched.statement.role.as_str() == Role::EXPORTER;
+        let wrong = |finding: &Finding| finding.kind == FindingKind::BadStatement;
+        if found.findings.iter().any(wrong) {
+            return (
+                "NOT AUTHENTICATED: the statement by a trusted key is not right",
+                COPY_AGAIN,
+            );
+        }
+        match vouched.clone().find(is_exporter) {
+            Some(exporter) if exporter.statement.verdict == Verdict::Reject => {
+                return (
+                    "NOT AUTHENTICATED: the trusted exporter rejects this bundle",
+                    "ask its maker why, and for another bundle",
+                );
+            }
+            Some(_) => {
+                return (
+                    "NOT AUTHENTICATED: what a trusted key has signed has expired",
+                    SIGN_AGAIN,
+                );
+            }
+            None => {}
+        }
+        if vouched.next().is_some() {
+            (
+                "NOT AUTHENTICATED: trusted keys have signed this bundle, but not as its exporter",
+                "name the exporter's public key with --trust as well; it must have reached you \
+                 another way than the medium",
+            )
+        } else if self.knows_signer_of_another(id, found) {
+            (
+                "NOT AUTHENTICATED: a trusted key has signed another manifest.cbor than this one: \
+                 it was changed, or belongs to another generation",
+                COPY_AGAIN,
+            )
+        } else if self.exporters.is_empty() {
+            (
+                "NOT AUTHENTICATED: no key was given that may vouch for this bundle",
+                NAME_KEY,
+            )
+        } else {
+            (
+                "NOT AUTHENTICATED: none of the trusted keys has signed this bundle",
+                NAME_KEY,
+            )
+        }
+    }
+
+    /// Whether a trusted key's name stands on statements about another manifest.
+    fn knows_signer_of_another(&self, id: &BundleId, found: &Authentication) -> bool {
+        found.other_generations.iter().any(|stem| {
+            let by_known = |key: &VerifyingKey| stem.names_key(&key.fingerprint());
+            !stem.names_bundle(id) && self.exporters.iter().any(by_known)
+        })
+    }
+
+    /// Reads the statements of trusted keys in one place, and sorts the names of the others.
+    fn read_place(&self, place: &Place<'_>, manifest: &[u8], found: &mut Authentication) {
+        if !place.is_readable {
+            let message = "it is no directory, so nobody's statement is read from it";
+            let finding = Finding::new(FindingKind::BadStatement, message);
+            found
+                .findings
+                .push(finding.in_file(place.shown(names::SIGNATURES)));
+            return;
+        }
+        let id = sha256(manifest);
+        for key in &self.exporters {
+            for stem in StatementStem::all(&id, &key.fingerprint()) {
+                match read_one(place.media, key, &stem, manifest) {
+                    Ok(Some(statement)) => self.judge(place, &stem, statement, found),
+                    Ok(None) => {}
+                    Err(Wrong { file, message }) => {
+                        let finding = Finding::new(FindingKind::BadStatement, message);
+                        found.findings.push(finding.in_file(place.shown(&file)));
+                    }
+                }
+            }
+        }
+        place.sort_names(&id, found);
+    }
+
+    fn judge(
+        &self,
+        place: &Place<'_>,
+        stem: &StatementStem,
+        statement: Statement,
+        found: &mut Authentication,
+    ) {
+        let same = |known: &Vouched| known.stem == *stem && known.statement == statement;
+        if found.vouched.iter().any(same) {
+            // A copy of one that was read in another place.
+            return;
+        }
+        let file = place.shown(&stem.statement_path());
+        if statement.verdict == Verdict::Reject {
+            let message = format!("the {} says: do not import this bundle", statement.role);
+            let finding = Finding::new(FindingKind::Rejected, message);
+            found.findings.push(finding.in_file(file.clone()));
+        }
+        let times = statement.expires.zip(self.now);
+        let expired = times.is_some_and(|(expires, now)| expires < now);
+        if expired {
+            let expires = statement.expires.and_then(render_time).unwrap_or_default();
+            let message = format!("this statement expired on {expires} and counts for nothing");
+            let finding = Finding::new(FindingKind::Expired, message);
+            found.findings.push(finding.in_file(file.clone()));
+        }
+        found.vouched.push(Vouched {
+            stem: *stem,
+            file,
+            statement,
+            expired,
+            agrees: true,
+        });
+    }
+}
+
+/// Where statements lie.
+struct Place<'a> {
+    media: &'a dyn Media,
+    /// Where that is, unless it is the bundle itself.
+    besides: Option<&'a Path>,
+    /// Whether `signatures` is a directory, or not there at all.
+    is_readable: bool,
+    /// All regular files there, with their lengths in bytes.
+    files: BTreeMap<String, u64>,
+}
+
+impl<'a> Place<'a> {
+    /// The bundle itself.
+    fn bundle(media: &'a dyn Media) -> Result<Self> {
+        let entries = media.list()?;
+        let signatures = entries
+            .iter()
+            .find(|entry| entry.path == names::SIGNATURES)
+            .map(|entry| entry.kind);
+        Ok(Self {
+            media,
+            besides: None,
+            is_readable: matches!(signatures, None | Some(EntryKind::Directory)),
+            files: entries
+                .into_iter()
+                .filter_map(|entry| match entry.kind {
+                    EntryKind::File(length) => Some((entry.path, length)),
+                    EntryKind::Directory | EntryKind::Other => None,
+                })
+                .collect(),
+        })
+    }
+
+    /// A directory besides the bundle. One without any statement was named by mistake; one with
+    /// statements on another manifest says more than that.
+    fn besides(media: &'a DirMedia) -> Result<Self> {
+        let place = Self {
+            besides: Some(media.root()),
+            ..Self::bundle(media)?
+        };
+        if place.is_readable && place.pairs().next().is_none() {
+            let message = format!("`{}` holds no statements", media.root().display());
+            return Err(Error::usage(message)
+                .hint("name the directory that was given to `airferry sign --statements`"));
+        }
+        Ok(place)
+    }
+
+    /// A path of this place as findings name it.
+    fn shown(&self, path: &str) -> String {
+        match self.besides {
+            Some(directory) => directory.join(path).display().to_string(),
+            None => path.to_owned(),
+        }
+    }
+
+    /// The names of whole pairs of statement and signature.
+    fn pairs(&self) -> impl Iterator<Item = StatementStem> {
+        self.files.keys().filter_map(|path| {
+            let name = path.strip_prefix("signatures/")?;
+            let stem: StatementStem = name.strip_suffix(".statement")?.parse().ok()?;
+            self.files
+                .contains_key(&stem.signature_path())
+                .then_some(stem)
+        })
+    }
+
+    /// Whether the files of a pair have lengths that statements and signatures have.
+    fn may_be_statement(&self, stem: &StatementStem) -> bool {
+        let length = |path: &str| self.files.get(path).copied();
+        let text = length(&stem.statement_path());
+        let signature = length(&stem.signature_path());
+        text.is_some_and(|length| (1..=Limits::STATEMENT).contains(&length))
+            && signature == Some(Limits::SIGNATURE)
+    }
+
+    /// Sorts the names below `signatures/` without believing any.
+    fn sort_names(&self, id: &BundleId, found: &mut Authentication) {
+        let vouched: BTreeSet<StatementStem> = found.vouched.iter().map(|v| v.stem).collect();
+        for stem in self.pairs() {
+            if !vouched.contains(&stem) {
+                // Nothing else of a stranger's is let pass as a statement.
+                let listed = found.claimed.len() + found.other_generations.len();
+                if listed >= Limits::STATEMENTS || !self.may_be_statement(&stem) {
+                    continue;
+                }
+                let list = if stem.names_bundle(id) {
+                    &mut found.claimed
+                } else {
+                    &mut found.other_generations
+                };
+                list.push(stem);
+            }
+            if self.besides.is_none() {
+                let both = [stem.statement_path(), stem.signature_path()];
+                found.known_files.extend(both);
+            }
+        }
+    }
+}
+
+/// Bytes of all statements and signatures in a bundle.
+pub(crate) fn statement_bytes(media: &dyn Media) -> Result<u64> {
+    let place = Place::bundle(media)?;
+    let both = |stem: StatementStem| [stem.statement_path(), stem.signature_path()];
+    let lengths = place.pairs().flat_map(both);
+    let lengths = lengths.filter_map(|path| place.files.get(&path));
+    Ok(lengths.fold(0, |sum, length| sum.saturating_add(*length)))
+}
+
+/// A statement that nothing waives, and the file to look at.
+struct Wrong {
+    file: String,
+    message: String,
+}
+
+/// Reads and checks one statement. `None`: there is none. `Err`: there is one, and it is wrong.
+fn read_one(
+    media: &dyn Media,
+    key: &VerifyingKey,
+    stem: &StatementStem,
+    manifest: &[u8],
+) -> std::result::Result<Option<Statement>, Wrong> {
+    let read = |file: String, cap| {
+        media
+            .read_if_present(&file, cap)
+            .map_err(|error: IoAt| Wrong {
+                message: chain(&error),
+                file,
+            })
+    };
+    let text = read(stem.statement_path(), Limits::STATEMENT)?;
+    let signature = read(stem.signature_path(), Limits::SIGNATURE)?;
+    // Half a pair is what a power cut leaves; it says nothing.
+    let (Some(text), Some(signature)) = (text, signature) else {
+        return Ok(None);
+    };
+    let signed = key.verify(&text, &signature);
+    // Whether it could be what was signed. Without a right signature that is no trust, but tells
+    // which of the two files is wrong.
+    let read = statement::parse(&text)
+        .map_err(|error| chain(&error))
+        .and_then(|statement| agrees(statement, key, manifest));
+    match (signed, read) {
+        (Ok(()), Ok(statement)) => Ok(Some(statement)),
+        (_, Err(message)) => Err(Wrong {
+            file: stem.statement_path(),
+            message,
+        }),
+        (Err(error @ SignatureError::Length { .. }), Ok(_)) => Err(Wrong {
+            file: stem.signature_path(),
+            message: chain(&error),
+        }),
+        (Err(error), Ok(_)) => Err(Wrong {
+            file: stem.statement_path(),
+            message: format!(
+                "the statement or its signature ({}) was changed: {}",
+                stem.signature_path(),
+                chain(&error)
+            ),
+        }),
+    }
+}
+
+/// Checks that a statement is one by this key on this manifest.
+fn agrees(
+    statement: Statement,
+    key: &VerifyingKey,
+    manifest: &[u8],
+) -> std::result::Result<Statement, String> {
+    if statement.subject != StatementType::Bundle {
+        return Err("it is no statement on a bundle".to_owned());
+    }
+    if statement.key != key.fingerprint() {
+        return Err("it names another key than the one that its file name names".to_owned());
+    }
+    statement::check_document(&statement, manifest).map_err(|error| chain(&error))?;
+    Ok(statement)
+}
+
+/// A free name for a statement by this key on this bundle: the first counter without a whole
+/// pair of files.
+pub(crate) fn free_stem(
+    media: &dyn Media,
+    id: &BundleId,
+    key: &KeyFingerprint,
+) -> Result<Option<StatementStem>> {
+    for stem in StatementStem::all(id, key) {
+        let text = media.read_if_present(&stem.statement_path(), Limits::STATEMENT)?;
+        let signature = media.read_if_present(&stem.signature_path(), Limits::SIGNATURE)?;
+        if text.is_none() || signature.is_none() {
+            return Ok(Some(stem));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,102 @@
+//! What a plan leads to, computed before the first byte is written.
+
+use std::io;
+
+use super::assemble::{Assembled, LaneResults, assemble};
+use super::lane::FinishedChunk;
+use super::state::{PlanDocument, plan_id};
+use crate::error::{Error, Result};
+use crate::format::hash::FileHashes;
+use crate::model::{
+    BLOCK_SIZE, Blake3, BlockHashes, BundleManifest, ChunkId, Digest, Extent, Inventory, PlanId,
+};
+use crate::plan::export::{ExportPlan, Lane};
+use crate::plan::pack;
+
+/// What a plan leads to when every blob can be had. The hashes of data chunks, which nobody knows
+/// yet, are zeros; all lengths are right.
+pub(crate) struct Ahead {
+    pub(crate) document: PlanDocument,
+    pub(crate) written: LaneResults,
+    pub(crate) assembled: Assembled,
+}
+
+impl Ahead {
+    pub(crate) fn of(plan: &ExportPlan) -> Result<Self> {
+        let document = PlanDocument::of(plan)?;
+        let (written, assembled) = foresee(plan, document.id)?;
+        Ok(Self {
+            document,
+            written,
+            assembled,
+        })
+    }
+}
+
+fn foresee(plan: &ExportPlan, id: PlanId) -> Result<(LaneResults, Assembled)> {
+    let written = simulate(plan)?;
+    let assembled = assemble(plan, id, &written, &mut io::sink())?;
+    Ok((written, assembled))
+}
+
+/// Root and inventory of the bundle that a plan leads to when every blob can be had. The hashes of
+/// data chunks, which nobody knows yet, are zeros.
+pub fn documents_ahead(plan: &ExportPlan) -> Result<(BundleManifest, Inventory)> {
+    let (_, assembled) = foresee(plan, plan_id(plan)?)?;
+    Ok((assembled.manifest, assembled.inventory))
+}
+
+/// What the lanes will write if every blob can be had: exact lengths, hashes unknown.
+fn simulate(plan: &ExportPlan) -> Result<LaneResults> {
+    let mut written = LaneResults::default();
+    for lane in &plan.content.lanes {
+        simulate_lane(plan, lane, &mut written)?;
+    }
+    Ok(written)
+}
+
+fn simulate_lane(plan: &ExportPlan, lane: &Lane, written: &mut LaneResults) -> Result<()> {
+    let mut cursor = plan.content.cursor(lane);
+    let mut open: Option<(ChunkId, u64)> = None;
+    let close = |chunk: Option<(ChunkId, u64)>, written: &mut LaneResults| {
+        if let Some((number, length)) = chunk {
+            let hashes = unknown_hashes(length);
+            written.chunks.push(FinishedChunk { number, hashes });
+        }
+    };
+    for digest in &lane.blobs {
+        let size = plan.blob(digest).map_or(0, |blob| blob.size);
+        let extents = cursor
+            .place(size)
+            .map_err(|error| Error::usage("The content cannot be laid out").caused_by(error))?;
+        for extent in &extents {
+            let end = chunk_length(extent);
+            match open {
+                Some((number, _)) if number != extent.chunk => {
+                    close(open.replace((extent.chunk, end)), written);
+                }
+                _ => open = Some((extent.chunk, end)),
+            }
+        }
+        written.placed.insert(*digest, extents);
+    }
+    close(open, written);
+    Ok(())
+}
+
+/// Length of a chunk that ends behind this extent.
+fn chunk_length(extent: &Extent) -> u64 {
+    pack::chunk_length(extent)
+}
+
+/// Hashes that stand for a chunk of which only the length is known.
+fn unknown_hashes(length: u64) -> FileHashes {
+    let zero = Blake3::from_bytes([0; 32]);
+    let blocks = usize::try_from(length.div_ceil(BLOCK_SIZE)).unwrap_or(0);
+    FileHashes {
+        length,
+        sha256: Digest::from_bytes([0; 32]),
+        blake3: zero,
+        blocks: BlockHashes(vec![zero; blocks]),
+    }
+}

@@ -1,0 +1,335 @@
+//! A lane: blobs one after the other into a series of chunks.
+//!
+//! Synchronous and single-threaded; `transfer` feeds it. Every blob is hashed as it passes, and
+//! is taken out again when it turns out wrong, so that what stays in a chunk is right.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::bundle::write::chunk_file::{ChunkFile, ChunkMark, Ground};
+use crate::format::hash::{BlobHasher, FileHashes};
+use crate::format::tar;
+use crate::model::{ChunkId, Digest, Extent, PlanId};
+use crate::plan::export::Cursor;
+use crate::sys::journal::Recovered;
+use crate::sys::{self, IoAt};
+
+/// A chunk that is whole and durable.
+#[derive(Debug, Clone)]
+pub struct FinishedChunk {
+    /// Its number.
+    pub number: ChunkId,
+    /// Length and hashes.
+    pub hashes: FileHashes,
+}
+
+/// What a lane produced.
+#[derive(Debug, Default)]
+pub struct FinishedLane {
+    /// The chunks, by ascending number.
+    pub chunks: Vec<FinishedChunk>,
+    /// Blobs that are whole, with where they are, in the order of the lane.
+    pub placed: Vec<(Digest, Vec<Extent>)>,
+}
+
+/// Where a lane has to go on after a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Continue {
+    /// Index of the blob.
+    pub index: usize,
+    /// Bytes of it that are there already.
+    pub offset: u64,
+}
+
+/// A blob to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneBlob {
+    /// Its name.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A state to which the lane can be taken back.
+struct Mark {
+    cursor: Cursor,
+    chunks: usize,
+    chunk: Option<ChunkMark>,
+}
+
+/// The blob that is being written.
+struct OpenBlob {
+    blob: LaneBlob,
+    extents: Vec<Extent>,
+    /// Index of the extent that is being filled.
+    extent: usize,
+    /// Bytes of that extent that are there.
+    filled: u64,
+    hasher: BlobHasher,
+    before: Mark,
+}
+
+/// Writes one lane.
+pub struct LaneWriter {
+    ground: Ground,
+    plan: PlanId,
+    recovered: Recovered,
+    cursor: Cursor,
+    chunk: Option<ChunkFile>,
+    blob: Option<OpenBlob>,
+    done: FinishedLane,
+}
+
+impl fmt::Debug for LaneWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LaneWriter")
+            .field("done", &self.done)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LaneWriter {
+    /// A lane that has written nothing. `recovered` is what an earlier run left.
+    pub fn new(ground: Ground, plan: PlanId, cursor: Cursor, recovered: Recovered) -> Self {
+        Self {
+            ground,
+            plan,
+            recovered,
+            cursor,
+            chunk: None,
+            blob: None,
+            done: FinishedLane::default(),
+        }
+    }
+
+    /// Replays what an earlier run left and the journal vouches for. On return the lane stands
+    /// where the returned blob has to go on; its replayed bytes are written and hashed.
+    /// `seen` hears of replayed bytes.
+    pub fn replay(
+        &mut self,
+        blobs: &[LaneBlob],
+        skipped: &BTreeSet<Digest>,
+        mut seen: impl FnMut(&LaneBlob, u64),
+    ) -> sys::Result<Continue> {
+        for (index, blob) in blobs.iter().enumerate() {
+            if skipped.contains(&blob.digest) {
+                continue;
+            }
+            self.begin_blob(*blob)?;
+            let offset = self.replay_blob()?;
+            seen(blob, offset);
+            if offset < blob.size {
+                return Ok(Continue { index, offset });
+            }
+            if !self.end_blob()? {
+                return Ok(Continue { index, offset: 0 });
+            }
+        }
+        Ok(Continue {
+            index: blobs.len(),
+            offset: 0,
+        })
+    }
+
+    fn replay_blob(&mut self) -> sys::Result<u64> {
+        loop {
+            self.advance_extent()?;
+            let (Some(open), Some(chunk)) = (&mut self.blob, &mut self.chunk) else {
+                return Ok(0);
+            };
+            let Some(extent) = open.extents.get(open.extent) else {
+                return Ok(open.hasher.length());
+            };
+            let bytes = chunk.replay(extent.stored - open.filled)?;
+            if bytes.is_empty() {
+                return Ok(open.hasher.length());
+            }
+            open.hasher.update(&bytes);
+            open.filled += bytes.len() as u64;
+        }
+    }
+
+    /// Begins a blob; or begins it again when it is the one that is open.
+    pub fn begin_blob(&mut self, blob: LaneBlob) -> sys::Result<()> {
+        if self.blob.is_some() {
+            self.abandon_blob()?;
+        }
+        let before = Mark {
+            cursor: self.cursor.clone(),
+            chunks: self.done.chunks.len(),
+            chunk: self.chunk.as_ref().map(ChunkFile::mark),
+        };
+        self.blob = Some(OpenBlob {
+            blob,
+            extents: self.cursor.place(blob.size).map_err(|error| {
+                IoAt::refused("lay out", self.ground.media.root(), &error.to_string())
+            })?,
+            extent: 0,
+            filled: 0,
+            hasher: BlobHasher::new(),
+            before,
+        });
+        Ok(())
+    }
+
+    /// Writes the next bytes of the open blob. More than its size is not written.
+    pub fn write(&mut self, mut bytes: &[u8]) -> sys::Result<()> {
+        while !bytes.is_empty() {
+            self.advance_extent()?;
+            let (Some(open), Some(chunk)) = (&mut self.blob, &mut self.chunk) else {
+                return Ok(());
+            };
+            let Some(extent) = open.extents.get(open.extent) else {
+                return Ok(());
+            };
+            let room = usize::try_from(extent.stored - open.filled).unwrap_or(usize::MAX);
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            open.hasher.update(now);
+            chunk.append(now)?;
+            open.filled += now.len() as u64;
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    /// Pads a full extent, and opens the next one: header, and a new chunk where it lies there.
+    fn advance_extent(&mut self) -> sys::Result<()> {
+        let Some(open) = &mut self.blob else {
+            return Ok(());
+        };
+        let Some(extent) = open.extents.get(open.extent).copied() else {
+            return Ok(());
+        };
+        if open.filled == 0 {
+            let part = (open.extents.len() > 1).then_some(open.extent + 1);
+            let part = part.and_then(|part| u32::try_from(part).ok());
+            let path = tar::blob_entry_name(&open.blob.digest, part);
+            let header = tar::header(&path, tar::EntryKind::File, extent.stored, "");
+            let header = header.map_err(|error| {
+                IoAt::refused("lay out", self.ground.media.root(), &error.to_string())
+            })?;
+            // Standing behind this extent's header already means that nothing is to be done.
+            let here = self
+                .chunk
+                .as_ref()
+                .filter(|chunk| chunk.number() == extent.chunk);
+            if here.is_none_or(|chunk| chunk.length() < extent.offset) {
+                self.enter_chunk(extent.chunk)?;
+                if let Some(chunk) = &mut self.chunk {
+                    chunk.append(&header)?;
+                }
+            }
+        } else if open.filled == extent.stored {
+            open.extent += 1;
+            open.filled = 0;
+            if let Some(chunk) = &mut self.chunk {
+                let padding = usize::try_from(tar::padding(extent.stored)).unwrap_or(0);
+                chunk.append(&vec![0; padding])?;
+            }
+            return self.advance_extent();
+        }
+        Ok(())
+    }
+
+    fn enter_chunk(&mut self, number: ChunkId) -> sys::Result<()> {
+        if self
+            .chunk
+            .as_ref()
+            .is_some_and(|chunk| chunk.number() == number)
+        {
+            return Ok(());
+        }
+        self.seal_chunk()?;
+        let blocks = self.recovered.blocks(number);
+        let mut chunk = ChunkFile::begin(self.ground.clone(), number, blocks)?;
+        chunk.append(&tar::marker(&self.plan, number))?;
+        self.chunk = Some(chunk);
+        Ok(())
+    }
+
+    fn seal_chunk(&mut self) -> sys::Result<()> {
+        if let Some(mut chunk) = self.chunk.take() {
+            let number = chunk.number();
+            chunk.append(&vec![0; usize::try_from(tar::TRAILER).unwrap_or(0)])?;
+            let hashes = chunk.seal()?;
+            self.done.chunks.push(FinishedChunk { number, hashes });
+        }
+        Ok(())
+    }
+
+    /// Ends the open blob. Returns `false`, and takes it out again, when its bytes are not the
+    /// ones that its digest names; it can then be begun again.
+    pub fn end_blob(&mut self) -> sys::Result<bool> {
+        self.advance_extent()?;
+        let Some(open) = self.blob.take() else {
+            return Ok(false);
+        };
+        let whole = open.hasher.length() == open.blob.size
+            && open.hasher.clone().finish() == open.blob.digest;
+        if whole {
+            self.done.placed.push((open.blob.digest, open.extents));
+        } else {
+            self.take_back(open.before)?;
+        }
+        Ok(whole)
+    }
+
+    /// Takes the open blob out again.
+    pub fn abandon_blob(&mut self) -> sys::Result<()> {
+        match self.blob.take() {
+            Some(open) => self.take_back(open.before),
+            None => Ok(()),
+        }
+    }
+
+    fn take_back(&mut self, mark: Mark) -> sys::Result<()> {
+        // What the journal says of the chunks from here on is about bytes that go away.
+        let from = mark.chunk.as_ref().map(|chunk| chunk.number);
+        let current = self.chunk.take();
+        let mut sealed: BTreeMap<ChunkId, FileHashes> = self
+            .done
+            .chunks
+            .drain(mark.chunks..)
+            .map(|chunk| (chunk.number, chunk.hashes))
+            .collect();
+        let mut numbers: BTreeSet<ChunkId> = sealed.keys().copied().collect();
+        numbers.extend(current.as_ref().map(ChunkFile::number));
+        if let Some(first) = numbers.first() {
+            self.recovered.forget_from(*first);
+        }
+        for number in numbers.into_iter().filter(|number| Some(*number) != from) {
+            let path = crate::model::chunk_path(number, crate::model::ChunkKind::Data);
+            self.ground.media.remove(&path)?;
+        }
+        self.chunk = match (current, mark.chunk) {
+            (Some(mut chunk), Some(mark)) if chunk.number() == mark.number => {
+                chunk.rewind(mark)?;
+                Some(chunk)
+            }
+            (_, Some(mark)) => {
+                let hashes = sealed.remove(&mark.number).ok_or_else(|| {
+                    let root = self.ground.media.root();
+                    IoAt::refused("go back in", root, "a chunk of this run is not known")
+                })?;
+                Some(ChunkFile::reopen(self.ground.clone(), mark, hashes)?)
+            }
+            (_, None) => None,
+        };
+        self.cursor = mark.cursor;
+        Ok(())
+    }
+
+    /// Makes durable and journals what is there, before the run stops early.
+    pub fn pause(&mut self) -> sys::Result<()> {
+        match &mut self.chunk {
+            Some(chunk) => chunk.checkpoint(),
+            None => Ok(()),
+        }
+    }
+
+    /// Seals the last chunk.
+    pub fn finish(mut self) -> sys::Result<FinishedLane> {
+        self.seal_chunk()?;
+        Ok(self.done)
+    }
+}

@@ -1,0 +1,323 @@
+//! What lies in the bundle's directory before an export begins.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+use crate::bundle::finding::FindingKind;
+use crate::bundle::names;
+use crate::bundle::open::{Scope, Unproven, examine};
+use crate::bundle::sign::{Opinion, Signer, document_statement, render};
+use crate::bundle::trust::Trust;
+use crate::bundle::write::made;
+use crate::error::{Class, Error, Result};
+use crate::format::hash::sha256;
+use crate::format::keys::VerifyingKey;
+use crate::format::{bundle, cbor, statement};
+use crate::model::{ChunkEntry, FileEntry, Limits, PlanId, StatementType};
+use crate::plan::export::{ExportPlan, KnownBundle, tool};
+use crate::sys;
+use crate::sys::journal;
+use crate::sys::media::{EntryKind, Media};
+
+/// What was found.
+pub(crate) enum Found {
+    /// Nothing that matters.
+    Nothing,
+    /// An export that was not finished.
+    Unfinished(Box<ExportPlan>),
+    /// A sealed bundle.
+    Sealed(Box<KnownBundle>),
+}
+
+/// Looks at the directory.
+pub(crate) fn look(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Result<Found> {
+    match read_plan(media.as_ref(), signer)? {
+        Some(plan) => Ok(Found::Unfinished(Box::new(plan))),
+        None => look_behind(media, signer),
+    }
+}
+
+/// Looks at the directory as if there were no plan.
+pub(crate) fn look_behind(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Result<Found> {
+    let entries = media.list()?;
+    let has = |path: &str| entries.iter().any(|entry| entry.path == path);
+    if has(names::MANIFEST) {
+        let trust = Trust {
+            exporters: signer.map(|signer| *signer.public()).into_iter().collect(),
+            ..Trust::default()
+        };
+        let mut waived = vec![FindingKind::Incomplete, FindingKind::Unfinished];
+        if signer.is_none() {
+            waived.push(FindingKind::NotAuthenticated);
+        }
+        let examination = {
+            let unproven = Unproven::accepted(signer.is_none());
+            examine(Arc::clone(media), &trust, Scope::Everything, unproven)?
+        };
+        let bundle = examination
+            .into_bundle(&waived)
+            .map_err(|error| not_ours(media.as_ref(), error))?;
+        return Ok(Found::Sealed(Box::new(KnownBundle {
+            id: bundle.id,
+            manifest: bundle.manifest,
+            inventory: bundle.inventory,
+        })));
+    }
+    // Chunks without plan and manifest are somebody else's, or what a removed plan left.
+    let foreign = entries.iter().find(|entry| {
+        matches!(entry.kind, EntryKind::File(_)) && entry.path.starts_with("chunks/")
+    });
+    match foreign {
+        Some(entry) if !has(names::PLAN) => {
+            let root = media.root().display();
+            let message = format!(
+                "`{root}` holds `{}` and neither plan nor manifest",
+                entry.path
+            );
+            Err(Error::usage(message).hint("export into an empty directory"))
+        }
+        _ => Ok(Found::Nothing),
+    }
+}
+
+/// The generation that an interrupted export was completing, while it is still as it was sealed.
+/// `None` for a first generation, and when the sealing of the next one had begun: only going on
+/// makes a whole bundle of that.
+pub(crate) fn generation_before(
+    media: &Arc<dyn Media>,
+    plan: &ExportPlan,
+    signer: Option<&Signer>,
+) -> Option<Box<KnownBundle>> {
+    if plan.content.generation == 1 {
+        return None;
+    }
+    match look_behind(media, signer) {
+        Ok(Found::Sealed(known))
+            if plan.content.generation.checked_sub(1) == Some(known.manifest.generation) =>
+        {
+            Some(known)
+        }
+        _ => None,
+    }
+}
+
+/// A bundle that the key given here has not signed is nothing to go on with.
+fn not_ours(media: &dyn Media, error: Error) -> Error {
+    if error.class() != Class::NotAuthenticated {
+        return error;
+    }
+    let root = media.root().display();
+    let message = format!("There is a bundle in `{root}` that the key given here has not signed");
+    Error::new(Class::NotAuthenticated, message)
+        .hint("give the key that made it, or export into another directory")
+        .hint("`airferry sign` adds a statement to a bundle that was left unsigned")
+}
+
+fn read_plan(media: &dyn Media, signer: Option<&Signer>) -> Result<Option<ExportPlan>> {
+    let Some(bytes) = media.read_if_present(names::PLAN, Limits::PLAN)? else {
+        return Ok(None);
+    };
+    let replan = "--replan throws the unfinished export away and plans anew";
+    if let Some(signer) = signer {
+        let text = media.read_if_present(names::PLAN_STATEMENT, Limits::STATEMENT)?;
+        let signature = media.read_if_present(names::PLAN_SIGNATURE, Limits::SIGNATURE)?;
+        check_signature(signer.public(), &bytes, text, signature).map_err(|why| {
+            let message = format!("The unfinished export's plan is not ours: {why}");
+            Error::new(Class::VerificationFailed, message).hint(replan)
+        })?;
+    }
+    let plan: ExportPlan = cbor::decode(&bytes, names::PLAN).map_err(|error| {
+        Error::new(
+            Class::VerificationFailed,
+            "The unfinished export's plan cannot be read",
+        )
+        .caused_by(error)
+        .hint(replan)
+    })?;
+    if plan.document != ExportPlan::TYPE || plan.tool != tool() {
+        let message = format!(
+            "The unfinished export was begun by {}, this is {}, and they may lay out differently",
+            plan.tool.escape_debug(),
+            tool()
+        );
+        return Err(Error::usage(message)
+            .hint("finish it with that version")
+            .hint(replan));
+    }
+    Ok(Some(plan))
+}
+
+fn check_signature(
+    key: &VerifyingKey,
+    plan: &[u8],
+    text: Option<Vec<u8>>,
+    signature: Option<Vec<u8>>,
+) -> std::result::Result<(), String> {
+    let (Some(text), Some(signature)) = (text, signature) else {
+        return Err("it carries no signature".to_owned());
+    };
+    let told = |error: &dyn std::error::Error| crate::error::chain(error);
+    key.verify(&text, &signature)
+        .map_err(|error| told(&error))?;
+    let statement = statement::parse(&text).map_err(|error| told(&error))?;
+    if statement.subject != StatementType::Plan || statement.key != key.fingerprint() {
+        return Err("its statement is about something else".to_owned());
+    }
+    statement::check_document(&statement, plan).map_err(|error| told(&error))
+}
+
+/// A plan as it is written down.
+#[derive(Debug, Clone)]
+pub(crate) struct PlanDocument {
+    /// The digest of what decides the bundle's bytes.
+    pub(crate) id: PlanId,
+    /// Length and hashes of `export.plan`.
+    pub(crate) file: FileEntry,
+}
+
+impl PlanDocument {
+    pub(crate) fn of(plan: &ExportPlan) -> Result<Self> {
+        Ok(Self {
+            id: plan_id(plan)?,
+            file: cbor::measure(plan, names::PLAN).map_err(unencodable)?,
+        })
+    }
+}
+
+/// The digest of what decides the bundle's bytes.
+pub(crate) fn plan_id(plan: &ExportPlan) -> Result<PlanId> {
+    let content = cbor::measure(&plan.content, "plan").map_err(unencodable)?;
+    Ok(content.sha256)
+}
+
+fn unencodable(error: cbor::CborError) -> Error {
+    Error::internal("The plan cannot be written down", error)
+}
+
+/// Writes the plan, which `file` describes, durably; signed when there is a signer.
+pub(crate) fn write_plan(
+    media: &dyn Media,
+    plan: &ExportPlan,
+    file: &FileEntry,
+    signer: Option<&Signer>,
+) -> Result<()> {
+    if let Some(signer) = signer {
+        let statement = document_statement(
+            StatementType::Plan,
+            file,
+            signer.public(),
+            Opinion::exporter(None),
+            sys::clock::now(),
+        );
+        let text = render(&statement)?;
+        let signature = signer.sign(text.as_bytes())?;
+        media.write_atomically(names::PLAN_STATEMENT, text.as_bytes())?;
+        media.write_atomically(names::PLAN_SIGNATURE, &signature)?;
+    }
+    // Last: a plan is there only with its statement.
+    media.write_pieces_atomically(names::PLAN, &mut |out| {
+        cbor::write(plan, out, names::PLAN).map_err(io::Error::other)
+    })?;
+    Ok(())
+}
+
+/// Removes plan and journal; the plan first, since it is what makes a bundle unfinished.
+pub(crate) fn remove_plan(media: &dyn Media) -> Result<()> {
+    for path in [
+        names::PLAN,
+        names::PLAN_STATEMENT,
+        names::PLAN_SIGNATURE,
+        journal::PATH,
+    ] {
+        media.remove(path)?;
+        media.sync_dir("")?;
+    }
+    Ok(made::clear(media)?)
+}
+
+/// Removes what a finished export left when it was stopped while clearing away.
+pub(crate) fn clear_leftovers(media: &dyn Media) -> Result<()> {
+    let entries = media.list()?;
+    let has = |path: &str| entries.iter().any(|entry| entry.path == path);
+    if [
+        names::PLAN_STATEMENT,
+        names::PLAN_SIGNATURE,
+        journal::PATH,
+        names::MADE,
+    ]
+    .into_iter()
+    .any(has)
+    {
+        remove_plan(media)?;
+    }
+    for entry in &entries {
+        let whole = entry.path.strip_suffix(".tmp");
+        let own = whole.is_some_and(|path| {
+            let document = [
+                names::MANIFEST,
+                names::INVENTORY,
+                names::LABEL,
+                names::SUMS,
+                names::PLAN,
+                names::PLAN_STATEMENT,
+                names::PLAN_SIGNATURE,
+                journal::PATH,
+            ];
+            document.contains(&path) || path.starts_with("signatures/") || is_chunk(path)
+        });
+        if own && matches!(entry.kind, EntryKind::File(_)) {
+            media.remove(&entry.path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a path is one that a chunk may have.
+fn is_chunk(path: &str) -> bool {
+    let name = path.strip_prefix("chunks/").unwrap_or_default();
+    let number = name
+        .strip_suffix(".tar")
+        .or_else(|| name.strip_suffix(".tar.zst"));
+    number.is_some_and(|n| n.len() >= 6 && n.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Removes an unfinished export: its plan, its journal, and all chunks but those of the
+/// generation that was sealed before. What the plan itself says counts for nothing here: it may
+/// be thrown away because nobody can read it, or because somebody else wrote it.
+pub(crate) fn discard(media: &dyn Media) -> Result<()> {
+    let sealed: BTreeSet<String> = match media.read_if_present(names::MANIFEST, Limits::MANIFEST)? {
+        None => BTreeSet::new(),
+        Some(bytes) => {
+            let manifest = bundle::decode_manifest(&bytes).map_err(|error| {
+                Error::new(Class::VerificationFailed, "The manifest cannot be read")
+                    .caused_by(error)
+                    .hint("export into an empty directory")
+            })?;
+            // Cut off while a completion was sealed: only the plan can finish it.
+            let inventory = media.read_if_present(names::INVENTORY, Limits::INVENTORY)?;
+            if inventory.is_none_or(|inventory| sha256(&inventory) != manifest.inventory.sha256) {
+                let message = "The unfinished export was being sealed, and throwing it away would \
+                               cost the generation before it";
+                return Err(Error::usage(message)
+                    .hint("run the same command without --replan: it finishes the sealing"));
+            }
+            manifest.chunks.iter().map(ChunkEntry::path).collect()
+        }
+    };
+    for entry in media.list()? {
+        if matches!(entry.kind, EntryKind::File(_))
+            && is_chunk(&entry.path)
+            && !sealed.contains(&entry.path)
+        {
+            media.remove(&entry.path)?;
+        }
+    }
+    remove_plan(media)
+}
+
+/// Whether an export was begun here and not finished.
+pub(crate) fn is_unfinished(media: &dyn Media) -> Result<bool> {
+    let entries = media.list()?;
+    Ok(entries.iter().any(|entry| entry.path == names::PLAN))
+}

@@ -1,0 +1,73 @@
+//! Whether a release is what a bundle's inventory says of it.
+//!
+//! A signature proves which manifest its signer meant. Version, architecture, components and
+//! keyrings stand in the image, and the inventory repeats them; here both are compared.
+
+use std::collections::BTreeMap;
+
+use super::ImageReferences;
+use super::contents::Contents;
+use super::verification_config::VerificationConfig;
+use crate::model::{Reference, ReleaseEntry};
+
+/// What an inventory says of a release that the release does not say.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Difference {
+    /// The version.
+    #[error("the manifest calls it {claimed}, and it is {found}")]
+    Version { claimed: String, found: String },
+    /// The architecture.
+    #[error("the manifest says that it is for {claimed}, and it is for {found}")]
+    Architecture { claimed: String, found: String },
+    /// A component is missing, is another one, or does not belong to it.
+    #[error("the manifest and the release differ about its component {name}")]
+    Component { name: String },
+    /// The keys by which it wants to be verified.
+    #[error("the manifest and the release differ about the keys by which it is verified")]
+    Keyrings,
+}
+
+impl Difference {
+    /// Compares all that is said; `None` when nothing differs.
+    pub(crate) fn of(entry: &ReleaseEntry, contents: &Contents) -> Option<Self> {
+        if entry.architecture != contents.architecture {
+            return Some(Self::Architecture {
+                claimed: entry.architecture.clone(),
+                found: contents.architecture.clone(),
+            });
+        }
+        let keyrings = || of_keyrings(entry, contents.verification.as_ref());
+        Self::of_lists(entry, &contents.references).or_else(keyrings)
+    }
+
+    /// Compares version and components.
+    pub(crate) fn of_lists(entry: &ReleaseEntry, found: &ImageReferences) -> Option<Self> {
+        if entry.version != found.version {
+            return Some(Self::Version {
+                claimed: entry.version.to_string(),
+                found: found.version.to_string(),
+            });
+        }
+        let claimed = entry.components.iter();
+        let claimed: BTreeMap<&str, &Reference> =
+            claimed.map(|c| (c.name.as_str(), &c.image)).collect();
+        let found = found.components.iter();
+        let found: BTreeMap<&str, &Reference> =
+            found.map(|c| (c.name.as_str(), &c.image)).collect();
+        let mut names = claimed.keys().chain(found.keys());
+        let differs = names.find(|name| claimed.get(*name) != found.get(*name))?;
+        let name = differs.escape_debug().to_string();
+        Some(Self::Component { name })
+    }
+}
+
+fn of_keyrings(entry: &ReleaseEntry, found: Option<&VerificationConfig>) -> Option<Difference> {
+    let claimed = entry.keyrings.iter();
+    let claimed = claimed.map(|keyring| (&keyring.name, &keyring.data));
+    let found = found.into_iter().flat_map(|config| &config.keyrings);
+    let found = found.map(|keyring| (&keyring.name, &keyring.data));
+    match claimed.eq(found) {
+        true => None,
+        false => Some(Difference::Keyrings),
+    }
+}

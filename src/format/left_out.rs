@@ -1,0 +1,187 @@
+//! Which children an index may leave out (bundle-format.md, R-24 and R-25).
+//!
+//! An image with a filter of platforms leaves out the children of its indexes that the filter does
+//! not select. Without this comparison any part of an image could be called left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::manifest_row::RowError;
+use crate::model::{
+    Descriptor, Digest, Graph, ImageEntry, Inventory, Limits, ManifestEntry, ManifestFacts,
+    Platform, Walk,
+};
+
+/// The filters of the images that reach each index which leaves children out.
+#[derive(Debug, Default)]
+pub struct Filters<'a>(BTreeMap<Digest, Vec<&'a [Platform]>>);
+
+/// Why children must not be left out, whatever the documents say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfiltered {
+    /// More different filters than are allowed (section 11).
+    TooMany,
+    /// An image without a filter reaches this index, which leaves children out.
+    Index(Digest),
+    /// This index leaves all its children out.
+    Empty(Digest),
+}
+
+impl<'a> Filters<'a> {
+    /// Finds the filters. Costs one walk for each different filter.
+    ///
+    /// # Errors
+    ///
+    /// When the rows alone show that a child must not be left out.
+    pub fn new(inventory: &'a Inventory) -> Result<Self, Unfiltered> {
+        let is_sparse = |row: &&ManifestEntry| !row.omitted.is_empty();
+        let mut sparse = inventory.manifests.iter().filter(is_sparse).peekable();
+        if sparse.peek().is_none() {
+            return Ok(Self::default());
+        }
+        if let Some(empty) = sparse.find(|row| row.children.is_empty()) {
+            return Err(Unfiltered::Empty(empty.digest));
+        }
+        let mut by_filter: BTreeMap<Vec<String>, (&[Platform], Vec<&ImageEntry>)> = BTreeMap::new();
+        for image in &inventory.images {
+            let key = image.platforms.iter().map(ToString::to_string).collect();
+            let known = by_filter.entry(key);
+            let (_, images) = known.or_insert((&image.platforms, Vec::new()));
+            images.push(image);
+            if by_filter.len() > Limits::FILTERS {
+                return Err(Unfiltered::TooMany);
+            }
+        }
+        let graph = Graph::new(inventory);
+        let mut walk = Walk::new(&graph);
+        let mut filters: BTreeMap<Digest, Vec<&[Platform]>> = BTreeMap::new();
+        for (filter, images) in by_filter.into_values() {
+            let roots: Vec<u32> = images.iter().flat_map(|image| graph.roots(image)).collect();
+            for row in walk.reach(&roots).manifests {
+                let row = inventory.manifests.get(row as usize);
+                let Some(row) = row.filter(is_sparse) else {
+                    continue;
+                };
+                if filter.is_empty() {
+                    return Err(Unfiltered::Index(row.digest));
+                }
+                filters.entry(row.digest).or_default().push(filter);
+            }
+        }
+        Ok(Self(filters))
+    }
+
+    /// Compares what an index leaves out with what its document says of these children.
+    ///
+    /// # Errors
+    ///
+    /// Names a child that one of the filters selects, or that no filter can leave out.
+    pub fn check(&self, entry: &ManifestEntry, facts: &ManifestFacts) -> Result<(), RowError> {
+        let omitted: BTreeSet<&Digest> = entry.omitted.iter().collect();
+        let filters = self.0.get(&entry.digest).map_or(&[][..], Vec::as_slice);
+        let by_digest: BTreeMap<&Digest, &Descriptor> = facts
+            .children
+            .iter()
+            .map(|child| (&child.digest, child))
+            .collect();
+        let is_selected = |child: &&Descriptor| {
+            // What describes another child, such as an attestation, goes where that one goes.
+            let described = child.describes.as_ref();
+            let meant = described
+                .and_then(|digest| by_digest.get(digest))
+                .unwrap_or(child);
+            meant.platform.as_ref().is_none_or(|platform| {
+                let mut filters = filters.iter().flat_map(|filter| filter.iter());
+                filters.any(|filter| filter.selects(platform))
+            })
+        };
+        let mut children = facts.children.iter();
+        match children.find(|child| omitted.contains(&child.digest) && is_selected(child)) {
+            Some(child) => Err(RowError::Child {
+                digest: entry.digest,
+                child: child.digest,
+                fault: "it is left out, and no filter of platforms says so",
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::sample;
+    use super::*;
+    use crate::oci;
+
+    fn sparse(inventory: &Inventory) -> &ManifestEntry {
+        inventory
+            .manifests
+            .iter()
+            .find(|row| row.is_sparse())
+            .unwrap()
+    }
+
+    #[test]
+    fn every_image_that_reaches_a_sparse_index_has_a_filter() {
+        let inventory = sample().inventory;
+        assert!(Filters::new(&inventory).is_ok());
+        let index = sparse(&inventory).digest;
+        let mut unfiltered = inventory.clone();
+        for image in &mut unfiltered.images {
+            image.platforms.clear();
+        }
+        assert_eq!(
+            Filters::new(&unfiltered).unwrap_err(),
+            Unfiltered::Index(index)
+        );
+        let mut empty = inventory.clone();
+        let row = empty
+            .manifests
+            .iter_mut()
+            .find(|row| row.is_sparse())
+            .unwrap();
+        row.omitted.append(&mut row.children);
+        assert_eq!(Filters::new(&empty).unwrap_err(), Unfiltered::Empty(index));
+        let mut many = inventory;
+        let image = many.images[0].clone();
+        for number in 0..Limits::FILTERS {
+            let mut image = image.clone();
+            image.platforms = vec![format!("linux/a{number}").parse().unwrap()];
+            many.images.push(image);
+        }
+        assert_eq!(Filters::new(&many).unwrap_err(), Unfiltered::TooMany);
+    }
+
+    #[test]
+    fn a_filter_leaves_out_what_it_does_not_select() {
+        let sample = sample();
+        let check = |platforms: &[&str]| {
+            let mut inventory = sample.inventory.clone();
+            for image in inventory
+                .images
+                .iter_mut()
+                .filter(|i| !i.platforms.is_empty())
+            {
+                image.platforms = platforms.iter().map(|text| text.parse().unwrap()).collect();
+            }
+            let row = sparse(&inventory);
+            let facts = oci::parse(&sample.content[&row.digest], None)
+                .unwrap()
+                .facts;
+            let filters = Filters::new(&inventory).unwrap();
+            filters.check(row, &facts).is_ok()
+        };
+        let row = sparse(&sample.inventory);
+        let facts = oci::parse(&sample.content[&row.digest], None)
+            .unwrap()
+            .facts;
+        let left_out = facts
+            .children
+            .iter()
+            .find(|c| row.omitted.contains(&c.digest))
+            .unwrap();
+        let platform = left_out.platform.clone().unwrap().to_string();
+        assert!(check(&["other/other"]));
+        assert!(!check(&[&platform]));
+        assert!(!check(&["other/other", &platform]));
+    }
+}

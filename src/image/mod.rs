@@ -1,0 +1,115 @@
+//! Files out of an image: its visible tree, across layers, from a registry or a bundle.
+//!
+//! Everything here blocks: call it within [`crate::ops::blocking`]. Layers stream by once, from the
+//! top down, in bounded memory; a file that an upper layer hides is never given. Links are
+//! followed inside the image: to the wanted path itself, and from a wanted directory to files
+//! (not to directories, which could go round in circles). What a link points to may have passed
+//! already; only then its layer is read once more.
+//!
+//! The digest of a layer is known when its last byte was read. What [`visit`] gives before it
+//! returns `Ok` is therefore not to be believed, and not to be kept under its final name.
+
+mod bridge;
+pub(crate) mod catalog;
+pub(crate) mod release;
+mod source;
+mod walk;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+pub(crate) use bridge::blocking_reader;
+pub(crate) use source::{Elsewhere, Source};
+
+use crate::error::{Class, Error, Result};
+use crate::model::Descriptor;
+use crate::oci::layer::ImagePath;
+
+/// An image whose files are read.
+#[derive(Debug, Clone)]
+pub(crate) struct Layers {
+    /// What to call it in errors.
+    pub(crate) name: String,
+    /// Its layers in the manifest's order, the lowest first.
+    pub(crate) layers: Vec<Descriptor>,
+}
+
+/// What is read at most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caps {
+    /// Bytes of one layer, decompressed.
+    pub(crate) layer: u64,
+    /// Bytes of one wanted file.
+    pub(crate) file: u64,
+    /// Bytes of all wanted files together, each counted once for each of its names.
+    pub(crate) total: u64,
+}
+
+/// A wanted file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct File {
+    /// The paths under which it is wanted: its own, or those of links to it. Never empty.
+    pub(crate) paths: Vec<ImagePath>,
+    /// Its size in bytes.
+    pub(crate) size: u64,
+}
+
+/// Gives every visible file at or below the wanted paths to `take`, in the order in which the
+/// layers hold them. Returns the wanted paths at and below which there was no file.
+///
+/// # Errors
+///
+/// When a layer cannot be had, is broken, too large, or not the one that its digest names; when
+/// a wanted file is larger than the caps, or tools could differ about which one it is;
+/// whatever `take` returns.
+pub(crate) fn visit(
+    source: &Source,
+    image: &Layers,
+    wanted: &[ImagePath],
+    caps: Caps,
+    take: &mut dyn FnMut(&File, &mut dyn Read) -> Result<()>,
+) -> Result<Vec<ImagePath>> {
+    for layer in &image.layers {
+        if !layer.media_type.as_str().contains(".tar") {
+            let message = format!(
+                "The image {} has the layer {} of the type `{}`, which is no tar",
+                image.name,
+                layer.digest,
+                layer.media_type.as_str().escape_debug()
+            );
+            return Err(Error::new(Class::VerificationFailed, message));
+        }
+    }
+    let mut open = |index: usize| {
+        let layer = image.layers.iter().rev().nth(index);
+        layer.map(|layer| source.blob(layer)).transpose()
+    };
+    walk::Walk::new(&image.name, wanted, caps, take).run(&mut open)
+}
+
+/// Reads small files whole: all that are visible at or below the wanted paths.
+///
+/// # Errors
+///
+/// As [`visit`].
+pub(crate) fn collect(
+    source: &Source,
+    image: &Layers,
+    wanted: &[ImagePath],
+    caps: Caps,
+) -> Result<BTreeMap<ImagePath, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    visit(source, image, wanted, caps, &mut |file, content| {
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes).map_err(|error| {
+            Error::new(Class::VerificationFailed, "A file cannot be read").caused_by(error)
+        })?;
+        // The caps count the bytes once for each name, so these copies are counted too.
+        if let Some((last, others)) = file.paths.split_last() {
+            files.extend(others.iter().map(|path| (path.clone(), bytes.clone())));
+            files.insert(last.clone(), bytes);
+        }
+        Ok(())
+    })?;
+    Ok(files)
+}

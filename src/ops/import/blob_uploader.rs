@@ -1,0 +1,354 @@
+//! Blobs on the target: each goes up once, and is mounted wherever else it is needed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use super::blob_locations::{BlobLocations, Known};
+use super::preflight::Before;
+use super::{Opened, Request};
+use crate::bundle::open::Bundle;
+use crate::bundle::read::StoredBlob;
+use crate::format::hash::sha256;
+use crate::model::{BlobEntry, BlobPlace, Carried, Digest, Repository};
+use crate::ops::context::Context;
+use crate::progress::{Event, Phase};
+use crate::registry::{self, BlobUpload, Client, Mount, SessionStore, UploadSession};
+use crate::sys::sessions::SessionFiles;
+
+/// What was done, in numbers.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// Bytes that went up.
+    pub(super) uploaded: AtomicU64,
+    /// Bytes of blobs that were there already, or were mounted.
+    pub(super) reused: AtomicU64,
+}
+
+/// What is expected of content before anybody asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expect {
+    /// It is there: asking comes first.
+    There,
+    /// It is not.
+    Absent,
+}
+
+/// What became of a mount.
+enum Mounted {
+    Yes,
+    /// The target did not mount, and may have begun an upload instead.
+    No(Option<UploadSession>),
+}
+
+/// Where a blob is known to be on the target. Held by whoever finds out, or brings it there.
+type SharedPlaces = Arc<tokio::sync::Mutex<BlobLocations>>;
+
+/// Blobs that are sent at the same time where nobody decides that, at most: each holds some
+/// blocks of its chunk in memory, and a stick is read best in few places at a time.
+const UPLOADS: usize = 16;
+
+/// Puts blobs where they are needed.
+pub(super) struct BlobUploader {
+    client: Client,
+    bundle: Arc<Bundle>,
+    sessions: Sessions,
+    jobs: Semaphore,
+    places: Mutex<BTreeMap<Digest, SharedPlaces>>,
+    /// Repositories that the target did not show: nothing is asked for there before it is sent.
+    hidden: BTreeSet<Repository>,
+    /// What this run has put there.
+    put: Mutex<BTreeSet<(Repository, Digest)>>,
+    pub(super) counters: Counters,
+    context: Context,
+}
+
+impl BlobUploader {
+    pub(super) fn new(
+        request: &Request,
+        opened: &Opened,
+        before: &Before,
+        sessions: SessionFiles,
+        context: Context,
+    ) -> Self {
+        let places = before.base_blobs.places().map(|(digest, repositories)| {
+            let found = repositories
+                .iter()
+                .map(|place| (place.clone(), Known::Found));
+            let places: BlobLocations = found.collect();
+            (*digest, Arc::new(tokio::sync::Mutex::new(places)))
+        });
+        Self {
+            client: request.client.clone(),
+            bundle: Arc::clone(&opened.bundle),
+            sessions: Sessions(sessions),
+            jobs: Semaphore::new(request.jobs.map_or(UPLOADS, NonZeroUsize::get)),
+            places: Mutex::new(places.collect()),
+            hidden: before.hidden.clone(),
+            put: Mutex::default(),
+            counters: Counters::default(),
+            context,
+        }
+    }
+
+    fn places(&self, digest: &Digest) -> SharedPlaces {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(places.entry(*digest).or_default())
+    }
+
+    /// Hands over what this run has put on the target: repositories and blobs.
+    pub(super) fn take_put(&self) -> BTreeSet<(Repository, Digest)> {
+        let mut put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut put)
+    }
+
+    fn note_put(&self, repository: &Repository, digest: &Digest) {
+        let mut put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
+        put.insert((repository.clone(), *digest));
+    }
+
+    /// Makes sure that a repository has a blob. What was found out once in this run holds.
+    /// Returns `false` when the bundle does not carry it and the target does not mount it.
+    pub(super) async fn ensure(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        expect: Expect,
+    ) -> registry::Result<bool> {
+        let places = self.places(digest);
+        // Held for the whole time: a second repository waits, and then mounts.
+        let mut places = places.lock().await;
+        let Some(blob) = self.bundle.inventory.blob(digest) else {
+            return Ok(true);
+        };
+        match places.get(repository) {
+            Some(Known::Counted) => return Ok(true),
+            Some(Known::Found) => {
+                self.reused(digest, blob.size);
+                places.insert(repository.clone(), Known::Counted);
+                return Ok(true);
+            }
+            None => {}
+        }
+        let there = self.bring(repository, blob, expect, places.first());
+        let there = there.await?;
+        if there {
+            places.insert(repository.clone(), Known::Counted);
+        }
+        Ok(there)
+    }
+
+    /// Finds a blob, mounts it from elsewhere, or sends it.
+    async fn bring(
+        &self,
+        repository: &Repository,
+        blob: &BlobEntry,
+        expect: Expect,
+        elsewhere: Option<&Repository>,
+    ) -> registry::Result<bool> {
+        // A mount asks and acts at once: with one, nobody has to ask before.
+        let ask_first = expect == Expect::There || elsewhere.is_none();
+        if ask_first && self.find(repository, blob).await? {
+            return Ok(true);
+        }
+        let mut session = None;
+        if let Some(elsewhere) = elsewhere {
+            match self.mount(repository, blob, elsewhere).await? {
+                Mounted::Yes => return Ok(true),
+                Mounted::No(begun) => session = begun,
+            }
+        }
+        // A registry that cannot mount may have it all the same.
+        if !ask_first && self.find(repository, blob).await? {
+            return Ok(true);
+        }
+        let BlobPlace::Carried(carried) = &blob.place else {
+            return Ok(false);
+        };
+        self.upload(repository, blob, carried, session).await?;
+        Ok(true)
+    }
+
+    /// Whether the blob is there already.
+    async fn find(&self, repository: &Repository, blob: &BlobEntry) -> registry::Result<bool> {
+        if self.hidden.contains(repository) {
+            return Ok(false);
+        }
+        let question = self.client.blob_present(repository, blob.digest, blob.size);
+        let there = match question.await {
+            Err(error) if error.is_hidden() => false,
+            there => there?,
+        };
+        if there {
+            self.reused(&blob.digest, blob.size);
+        }
+        Ok(there)
+    }
+
+    async fn mount(
+        &self,
+        repository: &Repository,
+        blob: &BlobEntry,
+        elsewhere: &Repository,
+    ) -> registry::Result<Mounted> {
+        let mount = self.client.mount(repository, blob.digest, &elsewhere.path);
+        match mount.await {
+            Ok(Mount::Mounted) => {
+                self.reused(&blob.digest, blob.size);
+                self.note_put(repository, &blob.digest);
+                Ok(Mounted::Yes)
+            }
+            Ok(Mount::Upload(session)) => Ok(Mounted::No(Some(session))),
+            Err(error) if error.is_network() => Err(error),
+            // A registry that cannot mount is sent the bytes.
+            Err(_) => Ok(Mounted::No(None)),
+        }
+    }
+
+    /// Sends blobs again that the target does not have although it said so: a garbage
+    /// collection took them, and its cache does not know.
+    pub(super) async fn upload_again(
+        &self,
+        repository: &Repository,
+        digests: &[Digest],
+    ) -> registry::Result<()> {
+        for digest in digests {
+            let places = self.places(digest);
+            let mut places = places.lock().await;
+            let Some(blob) = self.bundle.inventory.blob(digest) else {
+                continue;
+            };
+            if let BlobPlace::Carried(carried) = &blob.place {
+                self.upload(repository, blob, carried, None).await?;
+                places.insert(repository.clone(), Known::Counted);
+            }
+        }
+        Ok(())
+    }
+
+    async fn upload(
+        &self,
+        repository: &Repository,
+        blob: &BlobEntry,
+        carried: &Carried,
+        session: Option<UploadSession>,
+    ) -> registry::Result<()> {
+        let _permit = self.jobs.acquire().await;
+        let stored = StoredBlob::new(Arc::clone(&self.bundle.media), carried);
+        let phase = Phase::Upload;
+        let item = blob.digest.to_string();
+        let (bytes, bytes_cached) = (blob.size, 0);
+        self.context.emit(Event::ItemStarted {
+            phase,
+            item: item.clone(),
+            bytes,
+            bytes_cached,
+        });
+        let listener = Arc::new(Advance {
+            context: self.context.clone(),
+            item: item.clone(),
+            furthest: AtomicU64::new(0),
+        });
+        let uploaded = self
+            .client
+            .upload(&BlobUpload {
+                repository,
+                digest: blob.digest,
+                size: blob.size,
+                source: &stored,
+                sessions: &self.sessions,
+                session,
+                listener: Arc::new(move |position| listener.at(position)),
+            })
+            .await;
+        self.context.emit(Event::ItemFinished {
+            phase,
+            item,
+            ok: uploaded.is_ok(),
+        });
+        let uploaded = uploaded?;
+        self.note_put(repository, &blob.digest);
+        self.counters
+            .uploaded
+            .fetch_add(uploaded.sent, Ordering::Relaxed);
+        self.counters
+            .reused
+            .fetch_add(uploaded.resumed_at, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn reused(&self, digest: &Digest, size: u64) {
+        self.counters.reused.fetch_add(size, Ordering::Relaxed);
+        let (phase, item) = (Phase::Upload, digest.to_string());
+        let bytes = size;
+        let started = Event::ItemStarted {
+            phase,
+            item: item.clone(),
+            bytes,
+            bytes_cached: bytes,
+        };
+        self.context.emit(started);
+        self.context.emit(Event::ItemFinished {
+            phase,
+            item,
+            ok: true,
+        });
+    }
+}
+
+/// Turns positions, which may go back, into progress, which does not.
+struct Advance {
+    context: Context,
+    item: String,
+    furthest: AtomicU64,
+}
+
+impl Advance {
+    fn at(&self, position: u64) {
+        let before = self.furthest.fetch_max(position, Ordering::Relaxed);
+        if position > before {
+            let (phase, item) = (Phase::Upload, self.item.clone());
+            let bytes = position - before;
+            self.context
+                .emit(Event::ItemAdvanced { phase, item, bytes });
+        }
+    }
+}
+
+/// Upload sessions in files, one for each blob and repository.
+struct Sessions(SessionFiles);
+
+impl Sessions {
+    fn key(repository: &Repository, digest: &Digest) -> Digest {
+        sha256(format!("{repository}@{digest}").as_bytes())
+    }
+}
+
+impl SessionStore for Sessions {
+    fn load(&self, repository: &Repository, digest: &Digest) -> io::Result<Option<UploadSession>> {
+        let text = self.0.load(&Self::key(repository, digest));
+        // A session that cannot be read is one that is not there.
+        Ok(text.and_then(|text| text.parse().ok()))
+    }
+
+    fn store(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        session: &UploadSession,
+    ) -> io::Result<()> {
+        self.0
+            .store(&Self::key(repository, digest), &session.to_secret_text())
+            .map_err(io::Error::other)
+    }
+
+    fn remove(&self, repository: &Repository, digest: &Digest) -> io::Result<()> {
+        self.0
+            .remove(&Self::key(repository, digest))
+            .map_err(io::Error::other)
+    }
+}

@@ -1,0 +1,89 @@
+//! Questions to the target before anything is changed there.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::{Class, Error};
+use crate::model::Repository;
+use crate::ops::context::Context;
+use crate::progress::{Event, Phase};
+use crate::registry;
+
+/// Questions that are asked at the same time.
+pub(super) const JOBS: usize = 32;
+
+/// Tells whoever watches of each question, and keeps what the target did not show.
+pub(super) struct Probe<'a> {
+    context: &'a Context,
+    hidden: Mutex<BTreeSet<Repository>>,
+}
+
+impl<'a> Probe<'a> {
+    pub(super) fn new(context: &'a Context) -> Self {
+        Self {
+            context,
+            hidden: Mutex::default(),
+        }
+    }
+
+    pub(super) fn into_hidden(self) -> BTreeSet<Repository> {
+        self.hidden
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the target refused to show a repository before.
+    pub(super) fn is_hidden(&self, repository: &Repository) -> bool {
+        let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        hidden.contains(repository)
+    }
+
+    /// Takes a refusal for "it is not there". Registries answer 401 or 403 for a repository that
+    /// does not exist, also to an account that may make it by pushing; whether this one may
+    /// is found out by writing, after all questions.
+    pub(super) fn unless_hidden<T>(
+        &self,
+        repository: &Repository,
+        answer: registry::Result<T>,
+        absent: T,
+    ) -> registry::Result<T> {
+        match answer {
+            Err(error) if error.is_hidden() => {
+                let mut hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+                hidden.insert(repository.clone());
+                Ok(absent)
+            }
+            answer => answer,
+        }
+    }
+
+    /// Asks something, as an item of the phase.
+    pub(super) async fn item<T, E>(
+        &self,
+        item: impl fmt::Display,
+        question: impl Future<Output = std::result::Result<T, E>>,
+    ) -> std::result::Result<T, E> {
+        let (phase, item) = (Phase::Probe, item.to_string());
+        self.context.emit(Event::ItemStarted {
+            phase,
+            item: item.clone(),
+            bytes: 0,
+            bytes_cached: 0,
+        });
+        let answer = question.await;
+        let ok = answer.is_ok();
+        self.context.emit(Event::ItemFinished { phase, item, ok });
+        answer
+    }
+}
+
+/// A failure of the target registry.
+pub(super) fn target_error(message: String, error: registry::Error) -> Error {
+    let hint = error.hint();
+    let mut failure = Error::new(Class::Target, message).caused_by(error);
+    if let Some(hint) = hint {
+        failure = failure.hint(hint);
+    }
+    failure
+}

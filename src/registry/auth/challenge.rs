@@ -1,0 +1,84 @@
+//! What a registry asks for with a 401 (RFC 9110, 11.6.1).
+
+use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
+use url::Url;
+
+/// How a registry wants us to log in.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Challenge {
+    Basic,
+    Bearer { realm: Url, service: Option<String> },
+}
+
+/// The challenge that we answer: Bearer before Basic. A realm may be relative to the registry.
+pub(super) fn preferred_challenge(headers: &HeaderMap, base: &Url) -> Option<Challenge> {
+    let mut found = None;
+    for value in headers.get_all(WWW_AUTHENTICATE) {
+        let Some(challenges) = value
+            .to_str()
+            .ok()
+            .and_then(|text| http_auth::parse_challenges(text).ok())
+        else {
+            continue;
+        };
+        for challenge in challenges {
+            let parameter = |name: &str| {
+                let found = challenge.params.iter();
+                let mut found = found.filter(|(key, _)| key.eq_ignore_ascii_case(name));
+                found.next().map(|(_, value)| value.to_unescaped())
+            };
+            if challenge.scheme.eq_ignore_ascii_case("bearer") {
+                let realm = parameter("realm").and_then(|realm| base.join(&realm).ok());
+                if let Some(realm) = realm.filter(|r| matches!(r.scheme(), "http" | "https")) {
+                    let service = parameter("service");
+                    return Some(Challenge::Bearer { realm, service });
+                }
+            } else if challenge.scheme.eq_ignore_ascii_case("basic") {
+                found = Some(Challenge::Basic);
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::HeaderValue;
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn bearer_is_preferred_and_rubbish_is_skipped() {
+        let mut headers = HeaderMap::new();
+        let base = url("https://r.lan/v2/");
+        assert!(preferred_challenge(&headers, &base).is_none());
+        headers.append(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Basic realm=\"x\""),
+        );
+        assert!(matches!(
+            preferred_challenge(&headers, &base),
+            Some(Challenge::Basic)
+        ));
+        headers.append(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=,,\"\\"),
+        );
+        assert!(matches!(
+            preferred_challenge(&headers, &base),
+            Some(Challenge::Basic)
+        ));
+        let bearer = "Bearer realm=\"https://a.lan/t?x=\\\"\",service=\"s,1\",scope=\"y\"";
+        headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(bearer));
+        match preferred_challenge(&headers, &base) {
+            Some(Challenge::Bearer { realm, service }) => {
+                assert_eq!(realm.as_str(), "https://a.lan/t?x=%22");
+                assert_eq!(service.as_deref(), Some("s,1"));
+            }
+            _ => panic!("Bearer was not preferred"),
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Logging in to registries: what their challenges ask for, Basic or Bearer tokens, and the
+//! `Authorization` header that answers it.
+//!
+//! It knows where credentials are looked up and which token service may see them. It knows neither
+//! what is read or written with a header, nor when a request is repeated.
+
+mod challenge;
+mod header;
+mod scopes;
+mod token;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use reqwest::header::HeaderMap;
+use tokio::time::Instant;
+use url::Url;
+
+use self::challenge::{Challenge, preferred_challenge};
+use self::header::basic;
+use self::token::{Token, TokenRequest, may_have_credentials};
+use crate::model::{Host, Repository, RepositoryPath};
+use crate::registry::authority::authority;
+use crate::registry::credentials::{Credential, Credentials};
+use crate::registry::error::{Error, Result, Sought};
+use crate::registry::http::Engine;
+use crate::registry::locks::lock;
+use crate::registry::places::Endpoint;
+
+pub(super) use self::header::Authorization;
+pub(super) use self::scopes::Scopes;
+
+/// Requests of one registry that share a challenge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) enum Matter {
+    /// Everything that has no kind of its own.
+    #[default]
+    Content,
+    /// Lists of referrers. Some registries and proxies ask for another login there, or name a
+    /// token service that does not answer. That must not stop all other requests.
+    Referrers,
+}
+
+/// What an `Authorization` header is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Purpose<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) scopes: &'a Scopes,
+    pub(super) matter: Matter,
+    /// The root of the registry's API.
+    pub(super) base: &'a Url,
+    /// Whether TLS may be missing or unverified there.
+    pub(super) insecure: bool,
+}
+
+/// A place for one token, locked while the token is fetched: of many requests that need it one
+/// fetches it.
+type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+
+/// What is known about how to log in, for each registry.
+pub(super) struct Auth {
+    credentials: Credentials,
+    /// The first that a registry gave for its content is the one for everything there; another
+    /// one counts for such requests in the repository that gave it.
+    challenges: Mutex<HashMap<Asker, Challenge>>,
+    tokens: Mutex<HashMap<TokenKey, Slot>>,
+    /// Token services, with the registry, that have taken the credentials in this run.
+    accepted: Mutex<HashSet<(String, Url)>>,
+}
+
+/// Who asks for a login: a registry (`host[:port]`), or what of it asks for another one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Asker {
+    registry: String,
+    own: Option<(Matter, RepositoryPath)>,
+}
+
+impl Asker {
+    fn registry(endpoint: &Endpoint) -> Self {
+        Self {
+            registry: authority(&endpoint.repository.host),
+            own: None,
+        }
+    }
+
+    fn own(endpoint: &Endpoint, matter: Matter) -> Self {
+        Self {
+            own: Some((matter, endpoint.repository.path.clone())),
+            ..Self::registry(endpoint)
+        }
+    }
+}
+
+/// What a token is for: a registry, its token service, and rights.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct TokenKey {
+    registry: String,
+    realm: Url,
+    service: Option<String>,
+    scopes: Scopes,
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth")
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Auth {
+    pub(super) fn new(credentials: Credentials) -> Self {
+        Self {
+            credentials,
+            challenges: Mutex::default(),
+            tokens: Mutex::default(),
+            accepted: Mutex::default(),
+        }
+    }
+
+    /// How the registry wants us to log in, as far as it was heard.
+    pub(super) fn scheme(&self, endpoint: &Endpoint) -> Option<&'static str> {
+        match self.challenge(endpoint, Matter::Content)? {
+            Challenge::Basic => Some("basic"),
+            Challenge::Bearer { .. } => Some("bearer"),
+        }
+    }
+
+    /// Where credentials for a host were looked for.
+    pub(super) fn sought(&self, host: &Host) -> Sought {
+        Sought {
+            host: host.to_string(),
+            files: self.credentials.places().to_vec(),
+        }
+    }
+
+    /// The challenge that was heard for such requests, else the one for all others.
+    fn challenge(&self, endpoint: &Endpoint, matter: Matter) -> Option<Challenge> {
+        let challenges = lock(&self.challenges);
+        let own = challenges.get(&Asker::own(endpoint, matter));
+        own.or_else(|| challenges.get(&Asker::registry(endpoint)))
+            .cloned()
+    }
+
+    /// The header to send, or `None` while the registry has not asked for one, or when it asks
+    /// for a password that we do not have.
+    pub(super) async fn authorization(
+        &self,
+        http: &Engine,
+        purpose: Purpose<'_>,
+    ) -> Result<Option<Authorization>> {
+        let Purpose {
+            endpoint,
+            scopes,
+            matter,
+            ..
+        } = purpose;
+        match self.challenge(endpoint, matter) {
+            None => Ok(None),
+            Some(Challenge::Basic) => {
+                let credential = self.credential(&endpoint.repository, scopes).await?;
+                let login = credential.as_ref().and_then(Credential::login);
+                let header = login.and_then(|(username, password)| basic(username, password));
+                Ok(header.map(|header| Authorization {
+                    header,
+                    credentials: true,
+                }))
+            }
+            Some(Challenge::Bearer { realm, service }) => {
+                let slot = self.slot(endpoint, &realm, service.as_deref(), scopes);
+                let mut slot = slot.lock().await;
+                let token = match slot.as_ref().filter(|t| Instant::now() < t.renew_at) {
+                    Some(token) => token.clone(),
+                    None => {
+                        let request = TokenRequest {
+                            endpoint,
+                            realm: &realm,
+                            service: service.as_deref(),
+                            scopes,
+                        };
+                        let token = self.fetch(http, purpose, &request).await?;
+                        slot.insert(token).clone()
+                    }
+                };
+                Ok(Some(Authorization {
+                    header: token.header,
+                    credentials: token.credentials,
+                }))
+            }
+        }
+    }
+
+    /// Learns from a 401, and forgets the token that led to it. Returns whether there is
+    /// anything to answer with.
+    pub(super) async fn challenged(
+        &self,
+        purpose: Purpose<'_>,
+        headers: &HeaderMap,
+        used: Option<&Authorization>,
+    ) -> Result<bool> {
+        let Purpose {
+            endpoint,
+            scopes,
+            matter,
+            base,
+            ..
+        } = purpose;
+        let Some(challenge) = preferred_challenge(headers, base) else {
+            return Ok(false);
+        };
+        self.learn(endpoint, matter, challenge.clone());
+        let Challenge::Bearer { realm, service } = challenge else {
+            let credential = self.credential(&endpoint.repository, scopes).await?;
+            return Ok(credential.is_some_and(|found| found.login().is_some()));
+        };
+        let slot = self.slot(endpoint, &realm, service.as_deref(), scopes);
+        let mut slot = slot.lock().await;
+        if let (Some(token), Some(used)) = (slot.as_ref(), used)
+            && token.header == used.header
+        {
+            *slot = None;
+        }
+        Ok(true)
+    }
+
+    fn learn(&self, endpoint: &Endpoint, matter: Matter, challenge: Challenge) {
+        let mut challenges = lock(&self.challenges);
+        let (registry, own) = (Asker::registry(endpoint), Asker::own(endpoint, matter));
+        match challenges.get(&registry) {
+            Some(known) if *known == challenge => {
+                challenges.remove(&own);
+            }
+            None if matter == Matter::Content => {
+                challenges.insert(registry, challenge);
+            }
+            _ => {
+                challenges.insert(own, challenge);
+            }
+        }
+    }
+
+    fn slot(
+        &self,
+        endpoint: &Endpoint,
+        realm: &Url,
+        service: Option<&str>,
+        scopes: &Scopes,
+    ) -> Slot {
+        let key = TokenKey {
+            registry: authority(&endpoint.repository.host),
+            realm: realm.clone(),
+            service: service.map(str::to_owned),
+            scopes: scopes.clone(),
+        };
+        Arc::clone(lock(&self.tokens).entry(key).or_default())
+    }
+
+    async fn credential(
+        &self,
+        repository: &Repository,
+        scopes: &Scopes,
+    ) -> Result<Option<Credential>> {
+        // Without scopes the question is about the host, and the path is a placeholder.
+        let path = (!scopes.is_empty()).then_some(&repository.path);
+        let found = self.credentials.lookup(&repository.host, path).await;
+        found.map_err(|source| Error::Credentials {
+            host: repository.host.to_string(),
+            source,
+        })
+    }
+
+    async fn fetch(
+        &self,
+        http: &Engine,
+        purpose: Purpose<'_>,
+        request: &TokenRequest<'_>,
+    ) -> Result<Token> {
+        let endpoint = request.endpoint;
+        let credential = self
+            .credential(&endpoint.repository, request.scopes)
+            .await?;
+        let insecure = purpose.insecure;
+        if credential.is_some() && !may_have_credentials(request.realm, purpose.base, insecure) {
+            return Err(Error::UntrustedRealm {
+                host: endpoint.repository.host.to_string(),
+                realm: request.realm.into(),
+            });
+        }
+        let registry = authority(&endpoint.repository.host);
+        let accepts = (registry, request.realm.clone());
+        let asked_at = Instant::now();
+        let response = request.send(http, credential.as_ref(), insecure).await?;
+        if !response.status().is_success() {
+            let error = response.into_error().await;
+            if error.is_network() {
+                return Err(error);
+            }
+            let has_credentials = credential.is_some();
+            let is_about_scope = has_credentials
+                && !request.scopes.is_empty()
+                && (lock(&self.accepted).contains(&accepts)
+                    || request
+                        .is_accepted(http, credential.as_ref(), insecure)
+                        .await);
+            if is_about_scope {
+                lock(&self.accepted).insert(accepts);
+            }
+            let sought = (!is_about_scope).then(|| self.sought(&endpoint.repository.host));
+            return Err(error.of_token_service(has_credentials, sought));
+        }
+        if credential.is_some() {
+            lock(&self.accepted).insert(accepts);
+        }
+        Token::read(response, asked_at, credential.is_some()).await
+    }
+}

@@ -1,0 +1,173 @@
+//! One request to a registry: paced, with whatever authorisation the registry asks for.
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
+use url::Url;
+
+use super::Client;
+use crate::registry::auth::{Authorization, Matter, Purpose, Scopes};
+use crate::registry::authority::{authority, authority_of};
+use crate::registry::error::{Error, Result, Sought};
+use crate::registry::http::{Connections, Flow, Payload, Response, Sending};
+use crate::registry::places::Endpoint;
+use crate::registry::redact::RedactedUrl;
+
+/// A request to a registry.
+#[derive(Debug)]
+pub(in crate::registry) struct Call<'a> {
+    endpoint: &'a Endpoint,
+    scopes: &'a Scopes,
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    payload: Payload,
+    connections: Connections,
+    /// Bytes of the blob that the request finishes.
+    finishes: u64,
+    /// Which other requests share its way to log in.
+    matter: Matter,
+}
+
+impl<'a> Call<'a> {
+    pub(in crate::registry) fn new(
+        endpoint: &'a Endpoint,
+        scopes: &'a Scopes,
+        method: Method,
+        url: Url,
+    ) -> Self {
+        Self {
+            endpoint,
+            scopes,
+            method,
+            url,
+            headers: HeaderMap::new(),
+            payload: Payload::Empty,
+            connections: Connections::default(),
+            finishes: 0,
+            matter: Matter::default(),
+        }
+    }
+
+    /// Says what the request is about, where a challenge to it is not meant for all others.
+    pub(in crate::registry) fn about(mut self, matter: Matter) -> Self {
+        self.matter = matter;
+        self
+    }
+
+    pub(in crate::registry) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    pub(in crate::registry) fn payload(mut self, payload: Payload) -> Self {
+        self.payload = payload;
+        self
+    }
+
+    /// Says that the request finishes a blob of so many bytes, which may take its time.
+    pub(in crate::registry) fn finishes(mut self, bytes: u64) -> Self {
+        self.finishes = bytes;
+        self
+    }
+
+    /// Says how many bytes go one way or the other, so that they get the right connection.
+    pub(in crate::registry) fn carries(mut self, bytes: u64) -> Self {
+        self.connections = Connections::for_body(bytes);
+        self
+    }
+}
+
+impl Client {
+    /// Sends a request with whatever authorisation the registry asks for.
+    ///
+    /// Refusals other than a final 401 are returned as responses.
+    pub(in crate::registry) async fn call(&self, call: Call<'_>) -> Result<Response> {
+        let host = &call.endpoint.repository.host;
+        let answer = |flow| self.answer(call, flow);
+        self.http().paced(host, answer).await
+    }
+
+    async fn answer(&self, call: Call<'_>, flow: Flow) -> Result<Response> {
+        let base = self.base(call.endpoint).await?;
+        let sending = Sending {
+            home: base.origin(),
+            registry: Some(authority(&call.endpoint.repository.host)),
+            insecure: self.is_insecure(call.endpoint),
+            method: call.method,
+            url: call.url,
+            headers: call.headers,
+            connections: call.connections,
+            finishes: call.finishes,
+            flow: Some(flow),
+        };
+        let mut payload = call.payload;
+        let purpose = Purpose {
+            endpoint: call.endpoint,
+            scopes: call.scopes,
+            matter: call.matter,
+            base: &base,
+            insecure: sending.insecure,
+        };
+        let (mut challenged, mut restarted) = (false, false);
+        loop {
+            let authorization = self.auth().authorization(self.http(), purpose).await?;
+            let again = payload.again();
+            let header = authorization.as_ref().map(|auth| &auth.header);
+            let response = self.http().follow(&sending, header, payload).await?;
+            let refused_away =
+                response.is_away() && matches!(response.status().as_u16(), 401 | 403);
+            if refused_away && sending.url.origin() != sending.home {
+                let host = call.endpoint.repository.host.to_string();
+                return Err(sent_elsewhere(host, response).await);
+            }
+            if refused_away && !restarted {
+                // A presigned URL that has expired: the registry makes a new one.
+                restarted = true;
+            } else if response.status() == StatusCode::UNAUTHORIZED && !response.is_away() {
+                let used = authorization.as_ref();
+                let can_answer = self
+                    .auth()
+                    .challenged(purpose, response.headers(), used)
+                    .await?;
+                if challenged || !can_answer {
+                    let host = &call.endpoint.repository.host;
+                    let sought = self.auth().sought(host);
+                    return Err(unauthorized(response, used, sought).await);
+                }
+                challenged = true;
+            } else {
+                return Ok(response);
+            }
+            let Some(next) = again else {
+                return Err(Error::TokenExpired {
+                    url: response.shown(),
+                });
+            };
+            payload = next;
+        }
+    }
+}
+
+/// The error for a 401 of the registry itself that cannot be answered.
+async fn unauthorized(response: Response, used: Option<&Authorization>, sought: Sought) -> Error {
+    let url = response.shown();
+    Error::Unauthorized {
+        answer: response.into_answer().await,
+        url,
+        credentials: used.is_some_and(|used| used.credentials),
+        sought: Some(Box::new(sought)),
+        token_service: false,
+    }
+}
+
+/// The error for a request whose own address is on another host than the registry's, and that was
+/// refused there.
+async fn sent_elsewhere(host: String, response: Response) -> Error {
+    let url = response.url();
+    let location = RedactedUrl::of_authority(url.scheme(), &authority_of(url));
+    Error::SentElsewhere {
+        host,
+        location,
+        answer: response.into_answer().await,
+    }
+}

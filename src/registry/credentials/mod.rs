@@ -1,0 +1,212 @@
+//! Who we are, for each registry: auth files and credential helpers.
+//!
+//! The format is containers-auth.json(5), which is Docker's `config.json` with more specific
+//! keys; OpenShift's pull secrets are the same.
+//!
+//! This room works on texts and starts helpers. It knows nothing of HTTP, challenges and tokens:
+//! `auth` shows a registry what is found here.
+
+mod auth_file;
+mod credential;
+mod error;
+mod helper;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use self::auth_file::normalised;
+pub use self::auth_file::{AuthFile, ParsedAuthFile};
+pub use self::credential::{Credential, Secret};
+pub use self::error::CredentialsError;
+use crate::model::{Host, RepositoryPath};
+
+/// The key under which Docker keeps the credentials of Docker Hub.
+const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
+
+/// What `credential-helpers` of `registries.conf` calls the auth files.
+const AUTH_FILES: &str = "containers-auth.json";
+
+/// The user name that marks a helper's secret as an identity token.
+const IDENTITY_TOKEN_USER: &str = "<token>";
+
+/// Who we are, for each registry. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    inner: Arc<Inner>,
+    /// Where credentials are looked for, to be shown.
+    places: Arc<[String]>,
+    /// `credential-helpers` of `registries.conf`; `None`: the auth files alone.
+    helpers: Option<Arc<[String]>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    files: Vec<ParsedAuthFile>,
+    /// What helpers said, by helper and server.
+    helped: tokio::sync::Mutex<HashMap<(String, String), Option<Credential>>>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.inner.files.iter().flat_map(ParsedAuthFile::keys);
+        f.debug_list().entries(keys).finish()
+    }
+}
+
+impl Credentials {
+    /// Parses auth files, the most important first. An empty file counts as one without entries.
+    ///
+    /// # Errors
+    ///
+    /// When a file as a whole cannot be read; entries are judged when they are needed.
+    pub fn parse<'a>(
+        files: impl IntoIterator<Item = AuthFile<'a>>,
+    ) -> Result<Self, CredentialsError> {
+        let parsed = files.into_iter().map(AuthFile::parse);
+        Ok(Self::of(parsed.collect::<Result<_, _>>()?))
+    }
+
+    /// The credentials of parsed auth files, the most important first.
+    pub fn of(files: Vec<ParsedAuthFile>) -> Self {
+        let places = files.iter().map(|file| file.name().to_owned()).collect();
+        Self {
+            inner: Arc::new(Inner {
+                files,
+                helped: tokio::sync::Mutex::default(),
+            }),
+            places,
+            helpers: None,
+        }
+    }
+
+    /// Says where else was looked, for messages: all places, with a note on those that have
+    /// nothing.
+    #[must_use]
+    pub fn looked_at(mut self, places: Vec<String>) -> Self {
+        self.places = places.into();
+        self
+    }
+
+    /// Asks credential helpers for all registries, in this order; `containers-auth.json` stands
+    /// for the auth files.
+    #[must_use]
+    pub fn with_helpers(mut self, helpers: &[String]) -> Self {
+        self.helpers = (!helpers.is_empty()).then(|| helpers.into());
+        self
+    }
+
+    /// Where credentials are looked for.
+    pub(super) fn places(&self) -> &[String] {
+        &self.places
+    }
+
+    /// What to show to `host` for `path`: the first file that knows anything decides; in it a
+    /// helper for the name, then the most specific entry, then the general helper.
+    ///
+    /// # Errors
+    ///
+    /// When something that is there for this host cannot be used, and nothing after it can.
+    pub async fn lookup(
+        &self,
+        host: &Host,
+        path: Option<&RepositoryPath>,
+    ) -> Result<Option<Credential>, CredentialsError> {
+        let mut failed = None;
+        let files = [AUTH_FILES.to_owned()];
+        for helper in self.helpers.as_deref().unwrap_or(&files) {
+            let found = match helper.as_str() {
+                AUTH_FILES => self.in_files(host, path).await,
+                helper => self.helped(helper, host).await,
+            };
+            match found {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(None), Err)
+    }
+
+    async fn in_files(
+        &self,
+        host: &Host,
+        path: Option<&RepositoryPath>,
+    ) -> Result<Option<Credential>, CredentialsError> {
+        let names = lookup_names(host, path);
+        let mut broken = None;
+        for source in &self.inner.files {
+            let helper = source.helper(&names).transpose()?;
+            if let Some(helper) = helper
+                && let Some(found) = self.helped(helper, host).await?
+            {
+                return Ok(Some(found));
+            }
+            match source.entry(&names) {
+                Some(Ok(found)) => return Ok(Some(found.clone())),
+                Some(Err(error)) => {
+                    // A later file may have a whole one, as for skopeo and Docker.
+                    broken = broken.or(Some(error));
+                    continue;
+                }
+                None => {}
+            }
+            if helper.is_none()
+                && let Some(store) = source.store()
+                && let Some(found) = self.helped(store, host).await?
+            {
+                return Ok(Some(found));
+            }
+        }
+        broken.map_or(Ok(None), Err)
+    }
+
+    async fn helped(
+        &self,
+        name: &str,
+        host: &Host,
+    ) -> Result<Option<Credential>, CredentialsError> {
+        let server = match normalised(host.as_str(), false).as_str() {
+            Host::DOCKER_HUB => DOCKER_HUB_KEY.to_owned(),
+            _ => host.to_string(),
+        };
+        // Held while the helper runs: it may ask a person, once is enough.
+        let mut helped = self.inner.helped.lock().await;
+        let key = (name.to_owned(), server);
+        if let Some(known) = helped.get(&key) {
+            return Ok(known.clone());
+        }
+        let found = helper::get(&key.0, &key.1).await?;
+        let credential = found.map(|(username, secret)| match username.as_str() {
+            IDENTITY_TOKEN_USER => Credential::IdentityToken {
+                token: secret,
+                beside: None,
+            },
+            _ => Credential::Password {
+                username,
+                password: secret,
+            },
+        });
+        helped.insert(key, credential.clone());
+        Ok(credential)
+    }
+}
+
+/// `host/ns/repo`, `host/ns`, `host`: the most specific first.
+fn lookup_names(host: &Host, path: Option<&RepositoryPath>) -> Vec<String> {
+    let host = normalised(host.as_str(), false);
+    let mut names = Vec::new();
+    if let Some(path) = path {
+        let mut name = format!("{host}/{path}");
+        while name.len() > host.len() {
+            names.push(name.clone());
+            let end = name.rfind('/').unwrap_or(0);
+            name.truncate(end);
+        }
+    }
+    names.push(host);
+    names
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! What a registry says when it refuses.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use crate::model::Digest;
+use crate::registry::redact::one_line;
+
+/// What a registry said when it refused: the HTTP status and, where its body has one, the
+/// first error of the OCI error document (distribution-spec, "Error Codes").
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Error code, upper case, for example `MANIFEST_UNKNOWN`.
+    pub code: Option<String>,
+    /// The registry's own words, made fit for one line.
+    pub message: Option<String>,
+    /// Digests that the error's detail names (missing blobs and manifests).
+    pub digests: Vec<Digest>,
+}
+
+#[derive(Deserialize)]
+struct ErrorDocument {
+    errors: Vec<ErrorEntry>,
+}
+
+#[derive(Deserialize)]
+struct ErrorEntry {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    detail: serde_json::Value,
+}
+
+impl Answer {
+    /// Reads the body of an error response; whatever is no OCI error document is ignored.
+    pub(crate) fn new(status: u16, body: &[u8]) -> Box<Self> {
+        let mut answer = Box::new(Self {
+            status,
+            code: None,
+            message: None,
+            digests: Vec::new(),
+        });
+        let Ok(document) = serde_json::from_slice::<ErrorDocument>(body) else {
+            return answer;
+        };
+        for entry in &document.errors {
+            // distribution names the digest in `detail` itself or in `detail.digest`.
+            for text in [&entry.detail, &entry.detail["digest"]] {
+                if let Some(digest) = text.as_str().and_then(|text| text.parse().ok()) {
+                    answer.digests.push(digest);
+                }
+            }
+        }
+        if let Some(first) = document.errors.into_iter().next() {
+            let code = one_line(&first.code, 40).to_ascii_uppercase();
+            answer.code = Some(code).filter(|code| !code.is_empty());
+            let mut words = one_line(&first.message.unwrap_or_default(), 200);
+            // The reason is often in the detail alone.
+            if let Some(detail) = detail_text(&first.detail).filter(|text| !words.contains(text)) {
+                let separator = if words.is_empty() { "" } else { ": " };
+                words = format!("{words}{separator}{detail}");
+            }
+            answer.message = Some(words).filter(|words| !words.is_empty());
+        }
+        answer
+    }
+
+    /// Whether the first error has this code.
+    pub fn is(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
+    }
+}
+
+/// What a detail says in words: itself, or its `message` or `reason`. A digest is no reason.
+fn detail_text(detail: &serde_json::Value) -> Option<String> {
+    let texts = [detail, &detail["message"], &detail["reason"]];
+    let text = texts.into_iter().find_map(serde_json::Value::as_str)?;
+    if text.parse::<Digest>().is_ok() {
+        return None;
+    }
+    Some(one_line(text, 300)).filter(|text| !text.is_empty())
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)?;
+        if let Some(code) = &self.code {
+            write!(f, " {code}")?;
+        }
+        if let Some(message) = &self.message {
+            write!(f, ": {message}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_may_be_in_the_detail_alone() {
+        for (detail, expected) in [
+            (
+                r#"{"message":"'history' is required"}"#,
+                "m: 'history' is required",
+            ),
+            (r#""layers: got 0, want 1""#, "m: layers: got 0, want 1"),
+            (r#""m""#, "m"),
+            (r#"[{"Type":"repository"}]"#, "m"),
+            ("null", "m"),
+        ] {
+            let body = format!(
+                r#"{{"errors":[{{"code":"MANIFEST_INVALID","message":"m","detail":{detail}}}]}}"#
+            );
+            let answer = Answer::new(400, body.as_bytes());
+            assert_eq!(answer.message.as_deref(), Some(expected), "{detail}");
+        }
+    }
+
+    #[test]
+    fn details_name_what_is_missing() {
+        let digest = format!("sha256:{}", "1a".repeat(32));
+        for detail in [
+            format!(r#""{digest}""#),
+            format!(r#"{{"digest":"{digest}"}}"#),
+        ] {
+            let body = format!(r#"{{"errors":[{{"code":"BLOB_UNKNOWN","detail":{detail}}}]}}"#);
+            let answer = Answer::new(404, body.as_bytes());
+            assert_eq!(answer.digests, [digest.parse().unwrap()]);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What a registry's refusal means for the request that it answers.
+
+use super::{Error, Sought};
+use crate::model::Repository;
+
+impl Error {
+    /// Whether the registry keeps something from an account that it knows: it is not there, or
+    /// this account may not see it. Many registries do not tell one from the other.
+    pub fn is_hidden(&self) -> bool {
+        matches!(
+            self,
+            Self::Denied { .. }
+                | Self::Unauthorized {
+                    credentials: true,
+                    token_service: false,
+                    ..
+                }
+        )
+    }
+
+    /// Whether a refusal may be about one tag, blob or repository: the registry answered, and the
+    /// login is not the reason.
+    pub fn may_be_about_one(&self) -> bool {
+        !matches!(self, Self::Unauthorized { .. }) && self.answer().is_some()
+    }
+
+    /// The meaning that a refusal has for a request that writes into a repository.
+    pub(in crate::registry) fn of_push(self, repository: &Repository) -> Self {
+        if !self.is_hidden() {
+            return self;
+        }
+        match self {
+            Self::Unauthorized { answer, .. } | Self::Denied { answer, .. } => Self::PushRefused {
+                repository: repository.to_string(),
+                answer,
+            },
+            other => other,
+        }
+    }
+
+    /// The meaning of a token service's refusal. Its 404 says nothing about what was asked of the
+    /// registry. `sought`: where credentials were looked for, unless the service took them before:
+    /// then it keeps this repository from the account.
+    pub(in crate::registry) fn of_token_service(
+        self,
+        credentials: bool,
+        sought: Option<Sought>,
+    ) -> Self {
+        match self {
+            Self::Refused { url, answer }
+            | Self::NotFound { url, answer }
+            | Self::Denied { url, answer }
+                if sought.is_none() =>
+            {
+                Self::Denied { url, answer }
+            }
+            Self::NotFound { url, answer } => Self::Refused { url, answer },
+            Self::Unauthorized { url, answer, .. } => Self::Unauthorized {
+                url,
+                answer,
+                credentials,
+                token_service: sought.is_some(),
+                sought: sought.map(Box::new),
+            },
+            other => other,
+        }
+    }
+}

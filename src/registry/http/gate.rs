@@ -1,0 +1,252 @@
+//! The door to a registry: lets as many requests in as [`Pace`] finds good, and keeps all of
+//! them together below `--limit-rate`.
+
+use std::collections::HashMap;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::length::length;
+use super::pace::Pace;
+use super::rate::{LARGEST_PIECE, RateLimit};
+use crate::model::Host;
+use crate::registry::locks::lock;
+
+/// The doors to all registries.
+#[derive(Debug)]
+pub(super) struct Gates {
+    fixed: Option<NonZeroUsize>,
+    rate: Option<Arc<RateLimit>>,
+    hosts: Mutex<HashMap<Host, Arc<Gate>>>,
+}
+
+impl Gates {
+    /// `fixed`: the requests that a registry gets at once; `rate`: bytes a second.
+    pub(super) fn new(fixed: Option<NonZeroUsize>, rate: Option<NonZeroU64>) -> Self {
+        Self {
+            fixed,
+            rate: rate.map(|rate| Arc::new(RateLimit::new(rate))),
+            hosts: Mutex::default(),
+        }
+    }
+
+    fn of(&self, host: &Host) -> Arc<Gate> {
+        let mut hosts = lock(&self.hosts);
+        let gate = hosts.entry(host.clone());
+        Arc::clone(gate.or_insert_with(|| Arc::new(Gate::new(self.fixed, self.rate.clone()))))
+    }
+
+    /// Waits until a request may be sent to a registry.
+    pub(super) async fn enter(&self, host: &Host) -> Pass {
+        let gate = self.of(host);
+        let place = gate.place().await;
+        let flow = Flow(gate);
+        Pass { flow, place }
+    }
+}
+
+/// The door to one registry.
+#[derive(Debug)]
+struct Gate {
+    began: Instant,
+    places: Arc<Semaphore>,
+    state: Mutex<State>,
+    rate: Option<Arc<RateLimit>>,
+}
+
+#[derive(Debug)]
+struct State {
+    pace: Pace,
+    /// Places that the semaphore has, taken or free.
+    places: usize,
+}
+
+impl Gate {
+    fn new(fixed: Option<NonZeroUsize>, rate: Option<Arc<RateLimit>>) -> Self {
+        let pace = Pace::new(fixed.map(NonZeroUsize::get));
+        let places = pace.limit();
+        Self {
+            began: Instant::now(),
+            places: Arc::new(Semaphore::new(places)),
+            state: Mutex::new(State { pace, places }),
+            rate,
+        }
+    }
+
+    /// A place; `None` never, as nobody closes the semaphore.
+    async fn place(self: &Arc<Self>) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Some(place);
+        }
+        lock(&self.state).pace.waits();
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
+    /// Tells the pace something, and makes as many places as it wants then.
+    fn tell(&self, what: impl FnOnce(&mut Pace, Duration)) {
+        let mut state = lock(&self.state);
+        what(&mut state.pace, self.began.elapsed());
+        let limit = state.pace.limit();
+        if limit > state.places {
+            self.places.add_permits(limit - state.places);
+            state.places = limit;
+        } else if limit < state.places {
+            state.places -= self.places.forget_permits(state.places - limit);
+        }
+    }
+
+    /// Takes a place back. One too many is given to nobody: under load none is ever free.
+    fn give_back(&self, place: OwnedSemaphorePermit) {
+        let mut state = lock(&self.state);
+        if state.places > state.pace.limit() {
+            state.places -= 1;
+            place.forget();
+        }
+    }
+}
+
+/// A request that was let in; the place is free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Pass {
+    flow: Flow,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Pass {
+    /// What watches the bytes of the request's body.
+    pub(super) fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    /// The registry has too much to do: it said so, or it did not answer.
+    pub(super) fn refused(&self) {
+        self.flow.0.tell(Pace::refused);
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.flow.0.tell(Pace::finished);
+        if let Some(place) = self.place.take() {
+            self.flow.0.give_back(place);
+        }
+    }
+}
+
+/// The bytes that go to a registry or come from it.
+#[derive(Debug, Clone)]
+pub(in crate::registry) struct Flow(Arc<Gate>);
+
+impl Flow {
+    /// Waits until so many bytes more may go, and counts them.
+    pub(super) async fn moves(&self, bytes: u64) {
+        if let Some(rate) = &self.0.rate {
+            rate.take(bytes).await;
+        }
+        self.0.tell(|pace, now| pace.moved(now, bytes));
+    }
+
+    /// Splits off what may go at once.
+    pub(super) async fn next_piece(&self, bytes: &mut Bytes) -> Bytes {
+        let rate = self.0.rate.as_ref();
+        let most = rate.map_or(LARGEST_PIECE, |rate| rate.piece());
+        let piece = bytes.split_to(bytes.len().min(most));
+        self.moves(length(&piece)).await;
+        piece
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn host() -> Host {
+        "r.lan".parse().unwrap()
+    }
+
+    /// Sends `requests` through the gates, all at once; returns the most that were in together.
+    async fn crowd(gates: &Arc<Gates>, requests: usize) -> usize {
+        let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let tasks: Vec<_> = (0..requests)
+            .map(|_| {
+                let (gates, inside, most) = (Arc::clone(gates), inside.clone(), most.clone());
+                tokio::spawn(async move {
+                    let pass = gates.enter(&host()).await;
+                    let now = inside.fetch_add(1, Ordering::SeqCst) + 1;
+                    most.fetch_max(now, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    drop(pass);
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        most.load(Ordering::SeqCst)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_many_are_let_in_as_the_pace_says() {
+        let gates = Arc::new(Gates::new(NonZeroUsize::new(6), None));
+        assert_eq!(crowd(&gates, 50).await, 6);
+        gates.enter(&host()).await.refused();
+        assert_eq!(crowd(&gates, 50).await, 3);
+    }
+
+    /// Nobody's place is free when the registry refuses: those that are given back go.
+    #[tokio::test(start_paused = true)]
+    async fn places_are_taken_away_under_load() {
+        let gates = Arc::new(Gates::new(NonZeroUsize::new(8), None));
+        let mut inside = Vec::new();
+        for _ in 0..8 {
+            inside.push(gates.enter(&host()).await);
+        }
+        let waiting = tokio::spawn({
+            let gates = Arc::clone(&gates);
+            async move { crowd(&gates, 50).await }
+        });
+        tokio::task::yield_now().await;
+        inside[0].refused();
+        inside.clear();
+        assert_eq!(waiting.await.unwrap(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_grows_with_what_gets_done_and_hosts_are_apart() {
+        let gates = Arc::new(Gates::new(None, None));
+        let first = crowd(&gates, 3).await;
+        assert_eq!(first, 3);
+        // Each request takes a millisecond, however many there are: more get more done.
+        let later = crowd(&gates, 20_000).await;
+        assert!(later > 20, "{later}");
+        let other = gates.of(&"other.lan".parse().unwrap());
+        assert_eq!(other.places.available_permits(), 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_go_in_pieces_where_the_rate_is_limited() {
+        let gates = Gates::new(None, NonZeroU64::new(8000));
+        let flow = gates.enter(&host()).await.flow().clone();
+        let mut bytes = Bytes::from(vec![1; 2500]);
+        let mut pieces = Vec::new();
+        while !bytes.is_empty() {
+            pieces.push(flow.next_piece(&mut bytes).await.len());
+        }
+        assert_eq!(pieces, [1000, 1000, 500]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mebibyte_does_not_go_at_once() {
+        let flow = Gates::new(None, None).enter(&host()).await.flow().clone();
+        let mut bytes = Bytes::from(vec![1; 100_000]);
+        assert_eq!(flow.next_piece(&mut bytes).await.len(), 65_536);
+        assert_eq!(flow.next_piece(&mut bytes).await.len(), 34_464);
+    }
+}

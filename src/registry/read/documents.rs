@@ -1,0 +1,68 @@
+//! Small documents from ordinary web servers: signatures, update graphs.
+//!
+//! The same TLS, proxies, timeouts and retries as for registries, and none of their other ways:
+//! no credentials, no mirrors, no fallback to plain HTTP, whatever the options say for
+//! registries. What a URL says is what is spoken.
+
+use reqwest::Method;
+use reqwest::header::{ACCEPT, HeaderValue};
+use url::Url;
+
+use crate::registry::client::Client;
+use crate::registry::error::{Error, Result};
+use crate::registry::http::{Payload, Sending, retry_after};
+use crate::registry::redact::RedactedUrl;
+
+/// What to fetch.
+#[derive(Debug, Clone, Copy)]
+pub struct DocumentRequest<'a> {
+    /// Where; `http` or `https`, query included.
+    pub url: &'a Url,
+    /// The `Accept` header, if any: visible ASCII.
+    pub accept: Option<&'static str>,
+    /// The greatest length of the body in bytes.
+    pub limit: u64,
+    /// Whether the caller knows another place to ask, so that less patience is needed here.
+    pub has_alternative: bool,
+}
+
+impl Client {
+    /// Fetches a document; `None` when the server says that there is none (404).
+    ///
+    /// Redirects are followed, a few and never from TLS to plain HTTP.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Status`] for every answer but 2xx and 404; [`Error::TooLong`] above the limit,
+    /// of which no more is read; whatever stands between us and the server.
+    pub async fn document(&self, request: DocumentRequest<'_>) -> Result<Option<Vec<u8>>> {
+        let shown = RedactedUrl::from(request.url);
+        if !matches!(request.url.scheme(), "http" | "https") {
+            return Err(Error::Protocol {
+                url: shown,
+                reason: "it is no address of a web server".to_owned(),
+            });
+        }
+        let (what, last) = (shown.to_string(), !request.has_alternative);
+        self.retry_at(what, last, || self.document_once(&request))
+            .await
+    }
+
+    async fn document_once(&self, request: &DocumentRequest<'_>) -> Result<Option<Vec<u8>>> {
+        let mut sending = Sending::new(Method::GET, request.url, false);
+        if let Some(accept) = request.accept {
+            let accept = HeaderValue::from_static(accept);
+            sending.headers.insert(ACCEPT, accept);
+        }
+        let response = self.http().follow(&sending, None, Payload::Empty).await?;
+        match response.status() {
+            status if status.is_success() => response.read(request.limit).await.map(Some),
+            status if status == 404 => Ok(None),
+            status => Err(Error::Status {
+                url: response.shown(),
+                status: status.as_u16(),
+                retry_after: retry_after(response.headers()),
+            }),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Asking a registry whether it is one, and whether it lets us in.
+
+use std::collections::HashSet;
+
+use reqwest::Method;
+use reqwest::header::SERVER;
+
+use crate::model::{Host, Repository};
+use crate::registry::auth::Scopes;
+use crate::registry::client::{Call, Client};
+use crate::registry::error::{Error, Result};
+use crate::registry::places::Endpoint;
+use crate::registry::redact::{RedactedUrl, one_line};
+
+/// How a registry wants us to log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Authentication {
+    /// Not at all, as far as its root is concerned.
+    None,
+    /// With a password.
+    Basic,
+    /// With tokens.
+    Bearer,
+}
+
+/// What a registry's root says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ping {
+    /// The API's root.
+    pub url: RedactedUrl,
+    /// Whether the connection is TLS.
+    pub tls: bool,
+    /// How it wants us to log in; it has accepted what we have.
+    pub authentication: Authentication,
+    /// The `Server` header, where there is one.
+    pub software: Option<String>,
+}
+
+impl Client {
+    /// Asks a registry's root (`/v2/`) whether it is reachable and lets us in.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthorized`] when it wants other credentials; [`Error::Protocol`] when it is
+    /// no registry; whatever stands between us and it.
+    pub async fn ping(&self, host: &Host) -> Result<Ping> {
+        let not_a_name = |error: crate::model::NameError| Error::Protocol {
+            url: RedactedUrl::of_authority("https", host.as_str()),
+            reason: error.to_string(),
+        };
+        // Without scopes the path is used for nothing.
+        let path = "ping".parse().map_err(not_a_name)?;
+        self.ping_for(&Repository::new(host.clone(), path)).await
+    }
+
+    /// Asks the root of a repository's registry whether it is reachable and lets us in, by the
+    /// settings for that repository (`insecure`, `blocked`), without mirrors and rewrites.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ping`](Self::ping); [`Error::Blocked`].
+    pub async fn ping_for(&self, repository: &Repository) -> Result<Ping> {
+        self.ping_at(&self.own_place(repository)).await
+    }
+
+    /// Asks the registries of repositories, where the settings send those, until one is out of
+    /// reach. A blocked one is not asked.
+    pub async fn first_unreachable<'r>(
+        &self,
+        repositories: impl IntoIterator<Item = &'r Repository>,
+    ) -> Option<Error> {
+        let mut asked = HashSet::new();
+        for repository in repositories {
+            let Ok(place) = self.authority_place(repository) else {
+                continue;
+            };
+            if !asked.insert(place.repository.host.clone()) {
+                continue;
+            }
+            match self.ping_at(&place).await {
+                Err(error) if error.is_network() => return Some(error),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    async fn ping_at(&self, place: &Endpoint) -> Result<Ping> {
+        let what = place.repository.host.to_string();
+        self.retry(what, || self.ping_once(place)).await
+    }
+
+    async fn ping_once(&self, place: &Endpoint) -> Result<Ping> {
+        let base = self.base(place).await?;
+        let scopes = Scopes::default();
+        let call = Call::new(place, &scopes, Method::GET, base);
+        let response = self.call(call).await?;
+        if response.status() == 404 {
+            return Err(response.unexpected("there is no registry"));
+        }
+        if !response.status().is_success() {
+            return Err(response.into_error().await);
+        }
+        Ok(Ping {
+            url: response.shown(),
+            tls: response.url().scheme() == "https",
+            authentication: match self.auth().scheme(place) {
+                Some("basic") => Authentication::Basic,
+                Some(_) => Authentication::Bearer,
+                None => Authentication::None,
+            },
+            software: response.text(SERVER).map(|text| one_line(text, 80)),
+        })
+    }
+}

@@ -1,0 +1,354 @@
+//! Decides how an upload goes on after trouble. Pure: no requests, no clock.
+//!
+//! A `Range` that a registry returns is a hint: registries count one byte too many (Quay's
+//! status request), do not move it (ECR), or leave it out. A 2xx answer to a PATCH counts, and
+//! the digest of the finished blob proves. When a registry refuses what is sent, the upload goes
+//! back to what a PATCH acknowledged, then to a new session, then to the next way of sending.
+//! Every step can be taken a few times only, so no upload repeats a refused request for ever.
+
+use crate::registry::client::UploadWay;
+
+impl UploadWay {
+    fn next(self) -> Option<Self> {
+        match self {
+            Self::RangedPieces => Some(Self::OneRequest),
+            Self::OneRequest => Some(Self::PlainPieces),
+            Self::PlainPieces => None,
+        }
+    }
+
+    /// Whether a session in which a request failed can be continued.
+    pub(super) fn continues(self) -> bool {
+        self == Self::RangedPieces
+    }
+}
+
+/// What went wrong with a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// No answer came, or one that means "not now": 408, 425, 429, 503.
+    Passing,
+    /// The registry does not know the session (404).
+    Lost,
+    /// A PATCH was refused (400, 416 and others), and no other offset is left to try.
+    PieceRefused,
+    /// A PATCH failed on the registry's side (5xx).
+    PieceFailed,
+    /// The PUT that finishes the blob was refused (4xx).
+    FinishRefused,
+    /// The PUT that finishes the blob failed on the registry's side (5xx).
+    FinishFailed,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Ask what the session has, and go on there.
+    Ask,
+    /// Send the same request once more.
+    Again,
+    /// Begin a new session.
+    NewSession,
+    /// Begin a new session, in the way that now is the current one.
+    OtherWay,
+    /// Nothing else is left: begin a new session only while attempts are left.
+    LastWay,
+}
+
+/// New sessions that one way may begin because the registry gave up or refused the one before.
+const MOST_RESTARTS: u32 = 2;
+
+/// PATCHes in a row that may fail on the registry's side before the session is given up. One more
+/// failure, without a byte of progress in the new session, costs the way.
+const MOST_PIECE_FAILURES: u32 = 3;
+
+/// Times that the last PUT may fail on the registry's side before the next way is tried, and
+/// that a single request with a large blob may break off.
+const MOST_FINISH_FAILURES: u32 = 2;
+
+/// Offsets of one session that may be refused.
+const MOST_REFUSED_OFFSETS: usize = 4;
+
+/// Where an upload stands in the order of ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ladder {
+    way: UploadWay,
+    /// New sessions that this way has begun.
+    restarts: u32,
+    /// Failures in a row.
+    failures: u32,
+    /// A way before this one was refused: worth remembering for other blobs.
+    refused: bool,
+}
+
+impl Ladder {
+    pub(super) fn new(way: UploadWay) -> Self {
+        Self {
+            way,
+            restarts: 0,
+            failures: 0,
+            refused: false,
+        }
+    }
+
+    pub(super) fn way(&self) -> UploadWay {
+        self.way
+    }
+
+    /// The way that the registry takes, where it refused another one.
+    pub(super) fn learned(&self) -> Option<UploadWay> {
+        self.refused.then_some(self.way)
+    }
+
+    /// Uses another way that nobody refused.
+    pub(super) fn set_way(&mut self, way: UploadWay) {
+        self.way = way;
+    }
+
+    /// A PATCH was acknowledged beyond all that any session had. What a new session takes once
+    /// more is no progress: a registry may take each first piece and no second one.
+    pub(super) fn progressed(&mut self) {
+        self.failures = 0;
+    }
+
+    /// Decides how to go on. `guessed`: the session has bytes that no PATCH of this run
+    /// acknowledged, so they may be why its end is refused.
+    pub(super) fn after(&mut self, trouble: Trouble, guessed: bool) -> Next {
+        match trouble {
+            Trouble::Passing if self.way.continues() => Next::Ask,
+            Trouble::Passing => Next::NewSession,
+            Trouble::Lost => self.restart(false),
+            Trouble::PieceRefused => self.restart(true),
+            Trouble::PieceFailed => {
+                self.failures += 1;
+                if self.failures > MOST_PIECE_FAILURES {
+                    self.climb(true)
+                } else if self.failures == MOST_PIECE_FAILURES {
+                    let failures = self.failures;
+                    let next = self.restart(true);
+                    if next == Next::NewSession {
+                        self.failures = failures;
+                    }
+                    next
+                } else if self.way.continues() {
+                    Next::Ask
+                } else {
+                    Next::NewSession
+                }
+            }
+            Trouble::FinishRefused if guessed => self.restart(true),
+            Trouble::FinishRefused => self.climb(true),
+            Trouble::FinishFailed => {
+                self.failures += 1;
+                match self.way {
+                    _ if self.failures >= MOST_FINISH_FAILURES => self.climb(true),
+                    UploadWay::OneRequest => Next::NewSession,
+                    UploadWay::RangedPieces | UploadWay::PlainPieces => Next::Again,
+                }
+            }
+        }
+    }
+
+    /// A single request with a large blob broke off: pieces may get through where it does not.
+    pub(super) fn large_request_broke(&mut self) -> Next {
+        self.failures += 1;
+        if self.way == UploadWay::OneRequest && self.failures >= MOST_FINISH_FAILURES {
+            self.climb(false)
+        } else {
+            Next::NewSession
+        }
+    }
+
+    /// Goes to the next way at once.
+    pub(super) fn climb(&mut self, refused: bool) -> Next {
+        self.refused |= refused;
+        self.restarts = 0;
+        self.failures = 0;
+        match self.way.next() {
+            Some(way) => {
+                self.way = way;
+                Next::OtherWay
+            }
+            None => Next::LastWay,
+        }
+    }
+
+    fn restart(&mut self, refused: bool) -> Next {
+        self.failures = 0;
+        self.restarts += 1;
+        if self.restarts > MOST_RESTARTS {
+            self.climb(refused)
+        } else {
+            Next::NewSession
+        }
+    }
+}
+
+/// Where to send the next PATCH of a session; `None` means that a new session is better.
+///
+/// `acked`: bytes that PATCHes acknowledged. `hint`: bytes that the registry's `Range` stands
+/// for. `refused`: offsets that the registry refused. A hint beyond `acked` saves time, because
+/// the registry may have kept a part of a piece that broke off. It may be one too high. A hint
+/// below `acked` is mostly one that does not move, so it comes last.
+pub(super) fn next_offset(
+    acked: u64,
+    hint: Option<u64>,
+    refused: &[u64],
+    size: u64,
+) -> Option<u64> {
+    if refused.len() >= MOST_REFUSED_OFFSETS {
+        return None;
+    }
+    // `0-0` stands for one byte and for none.
+    let hint = hint.filter(|hint| *hint > 1);
+    let less = hint.and_then(|hint| hint.checked_sub(1));
+    let ahead = [hint, less].map(|offset| offset.filter(|offset| *offset > acked));
+    let behind = [hint, less].map(|offset| offset.filter(|offset| *offset < acked));
+    let candidates = ahead.into_iter().chain([Some(acked)]).chain(behind);
+    let mut usable = candidates
+        .flatten()
+        .filter(|offset| *offset <= size && !refused.contains(offset));
+    // A session of which nothing is known to be there is not worth continuing.
+    usable.next().filter(|offset| *offset > 0)
+}
+
+/// Bytes that `Range: 0-last` stands for (distribution-spec, "Pushing a blob in chunks").
+pub(super) fn range_end(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let text = text.strip_prefix("bytes=").unwrap_or(text);
+    let last: u64 = text.strip_prefix("0-")?.parse().ok()?;
+    last.checked_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_sessions() {
+        for (text, expected) in [
+            ("0-0", Some(1)),
+            ("0-41", Some(42)),
+            ("bytes=0-41", Some(42)),
+            ("1-41", None),
+            ("41-0", None),
+            ("0--1", None),
+            ("bytes=0--1", None),
+            ("0-18446744073709551615", None),
+            ("", None),
+        ] {
+            assert_eq!(range_end(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn offsets_that_are_tried_in_turn() {
+        const SIZE: u64 = 1000;
+        // Acknowledged bytes, the hint, and the offsets in the order in which they are tried
+        // when the registry refuses each.
+        let cases: [(u64, Option<u64>, &[u64]); 11] = [
+            (300, None, &[300]),
+            (300, Some(300), &[300, 299]),
+            // Kept a part of the next piece; or counts one too many.
+            (300, Some(451), &[451, 450, 300]),
+            (300, Some(301), &[301, 300]),
+            // Does not move.
+            (300, Some(100), &[300, 100, 99]),
+            // Says nothing that can be told apart.
+            (300, Some(1), &[300]),
+            (0, Some(1), &[]),
+            (0, None, &[]),
+            (0, Some(451), &[451, 450]),
+            // Beyond the blob.
+            (300, Some(5000), &[300]),
+            (1000, Some(1001), &[1000]),
+        ];
+        for (acked, hint, expected) in cases {
+            let mut refused = Vec::new();
+            while let Some(offset) = next_offset(acked, hint, &refused, SIZE) {
+                refused.push(offset);
+            }
+            assert_eq!(refused, expected, "{acked} {hint:?}");
+        }
+        assert_eq!(next_offset(5, Some(9), &[1, 2, 3, 4], SIZE), None);
+    }
+
+    /// Every kind of trouble, repeated, comes to an end.
+    #[test]
+    fn the_same_trouble_leads_through_all_ways_to_the_end() {
+        use Next::{Again, Ask, LastWay, NewSession, OtherWay};
+        use UploadWay::{OneRequest, PlainPieces, RangedPieces};
+
+        let lost = [
+            NewSession, NewSession, OtherWay, NewSession, NewSession, OtherWay, NewSession,
+            NewSession, LastWay,
+        ];
+        let failed = [
+            // Three failures cost a session, and the next one the way.
+            Ask, Ask, NewSession, OtherWay, NewSession, NewSession, NewSession, OtherWay,
+            NewSession, NewSession, NewSession, LastWay,
+        ];
+        let cases: [(UploadWay, Trouble, bool, &[Next]); 7] = [
+            (RangedPieces, Trouble::Lost, false, &lost),
+            (RangedPieces, Trouble::PieceRefused, false, &lost),
+            (RangedPieces, Trouble::PieceFailed, false, &failed),
+            (
+                RangedPieces,
+                Trouble::FinishRefused,
+                false,
+                &[OtherWay, OtherWay, LastWay, LastWay],
+            ),
+            (
+                RangedPieces,
+                Trouble::FinishRefused,
+                true,
+                &[NewSession, NewSession, OtherWay],
+            ),
+            (
+                RangedPieces,
+                Trouble::FinishFailed,
+                false,
+                &[Again, OtherWay, NewSession, OtherWay, Again, LastWay],
+            ),
+            (
+                OneRequest,
+                Trouble::FinishRefused,
+                false,
+                &[OtherWay, LastWay],
+            ),
+        ];
+        for (way, trouble, guessed, expected) in cases {
+            let mut ladder = Ladder::new(way);
+            let taken = expected.iter().map(|_| ladder.after(trouble, guessed));
+            assert_eq!(taken.collect::<Vec<_>>(), expected, "{trouble:?} {guessed}");
+        }
+        for (way, next) in [
+            (RangedPieces, Ask),
+            (OneRequest, NewSession),
+            (PlainPieces, NewSession),
+        ] {
+            let mut ladder = Ladder::new(way);
+            for _ in 0..50 {
+                assert_eq!(ladder.after(Trouble::Passing, false), next);
+            }
+            assert_eq!(ladder, Ladder::new(way), "what passes changes nothing");
+        }
+    }
+
+    #[test]
+    fn only_what_was_refused_is_remembered() {
+        let mut lost = Ladder::new(UploadWay::RangedPieces);
+        for _ in 0..3 {
+            lost.after(Trouble::Lost, false);
+        }
+        assert_eq!(lost.way(), UploadWay::OneRequest);
+        assert_eq!(lost.learned(), None);
+        let mut refused = Ladder::new(UploadWay::RangedPieces);
+        refused.after(Trouble::FinishRefused, false);
+        assert_eq!(refused.learned(), Some(UploadWay::OneRequest));
+        let mut broken = Ladder::new(UploadWay::OneRequest);
+        assert_eq!(broken.large_request_broke(), Next::NewSession);
+        assert_eq!(broken.large_request_broke(), Next::OtherWay);
+        assert_eq!(broken.learned(), None);
+    }
+}
