@@ -9,7 +9,7 @@
 //! The digest of a layer is known when its last byte was read. What [`visit`] gives before it
 //! returns `Ok` is therefore not to be believed, and not to be kept under its final name.
 
-pub(crate) mod blocking_reader;
+mod bridge;
 pub(crate) mod catalog;
 pub(crate) mod release;
 mod source;
@@ -18,6 +18,7 @@ mod walk;
 use std::collections::BTreeMap;
 use std::io::Read;
 
+pub(crate) use bridge::blocking_reader;
 pub(crate) use source::{Elsewhere, Source};
 
 use crate::error::{Class, Error, Result};

@@ -9,11 +9,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::blocking_reader::blocking_reader;
 use crate::bundle::open::Bundle;
 use crate::bundle::read::{Manifests, VerifiedBlob};
 use crate::error::{Class, Error, Result};
 use crate::format::hash::BlobHasher;
+use crate::image::blocking_reader;
 use crate::image::walk::LayerBlob;
 use crate::model::{BlobPlace, Descriptor, Digest, RawManifest, Repository};
 use crate::registry::{self, Client, Selector};

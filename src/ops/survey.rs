@@ -13,7 +13,7 @@ use super::context::Context;
 use super::export::{Selection, resolve};
 use crate::codec::{Caps, Sampled, sample};
 use crate::error::{Error, Result, chain};
-use crate::image::blocking_reader::blocking_reader;
+use crate::image::blocking_reader;
 use crate::model::{Digest, Platform, Reference};
 use crate::plan::export::{Resolution, ResolvedBlob};
 use crate::progress::{Event, Phase};

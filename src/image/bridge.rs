@@ -1,4 +1,4 @@
-//! The bridge from an asynchronous download to a blocking reader.
+//! Reads in a blocking thread what a task fetches.
 
 use std::error::Error;
 use std::io::{self, Read};
@@ -10,14 +10,13 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
-/// Reads what a task sends, in a blocking thread. The task's error is what the `io::Error` holds.
+/// Reads what comes through a channel. The task's error is what the `io::Error` holds.
 pub(crate) fn blocking_reader<E: Into<Box<dyn Error + Send + Sync>> + 'static>(
     runtime: Handle,
     mut pieces: mpsc::Receiver<Result<Bytes, E>>,
 ) -> impl Read {
     let pieces = stream::poll_fn(move |context| pieces.poll_recv(context));
-    let pieces = pieces.map_err(io::Error::other);
-    SyncIoBridge::new_with_handle(StreamReader::new(pieces), runtime)
+    SyncIoBridge::new_with_handle(StreamReader::new(pieces.map_err(io::Error::other)), runtime)
 }
 
 #[cfg(test)]
