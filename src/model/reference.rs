@@ -135,9 +135,9 @@ impl FromStr for Host {
         if let Some(port) = port
             && port
                 .parse::<u16>()
-                .map_or(true, |number| number == 0 || port.starts_with('+'))
+                .map_or(true, |_| port.starts_with(['+', '0']))
         {
-            return refused("the port is not a number from 1 to 65535");
+            return refused("the port is not a number from 1 to 65535 without leading zeros");
         }
         let label_ok = |label: &str| {
             !label.is_empty()
