@@ -99,6 +99,7 @@ mod tests {
             version: version.parse().unwrap(),
             state,
             compared: false,
+            not_read: false,
             signers: Vec::new(),
             reason: None,
         };

@@ -1,7 +1,7 @@
 //! Whether the releases of a bundle are genuine: their signatures verified again, from the bundle
 //! alone, with keys that the caller has chosen; and whether they are what the bundle calls them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -27,6 +27,18 @@ use crate::sys::clock;
 /// Why what a bundle says of a release could not be compared.
 const NOT_COMPARED: &str =
     "signed, but not compared with its image, which the bundle does not carry";
+
+/// How often a layer is read, for different releases, while nobody vouches for the bundle. Releases
+/// share layers, and a small layer may unpack to gigabytes.
+const MOST_READS: usize = 8;
+
+/// Why a release was not read.
+const NOT_READ: &str = "signed, but not compared with its image: while nobody vouches for the bundle, \
+     layers that many releases share are not read for all of them";
+
+/// The same of one without signatures.
+const UNSIGNED_NOT_READ: &str = "unsigned, and not compared with its image: while nobody vouches for the \
+     bundle, layers that many releases share are not read for all of them";
 
 /// The same of one without signatures.
 const UNSIGNED_NOT_COMPARED: &str =
@@ -78,6 +90,9 @@ pub struct ReleaseProof {
     /// Whether version, architecture, components and keyrings were compared with the release
     /// image: not where a base carried its layers.
     pub compared: bool,
+    /// Whether it could have been compared, and was not because its layers are read too often.
+    #[serde(skip)]
+    pub(in crate::ops) not_read: bool,
     /// Who vouches for it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub signers: Vec<ReleaseSigner>,
@@ -117,6 +132,15 @@ pub(in crate::ops) fn judge(
     keys: &ReleaseKeys,
     now: Timestamp,
 ) -> Result<Vec<ReleaseProof>> {
+    judge_with(evidence, keys, now, &mut Reads::Unlimited)
+}
+
+fn judge_with(
+    evidence: Evidence<'_>,
+    keys: &ReleaseKeys,
+    now: Timestamp,
+    reads: &mut Reads,
+) -> Result<Vec<ReleaseProof>> {
     let inventory = evidence.inventory();
     let mut proofs = Vec::new();
     for release in &inventory.releases {
@@ -127,11 +151,70 @@ pub(in crate::ops) fn judge(
                 release,
                 trust: &keys.trust,
                 now,
+                may_read: reads.allow(inventory, &root),
             };
             proofs.push(judge.proof(root)?);
         }
     }
     Ok(proofs)
+}
+
+/// How often layers were read.
+enum Reads {
+    /// As often as releases need it.
+    Unlimited,
+    /// By layer, up to [`MOST_READS`].
+    Counted(BTreeMap<Digest, usize>),
+}
+
+impl Reads {
+    /// Whether a release's layers may be read once more; counts them then.
+    fn allow(&mut self, inventory: &Inventory, root: &Digest) -> bool {
+        let Self::Counted(counts) = self else {
+            return true;
+        };
+        let list = inventory.manifest(root).into_iter();
+        let images: Vec<&Digest> = list.flat_map(|row| &row.children).chain([root]).collect();
+        let rows = images
+            .into_iter()
+            .filter_map(|image| inventory.manifest(image));
+        let mut needed: BTreeMap<Digest, usize> = BTreeMap::new();
+        for blob in rows.flat_map(|row| &row.blobs) {
+            *needed.entry(*blob).or_default() += 1;
+        }
+        let fits = needed
+            .iter()
+            .all(|(blob, more)| counts.get(blob).unwrap_or(&0) + more <= MOST_READS);
+        if fits {
+            for (blob, more) in needed {
+                *counts.entry(blob).or_default() += more;
+            }
+        }
+        fits
+    }
+}
+
+/// Judges the releases of an opened bundle for somebody who only looks, and did not accept that
+/// nobody vouches for it: of a stranger's bundle no layer is read more than a few times. Blocks.
+///
+/// # Errors
+///
+/// As [`judge_bundle`].
+pub(in crate::ops) fn judge_for_report(
+    bundle: &Arc<Bundle>,
+    keys: &ReleaseKeys,
+    context: &Context,
+) -> Result<Vec<ReleaseProof>> {
+    if bundle.inventory.releases.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut reads = match bundle.authentication.is_authenticated() {
+        true => Reads::Unlimited,
+        false => Reads::Counted(BTreeMap::new()),
+    };
+    let source = Source::bundle(Arc::clone(bundle), context.cancel.clone())?;
+    let evidence = Evidence::Bundle(&bundle.inventory, &source);
+    judge_with(evidence, keys, clock::now(), &mut reads)
 }
 
 /// Judges every release of an opened bundle, and reads each again. Blocks.
@@ -242,7 +325,11 @@ pub(in crate::ops) fn findings(proofs: &[ReleaseProof]) -> Vec<Finding> {
     let is_open = |proof: &&ReleaseProof| proof.state == ReleaseState::Unsigned && !proof.compared;
     let open = proofs.iter().filter(is_open).map(|proof| {
         let kind = FindingKind::ReleaseNotCompared;
-        about(proof, kind, UNSIGNED_NOT_COMPARED)
+        let reason = match proof.not_read {
+            true => UNSIGNED_NOT_READ,
+            false => UNSIGNED_NOT_COMPARED,
+        };
+        about(proof, kind, reason)
     });
     proofs.iter().filter_map(finding).chain(open).collect()
 }
@@ -253,6 +340,8 @@ struct Judge<'a> {
     release: &'a ReleaseEntry,
     trust: &'a ReleaseTrust,
     now: Timestamp,
+    /// Whether its layers may be read.
+    may_read: bool,
 }
 
 impl Judge<'_> {
@@ -263,11 +352,13 @@ impl Judge<'_> {
             state: ReleaseState::Genuine,
             signers: Vec::new(),
             compared: false,
+            not_read: false,
             reason: None,
         };
         match self.compare(root) {
             Ok(Compared::Same) => proof.compared = true,
             Ok(Compared::NotCarried) => {}
+            Ok(Compared::NotRead) => proof.not_read = true,
             Ok(Compared::Foreign) => {
                 let why = "its layers are called foreign, so that nobody can compare it with them";
                 return Ok(proof.doubted(Doubt::not_genuine(why.to_owned())));
@@ -294,7 +385,12 @@ impl Judge<'_> {
         }
         if !proof.compared {
             let state = ReleaseState::NotCompared;
-            let reason = NOT_COMPARED.to_owned();
+            let reason = if proof.not_read {
+                NOT_READ
+            } else {
+                NOT_COMPARED
+            };
+            let reason = reason.to_owned();
             return Ok(proof.doubted(Doubt { state, reason }));
         }
         Ok(proof)
@@ -317,6 +413,9 @@ impl Judge<'_> {
                     return Ok(Compared::NotCarried);
                 }
             }
+        }
+        if !self.may_read {
+            return Ok(Compared::NotRead);
         }
         let name = self.release.image.to_string();
         let reader = PayloadReader {
@@ -414,6 +513,8 @@ enum Compared {
     Differs(Difference),
     /// Some of it was carried by an earlier bundle, or is missing.
     NotCarried,
+    /// Its layers were read for too many other releases.
+    NotRead,
     /// Some of it is said to be where nobody can look.
     Foreign,
 }

@@ -70,7 +70,11 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
             &|| context.cancel.is_cancelled(),
         )?);
         // Why a release cannot be read is known by now, if the medium or a chunk is bad.
-        match proof::judge_bundle(&bundle, &request.release_keys, context) {
+        let judged = match request.allow_unsigned {
+            true => proof::judge_bundle(&bundle, &request.release_keys, context),
+            false => proof::judge_for_report(&bundle, &request.release_keys, context),
+        };
+        match judged {
             Ok(proofs) => release_proofs = proofs,
             Err(error) if worst(&findings).is_some_and(|known| known >= error.class()) => {}
             Err(error) => return Err(error),

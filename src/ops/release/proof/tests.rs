@@ -150,3 +150,19 @@ fn a_list_is_signed_as_such_or_image_by_image() {
         );
     }
 }
+
+#[test]
+fn shared_layers_of_a_strangers_bundle_are_read_a_few_times() {
+    let (root, layer) = (Digest::from_bytes([1; 32]), Digest::from_bytes([2; 32]));
+    let mut inventory = inventory(root, &[]);
+    let mut row = manifest(root, &[], None);
+    row.blobs.push(layer);
+    inventory.manifests.push(row);
+    let mut counted = Reads::Counted(BTreeMap::new());
+    for _ in 0..MOST_READS {
+        assert!(counted.allow(&inventory, &root));
+    }
+    assert!(!counted.allow(&inventory, &root));
+    let mut unlimited = Reads::Unlimited;
+    assert!((0..MOST_READS + 2).all(|_| unlimited.allow(&inventory, &root)));
+}
