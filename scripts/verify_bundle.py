@@ -2257,8 +2257,7 @@ class Verifier:
     # -- Steps 1 and 2
 
     def step_1(self):
-        self.entries = self.root.entries()
-        names = {name for name, _ in self.entries}
+        names = set(os.listdir(self.root.fd))
         # 10.1 has no result for a directory without anything of a bundle: a wrong path, in README.md's table.
         if not names.intersection(OWN_FILES + UNFINISHED_FILES + ("chunks", "signatures")):
             self.findings.add("R-01", "there is no bundle here", EXIT_USAGE)
@@ -2266,6 +2265,12 @@ class Verifier:
         self.unfinished = "export.plan" in names
         if self.unfinished:
             self.findings.add("R-50", "the export is unfinished", EXIT_INCOMPLETE, "export.plan")
+        own = [self.open_quietly(name) for name in ("chunks", "signatures") + ("export.made",) * self.unfinished]
+        listed = len(names) + sum(len(os.listdir(directory.fd)) for directory in own if directory)
+        if listed > CAP_LISTED_ENTRIES:
+            # Section 11 says "refused" and 10.1 has no word for it: a directory that cannot be read.
+            self.findings.add("R-11", "%d files and directories; the cap is %d" % (listed, CAP_LISTED_ENTRIES), EXIT_MEDIUM)
+            raise Unreadable()
         if "manifest.cbor" not in names and self.unfinished:
             raise Unreadable()
 
