@@ -1633,9 +1633,16 @@ def parse_json(raw):
     return as_object(document, DOCUMENT_KEYS, "the document")
 
 
+def is_unicode(text):
+    """False for what JSON can write and UTF-8 cannot (section 2): half a pair of surrogates."""
+    return not any(0xD800 <= ord(c) < 0xE000 for c in text)
+
+
 def as_object(value, keys, where):
     if not isinstance(value, Object):
         fail(where, "not an object", "R-24")
+    if not all(is_unicode(name) for name, _ in value.pairs):
+        fail(where, "a key that is no text", "R-24")
     looked_at = [name for name, _ in value.pairs if folded(name) in keys]
     if len(set(looked_at)) != len(looked_at) or any(keys[folded(name)] != name for name in looked_at):
         fail(where, "a key stands there twice, or in another case", "R-24")
@@ -1645,13 +1652,15 @@ def as_object(value, keys, where):
 def optional(value, key, kind, where):
     """value[key], which is of this type; None when it is absent or null."""
     found = value.get(key)
-    if found is not None and (not isinstance(found, kind) or isinstance(found, bool)):
+    if found is not None and (not isinstance(found, kind) or isinstance(found, bool)
+                              or kind is str and not is_unicode(found)):
         fail(where, "`%s` is of another type" % key, "R-24")
     return found
 
 
 class Descriptor:
-    """A descriptor of R-24. `about` is the digest that its annotation names."""
+    """A descriptor of R-24. `about` is what its annotation names: R-24 does not refuse annotations that stand
+    there twice or in another case, so these may be several."""
 
     def __init__(self, value, where):
         as_object(value, DESCRIPTOR_KEYS, where)
@@ -1664,19 +1673,27 @@ class Descriptor:
             fail(where, "no size", "R-24")
         if not self.media_type or len(self.media_type) > 255 or not all(" " <= c <= "~" for c in self.media_type):
             fail(where, "no media type of 1 to 255 printable ASCII characters", "R-24")
-        if not all(isinstance(url, str) and not has_excluded(url) for url in self.urls):
+        if not all(isinstance(url, str) and is_unicode(url) and not has_excluded(url) for url in self.urls):
             fail(where, "`urls` are no texts, or have characters that R-14 excludes", "R-24")
-        self.platform = platform_of(optional(value, "platform", dict, where))
-        annotations = value.get("annotations")
-        self.about = annotations.get(DOCKER_REFERENCE) if isinstance(annotations, dict) else None
+        platform = optional(value, "platform", dict, where)
+        self.platform = None if platform is None else platform_of(as_object(platform, {}, where + ".platform"))
+        annotations = [found.pairs for name, found in value.pairs
+                       if folded(name) == "annotations" and isinstance(found, Object)]
+        self.about = [text for pairs in annotations for name, text in pairs if name == DOCKER_REFERENCE]
+
+
+PLATFORM_KEYS = {key: key for key in ("os", "architecture", "variant")}
 
 
 def platform_of(value):
-    """(os, architecture, variant or None) of a descriptor's `platform`, or None where it names none."""
-    words = [value.get(key) or None for key in ("os", "architecture", "variant")] if value else [None]
-    if words[0] is None or words[1] is None or not all(isinstance(word, (str, type(None))) for word in words):
+    """(os, architecture, variant or None) of a descriptor's `platform`, or None where it names none. R-24 does not
+    say what a word is that stands there twice, or is no text: no platform here."""
+    try:
+        as_object(value, PLATFORM_KEYS, "platform")
+        words = tuple(optional(value, key, str, "platform") or None for key in PLATFORM_KEYS)
+    except Refused:
         return None
-    return tuple(words)
+    return words if words[0] and words[1] else None
 
 
 def selects(wanted, found):
@@ -1770,7 +1787,10 @@ class Documents:
 
     def compare_left_out(self, row, child, children):
         """Each image that reaches the index has a filter, and none selects the child's platform."""
-        named = [c.platform for c in children if c.digest == child.about != child.digest]
+        if len(child.about) > 1:
+            self.bad(row, "the child %s is left out, and names two children" % child.digest)
+        # A child that is named may stand there twice, for two platforms: the one that names it goes with either.
+        named = [c.platform for c in children if c.digest in child.about and c.digest != child.digest]
         for found in named or [child.platform]:
             if found is None:
                 self.bad(row, "the child %s is left out and has no platform" % child.digest)
