@@ -530,6 +530,8 @@ def oci_document(rng, b):
             ("comma", text[:-1] + ",}"), ("array", "[" + text + "]"), ("both", text[:-1] + ',"manifests":[],"layers":[]}'),
             ("type", text.replace("+json", "+xml", 1)), ("schema", text.replace('"schemaVersion":2', '"schemaVersion":1')),
             ("no schema", text.replace('"schemaVersion":2,', "")),
+            ("no type", re.sub(r'"schemaVersion": ?2,("mediaType": ?"[^"]*",)?', rng.choice(
+                ["", '"schemaVersion":3,', '"schemaVersion":2,', '"mediaType":null,', '"mediaType":"","schemaVersion":2,']), text)),
             ("folded", text[:-1] + rng.choice([',"layer\u017f":[]}', ',"manife\ufb06":[]}', ',"\u017fubject":null}'])),
             ("null", text[:-1] + rng.choice([',"config":null}', ',"layers":null}', ',"manifests":null}', ',"subject":null}'])),
             ("urls", text.replace('"size":', '"urls":%s,"size":' % rng.choice(
@@ -606,10 +608,10 @@ def left_out(rng, b):
 
 def filters(rng, b):
     """As many different filters as images, around the cap of 16."""
-    if len(b.inventory["images"]) < 6:
-        return None
     while len(b.inventory["images"]) < rng.choice([16, 17, 18]):
         image = copy.deepcopy(rng.choice(b.inventory["images"]))
+        if "@" in image["requested"]:
+            continue
         image["tag"] = "t%d" % len(b.inventory["images"])
         image["requested"] = image["source"] + ":" + image["tag"]
         b.inventory["images"].append(image)
@@ -674,6 +676,22 @@ def directory_tag(rng, b):
     b.remake(b.documents(), AllTags if everything else v.Names)
     b.seal()
     return "tag %s, repository %s%s" % (upper["requested"], below, ", all tags" if everything else "")
+
+
+REGISTRIES = ["[::ffff:1.2.3.4]:5000", "[::1]", "[0001::]", "[1:2]", "[::1%eth0]", "a.b:080", "a.b:0", "a.b:00001", "a.b:65535",
+              "a.b:65536", "a.b:", "LOCALHOST", "localhost", "local", "a--b.c", "a-.b", "a.b.", "1.2.3.4", "docker.io",
+              "index.docker.io", "registry-1.docker.io", "a." + "b" * 254 + ":123", "a." + "b" * 254 + ":1234"]
+
+
+def registry_name(rng, b):
+    """The registry of all images has another name (6, R-12)."""
+    documents = b.documents()
+    name = rng.choice(REGISTRIES)
+    b.inventory = rename_digest(b.inventory, rng.choice(b.inventory["images"])["source"].split("/")[0], name)
+    sort_again(b.inventory)
+    b.remake(documents)
+    b.seal()
+    return "registry " + name
 
 
 def tar_edit(rng, b):
@@ -921,7 +939,7 @@ MUTATIONS = [(1, file_flip), (1, file_cut), (1, file_append), (1, file_remove), 
              (2, file_foreign), (1, file_special), (1, claimed_pairs), (1, unfinished), (3, cbor_bytes), (3, manifest_tree),
              (8, inventory_tree), (8, inventory_remade), (8, oci_document), (4, tar_edit), (2, zstd_edit),
              (1, data_chunk_edit), (1, renumber), (3, statement_edit), (1, signature_edit), (4, left_out), (1, filters),
-             (2, made_image), (2, directory_tag)]
+             (2, made_image), (2, directory_tag), (2, registry_name)]
 
 
 # ---------------------------------------------------------------------------------------------

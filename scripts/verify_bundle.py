@@ -1687,13 +1687,15 @@ PLATFORM_KEYS = {key: key for key in ("os", "architecture", "variant")}
 
 def platform_of(value):
     """(os, architecture, variant or None) of a descriptor's `platform`, or None where it names none. R-24 does not
-    say what a word is that stands there twice, or is no text: no platform here."""
+    say what counts where a word stands there twice, or is no text: it is no platform here."""
     try:
         as_object(value, PLATFORM_KEYS, "platform")
         words = tuple(optional(value, key, str, "platform") or None for key in PLATFORM_KEYS)
     except Refused:
         return None
-    return words if words[0] and words[1] else None
+    # What is none by the grammar of section 6 is no platform either.
+    written = "/".join(word or "" for word in (words if words[2] else words[:2]))
+    return words if PLATFORM.match(written) else None
 
 
 def selects(wanted, found):
@@ -2289,7 +2291,8 @@ class Verifier:
         listed = len(names) + sum(len(os.listdir(directory.fd)) for directory in own if directory)
         if listed > CAP_LISTED_ENTRIES:
             # Section 11 says "refused" and 10.1 has no word for it: a directory that cannot be read.
-            self.findings.add("R-11", "%d files and directories; the cap is %d" % (listed, CAP_LISTED_ENTRIES), EXIT_MEDIUM)
+            self.findings.add("R-11", "%d files and directories; the cap is %d" % (listed, CAP_LISTED_ENTRIES),
+                              EXIT_MEDIUM)
             raise Unreadable()
         if "manifest.cbor" not in names and self.unfinished:
             raise Unreadable()
