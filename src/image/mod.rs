@@ -6,7 +6,7 @@
 //! (not to directories, which could go round in circles). What a link points to may have passed
 //! already; only then its layer is read once more.
 //!
-//! The digest of a layer is known when its last byte was read. What [`visit`] gives before it
+//! The digest of a layer is known when its last byte was read. What `visit` gives before it
 //! returns `Ok` is therefore not to be believed, and not to be kept under its final name.
 
 mod bridge;

@@ -543,6 +543,19 @@ async fn a_stored_session_that_is_refused_is_forgotten() {
     }
 }
 
+/// An account that may send pieces and not finish: the next run does not repeat that request.
+#[tokio::test]
+async fn an_end_that_the_account_may_not_send_is_forgotten() {
+    let server = Server::start(false, |_, asked| {
+        let end = asked.method == Method::PUT && asked.body.is_empty();
+        end.then(|| Reply::error(403, "DENIED"))
+    })
+    .await;
+    let (blob, sessions) = (noise(40 * MIB), MemorySessions::default());
+    server.send(&client(), &blob, &sessions).await.unwrap_err();
+    assert_eq!(server.kept(&blob, &sessions), None, "{}", server.story(0));
+}
+
 #[tokio::test]
 async fn a_session_is_kept_for_a_network_or_a_registry_that_is_not_there_now() {
     for status in [429, 503, 0] {

@@ -29,13 +29,18 @@ impl Transfer<'_> {
             Setback::Error(error) => {
                 let session = self.session.as_ref();
                 let is_old = session.is_some_and(|s| s.acked.offset > 0);
-                let is_kept = session.is_some_and(|s| s.is_kept);
+                let is_earlier = session.is_some_and(|s| s.guessed);
                 match error {
                     // A Location on another host may have been valid for a time only, and an
                     // earlier run's session may be another account's. A new one shows which it is.
                     Error::SentElsewhere { .. } if is_old => self.leave_for_new(error).await,
-                    Error::Unauthorized { .. } | Error::Denied { .. } if is_kept => {
+                    Error::Unauthorized { .. } | Error::Denied { .. } if is_earlier => {
                         self.leave_for_new(error).await
+                    }
+                    // The next run would only send the request that finishes it once more.
+                    Error::Unauthorized { .. } | Error::Denied { .. } if self.is_at_end() => {
+                        self.part(Parting::Cancel).await?;
+                        Err(error)
                     }
                     error => Err(error),
                 }
