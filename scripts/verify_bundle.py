@@ -2581,7 +2581,7 @@ class Verifier:
     def verdict(self):
         damaged = any(f["code"] == EXIT_DAMAGED for f in self.findings.list)
         if self.raw is None:
-            return "there is no manifest"
+            return "no manifest was read"
         words = ["authenticated" if self.authenticated else "NOT AUTHENTICATED"]
         if damaged:
             words.append("DAMAGED")
