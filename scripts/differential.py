@@ -182,7 +182,7 @@ class Bundle:
             found[row["digest"]] = tars[chunk][offset:offset + stored]
         return found
 
-    def remake(self, documents):
+    def remake(self, documents, names_of=v.Names):
         """Writes the newest metadata chunk anew from the inventory."""
         number = self.newest()["number"]
         self.inventory["manifests"].sort(key=lambda r: r["digest"])
@@ -196,7 +196,7 @@ class Bundle:
         parts = [v.marker(inventory.origins[number])]
         parts += [v.tar_file(v.blob_path(name), documents[name]) for _, _, name, _, _ in inventory.layout[number]]
         parts.append(v.join_file(inventory, number))
-        names = v.Names(inventory).all
+        names = names_of(inventory).all
         parts += [v.tar_head(path, 0, kind, link) for path, (kind, link) in sorted(names.items())]
         self.set_tar(b"".join(parts) + v.END)
 
@@ -236,7 +236,8 @@ ODD_TEXTS = ["", " ", "x", "latest", "sha256:" + "0" * 64, "SHA256:" + "0" * 64,
              "docker.io/busybox", "docker.io/library/busybox:1", "index.docker.io/library/x:1", "localhost/x:1",
              "foo/bar:1", "Foo/bar:1", "[::1]:5000/x:1", "a.b/c__d:1", "a.b/c___d:1", "a.b/c--d:1", "a.b/-c:1",
              "a.b/c:1@sha256:" + "1" * 64, "a.b/c@sha256:" + "1" * 64, "a.b/" + "c" * 256 + ":1", "a_b.c/d:1",
-             "a.b:/c:1", "a.b:99999/c:1", "a-.b/c:1", "linux/amd64", "linux/arm/v7", "linux", "linux//x", "a/b/c/d",
+             "a.b:/c:1", "a.b:99999/c:1", "a.b:080/c:1", "a.b:0/c:1", "[::ffff:1.2.3.4]:1/c:1", "[1:2]/c:1",
+             "registry-1.docker.io/x:1", "[0001::]/c:1", "a" * 256 + ".b:1/c:1", "a-.b/c:1", "linux/amd64", "linux/arm/v7", "linux", "linux//x", "a/b/c/d",
              "carried", "absent", "unknown", "not-asked", "cosign-tag", "referrers", "raw", "zstd", "data",
              "metadata", "file-based", "sqlite", "catalogs", "releases", "x" * 1024, "x" * 1025, "y" * 200, "y" * 201, "y" * 4096, "y" * 4097,
              "application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json",
@@ -529,6 +530,16 @@ def oci_document(rng, b):
             ("comma", text[:-1] + ",}"), ("array", "[" + text + "]"), ("both", text[:-1] + ',"manifests":[],"layers":[]}'),
             ("type", text.replace("+json", "+xml", 1)), ("schema", text.replace('"schemaVersion":2', '"schemaVersion":1')),
             ("no schema", text.replace('"schemaVersion":2,', "")),
+            ("no type", re.sub(r'"schemaVersion": ?2,("mediaType": ?"[^"]*",)?', rng.choice(
+                ["", '"schemaVersion":3,', '"schemaVersion":2,', '"mediaType":null,', '"mediaType":"","schemaVersion":2,']), text)),
+            ("folded", text[:-1] + rng.choice([',"layer\u017f":[]}', ',"manife\ufb06":[]}', ',"\u017fubject":null}'])),
+            ("null", text[:-1] + rng.choice([',"config":null}', ',"layers":null}', ',"manifests":null}', ',"subject":null}'])),
+            ("urls", text.replace('"size":', '"urls":%s,"size":' % rng.choice(
+                ["null", "[]", '["\u202e"]', '["https://a/"]', '[""]', "[null]"]), 1)),
+            ("platform", text.replace('"size":', '"platform":%s,"size":' % rng.choice(
+                ["null", "{}", '{"os":1}', '{"os":"a","os":"b"}', '{"OS":"a"}', "[]", '{"variant":null}']), 1)),
+            ("annotations", text.replace('"size":', '"annotations":%s,"size":' % rng.choice(
+                ["null", "{}", "[]", '{"a":1}', '{"vnd.docker.reference.digest":1}', '"x"']), 1)),
         ])
         raw = text.encode("utf-8")
     new = replace_document(b, documents, name, raw)
@@ -554,6 +565,133 @@ def follow(b, name, document):
             row["subject"] = document["subject"]["digest"]
     except (TypeError, KeyError, AttributeError):
         pass
+
+
+def invented(rng, index, number):
+    """A descriptor of a child that no bundle has."""
+    words = {"os": rng.choice(["linux", "windows", "unknown"]), "architecture": rng.choice(["amd64", "arm64", "arm", "unknown"])}
+    if rng.random() < 0.4:
+        words["variant"] = rng.choice(["v7", "v8", "", "V8"])
+    if rng.random() < 0.1:
+        words = rng.choice([{}, {"os": "linux"}, {"os": "", "architecture": ""}, {"os": "Linux", "architecture": "amd64"}])
+    described = {"mediaType": v.IMAGE_TYPES[0], "digest": "sha256:%064x" % number, "size": 1, "platform": words}
+    if rng.random() < 0.15:
+        del described["platform"]
+    if rng.random() < 0.3:
+        others = [d["digest"] for d in index["manifests"]] + [described["digest"], "sha256:" + "f" * 64]
+        described["annotations"] = {v.DOCKER_REFERENCE: rng.choice(others)}
+    return described
+
+
+def left_out(rng, b):
+    """Children that are left out, and the filters of images (R-24)."""
+    documents = b.documents()
+    indexes = sorted(n for n, raw in documents.items() if b"manifests" in raw and "manifests" in json.loads(raw))
+    name = rng.choice(indexes)
+    document = json.loads(documents[name])
+    for number in range(1, rng.choice([2, 3, 4])):
+        document["manifests"].insert(rng.randrange(1 + len(document["manifests"])), invented(rng, document, number))
+    if rng.random() < 0.2:
+        rng.choice(document["manifests"])["annotations"] = {v.DOCKER_REFERENCE: "sha256:%064x" % 1}
+    new = replace_document(b, documents, name, json.dumps(document, separators=(",", ":")).encode())
+    follow(b, new, document)
+    lists = [[], ["linux/amd64"], ["linux/amd64", "linux/arm64"], ["linux/arm64/v8"], ["windows/amd64"], ["linux/arm/v7"],
+             ["linux/s390x"], ["unknown/unknown"]]
+    one = rng.choice(lists[1:])
+    for image in b.inventory["images"]:
+        image["platforms"] = list(rng.choice(lists) if rng.random() < 0.1 else one)
+    sort_again(b.inventory)
+    b.remake(documents)
+    b.seal()
+    return "left out of %s: %s, %s" % (new[:15], document["manifests"], one)
+
+
+def filters(rng, b):
+    """As many different filters as images, around the cap of 16."""
+    while len(b.inventory["images"]) < rng.choice([16, 17, 18]):
+        image = copy.deepcopy(rng.choice(b.inventory["images"]))
+        if "@" in image["requested"]:
+            continue
+        image["tag"] = "t%d" % len(b.inventory["images"])
+        image["requested"] = image["source"] + ":" + image["tag"]
+        b.inventory["images"].append(image)
+    for number, image in enumerate(b.inventory["images"]):
+        image["platforms"] = ["linux/x%d" % number] if number or rng.random() < 0.5 else []
+    sort_again(b.inventory)
+    b.remake(b.documents())
+    b.seal()
+    return "%d filters" % len(b.inventory["images"])
+
+
+def made_image(rng, b):
+    """An image that was made of another, and may be something else as well (R-61)."""
+    if not b.inventory.get("catalogs"):
+        return None
+    catalog = rng.choice(b.inventory["catalogs"])
+    image = next(i for i in b.inventory["images"] if i["requested"] == catalog["image"])
+    choice = rng.randrange(5)
+    if choice == 0:
+        catalog["original"] = rng.choice(["sha256:" + "3" * 64, image["root"]])
+    elif choice == 1:
+        catalog.pop("original", None)
+    if rng.random() < 0.3:
+        image["standalone"] = True
+    if rng.random() < 0.3:
+        catalog["members"].append({"image": catalog["image"], "written": "x"})
+    if rng.random() < 0.2 and catalog["members"]:
+        rng.choice(catalog["members"])["image"] = rng.choice(b.inventory["images"])["requested"]
+    catalog["members"].sort(key=lambda m: (m["image"], m["written"]))
+    b.seal()
+    return "made image: %d" % choice
+
+
+class AllTags(v.Names):
+    """With the tags that R-38 leaves out."""
+
+    def leave_out_directories(self, sources):
+        pass
+
+
+def directory_tag(rng, b):
+    """A repository below another one's `manifests` (R-38)."""
+    images = b.inventory["images"]
+    upper, lower = rng.choice(images), rng.choice(images)
+    if upper["source"] == lower["source"] or "tag" not in upper or not rng.random() < 0.9:
+        return None
+    old = upper["requested"]
+    upper["tag"] = rng.choice([upper["tag"], "blobs", "manifests", "x", "manifests"])
+    if not re.fullmatch("[a-z0-9]+", upper["tag"]):
+        return None
+    upper["requested"] = upper["source"] + ":" + upper["tag"]
+    below = "%s/manifests%s" % (upper["source"], rng.choice(["", "/" + upper["tag"], "/x", "/%s/y" % upper["tag"]]))
+    for image in images:
+        if image["source"] == lower["source"] and image is not lower:
+            return None
+    before = lower["requested"]
+    lower["requested"] = lower["requested"].replace(lower["source"], below)
+    lower["source"] = below
+    b.inventory = rename_digest(rename_digest(b.inventory, before, lower["requested"]), old, upper["requested"])
+    sort_again(b.inventory)
+    everything = rng.random() < 0.3
+    b.remake(b.documents(), AllTags if everything else v.Names)
+    b.seal()
+    return "tag %s, repository %s%s" % (upper["requested"], below, ", all tags" if everything else "")
+
+
+REGISTRIES = ["[::ffff:1.2.3.4]:5000", "[::1]", "[0001::]", "[1:2]", "[::1%eth0]", "a.b:080", "a.b:0", "a.b:00001", "a.b:65535",
+              "a.b:65536", "a.b:", "LOCALHOST", "localhost", "local", "a--b.c", "a-.b", "a.b.", "1.2.3.4", "docker.io",
+              "index.docker.io", "registry-1.docker.io", "a." + "b" * 254 + ":123", "a." + "b" * 254 + ":1234"]
+
+
+def registry_name(rng, b):
+    """The registry of all images has another name (6, R-12)."""
+    documents = b.documents()
+    name = rng.choice(REGISTRIES)
+    b.inventory = rename_digest(b.inventory, rng.choice(b.inventory["images"])["source"].split("/")[0], name)
+    sort_again(b.inventory)
+    b.remake(documents)
+    b.seal()
+    return "registry " + name
 
 
 def tar_edit(rng, b):
@@ -800,7 +938,8 @@ def signature_edit(rng, b):
 MUTATIONS = [(1, file_flip), (1, file_cut), (1, file_append), (1, file_remove), (1, file_swap), (1, file_rename),
              (2, file_foreign), (1, file_special), (1, claimed_pairs), (1, unfinished), (3, cbor_bytes), (3, manifest_tree),
              (8, inventory_tree), (8, inventory_remade), (8, oci_document), (4, tar_edit), (2, zstd_edit),
-             (1, data_chunk_edit), (1, renumber), (3, statement_edit), (1, signature_edit)]
+             (1, data_chunk_edit), (1, renumber), (3, statement_edit), (1, signature_edit), (4, left_out), (1, filters),
+             (2, made_image), (2, directory_tag), (2, registry_name)]
 
 
 # ---------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
     differential_bundles.py --airferry PATH OUT
 
 Fills a registry that it starts on a free port of 127.0.0.1, exports from it into OUT/<name>, signed with
-OUT/key.pem, and ends the registry. The bundles are small; together they have cut blobs, sparse indexes,
+OUT/key.pem, and ends the registry. The bundles are small; together they have cut blobs, sparse indexes of all kinds,
 attachments, foreign layers, long names, a base, two generations, missing images, a catalog and a release.
 """
 
@@ -96,8 +96,8 @@ class Registry:
         return self.manifest(repository, {"schemaVersion": 2, "mediaType": kind, "manifests": children, **more}, tag)
 
 
-def platform(child, architecture):
-    return {**child, "platform": {"os": "linux", "architecture": architecture}}
+def platform(child, architecture, **more):
+    return {**child, "platform": {"os": "linux", "architecture": architecture, **more}}
 
 
 def push_team(registry):
@@ -121,6 +121,27 @@ def push_team(registry):
     names = ["team/one:1", "team/one:2", "team/app:1.4", "team/windows:1", LONG, "team/nested:1",
              "team/app@" + children[0]["digest"], "team/app:1.4@" + app["digest"]]
     return ["%s/%s" % (registry.address, name) for name in names]
+
+
+def push_platforms(registry):
+    """Indexes from which filters leave children out in all ways that R-24 knows."""
+    def child(i, **more):
+        return registry.image("team/many", [noise(40 + i, 60 + i)], **more)
+
+    arm = [platform(child(i), "arm", variant="v%d" % (6 + i)) for i in range(2)]
+    arm64 = [platform(child(2), "arm64"), platform(child(3), "arm64", variant="v8")]
+    amd64, plain = platform(child(4), "amd64"), child(5)
+    # What BuildKit adds about a child: it goes where the child goes.
+    about = [{**platform(child(6 + i), "unknown", os="unknown"), "annotations": {
+        "vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": c["digest"]}}
+             for i, c in enumerate((amd64, arm64[1]))]
+    # One child twice, for two platforms.
+    twice = platform({k: x for k, x in amd64.items() if k != "platform"}, "s390x")
+    many = registry.index("team/many", arm + arm64 + [amd64, plain] + about + [twice], "1")
+    # An attachment and a child that are indexes themselves.
+    registry.index("team/many", arm64 + [amd64], many["digest"].replace(":", "-") + ".att")
+    registry.index("team/many", [registry.index("team/many", arm + [amd64]), arm64[0]], "2")
+    return ["%s/team/many:%d" % (registry.address, i) for i in (1, 2)]
 
 
 def push_catalog(registry):
@@ -176,6 +197,10 @@ def main():
         label = ["--title", "Bundles for a comparison", "--owner", "Nobody", "--marking", "None"]
         export("team", *team, *label, "--chunk-size", "5MB")
         export("sparse", *team[:3], "--platform", "linux/amd64", "--no-attachments", "--chunk-size", "5MB")
+        many = push_platforms(registry)
+        export("variants", *many, "--platform", "linux/amd64", "--platform", "linux/arm/v7")
+        export("variant", many[0], "--platform", "linux/arm64")
+        export("exact", many[0], "--platform", "linux/arm64/v8", "--platform", "linux/s390x")
         registry.image("team/one", [noise(1, 3000), noise(20, 40)], "3")
         export("increment", team[1], team[0].rsplit(":", 1)[0] + ":3", "--base", os.path.join(options.out, "team"))
         later = registry.address + "/team/later:1"

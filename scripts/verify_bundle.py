@@ -10,7 +10,7 @@ Ed25519 is computed here, because R-41 refuses signatures that OpenSSL accepts. 
 program is used, no network, and nothing is written.
 
 Where the document does not decide, the stricter reading is taken, and a comment says so. Every check
-names the rule (R-nn) of bundle-format.md, or the step of its section 10 ("10.5" is step 5), and runs in
+names the rule (R-nn) of bundle-format.md, or the step of its section 10 ("10.6" is step 6), and runs in
 the order of section 10. Only the statements are interpreted before the manifest is authenticated;
 without a trusted statement the program stops there, unless --allow-unsigned is given or no key is
 given at all.
@@ -19,7 +19,7 @@ What it does not do: it does not verify the OpenPGP signatures of OKD and OpenSh
 a release with its image (6.7). It calls no release genuine: a bundle with one ends with code 3, unless
 --allow-unverified-releases is given and --strict is not.
 
-Exit codes, the most severe last (README.md of airferry): 0 all is well, 9 foreign files (--strict),
+Exit codes, the most severe last (10.1, and 2 of airferry's README.md): 0 all is well, 9 foreign files (--strict),
 2 wrong command line, 8 the medium cannot be read, 5 images are missing, 3 not authenticated, 4 damaged
 or rejected.
 """
@@ -67,7 +67,7 @@ CAP_NAMES, CAP_NAME_WORK, CAP_SUBJECT_WORK = 2_097_152, 100_000_000, 100_000_000
 CAP_CHAIN = 9
 CAP_FOREIGN_ENTRIES, CAP_FOREIGN_LEVELS = 1_000_000, 100
 LEFTOVER_FILE, LEFTOVER_DIR, LEFTOVER_ENTRIES, LEFTOVER_ALL = MIB, MIB, 1000, 64 * MIB
-CAP_VOLUME = 64 * KIB
+CAP_VOLUME, CAP_LISTED_ENTRIES, CAP_FILTERS = 64 * KIB, 400_000, 16
 LISTED, LISTED_IMAGES = 1000, 20
 # bundle-format.md sets no cap on the stored length of a metadata chunk. It is held in memory here; a
 # zstd frame of the longest tar allowed is not longer than this.
@@ -129,13 +129,12 @@ HEX64 = re.compile(r"[0-9a-f]{64}\Z")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 BLAKE3_TEXT = re.compile(r"blake3:[0-9a-f]{64}\Z")
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
-# The grammar of the distribution project's reference package.
+# Section 6. IPv6 in the form of RFC 4291, 2.2, which may end in an IPv4 address.
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
-REGISTRY = re.compile(r"(?:%s(?:\.%s)*|\[([a-fA-F0-9:]+)\])(?::([0-9]+))?\Z" % (_LABEL, _LABEL))
+REGISTRY = re.compile(r"(?:%s(?:\.%s)*|\[([a-fA-F0-9:.]+)\])(?::([1-9][0-9]{0,4}))?\Z" % (_LABEL, _LABEL))
 _WORD = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 REPOSITORY_PATH = re.compile(r"%s(?:/%s)*\Z" % (_WORD, _WORD))
 RELEASE_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
-# bundle-format.md names no characters; these are those of OCI's values.
 PLATFORM = re.compile(r"[A-Za-z0-9_.-]{1,32}(?:/[A-Za-z0-9_.-]{1,32}){1,2}\Z")
 COSIGN_TAG = re.compile(r"sha256-([0-9a-f]{64})\.(?:sig|att|sbom)\Z")
 
@@ -158,7 +157,6 @@ def is_label_text(text):
             and ord(text[0]) not in WHITE_SPACE and ord(text[-1]) not in WHITE_SPACE)
 
 
-# The grammar takes any digits for a port, and [a] for an address; nothing can be reached there.
 def is_ipv6(text):
     try:
         ipaddress.IPv6Address(text)
@@ -168,20 +166,19 @@ def is_ipv6(text):
 
 
 def is_repository(text):
-    """A repository in full form: registry always written, `library/` on Docker Hub (6, R-12)."""
+    """A repository in the one form of section 6: registry always written, `library/` on Docker Hub."""
     registry, slash, path = text.partition("/")
     match = REGISTRY.match(registry)
     if not slash or not match or not REPOSITORY_PATH.match(path):
         return False
     address, port = match.groups()
-    if address and not is_ipv6(address) or port and not 1 <= int(port) <= 65535:
+    if address and not is_ipv6(address) or port and int(port) > 65535:
         return False
-    # Readers of short names take a first component without these for a part of Docker Hub's path.
     if not (any(c in registry for c in ".:[") or registry == "localhost" or registry != registry.lower()):
         return False
-    if registry == "index.docker.io" or (registry == "docker.io" and "/" not in path):
+    if registry == "index.docker.io" or (registry in ("docker.io", "registry-1.docker.io") and "/" not in path):
         return False
-    return len(path) <= 255
+    return len(registry) <= 260 and len(path) <= 255
 
 
 def split_reference(text):
@@ -602,8 +599,7 @@ def read_up_to(file, count):
 
 
 def subdirectory(parent, name):
-    """One of the bundle's own directories, or None when it is absent. R-02: no link is followed. R-06 could be
-    read as if something else in its place were foreign, which would hide rejections."""
+    """One of the bundle's own directories, or None when it is absent (R-02)."""
     try:
         return Directory(name, parent)
     except FileNotFoundError:
@@ -722,11 +718,12 @@ class Statement:
         self.counts = True
 
     def expired(self, now):
-        return "expires" in self.fields and self.fields["expires"] < now
+        """Step 8 of R-43: `expires` does not lie in the future."""
+        return "expires" in self.fields and self.fields["expires"] <= now
 
 
 def check_statement(key, raw, signature, manifest):
-    """R-41, R-43: what can be compared before the manifest is decoded."""
+    """Steps 3 to 6 of R-43, which need no more of the manifest than its bytes."""
     check_signature(key.raw, raw, signature)
     fields = parse_statement(raw)
     if fields["type"] != BUNDLE:
@@ -743,7 +740,7 @@ def check_statement(key, raw, signature, manifest):
 
 
 def agree_with_manifest(statements, manifest, sums, findings):
-    """R-43: what is compared when the manifest has been read (step 3)."""
+    """Step 9 of R-43, when the manifest has been read."""
     wanted = {"generation": str(manifest["generation"]), "complete": "yes" if manifest["complete"] else "no",
               "sums-sha256": sha256_hex(sums)}
     for statement in statements:
@@ -935,6 +932,8 @@ def cap_inventory(document):
             (total("manifests", "blobs", "children", "omitted") + needs, 1_500_000, "digests in rows"),
             (total("images", "attached"), 200_000, "attachments"),
             (total("images", "platforms"), 200_000, "platforms"),
+            (len({repr(as_list(image, "platforms")) for image in rows["images"]}), CAP_FILTERS,
+             "different lists `platforms`"),
             (urls, 20_000, "URLs"),
             (len(rows["bases"]), 1000, "bases"),
             (total("bases", "roots"), 200_000, "roots of bases"),
@@ -1000,7 +999,7 @@ def check_chunk_row(row, limit):
 
 
 def read_manifest(raw):
-    """Step 3: R-10, R-11, R-15, then the tables and R-13 to R-16."""
+    """Step 4: R-10, R-11, R-15, then the tables and R-13 to R-16."""
     if len(raw) > CAP_MANIFEST:
         raise Refused("R-11", "manifest.cbor is longer than %d bytes" % CAP_MANIFEST)
     decoder = Decoder(raw)
@@ -1140,7 +1139,6 @@ ATTACHED = table(by=one_of("cosign-tag", "referrers"), tag_opt=tag, root=digest,
 IMAGE = table(tag_opt=tag, root_opt=digest, cosign=FOUND, source=repository, problem_opt=text,
               attached=array(ATTACHED), platforms=array(matching(PLATFORM, "a platform")), referrers=FOUND,
               requested=reference, standalone_opt=only_true, fetched_from=repository)
-# 6.5 says "text" of the title and the reference; they are what 5.4 and 6 call so.
 BASE = table(id=digest, roots=array(table(root=digest, reference=reference)), title_opt=label_text)
 ORIGIN = table(plan=digest, number=chunk_number, decoded=uint, generation=uint)
 RELEASE = table(
@@ -1158,7 +1156,7 @@ INVENTORY = table(
 
 
 def decode_inventory(raw, manifest):
-    """Step 4 up to the tables: R-28, R-10, R-15, R-11, R-12."""
+    """Step 5 up to the tables: R-28, R-10, R-15, R-11, R-12."""
     named = manifest["inventory"]
     if len(raw) != named["length"]:
         raise Refused("R-28", "the length is %d, the manifest says %d" % (len(raw), named["length"]))
@@ -1208,6 +1206,7 @@ class Inventory:
         self.chunks = {row["number"]: row for row in manifest["chunks"]}
         # chunk -> [(offset, stored, digest, index of the extent, extents of the blob)]
         self.layout = {number: [] for number in self.chunks}
+        self.filters = None
         # What names a blob or an OCI manifest: rows, and the images of which it is a top.
         self.parents, self.images_at = {}, {}
         for row in document["manifests"]:
@@ -1228,8 +1227,8 @@ class Inventory:
 
     def check(self):
         for check in (self.check_order, self.check_blobs, self.check_chunks, self.check_layout,
-                      self.check_rows, self.check_graph, self.check_images, self.check_complete,
-                      self.check_releases, self.check_catalogs):
+                      self.check_rows, self.check_graph, self.check_left_out, self.check_images,
+                      self.check_complete, self.check_releases, self.check_catalogs, self.check_made):
             check()
 
     def bad(self, rule, message, images=()):
@@ -1289,6 +1288,9 @@ class Inventory:
             self.bad("R-20", "%s: stored and decoded differ" % name)
         if sum(e[3] for e in carried["extents"]) != row["size"]:
             self.bad("R-22", "%s: its extents are not as long as it is" % name)
+        places = [e[:2] for e in carried["extents"]]
+        if any(not one < other for one, other in zip(places, places[1:])):
+            self.bad("R-22", "%s: its extents do not ascend" % name)
         if not carried["extents"] and (row["size"] or name != EMPTY_DIGEST):
             self.bad("R-22", "%s: carried without extents, and not the empty blob" % name)
 
@@ -1366,6 +1368,27 @@ class Inventory:
         for name in self.blobs:
             if name not in named:
                 self.bad("R-24", "%s: no OCI manifest names this blob" % name)
+
+    def filters_of(self, name):
+        """The lists `platforms` of the images that reach a row from their root or an attachment (R-24)."""
+        if self.filters is None:
+            # There are at most 16 different lists, so the rows are walked that often at most.
+            tops, self.filters = {}, {}
+            for image in self.images:
+                tops.setdefault(tuple(image["platforms"]), set()).update(tops_of(image))
+            for platforms, names in sorted(tops.items()):
+                for row in self.reach(names):
+                    self.filters.setdefault(row, []).append(platforms)
+        return self.filters.get(name, [])
+
+    def check_left_out(self):
+        """What R-24 says of left-out children and needs no document for. The test vectors count it as R-25."""
+        for row in self.document["manifests"]:
+            if row["omitted"] and not row["children"]:
+                self.bad("R-25", "%s: all its children are left out" % row["digest"])
+            if row["omitted"] and () in self.filters_of(row["digest"]):
+                self.bad("R-25", "%s: children are left out, and an image that reaches it has no `platforms`"
+                         % row["digest"], lambda name=row["digest"]: self.images_of([name]))
 
     # -- R-25
 
@@ -1513,6 +1536,7 @@ class Inventory:
                 self.bad("R-61", "catalog %s is no image of the bundle" % catalog["image"])
             self.ordered(catalog["members"], "members", key=lambda m: (m["image"], m["written"]))
             self.ordered(malformed, "malformed", "R-63", key=lambda m: m["text"])
+            # "Absent when there is none" (6.8).
             if len(malformed) > 10_000 or catalog.get("malformed") == []:
                 self.bad("R-63", "catalog %s has no or too many malformed texts" % catalog["image"])
             for member in catalog["members"]:
@@ -1525,6 +1549,17 @@ class Inventory:
         wanted = [f for f, rows in (("catalogs", self.catalogs), ("releases", self.releases)) if rows]
         if self.manifest["requires"] != wanted:
             self.bad("R-62", "`requires` in the manifest is not what the inventory says")
+
+    def check_made(self):
+        """R-61: an image that the writer made is nothing but that catalog."""
+        others = {m["image"] for catalog in self.catalogs for m in catalog["members"]}
+        for release in self.releases:
+            others.update([release["image"]], (c["image"] for c in release["components"]))
+        others.update(image["requested"] for image in self.images if "standalone" in image)
+        for catalog in self.catalogs:
+            if "original" in catalog and catalog["image"] in others:
+                self.bad("R-61", "catalog %s was made of another and is something else as well" % catalog["image"],
+                         [catalog["image"]])
 
     def check_needed_by(self, elements):
         if not 1 <= len(elements) <= 4:
@@ -1554,14 +1589,22 @@ NONDISTRIBUTABLE = (
     "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")
 
 
-# bundle-format.md does not say how documents are read. Clients that fold the case of keys, or take the first or
-# the last of two, must not see another image than this verifier does. So a key that is looked at stands
-# there once, and no other key is equal to it but for case.
-DOCUMENT_KEYS = {key.casefold(): key for key in (
+def folded(key):
+    """Simple case folding of Unicode, as far as ASCII letters come out of it: U+017F and U+212A are the only
+    others that do. str.casefold() is the full folding, which makes two letters of U+FB06."""
+    return ascii_lower(key).replace("\u017f", "s").replace("\u212a", "k")
+
+
+def ascii_lower(name):
+    return "".join(c.lower() if c.isascii() else c for c in name)
+
+
+# Keys that stand there once, and in this case alone (R-24).
+DOCUMENT_KEYS = {folded(key): key for key in (
     "schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "fsLayers",
     "signatures")}
-DESCRIPTOR_KEYS = {key.casefold(): key for key in (
-    "mediaType", "digest", "size", "urls", "data", "platform")}
+DESCRIPTOR_KEYS = {folded(key): key for key in ("mediaType", "digest", "size", "urls", "platform", "data")}
+DOCKER_REFERENCE = "vnd.docker.reference.digest"
 
 
 class Object(dict):
@@ -1590,11 +1633,18 @@ def parse_json(raw):
     return as_object(document, DOCUMENT_KEYS, "the document")
 
 
+def is_unicode(text):
+    """False for what JSON can write and UTF-8 cannot (section 2): half a pair of surrogates."""
+    return not any(0xD800 <= ord(c) < 0xE000 for c in text)
+
+
 def as_object(value, keys, where):
     if not isinstance(value, Object):
         fail(where, "not an object", "R-24")
-    looked_at = [name for name, _ in value.pairs if name.casefold() in keys]
-    if len(set(looked_at)) != len(looked_at) or any(keys[name.casefold()] != name for name in looked_at):
+    if not all(is_unicode(name) for name, _ in value.pairs):
+        fail(where, "a key that is no text", "R-24")
+    looked_at = [name for name, _ in value.pairs if folded(name) in keys]
+    if len(set(looked_at)) != len(looked_at) or any(keys[folded(name)] != name for name in looked_at):
         fail(where, "a key stands there twice, or in another case", "R-24")
     return value
 
@@ -1602,46 +1652,83 @@ def as_object(value, keys, where):
 def optional(value, key, kind, where):
     """value[key], which is of this type; None when it is absent or null."""
     found = value.get(key)
-    if found is not None and (not isinstance(found, kind) or isinstance(found, bool)):
+    if found is not None and (not isinstance(found, kind) or isinstance(found, bool)
+                              or kind is str and not is_unicode(found)):
         fail(where, "`%s` is of another type" % key, "R-24")
     return found
 
 
-def descriptor(value, where):
-    """A descriptor's (digest, size, media type, urls)."""
-    as_object(value, DESCRIPTOR_KEYS, where)
-    name, size = optional(value, "digest", str, where), optional(value, "size", int, where)
-    media_type, urls = optional(value, "mediaType", str, where), optional(value, "urls", list, where) or []
-    optional(value, "platform", dict, where)
-    if name is None or not DIGEST.match(name):
-        fail(where, "no digest that version 1 carries", "R-24")
-    if size is None or not 0 <= size < 1 << 64:
-        fail(where, "no size", "R-24")
-    if not media_type or len(media_type) > 255 or not all(" " <= c <= "~" for c in media_type):
-        fail(where, "no media type of 1 to 255 printable ASCII characters", "R-24")
-    if not all(isinstance(url, str) for url in urls):
-        fail(where, "`urls` are no texts", "R-24")
-    return name, size, media_type, urls
+class Descriptor:
+    """A descriptor of R-24. `about` is what its annotation names: R-24 does not refuse annotations that stand
+    there twice or in another case, so these may be several."""
+
+    def __init__(self, value, where):
+        as_object(value, DESCRIPTOR_KEYS, where)
+        self.digest, self.size = optional(value, "digest", str, where), optional(value, "size", int, where)
+        self.media_type = optional(value, "mediaType", str, where)
+        self.urls = optional(value, "urls", list, where) or []
+        if self.digest is None or not DIGEST.match(self.digest):
+            fail(where, "no digest that version 1 carries", "R-24")
+        if self.size is None or not 0 <= self.size < 1 << 64:
+            fail(where, "no size", "R-24")
+        if not self.media_type or len(self.media_type) > 255 or not all(" " <= c <= "~" for c in self.media_type):
+            fail(where, "no media type of 1 to 255 printable ASCII characters", "R-24")
+        if not all(isinstance(url, str) and is_unicode(url) and not has_excluded(url) for url in self.urls):
+            fail(where, "`urls` are no texts, or have characters that R-14 excludes", "R-24")
+        platform = optional(value, "platform", dict, where)
+        self.platform = None if platform is None else platform_of(as_object(platform, {}, where + ".platform"))
+        annotations = [found.pairs for name, found in value.pairs
+                       if folded(name) == "annotations" and isinstance(found, Object)]
+        self.about = [text for pairs in annotations for name, text in pairs if name == DOCKER_REFERENCE]
+
+
+PLATFORM_KEYS = {key: key for key in ("os", "architecture", "variant")}
+
+
+def platform_of(value):
+    """(os, architecture, variant or None) of a descriptor's `platform`, or None where it names none. R-24 does not
+    say what counts where a word stands there twice, or is no text: it is no platform here."""
+    try:
+        as_object(value, PLATFORM_KEYS, "platform")
+        words = tuple(optional(value, key, str, "platform") or None for key in PLATFORM_KEYS)
+    except Refused:
+        return None
+    # What is none by the grammar of section 6 is no platform either.
+    written = "/".join(word or "" for word in (words if words[2] else words[:2]))
+    return words if PLATFORM.match(written) else None
+
+
+def selects(wanted, found):
+    """Whether an element of an image's `platforms` selects this platform; without variant it selects every one."""
+    words = tuple(wanted.split("/"))
+    return words == found[:len(words)]
 
 
 def descriptors(document, key):
     values = optional(document, key, list, "the document") or []
-    return [descriptor(element, "%s[%d]" % (key, i)) for i, element in enumerate(values)]
+    return [Descriptor(element, "%s[%d]" % (key, i)) for i, element in enumerate(values)]
 
 
-def check_kind(document, kind):
-    """An image has `config` and `layers`, an index `manifests`; neither has the other's keys."""
+def check_kind(document, row):
+    """The type of a document, and the keys that belong to it (R-24)."""
+    kind = kind_of(row["media_type"])
     version = optional(document, "schemaVersion", int, "the document")
+    own_type = optional(document, "mediaType", str, "the document")
     optional(document, "artifactType", str, "the document")
     if version == 1 or "fsLayers" in document:
         fail("the document", "Docker's schema 1", "R-24")
     if version is not None and not 0 <= version < 1 << 64:
         fail("the document", "`schemaVersion` is no version", "R-24")
-    if kind == "image" and (document.get("config") is None or "layers" not in document or "manifests" in document):
-        fail("the document", "no image, or an index as well", "R-24")
-    if kind == "index" and ("manifests" not in document or document.get("config") is not None
-                            or "layers" in document):
-        fail("the document", "no index, or an image as well", "R-24")
+    if own_type and own_type != row["media_type"]:
+        fail("the document", "another media type than in the row", "R-24")
+    if not own_type and version != 2:
+        fail("the document", "neither a media type nor `schemaVersion` 2", "R-24")
+    if "manifests" in document and ("config" in document or "layers" in document):
+        fail("the document", "`manifests` beside `config` or `layers`", "R-24")
+    if kind == "image" and (document.get("config") is None or "layers" not in document):
+        fail("the document", "no image", "R-24")
+    if kind == "index" and "manifests" not in document:
+        fail("the document", "no index", "R-24")
 
 
 def each_once(names):
@@ -1670,47 +1757,56 @@ class Documents:
 
     def compare(self, row, raw):
         document = parse_json(raw)
-        kind = kind_of(row["media_type"])
-        check_kind(document, kind)
-        own_type = optional(document, "mediaType", str, "the document")
-        if own_type and own_type != row["media_type"]:
-            self.bad(row, "the document says another media type")
-        config = [descriptor(document["config"], "config")] if document.get("config") is not None else []
+        check_kind(document, row)
+        config = [Descriptor(document["config"], "config")] if document.get("config") is not None else []
         layers, children = descriptors(document, "layers"), descriptors(document, "manifests")
-        subject = [descriptor(document["subject"], "subject")] if document.get("subject") is not None else []
-        if row["blobs"] != each_once(d[0] for d in config + layers):
+        subject = [Descriptor(document["subject"], "subject")] if document.get("subject") is not None else []
+        if row["blobs"] != each_once(d.digest for d in config + layers):
             self.bad(row, "`blobs` is not what the document names")
-        named = each_once(d[0] for d in children)
+        named = each_once(d.digest for d in children)
         carried, omitted = set(row["children"]), set(row["omitted"])
         if (row["children"] != [d for d in named if d in carried]
                 or row["omitted"] != [d for d in named if d in omitted] or carried | omitted != set(named)):
             self.bad(row, "`children` and `omitted` are not what the document names")
-        if row.get("subject") != (subject[0][0] if subject else None):
+        if row.get("subject") != (subject[0].digest if subject else None):
             self.bad(row, "`subject` is not what the document names")
         for child in children:
-            if child[0] in carried and child[0] in self.inventory.rows:
+            if child.digest in carried and child.digest in self.inventory.rows:
                 self.compare_child(row, child)
+            if child.digest in omitted:
+                self.compare_left_out(row, child, children)
         for is_layer, group in ((False, config), (True, layers)):
             for described in group:
-                if described[0] in self.inventory.blobs:
+                if described.digest in self.inventory.blobs:
                     self.compare_blob(row, described, is_layer)
 
     def compare_child(self, row, child):
-        name, size, media_type, _ = child
-        other = self.inventory.rows[name]
-        if kind_of(media_type) is None or kind_of(media_type) != kind_of(other["media_type"]):
-            self.bad(row, "the child %s is of another kind than the index says" % name)
-        if size != other["extent"][3]:
-            self.bad(row, "the child %s has another length than the index says" % name)
+        other = self.inventory.rows[child.digest]
+        if kind_of(child.media_type) is None or kind_of(child.media_type) != kind_of(other["media_type"]):
+            self.bad(row, "the child %s is of another kind than the index says" % child.digest)
+        if child.size != other["extent"][3]:
+            self.bad(row, "the child %s has another length than the index says" % child.digest)
+
+    def compare_left_out(self, row, child, children):
+        """Each image that reaches the index has a filter, and none selects the child's platform."""
+        if len(child.about) > 1:
+            self.bad(row, "the child %s is left out, and names two children" % child.digest)
+        # A child that is named may stand there twice, for two platforms: the one that names it goes with either.
+        named = [c.platform for c in children if c.digest in child.about and c.digest != child.digest]
+        for found in named or [child.platform]:
+            if found is None:
+                self.bad(row, "the child %s is left out and has no platform" % child.digest)
+            elif any(selects(p, found) for platforms in self.inventory.filters_of(row["digest"]) for p in platforms):
+                self.bad(row, "the child %s is left out, and a filter selects it" % child.digest)
 
     def compare_blob(self, row, described, is_layer):
-        name, size, media_type, urls = described
+        name = described.digest
         blob = self.inventory.blobs[name]
-        if size != blob["size"]:
+        if described.size != blob["size"]:
             self.bad(row, "the blob %s has another size in the document" % name)
         if "foreign" in blob["place"]:
-            self.foreign_urls.setdefault(name, set()).update(urls)
-            if not is_layer or not (urls or media_type in NONDISTRIBUTABLE):
+            self.foreign_urls.setdefault(name, set()).update(described.urls)
+            if not is_layer or not (described.urls or described.media_type in NONDISTRIBUTABLE):
                 self.bad(row, "the blob %s is not one that may stay behind" % name)
 
     def finish(self):
@@ -1850,8 +1946,20 @@ class Names:
             work += self.add_repository(b"v2/" + source.encode(), roots)
             if work > CAP_NAME_WORK or len(self.all) + len(self.tags) > CAP_NAMES:
                 raise Refused("R-11", "more names, or work to find them, than section 11 allows", "inventory.cbor")
+        self.leave_out_directories(source for source, roots in tops.items() if roots)
         # Where images give one tag several roots, the newest chunk holds the least.
         self.all.update((path, (b"2", min(roots))) for path, roots in self.tags.items())
+
+    def leave_out_directories(self, sources):
+        """R-38: a tag whose path would be a directory of other names stands in no chunk."""
+        for source in sources:
+            path = b"v2/" + source.encode()
+            # Names of a source lie in its directories `blobs` and `manifests`.
+            self.tags.pop(path + b"/blobs", None)
+            self.tags.pop(path + b"/manifests", None)
+            while path:
+                self.tags.pop(path, None)
+                path = path.rpartition(b"/")[0]
 
     def add_tag(self, source, name, root):
         if name is not None and root is not None:
@@ -1908,7 +2016,7 @@ class MetadataTar:
             self.at += len(data)
             self.expect(b"\0" * (padded(stored) - stored), "R-30", "the padding of %s" % name)
             if sha256_hex(data) != name[7:]:
-                self.inventory.bad("10.6", "%s: its bytes have another SHA-256" % name,
+                self.inventory.bad("10.7", "%s: its bytes have another SHA-256" % name,
                                    lambda: self.inventory.images_of([name]))
                 self.documents.unread = True
             else:
@@ -1968,25 +2076,24 @@ class MetadataTar:
 # Data chunks (7.3)
 
 class BlobHashes:
-    """SHA-256 of blobs while chunks are read from start to end. Blobs whose extents do not come in
-    this order are left in `later`."""
+    """SHA-256 of blobs while chunks are read from start to end, which is the order of extents (R-22)."""
 
     def __init__(self):
-        self.states, self.later = {}, set()
+        self.states = {}
 
     def begin(self, name, index):
         if index == 0:
             self.states[name] = [0, hashlib.sha256()]
         state = self.states.get(name)
+        # A chunk that could not be read lacks an extent before this one; that was reported.
         if state is None or state[0] != index:
-            self.later.add(name)
             return None
         state[0] += 1
         return state[1]
 
     def end(self, name, count):
         """True or False for a blob that is whole now, None for one that is not."""
-        if name in self.later or self.states[name][0] != count:
+        if name not in self.states or self.states[name][0] != count:
             return None
         return self.states.pop(name)[1].hexdigest() == name[7:]
 
@@ -2039,7 +2146,7 @@ class DataChunk:
     def end_extent(self):
         name, _, count = self.extent
         if self.hashes.end(name, count) is False:
-            self.findings.add("10.7", "%s: its bytes have another SHA-256" % name,
+            self.findings.add("10.8", "%s: its bytes have another SHA-256" % name,
                               images=lambda: self.inventory.images_of([name]))
 
 
@@ -2051,10 +2158,6 @@ LEFTOVER_DIRS = re.compile(r"(?:system volume information|\$recycle\.bin|\.spotl
                            r"|\.trash-[0-9]+|\.fseventsd|lost\+found)\Z")
 OWN_FILES = ("manifest.cbor", "inventory.cbor", "LABEL.txt", "SHA256SUMS")
 UNFINISHED_FILES = ("export.plan", "export.journal", "export.plan.statement", "export.plan.sig")
-
-
-def ascii_lower(name):
-    return "".join(c.lower() if c.isascii() else c for c in name)
 
 
 class Foreign:
@@ -2156,6 +2259,7 @@ class Verifier:
             self.step_5()
             self.step_6()
             self.step_7()
+            self.step_8()
             self.account()
         except Stopped:
             self.stopped = True
@@ -2172,26 +2276,36 @@ class Verifier:
             self.findings.add("R-02", "cannot be read: %s" % error.strerror, EXIT_MEDIUM, file)
         return None
 
-    # -- Step 1
+    # -- Steps 1 and 2
 
     def step_1(self):
-        self.names = {name for name, _ in self.root.entries()}
-        if not self.names.intersection(OWN_FILES + UNFINISHED_FILES + ("chunks", "signatures")):
+        names = set(os.listdir(self.root.fd))
+        # 10.1 has no result for a directory without anything of a bundle: a wrong path, in README.md's table.
+        if not names.intersection(OWN_FILES + UNFINISHED_FILES + ("chunks", "signatures")):
             self.findings.add("R-01", "there is no bundle here", EXIT_USAGE)
             raise Unreadable()
-        self.unfinished = "export.plan" in self.names
+        self.unfinished = "export.plan" in names
         if self.unfinished:
             self.findings.add("R-50", "the export is unfinished", EXIT_INCOMPLETE, "export.plan")
-        if "manifest.cbor" not in self.names and self.unfinished:
+        own = [self.open_quietly(name) for name in ("chunks", "signatures") + ("export.made",) * self.unfinished]
+        listed = len(names) + sum(len(os.listdir(directory.fd)) for directory in own if directory)
+        if listed > CAP_LISTED_ENTRIES:
+            # Section 11 says "refused" and 10.1 has no word for it: a directory that cannot be read.
+            self.findings.add("R-11", "%d files and directories; the cap is %d" % (listed, CAP_LISTED_ENTRIES),
+                              EXIT_MEDIUM)
             raise Unreadable()
+        if "manifest.cbor" not in names and self.unfinished:
+            raise Unreadable()
+
+    def step_2(self):
         self.raw = self.guarded("manifest.cbor", self.root.read, "manifest.cbor", CAP_MANIFEST)
         if self.raw is None:
             raise Unreadable()
         self.bundle_id = sha256_hex(self.raw)
 
-    # -- Step 2
+    # -- Step 3
 
-    def step_2(self):
+    def step_3(self):
         places = [(self.root, "")] + [(Directory(p), p + "/") for p in self.options.statements]
         for place_root, shown_prefix in places:
             directory = self.guarded(None, subdirectory, place_root, "signatures")
@@ -2228,11 +2342,13 @@ class Verifier:
     def read_statement(self, directory, path, name, pair, key):
         raw = directory.read(name, CAP_STATEMENT)
         signature = directory.read(pair, SIGNATURE_LENGTH)
+        if len(signature) != SIGNATURE_LENGTH:
+            raise Refused("R-43", "the signature has %d bytes" % len(signature))
         fields = check_statement(key, raw, signature, self.raw)
         self.statements.append(Statement(path, key, fields, len(raw)))
 
     def judge_statements(self):
-        """R-43 (rejections), R-44."""
+        """Steps 7 and 8 of R-43, R-44."""
         self.authenticated = False
         for statement in self.statements:
             fields = statement.fields
@@ -2246,16 +2362,16 @@ class Verifier:
                 self.authenticated = True
 
     def compare_with_sums(self):
-        """Step 2: a changed manifest and a stranger's look alike otherwise."""
+        """Step 3: a changed manifest and a stranger's look alike otherwise."""
         with self.root.open("SHA256SUMS") as file:
             head = read_up_to(file, 64 * KIB).decode("utf-8", "replace")
         match = re.search(r"^([0-9a-f]{64})  manifest\.cbor$", head, re.M)
         if match and match.group(1) != self.bundle_id:
-            raise Refused("10.2", "SHA256SUMS names another SHA-256 of manifest.cbor")
+            raise Refused("10.3", "SHA256SUMS names another SHA-256 of manifest.cbor")
 
-    # -- Steps 3 to 5
+    # -- Steps 4 to 6
 
-    def step_3(self):
+    def step_4(self):
         self.manifest = self.guarded("manifest.cbor", read_manifest, self.raw)
         if self.manifest is None:
             raise Unreadable()
@@ -2267,11 +2383,11 @@ class Verifier:
             s.counts and s.fields["role"] == "exporter" and s.fields["verdict"] == "approve"
             and not s.expired(self.now) for s in self.statements)
         if before and not self.authenticated:
-            # A trusted key signed these very bytes, so the rest is read, and all findings are reported (R-51).
+            # The key did sign this manifest, so a reader does not stop here (R-43).
             self.findings.add("R-44", "NOT AUTHENTICATED: the statement does not agree with the bundle",
                               EXIT_NOT_AUTHENTICATED)
 
-    def step_4(self):
+    def step_5(self):
         file = "inventory.cbor"
         raw = self.guarded(file, self.root.read, file, CAP_INVENTORY)
         document = None if raw is None else self.guarded(file, decode_inventory, raw, self.manifest)
@@ -2290,7 +2406,7 @@ class Verifier:
             self.findings.add("6.7", "release %s: not verified and not compared (this verifier never does)"
                               % release["image"], EXIT_OK if accepted else EXIT_NOT_AUTHENTICATED)
 
-    def step_5(self):
+    def step_6(self):
         for name, wanted, cap, rule in (("LABEL.txt", self.label, CAP_LABEL, "R-08"),
                                         ("SHA256SUMS", self.sums, CAP_SUMS, "R-07")):
             found = self.guarded(name, self.root.read, name, cap)
@@ -2305,7 +2421,7 @@ class Verifier:
                 continue
             self.lengths[row["number"]] = length
             if length != row["length"]:
-                self.findings.add("10.5", "the file has %d bytes, the manifest says %d" % (length, row["length"]),
+                self.findings.add("10.6", "the file has %d bytes, the manifest says %d" % (length, row["length"]),
                                   file=file, images=self.hit(row, min(length, row["length"]), row["length"]))
 
     def length_of(self, file):
@@ -2335,9 +2451,9 @@ class Verifier:
             return self.inventory.images_of(e[2] for e in extents) if extents else ()
         return find
 
-    # -- Step 6
+    # -- Step 7
 
-    def step_6(self):
+    def step_7(self):
         documents = names = None
         if self.inventory and self.sound:
             names = self.guarded(None, Names, self.inventory)
@@ -2382,7 +2498,7 @@ class Verifier:
             blake3.update(block)
             if bytes.fromhex(blake3_hex(block)) != row["blocks"][32 * index:32 * index + 32]:
                 good = False
-                self.findings.add("10.7", "the block has another BLAKE3", file=name, block=index,
+                self.findings.add("10.8", "the block has another BLAKE3", file=name, block=index,
                                   images=self.hit(row, at, at + len(block)))
             use(block)
             at += len(block)
@@ -2391,12 +2507,12 @@ class Verifier:
         for kind, found in (("sha256", sha256.hexdigest()), ("blake3", blake3.hexdigest())):
             if row[kind] != "%s:%s" % (kind, found):
                 good = False
-                self.findings.add("10.7", "the file has another %s" % kind.upper(), file=name, images=images)
+                self.findings.add("10.8", "the file has another %s" % kind.upper(), file=name, images=images)
         return good
 
-    # -- Step 7
+    # -- Step 8
 
-    def step_7(self):
+    def step_8(self):
         hashes = BlobHashes()
         buildable = self.inventory is not None and self.sound
         for row in self.manifest["chunks"]:
@@ -2405,19 +2521,6 @@ class Verifier:
                 use = DataChunk(self.inventory, row["number"], hashes, self.findings).feed if buildable else ignore
                 self.guarded_chunk(row, self.check_hashes, row, use)
                 self.findings.file = None
-        for name in sorted(hashes.later):
-            self.hash_again(name)
-
-    def hash_again(self, name):
-        """A cut blob whose extents do not come in the order of chunks and offsets."""
-        sha256, rows = hashlib.sha256(), {row["number"]: row for row in self.manifest["chunks"]}
-        for chunk, offset, stored, _ in self.inventory.blobs[name]["place"]["carried"]["extents"]:
-            if chunk not in self.lengths:
-                return
-            self.guarded_chunk(rows[chunk], hash_extent, offset, stored, sha256)
-        if sha256.hexdigest() != name[7:]:
-            self.findings.add("10.7", "%s: its bytes have another SHA-256" % name,
-                              images=lambda: self.inventory.images_of([name]))
 
     # -- R-06, R-52
 
@@ -2478,7 +2581,7 @@ class Verifier:
     def verdict(self):
         damaged = any(f["code"] == EXIT_DAMAGED for f in self.findings.list)
         if self.raw is None:
-            return "there is no manifest"
+            return "no manifest was read"
         words = ["authenticated" if self.authenticated else "NOT AUTHENTICATED"]
         if damaged:
             words.append("DAMAGED")
@@ -2519,12 +2622,6 @@ def is_claim(statement, signature):
     """R-45: lengths of a pair that is listed as claimed."""
     return (stat.S_ISREG(statement.st_mode) and stat.S_ISREG(signature.st_mode)
             and 1 <= statement.st_size <= CAP_STATEMENT and signature.st_size == SIGNATURE_LENGTH)
-
-
-def hash_extent(file, offset, stored, hasher):
-    file.seek(offset)
-    for block in blocks_of(Limited(file, stored)):
-        hasher.update(block)
 
 
 def ignore(_):
