@@ -427,7 +427,7 @@ fn images(inventory: &Inventory) -> Result<()> {
     Ok(())
 }
 
-/// R-25 for indexes that leave children out.
+/// R-24 for indexes that leave children out, as far as no bytes are needed.
 fn left_out(inventory: &Inventory) -> Result<()> {
     let fault = match Filters::new(inventory) {
         Ok(_) => return Ok(()),
@@ -443,7 +443,7 @@ fn left_out(inventory: &Inventory) -> Result<()> {
         }
         Err(Unfiltered::Empty(index)) => format!("the index `{index}` leaves all children out"),
     };
-    refused(25, fault)
+    refused(24, fault)
 }
 
 fn image_entry(

@@ -33,14 +33,6 @@ impl<'a> Filters<'a> {
     ///
     /// When the rows alone show that a child must not be left out.
     pub fn new(inventory: &'a Inventory) -> Result<Self, Unfiltered> {
-        let is_sparse = |row: &&ManifestEntry| !row.omitted.is_empty();
-        let mut sparse = inventory.manifests.iter().filter(is_sparse).peekable();
-        if sparse.peek().is_none() {
-            return Ok(Self::default());
-        }
-        if let Some(empty) = sparse.find(|row| row.children.is_empty()) {
-            return Err(Unfiltered::Empty(empty.digest));
-        }
         let mut by_filter: BTreeMap<Vec<String>, (&[Platform], Vec<&ImageEntry>)> = BTreeMap::new();
         for image in &inventory.images {
             let key = image.platforms.iter().map(ToString::to_string).collect();
@@ -50,6 +42,14 @@ impl<'a> Filters<'a> {
             if by_filter.len() > Limits::FILTERS {
                 return Err(Unfiltered::TooMany);
             }
+        }
+        let is_sparse = |row: &&ManifestEntry| !row.omitted.is_empty();
+        let mut sparse = inventory.manifests.iter().filter(is_sparse).peekable();
+        if sparse.peek().is_none() {
+            return Ok(Self::default());
+        }
+        if let Some(empty) = sparse.find(|row| row.children.is_empty()) {
+            return Err(Unfiltered::Empty(empty.digest));
         }
         let graph = Graph::new(inventory);
         let mut walk = Walk::new(&graph);
@@ -78,24 +78,24 @@ impl<'a> Filters<'a> {
     pub fn check(&self, entry: &ManifestEntry, facts: &ManifestFacts) -> Result<(), RowError> {
         let omitted: BTreeSet<&Digest> = entry.omitted.iter().collect();
         let filters = self.0.get(&entry.digest).map_or(&[][..], Vec::as_slice);
-        let by_digest: BTreeMap<&Digest, &Descriptor> = facts
-            .children
-            .iter()
-            .map(|child| (&child.digest, child))
-            .collect();
         let is_selected = |child: &&Descriptor| {
-            // What describes another child, such as an attestation, goes where that one goes.
-            let described = child.describes.as_ref();
-            let meant = described
-                .and_then(|digest| by_digest.get(digest))
-                .unwrap_or(child);
-            meant.platform.as_ref().is_none_or(|platform| {
+            child.platform.as_ref().is_none_or(|platform| {
                 let mut filters = filters.iter().flat_map(|filter| filter.iter());
                 filters.any(|filter| filter.selects(platform))
             })
         };
+        let digests = |children: &mut dyn Iterator<Item = &Descriptor>| -> BTreeSet<Digest> {
+            children.map(|child| child.digest).collect()
+        };
+        let all = digests(&mut facts.children.iter());
+        let selected = digests(&mut facts.children.iter().filter(is_selected));
+        // What describes another child, such as an attestation, goes where that one goes.
+        let meant = |child: &Descriptor| match child.describes {
+            Some(described) if all.contains(&described) => described,
+            _ => child.digest,
+        };
         let mut children = facts.children.iter();
-        match children.find(|child| omitted.contains(&child.digest) && is_selected(child)) {
+        match children.find(|c| omitted.contains(&c.digest) && selected.contains(&meant(c))) {
             Some(child) => Err(RowError::Child {
                 digest: entry.digest,
                 child: child.digest,
