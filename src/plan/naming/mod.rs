@@ -370,11 +370,15 @@ fn without_those_of_siblings<'a>(
 fn by_tag_alone(images: &[Wanted]) -> BTreeMap<(&Repository, &Tag), &Digest> {
     let images = images.iter().map(|wanted| &wanted.image);
     let images = images.filter(|image| image.requested.digest.is_none());
-    let named = images.filter_map(|image| {
-        let tag = image.tag.as_ref()?;
-        Some(((&image.source, tag), &image.root))
-    });
-    named.collect()
+    let mut meant: BTreeMap<(&Repository, &Tag), &Digest> = BTreeMap::new();
+    for image in images {
+        if let Some(tag) = &image.tag {
+            // A tag means one thing; should it be said to mean two, the order must not decide.
+            let known = meant.entry((&image.source, tag)).or_insert(&image.root);
+            *known = (*known).min(&image.root);
+        }
+    }
+    meant
 }
 
 /// Finds the names that images of different digest share, sorted by name.

@@ -89,6 +89,13 @@ pub fn without_what_varies(text: &str) -> String {
             "<id>",
         ),
         (r"\b[0-9]{4,} bytes", "<n> bytes"),
+        // These depend on how long the address of a test's registry is.
+        (r"\b[0-9.]+ KiB on the medium", "<size> on the medium"),
+        (
+            r"((?:INCOMPLETE|complete): [0-9]+ images?, [0-9]+ blobs?,) [0-9.]+ KiB",
+            "$1 <size>",
+        ),
+        (r"(chunks +[0-9]+,) [0-9.]+ KiB", "$1 <size>"),
         (
             r"(content|framing|metadata|documents|statements) [0-9]+",
             "$1 <n>",
