@@ -648,8 +648,11 @@ def inventories(good_manifest, good):
     put("no-blob-row", "R-24", "an OCI manifest names a blob without row", lambda i, m: i["blobs"].remove(
         blob(i, "omitted")))
     put("left-out-no-filter", "R-24", "a child that is left out, and no filter", lambda i, m: i["images"][0].update(platforms=[]))
-    put("left-out-all", "R-24", "an index that leaves all its children out", lambda i, m: index(i).update(
-        omitted=index(i)["omitted"] + index(i)["children"], children=[]))
+    put("left-out-all", "R-24", "an index that leaves all its children out", lambda i, m: (
+        i["images"].append(i["images"][0] | {
+            "root": index(i)["children"][0], "attached": [], "cosign": "absent", "platforms": [], "tag": "1",
+            "source": "z.example.com/x", "fetched_from": "z.example.com/x", "requested": "z.example.com/x:1"}),
+        index(i).update(omitted=index(i)["omitted"] + index(i)["children"], children=[])))
     put("no-child-row", "R-24", "an index names a child without row", lambda i, m: index(i)["children"].append(BASE))
     put("blob-unnamed", "R-24", "a blob that no OCI manifest names", lambda i, m: i["blobs"].append(
         {"digest": "sha256:" + "f" * 64, "size": 1, "place": {"missing": {"reason": "x"}}}))

@@ -1382,12 +1382,12 @@ class Inventory:
         return self.filters.get(name, [])
 
     def check_left_out(self):
-        """What R-24 says of left-out children and needs no document for. The test vectors count it as R-25."""
+        """What R-24 says of left-out children and needs no document for."""
         for row in self.document["manifests"]:
             if row["omitted"] and not row["children"]:
-                self.bad("R-25", "%s: all its children are left out" % row["digest"])
+                self.bad("R-24", "%s: all its children are left out" % row["digest"])
             if row["omitted"] and () in self.filters_of(row["digest"]):
-                self.bad("R-25", "%s: children are left out, and an image that reaches it has no `platforms`"
+                self.bad("R-24", "%s: children are left out, and an image that reaches it has no `platforms`"
                          % row["digest"], lambda name=row["digest"]: self.images_of([name]))
 
     # -- R-25
