@@ -126,12 +126,7 @@ pub(crate) struct WantedPaths {
 impl WantedPaths {
     /// Looks for a path.
     pub(crate) fn insert(&mut self, wanted_path: WantedPath) -> Result<(), LinkError> {
-        self.charge(&wanted_path)?;
-        let place = self
-            .places
-            .entry(wanted_path.at.as_str().to_owned())
-            .or_default();
-        place.directory |= wanted_path.directory;
+        let place = self.note(&wanted_path)?;
         match wanted_path.directory {
             true => place.directories.push(wanted_path),
             false => place.files.push(wanted_path),
@@ -146,14 +141,18 @@ impl WantedPaths {
         file: &ImagePath,
         wanted_path: WantedPath,
     ) -> Result<(), LinkError> {
-        self.charge(&wanted_path)?;
-        let place = self
-            .places
-            .entry(wanted_path.at.as_str().to_owned())
-            .or_default();
-        place.directory |= wanted_path.directory;
+        self.note(&wanted_path)?;
         self.want(layer, file, wanted_path.wanted);
         Ok(())
+    }
+
+    /// Counts a wanted path, and notes that something is wanted at its place.
+    fn note(&mut self, wanted_path: &WantedPath) -> Result<&mut Place, LinkError> {
+        self.charge(wanted_path)?;
+        let at = wanted_path.at.as_str().to_owned();
+        let place = self.places.entry(at).or_default();
+        place.directory |= wanted_path.directory;
+        Ok(place)
     }
 
     /// Wants a file that has passed, for a wanted path that was counted already.

@@ -33,12 +33,9 @@ impl<'a> Filters<'a> {
     ///
     /// When the rows alone show that a child must not be left out.
     pub fn new(inventory: &'a Inventory) -> Result<Self, Unfiltered> {
-        let mut by_filter: BTreeMap<Vec<String>, (&[Platform], Vec<&ImageEntry>)> = BTreeMap::new();
+        let mut by_filter: BTreeMap<&[Platform], Vec<&ImageEntry>> = BTreeMap::new();
         for image in &inventory.images {
-            let key = image.platforms.iter().map(ToString::to_string).collect();
-            let known = by_filter.entry(key);
-            let (_, images) = known.or_insert((&image.platforms, Vec::new()));
-            images.push(image);
+            by_filter.entry(&image.platforms).or_default().push(image);
             if by_filter.len() > Limits::FILTERS {
                 return Err(Unfiltered::TooMany);
             }
@@ -54,7 +51,7 @@ impl<'a> Filters<'a> {
         let graph = Graph::new(inventory);
         let mut walk = Walk::new(&graph);
         let mut filters: BTreeMap<Digest, Vec<&[Platform]>> = BTreeMap::new();
-        for (filter, images) in by_filter.into_values() {
+        for (filter, images) in by_filter {
             let roots: Vec<u32> = images.iter().flat_map(|image| graph.roots(image)).collect();
             for row in walk.reach(&roots).manifests {
                 let row = inventory.manifests.get(row as usize);

@@ -28,6 +28,10 @@ use crate::sys::clock;
 const NOT_COMPARED: &str =
     "signed, but not compared with its image, which the bundle does not carry";
 
+/// The same of one without signatures.
+const UNSIGNED_NOT_COMPARED: &str =
+    "unsigned, and not compared with its image, which the bundle does not carry";
+
 /// How often a layer is read, for different releases, while nobody vouches for the bundle. Releases
 /// share layers, and a small layer may unpack to gigabytes.
 const MOST_READS: usize = 8;
@@ -39,10 +43,6 @@ const NOT_READ: &str = "signed, but not compared with its image: while nobody vo
 /// The same of one without signatures.
 const UNSIGNED_NOT_READ: &str = "unsigned, and not compared with its image: while nobody vouches for the \
      bundle, layers that many releases share are not read for all of them";
-
-/// The same of one without signatures.
-const UNSIGNED_NOT_COMPARED: &str =
-    "unsigned, and not compared with its image, which the bundle does not carry";
 
 /// Whose word counts for releases.
 #[derive(Debug, Clone)]
@@ -132,14 +132,14 @@ pub(in crate::ops) fn judge(
     keys: &ReleaseKeys,
     now: Timestamp,
 ) -> Result<Vec<ReleaseProof>> {
-    judge_with(evidence, keys, now, &mut Reads::Unlimited)
+    judge_with(evidence, keys, now, Reads::Unlimited)
 }
 
 fn judge_with(
     evidence: Evidence<'_>,
     keys: &ReleaseKeys,
     now: Timestamp,
-    reads: &mut Reads,
+    mut reads: Reads,
 ) -> Result<Vec<ReleaseProof>> {
     let inventory = evidence.inventory();
     let mut proofs = Vec::new();
@@ -205,16 +205,11 @@ pub(in crate::ops) fn judge_for_report(
     keys: &ReleaseKeys,
     context: &Context,
 ) -> Result<Vec<ReleaseProof>> {
-    if bundle.inventory.releases.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut reads = match bundle.authentication.is_authenticated() {
+    let reads = match bundle.authentication.is_authenticated() {
         true => Reads::Unlimited,
         false => Reads::Counted(BTreeMap::new()),
     };
-    let source = Source::bundle(Arc::clone(bundle), context.cancel.clone())?;
-    let evidence = Evidence::Bundle(&bundle.inventory, &source);
-    judge_with(evidence, keys, clock::now(), &mut reads)
+    judge_opened(bundle, keys, context, reads)
 }
 
 /// Judges every release of an opened bundle, and reads each again. Blocks.
@@ -227,12 +222,21 @@ pub(in crate::ops) fn judge_bundle(
     keys: &ReleaseKeys,
     context: &Context,
 ) -> Result<Vec<ReleaseProof>> {
+    judge_opened(bundle, keys, context, Reads::Unlimited)
+}
+
+fn judge_opened(
+    bundle: &Arc<Bundle>,
+    keys: &ReleaseKeys,
+    context: &Context,
+    reads: Reads,
+) -> Result<Vec<ReleaseProof>> {
     if bundle.inventory.releases.is_empty() {
         return Ok(Vec::new());
     }
     let source = Source::bundle(Arc::clone(bundle), context.cancel.clone())?;
     let evidence = Evidence::Bundle(&bundle.inventory, &source);
-    judge(evidence, keys, clock::now())
+    judge_with(evidence, keys, clock::now(), reads)
 }
 
 /// Judges releases that the bundle alone could not be compared with, where a registry has the
