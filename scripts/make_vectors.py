@@ -187,8 +187,9 @@ def spki(key):
 # --- writing vectors ---------------------------------------------------------------------------
 
 
-def vector(path, kind, expect, comment, **sections):
-    lines = [f"kind: {kind}", f"expect: {expect}", f"comment: {comment}", ""]
+def vector(path, kind, expect, comment, head=None, **sections):
+    lines = [f"kind: {kind}", f"expect: {expect}", f"comment: {comment}"]
+    lines += [f"{name}: {value}" for name, value in (head or {}).items()] + [""]
     for name, data in sections.items():
         text = data.hex()
         lines.append(f"[{name}]")
@@ -541,7 +542,41 @@ def inventories(good_manifest, good):
                           "malformed": [row] if malformed is None else malformed(row)}]
         m.update(requires=["catalogs"], complete=False)
 
+    def release(i, m, more=None, component=None):
+        """The first image as a release that has itself for a component."""
+        image, root = i["images"][0]["requested"], i["images"][0]["root"]
+        i["images"].append(i["images"][0] | {"requested": f"{SOURCE}@{root}"})
+        i["images"][1].pop("tag")
+        part = {"name": "cli", "image": f"{SOURCE}@{root}"} | (component or {})
+        row = {"image": image, "version": "4.18.0", "keyrings": [], "unsigned": True, "components": [part],
+               "signatures": [], "architecture": "amd64"}
+        i["releases"] = [row | (more or {})]
+        m["requires"] = ["releases"]
+
     put("good", "ok", "an inventory", lambda i, m: None)
+    put("good-release", "ok", "a release", release)
+    put("release-of-no-image", "R-60", "a release that is no image here", lambda i, m: release(
+        i, m, {"image": "quay.io/a/b:c"}))
+    put("release-twice", "R-16", "a release twice", lambda i, m: (release(i, m), i["releases"].append(i["releases"][0])))
+    put("release-signed-without", "R-60", "a release that is said to be signed, without a signature", lambda i, m: release(
+        i, m, {"unsigned": False}))
+    put("release-unsigned-with", "R-60", "a release that is said to be unsigned, with a signature", lambda i, m: release(
+        i, m, {"signatures": [{"over": i["images"][0]["root"], "message": b"x"}]}))
+    put("release-architecture", "R-60", "an architecture with a space", lambda i, m: release(i, m, {"architecture": "a b"}))
+    put("release-component-by-tag", "R-60", "a component without digest", lambda i, m: release(
+        i, m, None, {"image": i["images"][0]["requested"]}))
+    put("release-component-unknown", "R-60", "a component that is no image here", lambda i, m: release(
+        i, m, None, {"image": "quay.io/a/b@" + BASE}))
+    put("release-component-name", "R-60", "a component with a slash in its name", lambda i, m: release(
+        i, m, None, {"name": "a/b"}))
+    put("release-keyrings-order", "R-16", "keyrings in another order", lambda i, m: release(
+        i, m, {"keyrings": [{"data": b"", "name": "b"}, {"data": b"", "name": "a"}]}))
+    put("release-version", "R-12", "a version that begins with a letter", lambda i, m: release(i, m, {"version": "v4"}))
+    put("requires-less", "R-62", "a release, and no feature for it", lambda i, m: (release(i, m), m.update(requires=[])))
+    put("requires-more", "R-62", "a feature without content", lambda i, m: m.update(requires=["catalogs"]))
+    put("filters-17", "R-11", "17 different filters", lambda i, m: i.update(images=[
+        i["images"][0] | {"requested": f"z.example.com/x{n:02}:1", "source": f"z.example.com/x{n:02}", "tag": "1",
+                          "platforms": [f"linux/a{n:02}"]} for n in range(17)]))
     put("made-and-member", "R-61", "an image that was made of another, and is a catalog's member", lambda i, m: (
         catalog(i, m), i["catalogs"][0].update(original=BASE)))
     put("good-malformed", "ok", "a catalog that names a text that is no reference", catalog)
@@ -597,6 +632,27 @@ def inventories(good_manifest, good):
     put("dot-dot", "R-12", "a repository with dots for a component", lambda i, m: i["images"][0].update(
         source="quay.io/../etc"))
     put("bad-tag", "R-12", "a tag with a slash", lambda i, m: i["images"][0].update(tag="../x"))
+    for port in ("0", "65536", "080", "", "8a"):
+        put(f"port-{port or 'empty'}", "R-12", f"a registry with the port `{port}`", lambda i, m, port=port: i["images"][0]
+            .update(fetched_from=f"registry.example.com:{port}/x"))
+    put("good-port-65535", "ok", "a registry with the port 65535", lambda i, m: i["images"][0].update(
+        fetched_from="registry.example.com:65535/x"))
+    put("good-ipv6", "ok", "a registry with an IPv6 address", lambda i, m: i["images"][0].update(
+        fetched_from="[2001:db8::1]:5000/x"))
+    put("ipv6-open", "R-12", "an IPv6 address without its last bracket", lambda i, m: i["images"][0].update(
+        fetched_from="[2001:db8::1/x"))
+    put("index-docker-io", "R-12", "the other name of Docker Hub", lambda i, m: i["images"][0].update(
+        fetched_from="index.docker.io/library/x"))
+    put("docker-io-one-component", "R-12", "a path of one component on Docker Hub", lambda i, m: i["images"][0].update(
+        fetched_from="docker.io/x"))
+    put("registry-without-dot", "R-12", "a registry that is a plain word", lambda i, m: i["images"][0].update(
+        fetched_from="registry/x"))
+    put("path-256", "R-12", "a path of 256 bytes", lambda i, m: i["images"][0].update(
+        fetched_from="registry.example.com/" + "x" * 256))
+    put("tag-129", "R-12", "a tag of 129 characters", lambda i, m: i["images"][0].update(tag="x" * 129))
+    put("platform-one-word", "R-12", "a platform of one word", lambda i, m: i["images"][0].update(platforms=["linux"]))
+    put("platform-four-words", "R-12", "a platform of four words", lambda i, m: i["images"][0].update(
+        platforms=["linux/arm/v7/x"]))
     put("type", "R-15", "the type of another document", lambda i, m: i.update(type="airferry-manifest"))
     put("format", "R-15", "a later format", lambda i, m: i.update(format=2))
     put("blobs-order", "R-16", "blobs in another order", lambda i, m: i["blobs"].reverse())
@@ -714,6 +770,10 @@ def inventories(good_manifest, good):
     put("decoded-data", "R-27", "a data chunk with another decoded length", lambda i, m: i["chunks"][0].update(decoded=512))
     put("decoded-unit", "R-27", "a tar whose length is no multiple of 512", lambda i, m: i["chunks"][2].update(
         decoded=i["chunks"][2]["decoded"] + 1))
+    put("stored-cap", "R-27", "a metadata chunk of more than 1 GiB", lambda i, m: m["chunks"][2].update(
+        length=2**30 + 1, blocks=bytes(32 * 257)))
+    put("decoded-cap-in-sum", "R-27", "two tars of more than 1 GiB together", lambda i, m: (
+        second(i, m), i["chunks"][3].update(decoded=2**30)))
     put("decoded-cap", "R-27", "a tar of more than 1 GiB", lambda i, m: i["chunks"][2].update(decoded=2**30 + 512))
     put("generation-falls", "R-27", "generation 1 behind generation 2", lambda i, m: (
         second(i, m), i["chunks"][3].update(generation=1)))
@@ -800,6 +860,89 @@ def rows(good_manifest, good):
     put_filter("filter-no-platform", "R-24", "a child without a platform that is left out", ["linux/amd64"], None)
     put_child("child-type", "R-24", "a child of another type than the index says", lambda m: m.update(
         media_type=INDEX))
+    oci_documents(good)
+
+
+def oci_documents(good):
+    """How an OCI manifest is read (R-24): the row of the image, or of the index, gets other bytes."""
+    img, idx = (text.decode() for text in documents())
+
+    def put(name, expect, comment, text, was=img):
+        value, data = copy.deepcopy(good), text if isinstance(text, bytes) else text.encode()
+        assert data != was.encode(), name
+        row = next(m for m in value["manifests"] if m["digest"] == sha256(was.encode()))
+        row.update(digest=sha256(data))
+        row["extent"][2:] = [len(data)] * 2
+        value["manifests"].sort(key=lambda m: m["digest"])
+        vector(f"row/{name}.txt", "row", expect, comment, inventory=cbor(value), document=data)
+
+    def key(name, expect, comment, more, was=img):
+        put(name, expect, comment, "{" + more + "," + was[1:], was)
+
+    def first(name, expect, comment, old, new, was=img):
+        assert old in was, old
+        put(name, expect, comment, was.replace(old, new, 1), was)
+
+    put("good-white-space", "ok", "white space between tokens", img.replace(",", ",\n\t "))
+    key("good-other-keys", "ok", "a key that does not matter, twice", '"x":1,"x":2')
+    key("good-null-subject", "ok", "a subject that is null", '"subject":null')
+    first("good-no-type", "ok", "no media type, and schema version 2", f'"mediaType":"{OCI}",', "")
+    first("good-empty-type", "ok", "an empty media type, and schema version 2", f'"mediaType":"{OCI}"', '"mediaType":""')
+    put("document-array", "R-24", "an array", "[" + img + "]")
+    put("document-behind", "R-24", "a character behind the object", img + "x")
+    put("document-comment", "R-24", "a comment", "/* x */" + img)
+    put("document-bom", "R-24", "a byte order mark", "\ufeff" + img)
+    put("document-not-utf8", "R-24", "a byte that is no UTF-8 in a text", b'{"x":"\xff",' + img.encode()[1:])
+    key("document-surrogate", "R-24", "half a pair of surrogates in a key", '"\\ud800":1')
+    key("document-nan", "R-24", "a number that JSON does not have", '"x":NaN')
+    key("good-nested-512", "ok", "512 levels", '"x":' + "[" * 511 + "1" + "]" * 511)
+    key("nested-513", "R-24", "513 levels", '"x":' + "[" * 512 + "1" + "]" * 512)
+    key("good-nested-in-text", "ok", "brackets in a text", '"x":"' + "[" * 600 + '\\""')
+    for name in ("schemaVersion", "mediaType", "config", "layers"):
+        value = {"schemaVersion": "2", "mediaType": f'"{OCI}"', "config": "null", "layers": "[]"}[name]
+        key(f"{name.lower()}-twice", "R-24", f"`{name}` twice", f'"{name}":{value}')
+        key(f"{name.lower()}-other-case", "R-24", f"`{name}` in another case as well", f'"{name.upper()}":{value}')
+    key("subject-other-case", "R-24", "`subject` with U+017F for its s", '"\\u017fubject":null')
+    key("artifact-type-twice", "R-24", "`artifactType` twice", '"artifactType":"a/b","artifactType":"a/b"')
+    key("manifests-in-image", "R-24", "`manifests` in an image", '"manifests":[]')
+    key("fs-layers", "R-24", "`fsLayers` in an image", '"fsLayers":[]')
+    key("signatures-other-case", "R-24", "`signatures` in another case", '"Signatures":[]')
+    first("schema-1", "R-24", "schema version 1", '"schemaVersion":2', '"schemaVersion":1')
+    first("type-other", "R-24", "another media type than the row's", OCI, "application/vnd.docker.distribution.manifest.v2+json")
+    first("type-unknown", "R-24", "a media type that is none of the four", OCI, "application/json")
+    first("no-version-no-type", "R-24", "neither media type nor schema version", f'"schemaVersion":2,"mediaType":"{OCI}",', "")
+    first("layers-object", "R-24", "layers that are no array", '"layers":[', '"layers":{},"x":[')
+    first("layers-absent", "R-24", "no layers", '"layers":[', '"x":[')
+    first("config-absent", "R-24", "no config", '"config":', '"x":')
+    first("descriptor-digest-absent", "R-24", "a descriptor without digest", '"digest":', '"x":')
+    first("descriptor-sha512", "R-24", "a digest of another algorithm", f'"{sha256(b"{}")}"', '"sha512:' + "0" * 128 + '"')
+    first("descriptor-size-absent", "R-24", "a descriptor without size", '"size":2', '"x":2')
+    first("descriptor-size-negative", "R-24", "a negative size", '"size":2', '"size":-2')
+    first("descriptor-size-text", "R-24", "a size that is a text", '"size":2', '"size":"2"')
+    first("descriptor-size-fraction", "R-24", "a size with a fraction", '"size":2', '"size":2.0')
+    first("descriptor-type-absent", "R-24", "a descriptor without media type", '"config":{"mediaType":', '"config":{"x":')
+    first("descriptor-type-empty", "R-24", "an empty media type of a descriptor", LAYER, "")
+    first("descriptor-type-256", "R-24", "a media type of 256 characters", LAYER, "a" * 256)
+    first("descriptor-type-control", "R-24", "a control character in a media type", LAYER, "a/\\u0007b")
+    first("descriptor-twice", "R-24", "a descriptor's digest twice", '"config":{', f'"config":{{"digest":"{OMITTED}",')
+    first("descriptor-other-case", "R-24", "a descriptor's size in another case", '"config":{', '"config":{"SIZE":3,')
+    first("urls-text", "R-24", "`urls` that is a text", f'"urls":["{URL}"]', f'"urls":"{URL}"')
+    first("urls-bidi", "R-24", "an override of writing direction in a URL", URL, URL + "\\u202e")
+    first("config-of-another", "R-24", "a config that the row does not name", sha256(b"{}"), BASE)
+
+    def in_index(name, expect, comment, old, new):
+        first(name, expect, comment, old, new, was=idx)
+
+    in_index("index-config", "R-24", "`config` in an index", "{", '{"config":null,')
+    in_index("index-layers", "R-24", "`layers` in an index", "{", '{"layers":[],')
+    in_index("platform-twice", "R-24", "the os of a platform twice", '"os":"linux"', '"os":"linux","os":"windows"')
+    in_index("platform-other-case", "R-24", "the os of a platform in another case", '"os":', '"OS":')
+    in_index("annotations-twice", "R-24", "annotations twice", '"size":1', '"size":1,"annotations":{},"annotations":{}')
+    about = f'"vnd.docker.reference.digest":"{sha256(documents()[0])}"'
+    in_index("described-twice", "R-24", "the annotation that names the described child twice", '"size":1',
+        f'"size":1,"annotations":{{{about},{about}}}')
+    in_index("described-is-carried", "R-24", "a child is left out that describes one which the filter selects",
+        '"size":1', f'"size":1,"annotations":{{{about}}}')
 
 
 def documents():
@@ -939,6 +1082,10 @@ def main():
     rows(manifest, inventory)
     statements(manifest)
     signatures()
+    # It imports this file, which is not a module of that name yet.
+    import make_bundle_vectors
+
+    make_bundle_vectors.write(manifest, inventory, chunks)
 
 
 if __name__ == "__main__":

@@ -62,16 +62,13 @@ CAP_TEXT = 4096
 CAP_TEXT_OF = {"blocks": 64 * MIB, "filter": 64 * KIB, "data": MIB, "message": 50 * KIB}
 CAP_EXT_ITEMS, CAP_EXT_BYTES = 1000, 64 * KIB
 CAP_GENERATIONS = 100
-CAP_OCI_MANIFEST, CAP_TAR = 4 * MIB, GIB
+CAP_OCI_MANIFEST, CAP_METADATA, CAP_JSON_LEVELS = 4 * MIB, GIB, 512
 CAP_NAMES, CAP_NAME_WORK, CAP_SUBJECT_WORK = 2_097_152, 100_000_000, 100_000_000
 CAP_CHAIN = 9
 CAP_FOREIGN_ENTRIES, CAP_FOREIGN_LEVELS = 1_000_000, 100
 LEFTOVER_FILE, LEFTOVER_DIR, LEFTOVER_ENTRIES, LEFTOVER_ALL = MIB, MIB, 1000, 64 * MIB
 CAP_VOLUME, CAP_LISTED_ENTRIES, CAP_FILTERS = 64 * KIB, 400_000, 16
 LISTED, LISTED_IMAGES = 1000, 20
-# bundle-format.md sets no cap on the stored length of a metadata chunk. It is held in memory here; a
-# zstd frame of the longest tar allowed is not longer than this.
-CAP_STORED_METADATA = CAP_TAR + 16 * MIB
 FEATURES = ("catalogs", "releases")
 
 EXIT_OK, EXIT_FOREIGN, EXIT_USAGE, EXIT_MEDIUM = 0, 9, 2, 8
@@ -1127,7 +1124,7 @@ def release_name(value, where):
 def version(value, where):
     release_name(value, where)
     if not "0" <= value[0] <= "9":
-        fail(where, "a version that does not begin with a digit", "R-60")
+        fail(where, "a version that does not begin with a digit", "R-12")
 
 
 FOUND = one_of("carried", "absent", "unknown", "not-asked")
@@ -1331,7 +1328,7 @@ class Inventory:
         if numbers != [row["number"] for row in self.manifest["chunks"]]:
             self.bad("R-27", "the rows of `chunks` are not those of the chunk table")
             return
-        generation = 1
+        generation, all_decoded, all_stored = 1, 0, 0
         for origin, chunk in zip(self.document["chunks"], self.manifest["chunks"]):
             where, decoded = "chunk %06d" % chunk["number"], origin["decoded"]
             if origin["generation"] != generation:
@@ -1342,8 +1339,12 @@ class Inventory:
                     self.bad("R-27", "%s: decoded is not its length" % where)
                 continue
             generation += 1
-            if decoded % 512 or decoded > CAP_TAR:
-                self.bad("R-27", "%s: decoded is no multiple of 512, or above the cap" % where)
+            if decoded % 512:
+                self.bad("R-27", "%s: decoded is no multiple of 512" % where)
+            all_decoded, all_stored = all_decoded + decoded, all_stored + chunk["length"]
+            if max(all_decoded, all_stored) > CAP_METADATA:
+                self.bad("R-27", "%s: the metadata chunks up to here are above the cap" % where)
+                return
         if (not self.manifest["chunks"] or self.manifest["chunks"][-1]["kind"] != "metadata"
                 or generation - 1 != self.manifest["generation"]):
             self.bad("R-27", "the last chunk is not the metadata chunk of the manifest's generation")
@@ -1603,8 +1604,11 @@ def ascii_lower(name):
 DOCUMENT_KEYS = {folded(key): key for key in (
     "schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "fsLayers",
     "signatures")}
-DESCRIPTOR_KEYS = {folded(key): key for key in ("mediaType", "digest", "size", "urls", "platform", "data")}
+DESCRIPTOR_KEYS = {folded(key): key for key in (
+    "mediaType", "digest", "size", "urls", "platform", "annotations", "data")}
+PLATFORM_KEYS = {key: key for key in ("os", "architecture", "variant")}
 DOCKER_REFERENCE = "vnd.docker.reference.digest"
+JSON_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 
 
 class Object(dict):
@@ -1624,7 +1628,18 @@ def parse_integer(digits):
     return int(digits) if len(digits) <= 20 else float("inf")
 
 
+def nesting(raw):
+    """How deep objects and arrays lie in each other, the outermost one counted."""
+    depth = deepest = 0
+    for token in JSON_TOKEN.findall(raw):
+        depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(token, 0)
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def parse_json(raw):
+    if nesting(raw) > CAP_JSON_LEVELS:
+        raise Refused("R-24", "objects and arrays lie in each other more than %d times" % CAP_JSON_LEVELS)
     try:
         document = json.loads(raw.decode("utf-8"), object_pairs_hook=Object, parse_constant=no_constant,
                               parse_int=parse_integer)
@@ -1659,8 +1674,7 @@ def optional(value, key, kind, where):
 
 
 class Descriptor:
-    """A descriptor of R-24. `about` is what its annotation names: R-24 does not refuse annotations that stand
-    there twice or in another case, so these may be several."""
+    """A descriptor of R-24. `about` is the text of the annotation that names the child it describes."""
 
     def __init__(self, value, where):
         as_object(value, DESCRIPTOR_KEYS, where)
@@ -1676,20 +1690,25 @@ class Descriptor:
         if not all(isinstance(url, str) and is_unicode(url) and not has_excluded(url) for url in self.urls):
             fail(where, "`urls` are no texts, or have characters that R-14 excludes", "R-24")
         platform = optional(value, "platform", dict, where)
-        self.platform = None if platform is None else platform_of(as_object(platform, {}, where + ".platform"))
-        annotations = [found.pairs for name, found in value.pairs
-                       if folded(name) == "annotations" and isinstance(found, Object)]
-        self.about = [text for pairs in annotations for name, text in pairs if name == DOCKER_REFERENCE]
+        if platform is not None:
+            as_object(platform, PLATFORM_KEYS, where + ".platform")
+        self.platform = None if platform is None else platform_of(platform)
+        self.about = self.described(value.get("annotations"), where)
 
-
-PLATFORM_KEYS = {key: key for key in ("os", "architecture", "variant")}
+    def described(self, annotations, where):
+        """What the annotation names; None where it is not there, or the annotations cannot be read."""
+        pairs = annotations.pairs if isinstance(annotations, Object) else []
+        if not all(is_unicode(name) for name, _ in pairs):
+            return None
+        texts = [text for name, text in pairs if name == DOCKER_REFERENCE]
+        if len(texts) > 1:
+            fail(where, "the annotation %s twice" % DOCKER_REFERENCE, "R-24")
+        return texts[0] if texts and isinstance(texts[0], str) else None
 
 
 def platform_of(value):
-    """(os, architecture, variant or None) of a descriptor's `platform`, or None where it names none. R-24 does not
-    say what counts where a word stands there twice, or is no text: it is no platform here."""
+    """(os, architecture, variant or None) of a descriptor's `platform`, or None where it names none."""
     try:
-        as_object(value, PLATFORM_KEYS, "platform")
         words = tuple(optional(value, key, str, "platform") or None for key in PLATFORM_KEYS)
     except Refused:
         return None
@@ -1789,10 +1808,8 @@ class Documents:
 
     def compare_left_out(self, row, child, children):
         """Each image that reaches the index has a filter, and none selects the child's platform."""
-        if len(child.about) > 1:
-            self.bad(row, "the child %s is left out, and names two children" % child.digest)
         # A child that is named may stand there twice, for two platforms: the one that names it goes with either.
-        named = [c.platform for c in children if c.digest in child.about and c.digest != child.digest]
+        named = [c.platform for c in children if c.digest == child.about and c.digest != child.digest]
         for found in named or [child.platform]:
             if found is None:
                 self.bad(row, "the child %s is left out and has no platform" % child.digest)
@@ -2478,8 +2495,6 @@ class Verifier:
 
     def read_metadata(self, file, row):
         """All bytes of a metadata chunk, when its hashes are right."""
-        if row["length"] > CAP_STORED_METADATA:
-            raise Refused("R-11", "a metadata chunk of %d bytes" % row["length"])
         parts = []
         return b"".join(parts) if self.check_hashes(file, row, parts.append) else None
 

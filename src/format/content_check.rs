@@ -17,11 +17,11 @@ fn refused<T>(rule: u8, fault: String) -> Result<T> {
 
 /// Checks releases, catalogs, and that the bundle manifest asks for readers who know them.
 pub(super) fn check(inventory: &Inventory, manifest: &BundleManifest) -> Result<()> {
-    ascending(60, "releases", &inventory.releases, |entry| &entry.image)?;
+    ascending("releases", &inventory.releases, |entry| &entry.image)?;
     for release in &inventory.releases {
         release_entry(release, inventory)?;
     }
-    ascending(61, "catalogs", &inventory.catalogs, |entry| &entry.image)?;
+    ascending("catalogs", &inventory.catalogs, |entry| &entry.image)?;
     for catalog in &inventory.catalogs {
         catalog_entry(catalog, inventory)?;
     }
@@ -37,11 +37,11 @@ pub(super) fn check(inventory: &Inventory, manifest: &BundleManifest) -> Result<
 }
 
 /// Whether a list is strictly ascending by a reference, compared as text.
-fn ascending<T>(rule: u8, name: &str, list: &[T], key: fn(&T) -> &Reference) -> Result<()> {
+fn ascending<T>(name: &str, list: &[T], key: fn(&T) -> &Reference) -> Result<()> {
     let texts: Vec<String> = list.iter().map(|entry| key(entry).to_string()).collect();
     match texts.is_sorted_by(|a, b| a < b) {
         true => Ok(()),
-        false => refused(rule, format!("`{name}` is not strictly ascending")),
+        false => refused(16, format!("`{name}` is not strictly ascending")),
     }
 }
 
@@ -71,7 +71,7 @@ fn release_entry(release: &ReleaseEntry, inventory: &Inventory) -> Result<()> {
         && keyrings.is_sorted_by(|a, b| a.name < b.name);
     if !sorted {
         return refused(
-            60,
+            16,
             format!("the lists of `{name}` are not strictly ascending"),
         );
     }
@@ -139,7 +139,7 @@ fn catalog_entry(catalog: &CatalogEntry, inventory: &Inventory) -> Result<()> {
     let keys: Vec<(String, String)> = catalog.members.iter().map(order).collect();
     if !keys.is_sorted_by(|a, b| a < b) {
         return refused(
-            61,
+            16,
             format!("`members` of `{name}` is not strictly ascending"),
         );
     }
@@ -293,9 +293,9 @@ mod tests {
         let keyrings = move |i: &mut Inventory| {
             i.releases[0].keyrings = vec![keyring("b"), keyring("a")];
         };
-        assert_eq!(rule(move |i, _| keyrings(i)), Some(Rule(60)));
+        assert_eq!(rule(move |i, _| keyrings(i)), Some(Rule(16)));
         let cases: &[(u8, Change)] = &[
-            (60, |i, _| i.releases.push(i.releases[0].clone())),
+            (16, |i, _| i.releases.push(i.releases[0].clone())),
             (60, |i, _| i.releases[0].unsigned = false),
             (60, |i, _| i.releases[0].architecture = "a b".to_owned()),
             (60, |i, _| {
@@ -303,8 +303,8 @@ mod tests {
                 let name = "cli".to_owned();
                 i.releases[0].components = vec![Component { name, image }];
             }),
-            (61, |i, _| i.catalogs.push(i.catalogs[0].clone())),
-            (61, |i, _| i.catalogs[0].members.reverse()),
+            (16, |i, _| i.catalogs.push(i.catalogs[0].clone())),
+            (16, |i, _| i.catalogs[0].members.reverse()),
             (61, |i, _| {
                 i.catalogs[0].members[0].image = "quay.io/a/b:c".parse().unwrap();
             }),

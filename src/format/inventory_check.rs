@@ -156,6 +156,7 @@ fn chunk_origins(inventory: &Inventory, manifest: &BundleManifest) -> Result<()>
     }
     // The generation whose chunks are being passed, and whether its metadata chunk was seen.
     let (mut generation, mut closed) = (0u64, true);
+    let mut metadata = MetadataBytes::default();
     for (origin, chunk) in inventory.chunks.iter().zip(&manifest.chunks) {
         let number = chunk.number.number();
         let begins_next = closed && origin.generation.checked_sub(generation) == Some(1);
@@ -172,6 +173,11 @@ fn chunk_origins(inventory: &Inventory, manifest: &BundleManifest) -> Result<()>
         generation = origin.generation;
         closed = chunk.kind == ChunkKind::Metadata;
         decoded_length(number, origin.decoded, chunk)?;
+        if closed && !metadata.add(origin.decoded, chunk.length) {
+            let cap = Limits::METADATA;
+            let fault = format!("the metadata chunks up to {number} have more than {cap} bytes");
+            return refused(27, fault);
+        }
     }
     if !closed || generation != manifest.generation {
         return refused(
@@ -185,11 +191,28 @@ fn chunk_origins(inventory: &Inventory, manifest: &BundleManifest) -> Result<()>
     Ok(())
 }
 
+/// Bytes of the metadata chunks that were passed: they are read, and decompressed, before their
+/// content can be checked.
+#[derive(Default)]
+struct MetadataBytes {
+    decoded: u64,
+    stored: u64,
+}
+
+impl MetadataBytes {
+    /// Adds a chunk. Returns false when the sums exceed [`Limits::METADATA`].
+    fn add(&mut self, decoded: u64, stored: u64) -> bool {
+        self.decoded = self.decoded.saturating_add(decoded);
+        self.stored = self.stored.saturating_add(stored);
+        self.decoded.max(self.stored) <= Limits::METADATA
+    }
+}
+
 /// the length of the tar.
 fn decoded_length(number: u32, decoded: u64, chunk: &ChunkEntry) -> Result<()> {
     let right = match chunk.kind {
         ChunkKind::Data => decoded == chunk.length,
-        ChunkKind::Metadata => decoded.is_multiple_of(tar::UNIT) && decoded <= Limits::METADATA,
+        ChunkKind::Metadata => decoded.is_multiple_of(tar::UNIT),
     };
     if right {
         return Ok(());

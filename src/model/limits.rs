@@ -19,7 +19,9 @@ impl Limits {
     pub const SUMS: u64 = 128 << 20;
     /// An OCI manifest or index (OCI distribution-spec, "Pushing Manifests").
     pub const OCI_MANIFEST: u64 = 4 << 20;
-    /// All OCI manifests of one metadata chunk together, decompressed.
+    /// Objects and arrays of an OCI manifest that lie in each other (a count).
+    pub const JSON_DEPTH: usize = 512;
+    /// Tars of all metadata chunks together, and also all of these files as stored.
     pub const METADATA: u64 = 1 << 30;
     /// Window of a metadata chunk's zstd frame, as a power of two.
     pub const ZSTD_WINDOW_LOG: u32 = 23;

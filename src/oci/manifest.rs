@@ -30,6 +30,12 @@ pub enum OciError {
         /// Its length in bytes.
         length: usize,
     },
+    /// Objects and arrays in each other, deeper than any reader needs.
+    #[error(
+        "The manifest nests objects and arrays deeper than {} levels",
+        Limits::JSON_DEPTH
+    )]
+    Nesting,
     /// Docker's first image format.
     #[error(
         "The manifest is a Docker schema 1 manifest, which registries no longer take; push the image again with a current tool"
@@ -106,6 +112,9 @@ pub fn parse(bytes: &[u8], content_type: Option<&MediaType>) -> Result<OciDocume
             length: bytes.len(),
         });
     }
+    if !nests_within(bytes, Limits::JSON_DEPTH) {
+        return Err(OciError::Nesting);
+    }
     let members: Members = serde_json::from_slice(bytes).map_err(OciError::Json)?;
     let object = Object { at: "", members };
     object.refuse_ambiguous(&TOP_KEYS)?;
@@ -159,7 +168,26 @@ pub fn parse(bytes: &[u8], content_type: Option<&MediaType>) -> Result<OciDocume
 /// bytes are no image config or name no platform.
 pub fn config_platform(bytes: &[u8]) -> Option<Platform> {
     let members: Members<'_> = serde_json::from_slice(bytes).ok()?;
-    platform(&Object { at: "", members })
+    platform(&Object { at: "", members }).ok()?
+}
+
+/// True if no value of a JSON text lies in more than `limit` objects and arrays.
+fn nests_within(json: &[u8], limit: usize) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => depth += 1,
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > limit {
+            return false;
+        }
+    }
+    true
 }
 
 /// Keys of a manifest or index that somebody acts on.
@@ -176,7 +204,21 @@ const TOP_KEYS: [&str; 9] = [
 ];
 
 /// Keys of a descriptor that somebody acts on.
-const DESCRIPTOR_KEYS: [&str; 6] = ["mediaType", "digest", "size", "urls", "platform", "data"];
+const DESCRIPTOR_KEYS: [&str; 7] = [
+    "mediaType",
+    "digest",
+    "size",
+    "urls",
+    "platform",
+    "annotations",
+    "data",
+];
+
+/// Keys of a platform that decide whether a filter selects it.
+const PLATFORM_KEYS: [&str; 3] = ["os", "architecture", "variant"];
+
+/// Annotation in which buildx names the manifest that an attestation describes.
+const DESCRIBES: &str = "vnd.docker.reference.digest";
 
 /// Decides under which type the document is pushed (reference: containers/image, guessing).
 fn media_type(
@@ -251,33 +293,48 @@ fn descriptor(object: &Object<'_>) -> Result<Descriptor, OciError> {
         });
     }
     let at = object.path("platform");
-    let platform = object.object("platform", &at)?.as_ref().and_then(platform);
+    let platform = match object.object("platform", &at)? {
+        Some(object) => platform(&object)?,
+        None => None,
+    };
     Ok(Descriptor {
         digest,
         size,
         media_type: MediaType::new(media_type),
         platform,
         urls,
-        describes: described(object),
+        describes: described(object)?,
     })
 }
 
-/// The manifest that an index's entry describes. It decides only what travels with what, so that
-/// annotations which cannot be read are none.
-fn described(object: &Object<'_>) -> Option<Digest> {
-    let annotations = object.object("annotations", "annotations").ok()??;
-    let digest = annotations.text("vnd.docker.reference.digest").ok()??;
-    digest.parse().ok()
+/// The manifest that an index's entry describes. Annotations that cannot be read name none: they
+/// decide only what travels with what.
+fn described(object: &Object<'_>) -> Result<Option<Digest>, OciError> {
+    let at = object.path("annotations");
+    let Ok(Some(annotations)) = object.object("annotations", &at) else {
+        return Ok(None);
+    };
+    let names = annotations.members.0.iter().map(|(name, _)| name);
+    if names.filter(|name| *name == DESCRIBES).count() > 1 {
+        let why = format!("it has `{}` twice", annotations.path(DESCRIBES));
+        return Err(OciError::Ambiguous { why });
+    }
+    let text = annotations.text(DESCRIBES).ok().flatten();
+    Ok(text.and_then(|text| text.parse().ok()))
 }
 
 /// The platform that an object names; `None` when it names none that can be written down.
-fn platform(object: &Object<'_>) -> Option<Platform> {
+fn platform(object: &Object<'_>) -> Result<Option<Platform>, OciError> {
+    object.refuse_ambiguous(&PLATFORM_KEYS)?;
     let text = |key| object.text(key).ok().flatten();
-    let (os, architecture) = (text("os")?, text("architecture")?);
-    match text("variant").filter(|variant| !variant.is_empty()) {
-        Some(variant) => format!("{os}/{architecture}/{variant}").parse().ok(),
-        None => format!("{os}/{architecture}").parse().ok(),
-    }
+    let (Some(os), Some(architecture)) = (text("os"), text("architecture")) else {
+        return Ok(None);
+    };
+    let written = match text("variant").filter(|variant| !variant.is_empty()) {
+        Some(variant) => format!("{os}/{architecture}/{variant}"),
+        None => format!("{os}/{architecture}"),
+    };
+    Ok(written.parse().ok())
 }
 
 /// The members of a JSON object in their order, duplicates kept, values not yet read.

@@ -13,6 +13,7 @@
 )]
 
 mod bundle;
+mod bundle_vectors;
 mod catalogs;
 mod circles;
 mod citations;

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::metadata::read_metadata;
 use crate::bundle::finding::{Finding, FindingKind, as_error};
 use crate::bundle::open::Bundle;
 use crate::error::Result;
 use crate::model::{Digest, Inventory, ManifestEntry, RawManifest};
+use crate::oci;
 
 /// All OCI manifests of a bundle, in memory.
 pub(crate) struct Manifests {
@@ -57,21 +58,20 @@ impl Manifests {
     /// "Listing Referrers").
     pub(crate) fn as_referrer(&self, digest: &Digest) -> Option<Value> {
         let manifest = self.get(digest)?;
-        let document: Value = serde_json::from_slice(&manifest.bytes).ok()?;
+        let document = oci::parse(&manifest.bytes, Some(&manifest.media_type)).ok()?;
         let mut entry = json!({
             "mediaType": manifest.media_type,
             "digest": digest,
             "size": manifest.bytes.len(),
         });
-        let own_type = document
-            .get("artifactType")
-            .filter(|kind| kind.as_str() != Some(""));
-        let kind = own_type.or_else(|| document.pointer("/config/mediaType"));
-        let annotations = document.get("annotations");
+        let kind = document.facts.artifact_type.map(Value::String);
+        let more = [
+            ("artifactType", kind),
+            ("annotations", annotations(&manifest.bytes)),
+        ];
         if let Some(object) = entry.as_object_mut() {
-            let more = [("artifactType", kind), ("annotations", annotations)];
             for (key, value) in more {
-                object.extend(value.map(|value| (key.to_owned(), value.clone())));
+                object.extend(value.map(|value| (key.to_owned(), value)));
             }
         }
         Some(entry)
@@ -86,6 +86,16 @@ impl Manifests {
     pub(crate) fn blob_size(&self, digest: &Digest) -> u64 {
         self.inventory().blob(digest).map_or(0, |blob| blob.size)
     }
+}
+
+/// The annotations of an OCI manifest; `None` when it has none that can be read.
+fn annotations(bytes: &[u8]) -> Option<Value> {
+    #[derive(serde::Deserialize)]
+    struct Annotated {
+        annotations: Option<Map<String, Value>>,
+    }
+    let annotated: Annotated = serde_json::from_slice(bytes).ok()?;
+    annotated.annotations.map(Value::Object)
 }
 
 impl std::fmt::Debug for Manifests {

@@ -69,6 +69,7 @@ pub(crate) fn assemble(
     if let Some(row) = inventory.chunks.last_mut() {
         row.decoded = decoded;
     }
+    refuse_too_much_metadata(content, decoded, hashes.length)?;
     let inventory_file = bundle::measure_inventory(&inventory)
         .map_err(|error| Error::internal("The inventory cannot be written", error))?;
     if inventory_file.length > Limits::INVENTORY {
@@ -119,6 +120,34 @@ pub(crate) fn assemble(
         texts,
         id,
     })
+}
+
+/// Refuses to seal a bundle whose metadata chunks, those of earlier generations included, are
+/// larger than readers accept (bundle-format.md, section 11).
+fn refuse_too_much_metadata(content: &PlanContent, decoded: u64, stored: u64) -> Result<()> {
+    let earlier = || {
+        let sealed = content.sealed.iter();
+        sealed.filter(|sealed| sealed.entry.kind == ChunkKind::Metadata)
+    };
+    let decoded = earlier().fold(decoded, |sum, sealed| {
+        sum.saturating_add(sealed.origin.decoded)
+    });
+    let stored = earlier().fold(stored, |sum, sealed| {
+        sum.saturating_add(sealed.entry.length)
+    });
+    let largest = decoded.max(stored);
+    if largest <= Limits::METADATA {
+        return Ok(());
+    }
+    let message = format!(
+        "The metadata chunks would have {} together, and no reader takes more than {}",
+        ByteSize(largest),
+        ByteSize(Limits::METADATA)
+    );
+    Err(Error::usage(message).hint(match content.sealed.is_empty() {
+        true => "export fewer images into one bundle",
+        false => "export into a new directory, with this bundle as --base",
+    }))
 }
 
 /// Writes the metadata chunk of an inventory. Returns the length of its tar, and the hashes of

@@ -240,6 +240,7 @@ fn inventories_that_break_a_rule_are_refused() {
         (27, |i, _| i.chunks[0].decoded += 512),
         (27, |i, _| i.chunks[2].decoded += 1),
         (27, |i, _| i.chunks[2].decoded = Limits::METADATA + 512),
+        (27, |_, m| m.chunks[2].length = Limits::METADATA + 1),
         (27, |i, _| i.chunks[2].generation = 2),
         (27, |i, _| i.chunks[0].generation = 0),
         (27, |_, m| m.generation = 2),
