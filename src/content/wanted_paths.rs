@@ -162,7 +162,7 @@ impl WantedPaths {
         files.entry(file.clone()).or_default().push(name);
     }
 
-    /// Takes the wanted files whose entries were already read, by layer.
+    /// Takes the wanted files whose entries were already read, by layer; each is returned once.
     pub(crate) fn take_passed(&mut self) -> BTreeMap<usize, Passed> {
         std::mem::take(&mut self.passed)
     }
