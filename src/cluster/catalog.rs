@@ -1,6 +1,6 @@
 //! CatalogSource (`operators.coreos.com/v1alpha1`) and ClusterCatalog
-//! (`olm.operatorframework.io/v1`): how a cluster finds a catalog (docs/oc-compatibility.md,
-//! sections 4.3 and 6.3).
+//! (`olm.operatorframework.io/v1`), the objects that make a catalog available in a cluster
+//! (docs/oc-compatibility.md, sections 4.3 and 6.3).
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::object::Object;
 use super::yaml::Node;
 use super::{Catalog, Warning, grammar};
 
-/// For the Operator Lifecycle Manager, in the fields of `oc adm catalog mirror`.
+/// Renders a CatalogSource for OLM v0, with the fields that `oc adm catalog mirror` writes.
 pub(super) fn catalog_source(catalog: &Catalog) -> String {
     let object = Object {
         api_version: "operators.coreos.com/v1alpha1",
@@ -24,7 +24,7 @@ pub(super) fn catalog_source(catalog: &Catalog) -> String {
     object.into_yaml()
 }
 
-/// For OLM v1. `None` with a warning where its rules cannot name the image.
+/// Renders a ClusterCatalog for OLM v1. Returns a warning if its validation rules reject the image.
 pub(super) fn cluster_catalog(catalog: &Catalog) -> Result<String, Warning> {
     let image = &catalog.image;
     if !can_name(catalog) {
@@ -48,9 +48,9 @@ pub(super) fn cluster_catalog(catalog: &Catalog) -> Result<String, Warning> {
     Ok(object.into_yaml())
 }
 
-/// The validation rules of the CRD: the registry is a domain; a reference has at most 1000
-/// characters; what follows the first colon of one by tag, the registry's port included, has
-/// at most 127.
+/// Checks the validation rules of the CRD: the registry is a domain; a reference has at most 1000
+/// characters; in a reference by tag, what follows the first colon (that of a port included) has at
+/// most 127.
 fn can_name(catalog: &Catalog) -> bool {
     let text = catalog.image.to_string();
     let after_colon = text.split_once(':').map_or("", |(_, rest)| rest);

@@ -1,5 +1,5 @@
-//! What a cluster is given for a catalog of which nothing but its list of images is known: no
-//! registry was asked what its tags mean (`oc adm catalog mirror --manifests-only`,
+//! Builds the [`Content`] for a catalog before anything is mirrored, from its list of images alone:
+//! no registry was asked to resolve tags (`oc adm catalog mirror --manifests-only`,
 //! docs/oc-compatibility.md, section 4.3).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,13 +10,13 @@ use crate::model::{CatalogMember, Digest, Reference, Tag};
 use crate::plan::naming::{self, NamingError, Placed, Role, SourceImage, Target, Wanted};
 
 impl Content {
-    /// Names a catalog and its members on a target. Only what is named by digest has an entry
-    /// by digest, and the catalog itself is named by tag unless its digest was given.
+    /// Names a catalog and its members on a target. Only images that are named by digest get an
+    /// entry by digest, and the catalog itself is named by tag unless its digest was given.
     ///
     /// # Errors
     ///
-    /// As [`naming::place`]. Tags of which nobody knows whether they mean the same image are
-    /// taken for different images.
+    /// As [`naming::place`]. Tags count as different images unless their digests are known to be
+    /// equal.
     pub fn ahead(
         catalog: &Reference,
         members: &[CatalogMember],
@@ -55,7 +55,8 @@ impl Content {
             let is_catalog = placed.roles.contains(&Role::Catalog);
             match (requested.digest, is_catalog) {
                 (Some(_), _) => mirrors.digests.push(mirror),
-                // Clusters look for the catalog where its object says, not at its source.
+                // Clusters pull the catalog from the image in its CatalogSource, not from its
+                // source.
                 (None, true) => {}
                 (None, false) if placed.is_retagged() => {
                     content.retagged.push(Mapping::of(placed));
@@ -78,7 +79,8 @@ impl Content {
     }
 }
 
-/// The source of a mapping as `oc` writes it: by digest, else by tag, which may be `latest`.
+/// The source of a mapping as `oc` writes it: by digest if it has one, else by tag (default
+/// `latest`).
 fn source(placed: &Placed) -> Reference {
     let image = &placed.image;
     match image.requested.digest {
@@ -87,9 +89,9 @@ fn source(placed: &Placed) -> Reference {
     }
 }
 
-/// Digests that stand for images whose own are unknown: equal where the images must be equal.
+/// Substitute digests for images whose digest is unknown. Equal references get equal digests.
 struct StandIns<'a> {
-    /// What repository and tag are pinned to by members that have a digest, too.
+    /// The digests that members pin for a repository and tag.
     known: BTreeMap<(String, &'a Tag), BTreeSet<Digest>>,
 }
 
@@ -110,7 +112,7 @@ impl<'a> StandIns<'a> {
         let known = || {
             let tag = reference.tag.as_ref()?;
             let digests = self.known.get(&(repository.clone(), tag))?;
-            // Of several, nobody knows which one the tag means now.
+            // With several digests, it is unknown which one the tag points to now.
             digests.first().filter(|_| digests.len() == 1).copied()
         };
         let unknown = || {
@@ -227,7 +229,7 @@ mod tests {
         };
         assert!(text.contains(&line(&a, "1")), "{text}");
         assert!(text.contains(&line(&b, tag_of(&b).as_str())), "{text}");
-        // Nobody knows which of them the tag means now.
+        // It is unknown which of the digests the tag points to now.
         let text = mapping(&["quay.io/a/b:1", &b, &a]);
         assert!(text.contains(&line("quay.io/a/b:1", "1")), "{text}");
         assert!(text.contains(&line(&a, tag_of(&a).as_str())), "{text}");

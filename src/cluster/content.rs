@@ -1,4 +1,4 @@
-//! What was mirrored, sorted by what it is to a cluster.
+//! The mirrored images, grouped by their role in a cluster: releases, catalogs, other images.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,12 @@ use crate::plan::naming::{self, Placed, Profile, Role, SharedTag};
 /// An image that is on the target.
 #[derive(Debug, Clone, Copy)]
 pub struct Told<'a> {
-    /// The image and its name there.
+    /// The image and its name on the target.
     pub placed: &'a Placed,
-    /// Whether the tag points to it.
+    /// True if the tag on the target points to the image.
     pub is_tagged: bool,
-    /// Its digest there, where that is not its own: one platform's in the place of an index.
+    /// The digest on the target if it differs from the image's: that of one platform's manifest
+    /// which was tagged instead of an index.
     pub stand_in: Option<Digest>,
 }
 
@@ -31,7 +32,7 @@ impl<'a> Told<'a> {
     }
 }
 
-/// Adds where one image is found.
+/// Adds the mirrors of one image.
 fn add(all: &mut Mirrors, told: &Told<'_>, mirrors: &[Repository], by_digest: bool) {
     if told.stand_in.is_some() {
         return;
@@ -51,35 +52,35 @@ fn add(all: &mut Mirrors, told: &Told<'_>, mirrors: &[Repository], by_digest: bo
 /// A release that is on the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
-    /// Its version.
+    /// The release's version.
     pub version: ReleaseVersion,
-    /// The release image there, by tag.
+    /// The release image on the target, by tag.
     pub image: Reference,
     /// The release image's digest.
     pub digest: Digest,
-    /// The repository of the components.
+    /// The repository of the release's components on the target.
     pub prefix: Repository,
-    /// Where its images are found.
+    /// The mirrors of the release's images.
     pub mirrors: Mirrors,
-    /// What signs it, by the manifest that is signed.
+    /// The signatures of the release: whole signature files, by the manifest that they sign.
     pub signatures: BTreeMap<Digest, Vec<Vec<u8>>>,
 }
 
 /// A catalog that is on the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Catalog {
-    /// What its objects are called.
+    /// Name of the catalog's objects.
     pub name: ObjectName,
-    /// The catalog image there: by digest where that is known, else by tag.
+    /// The catalog image on the target: by digest if it is known, else by tag.
     pub image: Reference,
-    /// Where the images are found that it names.
+    /// The mirrors of the catalog image and of the images that it names.
     pub mirrors: Mirrors,
 }
 
-/// What was mirrored.
+/// The mirrored images of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Content {
-    /// Images that were asked for on their own.
+    /// Mirrors of the images that were requested individually.
     pub plain: Mirrors,
     /// Releases, in the inventory's order.
     pub releases: Vec<Release>,
@@ -87,15 +88,16 @@ pub struct Content {
     pub catalogs: Vec<Catalog>,
     /// Every image with its name on the target.
     pub mapping: Vec<Mapping>,
-    /// Images that clusters ask for by tag, and that a mapping gave another one.
+    /// Images that clusters pull by tag, and that have another tag on the target.
     pub retagged: Vec<Mapping>,
-    /// Tags that are pinned to several digests: one has the tag, the others have tags of theirs.
+    /// Tags that are pinned to several digests: one image has the tag, the others have tags of
+    /// their own.
     pub shared_tags: Vec<SharedTag>,
 }
 
 impl Content {
-    /// Tells of the images that clusters will not find by the tag that they ask for, and of tags
-    /// that several digests share.
+    /// Reports the images that clusters cannot find by the tag that they use, and the tags that
+    /// several digests share.
     pub fn tell_of_tags(&self, mut tell: impl FnMut(Warning)) {
         for shared in &self.shared_tags {
             let shared = Box::new(shared.clone());
@@ -107,8 +109,8 @@ impl Content {
         }
     }
 
-    /// Sorts what is on the target. A release or catalog whose own image is not among it is
-    /// left out.
+    /// Groups the images that are on the target. A release or catalog whose own image is not among
+    /// them is left out.
     pub fn of(inventory: &Inventory, images: &[Told<'_>], naming: &naming::Options) -> Self {
         let placed: Vec<Placed> = images.iter().map(|told| told.placed.clone()).collect();
         let mut content = Self {
@@ -145,7 +147,7 @@ impl Content {
     }
 }
 
-/// The signatures of a release, by the manifest that is signed.
+/// The signatures of a release, by the manifest that they sign.
 pub fn signatures_of(release: &ReleaseEntry) -> BTreeMap<Digest, Vec<Vec<u8>>> {
     let mut signatures: BTreeMap<Digest, Vec<Vec<u8>>> = BTreeMap::new();
     for signature in &release.signatures {
@@ -155,11 +157,11 @@ pub fn signatures_of(release: &ReleaseEntry) -> BTreeMap<Digest, Vec<Vec<u8>>> {
     signatures
 }
 
-/// Images by the group that they belong to, named by its root as it was asked for.
+/// The images of releases and catalogs. The key is the release or catalog image as requested.
 struct Groups<'a> {
     roots: BTreeMap<&'a Reference, &'a Told<'a>>,
     members: BTreeMap<&'a Reference, Vec<(&'a Told<'a>, &'a Role)>>,
-    /// Whether all of a release has one repository.
+    /// True if the profile `oc` puts all images of a release into one repository.
     one_place: bool,
 }
 
@@ -187,9 +189,9 @@ impl<'a> Groups<'a> {
         self.members.get(root).map_or(&[], Vec::as_slice)
     }
 
-    /// Under the profile `oc`, everything that a release is made of is looked for in the
-    /// components' repository and in that of the release image (docs/oc-compatibility.md, section
-    /// 2.3).
+    /// The release of an inventory entry; `None` if its image is not on the target. Under the
+    /// profile `oc`, every image of the release gets two mirrors: the components' repository and
+    /// that of the release image (docs/oc-compatibility.md, section 2.3).
     fn release(&self, entry: &ReleaseEntry) -> Option<Release> {
         let root = self.roots.get(&entry.image)?;
         let members = self.members(&entry.image);
@@ -217,7 +219,8 @@ impl<'a> Groups<'a> {
         })
     }
 
-    /// Members are found by digest where the catalog names them so.
+    /// The catalog of an inventory entry; `None` if its image is not on the target. A member gets
+    /// an entry by digest only if the catalog names it by digest.
     fn catalog(&self, entry: &CatalogEntry) -> Option<(Placed, Catalog)> {
         let root = self.roots.get(&entry.image)?;
         let placed = root.placed;
@@ -231,7 +234,7 @@ impl<'a> Groups<'a> {
             add(&mut mirrors, told, there, by_digest);
         }
         let there = std::slice::from_ref(&placed.repository);
-        // What the exporter made has another digest than the source knows.
+        // A catalog that the exporter filtered has a digest that does not exist at the source.
         let by_digest = entry.image.digest.is_some() && entry.original.is_none();
         add(&mut mirrors, root, there, by_digest);
         let digest = root.stand_in.unwrap_or(placed.image.root);

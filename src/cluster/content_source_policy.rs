@@ -4,7 +4,7 @@ use super::object::{ListKind, mirrors_and_source};
 use super::yaml::Node;
 use super::{ClusterError, Entry, Group};
 
-/// For images that pods name by digest. It has no word for `mirrorSourcePolicy`.
+/// Renders the policies for images that pods name by digest. This kind has no `mirrorSourcePolicy`.
 pub(super) fn render(entries: &[Entry], group: &Group<'_>) -> Result<String, ClusterError> {
     const KIND: ListKind = ListKind {
         api_version: "operator.openshift.io/v1alpha1",

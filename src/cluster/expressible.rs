@@ -1,12 +1,12 @@
-//! The entries that the grammar of mirror policies allows, and warnings for the others.
+//! Separates mirror entries that the grammar of mirror policies allows from those that it does not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Entry, Mirror, Mirrors, Warning, grammar, location};
 use crate::model::{Host, Repository};
 
-/// What mirror policies can say, one entry for each source. Entries without mirrors are
-/// still there, because they forbid to widen a neighbour's.
+/// The entries that can be written, one for each source. Entries without mirrors are kept, because
+/// they forbid widening an entry beside them.
 #[derive(Default)]
 pub(super) struct Expressible {
     pub(super) digests: Vec<Entry>,
@@ -14,13 +14,13 @@ pub(super) struct Expressible {
 }
 
 impl Expressible {
-    /// Everything, by digest and by tag.
+    /// All entries, by digest and by tag.
     pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
         self.digests.iter().chain(&self.tags)
     }
 }
 
-/// Sorts out what the grammar of mirror policies cannot say, for each group of images.
+/// Drops what the grammar of mirror policies cannot express, for each group of images.
 pub(super) fn expressible<'m>(
     groups: impl IntoIterator<Item = &'m Mirrors>,
 ) -> (Vec<Expressible>, Vec<Warning>) {
@@ -33,7 +33,7 @@ pub(super) fn expressible<'m>(
     (groups, problems.warnings())
 }
 
-/// What was left out so far.
+/// The sources and mirrors left out so far.
 #[derive(Default)]
 struct Problems {
     source_hosts: BTreeMap<Host, BTreeSet<Repository>>,
@@ -42,7 +42,7 @@ struct Problems {
 }
 
 impl Problems {
-    /// One entry for each source, mirrors in given order without repetitions.
+    /// Merges the entries of equal sources. Mirrors keep their order, without duplicates.
     fn entries(&mut self, mirrors: &[Mirror]) -> Vec<Entry> {
         let mut merged: BTreeMap<&Repository, Vec<&Repository>> = BTreeMap::new();
         for mirror in mirrors {

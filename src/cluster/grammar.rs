@@ -2,8 +2,8 @@
 
 use crate::model::Host;
 
-/// Whether a registry can be named in a mirror policy: labels of letters, digits and inner
-/// hyphens joined by dots, and a port. IPv6 addresses in brackets and underscores cannot.
+/// True if a mirror policy can name the registry: labels of letters, digits and inner hyphens
+/// joined by dots, with an optional port. Bracketed IPv6 addresses and underscores are not allowed.
 ///
 /// Paths need no such test: their grammar is the one of repositories.
 pub(super) fn can_name(host: &Host) -> bool {

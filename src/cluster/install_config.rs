@@ -5,12 +5,12 @@ use super::Entry;
 use super::object::mirrors_and_source;
 use super::yaml::Node;
 
-/// `imageContentSources`: the older name, which installers still accept.
+/// The section `imageContentSources`, the older name, which installers still accept.
 pub(super) fn image_content_sources(entries: &[Entry]) -> String {
     section("imageContentSources", entries)
 }
 
-/// `imageDigestSources`: the newer name.
+/// The section `imageDigestSources`, the newer name.
 pub(super) fn image_digest_sources(entries: &[Entry]) -> String {
     section("imageDigestSources", entries)
 }

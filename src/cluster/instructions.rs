@@ -1,5 +1,5 @@
-//! What `oc adm release mirror` prints at its end (docs/oc-compatibility.md, section 2.3), to the
-//! byte.
+//! The text that `oc adm release mirror` prints at its end (docs/oc-compatibility.md, section 2.3),
+//! byte for byte.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use super::object::{Object, mirrors_and_source};
 use super::yaml::Node;
 use super::{Content, Entry, Mirrors, Scope, expressible, install_config, widen};
 
-/// Which objects the text is about.
+/// The kind of objects that the text explains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Instructions {
     /// ImageContentSourcePolicy and `imageContentSources`.
     Icsp,
     /// ImageDigestMirrorSet and `imageDigestSources`.
     Idms,
-    /// None.
+    /// No objects: only the names of the image and the repository.
     None,
 }
 
-/// The text about the releases; empty when there is none.
+/// Returns the text about the releases; empty if there are none.
 pub fn instructions(content: &Content, kind: Instructions) -> String {
     if content.releases.is_empty() {
         return String::new();

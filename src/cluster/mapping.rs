@@ -1,18 +1,18 @@
-//! `mapping.txt`: which image went where, as `oc image mirror --filename` reads it
-//! (docs/oc-compatibility.md, sections 1.3 and 4.3).
+//! `mapping.txt`: the source and target of each image, in the format of
+//! `oc image mirror --filename` (docs/oc-compatibility.md, sections 1.3 and 4.3).
 
 use std::collections::BTreeSet;
 
 use crate::model::Reference;
 use crate::plan::naming::Placed;
 
-/// An image and its name on the target.
+/// An image, and its name on the target.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mapping {
-    /// The image under its source's name: by digest when it was asked for by digest.
+    /// The image's name at its source: by digest if it was requested by digest.
     pub source: Reference,
-    /// Its name on the target, with a tag, since registries collect what has none; without one
-    /// where the tag points elsewhere.
+    /// The image's name on the target, with a tag, since registries garbage-collect untagged
+    /// manifests; without one if the tag points to another image.
     pub target: Reference,
 }
 

@@ -1,21 +1,21 @@
-//! Where clusters find the repositories that were mirrored.
+//! Mirrors of repositories.
 
 use crate::model::Repository;
 
-/// A repository and where else its images are, the best place first.
+/// A repository and its mirrors, the preferred one first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mirror {
-    /// What clusters call the repository.
+    /// The repository as clusters name it.
     pub source: Repository,
-    /// Where it was mirrored to.
+    /// The repositories that it was mirrored to.
     pub mirrors: Vec<Repository>,
 }
 
-/// Repositories that are found on the target.
+/// Mirrored repositories, by the way in which clusters name the images.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mirrors {
-    /// By digest.
+    /// For images that are named by digest.
     pub digests: Vec<Mirror>,
-    /// By tag.
+    /// For images that are named by tag.
     pub tags: Vec<Mirror>,
 }

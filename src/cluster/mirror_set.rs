@@ -4,12 +4,13 @@ use super::object::{ListKind, mirrors_and_source};
 use super::yaml::Node;
 use super::{ClusterError, Entry, Group};
 
-/// Whether a node may ask the source when no mirror has the image.
+/// The value of `mirrorSourcePolicy`: permission to pull from the source when no mirror has the
+/// image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MirrorSourcePolicy {
-    /// It may not. In an air gap this saves the time until the attempt fails.
+    /// Nodes must not. In an air gap this avoids waiting for the attempt to time out.
     NeverContactSource,
-    /// It may; the same as saying nothing.
+    /// Nodes may; this is also the default.
     AllowContactingSource,
 }
 
@@ -22,7 +23,7 @@ impl MirrorSourcePolicy {
     }
 }
 
-/// For images that pods name by digest.
+/// Renders the ImageDigestMirrorSets, for images that pods name by digest.
 pub(super) fn by_digest(entries: &[Entry], group: &Group<'_>) -> Result<String, ClusterError> {
     const KIND: ListKind = ListKind {
         api_version: "config.openshift.io/v1",
@@ -32,7 +33,7 @@ pub(super) fn by_digest(entries: &[Entry], group: &Group<'_>) -> Result<String, 
     KIND.render(entries, group, |entry| node(entry, group))
 }
 
-/// For images that pods name by tag.
+/// Renders the ImageTagMirrorSets, for images that pods name by tag.
 pub(super) fn by_tag(entries: &[Entry], group: &Group<'_>) -> Result<String, ClusterError> {
     const KIND: ListKind = ListKind {
         api_version: "config.openshift.io/v1",

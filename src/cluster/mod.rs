@@ -1,8 +1,8 @@
-//! What the cluster is given: objects and snippets as text.
+//! Renders what a cluster needs to use the mirror: objects and snippets as text.
 //!
-//! Names in, text out, sorted and without a time stamp: the same content gives the same
-//! bytes. Nothing here writes a file or knows a registry. To add an object, write a small file
-//! that makes an `Object` and give its text a name in [`render`].
+//! Input is names, output is text, sorted and without time stamps: the same content gives the same
+//! bytes. Nothing here writes a file or contacts a registry. To add an object, write a small file
+//! that builds an `Object`, and give its text a file name in [`render`].
 //!
 //! Shapes: docs/oc-compatibility.md, sections 2.3, 2.6, 4.3 and 6.
 
@@ -45,71 +45,72 @@ pub use warning::Warning;
 
 use crate::model::{Digest, Reference, Repository};
 
-/// The label by which `oc` marks mirror policies of catalogs (docs/oc-compatibility.md, section
+/// The label with which `oc` marks mirror policies of catalogs (docs/oc-compatibility.md, section
 /// 4.3).
 const CATALOG_LABEL: &str = "operators.openshift.org/catalog";
 
-/// Why the text cannot be written.
+/// Error from rendering the objects.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClusterError {
-    /// One entry alone is larger than an object may be.
+    /// A single mirror entry is larger than an object may be.
     #[error("The mirror entry for `{location}` needs {size} bytes, an object may have {limit}")]
     EntryTooLarge {
-        /// The entry's source.
+        /// Source of the entry.
         location: String,
-        /// Length of an object with this entry alone, in bytes.
+        /// Length in bytes of an object with only this entry.
         size: usize,
-        /// The limit in bytes.
+        /// Maximum length of an object in bytes.
         limit: usize,
     },
-    /// A ConfigMap cannot be written as JSON.
+    /// A ConfigMap cannot be encoded as JSON.
     #[error("The signatures of a release cannot be written as JSON: {why}")]
     Encoding {
-        /// What the encoder says.
+        /// The encoder's error.
         why: String,
     },
-    /// An UpdateService looks for releases in one repository.
+    /// An UpdateService can name only one repository of releases, and there are several.
     #[error("An UpdateService has one repository for releases, they are in {}", repositories.join(", "))]
     ReleaseRepositories {
-        /// All of them, sorted.
+        /// The repositories, sorted.
         repositories: Vec<String>,
     },
 }
 
-/// How to write the objects.
+/// Options for rendering.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
-    /// Whether nodes may fall back to the source. Only IDMS and ITMS can say so.
+    /// `mirrorSourcePolicy`: lets nodes fall back to the source, or not. Only IDMS and ITMS have
+    /// it.
     pub policy: Option<MirrorSourcePolicy>,
-    /// How wide an entry may reach.
+    /// Breadth of the mirror entries: repository, namespace or registry.
     pub scope: Scope,
-    /// What names of mirror policies begin with; by default `airferry`, and a catalog's own name
-    /// for what belongs to a catalog.
+    /// Prefix of the names of mirror policies. Default: `airferry`, and for the policies of a
+    /// catalog the catalog's own name.
     pub name: Option<NamePrefix>,
-    /// The greatest length of one object.
+    /// Maximum length of one object.
     pub object_size: ObjectSize,
     /// Labels on every mirror policy.
     pub labels: BTreeMap<String, String>,
-    /// Write an UpdateService for the releases, with this image of graph data.
+    /// The graph data image. If set, an UpdateService is written for the releases.
     pub graph_data: Option<Reference>,
 }
 
 /// A file to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
-    /// Its name.
+    /// Name of the file.
     pub name: String,
-    /// Its whole text.
+    /// The whole text of the file.
     pub text: String,
 }
 
-/// All files, and what could not be said in them.
+/// The rendered files, and warnings about what they could not express.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
-    /// The files that have something to say, in a fixed order.
+    /// The files that have content, in a fixed order.
     pub files: Vec<File>,
-    /// What no object can express, sorted.
+    /// Warnings about what no object can express, sorted.
     pub warnings: Vec<Warning>,
 }
 
@@ -122,8 +123,8 @@ impl Rendered {
     }
 }
 
-/// Images whose mirror policies have names of their own, so that what another bundle brings of
-/// one kind does not replace what this one brings of another.
+/// Images whose mirror policies share a name. Releases, catalogs and other images have different
+/// names, so that the objects of a later bundle replace only those of the same kind.
 struct Group<'a> {
     name: String,
     labels: BTreeMap<String, String>,
@@ -165,13 +166,13 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Writes the files for a cluster.
+/// Renders the files for a cluster.
 ///
 /// # Errors
 ///
-/// [`ClusterError::EntryTooLarge`] when a single entry does not fit in an object,
-/// [`ClusterError::ReleaseRepositories`] when an UpdateService is wanted for releases that are
-/// not in one repository.
+/// [`ClusterError::EntryTooLarge`] when a single entry does not fit into an object,
+/// [`ClusterError::ReleaseRepositories`] when an UpdateService is requested for releases that are
+/// in more than one repository.
 pub fn render(content: &Content, options: &Options) -> Result<Rendered, ClusterError> {
     let groups = Group::of(content, options);
     let (mirrors, warnings) = expressible::expressible(groups.iter().map(|group| &group.mirrors));
@@ -185,8 +186,8 @@ pub fn render(content: &Content, options: &Options) -> Result<Rendered, ClusterE
         icsp.push_str(&content_source_policy::render(&digests, group)?);
         install.push(digests);
     }
-    // An installer pulls release content alone; without a release, whoever names images for it
-    // has asked for them one by one.
+    // Use the releases' mirrors for install-config; if there are none, those of the individually
+    // requested images.
     let install = install.into_iter().take(2).find(|group| !group.is_empty());
     let install = install.unwrap_or_default();
     let mut rendered = Rendered {
@@ -225,11 +226,11 @@ pub fn render(content: &Content, options: &Options) -> Result<Rendered, ClusterE
     Ok(rendered)
 }
 
-/// A ConfigMap with the signatures over each manifest, under the name that `oc` gives its file.
+/// Renders one ConfigMap for each signed manifest, in a file named as `oc` names it.
 ///
 /// # Errors
 ///
-/// [`ClusterError::Encoding`], which no signature can cause.
+/// [`ClusterError::Encoding`]; no signature is known to cause it.
 pub fn signature_files(
     signatures: &BTreeMap<Digest, Vec<Vec<u8>>>,
 ) -> Result<Vec<File>, ClusterError> {
@@ -244,12 +245,12 @@ pub fn signature_files(
     files.collect()
 }
 
-/// The name of the file with the signatures of a release.
+/// Returns the name of the file with the signatures of a release.
 pub fn signature_file_name(release: &Digest) -> String {
     signature_config_map::file_name(release)
 }
 
-/// The objects of catalogs; their names stand in the files' names when there are several.
+/// Adds the objects of catalogs. If there are several catalogs, file names include their names.
 fn add_catalogs(rendered: &mut Rendered, catalogs: &[Catalog]) {
     for catalog in catalogs {
         let suffix = match catalogs.len() {
@@ -268,14 +269,14 @@ fn add_catalogs(rendered: &mut Rendered, catalogs: &[Catalog]) {
 /// A location in a mirror policy: `host[:port][/path]`.
 type Location = String;
 
-/// One entry of a mirror policy: where to look, in this order, for what is below `source`.
+/// One entry of a mirror policy: the mirrors of everything at or below `source`, in order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     source: Location,
     mirrors: Vec<Location>,
 }
 
-/// A repository as the location that covers it alone.
+/// Returns the location that covers exactly this repository.
 fn location(repository: &Repository) -> Location {
     repository.to_string()
 }

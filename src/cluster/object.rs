@@ -1,4 +1,4 @@
-//! The frame that all objects share.
+//! The frame that all objects share: API version, kind, metadata, `spec`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,12 +8,12 @@ use super::split::{self, ObjectSize};
 use super::yaml::Node;
 use super::{ClusterError, Entry, Group};
 
-/// Why a text cannot begin an object's name.
+/// Error for a text that cannot begin an object's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` cannot begin an object's name: 1 to 160 of a-z, 0-9, hyphen and dot, labels beginning and ending with a letter or digit", .0.escape_debug())]
 pub struct NamePrefixError(String);
 
-/// What object names begin with: a DNS-1123 subdomain with room for a number behind it.
+/// The prefix of an object's name: a DNS-1123 subdomain that leaves room for a suffix.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NamePrefix(String);
 
@@ -46,7 +46,7 @@ pub(super) struct Object<'a> {
     pub(super) api_version: &'static str,
     pub(super) kind: &'static str,
     pub(super) name: String,
-    /// Absent for kinds that belong to the whole cluster.
+    /// The namespace; `None` for kinds that are cluster-scoped.
     pub(super) namespace: Option<&'static str>,
     pub(super) labels: &'a BTreeMap<String, String>,
     pub(super) spec: Node,
@@ -77,16 +77,17 @@ impl Object<'_> {
     }
 }
 
-/// A kind of object that holds a list of mirror entries and may be split.
+/// A kind of object whose `spec` is a list of mirror entries, which may be split over several
+/// objects.
 pub(super) struct ListKind {
     pub(super) api_version: &'static str,
     pub(super) kind: &'static str,
-    /// The key in `spec` that holds the list.
+    /// The key of the list in `spec`.
     pub(super) list: &'static str,
 }
 
 impl ListKind {
-    /// Writes as many objects as the entries need; nothing when there is no entry.
+    /// Renders as many objects as the entries need; none if there are no entries.
     pub(super) fn render(
         &self,
         entries: &[Entry],
@@ -105,7 +106,7 @@ impl ListKind {
         let frame = object(longest_name, Vec::new()).into_yaml().len();
         let length = |one: &Entry| {
             let text = Node::List(vec![entry(one)]).to_yaml();
-            // In the object the list stands two columns to the right.
+            // In the object, the list is indented by two more columns.
             text.len() + 2 * text.lines().count()
         };
         let limit: ObjectSize = group.options.object_size;
@@ -118,7 +119,7 @@ impl ListKind {
     }
 }
 
-/// `mirrors` and `source`, which every kind of entry has.
+/// The fields `mirrors` and `source`, which every kind of entry has.
 pub(super) fn mirrors_and_source(entry: &Entry) -> BTreeMap<&'static str, Node> {
     let mirrors = entry.mirrors.iter().map(Node::text).collect();
     BTreeMap::from([

@@ -1,29 +1,29 @@
-//! Names of objects, made of names of images.
+//! Names of objects, derived from names of images.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::plan::naming::Placed;
 
-/// Longest name: a DNS-1035 label, since services get it too.
+/// Maximum length of a name: a DNS-1035 label, since services get the name too.
 const MAX: usize = 63;
 
-/// Room for a number behind a name.
+/// Length reserved for a number after the name.
 const ROOM: usize = 6;
 
-/// The name of an object: lower-case letters, digits and inner hyphens, a letter first.
+/// The name of an object: lower-case letters, digits and inner hyphens, beginning with a letter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ObjectName(String);
 
 impl ObjectName {
-    /// The name that `oc` gives to what belongs to a catalog: the source's path without its
-    /// first component (docs/oc-compatibility.md, section 4.3), made valid.
+    /// The name that `oc` gives to the objects of a catalog: the source's path without its first
+    /// component (docs/oc-compatibility.md, section 4.3), made valid.
     pub fn of(placed: &Placed) -> Self {
         let path = placed.image.source.path.as_str();
         Self::from_text(path.split_once('/').map_or(path, |(_, name)| name))
     }
 
-    /// The nearest valid name.
+    /// Converts a text to a valid name.
     pub fn from_text(text: &str) -> Self {
         let mut name = String::new();
         for c in text.chars().map(|c| c.to_ascii_lowercase()) {
@@ -51,7 +51,7 @@ impl ObjectName {
         &self.0
     }
 
-    /// The name with something behind it; the name gives way when both are too long together.
+    /// Appends a suffix, and shortens the name if both together are too long.
     fn with(&self, suffix: &str) -> Self {
         let suffix = Self::from_text(&format!("x{suffix}")).0;
         let suffix: String = suffix.chars().skip(1).take(MAX - ROOM - 2).collect();
@@ -67,8 +67,8 @@ impl fmt::Display for ObjectName {
     }
 }
 
-/// A name for each of several catalogs. Those that would share one get their tag behind it, and
-/// where that is not enough, a hash of their name on the target.
+/// Returns a name for each of several catalogs. Catalogs that would share a name get their tag as a
+/// suffix, and if names still collide, a hash of their name on the target.
 pub(super) fn unique_names(catalogs: &[Placed]) -> Vec<ObjectName> {
     let mut names: Vec<ObjectName> = catalogs.iter().map(ObjectName::of).collect();
     let with_tag = |placed: &Placed| ObjectName::of(placed).with(placed.tag.as_str());
@@ -87,7 +87,7 @@ pub(super) fn unique_names(catalogs: &[Placed]) -> Vec<ObjectName> {
     names
 }
 
-/// A short text that differs where names on the target differ.
+/// A short hash of the catalog's name on the target.
 fn short_hash(placed: &Placed) -> String {
     let hash = blake3::hash(placed.target().to_string().as_bytes());
     hash.to_hex().chars().take(12).collect()

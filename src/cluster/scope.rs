@@ -1,14 +1,14 @@
-//! How wide an entry reaches: one repository, a namespace, a registry.
+//! The breadth of a mirror entry: one repository, a namespace, a registry.
 
 use std::fmt;
 
-/// How wide the entries of mirror policies may reach.
+/// The breadth of the entries in mirror policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Scope {
     /// Exactly the repositories that were mirrored.
     #[default]
     Repository,
-    /// The repository's path without its last component.
+    /// The repository's path without its last component, and everything below.
     Namespace,
     /// The whole registry.
     Registry,
@@ -25,7 +25,8 @@ impl fmt::Display for Scope {
 }
 
 impl Scope {
-    /// The location that would stand for a repository; `None` when that is the repository.
+    /// Returns the location that covers a repository at this scope; `None` if that is the
+    /// repository itself.
     pub(super) fn of(self, source: &str) -> Option<&str> {
         let (host, _) = source.split_once('/')?;
         match self {

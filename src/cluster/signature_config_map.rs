@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::model::Digest;
 
-/// Where the operator looks, and by which label.
+/// The namespace and the label by which the cluster version operator finds the ConfigMap.
 const NAMESPACE: &str = "openshift-config-managed";
 const LABEL: &str = "release.openshift.io/verification-signatures";
 
@@ -36,17 +36,17 @@ struct Metadata {
     labels: BTreeMap<&'static str, &'static str>,
 }
 
-/// The name of the file in which `oc` keeps a release's signatures.
+/// The name of the file to which `oc` writes a release's signatures.
 pub(super) fn file_name(release: &Digest) -> String {
     let hex: String = release.hex().chars().take(16).collect();
     format!("signature-sha256-{hex}.json")
 }
 
-/// Writes the ConfigMap for a release. `signatures` are whole signature files in their order.
+/// Renders the ConfigMap of a release. `signatures` are whole signature files, in order.
 ///
 /// # Errors
 ///
-/// None that a release could cause; the encoder's signature has them.
+/// The JSON encoder's; no release is known to cause one.
 pub(super) fn render(
     release: &Digest,
     signatures: &[Vec<u8>],

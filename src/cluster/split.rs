@@ -1,34 +1,34 @@
-//! Spreads the entries of a policy over objects of limited length.
+//! Distributes the entries of a mirror policy over objects of limited length.
 //!
-//! Which object an entry goes to depends on its source alone, so that one entry more changes
-//! one object and not all that follow: each entry goes to the object for which its hash is
-//! greatest (rendezvous hashing, Thaler and Ravishankar 1998). When another object becomes
-//! necessary, entries move to it and nowhere else.
+//! The object of an entry depends on the entry's source alone, so that one more entry changes one
+//! object and not all that follow: each entry goes to the object for which its hash is greatest
+//! (rendezvous hashing, Thaler and Ravishankar 1998). When another object becomes necessary,
+//! entries move only to that one.
 
 use std::str::FromStr;
 
 use super::{ClusterError, Entry};
 use crate::model::{ByteSize, SizeError};
 
-/// The greatest length of one object as YAML, in bytes.
+/// The maximum length of one object as YAML, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectSize(usize);
 
-/// Why a number is not a size limit for objects.
+/// Error from reading a size limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ObjectSizeError {
-    /// Too small or too large.
+    /// The size is too small or too large.
     #[error(
         "{bytes} bytes is not a limit for objects: they may have from {} to {} bytes",
         ObjectSize::MIN,
         ObjectSize::MAX
     )]
     Range {
-        /// What was given.
+        /// The size in bytes.
         bytes: u64,
     },
-    /// Not a size at all.
+    /// The text is not a size.
     #[error(transparent)]
     Size(#[from] SizeError),
 }
@@ -36,7 +36,7 @@ pub enum ObjectSizeError {
 impl ObjectSize {
     /// Below this, a few long names would fill an object.
     pub const MIN: usize = 64 * 1024;
-    /// The default and the maximum of `oc` (docs/oc-compatibility.md, section 4.3); etcd refuses
+    /// The default, and the maximum of `oc` (docs/oc-compatibility.md, section 4.3); etcd refuses
     /// 1.5 MiB.
     pub const MAX: usize = 250_000;
 
@@ -71,11 +71,11 @@ impl FromStr for ObjectSize {
     }
 }
 
-/// The entries of one object and its number. Numbers without entries are left out.
+/// The number of an object and its entries. Numbers of empty objects are skipped.
 pub(super) type Part<'a> = (usize, Vec<&'a Entry>);
 
-/// Spreads entries over the smallest number of objects in which all fit. `frame` is the length
-/// of an object without entries, `length` that of an entry, in bytes.
+/// Distributes entries over the smallest number of objects in which all fit. `frame` is the length
+/// in bytes of an object without entries, `length` returns that of an entry.
 pub(super) fn split<'a>(
     entries: &'a [Entry],
     limit: ObjectSize,
@@ -117,7 +117,7 @@ pub(super) fn split<'a>(
     Ok(parts)
 }
 
-/// Where an entry is at present, and how much it wants to be there.
+/// The object that an entry is assigned to, and its hash for that object.
 struct Home<'a> {
     entry: &'a Entry,
     length: usize,
@@ -126,7 +126,7 @@ struct Home<'a> {
 }
 
 impl Home<'_> {
-    /// Moves to another object when that one is preferred.
+    /// Moves the entry to another object if its hash for that one is greater.
     fn offer(&mut self, number: usize) {
         let weight = weight(self.entry, number);
         if weight > self.weight {

@@ -61,7 +61,7 @@ fn placed_content() -> Content {
     )
 }
 
-/// What the golden files show: the same with a second mirror, and without the release's tag.
+/// The content of the golden files: as above, with a second mirror and without the release's tag.
 fn content() -> Content {
     let mut content = placed_content();
     content
@@ -175,7 +175,8 @@ fn an_entry_is_wide_only_where_all_below_went_the_same_way() {
     );
     assert_eq!(pairs(&alone, Scope::Registry), ["quay.io=m.lan/n,s.lan"]);
 
-    // Each of these went another way; some by tag only, some at the namespace itself.
+    // Each of these has another mirror than its neighbours; some by tag only, some at the namespace
+    // itself.
     for odd in [
         mirror("quay.io/a/c/e", &["m.lan/n/a-c-e", "s.lan/a/c/e"]),
         mirror("quay.io/a/c/e", &["m.lan/n/a/c/e"]),
@@ -310,7 +311,7 @@ fn objects_stay_below_their_limit_and_lose_nothing() {
         assert!(objects.len() > 3);
         for (number, object) in objects.iter().enumerate() {
             assert!(object.len() as u64 <= limit);
-            // Well filled: the estimate of an entry's length is not far from the truth.
+            // Each object is well filled, so the estimate of an entry's length is not far off.
             assert!(object.len() as u64 > limit / 2, "{}", object.len());
             assert!(object.contains(&format!("  name: airferry-{number}\n")));
         }

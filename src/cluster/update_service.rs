@@ -1,5 +1,5 @@
-//! UpdateService (`updateservice.operator.openshift.io/v1`), which tells clusters without the
-//! internet what they may update to (docs/oc-compatibility.md, section 6.5).
+//! UpdateService (`updateservice.operator.openshift.io/v1`), which serves the update graph to
+//! clusters without internet access (docs/oc-compatibility.md, section 6.5).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use super::yaml::Node;
 use super::{ClusterError, Release};
 use crate::model::{Reference, Repository};
 
-/// Its name: part of a host name, so a short one.
+/// Name of the object. It becomes part of a host name, so it is short.
 const NAME: &str = "update-service-airferry";
 
-/// Writes the object; nothing when there is no release.
+/// Renders the object; an empty text if there is no release.
 pub(super) fn render(releases: &[Release], graph_data: &Reference) -> Result<String, ClusterError> {
     let repositories: BTreeSet<&Repository> = releases
         .iter()

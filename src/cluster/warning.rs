@@ -1,4 +1,4 @@
-//! What the objects cannot express, in words.
+//! Warnings about what the objects cannot express.
 
 use std::fmt;
 
@@ -6,51 +6,50 @@ use super::{Mapping, Scope};
 use crate::model::{Host, Reference, Repository};
 use crate::plan::naming::SharedTag;
 
-/// Sources that a warning about many names.
+/// Number of sources that a warning lists by name.
 const NAMED: usize = 3;
 
-/// Something that no mirror policy can express.
+/// Something that the objects cannot express.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Warning {
-    /// The registry of sources does not fit the grammar: these sources have no entry.
+    /// The registry of these sources does not fit the grammar: they have no entry.
     SourceHost {
         /// The registry.
         host: Host,
         /// The sources, sorted.
         sources: Vec<Repository>,
     },
-    /// The registry of mirrors does not fit the grammar: the entries of these sources, if
-    /// they have one at all, do not name it.
+    /// The registry of mirrors does not fit the grammar: the entries of these sources leave it out.
     MirrorHost {
         /// The registry.
         host: Host,
         /// The sources, sorted.
         sources: Vec<Repository>,
     },
-    /// A catalog image that no ClusterCatalog can name.
+    /// A ClusterCatalog cannot name the catalog image.
     ClusterCatalog {
         /// The image on the target.
         image: Reference,
     },
-    /// A tag that became another one: mirror policies keep tags.
+    /// An image has another tag on the target, but a mirror policy always looks for the same tag.
     OtherTag {
-        /// The image as clusters ask for it, and its name on the target.
+        /// The image as clusters name it, and its name on the target.
         mapping: Box<Mapping>,
     },
     /// A tag that is pinned to several digests.
     SharedTag {
-        /// Which of them has it.
+        /// The tag, its digests, and the one that has the tag on the target.
         shared: Box<SharedTag>,
     },
-    /// Sources below which not everything went the same way: they keep entries of their own.
+    /// These sources keep narrow entries, because repositories around them have other mirrors.
     Narrow {
-        /// How wide the entries were to be.
+        /// The scope that was requested.
         scope: Scope,
         /// The sources, sorted.
         sources: Vec<String>,
     },
-    /// A source for which no mirror was given.
+    /// A source without any mirror.
     NoMirror {
         /// The source.
         source: Repository,
@@ -103,7 +102,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// The first few of many, in backquotes.
+/// The first [`NAMED`] items in backquotes, and the number of the others.
 struct Shortened<'a>(&'a [String]);
 
 impl fmt::Display for Shortened<'_> {

@@ -1,16 +1,16 @@
-//! Makes the entries of mirror policies as wide as was asked for.
+//! Widens the entries of mirror policies to the requested scope.
 //!
-//! A wider entry also redirects repositories that nobody mirrored (docs/oc-compatibility.md,
-//! section 6.4), so it is only written when asked for, and only where all that is known below it
-//! went the same way.
+//! A wider entry also redirects repositories that were not mirrored (docs/oc-compatibility.md,
+//! section 6.4), so it is written only on request, and only if the same mirror is right for every
+//! mirrored repository below it.
 
 use std::collections::BTreeMap;
 
 use super::expressible::Expressible;
 use super::{Entry, Location, Scope};
 
-/// The entries of one policy at the wanted scope, sorted. `all` is everything that was
-/// mirrored, by digest or by tag: what it says decides how wide an entry may be.
+/// The entries of one policy at the requested scope, sorted. `all` holds every mirrored repository,
+/// by digest and by tag; an entry is widened only if none of them contradicts it.
 pub(super) fn entries(repositories: &[Entry], all: &[Expressible], scope: Scope) -> Vec<Entry> {
     let mut wide: BTreeMap<&str, Option<Vec<Location>>> = BTreeMap::new();
     let mut entries: Vec<Entry> = repositories
@@ -37,7 +37,7 @@ pub(super) fn entries(repositories: &[Entry], all: &[Expressible], scope: Scope)
     entries
 }
 
-/// The sources whose entries stay narrower than wanted, sorted.
+/// The sources whose entries stay narrower than requested, sorted.
 pub(super) fn narrow(all: &[Expressible], scope: Scope) -> Vec<Location> {
     let mut wide: BTreeMap<&str, bool> = BTreeMap::new();
     let entries = all.iter().flat_map(Expressible::all);
@@ -56,8 +56,8 @@ pub(super) fn narrow(all: &[Expressible], scope: Scope) -> Vec<Location> {
     narrow
 }
 
-/// The mirrors of `prefix`, taken from one entry below it, when they are right for every other
-/// entry below it as well.
+/// The mirrors of `prefix`, derived from one entry below it; `None` unless they are right for every
+/// other entry below it as well.
 fn common_mirrors(prefix: &str, entry: &Entry, all: &[Expressible]) -> Option<Vec<Location>> {
     let rest = below(prefix, &entry.source)?;
     let mirrors: Vec<&str> = entry
@@ -79,7 +79,8 @@ fn common_mirrors(prefix: &str, entry: &Entry, all: &[Expressible]) -> Option<Ve
     agree.then(|| mirrors.into_iter().map(str::to_owned).collect())
 }
 
-/// What follows the prefix in a source at or below it: nothing, or `/` and a path.
+/// Returns the part of a source after the prefix, empty or beginning with `/`; `None` if the source
+/// is not at or below the prefix.
 fn below<'a>(prefix: &str, source: &'a str) -> Option<&'a str> {
     source
         .strip_prefix(prefix)

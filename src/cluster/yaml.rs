@@ -1,7 +1,7 @@
 //! Writes YAML the way `sigs.k8s.io/yaml` does: block style, keys in alphabetical order, list
 //! items not indented below their key, quotes only where a reader would need them.
 //!
-//! Knows a tree of its own and nothing of clusters. The same tree gives the same bytes.
+//! Independent of cluster objects. The same tree gives the same bytes.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use crate::model::is_deceptive;
 /// A YAML value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Node {
-    /// A string, whatever it looks like.
+    /// A string, quoted if it would read as another type.
     Text(String),
     /// A number.
     Number(u32),
     /// Keys in alphabetical order.
     Map(BTreeMap<&'static str, Node>),
-    /// Strings by names that are data: labels, annotations.
+    /// Strings by keys that are data: labels, annotations.
     Strings(BTreeMap<String, String>),
     /// Items in the given order.
     List(Vec<Node>),
@@ -46,7 +46,7 @@ impl Node {
         out
     }
 
-    /// The value on one line, where it has such a form.
+    /// The value on one line; `None` for a map or list with entries.
     fn inline(&self) -> Option<String> {
         match self {
             Self::Text(text) => Some(scalar(text)),
@@ -58,8 +58,8 @@ impl Node {
         }
     }
 
-    /// Writes a map or list that is not empty. The first line gets no indentation when the
-    /// cursor stands behind a `- ` already.
+    /// Writes a map or list that is not empty. The first line is not indented if the output already
+    /// ends with `- `.
     fn write_block(&self, out: &mut String, indent: usize) {
         match self {
             Self::Text(_) | Self::Number(_) => {}
@@ -92,7 +92,7 @@ impl Node {
     }
 }
 
-/// Indents a line, unless something stands on it already.
+/// Indents a line, unless it has text already.
 fn start_line(out: &mut String, indent: usize) {
     if out.is_empty() || out.ends_with('\n') {
         out.extend(std::iter::repeat_n(' ', indent));
@@ -119,7 +119,7 @@ fn write_entry(out: &mut String, key: &str, value: &Node, indent: usize) {
     }
 }
 
-/// A string as a scalar that every reader takes for a string.
+/// Returns a scalar that every YAML reader takes for this string.
 fn scalar(text: &str) -> String {
     if text.chars().any(must_escape) {
         double_quoted(text)
@@ -132,8 +132,8 @@ fn scalar(text: &str) -> String {
     }
 }
 
-/// Whether a character may not stand for itself: not printable in YAML (1.2.2, section 5.1),
-/// a line break in YAML 1.1, or able to change how the line is displayed.
+/// True if a character must be escaped: not printable in YAML (1.2.2, section 5.1), a line break in
+/// YAML 1.1, or able to change how the line is displayed.
 fn must_escape(c: char) -> bool {
     is_deceptive(c)
         || matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{fffe}' | '\u{ffff}' | '\u{10000}'..)
@@ -163,7 +163,7 @@ fn double_quoted(text: &str) -> String {
     out
 }
 
-/// Whether the text may stand without quotes in block style (YAML 1.2.2, section 7.3.3).
+/// True if the text needs no quotes in block style (YAML 1.2.2, section 7.3.3).
 fn is_plain(text: &str) -> bool {
     let mut chars = text.chars();
     let first_ok = match chars.next() {
@@ -179,8 +179,8 @@ fn is_plain(text: &str) -> bool {
         && !text.starts_with("...")
 }
 
-/// Whether a reader of YAML 1.1 or 1.2 would take the bare text for something else than a
-/// string: null, boolean, number, time, merge key.
+/// True if a reader of YAML 1.1 or 1.2 would not take the unquoted text for a string, but for null,
+/// a boolean, a number, a time or a merge key.
 fn is_other_type(text: &str) -> bool {
     const WORDS: [&str; 12] = [
         "y", "yes", "on", "n", "no", "off", "true", "false", "null", "~", "<<", "=",
@@ -193,8 +193,8 @@ fn is_other_type(text: &str) -> bool {
     matches!(unsigned, ".inf" | ".nan") || is_number(unsigned) || is_time(&lower)
 }
 
-/// Whether a text without sign is an integer or a float of YAML 1.1 or 1.2, sexagesimal ones
-/// included.
+/// True if a text without sign is an integer or float of YAML 1.1 or 1.2, including sexagesimal
+/// ones.
 fn is_number(unsigned: &str) -> bool {
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || b == b'_');
     let radix_digits = |part: &str| part.bytes().all(|b| b.is_ascii_hexdigit() || b == b'_');
@@ -213,7 +213,7 @@ fn is_number(unsigned: &str) -> bool {
         && digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))
 }
 
-/// Whether a text begins like a date and holds nothing that no YAML 1.1 timestamp holds.
+/// True if a text begins like a date and has only characters of YAML 1.1 timestamps.
 fn is_time(lower: &str) -> bool {
     let year = |text: &str| text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit());
     lower.split_once('-').is_some_and(|(first, rest)| {

@@ -1,33 +1,33 @@
-//! JSON that upstream publishes, read as Go's `encoding/json` reads it: that is how `oc`, `opm`
-//! and the cluster's operators read release payloads, update graphs and image configs.
+//! Reads JSON that upstream publishes by the rules of Go's `encoding/json`, because `oc`, `opm` and
+//! the cluster's operators read release payloads, update graphs and image configs that way.
 //!
-//! Of a key twice the last counts, `null` leaves a field as if it were absent, a field's name is
-//! known whatever its case, and bytes that are no UTF-8 are replaced. OCI and Docker manifests
-//! are not read by this: what could mean two things there is refused (`oci`).
+//! The last of several equal keys wins, `null` counts as an absent field, field names match in any
+//! case, and bytes that are not UTF-8 are replaced. OCI and Docker manifests are not read by this
+//! module: `oci` refuses a manifest that could be read in two ways.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// Reads a document. `fields`: the names of all fields that `T` and what it holds know, written
-/// as serde knows them. The keys of maps are left alone, unless they differ from one of these in
-/// case only.
+/// Reads a document. `fields` lists the names of all fields of `T` and of the types inside it,
+/// spelled as serde expects them. Other keys (those of maps) keep their spelling, unless they
+/// differ from one of these names in case only.
 ///
-/// The caller caps the length of `bytes`; values need some ten times as much memory.
+/// The caller limits the length of `bytes`; the parsed values need about ten times as much memory.
 ///
 /// # Errors
 ///
-/// When it is not JSON, has anything behind the first value, is nested deeper than 128, is no
-/// object, or is not a `T`.
+/// When the text is not JSON, has data after the first value, is nested deeper than 128, is not an
+/// object, or does not fit `T`.
 pub fn read<T: DeserializeOwned>(bytes: &[u8], fields: &[&str]) -> Result<T, serde_json::Error> {
     match value(bytes, fields)? {
-        // serde takes lists for structs, Go does not.
+        // serde accepts a list for a struct; Go does not.
         value @ Value::Object(_) => serde_json::from_value(value),
         _ => Err(serde::de::Error::custom("it is no object")),
     }
 }
 
-/// The document as a value in which every key stands once, is spelled as in `fields`, and is not
-/// `null`.
+/// Returns the document with duplicate keys merged, keys spelled as in `fields`, and `null` members
+/// removed.
 ///
 /// # Errors
 ///
@@ -38,8 +38,8 @@ pub fn value(bytes: &[u8], fields: &[&str]) -> Result<Value, serde_json::Error> 
     Ok(read.folded(fields))
 }
 
-/// Whether two keys are the same for Go's `encoding/json`: Unicode simple folding, which adds
-/// two letters to those that ASCII pairs.
+/// True if Go's `encoding/json` takes two keys for the same: Unicode simple folding, which besides
+/// ASCII case maps U+017F to `s` and U+212A to `k`.
 pub(super) fn same_key(written: &str, key: &str) -> bool {
     let fold = |c: char| match c {
         '\u{17f}' => 's',
@@ -49,7 +49,7 @@ pub(super) fn same_key(written: &str, key: &str) -> bool {
     written.chars().map(fold).eq(key.chars().map(fold))
 }
 
-/// A value whose objects keep the order and every repetition of their keys.
+/// A JSON value whose objects keep the order of their keys, and duplicates.
 enum Ordered {
     Scalar(Value),
     List(Vec<Self>),
@@ -57,7 +57,7 @@ enum Ordered {
 }
 
 impl Ordered {
-    /// Puts what is said several times together.
+    /// Merges duplicate keys and drops `null` members.
     fn folded(self, fields: &[&str]) -> Value {
         let pairs = match self {
             Self::Scalar(value) => return value,
@@ -77,7 +77,7 @@ impl Ordered {
     }
 }
 
-/// The field that a key means, else the key.
+/// The field name that a key matches; the key itself if it matches none.
 fn spelled<'a>(key: &'a str, fields: &[&'a str]) -> &'a str {
     let known = fields.iter().find(|field| same_key(key, field));
     known.copied().unwrap_or(key)

@@ -1,8 +1,8 @@
-//! YAML that upstream publishes, read as `sigs.k8s.io/yaml` reads it into a Go type: its first
-//! document, of a key twice the last, made JSON with sorted keys, and that read as by
-//! `encoding/json` ([`go_json`]). What follows the first document is not looked at.
+//! Reads YAML that upstream publishes as `sigs.k8s.io/yaml` reads it into a Go type: it takes the
+//! first document, lets the last of several equal keys win, converts to JSON with sorted keys, and
+//! reads that as `encoding/json` does ([`go_json`]). Anything after the first document is ignored.
 //!
-//! A number or truth value where a Go type has a text becomes one ([`Text`]).
+//! Where the Go type has a string, a number or boolean is converted to one ([`Text`]).
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Visitor};
@@ -11,29 +11,30 @@ use serde_json::Value;
 use crate::content::go_json;
 use crate::encoding::yaml::{self, Duplicates, YamlError, YamlLimits};
 
-/// Why a document cannot be read.
+/// Error from reading a document.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GoYamlError {
-    /// It is no YAML, or breaks a cap.
+    /// The document is not YAML, or exceeds a limit.
     #[error(transparent)]
     Yaml(#[from] YamlError),
-    /// It is JSON or YAML of another shape, or begins like JSON and is none.
+    /// The document has another shape, or begins like JSON and is not JSON.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
 }
 
-/// Reads the first document of a stream. `fields` as for [`go_json::read`].
+/// Reads the first document of a stream. `fields` is the same as for [`go_json::read`].
 ///
 /// # Errors
 ///
-/// When it is neither JSON nor YAML, breaks a cap, is no object, or is not a `T`.
+/// When it is neither JSON nor YAML, exceeds a limit, is not an object, or does not fit `T`.
 pub fn read<T: DeserializeOwned>(
     bytes: &[u8],
     fields: &[&str],
     limits: &YamlLimits,
 ) -> Result<T, GoYamlError> {
-    // Nearly every document is JSON; its reader is faster, and its message is the better one.
+    // Try JSON first: nearly every document is JSON, its parser is faster, and its error is
+    // clearer.
     let value = match serde_json::from_str(&String::from_utf8_lossy(bytes)) {
         Ok(value) => value,
         Err(error) => match (yaml_value(bytes, limits), bytes.first()) {
@@ -50,7 +51,7 @@ fn yaml_value(mut bytes: &[u8], limits: &YamlLimits) -> Result<Value, YamlError>
     documents.next().unwrap_or(Ok(Value::Null))
 }
 
-/// A text, or what `sigs.k8s.io/yaml` makes one where a text is meant.
+/// A string, or a scalar that `sigs.k8s.io/yaml` converts where a string is expected.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Text(pub String);
 
@@ -90,8 +91,8 @@ impl Visitor<'_> for TextVisitor {
     }
 }
 
-/// As `strconv.FormatFloat(value, 'g', -1, 32)` of Go: the shortest digits for 32 bits, with an
-/// exponent below -4 and from 6 on.
+/// Formats like Go's `strconv.FormatFloat(value, 'g', -1, 32)`: the shortest digits for 32 bits,
+/// with an exponent below -4 and from 6 on.
 fn shortest(value: f64) -> String {
     let value = value as f32;
     let written = format!("{value:e}");
@@ -141,7 +142,7 @@ mod tests {
             "# note\n---\nkind: a\n...\n{",
             "kind: b\nkind: a\n",
             "{\"kind\": \"b\", \"kind\": \"a\"}",
-            // Keys are sorted before Go looks at them.
+            // The conversion to JSON sorts the keys before Go reads them.
             "{\"kind\": \"a\", \"Kind\": \"b\"}",
             "kind: a\nKIND: b\n",
             "Kind: a\nkind: null\n",

@@ -1,9 +1,9 @@
-//! The update service's answer: which releases there are, and which may be updated to which.
+//! Parses the update service's answer: the releases, and the updates between them.
 //!
-//! The protocol is Cincinnati's: `GET .../graph?arch=...&channel=...` answers a JSON object with nodes,
-//! edges as pairs of indices into them, and edges that hold only under conditions. Read as `oc` and
-//! oc-mirror read it, with the rules of Go's `encoding/json`. What to make of it is decided in
-//! `plan::upgrade`.
+//! The protocol is Cincinnati's: `GET .../graph?arch=...&channel=...` answers a JSON object with
+//! nodes, edges as pairs of indices into them, and edges that hold only under conditions. It is
+//! read as `oc` and oc-mirror read it, with the rules of Go's `encoding/json`. `plan::upgrade`
+//! chooses updates from it.
 
 mod answer;
 
@@ -19,66 +19,66 @@ use super::go_json;
 use super::version::SemanticVersion;
 use crate::model::Reference;
 
-/// Longest answer that is read, in bytes. Real ones have less than 2 MiB.
+/// Maximum length in bytes of an answer. Real ones have less than 2 MiB.
 pub const LIMIT: u64 = 16 << 20;
 
-/// Longest answer, in bytes, that is read a second time by Go's rules: that takes some ten times
-/// as much memory. Real ones have 1 to 3 MiB.
+/// Maximum length in bytes of an answer that is parsed a second time by Go's rules: that takes
+/// about ten times as much memory. Real ones have 1 to 3 MiB.
 const PLAIN: usize = 4 << 20;
 
-/// Most releases in an answer (a count).
+/// Maximum number of releases in an answer.
 const MAX_NODES: usize = 20_000;
 
-/// Most edges in an answer, with and without conditions (a count).
+/// Maximum number of edges in an answer, conditional ones included.
 const MAX_EDGES: usize = 1_000_000;
 
-/// Most groups of edges under conditions in an answer (a count).
+/// Maximum number of groups of conditional edges in an answer.
 const MAX_GROUPS: usize = 20_000;
 
-/// Most risks of one group (a count). Real ones have less than ten.
+/// Maximum number of risks in a group. Real ones have less than ten.
 const MAX_RISKS: usize = 100;
 
-/// Longest name of a channel in bytes.
+/// Maximum length in bytes of a channel's name.
 const MAX_CHANNEL: usize = 100;
 
-/// Why an answer is not a graph of releases.
+/// Error from parsing an answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GraphError {
-    /// It is longer than [`LIMIT`].
+    /// The answer is longer than [`LIMIT`].
     #[error("The graph has {length} bytes, more than the {LIMIT} that are allowed")]
     TooLong {
-        /// Its length.
+        /// Length of the answer in bytes.
         length: usize,
     },
-    /// It is not JSON of the expected shape.
+    /// The answer is not JSON of the expected shape.
     #[error("The graph cannot be read")]
     Json(#[source] serde_json::Error),
-    /// It has more parts than any real one.
+    /// A list in the answer is longer than any real one.
     #[error("The graph has {count} {what}, more than the {limit} that are allowed")]
     TooMany {
-        /// What there are too many of.
+        /// The kind of items in the list.
         what: &'static str,
-        /// How many there are.
+        /// Number of items in the answer.
         count: usize,
-        /// How many there may be.
+        /// Maximum number of items.
         limit: usize,
     },
-    /// An edge begins or ends nowhere.
+    /// An edge refers to a node that is not in the answer.
     #[error("Edge {index} of the graph, from {from} to {to}, does not join two of {nodes} nodes")]
     Edge {
-        /// The edge, counted from 0.
+        /// Index of the edge, from 0.
         index: usize,
-        /// Index of the node where it begins.
+        /// Index of the node where the edge begins.
         from: u64,
-        /// Index of the node where it ends.
+        /// Index of the node where the edge ends.
         to: u64,
-        /// Number of nodes.
+        /// Number of nodes in the answer.
         nodes: usize,
     },
 }
 
-/// Why a text is not the name of a channel.
+/// Error for a text that is not a channel name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a channel: write for example stable-4.18", .0.escape_debug())]
 pub struct ChannelError(String);
@@ -89,7 +89,7 @@ pub struct ChannelError(String);
 pub struct Channel(String);
 
 impl Channel {
-    /// The text itself.
+    /// The channel's name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -119,54 +119,54 @@ impl fmt::Debug for Channel {
     }
 }
 
-/// A release that the update service knows.
+/// A release in the graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// Its version.
+    /// The version of the release.
     pub version: SemanticVersion,
-    /// Its payload: repository and digest, never a tag.
+    /// The release image: repository and digest, never a tag.
     pub payload: Result<Reference, BadPayload>,
-    /// The channels that it is in; empty when the service does not say.
+    /// The channels that offer the release; empty if the service does not list them.
     pub channels: BTreeSet<Channel>,
-    /// Where people read about it; free text.
+    /// Address of a page about the release; free text.
     pub url: Option<String>,
 }
 
-/// Why nobody knows which image a release is. It costs that release and no other.
+/// The reason why a release's image is unknown. The rest of the graph remains usable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadPayload {
-    /// Its payload is not pinned.
+    /// The payload is not a reference by digest.
     #[error("its payload is `{}`, which is not a reference by digest alone", .0.escape_debug())]
     NotByDigest(String),
-    /// The answer has the version twice, with two payloads.
+    /// The answer lists the version twice, with different payloads.
     #[error("it has two payloads")]
     Two,
 }
 
-/// Updates that the service advises against under conditions.
+/// An update that the service advises against under certain conditions (a conditional edge).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConditionalUpdate {
-    /// Where it begins.
+    /// The version to update from.
     pub from: SemanticVersion,
-    /// Where it ends.
+    /// The version to update to.
     pub to: SemanticVersion,
-    /// Names of the risks, sorted; free text. All edges of a group share them.
+    /// Names of the risks, sorted; free text. Shared by all edges of a group.
     pub risks: Arc<[String]>,
 }
 
-/// Releases, and which may be updated to which.
+/// The releases, and the updates between them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Graph {
-    /// Sorted by version; the lists below name a node by its position here.
+    /// Sorted by version; the lists below refer to a node by its position here.
     nodes: Vec<Node>,
-    /// For each node, where one may go from it without conditions: sorted, each once.
+    /// For each node, the targets of its unconditional updates, sorted, without duplicates.
     edges: Vec<Vec<u32>>,
-    /// Sorted.
+    /// Sorted by `from` and `to`.
     conditional: Vec<Conditional>,
 }
 
-/// A conditional update as it is kept: an answer may have a million.
+/// A conditional update in compact form: an answer may have a million.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Conditional {
     from: u32,
@@ -175,14 +175,15 @@ struct Conditional {
 }
 
 impl Graph {
-    /// Reads the service's answer. Conditional edges whose versions it does not list are left
-    /// out: the service lists them for clusters that run such a version, and nobody can be sent
-    /// there. A node without a version that we can compare is left out, and so are its edges.
+    /// Parses the service's answer. Conditional edges between versions that the answer does not
+    /// list are left out: the service adds them for clusters that run such a version, and no image
+    /// of it is known. A node whose version is not a semantic version is left out, and so are its
+    /// edges.
     ///
     /// # Errors
     ///
-    /// When it is not JSON of this shape, when it is too long, or when an edge begins or ends at
-    /// no node.
+    /// When the answer is not JSON of this shape, exceeds a limit, or has an edge that refers to a
+    /// missing node.
     pub fn parse(bytes: &[u8]) -> Result<Self, GraphError> {
         if bytes.len() as u64 > LIMIT {
             let length = bytes.len();
@@ -190,7 +191,7 @@ impl Graph {
         }
         match serde_json::from_slice(bytes) {
             Ok(answer) => Self::of(answer),
-            // Written in a way that only Go's reader takes: a key twice, another case.
+            // Perhaps JSON that only Go's rules accept: a duplicate key, or a key in another case.
             Err(error) if bytes.len() > PLAIN => Err(GraphError::Json(error)),
             Err(_) => {
                 let plain = go_json::value(bytes, &answer::FIELDS).map_err(GraphError::Json)?;
@@ -259,7 +260,7 @@ impl Graph {
             let edges = group.edges.unwrap_or_default();
             known.push((risks.into_iter().collect::<Arc<[String]>>(), edges));
         }
-        // By groups once, so that lists of risks need not be compared for each edge.
+        // Sort by risks once, so that lists of risks need not be compared for each edge.
         known.sort_by(|(a, _), (b, _)| a.cmp(b));
         let mut last: Arc<[String]> = Arc::default();
         for (risks, edges) in known {
@@ -302,7 +303,7 @@ impl Graph {
         self.at(self.position(version)?)
     }
 
-    /// The releases to which one may be updated without conditions, by ascending version.
+    /// The targets of unconditional updates from a release, by ascending version.
     pub fn targets(
         &self,
         from: &SemanticVersion,
@@ -313,13 +314,13 @@ impl Graph {
         targets.filter_map(|to| Some(&self.at(*to)?.version))
     }
 
-    /// Updates under conditions, by ascending versions.
+    /// All conditional updates, by ascending versions.
     pub fn conditional(&self) -> impl Iterator<Item = ConditionalUpdate> {
         self.described(&self.conditional)
     }
 
-    /// Where one may go from a release under conditions, by ascending version; more than once
-    /// under different conditions.
+    /// The targets of conditional updates from a release, by ascending version. A target may occur
+    /// several times, with different risks.
     pub fn conditional_targets(
         &self,
         from: &SemanticVersion,
@@ -333,7 +334,7 @@ impl Graph {
             .filter_map(|update| Some(&self.at(update.to)?.version))
     }
 
-    /// The updates from one release to another under conditions.
+    /// The conditional updates from one release to another.
     pub fn conditional_between(
         &self,
         from: &SemanticVersion,
@@ -346,7 +347,7 @@ impl Graph {
         self.described(updates)
     }
 
-    /// What is sorted from `first` to `last`, both included.
+    /// The conditional updates from `first` to `last`, both included, as (from, to) pairs.
     fn conditional_within(&self, first: (u32, u32), last: (u32, u32)) -> &[Conditional] {
         let all = &self.conditional;
         let start = all.partition_point(|update| (update.from, update.to) < first);
@@ -365,7 +366,7 @@ impl Graph {
     }
 }
 
-/// The items of a list that is not too long.
+/// Returns the items of a list, or an error if the list was cut off.
 fn within<T, const LIMIT: usize>(
     what: &'static str,
     list: AtMost<T, LIMIT>,
@@ -377,8 +378,8 @@ fn within<T, const LIMIT: usize>(
     }
 }
 
-/// Sorts nodes by version, each version once; the second list says where each node of the answer
-/// is then.
+/// Sorts nodes by version and merges duplicates. The second list maps each node's index in the
+/// answer to its position in the first; `None` for a node that was left out.
 fn sorted(raw: Vec<Option<RawNode<'_>>>) -> (Vec<Node>, Vec<Option<u32>>) {
     let mut by_index = vec![None; raw.len()];
     let read = raw.into_iter().map(Option::unwrap_or_default).map(node);
@@ -401,12 +402,12 @@ fn sorted(raw: Vec<Option<RawNode<'_>>>) -> (Vec<Node>, Vec<Option<u32>>) {
 }
 
 impl Node {
-    /// Adds what another node says about the same version.
+    /// Merges another node of the same version into this one.
     fn add(&mut self, other: Self) {
         if self.payload != other.payload {
             self.payload = Err(BadPayload::Two);
         }
-        // A node without channels counts as in the channel that the service was asked for.
+        // A node without channels counts as being in the channel that the service was queried for.
         if self.channels.is_empty() || other.channels.is_empty() {
             self.channels.clear();
         } else {
@@ -416,12 +417,12 @@ impl Node {
     }
 }
 
-/// Reads a node; nothing when its version is none that can be compared.
+/// Converts a node; `None` if its version is not a semantic version.
 fn node(raw: RawNode<'_>) -> Option<Node> {
     let version = raw.version?.0.parse().ok()?;
     let metadata = raw.metadata.unwrap_or_default();
     let channels = metadata.channels.unwrap_or_default();
-    // A name that no flag could ask for changes nothing.
+    // Skip invalid channel names: no command-line flag could select them.
     let channels = channels
         .0
         .split(',')

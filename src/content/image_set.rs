@@ -1,8 +1,8 @@
-//! The `operators` stanzas of an oc-mirror `ImageSetConfiguration`, v2alpha1
+//! Reads the `operators` stanzas of an oc-mirror `ImageSetConfiguration`, v2alpha1
 //! (docs/oc-compatibility.md, section 5.1).
 //!
-//! Strict, because people write it for us: a field that is not known here would silently mean
-//! nothing, and of a key twice nobody knows which one was meant. Both are errors.
+//! Strict, because people write this file for us: an unknown field would silently have no effect,
+//! and with a duplicate key it is unclear which one was meant. Both are errors.
 
 use serde::Deserialize;
 
@@ -16,11 +16,11 @@ pub struct ImageSet {
     pub api_version: String,
     /// Always [`ImageSet::KIND`].
     pub kind: String,
-    /// What is to be mirrored.
+    /// The `mirror` section.
     pub mirror: Mirror,
 }
 
-/// What is to be mirrored.
+/// The content to mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mirror {
@@ -28,79 +28,79 @@ pub struct Mirror {
     pub operators: Vec<Operators>,
 }
 
-/// A catalog and what is wanted of it.
+/// A catalog and the part of it to mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Operators {
     /// The catalog's reference as written.
     pub catalog: String,
-    /// Everything, instead of channel heads.
+    /// True to mirror all bundles, not only the heads of channels.
     #[serde(default)]
     pub full: bool,
-    /// oc-mirror knows it and does nothing with it; so do we.
+    /// Ignored, as oc-mirror ignores it.
     #[serde(default)]
     pub skip_dependencies: Option<bool>,
-    /// The packages; all when empty.
+    /// The packages to mirror; all when empty.
     #[serde(default)]
     pub packages: Vec<Package>,
 }
 
-/// A package.
+/// A package to mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Package {
-    /// Its name.
+    /// Name of the package.
     pub name: String,
-    /// The default channel that it is given.
+    /// The default channel that the package gets.
     #[serde(default)]
     pub default_channel: Option<String>,
-    /// The lowest version.
+    /// The lowest version to mirror.
     #[serde(default)]
     pub min_version: Option<String>,
-    /// The highest version.
+    /// The highest version to mirror.
     #[serde(default)]
     pub max_version: Option<String>,
-    /// The channels; all when empty.
+    /// The channels to mirror; all when empty.
     #[serde(default)]
     pub channels: Vec<Channel>,
 }
 
-/// A channel.
+/// A channel to mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Channel {
-    /// Its name.
+    /// Name of the channel.
     pub name: String,
-    /// The lowest version.
+    /// The lowest version to mirror.
     #[serde(default)]
     pub min_version: Option<String>,
-    /// The highest version.
+    /// The highest version to mirror.
     #[serde(default)]
     pub max_version: Option<String>,
 }
 
-/// Why a file is no such configuration.
+/// Error from reading an `ImageSetConfiguration`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageSetError {
-    /// It is not YAML, or has fields that are not known, or lacks some.
+    /// The file is not YAML, or has unknown fields, or lacks required ones.
     #[error("It cannot be read")]
     Yaml(#[source] YamlError),
-    /// It has no document, or several.
+    /// The file has no document, or several.
     #[error("It has {count} documents instead of one")]
     Documents {
-        /// How many.
+        /// Number of documents.
         count: usize,
     },
-    /// It is something else.
+    /// The document is of another kind or API version.
     #[error(
         "It is {} of `{}`, and not {} of `{}`",
         kind.escape_debug(), api_version.escape_debug(), ImageSet::KIND, ImageSet::API_VERSION
     )]
     Kind {
-        /// Its kind.
+        /// The `kind` of the document.
         kind: String,
-        /// Its API version.
+        /// The `apiVersion` of the document.
         api_version: String,
     },
 }
@@ -115,7 +115,7 @@ impl ImageSet {
     ///
     /// # Errors
     ///
-    /// When it is not exactly one document of this kind with known fields only.
+    /// When the file is not exactly one document of this kind, or has unknown fields.
     pub fn read(bytes: &[u8]) -> Result<Self, ImageSetError> {
         let documents: Vec<Self> =
             yaml::documents(bytes, &YamlLimits::MANIFEST, Duplicates::Refuse)

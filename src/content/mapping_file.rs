@@ -1,53 +1,53 @@
-//! `mapping.txt` given back by whoever edited it: which images to mirror, and where to
+//! Reads a `mapping.txt` that the user may have edited: which images to mirror, and where to
 //! (docs/oc-compatibility.md, sections 1.3 and 4.3).
 //!
 //! The grammar is that of `oc image mirror --filename`: a line is `SOURCE=TARGET` or
-//! `SOURCE TARGET`, `#` begins a comment anywhere, blank lines mean nothing, and so does a byte
-//! order mark. A source may have several targets, in one line or in several: the image gets all
-//! of these names, as `oc` gives it. Our own `mapping.txt` has such lines for a catalog that names
-//! one digest under two tags.
+//! `SOURCE TARGET`, `#` begins a comment anywhere; blank lines and a byte order mark are ignored. A
+//! source may have several targets, in one line or in several: the image gets all of these names,
+//! as `oc` gives it. Our own `mapping.txt` has such lines for a catalog that names one digest under
+//! two tags.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{NameError, Reference};
 
-/// Why a text is no mapping.
+/// Error from reading a mapping.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MappingFileError {
-    /// Nothing is listed: whoever wrote it meant something else.
+    /// The file lists no image, which is probably a mistake.
     #[error("It lists no image")]
     Empty,
     /// A line has no target, or more than one `=`.
     #[error("Line {line} is not `SOURCE=TARGET`")]
     Line {
-        /// The line, from 1.
+        /// Line number, from 1.
         line: usize,
     },
-    /// A source or target that is no image.
+    /// A source or target is not a valid image reference.
     #[error("Line {line} names something that is no image")]
     Name {
-        /// The line, from 1.
+        /// Line number, from 1.
         line: usize,
-        /// What is wrong with the name.
+        /// The fault in the reference.
         #[source]
         source: NameError,
     },
-    /// A target by digest: nobody can choose one.
+    /// A target has a digest: a digest follows from the content and cannot be chosen.
     #[error("The target in line {line} has a digest; name it by tag")]
     Digest {
-        /// The line, from 1.
+        /// Line number, from 1.
         line: usize,
     },
-    /// A source or target in a directory: `file://` is for `oc`'s own trees.
+    /// A source or target is a directory: `file://` names the trees that `oc` writes.
     #[error("Line {line} names a directory; a mapping here names images on registries")]
     Directory {
-        /// The line, from 1.
+        /// Line number, from 1.
         line: usize,
     },
 }
 
-/// Sources with their targets, each with at least one.
+/// The sources, each with at least one target.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MappingFile {
     targets: BTreeMap<Reference, BTreeSet<Reference>>,
@@ -58,7 +58,7 @@ impl MappingFile {
     ///
     /// # Errors
     ///
-    /// The first line that is none, and a text that lists nothing.
+    /// Returns an error for the first invalid line, and for a file that lists no image.
     pub fn parse(text: &str) -> Result<Self, MappingFileError> {
         let mut targets: BTreeMap<Reference, BTreeSet<Reference>> = BTreeMap::new();
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -104,23 +104,24 @@ impl MappingFile {
         self.targets.get(&mapped(image)).into_iter().flatten()
     }
 
-    /// Whether an image is listed.
+    /// True if the image is listed as a source.
     pub fn lists(&self, image: &Reference) -> bool {
         self.targets.contains_key(&mapped(image))
     }
 
-    /// Whether nothing is listed.
+    /// True if no image is listed.
     pub fn is_empty(&self) -> bool {
         self.targets.is_empty()
     }
 
-    /// The sources, sorted: by digest alone, else by tag.
+    /// The sources, sorted: by digest alone if they have one, else by tag.
     pub fn sources(&self) -> impl Iterator<Item = &Reference> {
         self.targets.keys()
     }
 }
 
-/// A reference as a mapping writes it: by digest, else by tag, which may be `latest`.
+/// Normalizes a reference as a mapping writes it: by digest if it has one, else by tag (default
+/// `latest`).
 pub fn mapped(image: &Reference) -> Reference {
     match (image.digest, &image.tag) {
         (Some(digest), _) => image.repository.pinned(digest),

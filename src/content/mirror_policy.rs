@@ -1,9 +1,9 @@
-//! Where clusters look for images: `ImageContentSourcePolicy` and `ImageDigestMirrorSet`
-//! (openshift/api, `operator/v1alpha1` and `config/v1`), as `oc` takes them by `--icsp-file` and
-//! `--idms-file`.
+//! Reads `ImageContentSourcePolicy` and `ImageDigestMirrorSet`, which tell clusters where to pull
+//! images (openshift/api, `operator/v1alpha1` and `config/v1`), as `oc` takes them by `--icsp-file`
+//! and `--idms-file`.
 //!
-//! Every document of a file counts, and the objects of a `List`. People give us these files to
-//! say where images come from, so a key twice is refused.
+//! Reads every document of a file, and the items of a `List`. The user passes these files to say
+//! where images come from, so duplicate keys are errors.
 
 use std::collections::BTreeMap;
 
@@ -15,51 +15,51 @@ use crate::encoding::yaml::{self, Duplicates, YamlError, YamlLimits};
 /// Mirrors of one registry or repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MirrorPolicy {
-    /// Registry or repository, as the policy writes it.
+    /// Registry or repository, as written in the policy.
     pub source: String,
-    /// Where to look first, in this order.
+    /// Mirrors in the order in which to try them.
     pub mirrors: Vec<String>,
-    /// Whether the source may be asked in the end.
+    /// True if the source itself may be tried after the mirrors.
     pub ask_source: bool,
 }
 
-/// Why a file's policies cannot be used.
+/// Error from reading a file of mirror policies.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MirrorPolicyError {
-    /// It is not YAML.
+    /// The file is not YAML.
     #[error("The mirror policies cannot be read")]
     Yaml(#[from] YamlError),
-    /// A document is something else.
+    /// A document is of another kind.
     #[error("A document is a `{}` of `{}`, which is no mirror policy by digest", kind.escape_debug(), api_version.escape_debug())]
     Kind {
-        /// What it says that it is.
+        /// The `kind` of the document.
         kind: String,
-        /// Of which API.
+        /// The `apiVersion` of the document.
         api_version: String,
     },
-    /// A document is of the right kind and not of the right shape.
+    /// A document is of a known kind, but not of its shape.
     #[error("A {kind} is not what it should be")]
     Shape {
-        /// Its kind.
+        /// The `kind` of the document.
         kind: &'static str,
-        /// What the decoder says.
+        /// The decoder's error.
         #[source]
         source: serde_json::Error,
     },
-    /// A source policy that nobody knows.
+    /// An unknown value of `mirrorSourcePolicy`.
     #[error("`{}` is no mirrorSourcePolicy", policy.escape_debug())]
     SourcePolicy {
-        /// The word.
+        /// The value.
         policy: String,
     },
-    /// Two policies disagree about one source.
+    /// Two entries for one source have different `mirrorSourcePolicy` values.
     #[error("The policies disagree whether `{}` may be asked itself", source_name.escape_debug())]
     Conflict {
         /// The source.
         source_name: String,
     },
-    /// The file holds no policy at all.
+    /// The file has no mirror policy.
     #[error("The file holds no mirror policy")]
     Empty,
 }
@@ -106,15 +106,15 @@ struct Row {
 #[derive(Default)]
 struct Collected {
     policies: Vec<MirrorPolicy>,
-    /// Where a source is in the list.
+    /// Position of each source in `policies`.
     index: BTreeMap<String, usize>,
 }
 
-/// Reads all policies of a file. Mirrors of one source are put together in their order.
+/// Reads all policies of a file. Merges the mirrors of equal sources, in order of appearance.
 ///
 /// # Errors
 ///
-/// When a document is no mirror policy by digest, or two contradict each other.
+/// When a document is not a mirror policy by digest, or two entries contradict each other.
 pub fn parse(bytes: &[u8]) -> Result<Vec<MirrorPolicy>, MirrorPolicyError> {
     let documents: Vec<Value> = yaml::documents(bytes, &YamlLimits::MANIFEST, Duplicates::Refuse)?;
     let mut collected = Collected::default();

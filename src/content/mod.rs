@@ -1,8 +1,8 @@
-//! What upstream publishes, bytes to values: releases and their signatures, operator catalogs,
-//! the update graph.
+//! Parses what upstream publishes: releases and their signatures, operator catalogs, the update
+//! graph.
 //!
-//! Nothing here opens a file, an image or a connection, or reads a clock: whoever does hands in
-//! bytes, rows and the time.
+//! Pure functions from bytes to values. Nothing here opens a file, an image or a connection, or
+//! reads a clock: callers pass in bytes, rows and the time.
 
 pub mod catalog;
 pub mod go_json;

@@ -1,4 +1,4 @@
-//! Where the update service is, and how it is asked (Cincinnati, `GET .../graph`).
+//! Addresses of the update services, and the query for a graph (Cincinnati, `GET .../graph`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use url::Url;
 
 use super::graph::Channel;
 
-/// Whose releases: each project runs an update service of its own.
+/// The product whose releases are meant: each project runs an update service of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Product {
     /// OpenShift Container Platform.
@@ -27,18 +27,18 @@ impl Product {
     }
 }
 
-/// Why a text is not an architecture.
+/// Error for a text that is not an architecture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not an architecture: write for example amd64, arm64 or multi", .0.escape_debug())]
 pub struct ArchitectureError(String);
 
-/// The architecture of a release payload: as in image configs (`amd64`), or `multi` for payloads
-/// that are lists.
+/// The architecture of a release payload: as in image configs (`amd64`), or `multi` for a payload
+/// that is a manifest list.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Architecture(String);
 
 impl Architecture {
-    /// The name for payloads that are lists of several.
+    /// The name for payloads that are manifest lists.
     pub const MULTI: &'static str = "multi";
 
     /// The text itself.
@@ -48,7 +48,7 @@ impl Architecture {
 }
 
 impl Default for Architecture {
-    /// What the service's other clients ask for unless told otherwise.
+    /// The default of the update service's other clients.
     fn default() -> Self {
         Self("amd64".to_owned())
     }
@@ -72,8 +72,8 @@ impl fmt::Display for Architecture {
     }
 }
 
-/// The address of the graph of one channel. The service's clients also send an `id`, by which it
-/// could tell clusters apart: it answers without one too.
+/// Returns the address of a channel's graph. Other clients also send an `id`, which identifies the
+/// cluster; the service answers without it too.
 pub fn graph_url(service: &Url, channel: &Channel, architecture: &Architecture) -> Url {
     let mut url = service.clone();
     url.query_pairs_mut()

@@ -1,42 +1,42 @@
-//! Versions that can be compared.
+//! Release versions that can be compared.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Longest version in bytes: with architecture and component behind it, it must fit into a tag.
+/// Maximum length of a version in bytes: a tag must also have room for architecture and component.
 const MAX_VERSION: usize = 80;
 
-/// Why a text is not the version of a release.
+/// Error from parsing a release version.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VersionError {
-    /// It is longer than any version.
+    /// The text is longer than any version may be.
     #[error("A version of {length} bytes is longer than the {MAX_VERSION} that are allowed")]
     TooLong {
-        /// Bytes that were given.
+        /// Length of the text in bytes.
         length: usize,
     },
-    /// It is not a semantic version.
+    /// The text is not a semantic version.
     #[error("`{}` is not a semantic version", text.escape_debug())]
     Semver {
-        /// What was given.
+        /// The text.
         text: String,
-        /// What is wrong with it.
+        /// The parser's error.
         #[source]
         source: semver::Error,
     },
-    /// It has build metadata, and tags are made of versions.
+    /// The version has build metadata (`+...`), which a tag cannot hold.
     #[error("`{}` has build metadata, and no tag can hold a `+`", text.escape_debug())]
     BuildMetadata {
-        /// What was given.
+        /// The text.
         text: String,
     },
 }
 
-/// The version of a release where releases are compared, for example `4.18.0-okd-scos.1`: a
-/// semantic version without build metadata, so that its text can stand in a tag.
+/// A release version, for example `4.18.0-okd-scos.1`: a semantic version without build metadata,
+/// so that its text fits into a tag.
 ///
 /// Ordered by precedence (semver.org, section 11), which is total here.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

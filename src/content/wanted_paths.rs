@@ -1,39 +1,40 @@
-//! The paths that are wanted of an image, and where links lead them.
+//! The paths that are searched for in an image, and where links lead them.
 //!
 //! An image may have hundreds of thousands of links, and each may have to be followed. So wanted
-//! paths are kept by place: an entry costs a look-up of its path and of the directories above it,
-//! however many are wanted, and a wanted path is touched once for each link that it follows.
+//! paths are indexed by their current location: an entry of a layer costs one look-up of its path
+//! and of each directory above it, however many paths are wanted, and a wanted path is visited once
+//! for each link that it follows.
 //!
-//! Knows the tree of what has passed; knows neither layers nor contents.
+//! Depends on the tree of entries read so far, and on neither layers nor file contents.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::oci::layer::{ImagePath, PathError, Tree, TreeNode};
 
-/// Links that are followed one after the other, as in Linux (`MAXSYMLINKS`).
+/// Maximum number of links that one path may follow, as in Linux (`MAXSYMLINKS`).
 pub(crate) const MAX_LINKS: u32 = 40;
 
-/// Memory for the links of one image that lead to what is looked for, in bytes.
+/// Maximum memory in bytes for the wanted paths of one image.
 pub(crate) const LINKS: u64 = 32 << 20;
 
-/// Bytes of memory that a wanted path takes besides its texts, about.
+/// Approximate memory in bytes of a wanted path, besides its texts.
 const EACH: u64 = 256;
 
-/// A path that is looked for.
+/// A path that is searched for.
 #[derive(Debug, Clone)]
 pub(crate) struct WantedPath {
-    /// The name under which it is wanted.
+    /// The path as the caller requested it.
     pub(crate) wanted: ImagePath,
-    /// Where it is, as far as links were followed.
+    /// Current location of the file: the requested path, with the links known so far resolved.
     at: ImagePath,
-    /// Whether files below it are wanted if it is a directory.
+    /// True if the files below it are wanted in case it is a directory.
     directory: bool,
     links: u32,
 }
 
 impl WantedPath {
-    /// A wanted path: the file there, or the files below it.
+    /// A requested path: the file there, or all files below it.
     pub(crate) fn root(path: &ImagePath) -> Self {
         Self {
             wanted: path.clone(),
@@ -43,7 +44,7 @@ impl WantedPath {
         }
     }
 
-    /// The file at `path`, which lies below this directory.
+    /// The wanted path for the file at `path`, which lies below this directory.
     fn inner(&self, path: &ImagePath, rest: &str) -> Result<Self, LinkError> {
         Ok(Self {
             wanted: self.wanted.join(rest)?,
@@ -53,12 +54,12 @@ impl WantedPath {
         })
     }
 
-    /// About how much memory it takes, in bytes.
+    /// Approximate memory in bytes of this wanted path.
     fn weight(&self) -> u64 {
         EACH + (self.wanted.as_str().len() + self.at.as_str().len()) as u64
     }
 
-    /// Moves along one link. `false` when it leads nowhere.
+    /// Follows one link. Returns `false` if the link points to the image's root.
     fn step(&mut self, link: &ImagePath, target: &str) -> Result<bool, LinkError> {
         self.links += 1;
         if self.links > MAX_LINKS {
@@ -80,51 +81,51 @@ impl WantedPath {
     }
 }
 
-/// Why a link cannot be followed.
+/// Error from following a link.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkError {
-    /// Links lead to links, again and again.
+    /// A path follows more than [`MAX_LINKS`] links.
     #[error("`{wanted}` is a link that goes round in circles")]
     Circle {
-        /// The name that led there.
+        /// The requested path.
         wanted: ImagePath,
     },
-    /// There are too many of them.
+    /// The wanted paths take more memory than [`LINKS`].
     #[error("the links to what is looked for take more than the {LINKS} bytes that are allowed")]
     TooMany,
-    /// A name gets too long, for example.
+    /// A link's target is not a valid path, for example too long.
     #[error("a link leads to what is no path")]
     Path(#[from] PathError),
 }
 
-/// Files of a layer that have passed, with the names under which they are wanted.
+/// Files of a layer that was already read, each with the requested paths that resolve to it.
 pub(crate) type Passed = BTreeMap<ImagePath, Vec<ImagePath>>;
 
-/// What is looked for at one place.
+/// The wanted paths at one location.
 #[derive(Debug, Default)]
 struct Place {
     files: Vec<WantedPath>,
     directories: Vec<WantedPath>,
-    /// Whether a directory was ever looked for here.
+    /// True if a directory was ever wanted here.
     directory: bool,
 }
 
-/// Everything that is looked for.
+/// All wanted paths of an image.
 #[derive(Debug, Default)]
 pub(crate) struct WantedPaths {
-    /// By place. A place whose paths were reached stays, without any: what the same layer says of
-    /// it later would contradict.
+    /// Indexed by location. A location stays, with empty lists, after its paths were found, because
+    /// another entry for it in the same layer is a contradiction that must be noticed.
     places: BTreeMap<String, Place>,
-    /// Wanted paths that turned out to be files which have passed, by layer.
+    /// Wanted paths that resolve to a file whose entry was already read, by layer.
     passed: BTreeMap<usize, Passed>,
     used: u64,
-    /// Wanted paths that were touched: what the work depends on.
+    /// Number of visits to wanted paths, which determines the running time.
     #[cfg(test)]
     pub(crate) touched: usize,
 }
 
 impl WantedPaths {
-    /// Looks for a path.
+    /// Adds a wanted path.
     pub(crate) fn insert(&mut self, wanted_path: WantedPath) -> Result<(), LinkError> {
         let place = self.note(&wanted_path)?;
         match wanted_path.directory {
@@ -134,7 +135,7 @@ impl WantedPaths {
         Ok(())
     }
 
-    /// Wants a file that has passed under this name.
+    /// Records that a wanted path resolves to a file whose entry was already read.
     pub(crate) fn pass(
         &mut self,
         layer: usize,
@@ -146,7 +147,7 @@ impl WantedPaths {
         Ok(())
     }
 
-    /// Counts a wanted path, and notes that something is wanted at its place.
+    /// Charges a wanted path's memory, and creates its location.
     fn note(&mut self, wanted_path: &WantedPath) -> Result<&mut Place, LinkError> {
         self.charge(wanted_path)?;
         let at = wanted_path.at.as_str().to_owned();
@@ -155,19 +156,19 @@ impl WantedPaths {
         Ok(place)
     }
 
-    /// Wants a file that has passed, for a wanted path that was counted already.
+    /// Like [`Self::pass`], for a wanted path that was charged already.
     pub(crate) fn want(&mut self, layer: usize, file: &ImagePath, name: ImagePath) {
         let files = self.passed.entry(layer).or_default();
         files.entry(file.clone()).or_default().push(name);
     }
 
-    /// Files that have passed and are wanted, by layer; they count as given.
+    /// Takes the wanted files whose entries were already read, by layer; each is returned once.
     pub(crate) fn take_passed(&mut self) -> BTreeMap<usize, Passed> {
         std::mem::take(&mut self.passed)
     }
 
-    /// Whether layers that are still to come can give nothing that is looked for. Forgets the
-    /// wanted paths of which this is true, so that asking again costs nothing.
+    /// True if no lower layer can contain a wanted path. Removes the locations for which this is
+    /// known, so that asking again costs nothing.
     pub(crate) fn are_settled(&mut self, tree: &Tree) -> bool {
         while let Some(first) = self.places.first_entry() {
             let place = first.get();
@@ -183,7 +184,7 @@ impl WantedPaths {
         true
     }
 
-    /// Whether a path is, contains, or lies below something that is or was looked for.
+    /// True if `path` is, contains, or lies below a location that is or was wanted.
     pub(crate) fn concern(&self, path: &ImagePath) -> bool {
         let within = |above: &str| self.places.get(above).is_some_and(|place| place.directory);
         self.places.contains_key(path.as_str())
@@ -191,7 +192,7 @@ impl WantedPaths {
             || path.ancestors().any(within)
     }
 
-    /// The names under which a file that is seen now is wanted.
+    /// Returns the requested paths to which a file resolves whose entry is being read now.
     pub(crate) fn reached(&mut self, file: &ImagePath) -> Result<Vec<ImagePath>, LinkError> {
         let mut names: Vec<_> = self
             .take_at(file)
@@ -203,8 +204,8 @@ impl WantedPaths {
         Ok(names)
     }
 
-    /// Notes what is wanted of a hard link: its target's content in the same layer, which came
-    /// before it and may be hidden by an upper layer under its own name.
+    /// Handles a hard link at which a file is wanted. Its content is that of `target`, an earlier
+    /// entry of the same layer, which an upper layer may hide under its own name.
     pub(crate) fn hard_link(
         &mut self,
         layer: usize,
@@ -221,7 +222,7 @@ impl WantedPaths {
         Ok(())
     }
 
-    /// Follows a symbolic link with everything that is looked for there or below.
+    /// Follows a symbolic link with every wanted path at or below it.
     pub(crate) fn follow(
         &mut self,
         tree: &Tree,
@@ -239,8 +240,8 @@ impl WantedPaths {
         Ok(())
     }
 
-    /// Finds out whether the place to which a path moved has passed already; looks for it if it
-    /// has not.
+    /// Follows all known links of a path that has moved; then records the file if its entry was
+    /// already read, and otherwise adds the path at its new location.
     fn settle(&mut self, tree: &Tree, mut wanted_path: WantedPath) -> Result<(), LinkError> {
         loop {
             let place = wanted_path.at.clone();
@@ -270,7 +271,7 @@ impl WantedPaths {
         }
     }
 
-    /// Wants everything that has passed below a wanted directory.
+    /// Records all files below a wanted directory whose entries were already read.
     fn inside(&mut self, tree: &Tree, wanted_path: &WantedPath) -> Result<(), LinkError> {
         for (path, layer, node) in tree.below(&wanted_path.at) {
             let path: ImagePath = path.parse()?;
@@ -289,7 +290,7 @@ impl WantedPaths {
         Ok(())
     }
 
-    /// A wanted path that leads nowhere: its place alone is remembered.
+    /// Drops a wanted path whose link leads nowhere, but keeps its location.
     fn forget(&mut self, wanted_path: WantedPath) -> Result<(), LinkError> {
         self.charge(&wanted_path)?;
         let place = self
@@ -300,7 +301,7 @@ impl WantedPaths {
         Ok(())
     }
 
-    /// Takes what is looked for at exactly this place.
+    /// Takes the wanted paths at exactly this location.
     fn take_at(&mut self, path: &ImagePath) -> impl Iterator<Item = WantedPath> + use<> {
         let place = self.places.get_mut(path.as_str());
         let taken = place.map(|place| {
@@ -312,7 +313,7 @@ impl WantedPaths {
         files.into_iter().chain(directories)
     }
 
-    /// Takes what is looked for at a place and below it, for it is somewhere else.
+    /// Takes the wanted paths at a link and below it: the link moves them elsewhere.
     fn take_from(&mut self, link: &ImagePath) -> Vec<WantedPath> {
         let below = self.below(link).map(|(path, _)| path.clone());
         let mut paths: Vec<String> = below.collect();
@@ -335,7 +336,7 @@ impl WantedPaths {
         taken
     }
 
-    /// Wanted paths for what lies at `path`, because directories above it are wanted.
+    /// Wanted paths for the entry at `path`, one for each wanted directory above it.
     fn within(&mut self, path: &ImagePath) -> Result<Vec<WantedPath>, LinkError> {
         let mut wanted_paths = Vec::new();
         for above in path.ancestors() {
@@ -350,7 +351,7 @@ impl WantedPaths {
         Ok(wanted_paths)
     }
 
-    /// Places below a path.
+    /// The locations below a path.
     fn below(&self, path: &ImagePath) -> impl Iterator<Item = (&String, &Place)> {
         let first = format!("{}/", path.as_str());
         let range = (Bound::Included(first.clone()), Bound::Unbounded);
@@ -367,7 +368,7 @@ impl WantedPaths {
         }
     }
 
-    /// Counts work, for tests.
+    /// Counts visits, for tests.
     fn touch(&mut self, count: usize) {
         #[cfg(test)]
         {

@@ -1,8 +1,8 @@
-//! Makes the documents of an image that is another image with layers on top.
+//! Makes the documents of an image that adds layers to another image.
 //!
-//! What is not touched stays as it was, keys in alphabetical order: the same original and the
-//! same additions give the same bytes, so the same digest. No clock: everything that is added is
-//! as old as the original.
+//! Members that need no change are kept, and keys are in alphabetical order: the same original and
+//! the same additions give the same bytes, so the same digest. No clock is read: new history
+//! entries get the original's creation time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::{Digest, ManifestKind, MediaType};
 
-/// A layer that is put on top.
+/// A layer to add on top.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewLayer {
     /// SHA-256 of the tar.
@@ -19,11 +19,11 @@ pub struct NewLayer {
     pub digest: Digest,
     /// Bytes of the gzip file.
     pub size: u64,
-    /// What the image's history says of it.
+    /// `created_by` of the layer's entry in the image's history.
     pub created_by: String,
 }
 
-/// Why a document cannot be changed.
+/// Error from changing a document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("The document is not as it should be: {why}")]
 pub struct DeriveError {
@@ -44,7 +44,7 @@ fn object(bytes: &[u8]) -> Result<Map<String, Value>> {
     }
 }
 
-/// The object or list under a key, an empty one where there is none.
+/// The value under a key; `empty` if the key is absent or `null`.
 fn member<'a>(object: &'a mut Map<String, Value>, key: &str, empty: Value) -> &'a mut Value {
     let member = object.entry(key).or_insert(Value::Null);
     if member.is_null() {
@@ -71,7 +71,7 @@ fn bytes(object: Map<String, Value>) -> Vec<u8> {
     Value::Object(object).to_string().into_bytes()
 }
 
-/// What a container runs: the image's entry point and the arguments behind it.
+/// The command that a container runs: the image's entry point and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Command {
     /// `Entrypoint`.
@@ -81,11 +81,11 @@ pub struct Command {
 }
 
 impl Command {
-    /// Reads what an image's config says (OCI image-spec, config.md).
+    /// Reads the command from an image's config (OCI image-spec, config.md).
     ///
     /// # Errors
     ///
-    /// When the config is not JSON, or the command is no list of texts.
+    /// When the config is not a JSON object, or the command is not a list of strings.
     pub fn of(config: &[u8]) -> Result<Self> {
         let mut config = object(config)?;
         let config = map(&mut config, "config")?;
@@ -103,11 +103,11 @@ impl Command {
     }
 }
 
-/// The config of an image with more layers (OCI image-spec, config.md).
+/// Makes the config of an image with more layers (OCI image-spec, config.md).
 ///
 /// # Errors
 ///
-/// When the original is no image config with a list of layers.
+/// When the original is not an image config with a list of layers.
 pub fn config(
     original: &[u8],
     layers: &[NewLayer],
@@ -144,12 +144,12 @@ pub fn config(
     Ok(bytes(image))
 }
 
-/// The manifest of an image with another config and more layers, and no subject. The types of
-/// the layers are those of the manifest's kind, Docker's or OCI's.
+/// Makes the manifest of an image with another config and more layers, without `subject`. The media
+/// types of the new layers are Docker's or OCI's, like the manifest's.
 ///
 /// # Errors
 ///
-/// When the original is no image manifest.
+/// When the original is not an image manifest.
 pub fn manifest(
     original: &[u8],
     media_type: &MediaType,
@@ -178,11 +178,11 @@ pub fn manifest(
     Ok(bytes(manifest))
 }
 
-/// An index whose children are replaced; those without a replacement go.
+/// Replaces the children of an index; children without a replacement are removed.
 ///
 /// # Errors
 ///
-/// When the original is no index.
+/// When the original is not an index.
 pub fn index(
     original: &[u8],
     media_type: &MediaType,
@@ -214,16 +214,16 @@ pub fn index(
     Ok(bytes(index))
 }
 
-/// Lets a descriptor point to something else of the same type.
+/// Points a descriptor to other content of the same media type.
 fn replace(descriptor: &mut Map<String, Value>, (digest, size): (Digest, u64)) {
     descriptor.insert("digest".to_owned(), json!(digest.to_string()));
     descriptor.insert("size".to_owned(), json!(size));
-    // They belong to what it pointed to.
+    // They describe the previous content.
     descriptor.remove("data");
     descriptor.remove("urls");
 }
 
-/// Docker's documents have no annotations.
+/// Removes `subject` and adds annotations; Docker's documents have no annotations.
 fn annotate(
     document: &mut Map<String, Value>,
     media_type: &MediaType,

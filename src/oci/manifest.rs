@@ -1,9 +1,9 @@
-//! OCI and Docker manifests and indexes: bytes to facts (OCI image-spec, manifest.md and
-//! image-index.md; Docker image manifest version 2, schema 2).
+//! Parses OCI and Docker manifests and indexes (OCI image-spec, manifest.md and image-index.md;
+//! Docker image manifest version 2, schema 2).
 //!
-//! The bytes are never written again. Other tools will read them after us, most of them written
-//! in Go, whose JSON decoder takes keys in any case and lets the last of two equal keys win. A
-//! document that could be read in two ways is refused, so that what we carry is what they see.
+//! The bytes are never rewritten. Other tools read them after us, most of them written in Go, whose
+//! JSON decoder accepts keys in any case and lets the last of two equal keys win. A document that
+//! could be read in two ways is refused, so that all tools see the same content.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,73 +17,73 @@ use crate::model::{
     is_deceptive,
 };
 
-/// Why a document is not a manifest that can be carried.
+/// Error for a document that cannot be carried as a manifest.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OciError {
-    /// Longer than any registry must take.
+    /// The document is longer than registries must accept.
     #[error(
         "The manifest has {length} bytes, more than the {} that registries take",
         Limits::OCI_MANIFEST
     )]
     TooLong {
-        /// Its length in bytes.
+        /// Length in bytes.
         length: usize,
     },
-    /// Objects and arrays in each other, deeper than any reader needs.
+    /// Objects and arrays are nested deeper than any client needs.
     #[error(
         "The manifest nests objects and arrays deeper than {} levels",
         Limits::JSON_DEPTH
     )]
     Nesting,
-    /// Docker's first image format.
+    /// The document has Docker's first image format.
     #[error(
         "The manifest is a Docker schema 1 manifest, which registries no longer take; push the image again with a current tool"
     )]
     Schema1,
-    /// A media type that names no manifest format that we know.
+    /// The media type is not that of a known manifest format.
     #[error("The manifest has the media type `{}`, which is no image manifest or index", media_type.escape_debug())]
     MediaType {
         /// The media type, shortened.
         media_type: String,
     },
-    /// Not JSON, or not an object.
+    /// The document is not JSON, or not an object.
     #[error("The manifest is not a JSON object")]
     Json(#[source] serde_json::Error),
-    /// A key has a value of another kind than it should.
+    /// A key has a value of the wrong type.
     #[error("The manifest's `{at}` is not what it should be")]
     Value {
-        /// Where in the document.
+        /// Path of the key in the document.
         at: String,
-        /// What the decoder says.
+        /// The decoder's error.
         #[source]
         source: serde_json::Error,
     },
-    /// A digest of another algorithm, or none.
+    /// A digest is malformed, or of an unsupported algorithm.
     #[error("The manifest's `{at}` cannot be carried")]
     Digest {
-        /// Where in the document.
+        /// Path of the digest in the document.
         at: String,
-        /// What is wrong with it.
+        /// The fault in the digest.
         #[source]
         source: DigestError,
     },
-    /// A key that must be there is not.
+    /// A required key is missing.
     #[error("The manifest has no `{at}`")]
     Absent {
-        /// Where in the document.
+        /// Path of the key in the document.
         at: String,
     },
     /// The document could be read in two ways.
     #[error("The manifest is ambiguous: {why}")]
     Ambiguous {
-        /// In which ways.
+        /// The reason, as a clause.
         why: String,
     },
-    /// A text holds characters that may deceive.
+    /// A media type is empty, too long or not printable ASCII, or a URL has deceptive characters.
     #[error("The manifest's `{at}` holds characters that do not belong there")]
     Text {
-        /// Where in the document.
+        /// Path of the string in the document.
         at: String,
     },
 }
@@ -93,19 +93,20 @@ pub enum OciError {
 pub struct OciDocument {
     /// The media type under which to push it.
     pub media_type: MediaType,
-    /// What it points to.
+    /// The content that it points to: config, layers, children, subject.
     pub facts: ManifestFacts,
 }
 
 /// Reads an image manifest or index.
 ///
-/// `content_type`, the registry's word, decides where the document does not say its own type;
-/// without it the type follows from the content, by the rules that `oc` and `skopeo` use.
+/// `content_type` is the one that the registry sent. It counts only if the document does not state
+/// its own type; if both are absent, the type is derived from the content by the rules of `oc` and
+/// `skopeo`.
 ///
 /// # Errors
 ///
-/// When it is Docker schema 1, has a digest of another algorithm than SHA-256, or could be read
-/// in two ways.
+/// When the document is not a manifest or index, is Docker schema 1, has a digest of another
+/// algorithm than SHA-256, or could be read in two ways.
 pub fn parse(bytes: &[u8], content_type: Option<&MediaType>) -> Result<OciDocument, OciError> {
     if bytes.len() as u64 > Limits::OCI_MANIFEST {
         return Err(OciError::TooLong {
@@ -149,7 +150,8 @@ pub fn parse(bytes: &[u8], content_type: Option<&MediaType>) -> Result<OciDocume
         _ => {
             let config = config.ok_or_else(|| absent("config"))?;
             let layers = layers.ok_or_else(|| absent("layers"))?;
-            // distribution-spec, "Listing Referrers": the config's type stands in.
+            // distribution-spec, "Listing Referrers": without `artifactType`, use the config's
+            // media type.
             let stand_in = || config.media_type.as_str().to_owned();
             let artifact_type = Some(own_artifact_type.unwrap_or_else(stand_in));
             ManifestFacts {
@@ -164,8 +166,8 @@ pub fn parse(bytes: &[u8], content_type: Option<&MediaType>) -> Result<OciDocume
     Ok(OciDocument { media_type, facts })
 }
 
-/// Reads the platform of an image from its config (OCI image-spec, config.md). `None` when the
-/// bytes are no image config or name no platform.
+/// Reads the platform of an image from its config (OCI image-spec, config.md). `None` if the bytes
+/// are not an image config or name no platform.
 pub fn config_platform(bytes: &[u8]) -> Option<Platform> {
     let members: Members<'_> = serde_json::from_slice(bytes).ok()?;
     platform(&Object { at: "", members }).ok()?
@@ -190,7 +192,7 @@ fn nests_within(json: &[u8], limit: usize) -> bool {
     true
 }
 
-/// Keys of a manifest or index that somebody acts on.
+/// Keys of a manifest or index that registries or clients interpret.
 const TOP_KEYS: [&str; 9] = [
     "schemaVersion",
     "mediaType",
@@ -203,7 +205,7 @@ const TOP_KEYS: [&str; 9] = [
     "signatures",
 ];
 
-/// Keys of a descriptor that somebody acts on.
+/// Keys of a descriptor that registries or clients interpret.
 const DESCRIPTOR_KEYS: [&str; 7] = [
     "mediaType",
     "digest",
@@ -220,7 +222,7 @@ const PLATFORM_KEYS: [&str; 3] = ["os", "architecture", "variant"];
 /// Annotation in which buildx names the manifest that an attestation describes.
 const DESCRIBES: &str = "vnd.docker.reference.digest";
 
-/// Decides under which type the document is pushed (reference: containers/image, guessing).
+/// Determines the media type under which the document is pushed (as containers/image guesses it).
 fn media_type(
     object: &Object<'_>,
     config: Option<&Descriptor>,
@@ -307,8 +309,9 @@ fn descriptor(object: &Object<'_>) -> Result<Descriptor, OciError> {
     })
 }
 
-/// The manifest that an index's entry describes. Annotations that cannot be read name none: they
-/// decide only what travels with what.
+/// Returns the manifest that an attestation entry of an index describes
+/// (`vnd.docker.reference.digest`). It only decides which manifests are kept together, so
+/// unreadable annotations count as absent; the same annotation twice is refused.
 fn described(object: &Object<'_>) -> Result<Option<Digest>, OciError> {
     let at = object.path("annotations");
     let Ok(Some(annotations)) = object.object("annotations", &at) else {
@@ -323,7 +326,7 @@ fn described(object: &Object<'_>) -> Result<Option<Digest>, OciError> {
     Ok(text.and_then(|text| text.parse().ok()))
 }
 
-/// The platform that an object names; `None` when it names none that can be written down.
+/// Returns the platform in an object; `None` if there is none, or it is not valid.
 fn platform(object: &Object<'_>) -> Result<Option<Platform>, OciError> {
     object.refuse_ambiguous(&PLATFORM_KEYS)?;
     let text = |key| object.text(key).ok().flatten();
@@ -337,7 +340,7 @@ fn platform(object: &Object<'_>) -> Result<Option<Platform>, OciError> {
     Ok(written.parse().ok())
 }
 
-/// The members of a JSON object in their order, duplicates kept, values not yet read.
+/// The members of a JSON object in order, with duplicates; values are not decoded yet.
 struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -353,7 +356,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
                 let mut members = Vec::new();
-                // A key with an escape cannot be borrowed.
+                // Owned, because a key with an escape cannot be borrowed.
                 while let Some(key) = map.next_key::<String>()? {
                     members.push((Cow::Owned(key), map.next_value()?));
                 }
@@ -365,7 +368,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-/// A JSON object and where it is in the document.
+/// A JSON object and its path in the document.
 struct Object<'a> {
     at: &'a str,
     members: Members<'a>,
@@ -379,7 +382,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Refuses a known key twice, or in another case.
+    /// Refuses a known key that occurs twice, or is written in another case.
     fn refuse_ambiguous(&self, known: &[&str]) -> Result<(), OciError> {
         for key in known {
             let like = |(name, _): &&(Cow<'a, str>, &RawValue)| folded_equal(name, key);
@@ -396,14 +399,14 @@ impl<'a> Object<'a> {
         Ok(())
     }
 
-    /// The member's text, or `None` when it is absent or `null`.
+    /// The member's raw value; `None` if it is absent or `null`.
     fn raw(&self, key: &str) -> Option<&'a RawValue> {
         let mut members = self.members.0.iter();
         let found = members.find_map(|(name, value)| (name == key).then_some(*value));
         found.filter(|value| value.get() != "null")
     }
 
-    /// Whether the key is there, be it with `null`.
+    /// True if the key is present, even with `null`.
     fn has(&self, key: &str) -> bool {
         self.members.0.iter().any(|(name, _)| name == key)
     }
@@ -433,7 +436,8 @@ impl<'a> Object<'a> {
         Ok(members.map(|members| Object { at, members }))
     }
 
-    /// The descriptors of an array. `null` is an empty array, as Go writes it.
+    /// The descriptors of an array. `null` counts as an empty array, since Go writes a nil slice as
+    /// `null`.
     fn descriptors(&self, key: &str) -> Result<Option<Vec<Descriptor>>, OciError> {
         if !self.has(key) {
             return Ok(None);
@@ -448,8 +452,8 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Whether Go's JSON decoder takes one key for the other: simple case folding, by which U+212A
-/// is a `k` and U+017F an `s`.
+/// True if Go's JSON decoder might match the keys: it uses simple case folding, in which U+212A
+/// equals `k` and U+017F equals `s`. Full case mapping, as used here, equates a little more.
 fn folded_equal(a: &str, b: &str) -> bool {
     let fold = |c: char| c.to_uppercase().flat_map(char::to_lowercase);
     a.chars().flat_map(fold).eq(b.chars().flat_map(fold))

@@ -1,8 +1,8 @@
-//! Documents and layers of images (OCI image-spec, Docker image manifest version 2): read as
-//! everybody reads them, and made for images that are another image with layers on top.
+//! Reads documents and layers of images (OCI image-spec, Docker image manifest version 2) as other
+//! tools read them, and makes those of an image that adds layers to another image.
 //!
-//! Synchronous, over byte slices and `Read`. A path in here is one inside an image; files,
-//! registries and bundles are not known.
+//! Synchronous, over byte slices and `Read`. Paths in this module are paths inside an image; it
+//! must not depend on files, registries or bundles.
 
 pub mod derive;
 pub mod layer;

@@ -34,7 +34,7 @@ fn image(text: &str) -> ImageEntry {
         attached: Vec::new(),
         platforms: Vec::new(),
         referrers: AttachmentState::NotAsked,
-        // Whatever stands here must show nowhere.
+        // This must not appear in any output.
         fetched_from: "proxy.lan/fetched".parse().unwrap(),
         requested: reference,
         standalone: false,
@@ -45,8 +45,7 @@ fn pinned(repository: &str, byte: u8) -> String {
     format!("{repository}@{}", Digest::from_bytes([byte; 32]))
 }
 
-/// Adds a release of two components, which come from the repositories of the release and of its
-/// content.
+/// Adds a release with two components: one in the repository of the release image, one in another.
 fn add_release(inventory: &mut Inventory) {
     let root = "quay.io/okd/scos-release:4.18.0";
     let components = [
@@ -219,7 +218,8 @@ fn instructions_are_those_of_oc() {
     }
     assert_eq!(instructions(&Content::default(), Instructions::Icsp), "");
 
-    // With a place of its own for the release image, both are mirrors of everything.
+    // If the release image has a repository of its own, both repositories are mirrors of all
+    // images.
     naming.release.image = Some(repository("m.lan:8443/ocp4/images"));
     let content = content_at(&inventory, "m.lan:8443/ocp4/openshift4", &naming);
     let text = instructions(&content, Instructions::Idms);

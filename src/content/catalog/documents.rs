@@ -1,13 +1,13 @@
-//! Cuts a catalog file into its documents, one in memory at a time.
+//! Splits a catalog file into its documents, with one in memory at a time.
 //!
-//! A file is a stream of JSON objects, of YAML documents, or of both, whatever its name says;
-//! that is how `opm` and OLM read it. A JSON object ends with its brace. A YAML document ends
-//! before a line that begins with `---` or `...`: such a line cannot be a part of a scalar,
-//! not even of a block (YAML 1.2.2, section 9.1.2), so no parser is needed to find it.
+//! A file is a stream of JSON objects, of YAML documents, or of both, regardless of its name; `opm`
+//! and OLM read it that way. A JSON object ends with its closing brace. A YAML document ends before
+//! a line that begins with `---` or `...`: such a line cannot be part of a scalar, not even of a
+//! block scalar (YAML 1.2.2, section 9.1.2), so no parser is needed to find it.
 //!
-//! Of a key twice the last counts, as for `opm` (`sigs.k8s.io/yaml` and Go's `encoding/json`);
-//! the document says so, for a warning. A byte order mark may begin every document. Bytes in JSON
-//! that are no UTF-8 are replaced as Go replaces them; in YAML they are refused, as by `opm`.
+//! The last of several equal keys wins, as in `opm` (`sigs.k8s.io/yaml` and Go's `encoding/json`);
+//! the document reports it, for a warning. A byte order mark may begin every document. Bytes in
+//! JSON that are not UTF-8 are replaced as Go replaces them; in YAML they are refused, as in `opm`.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -20,17 +20,18 @@ use crate::encoding::yaml::{self, Duplicates, YamlError, YamlLimits};
 /// The UTF-8 byte order mark.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// How much is read at once, in bytes.
+/// Number of bytes read at once.
 const BUFFER: usize = 256 << 10;
 
 /// A document, as one JSON object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// Where it stands.
+    /// File and number of the document.
     pub place: Place,
-    /// Its text as JSON: verbatim when it is written in JSON, else what the YAML says.
+    /// The document as JSON: verbatim if it is written in JSON, else converted from YAML.
     pub json: String,
-    /// A key that one of its YAML maps has twice. Of JSON this is found where it is looked into.
+    /// A duplicate key in one of its YAML maps. Duplicates in JSON are found when an object is
+    /// parsed.
     pub repeated_key: Option<String>,
 }
 
@@ -40,16 +41,16 @@ pub struct Documents<R> {
     reader: R,
     file: Arc<str>,
     number: u64,
-    /// Bytes that were read and do not belong to a finished document.
+    /// Bytes that were read and are not yet part of a returned document.
     buffer: Vec<u8>,
-    /// Where in `buffer` they begin.
+    /// Start of these bytes in `buffer`.
     start: usize,
     at_end: bool,
     failed: bool,
 }
 
 impl<R: Read> Documents<R> {
-    /// Reads the documents of a file; `file` is its path below the catalog's directory.
+    /// A reader of a file's documents; `file` is its path below the catalog's directory.
     pub fn new(file: &str, reader: R) -> Self {
         Self {
             reader,
@@ -73,7 +74,7 @@ impl<R: Read> Documents<R> {
         self.buffer.get(self.start..).unwrap_or_default()
     }
 
-    /// Reads more. False at the end of the file.
+    /// Reads more. Returns false at the end of the file.
     fn fill(&mut self) -> Result<bool, CatalogError> {
         if self.at_end {
             return Ok(false);
@@ -119,9 +120,9 @@ impl<R: Read> Documents<R> {
         }
     }
 
-    /// Skips what may stand before a document: blank lines, comments, directives, markers, and a
-    /// byte order mark.
-    /// Gives the document's first byte that is not space, or nothing at the end of the file.
+    /// Skips what may precede a document: blank lines, comments, directives, markers, and a byte
+    /// order mark. Returns the document's first byte that is not whitespace; `None` at the end of
+    /// the file.
     fn skip_to_content(&mut self) -> Result<Option<u8>, CatalogError> {
         loop {
             let pending = self.pending();
@@ -137,11 +138,11 @@ impl<R: Read> Documents<R> {
             }
             let text = line.trim_ascii();
             let skipped = match text.first() {
-                // The last line has no end.
+                // The last line may lack a newline.
                 None | Some(b'#') => (line.len() + 1).min(pending.len()),
                 Some(b'{') => line.len() - line.trim_ascii_start().len(),
                 Some(b'%') if line.starts_with(b"%") => (line.len() + 1).min(pending.len()),
-                // Behind the marker the document may begin.
+                // The document may begin on the marker's line.
                 _ if is_marker(line, b"---") || is_marker(line, b"...") => 3,
                 Some(first) => return Ok(Some(*first)),
             };
@@ -152,7 +153,7 @@ impl<R: Read> Documents<R> {
         }
     }
 
-    /// Length of the object that begins here; up to the end of the file when it does not end.
+    /// Length of the JSON object that begins here; up to the end of the file if it is not closed.
     fn json_object(&mut self) -> Result<usize, CatalogError> {
         let mut scan = JsonScan::default();
         loop {
@@ -202,23 +203,24 @@ impl<R: Read> Iterator for Documents<R> {
     }
 }
 
-/// Whether a line is a document marker: it alone, or followed by space.
+/// True if a line is a document marker: alone, or followed by whitespace.
 fn is_marker(line: &[u8], marker: &[u8]) -> bool {
     line.strip_prefix(marker)
         .is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
 }
 
-/// Finds the brace that closes an object, over any number of buffers.
+/// Finds the closing brace of an object that may span several buffers.
 #[derive(Debug, Default)]
 struct JsonScan {
-    /// Bytes that were looked at.
+    /// Number of bytes scanned.
     at: usize,
     depth: usize,
     in_string: bool,
 }
 
 impl JsonScan {
-    /// Goes on in a buffer that begins with the object; its length once it is whole.
+    /// Continues in `bytes`, which begins with the object. Returns the object's length once its end
+    /// is found.
     fn advance(&mut self, bytes: &[u8]) -> Option<usize> {
         while let Some(rest) = bytes.get(self.at..).filter(|rest| !rest.is_empty()) {
             if self.in_string {
@@ -227,7 +229,7 @@ impl JsonScan {
                     return None;
                 };
                 if rest.get(found) == Some(&b'\\') {
-                    // The escaped byte may be in the next buffer.
+                    // The escaped byte may not have been read yet.
                     rest.get(found + 1)?;
                     self.at += found + 2;
                 } else {
@@ -262,7 +264,7 @@ impl JsonScan {
     }
 }
 
-/// Reads a document; `None` for an empty one.
+/// Parses a document; `None` for an empty one.
 fn read_document(bytes: &[u8], place: Place) -> Result<Option<Document>, CatalogError> {
     let syntax = |message: String| CatalogError::Syntax {
         place: place.clone(),
@@ -304,7 +306,7 @@ fn read_document(bytes: &[u8], place: Place) -> Result<Option<Document>, Catalog
     };
     let values = values.map_err(|error| {
         let source = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-        // What begins with a brace was most likely meant to be JSON.
+        // A document that begins with a brace was most likely meant to be JSON.
         match json {
             Some(Err(error)) => syntax(error.to_string()),
             _ => syntax(format!("{error}{}", source.unwrap_or_default())),
@@ -327,10 +329,10 @@ fn read_document(bytes: &[u8], place: Place) -> Result<Option<Document>, Catalog
     }
 }
 
-/// Makes integers of whole numbers that were read as fractions, such as `1e3`: Go writes them as
-/// integers, and does not read `1000.0` where an integer is meant.
+/// Converts whole numbers that were read as floats, such as `1e3`, to integers: Go writes them as
+/// integers, and does not read `1000.0` into an integer field.
 fn write_whole_numbers(value: &mut Value) {
-    /// From here on not every integer is a number of 64 bits.
+    /// From here on, floats do not represent every integer.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match value {
         Value::Number(number) if number.is_f64() => {
@@ -347,7 +349,7 @@ fn write_whole_numbers(value: &mut Value) {
     }
 }
 
-/// Whether a text is JSON, without keeping anything of it.
+/// Checks that a text is JSON, without keeping the values.
 fn is_json(text: &str) -> Result<(), serde_json::Error> {
     serde_json::from_str::<serde::de::IgnoredAny>(text).map(|_| ())
 }

@@ -1,7 +1,7 @@
-//! Changes a document of a catalog, and nothing in it but what has to change.
+//! Changes a document of a catalog, and only the parts that the filter affects.
 //!
-//! A filtered catalog must say of what it keeps exactly what the original says, so values stay
-//! the text that they are: only the list or the name that the filter touches is written anew.
+//! A filtered catalog must state the same as the original about what it keeps, so values keep their
+//! original text: only the list or the name that the filter changes is rewritten.
 
 use std::collections::BTreeSet;
 
@@ -11,29 +11,29 @@ use super::object::{Object, Wrong};
 use super::{CatalogError, Document};
 use crate::content::go_json::same_key;
 
-/// What becomes of a document that stays.
+/// The change to a document that the filter keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Edit {
-    /// It stays as it is.
+    /// No change.
     Keep,
-    /// A package gets this default channel.
+    /// Sets the default channel of a package.
     DefaultChannel(String),
-    /// A channel keeps the entries with these names.
+    /// Keeps only the entries with these names in a channel.
     Entries(BTreeSet<String>),
-    /// Deprecations lose the entries about these: schema, and name or nothing.
+    /// Removes entries from a deprecations document.
     Deprecated {
-        /// What the entries that go are about.
+        /// The subjects of the removed entries: schema, and name (empty if there is none).
         gone: BTreeSet<(String, String)>,
     },
 }
 
 impl Edit {
-    /// The document's text after the change.
+    /// Returns the document's text after the change.
     ///
     /// # Errors
     ///
-    /// When the document is not what the index said that it is.
+    /// When the document does not match the index.
     pub fn apply(&self, document: &Document) -> Result<String, CatalogError> {
         let edited = match self {
             Self::Keep => Ok(document.json.clone()),
@@ -72,7 +72,7 @@ fn set_default_channel(json: &str, channel: &str) -> Result<String, Wrong> {
     Ok(write_object(&fields))
 }
 
-/// Keeps some objects of the list `entries`.
+/// Keeps the objects of the list `entries` for which `stays` is true.
 fn retain(json: &str, stays: impl Fn(&Object<'_>) -> Result<bool, Wrong>) -> Result<String, Wrong> {
     const KEY: &str = "entries";
     let object = Object::parse(json)?;
@@ -81,7 +81,7 @@ fn retain(json: &str, stays: impl Fn(&Object<'_>) -> Result<bool, Wrong>) -> Res
         let entries: Vec<&RawValue> =
             serde_json::from_str(list.get()).map_err(|_| format!("`{KEY}` is not a list"))?;
         for entry in entries {
-            // `null` means nothing, as for the index.
+            // Drop `null` entries, as the index does.
             if entry.get() != "null" && stays(&Object::parse(entry.get())?)? {
                 kept.push(entry.get());
             }

@@ -1,73 +1,73 @@
-//! Why a catalog cannot be read.
+//! Errors from reading a catalog.
 
 use super::Place;
 
-/// Why a catalog cannot be read.
+/// Error from reading a catalog.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CatalogError {
-    /// The bytes behind a file could not be read.
+    /// The bytes of a file cannot be read.
     #[error("The catalog's file `{}` cannot be read", file.escape_debug())]
     Read {
-        /// The file.
+        /// Path of the file.
         file: String,
-        /// What went wrong.
+        /// The underlying error.
         #[source]
         source: std::io::Error,
     },
-    /// A document breaks a cap.
+    /// A document exceeds a limit.
     #[error("The catalog's {place} is not acceptable: {what}, the limit is {limit}")]
     Limit {
-        /// Where.
+        /// The document.
         place: Place,
-        /// What is too much.
+        /// The quantity that exceeds the limit.
         what: &'static str,
-        /// The limit: bytes or a count, as `what` says.
+        /// The limit: bytes or a count, according to `what`.
         limit: u64,
     },
-    /// The catalog as a whole breaks a cap.
+    /// The catalog as a whole exceeds a limit.
     #[error("The catalog has more than {limit} {what}")]
     TooMuch {
-        /// Of what.
+        /// The items that are counted.
         what: &'static str,
-        /// The cap (a count).
+        /// The limit (a count).
         limit: u64,
     },
     /// A document is neither JSON nor YAML.
     #[error("The catalog's {place} is neither JSON nor YAML: {message}")]
     Syntax {
-        /// Where.
+        /// The document.
         place: Place,
-        /// What the parser says.
+        /// The parser's message.
         message: String,
     },
-    /// A document is not what its schema says.
+    /// A document does not fit its schema.
     #[error("The catalog's {place} is not valid: {message}")]
     Invalid {
-        /// Where.
+        /// The document.
         place: Place,
-        /// What is wrong.
+        /// The fault, as a clause.
         message: String,
     },
     /// An ignore file cannot be used.
     #[error("The catalog's `{}` cannot be used", file.escape_debug())]
     IgnoreFile {
-        /// The file.
+        /// Path of the file.
         file: String,
-        /// What is wrong with it.
+        /// The reason.
         #[source]
         source: super::IgnoreFileTooLong,
     },
     /// The database cannot be used.
     #[error("The catalog's database cannot be used: {message}")]
     Database {
-        /// Why.
+        /// The reason.
         message: String,
     },
-    /// The image's config is none.
+    /// The image's config is not valid JSON, or its labels are not strings.
     #[error("The image's config cannot be read")]
     Config(#[source] serde_json::Error),
-    /// The image holds no catalog that we know.
+    /// The image has no label of a known catalog format.
     #[error("The image is no catalog: it has neither the label `{configs}` nor `{database}`")]
     NoLabel {
         /// The label of file-based catalogs.
@@ -75,24 +75,25 @@ pub enum CatalogError {
         /// The label of databases.
         database: &'static str,
     },
-    /// A label names a place that cannot be one.
+    /// A label's value is not a path in an image.
     #[error("The label `{label}` says `{}`, which is no path in an image", value.escape_debug())]
     LabelPath {
-        /// The label.
+        /// Name of the label.
         label: &'static str,
-        /// What it says, shortened.
+        /// The label's value, shortened.
         value: String,
     },
-    /// The place that the label names is not there.
+    /// The path in the label does not exist in the image.
     #[error("The image has nothing at `{}`, where its label says that the catalog is", path.escape_debug())]
     Missing {
-        /// The place.
+        /// The path.
         path: String,
     },
 }
 
 impl CatalogError {
-    /// Whether it is about one document, so that nothing is wrong when that is ignored.
+    /// True if the error is about one document, so that it does not matter if the document's file
+    /// is ignored.
     pub(super) fn concerns_one_document(&self) -> bool {
         matches!(
             self,

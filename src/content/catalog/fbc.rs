@@ -1,9 +1,9 @@
-//! File-based catalogs: reads every document of every file into the index.
+//! Indexes file-based catalogs: reads every document of every file.
 //!
-//! What is read of a document is what its schema says (docs/oc-compatibility.md, section 7.1); of
-//! documents of unknown schema, the images, because they are mirrored too
-//! (docs/oc-compatibility.md, section 4.1). Read as `opm` and `oc` read it; what only installing
-//! needs, and cannot be understood, is a [`Problem`].
+//! Of a document, the fields of its schema are read (docs/oc-compatibility.md, section 7.1); of
+//! documents with an unknown schema, the images, because they are mirrored too
+//! (docs/oc-compatibility.md, section 4.1). Read as `opm` and `oc` read it; invalid fields that
+//! only installing needs are a [`Problem`], not an error.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -18,14 +18,15 @@ use super::{
     Gvk, IgnoreFile, NamedBy, Other, Package, Place, Problem, RelatedImage, RequiredPackage,
 };
 
-/// Most files that may be unreadable because an ignore file, still to come, names them.
+/// Maximum number of files with errors that are kept until all ignore files are known, since an
+/// ignored file's errors do not count.
 const BROKEN: usize = 10_000;
 
-/// Most comparisons of characters for ignore files. A real catalog of 10 000 files needs a
-/// thousandth; so many take minutes.
+/// Maximum number of character comparisons for ignore files. A real catalog of 10 000 files needs a
+/// thousandth; this many take minutes.
 const IGNORE_WORK: usize = 200_000_000_000;
 
-/// Schemas whose documents have fields of known types. All others are opaque, as for `opm`.
+/// Schemas whose documents have fields of known types. All others are opaque, as in `opm`.
 const KNOWN: [&str; 4] = [
     "olm.bundle",
     "olm.package",
@@ -33,24 +34,24 @@ const KNOWN: [&str; 4] = [
     "olm.deprecations",
 ];
 
-/// Lines of one ignore file that are told to be mistakes (a count).
+/// Maximum number of lines of one ignore file that are reported as mistakes.
 const BAD_LINES: usize = 10;
 
-/// Reads files one after the other, in any order; the index does not depend on it.
+/// Builds the index from files in any order; the result does not depend on it.
 ///
-/// The order in which an image holds its files is anybody's guess, so an ignore file may come
-/// after what it ignores. Until [`Indexer::finish`] nothing is known to belong to the catalog.
+/// An image may hold its files in any order, so an ignore file may come after the files that it
+/// ignores. Which files belong to the catalog is decided in [`Indexer::finish`].
 #[derive(Debug, Default)]
 pub struct Indexer {
     catalog: Catalog,
     documents: u64,
     kept: usize,
     ignore: IgnoreFile,
-    /// Lines of ignore files that are mistakes.
+    /// Invalid lines of ignore files.
     bad_lines: Vec<Problem>,
-    /// Files that cannot be read as a catalog's.
+    /// Files with a document that cannot be read, and the error.
     broken: BTreeMap<String, CatalogError>,
-    /// Other paths of files that have several.
+    /// The other paths of files that have several.
     aliases: BTreeMap<String, Vec<String>>,
 }
 
@@ -64,8 +65,8 @@ impl Indexer {
     ///
     /// # Errors
     ///
-    /// When its bytes cannot be had, and when the catalog becomes larger than its caps. What is
-    /// wrong with its documents is told by [`Indexer::finish`].
+    /// When the file's bytes cannot be read, and when the catalog exceeds its limits. Errors in
+    /// documents are reported by [`Indexer::finish`].
     pub fn add(&mut self, file: &str, reader: impl Read) -> Result<(), CatalogError> {
         if file.rsplit('/').next() == Some(IgnoreFile::NAME) {
             return self.add_ignore_file(file, reader);
@@ -83,7 +84,7 @@ impl Indexer {
         Ok(())
     }
 
-    /// Says that a file has another path: it is ignored only when all its paths are.
+    /// Records another path of a file: the file is ignored only if all its paths are.
     pub fn add_alias(&mut self, file: &str, alias: &str) {
         let aliases = self.aliases.entry(file.to_owned()).or_default();
         aliases.push(alias.to_owned());
@@ -141,12 +142,12 @@ impl Indexer {
         Ok(())
     }
 
-    /// The index of all files that were added and are not ignored.
+    /// Returns the index of all files that were added and are not ignored.
     ///
     /// # Errors
     ///
-    /// The first document, by file name, that is not acceptable: it has no schema, or a field
-    /// that counts has another type, or it is too large.
+    /// The error of the first file, by name, with a document that is not acceptable: it has no
+    /// schema, a field that is read has another type, or it is too large.
     pub fn finish(self) -> Result<Catalog, CatalogError> {
         let Self {
             mut catalog,
@@ -183,14 +184,14 @@ impl Indexer {
     }
 }
 
-/// What the index keeps of a document.
+/// The part of a document that the index keeps.
 struct Record {
     kind: Kind,
-    /// Images of a document that is no bundle.
+    /// Images of a document that is not a bundle.
     images: Vec<(NamedBy, String)>,
-    /// What is odd about it.
+    /// Problems in the document.
     problems: Vec<Problem>,
-    /// Empty texts where images should be (a count).
+    /// Number of empty strings where images should be.
     empty_images: usize,
 }
 
@@ -280,7 +281,7 @@ impl Record {
         };
         let repeated = document.repeated_key.clone().or(items.repeated_key());
         problems.extend(key_twice(repeated, &document.place));
-        // All images share these texts.
+        // All images share these strings.
         let named_by = NamedBy::Document {
             schema: schema.into(),
             package: package.map(Into::into),
@@ -298,7 +299,7 @@ impl Record {
         })
     }
 
-    /// About how much memory it needs, in bytes.
+    /// Approximate memory in bytes of the record.
     fn weight(&self) -> usize {
         const EACH: usize = 64;
         let text = |text: &String| text.len() + EACH;
@@ -354,7 +355,7 @@ impl Record {
     }
 }
 
-/// Notes texts that a document lacks.
+/// Collects problems about missing keys.
 struct Lacks<'a> {
     place: &'a Place,
     what: &'static str,
@@ -370,7 +371,7 @@ impl<'a> Lacks<'a> {
         }
     }
 
-    /// The text; an empty one, and a problem, where it is not there.
+    /// Returns the text; if it is missing, records a problem and returns an empty text.
     fn or_none(&mut self, text: Option<String>, key: &'static str) -> String {
         text.unwrap_or_else(|| {
             self.note(key);
@@ -387,23 +388,23 @@ impl<'a> Lacks<'a> {
     }
 }
 
-/// The problem of a document that has a key twice.
+/// The problem of a document that has a duplicate key.
 fn key_twice(key: Option<String>, place: &Place) -> Option<Problem> {
     let key = shortened(&key?);
     let place = place.clone();
     Some(Problem::KeyTwice { place, key })
 }
 
-/// A text of a stranger as a problem keeps it.
+/// Shortens an untrusted text for a problem.
 fn shortened(text: &str) -> String {
     text.chars().take(100).collect()
 }
 
-/// The related images, and how many of them have no image.
+/// The related images, and the number of entries without an image.
 fn related_images(object: &Object<'_>, items: &Items) -> Result<(Vec<RelatedImage>, usize), Wrong> {
     let (mut images, mut empty) = (Vec::new(), 0_usize);
     object.each(items, "relatedImages", &mut |related| {
-        // Entries without an image mean nothing and are written by real generators.
+        // Entries without an image are ignored; some generators write them.
         match related.text("image")? {
             Some(image) => {
                 let name = related.text("name")?.unwrap_or_default();
@@ -416,7 +417,7 @@ fn related_images(object: &Object<'_>, items: &Items) -> Result<(Vec<RelatedImag
     Ok((images, empty))
 }
 
-/// The same of a document whose schema we do not know, and where the names may mean anything.
+/// The same for a document with an unknown schema, in which the field may have any type.
 fn possible_related_images(
     object: &Object<'_>,
     items: &Items,
@@ -479,8 +480,8 @@ fn deprecated(
     Ok(entries)
 }
 
-/// Takes from a bundle's properties what versions and dependencies are made of. One that cannot
-/// be understood is a problem: `oc` mirrors such a bundle, and only installing needs them.
+/// Reads version and dependencies from a bundle's properties. An invalid property is a problem, not
+/// an error: `oc` mirrors such a bundle, and only installing needs the property.
 fn properties(
     object: &Object<'_>,
     items: &Items,
@@ -512,7 +513,7 @@ fn property_value(kind: &str, property: &Object<'_>, bundle: &mut Bundle) -> Res
     };
     match kind {
         "olm.package" => {
-            // A second one is an error for OLM; the first counts here.
+            // OLM refuses a second one; the first counts here.
             let version = value()?.text("version")?;
             bundle.version = bundle.version.take().or(version);
         }

@@ -1,13 +1,13 @@
-//! `.indexignore`: which files of a catalog's directory are not part of it.
+//! `.indexignore` files: lists of files in a catalog's directory that are not part of the catalog.
 //!
 //! Read as every released `opm` reads it: lines as `joelanford/ignore`, patterns as go-git 5
-//! (docs/oc-compatibility.md, section 7.2). A line that is a mistake matches nothing, and costs no
-//! more than a warning.
+//! (docs/oc-compatibility.md, section 7.2). An invalid line matches nothing, and only causes a
+//! warning.
 
 use super::CatalogLimits;
 use super::ignore_pattern::{Bad, Pattern};
 
-/// An ignore file that cannot be used.
+/// Error: the ignore files are too long together.
 #[derive(Debug, thiserror::Error)]
 #[error("It makes the ignore files longer than {limit} bytes together")]
 pub struct IgnoreFileTooLong {
@@ -15,31 +15,31 @@ pub struct IgnoreFileTooLong {
     limit: usize,
 }
 
-/// A line that matches nothing because it is a mistake.
+/// An invalid line, which matches nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BadLine {
-    /// The line, from 1.
+    /// Line number, from 1.
     pub(super) number: u64,
-    /// What is wrong with it.
+    /// The fault, as a clause.
     pub(super) why: Bad,
 }
 
 /// The patterns of all ignore files of a catalog.
 #[derive(Debug, Default)]
 pub struct IgnoreFile {
-    /// Directory of each file and its patterns, in the order in which `opm` finds the files.
+    /// The directory of each file and its patterns, in the order in which `opm` finds the files.
     files: Vec<(String, Vec<Pattern>)>,
-    /// How many bytes the files have together.
+    /// Length of all files together, in bytes.
     bytes: usize,
 }
 
 impl IgnoreFile {
-    /// The name of such files.
+    /// The name of ignore files.
     pub const NAME: &'static str = ".indexignore";
 
-    /// Adds the ignore file of a directory; `directory` is a path below the catalog's
-    /// directory, empty for itself. Its patterns hold there and below. Gives the lines that are
-    /// mistakes.
+    /// Adds the ignore file of a directory; `directory` is a path below the catalog's directory,
+    /// empty for the catalog's directory itself. The patterns apply to files in the directory and
+    /// below. Returns the invalid lines.
     pub(super) fn add(
         &mut self,
         directory: &str,
@@ -57,21 +57,22 @@ impl IgnoreFile {
                 Ok(pattern) => patterns.extend(pattern),
                 Err(why) => bad.push(BadLine { number, why }),
             }
-            // Go's reader keeps the mark, so that the line means another name.
+            // Go's reader keeps the byte order mark as part of the name, so the line matches
+            // another name.
             if line.starts_with(b"\xef\xbb\xbf") {
                 let why = "opm takes the byte order mark for a part of the name";
                 bad.push(BadLine { number, why });
             }
         }
         self.files.push((directory.to_owned(), patterns));
-        // The patterns of files that are found later decide.
+        // Sort in walk order, because patterns of files that `opm` finds later win.
         self.files
             .sort_by(|(a, _), (b, _)| in_walk(a).cmp(in_walk(b)));
         Ok(bad)
     }
 
-    /// Whether a file is ignored; `path` is below the catalog's directory. Ignore files are no
-    /// part of a catalog themselves.
+    /// True if a file is ignored; `path` is below the catalog's directory. Ignore files themselves
+    /// are not part of a catalog.
     pub fn ignores(&self, path: &str) -> bool {
         let components: Vec<&str> = path.split('/').collect();
         if components.last() == Some(&Self::NAME) {
@@ -84,20 +85,20 @@ impl IgnoreFile {
         decides.is_some_and(|line| !line.includes)
     }
 
-    /// The most comparisons of characters that asking for files takes, whose paths have so many
-    /// bytes together.
+    /// Upper bound on the character comparisons for checking files whose paths have `paths` bytes
+    /// together.
     pub(super) fn work(&self, paths: usize) -> usize {
         self.bytes.saturating_mul(paths)
     }
 }
 
-/// The components of a directory's ignore file, in the order of which Go's `fs.WalkDir` goes.
+/// The components of a directory's ignore file, which compare in the order of Go's `fs.WalkDir`.
 fn in_walk(directory: &str) -> impl Iterator<Item = &str> {
     let names = directory.split('/').filter(|name| !name.is_empty());
     names.chain([IgnoreFile::NAME])
 }
 
-/// The components of a path behind those of a directory.
+/// The components of a path after those of a directory; `None` if it is not below it.
 fn below<'a, 'p>(directory: &str, path: &'a [&'p str]) -> Option<&'a [&'p str]> {
     let mut rest = path;
     for name in directory.split('/').filter(|name| !name.is_empty()) {

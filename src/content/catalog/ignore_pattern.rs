@@ -1,37 +1,37 @@
-//! One line of an ignore file, with the rules of go-git 5 (`plumbing/format/gitignore`) and of
-//! Go's `filepath.Match`, by which every released `opm` reads it.
+//! One line of an ignore file, with the rules of go-git 5 (`plumbing/format/gitignore`) and of Go's
+//! `filepath.Match`, by which every released `opm` reads it.
 //!
-//! They are not Git's: a pattern without a slash looks at every component of a path, so that
-//! `!a` also brings back what is in the directory `a`; `[!x]` is a class of two characters; and
-//! `**` means something only as a whole component of a pattern with a slash.
+//! They differ from Git's: a pattern without a slash is compared with every component of a path, so
+//! that `!a` also includes the files in the directory `a`; `[!x]` is a class of two characters; and
+//! `**` is special only as a whole component of a pattern with a slash.
 
-/// Longest pattern in bytes. A path is not longer.
+/// Maximum length of a pattern in bytes: that of a path.
 const MAX: usize = 4096;
 
-/// Why a line can match nothing.
+/// The reason why a line is invalid, as a clause.
 pub(super) type Bad = &'static str;
 
-/// What a line says about the paths that it matches.
+/// The pattern of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern {
-    /// Whether they are part of the catalog, in spite of lines above.
+    /// True if matching files are part of the catalog, in spite of earlier lines.
     pub(super) includes: bool,
-    /// Whether the last component that it matches must be a directory.
+    /// True if the last component that it matches must be a directory.
     only_directories: bool,
     parts: Parts,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Parts {
-    /// For any one component of a path.
+    /// Matches any single component of a path.
     Name(Glob),
-    /// For the components from the first one on.
+    /// Matches the components from the first one on.
     Path(Vec<Part>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
-    /// Nothing stands between two slashes.
+    /// Nothing between two slashes.
     Empty,
     /// `**`
     Directories,
@@ -39,11 +39,11 @@ enum Part {
 }
 
 impl Pattern {
-    /// Reads a line; nothing for one that is empty or a comment.
+    /// Parses a line; `None` for one that is empty or a comment.
     ///
     /// # Errors
     ///
-    /// When the line can match nothing because it is a mistake.
+    /// When the line is invalid, so that it can match nothing.
     pub(super) fn parse(line: &str) -> Result<Option<Self>, Bad> {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -71,7 +71,8 @@ impl Pattern {
         }))
     }
 
-    /// Whether a file has such a path, given as its components below the ignore file's directory.
+    /// True if the pattern matches a file; `path` has the components of its path below the ignore
+    /// file's directory.
     pub(super) fn matches(&self, path: &[&str]) -> bool {
         match &self.parts {
             Parts::Name(glob) => match path.iter().position(|name| glob.matches(name)) {
@@ -97,8 +98,8 @@ impl Part {
     }
 }
 
-/// What stands behind the components that the parts match, if they match. As go-git, a part
-/// behind `**` takes the first component that it matches, and tries no other.
+/// Returns the components after those that the parts match, if they match. As in go-git, a part
+/// after `**` takes the first component that it matches, and tries no other.
 fn rest_behind<'a, 'p>(parts: &[Part], mut path: &'a [&'p str]) -> Option<&'a [&'p str]> {
     let (mut matched, mut anywhere) = (false, false);
     for (at, part) in parts.iter().enumerate() {
@@ -132,13 +133,13 @@ fn rest_behind<'a, 'p>(parts: &[Part], mut path: &'a [&'p str]) -> Option<&'a [&
     matched.then_some(path)
 }
 
-/// A pattern of Go's `filepath.Match`, cut before its stars.
+/// A pattern of Go's `filepath.Match`, split before its stars.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Glob(Vec<Chunk>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Chunk {
-    /// Whether any characters may stand before it.
+    /// True if any characters may precede it.
     star: bool,
     items: Vec<Item>,
 }
@@ -175,7 +176,7 @@ impl Glob {
                 '*' => {
                     let star = true;
                     let items = Vec::new();
-                    // Of stars in a row the last one counts.
+                    // Several stars in a row count as one.
                     match chunks.last_mut() {
                         Some(last) if last.items.is_empty() => last.star = star,
                         _ => chunks.push(Chunk { star, items }),
@@ -194,8 +195,8 @@ impl Glob {
         Ok(Self(chunks))
     }
 
-    /// Whether it matches a whole name. Each chunk takes the first place where it fits, but the
-    /// last one must reach the end.
+    /// True if the pattern matches the whole name. Each chunk takes the first position where it
+    /// fits; the last one must reach the end.
     fn matches(&self, name: &str) -> bool {
         let Self(chunks) = self;
         let mut rest = name;
@@ -224,7 +225,7 @@ impl Glob {
     }
 }
 
-/// Reads a class behind its bracket. A bracket or hyphen in it needs a backslash.
+/// Parses a class after its opening bracket. A bracket or hyphen in it needs a backslash.
 fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Item, Bad> {
     const OPEN: Bad = "a bracket is not closed";
     let one = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| match chars.next() {
@@ -300,7 +301,7 @@ mod tests {
         }
     }
 
-    /// Of the cases of go-git 5.16, with `*` for a file and `/` for a directory.
+    /// Cases from go-git 5.16, with `*` for a file and `/` for a directory.
     #[test]
     fn paths_match_as_in_go_git() {
         for (line, path, expected) in [
@@ -321,7 +322,7 @@ mod tests {
             ("./x", "x", false),
             ("**/*lue/vol?ano", "head/value/volcano", true),
             ("**/*lue/vol?ano", "value/volcano", true),
-            // Its second part is looked for behind the first match of the first alone.
+            // The second part is searched for after the first match of the first part only.
             ("**/a/b", "a/x/a/b", false),
             ("a/**/b", "a/x/y/b/c", true),
             ("a/**/b", "a/x/y", false),

@@ -7,27 +7,27 @@ use std::sync::Arc;
 use super::{Catalog, Place};
 use crate::model::{CatalogMember, MalformedImage, NeededBy, Reference, is_deceptive};
 
-/// Who names an image, for messages. Sorted so that bundles come first. Copies share the texts,
-/// because one document may name many images.
+/// The bundle or document that names an image, for messages. Bundles sort first. Clones share the
+/// strings, because one document may name many images.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum NamedBy {
     /// A bundle.
     Bundle {
-        /// Its name.
+        /// Name of the bundle.
         name: Arc<str>,
-        /// Its package; empty for a bundle of a database that is in no channel.
+        /// Package of the bundle; empty for a bundle of a database that is in no channel.
         package: Arc<str>,
     },
     /// Another document.
     Document {
-        /// Its schema.
+        /// Schema of the document.
         schema: Arc<str>,
-        /// Its package.
+        /// Package of the document.
         package: Option<Arc<str>>,
-        /// Its name.
+        /// Name of the document.
         name: Option<Arc<str>>,
-        /// Where it stands.
+        /// File and number of the document.
         place: Place,
     },
 }
@@ -55,24 +55,25 @@ impl fmt::Display for NamedBy {
 /// An image that a catalog names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CatalogImage {
-    /// The reference as written: names on the target are made of it.
+    /// The reference as written; names on the target are derived from it.
     pub text: String,
-    /// The reference.
+    /// The parsed reference.
     pub reference: Reference,
-    /// The first that name it, sorted; at least one and at most [`NeededBy::SHOWN`].
+    /// The first documents that name it, sorted; at least one and at most [`NeededBy::SHOWN`].
     pub named_by: BTreeSet<NamedBy>,
-    /// How many name it.
+    /// Number of times that the catalog names it.
     pub mentions: usize,
 }
 
-/// A text where an image should be. It costs that image and nothing else, as for `oc`.
+/// A text that should be an image and is not a valid reference. Only this image is skipped, as in
+/// `oc`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadImage {
-    /// The text.
+    /// The text as written.
     pub text: String,
-    /// The first that name it, sorted; at least one and at most [`NeededBy::SHOWN`].
+    /// The first documents that name it, sorted; at least one and at most [`NeededBy::SHOWN`].
     pub named_by: BTreeSet<NamedBy>,
-    /// Why it is none.
+    /// The fault, as a clause.
     pub why: String,
 }
 
@@ -83,7 +84,7 @@ impl fmt::Display for BadImage {
 }
 
 impl BadImage {
-    /// The text as the inventory keeps it.
+    /// The row for the inventory.
     pub fn row(&self) -> MalformedImage {
         MalformedImage {
             text: shown(&self.text),
@@ -93,17 +94,17 @@ impl BadImage {
     }
 }
 
-/// Everything that a catalog names as an image. Empty texts are no references, as for `oc`.
+/// All images that a catalog names. Empty texts are ignored, as in `oc`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CatalogImages {
-    /// References, sorted by text, each text once.
+    /// Valid references, sorted by text, without duplicates.
     pub images: Vec<CatalogImage>,
-    /// Texts that are none, sorted.
+    /// Invalid references, sorted.
     pub bad: Vec<BadImage>,
 }
 
 impl CatalogImages {
-    /// The images as the inventory keeps them, sorted.
+    /// The rows of the valid references for the inventory, sorted.
     pub fn members(&self) -> Vec<CatalogMember> {
         let members = self.images.iter().map(|image| CatalogMember {
             image: image.reference.clone(),
@@ -115,7 +116,7 @@ impl CatalogImages {
         members
     }
 
-    /// The texts that are none as the inventory keeps them, sorted, each once.
+    /// The rows of the invalid references for the inventory, sorted, without duplicates.
     pub fn malformed(&self) -> Vec<MalformedImage> {
         let mut rows: Vec<MalformedImage> = self.bad.iter().map(BadImage::row).collect();
         rows.sort_by(|a, b| a.text.cmp(&b.text));
@@ -124,7 +125,7 @@ impl CatalogImages {
     }
 }
 
-/// Who needs an image, as the inventory keeps it.
+/// The rows of what needs an image, for the inventory.
 fn needed_by(named_by: &BTreeSet<NamedBy>) -> Vec<NeededBy> {
     let needed = named_by.iter().map(|by| match by {
         NamedBy::Bundle { name, package } => NeededBy {
@@ -148,8 +149,8 @@ fn needed_by(named_by: &BTreeSet<NamedBy>) -> Vec<NeededBy> {
     needed.into_iter().collect()
 }
 
-/// A stranger's text as the inventory takes it: not empty, at most [`MalformedImage::TEXT`] bytes,
-/// and nothing in it that deceives.
+/// Makes an untrusted text acceptable to the inventory: not empty, at most [`MalformedImage::TEXT`]
+/// bytes, deceptive characters replaced.
 fn shown(text: &str) -> String {
     let plain = |c: char| if is_deceptive(c) { '\u{fffd}' } else { c };
     let mut shown = String::new();
@@ -165,7 +166,7 @@ fn shown(text: &str) -> String {
     shown
 }
 
-/// Collects every image by text, sorted, each text once.
+/// Collects every image, sorted by text, without duplicates.
 pub(super) fn collect(catalog: &Catalog) -> CatalogImages {
     let mut texts: BTreeMap<&str, (BTreeSet<NamedBy>, usize)> = BTreeMap::new();
     let mut add = |text, by: NamedBy| {
@@ -210,7 +211,8 @@ pub(super) fn collect(catalog: &Catalog) -> CatalogImages {
 }
 
 fn parse(text: &str) -> Result<Reference, String> {
-    // `oci://HOST/...` is an artifact on a registry; `oci:///...` and `oci:...` name a disk.
+    // `oci://HOST/...` is an artifact on a registry; `oci:///...` and `oci:...` are local
+    // directories.
     if let Some(artifact) = text.strip_prefix("oci://")
         && names_a_registry(artifact)
     {
@@ -221,7 +223,7 @@ fn parse(text: &str) -> Result<Reference, String> {
     if text.starts_with("oci:") || text.starts_with("file:") || text.starts_with("s3:") {
         return Err("it is on a disk and not on a registry".to_owned());
     }
-    // Clusters know no scheme in front of an image's name.
+    // Clusters accept no scheme before an image's name.
     if text.contains("://") {
         return Err("a scheme has no place in an image's name".to_owned());
     }
@@ -229,7 +231,7 @@ fn parse(text: &str) -> Result<Reference, String> {
         .map_err(|error: crate::model::NameError| error.to_string())
 }
 
-/// Whether the first component is a registry's name and not a directory's.
+/// True if the first component is the name of a registry, not of a directory.
 fn names_a_registry(text: &str) -> bool {
     let host = text.split_once('/').map_or("", |(host, _)| host);
     host == "localhost" || host.contains(['.', ':'])

@@ -1,4 +1,4 @@
-//! Where in an image its catalog is (docs/oc-compatibility.md, section 4.1).
+//! Finds the catalog in an image by its labels (docs/oc-compatibility.md, section 4.1).
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ const CONFIGS: &str = "operators.operatorframework.io.index.configs.v1";
 /// Label of an image whose catalog is a sqlite database.
 const DATABASE: &str = "operators.operatorframework.io.index.database.v1";
 
-/// Where the catalog is: a path in the image, without leading and trailing slashes.
+/// Location of the catalog: a path in the image, without leading and trailing slashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     /// A directory of files.
@@ -19,15 +19,15 @@ pub enum Location {
     Database(String),
 }
 
-/// Reads the labels of an image's config. The file-based catalog wins, as in `oc`.
+/// Locates the catalog by the labels of an image's config. The file-based catalog wins, as in `oc`.
 ///
-/// `oc` looks for a database in the whole file system of an image without labels. Such images
+/// For an image without labels, `oc` searches the whole file system for a database. Such images
 /// were never published as catalogs, so here they are an error.
 ///
 /// # Errors
 ///
-/// [`CatalogError::NoLabel`] when neither label is there, [`CatalogError::LabelPath`] when the
-/// one that counts is no path.
+/// [`CatalogError::NoLabel`] when the image has neither label, [`CatalogError::LabelPath`] when the
+/// label's value is not a path.
 pub fn location(labels: &BTreeMap<String, String>) -> Result<Location, CatalogError> {
     if let Some(path) = labels.get(CONFIGS) {
         return Ok(Location::Configs(clean(CONFIGS, path)?));
@@ -41,12 +41,12 @@ pub fn location(labels: &BTreeMap<String, String>) -> Result<Location, CatalogEr
     }
 }
 
-/// Reads the labels of an image's config (OCI image-spec, config.md, `config.Labels`), as `oc`
+/// Reads the labels from an image's config (OCI image-spec, config.md, `config.Labels`), as `oc`
 /// and `opm` read it: with the rules of Go's `encoding/json`.
 ///
 /// # Errors
 ///
-/// [`CatalogError::Config`] when it is not JSON, or its labels are not texts.
+/// [`CatalogError::Config`] when the config is not JSON, or its labels are not strings.
 pub fn labels_of(config: &[u8]) -> Result<BTreeMap<String, String>, CatalogError> {
     #[derive(serde::Deserialize)]
     struct Image {
@@ -64,7 +64,7 @@ pub fn labels_of(config: &[u8]) -> Result<BTreeMap<String, String>, CatalogError
     Ok(labels.unwrap_or_default())
 }
 
-/// A path without empty and `.` components.
+/// Returns a path without empty and `.` components.
 fn clean(label: &'static str, path: &str) -> Result<String, CatalogError> {
     let components: Vec<&str> = path
         .split('/')

@@ -1,14 +1,14 @@
-//! Operator catalogs: what an index image says of packages, channels and bundles.
+//! Operator catalogs: the packages, channels and bundles in an index image.
 //!
-//! A catalog can be a gigabyte of documents, most of it manifests that only the cluster reads.
-//! So reading takes two passes. The first one keeps an index, the [`Catalog`]: names, versions,
-//! edges, images, and where each document stands. Whoever needs documents whole (the filter
+//! A catalog can be a gigabyte of documents, most of it manifests that only the cluster reads. So
+//! reading takes two passes. The first one builds an index, the [`Catalog`]: names, versions,
+//! edges, images, and the place of each document. A caller that needs whole documents (the filter
 //! does) streams the files again with [`Documents`] and keeps those whose [`Place`] it wants.
 //!
 //! Two formats: file-based catalogs ([`Indexer`], docs/oc-compatibility.md, section 7.1) and the
-//! database of the 4.5-4.10 era ([`sqlite`], docs/oc-compatibility.md, section 7.3). Which of them
-//! an image holds, its labels say ([`location`]). Nothing here opens a file or an image: bytes and
-//! rows in, values out.
+//! database of the 4.5-4.10 era ([`sqlite`], docs/oc-compatibility.md, section 7.3). The labels of
+//! an image state its format ([`location`]). Nothing here opens a file or an image: bytes and rows
+//! in, values out.
 
 mod documents;
 mod edit;
@@ -40,24 +40,25 @@ pub use object_files::with_object_files;
 pub use problem::Problem;
 pub use serve::{serve_arguments, without_cache};
 
-/// Caps on what a catalog may make us keep or do.
+/// Limits on the memory and time that a catalog may use.
 #[derive(Debug, Clone, Copy)]
 pub struct CatalogLimits;
 
 impl CatalogLimits {
-    /// One document, in bytes. The largest real ones have a few MiB: a bundle's manifests must
-    /// fit into the API server's database when they are installed.
+    /// Maximum length of a document in bytes. The largest real ones have a few MiB: a bundle's
+    /// manifests must fit into the API server's database when they are installed.
     pub const DOCUMENT: usize = 32 << 20;
-    /// Documents of one catalog (a count).
+    /// Maximum number of documents in a catalog.
     pub const DOCUMENTS: u64 = 1_000_000;
-    /// All files of one catalog together, in bytes.
+    /// Maximum length in bytes of all files of a catalog together.
     pub const TOTAL: u64 = 8 << 30;
-    /// What the index of a catalog keeps, in bytes of text; 3000 bundles have about 10 MiB.
+    /// Maximum length in bytes of the texts in a catalog's index; 3000 bundles have about 10 MiB.
     pub const INDEX: usize = 128 << 20;
-    /// The ignore files of one catalog together, in bytes. Real ones have less than 1 KiB.
+    /// Maximum length in bytes of all ignore files of a catalog together. Real ones have less than
+    /// 1 KiB.
     pub const IGNORE_FILES: usize = 256 << 10;
-    /// Nesting of lists and maps in a document (a count).
+    /// Maximum depth of nested lists and maps in a document.
     pub const DEPTH: usize = 100;
-    /// Scalars, lists and maps of one YAML document (a count).
+    /// Maximum number of scalars, lists and maps in a YAML document.
     pub const NODES: usize = 500_000;
 }

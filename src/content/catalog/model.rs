@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Problem;
 use super::images::{self, CatalogImages, NamedBy};
 
-/// Where a document stands.
+/// The place of a document in a catalog.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The file's path below the catalog's directory; the database's name for a database.
@@ -22,8 +22,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// The index of a catalog: everything but the manifests. All lists are sorted by package and
-/// name, then by place; names are as written and may repeat (see [`Catalog::problems`]).
+/// The index of a catalog: everything but the manifests. All lists are sorted by package and name,
+/// then by place; names are as written and may repeat (see [`Catalog::problems`]).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Catalog {
     /// `olm.package`.
@@ -38,51 +38,51 @@ pub struct Catalog {
     pub others: Vec<Other>,
     /// Images that documents other than bundles name.
     pub other_images: Vec<(NamedBy, String)>,
-    /// Empty texts where images should be (a count). They are no references, as for `oc`.
+    /// Number of empty strings where images should be. They are ignored, as in `oc`.
     pub empty_images: usize,
-    /// What was odd about single documents or rows when they were read.
+    /// Problems found in single documents or rows while reading.
     pub(super) odd: Vec<Problem>,
 }
 
 /// An `olm.package`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
-    /// Its name.
+    /// Name of the package.
     pub name: String,
-    /// The channel that subscriptions without one follow.
+    /// The channel of subscriptions that name none.
     pub default_channel: Option<String>,
-    /// Where it stands.
+    /// File and number of the document.
     pub place: Place,
 }
 
 /// An `olm.channel`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Channel {
-    /// The package.
+    /// Name of the package.
     pub package: String,
-    /// The channel's name.
+    /// Name of the channel.
     pub name: String,
-    /// Its bundles and the edges between them, in the order written.
+    /// The bundles and the edges between them, in the order written.
     pub entries: Vec<Entry>,
-    /// Where it stands.
+    /// File and number of the document.
     pub place: Place,
 }
 
-/// A bundle's place in the upgrade graph of a channel.
+/// A bundle's entry in the upgrade graph of a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Entry {
-    /// The bundle.
+    /// Name of the bundle.
     pub name: String,
-    /// The bundle that it is an upgrade of.
+    /// The bundle that it upgrades.
     pub replaces: Option<String>,
-    /// Bundles that it is an upgrade of as well, and that are not to be installed any more.
+    /// Other bundles that it upgrades, and that must not be installed any more.
     pub skips: Vec<String>,
-    /// Versions that it is an upgrade of.
+    /// Range of versions that it upgrades.
     pub skip_range: Option<String>,
 }
 
 impl Channel {
-    /// The entries that no other entry replaces or skips; a sound channel has exactly one.
+    /// The entries that no other entry replaces or skips; a valid channel has exactly one.
     pub fn heads(&self) -> Vec<&Entry> {
         let mut below = BTreeSet::new();
         for entry in &self.entries {
@@ -117,19 +117,19 @@ impl fmt::Display for Gvk {
     }
 }
 
-/// A package that a bundle needs (`olm.package.required`).
+/// A package that a bundle depends on (`olm.package.required`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequiredPackage {
-    /// The package.
+    /// Name of the package.
     pub name: String,
-    /// The versions that will do, as written.
+    /// The acceptable versions, as written.
     pub version_range: String,
 }
 
 /// An image that a bundle's operator runs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelatedImage {
-    /// What the bundle calls it; may be empty.
+    /// The image's name in the bundle; may be empty.
     pub name: String,
     /// The reference as written; not empty.
     pub image: String,
@@ -138,73 +138,74 @@ pub struct RelatedImage {
 /// An `olm.bundle`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
-    /// The package; empty for a bundle of a database that is in no channel.
+    /// Name of the package; empty for a bundle of a database that is in no channel.
     pub package: String,
-    /// The bundle's name.
+    /// Name of the bundle.
     pub name: String,
-    /// The bundle image's reference as written; old databases hold bundles without one.
+    /// The bundle image's reference as written; old databases have bundles without one.
     pub image: Option<String>,
-    /// Its version as written: the `version` of its `olm.package` property.
+    /// The version as written: the `version` of the `olm.package` property.
     pub version: Option<String>,
-    /// Its related images, in the order written.
+    /// The related images, in the order written.
     pub related_images: Vec<RelatedImage>,
-    /// Packages that it needs.
+    /// Packages that the bundle depends on.
     pub required_packages: Vec<RequiredPackage>,
-    /// APIs that it needs.
+    /// APIs that the bundle depends on.
     pub required_apis: Vec<Gvk>,
-    /// APIs that it provides.
+    /// APIs that the bundle provides.
     pub provided_apis: Vec<Gvk>,
-    /// Whether it has compound constraints (`olm.constraint`), which the index does not keep.
+    /// True if the bundle has compound constraints (`olm.constraint`), which the index does not
+    /// keep.
     pub has_constraints: bool,
-    /// Files in which manifests of it stand (`olm.bundle.object` with `ref`), below the catalog's
-    /// directory.
+    /// Files with manifests of the bundle (`olm.bundle.object` with `ref`), as paths below the
+    /// catalog's directory.
     pub object_files: Vec<String>,
-    /// Where it stands.
+    /// File and number of the document.
     pub place: Place,
 }
 
-/// What an `olm.deprecations` document deprecates.
+/// An `olm.deprecations` document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deprecations {
-    /// The package.
+    /// Name of the package.
     pub package: String,
-    /// Packages, channels and bundles, in the order written.
+    /// Deprecated packages, channels and bundles, in the order written.
     pub entries: Vec<DeprecatedEntry>,
-    /// Where it stands.
+    /// File and number of the document.
     pub place: Place,
 }
 
-/// Something that is deprecated: the `reference` of an entry.
+/// A deprecated item: the `reference` of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeprecatedEntry {
     /// `olm.package`, `olm.channel` or `olm.bundle`.
     pub schema: String,
-    /// The channel's or bundle's name; the package needs none.
+    /// Name of the channel or bundle; `None` for the package itself.
     pub name: Option<String>,
 }
 
 /// A document of a schema that is not one of OLM's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Other {
-    /// Its schema.
+    /// Schema of the document.
     pub schema: String,
-    /// The package to which it belongs; none: to the catalog as a whole.
+    /// The package of the document; `None` if it belongs to the catalog as a whole.
     pub package: Option<String>,
-    /// Its name.
+    /// Name of the document.
     pub name: Option<String>,
-    /// Where it stands.
+    /// File and number of the document.
     pub place: Place,
 }
 
 impl Catalog {
-    /// Every image that the catalog names, by text, each text once (docs/oc-compatibility.md,
-    /// section 4.1), and the texts that are no references.
+    /// Every image that the catalog names, without duplicates (docs/oc-compatibility.md, section
+    /// 4.1), and the texts that are not valid references.
     pub fn images(&self) -> CatalogImages {
         images::collect(self)
     }
 
-    /// What is wrong with the catalog: things that OLM refuses or that make it ambiguous. They
-    /// do not keep anybody from carrying it as it is.
+    /// Returns faults of the catalog that OLM refuses or that make it ambiguous. They do not
+    /// prevent carrying the catalog unchanged.
     pub fn problems(&self) -> Vec<Problem> {
         super::problem::find(self)
     }
@@ -227,7 +228,7 @@ impl Catalog {
         bundles.iter().take_while(move |b| b.package == package)
     }
 
-    /// The description of a package; of several, the first.
+    /// The document of a package; the first if there are several.
     pub fn package(&self, name: &str) -> Option<&Package> {
         let start = self.packages.partition_point(|p| p.name.as_str() < name);
         self.packages
@@ -235,13 +236,13 @@ impl Catalog {
             .filter(|package| package.name == name)
     }
 
-    /// A bundle of a package; of several with one name, the first.
+    /// A bundle of a package; the first if several have the name.
     #[cfg(test)]
     pub(crate) fn bundle<'a>(&'a self, package: &'a str, name: &str) -> Option<&'a Bundle> {
         self.bundles_of(package).find(|bundle| bundle.name == name)
     }
 
-    /// Names of all packages that any document belongs to, sorted.
+    /// Names of all packages that have a package, channel or bundle document, sorted.
     pub fn package_names(&self) -> BTreeSet<&str> {
         let packages = self.packages.iter().map(|package| package.name.as_str());
         let channels = self.channels.iter().map(|channel| channel.package.as_str());
@@ -250,7 +251,7 @@ impl Catalog {
         packages.chain(channels).chain(bundles).collect()
     }
 
-    /// Drops what stands in ignored files.
+    /// Removes everything that comes from ignored files.
     pub(super) fn retain_files(&mut self, ignored: &dyn Fn(&str) -> bool) {
         let mut known: BTreeMap<Arc<str>, bool> = BTreeMap::new();
         let mut stays = |place: &Place| match known.get(&place.file) {
@@ -275,7 +276,7 @@ impl Catalog {
         });
     }
 
-    /// Brings all lists into their order.
+    /// Sorts all lists.
     pub(super) fn sort(&mut self) {
         fn key<'a>(a: &'a str, b: &'a str, place: &'a Place) -> (&'a str, &'a str, &'a Place) {
             (a, b, place)
@@ -299,7 +300,7 @@ impl Catalog {
 pub type BundleIndex<'a> = BTreeMap<(&'a str, &'a str), &'a Bundle>;
 
 impl Catalog {
-    /// All bundles by package and name; of several with one name, the first.
+    /// All bundles by package and name; the first if several have the same.
     pub fn bundle_index(&self) -> BundleIndex<'_> {
         let mut index = BTreeMap::new();
         for bundle in &self.bundles {

@@ -1,9 +1,8 @@
-//! An object of a catalog's document, read as `opm` reads it, by the rules of Go's
-//! `encoding/json`: keys whatever their case, and of a key twice the last value that is not
-//! `null`.
+//! Reads an object of a catalog's document as `opm` does, by the rules of Go's `encoding/json`:
+//! keys in any case, and of several equal keys the last value that is not `null`.
 //!
-//! Values stay text until somebody asks for them, so that a bundle's manifests, nearly all of
-//! a catalog's bytes, are skipped and not copied.
+//! Values stay unparsed until they are requested, so that a bundle's manifests, nearly all of a
+//! catalog's bytes, are skipped and not copied.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -19,11 +18,11 @@ use crate::content::go_json::same_key;
 /// The fields of an object, in the order written.
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-/// What is wrong with a value, in one line for people.
+/// The fault in a value, on one line, for messages.
 pub(super) type Wrong = String;
 
 impl<'a> Object<'a> {
-    /// Reads an object.
+    /// Parses an object.
     pub(super) fn parse(json: &'a str) -> Result<Self, Wrong> {
         serde_json::from_str(json).map_err(|error| wrong(&error))
     }
@@ -41,7 +40,7 @@ impl<'a> Object<'a> {
         found.map(|(_, value)| *value)
     }
 
-    /// A key that stands there twice, whatever its case.
+    /// A key that occurs twice, in any case.
     fn repeated_key(&self) -> Option<&str> {
         let mut keys: Vec<(String, &str)> = self
             .0
@@ -55,7 +54,7 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// A field that is a text; empty ones count as absent, as in Go.
+    /// A string field; empty strings count as absent, as in Go.
     pub(super) fn text(&self, key: &str) -> Result<Option<String>, Wrong> {
         let Some(value) = self.get(key) else {
             return Ok(None);
@@ -65,8 +64,8 @@ impl<'a> Object<'a> {
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
-    /// Gives each object of a field that is a list to `take`, one at a time; an absent list is
-    /// empty.
+    /// Passes each object of a list field to `take`, one at a time; an absent list is empty. `null`
+    /// items are skipped.
     pub(super) fn each(
         &self,
         items: &Items,
@@ -83,7 +82,7 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// Gives each object of a field that is a list to `take`, and passes over everything else.
+    /// Passes each object of a list field to `take`, and skips all other items.
     pub(super) fn each_object(
         &self,
         items: &Items,
@@ -107,7 +106,7 @@ impl<'a> Object<'a> {
         )
     }
 
-    /// A field that is a list of texts; absent ones are empty.
+    /// A field that is a list of strings; empty if it is absent.
     pub(super) fn texts(&self, items: &Items, key: &str) -> Result<Vec<String>, Wrong> {
         let mut texts = Vec::new();
         let refuse = |_| format!("`{key}` is not a list of texts");
@@ -118,7 +117,7 @@ impl<'a> Object<'a> {
         Ok(texts)
     }
 
-    /// Gives each item of a list to `take`, so that nothing is kept that nobody wants.
+    /// Passes each item of a list to `take`, one at a time, so that unwanted items are not kept.
     fn items<T: Deserialize<'a>>(
         &self,
         items: &Items,
@@ -143,27 +142,26 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A field that is an object; absent when it is anything else.
+    /// An object field; `None` if it is absent or not an object.
     pub(super) fn object(&self, key: &str) -> Option<Object<'a>> {
         let value = self.get(key)?;
         serde_json::from_str(value.get()).ok()
     }
 }
 
-/// Items that the lists of one document may have together (a count). The largest real ones have
-/// some thousands.
+/// Maximum number of list items in one document. The largest real ones have some thousands.
 pub(super) const MAX_ITEMS: usize = 200_000;
 
-/// What is counted and noticed while one document is read.
+/// The number of items and the duplicate keys seen while one document is read.
 pub(super) struct Items {
-    /// How many more items its lists may have.
+    /// Number of items that its lists may still have.
     left: Cell<usize>,
-    /// The first key that one of its objects has twice.
+    /// The first duplicate key in one of its objects.
     repeated_key: RefCell<Option<String>>,
 }
 
 impl Items {
-    /// The count for one document.
+    /// A new counter for one document.
     pub(super) fn new() -> Self {
         Self {
             left: Cell::new(MAX_ITEMS),
@@ -178,7 +176,7 @@ impl Items {
         Ok(())
     }
 
-    /// Takes note of a key that an object has twice.
+    /// Records a duplicate key of an object.
     pub(super) fn note(&self, object: &Object<'_>) {
         let mut noted = self.repeated_key.borrow_mut();
         if noted.is_none() {
@@ -186,7 +184,7 @@ impl Items {
         }
     }
 
-    /// The first key that was seen twice in one object.
+    /// The first duplicate key that was recorded.
     pub(super) fn repeated_key(self) -> Option<String> {
         self.repeated_key.into_inner()
     }
@@ -196,7 +194,7 @@ impl Items {
 struct List<'l, T> {
     items: &'l Items,
     take: &'l mut dyn FnMut(T) -> Result<(), Wrong>,
-    /// Why it was not read to its end.
+    /// The reason why reading stopped before the end.
     stopped: &'l mut Option<Wrong>,
 }
 
@@ -226,7 +224,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for List<'_, T> {
     }
 }
 
-/// What the parser says, without its source's text.
+/// The parser's message on one line, shortened.
 fn wrong(error: &serde_json::Error) -> Wrong {
     let printable = |c: char| if c.is_control() { ' ' } else { c };
     error.to_string().chars().take(200).map(printable).collect()
@@ -260,10 +258,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
-/// Most fields of an object that we look into (a count).
+/// Maximum number of fields in an object that is parsed.
 const MAX_FIELDS: usize = 1000;
 
-/// A key, borrowed where it has no escapes.
+/// A key, borrowed from the input if it has no escapes.
 struct Key<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
@@ -325,7 +323,7 @@ mod tests {
         assert_eq!(seen, MAX_ITEMS - 2);
         let said = object.texts(&items, "b").unwrap_err();
         assert_eq!(said, "its lists have more than 200000 items");
-        // Whoever takes items may stop.
+        // The callback may stop the iteration.
         let mut seen = 0;
         let stop = &mut |_: Object<'_>| {
             seen += 1;

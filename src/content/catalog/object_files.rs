@@ -1,8 +1,8 @@
-//! Manifests of bundles that stand in files of their own: the property `olm.bundle.object` with
-//! `ref`, a path from the directory of the document's file on.
+//! Manifests of bundles in separate files: the property `olm.bundle.object` with `ref`, a path
+//! relative to the directory of the document's file.
 //!
-//! A filtered catalog has other files, so there they are put into the documents, as `data` in
-//! base64. Both mean the same to `opm`, and newer ones know `data` alone.
+//! A filtered catalog does not have these files, so their contents are put into the documents, as
+//! `data` in base64. Both forms mean the same to `opm`, and newer versions support only `data`.
 
 use std::collections::BTreeMap;
 
@@ -18,16 +18,16 @@ use crate::content::go_json::same_key;
 /// The type of the property.
 pub(super) const PROPERTY: &str = "olm.bundle.object";
 
-/// Longest value of such a property that can be a reference, in bytes. Those with `data` have as
-/// many as a manifest, and are not looked into.
+/// Maximum length in bytes of a property value that is checked for a `ref`. A value with `data` is
+/// as long as a manifest, and is not parsed.
 const LONGEST: usize = 8192;
 
-/// The path below the catalog's directory to which a property refers; nothing for one without a
-/// reference.
+/// Returns the path below the catalog's directory to which a property refers; `None` for a property
+/// without `ref`.
 ///
 /// # Errors
 ///
-/// When it is a path that `opm` does not open.
+/// When `opm` would not open the path.
 pub(super) fn path_of(property: &Object<'_>, file: &str) -> Result<Option<String>, Wrong> {
     let short = property.get("value").filter(|v| v.get().len() <= LONGEST);
     let Some(value) = short.and_then(|value| Object::parse(value.get()).ok()) else {
@@ -52,12 +52,12 @@ pub(super) fn path_of(property: &Object<'_>, file: &str) -> Result<Option<String
     Ok(Some(path.join("/")))
 }
 
-/// A bundle's document with the content of `files`, by their paths, where it refers to them.
-/// References to other files stay.
+/// Replaces references to `files`, keyed by path, in a bundle's document with their contents.
+/// References to other files are kept.
 ///
 /// # Errors
 ///
-/// When the document is not what the index said that it is.
+/// When the document does not match the index.
 pub fn with_object_files(
     json: String,
     place: &Place,
@@ -104,7 +104,7 @@ fn content<'f>(
     file: &str,
     files: &'f BTreeMap<String, Vec<u8>>,
 ) -> Result<Option<&'f [u8]>, Wrong> {
-    // `null` means nothing, as for the index.
+    // Skip `null` properties, as the index does.
     if property.get() == "null" {
         return Ok(None);
     }
@@ -112,7 +112,7 @@ fn content<'f>(
     if property.text("type")?.as_deref() != Some(PROPERTY) {
         return Ok(None);
     }
-    // A path that opm does not open stays what it is.
+    // Keep a reference that opm would not open.
     let path = path_of(&property, file).ok().flatten();
     Ok(path.and_then(|path| files.get(&path)).map(Vec::as_slice))
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a catalog without making it unreadable.
+//! Faults of a catalog that do not prevent reading it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,112 +6,111 @@ use std::sync::Arc;
 
 use super::{Catalog, Channel, Place};
 
-/// Names that a line shows.
+/// Maximum number of names in a message.
 const SHOWN: usize = 5;
 
-/// Something that OLM refuses, or that can be understood in two ways.
+/// A fault that OLM refuses, or that makes the catalog ambiguous.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Problem {
-    /// The same package, channel or bundle is described twice.
+    /// A package, channel or bundle has two documents.
     Duplicate {
         /// `package`, `channel` or `bundle`.
         what: &'static str,
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// The channel or bundle; the package's own name for a package.
+        /// Name of the channel, bundle or package.
         name: String,
-        /// The second description.
+        /// The second document.
         place: Place,
     },
-    /// Channels or bundles of a package that is not described.
+    /// Channels or bundles of a package that has no package document.
     NoPackage {
-        /// The package.
+        /// Name of the package.
         package: String,
     },
-    /// A package without a default channel, or with one that it does not have.
+    /// A package has no default channel, or one that does not exist.
     DefaultChannel {
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// The channel, when one is named.
+        /// Name of the default channel, if there is one.
         channel: Option<String>,
     },
-    /// A channel without a head, or with several.
+    /// A channel has no head, or several.
     Heads {
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// The channel.
+        /// Name of the channel.
         channel: String,
-        /// The heads, sorted.
+        /// Names of the heads, sorted.
         heads: Vec<String>,
     },
-    /// Entries that replace each other in a circle.
+    /// The `replaces` edges of a channel form a cycle.
     Cycle {
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// The channel.
+        /// Name of the channel.
         channel: String,
-        /// A bundle on the circle.
+        /// Name of a bundle on the cycle.
         bundle: String,
     },
-    /// Entries that name no bundle.
+    /// A channel's entry names a bundle that does not exist.
     NoBundle {
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// The channel.
+        /// Name of the channel.
         channel: String,
-        /// The entry.
+        /// Name of the entry.
         bundle: String,
     },
-    /// Bundles of a database that are in no channel: nobody can install them.
+    /// Bundles of a database that are in no channel, so that they cannot be installed.
     Stranded {
-        /// The bundles, sorted.
+        /// Names of the bundles, sorted.
         bundles: Vec<String>,
     },
-    /// A document lacks a text that OLM needs. `opm render` and `oc` read it all the same.
+    /// A document lacks a text that OLM requires. `opm render` and `oc` read it nevertheless.
     Lacks {
         /// The document.
         place: Place,
-        /// What lacks it: a schema, or a part of a document.
+        /// The incomplete item: a schema, or a part of a document.
         what: &'static str,
-        /// The key.
+        /// The missing key.
         key: &'static str,
     },
-    /// A document has a key twice; the last one counts, as for `opm`.
+    /// A document has a duplicate key; the last one counts, as in `opm`.
     KeyTwice {
         /// The document.
         place: Place,
         /// The key, shortened.
         key: String,
     },
-    /// A line of an ignore file that is a mistake and matches nothing.
+    /// A line of an ignore file is invalid and matches nothing.
     IgnoreLine {
-        /// The file.
+        /// Path of the file.
         file: Arc<str>,
-        /// The line, from 1.
+        /// Line number, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The fault, as a clause.
         why: &'static str,
     },
-    /// A property of a bundle that cannot be understood: versions and dependencies may be
-    /// unknown.
+    /// A property of a bundle is invalid, so that its version or dependencies may be unknown.
     Property {
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// The bundle.
+        /// Name of the bundle.
         bundle: String,
-        /// The property's type.
+        /// Type of the property.
         kind: String,
-        /// What is wrong with it.
+        /// The fault, as a clause.
         wrong: String,
-        /// Where it stands.
+        /// The document.
         place: Place,
     },
-    /// A bundle without a version.
+    /// A bundle has no version.
     NoVersion {
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// The bundle.
+        /// Name of the bundle.
         bundle: String,
     },
 }
@@ -248,7 +247,7 @@ impl fmt::Display for Problem {
 }
 
 impl Problem {
-    /// Where it stands, when it was seen in one document.
+    /// The document in which the problem was found; `None` for problems that concern several.
     pub(super) fn place(&self) -> Option<&Place> {
         match self {
             Self::Lacks { place, .. }
@@ -259,7 +258,7 @@ impl Problem {
     }
 }
 
-/// Finds what is wrong, sorted.
+/// Finds all problems, sorted.
 pub(super) fn find(catalog: &Catalog) -> Vec<Problem> {
     let mut problems = duplicates(catalog);
     problems.extend(catalog.odd.iter().cloned());
@@ -313,7 +312,7 @@ pub(super) fn find(catalog: &Catalog) -> Vec<Problem> {
     problems
 }
 
-/// The lists are sorted: what is there twice stands side by side.
+/// Finds duplicates: the lists are sorted, so equal names are adjacent.
 fn duplicates(catalog: &Catalog) -> Vec<Problem> {
     let packages = catalog.packages.iter();
     let packages = packages.map(|p| ("package", &p.name, &p.name, &p.place));
@@ -354,15 +353,15 @@ fn channel_problems(channel: &Channel, problems: &mut Vec<Problem>) {
     }
 }
 
-/// A bundle from which `replaces` leads back to itself: the smallest one. Every edge is
-/// followed once, so that neither circles nor long chains cost more than they are long.
+/// Returns the smallest name on a cycle of `replaces` edges. Follows every edge once, so that the
+/// time is linear.
 fn cycle(channel: &Channel) -> Option<&str> {
     let edges: BTreeMap<&str, &str> = channel
         .entries
         .iter()
         .filter_map(|entry| Some((entry.name.as_str(), entry.replaces.as_deref()?)))
         .collect();
-    // The walk that came by first.
+    // The first walk that visited each entry.
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     let mut smallest: Option<&str> = None;
     for (walk, start) in edges.keys().enumerate() {
@@ -385,7 +384,7 @@ fn cycle(channel: &Channel) -> Option<&str> {
     smallest
 }
 
-/// The smallest name on the circle on which `start` is.
+/// The smallest name on the cycle that contains `start`.
 fn around<'a>(start: &'a str, edges: &BTreeMap<&'a str, &'a str>) -> Option<&'a str> {
     let mut smallest = start;
     let mut at = *edges.get(start)?;

@@ -1,17 +1,17 @@
-//! How a catalog's image is served, and what changes about that when the catalog changes.
+//! The arguments with which a catalog's image is served, and their change when the catalog changes.
 //!
 //! `opm serve DIR --cache-dir=CACHE` compares the cache with the catalog and does not start when
-//! they differ; making a cache takes `opm` itself. So a catalog that was changed is served
-//! without one: `opm` then makes its own below the directory for temporary files, which is what
-//! oc-mirror's catalogs do (docs/oc-compatibility.md, section 5.3), and what OLM does when
-//! `extractContent` names no `cacheDir`.
+//! they differ; making a cache takes `opm` itself. So a changed catalog is served without one:
+//! `opm` then makes its own below the directory for temporary files. oc-mirror's catalogs do the
+//! same (docs/oc-compatibility.md, section 5.3), and so does OLM when `extractContent` names no
+//! `cacheDir`.
 
-/// Arguments about the cache that are followed by a value.
+/// Cache arguments that take a value.
 const WITH_VALUE: [&str; 1] = ["--cache-dir"];
-/// Arguments about the cache that stand alone.
+/// Cache arguments without a value.
 const ALONE: [&str; 2] = ["--cache-enforce-integrity", "--cache-only"];
 
-/// The arguments without those about a cache, and the cache's directory where they name one.
+/// Returns the arguments without those about a cache, and the cache's directory if they name one.
 pub fn without_cache(arguments: &[String]) -> (Vec<String>, Option<String>) {
     let mut kept = Vec::new();
     let mut cache = None;
@@ -30,8 +30,7 @@ pub fn without_cache(arguments: &[String]) -> (Vec<String>, Option<String>) {
     (kept, cache)
 }
 
-/// The arguments that serve a catalog's directory without a cache. `entrypoint` is what they
-/// stand behind.
+/// Returns arguments that serve a catalog's directory without a cache, to follow `entrypoint`.
 pub fn serve_arguments(
     entrypoint: &[String],
     arguments: &[String],

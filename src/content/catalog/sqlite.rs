@@ -1,11 +1,11 @@
-//! The database of the 4.5-4.10 era (docs/oc-compatibility.md, section 7.3): rows in, the index
-//! out.
+//! Indexes the database of the 4.5-4.10 era (docs/oc-compatibility.md, section 7.3): rows in, the
+//! index out.
 //!
-//! The database grew over the years: tables and columns that a migration added may not be
-//! there. Read as `oc` and `opm` read it: triggers are no part of it, NULLs and empty texts are
-//! absent, a property that cannot be understood is a [`Problem`]. A database from before the first
-//! migration has no `related_image`: then images are those of the ClusterServiceVersions, from
-//! which that migration fills the table.
+//! Migrations changed the database over the years: tables and columns that they added may be
+//! missing. Read as `oc` and `opm` read it: triggers are ignored, NULLs and empty texts are absent,
+//! an invalid property is a [`Problem`]. A database from before the first migration has no
+//! `related_image`: then the images come from the ClusterServiceVersions, from which that migration
+//! fills the table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,19 +19,19 @@ use serde_json::Value;
 
 use crate::content::go_json;
 
-/// A row: one text for each column that was asked for; `None` for NULL.
+/// A row: one text for each requested column; `None` for NULL.
 pub type Row = Vec<Option<String>>;
 
-/// Reads tables. Whoever opens databases implements it.
+/// Access to the tables of a database, implemented by the module that opens databases.
 pub trait Tables {
-    /// Whether there is such a table with such a column.
+    /// True if the table exists and has the column.
     fn has(&self, table: &str, column: &str) -> bool;
 
-    /// Gives every row of a table to `each`, in the order of the database.
+    /// Passes every row of a table to `each`, in the database's order.
     ///
     /// # Errors
     ///
-    /// When the database is damaged, and what `each` returns.
+    /// When the database is damaged, and errors that `each` returns.
     fn rows(
         &self,
         table: &str,
@@ -44,7 +44,7 @@ pub trait Tables {
 ///
 /// # Errors
 ///
-/// When it has no bundles' table, is damaged, or is larger than its caps.
+/// When the database has no table of bundles, is damaged, or exceeds a limit.
 pub fn read(file: &str, tables: &dyn Tables) -> Result<Catalog, CatalogError> {
     let (table, column) = ("operatorbundle", "name");
     if !tables.has(table, column) {
@@ -67,10 +67,10 @@ pub fn read(file: &str, tables: &dyn Tables) -> Result<Catalog, CatalogError> {
     Ok(reader.finish(packages_of))
 }
 
-/// The package in whose channels a bundle is.
+/// The package of each bundle that is in a channel.
 type PackagesOf = BTreeMap<String, String>;
 
-/// Bytes of memory that a text takes besides its own, about.
+/// Approximate memory in bytes of a text, besides its own length.
 const EACH: usize = 64;
 
 struct Reader<'a> {
@@ -83,7 +83,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads those of the columns that exist; the others are `None` in every row.
+    /// Reads the columns that exist; the others are `None` in every row.
     fn rows(&mut self, table: &str, columns: &[&str]) -> Result<Vec<Row>, CatalogError> {
         let there: Vec<bool> = columns.iter().map(|c| self.tables.has(table, c)).collect();
         let columns = columns.iter().zip(&there);
@@ -126,7 +126,7 @@ impl Reader<'_> {
         Ok(rows)
     }
 
-    /// Counts copies of what rows say: a text that stands once may be meant many times.
+    /// Charges copies of texts to the limit: one text of a row may be copied many times.
     fn charge(&mut self, texts: usize, bytes: usize) -> Result<(), CatalogError> {
         let weight = texts.saturating_mul(EACH).saturating_add(bytes);
         self.kept = self.kept.saturating_add(weight);
@@ -162,8 +162,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Channels with their entries. A bundle stands in one row for each bundle that it
-    /// replaces, all but the first of which it skips.
+    /// Reads channels with their entries. A bundle has one row for each bundle that it replaces;
+    /// all but the first of these are skips.
     fn channels(&mut self) -> Result<PackagesOf, CatalogError> {
         let mut channels: BTreeMap<(String, String), Channel> = BTreeMap::new();
         let rows = self.rows("channel", &["package_name", "name"])?;
@@ -221,7 +221,7 @@ impl Reader<'_> {
                 name,
                 ..Entry::default()
             });
-            // `replaces` is the id of another entry.
+            // `replaces` is the ID of another entry.
             let below = replaces.and_then(|id| names.get(&id));
             self.charge(1, below.map_or(0, String::len))?;
             match below.cloned() {
@@ -270,7 +270,7 @@ impl Reader<'_> {
             };
             self.bundles.insert(name, bundle);
         }
-        // The bundle's own words win over the rows of the channel, which the loader made.
+        // The bundle's own values win over the rows of the channel, which the loader derived.
         let mut channels = std::mem::take(&mut self.catalog.channels);
         for entry in channels.iter_mut().flat_map(|channel| &mut channel.entries) {
             let Some((skip_range, replaces, skips)) = edges.get(&entry.name) else {
@@ -292,7 +292,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The images that the bundles' ClusterServiceVersions name.
+    /// Adds the images in the bundles' ClusterServiceVersions.
     fn images_of_csvs(&mut self) -> Result<(), CatalogError> {
         if !self.tables.has("operatorbundle", "csv") {
             return Ok(());
@@ -337,7 +337,7 @@ impl Reader<'_> {
                     name: String::new(),
                     image,
                 }),
-                // Rows of bundles that are gone are mirrored too, as `oc` does.
+                // Images of bundles that no longer exist are mirrored too, as in `oc`.
                 None => {
                     let named_by = NamedBy::Document {
                         schema: Arc::clone(&schema),
@@ -378,8 +378,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Gives each bundle its package. One that is in no channel has none: nobody can install
-    /// it, but its images count.
+    /// Assigns each bundle its package. A bundle in no channel has none: it cannot be installed,
+    /// but its images are mirrored.
     fn finish(self, mut packages_of: PackagesOf) -> Catalog {
         let mut catalog = self.catalog;
         for (name, mut bundle) in self.bundles {
@@ -399,14 +399,15 @@ impl Reader<'_> {
     }
 }
 
-/// A row as an array; missing cells are `None`.
+/// Converts a row to an array; missing cells are `None`.
 fn cells<const N: usize>(row: Row) -> [Option<String>; N] {
     let mut row = row.into_iter();
     std::array::from_fn(|_| row.next().flatten())
 }
 
-/// Takes what dependencies are made of. The table `dependencies` says in `olm.package` and
-/// `olm.gvk` what properties say in `olm.package.required` and `olm.gvk.required`.
+/// Reads version and dependencies from a property. In the table `dependencies`, the types
+/// `olm.package` and `olm.gvk` mean what `olm.package.required` and `olm.gvk.required` mean in
+/// `properties`.
 fn property(table: &str, kind: &str, value: &str, bundle: &mut Bundle) -> Result<(), &'static str> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -467,8 +468,8 @@ enum Kind {
     ProvidedApi,
 }
 
-/// The images in the text of a ClusterServiceVersion: its related ones and those of its
-/// deployments. None in a text that is none: `opm` leaves such a bundle as it is.
+/// The images in a ClusterServiceVersion: its related images and those of its deployments. Empty if
+/// the text is not JSON: `opm` leaves such a bundle unchanged.
 fn csv_images(text: &str) -> BTreeSet<String> {
     let csv: Value = serde_json::from_str(text).unwrap_or_default();
     let list = |value: &Value, path: &str| -> Vec<Value> {

@@ -1,4 +1,4 @@
-//! What the index says of catalogs, sound and hostile.
+//! The index of valid and of hostile catalogs.
 
 use std::cell::Cell;
 use std::io::Read;
@@ -152,7 +152,7 @@ fn documents_end_where_they_end() {
     }
 }
 
-/// Gives few bytes at a time, so that every cut falls between two reads once.
+/// Returns a few bytes per read, so that every position is a boundary between two reads once.
 struct Dribble<'a>(&'a [u8], usize);
 
 impl Read for Dribble<'_> {
@@ -199,7 +199,7 @@ proptest! {
     }
 }
 
-/// Endless bytes of one kind after a beginning; counts what was taken.
+/// An endless stream of one byte after a prefix; counts the bytes read.
 struct Endless<'a>(&'a [u8], u8, &'a Cell<usize>);
 
 impl Read for Endless<'_> {
@@ -527,7 +527,7 @@ fn images_that_are_none_are_named_with_their_bundles() {
         "`oci:/tmp/x`: no image reference: it is on a disk and not on a registry \
          (needed by p.v1 of package p)"
     );
-    // The others are carried.
+    // The other images are carried.
     assert_eq!(found.images[0].text, "quay.io/a/b");
     assert_eq!(found.malformed().len(), 5);
 }

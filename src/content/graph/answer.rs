@@ -1,5 +1,5 @@
-//! The update service's answer as it is written: nothing is kept of it that nobody asks for, and
-//! of long lists no more than is allowed.
+//! The update service's JSON answer, decoded as it is written. Fields that are not needed are
+//! skipped, and long lists are cut off at their limits, so that memory stays bounded.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 
 use super::{MAX_EDGES, MAX_GROUPS, MAX_NODES, MAX_RISKS};
 
-/// The names of all fields below, as serde knows them.
+/// The names of all fields below, as serde expects them.
 pub(super) const FIELDS: [&str; 12] = [
     "nodes",
     "edges",
@@ -49,7 +49,7 @@ pub(super) struct RawNode<'a> {
 
 #[derive(Default, Deserialize)]
 pub(super) struct RawMetadata<'a> {
-    /// Separated by commas.
+    /// Channel names, separated by commas.
     #[serde(
         default,
         borrow,
@@ -82,7 +82,7 @@ pub(super) struct RawRisk<'a> {
     pub(super) name: Option<Text<'a>>,
 }
 
-/// A text, borrowed where it has no escapes.
+/// A string, borrowed from the input if it has no escapes.
 #[derive(Default)]
 pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
@@ -110,12 +110,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// A list of which no more than `LIMIT` items are kept, and all are counted.
+/// A list of which at most `LIMIT` items are kept; all of them are counted.
 #[derive(Debug)]
 pub(super) struct AtMost<T, const LIMIT: usize> {
-    /// The first of them.
+    /// The first `LIMIT` items.
     pub(super) items: Vec<T>,
-    /// How many there were.
+    /// Number of items in the answer.
     pub(super) count: usize,
 }
 
@@ -147,7 +147,7 @@ impl<'de, T: Deserialize<'de>, const LIMIT: usize> Deserialize<'de> for AtMost<T
                     list.items.push(item);
                 }
                 list.count = list.items.len();
-                // At the end of the list nobody may ask again, so this is for full lists alone.
+                // Only for a full list: after `None`, `next_element` must not be called again.
                 if list.count == LIMIT {
                     while seq.next_element::<IgnoredAny>()?.is_some() {
                         list.count = list.count.saturating_add(1);

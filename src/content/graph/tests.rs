@@ -41,7 +41,7 @@ fn nodes_edges_and_conditions_are_read() {
     assert_eq!(*conditional.risks, ["A", "B"]);
 }
 
-/// Nodes 4.0.0 to 4.9.0, and groups of edges between them under risks.
+/// Parses a graph with nodes 4.0.0 to 4.9.0 and the given groups of conditional edges.
 fn groups(groups: &Value) -> Result<Graph, GraphError> {
     let nodes: Vec<_> = (0..10).map(|n| node(&format!("4.{n}.0"), "")).collect();
     parse(&json!({ "nodes": nodes, "conditionalEdges": groups }))
@@ -101,7 +101,7 @@ fn lists_that_are_too_long_are_refused_and_not_kept() {
     assert!(said.contains("20001 groups of conditional edges"), "{said}");
     let list: AtMost<u8, 3> = serde_json::from_str("[1,2,3,4,5]").unwrap();
     assert_eq!((list.items, list.count), (vec![1, 2, 3], 5));
-    // What nobody asks for is not kept either, whatever its type.
+    // Unknown fields are skipped, whatever their type.
     let mut other = node("4.1.0", "fast-4.1");
     other["metadata"]["more"] = json!({ "a": [1, 2] });
     let graph = parse(&json!({ "nodes": [other] })).unwrap();
@@ -191,7 +191,7 @@ fn wrong_graphs_are_refused() {
         assert!(matches!(with("/edges/0", edge), E::Json(_)));
     }
     assert!(matches!(with("/nodes", json!({})), E::Json(_)));
-    // What a server with a trouble of its own answers.
+    // An answer of a server that has an internal error.
     assert!(matches!(Graph::parse(b"<html>"), Err(E::Json(_))));
     assert!(matches!(parse(&json!({ "error": "no" })), Err(E::Json(_))));
     let nodes: Vec<Value> = (0..=MAX_NODES)

@@ -1,7 +1,7 @@
-//! Whether a release is what a bundle's inventory says of it.
+//! Compares a release with its entry in a bundle's inventory.
 //!
-//! A signature proves which manifest its signer meant. Version, architecture, components and
-//! keyrings stand in the image, and the inventory repeats them; here both are compared.
+//! A signature covers a manifest, not the inventory. Version, architecture, components and keyrings
+//! are in the image, and the inventory repeats them; this module checks that both agree.
 
 use std::collections::BTreeMap;
 
@@ -10,25 +10,25 @@ use super::contents::Contents;
 use super::verification_config::VerificationConfig;
 use crate::model::{Reference, ReleaseEntry};
 
-/// What an inventory says of a release that the release does not say.
+/// A statement of the inventory about a release that the release contradicts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Difference {
-    /// The version.
+    /// The versions differ.
     #[error("the manifest calls it {claimed}, and it is {found}")]
     Version { claimed: String, found: String },
-    /// The architecture.
+    /// The architectures differ.
     #[error("the manifest says that it is for {claimed}, and it is for {found}")]
     Architecture { claimed: String, found: String },
-    /// A component is missing, is another one, or does not belong to it.
+    /// A component is missing, has another image, or does not belong to the release.
     #[error("the manifest and the release differ about its component {name}")]
     Component { name: String },
-    /// The keys by which it wants to be verified.
+    /// The keyrings of the verification ConfigMap differ.
     #[error("the manifest and the release differ about the keys by which it is verified")]
     Keyrings,
 }
 
 impl Difference {
-    /// Compares all that is said; `None` when nothing differs.
+    /// Compares architecture, version, components and keyrings; `None` if all agree.
     pub(crate) fn of(entry: &ReleaseEntry, contents: &Contents) -> Option<Self> {
         if entry.architecture != contents.architecture {
             return Some(Self::Architecture {

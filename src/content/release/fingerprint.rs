@@ -1,4 +1,4 @@
-//! The fingerprint by which a release key is pinned.
+//! Fingerprints of OpenPGP keys, by which release keys are pinned.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,11 +7,11 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyFingerprint([u8; Self::LENGTH]);
 
-/// Why a text is not a fingerprint.
+/// Error for a text that is not a fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not an OpenPGP fingerprint: 40 hexadecimal digits, spaces allowed", .text.escape_debug())]
 pub struct FingerprintError {
-    /// What was given, shortened.
+    /// The text, shortened.
     text: String,
 }
 
@@ -37,7 +37,7 @@ impl FromStr for KeyFingerprint {
     }
 }
 
-/// 40 upper-case hexadecimal digits, as `gpg --list-keys` prints them.
+/// Writes 40 upper-case hexadecimal digits, as `gpg --list-keys` prints them.
 impl fmt::Display for KeyFingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode_upper(self.0))
@@ -57,7 +57,7 @@ mod tests {
             let read: KeyFingerprint = text.parse().unwrap();
             assert_eq!(read.to_string(), plain);
         }
-        // A short key id is no fingerprint: anybody can make a key with the same one.
+        // A short key ID is not enough: it is easy to make another key with the same ID.
         for bad in [
             "",
             "FD431D51",

@@ -1,8 +1,9 @@
-//! `release-manifests/image-references` of a release payload: which images a release is made of.
+//! Parses `release-manifests/image-references` of a release payload, the list of a release's
+//! images.
 //!
-//! An `ImageStream` of `image.openshift.io/v1`, in JSON (docs/oc-compatibility.md, section 2.1).
-//! Read as `oc` reads it, which takes YAML, too ([`go_yaml`]). Knows nothing of where the document
-//! came from, and decides nothing about its images.
+//! The document is an `ImageStream` of `image.openshift.io/v1`, in JSON (docs/oc-compatibility.md,
+//! section 2.1). It is read as `oc` reads it, which accepts YAML, too ([`go_yaml`]). Independent of
+//! the document's source, and without decisions about its images.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,91 +15,91 @@ use crate::content::go_yaml::{self, GoYamlError, Text};
 use crate::encoding::yaml::YamlLimits;
 use crate::model::{Digest, NameError, Reference, ReleaseVersion, ReleaseVersionError};
 
-/// Where the document is in a payload.
+/// Path of the document in a payload.
 pub const PATH: &str = "release-manifests/image-references";
 
-/// Longest document that is read, in bytes. Real ones have about 100 KiB.
+/// Maximum length of the document in bytes. Real ones have about 100 KiB.
 pub const LIMIT: u64 = 4 << 20;
 
-/// Caps of the document where it is YAML: every entry has some 25 values.
+/// Limits for a document in YAML; an entry has about 25 values.
 const LIMITS: YamlLimits = YamlLimits {
     bytes: LIMIT,
     nodes: 500_000,
     depth: 64,
 };
 
-/// Most components that a release may have. Real ones have about 190.
+/// Maximum number of components in a release. Real ones have about 190.
 const MAX_COMPONENTS: usize = 4096;
 
-/// Longest name of a component in bytes; with a version in front, it must fit into a tag.
+/// Maximum length in bytes of a component's name; together with a version it must fit into a tag.
 const MAX_NAME: usize = 100;
 
-/// Why a document is not a release's list of images.
+/// Error from reading a release's list of images.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageReferencesError {
-    /// It is longer than [`LIMIT`].
+    /// The document is longer than [`LIMIT`].
     #[error("image-references has {length} bytes, more than the {LIMIT} that are allowed")]
     TooLong {
-        /// Its length.
+        /// Length in bytes.
         length: usize,
     },
-    /// It is neither JSON nor YAML of the expected shape.
+    /// The document is neither JSON nor YAML of the expected shape.
     #[error("image-references cannot be read")]
     Form(#[source] GoYamlError),
-    /// It is an object of another kind.
+    /// The document is an object of another kind.
     #[error(
         "image-references is a `{}` of `{}`, not an `ImageStream` of `image.openshift.io/v1`",
         kind.escape_debug(), api_version.escape_debug()
     )]
     Kind {
-        /// What it says that it is.
+        /// The `kind` of the document.
         kind: String,
-        /// Of which API.
+        /// The `apiVersion` of the document.
         api_version: String,
     },
-    /// Its name is not a version.
+    /// The name of the image stream is not a version.
     #[error("image-references does not name the version of a release")]
     Version(#[source] ReleaseVersionError),
-    /// It lists nothing.
+    /// The document lists no image.
     #[error("image-references lists no images")]
     Empty,
-    /// It lists more than any release has.
+    /// The document lists more images than any release has.
     #[error("image-references lists {count} images, more than the {MAX_COMPONENTS} allowed")]
     TooMany {
         /// Number of entries.
         count: usize,
     },
-    /// A component's name cannot stand in a tag.
+    /// A component's name does not fit into a tag.
     #[error("`{}` is not the name of a component", name.escape_debug())]
     Name {
         /// The name, shortened.
         name: String,
     },
-    /// Two entries have one name.
+    /// Two entries have the same name.
     #[error("image-references lists `{name}` twice")]
     Duplicate {
-        /// The name.
+        /// Name of the component.
         name: ComponentName,
     },
-    /// What stands for an image is not a reference.
+    /// A component's image is not a valid reference.
     #[error("The image of component `{component}` is not a reference")]
     Reference {
-        /// The component.
+        /// Name of the component.
         component: ComponentName,
-        /// What is wrong with it.
+        /// The fault in the reference.
         #[source]
         source: NameError,
     },
-    /// An image is named by tag, so that nobody can tell what it was at signing.
+    /// A component's image is named by tag, so that its content at signing is unknown.
     #[error(
         "Component `{component}` is `{image}`: image-references should only contain pointers to \
          images by digest"
     )]
     NotByDigest {
-        /// The component.
+        /// Name of the component.
         component: ComponentName,
-        /// Its reference.
+        /// The component's image reference.
         image: Box<Reference>,
     },
 }
@@ -140,7 +141,7 @@ impl fmt::Debug for ComponentName {
     }
 }
 
-/// What a component was built from. Free text of whoever built it: escape it for people.
+/// The sources that a component was built from. Free text from the build: escape it for display.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct BuildFacts {
     /// Commit of the source.
@@ -149,13 +150,13 @@ pub struct BuildFacts {
     /// Branch or tag of the source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// Where the source is.
+    /// Address of the source repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Versions of what is inside, for example `kubernetes` 1.31.4.
+    /// Versions of included software, for example `kubernetes` 1.31.4.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub versions: BTreeMap<String, String>,
-    /// Names for people of what is inside.
+    /// Display names of included software.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub display_names: BTreeMap<String, String>,
 }
@@ -163,28 +164,28 @@ pub struct BuildFacts {
 /// One of a release's images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Component {
-    /// Its name in the release, for example `machine-config-operator`.
+    /// Name of the component in the release, for example `machine-config-operator`.
     pub name: ComponentName,
     /// The image: repository and digest, never a tag.
     pub image: Reference,
     /// The image's digest.
     pub digest: Digest,
-    /// What it was built from.
+    /// The sources that the component was built from.
     pub build: BuildFacts,
 }
 
-/// What a release is made of.
+/// The content of a release: its version and its images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImageReferences {
     /// The release's version.
     pub version: ReleaseVersion,
-    /// When it was made, as it says; for people.
+    /// Creation time as stated in the document; for display only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
-    /// Its images, sorted by name; never empty.
+    /// The images, sorted by name; never empty.
     pub components: Vec<Component>,
-    /// Entries that name no image, and that `oc` skips too; sorted, without those whose name is
-    /// none. Real payloads have none.
+    /// Names of entries that have no image, which `oc` skips too; sorted, without invalid names.
+    /// Real payloads have none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<ComponentName>,
 }
@@ -194,8 +195,8 @@ impl ImageReferences {
     ///
     /// # Errors
     ///
-    /// When it is not an image stream named by a version, lists no image, lists a name twice, or
-    /// names an image otherwise than by digest alone.
+    /// When the document is not an image stream named by a version, lists no image, lists a name
+    /// twice, or names an image otherwise than by digest alone.
     pub fn parse(bytes: &[u8]) -> Result<Self, ImageReferencesError> {
         if bytes.len() as u64 > LIMIT {
             let length = bytes.len();
@@ -295,7 +296,7 @@ fn build_facts(mut annotations: BTreeMap<String, Text>) -> BuildFacts {
     }
 }
 
-/// `k=v,k=v`. What is no pair is left out: nothing but a display depends on it.
+/// Reads `k=v,k=v`. Items without `=` are skipped, since the result is only displayed.
 fn pairs(text: &str) -> BTreeMap<String, String> {
     text.split(',')
         .filter_map(|pair| pair.split_once('='))
@@ -303,7 +304,7 @@ fn pairs(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The names of all fields below, as serde knows them.
+/// The names of all fields below, as serde expects them.
 const FIELDS: [&str; 9] = [
     "kind",
     "apiVersion",
@@ -316,7 +317,7 @@ const FIELDS: [&str; 9] = [
     "from",
 ];
 
-/// The parts of an `ImageStream` that matter.
+/// The used parts of an `ImageStream`.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct ImageStream {

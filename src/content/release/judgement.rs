@@ -1,93 +1,93 @@
-//! Whether a release is signed: the one judgement that export, import, verify, extract and the
-//! rest act on.
+//! Decides whether a release is signed: the one function whose result export, import, verify,
+//! extract and the other verbs act on.
 //!
-//! It is a function of what was found. Where signatures are looked for, and what is done about a
-//! release that has none, is decided elsewhere; here nobody is asked and nothing is waived.
+//! A pure function of the collected evidence. Other modules search for signatures, and decide how
+//! to treat a release that has none; this module asks no user and grants no exception.
 
 use crate::content::release::signature::{SignatureError, Verified, verify};
 use crate::content::release::trust::ReleaseTrust;
 use crate::content::release::verification_config::VerificationConfig;
 use crate::model::{Digest, ReleaseSignature, Timestamp};
 
-/// What has to be signed.
+/// The manifests that signatures must cover.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
-    /// The top manifest.
+    /// Digest of the top manifest.
     pub root: Digest,
-    /// The images of a list, each of which has to be signed where the list is not; empty for a
-    /// release that is one image.
+    /// Digests of the images of a manifest list, each of which must be signed if the list is not;
+    /// empty for a release that is one image.
     pub images: Vec<Digest>,
 }
 
-/// By what a release is judged.
+/// The rules by which a release is judged.
 #[derive(Debug, Clone, Copy)]
 pub struct Standard<'a> {
-    /// How the payload wants to be verified; absent when it does not say.
+    /// The payload's verification ConfigMap, if it has one.
     pub config: Option<&'a VerificationConfig>,
-    /// Whose word counts.
+    /// The keys that are trusted.
     pub trust: &'a ReleaseTrust,
-    /// What time it is.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// What was found about a release.
+/// The signatures that were found for a release.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
-    /// Signatures, in their stores' order.
+    /// Signatures, in the order of the stores.
     pub signatures: &'a [ReleaseSignature],
-    /// Whether every place where there may be more has answered.
+    /// True if every place that may have more signatures has answered.
     pub is_whole: bool,
 }
 
-/// Good signatures over one manifest.
+/// The valid signatures over one manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
-    /// The manifest.
+    /// Digest of the manifest.
     pub over: Digest,
-    /// What the signatures prove. Its numbers count in `messages`, from 1.
+    /// The result of verifying the signatures. Its numbers are positions in `messages`, from 1.
     pub verified: Verified,
     /// Whole signature files in the order in which they were found.
     pub messages: Vec<Vec<u8>>,
 }
 
-/// What is known of who made a release.
+/// The result of judging a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judgement {
-    /// Pinned keys have signed it: the list, or each of its images.
+    /// Pinned keys have signed the release: the manifest list, or each of its images.
     Signed(Vec<Signed>),
-    /// It has no signature. This alone may be accepted.
+    /// The release has no signature. Only this result can be overridden by the user.
     Absent(Absence),
-    /// It has signatures that prove nothing, or can have none that do.
+    /// The release has signatures that are not valid, or none of the payload's keys is trusted.
     Wrong(Fault),
-    /// It is not known whether it has signatures: not every store answered.
+    /// It is unknown whether the release has signatures: not every store answered.
     Unknown(Fault),
 }
 
-/// How it is that a release has no signature.
+/// The reason why a release has no signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Absence {
     /// The payload has no verification ConfigMap.
     #[error("its payload does not say by which keys")]
     NoKeys,
-    /// There is none where one could be.
+    /// All stores answered, and none has a signature.
     #[error("no store has a signature of it")]
     NoSignature,
 }
 
-/// Why signatures prove nothing.
+/// The reason why signatures are not sufficient.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
-    /// They are not good.
+    /// A signature is not valid, or is missing.
     #[error(transparent)]
     Signature(#[from] SignatureError),
-    /// There are signatures, and nothing by which to verify them.
+    /// There are signatures, but the payload names no keys to verify them with.
     #[error("It has signatures, and its payload does not say by which keys")]
     NoKeys,
-    /// Some images of a list are signed.
+    /// Only some images of a manifest list are signed.
     #[error("Images of its list are signed, and not {}", list(without))]
     PartlySigned {
-        /// The others.
+        /// Digests of the images without a signature.
         without: Vec<Digest>,
     },
 }
@@ -98,7 +98,7 @@ fn list(digests: &[Digest]) -> String {
 }
 
 impl Standard<'_> {
-    /// What no signature can mend: that none of the keys is pinned.
+    /// Returns a fault that no signature could repair: that none of the keys is pinned.
     pub fn hopeless(&self, subject: &Subject) -> Option<Fault> {
         match self.verify(&subject.root, &[])? {
             Err(SignatureError::NoSignature { .. }) | Ok(_) => None,
@@ -106,7 +106,7 @@ impl Standard<'_> {
         }
     }
 
-    /// What messages prove about a manifest; `None` when the payload names no keys.
+    /// Verifies signature files over a manifest; `None` if the payload names no keys.
     pub fn verify(
         &self,
         over: &Digest,
@@ -119,8 +119,8 @@ impl Standard<'_> {
 
 /// Judges a release by its signatures.
 ///
-/// A list is signed as such, or else each of its images is. Signatures over the list that are
-/// not good are not mended by good ones over its images.
+/// Either the manifest list is signed, or each of its images. If there are signatures over the list
+/// and they are not valid, valid ones over its images do not count.
 pub fn judge(subject: &Subject, standard: &Standard<'_>, evidence: &Evidence<'_>) -> Judgement {
     if standard.config.is_none() {
         return match evidence.signatures {
@@ -150,7 +150,7 @@ pub fn judge(subject: &Subject, standard: &Standard<'_>, evidence: &Evidence<'_>
     }
 }
 
-/// What there is over one manifest.
+/// The result for one manifest.
 enum Found {
     Good(Signed),
     Bad(SignatureError),

@@ -1,9 +1,9 @@
 //! OpenPGP public keys, and whether one of them was entitled to make a signature.
 //!
-//! The OpenPGP library checks arithmetic: that a signature was made by a key over some bytes.
-//! Everything else that makes a signature worth something is decided here: which hashes count,
-//! and whether the key was bound, meant for signing, alive and not revoked (RFC 9580, sections
-//! 5.2 and 10.1). Time is always given by the caller.
+//! The OpenPGP library verifies only that a key made a signature over some bytes. All other
+//! conditions are checked here: which hashes are accepted, and whether the key was bound, meant for
+//! signing, valid and not revoked (RFC 9580, sections 5.2 and 10.1). The caller always supplies the
+//! time.
 
 use pgp::composed::{Deserializable, SignedPublicKey, SignedPublicSubKey};
 use pgp::crypto::hash::HashAlgorithm;
@@ -13,51 +13,50 @@ use pgp::types::{Fingerprint, KeyDetails, KeyVersion, Tag};
 use super::fingerprint::KeyFingerprint;
 use crate::model::{Timestamp, is_deceptive};
 
-/// Why bytes are not a keyring.
+/// Error from reading a keyring.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyringError {
-    /// Longer than a keyring needs to be.
+    /// The keyring is longer than [`Keyring::LIMIT`].
     #[error("The keyring is longer than {} bytes", Keyring::LIMIT)]
     TooLong,
     /// The armor, the text form of OpenPGP, is damaged.
     #[error("The keyring's armor cannot be read: {why}")]
     Armor {
-        /// What is wrong.
+        /// The armor reader's message.
         why: String,
     },
-    /// There is no key in it that can be used.
+    /// The keyring has no usable key.
     #[error("The keyring holds no OpenPGP public key of version 4 that can be read")]
     NoKeys,
 }
 
-/// What to do with a signature from a time at which its key was valid, when the key has
-/// expired since.
+/// Treatment of a signature that was made while its key was valid, if the key has expired since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ExpiredKeys {
-    /// Refuse it: who finds an expired key can date signatures back.
+    /// Refuse it: with a stolen expired key, signatures can be backdated.
     #[default]
     Refuse,
-    /// Accept it. The keys of OKD live two years, the releases that they signed live longer.
+    /// Accept it. OKD's keys are valid for two years; releases are used longer than that.
     AcceptEarlierSignatures,
 }
 
 /// Public keys, in the order in which they were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keyring {
-    /// The keys that can be used.
+    /// The usable keys.
     pub keys: Vec<ReleaseKey>,
-    /// How many more there are that cannot: broken, of another version than 4, or where the
-    /// owner's reader does not look ([`Keyring::of_payload`]).
+    /// Number of other keys: malformed, of another version than 4, or in an armored block that the
+    /// cluster ignores ([`Keyring::of_payload`]).
     pub unusable: usize,
 }
 
 impl Keyring {
-    /// The greatest length of a keyring in bytes.
+    /// Maximum length of a keyring in bytes.
     pub const LIMIT: usize = 1 << 20;
 
     /// Reads a keyring: binary, or armored in one or several blocks. Text around the blocks is
-    /// skipped, as `gpg --import` does.
+    /// skipped, as in `gpg --import`.
     ///
     /// # Errors
     ///
@@ -67,8 +66,8 @@ impl Keyring {
     }
 
     /// Reads a keyring of a release payload as `oc` and the cluster do (library-go, then
-    /// `ReadArmoredKeyRing`): of several armored blocks the first one counts. A key in another one
-    /// signs nothing that a cluster accepts, so it must not satisfy the keyring here.
+    /// `ReadArmoredKeyRing`): of several armored blocks only the first counts. A cluster accepts no
+    /// signature by a key in another block, so such a key must not satisfy the keyring here.
     ///
     /// # Errors
     ///
@@ -127,13 +126,13 @@ impl Keyring {
 const ARMOR_BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
 const ARMOR_END: &str = "-----END PGP PUBLIC KEY BLOCK-----";
 
-/// Whether a file is text that holds an armored public key.
+/// True if the bytes are text with an armored public key.
 pub(super) fn is_armored(bytes: &[u8]) -> bool {
     String::from_utf8_lossy(bytes).contains(ARMOR_BEGIN)
 }
 
-/// The armored blocks of a text, each with its first and last line. A block without an end
-/// reaches to the end of the text, where the reader will find it cut.
+/// The armored blocks of a text, each with its first and last line. A block without an end line
+/// extends to the end of the text, so that the armor reader reports it as truncated.
 fn armored_blocks(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -148,7 +147,7 @@ fn armored_blocks(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What a library says about bytes, on one line and shortened: it may quote them.
+/// Returns a library's error message on one line and shortened: it may quote untrusted input.
 pub(super) fn printable(error: &impl std::error::Error) -> String {
     one_line(&error.to_string())
 }
@@ -158,14 +157,14 @@ fn one_line(text: &str) -> String {
     text.chars().take(200).map(harmless).collect()
 }
 
-/// What the OpenPGP library says. Some of its messages hold errors in the form for programmers.
+/// Returns the OpenPGP library's error message, without messages in debug format.
 pub(super) fn openpgp(error: &(impl std::error::Error + 'static)) -> String {
     let mut inner: &(dyn std::error::Error + 'static) = error;
     while let Some(pgp::errors::Error::InvalidPacketContent { source }) = inner.downcast_ref() {
         inner = source.as_ref();
     }
     let text = inner.to_string();
-    // Also where it is wrapped in an error of another kind.
+    // The debug text may also be wrapped in an error of another kind.
     match text.find("InvalidPacketContent").or(text.find("backtrace")) {
         Some(_) => "a packet's content is not valid".to_owned(),
         None => one_line(&text),
@@ -179,38 +178,38 @@ pub struct ReleaseKey {
     certificate: SignedPublicKey,
 }
 
-/// The times that decide whether a key was alive.
+/// The times against which a key's validity is checked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
-    /// When the signature says that it was made.
+    /// Date of the signature, as it states.
     pub(super) signed_at: Timestamp,
-    /// The time now.
+    /// The current time.
     pub(super) now: Timestamp,
-    /// What to do with keys that have expired since.
+    /// Treatment of keys that have expired since.
     pub(super) expired_keys: ExpiredKeys,
 }
 
-/// Who made a signature, and until when its key was valid.
+/// The key that made a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Signer {
-    /// The key that signed: the primary key or one of its subkeys.
+    /// The signing key: the primary key or one of its subkeys.
     pub(super) key: KeyFingerprint,
-    /// When it expired, if the signature is older than that.
+    /// Expiry of the key, if it has expired since the signature was made.
     pub(super) expired: Option<Timestamp>,
 }
 
-/// Why a key did not make a signature that counts.
+/// The reason why a key does not validate a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum KeyFault {
     /// The signature names another key.
     Stranger,
-    /// The signature does not fit the bytes and the key.
+    /// The signature does not match the bytes and the key.
     Mismatch,
     /// The key was revoked.
     Revoked,
     /// The key has expired.
     Expired { at: Timestamp },
-    /// The key is not one that may sign.
+    /// The key must not sign.
     Unusable(&'static str),
 }
 
@@ -233,20 +232,19 @@ impl ReleaseKey {
         self.certificate.details.users.first()?.id.as_str()
     }
 
-    /// When the primary key was made.
+    /// Creation time of the primary key.
     pub fn created(&self) -> Timestamp {
         seconds(self.certificate.primary_key.created_at())
     }
 
-    /// When the primary key expires, by its newest own signature that is valid at `now`; `None`
-    /// if never, or if the key is not usable at all.
+    /// Expiry of the primary key, from its newest self-signature that is valid at `now`; `None` if
+    /// it never expires, or if the key is not usable.
     pub fn expires(&self, now: Timestamp) -> Option<Timestamp> {
         let binding = self.primary_binding(now)?;
         expiry(binding, self.created())
     }
 
-    /// Whether the primary key or one of its subkeys could make a signature at `now` that
-    /// counts.
+    /// True if the primary key or one of its subkeys could make an accepted signature at `now`.
     pub fn can_sign(&self, now: Timestamp) -> bool {
         let times = Times {
             signed_at: now,
@@ -258,7 +256,7 @@ impl ReleaseKey {
             || subkeys.any(|subkey| self.subkey_signer(subkey, times).is_ok())
     }
 
-    /// Finds out whether this certificate made `signature` over `data`, and was entitled to.
+    /// Checks that this certificate made `signature` over `data` and was valid for signing.
     pub(super) fn check(
         &self,
         signature: &Signature,
@@ -284,7 +282,7 @@ impl ReleaseKey {
         Err(fault)
     }
 
-    /// The primary key as the maker of a signature.
+    /// Checks the primary key as the maker of a signature.
     fn primary_signer(&self, times: Times) -> Result<Signer, KeyFault> {
         let binding = self.alive(times.now)?;
         may_sign(binding)?;
@@ -292,7 +290,7 @@ impl ReleaseKey {
         signer(self.fingerprint, self.created(), expires, times)
     }
 
-    /// A subkey as the maker of a signature. It lives no longer than its primary key.
+    /// Checks a subkey as the maker of a signature. It expires no later than its primary key.
     fn subkey_signer(&self, subkey: &SignedPublicSubKey, times: Times) -> Result<Signer, KeyFault> {
         let fingerprint = v4_fingerprint(&subkey.key).ok_or(KeyFault::Unusable(
             "it is a subkey of another version than 4",
@@ -305,10 +303,10 @@ impl ReleaseKey {
         signer(fingerprint, created, expires, times)
     }
 
-    /// The signature that says what the primary key is for, unless the key was revoked.
+    /// Returns the self-signature that states the primary key's purpose, unless the key is revoked.
     fn alive(&self, now: Timestamp) -> Result<&Signature, KeyFault> {
         let primary = &self.certificate.primary_key;
-        // A revocation counts whatever its date, reason and hash: doubt is on our side.
+        // A revocation counts whatever its date, reason and hash: when in doubt, refuse the key.
         let mut revocations = self.certificate.details.revocation_signatures.iter();
         if revocations.any(|revocation| revocation.verify_key(primary).is_ok()) {
             return Err(KeyFault::Revoked);
@@ -317,7 +315,7 @@ impl ReleaseKey {
             .ok_or(KeyFault::Unusable("it has no valid signature of its own"))
     }
 
-    /// The newest valid signature of the primary key over itself or over one of its user IDs.
+    /// The newest valid self-signature of the primary key, over itself or over one of its user IDs.
     fn primary_binding(&self, now: Timestamp) -> Option<&Signature> {
         let primary = &self.certificate.primary_key;
         let details = &self.certificate.details;
@@ -343,7 +341,7 @@ impl ReleaseKey {
         newest(direct.chain(users))
     }
 
-    /// The newest valid signature that binds a subkey, if it makes it a signing key.
+    /// The newest valid signature that binds a subkey, if it makes the subkey a signing key.
     fn subkey_binding<'a>(
         &self,
         subkey: &'a SignedPublicSubKey,
@@ -368,7 +366,8 @@ impl ReleaseKey {
             "it is a subkey that its primary key does not vouch for",
         ))?;
         may_sign(binding)?;
-        // Without the subkey's own consent anybody could adopt somebody else's signing key.
+        // Without the subkey's own signature (back signature), an attacker could bind another
+        // owner's signing key to a certificate of their own.
         let consents = binding.embedded_signature().is_some_and(|back| {
             counts(back, now)
                 && back
@@ -384,7 +383,7 @@ impl ReleaseKey {
     }
 }
 
-/// Judges the time of a signature against the life of the key that made it.
+/// Checks the date of a signature against the validity of the key that made it.
 fn signer(
     key: KeyFingerprint,
     created: Timestamp,
@@ -403,12 +402,12 @@ fn signer(
     Ok(Signer { key, expired })
 }
 
-/// Whether a signature is of the one kind that releases use: version 4, over bytes as they are.
+/// True for the only kind of signature that releases use: version 4, over binary data.
 pub(super) fn is_plain(signature: &Signature) -> bool {
     signature.version() == SignatureVersion::V4 && signature.typ() == Some(SignatureType::Binary)
 }
 
-/// Whether a hash is strong enough for a signature: none with known or looming collisions.
+/// True if a hash is strong enough for signatures: no known or expected collisions.
 pub(super) fn is_strong(hash: HashAlgorithm) -> bool {
     matches!(
         hash,
@@ -416,8 +415,8 @@ pub(super) fn is_strong(hash: HashAlgorithm) -> bool {
     )
 }
 
-/// Whether a signature may be considered at `now`: of version 4, over a strong hash, from the
-/// past, not expired, and without a critical field that we do not heed.
+/// True if a signature may be considered at `now`: version 4, a strong hash, dated in the past, not
+/// expired, and without an unsupported critical subpacket.
 pub(super) fn counts(signature: &Signature, now: Timestamp) -> bool {
     signature.version() == SignatureVersion::V4
         && signature.hash_alg().is_some_and(is_strong)
@@ -426,7 +425,7 @@ pub(super) fn counts(signature: &Signature, now: Timestamp) -> bool {
         && signature_expiry(signature).is_none_or(|at| at > now)
 }
 
-/// Whether a signature has a field that must be understood and is not (RFC 9580, 5.2.3.7).
+/// True if a signature has a critical subpacket that is not supported (RFC 9580, 5.2.3.7).
 pub(super) fn has_unknown_critical(signature: &Signature) -> bool {
     signature.config().is_none_or(|config| {
         config.hashed_subpackets().any(|subpacket| {
@@ -441,23 +440,23 @@ pub(super) fn has_unknown_critical(signature: &Signature) -> bool {
     })
 }
 
-/// When a signature says that it was made.
+/// Creation time of a signature, as it states.
 pub(super) fn created(signature: &Signature) -> Option<Timestamp> {
     signature.created().map(seconds)
 }
 
-/// When a signature itself ceases to be valid.
+/// Expiry of the signature itself.
 pub(super) fn signature_expiry(signature: &Signature) -> Option<Timestamp> {
     let lifetime = signature.signature_expiration_time()?.as_secs();
     later(created(signature)?, lifetime)
 }
 
-/// When a key ceases to be valid, by the signature that binds it.
+/// Expiry of a key, from the signature that binds it.
 fn expiry(binding: &Signature, key_created: Timestamp) -> Option<Timestamp> {
     later(key_created, binding.key_expiration_time()?.as_secs())
 }
 
-/// `start` and so many seconds; 0 stands for no limit (RFC 9580, 5.2.3.13 and 5.2.3.18).
+/// Adds a lifetime in seconds; 0 means no limit (RFC 9580, 5.2.3.13 and 5.2.3.18).
 fn later(start: Timestamp, lifetime: u32) -> Option<Timestamp> {
     (lifetime > 0).then(|| Timestamp(start.0.saturating_add(lifetime.into())))
 }
@@ -470,7 +469,7 @@ fn newest<'a>(signatures: impl Iterator<Item = &'a Signature>) -> Option<&'a Sig
     signatures.max_by_key(|signature| created(signature))
 }
 
-/// A binding that says nothing about the key's purpose does not make it a signing key.
+/// Checks the signing flag. A binding without key flags does not make a signing key.
 fn may_sign(binding: &Signature) -> Result<(), KeyFault> {
     if binding.key_flags().sign() {
         Ok(())
@@ -479,7 +478,7 @@ fn may_sign(binding: &Signature) -> Result<(), KeyFault> {
     }
 }
 
-/// Whether a signature names this key as its maker, or names nobody.
+/// True if a signature names this key as its issuer, or names no issuer.
 fn names(signature: &Signature, key: &impl KeyDetails) -> bool {
     let (ids, prints) = (signature.issuer_key_id(), signature.issuer_fingerprint());
     (ids.is_empty() && prints.is_empty())

@@ -1,7 +1,8 @@
-//! `release-manifests/release-metadata` of a release payload: what a release may be updated from.
+//! Parses `release-manifests/release-metadata` of a release payload, which lists the versions that
+//! may be updated to the release.
 //!
-//! A JSON object of kind `cincinnati-metadata-v0`, from which the update service makes its graph.
-//! Read as `oc` reads it, with the rules of Go's `encoding/json`.
+//! A JSON object of kind `cincinnati-metadata-v0`, from which the update service builds its graph.
+//! It is read as `oc` reads it, with the rules of Go's `encoding/json`.
 
 use std::collections::BTreeMap;
 
@@ -10,50 +11,50 @@ use serde::{Deserialize, Serialize};
 use crate::content::go_json;
 use crate::content::version::{SemanticVersion, VersionError};
 
-/// Where the document is in a payload.
+/// Path of the document in a payload.
 pub const PATH: &str = "release-manifests/release-metadata";
 
-/// Longest document that is read, in bytes.
+/// Maximum length of the document in bytes.
 pub const LIMIT: u64 = 1 << 20;
 
-/// The kind that is understood.
+/// The supported `kind`.
 const KIND: &str = "cincinnati-metadata-v0";
 
-/// Why a document does not describe a release.
+/// Error from reading a release's metadata.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetadataError {
-    /// It is longer than [`LIMIT`].
+    /// The document is longer than [`LIMIT`].
     #[error("release-metadata has {length} bytes, more than the {LIMIT} that are allowed")]
     TooLong {
-        /// Its length.
+        /// Length in bytes.
         length: usize,
     },
-    /// It is not JSON of the expected shape.
+    /// The document is not JSON of the expected shape.
     #[error("release-metadata cannot be read")]
     Json(#[source] serde_json::Error),
-    /// It is of another kind.
+    /// The document is of another kind.
     #[error("release-metadata is a `{}`, not a `{KIND}`", kind.escape_debug())]
     Kind {
-        /// What it says that it is.
+        /// The `kind` of the document.
         kind: String,
     },
-    /// A version in it is none.
+    /// A version in the document is invalid.
     #[error("release-metadata names a version that is none")]
     Version(#[source] VersionError),
 }
 
-/// What a release says of itself to the update service.
+/// A release's metadata for the update service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReleaseMetadata {
-    /// Its version.
+    /// The version of the release.
     pub version: SemanticVersion,
-    /// Versions that may be updated to it, sorted.
+    /// Versions that may be updated to this release, sorted.
     pub previous: Vec<SemanticVersion>,
-    /// Versions to which it may be updated, sorted. Real payloads name none.
+    /// Versions that this release may be updated to, sorted. Real payloads name none.
     pub next: Vec<SemanticVersion>,
-    /// Anything else, for example `url`: texts as they are, other values as JSON. For people:
-    /// escape it.
+    /// All other metadata, for example `url`: strings as they are, other values as JSON. For
+    /// display: escape it.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -62,7 +63,7 @@ impl ReleaseMetadata {
     ///
     /// # Errors
     ///
-    /// When it is of another kind, or names a version that is none.
+    /// When the document is of another kind, or names an invalid version.
     pub fn parse(bytes: &[u8]) -> Result<Self, MetadataError> {
         if bytes.len() as u64 > LIMIT {
             let length = bytes.len();

@@ -1,4 +1,4 @@
-//! Release payloads of OKD and OpenShift: what they hold, and who signed them.
+//! Release payloads of OKD and OpenShift: their content, and the verification of their signatures.
 
 pub(crate) mod contents;
 pub(crate) mod difference;

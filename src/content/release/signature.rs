@@ -1,8 +1,8 @@
-//! Whether a release is signed by keys that we trust.
+//! Verifies that a release is signed by trusted keys.
 //!
-//! Signatures have the form that OpenShift inherited from atomic: an OpenPGP signed message
-//! whose text is JSON and names the image by digest (docs/oc-compatibility.md, section 2.5). All of
-//! it is checked: the message to its end, the keys and their lives, the digest.
+//! Signatures have the form that OpenShift inherited from atomic: an OpenPGP signed message whose
+//! text is JSON and names the image by digest (docs/oc-compatibility.md, section 2.5). Everything
+//! is checked: the message to its end, the keys and their validity, the digest.
 
 use serde::Deserialize;
 
@@ -16,41 +16,41 @@ use crate::model::{Digest, Timestamp, is_deceptive};
 
 pub use super::signed_message::MESSAGE_LIMIT;
 
-/// What the text of a signature says that it is.
+/// The `type` that the text of a signature must have.
 const BODY_TYPE: &str = "atomic container signature";
 
 /// A release whose signatures satisfy every keyring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// How each keyring was satisfied, in the order of the configuration.
+    /// The signature that satisfied each keyring, in the order of the configuration.
     pub keyrings: Vec<SatisfiedKeyring>,
 }
 
-/// How one keyring was satisfied.
+/// The signature that satisfied a keyring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SatisfiedKeyring {
-    /// The configuration's entry.
+    /// Name of the keyring's entry in the configuration.
     pub keyring: String,
     /// The pinned primary key.
     pub key: KeyFingerprint,
     /// The key that signed: the primary key or a subkey of it.
     pub signing_key: KeyFingerprint,
-    /// Which of the signatures it was, counted from 1.
+    /// Number of the signature, from 1.
     pub signature: usize,
-    /// When it says that it was made.
+    /// Date of the signature, as it states.
     pub signed_at: Timestamp,
-    /// When the key expired, where that was accepted.
+    /// Expiry of the key, if it has expired since and that was accepted.
     pub key_expired: Option<Timestamp>,
-    /// Under which name the release was signed (`docker-reference`). A statement of the signer
-    /// and nothing to fetch by.
+    /// Name under which the release was signed (`docker-reference`). A claim of the signer; not to
+    /// be used for fetching.
     pub reference: String,
 }
 
-/// Why a release is not verified.
+/// Error from verifying a release.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureError {
-    /// The configuration names no keyring, so nothing could fail.
+    /// The configuration has no keyring, so that verification would succeed without any signature.
     #[error("The payload's configuration names no keys to verify {release} with")]
     NoKeyring {
         /// The release.
@@ -62,12 +62,12 @@ pub enum SignatureError {
         keyring.escape_debug(), list(fingerprints)
     )]
     NotPinned {
-        /// The configuration's entry.
+        /// Name of the keyring's entry in the configuration.
         keyring: String,
-        /// The keys that it has.
+        /// Fingerprints of the keyring's keys.
         fingerprints: Vec<KeyFingerprint>,
     },
-    /// There is nothing to verify.
+    /// There is no signature to verify.
     #[error("The release {release} has no signature")]
     NoSignature {
         /// The release.
@@ -78,15 +78,15 @@ pub enum SignatureError {
         "Signature {signature} is longer than {MESSAGE_LIMIT} bytes, or would be when decompressed"
     )]
     TooLarge {
-        /// Which one, counted from 1.
+        /// Number of the signature, from 1.
         signature: usize,
     },
-    /// The message is cut off, or of another form.
+    /// The message is truncated, or has another structure.
     #[error("Signature {signature} is not a whole OpenPGP signed message: {why}")]
     Unreadable {
-        /// Which one, counted from 1.
+        /// Number of the signature, from 1.
         signature: usize,
-        /// What is wrong.
+        /// The fault, as a clause.
         why: String,
     },
     /// No trusted key of the keyring is named as the signer.
@@ -94,44 +94,44 @@ pub enum SignatureError {
         "Signature {signature} was not made by a trusted key of `{}`", keyring.escape_debug()
     )]
     UnknownKey {
-        /// Which one, counted from 1.
+        /// Number of the signature, from 1.
         signature: usize,
-        /// The configuration's entry.
+        /// Name of the keyring's entry in the configuration.
         keyring: String,
     },
-    /// The signature does not hold.
+    /// The signature is not valid.
     #[error("Signature {signature} is wrong: {why}")]
     BadSignature {
-        /// Which one, counted from 1.
+        /// Number of the signature, from 1.
         signature: usize,
-        /// What is wrong.
+        /// The fault, as a clause.
         why: String,
     },
-    /// The message was hashed in a way that can be forged.
+    /// The hash of the message is too weak or unknown.
     #[error("Signature {signature} uses the hash {algorithm}, which is too weak or not known")]
     WeakHash {
-        /// Which one, counted from 1.
+        /// Number of the signature, from 1.
         signature: usize,
-        /// The hash.
+        /// Name of the hash.
         algorithm: String,
     },
-    /// The signature itself was made for a limited time, which is over.
+    /// The signature itself has expired.
     #[error("Signature {signature} expired{}", on(at))]
     ExpiredSignature {
-        /// Which one, counted from 1.
+        /// Number of the signature, from 1.
         signature: usize,
-        /// When.
+        /// Expiry of the signature.
         at: Timestamp,
     },
-    /// The signature is dated later than now.
+    /// The signature is dated in the future.
     #[error(
         "Signature {signature} was made in the future{}; check the clock",
         on(signed_at)
     )]
     FromFuture {
-        /// Which one, counted from 1.
+        /// Number of the signature, from 1.
         signature: usize,
-        /// Its date.
+        /// Date of the signature.
         signed_at: Timestamp,
     },
     /// The key has expired.
@@ -141,56 +141,56 @@ pub enum SignatureError {
         on(signed_at)
     )]
     ExpiredKey {
-        /// Which signature, counted from 1.
+        /// Number of the signature, from 1.
         signature: usize,
-        /// The primary key.
+        /// Fingerprint of the primary key.
         key: KeyFingerprint,
-        /// When it expired.
+        /// Expiry of the key.
         at: Timestamp,
-        /// When the signature was made: if that is earlier, `ExpiredKeys` may accept it.
+        /// Date of the signature. If it is before `at`, `ExpiredKeys` may accept the signature.
         signed_at: Timestamp,
     },
     /// The key was revoked by its owner.
     #[error("The key {key}, which made signature {signature}, was revoked")]
     RevokedKey {
-        /// Which signature, counted from 1.
+        /// Number of the signature, from 1.
         signature: usize,
-        /// The primary key.
+        /// Fingerprint of the primary key.
         key: KeyFingerprint,
     },
-    /// The key is not one that may sign.
+    /// The key must not sign.
     #[error("The key {key}, which made signature {signature}, does not count: {why}")]
     UnusableKey {
-        /// Which signature, counted from 1.
+        /// Number of the signature, from 1.
         signature: usize,
-        /// The primary key.
+        /// Fingerprint of the primary key.
         key: KeyFingerprint,
-        /// Why.
+        /// The reason, as a clause.
         why: &'static str,
     },
-    /// The text that was signed is not what it should be.
+    /// The signed text is not a container signature.
     #[error("What signature {signature} signs is not a container signature: {why}")]
     UnexpectedBody {
-        /// Which one, counted from 1.
+        /// Number of the signature, from 1.
         signature: usize,
-        /// Why.
+        /// The fault, as a clause.
         why: String,
     },
-    /// A good signature of another image.
+    /// The signature is valid, but for another image.
     #[error("Signature {signature} is for {signed}, not for the release {release}")]
     WrongDigest {
-        /// Which one, counted from 1.
+        /// Number of the signature, from 1.
         signature: usize,
-        /// What it signs.
+        /// The digest that is signed.
         signed: Digest,
-        /// What it should.
+        /// The digest of the release.
         release: Digest,
     },
 }
 
 impl SignatureError {
-    /// How near to a good signature this came. When several signatures fail, the nearest
-    /// miss is what a person wants to hear of.
+    /// Rank of an error; higher is closer to a valid signature. If several signatures fail, the one
+    /// with the highest rank is reported, since its error is the most useful.
     fn nearness(&self) -> u8 {
         match self {
             Self::NoKeyring { .. } | Self::NotPinned { .. } | Self::NoSignature { .. } => 0,
@@ -212,19 +212,19 @@ fn list(fingerprints: &[KeyFingerprint]) -> String {
     texts.join(", ")
 }
 
-/// ` on TIME`, or nothing for a year without four digits.
+/// Returns ` on TIME`, or nothing for a year that does not have four digits.
 fn on(time: &Timestamp) -> String {
     render_time(*time).map_or_else(String::new, |time| format!(" on {time}"))
 }
 
-/// Verifies that every keyring of a payload's configuration is satisfied: that for each of them
-/// at least one of `signatures` is a good signature over `release` by a pinned key of that
-/// keyring. `signatures` are whole files from a signature store, in the store's order.
+/// Verifies that every keyring of a payload's configuration is satisfied: at least one of
+/// `signatures` must be a valid signature over `release` by a pinned key of that keyring.
+/// `signatures` are whole files from a signature store, in the store's order.
 ///
 /// # Errors
 ///
-/// For the first keyring that is not satisfied, what is wrong with the signature that came
-/// nearest to it.
+/// For the first keyring that is not satisfied: the error of the signature that came closest to
+/// being valid.
 pub fn verify(
     release: &Digest,
     config: &VerificationConfig,
@@ -279,7 +279,7 @@ fn read(signature: usize, bytes: &[u8]) -> Result<SignedMessage, SignatureError>
     })
 }
 
-/// What a signature is judged by, for one keyring.
+/// The criteria by which signatures are judged for one keyring.
 struct Judge<'a> {
     release: &'a Digest,
     trust: &'a ReleaseTrust,
@@ -349,7 +349,7 @@ impl Judge<'_> {
         })
     }
 
-    /// Checks the kind of signature, before any arithmetic; returns its date.
+    /// Checks the kind of signature, before any cryptography; returns its date.
     fn acceptable(
         &self,
         signature: usize,
@@ -378,7 +378,7 @@ impl Judge<'_> {
         keyring::created(packet).ok_or_else(|| bad("it has no date"))
     }
 
-    /// Finds the trusted key that made a signature.
+    /// Finds the trusted key that made a signature. Returns its primary key and the signing key.
     fn signer(
         &self,
         signature: usize,

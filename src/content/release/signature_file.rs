@@ -1,8 +1,8 @@
-//! Files with a release's signatures for a cluster: the ConfigMap of docs/oc-compatibility.md,
-//! section 2.6, in any form in which `oc apply -f` takes it.
+//! Reads files with a release's signatures for a cluster: the ConfigMap of
+//! docs/oc-compatibility.md, section 2.6, in any form that `oc apply -f` accepts.
 //!
-//! JSON or YAML whatever the file's name says, several documents, objects within a `List`. What
-//! is found decides nothing: every signature is judged.
+//! JSON or YAML regardless of the file's name, several documents, objects within a `List`. Nothing
+//! is verified here: the caller must verify every signature that is returned.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,8 @@ use serde_json::Value;
 use crate::encoding::yaml::{self, Duplicates, YamlLimits};
 use crate::model::Digest;
 
-/// Longest such file in bytes: nine signatures of the greatest length in base64, and some.
+/// Maximum length of the file in bytes: nine signatures of maximum length in base64, with room to
+/// spare.
 pub const LIMIT: u64 = 1 << 20;
 
 const LIMITS: YamlLimits = YamlLimits {
@@ -20,9 +21,9 @@ const LIMITS: YamlLimits = YamlLimits {
     depth: 32,
 };
 
-/// The signatures of a release in the text of such a file, in the order of the objects and then
-/// of their names. What cannot be decoded is given as it is: it is no signature, and not the
-/// absence of one.
+/// Returns the signatures of a release in such a file, in the order of the objects and then of the
+/// entries' names. Content that cannot be decoded is returned as it is, so that it counts as a bad
+/// signature, not as a missing one.
 pub fn signatures_in(text: &[u8], release: &Digest) -> Vec<Vec<u8>> {
     let documents: Vec<Value> = match yaml::documents(text, &LIMITS, Duplicates::LastCounts) {
         Ok(documents) => documents,
@@ -31,7 +32,7 @@ pub fn signatures_in(text: &[u8], release: &Digest) -> Vec<Vec<u8>> {
     if !documents.iter().all(Value::is_object) {
         return vec![text.to_vec()];
     }
-    // As the cluster: whatever stands behind the digest.
+    // Like the cluster, accept anything after the digest.
     let name = format!("sha256-{}", release.hex());
     let mut found = Vec::new();
     for document in &documents {
@@ -43,7 +44,7 @@ pub fn signatures_in(text: &[u8], release: &Digest) -> Vec<Vec<u8>> {
     found
 }
 
-/// Adds the entries of an object whose names begin so.
+/// Adds the entries of an object whose names begin with `name`.
 fn add(object: &Value, name: &str, found: &mut Vec<Vec<u8>>) {
     let data = object.get("binaryData").and_then(Value::as_object);
     for (entry, value) in data.into_iter().flatten() {
@@ -53,7 +54,7 @@ fn add(object: &Value, name: &str, found: &mut Vec<Vec<u8>>) {
     }
 }
 
-/// The bytes of an entry. Go's decoder skips line ends.
+/// Decodes an entry from base64. Like Go's decoder, skips line ends.
 fn decoded(value: &Value) -> Vec<u8> {
     let Some(text) = value.as_str() else {
         return value.to_string().into_bytes();

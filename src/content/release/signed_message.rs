@@ -1,12 +1,11 @@
-//! OpenPGP signed messages: one signature around one small text.
+//! Parses OpenPGP signed messages: one signature over one small text.
 //!
-//! OpenPGP allows messages to be nested, encrypted, signed many times and cut into pieces. The
-//! signatures of releases need none of that, so one shape is accepted and everything else is
-//! refused: a one-pass marker, the text, the signature; all of it compressed at most once.
+//! OpenPGP allows messages to be nested, encrypted, signed many times and split into parts. Release
+//! signatures need none of that, so only one shape is accepted: a one-pass signature packet, the
+//! text, the signature; the whole compressed at most once.
 //!
-//! A message is read to its very end before anybody may ask whether its signature holds. A
-//! reader that looks earlier finds nothing wrong with a message that is forged
-//! (docs/oc-compatibility.md, section 2.5).
+//! A message is always read to its end before its signature is verified. A reader that verifies
+//! earlier can accept a forged message (docs/oc-compatibility.md, section 2.5).
 
 use std::io::Read;
 
@@ -18,24 +17,24 @@ use pgp::types::{Fingerprint, KeyId};
 
 use super::keyring::openpgp;
 
-/// The greatest length of a message in bytes, before and after decompression.
+/// Maximum length of a message in bytes, before and after decompression.
 pub const MESSAGE_LIMIT: usize = 50 << 10;
 
-/// A message that was read whole. Nothing about it is verified.
+/// A message that was read to its end. Not verified.
 #[derive(Debug, Clone)]
 pub(super) struct SignedMessage {
-    /// What is signed.
+    /// The signed text.
     pub(super) body: Vec<u8>,
-    /// By whom, they say.
+    /// The signature packet.
     pub(super) signature: Signature,
 }
 
-/// Why bytes are not a signed message.
+/// Error from parsing a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum MessageFault {
-    /// Longer than the limit, or would be when decompressed.
+    /// The message is longer than the limit, or would be when decompressed.
     TooLarge,
-    /// Cut off, or not such a message.
+    /// The message is truncated, or has another structure.
     Unreadable(String),
 }
 
@@ -63,7 +62,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<SignedMessage, MessageFault> {
     }
 }
 
-/// Decompresses as much as a message may have, and notices when there is more.
+/// Decompresses a message; fails if the result is longer than the limit.
 fn decompress(compressed: &pgp::packet::CompressedData) -> Result<Vec<u8>, MessageFault> {
     let reader = compressed
         .decompress()
@@ -85,7 +84,7 @@ fn decompress(compressed: &pgp::packet::CompressedData) -> Result<Vec<u8>, Messa
     Ok(inner)
 }
 
-/// Reads what follows the first packet of a signed message.
+/// Reads the rest of a signed message after its first packet.
 fn signed(first: Packet, mut rest: &[u8]) -> Result<SignedMessage, MessageFault> {
     let Packet::OnePassSignature(announced) = first else {
         return Err(unreadable(format!(
@@ -112,9 +111,9 @@ fn signed(first: Packet, mut rest: &[u8]) -> Result<SignedMessage, MessageFault>
     })
 }
 
-/// Whether the text is marked as bytes or as text, which is how everybody reads it.
+/// Checks that the literal packet is marked as binary or text: all readers treat these alike.
 fn is_plain(literal: &LiteralData) -> Result<(), MessageFault> {
-    // The packet begins with it (RFC 9580, section 5.9).
+    // The mode is the packet's first byte (RFC 9580, section 5.9).
     let mode = literal
         .to_bytes()
         .ok()
@@ -125,8 +124,8 @@ fn is_plain(literal: &LiteralData) -> Result<(), MessageFault> {
     }
 }
 
-/// Whether a signature packet is written in the one way in which it can be, and has nothing
-/// beside what is signed but hints at the signer.
+/// Checks that a signature packet has its canonical encoding, and that its unhashed part has only
+/// hints at the issuer.
 fn is_canonical(signature: &Signature, written: &[u8]) -> Result<(), MessageFault> {
     let again = signature.to_bytes();
     let again = again.map_err(|error| unreadable(openpgp(&error)))?;
@@ -147,9 +146,9 @@ fn is_canonical(signature: &Signature, written: &[u8]) -> Result<(), MessageFaul
     }
 }
 
-/// Whether the one-pass packet announces this signature, as the last one. Readers that go through
-/// a message once, as the cluster's own check does, look up the key and hash the text by it (RFC
-/// 9580, section 5.4).
+/// Checks that the one-pass packet announces this signature, as the last one. Readers that process
+/// a message in one pass, such as the cluster's own verification, choose the key and the hash by it
+/// (RFC 9580, section 5.4).
 fn announces(announced: &OnePassSignature, signature: &Signature) -> Result<(), MessageFault> {
     let differs = || unreadable("its one-pass signature announces another signature");
     let config = signature.config().ok_or_else(differs)?;
@@ -174,7 +173,7 @@ fn announces(announced: &OnePassSignature, signature: &Signature) -> Result<(), 
     }
 }
 
-/// The key id that a fingerprint has: only version 4 is accepted later.
+/// The key ID of a fingerprint, for version 4, the only one that is accepted later.
 fn id_of(fingerprint: &Fingerprint) -> KeyId {
     let bytes = fingerprint.as_bytes();
     let last = bytes.last_chunk::<8>().copied();

@@ -1,8 +1,9 @@
-//! Signatures and keys that gpg made (tests/vectors/release), for the tests of all who judge them.
+//! Signatures and keys that gpg made (tests/vectors/release), shared by the tests of several
+//! modules.
 
 use crate::model::{Digest, Timestamp};
 
-/// The bytes of a vector.
+/// The bytes of a test vector.
 macro_rules! vector {
     ($name:literal) => {
         include_bytes!(concat!(
@@ -19,7 +20,7 @@ pub(crate) use vector;
 /// 2026-02-01T00:00:00Z.
 pub(crate) const NOW: Timestamp = Timestamp(1_769_904_000);
 
-/// The manifest that the vectors are about.
+/// Digest of the manifest that the test vectors sign.
 pub(crate) fn signed() -> Digest {
     let text = String::from_utf8_lossy(vector!("digest.txt"));
     text.trim().parse().unwrap()

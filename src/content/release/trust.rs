@@ -1,16 +1,16 @@
-//! Which keys may vouch for releases: pinned by whoever runs the program, not by the payload.
+//! The keys that are trusted to sign releases: pinned by the user of the program, not by the
+//! payload.
 //!
-//! A release payload brings the keys against which it wants to be checked. By themselves they
-//! prove nothing: who forges a payload puts his own keys into it. So a key of a payload counts
-//! only when the full fingerprint of its primary key is pinned here.
+//! A release payload contains the keys against which it asks to be verified. By themselves they
+//! prove nothing: a forger puts their own keys into the payload. So a payload's key counts only if
+//! the full fingerprint of its primary key is pinned here.
 
 use std::collections::BTreeMap;
 
 use super::fingerprint::{FingerprintError, KeyFingerprint};
 use super::keyring::{ExpiredKeys, Keyring, KeyringError};
 
-/// The keys that are pinned when nobody says otherwise (docs/release-signatures.md says where
-/// they come from).
+/// The keys that are pinned by default (docs/release-signatures.md has their sources).
 const BUILT_IN: [(&str, &str); 6] = [
     (
         "567E347AD0044ADE55BA8A5F199E2F91FD431D51",
@@ -38,49 +38,49 @@ const BUILT_IN: [(&str, &str); 6] = [
     ),
 ];
 
-/// Why a file does not name keys to trust.
+/// Error from reading a file of trusted keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustFileError {
-    /// It has no key and no fingerprint.
+    /// The file has no key and no fingerprint.
     #[error("The file of release keys names no key")]
     Empty,
-    /// It is longer than any such file needs to be.
+    /// The file is longer than [`Keyring::LIMIT`].
     #[error("The file of release keys is longer than {} bytes", Keyring::LIMIT)]
     TooLong,
     /// A line is neither a fingerprint nor a comment.
     #[error("Line {line} of the file of release keys is not acceptable")]
     Line {
-        /// The line, counted from 1.
+        /// Line number, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The fault in the line.
         #[source]
         source: FingerprintError,
     },
-    /// Fingerprints beside keys: what is meant is not clear.
+    /// The file has both fingerprints and keys, so that its meaning is unclear.
     #[error(
         "The file of release keys holds both OpenPGP keys and fingerprints (line {line}); use one file for each"
     )]
     Mixed {
-        /// The line with a fingerprint, counted from 1.
+        /// Number of the line with a fingerprint, from 1.
         line: usize,
     },
-    /// It holds a private key.
+    /// The file has a private key.
     #[error(
         "The file of release keys holds a private key; `gpg --armor --export` writes the public one"
     )]
     PrivateKey,
-    /// The keys in it cannot be read.
+    /// The keys in the file cannot be read.
     #[error("The keys in the file of release keys cannot be read")]
     Keys(#[source] KeyringError),
 }
 
-/// The keys that may vouch for releases, by the fingerprints of their primary keys.
+/// The keys that are trusted to sign releases, by the fingerprints of their primary keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseTrust {
-    /// What each key is called, where we know.
+    /// The known name of each key.
     pins: BTreeMap<KeyFingerprint, Option<&'static str>>,
-    /// What to do with keys that have expired.
+    /// Treatment of expired keys.
     pub expired_keys: ExpiredKeys,
 }
 
@@ -97,7 +97,7 @@ impl ReleaseTrust {
         }
     }
 
-    /// Pins these keys and no others.
+    /// Trusts exactly these keys.
     pub fn pinning(fingerprints: impl IntoIterator<Item = KeyFingerprint>) -> Self {
         Self {
             pins: fingerprints.into_iter().map(|pin| (pin, None)).collect(),
@@ -105,13 +105,13 @@ impl ReleaseTrust {
         }
     }
 
-    /// Reads a file that takes the place of the built-in pins: OpenPGP keys, armored or binary;
-    /// or lines with a fingerprint each (40 hexadecimal digits, spaces allowed), where `#`
-    /// begins a comment. A file of keys pins their fingerprints, nothing more.
+    /// Reads a file that replaces the built-in pins: either OpenPGP keys, armored or binary, or
+    /// lines with one fingerprint each (40 hexadecimal digits, spaces allowed), where `#` begins a
+    /// comment. Of a file of keys, only the fingerprints are used.
     ///
     /// # Errors
     ///
-    /// When it names no key, mixes the two, or cannot be read.
+    /// When the file names no key, mixes the two forms, or cannot be read.
     pub fn from_file(bytes: &[u8]) -> Result<Self, TrustFileError> {
         if bytes.len() > Keyring::LIMIT {
             return Err(TrustFileError::TooLong);
@@ -148,12 +148,12 @@ impl ReleaseTrust {
         Ok(Self::pinning(pins))
     }
 
-    /// Whether the key with this fingerprint is pinned.
+    /// True if the key with this fingerprint is pinned.
     pub fn pins(&self, fingerprint: &KeyFingerprint) -> bool {
         self.pins.contains_key(fingerprint)
     }
 
-    /// What people call a pinned key, where the program knows.
+    /// The name of a pinned key, if the program knows it.
     pub fn name(&self, fingerprint: &KeyFingerprint) -> Option<&'static str> {
         self.pins.get(fingerprint).copied().flatten()
     }
@@ -168,7 +168,7 @@ fn without_comment(line: &str) -> &str {
     line.split('#').next().unwrap_or_default().trim()
 }
 
-/// The first line that is a fingerprint, counted from 1.
+/// Number of the first line that is a fingerprint, from 1.
 fn line_with_fingerprint(text: &str) -> Option<usize> {
     let mut lines = text.lines();
     let index = lines.position(|line| without_comment(line).parse::<KeyFingerprint>().is_ok())?;

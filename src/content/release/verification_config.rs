@@ -1,13 +1,13 @@
-//! What a release payload says about its own verification: the first ConfigMap among its
-//! manifests that carries the annotation for it (docs/oc-compatibility.md, section 2.4).
+//! Reads a release payload's configuration of its own verification: the first ConfigMap among its
+//! manifests that has the annotation for it (docs/oc-compatibility.md, section 2.4).
 //!
-//! Read as `oc` and the cluster's operator read it (`sigs.k8s.io/yaml`, then typed JSON): of a key
-//! twice the last counts, as in every OpenShift payload since 2020; `null` is an empty text; a
-//! number where a text belongs is refused. What can be read in two ways does no harm here: the
-//! digest of the whole payload is what is signed.
+//! It is read as `oc` and the cluster's operator read it (`sigs.k8s.io/yaml`, then typed JSON): the
+//! last of several equal keys wins (every OpenShift payload since 2020 has duplicates), `null` is
+//! an empty string, and a number in the place of a string is refused. Ambiguous documents are
+//! harmless here, because signatures cover the digest of the whole payload.
 //!
-//! This is the payload's claim. It decides where signatures are looked for, and how many must
-//! agree; which keys count is decided by `ReleaseTrust`.
+//! This is the payload's claim. It determines where signatures are searched for and how many
+//! keyrings must be satisfied; `ReleaseTrust` determines which keys count.
 
 use std::collections::BTreeMap;
 
@@ -20,107 +20,107 @@ use url::Url;
 use super::keyring::{Keyring, KeyringError};
 use crate::encoding::yaml::{self, Duplicates, YamlError, YamlLimits};
 
-/// What marks the ConfigMap; the value does not matter.
+/// The annotation of the ConfigMap; its value is ignored.
 const ANNOTATION: &str = "release.openshift.io/verification-config-map";
-/// What the names of keyrings begin with.
+/// Prefix of the names of keyrings.
 const KEYRING: &str = "verifier-public-key-";
-/// What the names of signature stores begin with.
+/// Prefix of the names of signature stores.
 const STORE: &str = "store-";
 
-/// How a payload asks to be verified.
+/// A payload's verification configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerificationConfig {
-    /// The manifest in which it was found.
+    /// Name of the manifest file that has the ConfigMap.
     pub manifest: String,
-    /// The keyrings, in the order of their names. Each must be satisfied by a signature.
+    /// The keyrings, sorted by name. Each must be satisfied by a signature.
     pub keyrings: Vec<NamedKeyring>,
-    /// Where signatures are published, in the order of their names.
+    /// The places where signatures are published, sorted by name.
     pub stores: Vec<SignatureStore>,
-    /// Names of entries whose meaning is not known, in order; they have no effect.
+    /// Names of unknown entries, sorted; they have no effect.
     pub unknown: Vec<String>,
 }
 
 /// An entry `verifier-public-key-*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedKeyring {
-    /// The entry's whole name.
+    /// Full name of the entry.
     pub name: String,
-    /// The entry's value, as the payload has it.
+    /// The value of the entry, as in the payload.
     pub data: Vec<u8>,
-    /// Its keys, one of which must have signed.
+    /// The keys; one of them must have signed.
     pub keyring: Keyring,
 }
 
 /// An entry `store-*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureStore {
-    /// The entry's whole name.
+    /// Full name of the entry.
     pub name: String,
-    /// Where it is: a URL of the scheme `http`, `https` or `file`, without credentials, query
-    /// and fragment.
+    /// Address of the store: a URL with the scheme `http`, `https` or `file`, without credentials,
+    /// query and fragment.
     pub url: Url,
 }
 
-/// Why a payload's verification ConfigMap cannot be used.
+/// Error from reading a payload's verification ConfigMap.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerificationConfigError {
-    /// The manifest that mentions the annotation is not readable.
+    /// A manifest that mentions the annotation cannot be read.
     #[error(
         "The payload's manifest `{}` mentions `{ANNOTATION}` and cannot be read: it may be the \
          ConfigMap that says how the release is to be verified, so nothing is assumed",
         manifest.escape_debug()
     )]
     Yaml {
-        /// The manifest.
+        /// Name of the manifest file.
         manifest: String,
-        /// Why.
+        /// The parser's error.
         #[source]
         source: YamlError,
     },
-    /// The ConfigMap does not have the form of one.
+    /// The ConfigMap does not have the shape of one.
     #[error("The verification ConfigMap in `{}` is malformed", manifest.escape_debug())]
     Shape {
-        /// The manifest.
+        /// Name of the manifest file.
         manifest: String,
-        /// Why.
+        /// The decoder's error.
         #[source]
         source: serde_json::Error,
     },
-    /// Binary data is not base64.
+    /// An entry of the binary data is not base64.
     #[error("The entry `{}` in `{}` is not base64", name.escape_debug(), manifest.escape_debug())]
     Base64 {
-        /// The manifest.
+        /// Name of the manifest file.
         manifest: String,
-        /// The entry.
+        /// Name of the entry.
         name: String,
     },
     /// A keyring cannot be read.
     #[error("The keyring `{}` in `{}` cannot be used", name.escape_debug(), manifest.escape_debug())]
     Keyring {
-        /// The manifest.
+        /// Name of the manifest file.
         manifest: String,
-        /// The entry.
+        /// Name of the entry.
         name: String,
-        /// Why.
+        /// The fault in the keyring.
         #[source]
         source: KeyringError,
     },
-    /// A store's address is not one.
+    /// The address of a store is not valid.
     #[error(
         "The signature store `{}` in `{}` is no http, https or file URL without credentials and query",
         name.escape_debug(), manifest.escape_debug()
     )]
     Store {
-        /// The manifest.
+        /// Name of the manifest file.
         manifest: String,
-        /// The entry.
+        /// Name of the entry.
         name: String,
     },
-    /// Without a keyring everything would be verified.
+    /// The ConfigMap has no keyring, so that verification would succeed without any signature.
     #[error("The verification ConfigMap in `{}` names no keys", manifest.escape_debug())]
     NoKeyring {
-        /// The manifest.
+        /// Name of the manifest file.
         manifest: String,
     },
 }
@@ -134,15 +134,15 @@ struct ConfigMap {
 }
 
 impl VerificationConfig {
-    /// Finds the verification ConfigMap among a payload's manifests, given as file names with
-    /// their contents in the order of the names. `None` when no manifest is one.
+    /// Finds the verification ConfigMap among a payload's manifests, given as file names and
+    /// contents, sorted by name. `None` if no manifest is one.
     ///
-    /// Manifests that do not even mention the annotation are not parsed.
+    /// Manifests that do not contain the annotation's text are not parsed.
     ///
     /// # Errors
     ///
-    /// When a manifest that mentions it cannot be read, and when the ConfigMap is malformed,
-    /// has no keyring, or a keyring or store that cannot be used.
+    /// When a manifest that contains the annotation's text cannot be read, and when the ConfigMap
+    /// is malformed, has no keyring, or has a keyring or store that cannot be used.
     pub fn find<'a>(
         manifests: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     ) -> Result<Option<Self>, VerificationConfigError> {
@@ -245,7 +245,7 @@ fn is_verification_config(document: &Value) -> bool {
             .is_some_and(|annotations| annotations.contains_key(ANNOTATION))
 }
 
-/// The address of a store, to which paths can be added.
+/// Parses the address of a store; paths can be appended to it.
 fn store_url(value: &[u8]) -> Option<Url> {
     let url = Url::parse(std::str::from_utf8(value).ok()?.trim()).ok()?;
     let plain = url.username().is_empty()

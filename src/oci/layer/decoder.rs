@@ -1,26 +1,26 @@
-//! The compression around a layer's tar, and the cap on what comes out of it.
+//! Decompresses a layer, and limits the number of decompressed bytes.
 
 use std::io::{self, BufReader, Cursor, Read};
 
 use flate2::read::MultiGzDecoder;
 
-/// The largest window that a zstd frame may ask for, as a power of two: what `zstd` itself
-/// takes without `--long`, 128 MiB.
+/// Maximum window that a zstd frame may ask for, as a power of two: 128 MiB, the limit of `zstd`
+/// without `--long`.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
-/// How many bytes are needed to tell the formats apart.
+/// Number of bytes that tell the formats apart.
 const MAGIC: usize = 4;
 
-/// The first bytes again, then the rest.
+/// The source with its first bytes put back.
 type Whole<R> = io::Chain<Cursor<Vec<u8>>, R>;
 
-/// A layer's bytes without their compression, capped.
+/// A layer's decompressed bytes, at most `cap` of them.
 ///
-/// The magic number decides and not the media type: that is what `docker`, `podman`, CRI-O and
-/// `oc` do, so what is read here is what they see.
+/// The magic number decides, not the media type: `docker`, `podman`, CRI-O and `oc` do the same, so
+/// all see the same content.
 pub(super) struct Decoder<R: Read> {
     inner: Inner<R>,
-    /// Bytes that may still come out.
+    /// Bytes that may still be returned.
     left: u64,
 }
 
@@ -30,13 +30,13 @@ enum Inner<R: Read> {
     Zstd(Box<zstd::stream::read::Decoder<'static, BufReader<Whole<R>>>>),
 }
 
-/// More came out than is allowed: the cause of an `io::Error`.
+/// Cause of an `io::Error`: the layer has more decompressed bytes than allowed.
 #[derive(Debug, thiserror::Error)]
 #[error("The layer has more bytes than are allowed")]
 pub(super) struct Overflow;
 
 impl<R: Read> Decoder<R> {
-    /// Looks at the first bytes; at most `cap` decompressed bytes will be given.
+    /// Determines the format from the first bytes. At most `cap` decompressed bytes can be read.
     pub(super) fn new(mut source: R, cap: u64) -> io::Result<Self> {
         let mut magic = Vec::with_capacity(MAGIC);
         source.by_ref().take(MAGIC as u64).read_to_end(&mut magic)?;

@@ -1,9 +1,9 @@
-//! One layer of an image: its tar, entry by entry (OCI image-spec, layer.md).
+//! Reads one layer of an image: its tar, entry by entry (OCI image-spec, layer.md).
 //!
-//! Over `Read`, in one pass, in bounded memory. Headers are read by the `tar` crate; what stands
-//! around them is read here, because the crate takes extended headers of any length into memory.
-//! Nothing is believed: whoever gives the bytes has to read the blob to its end, also behind the
-//! tar's, and to compare its digest, before anything that was read here counts.
+//! Works on `Read`, in one pass, in bounded memory. The `tar` crate parses header blocks; extended
+//! headers are parsed here, because the crate reads them into memory whatever their length. Nothing
+//! is authenticated here: the caller must read the blob to its end, including bytes after the tar's
+//! end, and compare its digest before using anything that was read.
 
 mod decoder;
 mod path;
@@ -20,56 +20,56 @@ use decoder::{Decoder, Overflow};
 /// Bytes of a tar block.
 const BLOCK: usize = 512;
 
-/// Bytes that an extended header may have: what Go's reader takes.
+/// Maximum length of an extended header in bytes: the limit of Go's reader.
 const MAX_EXTENSION: u64 = 1 << 20;
 
-/// Extended headers that may stand before one entry.
+/// Maximum number of extended headers before one entry.
 const MAX_EXTENSIONS: usize = 16;
 
-/// Name prefix of whiteouts, and the names with a meaning of their own (layer.md, "Whiteouts").
+/// Name prefix of whiteouts, and the names with special meaning (layer.md, "Whiteouts").
 const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
 const META: &str = ".wh..wh.";
 
-/// Why a layer cannot be read.
+/// Error from reading a layer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayerError {
-    /// The bytes could not be had, or not be decompressed.
+    /// Reading or decompressing failed.
     #[error("The layer cannot be read")]
     Read(#[source] io::Error),
-    /// It decompresses to more than the caller allows.
+    /// The layer decompresses to more than the caller allows.
     #[error("The layer has more than the {cap} bytes, decompressed, that are allowed")]
     TooLarge {
         /// The cap in bytes.
         cap: u64,
     },
-    /// It is no tar, or a broken one.
+    /// The tar is malformed.
     #[error("The layer's tar is broken: {why}")]
     Malformed {
-        /// In which way.
+        /// The fault, as a clause.
         why: &'static str,
     },
-    /// It ends inside a header or a file.
+    /// The tar ends inside a header or a file.
     #[error("The layer's tar ends too early")]
     Truncated,
-    /// An entry's path leaves the image, or is too long.
+    /// An entry's path points outside the image, or is too long.
     #[error("The layer's entry `{}` cannot be in an image", entry.escape_debug())]
     Path {
         /// The path, shortened.
         entry: String,
-        /// What is wrong with it.
+        /// The fault in the path.
         #[source]
         source: PathError,
     },
 }
 
-/// What an entry of a layer is.
+/// The kind of a layer's entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryKind {
     /// A regular file; its content follows.
     File {
-        /// Its size in bytes.
+        /// Size in bytes.
         size: u64,
     },
     /// A directory.
@@ -79,35 +79,36 @@ pub enum EntryKind {
         /// The target as written.
         target: String,
     },
-    /// Another name of a file of the same layer.
+    /// Another name of a file in the same layer.
     HardLink {
-        /// That file.
+        /// The file.
         target: ImagePath,
     },
-    /// The path is gone, with everything below it, as far as lower layers had it.
+    /// Hides the path, and everything below it, in lower layers.
     Whiteout,
-    /// What lower layers had in this directory is gone.
+    /// Hides the content of this directory in lower layers.
     Opaque,
-    /// A device, a pipe, a sparse file: something that is there and has no content for us.
+    /// A device, a pipe, a sparse file: an entry whose content cannot be read here.
     Other,
 }
 
 /// An entry of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerEntry {
-    /// Where it is; of a whiteout, what it hides.
+    /// The path of the entry; for a whiteout, the path that it hides.
     pub path: ImagePath,
-    /// What it is.
+    /// The kind of the entry.
     pub kind: EntryKind,
     /// Permission bits.
     pub mode: u32,
 }
 
-/// Reads a layer. As [`Read`] it gives the content of the file that [`Self::next_entry`] returned last.
+/// A reader of a layer. Its [`Read`] yields the content of the file that [`Self::next_entry`]
+/// returned last.
 pub struct LayerReader<R: Read> {
     decoder: Decoder<R>,
     cap: u64,
-    /// Content of the current file that was not read yet, and the padding behind it.
+    /// Bytes of the current file that are still unread, and of the padding after it.
     content: u64,
     padding: u64,
     ended: bool,
@@ -123,7 +124,7 @@ impl<R: Read> std::fmt::Debug for LayerReader<R> {
     }
 }
 
-/// What extended headers say about the entry behind them.
+/// Values from extended headers for the entry that follows them.
 #[derive(Default)]
 struct Extended {
     path: Option<Vec<u8>>,
@@ -133,8 +134,8 @@ struct Extended {
 }
 
 impl<R: Read> LayerReader<R> {
-    /// Begins to read a layer: a tar, plain or compressed by gzip or zstd. `cap` is the number of
-    /// decompressed bytes that are read at most.
+    /// Opens a layer: a tar, plain or compressed by gzip or zstd. At most `cap` decompressed bytes
+    /// are read.
     ///
     /// # Errors
     ///
@@ -149,10 +150,11 @@ impl<R: Read> LayerReader<R> {
         })
     }
 
-    /// The next entry; `None` at the end of the tar. Skips what was not read of the file before.
+    /// Returns the next entry; `None` at the end of the tar. Skips the unread rest of the previous
+    /// file.
     ///
-    /// Left out are the image's root, aufs' own files, and names that are not UTF-8 (nothing
-    /// that is looked for has such a name).
+    /// Left out are the image's root, aufs' own files, and names that are not UTF-8 (no path that
+    /// is searched for has such a name).
     ///
     /// # Errors
     ///
@@ -166,7 +168,8 @@ impl<R: Read> LayerReader<R> {
         Ok(None)
     }
 
-    /// The next header that is no extension, with what extensions before it say.
+    /// Returns the next header that is not an extension, with the values of the extensions before
+    /// it.
     fn next_header(&mut self) -> Result<Option<(tar::Header, Extended)>, LayerError> {
         let mut extended = Extended::default();
         for _ in 0..=MAX_EXTENSIONS {
@@ -175,7 +178,7 @@ impl<R: Read> LayerReader<R> {
                 return Ok(None);
             };
             let kind = header.entry_type();
-            // Size fields of these are without meaning, as in Go.
+            // Sizes of these kinds are ignored, as in Go.
             let has_content = !(kind.is_hard_link()
                 || kind.is_symlink()
                 || kind.is_dir()
@@ -212,7 +215,7 @@ impl<R: Read> LayerReader<R> {
         })
     }
 
-    /// Makes an entry of a header; `None` for what is left out.
+    /// Converts a header to an entry; `None` for an entry that is left out.
     fn entry(
         &mut self,
         header: &tar::Header,
@@ -233,7 +236,7 @@ impl<R: Read> LayerReader<R> {
         let (path, kind) = if name == OPAQUE {
             match path.parent() {
                 Some(parent) => (parent, EntryKind::Opaque),
-                // An opaque root: nobody makes that, and it would hide all that lies below.
+                // An opaque root would hide all lower layers; no known tool makes one.
                 None => {
                     return Err(LayerError::Malformed {
                         why: "it makes the image's root opaque",
@@ -265,7 +268,7 @@ impl<R: Read> LayerReader<R> {
         }))
     }
 
-    /// What an entry is that is no whiteout.
+    /// Determines the kind of an entry that is not a whiteout.
     fn kind(
         &self,
         header: &tar::Header,
@@ -286,7 +289,7 @@ impl<R: Read> LayerReader<R> {
         } else if kind.is_file() || kind.is_contiguous() {
             EntryKind::File { size: self.content }
         } else if kind.is_symlink() {
-            // A target that cannot be written down leads nowhere.
+            // A target that is empty or not UTF-8 cannot be followed.
             match link() {
                 Some(target) if target.len() > MAX_PATH => {
                     return Err(bad_path(text, PathError::TooLong));
@@ -306,7 +309,7 @@ impl<R: Read> LayerReader<R> {
         }))
     }
 
-    /// Reads a header block and checks its sum; `None` at the end.
+    /// Reads a header block and verifies its checksum; `None` at the end.
     fn header(&mut self) -> Result<Option<tar::Header>, LayerError> {
         if self.ended {
             return Ok(None);
@@ -323,7 +326,7 @@ impl<R: Read> LayerReader<R> {
             }
         }
         let bytes = header.as_bytes();
-        // A tar that ends without its zero blocks is read by everybody.
+        // A tar without its final zero blocks is accepted, as other readers do.
         if have == 0 || bytes.iter().all(|byte| *byte == 0) {
             self.ended = true;
             return Ok(None);
@@ -350,7 +353,7 @@ impl<R: Read> LayerReader<R> {
         Ok(Some(header))
     }
 
-    /// The content of an extended header.
+    /// Reads the content of an extended header.
     fn extension(&mut self) -> Result<Vec<u8>, LayerError> {
         if self.content > MAX_EXTENSION {
             return Err(LayerError::Malformed {
@@ -364,17 +367,17 @@ impl<R: Read> LayerReader<R> {
         Ok(bytes)
     }
 
-    /// Skips what is left of the current entry.
+    /// Skips the rest of the current entry.
     fn skip_rest(&mut self) -> Result<(), LayerError> {
         let copied = io::copy(self, &mut io::sink());
         copied.map_err(|error| self.failed(error))?;
         let padding = std::mem::take(&mut self.padding);
         let skipped = io::copy(&mut (&mut self.decoder).take(padding), &mut io::sink());
-        // Padding that is missing at the very end hurts nobody.
+        // Accept missing padding at the very end of the tar.
         skipped.map_err(|error| self.failed(error)).map(drop)
     }
 
-    /// Says what an error of reading means.
+    /// Converts an I/O error from reading to a [`LayerError`].
     pub fn failed(&self, error: io::Error) -> LayerError {
         let cause = error.get_ref();
         if cause.is_some_and(|cause| cause.is::<Overflow>()) {
@@ -387,7 +390,7 @@ impl<R: Read> LayerReader<R> {
     }
 }
 
-/// The tar ends inside a file: the cause of an `io::Error`.
+/// Cause of an `io::Error`: the tar ends inside a file.
 #[derive(Debug, thiserror::Error)]
 #[error("The layer's tar ends too early")]
 struct Ended;

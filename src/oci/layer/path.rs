@@ -3,33 +3,33 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Bytes that a path may have, at most: what Linux takes (`PATH_MAX`).
+/// Maximum length of a path in bytes, as in Linux (`PATH_MAX`).
 pub const MAX_PATH: usize = 4096;
 
-/// The path of a file in an image, for example `usr/bin/oc`. Never empty, never leaves the image.
+/// The path of a file in an image, for example `usr/bin/oc`. Never empty, never outside the image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImagePath(String);
 
-/// Why a text is no path inside an image.
+/// Error for a text that is not a path inside an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PathError {
-    /// Nothing is left of it: it names the image's root.
+    /// The path has no components: it names the image's root.
     #[error("The path names no file")]
     Empty,
-    /// It has a component `..`.
+    /// The path has a component `..`.
     #[error("The path has a component `..`")]
     Upwards,
-    /// It is longer than [`MAX_PATH`].
+    /// The path is longer than [`MAX_PATH`].
     #[error("The path has more than {MAX_PATH} bytes")]
     TooLong,
-    /// It holds a zero byte.
+    /// The path has a zero byte.
     #[error("The path holds a zero byte")]
     Zero,
 }
 
 impl ImagePath {
-    /// The text.
+    /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -39,28 +39,28 @@ impl ImagePath {
         self.0.rsplit_once('/').map_or(&*self.0, |(_, name)| name)
     }
 
-    /// The directory in which it lies; `None` for what lies in the image's root.
+    /// The directory of the path; `None` if that is the image's root.
     pub fn parent(&self) -> Option<Self> {
         let (parent, _) = self.0.rsplit_once('/')?;
         Some(Self(parent.to_owned()))
     }
 
-    /// The directories above it, the outermost first.
+    /// The directories above the path, the outermost first.
     pub fn ancestors(&self) -> impl Iterator<Item = &str> {
         let ends = self.0.match_indices('/').map(|(end, _)| end);
         ends.filter_map(|end| self.0.get(..end))
     }
 
-    /// What follows `directory` in this path; `None` when it does not lie below.
+    /// The part of this path after `directory`; `None` if it does not lie below.
     pub fn below(&self, directory: &Self) -> Option<&str> {
         self.0.strip_prefix(directory.as_str())?.strip_prefix('/')
     }
 
-    /// The path `rest` below this one. `rest` comes from [`Self::below`].
+    /// Appends `rest`, which comes from [`Self::below`].
     ///
     /// # Errors
     ///
-    /// When it gets too long, or `rest` is no relative path.
+    /// When the result is too long, or `rest` is not a relative path.
     pub fn join(&self, rest: &str) -> Result<Self, PathError> {
         format!("{}/{rest}", self.0).parse()
     }
@@ -73,12 +73,12 @@ impl ImagePath {
         }
     }
 
-    /// Where a symbolic link at this path points to: relative to its directory, or from the
-    /// image's root. `..` stops at the root, as in a container.
+    /// Resolves the target of a symbolic link at this path: relative to the link's directory, or
+    /// from the image's root. `..` stops at the root, as in a container.
     ///
     /// # Errors
     ///
-    /// When it points to the root itself, or the path gets too long.
+    /// When the target is the root itself, or the result is too long.
     pub fn follow(&self, target: &str) -> Result<Self, PathError> {
         let mut components: Vec<&str> = match target.starts_with('/') {
             true => Vec::new(),
@@ -99,7 +99,7 @@ impl ImagePath {
 impl FromStr for ImagePath {
     type Err = PathError;
 
-    /// Reads a path as it stands in a tar: `./`, a slash in front and slashes twice are dropped.
+    /// Parses a path as written in a tar: drops `./`, leading slashes and repeated slashes.
     fn from_str(text: &str) -> Result<Self, PathError> {
         if text.len() > MAX_PATH {
             return Err(PathError::TooLong);
@@ -128,7 +128,7 @@ impl FromStr for ImagePath {
 }
 
 impl fmt::Display for ImagePath {
-    /// Escaped: it comes from an image and is shown on a terminal.
+    /// Writes the path escaped: it comes from an image and is shown on a terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.escape_debug())
     }

@@ -2,7 +2,7 @@ use std::io::{Cursor, Write};
 
 use super::*;
 
-/// A tar being made, entry by entry, without any of a writer's checks.
+/// A tar that is built entry by entry, without the checks of a real writer.
 #[derive(Default)]
 struct Hostile(Vec<u8>);
 
@@ -105,7 +105,7 @@ fn every_compression_gives_the_same_entries() {
         ::zstd::encode_all(second, 3).unwrap(),
     ];
     assert_eq!(read(&frames.concat()).unwrap(), expected);
-    // Whoever wrote no zero blocks at the end, and no padding, is understood.
+    // A tar without zero blocks at the end, and without padding, is accepted.
     let bare = Hostile::default().file("a", b"x").0;
     assert_eq!(read(&bare[..BLOCK + 1]).unwrap(), [file("a", b"x")]);
     assert_eq!(read(b"").unwrap(), []);
@@ -115,7 +115,7 @@ fn every_compression_gives_the_same_entries() {
 fn kinds() {
     let layer = Hostile::default()
         .header(b"link", b'2', 0, b"../x")
-        // Sizes of links mean nothing.
+        // Sizes of links are ignored.
         .header(b"hard", b'1', 99, b"./a//b")
         .entry("d/.wh.gone", b'0', b"")
         .entry("d/.wh..wh..opq", b'0', b"")
@@ -154,7 +154,7 @@ fn kinds() {
 fn long_names() {
     let long = "d/".repeat(200) + "x";
     let record = |key: &str, value: &str| {
-        // Three digits suffice for these.
+        // Three digits are enough here.
         format!("{:03} {key}={value}\n", key.len() + value.len() + 6)
     };
     let pax = record("path", &long) + &record("size", "3") + &record("mtime", "1.5");
@@ -190,7 +190,7 @@ fn long_names() {
 #[test]
 fn links_lead_no_further_than_a_path_is_long() {
     for (length, readable) in [(MAX_PATH, true), (MAX_PATH + 1, false), (1 << 20, false)] {
-        // As GNU tar writes it; a record of pax may not be longer.
+        // Written as GNU tar does; a pax record may not be longer.
         let target = "t".repeat(length.min((1 << 20) - 1));
         let layer = Hostile::default()
             .entry("K", b'K', format!("{target}\0").as_bytes())
@@ -242,7 +242,7 @@ fn hostile_tars_are_refused() {
         why(&gzip(&cut)[..30]).starts_with("The layer cannot be read: "),
         "a cut gzip stream"
     );
-    // 8 GiB of a name are neither read nor allocated.
+    // A name of 8 GiB is neither read nor allocated.
     let name = tar().header(b"L", b'L', 8 << 30, b"").0;
     assert_eq!(
         why(&name),
@@ -282,7 +282,7 @@ fn bombs_are_capped() {
         matches!(error, LayerError::TooLarge { cap: 50_000 }),
         "{error}"
     );
-    // Also while skipping.
+    // The limit also holds while skipping.
     let mut reader = LayerReader::new(bomb.as_slice(), 50_000).unwrap();
     assert!(reader.next_entry().unwrap().is_some());
     let error = reader.next_entry().unwrap_err();
@@ -317,7 +317,7 @@ mod trees {
         }
     }
 
-    /// What is seen in layers given from the top down.
+    /// The visible entries of layers given from the top down.
     fn visible(layers: &[&[&str]]) -> Vec<String> {
         let mut tree = Tree::new(1 << 20);
         let mut found = Vec::new();

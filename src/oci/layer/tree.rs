@@ -1,7 +1,7 @@
-//! Layers on top of each other: what is visible, and what an upper layer hides
-//! (OCI image-spec, layer.md, "Applying Changesets").
+//! Combines layers: which entries are visible, and which are hidden by an upper layer (OCI
+//! image-spec, layer.md, "Applying Changesets").
 //!
-//! Layers are given from the top down, so that what is visible is known the moment it passes.
+//! Layers are added from the top down, so that each entry's visibility is known when it is read.
 //! Paths are taken literally: an entry below a name that is a link in the same layer is not
 //! followed through it.
 
@@ -10,7 +10,7 @@ use std::ops::Bound;
 
 use super::{EntryKind, ImagePath, LayerEntry};
 
-/// What is visible at a path.
+/// The visible entry at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TreeNode {
     /// A regular file.
@@ -19,34 +19,34 @@ pub enum TreeNode {
     Directory,
     /// A symbolic link with this target, as written.
     Symlink(String),
-    /// Another name of this file of the same layer.
+    /// Another name of this file in the same layer.
     HardLink(ImagePath),
-    /// Something without content.
+    /// An entry without content, such as a device.
     Other,
 }
 
-/// What the layers so far say of a path.
+/// The entry at a path, and the layer that hides lower ones, as far as layers were added.
 #[derive(Debug, Default)]
 struct Place {
-    /// What is visible here, and in which layer.
+    /// The visible entry and its layer.
     node: Option<(usize, TreeNode)>,
-    /// The topmost layer that hides what layers below it have at this path or deeper.
+    /// The topmost layer that hides entries of lower layers at this path and below it.
     cut: Option<usize>,
 }
 
-/// What an entry turned out to be.
+/// Result of adding an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    /// It is visible.
+    /// The entry is visible.
     Visible,
-    /// It is a whiteout, an upper layer hides it, or a directory that was known.
+    /// The entry is a whiteout, is hidden by an upper layer, or is a directory known already.
     Hidden,
-    /// It contradicts another entry of its own layer: twice the same path, or below a path
-    /// that is no directory. Tools differ in what they make of that.
+    /// The entry contradicts another one in its own layer: the same path twice, or a path below one
+    /// that is not a directory. Tools differ in how they handle that.
     Contradictory,
 }
 
-/// The names of all layers take more memory than allowed.
+/// Error: the names in all layers take more memory than allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("The image's file names and links take more than the {cap} bytes that are allowed")]
 pub struct TreeFull {
@@ -54,7 +54,7 @@ pub struct TreeFull {
     pub cap: u64,
 }
 
-/// The visible files of an image, as far as its layers have passed.
+/// The visible files of an image, as far as its layers were added.
 #[derive(Debug)]
 pub struct Tree {
     places: BTreeMap<String, Place>,
@@ -62,11 +62,11 @@ pub struct Tree {
     used: u64,
 }
 
-/// Bytes of memory that a path takes besides its text, about.
+/// Approximate memory in bytes of a path, besides its text.
 const PLACE: u64 = 128;
 
 impl Tree {
-    /// A tree before the first layer; `cap` is about the memory in bytes that it may take.
+    /// An empty tree. `cap` limits its memory, approximately, in bytes.
     pub fn new(cap: u64) -> Self {
         Self {
             places: BTreeMap::new(),
@@ -75,11 +75,11 @@ impl Tree {
         }
     }
 
-    /// Takes the next entry of `layer`, which counts from 0, the topmost.
+    /// Adds an entry of `layer`; layers count from 0, the topmost.
     ///
     /// # Errors
     ///
-    /// When there are too many names.
+    /// When the tree would take more memory than `cap`.
     pub fn add(&mut self, layer: usize, entry: &LayerEntry) -> Result<Seen, TreeFull> {
         let path = &entry.path;
         let hidden = self.is_hidden(layer, path);
@@ -135,13 +135,13 @@ impl Tree {
         })
     }
 
-    /// What is visible at a path, and in which layer. `None` when no layer so far has it.
+    /// The visible entry at a path, and its layer; `None` if no layer so far has one.
     pub fn get(&self, path: &str) -> Option<(usize, &TreeNode)> {
         let (layer, node) = self.places.get(path)?.node.as_ref()?;
         Some((*layer, node))
     }
 
-    /// What is visible below a directory so far, with its layer, in the order of the paths.
+    /// The visible entries below a directory so far, with their layers, sorted by path.
     pub fn below<'a>(
         &'a self,
         directory: &ImagePath,
@@ -157,7 +157,7 @@ impl Tree {
             })
     }
 
-    /// Whether layers that are still to come can add nothing at this path or below it.
+    /// True if no lower layer can add anything at this path or below it.
     pub fn is_settled(&self, path: &ImagePath) -> bool {
         let cut = |path: &str| self.places.get(path).is_some_and(|p| p.cut.is_some());
         path.ancestors().any(cut) || cut(path.as_str())
@@ -177,8 +177,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Adds directories that are visible because of what lies in them. Returns whether one of
-    /// them is something else in the same layer.
+    /// Adds the parent directories of a visible entry. Returns true if one of them is something
+    /// else in the same layer.
     fn add_directories<'a>(
         &mut self,
         layer: usize,
@@ -202,7 +202,7 @@ impl Tree {
         Ok(self.places.entry(path.to_owned()).or_default())
     }
 
-    /// Counts what is kept.
+    /// Charges memory against the cap.
     fn charge(&mut self, bytes: u64) -> Result<(), TreeFull> {
         self.used = self.used.saturating_add(bytes);
         match self.used > self.cap {

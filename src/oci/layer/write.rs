@@ -1,37 +1,37 @@
-//! Headers of the entries of a layer that is made here.
+//! Writes the headers of a layer's entries, for layers that are made here.
 //!
-//! Owner, group and time are 0. Digests of images depend on these bytes, so they must never
-//! change, in a later release of the `tar` crate as little as by us. Chunks of bundles have a
-//! profile of their own, which layers do not share: each can be frozen without the other.
+//! Owner, group and time are 0. Image digests depend on these bytes, so they must never change,
+//! neither by us nor by a newer version of the `tar` crate. Chunks of bundles have their own tar
+//! profile, not shared with layers, so that each can be frozen without the other.
 
 use tar::{EntryType, Header};
 
 use super::BLOCK;
 
-/// Bytes of zeros that end a layer's tar.
+/// Number of zero bytes that end a layer's tar.
 pub const END: usize = 2 * BLOCK;
 
-/// First size in bytes that a header's 11 octal digits do not express.
+/// The smallest size in bytes that does not fit into a header's 11 octal digits.
 const TOO_LONG: u64 = 1 << 33;
 
-/// An entry that a header does not express.
+/// Error: an entry's size does not fit into a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("An entry of {size} bytes does not fit into a tar header")]
 pub struct EntryTooLong {
-    /// Bytes of its data.
+    /// Size of the entry's data in bytes.
     pub size: u64,
 }
 
-/// The header of a directory; `mode` as in chmod.
+/// Returns the header of a directory; `mode` as in chmod.
 pub fn directory_header(path: &str, mode: u32) -> Vec<u8> {
     header(&format!("{path}/"), EntryType::Directory, mode, 0)
 }
 
-/// The header of a file of `size` bytes, which its data and its [`padding`] follow.
+/// Returns the header of a file of `size` bytes; the data and its [`padding`] follow it.
 ///
 /// # Errors
 ///
-/// When `size` has no 11 octal digits.
+/// When `size` does not fit into 11 octal digits.
 pub fn file_header(path: &str, size: u64) -> Result<Vec<u8>, EntryTooLong> {
     match size < TOO_LONG {
         true => Ok(header(path, EntryType::Regular, 0o644, size)),
@@ -39,12 +39,12 @@ pub fn file_header(path: &str, size: u64) -> Result<Vec<u8>, EntryTooLong> {
     }
 }
 
-/// Zero bytes that follow `size` bytes of data.
+/// Number of zero bytes that follow `size` bytes of data.
 pub const fn padding(size: u64) -> usize {
     (size.wrapping_neg() % BLOCK as u64) as usize
 }
 
-/// The header of an entry, behind an extended one when the path is longer than a header's field.
+/// Returns the header of an entry, after a pax header if the path is too long for its field.
 fn header(path: &str, kind: EntryType, mode: u32, size: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(BLOCK);
     if path.len() > Header::new_old().as_old().name.len() {
@@ -62,8 +62,8 @@ fn header(path: &str, kind: EntryType, mode: u32, size: u64) -> Vec<u8> {
     bytes
 }
 
-/// `<length> <key>=<value>\n`, where the length counts the whole record (POSIX pax, "pax Extended
-/// Header").
+/// Returns `<length> <key>=<value>\n`, where the length counts the whole record (POSIX pax, "pax
+/// Extended Header").
 fn record(key: &str, value: &str) -> String {
     let rest = format!(" {key}={value}\n");
     let mut digits = 1;
@@ -71,7 +71,7 @@ fn record(key: &str, value: &str) -> String {
         let length = (rest.len() + digits).to_string();
         match length.len() == digits {
             true => return length + &rest,
-            // One more digit may make the number need another one.
+            // The additional digit may itself make the length one digit longer.
             false => digits = length.len(),
         }
     }
@@ -108,7 +108,7 @@ fn block(path: &str, kind: EntryType, mode: u32, size: u64) -> [u8; BLOCK] {
 mod tests {
     use super::*;
 
-    /// What any tar reader makes of a header with `size` bytes behind it.
+    /// Reads a header with `size` bytes of data as a tar reader does.
     fn read(header: &[u8], size: usize) -> (String, u32, u64) {
         let tar = [header, &vec![0; size + padding(size as u64) + END]].concat();
         let mut archive = tar::Archive::new(tar.as_slice());

@@ -178,7 +178,7 @@ fn databases_without_what_mirroring_needs_are_refused() {
     );
 }
 
-/// A database with these rows of `channel_entry` (package, bundle) and bundles.
+/// A database with these rows of `channel_entry` (package, bundle) and these bundles.
 fn entries(rows: &[(&str, &str)], bundles: &[&str]) -> Memory {
     let numbers: Vec<String> = (0..rows.len()).map(|n| n.to_string()).collect();
     let rows: Vec<[&str; 4]> = rows
@@ -233,7 +233,7 @@ fn bundles_of_a_database_that_are_in_no_channel_are_no_package() {
         problems.iter().all(|problem| !problem.contains("``")),
         "{problems:?}"
     );
-    // Their images count.
+    // Their images are mirrored.
     assert_eq!(catalog.images().images.len(), 2);
 }
 

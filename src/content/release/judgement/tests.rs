@@ -20,7 +20,7 @@ fn config(key: &[u8]) -> VerificationConfig {
     }
 }
 
-/// The judgement on a release of alice's, or of `key`.
+/// Judges a release whose payload has alice's key, or `key`.
 fn judged(
     key: Option<&[u8]>,
     root: Digest,
@@ -82,7 +82,7 @@ fn only_what_is_not_there_is_absent() {
             assert!(matches!(wrong, Judgement::Wrong(_)), "{wrong:?}");
         }
     }
-    // Nobody has pinned carol.
+    // Carol's key is not pinned.
     let wrong = judged(
         Some(vector!("carol.gpg")),
         root,
@@ -121,7 +121,7 @@ fn a_list_is_signed_or_each_of_its_images() {
     assert!(matches!(unknown, Judgement::Unknown(_)));
     let none = judged(ALICE, root, &[signed(), other(2)], &[], true);
     assert_eq!(none, Judgement::Absent(Absence::NoSignature));
-    // A bad signature of the list is not mended by its images'.
+    // If the list has a bad signature, good ones over its images do not count.
     let both = [(root, good), (signed(), good)];
     let wrong = judged(ALICE, root, &[signed()], &both, true);
     assert!(matches!(wrong, Judgement::Wrong(_)), "{wrong:?}");

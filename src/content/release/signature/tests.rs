@@ -1,4 +1,4 @@
-//! Signatures that gpg made, and what becomes of them when a bit is wrong.
+//! Signatures that gpg made, and copies of them with a wrong bit.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ fn fingerprint(name: &str) -> KeyFingerprint {
     fingerprint.parse().unwrap()
 }
 
-/// A configuration with a keyring for each of these.
+/// A configuration with these keyrings.
 fn config(keyrings: &[&[u8]]) -> VerificationConfig {
     let entry = |(n, bytes): (usize, &&[u8])| NamedKeyring {
         name: format!("verifier-public-key-{n}"),
@@ -43,7 +43,7 @@ fn check(keyrings: &[&[u8]], signatures: &[&[u8]]) -> Result<Verified, Signature
     verify(&release(), &config(keyrings), &trust(), &signatures, NOW)
 }
 
-/// What becomes of one signature under alice's key.
+/// Verifies one signature under alice's key.
 fn alice(signature: &[u8]) -> Result<Verified, SignatureError> {
     check(&[vector!("alice.gpg")], &[signature])
 }
@@ -130,7 +130,7 @@ fn only_pinned_keys_count() {
     let text = error.to_string();
     assert!(text.contains(&fingerprint("carol").to_string()), "{text}");
     assert!(text.contains("--release-keys FILE"), "{text}");
-    // Beside a pinned key it does not count either.
+    // The unpinned key does not count in a keyring with a pinned one, either.
     let both = [carol, vector!("alice.gpg")].concat();
     let error = check(&[&both], &[vector!("carol.sig")]).unwrap_err();
     assert!(
@@ -206,8 +206,7 @@ fn large_messages_are_refused_before_and_after_decompression() {
     }
 }
 
-/// A message that names a known key, with a body of the forger's (docs/oc-compatibility.md, section
-/// 2.5).
+/// A message that names a known key, but has a forged body (docs/oc-compatibility.md, section 2.5).
 #[test]
 fn a_known_key_id_with_a_wrong_signature_is_refused() {
     let mut forged = vector!("good-plain.sig").to_vec();
@@ -300,7 +299,7 @@ fn a_signature_made_after_its_key_expired_is_never_accepted() {
         matches!(error, SignatureError::ExpiredKey { .. }),
         "{error}"
     );
-    // The same key, prolonged by its owner before.
+    // The same key, after its owner prolonged it.
     let new = config(&[vector!("renewed.gpg")]);
     assert!(verify(&release(), &new, &trust(), &signatures, NOW).is_ok());
 }
@@ -334,7 +333,7 @@ fn keys_that_can_sign_are_known() {
     }
 }
 
-/// Every copy of `bytes` with one bit turned.
+/// All copies of `bytes` with one bit flipped.
 fn flips(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..bytes.len() * 8).map(|bit| {
         let mut flipped = bytes.to_vec();
@@ -361,7 +360,7 @@ fn no_flipped_bit_of_a_message_changes_what_is_verified() {
                 Err(_) => refused += 1,
             }
         }
-        // What is not signed and means nothing: the date beside the text.
+        // Only unsigned bytes may change without an effect: the date beside the text.
         assert!(refused > same * 5, "{refused} refused, {same} not");
     }
 }
@@ -373,8 +372,8 @@ fn every_bit_beside_the_signed_bytes_counts() {
         let accepted = alice(&flipped).is_ok();
         accepted.then_some(bit / 8)
     });
-    // One-pass packet, header of the text, and signature packet are read as gpg and Go read
-    // them; the date of the text means nothing to anybody.
+    // One-pass packet, header of the text, and signature packet are read as gpg and Go read them;
+    // only the date of the text is ignored.
     let accepted: BTreeSet<usize> = accepted.collect();
     assert_eq!(accepted, (20..24).collect());
 }
@@ -415,7 +414,7 @@ fn no_flipped_bit_of_a_key_changes_what_is_verified() {
             Err(_) => {}
         }
     }
-    // Each of the three signatures that make the subkey one of bob's was really looked at.
+    // Each of the three signatures that make the subkey one of bob's was checked.
     assert_eq!(
         refusals.into_iter().collect::<Vec<_>>(),
         [

@@ -87,7 +87,7 @@ fn armored_and_binary_keyrings_are_read_as_by_the_cluster() {
         .iter()
         .map(|entry| entry.keyring.keys.len())
         .collect();
-    // Of several armored blocks the cluster's reader takes the first one.
+    // Of several armored blocks, the cluster's reader takes the first one.
     assert_eq!(keys, [1, 1]);
     assert_eq!(config.keyrings[0].keyring.unusable, 1);
     assert_eq!(Keyring::parse(twice.as_bytes()).unwrap().keys.len(), 2);
