@@ -19,7 +19,7 @@ pub enum ExistingTags {
     Forward,
     /// Fail.
     Error,
-    /// Leave it as it is.
+    /// Keep the tag.
     Skip,
     /// Overwrite it.
     Overwrite,

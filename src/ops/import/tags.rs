@@ -178,8 +178,7 @@ impl Asker<'_> {
             // Without an answer, keep the tag free for the list.
             return Ok(!self.apis.has_one(image.repository(), root).await);
         }
-        // Whatever else the registry can do: only a list whose entries all have this subject
-        // is one.
+        // Independent of the API: the tag holds a list only if all its entries have this subject.
         let index = client.referrers_index(image.repository(), root).await?;
         Ok(index.is_some_and(|index| Some(&index.digest) == there))
     }
