@@ -2,7 +2,7 @@
 //!
 //! Everything here blocks: call it within [`crate::ops::blocking`]. Each layer is read once as a
 //! stream, from the top down, in bounded memory; a file hidden by an upper layer is never passed
-//! on. Links are followed inside the image: those of the wanted path itself, and those from a
+//! on. Links are followed inside the image: those on the wanted path itself, and those from a
 //! wanted directory to files (not to directories, because such links can form cycles). If the
 //! target of a link was already passed, its layer is read once more.
 //!
@@ -54,14 +54,14 @@ pub(crate) struct File {
     pub(crate) size: u64,
 }
 
-/// Gives every visible file at or below the wanted paths to `take`, in the order in which the
+/// Passes every visible file at or below the wanted paths to `take`, in the order in which the
 /// layers hold them. Returns the wanted paths at and below which there was no file.
 ///
 /// # Errors
 ///
-/// When a layer cannot be had, is broken, too large, or not the one that its digest names; when
-/// a wanted file is larger than the caps, or tools could differ about which one it is;
-/// whatever `take` returns.
+/// When a layer cannot be read, is broken, too large, or has another digest; when a wanted file is
+/// larger than the caps, or layers contradict themselves about it, so that tools could extract
+/// different files; any error of `take`.
 pub(crate) fn visit(
     source: &Source,
     image: &Layers,
@@ -87,7 +87,7 @@ pub(crate) fn visit(
     walk::Walk::new(&image.name, wanted, caps, take).run(&mut open)
 }
 
-/// Reads small files whole: all that are visible at or below the wanted paths.
+/// Reads all visible files at or below the wanted paths into memory; meant for small files.
 ///
 /// # Errors
 ///

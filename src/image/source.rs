@@ -18,7 +18,7 @@ use crate::image::walk::LayerBlob;
 use crate::model::{BlobPlace, Descriptor, Digest, RawManifest, Repository};
 use crate::registry::{self, Client, Selector};
 
-/// Downloaded pieces that wait for the reader at most; each has at least 64 KiB.
+/// Limit of downloaded pieces that wait for the reader; a piece has at least 64 KiB.
 const QUEUE: usize = 16;
 
 /// A registry's repository, or a bundle. Its methods block.

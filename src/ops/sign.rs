@@ -22,7 +22,7 @@ pub struct Request {
     pub bundle: PathBuf,
     /// Signer of the statement.
     pub signer: Signer,
-    /// Content of the statement: role, verdict, comment.
+    /// Content of the statement: role, verdict, comment, expiry.
     pub opinion: Opinion,
     /// Directory for the statement instead of the bundle's, for example for a read-only medium.
     pub statements: Option<PathBuf>,

@@ -63,7 +63,7 @@ impl Share {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Report {
     /// Layers by the encoder that made them, named as in `airferry codec encode`; `raw: REASON`
-    /// for layers that cannot be recompressed.
+    /// for layers that would be carried unchanged.
     pub encoders: BTreeMap<String, Share>,
     /// All layers together.
     pub total: Share,

@@ -188,7 +188,7 @@ mod tests {
         );
     }
 
-    /// Digests of published catalogs: they are in bundles and on clusters.
+    /// Digests of such layers are in bundles and on clusters, so the bytes must stay the same.
     #[test]
     fn the_bytes_of_a_layer_never_change() {
         let long = format!("configs/{}/catalog.json", "p".repeat(100));

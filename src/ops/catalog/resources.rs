@@ -70,7 +70,7 @@ pub async fn write(request: Request, context: &Context) -> Result<WrittenFiles> 
     .await
 }
 
-/// Writes empty files in place of those that only `oc` always writes: scripts expect them.
+/// Writes an empty file for each missing one that `oc` always writes: scripts expect them.
 fn complete(request: &ResourcesRequest, written: &mut WrittenFiles) -> Result<()> {
     for name in ALWAYS {
         let path = request.directory.join(name);

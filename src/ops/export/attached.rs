@@ -21,9 +21,10 @@ pub enum Attachments {
     /// Do not look for them.
     #[default]
     None,
-    /// Carry those that are found. An image stays complete if the registry does not answer.
+    /// Carry those that are found. An image counts as complete even if its attachments are not
+    /// fully known.
     BestEffort,
-    /// Treat an image as incomplete if the registry does not answer.
+    /// Treat an image as incomplete if its attachments are not fully known.
     Required,
 }
 
@@ -156,8 +157,8 @@ pub(super) fn in_order(a: &Attachment, b: &Attachment) -> std::cmp::Ordering {
     (a.root, a.subject, a.by, &a.tag).cmp(&(b.root, b.subject, b.by, &b.tag))
 }
 
-/// Complete images whose attachments are not fully known, by registry and by "a retry may help".
-/// The value holds their number and the first reason.
+/// Complete images whose attachments are not fully known, by registry and by whether a retry may
+/// help. The value holds their number and the first reason.
 #[derive(Default)]
 pub(super) struct UnknownImages(BTreeMap<(Host, bool), (usize, String)>);
 

@@ -86,7 +86,7 @@ pub struct Report {
     /// Releases, as in the bundle.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<GroupReport>,
-    /// State of each release's signatures.
+    /// Judgements about the releases.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub release_proofs: Vec<ReleaseProof>,
     /// Operator catalogs, as in the bundle.

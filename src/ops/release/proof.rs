@@ -33,7 +33,7 @@ const NOT_COMPARED: &str =
 const UNSIGNED_NOT_COMPARED: &str =
     "unsigned, and not compared with its image, which the bundle does not carry";
 
-/// How often a layer is read, for different releases, in a bundle without trusted signature.
+/// Limit of reads of one layer, for different releases, in a bundle that no trusted key signed.
 /// Releases share layers, and a small layer may unpack to gigabytes.
 const MOST_READS: usize = 8;
 
@@ -97,7 +97,7 @@ pub struct ReleaseProof {
     /// Pinned keys that signed it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub signers: Vec<ReleaseSigner>,
-    /// Reason why it is not genuine.
+    /// Reason for any state other than [`ReleaseState::Genuine`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -517,7 +517,7 @@ enum Compared {
     Same,
     /// It differs from the inventory.
     Differs(Difference),
-    /// An earlier bundle carried parts of it, or parts are missing.
+    /// Parts of it were carried by an earlier bundle or are missing, or only the inventory is here.
     NotCarried,
     /// Its layers were read for too many other releases.
     NotRead,

@@ -37,7 +37,7 @@ pub struct Verification {
 pub struct Release<'a> {
     /// Name for messages.
     pub name: &'a Reference,
-    /// Manifests that must be signed.
+    /// The top manifest, and the images of a list: either it or all of them must be signed.
     pub subject: Subject,
     /// Keys and stores that its payload names.
     pub config: Option<&'a VerificationConfig>,

@@ -53,8 +53,9 @@ pub async fn list(request: Request, context: &Context) -> Result<Report> {
             allow_unsigned,
         } => {
             let list = move || {
-                // Without a key, list the bundle and report it as not authenticated, as `verify`
-                // does. With keys that did not sign it, refuse to read the bundle.
+                // Without a trusted key, list the bundle and report it as not authenticated, as
+                // `verify` does. With keys that did not sign it, refuse to read the bundle
+                // unless an unsigned one was allowed.
                 let waivers = Waivers {
                     unsigned: allow_unsigned || trust.exporters.is_empty(),
                     incomplete: true,

@@ -9,7 +9,7 @@ fn alice() -> ReleaseKeys {
     }
 }
 
-/// Makes the inventory of a release with this root and signatures by alice over manifests.
+/// Makes the inventory of a release with this root, these signatures, and alice's keyring.
 fn inventory(root: Digest, signatures: &[(Digest, &[u8])]) -> Inventory {
     let image: Reference = "quay.io/okd/release:1".parse().unwrap();
     Inventory {
@@ -80,7 +80,7 @@ fn proof(inventory: &Inventory, keys: &ReleaseKeys) -> ReleaseProof {
 fn a_pinned_key_vouches_for_a_release_and_does_not_make_it_genuine() {
     let inventory = inventory(signed(), &[(signed(), vector!("good.sig"))]);
     let good = proof(&inventory, &alice());
-    // From the inventory alone, nothing is known about the image.
+    // Without the image, the inventory's claims about it cannot be verified.
     assert_eq!(good.state, ReleaseState::NotCompared, "{:?}", good.reason);
     assert_eq!(good.signers.len(), 1);
     assert!(require(std::slice::from_ref(&good), false).is_ok());
