@@ -14,7 +14,8 @@ use crate::registry::Client;
 /// Policy for tags on the target that point to another digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ExistingTags {
-    /// Overwrite it if a base or the bundle knows that digest under this tag; else fail.
+    /// Overwrite it if a base or the bundle has that digest under this tag, or if an earlier run
+    /// put it there in place of a sparse index; else fail.
     #[default]
     Forward,
     /// Fail.
