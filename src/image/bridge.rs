@@ -1,4 +1,4 @@
-//! Reads in a blocking thread what a task fetches.
+//! Lets a blocking thread read the bytes that an asynchronous task fetches.
 
 use std::error::Error;
 use std::io::{self, Read};
@@ -10,7 +10,8 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
-/// Reads what comes through a channel. The task's error is what the `io::Error` holds.
+/// Returns a blocking reader of the pieces that arrive through a channel. An error sent by the
+/// task is wrapped in the `io::Error`; `downcast` gives it back.
 pub(crate) fn blocking_reader<E: Into<Box<dyn Error + Send + Sync>> + 'static>(
     runtime: Handle,
     mut pieces: mpsc::Receiver<Result<Bytes, E>>,

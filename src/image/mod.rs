@@ -1,13 +1,13 @@
-//! Files out of an image: its visible tree, across layers, from a registry or a bundle.
+//! Reads files of an image's visible tree, across layers, from a registry or a bundle.
 //!
-//! Everything here blocks: call it within [`crate::ops::blocking`]. Layers stream by once, from the
-//! top down, in bounded memory; a file that an upper layer hides is never given. Links are
-//! followed inside the image: to the wanted path itself, and from a wanted directory to files
-//! (not to directories, which could go round in circles). What a link points to may have passed
-//! already; only then its layer is read once more.
+//! Everything here blocks: call it within [`crate::ops::blocking`]. Each layer is read once as a
+//! stream, from the top down, in bounded memory; a file hidden by an upper layer is never passed
+//! on. Links are followed inside the image: those on the wanted path itself, and those from a
+//! wanted directory to files (not to directories, because such links can form cycles). If the
+//! target of a link was already passed, its layer is read once more.
 //!
-//! The digest of a layer is known when its last byte was read. What `visit` gives before it
-//! returns `Ok` is therefore not to be believed, and not to be kept under its final name.
+//! The digest of a layer is verified only after its last byte. Callers must therefore not trust
+//! what `visit` gives before it returns `Ok`, and must not store it under its final name.
 
 mod bridge;
 pub(crate) mod catalog;
@@ -28,24 +28,24 @@ use crate::oci::layer::ImagePath;
 /// An image whose files are read.
 #[derive(Debug, Clone)]
 pub(crate) struct Layers {
-    /// What to call it in errors.
+    /// Name of the image for errors.
     pub(crate) name: String,
-    /// Its layers in the manifest's order, the lowest first.
+    /// Layers in the manifest's order, the lowest first.
     pub(crate) layers: Vec<Descriptor>,
 }
 
-/// What is read at most.
+/// Limits of reading.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caps {
     /// Bytes of one layer, decompressed.
     pub(crate) layer: u64,
     /// Bytes of one wanted file.
     pub(crate) file: u64,
-    /// Bytes of all wanted files together, each counted once for each of its names.
+    /// Bytes of all wanted files together; a file counts once for each of its names.
     pub(crate) total: u64,
 }
 
-/// A wanted file.
+/// A wanted file that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct File {
     /// The paths under which it is wanted: its own, or those of links to it. Never empty.
@@ -54,14 +54,14 @@ pub(crate) struct File {
     pub(crate) size: u64,
 }
 
-/// Gives every visible file at or below the wanted paths to `take`, in the order in which the
+/// Passes every visible file at or below the wanted paths to `take`, in the order in which the
 /// layers hold them. Returns the wanted paths at and below which there was no file.
 ///
 /// # Errors
 ///
-/// When a layer cannot be had, is broken, too large, or not the one that its digest names; when
-/// a wanted file is larger than the caps, or tools could differ about which one it is;
-/// whatever `take` returns.
+/// When a layer cannot be read, is broken, too large, or has another digest; when a wanted file is
+/// larger than the caps, or layers contradict themselves about it, so that tools could extract
+/// different files; any error of `take`.
 pub(crate) fn visit(
     source: &Source,
     image: &Layers,
@@ -87,7 +87,7 @@ pub(crate) fn visit(
     walk::Walk::new(&image.name, wanted, caps, take).run(&mut open)
 }
 
-/// Reads small files whole: all that are visible at or below the wanted paths.
+/// Reads all visible files at or below the wanted paths into memory; meant for small files.
 ///
 /// # Errors
 ///

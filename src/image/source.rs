@@ -1,4 +1,4 @@
-//! Where an image's manifests and blobs come from.
+//! Reads the manifests and blobs of an image from a registry or a bundle.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -18,37 +18,37 @@ use crate::image::walk::LayerBlob;
 use crate::model::{BlobPlace, Descriptor, Digest, RawManifest, Repository};
 use crate::registry::{self, Client, Selector};
 
-/// Pieces of a download that wait for the reader: at least 64 KiB each.
+/// Limit of downloaded pieces that wait for the reader; a piece has at least 64 KiB.
 const QUEUE: usize = 16;
 
-/// A registry's repository, or a bundle. Its calls block.
+/// A registry's repository, or a bundle. Its methods block.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
     /// A repository of a registry, or mirrors of it.
     Registry {
-        /// How to speak to it.
+        /// Client of the registry.
         client: Client,
         /// The repository.
         repository: Repository,
-        /// What drives the downloads while the caller blocks.
+        /// Runtime that drives downloads while the caller blocks.
         runtime: Handle,
-        /// Who may stop it.
+        /// Stops reading when cancelled.
         cancel: CancellationToken,
     },
-    /// A bundle that was verified but for its chunks' content, and its manifests.
+    /// A bundle and its manifests. Everything but the content of its data chunks was verified.
     Bundle {
         /// The bundle.
         bundle: Arc<Bundle>,
-        /// Its manifests.
+        /// OCI manifests of the bundle.
         manifests: Arc<Manifests>,
-        /// Where blobs are that a base carried; nowhere, when nobody has looked.
+        /// Locations of blobs that bases carried; `None` if they were not looked up.
         elsewhere: Option<Arc<Elsewhere>>,
-        /// Who may stop it.
+        /// Stops reading when cancelled.
         cancel: CancellationToken,
     },
 }
 
-/// Where blobs are that a bundle leaves out.
+/// Locations of the blobs that a bundle leaves out, because a base carried them.
 #[derive(Debug)]
 pub(crate) struct Elsewhere {
     client: Client,
@@ -57,8 +57,8 @@ pub(crate) struct Elsewhere {
 }
 
 impl Elsewhere {
-    /// A registry, and the repositories in which blobs were found. To be called where a runtime
-    /// runs, blocking threads included.
+    /// Takes a registry, and the repository in which each blob was found. Must be called in the
+    /// context of a runtime; blocking threads have it.
     pub(crate) fn new(client: Client, places: BTreeMap<Digest, Repository>) -> Self {
         Self {
             client,
@@ -69,7 +69,8 @@ impl Elsewhere {
 }
 
 impl Source {
-    /// A repository as a source. To be called where a runtime runs, blocking threads included.
+    /// Makes a source of a repository. Must be called in the context of a runtime; blocking
+    /// threads have it.
     pub(crate) fn registry(
         client: Client,
         repository: Repository,
@@ -84,7 +85,7 @@ impl Source {
         }
     }
 
-    /// A bundle as a source.
+    /// Makes a source of a bundle, and reads its metadata chunks.
     ///
     /// # Errors
     ///
@@ -99,7 +100,7 @@ impl Source {
         })
     }
 
-    /// The same bundle, whose blobs that a base carried are read from a registry.
+    /// Lets the source read blobs that a base carried from a registry. Only for bundles.
     #[must_use]
     pub(crate) fn completed_by(mut self, other: Elsewhere) -> Self {
         if let Self::Bundle { elsewhere, .. } = &mut self {
@@ -108,8 +109,9 @@ impl Source {
         self
     }
 
-    /// The same registry client or bundle, for another repository: a component of a release
-    /// may lie elsewhere. In a bundle content is found by its digest alone.
+    /// Returns a source for another repository with the same client or bundle: a component of a
+    /// release may be in another repository. A bundle is unchanged, since it finds content by
+    /// digest alone.
     #[must_use]
     pub(crate) fn in_repository(&self, other: &Repository) -> Self {
         let mut source = self.clone();
@@ -119,11 +121,12 @@ impl Source {
         source
     }
 
-    /// The digest that a tag points to now. In a bundle nothing is found by tag.
+    /// Returns the digest to which a tag or digest resolves now. Only for registries: a bundle
+    /// finds nothing by tag.
     ///
     /// # Errors
     ///
-    /// When there is no such tag, or it cannot be had.
+    /// When there is no such tag, when it cannot be read, and for a bundle.
     pub(crate) fn resolve(&self, selector: &Selector) -> Result<Digest> {
         match self {
             Self::Registry {
@@ -141,11 +144,11 @@ impl Source {
         }
     }
 
-    /// A manifest, verified.
+    /// Returns a verified manifest.
     ///
     /// # Errors
     ///
-    /// When there is none with this digest, or it cannot be had.
+    /// When there is none with this digest, or it cannot be read.
     pub(crate) fn manifest(&self, digest: &Digest) -> Result<RawManifest> {
         match self {
             Self::Registry {
@@ -167,7 +170,7 @@ impl Source {
         }
     }
 
-    /// A small blob whole, verified: a config.
+    /// Reads a small blob, such as a config, into memory and verifies it.
     ///
     /// # Errors
     ///
@@ -182,7 +185,7 @@ impl Source {
         }
         let mut blob = self.blob(descriptor)?;
         let mut bytes = Vec::new();
-        // Why it failed is known to the blob.
+        // `finish` returns the cause of a failed read, so it comes first.
         let read = blob.by_ref().take(cap).read_to_end(&mut bytes);
         blob.finish()?;
         match read {
@@ -191,11 +194,11 @@ impl Source {
         }
     }
 
-    /// A blob as a stream; [`LayerBlob::finish`] tells whether it was the right one.
+    /// Opens a blob as a stream; [`LayerBlob::finish`] verifies its digest and size.
     ///
     /// # Errors
     ///
-    /// When a bundle does not carry it. What a registry says comes while reading.
+    /// When a bundle does not carry it. Errors of a registry occur only while reading.
     pub(super) fn blob(&self, descriptor: &Descriptor) -> Result<Blob> {
         let (origin, cancel) = match self {
             Self::Registry {
@@ -239,7 +242,7 @@ impl Source {
     }
 }
 
-/// Downloads in the background for as long as somebody listens.
+/// Starts a download in the background; it ends when the reader is dropped.
 fn download(
     client: &Client,
     repository: &Repository,
@@ -261,7 +264,7 @@ fn download(
             Ok(())
         };
         if let Err(error) = feed.await {
-            // Nobody listening means nobody to tell.
+            // A closed channel means that the reader is gone: the error is dropped.
             let _ = send.send(Err(error)).await;
         }
     });
@@ -273,7 +276,7 @@ fn download(
     }
 }
 
-/// A blob that a bundle carries.
+/// Opens a blob that a bundle carries.
 fn stored(bundle: &Arc<Bundle>, digest: &Digest) -> Result<VerifiedBlob> {
     let place = bundle.inventory.blob(digest).map(|blob| &blob.place);
     let why = match place {
@@ -296,7 +299,7 @@ fn stored(bundle: &Arc<Bundle>, digest: &Digest) -> Result<VerifiedBlob> {
     Err(Error::new(Class::Incomplete, message))
 }
 
-/// What it means that a registry does not give something.
+/// The error for content that a registry does not deliver.
 fn unreachable(what: &str, error: registry::Error) -> Error {
     let class = match &error {
         registry::Error::NotFound { .. } => Class::Incomplete,
@@ -308,7 +311,7 @@ fn unreachable(what: &str, error: registry::Error) -> Error {
     Error::new(class, format!("{what} cannot be read")).caused_by(error)
 }
 
-/// A blob on its way, hashed as it is read.
+/// A blob that is being read, and hashed at the same time.
 pub(super) struct Blob {
     origin: Origin,
     digest: Digest,
@@ -317,18 +320,18 @@ pub(super) struct Blob {
     cancel: CancellationToken,
 }
 
-/// Where its bytes come from.
+/// Origin of a blob's bytes.
 enum Origin {
     Download(Download),
     Stored(VerifiedBlob),
 }
 
-/// Receives what was downloaded.
+/// Receives the bytes of a download.
 struct Download {
     name: String,
     bytes: Box<dyn Read + Send>,
     failure: Option<Error>,
-    /// The download; it is aborted when the reader is dropped.
+    /// The task that downloads; aborted when the reader is dropped.
     _task: AbortOnDropHandle<()>,
 }
 
@@ -379,7 +382,7 @@ impl LayerBlob for Blob {
             if let Some(error) = self.take_failure() {
                 return Err(error);
             }
-            // Why reading failed, the next round knows.
+            // After a failed read, the next iteration returns its cause.
             if let Ok(0) = self.read(&mut buffer) {
                 break;
             }

@@ -1,6 +1,6 @@
-//! The walk through an image's layers: which of their files are wanted, by what names.
+//! Walks through an image's layers and decides which files are wanted, and under which names.
 //!
-//! Knows no registry and no medium: it is given layers to read.
+//! Does not depend on registries or media: the caller opens the layers.
 
 use std::io::{self, Read};
 
@@ -9,29 +9,29 @@ use crate::content::wanted_paths::{LinkError, MAX_LINKS, Passed, WantedPath, Wan
 use crate::error::{Class, Error, Result};
 use crate::oci::layer::{EntryKind, ImagePath, LayerEntry, LayerError, LayerReader, Seen, Tree};
 
-/// Memory for the names of one image, in bytes.
+/// Limit of memory for the names of files of one image, in bytes.
 const NAMES: u64 = 128 << 20;
 
-/// A layer's blob on its way.
+/// The blob of a layer while it is read.
 pub(super) trait LayerBlob: Read {
-    /// Reads the rest and compares the digest. What went wrong before is the error.
+    /// Reads the rest and compares the digest. Returns an earlier read error first.
     fn finish(&mut self) -> Result<()>;
 }
 
-/// Opens a layer by its number from the top; `None` below the lowest.
+/// Opens a layer by its number, 0 for the topmost; returns `None` below the lowest.
 pub(super) type Open<'a, B> = dyn FnMut(usize) -> Result<Option<B>> + 'a;
 
-/// Receives files.
+/// Callback that receives the wanted files.
 type Take<'a> = dyn FnMut(&File, &mut dyn Read) -> Result<()> + 'a;
 
-/// What reading a layer gives.
+/// Result of reading a layer.
 type Reading<T> = std::result::Result<T, Stop>;
 
-/// Why reading a layer ended early.
+/// Reason why reading a layer ended early.
 enum Stop {
-    /// The layer is broken; its digest may tell why.
+    /// The layer is malformed. A wrong digest may be the cause, so that is checked first.
     Layer(LayerError),
-    /// Anything else.
+    /// Any other error.
     Other(Error),
 }
 
@@ -47,7 +47,7 @@ impl From<Error> for Stop {
     }
 }
 
-/// The walk.
+/// State of one walk through the layers of an image.
 pub(super) struct Walk<'a> {
     image: &'a str,
     roots: &'a [ImagePath],
@@ -78,7 +78,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Walks. Returns the wanted paths that no file was found for.
+    /// Walks through the layers. Returns the wanted paths for which no file was found.
     pub(super) fn run<B: LayerBlob>(mut self, open: &mut Open<'_, B>) -> Result<Vec<ImagePath>> {
         self.walk(open)
     }
@@ -111,7 +111,7 @@ impl<'a> Walk<'a> {
         Err(self.refuse("it has too many links to links"))
     }
 
-    /// Reads one layer to its end, and believes it when its digest is right.
+    /// Reads one layer to its end and verifies its digest.
     fn layer<B: LayerBlob>(
         &mut self,
         blob: &mut B,
@@ -129,7 +129,7 @@ impl<'a> Walk<'a> {
             Ok(()) => blob.finish(),
             Err(Stop::Other(error)) => Err(error),
             Err(Stop::Layer(error)) => {
-                // That the bytes are wrong explains whatever the reader says.
+                // A wrong digest explains the reader's error, so report it instead.
                 blob.finish()?;
                 let message = format!("The image {} cannot be read", self.image);
                 Err(Error::new(Class::VerificationFailed, message).caused_by(error))
@@ -137,7 +137,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Takes the next entry of a layer.
+    /// Processes the next entry of a layer.
     fn entry<R: Read>(
         &mut self,
         layer: usize,
@@ -174,7 +174,7 @@ impl<'a> Walk<'a> {
         Ok(followed.map_err(|error| self.unfollowed(error))?)
     }
 
-    /// Gives a file under its names.
+    /// Passes a file to `take` under its wanted names.
     fn give<R: Read>(
         &mut self,
         mut paths: Vec<ImagePath>,
@@ -186,7 +186,7 @@ impl<'a> Walk<'a> {
         let Some(first) = paths.first() else {
             return Ok(());
         };
-        // Who takes it may keep it under each of its names.
+        // `take` may keep one copy per name, so each name counts against the limit.
         let count = paths.len() as u64;
         self.left = match self.left.checked_sub(size.saturating_mul(count)) {
             Some(left) if size <= self.caps.file => left,
@@ -218,8 +218,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Reads a layer once more, for files that had passed when it turned out that they are
-    /// wanted.
+    /// Reads a layer once more, for files that had already passed when a link made them wanted.
     fn again<B: LayerBlob>(
         &mut self,
         number: usize,
@@ -258,7 +257,7 @@ impl<'a> Walk<'a> {
         Error::new(Class::VerificationFailed, message)
     }
 
-    /// What it means that a link cannot be followed.
+    /// The error for a link that cannot be followed.
     fn unfollowed(&self, error: LinkError) -> Error {
         match error {
             LinkError::Path(error) => {
@@ -270,7 +269,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A file's content; keeps the reason when it cannot be read, because `take` may not tell it.
+/// Content of a file. Keeps the read error, because `take` may replace it with one of its own.
 struct Content<'a, R: Read> {
     reader: &'a mut LayerReader<R>,
     failure: Option<io::Error>,

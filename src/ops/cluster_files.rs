@@ -1,5 +1,5 @@
-//! The files that a cluster is given, and the report of an import beside them: written to a
-//! directory at the end of an import, and by `airferry cluster-resources`.
+//! Writes the cluster's objects to a directory, at the end of an import and in `airferry
+//! cluster-resources`. After an import, its report is written beside them.
 
 use std::path::PathBuf;
 
@@ -10,30 +10,30 @@ use crate::cluster;
 use crate::error::{Error, Result};
 use crate::sys::files;
 
-/// Name of the machine-readable report beside the objects.
+/// File name of the machine-readable report beside the objects.
 const REPORT: &str = "import-report.json";
 
-/// Name of a file that is written and removed, to see whether that can be done.
+/// Name of a file that is written and removed, to test that the directory is writable.
 const TRIAL: &str = ".airferry-trial";
 
-/// Where and how to write what the cluster is given.
+/// Directory and options for the cluster's objects.
 #[derive(Debug, Clone)]
 pub struct ResourcesRequest {
-    /// The directory.
+    /// Directory for the files.
     pub directory: PathBuf,
-    /// How.
+    /// Options of rendering.
     pub options: cluster::Options,
 }
 
-/// What was written.
+/// List of the written files.
 #[derive(Debug, Clone, Serialize)]
 pub struct WrittenFiles {
-    /// The files.
+    /// Paths of the written files.
     pub files: Vec<PathBuf>,
 }
 
-/// Writes cluster objects, snippets and the mapping for what is on the target, and the report
-/// when there is one: its text.
+/// Writes cluster objects, snippets and the mapping for the content of the target. `report` is the
+/// text of the import's report, which is written first.
 pub(super) fn write_for(
     request: &ResourcesRequest,
     content: &cluster::Content,
@@ -41,7 +41,7 @@ pub(super) fn write_for(
     context: &Context,
 ) -> Result<WrittenFiles> {
     files::make_dirs(&request.directory)?;
-    // First, because it is the one thing that cannot be had again.
+    // The report is written first, because nothing else can produce it again.
     let mut report_file = None;
     if let Some(report) = report {
         let path = request.directory.join(REPORT);
@@ -62,8 +62,8 @@ pub(super) fn write_for(
     Ok(written)
 }
 
-/// Finds out before anything is uploaded whether the objects can be written at its end. A dry
-/// run leaves the directory alone.
+/// Checks before any upload that the objects can be rendered and written at the end of the import.
+/// A dry run renders only, and leaves the directory alone.
 pub(super) fn rehearse(
     request: &ResourcesRequest,
     content: &cluster::Content,

@@ -1,4 +1,4 @@
-//! `airferry cluster-resources`, and the same at the end of an import: what the cluster is given.
+//! `airferry cluster-resources`: writes the same cluster objects as the end of an import.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,36 +14,36 @@ use crate::plan::import::Sent;
 use crate::plan::naming::{self, Target};
 use crate::sys::clock;
 
-/// What `airferry cluster-resources` is asked for.
+/// Request of `airferry cluster-resources`.
 #[derive(Debug)]
 pub struct Request {
-    /// The bundle's directory.
+    /// Directory of the bundle.
     pub bundle: PathBuf,
-    /// Whom to trust.
+    /// Keys that are trusted for bundles.
     pub trust: Trust,
-    /// Accept that no trusted key has signed.
+    /// True to accept a bundle that no trusted key signed.
     pub allow_unsigned: bool,
-    /// Write for what is whole of an incomplete bundle.
+    /// True to write objects for the complete images of an incomplete bundle.
     pub allow_incomplete: bool,
-    /// Where the images are, or will be.
+    /// Registry and repositories where the images are, or will be.
     pub target: Target,
-    /// Names on the target.
+    /// Rules for names on the target.
     pub naming: naming::Options,
-    /// Where and how to write.
+    /// Directory and options of the output.
     pub resources: ResourcesRequest,
-    /// Whose word counts for releases.
+    /// Keys that are trusted for releases.
     pub release_keys: ReleaseKeys,
-    /// Write for releases that have no signatures.
+    /// True to write objects for releases without signatures too.
     pub allow_unsigned_release: bool,
 }
 
-/// Writes the objects for a bundle's images, as an import does. Contacts nothing.
+/// Writes the objects for a bundle's images, as an import does. Does not use the network.
 pub fn write(request: &Request, context: &Context) -> Result<WrittenFiles> {
     let waivers = Waivers {
         unsigned: request.allow_unsigned,
         incomplete: request.allow_incomplete,
     };
-    // Documents alone: this works from a copy of them as well.
+    // The documents are enough: the chunks may be absent.
     let (directory, trust) = (&request.bundle, &request.trust);
     let bundle = open_bundle(directory, trust, waivers, Scope::Documents)?;
     let bundle = Arc::new(bundle);
@@ -62,7 +62,8 @@ pub fn write(request: &Request, context: &Context) -> Result<WrittenFiles> {
     write_for(&request.resources, &content, None, context)
 }
 
-/// Judges the releases of a bundle, or of a copy of its documents: then by their signatures.
+/// Judges the releases of a bundle. In a copy of its documents, without chunks, releases cannot be
+/// read and are judged by their signatures alone.
 fn judge(bundle: &Arc<Bundle>, keys: &ReleaseKeys, context: &Context) -> Result<Vec<ReleaseProof>> {
     let by_signatures = || proof::judge(Evidence::Inventory(&bundle.inventory), keys, clock::now());
     let proofs = match proof::judge_bundle(bundle, keys, context) {
@@ -80,8 +81,8 @@ fn is_readable(proof: &ReleaseProof) -> bool {
     proof.state != ReleaseState::Unreadable
 }
 
-/// What is known of each release: by what was read of it, else by its signatures alone. That one
-/// cannot be read takes nothing from what was found out about the others.
+/// Returns for each release the judgement of its content if it could be read, else that of its
+/// signatures alone. An unreadable release does not affect the judgement of others.
 fn better_of(read: Vec<ReleaseProof>, alone: Vec<ReleaseProof>) -> Vec<ReleaseProof> {
     let pairs = read.into_iter().zip(alone);
     let better = pairs.map(|(read, alone)| if is_readable(&read) { read } else { alone });

@@ -1,4 +1,4 @@
-//! What every operation is given besides its request.
+//! The context of an operation: progress and cancellation.
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::progress::{Event, Progress};
 
-/// Who watches, and who may stop it.
+/// Progress sink and cancellation of an operation.
 #[derive(Clone)]
 pub struct Context {
     /// Receives events.
     pub progress: Arc<dyn Progress>,
-    /// Cancelled when the person wants to stop: the operation then leaves everything resumable.
+    /// Cancelled when the operator interrupts: the operation then stops in a resumable state.
     pub cancel: CancellationToken,
 }
 
 impl Context {
-    /// A context that nobody has cancelled.
+    /// Makes a context that is not cancelled.
     pub fn new(progress: Arc<dyn Progress>) -> Self {
         Self {
             progress,

@@ -1,4 +1,4 @@
-//! Making a pair of keys.
+//! `airferry keygen`: makes a pair of keys for signing bundles.
 
 use std::path::{Path, PathBuf};
 
@@ -12,29 +12,29 @@ use crate::model::KeyFingerprint;
 use crate::sys::entropy;
 use crate::sys::files::{self, Readers};
 
-/// What `airferry keygen` is asked for.
+/// The request of `airferry keygen`.
 #[derive(Debug)]
 pub struct Request {
-    /// Path of both files without `.pem` and `.pub`.
+    /// Path of both files, without `.pem` and `.pub`.
     pub out: PathBuf,
-    /// Encrypts the private key.
+    /// Passphrase to encrypt the private key; `None` leaves it unencrypted.
     pub passphrase: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// The pair.
+/// The key pair that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outcome {
-    /// The private key's file.
+    /// Path of the private key.
     pub private_key: PathBuf,
-    /// The public key's file.
+    /// Path of the public key.
     pub public_key: PathBuf,
-    /// The public key's fingerprint.
+    /// Fingerprint of the public key.
     pub fingerprint: KeyFingerprint,
-    /// Whether the private key needs a passphrase.
+    /// True if the private key needs a passphrase.
     pub encrypted: bool,
 }
 
-/// Makes a pair of Ed25519 keys. Files that are there are an error and stay as they are.
+/// Makes a pair of Ed25519 keys. Fails if one of the files exists, and does not change it.
 pub fn keygen(request: Request, context: &Context) -> Result<Outcome> {
     let private_key = with_ending(&request.out, ".pem");
     let public_key = with_ending(&request.out, ".pub");
@@ -54,7 +54,7 @@ pub fn keygen(request: Request, context: &Context) -> Result<Outcome> {
     let pem = pem.map_err(cannot)?;
     files::write_new(&private_key, pem.as_bytes(), 0o600)?;
     if let Err(error) = files::write_new(&public_key, key.public().to_pem().as_bytes(), 0o644) {
-        // Half a pair would stand in the way of the next try.
+        // A private key left alone would make the next attempt fail.
         let _ = files::remove(&private_key);
         return Err(error.into());
     }
@@ -82,7 +82,7 @@ fn cannot(error: KeyError) -> Error {
     Error::internal("The private key cannot be written", error)
 }
 
-/// Adds an ending; `exporter.pem` and `exporter.pub` mean `exporter`.
+/// Adds an ending to the path. An ending `.pem` or `.pub` in `out` is removed before.
 fn with_ending(out: &Path, ending: &str) -> PathBuf {
     let is_key = |out: &&Path| out.extension().is_some_and(|e| e == "pem" || e == "pub");
     let stem = Some(out).filter(is_key).map(|out| out.with_extension(""));

@@ -1,4 +1,4 @@
-//! `--mapping`: every image that somebody lists is meant for something.
+//! `--mapping`: checks that every listed image exists in the request or bundle.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +6,12 @@ use crate::content::mapping_file::MappingFile;
 use crate::error::{Error, Result};
 use crate::model::Reference;
 
-/// Unknown sources that an error names.
+/// Number of unknown sources that an error names.
 const NAMED: usize = 10;
 
-/// Refuses a mapping that lists images which are not `known`, as [`mapped`] writes them: a
-/// mistyped source would leave the image where it is not looked for. `whose`: who knows no such
-/// image, in a clause.
+/// Refuses a mapping that lists images which are not `known`, in the form of [`mapped`]: a
+/// mistyped source would put the image under another name than expected. `whose` is the clause of
+/// the error that says where the images are unknown.
 ///
 /// [`mapped`]: crate::content::mapping_file::mapped
 pub(super) fn require_known(

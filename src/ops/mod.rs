@@ -1,4 +1,4 @@
-//! One module for each verb: gather facts, plan, perform.
+//! Implements the commands, one module for each: gather facts, plan, perform.
 
 pub mod catalog;
 pub mod cluster_files;
@@ -20,7 +20,7 @@ pub use context::Context;
 
 use crate::error::{Error, Result};
 
-/// Runs blocking work away from the asynchronous threads.
+/// Runs blocking work on a thread outside the asynchronous ones.
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {

@@ -15,36 +15,36 @@ use crate::model::{BundleId, Limits};
 use crate::sys;
 use crate::sys::media::{DirMedia, Media};
 
-/// What `airferry sign` is asked for.
+/// The request of `airferry sign`.
 #[derive(Debug)]
 pub struct Request {
-    /// The bundle's directory.
+    /// Directory of the bundle.
     pub bundle: PathBuf,
-    /// Who signs.
+    /// Signer of the statement.
     pub signer: Signer,
-    /// What is said.
+    /// Content of the statement: role, verdict, comment, expiry.
     pub opinion: Opinion,
-    /// Write the statement here and not into the bundle (a read-only medium).
+    /// Directory for the statement instead of the bundle's, for example for a read-only medium.
     pub statements: Option<PathBuf>,
 }
 
-/// What was signed.
+/// Result of `airferry sign`.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Outcome {
-    /// The bundle.
+    /// Id of the bundle.
     pub bundle: BundleId,
-    /// The statement's file.
+    /// Path of the statement.
     pub statement: PathBuf,
-    /// The signature's file.
+    /// Path of the signature.
     pub signature: PathBuf,
-    /// The statement's text.
+    /// Text of the statement.
     pub text: String,
 }
 
-/// Adds a statement to a sealed bundle, after looking at everything but the chunks' content.
+/// Adds a statement to a sealed bundle, after checking everything but the chunks' content.
 pub fn sign(request: Request, _context: &Context) -> Result<Outcome> {
     let media: Arc<dyn Media> = Arc::new(DirMedia::open(&request.bundle)?);
-    // Who else signed does not matter here; that documents and files fit together does.
+    // Other signatures do not matter here, but documents and files must agree.
     let waived = [FindingKind::NotAuthenticated, FindingKind::Incomplete];
     let bundle = examine(
         Arc::clone(&media),

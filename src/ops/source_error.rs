@@ -1,14 +1,15 @@
-//! What it means that a source registry does not give something: one class and the same hints,
-//! whether a plain image or a catalog was asked for. (Readers of image files tell "not here" from
-//! all else: a component is looked for in several places.)
+//! The error for content that a source registry does not deliver, with the same class and hints
+//! for images and catalogs. (Readers of image files tell "not found" from other failures, because
+//! a component is looked for in several places.)
 
 use crate::error::{Class, Error};
 use crate::registry;
 
-/// A failure of a source registry. `message`: what cannot be had, in a clause.
+/// Makes the error for a failure of a source registry. `message`: a clause about the content that
+/// cannot be read.
 ///
-/// The network is [`Class::Network`], wrong bytes are [`Class::VerificationFailed`], and what a
-/// registry decides, "not here" and "not for you" alike, is [`Class::Incomplete`].
+/// Network failures are [`Class::Network`], wrong bytes are [`Class::VerificationFailed`], and
+/// refusals by the registry ("not found" and "not allowed" alike) are [`Class::Incomplete`].
 pub(crate) fn of_source(message: impl Into<String>, error: registry::Error) -> Error {
     let (class, next) = match &error {
         registry::Error::DigestMismatch { .. } | registry::Error::SizeMismatch { .. } => {
@@ -18,7 +19,7 @@ pub(crate) fn of_source(message: impl Into<String>, error: registry::Error) -> E
             Class::Network,
             Some("run the same command again when the network is back".to_owned()),
         ),
-        // Registries say so as well of what somebody may not see.
+        // Registries also answer "not found" for content that the account may not read.
         registry::Error::NotFound { .. } => (
             Class::Incomplete,
             Some("check the reference and the credentials".to_owned()),

@@ -1,5 +1,5 @@
-//! `airferry codec survey`: which compressors made the layers of images, and what recompressing
-//! them would save. Looks at the beginnings of layers only; nothing is proved.
+//! `airferry codec survey`: detects the compressors that made the layers of images, and estimates
+//! what recompressing would save. Reads only the beginnings of layers, so results are estimates.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,32 +19,33 @@ use crate::plan::export::{Resolution, ResolvedBlob};
 use crate::progress::{Event, Phase};
 use crate::registry::Client;
 
-/// Layers that are looked at at the same time: each holds a compressor for every level.
+/// Number of layers that are sampled at the same time. Each needs memory for one compressor per
+/// level.
 const JOBS: usize = 2;
 
-/// What `airferry codec survey` is asked for.
+/// The request of `airferry codec survey`.
 #[derive(Debug)]
 pub struct Request {
-    /// Images.
+    /// Images to sample.
     pub references: BTreeSet<Reference>,
-    /// Platforms of indexes to look at; empty: all.
+    /// Platforms of indexes to sample; empty means all.
     pub platforms: Vec<Platform>,
-    /// Plain bytes of each layer that are looked at.
+    /// Bytes of each layer to sample, decompressed.
     pub sample_bytes: u64,
     /// Levels of zstd to try.
     pub levels: Vec<i32>,
-    /// Talks to the registries.
+    /// Client of the registries.
     pub client: Client,
 }
 
 /// Layers of one kind.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Share {
-    /// How many layers.
+    /// Number of layers.
     pub layers: u64,
-    /// Their bytes, as registries hold them.
+    /// Compressed bytes, as registries store them.
     pub bytes: u64,
-    /// Their bytes by level of zstd, estimated from the samples.
+    /// Estimated bytes by level of zstd.
     pub zstd: BTreeMap<i32, u64>,
 }
 
@@ -58,19 +59,19 @@ impl Share {
     }
 }
 
-/// What was found.
+/// Report of `airferry codec survey`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Report {
-    /// Layers by the encoder that made them, as `airferry codec encode` names it; `raw: REASON`
-    /// for those that would travel as they are.
+    /// Layers by the encoder that made them, named as in `airferry codec encode`; `raw: REASON`
+    /// for layers that would be carried unchanged.
     pub encoders: BTreeMap<String, Share>,
     /// All layers together.
     pub total: Share,
-    /// Images and layers that could not be looked at, with the reason.
+    /// Images and layers that could not be sampled, with the reason.
     pub problems: Vec<String>,
 }
 
-/// Looks at images.
+/// Resolves images and samples their layers.
 pub async fn survey(request: &Request, context: &Context) -> Result<Report> {
     let selection = Selection {
         platforms: request.platforms.clone(),
@@ -115,7 +116,8 @@ pub async fn survey(request: &Request, context: &Context) -> Result<Report> {
     Ok(report)
 }
 
-/// Every layer once. Configs are small and not compressed.
+/// Returns every layer once. The first blob of a manifest, its config, is skipped: it is small and
+/// not compressed.
 fn layers(resolution: &Resolution) -> Vec<(Digest, &ResolvedBlob)> {
     let mut digests = BTreeSet::new();
     for manifest in resolution.manifests.values() {
@@ -125,7 +127,7 @@ fn layers(resolution: &Resolution) -> Vec<(Digest, &ResolvedBlob)> {
     digests.into_iter().filter_map(known).collect()
 }
 
-/// Reads the beginning of a layer.
+/// Samples the beginning of a layer.
 async fn look(
     request: &Request,
     digest: Digest,
@@ -148,7 +150,7 @@ async fn look(
     let failed = loop {
         match download.next().await {
             Ok(Some(bytes)) => {
-                // The sampler has seen enough and listens no more.
+                // The sampler has read enough and dropped the reader.
                 if send.send(Ok(bytes)).await.is_err() {
                     break None;
                 }

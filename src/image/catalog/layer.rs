@@ -1,6 +1,6 @@
-//! Writes a layer to a temporary file: tar, gzip, both digests in one pass.
+//! Writes an image layer to a temporary file: tar, gzip and both digests in one pass.
 //!
-//! Owner, group and time of everything are 0 and the compressor is one whose output is part of
+//! Owner, group and time of all entries are 0 and the compressor is one whose output is part of
 //! the bundle format, so the same content has the same digest with every version of airferry.
 
 use std::io::{self, Read, Write};
@@ -14,10 +14,10 @@ use crate::model::Digest;
 use crate::oci::layer::write;
 use crate::sys::spool::Spool;
 
-/// Never to be changed: digests of images depend on it.
+/// The compressor of layers made here. Must never change: digests of images depend on it.
 const ENCODER: Encoder = Encoder::Go127;
 
-/// A layer that was made here.
+/// A layer made by this program.
 #[derive(Debug)]
 pub(super) struct MadeLayer {
     /// SHA-256 of the tar.
@@ -26,7 +26,7 @@ pub(super) struct MadeLayer {
     pub(super) blob: MadeBlob,
 }
 
-/// Keeps bytes and hashes them.
+/// Writes bytes to a spool and hashes them.
 struct Hashing {
     spool: Spool,
     hasher: BlobHasher,
@@ -44,7 +44,7 @@ impl Write for Hashing {
     }
 }
 
-/// A blob of bytes in memory.
+/// Makes a blob from bytes in memory.
 pub(super) fn blob_of(bytes: &[u8]) -> Result<MadeBlob> {
     let mut spool = Spool::new()?;
     spool.write_all(bytes).map_err(unwritable)?;
@@ -54,14 +54,14 @@ pub(super) fn blob_of(bytes: &[u8]) -> Result<MadeBlob> {
     })
 }
 
-/// What it means that a temporary file takes no more.
+/// The error for a temporary file that cannot be written.
 pub(super) fn unwritable(error: io::Error) -> Error {
     Error::new(Class::Media, "A temporary file cannot be written")
         .caused_by(error)
         .hint("TMPDIR names the directory for temporary files: it needs room for the catalog twice")
 }
 
-/// Writes a layer.
+/// Writes the entries of a layer in order; [`LayerWriter::finish`] returns the result.
 pub(super) struct LayerWriter {
     gzip: EncodeWriter<Hashing>,
     plain: BlobHasher,
@@ -86,12 +86,12 @@ impl LayerWriter {
         self.gzip.write_all(bytes).map_err(unwritable)
     }
 
-    /// Adds a directory; `mode` as in chmod.
+    /// Adds a directory; `mode` holds permission bits as for chmod.
     pub(super) fn directory(&mut self, path: &str, mode: u32) -> Result<()> {
         self.bytes(&write::directory_header(path, mode))
     }
 
-    /// Adds a file of `size` bytes, which `content` writes to what it is given.
+    /// Adds a file. `content` must pass exactly `size` bytes to the function that it is given.
     pub(super) fn file(
         &mut self,
         path: &str,
@@ -115,7 +115,7 @@ impl LayerWriter {
         self.bytes(&vec![0; write::padding(size)])
     }
 
-    /// Ends the layer.
+    /// Writes the end of the tar and returns the layer with its digests.
     pub(super) fn finish(mut self) -> Result<MadeLayer> {
         self.bytes(&[0; write::END])?;
         let out = self.gzip.finish().map_err(unwritable)?;
@@ -129,7 +129,7 @@ impl LayerWriter {
     }
 }
 
-/// Gives all bytes of a stream to `take`.
+/// Passes all bytes of a stream to `take`.
 pub(super) fn copy(reader: &mut dyn Read, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut buffer = vec![0; 256 << 10];
     loop {
@@ -188,7 +188,7 @@ mod tests {
         );
     }
 
-    /// These digests are in bundles and on clusters.
+    /// Digests of such layers are in bundles and on clusters, so the bytes must stay the same.
     #[test]
     fn the_bytes_of_a_layer_never_change() {
         let long = format!("configs/{}/catalog.json", "p".repeat(100));

@@ -1,5 +1,5 @@
-//! Operator catalogs out of images: which of an index's images is read, where the catalog lies
-//! in it, what it says, and a catalog that is built anew with less in it.
+//! Reads operator catalogs out of images: chooses the image of an index, finds the catalog in it,
+//! reads its documents, and builds images of filtered catalogs.
 
 mod layer;
 mod platform_image;
@@ -13,7 +13,7 @@ pub(crate) use rebuild::{MadeImage, database, rebuild};
 use crate::content::catalog::CatalogError;
 use crate::error::{Class, Error};
 
-/// What it means that a catalog cannot be read.
+/// The error for a catalog that cannot be read.
 fn refused(name: &str, error: CatalogError) -> Error {
     let class = match &error {
         CatalogError::NoLabel { .. } => Class::Usage,

@@ -1,4 +1,4 @@
-//! The image of a catalog that is read.
+//! Chooses the image out of which a catalog is read.
 
 use super::refused;
 use crate::content::catalog::{Location, labels_of, location};
@@ -11,27 +11,27 @@ use crate::plan::index_filter::IndexFilter;
 /// Longest config of an image that is read, in bytes.
 const CONFIG: u64 = 4 << 20;
 
-/// One platform's image of a catalog, and where in it the catalog is.
+/// One platform's image of a catalog, and the location of the catalog in it.
 #[derive(Debug, Clone)]
 pub(crate) struct PlatformImage {
-    /// What to call it in errors.
+    /// Name of the catalog for errors.
     pub(crate) name: String,
-    /// Digest of the top manifest: what the catalog's reference means.
+    /// Digest of the top manifest to which the catalog's reference resolves.
     pub(crate) root: Digest,
-    /// Its platform, where the index says so.
+    /// Platform of the image, if the index names it.
     pub(crate) platform: Option<Platform>,
-    /// Where the catalog is.
+    /// Path of the catalog in the image, and its format.
     pub(crate) location: Location,
-    /// Its layers.
+    /// Layers of the image.
     pub(crate) layers: Layers,
 }
 
 impl PlatformImage {
-    /// Selects the image of a catalog that is read, and looks where its catalog is. Blocks.
+    /// Selects the image of a catalog to read, and finds the catalog in it. Blocks.
     ///
     /// # Errors
     ///
-    /// When the filter does not select exactly one, and when the image holds no catalog.
+    /// When the filter does not select exactly one image, and when the image holds no catalog.
     pub(crate) fn of(
         source: &Source,
         name: String,
@@ -85,7 +85,7 @@ impl PlatformImage {
         })
     }
 
-    /// How the catalog is kept.
+    /// Returns the format of the catalog.
     pub(crate) fn format(&self) -> CatalogFormat {
         match self.location {
             Location::Configs(_) => CatalogFormat::FileBased,

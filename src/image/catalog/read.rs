@@ -14,11 +14,11 @@ use crate::oci::layer::ImagePath;
 use crate::sys::scratch::ScratchFile;
 use crate::sys::sqlite::{Database, SqliteError};
 
-/// A layer, decompressed, in bytes: catalog images also hold `opm` and its cache.
+/// Limit of one decompressed layer, in bytes: catalog images also hold `opm` and its cache.
 const LAYER: u64 = 16 << 30;
-/// How a database begins (sqlite.org/fileformat2.html, section 1.2).
+/// First bytes of every SQLite database (sqlite.org/fileformat2.html, section 1.2).
 const MAGIC: &[u8] = b"SQLite format 3\0";
-/// A database, in bytes. The largest that were published have a few hundred MiB.
+/// Limit of a database, in bytes. The largest published ones have a few hundred MiB.
 const DATABASE: u64 = 1 << 30;
 
 const CAPS: Caps = Caps {
@@ -31,7 +31,7 @@ const CAPS: Caps = Caps {
 ///
 /// # Errors
 ///
-/// When layers cannot be had or are broken, and when what they hold is no catalog.
+/// When layers cannot be read or are broken, and when they hold no catalog.
 pub(crate) fn read(source: &Source, image: &PlatformImage) -> Result<Catalog> {
     match &image.location {
         Location::Configs(path) => read_configs(source, image, &root(image, path)?),
@@ -39,11 +39,12 @@ pub(crate) fn read(source: &Source, image: &PlatformImage) -> Result<Catalog> {
     }
 }
 
-/// Gives every document of the named files to `take`, in no particular order. Blocks.
+/// Passes every document of the named files to `take`, in no particular order. Blocks. Passes
+/// nothing if the catalog is a database.
 ///
 /// # Errors
 ///
-/// As [`read`], and whatever `take` returns.
+/// As [`read`], and any error of `take`.
 pub(crate) fn documents(
     source: &Source,
     image: &PlatformImage,
@@ -64,11 +65,12 @@ pub(crate) fn documents(
     })
 }
 
-/// The content of the named files of a catalog, as far as they are there. Blocks.
+/// Returns the content of those of the named files that the catalog has. Blocks.
 ///
 /// # Errors
 ///
-/// As [`read`], and when they are larger than an index may be: all are kept in memory.
+/// As [`read`], and when the files exceed the limit of a catalog's index together: all are kept in
+/// memory.
 pub(crate) fn contents(
     source: &Source,
     image: &PlatformImage,
@@ -108,7 +110,7 @@ fn root(image: &PlatformImage, path: &str) -> Result<ImagePath> {
     })
 }
 
-/// What is done with a file: its paths below the catalog's directory, and its bytes.
+/// Callback for one file: its paths below the catalog's directory, sorted, and its bytes.
 type Take<'a> = dyn FnMut(&[String], &mut dyn Read) -> Result<()> + 'a;
 
 fn each_file(
@@ -145,7 +147,7 @@ fn read_configs(source: &Source, image: &PlatformImage, root: &ImagePath) -> Res
     let refused = |error| refused(&image.name, error);
     let mut indexer = Indexer::new();
     each_file(source, image, root, &mut |paths, content| {
-        // The wanted directory is a file.
+        // No path below the root: the catalog's path is a file instead of a directory.
         let Some((first, others)) = paths.split_first() else {
             return Err(missing_at(image, root));
         };
@@ -179,7 +181,7 @@ fn read_database(source: &Source, image: &PlatformImage, path: &ImagePath) -> Re
                 found = Some((path.clone(), ScratchFile::of(content, DATABASE)?));
                 return Ok(());
             }
-            // The label names a directory: its first database counts, as for `oc`.
+            // The label names a directory: take its first database by path, as `oc` does.
             if found.as_ref().is_some_and(|(known, _)| known < first) {
                 return Ok(());
             }
@@ -214,10 +216,10 @@ fn read_database(source: &Source, image: &PlatformImage, path: &ImagePath) -> Re
     sqlite::read(path.as_str(), &tables).map_err(|error| refused(&image.name, error))
 }
 
-/// A database for the reader of catalogs.
+/// Adapts a database to the catalog reader's [`Tables`].
 struct DatabaseTables(Database);
 
-/// An error of either side.
+/// An error of the database or of the catalog reader, passed through the row callback.
 struct Either(CatalogError);
 
 impl From<SqliteError> for Either {

@@ -1,9 +1,9 @@
-//! Makes the image of a filtered catalog: the original with two layers on top.
+//! Makes the image of a filtered catalog: the original image with two layers on top.
 //!
-//! The lower one hides the original's catalog and its cache, the upper one holds what is kept,
-//! one file a package (docs/oc-compatibility.md, section 5.3). Every platform's image gets the same
-//! two layers. Nothing depends on a clock or on the order in which anything was read, so the same
-//! original and the same choice give the same digest. Documents pass through a temporary file:
+//! The lower layer hides the original's catalog and its cache; the upper one holds the kept
+//! documents, one file per package (docs/oc-compatibility.md, section 5.3). Every platform's image
+//! gets the same two layers. Nothing depends on a clock or on the order of reading, so the same
+//! original and the same filter give the same digest. Documents pass through a temporary file:
 //! memory does not grow with the catalog.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,24 +27,25 @@ use crate::{format::hash::sha256, oci};
 /// Longest config of an image, in bytes.
 const CONFIG: u64 = 4 << 20;
 
-/// Annotations and labels that name the original (OCI image-spec, annotations.md).
+/// Annotations and labels that name the original image (OCI image-spec, annotations.md).
 const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 const BASE_NAME: &str = "org.opencontainers.image.base.name";
-/// The label that names the original's list where the list that is made cannot.
+/// Label with the digest of the original list. Docker lists have no annotations that could hold
+/// it, so their images carry it.
 const ORIGINAL_LIST: &str = "airferry.catalog.original-list";
 
-/// An image that was made here.
+/// An image made by this program, with its manifests and new blobs.
 #[derive(Debug)]
 pub(crate) struct MadeImage {
-    /// Its top manifest.
+    /// Digest of its top manifest.
     pub(crate) root: Digest,
-    /// All its manifests with the platforms that the index names for them.
+    /// All its manifests, each with the platform that the index names for it.
     pub(crate) manifests: Vec<(RawManifest, Option<Platform>)>,
-    /// The blobs that are not the original's.
+    /// Its blobs that the original does not have.
     pub(crate) blobs: Vec<MadeBlob>,
 }
 
-/// An image of the original.
+/// One platform's image of the original catalog.
 struct Original {
     raw: RawManifest,
     platform: Option<Platform>,
@@ -52,12 +53,13 @@ struct Original {
     command: Command,
 }
 
-/// Makes the image of what is kept of a catalog. `platforms` are those wanted; empty: all. Blocks.
+/// Makes the image of a filtered catalog. `platforms` are the wanted platforms; empty means all.
+/// Blocks.
 ///
 /// # Errors
 ///
-/// When the original cannot be read again, or is not made as images are, and when there is no
-/// room for temporary files.
+/// When the original cannot be read again or is not built like an image, and when there is no room
+/// for temporary files.
 pub(crate) fn rebuild(
     source: &Source,
     image: &PlatformImage,
@@ -93,7 +95,7 @@ pub(crate) fn rebuild(
         let digest = (BASE_DIGEST.to_owned(), original.to_string());
         [digest, (BASE_NAME.to_owned(), base.clone())].into()
     };
-    // A list of Docker's has no place for notes: its images name the list that they are from.
+    // Docker lists cannot hold annotations: their images name the original list instead.
     let list_notes = (root.media_type.as_str() == MediaType::DOCKER_LIST)
         .then(|| (ORIGINAL_LIST.to_owned(), root.digest.to_string()));
     let mut made = MadeImage {
@@ -152,14 +154,15 @@ pub(crate) fn rebuild(
     Ok(made)
 }
 
-/// What it means that somebody wants a part of a database.
+/// The error for a filter on a catalog that is a database.
 pub(crate) fn database(name: &str) -> Error {
     let message = format!("The catalog {name} is a sqlite database, which cannot be filtered");
     Error::usage(message)
         .hint("carry the whole catalog, or take a file-based one: they are published since 4.11")
 }
 
-/// What the original is called: its tag stands for what it meant, so the digest stays out.
+/// Returns the name of the original for annotations. A tag replaces the digest: the digest has an
+/// annotation of its own.
 fn base(reference: &Reference) -> String {
     match (&reference.tag, reference.digest) {
         (Some(tag), _) => reference.repository.tagged(tag.clone()).to_string(),
@@ -176,8 +179,8 @@ fn new_layer(layer: &MadeLayer, created_by: String) -> NewLayer {
     }
 }
 
-/// The wanted images of the original. Children that are no images, attestations say, are about
-/// images that change: they do not stay.
+/// Returns the wanted images of the original. Children that are not images, such as attestations,
+/// are left out: they describe images that change here.
 fn originals(
     source: &Source,
     image: &PlatformImage,
@@ -253,7 +256,7 @@ fn is_image_config(config: &Descriptor) -> bool {
     )
 }
 
-/// The directory of the cache that an image serves from, without slashes in front.
+/// Returns the directory of the cache from which an image serves, without leading slash.
 fn cache_of(command: &Command) -> Option<String> {
     let (_, in_entrypoint) = without_cache(&command.entrypoint);
     let (_, in_arguments) = without_cache(&command.arguments);
@@ -261,11 +264,11 @@ fn cache_of(command: &Command) -> Option<String> {
     Some(path.as_str().to_owned())
 }
 
-/// The layer that hides the original's catalog and caches.
+/// Makes the layer that hides the original's catalog and caches.
 ///
-/// A directory above something hidden becomes part of the layer, and takes its permissions from
-/// there. Those of the root and of `tmp` are known; a cache anywhere else stays, which costs
-/// nothing: nobody serves from it any more.
+/// The parent directory of a hidden path becomes an entry of the layer, and this entry sets its
+/// permissions. They are known for the root and for `tmp` only, so a cache elsewhere is not
+/// hidden. That does no harm: the new image does not serve from it.
 fn hiding_layer(directory: &str, caches: &BTreeSet<String>) -> Result<MadeLayer> {
     let mut hidden: BTreeSet<&str> = [directory].into();
     hidden.extend(caches.iter().map(String::as_str).filter(|cache| {
@@ -287,7 +290,7 @@ fn hiding_layer(directory: &str, caches: &BTreeSet<String>) -> Result<MadeLayer>
     layer.finish()
 }
 
-/// Adds a directory and those above it, each once.
+/// Adds a directory and its parents, each once.
 fn directories(layer: &mut LayerWriter, path: &str, there: &mut BTreeSet<String>) -> Result<()> {
     let ends = path.match_indices('/').map(|(at, _)| at);
     for end in ends.chain((!path.is_empty()).then_some(path.len())) {
@@ -300,17 +303,17 @@ fn directories(layer: &mut LayerWriter, path: &str, there: &mut BTreeSet<String>
     Ok(())
 }
 
-/// Where a document goes, in order: its file, its kind, its name, and where it was.
+/// Position of a document in the new layer. The order of the fields is the order of documents.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Slot {
-    /// The package; none for the file of all that belong to no package.
+    /// Package of the document; `None` for the one file of documents without a package.
     package: Option<String>,
     kind: u8,
     name: String,
     place: Place,
 }
 
-/// Writes the layer that holds what is kept.
+/// Makes the layer that holds the kept documents.
 fn catalog_layer(
     source: &Source,
     image: &PlatformImage,
@@ -345,7 +348,8 @@ fn catalog_layer(
     let mut layer = LayerWriter::new()?;
     let mut there = BTreeSet::new();
     directories(&mut layer, directory, &mut there)?;
-    // For those who look at the catalog's directory alone, and do not see that it was hidden.
+    // An opaque whiteout, for tools that read the catalog's directory alone and so do not see that
+    // the lower layer hides it.
     layer.file(&format!("{directory}/.wh..wh..opq"), 0, |_| Ok(()))?;
     let mut pieces = pieces.into_iter().peekable();
     while let Some((first, _)) = pieces.peek() {
@@ -373,8 +377,9 @@ fn catalog_layer(
     layer.finish()
 }
 
-/// Reads the catalog again and keeps what stays of it; where it lies, in the order of the slots.
-/// `objects`: the files to which bundles refer; they become part of the documents.
+/// Reads the catalog again and writes its kept, edited documents to the spool. Returns offset and
+/// length of each, in the order of the slots. `objects` are the object files to which bundles
+/// refer; their content becomes part of the documents.
 fn collect(
     source: &Source,
     image: &PlatformImage,
@@ -402,7 +407,7 @@ fn collect(
     Ok(pieces)
 }
 
-/// Where every document goes.
+/// Returns the slot of every document.
 fn slots(catalog: &Catalog) -> BTreeMap<Place, Slot> {
     let mut slots = BTreeMap::new();
     let mut add = |place: &Place, package: Option<&String>, kind, name: Option<&String>| {
@@ -437,7 +442,7 @@ fn slots(catalog: &Catalog) -> BTreeMap<Place, Slot> {
     slots
 }
 
-/// A package's name becomes a directory's.
+/// Refuses names of packages that cannot be names of directories.
 fn check_name(catalog: &str, package: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let right = package.chars().all(allowed)

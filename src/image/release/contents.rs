@@ -1,8 +1,8 @@
-//! What a release payload says: its version, its components, how it wants to be verified.
+//! Reads release payloads: version, components and the keys that verify releases.
 //!
-//! A payload is one image, or a list with an image for each architecture. Everything is read
-//! from `release-manifests/` as a cluster sees it: across layers, with whiteouts. This is the one
-//! reader of payloads: what export carries, import compares and extract uses is the same.
+//! A payload is one image, or a list with an image for each architecture. Everything is read from
+//! `release-manifests/` as a cluster sees it: across layers, with whiteouts. This is the only
+//! reader of payloads, so export, import and extract see the same content.
 
 use std::collections::BTreeMap;
 
@@ -20,48 +20,48 @@ use crate::image::{Caps, Layers, Source, collect};
 use crate::model::{Descriptor, Digest, ManifestKind, Platform};
 use crate::oci::layer::ImagePath;
 
-/// The directory of a payload that describes the release.
+/// Directory of a payload with the description of the release.
 const DIRECTORY: &str = "release-manifests";
 
 /// Longest image config that is read, in bytes.
 const CONFIG: u64 = 4 << 20;
 
-/// What is read of an image of a payload, in bytes. Real manifests have less than 2 MiB each and
-/// 20 MiB together; the layers below the last are those of an operator's image.
+/// Limits of reading one image of a payload, in bytes. Real manifests have less than 2 MiB each
+/// and 20 MiB together; the layers below the last belong to an operator's image.
 const CAPS: Caps = Caps {
     layer: 8 << 30,
     file: 16 << 20,
     total: 64 << 20,
 };
 
-/// How much of a payload is read.
+/// Extent to which a payload is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Parts {
-    /// What it is made of.
+    /// Version, components and metadata only.
     Lists,
-    /// Also the manifests, among them the keys by which it is verified. Takes all its layers.
+    /// Also the manifests, among them the keys that verify releases. Reads all layers.
     Manifests,
 }
 
-/// What one image of a payload says.
+/// Contents of one image of a payload.
 #[derive(Debug)]
 pub(crate) struct ImageContents {
     /// Operating system and architecture of the image, in Go's words.
     pub(crate) platform: Platform,
-    /// When the image was made, in RFC 3339, as it says.
+    /// Creation time of the image, in RFC 3339, as its config says.
     pub(crate) created: Option<String>,
     /// Version and components.
     pub(crate) references: ImageReferences,
-    /// What the update service is told; absent when there is nothing that can be read.
+    /// Metadata for the update service; `None` if absent or unreadable.
     pub(crate) metadata: Option<ReleaseMetadata>,
-    /// Why that cannot be read.
+    /// Reason why the metadata cannot be read.
     pub(crate) metadata_problem: Option<String>,
-    /// How the release wants to be verified; absent when it does not say, and when only lists
-    /// were read.
+    /// Keys and signature stores that verify releases; `None` if the payload has none, and with
+    /// [`Parts::Lists`].
     pub(crate) verification: Option<VerificationConfig>,
 }
 
-/// The parts of an image config that are asked for.
+/// The fields of an image config that are read.
 #[derive(Debug, Deserialize)]
 struct Config {
     #[serde(default)]
@@ -71,21 +71,22 @@ struct Config {
     created: Option<String>,
 }
 
-/// Reads payloads from one place. Its calls block.
+/// Reads payloads from one source. Its methods block.
 pub(crate) struct PayloadReader<'a> {
-    /// Where the content comes from.
+    /// Registry or bundle that holds the payload.
     pub(crate) source: &'a Source,
-    /// What to call the payload in errors.
+    /// Name of the payload for errors.
     pub(crate) name: &'a str,
 }
 
 impl PayloadReader<'_> {
-    /// Reads the payload with this top manifest: those of a list's images that are wanted.
+    /// Reads the payload with this top manifest. Of a list, reads the images for which `wanted` is
+    /// true.
     ///
     /// # Errors
     ///
-    /// When it cannot be had, is not a release, lists images by tag, or is a list whose images
-    /// do not agree about what the release is.
+    /// When it cannot be read, is not a release, lists images by tag, or is a list whose images
+    /// disagree about version, components or keys.
     pub(crate) fn payload(
         &self,
         root: &Digest,
@@ -169,7 +170,7 @@ impl PayloadReader<'_> {
         })?;
         let read = files.get(metadata::PATH);
         let read = read.map(|bytes| ReleaseMetadata::parse(bytes)).transpose();
-        // It is for the update service; the version is in image-references too.
+        // Only the update service needs the metadata; the version is in image-references too.
         let (metadata, metadata_problem) = match read {
             Ok(metadata) => (metadata, None),
             Err(error) => (None, Some(chain(&error))),
@@ -191,7 +192,7 @@ impl PayloadReader<'_> {
         })
     }
 
-    /// A cluster refuses a payload that has two versions.
+    /// Refuses a payload with two versions, as a cluster does.
     fn same_version(&self, references: &ImageReferences, metadata: &ReleaseMetadata) -> Result<()> {
         let (one, other) = (references.version.as_str(), metadata.version.to_string());
         if one == other {
@@ -217,7 +218,7 @@ impl PayloadReader<'_> {
         })
     }
 
-    /// The files that make an image a release, by their paths.
+    /// Returns the files that describe the release, by path.
     fn files(&self, image: &Layers, parts: Parts) -> Result<BTreeMap<String, Vec<u8>>> {
         let wanted: &[&str] = match parts {
             Parts::Lists => &[image_references::PATH, metadata::PATH],
@@ -244,8 +245,8 @@ impl PayloadReader<'_> {
     }
 }
 
-/// Whether an entry of a list is an image of a release. What has no real platform is an
-/// attestation: no cluster runs it.
+/// True if an entry of a list is an image of a release. Entries of the operating system `unknown`
+/// are attestations, which no cluster runs.
 pub(crate) fn is_image(child: &Descriptor) -> bool {
     let platform = child.platform.as_ref();
     platform.is_none_or(|platform| platform.os != "unknown")

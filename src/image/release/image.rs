@@ -1,27 +1,27 @@
-//! An image of a release, or of a component: a manifest, or one out of a list.
+//! Reads an image of a release or component: a single manifest, or one out of a list.
 
 use crate::error::{Class, Error, Result};
 use crate::image::Source;
 use crate::model::{Descriptor, Digest, ManifestFacts, ManifestKind, Platform};
 use crate::oci;
 
-/// A manifest that was read.
+/// A manifest that was read: of an image or of a list.
 #[derive(Debug)]
 pub(crate) struct Image {
     /// Its digest.
     pub(crate) digest: Digest,
-    /// What it says.
+    /// Its parsed content.
     pub(crate) facts: ManifestFacts,
-    /// Whether it was found in a list.
+    /// True if it was selected from a list.
     pub(crate) in_list: bool,
 }
 
 impl Image {
-    /// Reads a manifest: an image's or a list's. Blocks.
+    /// Reads the manifest of an image or a list. Blocks.
     ///
     /// # Errors
     ///
-    /// When it cannot be had, or is neither.
+    /// When it cannot be read, or is neither an image nor a list.
     pub(crate) fn read(source: &Source, digest: &Digest, name: &str) -> Result<Self> {
         let raw = source.manifest(digest)?;
         let document = oci::parse(&raw.bytes, Some(&raw.media_type)).map_err(|error| {
@@ -35,11 +35,12 @@ impl Image {
         })
     }
 
-    /// Reads an image for a platform, or for another one where a list does not have it. Blocks.
+    /// Reads the image for a platform. If a list lacks it, reads linux/amd64, or else the list's
+    /// first image. Blocks.
     ///
     /// # Errors
     ///
-    /// As [`Self::read`]; when a list has no images.
+    /// As [`Self::read`]; when the list has no images, or its entry is a list again.
     pub(crate) fn for_platform(
         source: &Source,
         digest: &Digest,
@@ -79,12 +80,12 @@ impl Image {
         })
     }
 
-    /// The layers, the lowest first.
+    /// Returns the layers, the lowest first.
     pub(crate) fn layers(&self) -> &[Descriptor] {
         self.facts.blobs.get(1..).unwrap_or_default()
     }
 
-    /// Bytes of all layers, as they are stored.
+    /// Returns the sum of the layers' sizes in bytes, as stored.
     pub(crate) fn size(&self) -> u64 {
         let sizes = self.layers().iter().map(|layer| layer.size);
         sizes.fold(0, u64::saturating_add)

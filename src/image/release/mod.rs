@@ -1,4 +1,4 @@
-//! Releases out of images: what a payload, or one image of it, says.
+//! Reads release payloads and their images.
 
 mod contents;
 mod image;

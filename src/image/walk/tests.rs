@@ -25,8 +25,8 @@ impl LayerBlob for Memory {
     }
 }
 
-/// A layer: `path` with its own layer's number as content, `path/`, `path -> symlink`,
-/// `path => hard link`.
+/// Makes a layer from short notations: `path` (content: layer number and path), `path/`, `path ->
+/// symlink`, `path => hard link`.
 fn layer(number: usize, entries: &[&str]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for text in entries {
@@ -63,13 +63,13 @@ const CAPS: Caps = Caps {
     total: 1000,
 };
 
-/// What a walk gave.
+/// The result of a walk.
 #[derive(Debug, Default, PartialEq)]
 struct Found {
     /// Content by path.
     files: BTreeMap<String, String>,
     missing: Vec<String>,
-    /// Which layers were read, in order.
+    /// Numbers of the layers that were read, in order.
     opened: Vec<usize>,
 }
 
@@ -103,8 +103,8 @@ fn walk_all(layers: &[Vec<u8>], right: bool, caps: Caps, wanted: &[&str]) -> Res
     Ok(found)
 }
 
-/// Walks layers given from the top down; returns `path=content`, then `-missing`, and the layers
-/// that were read.
+/// Walks layers given from the top down; returns `path=content`, then `-missing`, and the numbers
+/// of the layers that were read.
 fn walk(layers: &[&[&str]], wanted: &[&str]) -> (Vec<String>, Vec<usize>) {
     let layers: Vec<_> = layers
         .iter()
@@ -307,12 +307,13 @@ fn a_content_counts_once_for_each_of_its_names() {
     );
 }
 
-/// How many wanted paths are touched for this many links of each kind below a wanted directory.
+/// Returns how many wanted paths are touched for this many links of each kind below a wanted
+/// directory.
 fn touched(count: usize) -> usize {
     let mut entries = vec!["d/target".to_owned()];
     for n in 0..count {
         entries.push(format!("d/h{n} => d/target"));
-        // To what has passed, to what is still to come, and to nothing.
+        // Links to a file that has passed, to one that is still to come, and to none.
         entries.push(format!("d/s{n} -> target"));
         entries.push(format!("d/t{n} -> ../later"));
         entries.push(format!("d/u{n} -> ../never/{n}"));
@@ -365,6 +366,6 @@ fn links_to_what_is_looked_for_are_capped() {
         said.contains("take more than the 33554432 bytes that are allowed"),
         "{said}"
     );
-    // Somewhere else they are nobody's business.
+    // Links outside the wanted path do not count.
     assert!(walk_all(&[layer(0, &links)], true, caps, &["e"]).is_ok());
 }

@@ -13,7 +13,7 @@ use crate::ops::blocking;
 use crate::plan::index_filter::IndexFilter;
 use crate::registry::{Client, Selector};
 
-/// Asks a registry what a catalog's reference means, and selects the image that is read.
+/// Resolves a catalog's reference at its registry, and selects the image to read.
 ///
 /// # Errors
 ///

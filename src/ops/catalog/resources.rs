@@ -1,5 +1,5 @@
-//! `airferry cluster-resources --catalog`: what the cluster will be given for a catalog, before
-//! anything is copied. Reads the catalog's image and contacts nobody else.
+//! `airferry cluster-resources --catalog`: writes the cluster's objects for a catalog, before
+//! anything is copied. Contacts only the registry of the catalog's image.
 
 use super::find_catalog;
 use crate::cluster::Content;
@@ -16,23 +16,23 @@ use crate::plan::naming::{self, Target};
 use crate::registry::Client;
 use crate::sys::files;
 
-/// Files that `oc` writes for every catalog, even when it has nothing to say in them.
+/// Files that `oc` writes for every catalog, even if they are empty.
 const ALWAYS: [&str; 2] = ["imageContentSourcePolicy.yaml", "imageDigestMirrorSet.yaml"];
 
-/// What is asked for.
+/// Request of `airferry cluster-resources --catalog`.
 #[derive(Debug)]
 pub struct Request {
-    /// The catalog.
+    /// Reference of the catalog.
     pub reference: Reference,
-    /// Talks to its registry.
+    /// Client of its registry.
     pub client: Client,
-    /// Which platform's image of it is read.
+    /// Selects the platform whose image is read.
     pub filter: IndexFilter,
-    /// Where the images will be.
+    /// Registry and repositories where the images will be.
     pub target: Target,
-    /// Names on the target.
+    /// Rules for names on the target.
     pub naming: naming::Options,
-    /// Where and how to write.
+    /// Directory and options of the output.
     pub resources: ResourcesRequest,
 }
 
@@ -70,7 +70,7 @@ pub async fn write(request: Request, context: &Context) -> Result<WrittenFiles> 
     .await
 }
 
-/// Writes empty files for those that `oc` writes always: scripts name them.
+/// Writes an empty file for each missing one that `oc` always writes: scripts expect them.
 fn complete(request: &ResourcesRequest, written: &mut WrittenFiles) -> Result<()> {
     for name in ALWAYS {
         let path = request.directory.join(name);

@@ -1,4 +1,4 @@
-//! Whether a further generation of a bundle would hold anything new.
+//! Decides if a further generation of a bundle would hold anything new.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use crate::bundle::write::assemble::{Assembled, LaneResults};
 use crate::model::{ImageEntry, Reference};
 use crate::plan::export::{ExportPlan, KnownBundle};
 
-/// Whether a completion would add nothing to the generation that is there.
+/// True if the plan adds nothing to the existing generation of the bundle.
 pub(super) fn nothing_new(known: &KnownBundle, plan: &ExportPlan) -> bool {
     let (before, now) = (&known.inventory.images, &plan.content.images);
     plan.to_fetch().0 == 0 && problems(before) == problems(now) && attachments_same(before, now)
 }
 
-/// Whether a new generation would hold nothing that the one before did not.
+/// True if the new generation, as assembled, adds nothing to the one before.
 pub(super) fn adds_nothing(
     known: &KnownBundle,
     assembled: &Assembled,
@@ -25,7 +25,7 @@ pub(super) fn adds_nothing(
         && attachments_same(&before.images, &now.images)
 }
 
-/// Whether no image has anything attached to it that was not known before.
+/// True if complete images have the same attached artifacts as before.
 fn attachments_same<'a>(before: &'a [ImageEntry], now: &'a [ImageEntry]) -> bool {
     let whole = |images: &'a [ImageEntry]| -> BTreeMap<&'a Reference, _> {
         let whole = images.iter().filter(|image| image.problem.is_none());
@@ -37,7 +37,7 @@ fn attachments_same<'a>(before: &'a [ImageEntry], now: &'a [ImageEntry]) -> bool
     whole(before) == whole(now)
 }
 
-/// Number of images that are not whole.
+/// Number of incomplete images.
 fn problems(images: &[ImageEntry]) -> usize {
     images
         .iter()

@@ -1,7 +1,7 @@
-//! What is attached to an image: asks for cosign's tags and for referrers.
+//! Finds artifacts attached to an image: by cosign's tags and by referrers.
 //!
-//! "There are none" is believed only when the registry says so. Where it does not say, that is
-//! recorded as unknown, and what was found otherwise is kept: the image itself is whole.
+//! "None" is recorded only when the registry says so. Without an answer, the state is recorded as
+//! unknown, artifacts found by other means are kept, and the image itself counts as complete.
 
 use std::collections::BTreeMap;
 
@@ -15,20 +15,21 @@ use crate::model::{
 use crate::ops::context::Context;
 use crate::registry::{Client, Selector};
 
-/// What to do about artifacts that are attached to images.
+/// Policy for artifacts that are attached to images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Attachments {
-    /// Nobody asks for them.
+    /// Do not look for them.
     #[default]
     None,
-    /// What can be found is carried; an image of which it is unknown is whole all the same.
+    /// Carry those that are found. An image counts as complete even if its attachments are not
+    /// fully known.
     BestEffort,
-    /// An image of which it is unknown what is attached to it is not whole.
+    /// Treat an image as incomplete if its attachments are not fully known.
     Required,
 }
 
 impl Attachments {
-    /// Its name in the digest of a request.
+    /// Returns its value in the digest of a request.
     pub(super) fn in_request(self) -> &'static str {
         match self {
             Self::None => "false",
@@ -38,12 +39,12 @@ impl Attachments {
     }
 }
 
-/// What came of asking for one kind of artifacts attached to an image.
+/// Result of looking for one kind of artifacts attached to an image.
 #[derive(Debug)]
 pub(super) struct Asked {
     by: AttachedBy,
     is_found: bool,
-    /// Why it is not known whether there are more.
+    /// Reasons why there may be further artifacts.
     unknown: Vec<Problem>,
 }
 
@@ -64,7 +65,7 @@ impl Asked {
         self.unknown.push(problem);
     }
 
-    /// What the inventory says of it.
+    /// Returns the state as recorded in the inventory.
     pub(super) fn state(&self) -> AttachmentState {
         match (self.unknown.is_empty(), self.is_found) {
             (false, _) => AttachmentState::Unknown,
@@ -73,7 +74,7 @@ impl Asked {
         }
     }
 
-    /// Whether this is what is attached in this way.
+    /// True if this is the result for the given kind.
     pub(super) fn is(&self, by: AttachedBy) -> bool {
         self.by == by
     }
@@ -83,14 +84,14 @@ impl Asked {
     }
 }
 
-/// What one manifest has attached to it.
+/// Artifacts attached to one manifest.
 pub(super) struct Found {
     pub(super) attachments: Vec<Attachment>,
-    /// Questions that got no answer.
+    /// Queries that failed, by kind, with the reason.
     pub(super) unknown: Vec<(AttachedBy, Problem)>,
 }
 
-/// Asks for everything that is attached to one manifest.
+/// Looks for all artifacts attached to one manifest.
 pub(super) async fn find(client: Client, repository: Repository, subject: Digest) -> Found {
     let by_tag =
         COSIGN_ENDINGS.map(|ending| cosign_artifact(&client, &repository, subject, ending));
@@ -129,7 +130,7 @@ pub(super) async fn find(client: Client, repository: Repository, subject: Digest
     found
 }
 
-/// Asks for what cosign keeps under one of its tags.
+/// Looks for the artifact that cosign stores under one of its tags.
 async fn cosign_artifact(
     client: &Client,
     repository: &Repository,
@@ -151,18 +152,19 @@ async fn cosign_artifact(
     }))
 }
 
-/// The order of bundle-format.md, 6.4.
+/// Compares by the order of bundle-format.md, 6.4.
 pub(super) fn in_order(a: &Attachment, b: &Attachment) -> std::cmp::Ordering {
     (a.root, a.subject, a.by, &a.tag).cmp(&(b.root, b.subject, b.by, &b.tag))
 }
 
-/// Images of which it is unknown what is attached to them, by registry and by whether asking
-/// again may help: how many, and the first reason.
+/// Complete images whose attachments are not fully known, by registry and by whether a retry may
+/// help. The value holds their number and the first reason.
 #[derive(Default)]
 pub(super) struct UnknownImages(BTreeMap<(Host, bool), (usize, String)>);
 
 impl UnknownImages {
-    /// Takes note of an image. `unknown`: why it is not known what is attached to it.
+    /// Records an image, if it is complete. `unknown` holds the reasons why its attachments are
+    /// not fully known.
     pub(super) fn note(&mut self, image: &ImageEntry, unknown: &[Problem]) {
         let Some(first) = unknown.first().filter(|_| image.problem.is_none()) else {
             return;
@@ -173,7 +175,7 @@ impl UnknownImages {
         self.0.entry(key).or_insert_with(told).0 += 1;
     }
 
-    /// Tells of them, in one warning for each registry.
+    /// Warns of the images, once for each registry and kind of reason.
     pub(super) fn tell(self, context: &Context) {
         for ((host, is_passing), (count, reason)) in self.0 {
             let next = match is_passing {

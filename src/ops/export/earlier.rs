@@ -1,4 +1,4 @@
-//! Completing an incomplete bundle: what it holds stands, what it lacks is asked for again.
+//! Completes an incomplete bundle: keeps what it holds, and requests the missing content again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::ops::context::Context;
 use crate::plan::export::{KnownBundle, Resolution, ResolvedBlob, ResolvedManifest};
 use crate::sys::media::{DirMedia, Media};
 
-/// Resolves only the images that are not whole; takes the others as they were sealed.
+/// Resolves only the incomplete images; takes the others as they were sealed.
 pub(super) async fn resolve(
     request: &Request,
     known: &KnownBundle,
@@ -58,14 +58,14 @@ pub(super) async fn resolve(
             ..image.clone()
         });
     }
-    // What releases and catalogs name was settled when the bundle was begun.
+    // The members of releases and catalogs were fixed by the first generation.
     resolution.catalogs.clone_from(&known.inventory.catalogs);
     resolution.releases.clone_from(&known.inventory.releases);
     Ok(resolution)
 }
 
-/// Whether the bundle, complete as it is, has images of which it is not known what is attached to
-/// them: the registry is asked again.
+/// True if images of the bundle have attachments that are not fully known. Then the registry is
+/// asked again, even if the bundle is complete.
 pub(super) fn asks_again(known: &KnownBundle) -> bool {
     known.inventory.images.iter().any(is_unknown)
 }
@@ -74,8 +74,8 @@ fn is_unknown(image: &ImageEntry) -> bool {
     image.problem.is_none() && image.is_unknown()
 }
 
-/// An image that was whole, with what was found to be attached to it before and now. Nothing that
-/// is sealed gets lost because the registry does not answer.
+/// Merges the attachments of a complete image found before and now. Sealed attachments stay even
+/// if the registry does not answer now.
 fn united(before: &ImageEntry, now: &ImageEntry) -> ImageEntry {
     if now.problem.is_some() || now.root != before.root {
         return before.clone();
@@ -97,8 +97,8 @@ fn united(before: &ImageEntry, now: &ImageEntry) -> ImageEntry {
     }
 }
 
-/// Whether an image was made by an earlier run: no registry knows its manifests, and the blobs
-/// that it may lack are the original's.
+/// True if an image was made by an earlier run. No registry has its manifests, and its missing
+/// blobs, if any, belong to the original.
 fn is_made(known: &KnownBundle, image: &ImageEntry) -> bool {
     let mut catalogs = known.inventory.catalogs.iter();
     image.root.is_some()
@@ -117,8 +117,8 @@ fn read_manifests(request: &Request, known: &KnownBundle) -> Result<BTreeMap<Dig
     }
 }
 
-/// Takes out images that give a blob another size than one that was sealed whole does: what is
-/// sealed was hashed, so it is the new manifest that is wrong.
+/// Marks images as unresolved if they declare another size for a blob than the sealed bundle does.
+/// The sealed blob was hashed, so the new manifest is wrong.
 fn refuse_other_sizes(resolution: &mut Resolution, known: &KnownBundle) {
     let sealed = |digest: &Digest| {
         let blob = known.inventory.blob(digest)?;
@@ -162,7 +162,7 @@ fn refuse_other_sizes(resolution: &mut Resolution, known: &KnownBundle) {
     blobs.retain(|digest, _| kept_blobs.contains(digest));
 }
 
-/// Manifests and blobs that an image needs, its attachments included.
+/// Returns digests of the manifests and blobs that an image needs, its attachments included.
 fn reach(
     image: &ImageEntry,
     manifests: &BTreeMap<Digest, ResolvedManifest>,
@@ -181,7 +181,7 @@ fn reach(
     (reached, needed)
 }
 
-/// Adds an image's manifests and blobs as the inventory knows them.
+/// Adds an image's manifests and blobs as recorded in the inventory.
 fn add_sealed(
     resolution: &mut Resolution,
     known: &KnownBundle,

@@ -1,4 +1,4 @@
-//! Reads blobs that were made here, for a lane.
+//! Reads blobs that were made by this program, for a lane.
 
 use std::sync::Arc;
 
@@ -10,24 +10,24 @@ use crate::model::Digest;
 use crate::ops::blocking;
 use crate::sys::media::{Media, ReadAt};
 
-/// Bytes that are read at once.
+/// Bytes per read.
 const PIECE: usize = 1 << 20;
 
-/// Reads one of them from a position on.
+/// Reads a made blob in pieces, starting at an offset.
 pub(super) struct Reading {
     file: Arc<dyn ReadAt>,
     offset: u64,
 }
 
 impl Reading {
-    /// Opens a blob.
+    /// Opens a blob for reading from `offset`.
     pub(super) async fn open(media: &Arc<dyn Media>, digest: Digest, offset: u64) -> Result<Self> {
         let media = Arc::clone(media);
         let file = Arc::from(blocking(move || made::open(media.as_ref(), &digest)).await?);
         Ok(Self { file, offset })
     }
 
-    /// The next bytes; none at the end.
+    /// Returns the next piece; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
         let (file, offset) = (Arc::clone(&self.file), self.offset);
         let bytes = blocking(move || {

@@ -1,7 +1,7 @@
-//! `airferry export`: registry to medium.
+//! `airferry export`: writes images of a registry to a bundle on a medium.
 //!
-//! Look at what is there, resolve, plan, check, transfer, seal. Every step can be stopped at any
-//! time and is continued by the same request.
+//! Steps: look at the directory, resolve, plan, check, transfer, seal. Every step can be
+//! interrupted at any time, and the same request continues.
 
 mod additions;
 mod attached;
@@ -47,13 +47,13 @@ use crate::plan::naming_ahead;
 use crate::sys::lock::DirLock;
 use crate::sys::media::{DirMedia, Media};
 
-/// Where an export begins.
+/// State in which an export starts.
 enum Start {
-    /// There is nothing.
+    /// The directory holds no bundle.
     Anew,
-    /// A run was interrupted.
+    /// An interrupted run left its plan.
     Continue(Box<ExportPlan>),
-    /// A bundle was sealed; perhaps some images are missing.
+    /// The directory holds a sealed bundle, which may be incomplete.
     Complete(Box<KnownBundle>),
 }
 
@@ -67,7 +67,7 @@ impl Start {
     }
 }
 
-/// Exports a bundle, or continues, or completes one.
+/// Exports a bundle: begins, continues, or completes one.
 pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     if request.is_empty() {
         return Err(Error::usage("Nothing to export").hint(
@@ -79,7 +79,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     let digest = request.digest(&base_ids);
     preflight::check_mounted(&request.to, context)?;
     let Some(media) = open_medium(&request)? else {
-        // A dry run into a directory that is not there yet.
+        // A dry run into a directory that does not exist.
         let planned = make_plan(&request, digest, None, &bases, context).await?;
         let ahead = Ahead::of(&planned.plan)?;
         tell_of_names(&ahead.assembled.inventory, context);
@@ -149,8 +149,8 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     perform(request, media, planned, document, begun, context).await
 }
 
-/// Looks at what is there. With `--replan`, an unfinished export counts for nothing, and a dry
-/// run only does as if it were gone.
+/// Returns the state of the directory. With `--replan`, discards an unfinished export first; a dry
+/// run only ignores it.
 fn look(request: &Request, media: &Arc<dyn Media>) -> Result<Found> {
     let signer = request.signer.as_ref();
     if request.existing == Existing::Replan && state::is_unfinished(media.as_ref())? {
@@ -178,22 +178,22 @@ fn open_medium(request: &Request) -> Result<Option<DirMedia>> {
     }
 }
 
-/// Says how an import will name the images, where that is not plain: nobody should find out on the
-/// far side.
+/// Warns of images whose names on the target need attention at import, because the importing side
+/// may be unable to correct them.
 fn tell_of_names(inventory: &Inventory, context: &Context) {
     for note in naming_ahead::notes(inventory) {
         context.warn(note);
     }
 }
 
-/// Says early what an importer may stumble over.
+/// Warns of sparse indexes, which some target registries refuse.
 fn warn_of_sparse_indexes(plan: &ExportPlan, context: &Context) {
     let manifests = &plan.content.manifests;
     let is_there = |digest: &Digest| {
         let found = manifests.binary_search_by(|manifest| manifest.digest.cmp(digest));
         found.is_ok()
     };
-    // A child that one image leaves out may travel with another one.
+    // A child that one image leaves out may be carried for another image.
     let sparse = manifests
         .iter()
         .filter(|manifest| !manifest.omitted.iter().all(is_there));
@@ -208,7 +208,7 @@ fn warn_of_sparse_indexes(plan: &ExportPlan, context: &Context) {
     }
 }
 
-/// What a dry run says. `statements`: bytes of those that are there already.
+/// Returns the outcome of a dry run. `statements`: bytes of the existing statements.
 fn foretell(
     request: &Request,
     planned: &Planned,

@@ -1,4 +1,4 @@
-//! Tags that point elsewhere than when the plan was made.
+//! Finds tags that moved since the plan was made.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::model::{CatalogEntry, Digest, ImageEntry, Reference};
 use crate::ops::context::Context;
 use crate::registry::Selector;
 
-/// Tags that are looked at at the same time.
+/// Number of tags that are checked at the same time.
 const TAG_JOBS: usize = 16;
 
-/// Tells of tags that point elsewhere now; the plan's digests stand.
+/// Warns of tags that point to another digest now. The plan keeps its digests.
 pub(super) async fn report_moved_tags(
     request: &Request,
     images: &[ImageEntry],
@@ -31,7 +31,7 @@ pub(super) async fn report_moved_tags(
     let moved: Vec<Option<String>> = stream::iter(tagged)
         .map(|image| async move {
             let (root, tag) = (image.root?, image.tag.as_ref()?);
-            // What was made here was never where the tag points.
+            // An image made here was never under the tag: compare with its original.
             let root = originals.get(&image.requested).copied().unwrap_or(root);
             let selector = Selector::from(tag);
             let now = request

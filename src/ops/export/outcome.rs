@@ -1,4 +1,4 @@
-//! What an export did, or would do.
+//! The outcome of an export, or of its dry run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,32 +18,32 @@ use crate::ops::release::selection::Selected;
 use crate::plan::export::{ExportPlan, KnownBundle};
 use crate::plan::naming_ahead;
 
-/// How it ended.
+/// Final state of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExportState {
-    /// A dry run: this would be done.
+    /// Dry run: nothing was written.
     Planned,
     /// A bundle was sealed.
     Sealed,
-    /// The bundle was there already, complete.
+    /// The directory already held the complete bundle.
     AlreadyComplete,
-    /// The bundle was there, incomplete, and what it lacks cannot be had now either.
+    /// The directory held the incomplete bundle, and its missing content is still not available.
     StillIncomplete,
 }
 
-/// One image.
+/// One image of the outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImageLine {
-    /// The reference as asked for.
+    /// The reference as requested.
     pub reference: Reference,
-    /// What it means.
+    /// Digest to which it resolved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
-    /// Why it is not whole.
+    /// Reason why the image is incomplete; `None` if it is complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// Of one that is not whole: the catalogs' bundles that need it, of many the first.
+    /// For an incomplete image: the catalog bundles that need it, limited to the first ones.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needed_by: Vec<NeededBy>,
     /// Number of attached artifacts.
@@ -65,28 +65,28 @@ impl ImageLine {
     }
 }
 
-/// A catalog.
+/// One catalog of the outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CatalogLine {
     /// The catalog's image.
     pub image: Reference,
-    /// What it means.
+    /// Digest to which it resolved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
     /// Number of images that it names.
     pub images: usize,
-    /// Number of those that are not whole.
+    /// Number of those that are incomplete.
     pub missing: usize,
-    /// Texts that it names as images and that are no references: they are not carried.
+    /// Strings in place of image references that are no references; nothing is carried for them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub malformed: Vec<MalformedImage>,
-    /// What was kept of the original; absent when that is everything.
+    /// Filter that was applied; absent if the catalog is unfiltered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
-    /// The original's digest, when the image was made here. Signatures are about that one.
+    /// Digest of the original, if the image was made here. Signatures apply to the original.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub original: Option<Digest>,
-    /// What is kept, and why; where the plan was made by this run.
+    /// Kept packages, with reasons; only if this run made the plan.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<PackageSelection>,
     /// The images that it names, by reference.
@@ -95,7 +95,7 @@ pub struct CatalogLine {
 }
 
 impl CatalogLine {
-    /// The catalogs of a bundle.
+    /// Returns the lines of all catalogs of a bundle.
     pub(crate) fn all(inventory: &Inventory) -> Vec<Self> {
         let catalogs = inventory.catalogs.iter();
         catalogs
@@ -124,12 +124,12 @@ impl CatalogLine {
     }
 }
 
-/// A number of blobs, and their bytes.
+/// Number and total size of blobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Amount {
-    /// How many.
+    /// Number of blobs.
     pub count: u64,
-    /// Bytes together.
+    /// Total size in bytes.
     pub bytes: u64,
 }
 
@@ -140,23 +140,22 @@ impl Amount {
     }
 }
 
-/// What an export did, or would do.
+/// Outcome of an export, or of its dry run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
-    /// How it ended.
+    /// Final state.
     pub state: ExportState,
-    /// The bundle's identity; absent in a dry run.
+    /// The bundle's id; absent in a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bundle: Option<BundleId>,
     /// The bundle's generation.
     pub generation: u64,
-    /// Whether every image is whole.
+    /// True if every image is complete.
     pub complete: bool,
-    /// The statement's name; absent without a signature.
+    /// Name of the statement; absent without a signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
-    /// What releases asked for by version came to; empty when the plan was made by an earlier
-    /// run.
+    /// Results of requests for releases by version; empty if an earlier run made the plan.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub selected: Vec<Selected>,
     /// All releases.
@@ -171,26 +170,26 @@ pub struct Outcome {
     pub manifests: usize,
     /// Blobs that this bundle carries.
     pub carried: Amount,
-    /// Blobs that bases carried.
+    /// Blobs left out because bases carried them.
     pub omitted: Amount,
-    /// Blobs that may not be carried, with the URLs that the manifest names.
+    /// Blobs that must not be carried, with the URLs that their descriptors name.
     pub foreign: BTreeMap<Digest, Vec<String>>,
     /// Number of chunks.
     pub chunks: usize,
-    /// Bytes of all files, statements and signatures included.
+    /// Bytes of all files on the medium, statements and signatures included.
     pub bytes_on_medium: u64,
-    /// In a dry run: bytes of the data that an interrupted run left.
+    /// In a dry run: bytes of data that an interrupted run left.
     #[serde(skip_serializing_if = "crate::model::is_zero")]
     pub already_there: u64,
-    /// Whole images of which it is unknown what is attached to them, because a registry did not
-    /// answer: the same command asks again.
+    /// Complete images whose attachments are not fully known, because a registry did not answer.
+    /// The same command asks again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unanswered: Vec<Reference>,
-    /// What is to be known of the names on a target: tags that several digests share, names that
-    /// an import will refuse.
+    /// Notes on names on a target: tags shared by several digests, names that an import will
+    /// refuse.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub naming: Vec<String>,
-    /// Tags that point elsewhere now.
+    /// Messages about tags that moved since the plan was made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub moved_tags: Vec<String>,
 }
@@ -244,13 +243,13 @@ impl Outcome {
         outcome
     }
 
-    /// Adds what releases asked for by version came to.
+    /// Adds the results of requests for releases by version.
     #[must_use]
     pub(super) fn with_selected(self, selected: Vec<Selected>) -> Self {
         Self { selected, ..self }
     }
 
-    /// What a dry run says. `statements`: bytes of statements and signatures.
+    /// Makes the outcome of a dry run. `statements`: bytes of statements and signatures.
     pub(super) fn planned(assembled: &Assembled, statements: u64) -> Self {
         Self::new(
             ExportState::Planned,
@@ -260,7 +259,7 @@ impl Outcome {
         )
     }
 
-    /// A bundle was sealed.
+    /// Makes the outcome of a sealed bundle.
     pub(super) fn sealed(
         assembled: &Assembled,
         statement: Option<String>,
@@ -278,7 +277,7 @@ impl Outcome {
         }
     }
 
-    /// Adds what was kept of catalogs, and why.
+    /// Adds the packages kept of catalogs, with reasons.
     #[must_use]
     pub(super) fn with_selections(mut self, selections: &[CatalogSelection]) -> Self {
         for line in &mut self.catalogs {
@@ -290,7 +289,7 @@ impl Outcome {
         self
     }
 
-    /// Nothing had to be done.
+    /// Makes the outcome of a run that found a complete bundle.
     pub(super) fn already_complete(
         known: &KnownBundle,
         moved_tags: Vec<String>,
@@ -303,7 +302,7 @@ impl Outcome {
         }
     }
 
-    /// What was asked for again cannot be had now either.
+    /// Makes the outcome of a run that could not add anything to the existing bundle.
     pub(super) fn nothing_new(known: &KnownBundle, images: &[ImageEntry], statements: u64) -> Self {
         let state = match known.manifest.complete {
             true => ExportState::AlreadyComplete,
@@ -317,8 +316,8 @@ impl Outcome {
         }
     }
 
-    /// Adds the images of which it is unknown what is attached to them, for a reason that may
-    /// pass.
+    /// Adds the complete images whose attachments are not fully known, for a reason that may be
+    /// temporary.
     #[must_use]
     pub(super) fn with_unanswered(self, plan: &ExportPlan) -> Self {
         Self {
@@ -329,7 +328,7 @@ impl Outcome {
 
     fn of_known(state: ExportState, known: &KnownBundle, statements: u64) -> Self {
         let texts = Texts::new(&known.id, &known.manifest);
-        // It was decoded from what it encodes to.
+        // The manifest was decoded from these bytes, so encoding does not fail.
         let manifest = encode_manifest(&known.manifest).map_or(0, |bytes| bytes.len());
         let rest = manifest + texts.label.len() + texts.sums.len();
         let documents = known.manifest.inventory.length + rest as u64 + statements;
@@ -339,8 +338,8 @@ impl Outcome {
         }
     }
 
-    /// The failure that an incomplete bundle is, or one of which not everything that belongs to its
-    /// images is known; `None` when it is complete.
+    /// Returns an error if images are incomplete, or if their attachments are not fully known;
+    /// else `None`.
     pub fn failure(&self) -> Option<Error> {
         let lacking: Vec<&ImageLine> = self
             .images

@@ -1,4 +1,4 @@
-//! Performs a plan: transfers blobs, seals the bundle, reads it back.
+//! Performs an export's plan: transfers blobs, seals the bundle, reads it back.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -25,15 +25,15 @@ use crate::sys::filesystem::FileSystem;
 use crate::sys::journal::{self, Journal};
 use crate::sys::media::Media;
 
-/// When the plan was made that is being performed.
+/// The run that made the plan.
 pub(super) enum Begun {
-    /// By this run; with the generation that it completes.
+    /// This run; with the generation that it completes, if any.
     Now(Option<Box<KnownBundle>>),
-    /// By a run that was interrupted.
+    /// An interrupted run.
     Earlier,
 }
 
-/// Transfers and seals.
+/// Transfers the blobs, seals the bundle, and reads it back if requested.
 pub(super) async fn perform(
     request: Request,
     media: Arc<dyn Media>,
@@ -55,7 +55,8 @@ pub(super) async fn perform(
         let (signer, is_new) = (request.signer.clone(), matches!(begun, Begun::Now(_)));
         blocking(move || {
             if is_new {
-                // Before the plan: a run that continues it needs them.
+                // Made blobs are written before the plan: a run that continues the plan needs
+                // them.
                 made_blobs::write(media.as_ref(), &plan, &made)?;
                 drop(made);
                 state::write_plan(media.as_ref(), &plan, &document.file, signer.as_ref())?;
@@ -164,7 +165,7 @@ fn seal_bundle(
     Ok(Outcome::sealed(assembled, statement, statements))
 }
 
-/// Reads from the medium what was written to it, as `verify` does.
+/// Reads the written bundle back from the medium, with the checks of `verify`.
 async fn read_back_bundle(media: Arc<dyn Media>, context: &Context) -> Result<()> {
     let waived = [FindingKind::NotAuthenticated, FindingKind::Incomplete];
     let examination = examine(media, &Trust::default(), Scope::Everything, Unproven::GoOn)?;

@@ -1,4 +1,4 @@
-//! From a request to a plan: bases are read, references resolved, and everything gets its place.
+//! Makes the plan of a request: reads bases, resolves references, assigns places to all blobs.
 
 use std::sync::Arc;
 
@@ -18,19 +18,19 @@ use crate::plan::export::{self as plan, ExportPlan, KnownBundle, Resolution};
 use crate::registry::Client;
 use crate::sys::media::DirMedia;
 
-/// A plan, with what only the run that makes it has.
+/// A plan, with results that only the run that makes it has.
 pub(super) struct Planned {
     pub(super) plan: ExportPlan,
-    /// Blobs that were made for it.
+    /// Blobs that were made for the plan.
     pub(super) made: Vec<MadeBlob>,
-    /// What was kept of catalogs, and why.
+    /// Packages kept of filtered catalogs, with the reason for each.
     pub(super) selections: Vec<CatalogSelection>,
-    /// What releases asked for by version are.
+    /// Results of requests for releases by version.
     pub(super) selected: Vec<Selected>,
 }
 
 impl Planned {
-    /// A plan that an earlier run made: what it made lies beside it.
+    /// Wraps a plan of an earlier run; its made blobs are on the medium.
     pub(super) fn again(plan: ExportPlan) -> Self {
         Self {
             plan,
@@ -41,7 +41,7 @@ impl Planned {
     }
 }
 
-/// Reads the bases' documents; what they say is believed only under a trusted signature.
+/// Reads the bases' documents. If keys are trusted, refuses bases that none of them signed.
 pub(super) fn read_bases(request: &Request) -> Result<Vec<KnownBundle>> {
     let own = request.signer.as_ref().map(|signer| *signer.public());
     let trust = Trust {
@@ -72,7 +72,7 @@ pub(super) fn read_bases(request: &Request) -> Result<Vec<KnownBundle>> {
     Ok(bases)
 }
 
-/// Resolves what has to be resolved, and plans.
+/// Resolves the request, or the missing part of a known bundle, and makes the plan.
 pub(super) async fn make_plan(
     request: &Request,
     digest: Digest,
@@ -115,7 +115,7 @@ pub(super) async fn make_plan(
     })
 }
 
-/// A bundle without a single image helps nobody: then there is no bundle.
+/// Fails if no image could be resolved: no bundle is written then.
 async fn something_was_found(client: &Client, resolution: Resolution) -> Result<Resolution> {
     let images = &resolution.images;
     if images.iter().any(|image| image.root.is_some()) {
@@ -126,7 +126,7 @@ async fn something_was_found(client: &Client, resolution: Resolution) -> Result<
         let problem = image.problem.as_deref().unwrap_or_default();
         message.push_str(&format!("\n  - {}: {problem}", image.requested));
     }
-    // Registries that answer have said that they lack the images; others are out of reach.
+    // A registry that answers does not have the images; look for one that does not answer.
     let sources = images.iter().map(|image| &image.source);
     if let Some(error) = client.first_unreachable(sources).await {
         return Err(of_source(message, error));

@@ -1,5 +1,5 @@
-//! Small blobs of a lane, fetched into memory before their turn: where a line is slow to answer,
-//! their requests wait beside each other and not one after the other.
+//! Fetches small blobs of a lane into memory before their turn. On a line with high latency their
+//! requests wait in parallel instead of one after the other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,38 +10,38 @@ use tokio_util::task::AbortOnDropHandle;
 use super::sources::{Failed, Sources};
 use crate::bundle::write::lane::LaneBlob;
 
-/// Blobs up to this size in bytes are fetched ahead of their turn. Larger ones come in parts
-/// where that is faster.
+/// Largest blob that is fetched ahead, in bytes. Larger ones are fetched in parallel parts where
+/// that is faster.
 const SMALL: u64 = 4 << 20;
 
-/// How many blobs are looked at ahead of their turn, for each lane.
+/// Number of blobs after the current one that are considered, for each lane.
 const AHEAD: usize = 16;
 
-/// Bytes that wait in memory for their turn, for all lanes together. They are fetched again after
-/// an interruption.
+/// Limit of prefetched bytes in memory, for all lanes together. An interrupted run loses them and
+/// fetches them again.
 const AHEAD_BYTES: u64 = 16 << 20;
 
-/// What came of a small blob before its turn.
+/// Result of fetching a small blob ahead.
 pub(super) struct Fetched {
     pub(super) pieces: Vec<Bytes>,
-    /// Whether that is all of it; if not, the next place goes on behind it.
+    /// Ok if the blob is whole; else the next place continues after these pieces.
     pub(super) end: std::result::Result<(), Failed>,
 }
 
-/// A small blob that is being fetched before its turn.
+/// The task that fetches a small blob ahead.
 pub(super) type Prefetching = AbortOnDropHandle<Fetched>;
 
-/// Small blobs on their way, in lane order.
+/// Prefetched blobs of one lane, in lane order.
 pub(super) struct Prefetch {
     sources: Arc<Sources>,
     fetching: VecDeque<(usize, u64, Prefetching)>,
     next: usize,
-    /// Bytes that may be fetched besides.
+    /// Bytes that may still be fetched.
     room: u64,
 }
 
 impl Prefetch {
-    /// For one of `lanes` lanes, from its blob number `next` on.
+    /// Prefetches for one of `lanes` lanes, from its blob number `next` on.
     pub(super) fn of(sources: Arc<Sources>, lanes: usize, next: usize) -> Self {
         Self {
             sources,
@@ -51,7 +51,7 @@ impl Prefetch {
         }
     }
 
-    /// Starts downloads of the small blobs among the next ones.
+    /// Starts downloads of the small blobs among the next ones, while memory allows.
     pub(super) fn fill(&mut self, blobs: &[LaneBlob], current: usize) {
         self.next = self.next.max(current);
         while self.next < blobs.len() && self.next <= current + AHEAD {
@@ -76,7 +76,7 @@ impl Prefetch {
         }
     }
 
-    /// The blob with this number, if it is being fetched.
+    /// Returns the download of the blob with this number, if it was started.
     pub(super) fn take(&mut self, index: usize) -> Option<Prefetching> {
         let (first, size, _) = self.fetching.front()?;
         if *first != index {
@@ -87,7 +87,7 @@ impl Prefetch {
     }
 }
 
-/// Fetches a blob into memory, from the first place.
+/// Fetches a blob into memory, from its first place.
 async fn fetch(sources: &Sources, blob: LaneBlob) -> Fetched {
     let mut pieces = Vec::new();
     let end = collect(sources, blob, &mut pieces).await;

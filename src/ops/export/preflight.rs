@@ -1,4 +1,4 @@
-//! What can be found out before the first byte is written; everything together.
+//! Checks the medium before the first byte is written, and reports all problems together.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,18 +16,18 @@ use crate::sys::filesystem::{FileSystem, lacks_its_medium};
 use crate::sys::journal;
 use crate::sys::media::{EntryKind, Media};
 
-/// Bytes that must stay free beside the bundle: journal, statements, temporary names, and what
-/// the file system needs for itself.
+/// Bytes that must stay free beside the bundle: for journal, statements, temporary files, and the
+/// file system's own structures.
 const RESERVE: u64 = 1 << 20;
 
-/// A file that is made and removed to see whether that works. It has the name of a temporary one,
-/// so that whatever stops the run here, the next one clears it away.
+/// Name of a file that is written and removed as a test. It is the name of a temporary file, so
+/// that the next run removes it if this one is killed here.
 const CHECK: &str = "export.plan.tmp";
 
-/// Most bytes of a line in the journal.
+/// Limit of one line of the journal, in bytes.
 const JOURNAL_LINE: u64 = 100;
 
-/// Checks the medium: may it be written, is it large enough, does it take files of this length.
+/// Checks the medium: is it writable, has it enough space, does it allow files of this length.
 pub(super) fn check(
     request: &Request,
     media: &dyn Media,
@@ -49,8 +49,8 @@ pub(super) fn check(
     report(media.root(), &problems)
 }
 
-/// Refuses to make a directory on a medium that is not there, and warns where its mount point
-/// is: a stick that nobody plugged in must not become gigabytes on the system's disk.
+/// Refuses a directory below a mount point without its medium, and only warns if the directory
+/// exists: without the check, an export could fill the system's disk instead of a stick.
 pub(super) fn check_mounted(to: &Path, context: &Context) -> Result<()> {
     if !lacks_its_medium(to) {
         return Ok(());
@@ -65,7 +65,8 @@ pub(super) fn check_mounted(to: &Path, context: &Context) -> Result<()> {
         .hint("for a directory on this disk, make it first"))
 }
 
-/// The same for a directory that is not there yet: on the medium where it would be made.
+/// Checks as [`check`] does, for a directory that does not exist, on the file system that will
+/// hold it.
 pub(super) fn check_ahead(request: &Request, plan: &ExportPlan, ahead: &Ahead) -> Result<()> {
     let absolute = std::path::absolute(&request.to).unwrap_or_else(|_| request.to.clone());
     let file_system = absolute
@@ -80,7 +81,7 @@ pub(super) fn check_ahead(request: &Request, plan: &ExportPlan, ahead: &Ahead) -
     }
 }
 
-/// What a file system lacks for a plan of which so many bytes are there already.
+/// Returns the problems of a file system. `there`: bytes of the plan that it already holds.
 fn shortcomings(
     file_system: &FileSystem,
     plan: &ExportPlan,
@@ -149,7 +150,7 @@ fn report(root: &Path, problems: &[String]) -> Result<()> {
     Err(Error::new(Class::Media, message))
 }
 
-/// Bytes of this plan's chunks that are on the medium already.
+/// Returns how many bytes of this plan's chunks are on the medium already.
 pub(super) fn own_bytes(media: &dyn Media, simulated: &LaneResults) -> Result<u64> {
     let paths = simulated
         .chunks
@@ -158,7 +159,7 @@ pub(super) fn own_bytes(media: &dyn Media, simulated: &LaneResults) -> Result<u6
     bytes_of(media, &paths.collect())
 }
 
-/// Bytes of plan, journal and made blobs that an interrupted run left.
+/// Returns the bytes of plan, journal and made blobs that an interrupted run left.
 fn plan_bytes_there(media: &dyn Media, plan: &ExportPlan) -> Result<u64> {
     let paths = [
         names::PLAN,

@@ -1,14 +1,14 @@
-//! Why an image, or what belongs to it, cannot be had.
+//! The reason why an image, or an artifact attached to it, could not be resolved.
 
 use crate::error::chain;
 use crate::registry;
 
-/// Why an image, or what belongs to it, cannot be had.
+/// The reason why an image, or an artifact attached to it, could not be resolved.
 #[derive(Debug, Clone)]
 pub(super) struct Problem {
-    /// In one line for people.
+    /// The reason in one line, for people.
     pub(super) reason: String,
-    /// Whether asking again may help.
+    /// True if a retry may help.
     pub(super) is_passing: bool,
 }
 
@@ -22,11 +22,11 @@ impl From<String> for Problem {
 }
 
 impl Problem {
-    /// What a registry, or the way to it, is the reason of. `what`: a clause.
+    /// Makes a problem of a registry's error. `what`: a clause that names the failed step.
     pub(super) fn of(what: &str, error: &registry::Error) -> Self {
         Self {
             reason: format!("{what}: {}", chain(error)),
-            // 501 says that there is no such thing, which does not pass.
+            // 501 says that the registry does not implement this, so a retry does not help.
             is_passing: error.is_network()
                 && error.answer().is_none_or(|answer| answer.status != 501),
         }

@@ -1,4 +1,4 @@
-//! What an export is asked for, and how it knows its own request again.
+//! The request of an export, and its digest, by which a later run recognizes the same request.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::plan::catalog::CatalogFilter;
 use crate::plan::index_filter::IndexFilter;
 use crate::registry::Client;
 
-/// What an export is asked for.
+/// The request of an export.
 pub struct Request {
     /// Images to carry.
     pub references: BTreeSet<Reference>,
@@ -23,46 +23,46 @@ pub struct Request {
     pub releases: Releases,
     /// Catalogs to carry with the images that they name, sorted by reference, each once.
     pub catalogs: Vec<CatalogRequest>,
-    /// Of the catalogs' images only the sources of this; all when absent.
+    /// Limits the catalogs' images to the sources of this mapping; all when absent.
     pub mapping: Option<MappingFile>,
-    /// Which platform's image of a catalog is read to know what it names.
+    /// Selects the platform whose image is read to list a catalog's images.
     pub index_filter: IndexFilter,
-    /// Which parts of them.
+    /// Platforms, attachments and foreign layers to carry.
     pub selection: Selection,
-    /// The bundle's directory.
+    /// Directory of the bundle.
     pub to: PathBuf,
-    /// Bundles that the far side has, as directories.
+    /// Directories of bundles that the importing side already has.
     pub bases: Vec<PathBuf>,
-    /// Keys besides the signer's own that may vouch for bases.
+    /// Keys besides the signer's own that are trusted for bases.
     pub base_trust: Vec<VerifyingKey>,
-    /// Who signs; nobody leaves the bundle sealed and unsigned.
+    /// Signer of the bundle; `None` leaves it unsigned.
     pub signer: Option<Signer>,
-    /// What `LABEL.txt` shows.
+    /// Content of `LABEL.txt`.
     pub label: Label,
     /// Comment in the statement.
     pub comment: Option<LabelText>,
-    /// No data chunk is longer, in bytes.
+    /// Limit of a data chunk, in bytes.
     pub chunk_limit: u64,
-    /// Talks to the sources.
+    /// Client of the source registries.
     pub client: Client,
-    /// What to do about what is there already.
+    /// Handling of an unfinished export in the directory.
     pub existing: Existing,
-    /// Give up blobs whose registry cannot be reached, instead of stopping.
+    /// True to give up blobs whose registry cannot be reached, instead of stopping.
     pub keep_going: bool,
-    /// Plan and print, change nothing.
+    /// True to plan and print only, without changing anything.
     pub dry_run: bool,
-    /// Read everything back after sealing; on removable media when absent.
+    /// True to read everything back after sealing; when absent, only on removable media.
     pub read_back: Option<bool>,
 }
 
 /// Releases to carry.
 #[derive(Debug)]
 pub struct Releases {
-    /// By pull spec.
+    /// Requested by pull spec.
     pub payloads: BTreeSet<Reference>,
-    /// By version.
+    /// Requested by version.
     pub by_version: Option<ByVersion>,
-    /// What they must show.
+    /// Rules for the signatures that releases must have.
     pub verification: Verification,
 }
 
@@ -77,28 +77,28 @@ impl Releases {
 pub struct CatalogRequest {
     /// The catalog's image.
     pub reference: Reference,
-    /// What is wanted of it; everything when absent.
+    /// Filter; the whole catalog when absent.
     pub filter: Option<CatalogFilter>,
 }
 
-/// What to do about an unfinished export by another plan.
+/// Handling of an unfinished export in the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Existing {
-    /// Continue it when it is the same request, else refuse.
+    /// Continue it if it is the same request, else refuse.
     #[default]
     Continue,
-    /// Throw it away and plan anew.
+    /// Discard it and make a new plan.
     Replan,
 }
 
 impl Request {
-    /// Whether nothing is asked for.
+    /// True if the request names no content.
     pub(super) fn is_empty(&self) -> bool {
         self.references.is_empty() && self.releases.is_empty() && self.catalogs.is_empty()
     }
 
-    /// A digest that is the same for the same request: what the bundle will depend on, and
-    /// nothing of where it is written, by whom, or how fast.
+    /// Returns a digest that is equal for equal requests. It covers the input that determines the
+    /// bundle's content, but not where, by whom or how fast the bundle is written.
     pub(super) fn digest(&self, bases: &[Digest]) -> Digest {
         let mut text = String::from("airferry-request-v1\n");
         let mut line = |key: &str, value: &dyn std::fmt::Display| {
@@ -110,7 +110,8 @@ impl Request {
         for payload in &self.releases.payloads {
             line("release", payload);
         }
-        // Who was asked about versions is like which mirror was asked for an image.
+        // The URL of the update service is left out, as mirrors are: it does not change the
+        // content.
         if let Some(by_version) = &self.releases.by_version {
             let mut wanted: Vec<String> =
                 by_version.wanted.iter().map(ToString::to_string).collect();

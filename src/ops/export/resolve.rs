@@ -1,6 +1,6 @@
-//! Asks registries what references mean: every manifest, every blob, every attached artifact.
+//! Resolves references at registries: all manifests, blobs and attached artifacts.
 //!
-//! No blob is fetched here. What goes wrong with one image stays with that image.
+//! Does not fetch blobs. A problem of one image does not affect the others.
 
 mod artifacts;
 
@@ -23,31 +23,31 @@ use crate::plan::export::{Resolution, ResolvedBlob, ResolvedManifest};
 use crate::progress::{Event, Phase};
 use crate::registry::{Client, Selector};
 
-/// Images that are resolved at the same time.
+/// Number of images that are resolved at the same time.
 const JOBS: usize = 32;
 
-/// What layers that may not be distributed are worth.
+/// How to treat non-distributable (foreign) layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ForeignLayers {
-    /// They are left where they are, and reported.
+    /// Leave them out, and report them.
     #[default]
     Leave,
-    /// They are carried like others, on the person's responsibility.
+    /// Carry them like others; the operator is responsible.
     Carry,
 }
 
-/// Which parts of images are wanted.
+/// Parts of images to carry.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     /// Platforms of indexes to carry; empty: all.
     pub platforms: Vec<Platform>,
-    /// Signatures, attestations, SBOMs and referrers.
+    /// Policy for signatures, attestations, SBOMs and referrers.
     pub attachments: Attachments,
-    /// What to do with layers that may not be distributed.
+    /// Policy for non-distributable layers.
     pub foreign: ForeignLayers,
 }
 
-/// Resolves all references. Fails only when it was stopped.
+/// Resolves all references. Fails only when cancelled; problems are recorded per image.
 pub(crate) async fn resolve(
     client: &Client,
     references: &BTreeSet<Reference>,
@@ -61,7 +61,7 @@ pub(crate) async fn resolve(
     resolve_pinned(client, &pinned, selection, context).await
 }
 
-/// Resolves references; those that come with a digest mean that, wherever their tag points now.
+/// Resolves references. If a digest is given, it is used instead of the reference's tag.
 pub(super) async fn resolve_pinned(
     client: &Client,
     references: &BTreeMap<Reference, Option<Digest>>,
@@ -85,8 +85,9 @@ pub(super) async fn resolve_pinned(
         })
         .buffer_unordered(JOBS);
     let mut resolution = Resolution::default();
-    // Merged in their order, which does not depend on which registry answered first; those before
-    // their turn wait. All of them at once would take the most memory of the whole export.
+    // Images are merged in the order of the references, which does not depend on the speed of
+    // registries; early ones wait. Holding all of them would use the most memory of the whole
+    // export.
     let (mut turn, mut early) = (0, BTreeMap::new());
     let mut unknown = UnknownImages::default();
     loop {
@@ -121,8 +122,8 @@ pub(super) async fn resolve_pinned(
     Ok(resolution)
 }
 
-/// Puts an image's facts with the others'. Two manifests that give one blob two sizes cannot
-/// both be right; the later image is the one that is told so.
+/// Adds an image to the resolution. If it gives a blob another size than an earlier image does,
+/// one of them is wrong; the later image gets the problem.
 fn merge(resolution: &mut Resolution, mut image: Image) {
     if image.unknown.iter().any(|problem| problem.is_passing) {
         let requested = image.entry.requested.clone();
@@ -152,7 +153,8 @@ fn merge(resolution: &mut Resolution, mut image: Image) {
             }
         }
     }
-    // An index that is sparse for one image and whole for another: what is carried is carried.
+    // An index may be sparse for one image and whole for another: a child is left out only if both
+    // leave it out.
     for (digest, manifest) in image.manifests {
         let known = resolution.manifests.entry(digest);
         let omitted: BTreeSet<Digest> = manifest.omitted.iter().copied().collect();
@@ -163,7 +165,7 @@ fn merge(resolution: &mut Resolution, mut image: Image) {
     resolution.images.push(image.entry);
 }
 
-/// An image of which nothing is taken.
+/// Returns the entry of an image of which nothing is carried.
 pub(super) fn unresolved(entry: ImageEntry, problem: String) -> ImageEntry {
     ImageEntry {
         root: None,
@@ -175,16 +177,16 @@ pub(super) fn unresolved(entry: ImageEntry, problem: String) -> ImageEntry {
     }
 }
 
-/// One image with everything that belongs to it.
+/// One image with its manifests, blobs and attachments.
 struct Image {
     entry: ImageEntry,
     manifests: BTreeMap<Digest, ResolvedManifest>,
     blobs: BTreeMap<Digest, ResolvedBlob>,
-    /// Why it is unknown what is attached to it.
+    /// Reasons why its attachments are not fully known.
     unknown: Vec<Problem>,
 }
 
-/// Follows one image.
+/// Resolves one image: its manifests and blobs, and later its attachments.
 struct Walk {
     client: Client,
     selection: Arc<Selection>,
@@ -234,7 +236,7 @@ impl Walk {
                 entry.problem = unknown.first().map(|problem| problem.reason.clone());
             }
         }
-        // What was left out of an index may have come as an artifact that is attached to a child.
+        // A child left out of an index may have come as an artifact attached to another child.
         let known: BTreeSet<Digest> = self.manifests.keys().copied().collect();
         for manifest in self.manifests.values_mut() {
             manifest.omitted.retain(|child| !known.contains(child));
@@ -282,7 +284,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Takes a manifest and all its children. `filter`: leave out unwanted platforms.
+    /// Adds a manifest and all its children. `filter`: leave out unwanted platforms.
     async fn tree(
         &mut self,
         repository: &Repository,
@@ -324,7 +326,8 @@ impl Walk {
                     .map_err(|error| Problem::of("child manifest", &error))?;
                 let mut raw = fetched.value;
                 if child.media_type.manifest_kind().is_some() {
-                    // The index is what clients go by, unless the child itself says its type.
+                    // Clients use the type given by the index, unless the child itself names its
+                    // type.
                     raw.media_type = child.media_type;
                 }
                 waiting.push((raw, child.platform, depth + 1));
@@ -343,8 +346,8 @@ impl Walk {
         self.compare_children()
     }
 
-    /// Refuses an index whose descriptor of a child is not right: clients refuse the child, and
-    /// so do readers of bundles (bundle-format.md, R-24).
+    /// Refuses an index whose descriptor of a child has the wrong size or type. Clients refuse
+    /// such a child, and so do readers of bundles (bundle-format.md, R-24).
     fn compare_children(&self) -> std::result::Result<(), Problem> {
         for (digest, index) in self
             .manifests
@@ -375,8 +378,8 @@ impl Walk {
         Ok(())
     }
 
-    /// Children that are kept, and those that are left out. What describes another child, such as
-    /// an attestation of buildx, goes where that one goes.
+    /// Splits children into kept and omitted ones. A child that describes another one, such as an
+    /// attestation of buildx, follows that one.
     fn by_platform(&self, children: &[Descriptor]) -> (Vec<Descriptor>, Vec<Descriptor>) {
         let all: BTreeSet<Digest> = children.iter().map(|child| child.digest).collect();
         let own = children.iter().filter(|child| self.wanted(child));
@@ -388,7 +391,7 @@ impl Walk {
         children.iter().cloned().partition(is_kept)
     }
 
-    /// Children without a platform are kept: nested indexes, and artifacts in indexes.
+    /// True if a child is wanted. Children without a platform are: nested indexes and artifacts.
     fn wanted(&self, child: &Descriptor) -> bool {
         let filters = &self.selection.platforms;
         filters.is_empty()
@@ -439,15 +442,15 @@ impl Walk {
             let reason = format!("its manifests say that {digest} has {a} and {b} bytes");
             return Err(reason.into());
         }
-        // The first, too: sorted, each once.
+        // For a new entry too: this sorts and removes duplicates.
         entry.meet_foreign(foreign);
         entry.add_places([repository.clone()]);
         Ok(())
     }
 }
 
-/// A digest that a document names both as its subject and as its content has no place in an
-/// inventory (bundle-format.md, R-24), and no honest use.
+/// Refuses a document that names one digest both as its subject and as its content. An inventory
+/// cannot hold it (bundle-format.md, R-24), and it has no legitimate use.
 fn one_role_each(facts: &ManifestFacts) -> std::result::Result<(), String> {
     let subject = facts.subject.as_ref().map(|subject| subject.digest);
     let mut named = facts.blobs.iter().chain(&facts.children);

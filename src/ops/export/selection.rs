@@ -1,11 +1,11 @@
-//! What was kept of a catalog, and why, for people and for scripts.
+//! Lists the packages and bundles kept of a filtered catalog, with reasons, for reports.
 
 use serde::Serialize;
 
 use crate::model::Reference;
 use crate::plan::catalog::{Kept, KeptBundle, Reason};
 
-/// What was kept of a catalog.
+/// Content kept of a catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CatalogSelection {
     /// The catalog's image.
@@ -14,7 +14,7 @@ pub struct CatalogSelection {
     pub packages: Vec<PackageSelection>,
 }
 
-/// What was kept of a package.
+/// Content kept of a package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PackageSelection {
     /// Its name.
@@ -24,7 +24,7 @@ pub struct PackageSelection {
     pub default_channel: Option<String>,
     /// The channels, sorted.
     pub channels: Vec<String>,
-    /// The bundles, sorted by version.
+    /// The bundles, sorted by version, then name.
     pub bundles: Vec<BundleSelection>,
 }
 
@@ -36,12 +36,12 @@ pub struct BundleSelection {
     /// Its version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Why it was kept.
+    /// Reasons for keeping it.
     pub reasons: Vec<String>,
 }
 
 impl CatalogSelection {
-    /// Puts a decision into words.
+    /// Converts a filter's result, with reasons as text.
     pub(super) fn of(image: Reference, kept: &Kept) -> Self {
         let packages = kept.packages.iter().map(|(name, package)| {
             let mut bundles: Vec<(&String, &KeptBundle)> = package.bundles.iter().collect();

@@ -1,4 +1,4 @@
-//! Where the blobs of a plan are fetched from, and what a failure to fetch one costs.
+//! The sources of a plan's blobs, and the effect of a failed download.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -9,32 +9,32 @@ use crate::model::{Digest, Repository};
 use crate::plan::export::{ExportPlan, PlannedPlace};
 use crate::registry::{self, Client};
 
-/// Where the blobs of a plan are.
+/// Client, plan and policy for fetching the blobs of a plan.
 pub(super) struct Sources {
     pub(super) client: Client,
     pub(super) plan: Arc<ExportPlan>,
     /// Blobs that an earlier run gave up.
     pub(super) skipped: BTreeSet<Digest>,
-    /// Give up blobs whose registry cannot be reached, instead of stopping.
+    /// True to give up blobs whose registry cannot be reached, instead of stopping.
     pub(super) keep_going: bool,
 }
 
-/// Why a blob's download ended without success.
+/// Reason why a blob could not be downloaded.
 pub(super) enum Failed {
-    /// The run has to stop; the same command continues later.
+    /// The run must stop; the same command continues it later.
     Stop(Error),
-    /// This blob cannot be had.
+    /// This blob is not available; the run goes on without it.
     Blob(String),
 }
 
 impl Sources {
-    /// True for a blob that this program made: it lies beside the plan, no registry has it.
+    /// True for a blob made by this program: it is stored beside the plan, and no registry has it.
     pub(super) fn is_made(&self, blob: &LaneBlob) -> bool {
         let planned = self.plan.blob(&blob.digest);
         planned.is_some_and(|planned| planned.place == PlannedPlace::Made)
     }
 
-    /// The repositories that should have a blob.
+    /// Returns the repositories that should have a blob.
     pub(super) fn places(&self, blob: &LaneBlob) -> &[Repository] {
         match self.plan.blob(&blob.digest).map(|blob| &blob.place) {
             Some(PlannedPlace::Fetch(places)) => places,
@@ -42,7 +42,7 @@ impl Sources {
         }
     }
 
-    /// Whether a failure costs this blob alone, or ends the run until the network is back.
+    /// Decides if a failure affects this blob alone, or ends the run until the network is back.
     pub(super) fn failed(&self, error: registry::Error) -> Failed {
         let reason = chain(&error);
         if error.is_network() && !self.keep_going {
@@ -60,13 +60,13 @@ impl Sources {
     }
 }
 
-/// The repositories that are asked for one blob, one after the other.
+/// The repositories to ask for one blob, in order.
 pub(super) struct RepositoryQueue<'a> {
     waiting: VecDeque<&'a Repository>,
-    /// The first that sent wrong bytes: it may have been the line, so it is asked once more when
-    /// no other has the blob.
+    /// The first repository that sent wrong bytes. Transmission may be the cause, so it is asked
+    /// once more if no other has the blob.
     wrong: Option<&'a Repository>,
-    /// That was done.
+    /// True once a repository was asked again.
     asked_again: bool,
     failed: Failed,
 }
@@ -97,13 +97,13 @@ impl<'a> RepositoryQueue<'a> {
     }
 
     pub(super) fn failed(&mut self, failed: Failed) {
-        // A place out of reach may have it yet: that weighs more than others that lack it.
+        // An unreachable place may have the blob, so that failure outweighs places that lack it.
         if !matches!((&self.failed, &failed), (Failed::Stop(_), Failed::Blob(_))) {
             self.failed = failed;
         }
     }
 
-    /// Why no place had it.
+    /// Returns the failure to report when no place delivered the blob.
     pub(super) fn verdict(self) -> Failed {
         self.failed
     }

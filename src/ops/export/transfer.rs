@@ -1,8 +1,8 @@
-//! Registry to medium: feeds every lane with the blobs it has to write.
+//! Transfers blobs from registries to the medium: feeds the writer of every lane.
 //!
-//! A lane's order is fixed, so that the bundle's bytes do not depend on timing; what may run
-//! ahead are small blobs, which wait in memory until it is their turn. The writer answers after
-//! each blob, so that a wrong one is fetched again at its own place.
+//! A lane's order is fixed, so that the bundle's bytes do not depend on timing. Only small blobs
+//! are fetched ahead; they wait in memory for their turn. The writer confirms each blob, so that a
+//! wrong one is fetched again at the same position.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,7 +26,7 @@ use crate::sys::journal::Recovered;
 /// Pieces of a blob that may wait between network and disk, for each lane.
 const QUEUE: usize = 16;
 
-/// What the lanes wrote, and what could not be had.
+/// Result of the transfer: written lanes and missing blobs.
 #[derive(Debug, Default)]
 pub(super) struct Transferred {
     pub(super) lanes: Vec<FinishedLane>,
@@ -34,7 +34,7 @@ pub(super) struct Transferred {
     pub(super) missing: Vec<(Digest, String)>,
 }
 
-/// What all lanes share.
+/// State shared by all lanes.
 pub(super) struct Transfer {
     pub(super) sources: Arc<Sources>,
     pub(super) plan_id: PlanId,
@@ -44,23 +44,23 @@ pub(super) struct Transfer {
     pub(super) missing: Mutex<Vec<(Digest, String)>>,
 }
 
-/// What a feeder tells its writer.
+/// Message from a feeder to its writer.
 enum Feed {
-    /// The blob begins, from its first byte.
+    /// Begins a blob, at its first byte.
     Begin(LaneBlob),
-    /// Its next bytes.
+    /// The next bytes of the blob.
     Data(Bytes),
-    /// It ended; the answer is whether it was right.
+    /// Ends the blob; the writer answers true if the digest matches.
     End(oneshot::Sender<bool>),
-    /// It is taken out and not tried again.
+    /// Removes the written bytes of the blob, and records it as skipped.
     GiveUp(Digest),
-    /// The lane has no more blobs.
+    /// Ends the lane.
     Done,
 }
 
 impl Transfer {
-    /// Runs all lanes to their end. When one has to stop, all stop, with what they have made
-    /// durable.
+    /// Runs all lanes to their end. If one lane has to stop, all stop, and the data written so far
+    /// becomes durable.
     pub(super) async fn run(self: Arc<Self>, cursors: Vec<Cursor>) -> Result<Transferred> {
         let (_, bytes) = self.sources.plan.to_fetch();
         let items = self
@@ -91,7 +91,7 @@ impl Transfer {
             feeders.spawn(async move {
                 match start.await {
                     Ok(start) => this.feed_lane(&blobs, start, &feed).await,
-                    // The writer failed and says why.
+                    // The writer failed; its own error is reported below.
                     Err(_) => Ok(()),
                 }
             });
@@ -125,7 +125,7 @@ impl Transfer {
             match writer.await {
                 Ok(Ok(Some(lane))) => lanes.push(lane),
                 Ok(Ok(None)) => {}
-                // A full disk explains a feeder's broken channel, not the other way round.
+                // A writer's error replaces a feeder's: a full disk causes the broken channel.
                 Ok(Err(error)) => stopped = Some(error.into()),
                 Err(join) => stopped = Some(Error::internal("A writer failed", join)),
             }
@@ -155,7 +155,7 @@ impl Transfer {
         digests.iter().filter_map(known).collect()
     }
 
-    /// The blocking half of a lane. `None`: it was stopped before its end.
+    /// Runs the blocking half of a lane. Returns `None` if it was stopped before its end.
     fn write_lane(
         &self,
         blobs: &[LaneBlob],
@@ -182,7 +182,8 @@ impl Transfer {
                 Feed::Data(bytes) => writer.write(&bytes)?,
                 Feed::End(answer) => {
                     let right = writer.end_blob()?;
-                    // A feeder that went away was stopped; the channel says so next.
+                    // A closed channel means that the feeder was stopped; `blocking_recv` ends the
+                    // loop next.
                     let _ = answer.send(right);
                 }
                 Feed::GiveUp(digest) => {
@@ -195,7 +196,7 @@ impl Transfer {
         writer.pause().map(|()| None)
     }
 
-    /// The asynchronous half of a lane.
+    /// Runs the asynchronous half of a lane.
     async fn feed_lane(
         self: &Arc<Self>,
         blobs: &[LaneBlob],
@@ -235,8 +236,8 @@ impl Transfer {
         send(feed, Feed::Done).await
     }
 
-    /// Asks one place after the other until the blob is there. What a place sent before it failed
-    /// stays: the digest decides in the end.
+    /// Asks one place after the other for the blob. Bytes sent before a failure are kept and the
+    /// next place continues after them; the digest is checked at the end.
     async fn feed_blob(
         &self,
         blob: &LaneBlob,
@@ -277,7 +278,7 @@ impl Transfer {
         Err(places.verdict())
     }
 
-    /// Feeds a blob that lies beside the plan. Nobody else has it, so the run stops without it.
+    /// Feeds a made blob from the medium. There is no other copy, so the run stops without it.
     async fn feed_made(
         &self,
         blob: &LaneBlob,
@@ -303,8 +304,8 @@ impl Transfer {
         }
     }
 
-    /// Feeds a blob from `offset` on out of one place, and moves `offset` along. The inner error
-    /// is the place's, the outer one ends the run.
+    /// Feeds a blob from one place, beginning at `offset`, and advances `offset`. The inner error
+    /// concerns this place, the outer one ends the run.
     async fn feed_from(
         &self,
         place: &Repository,
@@ -368,7 +369,7 @@ impl Transfer {
     }
 }
 
-/// The writer went away: it failed, and says why itself.
+/// The error for a writer that ended early. The writer's own error replaces it.
 fn stopped() -> Error {
     Error::new(Class::Media, "Writing to the medium stopped")
 }

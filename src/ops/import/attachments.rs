@@ -1,5 +1,5 @@
-//! Signatures and other artifacts that are attached to images: which are sent, and what it means
-//! when the target refuses one.
+//! Signatures and other artifacts attached to images: selects those to send, and records those
+//! that the target refuses.
 
 use std::collections::BTreeSet;
 
@@ -11,49 +11,48 @@ use crate::bundle::read::Manifests;
 use crate::model::{Digest, Inventory, Tag};
 use crate::plan::import::{Artifact, Sent};
 
-/// Types of artifacts that are signatures and nothing else: of cosign, and of notation.
+/// Artifact types of signatures only, by cosign and by notation.
 const SIGNATURES: [&str; 2] = [
     "application/vnd.dev.cosign.artifact.sig.v1+json",
     "application/vnd.cncf.notary.signature",
 ];
 
-/// What the types of sigstore's bundles begin with. A bundle holds a signature or an attestation.
+/// Prefix of the types of sigstore bundles. Such a bundle holds a signature or an attestation.
 const SIGSTORE_BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 
-/// The annotation by which a sigstore bundle says what an attestation is about, and its value for
-/// a signature.
+/// Annotation with the kind of content of a sigstore bundle, and its value for a signature.
 const PREDICATE: &str = "dev.sigstore.bundle.predicateType";
 const PREDICATE_OF_SIGNATURES: &str = "https://sigstore.dev/cosign/sign/v1";
 
-/// Said where a release lacks signatures.
+/// Part of the warning for a release without its signatures.
 pub(super) const RELEASES_MAY_NEED_THEM: &str =
     "clusters from 4.21 on may demand the sigstore signatures of releases";
 
-/// What to do about attached artifacts.
+/// Policy for artifacts that are attached to images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AttachmentRule {
-    /// They are sent; one that is refused costs itself.
+    /// Send them; a refused one is reported, and its image still counts as imported.
     #[default]
     BestEffort,
-    /// They are sent; one that is refused costs its image.
+    /// Send them; a refused one makes its image fail.
     Required,
-    /// They are not sent.
+    /// Do not send them.
     None,
 }
 
-/// What an import is asked to do about attached artifacts.
+/// Options of an import for attached artifacts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AttachmentPolicy {
-    /// In general.
+    /// Rule for all attached artifacts.
     pub attachments: AttachmentRule,
-    /// Whether somebody asked for that: then what is refused is no failure.
+    /// True if the operator chose the rule explicitly: then refused artifacts are no failure.
     pub is_asked_for: bool,
-    /// Whether signatures stay behind.
+    /// True to leave out signatures.
     pub remove_signatures: bool,
 }
 
 impl AttachmentPolicy {
-    /// Which artifacts of a bundle are sent.
+    /// Selects the artifacts of a bundle to send.
     pub(super) fn sent(&self, inventory: &Inventory, manifests: &Manifests) -> Sent {
         match (self.attachments, self.remove_signatures) {
             (AttachmentRule::None, _) => Sent::None,
@@ -63,7 +62,7 @@ impl AttachmentPolicy {
     }
 }
 
-/// All signatures of a bundle, and what is attached to them.
+/// Returns all signatures of a bundle, and the artifacts attached to them.
 fn signatures(inventory: &Inventory, manifests: &Manifests) -> BTreeSet<Digest> {
     let all = || inventory.images.iter().flat_map(|image| &image.attached);
     let is_sig = |tag: &Tag| tag.as_str().ends_with(".sig");
@@ -102,15 +101,15 @@ fn is_signature(manifests: &Manifests, digest: &Digest) -> bool {
             && predicate.is_none_or(|predicate| predicate == PREDICATE_OF_SIGNATURES))
 }
 
-/// An attached artifact that the target did not take.
+/// An attached artifact that the target refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RefusedAttachment {
-    /// Its top manifest.
+    /// Digest of its top manifest.
     pub digest: Digest,
-    /// Cosign's tags for it.
+    /// Cosign's tags of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<Tag>,
-    /// Why.
+    /// Reason of the refusal.
     #[serde(flatten)]
     pub(super) failure: Failure,
 }
@@ -124,7 +123,7 @@ impl RefusedAttachment {
         }
     }
 
-    /// The image's failure, where it needs its attachments.
+    /// Returns the failure of an image that requires its attachments.
     pub(super) fn as_failure(&self) -> Failure {
         Failure {
             reason: format!("attached artifact {}: {}", self.name(), self.reason()),
@@ -132,12 +131,12 @@ impl RefusedAttachment {
         }
     }
 
-    /// Why the target did not take it.
+    /// Returns the reason of the refusal.
     pub fn reason(&self) -> &str {
         &self.failure.reason
     }
 
-    /// Its tag, else its digest.
+    /// Returns its first tag, or else its digest.
     pub fn name(&self) -> String {
         let tag = self.tags.first().map(ToString::to_string);
         tag.unwrap_or_else(|| self.digest.to_string())

@@ -1,7 +1,7 @@
-//! Blobs that bases should have brought: where they are on the target, and which are lost.
+//! Looks on the target for blobs that bases carried, and reports those that are missing.
 //!
-//! Each pair of blob and repository is asked for once at most: first where blobs are needed,
-//! then, for those that are in no such place, wherever their base put its images.
+//! Asks for each pair of blob and repository at most once: first in the repositories that need a
+//! blob; then, for blobs found in none of these, in those where their base put its images.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,22 +18,22 @@ use crate::plan::import::{BaseBlob, ImageUpload, ImportPlan};
 use crate::plan::naming::{self, Role, SourceImage, Wanted};
 use crate::registry;
 
-/// Digests that are shown of a base whose blobs are not there.
+/// Number of missing digests that are listed for each base.
 const SHOWN: usize = 3;
 
-/// Where blobs that bases brought are on the target.
+/// Locations on the target of blobs that bases carried.
 #[derive(Debug, Default)]
 pub(super) struct BaseBlobPlaces {
     places: BTreeMap<Digest, BTreeSet<Repository>>,
 }
 
 impl BaseBlobPlaces {
-    /// Every blob with the repositories in which it was found.
+    /// Returns every found blob with the repositories that have it.
     pub(super) fn places(&self) -> impl Iterator<Item = (&Digest, &BTreeSet<Repository>)> {
         self.places.iter()
     }
 
-    /// Whether a blob was found anywhere on the target.
+    /// True if a blob was found in any repository of the target.
     pub(super) fn has_anywhere(&self, digest: &Digest) -> bool {
         self.places.contains_key(digest)
     }
@@ -43,13 +43,13 @@ impl BaseBlobPlaces {
     }
 }
 
-/// Questions that are certainly asked.
+/// Number of requests that are made in any case.
 pub(super) fn questions(plan: &ImportPlan) -> usize {
     let needed = plan.base_blobs.values().map(|blob| blob.needed_in.len());
     needed.sum()
 }
 
-/// Looks for the blobs. What is nowhere is added to the problems, one for each base.
+/// Looks for the blobs. Adds one problem for each base whose blobs are missing.
 pub(super) async fn find(
     request: &Request,
     opened: &Opened,
@@ -74,7 +74,8 @@ pub(super) async fn find(
     for (repository, digest) in found {
         places.add(repository, digest);
     }
-    // What only signatures and the like need costs these: they may have stayed behind before.
+    // Blobs needed only by attached artifacts may be missing: an earlier import may have left them
+    // out. Only those artifacts fail then.
     let own = plan.images.iter().flat_map(ImageUpload::own_blobs);
     let own: BTreeSet<&Digest> = own.collect();
     let all = request.attachments.attachments == AttachmentRule::Required;
@@ -128,8 +129,8 @@ impl Finder<'_> {
         Ok(places)
     }
 
-    /// Looks for blobs that are in no place where they are needed, until one is found from
-    /// which they can be mounted.
+    /// Looks for blobs that no repository has in which they are needed, in the repositories of
+    /// their base. Stops for each blob at the first one, from which it can be mounted.
     async fn elsewhere(
         &self,
         missing: &BTreeMap<&Digest, &BaseBlob>,
@@ -161,8 +162,8 @@ impl Finder<'_> {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// Those repositories that are on the target, asked for once each: a target that has
-    /// nothing is not asked for every blob in every repository.
+    /// Returns the repositories that exist on the target. Each is asked for once, so that an empty
+    /// target is not asked for every blob in every repository.
     async fn existing<'r>(
         &self,
         repositories: impl Iterator<Item = &'r Repository>,
@@ -180,8 +181,8 @@ impl Finder<'_> {
         Ok(existing.into_iter().flatten().collect())
     }
 
-    /// Where a base put its images, by the naming rules of this import, and where this import
-    /// puts its own.
+    /// Returns the repositories for a base's images, by the naming rules of this import, and those
+    /// of this import's own images.
     fn repositories_of(&self, origin: &BundleId) -> BTreeSet<Repository> {
         let mut repositories: BTreeSet<Repository> =
             self.plan.repositories().into_iter().cloned().collect();
@@ -193,8 +194,8 @@ impl Finder<'_> {
                 root: root.root,
                 requested: root.reference.clone(),
             };
-            // A base does not say whether it was a catalog. Releases go where those of this
-            // import go.
+            // A base does not record which image is a catalog, so both roles are tried. Releases
+            // have the same place in both imports.
             for role in [Role::Plain, Role::Catalog] {
                 let image = image.clone();
                 let (target, options) = (&self.request.target, &self.request.naming);
@@ -207,7 +208,7 @@ impl Finder<'_> {
         repositories
     }
 
-    /// One sentence for each base that did not arrive.
+    /// Returns one sentence for each base with missing blobs.
     fn losses<'l>(
         &self,
         lost: impl Iterator<Item = (&'l Digest, &'l BaseBlob)>,
@@ -234,12 +235,12 @@ impl Finder<'_> {
     }
 }
 
-/// Blobs of one base that are not on the target.
+/// Blobs of one base that are missing on the target.
 #[derive(Debug, Default)]
 struct Loss {
     count: usize,
     bytes: u64,
-    /// The first of their digests.
+    /// Digests of the first ones, at most `SHOWN`.
     first: Vec<String>,
 }
 

@@ -1,18 +1,18 @@
-//! Where a blob is known to be on the target.
+//! The repositories of the target that are known to have a blob.
 
 use crate::model::Repository;
 
-/// What is known of a repository that has a blob.
+/// Knowledge about a repository that has a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LocationState {
-    /// It was found there before anything was sent.
+    /// The blob was found there before the upload began.
     Found,
-    /// This run has seen to it, and counted it.
+    /// Uploaded, mounted or confirmed by this run; already in the statistics.
     Counted,
 }
 
-/// The repositories that are known to have a blob, in their order: nearly always one, which a map
-/// would take ten times the memory for, and now and then all of them.
+/// The repositories that are known to have a blob, sorted. A vector, because a map would take ten
+/// times the memory for the usual case of one repository; all repositories are rare.
 #[derive(Debug, Default)]
 pub(super) struct BlobLocations(Vec<(Repository, LocationState)>);
 
@@ -42,7 +42,7 @@ impl BlobLocations {
         }
     }
 
-    /// One of them, if there is any.
+    /// Returns one of them, if there is any.
     pub(super) fn first(&self) -> Option<&Repository> {
         self.0.first().map(|(place, _)| place)
     }

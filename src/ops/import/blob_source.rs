@@ -1,7 +1,7 @@
-//! A blob of the bundle as the source of an upload: the bridge from blocking reads to an
-//! asynchronous stream.
+//! Makes a blob of the bundle the source of an upload: bridges blocking reads to an asynchronous
+//! stream.
 //!
-//! A blocking thread reads ahead by a few pieces, and stops when nobody listens any more.
+//! A blocking thread reads a few pieces ahead, and stops when the stream is dropped.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::bundle::read::StoredBlob;
 use crate::registry::BlobSource;
 
-/// Pieces that are read ahead.
+/// Number of pieces that are read ahead.
 const AHEAD: usize = 2;
 
 impl BlobSource for StoredBlob {
@@ -23,7 +23,7 @@ impl BlobSource for StoredBlob {
         tokio::task::spawn_blocking(move || {
             let listens = |piece| send.blocking_send(Ok(piece)).is_ok();
             if let Err(error) = blob.pieces_from(offset, listens) {
-                // Nobody listening means nobody to tell.
+                // A closed channel means that the stream was dropped: the error is dropped too.
                 let _ = send.blocking_send(Err(io::Error::other(error)));
             }
         });

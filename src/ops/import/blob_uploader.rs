@@ -1,4 +1,4 @@
-//! Blobs on the target: each goes up once, and is mounted wherever else it is needed.
+//! Brings blobs to the target: uploads each once, and mounts it in other repositories.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -21,48 +21,48 @@ use crate::progress::{Event, Phase};
 use crate::registry::{self, BlobUpload, Client, Mount, SessionStore, UploadSession};
 use crate::sys::sessions::SessionFiles;
 
-/// What was done, in numbers.
+/// Counters of bytes for the report.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    /// Bytes that went up.
+    /// Bytes that were sent.
     pub(super) uploaded: AtomicU64,
     /// Bytes of blobs that were there already, or were mounted.
     pub(super) reused: AtomicU64,
 }
 
-/// What is expected of content before anybody asked for it.
+/// A guess whether the target already has the content; decides if it is asked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expect {
-    /// It is there: asking comes first.
+    /// Probably there: ask before sending.
     There,
-    /// It is not.
+    /// Probably absent: mount or send without asking, where possible.
     Absent,
 }
 
-/// What became of a mount.
+/// Result of a mount.
 enum Mounted {
     Yes,
-    /// The target did not mount, and may have begun an upload instead.
+    /// The target did not mount the blob; it may have opened an upload session instead.
     No(Option<UploadSession>),
 }
 
-/// Where a blob is known to be on the target. Locked by the task that finds out or brings it there.
+/// Repositories known to have a blob. The lock is held by the task that searches or uploads it.
 type SharedLocations = Arc<tokio::sync::Mutex<BlobLocations>>;
 
-/// Blobs that are sent at the same time where nobody decides that, at most: each holds some
-/// blocks of its chunk in memory, and a stick is read best in few places at a time.
+/// Default for the number of blobs that are sent at the same time. Each holds some blocks of its
+/// chunk in memory, and slow media such as sticks read best at few places at a time.
 const UPLOADS: usize = 16;
 
-/// Puts blobs where they are needed.
+/// Brings blobs to the repositories that need them.
 pub(super) struct BlobUploader {
     client: Client,
     bundle: Arc<Bundle>,
     sessions: Sessions,
     jobs: Semaphore,
     places: Mutex<BTreeMap<Digest, SharedLocations>>,
-    /// Repositories that the target did not show: nothing is asked for there before it is sent.
+    /// Repositories that the target did not show; blobs there are sent without asking.
     hidden: BTreeSet<Repository>,
-    /// What this run has put there.
+    /// Blobs that this run has put on the target, by repository.
     put: Mutex<BTreeSet<(Repository, Digest)>>,
     pub(super) counters: Counters,
     context: Context,
@@ -101,7 +101,7 @@ impl BlobUploader {
         Arc::clone(places.entry(*digest).or_default())
     }
 
-    /// Hands over what this run has put on the target: repositories and blobs.
+    /// Takes the pairs of repository and blob that this run has put on the target.
     pub(super) fn take_put(&self) -> BTreeSet<(Repository, Digest)> {
         let mut put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut put)
@@ -112,8 +112,8 @@ impl BlobUploader {
         put.insert((repository.clone(), *digest));
     }
 
-    /// Makes sure that a repository has a blob. What was found out once in this run holds.
-    /// Returns `false` when the bundle does not carry it and the target does not mount it.
+    /// Makes sure that a repository has a blob. Results are remembered during the run. Returns
+    /// `false` if the bundle does not carry the blob and the target does not mount it.
     pub(super) async fn ensure(
         &self,
         repository: &Repository,
@@ -121,7 +121,7 @@ impl BlobUploader {
         expect: Expect,
     ) -> registry::Result<bool> {
         let places = self.places(digest);
-        // Held for the whole time: a second repository waits, and then mounts.
+        // Held until the end: a task for a second repository waits, and then mounts.
         let mut places = places.lock().await;
         let Some(blob) = self.bundle.inventory.blob(digest) else {
             return Ok(true);
@@ -143,7 +143,7 @@ impl BlobUploader {
         Ok(there)
     }
 
-    /// Finds a blob, mounts it from elsewhere, or sends it.
+    /// Finds a blob in the repository, mounts it from another one, or sends it.
     async fn bring(
         &self,
         repository: &Repository,
@@ -151,7 +151,7 @@ impl BlobUploader {
         expect: Expect,
         elsewhere: Option<&Repository>,
     ) -> registry::Result<bool> {
-        // A mount asks and acts at once: with one, nobody has to ask before.
+        // A mount also succeeds where the blob exists, so with one no request is needed before.
         let ask_first = expect == Expect::There || elsewhere.is_none();
         if ask_first && self.find(repository, blob).await? {
             return Ok(true);
@@ -163,7 +163,7 @@ impl BlobUploader {
                 Mounted::No(begun) => session = begun,
             }
         }
-        // A registry that cannot mount may have it all the same.
+        // A registry without mounts may still have the blob.
         if !ask_first && self.find(repository, blob).await? {
             return Ok(true);
         }
@@ -174,7 +174,7 @@ impl BlobUploader {
         Ok(true)
     }
 
-    /// Whether the blob is there already.
+    /// True if the repository has the blob already.
     async fn find(&self, repository: &Repository, blob: &BlobEntry) -> registry::Result<bool> {
         if self.hidden.contains(repository) {
             return Ok(false);
@@ -205,13 +205,13 @@ impl BlobUploader {
             }
             Ok(Mount::Upload(session)) => Ok(Mounted::No(Some(session))),
             Err(error) if error.is_network() => Err(error),
-            // A registry that cannot mount is sent the bytes.
+            // The registry may not support mounts: upload the blob instead.
             Err(_) => Ok(Mounted::No(None)),
         }
     }
 
-    /// Sends blobs again that the target does not have although it said so: a garbage
-    /// collection took them, and its cache does not know.
+    /// Sends blobs again that the target reported as present and then missed, for example because
+    /// its garbage collection removed them and its cache still lists them.
     pub(super) async fn upload_again(
         &self,
         repository: &Repository,
@@ -301,7 +301,7 @@ impl BlobUploader {
     }
 }
 
-/// Turns positions, which may go back, into progress, which does not.
+/// Reports progress from positions. Positions may go back after a retry; progress must not.
 struct Advance {
     context: Context,
     item: String,
@@ -320,7 +320,7 @@ impl Advance {
     }
 }
 
-/// Upload sessions in files, one for each blob and repository.
+/// Stores upload sessions in files, one for each blob and repository.
 struct Sessions(SessionFiles);
 
 impl Sessions {
@@ -332,7 +332,7 @@ impl Sessions {
 impl SessionStore for Sessions {
     fn load(&self, repository: &Repository, digest: &Digest) -> io::Result<Option<UploadSession>> {
         let text = self.0.load(&Self::key(repository, digest));
-        // A session that cannot be read is one that is not there.
+        // A session that cannot be parsed counts as absent.
         Ok(text.and_then(|text| text.parse().ok()))
     }
 

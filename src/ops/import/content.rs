@@ -1,5 +1,5 @@
-//! One image's way to the target: blobs, then child manifests, then attached artifacts; the top
-//! goes up with its tag.
+//! Brings one image to the target: blobs, child manifests, attached artifacts, and last the top
+//! manifest with its tag.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,29 +22,29 @@ use crate::model::{Digest, ManifestEntry, Repository};
 use crate::plan::import::{Artifact, ImageUpload, ImportPlan};
 use crate::registry::{self, Client, Selector};
 
-/// Blobs of one image that are worked on at the same time.
+/// Number of blobs of one image that are handled at the same time.
 const BLOBS: usize = 8;
 
-/// Why one platform's manifest is tagged in the place of an index.
+/// Reason for tagging one platform's manifest in place of an index.
 pub(super) const NO_SPARSE_INDEXES: &str = "the target refuses sparse indexes";
 
-/// How an image's content got there.
+/// The content of an image as it is on the target, without its tag.
 pub(super) struct Content {
-    /// What is tagged: the root, or one platform's manifest in its place.
+    /// Digest to tag: the root, or one platform's manifest in its place.
     top: Digest,
-    /// Attached artifacts that the target did not take.
+    /// Attached artifacts that the target refused.
     pub(super) refused: Vec<RefusedAttachment>,
 }
 
-/// What became of an image's tag.
+/// Result for an image's tag.
 pub(super) struct Tagged {
-    /// What it points to, or would.
+    /// Digest to which the tag points, or would have pointed.
     pub(super) top: Digest,
-    /// What was done about it.
+    /// Action taken for the tag.
     pub(super) action: TagAction,
 }
 
-/// Puts images' content on the target.
+/// Writes the content of images to the target.
 pub(super) struct ContentWriter {
     manifests: Arc<Manifests>,
     uploader: Arc<BlobUploader>,
@@ -54,7 +54,7 @@ pub(super) struct ContentWriter {
     client: Client,
     sparse_index: SparseIndex,
     existing_tags: ExistingTags,
-    /// Repositories in which nobody could look before.
+    /// Repositories that the target did not show before the upload.
     hidden: BTreeSet<Repository>,
     requires_attachments: bool,
 }
@@ -90,8 +90,8 @@ impl ContentWriter {
         }
     }
 
-    /// Everything of an image but its tag. A top that nobody needs by its digest before waits
-    /// for its tag, which brings it.
+    /// Writes all content of an image except its tag. The top manifest is sent with its tag,
+    /// unless it is needed by its digest before.
     pub(super) async fn write(
         &self,
         image: &ImageUpload,
@@ -100,7 +100,7 @@ impl ContentWriter {
         let repository = image.repository();
         let expect = match decision.action {
             TagAction::Set => Expect::Absent,
-            // What a second run finds is not sent again.
+            // The image was probably imported before: ask first, so that nothing is sent twice.
             TagAction::Same | TagAction::Skip => Expect::There,
         };
         self.blobs(repository, image.own_blobs(), expect).await?;
@@ -109,7 +109,8 @@ impl ContentWriter {
             if *digest == image.placed.image.root && !is_needed_by_digest(image, decision) {
                 continue;
             }
-            // An index may list one of its artifacts: that one comes first, and is looked at below.
+            // An index may list an artifact as a child, so the artifact's manifest must exist
+            // before the index. A failure is ignored here: `attached` tries again and reports it.
             if image.is_attached(digest) {
                 let _ = self.pusher.ensure(repository, digest, expect).await;
                 continue;
@@ -146,7 +147,7 @@ impl ContentWriter {
             })
             .buffer_unordered(BLOBS);
         let mut failure = None;
-        // One blob's failure does not keep the others from going up: they are not sent again.
+        // After a failure, the other blobs are still sent, so that a later run does not send them.
         while let Some(blob) = blobs.next().await {
             if let Err(why) = blob {
                 failure.get_or_insert(why);
@@ -155,8 +156,8 @@ impl ContentWriter {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Attached artifacts, and what makes them found. Each one that the target refuses costs
-    /// itself; what refers to it is tried all the same.
+    /// Writes attached artifacts, and the tags and indexes by which they are found. If the target
+    /// refuses one, only that one fails; artifacts that refer to it are still tried.
     async fn attached(&self, image: &ImageUpload, expect: Expect) -> Vec<RefusedAttachment> {
         let repository = image.repository();
         let mut refused: BTreeMap<Digest, Failure> = BTreeMap::new();
@@ -184,7 +185,7 @@ impl ContentWriter {
         refused.collect()
     }
 
-    /// The content of an attached artifact.
+    /// Writes the content of an attached artifact.
     async fn artifact(
         &self,
         repository: &Repository,
@@ -193,7 +194,7 @@ impl ContentWriter {
     ) -> Result<(), Failure> {
         self.blobs(repository, &artifact.blobs, expect).await?;
         for digest in &artifact.manifests {
-            // What is found by its tag alone goes up with that.
+            // A manifest without subject is found by its tag alone, and is sent with the tag.
             let by_tag = *digest == artifact.root && !artifact.tags.is_empty();
             let entry = self.manifests.entry(digest);
             if !by_tag || entry.is_some_and(|entry| entry.subject.is_some()) {
@@ -210,7 +211,7 @@ impl ContentWriter {
     ) -> Result<(), Failure> {
         for tag in &artifact.tags {
             if self.image_tags.owner(repository, tag) == Some(&artifact.root) {
-                // It is an image of the plan as well, and gets the tag as such.
+                // It is also an image of the plan, and gets the tag as such.
                 continue;
             }
             self.image_tags.require_free(repository, tag)?;
@@ -243,7 +244,7 @@ impl ContentWriter {
             && self.existing_tags != ExistingTags::Overwrite
             && !self.is_free(image, decision, &top).await?
         {
-            // The tag stays, and what it would have brought is there by its digest.
+            // Keep the tag, but send the manifest by digest.
             self.pusher.ensure(repository, &top, Expect::Absent).await?;
             return tagged(top, TagAction::Skip);
         }
@@ -256,8 +257,9 @@ impl ContentWriter {
         tagged(child, TagAction::Set)
     }
 
-    /// Whether a tag that nobody could see before may be set. The token that writes shows now what
-    /// it points to. Such a tag is kept when that was asked for, and else the image fails.
+    /// True if a tag may be set that was not visible before. The token for writing shows where it
+    /// points. A tag with another digest is kept with `--existing-tags=skip`, else the image
+    /// fails.
     async fn is_free(
         &self,
         image: &ImageUpload,
@@ -283,7 +285,7 @@ impl ContentWriter {
         }
     }
 
-    /// Why a manifest was refused, with the way out where it is a sparse index.
+    /// Returns the failure for a refused manifest, with advice if it is a sparse index.
     fn refusal(&self, digest: &Digest, error: registry::Error) -> Failure {
         let mut failure = Failure::from(error);
         let entry = self.manifests.entry(digest);
@@ -300,7 +302,8 @@ impl ContentWriter {
         failure
     }
 
-    /// The one child that may be tagged where the target refuses a sparse index.
+    /// Returns the only child of a sparse index, if it may be tagged because the target refused
+    /// the index.
     fn stand_in(
         &self,
         image: &ImageUpload,
@@ -322,13 +325,13 @@ impl ContentWriter {
     }
 }
 
-/// Whether an image's top must be there by its digest before its tag is set.
+/// True if an image's top manifest must be there by its digest before its tag is set.
 fn is_needed_by_digest(image: &ImageUpload, decision: &TagDecision) -> bool {
     match decision.action {
-        // The tag has shown that it is there.
+        // The target's tag points to it, so it is there.
         TagAction::Same => false,
         TagAction::Skip => true,
-        // Signatures come before the tag and after what they sign.
+        // Signatures must be sent before the tag, and after the manifest that they sign.
         TagAction::Set => !image.attached.is_empty(),
     }
 }

@@ -1,4 +1,4 @@
-//! Why an image is not on the target.
+//! The reason why an image could not be imported.
 
 use serde::Serialize;
 
@@ -6,16 +6,17 @@ use crate::error::{Class, chain};
 use crate::model::Digest;
 use crate::registry;
 
-/// Why an image is not there.
+/// The reason why an image could not be imported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Failure {
     #[serde(skip)]
     pub(super) class: Class,
     pub(super) reason: String,
-    /// What the person can do about it.
+    /// Advice for the operator.
     #[serde(skip)]
     pub(super) hint: Option<String>,
-    /// It may be that nothing reaches the target any more.
+    /// True if the network failed, so that the target may not be reachable for other images
+    /// either.
     #[serde(skip)]
     pub(super) network: bool,
 }
@@ -30,7 +31,7 @@ impl Failure {
         }
     }
 
-    /// The person stopped the run before the image was whole.
+    /// The failure of an image that was not finished when the operator stopped the run.
     pub(super) fn interrupted() -> Self {
         Self {
             class: Class::Interrupted,
@@ -40,12 +41,12 @@ impl Failure {
         }
     }
 
-    /// What a blob's way from the medium to the target ended with.
+    /// The failure of uploading a blob.
     pub(super) fn of_blob(digest: &Digest, error: registry::Error) -> Self {
         use registry::Error as E;
 
         match error {
-            // The bytes came from the medium: that they are wrong is not the target's fault.
+            // The bytes came from the medium, so wrong bytes are not the target's fault.
             E::DigestMismatch { .. } | E::SizeMismatch { .. } => Self {
                 class: Class::VerificationFailed,
                 reason: format!("the bytes of {digest} in the bundle are not its bytes"),

@@ -1,4 +1,4 @@
-//! How much an import would send: found out by a dry run, which asks for every blob.
+//! Forecasts for a dry run how many bytes an import would send, by asking for every blob.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,22 +15,22 @@ use crate::model::{Digest, Repository};
 use crate::plan::import::ImportPlan;
 use crate::registry;
 
-/// What an import would move, in bytes of blobs.
+/// Forecast of an import, in bytes of blobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Forecast {
-    /// Bytes that would go up. More where the target does not mount.
+    /// Bytes to send. More will be sent if the target does not mount.
     pub bytes_to_upload: u64,
-    /// Bytes that are there already, or would be mounted; counted for each repository.
+    /// Bytes that are there already or would be mounted; counted for each repository.
     pub bytes_there: u64,
 }
 
-/// Questions that are asked at most.
+/// Upper limit of requests.
 pub(super) fn questions(plan: &ImportPlan) -> usize {
     let asked = super::base_blobs::questions(plan);
     plan.blob_counts().0.saturating_sub(asked)
 }
 
-/// Asks for every blob that has not been asked for.
+/// Asks for every blob that the search for blobs of bases did not ask for.
 pub(super) async fn measure(
     request: &Request,
     opened: &Opened,
@@ -48,7 +48,7 @@ pub(super) async fn measure(
         let repositories = repositories.iter();
         repositories.map(move |repository| (*digest, *repository))
     });
-    // What a base brought was found before.
+    // Blobs of bases were looked for before.
     let unknown = pairs.filter(|(digest, _)| !plan.base_blobs.contains_key(*digest));
     let found: Vec<Option<&Digest>> = stream::iter(unknown)
         .map(|(digest, repository)| async move {
@@ -57,7 +57,7 @@ pub(super) async fn measure(
             let question = async {
                 match probe.is_hidden(repository) {
                     true => Ok(false),
-                    // When in doubt it is not there.
+                    // In doubt, count the blob as absent.
                     false => match probe.unless_hidden(repository, question.await, false) {
                         Err(error) if error.may_be_about_one() => Ok(false),
                         answer => answer,
@@ -77,7 +77,7 @@ pub(super) async fn measure(
     for (digest, repositories) in &wanted {
         let size = opened.manifests.blob_size(digest);
         let all = size.saturating_mul(repositories.len() as u64);
-        // It goes up once, and is mounted wherever else it is needed.
+        // A blob is sent once, and mounted in other repositories.
         let sent = match there.contains(digest) || base_blobs.has_anywhere(digest) {
             true => 0,
             false => size,

@@ -1,6 +1,6 @@
-//! Releases and catalogs on the target. What stands for one becomes visible after all the images
-//! that it names. A release does not become visible when one of these failed: half of it is of no
-//! use. A catalog does, and what it lacks is named.
+//! Releases and catalogs on the target. The root of one becomes visible after all its members. The
+//! root of a release is not tagged if a member failed, because an incomplete release is useless.
+//! The root of a catalog is tagged, and its missing images are reported.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use crate::model::{
 use crate::plan::import::{GroupKind, ImageUpload, ImportPlan};
 use crate::plan::naming::Role;
 
-/// Places of roots in the plan, in the order in which they may be uploaded: one that another
-/// group names comes before that group's root.
+/// Returns the indexes of roots in the plan's images, in order of upload: a root that is a member
+/// of another group comes before that group's root.
 pub(super) fn roots(plan: &ImportPlan) -> Vec<usize> {
     let indexes = plan.images.iter().enumerate();
     let mut roots: Vec<(bool, usize)> = indexes
@@ -27,7 +27,7 @@ pub(super) fn roots(plan: &ImportPlan) -> Vec<usize> {
     roots.into_iter().map(|(_, index)| index).collect()
 }
 
-/// Releases of which an image failed, by the root as it was asked for.
+/// Releases with a failed member, by the root's requested reference.
 pub(super) struct BrokenGroups<'p> {
     plan: &'p ImportPlan,
     broken: BTreeMap<&'p Reference, Failure>,
@@ -41,11 +41,12 @@ impl<'p> BrokenGroups<'p> {
         }
     }
 
-    /// Takes note of what became of an image.
+    /// Records the result of an image.
     pub(super) fn note(&mut self, image: &'p ImageUpload, report: &ImageReport) {
         for root in image.member_of() {
             let kind = self.plan.groups.get(root).map(|group| group.kind);
-            // A release names its components by digest, so one platform's manifest does not do.
+            // A release names its components by digest, so a platform's manifest cannot replace
+            // one.
             let is_another = report.state == ImageState::PlatformOnly;
             let is_broken = report.class.is_some() || is_another;
             if kind != Some(GroupKind::Release) || !is_broken {
@@ -62,7 +63,7 @@ impl<'p> BrokenGroups<'p> {
                     "not tagged, because an image of its release failed: {}: {reason}",
                     report.source
                 ),
-                // The member's own line says what to do.
+                // The member's own report has the hint.
                 hint: None,
                 network: false,
             };
@@ -70,16 +71,16 @@ impl<'p> BrokenGroups<'p> {
         }
     }
 
-    /// Why a root must stay away.
+    /// Returns the reason why a root must not be tagged, if there is one.
     pub(super) fn failure_of(&self, root: &ImageUpload) -> Option<Failure> {
         self.broken.get(&root.placed.image.requested).cloned()
     }
 }
 
-/// A release or a catalog.
+/// Report on a release or a catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GroupReport {
-    /// The release image or catalog image, as asked for at export.
+    /// The release image or catalog image, as requested at export.
     pub image: Reference,
     /// The release's version.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,19 +88,19 @@ pub struct GroupReport {
     /// The release's architecture, or `multi`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub architecture: Option<String>,
-    /// What became of its image.
+    /// State of its image.
     pub state: ImageState,
-    /// Where its image is on the target.
+    /// Name of its image on the target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Reference>,
-    /// Its image's digest there.
+    /// Digest of its image there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
-    /// Images of the group that are not on the target: the bundle does not hold them whole, or
-    /// the target refused them.
+    /// Images of the group that are not on the target: incomplete in the bundle, or refused by the
+    /// target.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
-    /// Texts that a catalog names as images and that are no references.
+    /// Strings in place of a catalog's image references that are no references.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub malformed: Vec<MalformedImage>,
 }
@@ -107,16 +108,16 @@ pub struct GroupReport {
 /// An image of a release or a catalog that is not on the target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Missing {
-    /// The reference as asked for at export.
+    /// The reference as requested at export.
     pub image: Reference,
-    /// Why.
+    /// Reason why it is missing.
     pub reason: String,
-    /// The catalog's bundles that need it, as far as the inventory names them.
+    /// The catalog bundles that need it, as far as the inventory names them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needed_by: Vec<NeededBy>,
 }
 
-/// What became of the releases.
+/// Reports on the releases.
 pub(super) fn releases(
     inventory: &Inventory,
     plan: &ImportPlan,
@@ -130,7 +131,7 @@ pub(super) fn releases(
     releases.collect()
 }
 
-/// What became of the catalogs.
+/// Reports on the catalogs.
 pub(super) fn catalogs(
     inventory: &Inventory,
     plan: &ImportPlan,
@@ -146,7 +147,7 @@ pub(super) fn catalogs(
         .collect()
 }
 
-/// What a catalog lacks on the target, sorted.
+/// Returns a catalog's images that are missing on the target, sorted by reference.
 fn missing(catalog: &CatalogEntry, images: &[ImageReport]) -> Vec<Missing> {
     let failed = images.iter().filter(|image| image.class.is_some());
     let failed: BTreeMap<&Reference, &ImageReport> =

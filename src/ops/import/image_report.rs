@@ -1,4 +1,4 @@
-//! What became of one image.
+//! The report on one image of an import.
 
 use serde::Serialize;
 
@@ -10,64 +10,64 @@ use crate::model::{Digest, NeededBy, Reference};
 use crate::plan::import::ImageUpload;
 use crate::plan::naming::{Placed, Role};
 
-/// What became of an image.
+/// State of an image after an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImageState {
-    /// A dry run: this would be done.
+    /// Dry run: nothing was changed.
     Planned,
-    /// It is on the target now, or was there already, and has its tag.
+    /// On the target with its tag, put there by this run or before.
     Committed,
-    /// Its content is there; its tag points elsewhere and was left as it is.
+    /// Its content is on the target; its tag points to another digest and was kept.
     TagKept,
-    /// One platform's manifest was tagged, since the target refuses sparse indexes.
+    /// One platform's manifest was tagged, because the target refuses sparse indexes.
     PlatformOnly,
     /// It could not be imported.
     Failed,
-    /// The run was stopped before it was whole on the target.
+    /// The run was stopped before it was complete on the target.
     Interrupted,
-    /// The bundle does not hold it, or a member of what it is the root of, whole.
+    /// Incomplete in the bundle, or the root of a release whose members are.
     Incomplete,
 }
 
-/// One image.
+/// Report on one image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImageReport {
-    /// The reference as asked for at export.
+    /// The reference as requested at export.
     pub source: Reference,
-    /// Where it is on the target.
+    /// Its name on the target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Reference>,
     /// Its digest there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
-    /// What became of it.
+    /// Its state.
     pub state: ImageState,
-    /// Why it failed, or what is worth telling.
+    /// Reason of a failure, or a remark.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Attached artifacts that the target did not take.
+    /// Attached artifacts that the target refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused_attachments: Vec<RefusedAttachment>,
-    /// Attached artifacts that were not sent, as asked, by their top manifests.
+    /// Top manifests of attached artifacts that were left out on request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unsent_attachments: Vec<Digest>,
-    /// Of one that is not there: the catalogs' bundles that need it, of many the first.
+    /// For an image that is missing: the catalog bundles that need it, limited to the first ones.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needed_by: Vec<NeededBy>,
-    /// Its name and place, where clusters can be told of it; not written.
+    /// Its name and roles for the cluster's objects; not serialized.
     #[serde(skip)]
     pub(super) placed: Option<Placed>,
-    /// What can be done about a failure.
+    /// Advice for a failure.
     #[serde(skip)]
     pub(super) hint: Option<String>,
-    /// How severe a failure is.
+    /// Class of the failure; `None` if the image did not fail.
     #[serde(skip)]
     pub(super) class: Option<Class>,
 }
 
 impl ImageReport {
-    /// Whether it is a part of a release.
+    /// True if it is part of a release.
     pub(super) fn is_of_release(&self) -> bool {
         let of_release = |role: &Role| matches!(role, Role::Release(_) | Role::Component { .. });
         let mut roles = self.placed.iter().flat_map(|placed| &placed.roles);
@@ -75,7 +75,7 @@ impl ImageReport {
     }
 }
 
-/// A report on an image of the plan that goes to the target, or is there.
+/// Makes the report on an image of the plan that did not fail.
 pub(super) fn image_report(
     image: &ImageUpload,
     decision: &TagDecision,
@@ -114,7 +114,7 @@ pub(super) fn image_report(
     }
 }
 
-/// A report on an image that is not on the target.
+/// Makes the report on an image that failed.
 pub(super) fn failed(image: &ImageUpload, failure: Failure) -> ImageReport {
     let state = match failure.class {
         Class::Interrupted => ImageState::Interrupted,

@@ -1,4 +1,4 @@
-//! Tags that the images of a plan have on the target: nothing else may take them.
+//! The tags of the plan's images on the target; attached artifacts must not take them.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use super::tags::TagDecision;
 use crate::model::{Digest, Repository, Tag};
 use crate::plan::import::ImportPlan;
 
-/// The images of a plan by repository and tag.
+/// Root digests of the plan's images, by repository and tag.
 #[derive(Debug, Default)]
 pub(super) struct ImageTags(BTreeMap<Repository, BTreeMap<Tag, Digest>>);
 
 impl ImageTags {
-    /// `decided` has one decision for each image of the plan.
+    /// Takes one decision for each image of the plan, in the same order.
     pub(super) fn new(plan: &ImportPlan, decided: &[TagDecision]) -> Self {
         let mut tags = Self::default();
         for (image, decision) in plan.images.iter().zip(decided) {
@@ -22,12 +22,12 @@ impl ImageTags {
         tags
     }
 
-    /// The image that has a tag.
+    /// Returns the image that has a tag.
     pub(super) fn owner(&self, repository: &Repository, tag: &Tag) -> Option<&Digest> {
         self.0.get(repository)?.get(tag)
     }
 
-    /// Refuses to give an image's tag to something that is attached to an image.
+    /// Fails if a tag for an attached artifact belongs to an image.
     pub(super) fn require_free(&self, repository: &Repository, tag: &Tag) -> Result<(), Failure> {
         match self.owner(repository, tag) {
             None => Ok(()),

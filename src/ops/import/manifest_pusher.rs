@@ -1,4 +1,4 @@
-//! Manifests on the target: each goes up, or is asked for, once for each repository.
+//! Brings manifests to the target: asks for or sends each once for each repository.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,16 +8,16 @@ use crate::bundle::read::Manifests;
 use crate::model::{Digest, RawManifest, Repository, Tag};
 use crate::registry::{self, Client, Selector};
 
-/// Whether a manifest is known to be in a repository; held while somebody finds out.
+/// True if a manifest is known to be in a repository. Locked by the task that asks or sends.
 type Known = Arc<tokio::sync::Mutex<bool>>;
 
-/// Puts manifests where they are needed.
+/// Brings manifests to the repositories that need them.
 pub(super) struct ManifestPusher {
     client: Client,
     manifests: Arc<Manifests>,
     uploader: Arc<BlobUploader>,
     known: Mutex<BTreeMap<(Repository, Digest), Known>>,
-    /// What this run has put there.
+    /// Manifests that this run has put on the target, by repository.
     put: Mutex<BTreeSet<(Repository, Digest)>>,
 }
 
@@ -36,7 +36,7 @@ impl ManifestPusher {
         }
     }
 
-    /// Hands over what this run has put on the target: repositories and manifests.
+    /// Takes the pairs of repository and manifest that this run has put on the target.
     pub(super) fn take_put(&self) -> BTreeSet<(Repository, Digest)> {
         let mut put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut put)
@@ -63,7 +63,7 @@ impl ManifestPusher {
         if expect == Expect::There {
             *known = match self.client.head_manifest(repository, &selector).await {
                 Ok(head) => head.is_some(),
-                // Not there, or not for this account: writing decides.
+                // Absent, or not visible to this account: sending it will show.
                 Err(error) if error.is_hidden() => false,
                 Err(error) => return Err(error),
             };
@@ -75,8 +75,8 @@ impl ManifestPusher {
         Ok(())
     }
 
-    /// Sends a manifest to a tag. The repository has it by its digest as well then
-    /// (distribution-spec, "Pushing Manifests").
+    /// Sends a manifest under a tag. This also stores it under its digest (distribution-spec,
+    /// "Pushing Manifests").
     pub(super) async fn tag(
         &self,
         repository: &Repository,
@@ -90,7 +90,7 @@ impl ManifestPusher {
         Ok(())
     }
 
-    /// Sends a manifest that the bundle does not hold: one that was made here.
+    /// Sends a manifest that is not in the bundle because this program made it.
     pub(super) async fn tag_made(
         &self,
         repository: &Repository,
@@ -105,7 +105,8 @@ impl ManifestPusher {
         Ok(())
     }
 
-    /// Sends a manifest; when the target lacks a blob that it said it had, sends that first.
+    /// Sends a manifest. If the target lacks a blob that it reported as present, sends the blob
+    /// and then the manifest again.
     async fn push(
         &self,
         repository: &Repository,

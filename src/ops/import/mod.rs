@@ -1,8 +1,9 @@
-//! `airferry import`: medium to registry.
+//! `airferry import`: writes a bundle's images to a registry.
 //!
-//! Single pass, commit last: everything that can be found out before a byte moves is found out
-//! first, all of it together; then blobs go up, hashed as they go; an image becomes visible
-//! when it is whole. Nothing on the target is ever deleted, and nothing overwritten unless asked.
+//! Everything that can be checked without changing the target is checked first, and all problems
+//! are reported together. Then blobs are sent and hashed on the way, and each image becomes
+//! visible when it is complete. Nothing on the target is ever deleted, and nothing is overwritten
+//! unless requested.
 
 mod attachments;
 mod base_blobs;
@@ -97,7 +98,7 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
     match request.resources.as_ref().filter(|_| !request.dry_run) {
         Some(wanted) => match write_resources(wanted, &content, &report, context) {
             Ok(written) => report.resources = written.files,
-            // What was uploaded is there: the report must not be lost over this.
+            // The upload is done, so a failure here must not lose the report.
             Err(error) => report.resources_problem = Some(ResourcesProblem::of(&error)),
         },
         None => content.tell_of_tags(|warning| context.warn(warning.to_string())),

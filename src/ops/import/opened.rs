@@ -1,4 +1,4 @@
-//! A bundle, opened for an import.
+//! Opens a bundle for an import.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::bundle::open::{Bundle, Scope, Waivers, open_bundle};
 use crate::bundle::read::Manifests;
 use crate::error::Result;
 
-/// A bundle that may be acted on, with everything needed to do so.
+/// A bundle that passed the checks for an import, and its OCI manifests.
 pub(super) struct Opened {
     pub(super) bundle: Arc<Bundle>,
     pub(super) manifests: Arc<Manifests>,

@@ -1,4 +1,4 @@
-//! The plan of an import: names on the target, and the order of everything.
+//! Makes the plan of an import: names on the target, and the order of uploads.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::ops::mapping::require_known;
 use crate::plan::import::{ImportPlan, Sent, wanted};
 use crate::plan::naming::{self, Target};
 
-/// Decides names and order of everything, without asking the target.
+/// Decides the names and order of uploads, without asking the target.
 pub(in crate::ops) fn plan(
     inventory: &Inventory,
     target: &Target,

@@ -1,4 +1,4 @@
-//! What can be found out about the target before anything is changed there.
+//! Checks the target before anything is changed there.
 
 use std::collections::BTreeSet;
 
@@ -14,21 +14,21 @@ use crate::ops::context::Context;
 use crate::plan::import::ImportPlan;
 use crate::progress::{Event, Phase};
 
-/// What was found out.
+/// Facts and decisions from before the first change on the target.
 #[derive(Debug, Default)]
 pub(super) struct Before {
-    /// For each image of the plan: what happens to its tag.
+    /// Decision about the tag of each image, in the plan's order.
     pub(super) tags: Vec<TagDecision>,
-    /// Where blobs that bases brought are.
+    /// Locations of blobs that bases carried.
     pub(super) base_blobs: BaseBlobPlaces,
-    /// Repositories of the target that are not there, or that this account may not see.
+    /// Repositories of the target that do not exist or that this account may not read.
     pub(super) hidden: BTreeSet<Repository>,
-    /// How much there is to send; found out by dry runs alone.
+    /// Bytes to send; only for dry runs.
     pub(super) forecast: Option<Forecast>,
 }
 
-/// Asks the target everything that can be asked without changing it. All that is wrong is
-/// reported together.
+/// Asks the target for everything that can be asked without changing it. Reports all problems
+/// together.
 pub(super) async fn check(
     request: &Request,
     opened: &Opened,
@@ -98,7 +98,7 @@ async fn ask(
     Err(Error::new(Class::Target, message))
 }
 
-/// What is said of repositories that the target did not show.
+/// Returns the warning about repositories that the target did not show.
 fn of_hidden(hidden: &BTreeSet<Repository>) -> Option<String> {
     let first = hidden.first()?;
     Some(match hidden.len() {

@@ -1,4 +1,4 @@
-//! What is found out and decided before anything is changed on the target.
+//! Prepares an import: opens the bundle, judges releases, makes the plan, checks the target.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,19 +21,19 @@ use crate::plan::import::{ImageUpload, ImportPlan, Shard};
 use crate::sys;
 use crate::sys::lock::DirLock;
 
-/// What is known and decided before anything is changed on the target.
+/// Result of the preparation, before anything is changed on the target.
 pub(super) struct Ready {
     pub(super) opened: Opened,
     pub(super) plan: ImportPlan,
     pub(super) before: Before,
     pub(super) proofs: Vec<ReleaseProof>,
-    /// Where this importer keeps its sessions.
+    /// Directory in which this importer stores its upload sessions.
     pub(super) state: PathBuf,
     pub(super) lock: DirLock,
 }
 
-/// Finds out everything that can be found out without changing anything, and takes the lock: of
-/// the whole import, or of one of several importers.
+/// Makes all checks that change nothing on the target, and takes the lock: of the whole import, or
+/// of one shard.
 pub(super) async fn prepare(
     request: &Arc<Request>,
     shard: Option<Shard>,
@@ -52,7 +52,7 @@ pub(super) async fn prepare(
         let context = context.clone();
         blocking(move || proof::judge_bundle(&bundle, &request.release_keys, &context)).await?
     };
-    // Here, before anything else is read; once more when the target was asked for the bases.
+    // Checked before anything else is read, and again below when layers of bases were compared.
     proof::require(&proofs, request.allow_unsigned_release)?;
     if request.verify_first {
         let bundle = Arc::clone(&opened.bundle);
@@ -95,7 +95,7 @@ pub(super) async fn prepare(
     })
 }
 
-/// Compares releases whose layers bases carried with the layers that the target has.
+/// Judges releases again: compares layers that bases carried, reading them from the target.
 async fn judge_with_bases(
     request: &Arc<Request>,
     opened: &Opened,
@@ -119,7 +119,7 @@ async fn judge_with_bases(
     Ok(proofs)
 }
 
-/// One directory for each target and bundle: a cache that may be deleted.
+/// Returns the state directory of this target and bundle: a cache that may be deleted.
 fn state_directory(request: &Request, bundle: BundleId) -> PathBuf {
     let key: Digest = sha256(format!("{}\n{bundle}", request.target).as_bytes());
     request.state.join("import").join(key.hex())

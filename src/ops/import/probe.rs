@@ -1,4 +1,4 @@
-//! Questions to the target before anything is changed there.
+//! Requests to the target before anything is changed there.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,10 +10,10 @@ use crate::ops::context::Context;
 use crate::progress::{Event, Phase};
 use crate::registry;
 
-/// Questions that are asked at the same time.
+/// Number of requests at the same time.
 pub(super) const JOBS: usize = 32;
 
-/// Sends an event for each question, and remembers the repositories that the target did not show.
+/// Emits an event for each request, and collects the repositories that the target did not show.
 pub(super) struct Probe<'a> {
     context: &'a Context,
     hidden: Mutex<BTreeSet<Repository>>,
@@ -33,15 +33,15 @@ impl<'a> Probe<'a> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the target refused to show a repository before.
+    /// True if the target refused to show a repository in an earlier request.
     pub(super) fn is_hidden(&self, repository: &Repository) -> bool {
         let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
         hidden.contains(repository)
     }
 
-    /// Takes a refusal for "it is not there". Registries answer 401 or 403 for a repository that
-    /// does not exist, also to an account that may make it by pushing; whether this one may
-    /// is found out by writing, after all questions.
+    /// Replaces a refusal by `absent`, and records the repository as hidden. For a repository that
+    /// does not exist, registries answer 401 or 403, also to an account that may create it by a
+    /// push. Only writing shows if this account may.
     pub(super) fn unless_hidden<T>(
         &self,
         repository: &Repository,
@@ -58,7 +58,7 @@ impl<'a> Probe<'a> {
         }
     }
 
-    /// Asks something, as an item of the phase.
+    /// Makes a request and reports it as an item of the phase.
     pub(super) async fn item<T, E>(
         &self,
         item: impl fmt::Display,
@@ -78,7 +78,7 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// A failure of the target registry.
+/// The error for a failure of the target registry.
 pub(super) fn target_error(message: String, error: registry::Error) -> Error {
     let hint = error.hint();
     let mut failure = Error::new(Class::Target, message).caused_by(error);

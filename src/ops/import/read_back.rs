@@ -1,5 +1,5 @@
-//! Reading back from the target what this run put there: manifests by digest, whose bytes are
-//! hashed, and the last byte of every blob. Each once for each repository.
+//! Reads back from the target what this run put there: hashes the manifests, and reads the last
+//! byte of every blob. Each is read once for each repository.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::plan::import::ImportPlan;
 use crate::progress::{Event, Phase};
 use crate::registry::{Client, Selector};
 
-/// Things that are read back at the same time.
+/// Number of manifests and blobs that are read back at the same time.
 const JOBS: usize = 32;
 
-/// Something in a repository.
+/// A manifest or blob in a repository.
 type Place = (Repository, Digest);
 
-/// What is read back.
+/// The manifests and blobs to read back.
 pub(super) struct ReadBack {
     client: Client,
     manifests: Arc<Manifests>,
@@ -32,7 +32,7 @@ pub(super) struct ReadBack {
     put_blobs: BTreeSet<Place>,
 }
 
-/// What is not there although it was put there.
+/// Manifests and blobs that were put on the target and cannot be read back.
 pub(super) struct Losses(BTreeMap<Place, Failure>);
 
 impl ReadBack {
@@ -104,7 +104,7 @@ impl ReadBack {
 }
 
 impl Losses {
-    /// Images that need something that is not there have failed.
+    /// Turns the reports of images that need a lost manifest or blob into failures.
     pub(super) fn apply(self, plan: &ImportPlan, reports: &mut [ImageReport]) {
         if self.0.is_empty() {
             return;

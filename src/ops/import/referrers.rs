@@ -1,7 +1,7 @@
-//! Lists of referrers where the target has no API for them, and cosign's tags.
+//! Maintains lists of referrers on targets without referrers API, and cosign's tags.
 //!
-//! Others that attach things on the target share both: they are read, united with
-//! ours, written, and read again.
+//! Other clients write both on the same target, so they are read, merged with ours, written, and
+//! read again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,10 +19,10 @@ use crate::model::{Digest, MediaType, RawManifest, Repository, Tag};
 use crate::plan::naming::digest_tag;
 use crate::registry::{self, Client, Referrers, Selector};
 
-/// How often a list is united again because somebody else wrote it meanwhile.
+/// Number of attempts to write a list, in case other clients overwrite it in between.
 const ATTEMPTS: usize = 3;
 
-/// Keeps lists of attached artifacts.
+/// Maintains the lists of attached artifacts on the target.
 pub(super) struct Referrals {
     client: Client,
     manifests: Arc<Manifests>,
@@ -49,13 +49,14 @@ impl Referrals {
         }
     }
 
-    /// One writer of a repository's lists at a time. A reader does not wait for it.
+    /// Returns the lock for writing a repository's lists: one writer at a time. Readers do not
+    /// take it.
     fn writer(&self, repository: &Repository) -> Arc<tokio::sync::Mutex<()>> {
         let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(writers.entry(repository.clone()).or_default())
     }
 
-    /// Makes sure that artifacts with a subject are found from it. Returns those of which that
+    /// Makes sure that artifacts with a subject can be found from it. Returns those for which that
     /// failed.
     pub(super) async fn list(
         &self,
@@ -98,7 +99,7 @@ impl Referrals {
         let writer = self.writer(repository);
         let _writer = writer.lock().await;
         for _ in 0..ATTEMPTS {
-            // Somebody else may have written while this one waited, or just now.
+            // Another task or client may have written the list in the meantime.
             let known = listed().await?;
             let missing = unlisted(&known, artifacts);
             if missing.is_empty() {
@@ -110,8 +111,8 @@ impl Referrals {
         Ok(())
     }
 
-    /// Writes the fallback index with more entries (distribution-spec, "Pushing Manifests with
-    /// Subject").
+    /// Writes the fallback index with additional entries (distribution-spec, "Pushing Manifests
+    /// with Subject").
     async fn add_to_index(
         &self,
         repository: &Repository,
@@ -141,8 +142,8 @@ impl Referrals {
         Ok(())
     }
 
-    /// The list's tag must not be taken from something that is no list, unless that is the
-    /// subject itself, which has another tag then.
+    /// Fails if the tag needed for the list points to something else. The subject itself under
+    /// this tag is accepted: it gets another tag.
     async fn refuse_stranger(
         &self,
         repository: &Repository,
@@ -160,14 +161,14 @@ impl Referrals {
         }
     }
 
-    /// An artifact as an index lists it.
+    /// Returns the descriptor of an artifact for an index.
     fn descriptor(&self, artifact: &Digest) -> Option<Value> {
         self.manifests.as_referrer(artifact)
     }
 
-    /// Sets one of cosign's tags. When it is there with other content, the layers of both (each
-    /// is a signature or an attestation) are united. Returns `false`, and leaves the tag as it
-    /// is, when they cannot be.
+    /// Sets one of cosign's tags. If it exists with other content, the layers of both are merged;
+    /// each layer is a signature or an attestation. Returns `false`, and keeps the tag, if they
+    /// cannot be merged.
     pub(super) async fn merge_cosign_tag(
         &self,
         repository: &Repository,
@@ -191,7 +192,7 @@ impl Referrals {
         Ok(true)
     }
 
-    /// Finds out what one of cosign's tags needs.
+    /// Compares one of cosign's tags on the target with ours.
     async fn merge(
         &self,
         repository: &Repository,
@@ -215,17 +216,17 @@ impl Referrals {
     }
 }
 
-/// What one of cosign's tags needs.
+/// Change that one of cosign's tags needs.
 enum Merge {
     Nothing,
-    /// There is no such tag.
+    /// The tag does not exist: set it to our manifest.
     Ours,
     Both(RawManifest),
-    /// What is there cannot be united with ours.
+    /// The existing content cannot be merged with ours.
     Impossible,
 }
 
-/// Artifacts that must be added to a list by hand.
+/// Returns the artifacts that a list lacks.
 fn unlisted(known: &Referrers, artifacts: &BTreeSet<Digest>) -> Vec<Digest> {
     let listed: BTreeSet<Digest> = known
         .entries
@@ -235,8 +236,8 @@ fn unlisted(known: &Referrers, artifacts: &BTreeSet<Digest>) -> Vec<Digest> {
     artifacts.difference(&listed).copied().collect()
 }
 
-/// What is there, with those of our layers that it lacks. `None` when one of them is no image
-/// manifest.
+/// Returns the existing manifest with those of our layers that it lacks. `None` if one of the two
+/// is no image manifest.
 fn unite_layers(ours: &RawManifest, there: &RawManifest) -> Option<RawManifest> {
     let own: Value = serde_json::from_slice(&ours.bytes).ok()?;
     own.get("layers")?.as_array()?;

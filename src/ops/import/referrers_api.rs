@@ -1,4 +1,4 @@
-//! Which repositories of the target list referrers themselves: each is asked once.
+//! Finds out which repositories of the target have the referrers API. Asks each once.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,10 +8,10 @@ use tokio::sync::OnceCell;
 use crate::model::{Digest, Repository};
 use crate::registry::{Client, ReferrersSource};
 
-/// What is known of the repositories.
+/// Remembers for each repository if it has the referrers API.
 ///
-/// A registry may answer 404 for a repository that does not exist yet although it has the API, so
-/// what was found out before anything was sent is not to be used afterwards.
+/// A registry with the API may answer 404 for a repository that does not exist yet. Results from
+/// before the upload must therefore not be used after it: make a new value.
 pub(super) struct ReferrersApis {
     client: Client,
     known: Mutex<BTreeMap<Repository, Arc<OnceCell<bool>>>>,
@@ -25,9 +25,9 @@ impl ReferrersApis {
         }
     }
 
-    /// Whether a repository has the referrers API. One that refuses to list them, or does not
-    /// answer, is like one without: the fallback tag says there what refers to `subject`. Where the
-    /// API works later, that tag does no harm.
+    /// True if a repository has the referrers API. A registry that refuses to list referrers, or
+    /// does not answer, counts as one without: the fallback tag then lists the referrers of
+    /// `subject`. If the API does work later, the tag does no harm.
     pub(super) async fn has_one(&self, repository: &Repository, subject: Digest) -> bool {
         let cell = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! What an import did: for scripts, for the record, and for the person.
+//! The report of an import: as JSON, and as an error for the operator.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -19,10 +19,10 @@ use crate::ops::release::proof::ReleaseProof;
 use crate::plan::import::ImportPlan;
 use crate::plan::naming;
 
-/// Why what the cluster is given was not written, after images were committed.
+/// Reason why the cluster's files were not written, after images were committed.
 #[derive(Debug, Clone, Serialize)]
 pub struct ResourcesProblem {
-    /// In one line for people.
+    /// The reason in one line, for people.
     pub reason: String,
     #[serde(skip)]
     class: Class,
@@ -39,7 +39,7 @@ impl ResourcesProblem {
         }
     }
 
-    /// Adds this failure to another, if there is one; the worse class decides.
+    /// Appends this failure to another one, if there is one; the more severe class wins.
     fn added_to(&self, failure: Option<Error>) -> Error {
         let own = format!("The cluster resources were not written: {}", self.reason);
         let hints = self.hints.iter().cloned();
@@ -58,26 +58,26 @@ impl ResourcesProblem {
     }
 }
 
-/// What an import did.
+/// Report of an import.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Always `airferry-import-report-v1`.
     #[serde(rename = "type")]
     pub document: &'static str,
-    /// The bundle.
+    /// Id of the bundle.
     pub bundle: BundleId,
-    /// Whether a trusted key vouched for it.
+    /// True if a trusted key signed the bundle.
     pub authenticated: bool,
-    /// Fingerprints of the trusted keys that did.
+    /// Fingerprints of the trusted keys that signed it.
     pub signers: BTreeSet<String>,
-    /// Whether nothing was changed.
+    /// True if the run was a dry run, which changes nothing.
     pub dry_run: bool,
-    /// Whether the run was stopped before everything was done.
+    /// True if the run was stopped before it was complete.
     pub interrupted: bool,
-    /// What a dry run found out.
+    /// Forecast of bytes to send; only for dry runs.
     #[serde(flatten)]
     pub forecast: Option<Forecast>,
-    /// Bytes that went up.
+    /// Bytes that were sent.
     pub bytes_uploaded: u64,
     /// Bytes of blobs that were there already, or were mounted.
     pub bytes_reused: u64,
@@ -86,44 +86,44 @@ pub struct Report {
     /// Releases, as in the bundle.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<GroupReport>,
-    /// Who vouches for the releases.
+    /// Judgements about the releases.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub release_proofs: Vec<ReleaseProof>,
     /// Operator catalogs, as in the bundle.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub catalogs: Vec<GroupReport>,
-    /// Blobs that may not be carried: clusters must get them elsewhere.
+    /// Blobs that must not be carried: clusters must get them from other places.
     pub foreign_blobs: BTreeSet<Digest>,
-    /// What is to be done with the releases, for people.
+    /// Instructions for applying the releases, for people.
     #[serde(skip)]
     pub instructions: String,
-    /// Files for the cluster.
+    /// Files that were written for the cluster.
     #[serde(skip)]
     pub resources: Vec<PathBuf>,
-    /// Why they could not be written.
+    /// Reason why they could not be written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources_problem: Option<ResourcesProblem>,
-    /// Whether images that the bundle does not hold whole were accepted as missing.
+    /// True if images that the bundle lacks do not count as failures.
     #[serde(skip)]
     pub(super) allow_incomplete: bool,
-    /// Whether attached artifacts that the target refuses were accepted as missing.
+    /// True if attached artifacts that the target refused do not count as failures.
     #[serde(skip)]
     pub(super) accepts_refused_attachments: bool,
 }
 
-/// What the transfer left behind.
+/// Result of the upload.
 pub(super) struct Done {
     pub(super) images: Vec<ImageReport>,
-    /// Whether it was stopped.
+    /// True if the upload was stopped.
     pub(super) interrupted: bool,
-    /// Bytes that went up.
+    /// Bytes that were sent.
     pub(super) uploaded: u64,
-    /// Bytes that were there already, or were mounted.
+    /// Bytes of blobs that were there already, or were mounted.
     pub(super) reused: u64,
 }
 
 impl Report {
-    /// The report as a document.
+    /// Returns the report as a JSON document.
     pub(super) fn to_json(&self) -> Result<String> {
         let mut text = serde_json::to_string_pretty(self)
             .map_err(|error| Error::internal("The report cannot be written", error))?;
@@ -177,7 +177,7 @@ impl Report {
         }
     }
 
-    /// What a dry run says.
+    /// Makes the report of a dry run.
     pub(super) fn planned(bundle: &Bundle, plan: &ImportPlan, before: &Before) -> Self {
         let images = plan
             .images
@@ -198,7 +198,7 @@ impl Report {
         report
     }
 
-    /// What an import says that has ended, at its end or before.
+    /// Makes the report of an import that ended, completely or not.
     pub(super) fn finished(bundle: &Bundle, plan: &ImportPlan, done: Done) -> Self {
         let mut report = Self::new(bundle, plan, done.images, false);
         report.interrupted = done.interrupted;
@@ -207,8 +207,8 @@ impl Report {
         report
     }
 
-    /// What clusters can be told: images that are there, or would be after a dry run, by tag only
-    /// where the tag points to them.
+    /// Returns the content for the cluster's objects: images that are on the target, or would be
+    /// after a dry run. Tags are included only if they point to the image.
     pub(in crate::ops) fn content(
         &self,
         inventory: &Inventory,
@@ -233,7 +233,7 @@ impl Report {
         cluster::Content::of(inventory, &there, naming)
     }
 
-    /// Whether the target did not take something that is attached to a part of a release.
+    /// True if the target refused an artifact that is attached to a part of a release.
     pub(super) fn lacks_of_release(&self) -> bool {
         let mut images = self.images.iter();
         images.any(|image| image.is_of_release() && !image.refused_attachments.is_empty())
@@ -249,8 +249,8 @@ impl Report {
         missing.any(|missing| missing.image == *source)
     }
 
-    /// An error when the run was stopped, an image failed, or the cluster's files could not be
-    /// written, with what is missing.
+    /// Returns an error if the run was stopped, an image failed, or the cluster's files could not
+    /// be written. It lists what is missing.
     pub fn failure(&self) -> Option<Error> {
         let failure = self.transfer_failure();
         match &self.resources_problem {
@@ -261,8 +261,8 @@ impl Report {
 
     fn transfer_failure(&self) -> Option<Error> {
         let counts = |image: &&ImageReport| match image.class {
-            // Half a release is no release: nothing of it can be installed. A catalog that is
-            // visible with holes must not pass for a whole one.
+            // An incomplete release cannot be installed, so it always counts. A catalog that is
+            // visible but lacks images must not pass for a complete one.
             Some(Class::Incomplete) => {
                 !self.allow_incomplete
                     || self.is_release(&image.source)
@@ -316,13 +316,13 @@ impl Report {
         Some(error)
     }
 
-    /// An error when the target did not take attached artifacts, unless that was accepted.
+    /// Returns an error if the target refused attached artifacts, unless that was accepted.
     fn attachments_failure(&self) -> Option<Error> {
         let refused = self.images.iter().flat_map(|image| {
             let refused = image.refused_attachments.iter();
             refused.map(move |attachment| (image, attachment))
         });
-        // That the medium is damaged, say, was not accepted.
+        // Only refusals by the target were accepted, not damage of the medium, for example.
         let counts = |attachment: &RefusedAttachment| {
             !self.accepts_refused_attachments || attachment.failure.class != Class::Target
         };
@@ -349,7 +349,7 @@ impl Report {
         )
     }
 
-    /// The person stopped it: that counts, whatever else went wrong.
+    /// Returns the error for a run that the operator stopped; it replaces any other failure.
     fn interruption(&self, failed: &[&ImageReport]) -> Error {
         let mut message = match failed.len() {
             0 => "Interrupted before everything was read back from the target".to_owned(),

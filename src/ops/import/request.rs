@@ -1,4 +1,4 @@
-//! What an import is asked for.
+//! The request of an import.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -11,71 +11,72 @@ use crate::ops::release::proof::ReleaseKeys;
 use crate::plan::naming::{self, Target};
 use crate::registry::Client;
 
-/// What to do when a tag is there already and points elsewhere.
+/// Policy for tags on the target that point to another digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ExistingTags {
-    /// Overwrite it when what it points to is known from a base; else it is an error.
+    /// Overwrite it if a base or the bundle has that digest under this tag, or if an earlier run
+    /// put it there in place of a sparse index; else fail.
     #[default]
     Forward,
-    /// It is an error.
+    /// Fail.
     Error,
-    /// Leave it as it is.
+    /// Keep the tag.
     Skip,
     /// Overwrite it.
     Overwrite,
 }
 
-/// What to do with an index that the target refuses because children are left out.
+/// Policy for indexes that the target refuses because children were left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SparseIndex {
     /// The image fails.
     #[default]
     Fail,
-    /// The one platform's manifest is tagged in its place. Its digest is another one.
+    /// Tag the manifest of the only platform instead, which has another digest.
     PlatformManifest,
 }
 
-/// What an import is asked for.
+/// The request of an import.
 #[derive(Clone)]
 pub struct Request {
-    /// The bundle's directory.
+    /// Directory of the bundle.
     pub bundle: PathBuf,
-    /// Whom to trust.
+    /// Keys that are trusted for bundles.
     pub trust: Trust,
-    /// Accept that no trusted key has signed.
+    /// True to accept a bundle that no trusted key signed.
     pub allow_unsigned: bool,
-    /// Import what is whole of an incomplete bundle.
+    /// True to import the complete images of an incomplete bundle.
     pub allow_incomplete: bool,
-    /// Whose word counts for releases.
+    /// Keys that are trusted for releases.
     pub release_keys: ReleaseKeys,
-    /// Import releases for which there are no signatures, too.
+    /// True to import releases without signatures too.
     pub allow_unsigned_release: bool,
-    /// Where to.
+    /// Target registry and repositories.
     pub target: Target,
-    /// Names on the target.
+    /// Rules for names on the target.
     pub naming: naming::Options,
-    /// What to do about tags that point elsewhere.
+    /// Policy for tags that point to another digest.
     pub existing_tags: ExistingTags,
-    /// What to do about signatures and other attached artifacts.
+    /// Policy for signatures and other attached artifacts.
     pub attachments: AttachmentPolicy,
-    /// What to do about refused sparse indexes.
+    /// Policy for refused sparse indexes.
     pub sparse_index: SparseIndex,
-    /// Read and verify everything before the first upload.
+    /// True to read and verify all chunks before the first upload.
     pub verify_first: bool,
-    /// Plan and check, change nothing.
+    /// True to plan and check only, without changing anything.
     pub dry_run: bool,
-    /// Read back from the target what was sent.
+    /// True to read back from the target what was sent.
     pub read_back: bool,
-    /// Blobs that are sent at the same time, if somebody decides that. The client asks no more of
-    /// a registry than that does well with in any case.
+    /// Limit of blobs that are sent at the same time; a default when absent. The client also
+    /// limits its requests by what the registry can handle.
     pub jobs: Option<NonZeroUsize>,
-    /// What to say of releases at the end.
+    /// Kind of instructions for releases at the end.
     pub instructions: cluster::Instructions,
-    /// What to write for the cluster.
+    /// Directory and options of the cluster's files; `None` to write none.
     pub resources: Option<ResourcesRequest>,
-    /// Talks to the target.
+    /// Client of the target.
     pub client: Client,
-    /// Directory for caches that survive the process.
+    /// Directory for caches that outlive the process.
     pub state: PathBuf,
 }
 

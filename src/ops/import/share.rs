@@ -1,5 +1,5 @@
-//! `airferry import --shard`: one of several importers. It sends its share of the blobs and
-//! makes nothing visible; an ordinary import finds them there and does the rest.
+//! `airferry import --shard`: one of several parallel importers. It sends its share of the blobs
+//! and makes nothing visible; a normal import afterwards finds them and does the rest.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,24 +19,24 @@ use crate::plan::import::{Shard, SharedBlob};
 use crate::progress::{Event, Phase};
 use crate::sys::sessions::SessionFiles;
 
-/// Blobs that are worked on at the same time. `BlobUploader` limits how many of them are sent.
+/// Number of blobs that are handled at the same time. `BlobUploader` limits the uploads.
 const BLOBS: usize = 32;
 
-/// What one of several importers did.
+/// Report of one shard.
 #[derive(Debug, Clone, Serialize)]
 pub struct ShareReport {
     /// Always `airferry-import-share-v1`.
     #[serde(rename = "type")]
     pub document: &'static str,
-    /// The bundle.
+    /// Id of the bundle.
     pub bundle: BundleId,
-    /// Whether a trusted key vouched for it.
+    /// True if a trusted key signed the bundle.
     pub authenticated: bool,
-    /// Which of the importers this was, as it was asked for.
+    /// The shard, in the form of the option's value.
     pub shard: String,
-    /// Blobs of its share.
+    /// Number of blobs of this share.
     pub blobs: usize,
-    /// Bytes that went up.
+    /// Bytes that were sent.
     pub bytes_uploaded: u64,
     /// Bytes of blobs that were there already, or were mounted.
     pub bytes_reused: u64,
@@ -46,8 +46,8 @@ pub struct ShareReport {
 ///
 /// # Errors
 ///
-/// Whatever keeps an import from beginning; else the blobs that are not there, after all others
-/// are.
+/// Any error that prevents an import from starting. If blobs fail, the error lists them, after all
+/// others were sent.
 pub async fn share(request: Request, shard: Shard, context: &Context) -> Result<ShareReport> {
     let request = Arc::new(request);
     let ready = prepare(&request, Some(shard), context).await?;
@@ -87,7 +87,7 @@ pub async fn share(request: Request, shard: Shard, context: &Context) -> Result<
     })
 }
 
-/// Sends all blobs; one that cannot be sent does not keep the others.
+/// Sends all blobs. If one fails, the others are still sent.
 async fn send(uploader: &BlobUploader, blobs: &[SharedBlob]) -> Vec<Failure> {
     let sent = stream::iter(blobs).map(|blob| async move {
         for repository in &blob.repositories {

@@ -1,4 +1,4 @@
-//! What happens to the tags on the target: decided before anything is changed there.
+//! Decides about the tags on the target before anything is changed there.
 
 use std::collections::BTreeSet;
 
@@ -16,25 +16,25 @@ use crate::plan::import::{ImageUpload, ImportPlan};
 use crate::plan::naming::{digest_tag, root_tag};
 use crate::registry::{self, Selector};
 
-/// What is going to happen to an image's tag.
+/// Decision about an image's tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TagDecision {
-    /// The image's tag on the target. Another than the planned one where that belongs to the
-    /// index of its referrers.
+    /// The image's tag on the target. Differs from the planned one if that is needed for the index
+    /// of its referrers.
     pub(super) tag: Tag,
     pub(super) action: TagAction,
-    /// Why nothing can be said of the tag: then the image fails, and others go on.
+    /// Reason why the tag could not be checked; then this image fails, and others go on.
     pub(super) failure: Option<Failure>,
 }
 
-/// What to do with a tag.
+/// Action for a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TagAction {
-    /// It is set to the image.
+    /// Set the tag to the image.
     Set,
-    /// It points to the image already.
+    /// Nothing: the tag points to the image already.
     Same,
-    /// It points elsewhere and is left as it is.
+    /// Keep the tag, which points to another digest.
     Skip,
 }
 
@@ -48,11 +48,11 @@ impl TagDecision {
     }
 }
 
-/// Why there is no decision.
+/// Reason why there is no decision.
 enum Refusal {
-    /// The tag points elsewhere.
+    /// The tag points to another digest and must not be overwritten.
     Conflict(String),
-    /// The target did not say.
+    /// The target did not answer, or refused.
     Unknown(registry::Error),
 }
 
@@ -62,8 +62,8 @@ impl From<registry::Error> for Refusal {
     }
 }
 
-/// Decides what happens to every image's tag. What must not be overwritten is added to the
-/// problems. What the target refuses to tell costs that image alone, unless it tells nothing.
+/// Decides about every image's tag. Adds tags that must not be overwritten to the problems. A
+/// failed request makes only its image fail, unless all of the first requests fail.
 pub(super) async fn decide(
     request: &Request,
     opened: &Opened,
@@ -124,7 +124,7 @@ pub(super) async fn decide(
     Ok(decided)
 }
 
-/// Asks for one image's tag.
+/// Asks the target for the tags of images.
 struct Asker<'a> {
     request: &'a Request,
     opened: &'a Opened,
@@ -156,8 +156,8 @@ impl Asker<'_> {
         self.probe.unless_hidden(image.repository(), there, None)
     }
 
-    /// Whether the tag `sha256-<hex>`, which an image without a tag of its own is given, belongs
-    /// to the index that lists its referrers: one is there, or is going to be needed.
+    /// True if the tag `sha256-<hex>`, the default for an image without a tag, belongs to the
+    /// index of its referrers: that index exists, or will be needed.
     async fn is_lists_tag(
         &self,
         image: &ImageUpload,
@@ -170,20 +170,20 @@ impl Asker<'_> {
         }
         let client = &self.request.client;
         if self.probe.is_hidden(image.repository()) {
-            // What API there is shows when it is written to: the list's tag is left free.
+            // Only writing shows if the repository has the API, so the tag is kept free for the
+            // list.
             return Ok(true);
         }
         if points_to_image {
-            // Without an answer, the tag is left to the list that may be needed.
+            // Without an answer, keep the tag free for the list.
             return Ok(!self.apis.has_one(image.repository(), root).await);
         }
-        // Whatever else the registry can do: only a list whose entries all have this subject
-        // is one.
+        // Independent of the API: the tag holds a list only if all its entries have this subject.
         let index = client.referrers_index(image.repository(), root).await?;
         Ok(index.is_some_and(|index| Some(&index.digest) == there))
     }
 
-    /// What may be done to a tag.
+    /// Decides about a tag by the policy for existing tags.
     fn by_policy(
         &self,
         image: &ImageUpload,
@@ -216,7 +216,7 @@ impl Asker<'_> {
         }
     }
 
-    /// Whether a tag points to what an earlier run put in the place of a sparse index.
+    /// True if a tag points to the manifest that an earlier run put in place of a sparse index.
     fn stands_in(&self, root: &Digest, there: &Digest) -> bool {
         self.request.sparse_index == SparseIndex::PlatformManifest
             && self
@@ -226,8 +226,8 @@ impl Asker<'_> {
                 .is_some_and(|entry| entry.is_sparse() && entry.children == [*there])
     }
 
-    /// Whether what a tag points to is in the bundle under the same tag of the same source, by its
-    /// digest: then it has a tag of its digest now, and nothing is lost when the tag moves.
+    /// True if the tag's digest is in the bundle under the same tag of the same source, pinned by
+    /// digest. That image now has a tag made of its digest, so moving the tag loses nothing.
     fn shares_the_tag(&self, image: &ImageUpload, there: &Digest) -> bool {
         let own = &image.placed.image;
         let mut all = self.plan.images.iter().map(|other| &other.placed);
@@ -239,7 +239,7 @@ impl Asker<'_> {
         })
     }
 
-    /// What the tag pointed to in the bases.
+    /// Returns the digests to which the tag pointed in the bases.
     fn known_from_bases(&self, image: &ImageUpload) -> BTreeSet<Digest> {
         let reference = image.placed.image.reference();
         let bases = &self.opened.bundle.inventory.bases;

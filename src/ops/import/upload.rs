@@ -1,5 +1,5 @@
-//! The transfer: every image's content, then its tag; then what stands for a catalog or a release,
-//! a release only when all of its images are there.
+//! Uploads an import: every image's content and then its tag; last the roots of catalogs and
+//! releases, those of releases only if all their images are there.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,24 +29,23 @@ use crate::plan::import::{ImageUpload, ImportPlan};
 use crate::progress::{Event, Phase};
 use crate::registry::Client;
 
-/// Images that are worked on at the same time. `BlobUploader` limits the blobs.
+/// Number of images that are handled at the same time. `BlobUploader` limits the blobs.
 const IMAGES: usize = 16;
 
-/// How long a tag that is being set is waited for after the person wants to stop, so that the
-/// report says what is true.
+/// Time to finish setting a tag after the operator's interrupt, so that the report is true.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Does it.
+/// State shared by the uploads of all images.
 struct Importer {
     client: Client,
     writer: ContentWriter,
-    /// The network went away: nothing more is begun.
+    /// Set when the target cannot be reached any more: no further image is begun.
     unreachable: AtomicBool,
     context: Context,
 }
 
-/// Imports every image of the plan; a failure costs that image (and its release) alone. When the
-/// person stops it, what is committed by then is told.
+/// Imports every image of the plan. A failure affects only that image and its release. If the run
+/// is stopped, the result lists what was committed.
 pub(super) async fn run(
     request: &Request,
     opened: &Opened,
@@ -119,14 +118,14 @@ fn upload_bytes(opened: &Opened, plan: &ImportPlan) -> u64 {
 }
 
 impl Importer {
-    /// All images, in the plan's order. What stands for a group comes after the group.
+    /// Imports all images; returns reports in the plan's order. Roots come after their groups.
     async fn images(&self, plan: &ImportPlan, before: &Before) -> Vec<ImageReport> {
         let decided = || plan.images.iter().zip(&before.tags);
         let mut turns: Vec<Option<ImageReport>> = stream::iter(decided())
             .map(|(image, decision)| async move {
                 match image.is_root() {
                     true => None,
-                    // Visible as soon as it is whole.
+                    // Its tag is set as soon as its content is complete.
                     false => Some(self.image(image, decision).await),
                 }
             })
@@ -153,7 +152,7 @@ impl Importer {
         turns.into_iter().flatten().collect()
     }
 
-    /// An image's content, then its tag.
+    /// Imports an image: its content, then its tag.
     async fn image(&self, image: &ImageUpload, decision: &TagDecision) -> ImageReport {
         if let Some(failure) = &decision.failure {
             return failed(image, failure.clone());
@@ -176,7 +175,7 @@ impl Importer {
         }
     }
 
-    /// Everything of an image but its tag.
+    /// Writes an image's content without its tag.
     async fn content(
         &self,
         image: &ImageUpload,
@@ -197,17 +196,17 @@ impl Importer {
         result
     }
 
-    /// Finds out whether a failure means that the target is gone.
+    /// Checks after a network failure if the target is reachable at all.
     async fn look_around(&self, image: &ImageUpload, failure: &Failure) {
         if failure.network
-            // It may refuse this one thing each time, which says nothing of the others.
+            // The target may refuse only this request; then others can still succeed.
             && self.client.ping_for(image.repository()).await.is_err()
         {
             self.unreachable.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Sets the tag.
+    /// Sets the tag. An interrupt during this takes effect after `GRACE`.
     async fn commit(
         &self,
         image: &ImageUpload,
@@ -230,7 +229,7 @@ impl Importer {
     }
 }
 
-/// The report on an image that is on the target.
+/// Makes the report on an image that is on the target.
 fn committed_report(image: &ImageUpload, decision: &TagDecision, tagged: &Tagged) -> ImageReport {
     let decision = TagDecision {
         action: tagged.action,

@@ -1,7 +1,7 @@
-//! `airferry inspect`: what is in a bundle, as far as it can be read.
+//! `airferry inspect`: lists the content of a bundle, as far as it can be read.
 //!
-//! Reads documents and small configs, not the chunks: quick on any size. What is damaged is
-//! left out and said.
+//! Reads documents and small configs but not whole chunks, so it is quick for any size. Damaged
+//! parts are left out and reported.
 
 mod owners;
 mod report;
@@ -25,7 +25,7 @@ use crate::error::Result;
 use crate::model::{BlobPlace, BundleId, Graph, Inventory};
 use crate::sys::media::{DirMedia, Media};
 
-/// Looks at a bundle.
+/// Inspects a bundle.
 pub fn inspect(request: &Request, _context: &Context) -> Result<Report> {
     let media: Arc<dyn Media> = Arc::new(DirMedia::open(&request.bundle)?);
     let unproven = Unproven::reported(&request.trust, request.allow_unsigned);

@@ -1,15 +1,15 @@
-//! Which images need each blob.
+//! Finds the images that need each blob.
 
 use crate::model::{Graph, Inventory};
 
-/// Which images need something.
+/// The images that need a manifest or blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OwnedBy {
-    /// None.
+    /// No image.
     Nobody,
-    /// The image with this index alone.
+    /// Only the image with this index.
     One(usize),
-    /// More than one.
+    /// Several images.
     Several,
 }
 
@@ -23,7 +23,7 @@ impl OwnedBy {
     }
 }
 
-/// Which images need each blob: from the top down, every row once.
+/// The images that need each blob. Computed from the top down, visiting every row once.
 pub(super) struct Owners {
     pub(super) of_blobs: Vec<OwnedBy>,
 }
@@ -37,7 +37,7 @@ impl Owners {
                 meet(&mut rows, root, OwnedBy::One(index));
             }
         }
-        // Parents come before their children when the longest chains come first.
+        // Sorted by the length of the longest chain below, parents come before their children.
         let mut order: Vec<(u32, u32)> = (0u32..)
             .zip(graph.below())
             .map(|(row, below)| (below.levels, row))

@@ -1,4 +1,4 @@
-//! What an inspection found.
+//! The report of an inspection.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,15 +13,15 @@ use crate::model::{
 use crate::ops::export::CatalogLine;
 use crate::ops::release::ReleaseLine;
 
-/// How far a bundle could be read.
+/// Extent to which a bundle could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Depth {
-    /// There is no manifest that could be read.
+    /// No readable manifest.
     Nothing,
-    /// The manifest: sizes and chunks, but not what is in them.
+    /// The manifest: sizes and chunks, but not their content.
     Manifest,
-    /// Manifest and inventory: everything.
+    /// Manifest and inventory, which is everything.
     Inventory,
 }
 
@@ -30,7 +30,7 @@ pub enum Depth {
 pub struct ChunkLine {
     /// Path in the bundle.
     pub path: String,
-    /// What it holds.
+    /// Kind of its content.
     pub kind: ChunkKind,
     /// Length in bytes.
     pub length: u64,
@@ -41,36 +41,36 @@ pub struct ChunkLine {
 /// An image.
 #[derive(Debug, Clone, Serialize)]
 pub struct ImageDetail {
-    /// The reference as asked for.
+    /// The reference as requested.
     pub reference: Reference,
-    /// What clusters call its repository.
+    /// Repository by which clusters refer to it.
     pub source: Repository,
-    /// The top manifest.
+    /// Digest of its top manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
-    /// Its media type.
+    /// Media type of its top manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media_type: Option<MediaType>,
     /// Platforms that are carried.
     pub platforms: BTreeSet<Platform>,
-    /// Whether children of an index were left out.
+    /// True if children of an index were left out.
     pub sparse: bool,
-    /// Bytes of all blobs that it needs, those of bases included. Absent, as platforms are, when
-    /// the images share so much that adding it up for each would take too long.
+    /// Bytes of all blobs that it needs, those of bases included. Absent, like platforms, if the
+    /// images share so much that computing it for each would take too long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// Bytes of blobs that no other image of the bundle needs.
     pub unique_bytes: u64,
     /// Number of attached artifacts.
     pub attached: usize,
-    /// Whether cosign's tags were looked for.
+    /// Result of the search for cosign's tags.
     pub cosign: AttachmentState,
-    /// Whether referrers were looked for.
+    /// Result of the search for referrers.
     pub referrers: AttachmentState,
-    /// Why it is not whole.
+    /// Reason why it is incomplete; `None` if it is complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// Of one that is not whole: the catalogs' bundles that need it, of many the first.
+    /// For an incomplete image: the catalog bundles that need it, limited to the first ones.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needed_by: Vec<NeededBy>,
 }
@@ -78,14 +78,14 @@ pub struct ImageDetail {
 /// A statement.
 #[derive(Debug, Clone, Serialize)]
 pub struct SignerLine {
-    /// Name of its files, without ending.
+    /// Name of its files without extension.
     pub name: String,
-    /// Whether it is under a key that was given with `--trust`, and right.
+    /// True if its signature is valid under a key given with `--trust`.
     pub verified: bool,
-    /// In which capacity; only of verified ones.
+    /// Role of the signer; only for verified statements.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// One line for people; only of verified ones.
+    /// Comment in one line, for people; only for verified statements.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
 }
@@ -93,33 +93,32 @@ pub struct SignerLine {
 /// A base.
 #[derive(Debug, Clone, Serialize)]
 pub struct BaseLine {
-    /// Its identity.
+    /// Id of the base.
     pub id: BundleId,
     /// Its title.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// Blobs left out because it carried them.
+    /// Number of blobs left out because the base carried them.
     pub omitted_blobs: u64,
-    /// Their bytes.
+    /// Total size of those blobs in bytes.
     pub omitted_bytes: u64,
 }
 
-/// What is in a bundle.
+/// Report of `airferry inspect`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// The bundle's identity.
+    /// Id of the bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bundle: Option<BundleId>,
-    /// How far it could be read.
+    /// Extent to which it could be read.
     pub depth: Depth,
-    /// Whether nothing was read beyond the statements, because none of the trusted keys has
-    /// signed.
+    /// True if nothing was read beyond the statements, because no trusted key signed the bundle.
     pub stopped: bool,
     /// Label: title, owner, marking.
     pub label: crate::model::Label,
     /// Generation.
     pub generation: u64,
-    /// Whether every image is whole.
+    /// True if every image is complete.
     pub complete: bool,
     /// Statements.
     pub signers: Vec<SignerLine>,
@@ -130,27 +129,27 @@ pub struct Report {
     /// Releases among the images.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<ReleaseLine>,
-    /// Operator catalogs among the images: what was kept of them, and the originals' digests.
+    /// Operator catalogs among the images, with their filters and the originals' digests.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub catalogs: Vec<CatalogLine>,
     /// Images.
     pub images: Vec<ImageDetail>,
-    /// Bases that the far side must have.
+    /// Bases whose blobs the target must have.
     pub bases: Vec<BaseLine>,
     /// Bytes of carried blobs, each counted once.
     pub content_bytes: u64,
-    /// Bytes of carried blobs that several images share.
+    /// Bytes of carried blobs that several images share, each counted once.
     pub shared_bytes: u64,
-    /// Blobs that may not be carried.
+    /// Blobs that must not be carried, with the URLs that their descriptors name.
     pub foreign_blobs: BTreeMap<Digest, Vec<String>>,
-    /// Blobs that could not be had.
+    /// Blobs that were not available at export, with the reason.
     pub missing_blobs: BTreeMap<Digest, String>,
-    /// What is wrong, as far as a quick look shows.
+    /// Findings that reading the documents shows; chunks are not verified.
     pub findings: Vec<Finding>,
 }
 
 impl Report {
-    /// What it means that nothing was read.
+    /// The error for a bundle that was not read.
     pub fn refusal(&self) -> Error {
         let class = worst(&self.findings).unwrap_or(Class::NotAuthenticated);
         let error = Error::new(class, "None of the trusted keys has signed this bundle");

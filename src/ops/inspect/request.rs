@@ -1,16 +1,16 @@
-//! What an inspection is asked for.
+//! The request of an inspection.
 
 use std::path::PathBuf;
 
 use crate::bundle::trust::Trust;
 
-/// What `airferry inspect` is asked for.
+/// The request of `airferry inspect`.
 #[derive(Debug)]
 pub struct Request {
-    /// The bundle's directory.
+    /// Directory of the bundle.
     pub bundle: PathBuf,
-    /// Whom to trust. When somebody is named here and has not signed, nothing is read.
+    /// Keys that are trusted. If there are any and none of them signed, the bundle is not read.
     pub trust: Trust,
-    /// Look inside even so.
+    /// True to read it even then.
     pub allow_unsigned: bool,
 }

@@ -1,4 +1,4 @@
-//! What the images of a bundle reach: platforms and bytes.
+//! Computes platforms and bytes of a bundle's images.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,13 +11,14 @@ use crate::model::{
 use crate::oci;
 use crate::sys::media::Media;
 
-/// Configs up to this many bytes are read for their platform.
+/// Limit of a config that is read for its platform, in bytes.
 const CONFIG_CAP: u64 = 1 << 20;
 
-/// Rows and digests that are looked at to add up what images need, all of them together.
+/// Limit of steps through manifests and blobs, for all images together. Images after it have no
+/// sums.
 const STEPS: usize = 20_000_000;
 
-/// What an image reaches.
+/// Platforms and bytes of an image.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ImageSum {
     pub(super) platforms: BTreeSet<Platform>,
@@ -25,13 +26,13 @@ pub(super) struct ImageSum {
     pub(super) bytes: Option<u64>,
 }
 
-/// Adds up what images reach; those with the same roots once.
+/// Computes the sums of images; images with the same roots are computed once.
 pub(super) struct ImageSums<'c, 'a> {
     inventory: &'a Inventory,
     graph: &'c Graph<'a>,
     walk: Walk<'c, 'a>,
     known: BTreeMap<(Option<u32>, Vec<u32>), ImageSum>,
-    /// Platforms by the manifest that was asked.
+    /// Platforms by manifest row, as far as they were read.
     platforms: BTreeMap<u32, Option<Platform>>,
     media: &'c Arc<dyn Media>,
 }
@@ -66,7 +67,7 @@ impl<'c, 'a> ImageSums<'c, 'a> {
             .iter()
             .filter_map(|blob| self.inventory.blobs.get(*blob as usize));
         let bytes = sizes.fold(0u64, |sum, blob| sum.saturating_add(blob.size));
-        // Platforms are those of the image itself.
+        // Only the image's own manifests count for platforms, not those of attached artifacts.
         let own = self.walk.reach(own.as_slice()).manifests;
         let mut content = ImageSum {
             bytes: Some(bytes),
@@ -88,7 +89,7 @@ impl<'c, 'a> ImageSums<'c, 'a> {
     }
 }
 
-/// The platform of an image manifest: from its index, else from its config.
+/// Returns the platform of an image manifest: from its index, or else from its config.
 fn platform(
     entry: &ManifestEntry,
     inventory: &Inventory,

@@ -1,6 +1,6 @@
-//! Where a program goes: a file of its own, or an archive with a text about it.
+//! Writes a program to a file of its own, or to an archive with a readme.
 //!
-//! The same program gives the same bytes: times are the release's, nobody owns the files.
+//! The same program gives the same bytes: times are those of the release, owner and group are 0.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -14,11 +14,11 @@ use crate::model::Digest;
 use crate::programs::tools::{Tool, ToolKind};
 use crate::sys::files::DurableFile;
 
-/// Mode of programs, and of other files.
+/// Permission bits of programs, and of other files.
 const PROGRAM: u32 = 0o755;
 const PLAIN: u32 = 0o644;
 
-/// Bytes of a tar block.
+/// Size of a tar block in bytes.
 const BLOCK: usize = 512;
 
 /// A file that is hashed while it is written.
@@ -49,18 +49,18 @@ impl Write for Hashed {
     }
 }
 
-/// Takes one program.
+/// Output for one program.
 #[derive(Debug)]
 pub(super) enum Sink {
-    /// The program alone.
+    /// The program itself, without archive.
     Bare(Hashed),
-    /// A compressed tar: its file, the program's size and time, and the names in it.
+    /// A compressed tar.
     Tar(Box<TarSink>),
     /// A ZIP file.
     Zip(Box<ZipWriter<Hashed>>),
 }
 
-/// A compressed tar with a program in it.
+/// A compressed tar with a program: the compressor, and the program's size and time.
 #[derive(Debug)]
 pub(super) struct TarSink {
     gzip: GzEncoder<Hashed>,
@@ -69,7 +69,7 @@ pub(super) struct TarSink {
     time: u64,
 }
 
-/// A file that is whole and has no name yet.
+/// A file that is complete but does not have its final name.
 #[derive(Debug)]
 pub(super) struct Written {
     file: DurableFile,
@@ -80,19 +80,19 @@ pub(super) struct Written {
 }
 
 impl Written {
-    /// Gives it its name.
+    /// Gives the file its final name.
     pub(super) fn keep(self) -> crate::sys::Result<()> {
         self.file.keep()
     }
 
-    /// The name that it will have.
+    /// Returns the file's final name.
     pub(super) fn name(&self) -> String {
         let name = self.file.path().file_name().unwrap_or_default();
         name.to_string_lossy().into_owned()
     }
 }
 
-/// An error of writing, with the file where it is known.
+/// An error of writing, with the path if it is known.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SinkError {
     #[error(transparent)]
@@ -102,12 +102,12 @@ pub(super) enum SinkError {
 }
 
 impl Sink {
-    /// The bare program.
+    /// Creates a file for the program without archive.
     pub(super) fn bare(path: &Path) -> Result<Self, SinkError> {
         Ok(Self::Bare(Hashed::create(path, PROGRAM)?))
     }
 
-    /// An archive for a program of so many bytes; `time` is in seconds since 1970.
+    /// Creates an archive for a program of `size` bytes; `time` is in seconds since 1970.
     pub(super) fn archive(
         path: &Path,
         tool: &'static Tool,
@@ -138,14 +138,14 @@ impl Sink {
         })))
     }
 
-    /// A text file.
+    /// Writes a text file.
     pub(super) fn text(path: &Path, text: &str) -> Result<Written, SinkError> {
         let mut file = Hashed::create(path, PLAIN)?;
         file.write_all(text.as_bytes())?;
         Ok(written(file))
     }
 
-    /// Ends the file.
+    /// Completes the file.
     pub(super) fn finish(self) -> Result<Written, SinkError> {
         let file = match self {
             Self::Bare(file) => file,
@@ -193,7 +193,7 @@ impl Write for Sink {
     }
 }
 
-/// A tar header of a file, or of a hard link to an earlier one.
+/// Makes a tar header for a file, or for a hard link to an earlier one.
 fn header(
     name: &str,
     mode: u32,
@@ -224,7 +224,7 @@ fn pad(output: &mut impl Write, length: u64) -> io::Result<()> {
     output.write_all(zeroes.get(..padding).unwrap_or_default())
 }
 
-/// A moment as ZIP files keep it, in UTC.
+/// Converts seconds since 1970 to the format of ZIP files, in UTC.
 fn dos_time(seconds: u64) -> DosTime {
     let moment = i64::try_from(seconds).ok();
     let moment = moment.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
@@ -241,7 +241,7 @@ fn dos_time(seconds: u64) -> DosTime {
     )
 }
 
-/// A text for the person who opens an archive.
+/// Returns the readme of an archive.
 fn readme(tool: &Tool) -> String {
     let name = tool.file_name();
     let (title, what, source) = match tool.kind {

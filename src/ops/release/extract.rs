@@ -1,7 +1,7 @@
-//! `airferry release extract`: the programs in a release, made for it.
+//! `airferry release extract`: extracts programs from a release and patches them for it.
 //!
-//! Programs stream out of their images into temporary files beside their place. They get their
-//! names when the layers that they come from were read to their ends and were the right ones.
+//! Programs are streamed from their images into temporary files in the target directory. The files
+//! get their names after the layers were read to their ends and their digests verified.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -26,48 +26,48 @@ use crate::programs::patch::{Marker, Patch, Patcher};
 use crate::programs::tools::{Machines, Tool};
 use crate::sys::files;
 
-/// Layers of components have a few GiB, programs up to one.
+/// Limits of reading: layers of components have a few GiB, programs up to one.
 const CAPS: Caps = Caps {
     layer: 64 << 30,
     file: (4 << 30) - 1,
     total: 64 << 30,
 };
 
-/// What `airferry release extract` is asked for.
+/// The request of `airferry release extract`.
 #[derive(Debug)]
 pub struct Request {
-    /// Where the release is.
+    /// Registry or bundle with the release.
     pub from: ReleaseOrigin,
-    /// A directory; made when it is missing.
+    /// Target directory; created if missing.
     pub to: PathBuf,
-    /// Which program; `None` for all of them, in archives.
+    /// Program to extract; `None` for all of them, in archives.
     pub command: Option<String>,
-    /// For which machines. For all of them, it comes in archives too.
+    /// Operating systems and architectures. For all of them, even a single program is archived.
     pub machines: Machines,
-    /// What the installer installs, instead of the release's own pull spec.
+    /// Release that the installer will install, if not the release's own pull spec.
     pub release_image: Option<Reference>,
-    /// The machine whose image of the release is read, where there are several.
+    /// Platform whose image of the release is read, if the release is a list.
     pub platform: Platform,
-    /// Whose word counts.
+    /// Rules for the signatures that the release must have.
     pub verification: Verification,
 }
 
-/// What was written.
+/// Result of the extraction.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
     /// The release's version.
     pub version: String,
-    /// Its digest: the list's where there is one.
+    /// Digest of its top manifest: of the list, if there is one.
     pub digest: Digest,
-    /// Who vouches for it.
+    /// Keys that signed it, or the reason why it counts as unsigned.
     pub vouching: Vouching,
-    /// What the installer, if it was extracted, installs.
+    /// Pull spec that the installer, if extracted, will install.
     pub release_image: String,
-    /// Whether clusters need mirror settings to find that.
+    /// True if clusters need mirror settings to find that pull spec.
     pub needs_mirrors: bool,
-    /// The files.
+    /// Written files.
     pub files: Vec<OutcomeFile>,
-    /// What the release does not have.
+    /// Programs that the release does not have.
     pub left_out: Vec<String>,
 }
 
@@ -140,7 +140,7 @@ pub fn extract(request: Request, context: &Context) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Refuses a program that nobody knows, before anything is read.
+/// Refuses an unknown program before anything is read.
 fn check_command(request: &Request) -> Result<()> {
     let known = Tool::commands();
     match &request.command {
@@ -156,7 +156,7 @@ fn check_command(request: &Request) -> Result<()> {
     }
 }
 
-/// What all programs share.
+/// State shared by the extraction of all programs.
 struct Job<'a> {
     payload: &'a Payload,
     release_image: &'a Reference,
@@ -166,12 +166,12 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Whether the release may lack a program without that being a failure.
+    /// True if the release may lack a program without a failure.
     fn may_lack(&self, tool: &Tool) -> bool {
         self.archives && tool.may_be_absent
     }
 
-    /// Extracts all programs, component by component. Returns also what the release lacks.
+    /// Extracts all programs, one component after the other. Also returns the missing ones.
     fn components(&self, tools: &[&'static Tool]) -> Result<(Vec<Written>, Vec<String>)> {
         let mut by_component: BTreeMap<&str, Vec<&'static Tool>> = BTreeMap::new();
         for tool in tools {
@@ -215,7 +215,7 @@ impl Job<'_> {
         Ok((written, left_out))
     }
 
-    /// Extracts programs of one component. Returns those that it does not have.
+    /// Extracts programs of one component. Returns those that its image does not have.
     fn component(
         &self,
         component: &Component,
@@ -251,7 +251,7 @@ impl Job<'_> {
         Ok(missing.flatten().copied().collect())
     }
 
-    /// The file that a program goes to.
+    /// Returns the name of a program's output file.
     fn name(&self, tool: &Tool) -> String {
         match self.archives {
             true => tool.archive_name(&self.payload.version()),
@@ -259,7 +259,7 @@ impl Job<'_> {
         }
     }
 
-    /// Begins a program's file.
+    /// Creates a program's output file, with its patches.
     fn writer(&self, tool: &'static Tool, size: u64) -> Result<Writer> {
         let path = self.to.join(self.name(tool));
         let sink = match self.archives {
@@ -290,7 +290,7 @@ impl Job<'_> {
         })
     }
 
-    /// Ends a program's file.
+    /// Completes a program's output file.
     fn finish(&self, writer: Writer) -> Result<Written> {
         let tool = writer.tool;
         let (output, missing) = writer.patcher.finish().map_err(|error| bad_write(&error))?;
@@ -328,7 +328,7 @@ impl Job<'_> {
         sink.finish().map_err(bad_file)
     }
 
-    /// Whether installers of this release have a place for architectures: since 4.10.
+    /// True if installers of this release have a place for architectures, as since 4.10.
     fn tells_architecture(&self) -> bool {
         let version = self.payload.version();
         let mut numbers = version.split('.').map(str::parse::<u64>);
@@ -343,13 +343,13 @@ impl Job<'_> {
     }
 }
 
-/// A program on its way into its file.
+/// A program that is being written to its output file.
 struct Writer {
     tool: &'static Tool,
     patcher: Patcher<Output>,
 }
 
-/// What follows the patches.
+/// Output of the patcher: a file, or a signer in front of it.
 enum Output {
     Plain(Sink),
     Signed(Box<Signer<Sink>>),
@@ -368,7 +368,7 @@ impl Write for Output {
     }
 }
 
-/// Copies one file into all that are made of it.
+/// Copies one file of an image to all outputs that are made of it.
 fn copy(content: &mut dyn Read, writers: &mut [Writer]) -> Result<()> {
     let mut buffer = vec![0; 256 << 10];
     loop {

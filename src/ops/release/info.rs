@@ -1,4 +1,4 @@
-//! `airferry release info`: what a release is made of, and what another one changes.
+//! `airferry release info`: describes a release, or compares two.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -14,49 +14,49 @@ use crate::image::release::Parts;
 use crate::model::{Digest, Platform};
 use crate::ops::context::Context;
 
-/// Components that are asked for at the same time.
+/// Number of components that are requested at the same time.
 const JOBS: usize = 16;
 
-/// What `airferry release info` is asked for.
+/// The request of `airferry release info`.
 #[derive(Debug)]
 pub struct Request {
-    /// Where the release is.
+    /// Registry or bundle with the release.
     pub from: ReleaseOrigin,
-    /// Another release, to which it is compared.
+    /// Another release to compare it with.
     pub diff: Option<ReleaseOrigin>,
-    /// The machine whose image of the release is read, where there are several.
+    /// Platform whose image of the release is read, if the release is a list.
     pub platform: Platform,
 }
 
-/// What a release is.
+/// Description of a release.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReleaseInfo {
     /// Its version.
     pub version: String,
-    /// What clusters call its image.
+    /// Pull spec of its image, as clusters use it.
     pub pull_spec: String,
-    /// Its digest: the list's where there is one.
+    /// Digest of its top manifest: of the list, if there is one.
     pub digest: Digest,
-    /// Digest of the image for the machine, where that is another one.
+    /// Digest of the image for the platform, if it is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_digest: Option<Digest>,
-    /// When the image was made, as it says.
+    /// Creation time of the image, as its config says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
-    /// For which machines it is.
+    /// Its architectures, as its installer shows them.
     pub architecture: String,
-    /// Bytes of the payload's layers.
+    /// Total size of the payload's layers in bytes.
     pub size: u64,
-    /// What its metadata says, where it has some.
+    /// Its metadata, if it has any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<ReleaseMetadata>,
-    /// Versions of what is inside, for example `kubernetes`.
+    /// Versions of its software, by name, for example `kubernetes`.
     pub versions: BTreeMap<String, String>,
     /// Its components, sorted by name.
     pub components: Vec<ComponentInfo>,
 }
 
-/// What a component is.
+/// Description of a component.
 #[derive(Debug, Clone, Serialize)]
 pub struct ComponentInfo {
     /// Its name.
@@ -65,67 +65,67 @@ pub struct ComponentInfo {
     pub image: String,
     /// Its digest.
     pub digest: Digest,
-    /// Bytes of its layers for the machine; absent where it could not be read.
+    /// Total size of its layers for the platform, in bytes; absent if it could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// Why it could not be read.
+    /// Reason why it could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// What it was built from.
+    /// Facts about its build.
     pub build: BuildFacts,
 }
 
-/// What changes from one release to another.
+/// Differences between two releases.
 #[derive(Debug, Clone, Serialize)]
 pub struct Diff {
-    /// Version and digest of the one.
+    /// The first release.
     pub from: Side,
-    /// Version and digest of the other.
+    /// The second release.
     pub to: Side,
-    /// Components that the other has and the one has not.
+    /// Components only in the second release.
     pub added: Vec<ComponentInfo>,
-    /// Components that the one has and the other has not.
+    /// Components only in the first release.
     pub removed: Vec<ComponentInfo>,
-    /// Components that differ.
+    /// Components with different digests.
     pub changed: Vec<Change>,
-    /// How many are the same.
+    /// Number of components with equal digests.
     pub unchanged: usize,
 }
 
-/// One of two releases.
+/// One of two compared releases.
 #[derive(Debug, Clone, Serialize)]
 pub struct Side {
     /// Its version.
     pub version: String,
     /// Its digest.
     pub digest: Digest,
-    /// When it was made, as it says.
+    /// Creation time of its image, as the config says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
 }
 
-/// A component that differs.
+/// A component with different digests in two releases.
 #[derive(Debug, Clone, Serialize)]
 pub struct Change {
     /// Its name.
     pub name: String,
-    /// It in the one release.
+    /// The component in the first release.
     pub from: ComponentInfo,
-    /// It in the other.
+    /// The component in the second release.
     pub to: ComponentInfo,
 }
 
-/// What was found out.
+/// Result of `airferry release info`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum Outcome {
-    /// About one release.
+    /// Description of one release.
     One(Box<ReleaseInfo>),
-    /// About two.
+    /// Comparison of two releases.
     Two(Box<Diff>),
 }
 
-/// Reads what a release is. Blocks.
+/// Describes or compares releases. Blocks.
 pub fn info(request: Request, context: &Context) -> Result<Outcome> {
     let one = Payload::open(request.from, Parts::Lists, &request.platform, context)?;
     let one = describe(&one, context)?;
@@ -137,7 +137,7 @@ pub fn info(request: Request, context: &Context) -> Result<Outcome> {
     Ok(Outcome::Two(Box::new(compare(one, other))))
 }
 
-/// Describes a payload; every component is asked for.
+/// Describes a payload, and requests every component for its size.
 fn describe(payload: &Payload, context: &Context) -> Result<ReleaseInfo> {
     let measured = measure(payload, context)?;
     let mut versions = BTreeMap::new();
@@ -181,10 +181,10 @@ fn describe(payload: &Payload, context: &Context) -> Result<ReleaseInfo> {
     })
 }
 
-/// Sizes of components, or why they cannot be read, by name.
+/// Sizes of components in bytes, or the reasons why they cannot be read, by name.
 type Measured<'a> = BTreeMap<&'a str, std::result::Result<u64, String>>;
 
-/// Asks for every component's manifest.
+/// Requests every component's manifest for its size.
 fn measure<'a>(payload: &'a Payload, context: &Context) -> Result<Measured<'a>> {
     let queue = Mutex::new(payload.contents.references.components.iter());
     let measured = Mutex::new(BTreeMap::new());

@@ -1,19 +1,19 @@
-//! A release in reports.
+//! Describes a release in reports.
 
 use serde::Serialize;
 
 use crate::model::{Inventory, Reference, ReleaseEntry};
 
-/// Manifests that the signatures of a release are over. Whether the signatures are good, only a
-/// verification with pinned keys tells.
+/// Manifests over which a release has signatures. Their validity is not checked here: that takes a
+/// verification with pinned keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SignedOver {
-    /// There are none: the exporter was told to accept that.
+    /// No signatures; the operator of the export accepted that.
     Nothing,
-    /// The release image.
+    /// The release image: the top manifest.
     Release,
-    /// Not the list that the release image is, but every image in it.
+    /// Not the list that is the top manifest, but every image in it.
     EachImage,
 }
 
@@ -24,29 +24,29 @@ pub struct ComponentLine {
     pub name: String,
     /// Its image.
     pub image: Reference,
-    /// Whether the bundle lacks something of it.
+    /// True if the bundle lacks it or a part of it.
     pub missing: bool,
 }
 
 /// A release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReleaseLine {
-    /// The release image as asked for.
+    /// The release image as requested.
     pub image: Reference,
     /// Its version.
     pub version: String,
     /// Its architecture; `multi` for a list.
     pub architecture: String,
-    /// What its signatures are over.
+    /// Manifests that are signed.
     pub signed_over: SignedOver,
-    /// How many signatures there are.
+    /// Number of signatures.
     pub signatures: usize,
     /// Its components, sorted by name.
     pub components: Vec<ComponentLine>,
 }
 
 impl ReleaseLine {
-    /// All releases of a bundle.
+    /// Returns the lines of all releases of a bundle.
     pub(crate) fn all(inventory: &Inventory) -> Vec<Self> {
         let releases = inventory.releases.iter();
         releases

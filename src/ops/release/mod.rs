@@ -1,6 +1,6 @@
-//! Releases of OKD and OpenShift, read from a mirror, from where they are published, or from a
-//! bundle: which ones are meant, who signed them, what they are made of, and the programs in
-//! them.
+//! Releases of OKD and OpenShift, read from a mirror, from the registry of their publisher, or
+//! from a bundle: selects them, verifies their signatures, describes their components, and
+//! extracts their programs.
 
 mod archive;
 pub mod extract;

@@ -1,4 +1,4 @@
-//! A release payload, opened: which image it is, what it is made of, where its parts are.
+//! Opens a release payload: finds its image, its contents, and its components.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,26 +19,26 @@ use crate::model::{
 use crate::ops::context::Context;
 use crate::registry::{Client, Selector};
 
-/// Where a release is read from.
+/// Place from which a release is read.
 #[derive(Debug)]
 pub enum ReleaseOrigin {
-    /// A registry: where it was published, or a mirror.
+    /// A registry: the publisher's, or a mirror.
     Registry {
-        /// How to speak to it.
+        /// Client of the registry.
         client: Client,
         /// The release image.
         reference: Reference,
     },
     /// A bundle.
     Bundle {
-        /// Its directory.
+        /// Directory of the bundle.
         path: PathBuf,
-        /// Whom to trust.
+        /// Keys that are trusted for bundles.
         trust: Trust,
-        /// Accept that no trusted key has signed.
+        /// True to accept a bundle that no trusted key signed.
         allow_unsigned: bool,
-        /// Which of its releases: a version, or the image as it was asked for. Needed when it
-        /// carries several.
+        /// The release to read: its version, or its image as requested at export. Required if the
+        /// bundle carries several.
         release: Option<String>,
     },
 }
@@ -47,31 +47,30 @@ pub enum ReleaseOrigin {
 #[derive(Debug)]
 pub(super) struct Payload {
     source: Source,
-    /// Whether it comes out of a bundle.
+    /// True if it is read from a bundle.
     pub(super) in_bundle: bool,
-    /// What a cluster would call it: the digest is the list's, where there is one.
+    /// Its pull spec, as clusters use it, with the digest of the list if there is one.
     pub(super) pull_spec: Reference,
     /// Its image for one platform.
     pub(super) image: Image,
-    /// What that says.
+    /// Contents of that image.
     pub(super) contents: ImageContents,
-    /// Signatures that its bundle carries.
+    /// Signatures carried by the bundle; `None` for a registry.
     signatures: Option<Vec<ReleaseSignature>>,
 }
 
-/// What was asked for, found: where it is, and which image it is.
+/// The release that was found: its place, and its top manifest.
 struct Found {
     source: Source,
     repository: Repository,
     root: Digest,
-    /// What a bundle says of it.
+    /// Its entry in the bundle's inventory.
     entry: Option<ReleaseEntry>,
     in_bundle: bool,
 }
 
 impl Payload {
-    /// Opens a payload for a machine of `platform`; where a list has no image for that, for
-    /// another one. Blocks.
+    /// Opens a payload for `platform`. If a list has no image for it, opens another one. Blocks.
     pub(super) fn open(
         from: ReleaseOrigin,
         parts: Parts,
@@ -88,7 +87,7 @@ impl Payload {
                 allow_unsigned,
                 release,
             } => {
-                // Whether this release is whole shows when it is read.
+                // Reading shows if this release is complete.
                 let waivers = Waivers {
                     unsigned: allow_unsigned,
                     incomplete: true,
@@ -131,8 +130,8 @@ impl Payload {
         })
     }
 
-    /// The release as it is verified: what is signed is the image that was read, or the list in
-    /// which it is.
+    /// Returns the release for verification. The image that was read must be signed, or the list
+    /// that contains it.
     pub(super) fn as_release(&self) -> Release<'_> {
         let root = self.digest();
         let images = [self.image.digest].into_iter().filter(|own| *own != root);
@@ -147,22 +146,22 @@ impl Payload {
         }
     }
 
-    /// Its digest: the list's where there is one.
+    /// Returns the digest of its top manifest: of the list, if there is one.
     pub(super) fn digest(&self) -> Digest {
         self.pull_spec.digest.unwrap_or(self.image.digest)
     }
 
-    /// The release's version.
+    /// Returns the release's version.
     pub(super) fn version(&self) -> String {
         self.contents.references.version.to_string()
     }
 
-    /// The architecture of its image, in Go's words.
+    /// Returns the architecture of its image, in Go's words.
     pub(super) fn architecture(&self) -> &str {
         &self.contents.platform.architecture
     }
 
-    /// Which machines the release is for, as its installer says it.
+    /// Returns the architectures of the release, as its installer shows them.
     pub(super) fn architectures(&self) -> String {
         let own = self.contents.platform.to_string();
         match self.image.in_list {
@@ -171,7 +170,7 @@ impl Payload {
         }
     }
 
-    /// When the image was made, in seconds since 1970; 0 where it does not say that.
+    /// Returns the image's creation time in seconds since 1970; 0 if it does not name one.
     pub(super) fn created_seconds(&self) -> u64 {
         let created = self.contents.created.as_deref();
         let created = created.and_then(|text| text.parse::<jiff::Timestamp>().ok());
@@ -179,9 +178,9 @@ impl Payload {
         seconds.and_then(|s| u64::try_from(s).ok()).unwrap_or(0)
     }
 
-    /// A component's image for the payload's platform, and where it was found: beside the
-    /// payload, as mirrors have it, or under its own name. A mirror that fails is not taken for
-    /// one that does not have it.
+    /// Returns a component's image for the payload's platform, and the source that has it. Looks
+    /// beside the payload, as on mirrors, and then in the component's own repository. Continues
+    /// only if a repository lacks the image: any other failure ends the search.
     pub(super) fn component(&self, component: &Component) -> Result<(Source, Image)> {
         let own = &component.image.repository;
         let platform = Some(&self.contents.platform);
@@ -195,7 +194,7 @@ impl Payload {
             let name = repository.pinned(component.digest).to_string();
             match Image::for_platform(&source, &component.digest, platform, &name) {
                 Ok(image) => return Ok((source, image)),
-                // Where it is called by its own name is where it should be.
+                // The error of the component's own repository, the last one, is reported.
                 Err(error) if error.class() == Class::Incomplete => missing = Some(error),
                 Err(error) => return Err(error),
             }
@@ -203,8 +202,8 @@ impl Payload {
         Err(missing.unwrap_or_else(|| Error::usage("There is no image to read")))
     }
 
-    /// Repositories of a mirror that hold components besides their own one: the payload's, and
-    /// where `oc-mirror` puts them.
+    /// Returns repositories of a mirror that may hold components besides their own: the payload's,
+    /// and the one that `oc-mirror` uses.
     fn neighbours(&self) -> Vec<Repository> {
         if self.in_bundle {
             return Vec::new();
@@ -218,7 +217,7 @@ impl Payload {
     }
 }
 
-/// Finds out what a reference means. Blocks.
+/// Resolves a reference at its registry. Blocks.
 fn in_registry(client: Client, reference: &Reference, context: &Context) -> Result<Found> {
     let repository = reference.repository.clone();
     let source = Source::registry(client, repository.clone(), context.cancel.clone());
@@ -256,7 +255,7 @@ fn in_bundle(bundle: Bundle, wanted: Option<&str>, context: &Context) -> Result<
     })
 }
 
-/// Chooses an image of a bundle.
+/// Chooses the image of a release in a bundle.
 fn choose<'a>(bundle: &'a Bundle, wanted: Option<&str>) -> Result<&'a ImageEntry> {
     let inventory = &bundle.inventory;
     let releases: Vec<(&ReleaseVersion, &ImageEntry)> = inventory
@@ -284,7 +283,7 @@ fn choose<'a>(bundle: &'a Bundle, wanted: Option<&str>) -> Result<&'a ImageEntry
         .iter()
         .find(|(version, _)| version.as_str() == wanted)
         .map(|(_, image)| *image);
-    // A payload that was carried like any other image is as good.
+    // A payload that was exported as a plain image can be used too.
     let by_name = || {
         let mut images = inventory.images.iter();
         images.find(|image| image.requested.to_string() == wanted)

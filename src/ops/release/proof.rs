@@ -1,5 +1,6 @@
-//! Whether the releases of a bundle are genuine: their signatures verified again, from the bundle
-//! alone, with keys that the caller has chosen; and whether they are what the bundle calls them.
+//! Judges the releases of a bundle: verifies their signatures again, from the bundle alone and
+//! with keys that the caller has chosen, and compares each with its entry in the bundle's
+//! inventory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,27 +25,27 @@ use crate::model::{
 use crate::ops::context::Context;
 use crate::sys::clock;
 
-/// Why what a bundle says of a release could not be compared.
+/// Reason for a signed release whose image could not be compared.
 const NOT_COMPARED: &str =
     "signed, but not compared with its image, which the bundle does not carry";
 
-/// The same of one without signatures.
+/// Reason for an unsigned release whose image could not be compared.
 const UNSIGNED_NOT_COMPARED: &str =
     "unsigned, and not compared with its image, which the bundle does not carry";
 
-/// How often a layer is read, for different releases, while nobody vouches for the bundle. Releases
-/// share layers, and a small layer may unpack to gigabytes.
+/// Limit of reads of one layer, for different releases, in a bundle that no trusted key signed.
+/// Releases share layers, and a small layer may unpack to gigabytes.
 const MOST_READS: usize = 8;
 
-/// Why a release was not read.
+/// Reason for a signed release that was not read because of [`MOST_READS`].
 const NOT_READ: &str = "signed, but not compared with its image: while nobody vouches for the bundle, \
      layers that many releases share are not read for all of them";
 
-/// The same of one without signatures.
+/// Reason for an unsigned release that was not read because of [`MOST_READS`].
 const UNSIGNED_NOT_READ: &str = "unsigned, and not compared with its image: while nobody vouches for the \
      bundle, layers that many releases share are not read for all of them";
 
-/// Whose word counts for releases.
+/// Keys that are trusted for releases.
 #[derive(Debug, Clone)]
 pub struct ReleaseKeys {
     /// The pinned keys.
@@ -59,56 +60,56 @@ impl Default for ReleaseKeys {
     }
 }
 
-/// What is known of who made a release.
+/// Judgement about the origin of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReleaseState {
-    /// Pinned keys have signed it, and the bundle says of it what its image says.
+    /// A pinned key signed it, and its image agrees with its entry in the inventory.
     Genuine,
-    /// Pinned keys have signed it, and what the bundle says of it could not be compared with its
-    /// image: a base carried that.
+    /// A pinned key signed it, but its image could not be compared with its entry in the
+    /// inventory, because a base carried it or it was not read.
     NotCompared,
-    /// It has no signatures, and its exporter was told to accept that.
+    /// It has no signatures; the operator of the export accepted that.
     Unsigned,
-    /// Its signatures are by keys of which none is pinned.
+    /// Only keys that are not pinned signed it.
     KeysUnknown,
-    /// It has signatures that are not good, or is not what the bundle says of it.
+    /// A signature is invalid, or its image differs from its entry in the inventory.
     NotGenuine,
-    /// It cannot be read, so that nobody knows what it is.
+    /// It cannot be read, so it could not be judged.
     Unreadable,
 }
 
-/// A release, and who vouches for it.
+/// The judgement about a release, with the keys that signed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReleaseProof {
-    /// The release image, as asked for at export.
+    /// The release image, as requested at export.
     pub image: Reference,
     /// The release's version.
     pub version: ReleaseVersion,
-    /// What is known.
+    /// The judgement.
     pub state: ReleaseState,
-    /// Whether version, architecture, components and keyrings were compared with the release
-    /// image: not where a base carried its layers.
+    /// True if version, architecture, components and keyrings were compared with the release
+    /// image. Not possible if a base carried its layers.
     pub compared: bool,
-    /// Whether it could have been compared, and was not because its layers are read too often.
+    /// True if it was not compared because its layers had been read [`MOST_READS`] times.
     #[serde(skip)]
     pub(in crate::ops) not_read: bool,
-    /// Who vouches for it.
+    /// Pinned keys that signed it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub signers: Vec<ReleaseSigner>,
-    /// Why it is not genuine.
+    /// Reason for any state other than [`ReleaseState::Genuine`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// What is at hand of a bundle.
+/// The available parts of a bundle.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::ops) enum Evidence<'a> {
-    /// Its inventory alone.
+    /// Only its inventory.
     Inventory(&'a Inventory),
     /// The bundle: releases are read again, as far as it carries them.
     Bundle(&'a Inventory, &'a Source),
-    /// The bundle, and a registry that has what a base carried: all releases are read again.
+    /// The bundle, and a registry with the blobs that bases carried: all releases are read again.
     BundleAndBases(&'a Inventory, &'a Source),
 }
 
@@ -126,7 +127,7 @@ impl<'a> Evidence<'a> {
 ///
 /// # Errors
 ///
-/// When somebody stops it, or the medium cannot be read.
+/// When the run is cancelled, or the medium cannot be read.
 pub(in crate::ops) fn judge(
     evidence: Evidence<'_>,
     keys: &ReleaseKeys,
@@ -159,16 +160,16 @@ fn judge_with(
     Ok(proofs)
 }
 
-/// How often layers were read.
+/// Counts how often layers are read.
 enum Reads {
-    /// As often as releases need it.
+    /// No limit.
     Unlimited,
-    /// By layer, up to [`MOST_READS`].
+    /// Number of reads by layer, each up to [`MOST_READS`].
     Counted(BTreeMap<Digest, usize>),
 }
 
 impl Reads {
-    /// Whether a release's layers may be read once more; counts them then.
+    /// True if a release's layers may be read once more. Counts them if so.
     fn allow(&mut self, inventory: &Inventory, root: &Digest) -> bool {
         let Self::Counted(counts) = self else {
             return true;
@@ -194,8 +195,8 @@ impl Reads {
     }
 }
 
-/// Judges the releases of an opened bundle for somebody who only looks, and did not accept that
-/// nobody vouches for it: of a stranger's bundle no layer is read more than a few times. Blocks.
+/// Judges the releases of an opened bundle for a report. If no trusted key signed the bundle, each
+/// layer is read at most [`MOST_READS`] times. Blocks.
 ///
 /// # Errors
 ///
@@ -239,7 +240,7 @@ fn judge_opened(
     judge_with(evidence, keys, clock::now(), reads)
 }
 
-/// Judges releases that the bundle alone could not be compared with, where a registry has the
+/// Judges releases again that could not be compared from the bundle alone: a registry has the
 /// blobs that bases carried. Blocks.
 ///
 /// # Errors
@@ -256,7 +257,7 @@ pub(in crate::ops) fn judge_with_bases(
     judge(evidence, keys, clock::now())
 }
 
-/// What importing these releases would mean; an error when it must not be.
+/// Returns an error if a release must not be imported.
 pub(in crate::ops) fn require(proofs: &[ReleaseProof], allow_unsigned: bool) -> Result<()> {
     let refused = |proof: &&ReleaseProof| match proof.state {
         ReleaseState::Genuine | ReleaseState::NotCompared => false,
@@ -307,7 +308,7 @@ pub(in crate::ops) fn warn_of_unsigned(proofs: &[ReleaseProof], context: &Contex
     }
 }
 
-/// What a reviewer is told: of everything that an import would refuse.
+/// Returns a finding for every release that an import would refuse or could not compare.
 pub(in crate::ops) fn findings(proofs: &[ReleaseProof]) -> Vec<Finding> {
     let about = |proof: &ReleaseProof, kind, reason: &str| {
         let message = format!("release {}: {reason}", proof.version);
@@ -325,7 +326,7 @@ pub(in crate::ops) fn findings(proofs: &[ReleaseProof]) -> Vec<Finding> {
         let reason = proof.reason.as_deref().unwrap_or("it is unsigned");
         Some(about(proof, kind, reason))
     };
-    // Who accepts that nobody has signed it has not accepted that it may be another release.
+    // Accepting a release without signature does not accept that it may be another release.
     let is_open = |proof: &&ReleaseProof| proof.state == ReleaseState::Unsigned && !proof.compared;
     let open = proofs.iter().filter(is_open).map(|proof| {
         let kind = FindingKind::ReleaseNotCompared;
@@ -344,7 +345,7 @@ struct Judge<'a> {
     release: &'a ReleaseEntry,
     trust: &'a ReleaseTrust,
     now: Timestamp,
-    /// Whether its layers may be read.
+    /// True if its layers may be read.
     may_read: bool,
 }
 
@@ -400,7 +401,7 @@ impl Judge<'_> {
         Ok(proof)
     }
 
-    /// Reads the release again, where the bundle carries it, and compares.
+    /// Reads the release again, if the bundle carries it, and compares it with its entry.
     fn compare(&self, root: Digest) -> Result<Compared> {
         let (inventory, source) = match self.evidence {
             Evidence::Inventory(_) => return Ok(Compared::NotCarried),
@@ -434,7 +435,7 @@ impl Judge<'_> {
         })
     }
 
-    /// Who has signed it. A list is signed as such, or else each of its images.
+    /// Returns the keys that signed it. Either the list is signed, or each of its images.
     fn signers(&self, root: Digest) -> std::result::Result<Vec<ReleaseSigner>, Doubt> {
         let images = self.images_of(root);
         let mut strays = self.release.signatures.iter();
@@ -465,8 +466,9 @@ impl Judge<'_> {
         }
     }
 
-    /// The images of a list that the bundle carries, by the list's own bytes. Without them every
-    /// entry counts: what the inventory says of platforms is informative, and a claim.
+    /// Returns the images of a list that the bundle carries, according to the list's own bytes.
+    /// Without these bytes, every entry counts as an image: the inventory's platforms are an
+    /// unverified claim.
     fn images_of(&self, root: Digest) -> Vec<Digest> {
         let inventory = self.evidence.inventory();
         let list = inventory.manifest(&root);
@@ -484,7 +486,7 @@ impl Judge<'_> {
         children.filter(is_image).copied().collect()
     }
 
-    /// The payload's configuration as far as the bundle keeps it.
+    /// Returns the payload's verification keys, as the bundle has them.
     fn config(&self) -> std::result::Result<VerificationConfig, Doubt> {
         let keyrings = self.release.keyrings.iter().map(|entry| {
             let keyring = Keyring::of_payload(&entry.data).map_err(|error| {
@@ -509,22 +511,22 @@ impl Judge<'_> {
     }
 }
 
-/// What came of reading a release again.
+/// Result of reading a release again.
 enum Compared {
-    /// It is what the inventory says.
+    /// It agrees with the inventory.
     Same,
-    /// It is not.
+    /// It differs from the inventory.
     Differs(Difference),
-    /// Some of it was carried by an earlier bundle, or is missing.
+    /// Parts of it were carried by an earlier bundle or are missing, or only the inventory is here.
     NotCarried,
     /// Its layers were read for too many other releases.
     NotRead,
-    /// Some of it is said to be where nobody can look.
+    /// The inventory declares parts of it as foreign, so they cannot be read.
     Foreign,
 }
 
-/// Where all blobs of a release image are, or of the images of its list that the bundle has;
-/// foreign ones first, since nothing makes up for them.
+/// Returns the places of all blobs of a release image, or of the carried images of a list. Foreign
+/// ones come first, because nothing can replace them.
 fn places<'a>(inventory: &'a Inventory, root: &Digest) -> Vec<&'a BlobPlace> {
     let top = inventory.manifest(root);
     let children = top.into_iter().flat_map(|top| &top.children);
@@ -546,7 +548,7 @@ impl ReleaseProof {
     }
 }
 
-/// Why a release is not known to be genuine.
+/// Reason why a release is not known to be genuine.
 struct Doubt {
     state: ReleaseState,
     reason: String,

@@ -1,11 +1,11 @@
-//! `release.txt`, which stands beside the archives with programs. What comes out of a payload is
-//! escaped.
+//! Makes `release.txt`, which is written beside the archives with programs. Values from the
+//! payload are escaped.
 
 use std::fmt::Write as _;
 
 use super::payload::Payload;
 
-/// `release.txt` beside archives.
+/// Returns the text of `release.txt`.
 pub(super) fn release_txt(payload: &Payload) -> String {
     let mut text = String::from(
         "Client tools of a release\n-------------------------\n\n\
@@ -38,14 +38,14 @@ fn head(payload: &Payload) -> String {
     text
 }
 
-/// Two columns under a header.
+/// Renders two columns with a header.
 fn table(rows: Vec<[String; 2]>) -> String {
     let names = rows.iter().map(|[name, _]| name.chars().count());
     let width = names.max().unwrap_or(0).max("NAME".len());
     let mut text = String::new();
     let header = ["NAME".to_owned(), "PULL SPEC".to_owned()];
     for [name, image] in std::iter::once(header).chain(rows) {
-        // Widths in format strings panic beyond 65535.
+        // Widths in format strings panic above 65535.
         let space = " ".repeat(width.saturating_sub(name.chars().count()));
         let _ = writeln!(text, "  {name}{space}  {image}");
     }

@@ -1,4 +1,4 @@
-//! Which releases are wanted, and how they are found: by pull spec, or through the update service.
+//! Selects releases by version in the graph of an update service.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,66 +16,66 @@ use crate::plan::upgrade::{self, Choice, Release, UpgradeError, Wanted};
 use crate::registry::{Client, DocumentRequest, RedactedUrl};
 use crate::sys::files;
 
-/// Where the update graph comes from.
+/// Origin of the update graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GraphSource {
     /// The update service at this address.
     Service(Url),
-    /// An answer of it that was saved.
+    /// A saved answer of the update service.
     Saved(PathBuf),
 }
 
-/// Releases that are wanted by version.
+/// Releases requested by version.
 #[derive(Debug, Clone)]
 pub struct ByVersion {
-    /// Which versions; never empty.
+    /// Requested versions; never empty.
     pub wanted: Vec<Wanted>,
-    /// The channel in which they are looked for.
+    /// Channel of the versions.
     pub channel: Channel,
-    /// The architectures; never empty.
+    /// Architectures; never empty.
     pub architectures: BTreeSet<Architecture>,
-    /// Carry every step of the shortest update path from here.
+    /// Version to update from: every step of the shortest update path is selected.
     pub from: Option<SemanticVersion>,
-    /// Who knows the releases.
+    /// Origin of the update graph.
     pub graph: GraphSource,
 }
 
-/// A release with what the update service says that it is.
+/// A selected release, as described by the update service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChosenRelease {
     /// Its version.
     pub version: String,
-    /// Its payload.
+    /// Pull spec of its payload.
     pub payload: Reference,
 }
 
-/// What a request by version came to.
+/// Result of a request by version, for one architecture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Selected {
-    /// What was asked for.
+    /// The requested version.
     pub wanted: String,
-    /// In which channel.
+    /// Channel in which it was selected.
     pub channel: Channel,
-    /// For which architecture.
+    /// Architecture.
     pub architecture: String,
-    /// Where the update path begins; absent when none was asked for.
+    /// Version at which the update path begins; absent without path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// The releases, in the order in which a cluster takes them.
+    /// The releases, in the order of installation.
     pub releases: Vec<ChosenRelease>,
-    /// Updates with known risks that would make the path shorter and were not taken.
+    /// Updates with known risks that would make the path shorter, and were avoided.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub avoided: Vec<Avoided>,
 }
 
-/// An update that was not taken.
+/// An update that was avoided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Avoided {
-    /// Where it begins.
+    /// Version before the update.
     pub from: String,
-    /// Where it ends.
+    /// Version after the update.
     pub to: String,
-    /// The names of its risks.
+    /// Names of its risks.
     pub risks: Vec<String>,
 }
 
@@ -98,7 +98,7 @@ impl From<&Release> for ChosenRelease {
     }
 }
 
-/// Asks the update service, once for each architecture, and decides.
+/// Asks the update service once for each architecture, and selects the releases.
 pub(crate) async fn select(by: &ByVersion, client: &Client) -> Result<Vec<Selected>> {
     let mut selected = Vec::new();
     for architecture in &by.architectures {

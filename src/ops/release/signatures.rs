@@ -1,9 +1,9 @@
-//! Gathers a release's signatures from the places that publish them.
+//! Gathers a release's signatures from signature stores.
 //!
-//! A store has them at `sha256=<hex>/signature-1` and so on. The first number that it does not
-//! have ends its list; a store that fails is remembered, and the next one is asked. A directory
-//! may also be what `import --resources` or `unpack` wrote: then they are in the ConfigMap that
-//! is meant for the cluster.
+//! A store has them at `sha256=<hex>/signature-1` and so on; the first missing number ends the
+//! list. If a store fails, the failure is recorded and the next store is asked. A directory may
+//! also be the output of `import --resources` or `unpack`: then the signatures are in the
+//! ConfigMap for the cluster.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -23,13 +23,13 @@ use crate::ops::blocking;
 use crate::registry::{self, Client, DocumentRequest, RedactedUrl};
 use crate::sys::{IoAt, files};
 
-/// Signatures that a store may have of one release (a count; library-go reads no more).
+/// Limit of signatures of one release in a store (a count; library-go reads no more).
 const MOST: usize = 9;
 
-/// How long a store may take for one signature, retries included.
+/// Time limit for fetching one signature from a store, retries included.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where signatures are looked for.
+/// A place with signatures of releases.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Store {
     /// A web server: `http` or `https`.
@@ -39,7 +39,7 @@ pub enum Store {
 }
 
 impl Store {
-    /// The store that a person names: a URL, or else a directory.
+    /// Parses a store from a command line: a URL, or else a directory.
     pub fn named(text: &str) -> Self {
         match Url::parse(text) {
             Ok(url) if matches!(url.scheme(), "http" | "https" | "file") => Self::at(&url),
@@ -47,7 +47,7 @@ impl Store {
         }
     }
 
-    /// The stores that a payload's configuration names.
+    /// Returns the stores that a payload's configuration names.
     pub fn configured(config: &VerificationConfig) -> Vec<Self> {
         let at = |store: &SignatureStore| Self::at(&store.url);
         config.stores.iter().map(at).collect()
@@ -70,14 +70,14 @@ impl fmt::Display for Store {
     }
 }
 
-/// Like `Display`: a URL may hold secrets.
+/// Same as `Display`, which redacts URLs: they may contain secrets.
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// Why a store gave no more.
+/// Reason why reading a store failed.
 #[derive(Debug)]
 enum Failure {
     Web(registry::Error),
@@ -103,29 +103,29 @@ impl Failure {
     }
 }
 
-/// A store that did not answer, or not well.
+/// A store that could not be read completely.
 #[derive(Debug)]
 struct Unread {
     store: Store,
     failure: Failure,
 }
 
-/// Signatures that were found, and stores that could not be asked.
+/// Signatures that were found, and stores that failed.
 #[derive(Debug, Default)]
 pub(super) struct GatheredSignatures {
-    /// In the order of their stores, each once.
+    /// In the order of their stores, without duplicates.
     pub(super) signatures: Vec<ReleaseSignature>,
     unread: Vec<Unread>,
 }
 
 impl GatheredSignatures {
-    /// What is carried beside a release; nobody was asked.
+    /// Uses only signatures carried beside a release; no store is asked.
     pub(super) fn carried(signatures: Vec<ReleaseSignature>) -> Self {
         let unread = Vec::new();
         Self { signatures, unread }
     }
 
-    /// What may be judged.
+    /// Returns the signatures as evidence for a judgement.
     pub(super) fn evidence(&self) -> Evidence<'_> {
         Evidence {
             signatures: &self.signatures,
@@ -133,18 +133,18 @@ impl GatheredSignatures {
         }
     }
 
-    /// The signatures over one manifest.
+    /// Returns the signatures over one manifest.
     fn over(&self, digest: &Digest) -> Vec<Vec<u8>> {
         let over = self.signatures.iter().filter(|s| s.over == *digest);
         over.map(|signature| signature.message.clone()).collect()
     }
 
     /// Asks stores, one after the other, for signatures over one manifest, until there are
-    /// `enough`. One that has failed is not asked again.
+    /// `enough`. A store that failed is not asked again.
     ///
     /// # Errors
     ///
-    /// When a worker fails. Failures of stores are kept.
+    /// When a worker fails. Failures of stores are recorded instead.
     pub(super) async fn ask(
         &mut self,
         client: &Client,
@@ -178,7 +178,7 @@ impl GatheredSignatures {
         Ok(())
     }
 
-    /// Whether the network gave nothing at all.
+    /// True if all stores failed because of the network, and there is no signature.
     pub(super) fn is_cut_off(&self, stores: &[Store]) -> bool {
         let mut unread = self.unread.iter();
         self.signatures.is_empty()
@@ -186,14 +186,14 @@ impl GatheredSignatures {
             && unread.all(|unread| unread.failure.is_network())
     }
 
-    /// Which stores failed, and how: a line for each.
+    /// Describes the failed stores, one line for each.
     pub(super) fn failures(&self) -> impl Iterator<Item = String> {
         let unread = self.unread.iter();
         unread.map(|Unread { store, failure }| format!("store {store}: {}", failure.text()))
     }
 }
 
-/// The signatures of one store, and why it gave no more, if that was not for want of more.
+/// Returns the signatures of one store, and its failure if it could not be read to the end.
 async fn read_store(
     client: &Client,
     store: &Store,
@@ -209,7 +209,7 @@ async fn read_store(
     }
 }
 
-/// Where a store has a signature.
+/// Returns the path of a signature below a store's address.
 fn below(release: &Digest, number: usize) -> String {
     format!("sha256={}/signature-{number}", release.hex())
 }
@@ -256,7 +256,7 @@ fn read_directory(directory: &Path, release: &Digest) -> (Vec<Vec<u8>>, Option<F
         }
     }
     let name = PathBuf::from(cluster::signature_file_name(release));
-    // Up to 4.10, oc wrote the same text into a file of the other name.
+    // Up to 4.10, oc wrote the same content to a file with the other ending.
     for name in [name.with_extension("yaml"), name] {
         for path in [directory.join(&name), directory.join("config").join(&name)] {
             match read_file(&path, signature_file::LIMIT) {

@@ -1,4 +1,4 @@
-//! The keys that have signed a release, as people are told of them.
+//! Describes the keys that signed a release, for reports.
 
 use std::fmt;
 
@@ -9,25 +9,25 @@ use crate::content::release::signature::SatisfiedKeyring;
 use crate::content::release::trust::ReleaseTrust;
 use crate::encoding::time::render_time;
 
-/// A pinned key that has signed a release.
+/// A pinned key that signed a release.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct ReleaseSigner {
     /// Fingerprint of the primary key.
     pub key: String,
-    /// What people call it, where the program knows.
+    /// Name of the key, if it is known to the program.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'static str>,
-    /// When, by its own word.
+    /// Time of the signature, as the signature says.
     pub signed_at: String,
-    /// When the key expired, where signatures from before are accepted.
+    /// Expiry of the key, if it expired and earlier signatures are accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_expired: Option<String>,
-    /// Under which name, by its own word.
+    /// Name of the signed image, as the signature says.
     pub reference: String,
 }
 
 impl ReleaseSigner {
-    /// The keys that have signed, each once.
+    /// Returns the keys that signed, each once.
     pub(super) fn all(signed: &[Signed], trust: &ReleaseTrust) -> Vec<Self> {
         let keyrings = signed.iter().flat_map(|signed| &signed.verified.keyrings);
         let mut signers: Vec<Self> = keyrings.map(|keyring| Self::of(keyring, trust)).collect();
@@ -49,7 +49,7 @@ impl ReleaseSigner {
     }
 }
 
-/// The key, its name, and that it has expired.
+/// Shows the key, its name, and its expiry.
 impl fmt::Display for ReleaseSigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.key)?;

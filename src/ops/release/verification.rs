@@ -1,7 +1,7 @@
-//! Whether a release may be used: what is known of its signatures, and what is accepted.
+//! Decides if a release may be used, by its signatures and by what the operator accepts.
 //!
-//! The keys are those that the payload names, as far as they are pinned; the signatures come from
-//! the bundle, or from stores. That there is no signature can be accepted; nothing else can.
+//! Accepted keys are those that the payload names, as far as they are pinned; signatures come from
+//! the bundle, or from stores. A missing signature can be accepted, an invalid one cannot.
 
 use serde::Serialize;
 
@@ -17,62 +17,62 @@ use crate::model::{Digest, Reference, ReleaseSignature, Timestamp};
 use crate::ops::context::Context;
 use crate::registry::Client;
 
-/// What is known and accepted about who made a release.
+/// Rules and sources for the verification of releases.
 #[derive(Debug)]
 pub struct Verification {
-    /// Whose word counts.
+    /// Pinned keys.
     pub trust: ReleaseTrust,
-    /// Where signatures are, instead of where the payload says.
+    /// Signature stores to use instead of those that the payload names.
     pub stores: Vec<Store>,
-    /// Accept a release that has no signature.
+    /// True to accept a release without signatures.
     pub allow_unsigned: bool,
-    /// How to ask stores.
+    /// Client for stores.
     pub client: Client,
-    /// What time it is.
+    /// Current time.
     pub now: Timestamp,
 }
 
-/// A release that is about to be used.
+/// A release to verify.
 #[derive(Debug)]
 pub struct Release<'a> {
-    /// What to call it.
+    /// Name for messages.
     pub name: &'a Reference,
-    /// What has to be signed.
+    /// The top manifest, and the images of a list: either it or all of them must be signed.
     pub subject: Subject,
-    /// How its payload wants to be verified.
+    /// Keys and stores that its payload names.
     pub config: Option<&'a VerificationConfig>,
-    /// The signatures that its bundle carries; `None` when it comes from a registry. The stores
-    /// that the payload names are not asked about one in a bundle.
+    /// Signatures carried by its bundle; `None` if it comes from a registry. For a release in a
+    /// bundle, the stores that the payload names are not asked.
     pub carried: Option<Vec<ReleaseSignature>>,
 }
 
-/// Who vouches for a release.
+/// Origin of the trust in a release, for reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Vouching {
-    /// The owners of these keys, one line for each.
+    /// Keys that signed it, one line for each.
     SignedBy(Vec<String>),
-    /// Nobody, for this reason; it was accepted.
+    /// No key, for this reason; the operator accepted that.
     Unsigned(String),
 }
 
 /// A release that may be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Accepted {
-    /// Pinned keys have signed it.
+    /// Pinned keys signed it.
     Signed(Vec<Signed>),
     /// It has no signature, and that is accepted.
     Unsigned(Absence),
 }
 
 impl Verification {
-    /// Finds a release's signatures and judges it; what must not be used is an error.
+    /// Finds a release's signatures and judges it.
     ///
     /// # Errors
     ///
-    /// [`Class::NotAuthenticated`] when it has signatures that prove nothing, or none and that is
-    /// not accepted; [`Class::Network`] when no store could be reached. Which stores failed
-    /// stands in the hints.
+    /// [`Class::NotAuthenticated`] when its signatures are not valid, or when it has none and that
+    /// is not accepted; [`Class::Network`] when no store could be reached. Hints name the stores
+    /// that failed.
     pub async fn verify(&self, release: &Release<'_>, context: &Context) -> Result<Accepted> {
         tokio::select! {
             verified = self.decide(release, context) => verified,
@@ -121,7 +121,7 @@ impl Verification {
         }
     }
 
-    /// The judgement, and what it is built on.
+    /// Returns the judgement and its evidence.
     async fn judge(&self, release: &Release<'_>) -> Result<(Judgement, GatheredSignatures)> {
         let standard = Standard {
             config: release.config,
@@ -131,8 +131,8 @@ impl Verification {
         let subject = &release.subject;
         let mut gathered = GatheredSignatures::carried(release.carried.clone().unwrap_or_default());
         let early = judge(subject, &standard, &gathered.evidence());
-        // Who accepts unsigned releases has to learn whether this is one. Everybody else does not
-        // ask strangers' stores about keys that nobody has pinned.
+        // With `allow_unsigned`, the stores must show if the release is unsigned. Otherwise, if no
+        // key that it names is pinned, its stores are not asked: they could not change the result.
         let hopeless = standard.hopeless(subject).filter(|_| !self.allow_unsigned);
         match (&early, hopeless) {
             (Judgement::Signed(_), _) => return Ok((early, gathered)),
@@ -146,7 +146,7 @@ impl Verification {
         self.ask(&mut gathered, &stores, &subject.root, &standard)
             .await?;
         let judgement = judge(subject, &standard, &gathered.evidence());
-        // Signatures of a list stand for its images, also bad ones.
+        // If the list itself has signatures, even invalid ones, those of its images do not count.
         if matches!(judgement, Judgement::Absent(_) | Judgement::Unknown(_)) {
             for image in &subject.images {
                 self.ask(&mut gathered, &stores, image, &standard).await?;
@@ -156,7 +156,7 @@ impl Verification {
         Ok((judgement, gathered))
     }
 
-    /// Asks stores about one manifest.
+    /// Asks stores for signatures over one manifest.
     async fn ask(
         &self,
         gathered: &mut GatheredSignatures,
@@ -171,7 +171,7 @@ impl Verification {
         gathered.ask(&self.client, stores, digest, enough).await
     }
 
-    /// The stores that are asked about a release.
+    /// Returns the stores to ask about a release.
     fn stores(&self, release: &Release<'_>) -> Vec<Store> {
         match (self.stores.as_slice(), release.config, &release.carried) {
             ([], Some(config), None) => Store::configured(config),
@@ -190,7 +190,8 @@ impl Verification {
             ),
         };
         let error = Error::new(Class::NotAuthenticated, message);
-        // What it says of signatures is the cause, also for who looks for it there.
+        // Makes the signature error itself the cause, so that callers that inspect the cause find
+        // it.
         let error = match fault {
             Fault::Signature(fault) => error.caused_by(fault),
             fault => error.caused_by(fault),
@@ -198,12 +199,12 @@ impl Verification {
         gathered.failures().fold(error, Error::hint)
     }
 
-    /// The keys that have signed, each once.
+    /// Returns the keys that signed, each once.
     fn signers(&self, signed: &[Signed]) -> Vec<ReleaseSigner> {
         ReleaseSigner::all(signed, &self.trust)
     }
 
-    /// Who vouches for a release that was accepted.
+    /// Describes the origin of trust in a release that was accepted.
     pub(super) fn vouching(&self, accepted: &Accepted) -> Vouching {
         match accepted {
             Accepted::Signed(signed) => {

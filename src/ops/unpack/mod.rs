@@ -1,6 +1,6 @@
-//! `airferry unpack`: a bundle as a tree that other tools read.
+//! `airferry unpack`: writes a bundle's content as a directory tree that other tools read.
 //!
-//! Every blob is hashed while it is copied, and a file has its name only when it is whole. The
+//! Every blob is hashed while it is copied, and a file gets its name only when it is complete. The
 //! names in the tree come from the verified inventory, never from an archive.
 
 mod oci_layout;
@@ -28,7 +28,7 @@ use crate::progress::{Event, Phase};
 use crate::sys;
 use crate::sys::files::NewFile;
 
-/// Which tree.
+/// Layout of the directory tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Layout {
     /// `v2/<repository>/{manifests,blobs}`, as `oc image mirror --from-dir` reads it.
@@ -41,56 +41,56 @@ pub enum Layout {
     Oci,
 }
 
-/// What `airferry unpack` is asked for.
+/// The request of `airferry unpack`.
 #[derive(Debug)]
 pub struct Request {
-    /// The bundle's directory.
+    /// Directory of the bundle.
     pub bundle: PathBuf,
-    /// Whom to trust.
+    /// Keys that are trusted for bundles.
     pub trust: Trust,
-    /// Accept that no trusted key has signed.
+    /// True to accept a bundle that no trusted key signed.
     pub allow_unsigned: bool,
-    /// Unpack what is whole of an incomplete bundle.
+    /// True to unpack the complete images of an incomplete bundle.
     pub allow_incomplete: bool,
-    /// Where to: a directory that is empty or not there.
+    /// Target directory, which must be empty or missing.
     pub to: PathBuf,
-    /// Which tree.
+    /// Layout of the tree.
     pub layout: Layout,
-    /// Whose word counts for releases, which the layout `oc-release` is for.
+    /// Keys that are trusted for releases; only for the layout `oc-release`.
     pub release_keys: ReleaseKeys,
-    /// Unpack releases that have no signatures.
+    /// True to unpack releases without signatures too.
     pub allow_unsigned_release: bool,
 }
 
-/// What was written.
+/// Result of `airferry unpack`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
-    /// The bundle's identity.
+    /// Id of the bundle.
     pub bundle: Digest,
-    /// Images in the tree.
+    /// Images in the tree, by reference.
     pub images: Vec<String>,
-    /// How many of them are of Docker's types, which some readers of OCI layouts do not look for.
+    /// Number of images with Docker media types, which some readers of OCI layouts ignore.
     pub docker_images: usize,
-    /// Images that are not whole, or need blobs that the bundle does not carry.
+    /// Images that are incomplete, or need blobs that the bundle does not carry, with the reason.
     pub left_out: Vec<String>,
-    /// Who vouches for the releases, in the layout `oc-release`.
+    /// Judgements about the releases; only for the layout `oc-release`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub release_proofs: Vec<ReleaseProof>,
-    /// What the tags of releases begin with, in the layout `oc-release`.
+    /// Tags of the releases, which are prefixes of components' tags; only for `oc-release`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<String>,
-    /// Whether a release of the bundle is not in the layout `oc-release`.
+    /// True if a release of the bundle is not in the tree; only for the layout `oc-release`.
     #[serde(skip)]
     pub lacks_release: bool,
-    /// Blobs, each once.
+    /// Number of blobs, each counted once.
     pub blobs: usize,
-    /// Their bytes.
+    /// Total size of the blobs in bytes.
     pub bytes: u64,
 }
 
 impl Outcome {
-    /// The failure that images left out are, unless they were accepted as missing. Half a release
-    /// is none: nothing of it can be installed.
+    /// Returns an error for images that were left out, unless that was accepted. A release that
+    /// was left out is always an error: a part of it cannot be installed.
     pub fn failure(&self, allow_incomplete: bool) -> Option<Error> {
         if self.left_out.is_empty() || (allow_incomplete && !self.lacks_release) {
             return None;
@@ -149,19 +149,19 @@ pub fn unpack(request: &Request, context: &Context) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Writes a small file that is new.
+/// Writes a small new file.
 pub(super) fn write_document(bytes: &[u8], path: &Path) -> Result<()> {
     let mut file = NewFile::create(path)?;
     file.append(bytes)?;
     Ok(file.keep()?)
 }
 
-/// What both layouts need.
+/// State shared by the writers of all layouts.
 pub(super) struct Tree<'a> {
     pub(super) bundle: &'a Bundle,
     pub(super) manifests: &'a Manifests,
     pub(super) to: &'a Path,
-    /// Images that can be written whole.
+    /// Images that can be written completely.
     pub(super) images: Vec<&'a ImageEntry>,
     left_out: Vec<String>,
     context: &'a Context,
@@ -224,7 +224,7 @@ impl<'a> Tree<'a> {
             })
     }
 
-    /// Everything that an image and its attachments reach.
+    /// Returns all manifests and blobs that an image and its attachments reach.
     pub(super) fn reached(&self, image: &ImageEntry) -> Reached {
         let mut reached = Reached {
             manifests: BTreeSet::new(),
@@ -243,8 +243,8 @@ impl<'a> Tree<'a> {
         reached
     }
 
-    /// Copies a carried blob to a new file, hashing it; nothing is written for a foreign one.
-    /// Returns whether the file is there.
+    /// Copies a carried blob to a new file and verifies its digest. Writes nothing for a blob that
+    /// is not carried. Returns true if the file was written.
     pub(super) fn copy_blob(&self, digest: &Digest, path: &Path) -> Result<bool> {
         let Some(blob) = self.bundle.inventory.blob(digest) else {
             return Ok(false);
@@ -307,7 +307,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Images whose top manifest is of Docker's types.
+    /// Number of images whose top manifest has a Docker media type.
     fn docker_images(&self) -> usize {
         let roots = self.images.iter().filter_map(|image| image.root);
         let manifests = roots.filter_map(|root| self.manifests.get(&root));
@@ -316,7 +316,7 @@ impl<'a> Tree<'a> {
             .count()
     }
 
-    /// The ConfigMaps with signatures of the releases that are in the tree.
+    /// Writes the ConfigMaps with signatures of the releases in the tree.
     fn write_signatures(&self) -> Result<()> {
         let directory = self.to.join("config");
         for release in &self.bundle.inventory.releases {

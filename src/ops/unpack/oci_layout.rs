@@ -1,5 +1,5 @@
-//! An OCI image layout (OCI image-spec, image-layout.md): `oci-layout`, `index.json`, and all
-//! content below `blobs/sha256/`.
+//! Writes an OCI image layout (OCI image-spec, image-layout.md): `oci-layout`, `index.json`, and
+//! all content below `blobs/sha256/`.
 
 use std::collections::BTreeSet;
 
@@ -59,7 +59,8 @@ pub(super) fn write(tree: &Tree<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A root as `index.json` lists it, under its full reference, as skopeo and podman look it up.
+/// Returns the entry of a root in `index.json`, named by its full reference, by which skopeo and
+/// podman look it up.
 fn entry(tree: &Tree<'_>, digest: &Digest, name: &str) -> Option<Value> {
     let manifest = tree.manifests.get(digest)?;
     Some(json!({

@@ -1,4 +1,4 @@
-//! Which image is where in a tree without registries, and under which tag.
+//! Decides paths and tags of images in a directory tree, which has no registry hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,19 +8,19 @@ use crate::model::{Digest, ImageEntry, NameError, Reference, Repository, Reposit
 use crate::plan::import::wanted;
 use crate::plan::naming::{ReleaseTags, Role};
 
-/// Where `oc adm release mirror --to-dir` puts all of a release (docs/oc-compatibility.md, section
-/// 1.4).
+/// Path at which `oc adm release mirror --to-dir` writes a release with its components
+/// (docs/oc-compatibility.md, section 1.4).
 const RELEASE: &str = "openshift/release";
 
-/// An image's place in the tree.
+/// Path and tag of an image in the tree.
 pub(super) struct Place<'a> {
     pub(super) image: &'a ImageEntry,
     pub(super) path: RepositoryPath,
     pub(super) tag: Option<Tag>,
 }
 
-/// Which digest has a tag that one source pins to several: as on a registry, the one that the tag
-/// itself means, else the least. The others are found by their digests alone.
+/// The digest that keeps a tag which one source pins to several digests. As on a registry, it is
+/// the one requested by tag alone, or else the lowest. The others are found by digest only.
 struct Keepers<'a>(BTreeMap<(&'a Repository, &'a Tag), (bool, Digest)>);
 
 impl<'a> Keepers<'a> {
@@ -28,7 +28,7 @@ impl<'a> Keepers<'a> {
         let mut keepers = BTreeMap::new();
         for image in images {
             if let (Some(tag), Some(root)) = (&image.tag, image.root) {
-                // False is less: what is asked for by tag alone comes first.
+                // False sorts first, so an image requested by tag alone wins.
                 let rank = (image.requested.digest.is_some(), root);
                 let known = keepers.entry((&image.source, tag)).or_insert(rank);
                 *known = rank.min(*known);
@@ -44,8 +44,8 @@ impl<'a> Keepers<'a> {
     }
 }
 
-/// The places of all images that can be written whole. The layout `oc-release` gives release
-/// content its own; a release image that lacks a component is left out.
+/// Returns the places of all images that can be written completely. The layout `oc-release` has
+/// own places for releases; a release image that lacks a component is left out.
 pub(super) fn places<'a>(tree: &mut Tree<'a>, layout: Layout) -> Result<Vec<Place<'a>>> {
     if layout != Layout::OcRelease {
         let keepers = Keepers::of(&tree.images);

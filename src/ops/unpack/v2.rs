@@ -1,10 +1,11 @@
-//! The tree that `oc image mirror --from-dir` reads (docs/oc-compatibility.md, section 1.2): below
-//! `v2/<repository>`, `blobs/sha256:<hex>` and `manifests/sha256:<hex>` are regular files, a tag
-//! is a symbolic link whose target is the bare name `sha256:<hex>`. The registry is dropped.
+//! Writes the tree that `oc image mirror --from-dir` reads (docs/oc-compatibility.md, section
+//! 1.2). Below `v2/<repository>`, `blobs/sha256:<hex>` and `manifests/sha256:<hex>` are regular
+//! files; a tag is a symbolic link whose target is the bare name `sha256:<hex>`. The registry host
+//! is dropped.
 //!
-//! A directory has no referrers API, so what refers to a manifest is listed as in a registry
-//! without one: in an index with the tag `sha256-<hex of the subject>` (OCI distribution-spec,
-//! "Referrers Tag Schema").
+//! A directory has no referrers API, so referrers are listed as on a registry without one: in an
+//! index with the tag `sha256-<hex of the subject>` (OCI distribution-spec, "Referrers Tag
+//! Schema").
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,10 +20,10 @@ use crate::model::{Digest, MediaType, RepositoryPath, Tag};
 use crate::plan::naming::digest_tag;
 use crate::sys::files;
 
-/// Tags with what they point to, and from which repositories.
+/// Tags with their digests and the source repositories of these.
 type Tags<'a> = BTreeMap<(&'a RepositoryPath, Tag), BTreeSet<(Digest, String)>>;
 
-/// Tags of all images and attachments.
+/// Returns the tags of all images and attachments.
 fn tags<'a>(places: &'a [Place<'_>]) -> Tags<'a> {
     let mut tags = Tags::new();
     for Place { image, path, tag } in places {
@@ -43,7 +44,8 @@ fn tags<'a>(places: &'a [Place<'_>]) -> Tags<'a> {
     tags
 }
 
-/// Since the registry is dropped, two sources may want one name for different things.
+/// Fails if two sources have different images under one name: the registry host, which
+/// distinguishes them, is dropped.
 pub(super) fn refuse_collisions(places: &[Place<'_>]) -> Result<()> {
     let mut message = String::from("Several images would have the same name without registry:");
     let mut found = false;
@@ -61,7 +63,7 @@ pub(super) fn refuse_collisions(places: &[Place<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// Writes the tree. A blob that several repositories need is linked, not copied again.
+/// Writes the tree. A blob in several repositories is hard-linked if possible, else copied.
 pub(super) fn write(tree: &Tree<'_>, places: &[Place<'_>]) -> Result<()> {
     let mut first: BTreeMap<Digest, PathBuf> = BTreeMap::new();
     for Place { image, path, .. } in places {
@@ -107,7 +109,7 @@ fn repository(tree: &Tree<'_>, path: &RepositoryPath) -> PathBuf {
     tree.to.join("v2").join(path.as_str())
 }
 
-/// Gives a manifest its other name: `oc` finds manifests among the blobs, too.
+/// Links a manifest among the blobs too, where `oc` also looks for manifests.
 fn link_among_blobs(manifest: &Path, repository: &Path, digest: &Digest) -> Result<()> {
     let copy = repository.join("blobs").join(digest.to_string());
     if !files::exists(&copy) {
@@ -116,13 +118,13 @@ fn link_among_blobs(manifest: &Path, repository: &Path, digest: &Digest) -> Resu
     Ok(())
 }
 
-/// Writes an index for each manifest that others refer to, and notes its tag, unless the bundle
-/// brought something under that name.
+/// Writes an index of referrers for each manifest that has some, and adds its tag, unless the
+/// bundle has content with that tag.
 fn list_referrers<'a>(tree: &Tree<'_>, places: &'a [Place<'_>], tags: &mut Tags<'a>) -> Result<()> {
     let mut referrers: BTreeMap<(&RepositoryPath, Digest), BTreeSet<Digest>> = BTreeMap::new();
     for Place { image, path, .. } in places {
         for attachment in &image.attached {
-            // Cosign's tags find what they belong to by themselves, but may have a subject, too.
+            // Artifacts found by cosign's tags do not need this, but may have a subject too.
             let entry = tree.bundle.inventory.manifest(&attachment.root);
             if let Some(subject) = entry.and_then(|entry| entry.subject) {
                 let subject = (path, subject);

@@ -1,7 +1,7 @@
-//! `airferry verify`: is every byte what a trusted person says it is?
+//! `airferry verify`: checks that every byte of a bundle is as a trusted key signed it.
 //!
-//! Reports everything that is wrong, not the first thing. Reads every chunk once, from its start
-//! to its end, with as many threads as there are cores.
+//! Reports all problems, not only the first. Reads every chunk once, from start to end, with as
+//! many threads as there are cores.
 
 mod report;
 mod request;
@@ -69,7 +69,7 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
             context.progress.as_ref(),
             &|| context.cancel.is_cancelled(),
         )?);
-        // Why a release cannot be read is known by now, if the medium or a chunk is bad.
+        // By now, findings explain an unreadable release if the medium or a chunk is damaged.
         let judged = match request.allow_unsigned {
             true => proof::judge_bundle(&bundle, &request.release_keys, context),
             false => proof::judge_for_report(&bundle, &request.release_keys, context),
@@ -128,7 +128,7 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
             .map(ToString::to_string)
             .collect(),
         unfinished: findings.iter().any(|f| f.kind == FindingKind::Unfinished),
-        // What was found wrong is wrong, however much else was not looked at.
+        // A problem found makes the bundle not intact, even if other parts were not checked.
         intact: match findings.iter().all(harmless) {
             true if stopped => None,
             intact => Some(intact),

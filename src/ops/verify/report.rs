@@ -1,4 +1,4 @@
-//! What a verification found.
+//! The report of a verification.
 
 use serde::Serialize;
 
@@ -11,55 +11,54 @@ use crate::model::{BundleId, ImageEntry, Inventory, MalformedImage, NeededBy, Re
 use crate::ops::release::ReleaseLine;
 use crate::ops::release::proof::ReleaseProof;
 
-/// What was found.
+/// Report of `airferry verify`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// The bundle; absent when it has no manifest.
+    /// Id of the bundle; absent if it has no manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bundle: Option<BundleId>,
-    /// Whether a trusted exporter approves it.
+    /// True if a trusted exporter approves it.
     pub authenticated: bool,
     /// Statements under trusted keys.
     pub signers: Vec<TrustedSigner>,
-    /// Names of statements that anybody may have put there.
+    /// Names of statements that no trusted key verifies; anyone could have put them there.
     pub claimed: Vec<String>,
-    /// Names of statements on other manifests than this one: those of earlier generations, or
-    /// anybody's.
+    /// Names of statements on other manifests than this one: those of earlier generations, or of
+    /// unknown origin.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub other_generations: Vec<String>,
-    /// Whether nothing was read beyond the statements, because none of the trusted keys has
-    /// signed.
+    /// True if nothing was read beyond the statements, because no trusted key signed the bundle.
     pub stopped: bool,
-    /// Whether the export that makes it has not ended yet.
+    /// True if its export has not finished.
     pub unfinished: bool,
-    /// Whether every byte is what it should be; absent when that was not looked at.
+    /// True if every byte is as expected; absent if that was not checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intact: Option<bool>,
-    /// Whether every image is whole; absent when nobody knows.
+    /// True if every image is complete; absent if the manifest could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub complete: Option<bool>,
-    /// Releases among the images. What is known of their signatures is in
-    /// `release_proofs`.
+    /// Releases among the images; `release_proofs` has the judgements about their signatures.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<ReleaseLine>,
-    /// Who vouches for the releases.
+    /// Judgements about the releases.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub release_proofs: Vec<ReleaseProof>,
     /// Number of images.
     pub images: usize,
-    /// Number of images of which it is unknown whether all that is attached to them is carried.
+    /// Number of images whose attached artifacts are not fully known.
     #[serde(skip_serializing_if = "crate::model::is_zero")]
     pub attachments_unknown: usize,
-    /// Images that are not whole, as the manifest says.
+    /// Incomplete images, according to the inventory.
     pub missing: Vec<MissingImage>,
-    /// Texts that catalogs name as images and that are no references: nothing is carried for them.
+    /// Strings in place of catalogs' image references that are no references; nothing is carried
+    /// for them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub malformed: Vec<MalformedImage>,
-    /// Number of blobs that are carried.
+    /// Number of carried blobs.
     pub blobs: usize,
-    /// Where every byte belongs.
+    /// Number of bytes by what they belong to.
     pub bytes: Accounting,
-    /// Everything that is wrong.
+    /// All problems found.
     pub findings: Vec<Finding>,
     #[serde(skip)]
     pub(super) strict: bool,
@@ -67,14 +66,14 @@ pub struct Report {
     pub(super) waived: Vec<FindingKind>,
 }
 
-/// An image that is not whole.
+/// An incomplete image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MissingImage {
-    /// The reference as asked for.
+    /// The reference as requested.
     pub reference: Reference,
-    /// Why it is not whole.
+    /// Reason why it is incomplete.
     pub problem: String,
-    /// The catalogs' bundles that need it, of many the first.
+    /// The catalog bundles that need it, limited to the first ones.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needed_by: Vec<NeededBy>,
 }
@@ -94,20 +93,20 @@ impl MissingImage {
 pub struct TrustedSigner {
     /// The key's fingerprint, in hexadecimal.
     pub key: String,
-    /// In which capacity.
+    /// Role of the signer.
     pub role: String,
-    /// What it says.
+    /// True if it approves the bundle, false if it rejects it.
     pub approves: bool,
-    /// Whether it has expired, and counts for nothing.
+    /// True if it has expired, and so has no effect.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub expired: bool,
-    /// One line for people.
+    /// Comment in one line, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
 }
 
 impl Report {
-    /// Whether an import with the same arguments would take the releases.
+    /// True if an import with the same arguments would accept the releases.
     pub fn releases_accepted(&self) -> bool {
         let refused = |finding: &Finding| {
             is_about_release(&finding.kind) && !self.waived.contains(&finding.kind)
@@ -115,7 +114,7 @@ impl Report {
         !self.findings.iter().any(refused)
     }
 
-    /// The failure that the findings mean; `None` when all is well.
+    /// Returns the error for the findings; `None` if none of them is a failure.
     pub fn failure(&self) -> Option<Error> {
         let counted: Vec<Finding> = self
             .findings
@@ -127,7 +126,7 @@ impl Report {
             let is_foreign = |finding: &Finding| finding.kind == FindingKind::ForeignFile;
             (self.strict && counted.iter().any(is_foreign)).then_some(Class::Foreign)
         };
-        // Nothing is left open for who is strict.
+        // With `--strict`, a release that was not compared is a failure.
         let not_compared = || {
             let is_it = |finding: &Finding| finding.kind == FindingKind::ReleaseNotCompared;
             (self.strict && counted.iter().any(is_it)).then_some(Class::NotAuthenticated)

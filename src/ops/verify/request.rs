@@ -1,27 +1,27 @@
-//! What a verification is asked for.
+//! The request of a verification.
 
 use std::path::PathBuf;
 
 use crate::bundle::trust::Trust;
 use crate::ops::release::proof::ReleaseKeys;
 
-/// What `airferry verify` is asked for.
+/// The request of `airferry verify`.
 #[derive(Debug)]
 pub struct Request {
-    /// The bundle's directory.
+    /// Directory of the bundle.
     pub bundle: PathBuf,
-    /// Whom to trust.
+    /// Keys that are trusted for bundles.
     pub trust: Trust,
-    /// Accept that no trusted key has signed.
+    /// True to accept a bundle that no trusted key signed.
     pub allow_unsigned: bool,
-    /// Accept that images are missing.
+    /// True to accept an incomplete bundle.
     pub allow_incomplete: bool,
-    /// Foreign files are a failure.
+    /// True if foreign files, and releases that were not compared, are failures.
     pub strict: bool,
-    /// Whose word counts for releases.
+    /// Keys that are trusted for releases.
     pub release_keys: ReleaseKeys,
-    /// Accept releases that have no signatures.
+    /// True to accept releases without signatures.
     pub allow_unsigned_release: bool,
-    /// Threads; all cores when absent.
+    /// Number of threads; one for each core when absent.
     pub jobs: Option<usize>,
 }

@@ -1,5 +1,5 @@
-//! `airferry catalog list`: packages, channels, heads and versions of catalogs, and how large
-//! their images are where a bundle says so.
+//! `airferry catalog list`: packages, channels, heads and versions of catalogs, and the sizes of
+//! their images if they come from a bundle.
 
 mod report;
 mod request;
@@ -23,7 +23,7 @@ use crate::ops::blocking;
 use crate::ops::context::Context;
 use crate::plan::index_filter::IndexFilter;
 
-/// Lists the catalogs of a bundle, or one out of a registry.
+/// Lists the catalogs of a bundle, or one catalog of a registry.
 pub async fn list(request: Request, context: &Context) -> Result<Report> {
     let Request {
         from,
@@ -53,8 +53,9 @@ pub async fn list(request: Request, context: &Context) -> Result<Report> {
             allow_unsigned,
         } => {
             let list = move || {
-                // Without a key the list says that nobody vouches, as `verify` does. With keys that
-                // did not sign, nothing of the bundle is read.
+                // Without a trusted key, list the bundle and report it as not authenticated, as
+                // `verify` does. With keys that did not sign it, refuse to read the bundle
+                // unless an unsigned one was allowed.
                 let waivers = Waivers {
                     unsigned: allow_unsigned || trust.exporters.is_empty(),
                     incomplete: true,
@@ -80,7 +81,7 @@ fn list_bundle(
     context: &Context,
 ) -> Result<Report> {
     let bundle = Arc::new(bundle);
-    // Who vouches, the report says.
+    // The report shows the result of authentication, so it needs no warning.
     let notes = bundle.notes.iter();
     for note in notes.filter(|note| note.kind != FindingKind::NotAuthenticated) {
         context.warn(note.to_string());
@@ -119,7 +120,7 @@ fn list_bundle(
     })
 }
 
-/// A package that no catalog has is a mistake.
+/// Refuses a package that no listed catalog has.
 fn check_package(reports: &[CatalogReport], package: Option<&str>) -> Result<()> {
     match package {
         Some(name) if reports.iter().all(|report| report.package.is_empty()) => {

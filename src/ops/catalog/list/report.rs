@@ -1,4 +1,4 @@
-//! What a listing tells of catalogs.
+//! The report of a listing of catalogs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,24 +10,24 @@ use crate::error::{Class, Error};
 use crate::image::catalog::PlatformImage;
 use crate::model::{CatalogFormat, Digest, Platform, Reference};
 
-/// What catalogs hold.
+/// Report of `airferry catalog list`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// Whether a trusted key vouches for the bundle; absent for a registry.
+    /// True if a trusted key signed the bundle; absent for a registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authenticated: Option<bool>,
     /// The catalogs, sorted by image.
     pub catalogs: Vec<CatalogReport>,
-    /// Whether it was accepted that nobody vouches.
+    /// True if the operator allowed an unsigned bundle.
     #[serde(skip)]
     pub(super) allow_unsigned: bool,
-    /// What can be done where nobody vouches.
+    /// Hint to show when no trusted key signed the bundle.
     #[serde(skip)]
     pub(super) hint: Option<&'static str>,
 }
 
 impl Report {
-    /// An error when nobody who is trusted has signed the bundle, as `airferry verify` has it.
+    /// Returns an error if no trusted key signed the bundle, as `airferry verify` does.
     pub fn failure(&self) -> Option<Error> {
         let is_stranger_s = self.authenticated == Some(false) && !self.allow_unsigned;
         is_stranger_s.then(|| {
@@ -40,39 +40,39 @@ impl Report {
     }
 }
 
-/// What a catalog holds.
+/// Contents of a catalog.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CatalogReport {
     /// The catalog's image.
     pub image: Reference,
-    /// Its top manifest.
+    /// Digest of its top manifest.
     pub digest: Digest,
-    /// What was kept of the original; in a bundle, absent when that is everything.
+    /// Filter that the exporter applied; in a bundle, absent if the catalog is unfiltered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
-    /// The original's digest, when the exporter made the image. Signatures are about that one.
+    /// Digest of the original, if the exporter made the image. Signatures apply to the original.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub original: Option<Digest>,
-    /// The platform of the image that was read, where the index names it.
+    /// Platform of the image that was read, if the index names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
-    /// How it is kept.
+    /// Format of the catalog.
     pub format: CatalogFormat,
     /// Number of packages.
     pub packages: usize,
     /// Number of bundles.
     pub bundles: usize,
-    /// Number of images that it names.
+    /// Number of different images that it names.
     pub images: usize,
-    /// Number of empty texts where images should be; they are no references.
+    /// Number of empty strings in place of image references; not counted in `images`.
     #[serde(skip_serializing_if = "crate::model::is_zero")]
     pub empty_images: usize,
-    /// Compressed bytes of all these images, each blob once; in a bundle only.
+    /// Compressed bytes of all these images, each blob counted once; only for a bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// The packages, sorted by name.
     pub package: Vec<PackageReport>,
-    /// What is wrong with the catalog, in one line each.
+    /// Problems found in the catalog, one line each.
     pub problems: Vec<String>,
 }
 
@@ -89,7 +89,7 @@ pub struct PackageReport {
     /// Its bundles, sorted by version and name; with `--package` only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bundles: Vec<BundleReport>,
-    /// Compressed bytes of its images, each blob once; in a bundle only.
+    /// Compressed bytes of its images, each blob counted once; only for a bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
 }
@@ -99,7 +99,7 @@ pub struct PackageReport {
 pub struct ChannelReport {
     /// Its name.
     pub name: String,
-    /// Its heads; a sound channel has one.
+    /// Its heads; a well-formed channel has exactly one.
     pub heads: Vec<Head>,
     /// Number of its bundles.
     pub bundles: usize,
@@ -108,7 +108,7 @@ pub struct ChannelReport {
 /// A channel's head.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Head {
-    /// The bundle.
+    /// Name of the head bundle.
     pub bundle: String,
     /// Its version.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,9 +128,9 @@ pub struct BundleReport {
     /// The bundle's image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// Number of images that it names, its own included.
+    /// Number of different images that it names, its own included.
     pub images: usize,
-    /// Compressed bytes of these, each blob once; in a bundle only.
+    /// Compressed bytes of these images, each blob counted once; only for a bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
 }
@@ -222,7 +222,7 @@ fn package_report(
     }
 }
 
-/// Versions by their precedence; what is none comes first.
+/// Sort key: semantic version, then name. Bundles without a valid version come first.
 fn by_version(bundle: &BundleReport) -> (Option<semver::Version>, &str) {
     let version = bundle.version.as_deref().and_then(|text| text.parse().ok());
     (version, &bundle.name)

@@ -1,4 +1,4 @@
-//! What a listing is asked for.
+//! The request of a listing of catalogs.
 
 use std::path::PathBuf;
 
@@ -7,34 +7,34 @@ use crate::model::Reference;
 use crate::plan::index_filter::IndexFilter;
 use crate::registry::Client;
 
-/// Where catalogs are listed from.
+/// Place whose catalogs are listed.
 #[derive(Debug)]
 pub enum CatalogOrigin {
     /// A registry.
     Registry {
-        /// The catalog.
+        /// Reference of the catalog.
         reference: Reference,
-        /// Talks to the registry.
+        /// Client of the registry.
         client: Client,
     },
-    /// A bundle: all its catalogs.
+    /// A bundle: all its catalogs are listed.
     Bundle {
-        /// Its directory.
+        /// Directory of the bundle.
         directory: PathBuf,
-        /// Whom to trust.
+        /// Keys that are trusted.
         trust: Trust,
-        /// Accept that no trusted key has signed.
+        /// True to accept a bundle that no trusted key signed.
         allow_unsigned: bool,
     },
 }
 
-/// What `airferry catalog list` is asked for.
+/// Request of `airferry catalog list`.
 #[derive(Debug)]
 pub struct Request {
-    /// Where from.
+    /// Place of the catalogs.
     pub from: CatalogOrigin,
-    /// The package to show in full; all in short when absent.
+    /// Package to show in full. If `None`, all packages are shown in short.
     pub package: Option<String>,
-    /// Which platform's image is read.
+    /// Selects the platform whose image is read.
     pub filter: IndexFilter,
 }

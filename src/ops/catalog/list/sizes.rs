@@ -1,4 +1,4 @@
-//! Sizes of a catalog's images in a bundle.
+//! Computes sizes of a catalog's images in a bundle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use crate::model::{CatalogEntry, Digest, Inventory, Reference};
 /// Sizes of a catalog's images in a bundle.
 pub(super) struct Sizes<'a> {
     inventory: &'a Inventory,
-    /// Top manifests by text as the catalog writes it.
+    /// Digests of top manifests, by the reference of the image as the catalog writes it.
     roots: BTreeMap<&'a str, Digest>,
 }
 
@@ -23,7 +23,7 @@ impl<'a> Sizes<'a> {
         }
     }
 
-    /// Bytes of all blobs of some images, each blob once.
+    /// Returns the bytes of all blobs of the given images, each blob counted once.
     pub(super) fn of<'b>(&self, images: impl Iterator<Item = &'b str>) -> u64 {
         let mut waiting: Vec<Digest> = images
             .filter_map(|image| self.roots.get(image).copied())

@@ -1,5 +1,5 @@
-//! Catalogs of a request: read before anything is copied, so that all images are known that
-//! they name. A catalog of which only a part is wanted is made anew here.
+//! Reads the catalogs of a request before anything is copied, so that all images that they name
+//! are known. Builds the image of a catalog that is filtered.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::ops::catalog::find_catalog;
 use crate::ops::context::Context;
 use crate::plan::catalog::{CatalogFilter, Kept, edits, filter};
 
-/// Problems of a catalog that are told one by one.
+/// Number of a catalog's problems that are reported one by one.
 const TOLD: usize = 10;
 
 /// The catalogs of a request.
@@ -24,16 +24,16 @@ const TOLD: usize = 10;
 pub(super) struct Catalogs {
     /// The catalogs, with the images that they name.
     pub(super) entries: Vec<CatalogEntry>,
-    /// Catalogs and members, each with the digest that it is known to mean: a catalog's tag may
-    /// point elsewhere by the time its image is copied. Catalogs that were made anew are none.
+    /// Catalogs and members, each with its resolved digest if known: a catalog's tag may move
+    /// before its image is copied. Does not contain filtered catalogs.
     pub(super) references: BTreeMap<Reference, Option<Digest>>,
-    /// Catalogs that were made anew.
+    /// Images of filtered catalogs, made here.
     pub(super) made: Vec<Made>,
-    /// What was kept of catalogs, and why.
+    /// Packages kept of filtered catalogs, with the reason for each.
     pub(super) selections: Vec<CatalogSelection>,
 }
 
-/// What a catalog stands for.
+/// Result of reading one catalog.
 struct Read {
     entry: CatalogEntry,
     root: Digest,
@@ -87,7 +87,7 @@ async fn read(request: &Request, wanted: &CatalogRequest, context: &Context) -> 
     .await
 }
 
-/// Tells of what is wrong with a catalog.
+/// Warns of problems in a catalog.
 fn tell(catalog: &Catalog, image: &PlatformImage, context: &Context) {
     let problems = catalog.problems();
     for problem in problems.iter().take(TOLD) {
@@ -101,7 +101,7 @@ fn tell(catalog: &Catalog, image: &PlatformImage, context: &Context) {
     }
 }
 
-/// The whole catalog is carried: its image stays the original.
+/// Returns the entry of a catalog that is carried whole: its image stays the original.
 fn entire(reference: Reference, catalog: &Catalog, image: &PlatformImage) -> Result<Read> {
     let named = named(catalog, image)?;
     let entry = CatalogEntry {
@@ -120,7 +120,7 @@ fn entire(reference: Reference, catalog: &Catalog, image: &PlatformImage) -> Res
     })
 }
 
-/// A part of the catalog is carried, in an image that is made here; unless the part is all.
+/// Filters a catalog and makes its image. If the filter keeps everything, the original is used.
 fn part(
     source: &Source,
     reference: Reference,
@@ -173,7 +173,7 @@ fn part(
     })
 }
 
-/// Whether nothing is left out or changed.
+/// True if the filter leaves out and changes nothing.
 fn is_all(catalog: &Catalog, kept: &Kept) -> bool {
     let edits = edits(catalog, kept);
     let documents = catalog.packages.len()
@@ -184,7 +184,7 @@ fn is_all(catalog: &Catalog, kept: &Kept) -> bool {
     edits.len() == documents && edits.values().all(|edit| *edit == Edit::Keep)
 }
 
-/// The images that a catalog names.
+/// Returns the images that a catalog names. Fails if there are none.
 fn named(catalog: &Catalog, image: &PlatformImage) -> Result<CatalogImages> {
     let named = catalog.images();
     if named.images.is_empty() && named.bad.is_empty() {
@@ -194,7 +194,7 @@ fn named(catalog: &Catalog, image: &PlatformImage) -> Result<CatalogImages> {
     Ok(named)
 }
 
-/// What the inventory says of texts that are no references.
+/// Returns the strings that are no references, for the inventory. Fails if there are too many.
 fn malformed(named: &CatalogImages, name: &str) -> Result<Vec<MalformedImage>> {
     let rows = named.malformed();
     if rows.len() > MalformedImage::ROWS {

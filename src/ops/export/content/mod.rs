@@ -1,7 +1,7 @@
-//! Content that names images: what a release or a catalog adds to the references of a request.
+//! Expands the releases and catalogs of a request into references of images.
 //!
-//! Runs before anything is resolved. What cannot be read here ends the export before a byte is
-//! written: without it nobody knows what belongs to the bundle.
+//! Runs before references are resolved. Content that cannot be read ends the export before a byte
+//! is written: without it, the images that belong to the bundle are unknown.
 
 mod catalog;
 mod release;
@@ -19,34 +19,34 @@ use crate::ops::context::Context;
 use crate::ops::release::selection::Selected;
 use crate::plan::export::{Resolution, ResolvedBlob, ResolvedManifest};
 
-/// Everything that a request stands for.
+/// The expanded request: all references, releases and catalogs.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    /// All references: those asked for, and the members of releases and catalogs; with the
-    /// digest of what was read and judged already, wherever its tag points by now.
+    /// All references: requested ones, and members of releases and catalogs. The digest is set for
+    /// content that was read or verified already, so that a moved tag does not matter.
     pub(super) references: BTreeMap<Reference, Option<Digest>>,
     /// Catalogs, with their members.
     pub(super) catalogs: Vec<CatalogEntry>,
     /// Releases, with their components.
     pub(super) releases: Vec<ReleaseEntry>,
-    /// What requests for releases by version came to.
+    /// Results of requests for releases by version.
     pub(super) selected: Vec<Selected>,
-    /// Images that were made here.
+    /// Images of filtered catalogs, made here.
     pub(super) made: Vec<Made>,
-    /// What was kept of catalogs, and why.
+    /// Packages kept of filtered catalogs, with the reason for each.
     pub(super) selections: Vec<CatalogSelection>,
 }
 
-/// An image that was made here, in the place of one that was asked for.
+/// An image made here, which replaces the requested one.
 #[derive(Debug)]
 pub(super) struct Made {
-    /// What was asked for.
+    /// The requested reference.
     pub(super) reference: Reference,
-    /// The image.
+    /// The image that was made.
     pub(super) image: MadeImage,
 }
 
-/// Finds out what a request stands for.
+/// Reads releases and catalogs, and collects all references of a request.
 pub(super) async fn gather(request: &Request, context: &Context) -> Result<Gathered> {
     let asked = request.references.iter();
     let mut references: BTreeMap<_, _> = asked.map(|asked| (asked.clone(), None)).collect();
@@ -78,8 +78,8 @@ pub(super) async fn gather(request: &Request, context: &Context) -> Result<Gathe
     })
 }
 
-/// One reference cannot mean the original and what was made of it, no matter who names the original:
-/// the person, a release, or another catalog.
+/// Refuses a reference that would mean both the original and the image made from it. The original
+/// may be named by the operator, a release, or another catalog.
 fn refuse_both(references: &BTreeMap<Reference, Option<Digest>>, made: &[Made]) -> Result<()> {
     match made
         .iter()
@@ -94,7 +94,7 @@ fn refuse_both(references: &BTreeMap<Reference, Option<Digest>>, made: &[Made]) 
     }
 }
 
-/// Puts images that were made here with the resolved ones.
+/// Adds images that were made here to the resolved ones.
 pub(super) fn add_made(resolution: &mut Resolution, made: &[Made]) -> Result<()> {
     for Made { reference, image } in made {
         resolution.made.extend(image.blobs.iter().map(|b| b.digest));
@@ -128,7 +128,7 @@ pub(super) fn add_made(resolution: &mut Resolution, made: &[Made]) -> Result<()>
                 (tag, _) => tag.clone(),
             },
             root: Some(image.root),
-            // The original's are about another digest.
+            // The original's attachments refer to another digest.
             cosign: AttachmentState::NotAsked,
             source: reference.repository.clone(),
             problem: None,
@@ -143,8 +143,8 @@ pub(super) fn add_made(resolution: &mut Resolution, made: &[Made]) -> Result<()>
     Ok(())
 }
 
-/// Puts releases and catalogs with the resolved images. `asked` are the references that the
-/// request names itself.
+/// Adds releases and catalogs to the resolution, and marks members that are also requested by
+/// themselves. `asked` are the references that the request names itself.
 pub(super) fn add_to(resolution: &mut Resolution, gathered: Gathered, asked: &BTreeSet<Reference>) {
     let (catalogs, releases) = (gathered.catalogs, gathered.releases);
     let in_catalogs = catalogs.iter().flat_map(|catalog| {

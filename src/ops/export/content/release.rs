@@ -1,4 +1,4 @@
-//! Releases of a request: found, read, and verified, before anything of them is copied.
+//! Finds, reads and verifies the releases of a request, before anything of them is copied.
 
 use std::collections::BTreeMap;
 
@@ -20,15 +20,15 @@ use crate::registry::Selector;
 /// The releases of a request.
 #[derive(Debug, Default)]
 pub(super) struct GatheredReleases {
-    /// What requests by version came to.
+    /// Results of requests by version.
     pub(super) selected: Vec<Selected>,
     /// The releases, in the order of their references.
     pub(super) entries: Vec<ReleaseEntry>,
-    /// What their references meant when they were read and verified.
+    /// Digests to which their references resolved when they were read and verified.
     pub(super) pinned: BTreeMap<Reference, Digest>,
 }
 
-/// What the update service says about a payload.
+/// Version and architecture of a payload according to the update service.
 #[derive(Debug, Clone)]
 struct Expected {
     version: String,
@@ -113,7 +113,7 @@ async fn read(request: &Request, reference: &Reference, context: &Context) -> Re
     .await
 }
 
-/// Whether a payload is the release that the update service calls it.
+/// Checks that version and architecture of a payload are those that the update service named.
 fn as_expected(reference: &Reference, payload: &Contents, expected: &Expected) -> Result<()> {
     let found = (
         payload.references.version.as_str(),

@@ -1,4 +1,4 @@
-//! A part of catalogs' images, chosen by a mapping file.
+//! Reduces catalogs to the images that a mapping file lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,13 +7,13 @@ use crate::error::Result;
 use crate::model::{CatalogEntry, Digest, Reference};
 use crate::ops::mapping::require_known;
 
-/// Leaves out members that the mapping does not list. The catalogs' own images stay, and so do
-/// `others`, which are asked for without a catalog: an import's mapping lists all together.
+/// Removes members that the mapping does not list. The catalogs' own images stay, and so do
+/// `others`, which are requested outside catalogs: an import's mapping lists all of them.
 ///
 /// # Errors
 ///
-/// When the mapping lists images that neither a catalog nor anything else names: they were meant
-/// for something.
+/// When the mapping lists images that neither a catalog nor `others` contain: such a line is a
+/// mistake.
 pub(super) fn choose<'a>(
     mapping: &MappingFile,
     others: impl Iterator<Item = &'a Reference>,
@@ -24,7 +24,7 @@ pub(super) fn choose<'a>(
     for catalog in catalogs.iter_mut() {
         known.insert(mapped(&catalog.image));
         known.extend(catalog.members.iter().map(|member| mapped(&member.image)));
-        // Texts that are no references stay behind too: no line can list them.
+        // Strings that are no references are removed too: no line of a mapping can list them.
         let all = catalog.members.len() + catalog.malformed.len();
         catalog.malformed.clear();
         let listed = |image: &Reference| mapping.lists(image);

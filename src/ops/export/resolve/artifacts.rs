@@ -1,4 +1,4 @@
-//! Artifacts that are attached to an image: which there are, and what they consist of.
+//! Resolves the artifacts that are attached to an image.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use crate::oci;
 use crate::plan::export::ResolvedBlob;
 use crate::registry::Client;
 
-/// Questions about attached artifacts of one image that are asked at the same time.
+/// Number of requests about one image's artifacts at the same time.
 const ATTACHED_JOBS: usize = 8;
 
-/// How deep artifacts attached to artifacts are followed.
+/// Levels of artifacts attached to artifacts that are followed.
 const ATTACHED_DEPTH: usize = 3;
 
 impl Walk {
-    /// Takes an artifact's manifests and blobs, all of them or, when something is wrong, none:
-    /// the image that it is attached to stays what it was.
+    /// Adds an artifact's manifests and blobs. If it has a problem, adds none of them, so that the
+    /// image stays unaffected.
     async fn attached_tree(
         &mut self,
         repository: &Repository,
@@ -45,8 +45,8 @@ impl Walk {
         Ok(())
     }
 
-    /// Asks whether an artifact's own blobs can be had, before they are a part of the plan: a blob
-    /// that is missing later would cost the image.
+    /// Checks that the repository offers an artifact's own blobs before they are planned: a blob
+    /// found missing later would make the image incomplete.
     async fn offered(
         &self,
         repository: &Repository,
@@ -75,8 +75,8 @@ impl Walk {
         Ok(())
     }
 
-    /// Finds what is attached to the image, to its children, and to what is found. Returns why it
-    /// is not known whether that is all. An artifact that cannot be had is left out.
+    /// Finds artifacts attached to the image, to its children, and to found artifacts. Returns
+    /// reasons why there may be more. Artifacts that cannot be fetched are left out.
     pub(super) async fn attachments(&mut self, entry: &mut ImageEntry) -> Vec<Problem> {
         let repository = entry.source.clone();
         let mut asked = BTreeSet::new();
@@ -121,8 +121,8 @@ impl Walk {
         unknown
     }
 
-    /// The manifests of artifacts, in their order, several at the same time: a list may name
-    /// thousands. What is known already is not fetched.
+    /// Fetches the manifests of artifacts, several at the same time because a list may name
+    /// thousands, and yields them in order. Known manifests are not fetched.
     fn fetch_all(
         &self,
         repository: &Repository,
@@ -155,8 +155,8 @@ impl Walk {
             .boxed()
     }
 
-    /// Takes an artifact with all that it names, unless that is known. False: it is about
-    /// something else, and is not taken.
+    /// Adds an artifact with all its content, unless it is known. Returns false for a stray
+    /// artifact, which is not added.
     async fn artifact(
         &mut self,
         repository: &Repository,
@@ -193,8 +193,8 @@ async fn fetch(
     Ok(fetched.value)
 }
 
-/// Whether a list of referrers names what is about something else: it is not carried as one
-/// (bundle-format.md, R-25).
+/// True if a list of referrers contains an artifact with another subject. It is not carried as a
+/// referrer (bundle-format.md, R-25).
 fn is_stray(attachment: &Attachment, own_subject: Option<Digest>) -> bool {
     attachment.by == AttachedBy::Referrers && own_subject != Some(attachment.subject)
 }

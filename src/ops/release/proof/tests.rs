@@ -9,7 +9,7 @@ fn alice() -> ReleaseKeys {
     }
 }
 
-/// A release with this root, signed over these manifests by alice.
+/// Makes the inventory of a release with this root, these signatures, and alice's keyring.
 fn inventory(root: Digest, signatures: &[(Digest, &[u8])]) -> Inventory {
     let image: Reference = "quay.io/okd/release:1".parse().unwrap();
     Inventory {
@@ -80,7 +80,7 @@ fn proof(inventory: &Inventory, keys: &ReleaseKeys) -> ReleaseProof {
 fn a_pinned_key_vouches_for_a_release_and_does_not_make_it_genuine() {
     let inventory = inventory(signed(), &[(signed(), vector!("good.sig"))]);
     let good = proof(&inventory, &alice());
-    // The inventory alone says what it likes of the image.
+    // Without the image, the inventory's claims about it cannot be verified.
     assert_eq!(good.state, ReleaseState::NotCompared, "{:?}", good.reason);
     assert_eq!(good.signers.len(), 1);
     assert!(require(std::slice::from_ref(&good), false).is_ok());
@@ -104,7 +104,7 @@ fn what_is_wrong_is_never_waived() {
         (signed(), signed(), vector!("carol.sig")),
         (signed(), signed(), vector!("trailing.sig")),
         (other, other, vector!("good.sig")),
-        // A good signature, and not over an image of this release.
+        // A valid signature, but over an image that is not of this release.
         (other, signed(), vector!("good.sig")),
     ] {
         let proof = proof(&inventory(root, &[(over, message)]), &alice());
@@ -140,8 +140,8 @@ fn a_list_is_signed_as_such_or_image_by_image() {
         inventory.manifests.sort_by_key(|manifest| manifest.digest);
         inventory
     };
-    // What the inventory says of platforms is a claim: only the list's own bytes could say that
-    // an entry is an attestation.
+    // Platforms in the inventory are a claim: only the list's own bytes could prove that an entry
+    // is an attestation.
     for platform in ["unknown/unknown", "linux/arm64"] {
         assert_eq!(
             proof(&by_image(platform), &alice()).state,
