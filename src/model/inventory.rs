@@ -72,7 +72,8 @@ impl<'de> Deserialize<'de> for Codec {
 pub enum BlobPlace {
     /// In this bundle.
     Carried(Carried),
-    /// Not in this bundle: its media type or its URLs forbid carrying it.
+    /// Not in this bundle: its media type, in every manifest that names it, says that it may not
+    /// be distributed.
     Foreign {
         /// The URLs that the manifest gives for it.
         urls: Vec<String>,
