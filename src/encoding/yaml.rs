@@ -1,4 +1,5 @@
-//! Reads YAML streams, and JSON, which is a subset of YAML. No other module uses the YAML crate.
+//! Reads YAML streams, and JSON, which is a subset of YAML. Outside of tests, no other module uses
+//! the YAML crate.
 //!
 //! The input is untrusted, so every cost is limited: the bytes of the stream, and the nodes, the
 //! depth and the expansion of aliases of each document. A few hundred bytes of nested aliases can

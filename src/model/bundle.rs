@@ -45,7 +45,7 @@ impl ChunkId {
     /// The highest chunk number: the numbers in file names have six digits.
     pub const MAX: u32 = 999_999;
 
-    /// The number.
+    /// Returns the number.
     pub const fn number(self) -> u32 {
         self.0
     }
@@ -176,13 +176,13 @@ pub struct ChunkEntry {
 }
 
 impl ChunkEntry {
-    /// The file's path in the bundle: `chunks/000042.tar` or `chunks/000042.tar.zst`.
+    /// Returns the file's path in the bundle: `chunks/000042.tar` or `chunks/000042.tar.zst`.
     pub fn path(&self) -> String {
         chunk_path(self.number, self.kind)
     }
 }
 
-/// The path of a chunk in its bundle; derived from the number, never stored.
+/// Returns the path of a chunk in its bundle; it follows from number and kind, and is not stored.
 pub fn chunk_path(number: ChunkId, kind: ChunkKind) -> String {
     let ending = match kind {
         ChunkKind::Data => "tar",
@@ -220,7 +220,7 @@ pub struct LabelTextError {
 }
 
 impl LabelText {
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -190,7 +190,7 @@ pub struct ReleaseVersion(String);
 pub struct ReleaseVersionError(String);
 
 impl ReleaseVersion {
-    /// The version as text.
+    /// Returns the version as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -66,7 +66,7 @@ macro_rules! digest_type {
                 Self(bytes)
             }
 
-            /// The 32 bytes of the hash.
+            /// Returns the 32 bytes of the hash.
             pub const fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
             }

@@ -245,7 +245,8 @@ pub struct ImageEntry {
 }
 
 impl ImageEntry {
-    /// True if attachments may exist that the bundle does not carry.
+    /// True if it is not known whether the bundle carries all attachments, because a registry gave
+    /// no clear answer.
     pub fn is_unknown(&self) -> bool {
         let unknown = AttachmentState::Unknown;
         self.cosign == unknown || self.referrers == unknown
@@ -299,7 +300,7 @@ pub struct Inventory {
     /// Always [`Inventory::TYPE`].
     #[serde(rename = "type")]
     pub document: String,
-    /// Bundles whose content the far side must have, sorted by id.
+    /// Base bundles, sorted by id: those given to the export, and older ones whose blobs are omitted.
     pub bases: Vec<BaseEntry>,
     /// Every blob that a carried manifest names, sorted by digest.
     pub blobs: Vec<BlobEntry>,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// A media type as written in a descriptor; compared as text, never interpreted further.
 ///
-/// Well-known types are not allocated: every layer of every image has one.
+/// Well-known types need no allocation: every layer of every image has a media type.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct MediaType(Cow<'static, str>);
@@ -63,7 +63,7 @@ impl MediaType {
         }
     }
 
-    /// The text itself.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -52,7 +52,7 @@ pub struct Tag(Arc<str>);
 macro_rules! text_type {
     ($name:ident) => {
         impl $name {
-            /// The text itself.
+            /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -195,7 +195,7 @@ impl FromStr for RepositoryPath {
     }
 }
 
-/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+/// True if a component matches `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
 fn path_component_ok(component: &str) -> bool {
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = component.as_bytes();
@@ -213,7 +213,7 @@ fn path_component_ok(component: &str) -> bool {
 }
 
 impl RepositoryPath {
-    /// The components between the slashes.
+    /// Returns the components between the slashes.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')
     }

@@ -30,7 +30,7 @@ pub struct RoleError(String);
 impl Role {
     /// Role of the exporter, who made the bundle.
     pub const EXPORTER: &'static str = "exporter";
-    /// Role of a person who reviewed the bundle.
+    /// Role of a reviewer, who inspected the bundle.
     pub const REVIEWER: &'static str = "reviewer";
 
     /// Returns the exporter's role.
@@ -38,7 +38,7 @@ impl Role {
         Self(Self::EXPORTER.to_owned())
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -68,9 +68,9 @@ impl fmt::Display for Role {
 /// The signer's verdict on the bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It may be imported.
+    /// The bundle may be imported.
     Approve,
-    /// It must not be imported.
+    /// The bundle must not be imported.
     Reject,
 }
 
@@ -101,7 +101,7 @@ pub struct Statement {
     pub verdict: Verdict,
     /// Time of signing, by the signer's clock.
     pub time: Timestamp,
-    /// After this time the statement should not be relied on.
+    /// Time after which readers should not rely on the statement.
     pub expires: Option<Timestamp>,
     /// SHA-256 of an audit report that the signer refers to.
     pub report_sha256: Option<Digest>,

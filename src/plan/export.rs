@@ -230,7 +230,7 @@ pub struct SealedChunk {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanContent {
-    /// Bundles whose content the far side must have.
+    /// Base bundles: those given to the export, and older ones whose blobs are omitted.
     pub bases: Vec<BaseEntry>,
     /// All blobs, sorted by digest.
     pub blobs: Vec<PlannedBlob>,

@@ -67,7 +67,7 @@ impl fmt::Display for Marker {
 pub struct ValueTooLong {
     /// The marker.
     pub marker: Marker,
-    /// The value.
+    /// The value that is too long.
     pub value: String,
 }
 

@@ -19,11 +19,11 @@ pub enum ToolArch {
 /// The kind of a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToolKind {
-    /// The client.
+    /// The client `oc`.
     Client,
-    /// The installer.
+    /// The installer `openshift-install`.
     Installer,
-    /// The tool for cloud credentials.
+    /// The tool for cloud credentials, `ccoctl`.
     Credentials,
 }
 

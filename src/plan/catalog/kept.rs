@@ -194,7 +194,7 @@ pub enum FilterWarning {
         /// The requirement.
         requirement: Requirement,
     },
-    /// Several packages provide what a bundle requires; the best one by rank is kept.
+    /// Several packages provide what a bundle requires; one of them is kept.
     #[error("{requirement} is provided by several packages; taken is {taken}, others are {}", others.join(", "))]
     SeveralProviders {
         /// The requirement.

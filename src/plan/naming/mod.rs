@@ -72,7 +72,7 @@ pub struct Wanted {
     pub role: Role,
 }
 
-/// The program whose naming rules are followed.
+/// A set of naming rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
     /// Keeps the source path at any depth; an image without a tag gets `sha256-<hex>`.

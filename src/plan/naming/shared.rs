@@ -45,8 +45,8 @@ impl<'w> Named<'w> {
         })
     }
 
-    /// Returns the priority for the tag, the lowest first: chosen by a mapping, then resolved
-    /// from the tag itself, then the lowest digest.
+    /// Returns the rank for the tag, the lowest first: images that a mapping chose, then the image
+    /// to which the tag itself was resolved, then the others, each by ascending digest.
     fn rank(&self, moving: &BTreeMap<(&Repository, &Tag), &Digest>) -> (u8, Digest) {
         let image = self.image();
         let meant = image.tag.as_ref().map(|tag| (&image.source, tag));
