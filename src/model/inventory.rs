@@ -300,7 +300,8 @@ pub struct Inventory {
     /// Always [`Inventory::TYPE`].
     #[serde(rename = "type")]
     pub document: String,
-    /// Base bundles, sorted by id: those given to the export, and older ones whose blobs are omitted.
+    /// Base bundles, sorted by id: those given to the export, and older ones whose blobs are
+    /// omitted.
     pub bases: Vec<BaseEntry>,
     /// Every blob that a carried manifest names, sorted by digest.
     pub blobs: Vec<BlobEntry>,
