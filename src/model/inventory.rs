@@ -72,8 +72,8 @@ impl<'de> Deserialize<'de> for Codec {
 pub enum BlobPlace {
     /// In this bundle.
     Carried(Carried),
-    /// Not in this bundle: its media type, in every manifest that names it, says that it may not
-    /// be distributed.
+    /// Not in this bundle: every descriptor that names it has a media type or URLs that allow
+    /// leaving it out (bundle-format.md, R-24).
     Foreign {
         /// The URLs that the manifest gives for it.
         urls: Vec<String>,
