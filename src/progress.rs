@@ -1,7 +1,7 @@
-//! What a running command tells whoever watches: one trait with one method.
+//! Progress events of a running command: one trait with one method.
 //!
-//! The library never prints and never draws. Sinks (bars, lines, JSON) live in `cli`; tests
-//! record the events.
+//! The library neither prints nor draws. Receivers (bars, lines, JSON) are in `cli`; tests record
+//! the events.
 
 use serde::Serialize;
 
@@ -9,9 +9,9 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// Asking registries what references mean.
+    /// Resolving references at registries.
     Resolve,
-    /// Reading back what an interrupted run left.
+    /// Reading back what an interrupted run wrote.
     Resume,
     /// Downloading blobs onto the medium.
     Download,
@@ -19,7 +19,7 @@ pub enum Phase {
     Seal,
     /// Reading the medium back and hashing it.
     Verify,
-    /// Asking the target what it has.
+    /// Asking the target which content it has.
     Probe,
     /// Sending blobs and manifests to the target.
     Upload,
@@ -29,33 +29,33 @@ pub enum Phase {
     Write,
 }
 
-/// Something that happened. Byte counts are of content, not of the wire.
+/// An event. Byte counts are of content, not of bytes on the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// A phase begins; totals are zero where they cannot be known.
+    /// A phase begins. Totals are zero where they are not known.
     PhaseStarted {
-        /// Which one.
+        /// The phase.
         phase: Phase,
-        /// Number of items that it will handle.
+        /// Number of items in it.
         items: u64,
-        /// Number of bytes that it will handle.
+        /// Number of bytes in it.
         bytes: u64,
     },
     /// Work on one item (a blob, a chunk, an image) begins.
     ItemStarted {
-        /// Which phase it belongs to.
+        /// Phase of the item.
         phase: Phase,
-        /// Stable id within the phase.
+        /// Id of the item, the same in all events of the phase.
         item: String,
         /// Size in bytes.
         bytes: u64,
-        /// How many of them an earlier run, or the target, already has.
+        /// Number of these bytes that an earlier run wrote or that the target already has.
         bytes_cached: u64,
     },
     /// More bytes of an item are done.
     ItemAdvanced {
-        /// Which phase it belongs to.
+        /// Phase of the item.
         phase: Phase,
         /// The item.
         item: String,
@@ -64,43 +64,43 @@ pub enum Event {
     },
     /// An item is done, or given up.
     ItemFinished {
-        /// Which phase it belongs to.
+        /// Phase of the item.
         phase: Phase,
         /// The item.
         item: String,
-        /// Whether it is whole.
+        /// True if the item is whole.
         ok: bool,
     },
-    /// Something failed and will be tried again.
+    /// A step failed and will be tried again.
     Retrying {
-        /// What is tried again.
+        /// The step that is tried again.
         what: String,
-        /// The attempt that comes next, from 2.
+        /// Number of the next attempt; the first retry is 2.
         attempt: u32,
         /// Pause before it, in milliseconds.
         after_ms: u64,
-        /// What went wrong.
+        /// The error that made the retry necessary.
         cause: String,
     },
-    /// Something that a person should know, and that does not stop the command.
+    /// A message that the operator should read, and that does not stop the command.
     Warning {
-        /// One sentence.
+        /// The message, one sentence.
         message: String,
     },
     /// A phase ended.
     PhaseFinished {
-        /// Which one.
+        /// The phase.
         phase: Phase,
     },
 }
 
-/// Receives events, from several threads at once. Must not block and cannot fail.
+/// A receiver of events, called from several threads at once. It must not block and cannot fail.
 pub trait Progress: Send + Sync {
     /// Takes one event.
     fn emit(&self, event: Event);
 }
 
-/// Listens to nothing.
+/// A receiver that ignores all events.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

@@ -1,7 +1,7 @@
-//! Encodings that are not of our making and know nothing of images or bundles: YAML, ZIP, times
-//! as text.
+//! Encodings that airferry did not invent: YAML, ZIP, times as text. They are independent of
+//! images and bundles.
 //!
-//! Synchronous, over byte slices, `Read` and `Write`; no paths and no files.
+//! Synchronous, on byte slices, `Read` and `Write`; no paths and no files.
 
 pub mod time;
 pub mod yaml;

@@ -2,16 +2,16 @@
 
 use crate::model::Timestamp;
 
-/// Reads a time: `YYYY-MM-DDTHH:MM:SSZ` of an existing second; none is 60. No other form is
-/// accepted.
+/// Parses a time of the form `YYYY-MM-DDTHH:MM:SSZ`, the only accepted one. The second must
+/// exist; second 60 is refused.
 pub fn parse_time(text: &str) -> Option<Timestamp> {
     let time: jiff::Timestamp = text.parse().ok()?;
     let time = Timestamp(time.as_second());
-    // The library accepts many more forms; writing it again leaves one.
+    // The library accepts many other forms: only the accepted one renders to the same text.
     (render_time(time)? == text).then_some(time)
 }
 
-/// Writes a time as `YYYY-MM-DDTHH:MM:SSZ`; `None` when its year has no four digits.
+/// Renders a time as `YYYY-MM-DDTHH:MM:SSZ`; `None` if its year does not have four digits.
 pub fn render_time(time: Timestamp) -> Option<String> {
     let civil = jiff::Timestamp::from_second(time.0)
         .ok()

@@ -1,13 +1,16 @@
-//! Reads YAML streams, and JSON, which is YAML too: the one place that names the YAML crate.
+//! Reads YAML streams, and JSON, which is a subset of YAML. Outside of tests, no other module uses
+//! the YAML crate.
 //!
-//! What is read here was written by strangers, so every cost is capped: the bytes of the stream,
-//! and the nodes, the depth and the expansion of aliases of each document. A few hundred bytes
-//! of nested aliases describe a tree of gigabytes; such documents are refused.
+//! The input is untrusted, so every cost is limited: the bytes of the stream, and the nodes, the
+//! depth and the expansion of aliases of each document. A few hundred bytes of nested aliases can
+//! describe a tree of gigabytes; such documents are refused.
 //!
-//! Callers say what a key twice means ([`Duplicates`]): documents that people write for us are
-//! refused, documents that upstream publishes are read as their owner reads them.
+//! Callers choose how a duplicate key of a map is treated ([`Duplicates`]): files written for
+//! airferry are refused, files that upstream publishes are read as the tools of their publisher
+//! read them.
 //!
-//! Knows nothing of what the documents say: callers give the type, or `serde_json::Value`.
+//! This module does not depend on what the documents contain: callers give the type, or
+//! `serde_json::Value`.
 
 use std::io::{self, Read};
 
@@ -15,31 +18,32 @@ use serde::de::DeserializeOwned;
 use serde_saphyr::options::DuplicateKeyPolicy;
 use serde_saphyr::{Error, MergeKeyPolicy, Options};
 
-/// Aliases that one document may use, and anchors. What they stand for is capped below, and what
-/// comes of it by the caller's nodes: this cap alone keeps lists of them short.
+/// Upper limit of aliases, and of anchors, in one document. The number of values that they expand
+/// to is limited below and by the caller's `nodes`; this limit bounds long lists of small
+/// aliases.
 const ALIASES: usize = 10_000;
-/// Nodes that all aliases of a stream may stand for together (a count of parser events).
+/// Upper limit of what all aliases of a stream expand to (a count of parser events).
 const REPLAYED: usize = 20_000;
-/// Aliases that stand within what an alias stands for (a count).
+/// Upper limit of aliases nested in the expansion of an alias (a count of levels).
 const REPLAY_DEPTH: usize = 8;
-/// Longest message taken over from the parser, in characters.
+/// Upper limit of a message taken over from the parser, in characters.
 const MESSAGE: usize = 300;
 
-/// What a key means that a map has twice.
+/// Treatment of a key that a map has twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Duplicates {
-    /// The document is refused. For files that people write for us, and for those that decide
-    /// trust: readers differ in which of the two counts.
+    /// Refuse the document. For files that people write for airferry, and for files on which
+    /// trust depends: readers differ in which value they use.
     Refuse,
-    /// The last one counts, as for `sigs.k8s.io/yaml`, with which `oc`, `opm` and the cluster
-    /// read. For what upstream publishes.
+    /// Use the last value, as `sigs.k8s.io/yaml` does, with which `oc`, `opm` and the cluster
+    /// read. For files that upstream publishes.
     LastCounts,
 }
 
-/// Caps for one stream.
+/// Limits for one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct YamlLimits {
-    /// The whole stream, in bytes.
+    /// Bytes of the whole stream.
     pub bytes: u64,
     /// Scalars, lists and maps of one document (a count).
     pub nodes: usize,
@@ -48,7 +52,7 @@ pub struct YamlLimits {
 }
 
 impl YamlLimits {
-    /// Caps for one Kubernetes manifest file: what an API server takes, and some.
+    /// Limits for one Kubernetes manifest file: more than an API server accepts.
     pub const MANIFEST: Self = Self {
         bytes: 4 << 20,
         nodes: 100_000,
@@ -56,38 +60,38 @@ impl YamlLimits {
     };
 }
 
-/// Why a stream cannot be read.
+/// The error for a stream that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum YamlError {
-    /// The stream is longer than its cap.
+    /// The stream is longer than its limit.
     #[error("The YAML is longer than {limit} bytes")]
     TooLong {
-        /// The cap in bytes.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// The bytes behind the stream could not be read.
+    /// Reading from the underlying reader failed.
     #[error("The YAML cannot be read to its end")]
     Read(#[source] io::Error),
-    /// A document is not YAML, breaks a cap, or is not what the caller asked for.
+    /// A document is not YAML, exceeds a limit, or is not of the caller's type.
     #[error("The YAML{} is not acceptable: {message}", At(*.line))]
     Document {
-        /// The line, counted from 1, when the parser knows.
+        /// The line, counted from 1, if the parser knows it.
         line: Option<u64>,
-        /// What the parser says, shortened and printable.
+        /// The parser's message, shortened and printable.
         message: String,
     },
-    /// A map has a key twice, and the caller refuses that.
+    /// A map has a key twice, and the caller chose [`Duplicates::Refuse`].
     #[error("The YAML{} is not acceptable: {}", At(*.line), Twice(key))]
     Duplicate {
-        /// The line, counted from 1, when the parser knows.
+        /// The line, counted from 1, if the parser knows it.
         line: Option<u64>,
-        /// The key, shortened and printable, when the parser knows.
+        /// The key, shortened and printable, if the parser knows it.
         key: Option<String>,
     },
 }
 
-/// Names the key that stands there twice.
+/// Displays which key a map has twice.
 struct Twice<'a>(&'a Option<String>);
 
 impl std::fmt::Display for Twice<'_> {
@@ -99,7 +103,7 @@ impl std::fmt::Display for Twice<'_> {
     }
 }
 
-/// ` near line N`, or nothing.
+/// Displays ` near line N`, or nothing if the line is not known.
 struct At(Option<u64>);
 
 impl std::fmt::Display for At {
@@ -111,11 +115,11 @@ impl std::fmt::Display for At {
     }
 }
 
-/// Reads all documents of a stream that is already in memory. Empty documents are left out.
+/// Reads all documents of a stream that is already in memory. Empty documents are skipped.
 ///
 /// # Errors
 ///
-/// The first one of [`stream`].
+/// The first error of [`stream`].
 pub fn documents<T: DeserializeOwned>(
     mut bytes: &[u8],
     limits: &YamlLimits,
@@ -124,17 +128,17 @@ pub fn documents<T: DeserializeOwned>(
     stream(&mut bytes, limits, duplicates).collect()
 }
 
-/// Reads the documents of a stream one at a time, so that a large catalog never stands in
-/// memory as a whole. Empty documents are left out.
+/// Reads the documents of a stream one at a time, so that a large catalog is never in memory as a
+/// whole. Empty documents are skipped.
 ///
-/// The iterator ends after its first error, because what follows a document that cannot be
-/// read cannot be trusted to begin where it seems to.
+/// The iterator ends after its first error: behind a document that cannot be read, the next one
+/// may not begin where it seems to.
 ///
 /// # Errors
 ///
-/// When the stream is longer than its cap or cannot be read, and for each document that is not
-/// UTF-8 or not YAML, is larger, deeper or more repetitive than its caps, or is not a `T`.
-/// Under [`Duplicates::Refuse`] also for each document that has a key twice.
+/// When the stream is longer than its limit or cannot be read, and for each document that is not
+/// UTF-8 or not YAML, exceeds the limits of size, depth or repetition, or is not a `T`. Under
+/// [`Duplicates::Refuse`] also for each document that has a key twice.
 pub fn stream<'a, R, T>(
     reader: &'a mut R,
     limits: &YamlLimits,
@@ -164,14 +168,14 @@ fn options(limits: &YamlLimits, duplicates: Duplicates) -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_reader_input_bytes: Some(bytes),
-            // A node has at most a beginning and an end.
+            // A node gives at most two events: a beginning and an end.
             max_events: limits.nodes.saturating_mul(2).saturating_add(ALIASES),
             max_nodes: limits.nodes,
             max_depth: limits.depth,
             flow_nesting_limit: limits.depth,
             max_aliases: ALIASES,
             max_anchors: ALIASES,
-            // One anchor with many aliases is what a list of alike items has.
+            // A list of similar items legitimately has one anchor and many aliases.
             enforce_alias_anchor_ratio: false,
             max_recorded_anchor_events: REPLAYED,
             max_total_scalar_bytes: bytes,
@@ -185,14 +189,14 @@ fn options(limits: &YamlLimits, duplicates: Duplicates) -> Options {
             Duplicates::Refuse => DuplicateKeyPolicy::Error,
             Duplicates::LastCounts => DuplicateKeyPolicy::LastWins,
         },
-        // YAML 1.1, which Kubernetes' own reader speaks.
+        // YAML 1.1, as Kubernetes' own reader implements it.
         merge_keys: MergeKeyPolicy::Merge,
         legacy_octal_numbers: true,
         with_snippet: false,
     }
 }
 
-/// Sorts an error of the parser.
+/// Turns the parser's error into one of ours.
 fn refused(error: &Error, limits: &YamlLimits) -> YamlError {
     let error = error.without_snippet();
     if let Error::IOError { cause } = error {
@@ -215,13 +219,13 @@ fn refused(error: &Error, limits: &YamlLimits) -> YamlError {
     }
 }
 
-/// A text on one line, shortened.
+/// Makes a text printable on one line, and shortens it.
 fn printable(text: &str) -> String {
     let printable = |c: char| if c.is_control() { ' ' } else { c };
     text.chars().take(MESSAGE).map(printable).collect()
 }
 
-/// What a limit means; the parser speaks of its options.
+/// Describes an exceeded limit in words for operators: the parser's message names its options.
 fn words(error: &Error, limits: &YamlLimits) -> Option<String> {
     use serde_saphyr::budget::BudgetBreach as Breach;
 
@@ -243,11 +247,11 @@ fn words(error: &Error, limits: &YamlLimits) -> Option<String> {
         Error::AliasReplayStackDepthExceeded { .. } => {
             format!("its aliases stand in aliases, more than {REPLAY_DEPTH} deep")
         }
-        // Where an alias stands, the parser gives the breach as text alone.
+        // For a breach at an alias, the parser reports only a text.
         other if other.to_string().contains("budget breached") => {
             format!("what its aliases stand for has more than {nodes} values in all")
         }
-        // The scanner has no error of its own for lists within lists in brackets.
+        // For lists nested in brackets, the scanner reports only a text.
         other if other.to_string().contains("recursion limit exceeded") => {
             format!("it is nested deeper than {depth}")
         }

@@ -1,30 +1,31 @@
-//! Writes ZIP files, for people on Windows (PKWARE, APPNOTE.TXT, sections 4.3 and 4.4).
+//! Writes ZIP files, for users of Windows (PKWARE, APPNOTE.TXT, sections 4.3 and 4.4).
 //!
-//! Deflated entries in a stream: lengths follow the data, so that nothing is written twice. Below
-//! 4 GiB, which is more than any program has. The same entries give the same bytes with the same
-//! release of zlib.
+//! Entries are deflated and streamed: an entry's lengths follow its data, so that nothing is
+//! written twice. Files and entries must be shorter than 4 GiB, which is more than any packed
+//! program needs. The same entries give the same bytes as long as the release of zlib is the
+//! same.
 
 use std::io::{self, Write};
 
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
 
-/// Lengths and checksum follow the data, and the name is UTF-8.
+/// Flags: lengths and checksum follow the data, and the name is UTF-8.
 const FLAGS: u16 = 0x0808;
-/// Deflate.
+/// Compression method: deflate.
 const METHOD: u16 = 8;
-/// Version that is needed to read it: 2.0, for deflate.
+/// Version needed to read the file: 2.0, for deflate.
 const VERSION: u16 = 20;
-/// Made on Unix, so that permissions are understood.
+/// System of origin: Unix, so that readers use the permissions.
 const MADE_BY: u16 = 0x0300 | VERSION;
 
-/// A time as MS-DOS keeps it: the date in the upper half, the time in the lower one.
+/// A time in the format of MS-DOS: the date in the upper 16 bits, the time in the lower 16 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DosTime(u32);
 
 impl DosTime {
-    /// The time of a moment in UTC, given by year, month, day, hour, minute, second. What MS-DOS
-    /// does not know is its first or last moment.
+    /// Converts a time in UTC, given by year, month, day, hour, minute, second. Years before 1980
+    /// give 1980-01-01 00:00:00, years after 2107 give 2107.
     pub fn new(year: i32, month: u8, day: u8, hour: u8, minute: u8, second: u8) -> Self {
         let Ok(year) = u32::try_from(year - 1980) else {
             return Self(0x0021_0000);
@@ -35,7 +36,7 @@ impl DosTime {
     }
 }
 
-/// A ZIP file being written. As [`Write`] it takes the content of the entry that was begun last.
+/// A ZIP file being written. As [`Write`] it takes the content of the last entry that was begun.
 #[derive(Debug)]
 pub struct ZipWriter<W: Write> {
     inner: Inner<W>,
@@ -44,12 +45,12 @@ pub struct ZipWriter<W: Write> {
     time: DosTime,
 }
 
-/// What bytes go through.
+/// The state of the file being written.
 #[derive(Debug)]
 enum Inner<W: Write> {
     Between(Counter<W>),
     Entry(Box<Entry<W>>),
-    /// An error came before.
+    /// An error has occurred; nothing more can be written.
     Broken,
 }
 
@@ -59,7 +60,8 @@ struct Entry<W: Write> {
     encoder: DeflateEncoder<Counter<W>>,
     name: String,
     mode: u16,
-    /// Where its header and its data begin.
+    /// Position of the entry's header in the file, in bytes. `data` is the position of its
+    /// content.
     offset: u32,
     data: u64,
     crc: Crc,
@@ -93,7 +95,7 @@ fn broken() -> io::Error {
 }
 
 impl<W: Write> ZipWriter<W> {
-    /// Begins a file whose entries all have one time.
+    /// Begins a ZIP file. All entries get the same time.
     pub fn new(inner: W, time: DosTime) -> Self {
         Self {
             inner: Inner::Between(Counter { inner, written: 0 }),
@@ -103,11 +105,11 @@ impl<W: Write> ZipWriter<W> {
         }
     }
 
-    /// Begins a file with permissions as in chmod, and ends the one before; `name` is ASCII.
+    /// Begins an entry with permissions as in chmod, and ends the entry before; `name` is ASCII.
     ///
     /// # Errors
     ///
-    /// When writing fails, or 4 GiB are reached.
+    /// When writing fails, or when the file reaches 4 GiB.
     pub fn begin(&mut self, name: &str, mode: u16) -> io::Result<()> {
         let mut counter = self.end()?;
         let offset = u32::try_from(counter.written).map_err(|_| too_long())?;
@@ -127,7 +129,7 @@ impl<W: Write> ZipWriter<W> {
         Ok(())
     }
 
-    /// Ends the file.
+    /// Ends the ZIP file, and returns the writer.
     ///
     /// # Errors
     ///
@@ -150,7 +152,7 @@ impl<W: Write> ZipWriter<W> {
         Ok(counter.inner)
     }
 
-    /// Ends the entry that was begun last, if any.
+    /// Ends the last entry, if one was begun.
     fn end(&mut self) -> io::Result<Counter<W>> {
         let entry = match std::mem::replace(&mut self.inner, Inner::Broken) {
             Inner::Between(counter) => return Ok(counter),
@@ -182,7 +184,7 @@ impl<W: Write> ZipWriter<W> {
         Ok(counter)
     }
 
-    /// What stands in an entry's header and in the directory.
+    /// Returns the fields that an entry's header and its row in the directory share.
     fn common(&self, name: &str, crc: u32, packed: u32, plain: u32) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         for number in [VERSION, FLAGS, METHOD] {
@@ -229,8 +231,8 @@ mod tests {
         assert_eq!(DosTime::new(2025, 11, 7, 13, 59, 58), DosTime(expected));
     }
 
-    /// Read back by hand, from the directory at the end, as programs do. That real ones agree is
-    /// tested where archives are extracted.
+    /// Reads back by hand, from the directory at the end, as programs do. Other tests, which
+    /// extract archives with real programs, check that those agree.
     #[test]
     fn entries_are_found_through_the_directory() {
         let time = DosTime::new(2025, 11, 7, 13, 59, 58);

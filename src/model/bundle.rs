@@ -1,4 +1,4 @@
-//! The bundle's root: what `manifest.cbor` says (bundle-format.md, section 5).
+//! The bundle's root document: the fields of `manifest.cbor` (bundle-format.md, section 5).
 //!
 //! Fields are declared in the canonical order of their CBOR keys (shorter first, then
 //! alphabetical): the encoder writes them as declared and refuses any other order.
@@ -10,19 +10,19 @@ use super::{Blake3, Digest};
 /// The format version that this code writes.
 pub const FORMAT_VERSION: u64 = 1;
 
-/// Length in bytes of the blocks by which damage is located.
+/// Length in bytes of a block: each block of a stored file is hashed, so that damage is located.
 pub const BLOCK_SIZE: u64 = 4 * 1024 * 1024;
 
-/// Headers of tar entries, and their data with its padding, are multiples of this many bytes.
+/// Unit of tar in bytes: headers of entries, and padded data of entries, are multiples of it.
 pub const TAR_UNIT: u64 = 512;
 
-/// Bytes of the marker entry with which every chunk begins: header and padded text.
+/// Bytes of the marker entry at the start of every chunk: header and padded text.
 pub const TAR_MARKER: u64 = 2 * TAR_UNIT;
 
-/// Zero bytes with which every chunk's tar ends.
+/// Zero bytes at the end of every chunk's tar.
 pub const TAR_TRAILER: u64 = 2 * TAR_UNIT;
 
-/// An extent is shorter than this many bytes: 11 octal digits say its size.
+/// Upper limit of an extent's bytes, exclusive: the tar header's size field has 11 octal digits.
 pub const TAR_MAX_ENTRY: u64 = 1 << 33;
 
 /// A bundle's identity: the SHA-256 of its `manifest.cbor`.
@@ -36,16 +36,16 @@ pub type PlanId = Digest;
 #[serde(into = "u32")]
 pub struct ChunkId(u32);
 
-/// Why a number is not a chunk's.
+/// The error for a number that is not a chunk number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is not a chunk number: they run from 1 to 999999")]
 pub struct ChunkIdError(u64);
 
 impl ChunkId {
-    /// The highest number, so that names have six digits.
+    /// The highest chunk number: the numbers in file names have six digits.
     pub const MAX: u32 = 999_999;
 
-    /// The number.
+    /// Returns the number.
     pub const fn number(self) -> u32 {
         self.0
     }
@@ -74,7 +74,7 @@ impl<'de> Deserialize<'de> for ChunkId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error as _;
 
-        // The broken rule stands in front, where `format` looks for it.
+        // The rule's number must be the first word: `format` finds the broken rule by it.
         let refused = |error: ChunkIdError| D::Error::custom(format_args!("R-04: {error}"));
         Self::try_from(u64::deserialize(deserializer)?).map_err(refused)
     }
@@ -86,7 +86,7 @@ impl From<ChunkId> for u32 {
     }
 }
 
-/// What a chunk holds.
+/// The content of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChunkKind {
@@ -108,8 +108,8 @@ pub struct FileEntry {
     pub sha256: Digest,
 }
 
-/// BLAKE3 hashes of a file's blocks, 32 bytes each, in order; the last block may be shorter
-/// than [`BLOCK_SIZE`].
+/// BLAKE3 hashes of a file's blocks, in order; as CBOR one byte string, 32 bytes for each. The
+/// last block may be shorter than [`BLOCK_SIZE`].
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct BlockHashes(pub Vec<Blake3>);
 
@@ -161,7 +161,7 @@ impl<'de> Deserialize<'de> for BlockHashes {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChunkEntry {
-    /// What the chunk holds; decides the file name's ending.
+    /// The chunk's content; decides the file name's ending.
     pub kind: ChunkKind,
     /// BLAKE3 of the whole file.
     pub blake3: Blake3,
@@ -176,13 +176,13 @@ pub struct ChunkEntry {
 }
 
 impl ChunkEntry {
-    /// The file's path in the bundle: `chunks/000042.tar` or `chunks/000042.tar.zst`.
+    /// Returns the file's path in the bundle: `chunks/000042.tar` or `chunks/000042.tar.zst`.
     pub fn path(&self) -> String {
         chunk_path(self.number, self.kind)
     }
 }
 
-/// The path of a chunk in its bundle; derived from the number, never stored.
+/// Returns the path of a chunk in its bundle; it follows from number and kind, and is not stored.
 pub fn chunk_path(number: ChunkId, kind: ChunkKind) -> String {
     let ending = match kind {
         ChunkKind::Data => "tar",
@@ -191,14 +191,14 @@ pub fn chunk_path(number: ChunkId, kind: ChunkKind) -> String {
     format!("chunks/{:06}.{ending}", number.number())
 }
 
-/// What people are told on `LABEL.txt`; every field is signed.
+/// Texts for people, shown by `LABEL.txt`; the signed `manifest.cbor` holds them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Label {
-    /// Who answers for the medium (NIST MP-7).
+    /// Person responsible for the medium (NIST MP-7).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<LabelText>,
-    /// What the bundle is.
+    /// Title of the bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<LabelText>,
     /// Handling marking (NIST MP-3).
@@ -206,11 +206,12 @@ pub struct Label {
     pub marking: Option<LabelText>,
 }
 
-/// One line of text for people: 1 to 200 characters, no control and no bidirectional ones.
+/// One line of text for people: 1 to 200 characters, no control and no bidirectional characters,
+/// no space at either end.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LabelText(String);
 
-/// Why a text may not stand on a label or in a statement.
+/// The error for a text that may not stand on a label or in a statement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` cannot stand on a label: {why}", text.escape_debug())]
 pub struct LabelTextError {
@@ -219,13 +220,13 @@ pub struct LabelTextError {
 }
 
 impl LabelText {
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether a character may change how the text around it is displayed: control characters,
+/// True for a character that can change how the text around it is displayed: control characters,
 /// line separators, bidirectional formatting (Unicode UAX #9), invisible joiners.
 pub fn is_deceptive(c: char) -> bool {
     c.is_control()
@@ -266,42 +267,42 @@ impl<'de> Deserialize<'de> for LabelText {
         use serde::de::Error as _;
 
         let text = String::deserialize(deserializer)?;
-        // The broken rule stands in front, where `format` looks for it.
+        // The rule's number must be the first word: `format` finds the broken rule by it.
         let refused = |error: LabelTextError| D::Error::custom(format_args!("R-14: {error}"));
         text.parse().map_err(refused)
     }
 }
 
-/// Additions that a reader may ignore: the only place where unknown keys are allowed.
+/// Extensions, which a reader may ignore: the only place where unknown keys are allowed.
 pub type Extension = ciborium::Value;
 
-/// What `manifest.cbor` says.
+/// The content of `manifest.cbor`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleManifest {
-    /// Additions that a reader may ignore.
+    /// Extensions, which a reader may ignore.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ext: Option<Extension>,
     /// Always [`BundleManifest::TYPE`].
     #[serde(rename = "type")]
     pub document: String,
-    /// What `LABEL.txt` shows.
+    /// The texts that `LABEL.txt` shows.
     pub label: Label,
     /// All chunks, by ascending number.
     pub chunks: Vec<ChunkEntry>,
     /// Always [`FORMAT_VERSION`].
     pub format: u64,
-    /// Whether every requested image is whole.
+    /// True if every requested image is whole, as in [`super::Inventory::is_complete`].
     pub complete: bool,
     /// Features that a reader must know, sorted: those of [`super::Inventory::features`].
     pub requires: Vec<String>,
-    /// `inventory.cbor`.
+    /// Length and hashes of `inventory.cbor`.
     pub inventory: FileEntry,
     /// Always [`BLOCK_SIZE`] in version 1.
     pub block_size: u64,
-    /// 1 for the first sealing, one more for every completion.
+    /// 1 for the first sealing of the bundle, one more for every completion.
     pub generation: u64,
-    /// No data chunk is longer than this many bytes.
+    /// Upper limit of a data chunk's length, in bytes.
     pub chunk_limit: u64,
 }
 
@@ -309,7 +310,7 @@ impl BundleManifest {
     /// The value of `type`.
     pub const TYPE: &'static str = "airferry-manifest";
 
-    /// Bytes of all chunks together.
+    /// Returns the sum of the lengths of all chunks, in bytes.
     pub fn chunk_bytes(&self) -> u64 {
         self.chunks.iter().map(|chunk| chunk.length).sum()
     }

@@ -1,4 +1,4 @@
-//! Bytes as a CBOR byte string, where serde would write an array of numbers.
+//! Serde functions for a field of bytes: a CBOR byte string instead of an array of numbers.
 
 use serde::de::{Error, Visitor};
 use serde::{Deserializer, Serializer};

@@ -1,8 +1,8 @@
-//! What images belong to: OKD/OpenShift releases and operator catalogs (bundle-format.md,
-//! sections 6.7 and 6.8).
+//! OKD/OpenShift releases and operator catalogs, to which images of a bundle belong
+//! (bundle-format.md, sections 6.7 and 6.8).
 //!
-//! Enough to name everything on a target, to verify a release's signatures again and to write
-//! the cluster's objects, without a network and without the command that made the bundle.
+//! The rows suffice to name all images on a target, to verify a release's signatures again and to
+//! write the cluster's objects, without a network and without the command that made the bundle.
 //! Fields are declared in the canonical order of their CBOR keys, as in `bundle`.
 
 use serde::{Deserialize, Serialize};
@@ -19,19 +19,19 @@ pub const CATALOGS: &str = "catalogs";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseEntry {
-    /// The release image: `requested` of one of the bundle's images.
+    /// The release image: equals `requested` of one of the bundle's images.
     pub image: Reference,
     /// The version that the payload's `image-references` states.
     pub version: ReleaseVersion,
-    /// OpenPGP keyrings from the payload's verification ConfigMap, sorted by name. They mean
-    /// nothing by themselves: whoever verifies decides which of their keys count.
+    /// OpenPGP keyrings from the payload's verification ConfigMap, sorted by name. They prove
+    /// nothing by themselves: the verifier decides which of their keys to trust.
     pub keyrings: Vec<Keyring>,
-    /// The exporter was told to accept that nobody vouches for the release.
+    /// True if the exporter was told to accept a release that no signature vouches for.
     pub unsigned: bool,
-    /// The images that the payload names, sorted by name.
+    /// The images that the payload names, sorted by their names in it.
     pub components: Vec<Component>,
-    /// OpenPGP messages that sign the release, in the order of their store. Empty exactly when
-    /// `unsigned`.
+    /// OpenPGP messages that sign the release, in the order of the store they came from. Empty
+    /// exactly when `unsigned` is true.
     pub signatures: Vec<ReleaseSignature>,
     /// Architecture as in an OCI image config (`amd64`), or `multi` for a manifest list.
     pub architecture: String,
@@ -44,7 +44,7 @@ pub struct Keyring {
     /// Armored or binary OpenPGP keys.
     #[serde(with = "super::byte_string")]
     pub data: Vec<u8>,
-    /// Its key in the ConfigMap: `verifier-public-key-redhat`.
+    /// Name of the key in the ConfigMap: `verifier-public-key-redhat`.
     pub name: String,
 }
 
@@ -52,9 +52,9 @@ pub struct Keyring {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Component {
-    /// Its name in the payload: `cli`, `installer`.
+    /// The image's name in the payload: `cli`, `installer`.
     pub name: String,
-    /// `requested` of one of the bundle's images; has a digest.
+    /// Equals `requested` of one of the bundle's images; has a digest.
     pub image: Reference,
 }
 
@@ -62,9 +62,10 @@ pub struct Component {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseSignature {
-    /// The manifest that it should be about: the release image's root, or a child of it.
+    /// Digest of the manifest that the message should sign: the release image's root, or a child
+    /// of it.
     pub over: Digest,
-    /// The message.
+    /// The OpenPGP message, as published.
     #[serde(with = "super::byte_string")]
     pub message: Vec<u8>,
 }
@@ -73,59 +74,61 @@ pub struct ReleaseSignature {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogEntry {
-    /// The catalog image: `requested` of one of the bundle's images.
+    /// The catalog image: equals `requested` of one of the bundle's images.
     pub image: Reference,
-    /// What was kept of the original, in one line for people; absent when that is everything.
+    /// The part of the original that was kept, in one line for people; absent when everything was
+    /// kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
-    /// How the catalog is kept in its image.
+    /// Form of the catalog's data in its image.
     pub format: CatalogFormat,
-    /// The images that it names, sorted by image and text.
+    /// The images that the catalog names, sorted by image, then by text.
     pub members: Vec<CatalogMember>,
-    /// Digest of the original when the image's root was made by the exporter.
+    /// Digest of the original; present when the exporter made the image's root (a filtered
+    /// catalog).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<Digest>,
-    /// Texts that it names as images and that are no references, sorted by text. While there are
-    /// any, the bundle is incomplete.
+    /// Texts in places of image references that are not valid references, sorted by text. While
+    /// there is one, the bundle is incomplete.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub malformed: Vec<MalformedImage>,
 }
 
-/// A text where a catalog should name an image.
+/// A text in the place of an image reference of a catalog that is not a valid reference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MalformedImage {
-    /// The text, without characters that may deceive, at most [`MalformedImage::TEXT`] bytes.
+    /// The text, without deceptive characters, at most [`MalformedImage::TEXT`] bytes.
     pub text: String,
-    /// Why it is no reference, in one line for people.
+    /// The reason why the text is not a reference, in one line for people.
     pub reason: String,
-    /// What needs it, sorted; of many the first [`NeededBy::SHOWN`].
+    /// Bundles and documents that need the image, sorted; at most the first [`NeededBy::SHOWN`].
     pub needed_by: Vec<NeededBy>,
 }
 
 impl MalformedImage {
-    /// Longest text, reason or name, in bytes.
+    /// Upper limit of a text, a reason or a name, in bytes.
     pub const TEXT: usize = 1024;
-    /// Most rows of one catalog (a count).
+    /// Upper limit of such texts in one catalog (a count).
     pub const ROWS: usize = 10_000;
 }
 
-/// What needs an image: a bundle of a catalog, or another document.
+/// A bundle or another document of a catalog that needs an image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NeededBy {
-    /// The bundle's name; of another document its schema, with its name.
+    /// The bundle's name; for another document its schema and its name.
     pub name: String,
-    /// The package, where it has one.
+    /// Name of the package, if the document belongs to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<String>,
 }
 
 impl NeededBy {
-    /// Most of them for one image (a count).
+    /// Upper limit of rows listed for one image (a count).
     pub const SHOWN: usize = 4;
 
-    /// ` (needed by b.v1 of package b, ...)`, or nothing when nobody is known to need it.
+    /// Renders ` (needed by b.v1 of package b, ...)`; empty when `needed_by` is empty.
     pub fn clause(needed_by: &[Self]) -> String {
         if needed_by.is_empty() {
             return String::new();
@@ -153,7 +156,7 @@ impl std::fmt::Display for MalformedImage {
     }
 }
 
-/// How a catalog is kept in its image.
+/// Form of a catalog's data in its image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CatalogFormat {
@@ -167,27 +170,27 @@ pub enum CatalogFormat {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogMember {
-    /// `requested` of one of the bundle's images.
+    /// Equals `requested` of one of the bundle's images.
     pub image: Reference,
-    /// The reference as the catalog writes it: names on the target are derived from it.
+    /// The reference as the catalog writes it; the name on the target is derived from it.
     pub written: String,
-    /// What needs it, sorted; of many the first [`NeededBy::SHOWN`].
+    /// Bundles and documents that need the image, sorted; at most the first [`NeededBy::SHOWN`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needed_by: Vec<NeededBy>,
 }
 
-/// A release's version: 1 to 100 of the characters that a tag may have, beginning with a digit.
+/// A release's version: 1 to 100 characters that are allowed in a tag, the first one a digit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ReleaseVersion(String);
 
-/// Why a text is not a release's version.
+/// The error for a text that is not a release's version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a release version: it begins with a digit, and has letters, digits, `.`, `_` and `-` only", .0.escape_debug())]
 pub struct ReleaseVersionError(String);
 
 impl ReleaseVersion {
-    /// The version as text.
+    /// Returns the version as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,8 +1,8 @@
-//! A number of things, as people read it.
+//! A number with its noun, for messages: `1 chunk`, `2 chunks`.
 
 use std::fmt;
 
-/// Says `1 chunk` or `2 chunks`.
+/// A number with its noun; displayed as `1 chunk` or `2 chunks`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
     number: u64,
@@ -10,13 +10,13 @@ pub struct Count {
 }
 
 impl Count {
-    /// So many of what `noun` names in the singular. Takes nouns whose plural is regular.
+    /// Pairs a number with a noun in the singular. The plural must be regular.
     pub fn of(number: impl TryInto<u64>, noun: &'static str) -> Self {
         let number = number.try_into().unwrap_or(u64::MAX);
         Self { number, noun }
     }
 
-    /// The verb that goes with it: `is` or `are`.
+    /// Returns the verb that goes with the number: `is` or `are`.
     pub fn is(&self) -> &'static str {
         if self.number == 1 { "is" } else { "are" }
     }
@@ -34,7 +34,7 @@ impl fmt::Display for Count {
     }
 }
 
-/// True for a count of zero: reports leave such fields out.
+/// True for a count of zero; used to leave such fields out of reports.
 pub(crate) fn is_zero<T: Default + PartialEq>(count: &T) -> bool {
     *count == T::default()
 }

@@ -1,31 +1,31 @@
-//! Content digests, parsed once at the edge and cheap to copy afterwards.
+//! Content digests: parsed once where they enter the program, cheap to copy afterwards.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Why a text is not a digest that this version handles.
+/// The error for a text that is not a digest that this version handles.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DigestError {
-    /// The text has no `alg:` in front, or the algorithm is another one.
+    /// The text does not begin with the expected algorithm and a colon.
     #[error("`{text}` is not a `{expected}:` digest; this version handles no other algorithm")]
     Algorithm {
-        /// What was given, shortened.
+        /// The text, shortened.
         text: String,
         /// The algorithm that was expected.
         expected: &'static str,
     },
-    /// The part behind the colon is not 64 lower-case hexadecimal digits.
+    /// The part after the colon is not 64 lower-case hexadecimal digits.
     #[error("`{text}` is not a digest: 64 lower-case hexadecimal digits must follow the colon")]
     Hex {
-        /// What was given, shortened.
+        /// The text, shortened.
         text: String,
     },
 }
 
-/// Shortens hostile input for an error message.
+/// Shortens untrusted input for an error message, and replaces its control characters.
 fn shown(text: &str) -> String {
     text.chars()
         .take(80)
@@ -43,9 +43,10 @@ fn parse_hex(text: &str, hex_part: &str) -> Result<[u8; 32], DigestError> {
     Ok(bytes)
 }
 
-/// Hexadecimal digits without an allocation: inventories have hundreds of thousands of them.
+/// Writes hexadecimal digits without an allocation: inventories have hundreds of thousands of
+/// digests.
 fn digits<'b>(bytes: &[u8; 32], buffer: &'b mut [u8; 64]) -> &'b str {
-    // It fits: two digits for each byte.
+    // Cannot fail: the buffer has two digits for each byte.
     let _ = hex::encode_to_slice(bytes, buffer);
     std::str::from_utf8(buffer).unwrap_or_default()
 }
@@ -57,7 +58,7 @@ macro_rules! digest_type {
         pub struct $name([u8; 32]);
 
         impl $name {
-            /// The algorithm's name, as it stands before the colon.
+            /// The algorithm's name, as written before the colon.
             pub const ALGORITHM: &'static str = $prefix;
 
             /// Wraps the 32 bytes that the hash function returned.
@@ -65,17 +66,17 @@ macro_rules! digest_type {
                 Self(bytes)
             }
 
-            /// The 32 bytes of the hash.
+            /// Returns the 32 bytes of the hash.
             pub const fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
             }
 
-            /// 64 lower-case hexadecimal digits, without the algorithm.
+            /// Returns 64 lower-case hexadecimal digits, without the algorithm.
             pub fn hex(&self) -> String {
                 digits(&self.0, &mut [0; 64]).to_owned()
             }
 
-            /// The first 12 hexadecimal digits, for people.
+            /// Returns the first 12 hexadecimal digits, for messages.
             pub fn short(&self) -> String {
                 hex::encode(&self.0[..6])
             }
@@ -119,7 +120,7 @@ macro_rules! digest_type {
                 let mut text = [0; PREFIX.len() + 64];
                 let (prefix, rest) = text.split_at_mut(PREFIX.len());
                 prefix.copy_from_slice(PREFIX);
-                // It fits: two digits for each byte.
+                // Cannot fail: the text has two digits for each byte.
                 let _ = hex::encode_to_slice(self.0, rest);
                 serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
             }

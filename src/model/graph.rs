@@ -1,12 +1,13 @@
-//! Which OCI manifests and blobs an inventory's images reach.
+//! The graph of an inventory: which OCI manifests and blobs its images reach.
 //!
-//! Rows name each other by digest. Here the digests are looked up once and become indexes, so
-//! that a walk costs a few steps for each row and each digest in it, however often rows are
-//! shared. Nothing needs to be right: rows that do not exist are left out, and circles end.
+//! Rows name each other by digest. Here each digest is looked up once and becomes an index, so
+//! that a walk takes one step for each row and each digest in it, however many rows share one.
+//! The inventory need not be valid: digests without a row are left out, and cycles do not make a
+//! walk endless.
 
 use super::{Attachment, BlobPlace, Digest, ImageEntry, Inventory};
 
-/// An inventory's manifests and blobs by index.
+/// The manifests and blobs of an inventory, by the indexes of their rows.
 #[derive(Debug)]
 pub struct Graph<'a> {
     inventory: &'a Inventory,
@@ -17,7 +18,7 @@ pub struct Graph<'a> {
 /// A list of indexes for each row.
 #[derive(Debug, Default)]
 struct Lists {
-    /// Where each row's list ends in `all`.
+    /// For each row, the end of its list in `all`; the list begins where the previous one ends.
     ends: Vec<usize>,
     all: Vec<u32>,
 }
@@ -35,18 +36,18 @@ impl Lists {
     }
 }
 
-/// What is known of everything below an OCI manifest.
+/// Facts about everything that an OCI manifest reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Below {
-    /// Manifests of the longest chain that begins with it, itself counted. `u32::MAX` when it
-    /// reaches itself.
+    /// Number of manifests in the longest chain of children, this manifest included. `u32::MAX`
+    /// when it reaches a cycle.
     pub levels: u32,
-    /// Whether it reaches a blob that is missing.
+    /// True if it reaches a missing blob.
     pub missing: bool,
 }
 
 impl<'a> Graph<'a> {
-    /// Looks up every digest once.
+    /// Looks up every digest of the inventory once.
     pub fn new(inventory: &'a Inventory) -> Self {
         let mut this = Self {
             inventory,
@@ -66,38 +67,39 @@ impl<'a> Graph<'a> {
         this
     }
 
-    /// The index of a manifest's row.
+    /// Returns the index of a manifest's row.
     pub fn manifest(&self, digest: &Digest) -> Option<u32> {
         let rows = &self.inventory.manifests;
         let index = rows.binary_search_by(|row| row.digest.cmp(digest)).ok()?;
         u32::try_from(index).ok()
     }
 
-    /// The index of a blob's row.
+    /// Returns the index of a blob's row.
     pub fn blob(&self, digest: &Digest) -> Option<u32> {
         let rows = &self.inventory.blobs;
         let index = rows.binary_search_by(|row| row.digest.cmp(digest)).ok()?;
         u32::try_from(index).ok()
     }
 
-    /// The carried children of a manifest.
+    /// Returns the carried children of a manifest.
     pub fn children(&self, manifest: u32) -> &[u32] {
         self.children.of(manifest)
     }
 
-    /// The blobs of a manifest.
+    /// Returns the blobs of a manifest.
     pub fn blobs(&self, manifest: u32) -> &[u32] {
         self.blobs.of(manifest)
     }
 
-    /// Root and attachments of an image, as far as they have rows.
+    /// Returns the root and the attachments of an image, as far as they have rows.
     pub fn roots(&self, image: &ImageEntry) -> Vec<u32> {
         let attached = image.attached.iter().map(|a: &Attachment| &a.root);
         let roots = image.root.iter().chain(attached);
         roots.filter_map(|root| self.manifest(root)).collect()
     }
 
-    /// What is below each manifest, from the bottom up: every row and every child once.
+    /// Returns for each manifest what it reaches. Works from the leaves up and visits every row
+    /// and every child once.
     pub fn below(&self) -> Vec<Below> {
         let is_missing = |blob: &u32| {
             let row = self.inventory.blobs.get(*blob as usize);
@@ -105,7 +107,7 @@ impl<'a> Graph<'a> {
         };
         let count = self.inventory.manifests.len();
         let mut below = vec![Below::default(); count];
-        // 0: not looked at; 1: its children are being looked at; 2: done.
+        // 0: not visited; 1: its children are being visited; 2: done.
         let mut state = vec![0u8; count];
         let rows = 0..u32::try_from(count).unwrap_or(u32::MAX);
         for start in rows {
@@ -145,7 +147,7 @@ impl<'a> Graph<'a> {
         below
     }
 
-    /// The manifests that name each blob, and each manifest: the graph turned round.
+    /// Returns the inverted graph: for each blob and each manifest, the manifests that name it.
     pub fn parents(&self) -> Parents {
         let (mut manifests, mut blobs) = (Vec::new(), Vec::new());
         let rows = u32::try_from(self.inventory.manifests.len()).unwrap_or(u32::MAX);
@@ -160,7 +162,7 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Sorts pairs into lists, one for each of the first elements.
+/// Turns pairs (row, parent) into one list of parents for each row.
 fn turned(mut pairs: Vec<(u32, u32)>, rows: usize) -> Lists {
     pairs.sort_unstable();
     let mut lists = Lists::default();
@@ -174,7 +176,7 @@ fn turned(mut pairs: Vec<(u32, u32)>, rows: usize) -> Lists {
     lists
 }
 
-/// The graph turned round.
+/// The inverted graph: the parents of each manifest and blob.
 #[derive(Debug)]
 pub struct Parents {
     manifests: Lists,
@@ -182,39 +184,40 @@ pub struct Parents {
 }
 
 impl Parents {
-    /// The manifests of which this one is a child.
+    /// Returns the manifests of which this one is a child.
     pub fn of_manifest(&self, manifest: u32) -> &[u32] {
         self.manifests.of(manifest)
     }
 
-    /// The manifests that name this blob.
+    /// Returns the manifests that name this blob.
     pub fn of_blob(&self, blob: u32) -> &[u32] {
         self.blobs.of(blob)
     }
 }
 
-/// Walks from roots down, again and again, without clearing what it remembers in between.
+/// A walker through the graph. It can be used for many walks, without clearing its memory between
+/// two of them.
 #[derive(Debug)]
 pub struct Walk<'g, 'a> {
     graph: &'g Graph<'a>,
-    /// In which walk a row was seen last.
+    /// For each row, the number (`turn`) of the last walk that visited it.
     manifests: Vec<u32>,
     blobs: Vec<u32>,
     turn: u32,
     steps: usize,
 }
 
-/// What a walk found, each once.
+/// The result of a walk; each index once.
 #[derive(Debug, Default)]
 pub struct Reached {
-    /// Indexes of manifests, parents before what only they reach.
+    /// Indexes of manifests; each one, unless it is a root, comes after a manifest that names it.
     pub manifests: Vec<u32>,
     /// Indexes of blobs, in the order of the manifests.
     pub blobs: Vec<u32>,
 }
 
 impl<'g, 'a> Walk<'g, 'a> {
-    /// Has seen nothing yet.
+    /// Creates a walker that has visited nothing.
     pub fn new(graph: &'g Graph<'a>) -> Self {
         Self {
             graph,
@@ -225,12 +228,12 @@ impl<'g, 'a> Walk<'g, 'a> {
         }
     }
 
-    /// Digests that all walks together have looked at.
+    /// Number of rows visited and of digests looked at in them, summed over all walks.
     pub fn steps(&self) -> usize {
         self.steps
     }
 
-    /// Everything that is reached from these manifests.
+    /// Returns everything that these manifests reach, themselves included.
     pub fn reach(&mut self, roots: &[u32]) -> Reached {
         self.turn = self.turn.wrapping_add(1);
         if self.turn == 0 {
@@ -261,7 +264,7 @@ impl<'g, 'a> Walk<'g, 'a> {
 }
 
 impl Walk<'_, '_> {
-    /// The digests of all manifests that are reached from one, itself among them.
+    /// Returns the digests of all manifests that a manifest reaches, itself included.
     pub fn manifests_from(&mut self, root: &Digest) -> impl Iterator<Item = Digest> {
         let roots: Vec<u32> = self.graph.manifest(root).into_iter().collect();
         let rows = &self.graph.inventory.manifests;
@@ -270,7 +273,7 @@ impl Walk<'_, '_> {
     }
 }
 
-/// Notes that something was seen in this turn; whether it was not before.
+/// Marks a row as visited in this walk; true if it was not marked before.
 fn first(seen: &mut [u32], row: u32, turn: u32) -> bool {
     match seen.get_mut(row as usize) {
         Some(seen) if *seen != turn => {

@@ -1,35 +1,36 @@
-//! OCI manifests as bytes, and the few facts that we take from them.
+//! OCI manifests as bytes, and the facts that are read from them.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Digest, ManifestKind, MediaType, Platform};
 
-/// What a manifest says of a blob or of another manifest (OCI image-spec, descriptor.md).
+/// A manifest's description of a blob or of another manifest (OCI image-spec, descriptor.md).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Descriptor {
     /// Digest of the content.
     pub digest: Digest,
     /// Size in bytes.
     pub size: u64,
-    /// Media type as written.
+    /// Media type as written in the manifest.
     pub media_type: MediaType,
-    /// Platform, in an index's entries.
+    /// Platform; only entries of an index have one.
     pub platform: Option<Platform>,
-    /// Where the content may be had besides the registry (foreign layers).
+    /// Other places to download the content from, besides the registry (foreign layers).
     pub urls: Vec<String>,
-    /// The manifest that this one describes, in an index's entries: buildx lists attestations so,
-    /// with the annotation `vnd.docker.reference.digest`.
+    /// The manifest that this one is about; only entries of an index have one: buildx lists
+    /// attestations this way, with the annotation `vnd.docker.reference.digest`.
     pub describes: Option<Digest>,
 }
 
-/// A manifest exactly as the registry sent it. Never serialised again: its digest is its name.
+/// A manifest exactly as the registry sent it. It is never serialised again: its digest, which is
+/// its name, depends on every byte.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawManifest {
     /// SHA-256 of `bytes`.
     pub digest: Digest,
     /// Media type: the document's own `mediaType`, else the registry's `Content-Type`.
     pub media_type: MediaType,
-    /// The bytes.
+    /// The manifest's bytes.
     pub bytes: Vec<u8>,
 }
 
@@ -43,10 +44,10 @@ impl std::fmt::Debug for RawManifest {
     }
 }
 
-/// What a manifest points to.
+/// The content that a manifest points to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestFacts {
-    /// Image or index; schema 1 never gets this far.
+    /// Image or index; manifests of Docker schema 1 are refused before.
     pub kind: ManifestKind,
     /// Child manifests, in the order of the index; empty for images.
     pub children: Vec<Descriptor>,
@@ -54,6 +55,6 @@ pub struct ManifestFacts {
     pub blobs: Vec<Descriptor>,
     /// The manifest that this artifact refers to (OCI image-spec, manifest.md, "subject").
     pub subject: Option<Descriptor>,
-    /// `artifactType`, or the config's media type where that stands in for it.
+    /// `artifactType`, or else the config's media type where it serves as one.
     pub artifact_type: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What is in a bundle: what `inventory.cbor` says (bundle-format.md, section 6).
+//! The content of a bundle: the fields of `inventory.cbor` (bundle-format.md, section 6).
 //!
 //! Fields are declared in the canonical order of their CBOR keys, as in `bundle`.
 
@@ -8,21 +8,21 @@ use super::bundle::{BundleId, ChunkId, Extension, PlanId};
 use super::content::{CATALOGS, CatalogEntry, MalformedImage, NeededBy, RELEASES, ReleaseEntry};
 use super::{Digest, MediaType, Platform, Reference, Repository, Tag};
 
-/// A piece of content in a chunk: one tar entry's data.
+/// A piece of content in a chunk: the data of one tar entry.
 ///
-/// Written as `[chunk, offset, stored, decoded]`. In a data chunk `offset` counts from the
-/// file's start to the first byte behind the tar header; in a metadata chunk it counts in the
+/// Written as `[chunk, offset, stored, decoded]`. In a data chunk `offset` is the position in the
+/// file of the first byte after the tar header; in a metadata chunk it is a position in the
 /// decompressed tar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "(ChunkId, u64, u64, u64)", into = "(ChunkId, u64, u64, u64)")]
 pub struct Extent {
-    /// The chunk.
+    /// Number of the chunk.
     pub chunk: ChunkId,
-    /// Where the data begins, in bytes.
+    /// Position of the first byte of data, in bytes.
     pub offset: u64,
-    /// Bytes that are stored.
+    /// Number of stored bytes.
     pub stored: u64,
-    /// Bytes of the blob that they stand for; the same for the codec `raw`.
+    /// Number of bytes of the blob that they decode to; equal to `stored` for the codec `raw`.
     pub decoded: u64,
 }
 
@@ -43,7 +43,7 @@ impl From<Extent> for (ChunkId, u64, u64, u64) {
     }
 }
 
-/// How a blob's bytes are stored. Version 1 stores them as they are.
+/// Encoding of a blob's stored bytes. Version 1 stores blobs as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Codec {
@@ -57,7 +57,7 @@ impl<'de> Deserialize<'de> for Codec {
 
         match String::deserialize(deserializer)?.as_str() {
             "raw" => Ok(Self::Raw),
-            // The broken rule stands in front, where `format` looks for it.
+            // The rule's number must be the first word: `format` finds the broken rule by it.
             other => Err(D::Error::custom(format_args!(
                 "R-21: the codec `{}` is unknown to this version of airferry",
                 other.chars().take(40).collect::<String>().escape_debug()
@@ -66,25 +66,26 @@ impl<'de> Deserialize<'de> for Codec {
     }
 }
 
-/// Where a blob's bytes are.
+/// Location of a blob's bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum BlobPlace {
     /// In this bundle.
     Carried(Carried),
-    /// Not in this bundle: its media type or its URLs forbid carrying it.
+    /// Not in this bundle: every descriptor that names it has a media type or URLs that allow
+    /// leaving it out (bundle-format.md, R-24).
     Foreign {
-        /// Where the manifest says that it may be had.
+        /// The URLs that the manifest gives for it.
         urls: Vec<String>,
     },
-    /// Not in this bundle: it could not be had.
+    /// Not in this bundle: it could not be fetched.
     Missing {
-        /// Why, in one line for people.
+        /// The reason, in one line for people.
         reason: String,
     },
-    /// Not in this bundle: a base carried it.
+    /// Not in this bundle: a base bundle carried it.
     Omitted {
-        /// The bundle that carried it.
+        /// Id of the bundle that carried it.
         origin: BundleId,
     },
 }
@@ -93,20 +94,20 @@ pub enum BlobPlace {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Carried {
-    /// How the stored bytes become the blob's.
+    /// Encoding of the stored bytes.
     pub codec: Codec,
     /// Blobs that the decoder needs on the far side, sorted. Empty for `raw`.
     pub needs: Vec<Digest>,
     /// Bytes of memory that the decoder needs. 0 for `raw`.
     pub memory: u64,
-    /// The pieces, in the blob's order. Empty for a blob of no bytes.
+    /// The pieces, in the blob's order. Empty for an empty blob.
     pub extents: Vec<Extent>,
     /// Bytes of scratch space that the decoder needs. 0 for `raw`.
     pub scratch: u64,
 }
 
 impl Carried {
-    /// A blob stored as it is.
+    /// Describes a blob that is stored as it is.
     pub fn raw(extents: Vec<Extent>) -> Self {
         Self {
             codec: Codec::Raw,
@@ -124,7 +125,7 @@ impl Carried {
 pub struct BlobEntry {
     /// Size of the blob in bytes.
     pub size: u64,
-    /// Where it is.
+    /// Location of its bytes.
     pub place: BlobPlace,
     /// SHA-256 of its bytes.
     pub digest: Digest,
@@ -138,16 +139,16 @@ pub struct ManifestEntry {
     pub blobs: Vec<Digest>,
     /// SHA-256 of the bytes.
     pub digest: Digest,
-    /// Where the bytes are, in a metadata chunk's decompressed tar.
+    /// Location of the bytes in a metadata chunk's decompressed tar.
     pub extent: Extent,
     /// Digests of child manifests that are left out on purpose (sparse index).
     pub omitted: Vec<Digest>,
-    /// What the manifest refers to, when it has a `subject`.
+    /// Digest of the manifest's `subject`, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Digest>,
-    /// Digests of child manifests that are carried too, in the index's order.
+    /// Digests of child manifests that are carried, in the index's order.
     pub children: Vec<Digest>,
-    /// Platform of an image, where the index or the config names one.
+    /// Platform of an image, if the index or the config names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Media type under which the manifest is pushed.
@@ -155,27 +156,27 @@ pub struct ManifestEntry {
 }
 
 impl ManifestEntry {
-    /// Whether children were left out.
+    /// True if children were left out.
     pub fn is_sparse(&self) -> bool {
         !self.omitted.is_empty()
     }
 }
 
-/// What is known about artifacts attached to an image.
+/// The result of looking for artifacts attached to an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AttachmentState {
     /// Found and carried.
     Carried,
-    /// The registry said that there are none.
+    /// The registry answered that there are none.
     Absent,
-    /// Nobody asked.
+    /// The export did not look for them.
     NotAsked,
-    /// The registry did not say: there may be more than is carried.
+    /// The registry gave no clear answer: there may be more than the bundle carries.
     Unknown,
 }
 
-/// How an attached artifact is found.
+/// The way in which clients find an attached artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AttachedBy {
@@ -188,7 +189,7 @@ pub enum AttachedBy {
 /// Endings of the tags under which cosign keeps signatures, attestations and SBOMs.
 pub const COSIGN_ENDINGS: [&str; 3] = [".sig", ".att", ".sbom"];
 
-/// The tag under which cosign keeps what it attached to a manifest: `sha256-<hex>` and one of
+/// Returns the tag under which cosign keeps an artifact of a manifest: `sha256-<hex>` and one of
 /// [`COSIGN_ENDINGS`].
 pub fn cosign_tag(subject: &Digest, ending: &str) -> String {
     format!("sha256-{}{ending}", subject.hex())
@@ -198,14 +199,14 @@ pub fn cosign_tag(subject: &Digest, ending: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Attachment {
-    /// How it is found.
+    /// The way in which clients find it.
     pub by: AttachedBy,
-    /// The tag by which cosign finds it.
+    /// The tag by which cosign finds it; absent for referrers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<Tag>,
-    /// The artifact's manifest.
+    /// Digest of the artifact's manifest.
     pub root: Digest,
-    /// The manifest to which it belongs.
+    /// Digest of the manifest to which it belongs.
     pub subject: Digest,
 }
 
@@ -213,90 +214,94 @@ pub struct Attachment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageEntry {
-    /// Tag under which it was asked for.
+    /// Tag under which the image was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<Tag>,
-    /// The top manifest; absent when the reference could not be resolved.
+    /// Digest of the top manifest; absent when the reference could not be resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<Digest>,
-    /// Whether cosign's tags were looked for.
+    /// Result of looking for the tags of cosign.
     pub cosign: AttachmentState,
-    /// What clusters call the repository; mirror policies are written for this name.
+    /// The repository's name in clusters; mirror policies are written for this name.
     pub source: Repository,
-    /// Why the image is not whole, in one line for people; absent when it is.
+    /// The reason why the image is not whole, in one line for people; absent when it is whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
     /// Artifacts that belong to it, sorted by digest.
     pub attached: Vec<Attachment>,
-    /// The filter that made an index sparse, sorted; empty when all platforms are carried.
+    /// The platform filter that made an index sparse, sorted; empty when all platforms are
+    /// carried.
     pub platforms: Vec<Platform>,
-    /// Whether referrers were looked for.
+    /// Result of looking for referrers.
     pub referrers: AttachmentState,
-    /// The reference as asked for, in its full form.
+    /// The reference as requested, in its full form.
     pub requested: Reference,
-    /// It was asked for on its own, besides belonging to a release or a catalog.
+    /// True if the image was also requested by itself, besides belonging to a release or a
+    /// catalog.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub standalone: bool,
-    /// Where it came from this time.
+    /// The repository from which this export fetched it: `source` itself or a mirror.
     pub fetched_from: Repository,
 }
 
 impl ImageEntry {
-    /// Whether it is unknown if all that is attached to it is carried.
+    /// True if it is not known whether the bundle carries all attachments, because a registry gave
+    /// no clear answer.
     pub fn is_unknown(&self) -> bool {
         let unknown = AttachmentState::Unknown;
         self.cosign == unknown || self.referrers == unknown
     }
 }
 
-/// What a base bundle promises to have brought to the far side.
+/// A base bundle, whose content is expected on the far side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BaseEntry {
-    /// The base's identity.
+    /// Id of the base.
     pub id: BundleId,
-    /// Its tagged roots, sorted by reference: what `--existing-tags forward` may replace.
+    /// The tags that it set, sorted by reference: `--existing-tags forward` may replace these.
     pub roots: Vec<BaseRoot>,
-    /// Its title, for people who must find it.
+    /// The base's title, so that operators can find the bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<super::bundle::LabelText>,
 }
 
-/// A tag that a base set.
+/// A tag that a base bundle set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BaseRoot {
-    /// What it pointed to.
+    /// Digest that the tag pointed to.
     pub root: Digest,
     /// Source repository and tag.
     pub reference: Reference,
 }
 
-/// What the inventory adds to a row of the manifest's chunk table.
+/// The inventory's row about a chunk, in addition to the manifest's chunk table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChunkOrigin {
-    /// The plan that made the chunk; stands in its first entry.
+    /// Id of the plan that made the chunk; also in the chunk's first entry.
     pub plan: PlanId,
-    /// The chunk.
+    /// Number of the chunk.
     pub number: ChunkId,
     /// Length of the tar in bytes, decompressed.
     pub decoded: u64,
-    /// The generation that added it.
+    /// Generation of the bundle that added the chunk.
     pub generation: u64,
 }
 
-/// What `inventory.cbor` says.
+/// The content of `inventory.cbor`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inventory {
-    /// Additions that a reader may ignore.
+    /// Extensions, which a reader may ignore.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ext: Option<Extension>,
     /// Always [`Inventory::TYPE`].
     #[serde(rename = "type")]
     pub document: String,
-    /// Bundles that the far side must have, sorted by id.
+    /// Base bundles, sorted by id: those given to the export, and older ones whose blobs are
+    /// omitted.
     pub bases: Vec<BaseEntry>,
     /// Every blob that a carried manifest names, sorted by digest.
     pub blobs: Vec<BlobEntry>,
@@ -304,9 +309,9 @@ pub struct Inventory {
     pub chunks: Vec<ChunkOrigin>,
     /// Always [`super::FORMAT_VERSION`].
     pub format: u64,
-    /// Requested images, sorted by reference as asked for.
+    /// Requested images, sorted by `requested`.
     pub images: Vec<ImageEntry>,
-    /// Digest of the request: tells a re-run of the same command from another command.
+    /// Digest of the request: recognises a repeated command, as opposed to another command.
     pub request: Digest,
     /// Operator catalogs among the images, sorted by image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -322,14 +327,14 @@ impl Inventory {
     /// The value of `type`.
     pub const TYPE: &'static str = "airferry-inventory";
 
-    /// Whether every requested image is whole, and every image that a catalog names could be
-    /// asked for.
+    /// True if every requested image is whole and no catalog names a malformed image.
     pub fn is_complete(&self) -> bool {
         self.images.iter().all(|image| image.problem.is_none())
             && self.catalogs.iter().all(|c| c.malformed.is_empty())
     }
 
-    /// What needs an image, of all catalogs, sorted.
+    /// Returns the bundles and documents of all catalogs that need an image, sorted; at most
+    /// [`NeededBy::SHOWN`].
     pub fn needed_by(&self, image: &Reference) -> Vec<NeededBy> {
         let members = self.catalogs.iter().flat_map(|catalog| &catalog.members);
         let members = members.filter(|member| member.image == *image);
@@ -338,13 +343,13 @@ impl Inventory {
         needed.into_iter().take(NeededBy::SHOWN).cloned().collect()
     }
 
-    /// Texts of all catalogs that are no references, with the catalog's image.
+    /// Returns the malformed image names of all catalogs, each with the catalog's image.
     pub fn malformed(&self) -> impl Iterator<Item = (&Reference, &MalformedImage)> {
         let catalogs = self.catalogs.iter();
         catalogs.flat_map(|catalog| catalog.malformed.iter().map(|bad| (&catalog.image, bad)))
     }
 
-    /// The features that a reader of this inventory must know, as in
+    /// Returns the features that a reader of this inventory must know, as in
     /// [`super::BundleManifest::requires`].
     pub fn features(&self) -> Vec<String> {
         let used = [
@@ -355,7 +360,7 @@ impl Inventory {
         used.map(|(name, _)| name.to_owned()).collect()
     }
 
-    /// Finds a requested image by its reference as asked for. The list is sorted.
+    /// Finds an image by the reference as requested. The list is sorted.
     pub fn image(&self, requested: &Reference) -> Option<&ImageEntry> {
         let by_text = |image: &ImageEntry| image.requested.cmp(requested);
         let index = self.images.binary_search_by(by_text).ok()?;

@@ -1,6 +1,7 @@
-//! Caps on everything that is read before it is authenticated (bundle-format.md, section 11).
+//! Upper limits for everything that is read before it is authenticated (bundle-format.md, section
+//! 11).
 
-/// The caps, in bytes unless said otherwise.
+/// The limits, in bytes unless stated otherwise.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits;
 
@@ -11,7 +12,7 @@ impl Limits {
     pub const INVENTORY: u64 = 128 << 20;
     /// A statement.
     pub const STATEMENT: u64 = 16 << 10;
-    /// A signature file: exactly this long.
+    /// A signature file: this is its exact length.
     pub const SIGNATURE: u64 = 64;
     /// `LABEL.txt`.
     pub const LABEL: u64 = 64 << 10;
@@ -33,9 +34,10 @@ impl Limits {
     pub const FEATURES: u64 = 64;
     /// The name of a feature.
     pub const FEATURE_NAME: u64 = 64;
-    /// Any text of a document that has no cap of its own: `problem`, `reason`, a URL, a reference.
+    /// Any text of a document that has no limit of its own: `problem`, `reason`, a URL, a
+    /// reference.
     pub const TEXT: u64 = 4 << 10;
-    /// What a catalog's row says of its filter.
+    /// `filter` in a catalog's row.
     pub const FILTER: u64 = 64 << 10;
     /// Items below `ext` (a count).
     pub const EXT_ITEMS: u64 = 1000;
@@ -49,13 +51,13 @@ impl Limits {
     pub const BLOBS: u64 = 500_000;
     /// Extents of all blobs (a count).
     pub const EXTENTS: u64 = 1_000_000;
-    /// Digests that rows of OCI manifests and blobs name, all together (a count).
+    /// Digests in `blobs`, `children`, `omitted` and `needs` of all rows together (a count).
     pub const EDGES: u64 = 1_500_000;
     /// Attachments of all images (a count).
     pub const ATTACHED: u64 = 200_000;
     /// Platforms in the filters of all images (a count).
     pub const PLATFORMS: u64 = 200_000;
-    /// Different filters of images, none of them among them (a count).
+    /// Different platform filters of images, the empty filter included (a count).
     pub const FILTERS: usize = 16;
     /// URLs of all foreign blobs (a count).
     pub const URLS: u64 = 20_000;
@@ -73,26 +75,27 @@ impl Limits {
     pub const MEMBERS: u64 = 200_000;
     /// Generations of a bundle (a count).
     pub const GENERATIONS: u64 = 100;
-    /// Registry-shaped names of a metadata chunk (a count): what a tar of [`Self::METADATA`] holds.
+    /// Registry-shaped names of a metadata chunk (a count): as many as a tar of
+    /// [`Self::METADATA`] bytes can hold.
     pub const NAMES: usize = 1 << 21;
-    /// Digests that are looked at to find the names, summed over repositories (a count).
+    /// Rows and digests visited in order to find the names, summed over repositories (a count).
     pub const NAME_STEPS: usize = 100_000_000;
     /// `VOLUME.txt`.
     pub const VOLUME: u64 = 64 << 10;
-    /// A file that an operating system left, and all that lies in a directory that it left.
+    /// One file left by an operating system, or all files in one directory left by it.
     pub const SYSTEM: u64 = 1 << 20;
-    /// All that operating systems left.
+    /// All files left by operating systems together.
     pub const SYSTEM_ALL: u64 = 64 << 20;
-    /// What lies in a directory that an operating system left (a count).
+    /// Files in one directory left by an operating system (a count).
     pub const SYSTEM_ENTRIES: u64 = 1000;
     /// Files and directories in a bundle's own directories (a count): twice as many as a bundle
-    /// manifest has room for.
+    /// manifest can list.
     pub const LISTED: usize = 400_000;
-    /// Files and directories in foreign directories that are looked at (a count).
+    /// Files and directories visited in foreign directories (a count).
     pub const ENTRIES: usize = 1_000_000;
-    /// Directories in directories below a bundle's directory (a count of levels).
+    /// Nesting of directories below a bundle's directory (a count of levels).
     pub const DIRECTORY_DEPTH: usize = 100;
-    /// Statements that are listed and not verified (a count).
+    /// Statements listed without being verified (a count).
     pub const STATEMENTS: usize = 64;
     /// Nesting of OCI indexes (a count).
     pub const INDEX_DEPTH: usize = 8;

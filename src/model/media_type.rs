@@ -7,12 +7,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// A media type as written in a descriptor; compared as text, never interpreted further.
 ///
-/// Well-known ones take no memory of their own: every layer of every image has one.
+/// Well-known types need no allocation: every layer of every image has a media type.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct MediaType(Cow<'static, str>);
 
-/// Media types that nearly every descriptor has one of.
+/// The media types of nearly all descriptors.
 const WELL_KNOWN: [&str; 9] = [
     MediaType::OCI_MANIFEST,
     MediaType::OCI_INDEX,
@@ -25,7 +25,7 @@ const WELL_KNOWN: [&str; 9] = [
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
 ];
 
-/// What a manifest's media type means for its reader.
+/// The kind of manifest that a media type stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ManifestKind {
     /// One image or artifact: config and layers.
@@ -63,12 +63,13 @@ impl MediaType {
         }
     }
 
-    /// The text itself.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What kind of manifest this is, or `None` when it is no manifest type that we know.
+    /// Returns the kind of manifest, or `None` for a media type that is not a known manifest
+    /// type.
     pub fn manifest_kind(&self) -> Option<ManifestKind> {
         match self.0.as_ref() {
             Self::OCI_MANIFEST | Self::DOCKER_MANIFEST => Some(ManifestKind::Image),
@@ -78,14 +79,14 @@ impl MediaType {
         }
     }
 
-    /// Whether the manifest is of Docker's own types.
+    /// True for media types of Docker.
     pub fn is_docker(&self) -> bool {
         self.0.starts_with("application/vnd.docker.")
     }
 
-    /// Whether the layer may not be distributed with the image: Docker's foreign layers and
+    /// True for layers that may not be distributed with the image: Docker's foreign layers and
     /// OCI's non-distributable ones (image-spec, layer.md, "Non-Distributable Layers"). Only the
-    /// types that these specifications have: any other layer has to be carried.
+    /// types listed in these specifications count: any other layer must be carried.
     pub fn is_foreign_layer(&self) -> bool {
         matches!(
             self.0.as_ref(),

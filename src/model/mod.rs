@@ -1,7 +1,7 @@
-//! What things are: digests, references, images, blobs, the bundle and its inventory.
+//! Plain data types: digests, references, images, blobs, the bundle and its inventory.
 //!
-//! Plain values. This module does no I/O, knows no clock and no environment, and never says
-//! how a value is written down: that is `format`.
+//! This module does no I/O and reads neither clock nor environment. Reading and writing documents
+//! made of these values is the task of `format`.
 
 mod bundle;
 pub(crate) mod byte_string;
@@ -33,7 +33,7 @@ pub use reference::{Host, NameError, Reference, Repository, RepositoryPath, Tag}
 pub use size::{ByteSize, SizeError};
 pub use statement::*;
 
-/// Deserialises a text through `FromStr`, for types that are parsed once at the edge.
+/// Deserialises a text through `FromStr`, for types that are parsed once where they enter.
 pub(crate) fn from_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -44,7 +44,7 @@ where
     text.parse().map_err(serde::de::Error::custom)
 }
 
-/// Orders two texts that are there in parts, without putting them together.
+/// Compares two texts that are given in parts, without joining the parts.
 pub(crate) fn compare_parts<'a>(
     mut a: impl Iterator<Item = &'a str>,
     mut b: impl Iterator<Item = &'a str>,
@@ -60,7 +60,8 @@ pub(crate) fn compare_parts<'a>(
     }
 }
 
-/// Orders a type as the texts of its values are ordered: `$part`s are those of `$value`'s text.
+/// Implements `Ord` by the values' texts, without building them: the `$part`s joined must be the
+/// text of `$value`.
 macro_rules! order_by_text {
     ($name:ident, |$value:ident| [$($part:expr),*]) => {
         impl Ord for $name {

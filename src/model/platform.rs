@@ -5,13 +5,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Why a text is not a platform.
+/// The error for a text that is not a platform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a platform: write os/arch or os/arch/variant, for example linux/arm64/v8", .0.escape_debug())]
 pub struct PlatformError(String);
 
-/// `os/arch[/variant]` in Go's names (OCI image-spec, image-index.md, "platform"). Ordered as its
-/// text is.
+/// `os/arch[/variant]` in Go's names (OCI image-spec, image-index.md, "platform"). Ordered by its
+/// text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Platform {
     /// Operating system, for example `linux`.
@@ -23,7 +23,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Whether `self`, used as a filter, selects `other`: a filter without a variant selects
+    /// True if `self`, used as a filter, selects `other`. A filter without a variant selects
     /// every variant.
     pub fn selects(&self, other: &Platform) -> bool {
         self.os == other.os

@@ -1,8 +1,9 @@
 //! Names of images: registry, repository, tag, digest.
 //!
-//! The grammar is the one of the distribution project's reference package (the OCI
-//! distribution-spec gives the same rules for `<name>` and `<reference>`), with the familiar
-//! short forms: no registry means `docker.io`, `index.docker.io` means `docker.io`, one component on Docker Hub means `library/`.
+//! The grammar is that of the distribution project's reference package (the OCI distribution-spec
+//! gives the same rules for `<name>` and `<reference>`), with its short forms: no registry means
+//! `docker.io`, `index.docker.io` means `docker.io`, and a single component on Docker Hub means
+//! `library/`.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -13,13 +14,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Digest, compare_parts, order_by_text};
 
-/// Longest repository path, in bytes, that the grammar allows (registry not counted).
+/// Upper limit of a repository path in bytes, the registry not included.
 const MAX_REPOSITORY: usize = 255;
 
-/// Longest tag in bytes.
+/// Upper limit of a tag in bytes.
 const MAX_TAG: usize = 128;
 
-/// Why a text is not an image name.
+/// The error for a text that is not a name of an image, or of a part of one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a valid {what}: {why}", text.escape_debug())]
 pub struct NameError {
@@ -35,8 +36,8 @@ impl NameError {
     }
 }
 
-/// A registry's `host[:port]`, as it stands in references. Names are shared, not copied: a bundle
-/// of thousands of images names the same few again and again.
+/// A registry's `host[:port]`, as written in references. Clones share the text: a bundle of
+/// thousands of images repeats a few names.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Host(Arc<str>);
 
@@ -44,14 +45,14 @@ pub struct Host(Arc<str>);
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RepositoryPath(Arc<str>);
 
-/// A tag: at most 128 of `[A-Za-z0-9_.-]`, not beginning with `.` or `-`.
+/// A tag: 1 to 128 of `[A-Za-z0-9_.-]`, not beginning with `.` or `-`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(Arc<str>);
 
 macro_rules! text_type {
     ($name:ident) => {
         impl $name {
-            /// The text itself.
+            /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -158,18 +159,18 @@ impl Host {
     /// Docker Hub's name in references.
     pub const DOCKER_HUB: &'static str = "docker.io";
 
-    /// An older name of Docker Hub. References that are written with it are read as if they had
-    /// the other one, as the container tools read them.
+    /// An older name of Docker Hub. [`Repository`] parses it as [`Self::DOCKER_HUB`], as
+    /// container tools do.
     pub const OLD_DOCKER_HUB: &'static str = "index.docker.io";
 
-    /// All names under which references have known it; `oc` treats them alike.
+    /// All names of Docker Hub in references; `oc` treats them alike.
     pub const DOCKER_HUB_NAMES: [&'static str; 3] = [
         Self::DOCKER_HUB,
         Self::OLD_DOCKER_HUB,
         "registry-1.docker.io",
     ];
 
-    /// Whether a first path component is a registry and not a part of the repository.
+    /// True if the first component of a name is a registry, not a part of the repository.
     fn looks_like_host(component: &str) -> bool {
         component.contains(['.', ':'])
             || component == "localhost"
@@ -194,7 +195,7 @@ impl FromStr for RepositoryPath {
     }
 }
 
-/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+/// True if a component matches `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
 fn path_component_ok(component: &str) -> bool {
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = component.as_bytes();
@@ -212,7 +213,7 @@ fn path_component_ok(component: &str) -> bool {
 }
 
 impl RepositoryPath {
-    /// The components between the slashes.
+    /// Returns the components between the slashes.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')
     }
@@ -235,12 +236,12 @@ impl FromStr for Tag {
     }
 }
 
-/// A repository on a registry, for example `quay.io/okd/scos-release`. Ordered as its text is.
+/// A repository on a registry, for example `quay.io/okd/scos-release`. Ordered by its text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Repository {
-    /// The registry.
+    /// Host and port of the registry.
     pub host: Host,
-    /// The path below it.
+    /// Path on the registry.
     pub path: RepositoryPath,
 }
 
@@ -250,7 +251,7 @@ impl Repository {
         Self { host, path }
     }
 
-    /// The reference `self:tag`.
+    /// Returns the reference `self:tag`.
     pub fn tagged(&self, tag: Tag) -> Reference {
         Reference {
             repository: self.clone(),
@@ -259,7 +260,7 @@ impl Repository {
         }
     }
 
-    /// The reference `self@digest`.
+    /// Returns the reference `self@digest`.
     pub fn pinned(&self, digest: Digest) -> Reference {
         Reference {
             repository: self.clone(),
@@ -313,20 +314,20 @@ order_by_text!(Repository, |name| [
     name.path.as_str()
 ]);
 
-/// An image reference: a repository with a tag, a digest, both, or neither. Ordered as its text
-/// is.
+/// An image reference: a repository with a tag, a digest, both, or neither. Ordered by its text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Reference {
     /// Registry and path.
     pub repository: Repository,
-    /// The tag, when one was written.
+    /// The tag, if one was written.
     pub tag: Option<Tag>,
-    /// The digest, when one was written.
+    /// The digest, if one was written.
     pub digest: Option<Digest>,
 }
 
 impl Reference {
-    /// What a registry is asked for: the digest when there is one, else the tag, else `latest`.
+    /// Returns the tag or digest to request from a registry: the digest if there is one, else the
+    /// tag, else `latest`.
     pub fn selector(&self) -> String {
         match (&self.digest, &self.tag) {
             (Some(digest), _) => digest.to_string(),
@@ -397,7 +398,7 @@ impl Ord for Reference {
             ];
             parts.into_iter()
         }
-        // Digests are ordered as their texts are.
+        // Digests have the same order as their texts.
         compare_parts(parts(self), parts(other)).then_with(|| self.digest.cmp(&other.digest))
     }
 }
@@ -441,7 +442,8 @@ mod tests {
 
     #[test]
     fn order_is_that_of_the_texts() {
-        // Part by part, `a.io/x:t` would come before `a.io/x-y`, and `a.io/x` before `a-b.io/x`.
+        // Compared part by part, `a.io/x:t` would come before `a.io/x-y`, and `a.io/x` before
+        // `a-b.io/x`.
         let texts = [
             "a-b.io/x",
             "a.io/x",

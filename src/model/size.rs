@@ -1,9 +1,9 @@
-//! Sizes in bytes, as people write and read them.
+//! Sizes in bytes, in the form that people write and read.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Why a text is not a size.
+/// The error for a text that is not a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a size: write bytes, a number with KiB, MiB, GiB, TiB (or kB, MB, GB, TB), or one of cd, dvd, dvd-dl, bd25, bd50, bd100, fat32", .0.escape_debug())]
 pub struct SizeError(String);
@@ -12,8 +12,8 @@ pub struct SizeError(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteSize(pub u64);
 
-/// Sizes that have a name: what really fits one file on a file system or one disc.
-/// Disc capacities are the user data areas; 2 % are left for the disc's file system.
+/// Named sizes: the longest file that FAT32 allows, and the capacities of discs. Of a disc's user
+/// data area at least 2 % are left for its file system.
 const NAMED: [(&str, u64); 7] = [
     ("fat32", 4 * 1024 * 1024 * 1024 - 1),
     ("cd", 688_000_000),
@@ -77,13 +77,14 @@ impl FromStr for ByteSize {
 }
 
 impl fmt::Display for ByteSize {
-    /// Three significant digits with a binary unit; below 1 KiB plain bytes.
+    /// Prints bytes below 1 KiB, else a binary unit: with one decimal below 100, without from
+    /// there on.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const NAMES: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
         if self.0 < 1024 {
             return write!(f, "{} B", self.0);
         }
-        // Tenths, rounded, in integers: no host's floating point enters the output.
+        // Integer arithmetic in tenths, rounded: the output must not depend on floating point.
         let mut unit = 0;
         let mut tenths = (u128::from(self.0) * 10 + 512) / 1024;
         while tenths >= 10_240 && unit + 1 < NAMES.len() {

@@ -1,4 +1,4 @@
-//! What a person or a machine signs about a bundle (bundle-format.md, section 8).
+//! Signed statements of a person or a machine about a bundle (bundle-format.md, section 8).
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use super::{Blake3, Digest};
 /// Fingerprint of a public key: SHA-256 of its SubjectPublicKeyInfo in DER.
 pub type KeyFingerprint = Digest;
 
-/// What a statement is about; the first line of its text.
+/// The kind of document that a statement is about; the first line of its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StatementType {
     /// A sealed bundle: `airferry-bundle-v1`.
@@ -18,27 +18,27 @@ pub enum StatementType {
     Plan,
 }
 
-/// In which capacity the signer speaks.
+/// Capacity in which the signer signs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Role(String);
 
-/// Why a text is not a role.
+/// The error for a text that is not a role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a role: 1 to 32 of a-z, 0-9 and hyphen, beginning with a letter", .0.escape_debug())]
 pub struct RoleError(String);
 
 impl Role {
-    /// The role of who made the bundle.
+    /// Role of the exporter, who made the bundle.
     pub const EXPORTER: &'static str = "exporter";
-    /// The role of who looked at it.
+    /// Role of a reviewer, who inspected the bundle.
     pub const REVIEWER: &'static str = "reviewer";
 
-    /// The maker's role.
+    /// Returns the exporter's role.
     pub fn exporter() -> Self {
         Self(Self::EXPORTER.to_owned())
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -65,12 +65,12 @@ impl fmt::Display for Role {
     }
 }
 
-/// What the signer says of the bundle.
+/// The signer's verdict on the bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It may be imported.
+    /// The bundle may be imported.
     Approve,
-    /// It must not be imported.
+    /// The bundle must not be imported.
     Reject,
 }
 
@@ -78,14 +78,14 @@ pub enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
 
-/// A statement's fields. The text form is `format::statement`'s business.
+/// The fields of a statement. Their text form is in `format::statement`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// What it is about.
+    /// The kind of document that was signed.
     pub subject: StatementType,
-    /// The key that signs.
+    /// Fingerprint of the signing key.
     pub key: KeyFingerprint,
-    /// Format version of what is signed.
+    /// Format version of the signed document.
     pub format: u64,
     /// Length in bytes of the signed document (`manifest.cbor`, or `export.plan`).
     pub document_length: u64,
@@ -95,31 +95,32 @@ pub struct Statement {
     pub document_blake3: Blake3,
     /// Present in statements on bundles, absent in statements on plans.
     pub bundle: Option<BundleStatement>,
-    /// In which capacity the signer speaks.
+    /// Capacity in which the signer signs.
     pub role: Role,
-    /// What the signer says.
+    /// The signer's verdict.
     pub verdict: Verdict,
-    /// When it was signed, by the signer's clock.
+    /// Time of signing, by the signer's clock.
     pub time: Timestamp,
-    /// After this time the statement should not be relied on.
+    /// Time after which readers should not rely on the statement.
     pub expires: Option<Timestamp>,
-    /// SHA-256 of an audit report that the signer read.
+    /// SHA-256 of an audit report that the signer refers to.
     pub report_sha256: Option<Digest>,
-    /// One line for people.
+    /// Comment of the signer, one line.
     pub comment: Option<LabelText>,
 }
 
-/// The part of a statement that only bundles have.
+/// Fields that only statements about bundles have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundleStatement {
     /// SHA-256 of `SHA256SUMS`.
     pub sums_sha256: Digest,
-    /// The line of bundles that this one belongs to; `None` until lineages exist.
+    /// Name of the series of bundles that this one belongs to. Reserved: this version writes
+    /// `None`.
     pub lineage: Option<LabelText>,
-    /// Place in that line.
+    /// Position in that series.
     pub sequence: Option<u64>,
-    /// The manifest's generation.
+    /// `generation` of the bundle's manifest.
     pub generation: u64,
-    /// The manifest's `complete`.
+    /// `complete` of the bundle's manifest.
     pub complete: bool,
 }

@@ -1,7 +1,7 @@
-//! What an export will do: which manifests and blobs travel, where each blob goes.
+//! The plan of an export: which manifests and blobs the bundle carries, and where each blob goes.
 //!
-//! The plan is a value. It is shown by `--dry-run`, signed and kept on the medium while the
-//! export is unfinished, and decides the bundle's bytes: same plan, same bytes.
+//! The plan is a value. `--dry-run` shows it; it is signed and stored on the medium while the
+//! export is unfinished. It determines the bundle's bytes: the same plan gives the same bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -15,26 +15,26 @@ use crate::model::{
     MediaType, Platform, RawManifest, Reference, ReleaseEntry, Repository,
 };
 
-/// A manifest that was fetched, with what it names. Each digest stands once in each list, at the
-/// place of its first mention.
+/// A fetched manifest with the digests that it names. Each list has each digest once, at the
+/// position where the manifest names it first.
 #[derive(Debug, Clone)]
 pub struct ResolvedManifest {
-    /// The bytes.
+    /// The manifest's bytes.
     pub raw: RawManifest,
-    /// Config and layers.
+    /// Digests of config and layers.
     pub blobs: Vec<Digest>,
-    /// Child manifests, those that are left out among them.
+    /// Digests of child manifests, including those that are left out.
     pub children: Vec<Digest>,
-    /// Children that the platform filter leaves out.
+    /// Digests of children that the platform filter leaves out.
     pub omitted: Vec<Digest>,
-    /// What it refers to.
+    /// Digest of its `subject`.
     pub subject: Option<Digest>,
-    /// Platform, where an index named one for it.
+    /// Platform, if an index named one for it.
     pub platform: Option<Platform>,
 }
 
 impl ResolvedManifest {
-    /// A manifest of which all children are wanted. `facts` are what its bytes say.
+    /// Creates a manifest of which all children are wanted. `facts` are parsed from its bytes.
     pub fn new(raw: RawManifest, facts: &ManifestFacts) -> Self {
         Self {
             raw,
@@ -58,17 +58,17 @@ fn each_once(named: &[Descriptor]) -> Vec<Digest> {
 /// A blob that a fetched manifest names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedBlob {
-    /// Size in bytes, as every manifest that names it says.
+    /// Size in bytes; all manifests that name the blob agree on it.
     pub size: u64,
-    /// Repositories that should have it, sorted. Nearly always one, and there may be a hundred
-    /// thousand blobs: a set would take ten times the memory.
+    /// Repositories that should have the blob, sorted. A list, not a set: there is nearly always
+    /// one, and for a hundred thousand blobs sets would take ten times the memory.
     pub from: Vec<Repository>,
-    /// Present when it may not be carried: where else it may be had.
+    /// Present if the blob may not be carried: other URLs to download it from.
     pub foreign: Option<Vec<String>>,
 }
 
 impl ResolvedBlob {
-    /// Adds repositories that should have it.
+    /// Adds repositories that should have the blob.
     pub fn add_places(&mut self, places: impl IntoIterator<Item = Repository>) {
         for place in places {
             if let Err(index) = self.from.binary_search(&place) {
@@ -77,8 +77,8 @@ impl ResolvedBlob {
         }
     }
 
-    /// Takes note of what another manifest says: the blob may stay behind only where all say so,
-    /// and may be had wherever one of them says.
+    /// Merges what another manifest says. The blob counts as foreign only if all manifests say
+    /// so; the URLs of all of them are kept.
     pub fn meet_foreign(&mut self, other: Option<Vec<String>>) {
         self.foreign = match (self.foreign.take(), other) {
             (Some(mut urls), Some(more)) => {
@@ -92,56 +92,56 @@ impl ResolvedBlob {
     }
 }
 
-/// Everything that was found out about the request.
+/// Everything that was found out about a request.
 #[derive(Debug, Clone, Default)]
 pub struct Resolution {
-    /// The images; those that could not be had carry a `problem`.
+    /// The images; those that could not be fetched have a `problem`.
     pub images: Vec<ImageEntry>,
-    /// All manifests reachable from them and from their attachments.
+    /// All manifests reachable from the images and from their attachments.
     pub manifests: BTreeMap<Digest, ResolvedManifest>,
-    /// All blobs that these name.
+    /// All blobs that these manifests name.
     pub blobs: BTreeMap<Digest, ResolvedBlob>,
     /// Catalogs among the images.
     pub catalogs: Vec<CatalogEntry>,
     /// Releases among the images.
     pub releases: Vec<ReleaseEntry>,
-    /// Blobs that no registry has, because they were made here.
+    /// Blobs that no registry has, because this export made them.
     pub made: BTreeSet<Digest>,
-    /// Images of which it is unknown what is attached to them, for a reason that may pass.
+    /// Images whose attachments are not known, for a reason that may be temporary.
     pub unanswered: BTreeSet<Reference>,
 }
 
-/// A bundle that was read and verified as far as its inventory.
+/// A bundle that was read and verified, up to and including its inventory.
 #[derive(Debug, Clone)]
 pub struct KnownBundle {
-    /// Its identity.
+    /// Id of the bundle.
     pub id: BundleId,
-    /// Its root.
+    /// Its root document.
     pub manifest: BundleManifest,
-    /// What is in it.
+    /// Its inventory.
     pub inventory: Inventory,
 }
 
-/// What the person decides about the bundle.
+/// The operator's choices for the bundle.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What `LABEL.txt` shows.
+    /// The texts that `LABEL.txt` shows.
     pub label: Label,
-    /// No data chunk is longer, in bytes.
+    /// Upper limit of a data chunk's length, in bytes.
     pub chunk_limit: u64,
-    /// Number of lanes; decided from the total size when absent.
+    /// Number of lanes; depends on the total size if absent.
     pub lanes: Option<NonZeroUsize>,
     /// Digest of the request.
     pub request: Digest,
 }
 
-/// A manifest's way into the bundle.
+/// The way in which a manifest gets into the bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ManifestPlace {
-    /// An earlier generation carried it.
+    /// An earlier generation carries it, at this place.
     Held(Extent),
-    /// Its bytes go into this generation's metadata chunk.
+    /// This generation's metadata chunk gets these bytes.
     New(#[serde(with = "crate::model::byte_string")] Vec<u8>),
 }
 
@@ -149,44 +149,46 @@ pub enum ManifestPlace {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedManifest {
-    /// Config and layers, each once.
+    /// Digests of config and layers, each once.
     pub blobs: Vec<Digest>,
-    /// How it gets into the bundle.
+    /// The way in which it gets into the bundle.
     pub place: ManifestPlace,
-    /// Its name.
+    /// Digest of its bytes.
     pub digest: Digest,
-    /// Children left out on purpose.
+    /// Digests of children that are left out on purpose.
     pub omitted: Vec<Digest>,
-    /// What it refers to.
+    /// Digest of its `subject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Digest>,
-    /// Children that are carried.
+    /// Digests of children that are carried.
     pub children: Vec<Digest>,
-    /// Platform, where an index named one.
+    /// Platform, if an index named one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Media type under which it is pushed.
     pub media_type: MediaType,
 }
 
-/// A blob's way into the bundle.
+/// The way in which a blob gets into the bundle, or the reason why it does not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlannedPlace {
-    /// To be downloaded, from the first repository that has it.
+    /// Downloaded from the first of these repositories that has it.
     Fetch(Vec<Repository>),
-    /// May not be carried.
+    /// Not carried, because its media type says that it may not be distributed. These URLs may
+    /// have it.
     Foreign(Vec<String>),
-    /// An earlier generation of this bundle carries it.
+    /// An earlier generation of this bundle carries it, at this place.
     Held(Carried),
-    /// It was made here: its bytes lie beside the plan.
+    /// Made by this export; its bytes are stored beside the plan.
     Made,
-    /// A base carried it; the bundle that really did.
+    /// Not carried, because a base has it. The id is that of the bundle that carries the bytes: a
+    /// base, or a base of one.
     Omitted(BundleId),
 }
 
 impl PlannedPlace {
-    /// Whether this generation has to write the blob.
+    /// True if this generation has to write the blob.
     pub fn is_to_write(&self) -> bool {
         matches!(self, Self::Fetch(_) | Self::Made)
     }
@@ -198,19 +200,19 @@ impl PlannedPlace {
 pub struct PlannedBlob {
     /// Size in bytes.
     pub size: u64,
-    /// How it gets into the bundle.
+    /// The way in which it gets into the bundle.
     pub place: PlannedPlace,
-    /// Its name.
+    /// Digest of its bytes.
     pub digest: Digest,
 }
 
-/// A series of chunks that is filled strictly in order.
+/// A series of chunks into which blobs are written strictly one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lane {
-    /// Blobs in the order in which they are written.
+    /// Digests of the blobs, in the order in which they are written.
     pub blobs: Vec<Digest>,
-    /// Number of its first chunk.
+    /// Number of the lane's first chunk.
     pub first_chunk: ChunkId,
 }
 
@@ -218,25 +220,25 @@ pub struct Lane {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealedChunk {
-    /// The manifest's row.
+    /// The chunk's row in the manifest.
     pub entry: ChunkEntry,
-    /// The inventory's row.
+    /// The chunk's row in the inventory.
     pub origin: ChunkOrigin,
 }
 
-/// What decides the bundle's bytes; its digest is the plan id.
+/// Everything that determines the bundle's bytes; its digest is the plan id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanContent {
-    /// Bundles that the far side must have.
+    /// Base bundles: those given to the export, and older ones whose blobs are omitted.
     pub bases: Vec<BaseEntry>,
     /// All blobs, sorted by digest.
     pub blobs: Vec<PlannedBlob>,
-    /// What `LABEL.txt` shows.
+    /// The texts that `LABEL.txt` shows.
     pub label: Label,
     /// The series of chunks.
     pub lanes: Vec<Lane>,
-    /// All images, sorted by reference; `problem` is set where one could not be resolved.
+    /// All images, sorted by reference; those that could not be resolved have a `problem`.
     pub images: Vec<ImageEntry>,
     /// Chunks of earlier generations.
     pub sealed: Vec<SealedChunk>,
@@ -248,34 +250,33 @@ pub struct PlanContent {
     pub releases: Vec<ReleaseEntry>,
     /// All manifests, sorted by digest.
     pub manifests: Vec<PlannedManifest>,
-    /// The generation that this plan makes.
+    /// Number of the generation that this plan makes.
     pub generation: u64,
-    /// No data chunk is longer, in bytes.
+    /// Upper limit of a data chunk's length, in bytes.
     pub chunk_limit: u64,
     /// Number of this generation's metadata chunk.
     pub metadata_chunk: ChunkId,
 }
 
-/// What `export.plan` holds.
+/// The content of `export.plan`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExportPlan {
-    /// Program and version that made the plan; another one may lay out differently.
+    /// Program and version that made the plan; another version may choose another layout.
     pub tool: String,
     /// Always [`ExportPlan::TYPE`].
     #[serde(rename = "type")]
     pub document: String,
-    /// What decides the bundle's bytes.
+    /// Everything that determines the bundle's bytes.
     pub content: PlanContent,
     /// Digest of the request.
     pub request: Digest,
-    /// Whole images of which it is unknown what is attached to them, for a reason that may pass,
-    /// sorted.
+    /// Whole images whose attachments are not known, for a reason that may be temporary, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unanswered: Vec<Reference>,
 }
 
-/// Why facts and options make no plan.
+/// The error for facts and options that do not make a plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
@@ -288,10 +289,10 @@ impl ExportPlan {
     /// The value of `type`.
     pub const TYPE: &'static str = "airferry-plan";
 
-    /// Decides what a request becomes.
+    /// Makes the plan for a request.
     ///
-    /// `earlier` is the incomplete generation that is being completed; `bases` are bundles that
-    /// the far side has.
+    /// `earlier` is the incomplete generation that this export completes; `bases` are bundles
+    /// that the far side has.
     pub fn new(
         resolution: Resolution,
         earlier: Option<&KnownBundle>,
@@ -394,7 +395,7 @@ impl ExportPlan {
         })
     }
 
-    /// Blobs that have to be written, with their sizes: the number, and the bytes together.
+    /// Returns the number of blobs that have to be written, and the sum of their sizes in bytes.
     pub fn to_fetch(&self) -> (u64, u64) {
         let sizes = self
             .content
@@ -404,7 +405,8 @@ impl ExportPlan {
         sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size))
     }
 
-    /// Blobs that were made here and lie beside the plan, with their sizes, sorted by digest.
+    /// Returns the blobs that this export made and stored beside the plan, with their sizes,
+    /// sorted by digest.
     pub fn made(&self) -> impl Iterator<Item = (Digest, u64)> {
         let made = |blob: &&PlannedBlob| blob.place == PlannedPlace::Made;
         let made = self.content.blobs.iter().filter(made);
@@ -421,28 +423,28 @@ impl ExportPlan {
     }
 }
 
-/// Bytes that the text of a chunk's marker takes, padded (bundle-format.md, R-33).
+/// Returns the padded length in bytes of the text in a chunk's marker (bundle-format.md, R-33).
 fn marker_text(_chunk: ChunkId) -> u64 {
     pack::TAR_BLOCK
 }
 
-/// Places the blobs of one lane.
+/// Computes the extents of the blobs of one lane.
 pub type Cursor = LaneCursor<fn(ChunkId) -> u64>;
 
 impl PlanContent {
-    /// Stands at the beginning of a lane.
+    /// Returns a cursor at the beginning of a lane.
     pub fn cursor(&self, lane: &Lane) -> Cursor {
         LaneCursor::new(self.chunk_limit, lane.first_chunk, marker_text)
     }
 }
 
-/// Program and version, as plans name them.
+/// Returns program and version, as written into plans.
 pub fn tool() -> String {
     concat!("airferry ", env!("CARGO_PKG_VERSION")).to_owned()
 }
 
-/// Each blob once, in the order in which images (sorted by reference) need them: what belongs
-/// together lies together, and the first image is whole first.
+/// Returns each blob once, in the order in which the images, sorted by reference, need them:
+/// blobs of an image are neighbours, and the first image becomes whole first.
 fn blobs_in_image_order(resolution: &Resolution) -> Vec<Digest> {
     let mut images: Vec<&ImageEntry> = resolution.images.iter().collect();
     images.sort_by(|a, b| a.requested.cmp(&b.requested));
@@ -451,7 +453,7 @@ fn blobs_in_image_order(resolution: &Resolution) -> Vec<Digest> {
     let mut order = Vec::new();
     for image in images {
         let attached = image.attached.iter().map(|attachment| attachment.root);
-        // A stack, so that the order is depth first and the children's own.
+        // A stack: the order is depth first, children in the order of the index.
         let mut stack: Vec<Digest> = image.root.into_iter().chain(attached).collect();
         stack.reverse();
         while let Some(digest) = stack.pop() {
@@ -484,7 +486,7 @@ fn place_blob(
         match known(base) {
             Some(BlobPlace::Carried(_)) => return PlannedPlace::Omitted(base.id),
             Some(BlobPlace::Omitted { origin }) => return PlannedPlace::Omitted(origin),
-            // What a base missed, or could not carry, nobody has.
+            // A blob that this base lacks does not come to the far side with it.
             Some(BlobPlace::Missing { .. } | BlobPlace::Foreign { .. }) | None => {}
         }
     }
@@ -519,10 +521,10 @@ fn plan_manifest(
     }
 }
 
-/// The bases that the far side really needs to have, with the tags that they set.
+/// Returns the rows of bases, with the tags that they set.
 ///
-/// A base whose blobs are all carried again still says which tags may be moved forward, so
-/// every base given is kept.
+/// Every given base has a row, even if none of its blobs is omitted: its tags are those that may
+/// be moved forward. A base of a given base has a row if blobs that it carried are omitted.
 fn base_entries(blobs: &[PlannedBlob], bases: &[KnownBundle]) -> Vec<BaseEntry> {
     let origins: BTreeSet<BundleId> = blobs
         .iter()
@@ -550,7 +552,7 @@ fn base_entries(blobs: &[PlannedBlob], bases: &[KnownBundle]) -> Vec<BaseEntry> 
                 title,
             },
         );
-        // Bases of a base whose blobs we leave out as well.
+        // Bases of this base that carried blobs which this bundle omits.
         for older in &base.inventory.bases {
             if origins.contains(&older.id) {
                 entries.entry(older.id).or_insert_with(|| older.clone());

@@ -1,8 +1,8 @@
-//! What an import will do: which blobs go into which repositories, which manifests follow in
-//! which order, which tags come last.
+//! The plan of an import: which blobs go into which repositories, which manifests follow in which
+//! order, and which tags come last.
 //!
-//! Decided from the verified inventory and the names on the target alone; what the target
-//! already has is found out while it is done.
+//! The plan depends only on the verified inventory and the names on the target. What the target
+//! already has is found out during the import.
 
 mod artifacts;
 mod share;
@@ -17,61 +17,62 @@ use crate::model::{
 pub use artifacts::{Artifact, Sent};
 pub use share::{Shard, ShardError, SharedBlob};
 
-/// An image that is going to be made visible.
+/// An image that is to be uploaded and tagged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageUpload {
     /// The image and its name on the target.
     pub placed: Placed,
-    /// Its own manifests, children before their parents; the root is the last.
+    /// Digests of its own manifests, children before their parents; the root is the last.
     pub manifests: Vec<Digest>,
-    /// Artifacts that are attached to it and are sent, subjects before what refers to them.
+    /// Attached artifacts that are sent, each after the artifact that is its subject.
     pub attached: Vec<Artifact>,
-    /// Artifacts that are attached to it and are not sent, because that was asked for.
+    /// Attached artifacts that are not sent, because the operator asked for that.
     pub unsent: Vec<Digest>,
-    /// Blobs that all these need, in the order in which the manifests name them; those of its own
-    /// manifests come first.
+    /// Blobs that all these manifests need, in the order in which the manifests name them. Blobs
+    /// of its own manifests come before blobs of artifacts.
     pub blobs: Vec<Digest>,
-    /// How many of the blobs its own manifests need.
+    /// Number of entries at the start of `blobs` that its own manifests need.
     own_blobs: usize,
 }
 
 impl ImageUpload {
-    /// The repository on the target.
+    /// Returns the repository on the target.
     pub fn repository(&self) -> &Repository {
         &self.placed.repository
     }
 
-    /// Blobs without which it is not whole.
+    /// Returns the blobs that the image itself needs, without those of attached artifacts.
     pub fn own_blobs(&self) -> &[Digest] {
         self.blobs.get(..self.own_blobs).unwrap_or(&self.blobs)
     }
 
-    /// Whether a manifest is an attached artifact of it, which an index may list besides.
+    /// True if a manifest is an attached artifact of the image. An index may list the artifact
+    /// too.
     pub fn is_attached(&self, digest: &Digest) -> bool {
         self.attached
             .iter()
             .any(|artifact| artifact.root == *digest)
     }
 
-    /// Whether it is a part of a release.
+    /// True if the image is part of a release.
     pub fn is_of_release(&self) -> bool {
         let of_release = |role: &Role| matches!(role, Role::Release(_) | Role::Component { .. });
         self.placed.roles.iter().any(of_release)
     }
 
-    /// Whether it stands for a release or a catalog: it becomes visible after all images of
-    /// that group, and a release not at all when one of them fails.
+    /// True if the image is the root of a release or a catalog. A root becomes visible after all
+    /// images of its group; the root of a release not at all if one of them fails.
     pub fn is_root(&self) -> bool {
         self.placed.roles.iter().any(Role::is_root)
     }
 
-    /// The roots of the groups that it belongs to.
+    /// Returns the roots of the groups that the image belongs to.
     pub fn member_of(&self) -> impl Iterator<Item = &Reference> {
         self.placed.roles.iter().filter_map(Role::member_of)
     }
 }
 
-/// What a group of images is.
+/// The kind of a group of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupKind {
     /// A release image and its components.
@@ -80,51 +81,52 @@ pub enum GroupKind {
     Catalog,
 }
 
-/// Images that are of use together.
+/// Images that belong together: a release or a catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// What it is.
+    /// The kind of the group.
     pub kind: GroupKind,
-    /// Members that the bundle does not hold whole, with the reason, sorted.
+    /// Members that are not whole in the bundle, each with the reason, sorted.
     pub missing: Vec<(Reference, String)>,
 }
 
 impl Group {
-    /// Whether its root stays away. Half a catalog is of use to those who accept an incomplete
-    /// bundle, half a release to nobody.
+    /// True if the group's root must not become visible: a release without all of its images is
+    /// useless. A catalog with missing images is useful to operators who accept an incomplete
+    /// bundle.
     pub fn is_withheld(&self) -> bool {
         self.kind == GroupKind::Release && !self.missing.is_empty()
     }
 }
 
-/// A blob that must be on the target before anything is changed there.
+/// A blob that must be on the target before the import changes anything there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseBlob {
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// The bundle that carried it.
+    /// Id of the bundle that carried it.
     pub origin: BundleId,
-    /// The repositories in which it is needed.
+    /// The repositories that need it.
     pub needed_in: BTreeSet<Repository>,
 }
 
-/// Everything that an import will do.
+/// Everything that an import does, as far as it is known in advance.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImportPlan {
     /// Images in the order in which the bundle holds their blobs.
     pub images: Vec<ImageUpload>,
-    /// Releases and catalogs, by the release image or catalog image as it was asked for.
+    /// Releases and catalogs, by the reference of the release or catalog image as requested.
     pub groups: BTreeMap<Reference, Group>,
-    /// Images that are left out because they are not whole, and releases whose members are not,
-    /// with the reason.
+    /// Images that are left out because they are not whole, and releases with missing members,
+    /// each with the reason.
     pub incomplete: Vec<(Reference, String)>,
-    /// Blobs that a base should have brought.
+    /// Blobs that a base should have brought, by digest.
     pub base_blobs: BTreeMap<Digest, BaseBlob>,
-    /// Blobs that may not be carried: the target must do without, or have them.
+    /// Blobs that may not be carried: the target has them, or the images stay without them.
     pub foreign: BTreeSet<Digest>,
 }
 
-/// What naming needs to know of the images that are whole: each once for every role.
+/// Returns the whole images in the form that naming needs: one entry for each role of an image.
 pub fn wanted(inventory: &Inventory) -> Vec<Wanted> {
     let roles = roles(inventory);
     let mut wanted = Vec::new();
@@ -152,7 +154,7 @@ pub fn wanted(inventory: &Inventory) -> Vec<Wanted> {
     wanted
 }
 
-/// The roles of all images that belong to a release or a catalog.
+/// Returns the roles of all images that belong to a release or a catalog.
 fn roles(inventory: &Inventory) -> BTreeMap<&Reference, Vec<Role>> {
     let mut roles: BTreeMap<&Reference, Vec<Role>> = BTreeMap::new();
     for entry in &inventory.releases {
@@ -180,7 +182,7 @@ fn roles(inventory: &Inventory) -> BTreeMap<&Reference, Vec<Role>> {
     roles
 }
 
-/// Why an image of the inventory cannot be imported; `None` when it can.
+/// Returns the reason why an image of the inventory cannot be imported; `None` if it can.
 fn problem(image: &ImageEntry) -> Option<String> {
     match (&image.problem, image.root) {
         (Some(problem), _) => Some(problem.clone()),
@@ -189,7 +191,7 @@ fn problem(image: &ImageEntry) -> Option<String> {
     }
 }
 
-/// All groups, with what the bundle lacks of them.
+/// Returns all groups, with the members that the bundle lacks.
 fn groups(inventory: &Inventory) -> BTreeMap<Reference, Group> {
     let group = |kind, members: BTreeSet<&Reference>| {
         let missing = members.into_iter().filter_map(|member| {
@@ -216,7 +218,7 @@ fn groups(inventory: &Inventory) -> BTreeMap<Reference, Group> {
 }
 
 impl ImportPlan {
-    /// Plans the import of every whole image under the names that were found for [`wanted`] of
+    /// Plans the import of all whole images. `placed` must be the names found for [`wanted`] of
     /// the same inventory.
     pub fn new(inventory: &Inventory, placed: &[Placed], sent: &Sent) -> Self {
         let mut plan = Self {
@@ -246,7 +248,7 @@ impl ImportPlan {
         plan
     }
 
-    /// Whether an image must not become visible because the bundle lacks a part of its release.
+    /// True if an image must not become visible because the bundle lacks a part of its release.
     pub fn withholds(&self, placed: &Placed) -> bool {
         let withheld = || {
             let group = self.groups.get(&placed.image.requested);
@@ -310,12 +312,13 @@ impl ImportPlan {
         });
     }
 
-    /// All repositories that are written to.
+    /// Returns all repositories that the import writes to.
     pub fn repositories(&self) -> BTreeSet<&Repository> {
         self.images.iter().map(ImageUpload::repository).collect()
     }
 
-    /// Every pair of blob and repository once: the number of pairs, and of different blobs.
+    /// Returns the number of different pairs of repository and blob, and the number of different
+    /// blobs.
     pub fn blob_counts(&self) -> (usize, usize) {
         let pairs: BTreeSet<(&Repository, &Digest)> = self
             .images
@@ -332,11 +335,11 @@ impl ImportPlan {
     }
 }
 
-/// Collects manifests so that children come before the index that lists them, and what a manifest
-/// refers to before the manifest. Strict registries refuse any other order.
+/// Collects manifests in the order of pushing: children before the index that lists them, a
+/// subject before the manifest that refers to it. Strict registries refuse any other order.
 struct PushOrder<'a> {
     inventory: &'a Inventory,
-    /// Manifests that go into this image's repository with it.
+    /// Digests of the manifests that go into the image's repository.
     with_it: BTreeSet<Digest>,
     seen: BTreeSet<Digest>,
     seen_blobs: BTreeSet<Digest>,
@@ -345,7 +348,7 @@ struct PushOrder<'a> {
 }
 
 impl<'a> PushOrder<'a> {
-    /// `attached`: manifests of artifacts that are sent with the image.
+    /// Creates an empty order. `attached`: manifests of artifacts that are sent with the image.
     fn new(
         inventory: &'a Inventory,
         walk: &mut Walk<'_, '_>,
@@ -365,7 +368,8 @@ impl<'a> PushOrder<'a> {
     }
 
     fn visit(&mut self, root: Digest) {
-        // A stack of (manifest, children are done): what is nested deeply costs no stack frames.
+        // An explicit stack of (manifest, children are done): deep nesting must not overflow the
+        // call stack.
         let mut stack = vec![(root, false)];
         while let Some((digest, children_done)) = stack.pop() {
             if children_done {
@@ -384,7 +388,7 @@ impl<'a> PushOrder<'a> {
                 }
             }
             stack.push((digest, true));
-            // What was left out of an index may be there as an artifact.
+            // A child that was left out of an index may still be sent as an artifact.
             let others = manifest.omitted.iter().chain(&manifest.subject);
             let others = others.filter(|other| self.with_it.contains(*other));
             let before: Vec<Digest> = others.chain(&manifest.children).copied().collect();

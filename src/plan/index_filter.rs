@@ -1,6 +1,6 @@
-//! Which platform's image of a catalog is read: `--index-filter-by-os`.
+//! Selects the platform of which a catalog's image is read: `--index-filter-by-os`.
 //!
-//! All platforms of a catalog image hold the same catalog; one of them is read
+//! The images of all platforms of a catalog contain the same catalog, so one is read
 //! (docs/oc-compatibility.md, section 4.1).
 
 use std::fmt;
@@ -10,17 +10,17 @@ use regex::Regex;
 
 use crate::model::{Descriptor, Platform};
 
-/// What `oc` reads when it is told nothing.
+/// The platform that `oc` reads by default.
 const DEFAULT: &str = "linux/amd64";
 
 /// A regular expression for `os/arch[/variant]`, not anchored, as in `oc`.
 #[derive(Debug, Clone, Default)]
 pub struct IndexFilter {
-    /// The default when absent.
+    /// The expression; [`DEFAULT`] if absent.
     pattern: Option<Regex>,
 }
 
-/// Why a text is no filter.
+/// The error for a text that is not a filter.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("`{}` is not a regular expression for os/arch", text.escape_debug())]
 pub struct IndexFilterError {
@@ -29,7 +29,7 @@ pub struct IndexFilterError {
     source: regex::Error,
 }
 
-/// Why no image was selected.
+/// The error for a filter that does not select exactly one image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "The filter `{filter}` selects {} of the index's images instead of one; there {}",
@@ -37,11 +37,11 @@ pub struct IndexFilterError {
     Platforms(platforms)
 )]
 pub struct NotOne {
-    /// The filter.
+    /// The filter as text.
     pub filter: String,
-    /// How many it selects (a count).
+    /// Number of images that it selects.
     pub selected: usize,
-    /// What there is, in the index's order.
+    /// Platforms of all images, in the order of the index.
     pub platforms: Vec<Option<Platform>>,
 }
 
@@ -77,12 +77,12 @@ impl fmt::Display for Platforms<'_> {
 }
 
 impl IndexFilter {
-    /// Selects the one image that is read. The default takes the only image there is, whatever
-    /// its platform.
+    /// Selects the one image that is read. Without an expression, an image that is the only one
+    /// is selected whatever its platform.
     ///
     /// # Errors
     ///
-    /// When it selects none or several.
+    /// When it selects no image or several.
     pub fn select<'a>(&self, children: &'a [Descriptor]) -> Result<&'a Descriptor, NotOne> {
         if let ([only], None) = (children, &self.pattern) {
             return Ok(only);

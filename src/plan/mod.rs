@@ -1,7 +1,8 @@
-//! Pure decisions: facts and options in, a value out.
+//! Decisions as pure functions: facts and options in, a value out.
 //!
-//! Nothing here reads a file, asks a registry or looks at a clock, so every decision can be
-//! printed, compared and tested without them. The same facts give the same value in any order.
+//! Nothing here reads a file, contacts a registry or reads a clock, so every decision can be
+//! printed, compared and tested without them. The order in which facts are given does not change
+//! the value.
 
 pub mod catalog;
 pub mod export;

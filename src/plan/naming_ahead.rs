@@ -1,5 +1,5 @@
-//! What an import will meet when it names the images: found at the export, where it can still be
-//! changed. Names are computed under every profile, below a target that stands for any.
+//! Checks at the export which names an import would give to the images, while the request can
+//! still be changed. Names are computed under every profile, for a placeholder target.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,13 +7,13 @@ use crate::model::{Inventory, Reference};
 use crate::plan::import::wanted;
 use crate::plan::naming::{self, NamingError, Options, Profile, ReleaseOptions, Target};
 
-/// A registry of any name (RFC 2606), shown as `TARGET`.
+/// A placeholder for the target (a reserved name, RFC 2606); notes show it as `TARGET`.
 const ANY_TARGET: &str = "target.invalid/to";
 
-/// Notes of one kind that are shown one by one.
+/// Upper limit of notes of one kind that are shown; the others are counted.
 const SHOWN: usize = 20;
 
-/// The profiles of an import, as its flag names them.
+/// The profiles of an import, with the option that selects each.
 const PROFILES: [(&str, Option<Profile>); 4] = [
     ("by default", None),
     ("with `--profile plain`", Some(Profile::Plain)),
@@ -21,8 +21,8 @@ const PROFILES: [(&str, Option<Profile>); 4] = [
     ("with `--profile oc-mirror`", Some(Profile::OcMirror)),
 ];
 
-/// What is to be said about the names of a bundle's images: tags that several digests share,
-/// and names that an import would refuse.
+/// Returns notes about the names of a bundle's images: tags that several digests share, and names
+/// that an import would refuse.
 pub(crate) fn notes(inventory: &Inventory) -> Vec<String> {
     let Ok(target) = ANY_TARGET.parse::<Target>() else {
         return Vec::new();
@@ -67,7 +67,7 @@ pub(crate) fn notes(inventory: &Inventory) -> Vec<String> {
     notes
 }
 
-/// One clause for each name that cannot be given.
+/// Returns one clause for each name that cannot be given.
 fn conflicts(error: &NamingError, target: &Target) -> Vec<String> {
     let prefix = format!("{target}/");
     let short = |name: &Reference| match name.to_string().strip_prefix(&prefix) {
@@ -91,7 +91,7 @@ fn conflicts(error: &NamingError, target: &Target) -> Vec<String> {
     }
 }
 
-/// The first ones, and how many more there are.
+/// Keeps the first notes, and counts the others in one more note.
 fn few(mut notes: Vec<String>, what: &str) -> Vec<String> {
     if let Some(more) = notes.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         notes.truncate(SHOWN);

@@ -1,7 +1,8 @@
-//! Packs blobs into lanes and chunks: which bytes of which blob stand where in which file.
+//! Packs blobs into lanes and chunks: computes which bytes of which blob are at which place of
+//! which file.
 //!
-//! Knows the tar profile's arithmetic (512-byte headers, padding, trailer) and no tar. The
-//! result depends on the blobs and the layout alone, never on timing.
+//! Uses the lengths of the tar profile (512-byte headers, padding, trailer) but writes no tar.
+//! The result depends only on the blobs and the layout, never on timing.
 
 mod cursor;
 mod lanes;
@@ -15,42 +16,43 @@ pub use cursor::LaneCursor;
 
 use crate::model::{ChunkId, Digest, Extent};
 
-/// Unit of a tar file: headers have this length, data is padded to it. In bytes.
+/// Length of a tar block in bytes: headers have this length, and data is padded to a multiple of
+/// it.
 pub const TAR_BLOCK: u64 = 512;
 
-/// Zero bytes at a tar's end.
+/// Zero bytes at the end of a tar.
 pub const TAR_TRAILER: u64 = 2 * TAR_BLOCK;
 
-/// The longest extent, in bytes: the greatest multiple of a tar block below the 8 GiB that a
-/// ustar header can say (POSIX.1-2024, pax, "ustar Interchange Format").
+/// Upper limit of an extent in bytes: the greatest multiple of a tar block below the 8 GiB that a
+/// ustar header can express (POSIX.1-2024, pax, "ustar Interchange Format").
 pub const MAX_EXTENT: u64 = (8 << 30) - TAR_BLOCK;
 
-/// The most pieces that a blob may be cut into: their names have four digits.
+/// Upper limit of the pieces of a blob: their names have four digits.
 pub const MAX_PARTS: usize = 9999;
 
-/// A blob is cut at a chunk's end when it is larger than this fraction of the chunk limit;
-/// smaller ones go to the next chunk whole.
+/// A blob that does not fit into the rest of a chunk is cut if it is larger than this fraction of
+/// the chunk limit. A smaller blob goes into the next chunk whole.
 const CUT_FRACTION: u64 = 8;
 
-/// Why blobs cannot be packed.
+/// The error for blobs that cannot be packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackError {
-    /// Not even the smallest piece fits in a chunk.
+    /// A chunk of this size has no room for the smallest piece.
     #[error("A chunk of {limit} bytes is too small: its marker and one piece need {needed} bytes")]
     ChunkTooSmall {
         /// The chunk limit in bytes.
         limit: u64,
-        /// The length of the smallest chunk that holds something.
+        /// Length in bytes of the smallest chunk that has room for a piece.
         needed: u64,
     },
-    /// More chunks than there are numbers.
+    /// The blobs need more chunks than there are chunk numbers.
     #[error(
         "The blobs need more chunks than there are numbers up to {}, choose larger chunks",
         ChunkId::MAX
     )]
     TooManyChunks,
-    /// A blob in more pieces than names can tell apart.
+    /// A blob needs more pieces than there are names for pieces.
     #[error(
         "A blob of {size} bytes would be cut into more than {MAX_PARTS} pieces, choose larger chunks"
     )]
@@ -60,18 +62,18 @@ pub enum PackError {
     },
 }
 
-/// How blobs are laid out.
+/// Options for the layout of blobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
-    /// No chunk is longer than this many bytes.
+    /// Upper limit of a chunk's length, in bytes.
     pub chunk_limit: u64,
-    /// Number of lanes; follows from the amount of data when absent.
+    /// Number of lanes; depends on the amount of data if absent.
     pub lanes: Option<NonZeroUsize>,
-    /// The number of the first chunk.
+    /// Number of the first chunk.
     pub first_chunk: ChunkId,
 }
 
-/// A blob to pack. Each digest is given once.
+/// A blob to pack. Each digest must be given once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackBlob {
     /// SHA-256 of its bytes.
@@ -80,33 +82,33 @@ pub struct PackBlob {
     pub size: u64,
 }
 
-/// Blobs that are written one after the other, by one writer.
+/// Blobs that one writer writes one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LanePlan {
-    /// The number of its first chunk, when it has one.
+    /// Number of the lane's first chunk, if the lane has any chunk.
     pub first_chunk: ChunkId,
-    /// How many chunk numbers are its own, from the first one on. A lane that leaves out
-    /// blobs on the way never needs more.
+    /// Number of chunk numbers reserved for the lane, from the first one on. A lane that leaves
+    /// out blobs while writing never needs more.
     pub chunks: u32,
-    /// Indices into the list of blobs, ascending.
+    /// Indexes into the list of blobs, ascending.
     pub blobs: Vec<usize>,
 }
 
 /// A chunk and its exact length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlannedChunk {
-    /// Its number.
+    /// Number of the chunk.
     pub number: ChunkId,
     /// Length of the tar file in bytes, trailer included.
     pub length: u64,
 }
 
-/// Where everything goes.
+/// The result of packing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packing {
-    /// The lanes; none when there are no blobs.
+    /// The lanes; none if there are no blobs.
     pub lanes: Vec<LanePlan>,
-    /// The pieces of each blob, in the order of the list of blobs. A blob of no bytes has none.
+    /// The pieces of each blob, in the order of the list of blobs. An empty blob has none.
     pub extents: Vec<Vec<Extent>>,
     /// All chunks, by ascending number, without gaps.
     pub chunks: Vec<PlannedChunk>,
@@ -116,12 +118,12 @@ pub struct Packing {
 
 /// Packs blobs, given in the order of the images that need them.
 ///
-/// `marker` says how many bytes the text of a chunk's first entry takes, padded to
-/// [`TAR_BLOCK`]; its header is counted here.
+/// `marker` returns the length in bytes of the text in a chunk's first entry, padded to
+/// [`TAR_BLOCK`]; the entry's header is added here.
 ///
 /// # Errors
 ///
-/// When the chunk limit is too small for anything, or for these blobs.
+/// When the chunk limit is too small for any piece, or for these blobs.
 pub fn pack(
     blobs: &[PackBlob],
     layout: &Layout,
@@ -159,7 +161,7 @@ pub fn pack(
     Ok(packing)
 }
 
-/// Brings the chunk table up to the end of a blob's pieces.
+/// Updates the chunk table with the pieces of a blob.
 fn note_chunks(chunks: &mut Vec<PlannedChunk>, extents: &[Extent]) {
     for extent in extents {
         let length = chunk_length(extent);
@@ -173,18 +175,18 @@ fn note_chunks(chunks: &mut Vec<PlannedChunk>, extents: &[Extent]) {
     }
 }
 
-/// Length in bytes of a chunk whose last piece this is.
+/// Returns the length in bytes of a chunk whose last piece is `last`.
 pub fn chunk_length(last: &Extent) -> u64 {
     padded(last.offset.saturating_add(last.stored)).saturating_add(TAR_TRAILER)
 }
 
-/// The chunk number `count` steps further on, while there are numbers.
+/// Returns the chunk number that is greater by `count`; `None` above the highest number.
 fn advance(chunk: ChunkId, count: u32) -> Option<ChunkId> {
     let number = chunk.number().checked_add(count)?;
     ChunkId::try_from(number).ok()
 }
 
-/// Rounds up to whole tar blocks. Saturates at the last whole block.
+/// Rounds up to whole tar blocks. Saturates at the highest multiple of a tar block.
 fn padded(length: u64) -> u64 {
     length
         .checked_next_multiple_of(TAR_BLOCK)

@@ -1,8 +1,8 @@
-//! Which releases a request by version means.
+//! Selects the releases that a request by version stands for.
 //!
-//! The update graph is the fact, the wanted versions are the option; the answer is a list of
-//! releases, in the order in which a cluster takes them, or a reason that tells a person what to
-//! ask for instead.
+//! The input is the update graph and the wanted versions. The result is a list of releases, in
+//! the order in which a cluster installs them, or an error that tells the operator what to
+//! request instead.
 
 mod error;
 
@@ -16,16 +16,16 @@ use crate::content::graph::{Channel, ConditionalUpdate, Graph, Node};
 use crate::content::version::{SemanticVersion, VersionError};
 use crate::model::Reference;
 
-/// Versions that an error lists.
+/// Upper limit of the versions that an error lists.
 const SHOWN: usize = 5;
 
-/// Which releases of a channel are wanted.
+/// The releases of a channel that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// One release, by default the channel's highest.
+    /// A single release; by default the highest of the channel.
     One(Option<SemanticVersion>),
-    /// Every release of the channel between two, both included; an end that is absent is the
-    /// channel's.
+    /// All releases of the channel between two versions, both included; an absent end is the
+    /// channel's lowest or highest version.
     Range(Option<SemanticVersion>, Option<SemanticVersion>),
 }
 
@@ -60,36 +60,37 @@ impl fmt::Display for Wanted {
     }
 }
 
-/// A release that a request means.
+/// A release that was selected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
-    /// Its version.
+    /// Version of the release.
     pub version: SemanticVersion,
-    /// Its payload: repository and digest.
+    /// Reference of its payload: repository and digest.
     pub payload: Reference,
 }
 
-/// The releases that a request means.
+/// The releases that were selected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    /// The releases, by ascending version, or from the beginning of a path to its end.
+    /// The releases, by ascending version or in the order of a path.
     pub releases: Vec<Release>,
-    /// Whether they are steps of an update, each to the next.
+    /// True if the releases are the steps of an update path.
     pub is_path: bool,
-    /// Updates from the path's beginning straight to its end that would be shorter, and that the
-    /// service advises against under conditions.
+    /// Direct updates from the start of the path to its end that the service recommends only
+    /// under conditions; empty if the path itself is direct.
     pub avoided: Vec<ConditionalUpdate>,
 }
 
-/// Decides which releases of a channel a request means.
+/// Selects the releases of a channel that a request stands for.
 ///
-/// With `from`, these are the steps of the shortest path from there to the wanted version, both
-/// included; of several such paths the one whose steps are the higher versions. A release whose
-/// channels the service does not tell counts as in the channel: the service was asked for it.
+/// With `from`, they are the steps of the shortest path from there to the wanted version, both
+/// included; of several shortest paths, the one with the higher versions. A release counts as in
+/// the channel if the service names no channels for it, because the service was asked for this
+/// channel.
 ///
 /// # Errors
 ///
-/// When there is no such release or no such path, with what there is instead.
+/// When there is no such release or no such path; the error says what there is instead.
 pub fn select(
     graph: &Graph,
     channel: &Channel,
@@ -114,7 +115,7 @@ pub fn select(
     }
 }
 
-/// The part of a graph that is in a channel; never empty.
+/// The part of a graph that belongs to a channel; never empty.
 struct View<'a> {
     graph: &'a Graph,
     channel: &'a Channel,
@@ -168,7 +169,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// A version of the channel; the highest when none is wanted.
+    /// Returns a version of the channel; the highest if none is given.
     fn one(&self, version: Option<&SemanticVersion>) -> Result<&'a SemanticVersion, UpgradeError> {
         let Some(version) = version else {
             return Ok(self.highest);
@@ -253,7 +254,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Updates without conditions within the channel, highest version first.
+    /// Returns the unconditional updates within the channel, highest version first.
     fn targets(&self, from: &SemanticVersion) -> Vec<&'a SemanticVersion> {
         let targets = self.graph.targets(from).rev();
         targets
@@ -261,7 +262,8 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    /// Updates with and without conditions within the channel, highest version first.
+    /// Returns the conditional and unconditional updates within the channel, highest version
+    /// first.
     fn all_targets(&self, from: &SemanticVersion) -> Vec<&'a SemanticVersion> {
         let conditional = self.graph.conditional_targets(from);
         let conditional = conditional.filter_map(|to| self.versions.get(to).copied());
@@ -269,7 +271,7 @@ impl<'a> View<'a> {
         targets.into_iter().rev().collect()
     }
 
-    /// Breadth first, so the first way found is a shortest one.
+    /// Searches breadth first, so that the first path found is a shortest one.
     fn shortest(
         &self,
         from: &'a SemanticVersion,
@@ -325,7 +327,7 @@ impl<'a> View<'a> {
         if origins.is_empty() {
             return NoPath::NothingTo;
         }
-        // Nearest: the lowest above the beginning, or else the highest below it.
+        // Nearest first: those above the start, ascending, then those below it, descending.
         let above = origins.iter().filter(|version| **version > from);
         let below = origins.iter().rev().filter(|version| **version < from);
         NoPath::Apart {
@@ -339,7 +341,7 @@ fn first<'a>(versions: impl Iterator<Item = &'a SemanticVersion>) -> Vec<Semanti
     versions.take(SHOWN).cloned().collect()
 }
 
-/// Everything that can be reached, the beginning apart.
+/// Returns all versions that can be reached, without the start itself.
 fn reach<'a>(
     from: &'a SemanticVersion,
     next: impl Fn(&SemanticVersion) -> Vec<&'a SemanticVersion>,

@@ -1,11 +1,11 @@
-//! Ad hoc signatures of Mach-O programs: macOS on arm64 runs no program without one, and a value
-//! that was written into a program breaks it.
+//! Ad hoc signatures of Mach-O programs. macOS on arm64 does not run a program without a valid
+//! signature, and a value that is written into a program makes its signature invalid.
 //!
-//! The Go linker signs what it links: a `SuperBlob` with one `CodeDirectory`, which holds the
-//! SHA-256 of each 4 KiB of the file up to the signature. A signature of that shape is made again
-//! in its place; all other programs pass through as they are. (Apple: `mach-o/loader.h`,
-//! `kern/cs_blobs.h`. Numbers in the file's headers are little-endian, in the signature
-//! big-endian.)
+//! The Go linker signs its output: a `SuperBlob` with one `CodeDirectory`, which contains the
+//! SHA-256 of each 4 KiB of the file up to the signature. A signature of that shape is replaced
+//! by a new one at the same place; all other programs are written unchanged. (Apple:
+//! `mach-o/loader.h`, `kern/cs_blobs.h`. Numbers in the file's headers are little-endian, in the
+//! signature big-endian.)
 
 use std::io::{self, Write};
 
@@ -18,36 +18,38 @@ const EXECUTABLE: u32 = 2;
 /// `LC_SEGMENT_64` and `LC_CODE_SIGNATURE`.
 const SEGMENT: u32 = 0x19;
 const CODE_SIGNATURE: u32 = 0x1d;
-/// Bytes of a 64-bit header.
+/// Length of a 64-bit header in bytes.
 const HEADER: usize = 32;
-/// Longest load commands that are read; real ones have a few KiB.
+/// Upper limit of the load commands in bytes; real programs have a few KiB.
 const MAX_COMMANDS: usize = 1 << 20;
 
-/// Identifier that the linker gives every program.
+/// Identifier that the linker gives to every program.
 const IDENTIFIER: &[u8] = b"a.out\0";
-/// Bytes that one hash covers, as a power of two.
+/// Number of bytes that one hash covers, as a power of two.
 const PAGE_BITS: u8 = 12;
 const PAGE: usize = 1 << PAGE_BITS;
 const HASH: usize = 32;
-/// `SuperBlob` with one `BlobIndex`, and `CodeDirectory` of version 0x20400.
+/// Lengths in bytes of a `SuperBlob` with one `BlobIndex`, and of a `CodeDirectory` of version
+/// 0x20400.
 const SUPER_BLOB: usize = 12 + 8;
 const DIRECTORY: usize = 88;
 
-/// What became of a program's signature.
+/// The result for a program's signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signature {
-    /// It was made again.
+    /// The signature was replaced by a new one.
     Renewed,
-    /// The program has none, or is no Mach-O program of 64 bits.
+    /// The program has no signature, or is not a 64-bit Mach-O program.
     Absent,
-    /// It has one that is not the linker's: what was written into the program broke it.
+    /// The signature is not of the linker's shape and was kept: it is invalid if the program was
+    /// changed.
     Foreign,
 }
 
-/// Where a signature is, and what it says besides the hashes.
+/// Position of a signature, and its fields other than the hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
-    /// First byte of the signature: everything before it is hashed.
+    /// Position of the signature's first byte: all bytes before it are hashed.
     offset: u32,
     size: u32,
     text_offset: u64,
@@ -55,7 +57,7 @@ struct Place {
     executable: bool,
 }
 
-/// Writes a program on, with a new signature.
+/// Copies a program to a writer, with a new signature.
 #[derive(Debug)]
 pub struct Signer<W: Write> {
     inner: W,
@@ -64,37 +66,37 @@ pub struct Signer<W: Write> {
 
 #[derive(Debug)]
 enum State {
-    /// Collects header and load commands.
+    /// Collects the header and the load commands.
     Head(Vec<u8>),
-    /// Passes on and hashes.
+    /// Copies and hashes bytes.
     Code(Box<Code>),
-    /// Drops what is left of the old signature: this many bytes.
+    /// Skips the rest of the old signature: this many bytes.
     OldSignature(u32),
-    /// Passes on.
+    /// Copies bytes.
     Rest(Signature),
 }
 
 #[derive(Debug)]
 struct Code {
     place: Place,
-    /// Bytes hashed.
+    /// Number of bytes hashed so far.
     position: u32,
     page: Sha256,
     hashes: Vec<u8>,
 }
 
 impl<W: Write> Signer<W> {
-    /// Begins a program.
+    /// Creates a signer that writes the program to `inner`.
     pub fn new(inner: W) -> Self {
         let state = State::Head(Vec::new());
         Self { inner, state }
     }
 
-    /// Ends the program.
+    /// Ends the program, and returns the writer.
     ///
     /// # Errors
     ///
-    /// When writing fails, or the program ends before its signature does.
+    /// When writing fails, or when the program ends before its signature does.
     pub fn finish(mut self) -> io::Result<(W, Signature)> {
         let outcome = match self.state {
             State::Head(head) => {
@@ -111,7 +113,7 @@ impl<W: Write> Signer<W> {
         Ok((self.inner, outcome))
     }
 
-    /// Takes the beginning of `bytes`; returns how many.
+    /// Processes the first bytes of `bytes`, and returns their number.
     fn step(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.state {
             State::Head(head) => {
@@ -171,7 +173,8 @@ impl<W: Write> Write for Signer<W> {
     }
 }
 
-/// How many bytes of a program must be seen before anything is known, judging by its first ones.
+/// Returns the length of the header and the load commands, as far as the first bytes of the
+/// program tell; 0 for a program that is not supported.
 fn head_length(head: &[u8]) -> usize {
     match (number(head, 0), number(head, 20)) {
         (Some(magic), _) if magic != MAGIC => 0,
@@ -183,7 +186,7 @@ fn head_length(head: &[u8]) -> usize {
     }
 }
 
-/// Where the linker's signature is; else what there is.
+/// Finds the linker's signature; if there is none, returns the result for the program.
 fn find_place(head: &[u8]) -> Result<Place, Signature> {
     let count = number(head, 16).unwrap_or(0);
     let is_program = number(head, 0) == Some(MAGIC) && head.len() == head_length(head);
@@ -197,7 +200,7 @@ fn find_place(head: &[u8]) -> Result<Place, Signature> {
             return Err(Signature::Absent);
         };
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        // A command has at least its kind and its length.
+        // A command consists of at least its kind and its length.
         let end = at.saturating_add(length.max(8));
         let Some(command) = head.get(at..end) else {
             return Err(Signature::Absent);
@@ -222,7 +225,7 @@ fn find_place(head: &[u8]) -> Result<Place, Signature> {
         text_size,
         executable: number(head, 12) == Some(EXECUTABLE),
     };
-    // Whoever signs otherwise takes more room, or less.
+    // A signature of another shape has another length.
     let starts_behind_head = usize::try_from(offset).is_ok_and(|offset| offset >= head.len());
     match signature_length(offset) {
         Some(length) if length == size && starts_behind_head => Ok(place),
@@ -230,7 +233,7 @@ fn find_place(head: &[u8]) -> Result<Place, Signature> {
     }
 }
 
-/// Bytes of a signature over `code` bytes.
+/// Returns the length in bytes of a signature over `code` bytes.
 fn signature_length(code: u32) -> Option<u32> {
     let pages = usize::try_from(code).ok()?.div_ceil(PAGE);
     let length = SUPER_BLOB + DIRECTORY + IDENTIFIER.len() + pages.checked_mul(HASH)?;
@@ -247,7 +250,7 @@ impl Code {
         }
     }
 
-    /// Takes the next bytes, at most up to the signature.
+    /// Hashes the next bytes, which must not go beyond the start of the signature.
     fn hash(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let within = usize::try_from(self.position).unwrap_or(0) % PAGE;
@@ -263,7 +266,7 @@ impl Code {
         }
     }
 
-    /// The signature over what was hashed.
+    /// Returns the signature over the bytes that were hashed.
     fn signature(&self) -> Vec<u8> {
         let as_number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let hashes = DIRECTORY + IDENTIFIER.len();

@@ -1,8 +1,8 @@
-//! The executables of a release for people's machines: where they are, which values are written
-//! into them, and the signature that macOS asks for after that.
+//! The programs in a release that users install on their machines: their places in the release,
+//! the values to write into them, and the signature that macOS requires afterwards.
 //!
-//! Synchronous, over `Read` and `Write`. Knows no release and no image: callers give values and
-//! streams.
+//! Synchronous, on `Read` and `Write`. Does not depend on releases and images: callers pass
+//! values and streams.
 
 pub mod macho;
 pub mod patch;

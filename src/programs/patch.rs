@@ -1,17 +1,17 @@
-//! Values that are written into a release's tools: which release they install, which they are.
+//! Writes values into a release's tools: the release that they install, and their own version.
 //!
-//! Tools are built once and belong to a release later. Their binaries hold markers: a zero byte,
-//! a name, a zero byte, a run of `X`, a zero byte. A value takes the place of the first marker of
-//! its name from its first byte on, and ends with a zero byte (docs/oc-compatibility.md, section
-//! 3.2). The length of the file stays the same.
+//! Tools are built before their release exists. Their binaries have markers: a zero byte, a name,
+//! a zero byte, a run of `X`, a zero byte. A value overwrites the first marker of its name from
+//! the marker's first byte on, and ends with a zero byte (docs/oc-compatibility.md, section 3.2).
+//! The length of the file stays the same.
 
 use std::fmt;
 use std::io::{self, Write};
 
-/// Bytes that are searched at once.
+/// Number of bytes that are searched at once.
 const WINDOW: usize = 256 << 10;
 
-/// A place for a value in a binary.
+/// The place for a value in a binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Marker {
     /// The pull spec of the release image.
@@ -23,7 +23,7 @@ pub enum Marker {
 }
 
 impl Marker {
-    /// The name in the binary.
+    /// Returns the marker's name in the binary.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ReleaseImage => "_RELEASE_IMAGE_LOCATION_",
@@ -32,7 +32,7 @@ impl Marker {
         }
     }
 
-    /// Length of the run of `X`.
+    /// Returns the length of the run of `X`.
     const fn room(self) -> usize {
         match self {
             Self::ReleaseImage => 300,
@@ -40,13 +40,13 @@ impl Marker {
         }
     }
 
-    /// The whole marker.
+    /// Returns the bytes of the whole marker.
     fn bytes(self) -> Vec<u8> {
         let run = "X".repeat(self.room());
         format!("\0{}\0{run}\0", self.name()).into_bytes()
     }
 
-    /// The longest value in bytes.
+    /// Returns the length in bytes of the longest value that fits.
     pub const fn longest(self) -> usize {
         self.name().len() + self.room() + 2
     }
@@ -58,20 +58,20 @@ impl fmt::Display for Marker {
     }
 }
 
-/// A value that does not fit into its marker.
+/// The error for a value that does not fit into its marker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{}` has {} bytes; the place `{marker}` in the program takes {}",
     value.escape_debug(), value.len(), marker.longest()
 )]
 pub struct ValueTooLong {
-    /// Where it should go.
+    /// The marker.
     pub marker: Marker,
-    /// The value.
+    /// The value that is too long.
     pub value: String,
 }
 
-/// A value and where it goes.
+/// A value with its marker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patch {
     marker: Marker,
@@ -79,7 +79,7 @@ pub struct Patch {
 }
 
 impl Patch {
-    /// A value for a marker.
+    /// Pairs a value with a marker.
     ///
     /// # Errors
     ///
@@ -92,23 +92,23 @@ impl Patch {
         Ok(Self { marker, value })
     }
 
-    /// Where it goes.
+    /// Returns the marker.
     pub fn marker(&self) -> Marker {
         self.marker
     }
 }
 
-/// Writes a binary on, with values in the place of markers.
+/// Copies a binary to a writer, and replaces markers by values.
 #[derive(Debug)]
 pub struct Patcher<W: Write> {
     inner: W,
-    /// What was not found yet, with the bytes to look for.
+    /// Patches whose markers were not found yet, each with the bytes of its marker.
     pending: Vec<(Patch, Vec<u8>)>,
     buffer: Vec<u8>,
 }
 
 impl<W: Write> Patcher<W> {
-    /// Begins a binary.
+    /// Creates a patcher that writes the binary to `inner`.
     pub fn new(inner: W, patches: Vec<Patch>) -> Self {
         let pending = patches.into_iter().map(|patch| {
             let bytes = patch.marker.bytes();
@@ -121,7 +121,7 @@ impl<W: Write> Patcher<W> {
         }
     }
 
-    /// Ends the binary. Returns the markers that it does not have.
+    /// Ends the binary, and returns the markers that were not found.
     ///
     /// # Errors
     ///
@@ -133,7 +133,7 @@ impl<W: Write> Patcher<W> {
         Ok((self.inner, missing.collect()))
     }
 
-    /// Puts values into what is buffered.
+    /// Replaces the markers that are in the buffer.
     fn search(&mut self) {
         let buffer = &mut self.buffer;
         self.pending.retain(|(patch, marker)| {
@@ -149,8 +149,8 @@ impl<W: Write> Patcher<W> {
     }
 }
 
-/// Where `needle`, which begins with a zero byte and `_`, stands in `bytes`. Zero bytes are what
-/// binaries are full of; `_` is rarer.
+/// Returns the position of `needle`, which must begin with a zero byte and `_`. Looks for `_`
+/// first, because it is less frequent in binaries than zero bytes.
 fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     let mut from = 1;
     loop {
@@ -171,7 +171,7 @@ impl<W: Write> Write for Patcher<W> {
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= WINDOW {
             self.search();
-            // A marker may begin in the last bytes and end in the next ones.
+            // A marker may begin in these bytes and end in the next ones.
             let kept = self.pending.iter().map(|(_, marker)| marker.len() - 1);
             let kept = kept.max().unwrap_or(0).min(self.buffer.len());
             let done = self.buffer.len() - kept;

@@ -1,5 +1,5 @@
-//! The programs in a release for people: in which component each is, for which machines, and
-//! what is written into it (docs/oc-compatibility.md, section 3.1).
+//! The programs that a release has for users: the component and path of each, the machines that
+//! it runs on, and the values to write into it (docs/oc-compatibility.md, section 3.1).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,46 +7,46 @@ use std::str::FromStr;
 
 use super::patch::Marker;
 
-/// A machine's architecture, as far as a tool is bound to one.
+/// Architecture of the machines on which a tool runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToolArch {
-    /// This one.
+    /// This architecture.
     Fixed(&'static str),
-    /// That of the release.
+    /// The architecture of the release.
     OfRelease,
 }
 
-/// What a tool is, beyond where it is.
+/// The kind of a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToolKind {
-    /// The client.
+    /// The client `oc`.
     Client,
-    /// The installer.
+    /// The installer `openshift-install`.
     Installer,
-    /// The tool for cloud credentials.
+    /// The tool for cloud credentials, `ccoctl`.
     Credentials,
 }
 
 /// One program for one kind of machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tool {
-    /// By what it is asked for.
+    /// Name by which users request it.
     pub command: &'static str,
-    /// Operating system, in Go's words.
+    /// Operating system, by Go's name.
     pub os: &'static str,
-    /// Architecture, in Go's words.
+    /// Architecture, by Go's name.
     pub arch: ToolArch,
-    /// Component of the release.
+    /// Name of the release's component.
     pub component: &'static str,
-    /// Where it is in the component's image.
+    /// Path in the component's image.
     pub path: &'static str,
     /// File name of its archive, without version and ending.
     archive: &'static str,
-    /// What it is.
+    /// Kind of the tool.
     pub kind: ToolKind,
-    /// Extracted only when asked for by name.
+    /// True if the tool is extracted only when it is requested by name.
     pub by_name_only: bool,
-    /// Releases may lack it.
+    /// True if a release may lack the tool.
     pub may_be_absent: bool,
 }
 
@@ -76,7 +76,7 @@ const CREDENTIALS: Tool = Tool {
     ..CLIENT
 };
 
-/// A client for one architecture of Linux.
+/// Describes a client for one architecture of Linux.
 const fn linux(
     command: &'static str,
     arch: &'static str,
@@ -93,8 +93,8 @@ const fn linux(
     }
 }
 
-/// Every program there is. Those of the release's own architecture stand before others of the
-/// same command, so that the others can be left out when they are the same.
+/// All programs. Those of the release's own architecture come before others with the same
+/// command, so that [`Tool::select`] can leave out the others if they are the same program.
 pub const TOOLS: &[Tool] = &[
     Tool {
         os: "darwin",
@@ -264,21 +264,21 @@ pub const TOOLS: &[Tool] = &[
     },
 ];
 
-/// For which machines tools are asked for (`--command-os`).
+/// The machines for which tools are requested (`--command-os`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Machines {
-    /// Every kind: `*`.
+    /// All machines: `*`.
     All,
-    /// One kind.
+    /// One operating system and architecture.
     One {
-        /// Operating system, in Go's words.
+        /// Operating system, by Go's name.
         os: String,
-        /// Architecture, in Go's words.
+        /// Architecture, by Go's name.
         arch: String,
     },
 }
 
-/// A text that names no machines.
+/// The error for a text that does not name machines.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not OS, OS/ARCH or `*`", text.escape_debug())]
 pub struct MachinesError {
@@ -288,7 +288,7 @@ pub struct MachinesError {
 impl FromStr for Machines {
     type Err = MachinesError;
 
-    /// `linux`, `linux/arm64`, `mac/arm64`, `*`. Without an architecture it is `amd64`.
+    /// Parses `linux`, `linux/arm64`, `mac/arm64`, `*`. The default architecture is `amd64`.
     fn from_str(text: &str) -> Result<Self, MachinesError> {
         if text == "*" {
             return Ok(Self::All);
@@ -315,9 +315,9 @@ impl fmt::Display for Machines {
 }
 
 impl Tool {
-    /// Selects what is asked for: one command, or all that are not extracted by name only. What
-    /// is there twice, as the release's architecture and by that architecture's name, is taken
-    /// once.
+    /// Selects the requested tools: one command, or all except those that are extracted by name
+    /// only. A tool that is listed twice, for the release's architecture and for that
+    /// architecture by name, is selected once.
     pub fn select(
         command: Option<&str>,
         machines: &Machines,
@@ -343,12 +343,12 @@ impl Tool {
             .collect()
     }
 
-    /// All commands that can be asked for, sorted.
+    /// Returns the names of all commands, sorted.
     pub fn commands() -> BTreeSet<&'static str> {
         TOOLS.iter().map(|tool| tool.command).collect()
     }
 
-    /// The machine's architecture, in Go's words.
+    /// Returns the architecture of the tool's machines, by Go's name.
     pub fn architecture<'a>(&self, release_arch: &'a str) -> &'a str
     where
         Self: 'a,
@@ -359,7 +359,7 @@ impl Tool {
         }
     }
 
-    /// The file name of the bare program: variants for older systems have the plain name.
+    /// Returns the file name of the bare program: variants for older systems have the plain name.
     pub fn file_name(&self) -> String {
         let name = self.command.split(".rhel").next().unwrap_or(self.command);
         match self.os {
@@ -368,23 +368,23 @@ impl Tool {
         }
     }
 
-    /// The file name of the archive for a version.
+    /// Returns the file name of the archive for a version.
     pub fn archive_name(&self, version: &str) -> String {
         let ending = if self.is_zipped() { "zip" } else { "tar.gz" };
         format!("{}-{version}.{ending}", self.archive)
     }
 
-    /// Whether the archive is a ZIP file and no compressed tar.
+    /// True if the archive is a ZIP file; otherwise it is a compressed tar.
     pub fn is_zipped(&self) -> bool {
         self.os == "windows"
     }
 
-    /// Another name under which the program works, in archives.
+    /// Returns a second name for the program in its archive.
     pub fn link(&self) -> Option<&'static str> {
         (self.kind == ToolKind::Client && self.os != "windows").then_some("kubectl")
     }
 
-    /// What is written into the program.
+    /// Returns the markers of the values to write into the program.
     pub fn markers(&self) -> &'static [Marker] {
         match self.kind {
             ToolKind::Client => &[Marker::ReleaseVersion],
@@ -397,7 +397,7 @@ impl Tool {
         }
     }
 
-    /// Whether the program does not run without a valid signature.
+    /// True if the program does not run without a valid signature.
     pub fn needs_signature(&self) -> bool {
         self.os == "darwin" && self.arch == ToolArch::Fixed("arm64")
     }

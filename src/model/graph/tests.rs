@@ -7,7 +7,8 @@ fn digest(number: u32) -> Digest {
     Digest::from_bytes(bytes)
 }
 
-/// An inventory of manifests by number, with the numbers of their children and blobs.
+/// Builds an inventory from rows of manifest number, numbers of its children, numbers of its
+/// blobs.
 fn inventory(rows: &[(u32, Vec<u32>, Vec<u32>)], missing: &[u32]) -> Inventory {
     let row = |(number, children, blobs): &(u32, Vec<u32>, Vec<u32>)| ManifestEntry {
         blobs: blobs.iter().map(|n| digest(*n)).collect(),
@@ -52,7 +53,8 @@ fn inventory(rows: &[(u32, Vec<u32>, Vec<u32>)], missing: &[u32]) -> Inventory {
     }
 }
 
-/// Levels of `width` indexes, each with all indexes of the next level as its children.
+/// Builds `depth` levels of `width` indexes; each index has all indexes of the next level as
+/// children.
 fn levels(depth: u32, width: u32) -> Inventory {
     let mut rows = Vec::new();
     for level in 0..depth {

@@ -1,8 +1,9 @@
-//! What kept bundles require is kept too, and what that requires, and so on.
+//! Keeps what kept bundles require, and what that requires in turn.
 //!
-//! OLM resolves again on the cluster; here it is enough that something that will do is there.
-//! So a requirement that a kept bundle meets adds nothing, and otherwise one bundle is added:
-//! of the default channel if that has one, the highest version that will do.
+//! OLM resolves dependencies again on the cluster, so one bundle that meets a requirement is
+//! enough. A requirement that a kept bundle meets adds nothing. Otherwise one bundle is added:
+//! from the default channel if one there meets the requirement, and of several the highest
+//! version.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -15,7 +16,7 @@ use super::select::add;
 use super::{FilterProblem, FilterWarning, Kept, Reason, Requirement, VersionRange};
 use crate::content::catalog::{Bundle, Channel, Gvk};
 
-/// Keeps what the kept bundles require.
+/// Adds to `kept` all bundles that its bundles require.
 pub(super) fn resolve(facts: &Facts<'_>, kept: &mut Kept, problems: &mut Vec<FilterProblem>) {
     let mut resolver = Resolver {
         facts,
@@ -37,12 +38,12 @@ pub(super) fn resolve(facts: &Facts<'_>, kept: &mut Kept, problems: &mut Vec<Fil
 
 struct Resolver<'f, 'a> {
     facts: &'f Facts<'a>,
-    /// Bundles whose requirements have not been looked at.
+    /// Bundles whose requirements have not been resolved yet, by package and name.
     waiting: VecDeque<(String, String)>,
     problems: &'f mut Vec<FilterProblem>,
 }
 
-/// A bundle that would meet a requirement.
+/// A bundle that meets a requirement.
 struct Candidate<'a> {
     channel: &'a Channel,
     graph: Rc<Graph<'a>>,
@@ -91,8 +92,8 @@ impl<'a> Resolver<'_, 'a> {
         }
     }
 
-    /// Keeps a bundle that provides an API. Of several packages, one that is kept anyway goes
-    /// first, then one whose default channel provides it, then the first by name.
+    /// Keeps a bundle that provides an API. Prefers a package that is kept already, then one
+    /// whose default channel provides the API, then the first by name.
     fn keep_provider(
         &mut self,
         kept: &mut Kept,
@@ -140,7 +141,8 @@ impl<'a> Resolver<'_, 'a> {
         true
     }
 
-    /// Keeps the best bundle of a package that will do; false when there is none.
+    /// Keeps the best bundle of a package for which `will_do` is true; returns false if there is
+    /// none.
     fn keep_best(
         &mut self,
         kept: &mut Kept,
@@ -156,7 +158,7 @@ impl<'a> Resolver<'_, 'a> {
             let graph = self.facts.graph(channel).ok()?;
             let there = kept.packages.get(name);
             let there = there.and_then(|there| there.channels.get(&channel.name));
-            // Whatever is on the chain, or skipped by it, can be held together.
+            // Entries that are on the chain, or skipped by it, can be connected with each other.
             let held = there.is_none_or(|there| there.iter().all(|e| graph.place(e).is_some()));
             let fits = |entry: &str| there.is_none() || (held && graph.place(entry).is_some());
             let entries = graph.entries().map(|entry| entry.name.as_str());
@@ -195,7 +197,8 @@ impl<'a> Resolver<'_, 'a> {
         true
     }
 
-    /// Keeps a bundle in its channel, with what connects it to the bundles that are there.
+    /// Keeps a bundle in its channel, with the bundles that connect it to those already kept
+    /// there.
     fn keep(
         &mut self,
         kept: &mut Kept,
@@ -216,7 +219,7 @@ impl<'a> Resolver<'_, 'a> {
             .chain([bundle.name.as_str()])
             .collect();
         let connecting = match together.as_slice() {
-            // Alone it needs nothing.
+            // A single bundle needs no others to connect it.
             [_] => &[],
             _ => graph
                 .connecting(together.iter().copied())
@@ -244,7 +247,8 @@ impl<'a> Resolver<'_, 'a> {
         }
     }
 
-    /// A package needs its default channel; one that nobody asked for keeps that channel's head.
+    /// Keeps the head of the package's default channel, unless the channel is kept already: a
+    /// package must have its default channel.
     fn keep_default_channel(&mut self, kept: &mut Kept, name: &str, package: &PackageFacts<'a>) {
         let described = package
             .package

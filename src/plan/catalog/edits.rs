@@ -1,13 +1,13 @@
-//! What becomes of each document of a catalog that is filtered.
+//! The edit of each document of a catalog that is filtered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Kept;
 use crate::content::catalog::{Catalog, Deprecations, Edit, Place};
 
-/// The documents that stay, with what changes in them; all others go.
+/// Returns the documents that stay, each with its edit; all others are removed.
 ///
-/// Documents of other schemas stay with their package, and always without one.
+/// Documents of other schemas stay if their package stays, or if they name no package.
 pub fn edits(catalog: &Catalog, kept: &Kept) -> BTreeMap<Place, Edit> {
     let mut edits = BTreeMap::new();
     for package in &catalog.packages {
@@ -54,7 +54,7 @@ pub fn edits(catalog: &Catalog, kept: &Kept) -> BTreeMap<Place, Edit> {
     edits
 }
 
-/// What stays of deprecations; nothing when nothing that they name stays.
+/// Returns the edit of a deprecations document; `None` if no entry of it stays.
 fn deprecation_edit(deprecations: &Deprecations, kept: &Kept) -> Option<Edit> {
     let known = kept.packages.get(&deprecations.package)?;
     let mut gone = BTreeSet::new();

@@ -1,11 +1,11 @@
-//! Why a filter gives no catalog.
+//! Errors of the filter of a catalog.
 
 use std::fmt;
 
-/// Why a filter gives no catalog: everything that is wrong, in order.
+/// The error for a filter that gives no valid catalog, with all problems, sorted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterError {
-    /// What is wrong; not empty.
+    /// The problems; at least one.
     pub problems: Vec<FilterProblem>,
 }
 
@@ -21,103 +21,103 @@ impl fmt::Display for FilterError {
 
 impl std::error::Error for FilterError {}
 
-/// Something that keeps a filter from giving a valid catalog.
+/// A reason why a filter gives no valid catalog.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilterProblem {
-    /// A package that the catalog does not have.
+    /// The catalog does not have the requested package.
     #[error("It has no package `{}`", package.escape_debug())]
     NoPackage {
-        /// The package.
+        /// Name of the package.
         package: String,
     },
-    /// A channel that a package does not have.
+    /// The package does not have the requested channel.
     #[error(
         "The package `{}` has no channel `{}`; it has {}",
         package.escape_debug(), channel.escape_debug(), List(channels)
     )]
     NoChannel {
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// The channel.
+        /// Name of the channel.
         channel: String,
-        /// The channels that it has.
+        /// Names of the channels that it has.
         channels: Vec<String>,
     },
-    /// The same thing is described twice.
+    /// The catalog describes the same thing twice.
     #[error(
         "The {what} `{}` of package `{}` is described twice",
         name.escape_debug(), package.escape_debug()
     )]
     Duplicate {
-        /// `package`, `channel`, `bundle` or `entry of channel X`.
+        /// Kind of thing: `package`, `channel`, `bundle` or `entry of channel X`.
         what: String,
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// What is described twice.
+        /// Name of the thing.
         name: String,
     },
-    /// A channel whose bundles replace or skip each other in a circle.
+    /// The bundles of a channel replace or skip each other in a cycle.
     #[error(
         "In the channel `{}` of package `{}` bundles replace each other in a circle: {}",
         channel.escape_debug(), package.escape_debug(), Circle(bundles)
     )]
     Cycle {
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// The channel.
+        /// Name of the channel.
         channel: String,
-        /// The circle, each bundle once; each replaces or skips the next one.
+        /// Names of the bundles in the cycle, each once; each replaces or skips the next one.
         bundles: Vec<String>,
     },
-    /// A channel with several heads, or without entries.
+    /// A channel has several heads, or no entries.
     #[error(
         "The channel `{}` of package `{}` has {} instead of one head",
         channel.escape_debug(), package.escape_debug(), Heads(heads)
     )]
     Heads {
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// The channel.
+        /// Name of the channel.
         channel: String,
-        /// The heads, sorted.
+        /// Names of the heads, sorted; empty for a channel without entries.
         heads: Vec<String>,
     },
-    /// A channel that keeps an entry without a bundle.
+    /// A channel would keep an entry for which the catalog has no bundle.
     #[error(
         "The channel `{}` of package `{}` names the bundle `{}`, which is not there",
         channel.escape_debug(), package.escape_debug(), bundle.escape_debug()
     )]
     NoBundle {
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// The channel.
+        /// Name of the channel.
         channel: String,
-        /// The entry.
+        /// Name of the bundle in the entry.
         bundle: String,
     },
-    /// A package of which nothing is left.
+    /// No bundle of the package is left.
     #[error("Nothing of the package `{}` is left", package.escape_debug())]
     Nothing {
-        /// The package.
+        /// Name of the package.
         package: String,
     },
-    /// The default channel is not kept.
+    /// The package's default channel is not kept.
     #[error(
         "The default channel `{}` of package `{}` is not kept: choose another one of {}",
         channel.escape_debug(), package.escape_debug(), List(kept)
     )]
     DefaultChannel {
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// Its default channel, or the one asked for.
+        /// Name of its default channel, or of the requested one.
         channel: String,
-        /// The channels that are kept.
+        /// Names of the channels that are kept.
         kept: Vec<String>,
     },
 }
 
-/// Names in backquotes, with commas.
+/// Displays names in backquotes, separated by commas; `none` for an empty list.
 struct List<'a>(&'a [String]);
 
 impl fmt::Display for List<'_> {
@@ -133,12 +133,12 @@ impl fmt::Display for List<'_> {
     }
 }
 
-/// Names with arrows, the first one again in the end.
+/// Displays names with arrows between them, the first one again at the end.
 struct Circle<'a>(&'a [String]);
 
 impl fmt::Display for Circle<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Longer circles are cut in the middle.
+        /// Upper limit of names displayed; of longer cycles the rest is a number.
         const SHOWN: usize = 20;
         for name in self.0.iter().take(SHOWN) {
             write!(f, "`{}` -> ", name.escape_debug())?;
@@ -151,7 +151,7 @@ impl fmt::Display for Circle<'_> {
     }
 }
 
-/// `no head` or the heads.
+/// Displays `no entry`, or the heads.
 struct Heads<'a>(&'a [String]);
 
 impl fmt::Display for Heads<'_> {

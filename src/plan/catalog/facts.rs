@@ -1,4 +1,4 @@
-//! A catalog, arranged for looking things up.
+//! A catalog, indexed by names.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,24 +10,24 @@ use super::FilterProblem;
 use super::graph::Graph;
 use crate::content::catalog::{Bundle, Catalog, Channel, Gvk, Package};
 
-/// A catalog, arranged for looking things up.
+/// A catalog, indexed by names.
 pub(super) struct Facts<'a> {
     packages: BTreeMap<&'a str, PackageFacts<'a>>,
     providers: BTreeMap<&'a Gvk, Vec<&'a Bundle>>,
     graphs: RefCell<BTreeMap<(&'a str, &'a str), Rc<Graph<'a>>>>,
 }
 
-/// A package.
+/// The documents about a package, by name.
 #[derive(Default)]
 pub(super) struct PackageFacts<'a> {
     pub(super) package: Option<&'a Package>,
     pub(super) channels: BTreeMap<&'a str, &'a Channel>,
     pub(super) bundles: BTreeMap<&'a str, BundleFacts<'a>>,
-    /// What stands there twice.
+    /// Problems for things that the catalog describes twice.
     pub(super) duplicates: Vec<FilterProblem>,
 }
 
-/// A bundle.
+/// A bundle with its version, if that can be parsed.
 pub(super) struct BundleFacts<'a> {
     pub(super) bundle: &'a Bundle,
     pub(super) version: Option<Version>,
@@ -75,7 +75,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Names of packages that the catalog describes.
+    /// Returns the names of the packages that the catalog describes.
     pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
         let described = self
             .packages
@@ -84,14 +84,14 @@ impl<'a> Facts<'a> {
         described.map(|(name, _)| *name)
     }
 
-    /// A package that the catalog describes.
+    /// Returns a package; `None` if the catalog has no document that describes it.
     pub(super) fn package(&self, name: &str) -> Option<&PackageFacts<'a>> {
         self.packages
             .get(name)
             .filter(|facts| facts.package.is_some())
     }
 
-    /// The bundles that provide an API.
+    /// Returns the bundles that provide an API.
     pub(super) fn providers(&self, api: &Gvk) -> &[&'a Bundle] {
         self.providers
             .get(api)
@@ -99,7 +99,7 @@ impl<'a> Facts<'a> {
             .unwrap_or_default()
     }
 
-    /// The graph of a channel.
+    /// Returns the graph of a channel, computed once.
     pub(super) fn graph(&self, channel: &'a Channel) -> Result<Rc<Graph<'a>>, FilterProblem> {
         let key = (channel.package.as_str(), channel.name.as_str());
         if let Some(graph) = self.graphs.borrow().get(&key) {
@@ -112,12 +112,12 @@ impl<'a> Facts<'a> {
 }
 
 impl<'a> PackageFacts<'a> {
-    /// The version of a bundle.
+    /// Returns the version of a bundle; `None` if it has no valid one.
     pub(super) fn version(&self, bundle: &str) -> Option<&Version> {
         self.bundles.get(bundle)?.version.as_ref()
     }
 
-    /// The channels, the default one first, then by name.
+    /// Returns the channels: the default channel first, the others by name.
     pub(super) fn channels_by_rank(&self) -> Vec<&'a Channel> {
         let default = self
             .package

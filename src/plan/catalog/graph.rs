@@ -5,28 +5,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::FilterProblem;
 use crate::content::catalog::{Channel, Entry};
 
-/// A channel with one head and without circles.
+/// The graph of a channel that has one head and no cycles.
 #[derive(Debug)]
 pub(super) struct Graph<'a> {
     entries: BTreeMap<&'a str, &'a Entry>,
-    /// From the head down, each replacing the next.
+    /// Entries from the head down; each one replaces the next.
     chain: Vec<&'a Entry>,
-    /// Position in `chain`.
+    /// Positions of entries in `chain`, by name.
     positions: BTreeMap<&'a str, usize>,
-    /// Of an entry that is not on the chain: the lowest position that skips it.
+    /// For each skipped entry that is not on the chain: the position of the entry that skips it,
+    /// of several the one farthest from the head.
     skipped_at: BTreeMap<&'a str, usize>,
-    /// Places that were asked for: what the work depends on.
+    /// Number of calls of `place`; tests measure the work by it.
     #[cfg(test)]
     pub(super) asked: std::cell::Cell<usize>,
 }
 
 impl<'a> Graph<'a> {
-    /// Reads a channel's graph.
+    /// Builds the graph of a channel.
     ///
     /// # Errors
     ///
-    /// When an entry is there twice, when entries replace or skip each other in a circle, and
-    /// when there is not exactly one head.
+    /// When the channel has an entry twice, when entries replace or skip each other in a cycle,
+    /// and when there is not exactly one head.
     pub(super) fn new(channel: &'a Channel) -> Result<Self, FilterProblem> {
         let (package, name) = (&channel.package, &channel.name);
         let mut entries = BTreeMap::new();
@@ -54,7 +55,7 @@ impl<'a> Graph<'a> {
                 heads: heads.iter().map(|head| head.name.clone()).collect(),
             });
         };
-        // There is no circle, so this ends.
+        // Ends, because there is no cycle.
         let below = |entry: &&'a Entry| entries.get(entry.replaces.as_deref()?).copied();
         let chain: Vec<&Entry> = std::iter::successors(Some(*head), below).collect();
         let mut positions = BTreeMap::new();
@@ -75,7 +76,8 @@ impl<'a> Graph<'a> {
         })
     }
 
-    /// Where on the chain an entry is, or what skips it; `None` when nothing holds it there.
+    /// Returns the position of an entry on the chain, or of the entry that skips it; `None` if it
+    /// is neither on the chain nor skipped by it.
     pub(super) fn place(&self, name: &str) -> Option<usize> {
         #[cfg(test)]
         self.asked.set(self.asked.get() + 1);
@@ -83,29 +85,30 @@ impl<'a> Graph<'a> {
         known.copied()
     }
 
-    /// All entries, by name.
+    /// Returns all entries, sorted by name.
     pub(super) fn entries(&self) -> impl Iterator<Item = &'a Entry> {
         self.entries.values().copied()
     }
 
-    /// The head.
+    /// Returns the head.
     pub(super) fn head(&self) -> Option<&'a Entry> {
         self.chain.first().copied()
     }
 
-    /// From the head down, each replacing the next.
+    /// Returns the entries from the head down; each one replaces the next.
     pub(super) fn chain(&self) -> &[&'a Entry] {
         &self.chain
     }
 
-    /// The entries that an entry skips.
+    /// Returns the entries that an entry skips, as far as the channel has them.
     pub(super) fn skipped_by(&self, entry: &'a Entry) -> impl Iterator<Item = &'a Entry> {
         let skips = entry.skips.iter();
         skips.filter_map(|name| self.entries.get(name.as_str()).copied())
     }
 
-    /// The piece of the chain that holds these bundles together: the channel stays one graph
-    /// with one head when it is kept with them. `None` when nothing holds them together.
+    /// Returns the part of the chain that connects these bundles: a channel that keeps it and
+    /// them is one graph with one head. `None` if a bundle is neither on the chain nor skipped by
+    /// it.
     pub(super) fn connecting<'b>(
         &self,
         bundles: impl IntoIterator<Item = &'b str>,
@@ -121,10 +124,10 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Finds a circle of entries that replace or skip each other.
+/// Finds a cycle of entries that replace or skip each other.
 ///
-/// Entries to which nothing leads are taken away until none is left; what remains lies on a
-/// circle or below one. Costs no more than the number of entries and edges.
+/// Removes entries without incoming edges until none is left; every remaining entry is on a cycle
+/// or below one. The cost is linear in the number of entries and edges.
 fn circle(entries: &BTreeMap<&str, &Entry>) -> Option<Vec<String>> {
     let below = |entry: &&Entry| {
         let edges = entry.replaces.iter().chain(&entry.skips);
@@ -148,7 +151,7 @@ fn circle(entries: &BTreeMap<&str, &Entry>) -> Option<Vec<String>> {
             }
         }
     }
-    // Every remaining entry is below another one: going up must come back to where it was.
+    // Every remaining entry is below another one, so that going up must reach some entry twice.
     let mut above: BTreeMap<&str, &str> = BTreeMap::new();
     for upper in incoming.keys() {
         for lower in entries.get(upper).map(below).unwrap_or_default() {
@@ -167,7 +170,7 @@ fn circle(entries: &BTreeMap<&str, &Entry>) -> Option<Vec<String>> {
         bundles.push(at.to_owned());
         at = above.get(at)?;
     }
-    // From above to below, beginning with the smallest name.
+    // In the order from upper to lower entries, beginning with the smallest name.
     bundles.reverse();
     let smallest = (0..bundles.len()).min_by_key(|index| bundles.get(*index));
     bundles.rotate_left(smallest.unwrap_or(0));

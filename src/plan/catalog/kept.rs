@@ -1,4 +1,4 @@
-//! What is kept of a catalog, and why.
+//! The part of a catalog that is kept, with the reasons.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,21 +8,21 @@ use semver::Version;
 use super::VersionBounds;
 use crate::content::catalog::Gvk;
 
-/// What is kept of a catalog.
+/// The part of a catalog that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Kept {
     /// The packages by name.
     pub packages: BTreeMap<String, KeptPackage>,
-    /// What a person should know, in order.
+    /// Warnings for the operator, sorted.
     pub warnings: Vec<FilterWarning>,
 }
 
-/// What is kept of a package.
+/// The part of a package that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeptPackage {
     /// The default channel; one of `channels`, unless the catalog names none.
     pub default_channel: Option<String>,
-    /// The names of the entries kept, by channel; none is empty.
+    /// Names of the entries that are kept, by channel; no channel is empty.
     pub channels: BTreeMap<String, BTreeSet<String>>,
     /// All bundles of these channels, by name.
     pub bundles: BTreeMap<String, KeptBundle>,
@@ -31,48 +31,49 @@ pub struct KeptPackage {
 /// A bundle that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeptBundle {
-    /// Its version, where it has one.
+    /// Version of the bundle, if it has one.
     pub version: Option<Version>,
-    /// Why it is kept; not empty.
+    /// Reasons for keeping it; at least one.
     pub reasons: BTreeSet<Reason>,
 }
 
-/// Why a bundle is kept.
+/// A reason for keeping a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
-    /// It is the head of a channel.
+    /// The bundle is the head of a channel.
     Head {
-        /// The channel.
+        /// Name of the channel.
         channel: String,
     },
-    /// Its version was asked for.
+    /// The bundle's version was requested.
     Versions {
-        /// The channel.
+        /// Name of the channel.
         channel: String,
-        /// The versions, as text.
+        /// The requested versions, as text.
         versions: String,
     },
-    /// The whole channel was asked for.
+    /// The whole channel was requested.
     Whole {
-        /// The channel.
+        /// Name of the channel.
         channel: String,
     },
-    /// Another bundle requires it.
+    /// Another bundle requires the bundle.
     Required {
-        /// That bundle.
+        /// Name of the other bundle.
         by: String,
-        /// What it requires.
+        /// The requirement.
         requirement: Requirement,
     },
-    /// It is the head of the default channel of a package that another bundle requires.
+    /// The bundle is the head of the default channel of a package that another bundle requires.
     DefaultHead {
-        /// The channel.
+        /// Name of the channel.
         channel: String,
     },
-    /// Without it the upgrades of a channel would fall apart.
+    /// The bundle connects other kept bundles of the channel: without it, the channel's upgrade
+    /// graph would be divided.
     Connects {
-        /// The channel.
+        /// Name of the channel.
         channel: String,
     },
 }
@@ -107,15 +108,15 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What a bundle requires.
+/// A requirement of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Requirement {
-    /// A package in certain versions.
+    /// A package with a version in a range.
     Package {
-        /// The package.
+        /// Name of the package.
         name: String,
-        /// The range as written.
+        /// The version range as written.
         range: String,
     },
     /// An API.
@@ -145,79 +146,79 @@ impl fmt::Display for Requirement {
     }
 }
 
-/// Something that a person should know of the result.
+/// A warning about the result of the filter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilterWarning {
-    /// A channel of which nothing is left was taken out.
+    /// A channel was removed because no bundle of it is kept.
     #[error(
         "Nothing of the channel `{}` of package `{}` is left: it has no version in {versions}",
         channel.escape_debug(), package.escape_debug()
     )]
     EmptyChannel {
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// The channel.
+        /// Name of the channel.
         channel: String,
-        /// The versions asked for, as text.
+        /// The requested versions, as text.
         versions: String,
     },
-    /// Pre-releases lie between the bounds and were not asked for.
+    /// Pre-releases lie between the bounds but were not requested.
     #[error(
         "In the channel `{}` of package `{}`, {count} pre-releases between {versions} do not \
          count, among them {example}: give a bound that is a pre-release to mean them too",
         channel.escape_debug(), package.escape_debug()
     )]
     PreReleases {
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// The channel.
+        /// Name of the channel.
         channel: String,
-        /// The versions asked for, as text.
+        /// The requested versions, as text.
         versions: String,
-        /// How many.
+        /// Number of the pre-releases.
         count: usize,
-        /// The greatest of them.
+        /// The highest of them.
         example: Version,
     },
-    /// Nothing in the catalog gives what a bundle requires.
+    /// Nothing in the catalog meets a requirement of a bundle.
     #[error(
         "Nothing in the catalog gives what {} of package {} requires: {requirement}",
         bundle.escape_debug(), package.escape_debug()
     )]
     Unsatisfied {
-        /// The bundle's package.
+        /// Name of the bundle's package.
         package: String,
-        /// The bundle.
+        /// Name of the bundle.
         bundle: String,
-        /// What it requires.
+        /// The requirement.
         requirement: Requirement,
     },
-    /// Several packages provide an API; the first one was taken.
+    /// Several packages provide what a bundle requires; one of them is kept.
     #[error("{requirement} is provided by several packages; taken is {taken}, others are {}", others.join(", "))]
     SeveralProviders {
-        /// What is required.
+        /// The requirement.
         requirement: Requirement,
-        /// The package that is kept.
+        /// Name of the package that is kept.
         taken: String,
-        /// The others, sorted.
+        /// Names of the other packages, sorted.
         others: Vec<String>,
     },
-    /// A bundle has requirements of a kind that is not followed.
+    /// A bundle has compound constraints, which are not evaluated.
     #[error(
         "{} of package {} has compound constraints (olm.constraint), which are not followed",
         bundle.escape_debug(), package.escape_debug()
     )]
     Constraints {
-        /// The package.
+        /// Name of the bundle's package.
         package: String,
-        /// The bundle.
+        /// Name of the bundle.
         bundle: String,
     },
 }
 
 impl Kept {
-    /// Whether a bundle is kept.
+    /// True if the bundle is kept.
     pub fn has(&self, package: &str, bundle: &str) -> bool {
         let package = self.packages.get(package);
         package.is_some_and(|package| package.bundles.contains_key(bundle))

@@ -1,9 +1,11 @@
-//! What is kept of an operator catalog: packages, channels and versions that a person asks for,
-//! what they require, and the reason for every bundle (docs/oc-compatibility.md, section 5.2).
+//! The filter of operator catalogs: keeps the packages, channels and versions that a person
+//! requests, and what they require, and records the reason for every bundle
+//! (docs/oc-compatibility.md, section 5.2).
 //!
-//! The result is a catalog that OLM accepts: every package has its default channel, every
-//! channel one head from which all of its bundles are reached, every entry a bundle. What
-//! cannot be kept like that is an error that names it, never a smaller catalog.
+//! The result is a catalog that OLM accepts: every package has its default channel, every channel
+//! has one head from which all of its bundles are reached, and every entry has its bundle. If a
+//! request cannot be kept in this form, the result is an error that names it, never a smaller
+//! catalog.
 
 mod dependencies;
 mod edits;
@@ -28,12 +30,12 @@ pub use request::{CatalogFilter, PackageFilter};
 
 use crate::content::catalog::Catalog;
 
-/// Decides what is kept of a catalog.
+/// Decides which part of a catalog is kept.
 ///
 /// # Errors
 ///
-/// Everything that keeps the filter from giving a valid catalog: names that the catalog does
-/// not have, default channels that would be lost, channels whose graph is broken.
+/// Everything that keeps the filter from giving a valid catalog: names that the catalog does not
+/// have, default channels that would be lost, channels with an invalid graph.
 pub fn filter(catalog: &Catalog, filter: &CatalogFilter) -> Result<Kept, FilterError> {
     let facts = facts::Facts::new(catalog);
     let (mut kept, mut problems) = select::select(&facts, filter);

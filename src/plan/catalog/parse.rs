@@ -1,4 +1,4 @@
-//! Reads what a person writes of a catalog: `--operator` specifications, and the stanzas of an
+//! Parses requests for parts of a catalog: `--operator` specifications, and stanzas of an
 //! `ImageSetConfiguration`.
 
 use std::str::FromStr;
@@ -11,46 +11,46 @@ use crate::content::image_set::{Operators, Package};
 /// One `--operator`: `NAME[:CHANNEL][RANGE]`, with a range of `>=V`, `<=V`, both, or `=V`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorSpec {
-    /// The package.
+    /// Name of the package.
     pub package: String,
-    /// The channel; all channels when absent.
+    /// Name of the channel; all channels if absent.
     pub channel: Option<String>,
-    /// The versions.
+    /// The requested versions.
     pub versions: VersionBounds,
 }
 
-/// Why what a person wrote means nothing.
+/// The error for a request that cannot be parsed or contradicts itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilterParseError {
-    /// A specification without a name, or with an empty channel.
+    /// A specification has no name, or an empty channel.
     #[error("`{}` is not NAME, NAME:CHANNEL or NAME:CHANNEL>=VERSION<=VERSION", .0.escape_debug())]
     Specification(String),
-    /// A version that is none.
+    /// A text is not a version.
     #[error("`{}` is not a version like 1.2.3", .0.escape_debug())]
     Version(String),
-    /// A bound that is given twice.
+    /// A specification gives the same bound twice.
     #[error("`{}` has the same bound twice", .0.escape_debug())]
     Twice(String),
-    /// Bounds between which there is nothing.
+    /// No version lies between the bounds.
     #[error(transparent)]
     Bounds(#[from] VersionBoundsError),
-    /// A package, or a channel of it, is asked for twice.
+    /// A package, or a channel of it, is requested twice.
     #[error("`{}` is asked for twice", .0.escape_debug())]
     Duplicate(String),
-    /// Versions of the package together with versions of its channels.
+    /// Versions are given for the package and for its channels too.
     #[error(
         "The package `{}` has versions, and its channels have versions too: give one or the other",
         .0.escape_debug()
     )]
     Mixed(String),
-    /// Versions together with everything.
+    /// Versions are given together with `full`.
     #[error(
         "Everything of the package `{}` is asked for, and versions of it: give one or the other",
         .0.escape_debug()
     )]
     FullAndVersions(String),
-    /// A default channel for a package that is not asked for.
+    /// A default channel is given for a package that is not requested.
     #[error("A default channel is given for the package `{}`, which is not asked for", .0.escape_debug())]
     DefaultChannel(String),
 }
@@ -104,7 +104,8 @@ impl FromStr for OperatorSpec {
 }
 
 impl CatalogFilter {
-    /// Puts specifications together. `default_channels` are pairs of package and channel.
+    /// Combines specifications into a filter. `default_channels` are pairs of package and
+    /// channel.
     ///
     /// # Errors
     ///
@@ -145,12 +146,12 @@ impl CatalogFilter {
         filter.checked()
     }
 
-    /// Reads a stanza of an `ImageSetConfiguration` (docs/oc-compatibility.md, section 5.1).
+    /// Converts a stanza of an `ImageSetConfiguration` (docs/oc-compatibility.md, section 5.1).
     ///
     /// # Errors
     ///
-    /// As oc-mirror refuses it: duplicates, versions of packages and channels together, full
-    /// with versions, versions that are none.
+    /// When oc-mirror refuses the stanza too: duplicates, versions of a package and of its
+    /// channels together, `full` together with versions, texts that are not versions.
     pub fn of_stanza(stanza: &Operators) -> Result<Self, FilterParseError> {
         let mut filter = Self {
             full: stanza.full,

@@ -1,11 +1,12 @@
-//! Ranges of versions: those that a person asks for, and those that bundles require.
+//! Ranges of versions: those that a person requests, and those that bundles require.
 
 use std::fmt;
 use std::str::FromStr;
 
 use semver::Version;
 
-/// Versions between two bounds, both included; without bounds, none in particular.
+/// Versions between two bounds, both included. Without bounds, no particular versions are
+/// requested.
 ///
 /// A pre-release lies between bounds only if one of them is a pre-release itself, as in
 /// oc-mirror: `1.2.0` to `1.4.0` means releases, and not `1.3.0-rc.1`.
@@ -15,7 +16,7 @@ pub struct VersionBounds {
     max: Option<Version>,
 }
 
-/// Why two versions bound nothing.
+/// The error for bounds with no version between them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("No version is between {min} and {max}")]
 pub struct VersionBoundsError {
@@ -24,7 +25,7 @@ pub struct VersionBoundsError {
 }
 
 impl VersionBounds {
-    /// The versions from `min` to `max`.
+    /// Creates the bounds from `min` to `max`.
     ///
     /// # Errors
     ///
@@ -38,18 +39,18 @@ impl VersionBounds {
         }
     }
 
-    /// Whether there is no bound.
+    /// True if there is no bound.
     pub fn is_unbounded(&self) -> bool {
         self.min.is_none() && self.max.is_none()
     }
 
-    /// The version when there is but one between the bounds.
+    /// Returns the version if both bounds are the same version.
     pub fn exact(&self) -> Option<&Version> {
         let (min, max) = (self.min.as_ref()?, self.max.as_ref()?);
         min.cmp_precedence(max).is_eq().then_some(min)
     }
 
-    /// Whether a version lies between the bounds.
+    /// True if a version lies between the bounds.
     pub fn contains(&self, version: &Version) -> bool {
         let bounds = [&self.min, &self.max];
         let mut given = bounds.into_iter().flatten();
@@ -58,7 +59,7 @@ impl VersionBounds {
         allowed && self.spans(version)
     }
 
-    /// Whether a version lies between the bounds, pre-releases included.
+    /// True if a version lies between the bounds, pre-releases included.
     pub fn spans(&self, version: &Version) -> bool {
         let above = |min: &Version| version.cmp_precedence(min).is_ge();
         let below = |max: &Version| version.cmp_precedence(max).is_le();
@@ -80,8 +81,9 @@ impl fmt::Display for VersionBounds {
     }
 }
 
-/// A range as `olm.package.required` writes it (blang/semver): comparisons joined by spaces,
-/// which must all hold, and by `||`, of which one must. `>=1.0.0 <2.0.0 || >=3.0.0 !3.0.1`.
+/// A range as `olm.package.required` writes it (blang/semver): alternatives joined by `||`, of
+/// which one must hold; each consists of comparisons joined by spaces, which must all hold.
+/// `>=1.0.0 <2.0.0 || >=3.0.0 !3.0.1`.
 ///
 /// Pre-releases count like every other version: `2.0.0-rc.1` is `<2.0.0`. Build metadata does
 /// not count.
@@ -96,11 +98,11 @@ enum Comparison {
     AtMost(Version),
     Equal(Version),
     Not(Version),
-    /// Not below the first and at least the second: `!1.x`.
+    /// Below the first version, or at least the second: `!1.x`.
     Outside(Version, Version),
 }
 
-/// Why a text is no range of versions.
+/// The error for a text that is not a range of versions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a range of versions", text.chars().take(80).collect::<String>().escape_debug())]
 pub struct VersionRangeError {
@@ -108,7 +110,7 @@ pub struct VersionRangeError {
 }
 
 impl VersionRange {
-    /// Whether a version lies in the range.
+    /// True if a version lies in the range.
     pub fn contains(&self, version: &Version) -> bool {
         let all = |comparisons: &Vec<Comparison>| comparisons.iter().all(|c| c.holds(version));
         self.0.iter().any(all)
@@ -131,7 +133,7 @@ impl Comparison {
     }
 }
 
-/// What stands in front of a version.
+/// The comparison operator in front of a version.
 #[derive(Clone, Copy)]
 enum Operator {
     Greater,
@@ -142,9 +144,9 @@ enum Operator {
     Not,
 }
 
-/// Takes the operator from the front of a text.
+/// Splits the operator off the start of a text; without one it is [`Operator::Equal`].
 fn operator(text: &str) -> (Operator, &str) {
-    // Longer ones first: `>` begins `>=` too.
+    // Longer operators come first, because `>=` begins with `>`.
     const OPERATORS: [(&str, Operator); 8] = [
         (">=", Operator::AtLeast),
         ("<=", Operator::AtMost),
@@ -175,7 +177,7 @@ impl FromStr for VersionRange {
             while let Some(word) = words.next() {
                 let (operator, mut version) = operator(word);
                 if version.is_empty() {
-                    // `>= 1.0.0`
+                    // Accepts a space after the operator: `>= 1.0.0`.
                     version = words.next().ok_or_else(refused)?;
                 }
                 comparisons.extend(comparison(operator, version).ok_or_else(refused)?);
@@ -189,7 +191,7 @@ impl FromStr for VersionRange {
     }
 }
 
-/// What an operator says of a version, or of all versions that a wildcard stands for.
+/// Returns the comparisons that an operator and a version, or a wildcard for versions, stand for.
 fn comparison(operator: Operator, text: &str) -> Option<Vec<Comparison>> {
     if let Some((first, behind)) = wildcard(text)? {
         return Some(match operator {
@@ -212,8 +214,8 @@ fn comparison(operator: Operator, text: &str) -> Option<Vec<Comparison>> {
     }])
 }
 
-/// The first version that `1.x`, `1.x.x` or `1.2.x` stands for, and the first one behind them.
-/// `Some(None)`: it is no wildcard; `None`: it is a wrong one.
+/// Returns the first version that `1.x`, `1.x.x` or `1.2.x` stands for, and the first one after
+/// them. `Some(None)` if the text is not a wildcard, `None` if it is an invalid wildcard.
 fn wildcard(text: &str) -> Option<Option<(Version, Version)>> {
     let numbers: Vec<&str> = text.split('.').collect();
     match numbers.as_slice() {

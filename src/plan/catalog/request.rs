@@ -1,52 +1,52 @@
-//! What a person wants of a catalog.
+//! Request for a part of a catalog.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::VersionBounds;
 
-/// What is wanted of a catalog. Without packages: of all of them.
+/// The requested part of a catalog. Without packages: a part of all packages.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CatalogFilter {
-    /// The packages by name; all when empty.
+    /// The requested packages by name; all packages if empty.
     pub packages: BTreeMap<String, PackageFilter>,
-    /// Whole channels instead of their heads, where no versions are given.
+    /// True for whole channels instead of their heads, where no versions are given.
     pub full: bool,
-    /// What the bundles that are kept require is kept too.
+    /// True if the requirements of kept bundles are kept too.
     pub dependencies: bool,
 }
 
-/// What is wanted of a package. Without channels: of all of them.
+/// The requested part of a package. Without channels: a part of all channels.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PackageFilter {
-    /// The channels by name with the versions wanted of each; all channels when empty.
+    /// The requested channels by name, each with its versions; all channels if empty.
     pub channels: BTreeMap<String, VersionBounds>,
-    /// The versions wanted of channels for which none are given.
+    /// The requested versions of channels for which none are given.
     pub versions: VersionBounds,
-    /// The default channel, in place of the package's own.
+    /// The default channel to set instead of the package's own.
     pub default_channel: Option<String>,
-    /// Whole channels instead of their heads, where no versions are given.
+    /// True for whole channels instead of their heads, where no versions are given.
     pub full: bool,
 }
 
-/// What is wanted of a channel.
+/// The requested part of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted<'a> {
-    /// Every bundle.
+    /// All bundles.
     All,
-    /// Its head.
+    /// The head of the channel.
     Head,
-    /// Bundles of these versions.
+    /// The bundles of these versions.
     Versions(&'a VersionBounds),
 }
 
 impl CatalogFilter {
-    /// Whether everything is kept, so that the catalog can stay what it is.
+    /// True if everything is kept, so that the catalog needs no change.
     pub fn keeps_everything(&self) -> bool {
         self.full && self.packages.is_empty()
     }
 
-    /// What is wanted of a channel; nothing when it was not asked for.
+    /// Returns the requested part of a channel; `None` if the channel was not requested.
     pub(super) fn wanted(&self, package: &str, channel: &str) -> Option<Wanted<'_>> {
         let everything = if self.full { Wanted::All } else { Wanted::Head };
         if self.packages.is_empty() {
@@ -66,7 +66,7 @@ impl CatalogFilter {
     }
 }
 
-/// In one line: `a full; b stable 1.2.0..1.4.0, alpha`. The same filter has the same text.
+/// One line: `a full; b stable 1.2.0..1.4.0, alpha`. Equal filters give equal texts.
 impl fmt::Display for CatalogFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut between = "";

@@ -1,4 +1,4 @@
-//! The choice among a package's bundles (docs/oc-compatibility.md, section 5.2).
+//! Selects bundles of packages (docs/oc-compatibility.md, section 5.2).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use super::request::{CatalogFilter, Wanted};
 use super::{FilterProblem, FilterWarning, Kept, KeptPackage, Reason, VersionBounds};
 use crate::content::catalog::Channel;
 
-/// Entries that are chosen, with the reason.
+/// The selected entries of a channel, each with the reason.
 type Chosen<'a> = BTreeMap<&'a str, Reason>;
 
-/// Chooses what the filter names; what that requires comes later.
+/// Selects what the filter names; the requirements of these bundles are added later.
 pub(super) fn select(facts: &Facts<'_>, filter: &CatalogFilter) -> (Kept, Vec<FilterProblem>) {
     let mut kept = Kept::default();
     let mut problems = Vec::new();
@@ -91,7 +91,8 @@ fn select_package<'a>(
         .clone()
         .filter(|channel| !result.channels.contains_key(channel));
     if problems.len() > before {
-        // What is left of a broken package says nothing.
+        // The package already has problems: checks of what is left would report only their
+        // consequences.
     } else if result.channels.is_empty() {
         problems.push(FilterProblem::Nothing {
             package: name.to_owned(),
@@ -106,7 +107,7 @@ fn select_package<'a>(
     kept.packages.insert(name.to_owned(), result);
 }
 
-/// Keeps a bundle in a channel.
+/// Adds a bundle to a channel of the kept package.
 pub(super) fn add(
     kept: &mut KeptPackage,
     package: &PackageFacts<'_>,
@@ -147,12 +148,13 @@ fn head<'a>(graph: &Graph<'a>, channel: &Channel) -> Chosen<'a> {
         .collect()
 }
 
-/// The bundles in a range of versions, and what connects them.
+/// Selects the bundles in a range of versions, and the bundles that connect them.
 ///
-/// The new head is the lowest bundle of the chain at or below which all bundles in the range
-/// are; the new tail is the lowest one at or below which there still is one. What lies between
-/// them on the chain stays, whatever its version, so that upgrades lead from one to the next;
-/// of the bundles that are skipped on the way those in the range stay.
+/// The result is a part of the chain. Its head is the lowest bundle that has all bundles of the
+/// range at or below it; its tail is the lowest bundle that has at least one of them at or below
+/// it. All bundles of the chain from head to tail are kept, whatever their versions, so that
+/// upgrades lead from one to the next; of the bundles that these skip, those in the range are
+/// kept.
 fn versions<'a>(
     graph: &Graph<'a>,
     package: &PackageFacts<'a>,
@@ -162,7 +164,7 @@ fn versions<'a>(
     let in_range = |name: &str| package.version(name).is_some_and(|v| bounds.contains(v));
     let reason = Reason::versions(&channel.name, bounds);
     if let Some(version) = bounds.exact() {
-        // Of several with one version, the one that is nearest to the head.
+        // Of several bundles with this version, prefers the one nearest to the head.
         let on_chain = graph.chain().iter().copied();
         let exact = on_chain.chain(graph.entries()).find(|entry| {
             let known = package.version(&entry.name);
@@ -171,7 +173,8 @@ fn versions<'a>(
         let exact = exact.map(|entry| (entry.name.as_str(), reason));
         return exact.into_iter().collect();
     }
-    // Which bundles are at or below each bundle of the chain: counted from the tail up.
+    // For each bundle of the chain, from the tail up: the number of bundles in the range that are
+    // at or below it.
     let mut seen = BTreeSet::new();
     let mut counts = Vec::with_capacity(graph.chain().len());
     for entry in graph.chain().iter().rev() {
@@ -181,7 +184,8 @@ fn versions<'a>(
     }
     let all = seen.len();
     let piece = graph.chain().iter().zip(counts.into_iter().rev());
-    // Above the new head every count is `all`, and so is the head's own: it is the last of them.
+    // The new head is the last entry with the count `all`; every entry above it has this count
+    // too.
     let above = piece.clone().filter(|(_, count)| *count == all).count();
     let piece = piece
         .skip(above.saturating_sub(1))
@@ -205,7 +209,7 @@ fn versions<'a>(
     chosen
 }
 
-/// Says what a range of versions leaves out unexpectedly.
+/// Warns of bundles that a range of versions leaves out unexpectedly.
 fn warn_of_versions(
     chosen: &Chosen<'_>,
     graph: &Graph<'_>,

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::content::catalog::{Edit, Indexer};
 
-/// Bundles of one package: `channel: bundle > replaced ! skipped ! skipped`.
+/// Builds a package with its bundles; entries of channels are `bundle > replaced ! skipped !
+/// skipped`.
 fn package(name: &str, default: &str, channels: &[(&str, &[&str])]) -> String {
     let mut text = format!("---\nschema: olm.package\nname: {name}\ndefaultChannel: {default}\n");
     let mut bundles = BTreeSet::new();
@@ -36,7 +37,7 @@ fn package(name: &str, default: &str, channels: &[(&str, &[&str])]) -> String {
     text
 }
 
-/// A bundle document; properties as `type = JSON`.
+/// Builds a bundle document; properties are pairs of type and JSON value.
 fn bundle(package: &str, version: &str, properties: &[(&str, &str)]) -> String {
     let mut text = format!(
         "---\nschema: olm.bundle\npackage: {package}\nname: {package}.v{version}\n\
@@ -61,7 +62,7 @@ fn bounds(text: &str) -> VersionBounds {
     VersionBounds::new(version(min), version(max)).unwrap()
 }
 
-/// A filter of one package: channels as `name` or `name range`.
+/// Builds a filter of one package; channels are `name` or `name range`.
 fn one(package: &str, channels: &[&str]) -> CatalogFilter {
     let channels = channels.iter().map(|text| match text.split_once(' ') {
         Some((name, range)) => (name.to_owned(), bounds(range)),
@@ -77,7 +78,7 @@ fn one(package: &str, channels: &[&str]) -> CatalogFilter {
     }
 }
 
-/// `channel: versions` for each channel, sorted.
+/// Returns `channel: versions` for each channel, sorted.
 fn shown(kept: &Kept, package: &str) -> Vec<String> {
     let known = &kept.packages[package];
     let line = |(channel, entries): (&String, &BTreeSet<String>)| {
@@ -95,7 +96,7 @@ fn reasons(kept: &Kept, package: &str, bundle: &str) -> Vec<String> {
     bundle.reasons.iter().map(ToString::to_string).collect()
 }
 
-/// Two packages; `a` has a chain with a skipped bundle beside it.
+/// A catalog of two packages; `a` has a chain with a skipped bundle beside it.
 fn two() -> Catalog {
     let a = package(
         "a",
@@ -125,12 +126,12 @@ fn the_matrix_of_what_may_be_asked_for() {
     assert_eq!(shown(&kept, "b"), ["alpha: 0.1.0"]);
     assert_eq!(reasons(&kept, "b", "b.v0.1.0"), ["head of alpha"]);
 
-    // A package: the head of each of its channels.
+    // A package: keeps the head of each of its channels.
     let kept = filter(&two(), &one("a", &[])).unwrap();
     assert_eq!(shown(&kept, "a"), ["fast: 2.0.0", "stable: 1.3.0"]);
     assert_eq!(kept.packages.len(), 1);
 
-    // A package in full.
+    // A package with `full`.
     let mut full = one("a", &[]);
     full.full = true;
     let kept = filter(&two(), &full).unwrap();
@@ -140,7 +141,7 @@ fn the_matrix_of_what_may_be_asked_for() {
     );
     assert_eq!(reasons(&kept, "a", "a.v1.3.0"), ["in fast", "in stable"]);
 
-    // Versions of a package, over all channels.
+    // Versions of a package: apply to all of its channels.
     let mut versions = one("a", &[]);
     versions.packages.get_mut("a").unwrap().versions = bounds("1.1.0..1.3.0");
     let kept = filter(&two(), &versions).unwrap();
@@ -153,7 +154,7 @@ fn the_matrix_of_what_may_be_asked_for() {
         ["in 1.1.0..1.3.0 of fast", "in 1.1.0..1.3.0 of stable"]
     );
 
-    // A channel; a channel's versions.
+    // A channel, and versions of a channel.
     let kept = filter(&two(), &one("a", &["stable"])).unwrap();
     assert_eq!(shown(&kept, "a"), ["stable: 1.3.0"]);
     let kept = filter(&two(), &one("a", &["stable 1.0.0..1.2.0"])).unwrap();
@@ -219,7 +220,7 @@ fn a_channel_that_becomes_empty_goes_and_is_named() {
 
 #[test]
 fn the_chain_between_versions_stays_whole() {
-    // 9.9.9 was put into the middle of the chain, and 1.2.5 is only skipped.
+    // 9.9.9 was inserted into the middle of the chain, and 1.2.5 is only skipped.
     let odd = catalog(&package(
         "a",
         "s",
@@ -242,10 +243,10 @@ fn the_chain_between_versions_stays_whole() {
         reasons(&kept, "a", "a.v9.9.9"),
         ["connects the upgrades of s"]
     );
-    // To reach 1.2.5 one needs the bundle that skips it.
+    // An upgrade to 1.2.5 needs the bundle that skips it.
     let kept = filter(&odd, &one("a", &["s 1.2.0..1.2.9"])).unwrap();
     assert_eq!(shown(&kept, "a"), ["s: 1.2.0 1.2.5 3.0.0"]);
-    // One version is just that bundle.
+    // A single version selects only that bundle.
     let kept = filter(&odd, &one("a", &["s 1.2.5"])).unwrap();
     assert_eq!(shown(&kept, "a"), ["s: 1.2.5"]);
 }
@@ -316,7 +317,7 @@ fn a_long_circle_ends() {
         .collect();
     let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
     let mut indexer = Indexer::new();
-    // Without bundles: the graph alone is the point.
+    // Without bundles: this test needs only the graph.
     let text = package("a", "s", &[("s", &entries)]);
     let channel = text.split("---\nschema: olm.bundle").next().unwrap();
     indexer.add("c.yaml", channel.as_bytes()).unwrap();
@@ -340,7 +341,8 @@ fn what_is_described_twice_is_refused_where_it_is_kept() {
     assert!(matches!(error.problems[0], FilterProblem::NoBundle { .. }));
 }
 
-/// `app` requires `lib`, an API and something that nobody has; `lib` requires `app` back.
+/// `app` requires `lib`, an API, and something that the catalog does not have; `lib` requires
+/// `app`.
 fn with_dependencies() -> Catalog {
     let channels: &[(&str, &[&str])] = &[
         (
@@ -397,7 +399,8 @@ fn requirements_are_kept_with_their_reason() {
     assert_eq!(kept.packages.len(), 1);
     wanted.dependencies = true;
     let kept = filter(&with_dependencies(), &wanted).unwrap();
-    // The highest one in the range, from the default channel; its requirement is met already.
+    // Takes the highest version in the range from the default channel; its own requirement is met
+    // already.
     assert_eq!(shown(&kept, "lib"), ["stable: 1.2.0"]);
     assert_eq!(
         reasons(&kept, "lib", "lib.v1.2.0"),
@@ -418,7 +421,7 @@ fn requirements_are_kept_with_their_reason() {
              others, others are things",
         ]
     );
-    // What is kept anyway is what provides.
+    // A package that is kept anyway is preferred as the provider.
     wanted
         .packages
         .insert("things".to_owned(), PackageFilter::default());
@@ -433,7 +436,7 @@ fn what_is_added_to_a_channel_is_connected() {
     wanted.dependencies = true;
     let lib = one("lib", &["stable"]).packages["lib"].clone();
     wanted.packages.insert("lib".to_owned(), lib);
-    // The head is 2.0.0, which will not do: 1.2.0 is added and the two are neighbours.
+    // The head is 2.0.0, which is out of the range: 1.2.0 is added, and the two are neighbours.
     let kept = filter(&with_dependencies(), &wanted).unwrap();
     assert_eq!(shown(&kept, "lib"), ["stable: 1.2.0 2.0.0"]);
     let text = "{packageName: lib, versionRange: '<1.1.0'}";
@@ -543,7 +546,7 @@ fn what_is_kept_is_looked_at_once_for_a_requirement() {
         })
         .collect();
     let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
-    // 20 bundles are kept, and 20 others would meet the requirement.
+    // 20 bundles are kept, and 20 others meet the requirement.
     let required = r#"{packageName: b, versionRange: ">=1.21.0"}"#;
     let text = package("b", "stable", &[("stable", &entries)])
         + "---\nschema: olm.package\nname: a\ndefaultChannel: c\n\
@@ -562,6 +565,7 @@ fn what_is_kept_is_looked_at_once_for_a_requirement() {
     dependencies::resolve(&facts, &mut kept, &mut problems);
     assert_eq!(problems, []);
     assert!(kept.has("b", "b.v1.40.0"));
-    // Once each: what is kept, what would do, and what is held together in the end.
+    // One call for each kept bundle, one for each candidate, one for each bundle connected in the
+    // end.
     assert_eq!(graph.asked.get(), 20 + 20 + 21);
 }

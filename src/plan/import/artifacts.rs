@@ -1,18 +1,18 @@
-//! Artifacts that are attached to an image: which of them are sent, and in which order.
+//! The artifacts attached to an image: which of them are sent, and in which order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{AttachedBy, BlobPlace, Digest, ImageEntry, Inventory, Tag, Walk};
 
-/// Which attached artifacts are sent to the target.
+/// Selection of the attached artifacts that are sent to the target.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Sent {
-    /// All of them.
+    /// All artifacts.
     #[default]
     All,
-    /// All but these, by their top manifests.
+    /// All artifacts except these, given by the digests of their top manifests.
     Without(BTreeSet<Digest>),
-    /// None.
+    /// No artifacts.
     None,
 }
 
@@ -29,18 +29,18 @@ impl Sent {
 /// An attached artifact that is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
-    /// Its top manifest.
+    /// Digest of its top manifest.
     pub root: Digest,
-    /// Cosign's tags for it, sorted.
+    /// Cosign's tags for the artifact, sorted.
     pub tags: Vec<Tag>,
-    /// Its manifests, children before their parents; the root is the last.
+    /// Digests of its manifests, children before their parents; the root is the last.
     pub manifests: Vec<Digest>,
-    /// Blobs that it needs and that are carried or were carried by a base.
+    /// Digests of the blobs that it needs, without foreign blobs.
     pub blobs: Vec<Digest>,
 }
 
-/// The artifacts of an image: those that are sent, subjects before what refers to them, and those
-/// that are not.
+/// Returns the artifacts of an image: those that are sent, each after its subject, and the
+/// digests of those that are not sent.
 pub(super) fn of(
     inventory: &Inventory,
     walk: &mut Walk<'_, '_>,
@@ -72,7 +72,7 @@ pub(super) fn of(
         };
         let (later, now): (Vec<Digest>, Vec<Digest>) = waiting.iter().partition(|root| waits(root));
         if now.is_empty() {
-            // They refer to each other in a circle: any order is as good.
+            // They refer to each other in a cycle: no order is better than another.
             order.extend(later);
             break;
         }
@@ -92,8 +92,8 @@ pub(super) fn of(
     (artifacts.collect(), unsent.into_iter().collect())
 }
 
-/// Manifests below a root, children before their parents, and the blobs that they name and that
-/// may be carried.
+/// Returns the manifests that a root reaches, children before their parents, and the blobs that
+/// they name, without foreign blobs.
 fn contents(
     inventory: &Inventory,
     walk: &mut Walk<'_, '_>,
@@ -109,7 +109,7 @@ fn contents(
     (order.manifests, order.blobs)
 }
 
-/// All manifests of artifacts.
+/// Returns the digests of all manifests of artifacts.
 pub(super) fn manifests(artifacts: &[Artifact]) -> BTreeSet<Digest> {
     let all = artifacts.iter().flat_map(|artifact| &artifact.manifests);
     all.copied().collect()

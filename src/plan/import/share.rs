@@ -1,4 +1,4 @@
-//! Which blobs one of several importers sends.
+//! The blobs that one of several importers uploads.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,22 +11,22 @@ use crate::model::{BlobPlace, Digest, Inventory, Repository};
 
 /// One of several importers of the same bundle.
 ///
-/// Numbers count round: `0/4` and `4/4` are the same one, so that counting from 0, as
-/// Kubernetes does, and counting from 1, as people do, both name everybody once.
+/// Numbers are taken modulo the number of shards: `0/4` and `4/4` are the same shard. So counting
+/// from 0, as Kubernetes does, and counting from 1, as people do, both name every shard once.
 #[derive(Debug, Clone, Copy)]
 pub struct Shard {
-    /// As given: from 0 to `of`.
+    /// The number as given: from 0 to `of`.
     number: u16,
     of: NonZeroU16,
 }
 
 impl Shard {
-    /// Its place among all, below their number.
+    /// Returns the shard's index, from 0 to `of - 1`.
     fn index(self) -> u16 {
         self.number % self.of
     }
 
-    /// What a file or a directory of its own is called.
+    /// Returns a name for a file or directory that belongs to this shard.
     pub fn file_name(self) -> String {
         format!("shard-{}-of-{}", self.number, self.of)
     }
@@ -40,7 +40,7 @@ impl PartialEq for Shard {
 
 impl Eq for Shard {}
 
-/// Why a text names no shard.
+/// The error for a text that is not a shard.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not one of several importers: write I/N, from 0/N to N/N", .0.escape_debug())]
 pub struct ShardError(String);
@@ -63,27 +63,30 @@ impl fmt::Display for Shard {
     }
 }
 
-/// A blob that a shard sees to.
+/// A blob that a shard uploads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedBlob {
-    /// The blob.
+    /// Digest of the blob.
     pub digest: Digest,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Where it is needed. It is sent to the first and mounted into the others.
+    /// The repositories that need it. It is sent to the first one and mounted into the others.
     pub repositories: Vec<Repository>,
 }
 
 impl ImportPlan {
-    /// The carried blobs that one shard sees to, in the order in which the bundle holds them.
+    /// Returns the carried blobs that one shard uploads, in the order in which the bundle holds
+    /// them.
     ///
-    /// All shards together see to each blob once, and to about as many bytes each: the largest
-    /// blobs are dealt out first, each to whoever has least (Graham 1969).
+    /// All shards together upload each blob once, and about the same number of bytes each: blobs
+    /// are assigned by descending size, each to the shard with the lowest load so far (Graham
+    /// 1969).
     pub fn share(&self, inventory: &Inventory, shard: Shard) -> Vec<SharedBlob> {
         let needed = self.carried_blobs(inventory);
         let mut by_size: Vec<&SharedBlob> = needed.iter().collect();
         by_size.sort_by_key(|blob| (Reverse(blob.size), blob.digest));
-        // Who has how much; the first is whoever has least, and of these the lowest number.
+        // Load and index of each shard. The first entry is the shard with the lowest load, of
+        // several the one with the lowest index.
         let mut loads: BTreeSet<(u128, u16)> =
             (0..shard.of.get()).map(|index| (0, index)).collect();
         let mut own = BTreeSet::new();
@@ -91,7 +94,7 @@ impl ImportPlan {
             let Some((load, index)) = loads.pop_first() else {
                 break;
             };
-            // Empty blobs cost a request, too.
+            // An empty blob counts as one byte, because it costs a request.
             loads.insert((load + u128::from(blob.size).max(1), index));
             if index == shard.index() {
                 own.insert(blob.digest);
@@ -101,7 +104,8 @@ impl ImportPlan {
         needed.into_iter().filter(is_own).collect()
     }
 
-    /// Each carried blob once, where it is needed first to last.
+    /// Returns each carried blob once, in the order of first need, with its repositories in this
+    /// order.
     fn carried_blobs(&self, inventory: &Inventory) -> Vec<SharedBlob> {
         let mut blobs: Vec<SharedBlob> = Vec::new();
         let mut places: BTreeMap<Digest, (usize, BTreeSet<&Repository>)> = BTreeMap::new();
@@ -152,7 +156,7 @@ mod tests {
         }
     }
 
-    /// Blobs of 0 to 99 bytes, each needed by two images; one that a base brought.
+    /// Adds blobs of 0 to 99 bytes, each needed by at most two images, and one that is missing.
     fn with_blobs() -> (ImportPlan, Inventory) {
         let mut inventory = inventory();
         let mut plan = plan(&inventory);
@@ -191,7 +195,7 @@ mod tests {
             digests.sort();
             let carried: Vec<Digest> = (0..100).map(|n: u8| Digest::from_bytes([n; 32])).collect();
             assert_eq!(digests, carried, "{of}");
-            // Nobody has more than the largest blob above anybody else.
+            // The loads of two shards differ by at most the size of the largest blob.
             let loads = shares
                 .iter()
                 .map(|share| share.iter().map(|b| b.size).sum());

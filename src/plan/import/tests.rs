@@ -21,8 +21,8 @@ fn image(reference: &str, problem: Option<&str>) -> ImageEntry {
     }
 }
 
-/// A release of two components, a catalog with two members, of which one is a component too,
-/// and an image of its own.
+/// A release of two components, a catalog with two members, of which one is a component too, and
+/// an image that belongs to neither.
 pub(super) fn inventory() -> Inventory {
     let component = |name: &str| Component {
         name: name.to_owned(),
@@ -143,7 +143,7 @@ fn half_a_release_stays_away_and_half_a_catalog_does_not() {
     }
 }
 
-/// A manifest with a subject and children, of which nothing else matters here.
+/// Builds a manifest with a subject and children; its other fields do not matter here.
 fn manifest(
     byte: u8,
     subject: Option<u8>,
@@ -182,8 +182,9 @@ fn attachment(root: u8, subject: u8) -> crate::model::Attachment {
     }
 }
 
-/// An index (7) lists an attestation (2) before the image (4) that it is about; a second one (3)
-/// was left out of the index and is attached to the image; something (1) is attached to that.
+/// An index (7) lists an attestation (2) before the image (4) that it describes. A second
+/// attestation (3) was left out of the index and is attached to the image; an artifact (1) is
+/// attached to that.
 #[test]
 fn what_is_referred_to_and_listed_goes_up_first() {
     let mut inventory = inventory();
@@ -222,7 +223,7 @@ fn what_is_referred_to_and_listed_goes_up_first() {
     assert_eq!(without.images[0].attached.len(), 1);
 }
 
-/// Manifests that refer to each other go up in some order.
+/// Manifests that refer to each other in a cycle are pushed in some order.
 #[test]
 fn circles_of_subjects_end() {
     let mut inventory = inventory();

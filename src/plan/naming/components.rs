@@ -1,30 +1,30 @@
-//! How deep a repository path may be, and how a deeper one is made flat.
+//! Upper limit of a repository path's components, and the flattening of longer paths.
 
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 
-/// Why a text is not a limit for `--max-components`.
+/// The error for a text that is not a limit for `--max-components`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a number of path components: write 0 for any depth, or 2 and more", .0.escape_debug())]
 pub struct MaxComponentsError(String);
 
-/// The most components that a repository path may have below the host, namespace included.
+/// Upper limit of components in a repository path below the host, the namespace included.
 ///
-/// One component is refused, as `oc` does (docs/oc-compatibility.md, section 4.2): every image
-/// would share a level with the namespace, and nothing would be below it.
+/// A limit of one is refused, as `oc` does (docs/oc-compatibility.md, section 4.2): all images
+/// would be at the level of the namespace, and nothing could be below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxComponents(Option<NonZeroUsize>);
 
 impl MaxComponents {
-    /// Any depth.
+    /// No limit.
     pub const UNLIMITED: Self = Self(None);
 
     /// The default of `oc adm catalog mirror`: two.
     pub const OC_DEFAULT: Self = Self(NonZeroUsize::new(2));
 
-    /// Joins components to a path of at most this depth: the first ones keep their slashes,
-    /// what is too much is joined to the last one with hyphens.
+    /// Joins components to a path. As many as the limit allows are joined with slashes; the
+    /// others are appended to the last one with hyphens.
     pub fn join<'a>(self, components: impl Iterator<Item = &'a str>) -> String {
         let mut path = String::new();
         for (index, component) in components.enumerate() {
@@ -37,12 +37,12 @@ impl MaxComponents {
         path
     }
 
-    /// A number that is the smaller, the stricter the limit.
+    /// Returns a number for comparing limits: the stricter the limit, the smaller the number.
     pub(super) fn rank(self) -> usize {
         self.0.map_or(usize::MAX, NonZeroUsize::get)
     }
 
-    /// Whether paths of any depth are kept.
+    /// True if there is no limit.
     pub fn is_unlimited(self) -> bool {
         self.0.is_none()
     }

@@ -1,49 +1,49 @@
-//! Why images cannot be named on the target.
+//! Errors of naming images on the target.
 
 use std::fmt;
 
 use super::{MAX_PATH, MaxComponents};
 use crate::model::{Host, NameError, Reference};
 
-/// Why images cannot be named on the target.
+/// The error for images that cannot be named on the target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NamingError {
-    /// Repository paths that no registry accepts.
+    /// Repository paths are longer than any registry accepts.
     #[error(
         "Names on the target are longer than {MAX_PATH} bytes: {}",
         List(names)
     )]
     TooLong {
-        /// All of them, sorted by image.
+        /// All such names, sorted by image.
         names: Vec<LongName>,
     },
-    /// Images that would overwrite each other.
+    /// Several images would get the same name, and would overwrite each other.
     #[error(
         "Different images would get the same name on the target: {}",
         List(collisions)
     )]
     Collisions {
-        /// All of them, sorted by name on the target.
+        /// All such names, sorted by name on the target.
         collisions: Vec<Collision>,
-        /// The limit that was in force.
+        /// The limit of path components that was in force.
         limit: MaxComponents,
     },
-    /// Release content goes into exactly one repository, and none is named.
+    /// A release needs exactly one repository, and the target does not name one.
     #[error("A release needs a repository on `{target}` to go to, and the target names none")]
     NoReleaseRepository {
         /// The target registry.
         target: Host,
     },
-    /// The release image was to go to another registry.
+    /// The option for release images names another registry than the target.
     #[error("The release image would go to `{host}`, and everything else to `{target}`")]
     OtherRegistry {
         /// The target registry.
         target: Host,
-        /// The other one.
+        /// The other registry.
         host: Host,
     },
-    /// A mapping puts an image on another registry.
+    /// A mapping gives an image a name on another registry than the target.
     #[error("The mapping puts `{image}` on `{host}`, and the target is `{target}`")]
     ListedElsewhere {
         /// The image.
@@ -53,18 +53,18 @@ pub enum NamingError {
         /// The target registry.
         target: Host,
     },
-    /// A name that breaks the grammar.
+    /// The name of an image would break the grammar of names.
     #[error("`{image}` has no valid name on the target")]
     Name {
         /// The image.
         image: Box<Reference>,
-        /// What is wrong with its name.
+        /// The error in the name.
         source: NameError,
     },
 }
 
 impl NamingError {
-    /// What the person can do about it, in the words of the command line.
+    /// Returns what the operator can do about it, as options of the command line.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::TooLong { .. } => Some("Give a shorter namespace with `--to`".to_owned()),
@@ -96,9 +96,9 @@ impl NamingError {
 /// An image whose path on the target is too long.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LongName {
-    /// The image, under its source's name.
+    /// The image, under its name at the source.
     pub image: Reference,
-    /// The path that it would get, registry not counted.
+    /// The path that it would get, the registry not included.
     pub path: String,
 }
 
@@ -108,12 +108,12 @@ impl fmt::Display for LongName {
     }
 }
 
-/// A name on the target that several images of different digest would get.
+/// A name on the target that several images with different digests would get.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collision {
-    /// The name.
+    /// The name on the target.
     pub target: Reference,
-    /// The images as they were asked for, under their sources' names, sorted; two or more.
+    /// The images as requested, under their names at the source, sorted; at least two.
     pub sources: Vec<Reference>,
 }
 
@@ -127,7 +127,7 @@ impl fmt::Display for Collision {
     }
 }
 
-/// Items joined with semicolons.
+/// Displays items separated by semicolons.
 struct List<'a, T>(&'a [T]);
 
 impl<T: fmt::Display> fmt::Display for List<'_, T> {

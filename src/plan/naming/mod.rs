@@ -1,7 +1,7 @@
-//! Where each image goes on the target: repository and tag.
+//! Gives each image its repository and tag on the target.
 //!
-//! Knows names and digests only; what a registry holds already is somebody else's question.
-//! Rules: docs/oc-compatibility.md, sections 2.2 and 4.2 (`oc`) and 5.4 (oc-mirror).
+//! Depends on names and digests only, not on what a registry already holds. Rules:
+//! docs/oc-compatibility.md, sections 2.2 and 4.2 (`oc`) and 5.4 (oc-mirror).
 
 mod components;
 mod error;
@@ -27,24 +27,25 @@ use crate::content::mapping_file::MappingFile;
 use crate::model::{Digest, Reference, Repository, RepositoryPath, Tag};
 use shared::Named;
 
-/// Longest repository path in bytes, registry not counted (distribution's reference grammar).
+/// Upper limit of a repository path in bytes, the registry not included (distribution's reference
+/// grammar).
 const MAX_PATH: usize = 255;
 
-/// What must be known of an image to name it on the target.
+/// The facts about an image that naming needs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceImage {
-    /// What clusters call the repository.
+    /// The repository's name in clusters.
     pub source: Repository,
-    /// The tag under which it was asked for.
+    /// The tag under which it was requested.
     pub tag: Option<Tag>,
     /// Digest of the top manifest.
     pub root: Digest,
-    /// The reference as asked for. One with neither tag nor digest means `latest`.
+    /// The reference as requested. One with neither tag nor digest means `latest`.
     pub requested: Reference,
 }
 
 impl SourceImage {
-    /// What was asked for, under its source's name.
+    /// Returns the reference as requested, under the source's name.
     pub fn asked(&self) -> Reference {
         Reference {
             repository: self.source.clone(),
@@ -53,7 +54,7 @@ impl SourceImage {
         }
     }
 
-    /// The image under its source's name: with its tag, else with its digest.
+    /// Returns the image's name at the source: with its tag, or else with its digest.
     pub fn reference(&self) -> Reference {
         match &self.tag {
             Some(tag) => self.source.tagged(tag.clone()),
@@ -67,24 +68,24 @@ impl SourceImage {
 pub struct Wanted {
     /// The image.
     pub image: SourceImage,
-    /// What it is to the bundle.
+    /// The image's role in the bundle.
     pub role: Role,
 }
 
-/// Whose naming habits to follow.
+/// A set of naming rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// The source path at any depth; an image without a tag is given `sha256-<hex>`.
+    /// Keeps the source path at any depth; an image without a tag gets `sha256-<hex>`.
     Plain,
     /// As `oc adm release mirror` and `oc adm catalog mirror`: a release in one repository,
-    /// catalog content with two components and FNV tags.
+    /// images of catalogs in paths of two components, with FNV tags.
     Oc,
-    /// As oc-mirror v2: releases below `openshift/`; for all else the rules are the plain ones.
+    /// As oc-mirror v2: releases below `openshift/`, everything else as [`Self::Plain`].
     OcMirror,
 }
 
 impl Profile {
-    /// The limit that holds when the person gave none.
+    /// Returns the limit of path components that applies if the operator gives none.
     pub const fn default_components(self) -> MaxComponents {
         match self {
             Self::Plain | Self::OcMirror => MaxComponents::UNLIMITED,
@@ -93,35 +94,35 @@ impl Profile {
     }
 }
 
-/// How release content is named.
+/// Options for the names of release images and components.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReleaseOptions {
-    /// The repository for it, under the profile `oc`; the target's namespace when absent.
+    /// The repository for releases under the profile `oc`; the target's namespace if absent.
     pub repository: Option<RepositoryPath>,
-    /// The repository of release images, apart from the components'.
+    /// A repository for release images, apart from that of the components.
     pub image: Option<Repository>,
-    /// The tag of release images.
+    /// A tag for release images.
     pub tag: Option<Tag>,
-    /// The form of tags, under the profile `oc`.
+    /// The form of tags under the profile `oc`.
     pub tags: ReleaseTags,
 }
 
-/// How to name images on the target.
+/// Options for naming images on the target.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
-    /// Whose habits, for everything; when absent, those of `oc` for releases and catalogs, and
-    /// the plain ones for all else.
+    /// The profile for all images. If absent, `oc` for releases and catalogs, and `plain` for all
+    /// other images.
     pub profile: Option<Profile>,
-    /// `--max-components`; the profile's own limit when absent.
+    /// The limit of path components (`--max-components`); the profile's default if absent.
     pub max_components: Option<MaxComponents>,
-    /// Names of release content.
+    /// Options for releases.
     pub release: ReleaseOptions,
-    /// Names that somebody has chosen one by one; they are above all rules.
+    /// Names listed one by one in a mapping file; they take precedence over all rules.
     pub listed: MappingFile,
 }
 
 impl Options {
-    /// Whose habits are followed for images of a role.
+    /// Returns the profile for images of a role.
     pub fn profile_of(&self, role: &Role) -> Profile {
         match role {
             Role::Plain => self.profile.unwrap_or(Profile::Plain),
@@ -129,12 +130,12 @@ impl Options {
         }
     }
 
-    /// Whose habits are followed for releases and catalogs.
+    /// Returns the profile for releases and catalogs.
     pub fn content_profile(&self) -> Profile {
         self.profile.unwrap_or(Profile::Oc)
     }
 
-    /// The limit that is in force for images of a role.
+    /// Returns the limit of path components for images of a role.
     pub fn components(&self, role: &Role) -> MaxComponents {
         self.max_components
             .unwrap_or_else(|| self.profile_of(role).default_components())
@@ -146,46 +147,47 @@ impl Options {
 pub struct Placed {
     /// The image.
     pub image: SourceImage,
-    /// What it is to the bundle, sorted: at least one role.
+    /// The image's roles in the bundle, sorted; at least one.
     pub roles: Vec<Role>,
-    /// Its repository on the target.
+    /// Repository on the target.
     pub repository: Repository,
-    /// Its tag there: its own, or one made for it.
+    /// Tag on the target: the image's own, or one made for it.
     pub tag: Tag,
-    /// Whether somebody who asks the source for this tag means this image. False for tags
-    /// that were made from a digest.
+    /// True if a client that pulls this tag from the source gets this image. False for tags that
+    /// were made from a digest.
     pub tag_is_own: bool,
-    /// The digest that has the tag which this image was asked for by, when its source's tag is
-    /// pinned to several digests and another one has it.
+    /// Digest of the image that got this image's tag. Present if the source's tag is pinned to
+    /// several digests and another one got the tag.
     pub kept_by: Option<Digest>,
-    /// Whether another of the image's names, which a mapping gave it, has its own tag.
+    /// True if a mapping gave the image several names, and another one of them has its own tag.
     pub has_own_tag_elsewhere: bool,
 }
 
 impl Placed {
-    /// Whether a mapping gave another tag to an image that clusters ask for by tag: no mirror
-    /// policy can express that. What releases and catalogs are reached by follows other ways.
+    /// True if clusters pull the image by tag, and a mapping gave it another tag: no mirror
+    /// policy can express that. Images that are only roots or components are reached in other
+    /// ways.
     pub fn is_retagged(&self) -> bool {
         let by_name = |role: &Role| matches!(role, Role::Plain | Role::Member { .. });
         let is_found = self.tag_is_own || self.has_own_tag_elsewhere;
         self.image.requested.digest.is_none() && !is_found && self.roles.iter().any(by_name)
     }
 
-    /// `repository:tag` on the target.
+    /// Returns `repository:tag` on the target.
     pub fn target(&self) -> Reference {
         self.repository.tagged(self.tag.clone())
     }
 }
 
-/// The names of all images, free of collisions. Only [`place`] makes one.
+/// The names of all images, without collisions. Only [`place`] creates one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
     placed: Vec<Placed>,
 }
 
 impl Placement {
-    /// The images, in the order in which they were first given. One that gets the same name for
-    /// several roles is there once.
+    /// Returns the images in the order in which they were first given. An image that has the same
+    /// name in several roles is listed once.
     pub fn images(&self) -> &[Placed] {
         &self.placed
     }
@@ -193,14 +195,14 @@ impl Placement {
 
 /// Names every image on the target.
 ///
-/// Several sources may share a repository, and images with the same digest may share a tag.
-/// Where one source's tag is pinned to several digests, one of them has it: the one that a
-/// mapping says, else the one that the tag itself means, else the least digest.
+/// Several sources may share a repository, and images with the same digest may share a tag. If a
+/// source's tag is pinned to several digests, one of them gets the tag: the one that a mapping
+/// chooses, else the one to which the tag itself was resolved, else the lowest digest.
 ///
 /// # Errors
 ///
 /// [`NamingError::TooLong`] with every name that is too long for a registry, else
-/// [`NamingError::Collisions`] with every repository and tag that images of different digest
+/// [`NamingError::Collisions`] with every repository and tag that images of different digests
 /// would have to share.
 pub fn place(
     images: &[Wanted],
@@ -230,7 +232,8 @@ pub fn place(
         }
     }
     for one in &mut placed {
-        // Somebody who asks for the tag means the image that was asked for by tag alone.
+        // A client that pulls the tag gets the image that was requested by this tag without a
+        // digest.
         let asked = one.image.tag.as_ref().map(|tag| (&one.image.source, tag));
         if let Some(root) = asked.and_then(|asked| moving.get(&asked)) {
             one.tag_is_own &= *root == &one.image.root;
@@ -258,7 +261,8 @@ pub fn place(
     Ok(Placement { placed })
 }
 
-/// The names of all images as the mapping and the rules give them, whatever the others are called.
+/// Returns the names of all images by mapping and rules, before they are compared with each
+/// other.
 fn names<'w>(
     images: &'w [Wanted],
     target: &Target,
@@ -284,8 +288,9 @@ fn names<'w>(
     Err(NamingError::TooLong { names })
 }
 
-/// The names of an image for one of its roles: those that a mapping lists, else the one that the
-/// rules give. A name that is too long is told apart, so that all of them can be reported.
+/// Returns the names of an image in one of its roles: those that a mapping lists, or else the one
+/// that the rules give. A name that is too long is returned as an error, so that all of them can
+/// be reported.
 fn names_of<'w>(
     wanted: &'w Wanted,
     siblings: &Siblings<'_>,
@@ -331,10 +336,11 @@ fn names_of<'w>(
     Ok(names)
 }
 
-/// Tags under which one digest of a repository was asked for.
+/// The tags under which one digest of a repository was requested.
 type Siblings<'a> = BTreeMap<(&'a Repository, &'a Digest), BTreeSet<&'a Tag>>;
 
-/// Images that a mapping cannot tell apart: it writes what was asked for by digest without a tag.
+/// Collects the tags of images that a mapping cannot distinguish: for an image that was requested
+/// by digest, a mapping's line has no tag.
 fn siblings(images: &[Wanted]) -> Siblings<'_> {
     let mut siblings = Siblings::new();
     for image in images.iter().map(|wanted| &wanted.image) {
@@ -346,8 +352,9 @@ fn siblings(images: &[Wanted]) -> Siblings<'_> {
     siblings
 }
 
-/// Leaves out the listed names whose tags are those of siblings: `repo:1@d` and `repo:2@d` both
-/// have the line `repo@d=...:1` and the line `repo@d=...:2`, and each of them is the one it names.
+/// Removes the listed names that have the tags of siblings: `repo:1@d` and `repo:2@d` both match
+/// the lines `repo@d=...:1` and `repo@d=...:2`, and each gets the name with its own tag. Keeps
+/// all names if none would be left.
 fn without_those_of_siblings<'a>(
     listed: Vec<&'a Reference>,
     image: &SourceImage,
@@ -366,14 +373,16 @@ fn without_those_of_siblings<'a>(
     if own.is_empty() { listed } else { own }
 }
 
-/// What tags mean, of the images that were asked for by tag alone.
+/// Returns the digests to which tags were resolved, for images that were requested by tag without
+/// a digest.
 fn by_tag_alone(images: &[Wanted]) -> BTreeMap<(&Repository, &Tag), &Digest> {
     let images = images.iter().map(|wanted| &wanted.image);
     let images = images.filter(|image| image.requested.digest.is_none());
     let mut meant: BTreeMap<(&Repository, &Tag), &Digest> = BTreeMap::new();
     for image in images {
         if let Some(tag) = &image.tag {
-            // A tag means one thing; should it be said to mean two, the order must not decide.
+            // A tag should have one digest. If it has two, the order of the images must not
+            // decide.
             let known = meant.entry((&image.source, tag)).or_insert(&image.root);
             *known = (*known).min(&image.root);
         }
@@ -381,7 +390,7 @@ fn by_tag_alone(images: &[Wanted]) -> BTreeMap<(&Repository, &Tag), &Digest> {
     meant
 }
 
-/// Finds the names that images of different digest share, sorted by name.
+/// Finds the names that images of different digests share, sorted by name.
 fn collisions(placed: &[Placed]) -> Vec<Collision> {
     let mut claims: BTreeMap<Reference, BTreeSet<(Reference, Digest)>> = BTreeMap::new();
     for one in placed {

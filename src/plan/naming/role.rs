@@ -1,23 +1,23 @@
-//! What an image is to its bundle: a name of its own on the target for each role.
+//! The roles of images in a bundle: an image gets a name on the target for each of its roles.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::model::{Reference, ReleaseEntry, ReleaseVersion};
 
-/// A release, as names are made of it.
+/// The parts of a release from which names are made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReleaseName {
-    /// The release image: `requested` of one of the bundle's images.
+    /// The release image: equals `requested` of one of the bundle's images.
     pub image: Reference,
-    /// Its version.
+    /// Version of the release.
     pub version: ReleaseVersion,
     /// Architecture as in an OCI image config, or `multi`.
     pub architecture: String,
 }
 
 impl ReleaseName {
-    /// The name of a release of the inventory.
+    /// Takes the parts from a release of the inventory.
     pub fn of(release: &ReleaseEntry) -> Self {
         Self {
             image: release.image.clone(),
@@ -26,7 +26,7 @@ impl ReleaseName {
         }
     }
 
-    /// What `oc adm release mirror` begins its tags with: `4.18.1-x86_64`
+    /// Returns the prefix that `oc adm release mirror` gives to its tags: `4.18.1-x86_64`
     /// (docs/oc-compatibility.md, section 2.2).
     pub fn tag(&self, tags: ReleaseTags) -> String {
         let architecture = match self.architecture.as_str() {
@@ -41,7 +41,7 @@ impl ReleaseName {
     }
 }
 
-/// How tags of release content are made (docs/oc-compatibility.md, section 2.2).
+/// The form of a release's tags (docs/oc-compatibility.md, section 2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReleaseTags {
     /// `<version>-<architecture>[-<component>]`.
@@ -51,7 +51,7 @@ pub enum ReleaseTags {
     Pre47,
 }
 
-/// Why a text names no form of tags.
+/// The error for a text that does not name a form of tags.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is no form of release tags: write current or pre-4.7", .0.escape_debug())]
 pub struct ReleaseTagsError(String);
@@ -77,26 +77,26 @@ impl fmt::Display for ReleaseTags {
     }
 }
 
-/// What an image is to its bundle. An image may have several roles: a component of two
-/// releases, a member of a catalog that was also asked for on its own.
+/// The role of an image in the bundle. An image can have several roles: a component of two
+/// releases, or a member of a catalog that was also requested by itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Asked for on its own.
+    /// Requested by itself.
     Plain,
     /// The release image of a release.
     Release(ReleaseName),
-    /// An image that a release is made of.
+    /// A component of a release.
     Component {
         /// The release.
         release: ReleaseName,
-        /// Its name in the release: `cli`.
+        /// The component's name in the release: `cli`.
         name: String,
     },
     /// The image of an operator catalog.
     Catalog,
     /// An image that a catalog names.
     Member {
-        /// The catalog image: `requested` of one of the bundle's images.
+        /// The catalog image: equals `requested` of one of the bundle's images.
         catalog: Reference,
         /// The reference as the catalog writes it.
         written: String,
@@ -104,12 +104,12 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether it stands for a whole release or catalog: becomes visible after all others.
+    /// True for the root of a release or a catalog, which becomes visible after all other images.
     pub fn is_root(&self) -> bool {
         matches!(self, Self::Release(_) | Self::Catalog)
     }
 
-    /// The release image or catalog image of the group that it is a member of.
+    /// Returns the release image or catalog image of the group to which a member belongs.
     pub fn member_of(&self) -> Option<&Reference> {
         match self {
             Self::Component { release, .. } => Some(&release.image),

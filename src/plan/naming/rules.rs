@@ -1,4 +1,4 @@
-//! The names themselves: whose habits give which path and which tag.
+//! The rules of the profiles for paths and tags.
 
 use std::borrow::Cow;
 
@@ -6,13 +6,14 @@ use super::tags::{digest_tag, fnv_tag};
 use super::{NamingError, Options, Profile, ReleaseTags, Role, SourceImage, Target, Wanted};
 use crate::model::{Host, NameError, Reference, Repository, RepositoryPath, Tag};
 
-/// Where oc-mirror puts release images, below the target (docs/oc-compatibility.md, section 5.4).
+/// Path of release images below the target, as in oc-mirror (docs/oc-compatibility.md, section
+/// 5.4).
 const RELEASE_IMAGES: [&str; 2] = ["openshift", "release-images"];
 
-/// Where oc-mirror puts what releases are made of.
+/// Path of the components of releases below the target, as in oc-mirror.
 const RELEASE_CONTENT: [&str; 2] = ["openshift", "release"];
 
-/// The names that a mapping gives to an image; none when it does not list it.
+/// Returns the names that a mapping gives to an image; none if it does not list the image.
 pub(super) fn listed<'a>(
     image: &SourceImage,
     target: &Target,
@@ -33,7 +34,7 @@ pub(super) fn listed<'a>(
     }
 }
 
-/// The path of an image below the target's registry, as text: it may be too long.
+/// Returns the path of an image on the target's registry, as text: it may be too long.
 pub(super) fn path(
     wanted: &Wanted,
     target: &Target,
@@ -69,7 +70,7 @@ pub(super) fn path(
     })
 }
 
-/// The tag of an image on the target, and whether the source knows the image by it.
+/// Returns the tag of an image on the target; true if the image was requested under this tag.
 pub(super) fn tag(wanted: &Wanted, options: &Options) -> Result<(Tag, bool), NameError> {
     let image = &wanted.image;
     let made = match (&wanted.role, options.profile_of(&wanted.role)) {
@@ -100,7 +101,7 @@ pub(super) fn tag(wanted: &Wanted, options: &Options) -> Result<(Tag, bool), Nam
     Ok((tag_of_digest(wanted, options)?, false))
 }
 
-/// The tag of an image that has none of its own on the target.
+/// Returns the tag for an image that does not get its own tag on the target.
 pub(super) fn tag_of_digest(wanted: &Wanted, options: &Options) -> Result<Tag, NameError> {
     let image = &wanted.image;
     match (options.profile_of(&wanted.role), &wanted.role) {
@@ -110,7 +111,8 @@ pub(super) fn tag_of_digest(wanted: &Wanted, options: &Options) -> Result<Tag, N
     }
 }
 
-/// `name@digest` for `name:tag@digest`: `oc` makes a tag for what is written without one.
+/// Turns `name:tag@digest` into `name@digest`: `oc` computes FNV tags from references without
+/// tags.
 fn without_tag(written: &str) -> Cow<'_, str> {
     let Some((name, digest)) = written.rsplit_once('@') else {
         return Cow::Borrowed(written);
@@ -123,10 +125,10 @@ fn without_tag(written: &str) -> Cow<'_, str> {
     }
 }
 
-/// What oc-mirror begins its tags with: the release image's own tag. A release that was found by
-/// its version has none here; oc-mirror takes it from the signature, where it is the version with
-/// the architecture. (For a digest that a person names it takes the version alone, which two
-/// architectures would share.)
+/// Returns the prefix that oc-mirror gives to its tags: the release image's own tag. A release
+/// that was found by its version has no tag here; oc-mirror takes it from the signature, where it
+/// is the version with the architecture. (For a release that is given by digest, oc-mirror takes
+/// the version alone, which two architectures would share.)
 fn release_tag(release: &super::ReleaseName) -> String {
     match &release.image.tag {
         Some(tag) => tag.to_string(),

@@ -1,8 +1,8 @@
-//! One tag of a source that is pinned to several digests: which of them has it on the target.
+//! Decides which digest gets a tag on the target when one tag of a source is pinned to several.
 //!
 //! Catalogs name `repo:tag@A` and `repo:tag@B` when the tag moved between two releases of an
-//! operator. Clusters ask for both by digest, so both go to the target; one of them has the tag,
-//! and each other one is given the tag that it would have without one.
+//! operator. Clusters pull both by digest, so both go to the target. One of them gets the tag;
+//! each other one gets the tag that an image without a tag would get.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,20 +10,20 @@ use std::fmt;
 use super::{NamingError, Options, Placed, SourceImage, Wanted, rules};
 use crate::model::{Count, Digest, Reference, Repository, Tag};
 
-/// The name of an image as the rules give it, before it is compared with those of others.
+/// The name of an image by mapping and rules, before it is compared with those of other images.
 pub(super) struct Named<'w> {
     pub(super) wanted: &'w Wanted,
     pub(super) repository: Repository,
     pub(super) tag: Tag,
-    /// Whether the tag is the one that the image was asked for by.
+    /// True if the tag is the one under which the image was requested.
     pub(super) tag_is_own: bool,
-    /// Whether a mapping chose the tag.
+    /// True if a mapping chose the tag.
     pub(super) is_listed: bool,
-    /// The digest that has the tag which this image was asked for by, when that is another one.
+    /// Digest of the image that got this image's tag, if another one got it.
     pub(super) kept_by: Option<Digest>,
 }
 
-/// Images of one source that would have the same name on the target.
+/// The name that images of one source may have in common.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Claim<'w> {
     source: &'w Repository,
@@ -36,7 +36,7 @@ impl<'w> Named<'w> {
         &self.wanted.image
     }
 
-    /// What it claims; nothing when its tag was made for it.
+    /// Returns the claim to the image's own tag; `None` if its tag was made for it.
     fn claim(&self) -> Option<Claim<'w>> {
         self.tag_is_own.then(|| Claim {
             source: &self.image().source,
@@ -45,7 +45,8 @@ impl<'w> Named<'w> {
         })
     }
 
-    /// Who comes first: what a mapping says, what the tag itself means, then the least digest.
+    /// Returns the rank for the tag, the lowest first: images that a mapping chose, then the image
+    /// to which the tag itself was resolved, then the others, each by ascending digest.
     fn rank(&self, moving: &BTreeMap<(&Repository, &Tag), &Digest>) -> (u8, Digest) {
         let image = self.image();
         let meant = image.tag.as_ref().map(|tag| (&image.source, tag));
@@ -59,9 +60,9 @@ impl<'w> Named<'w> {
     }
 }
 
-/// Gives one image of each source's tag the tag, and all others that were asked for by digest a
-/// tag of their digest. `moving` is what tags mean, of the images that were asked for by tag
-/// alone.
+/// Gives each claimed tag to one image, and to all others that were requested by digest a tag
+/// made from their digest. `moving` has the digests to which tags were resolved, for images that
+/// were requested by tag without a digest.
 pub(super) fn share_out(
     named: &mut [Named<'_>],
     moving: &BTreeMap<(&Repository, &Tag), &Digest>,
@@ -81,7 +82,8 @@ pub(super) fn share_out(
             continue;
         };
         let image = one.image();
-        // Who asks by tag alone needs the tag. A mapping gives it to several, too: that of `oc`.
+        // An image requested by tag without a digest must keep its tag. A listed image need not:
+        // the mapping that `oc` writes gives one tag to several digests.
         if image.root == *keeper || image.requested.digest.is_none() {
             continue;
         }
@@ -96,19 +98,19 @@ pub(super) fn share_out(
     Ok(())
 }
 
-/// A tag that is pinned to several digests.
+/// A source's tag that is pinned to several digests.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SharedTag {
     /// The tag under its source's name.
     pub source: Reference,
-    /// The digest that has it on the target.
+    /// Digest of the image that has the tag on the target.
     pub kept_by: Digest,
-    /// The other digests, with the names that they have there. Sorted, at least one.
+    /// The other digests, each with its image's name on the target; sorted, at least one.
     pub others: BTreeSet<(Digest, Reference)>,
 }
 
 impl SharedTag {
-    /// Which digest has the tag, without the names on a target.
+    /// Describes which digest has the tag, without the names on a target.
     pub fn in_short(&self) -> String {
         let digests: BTreeSet<String> = self.others.iter().map(|(d, _)| d.to_string()).collect();
         let others: Vec<String> = digests.into_iter().collect();
@@ -136,7 +138,7 @@ impl fmt::Display for SharedTag {
     }
 }
 
-/// The tags that several digests of one source share, sorted.
+/// Returns the tags that several digests of one source share, sorted.
 pub fn shared_tags(placed: &[Placed]) -> Vec<SharedTag> {
     let mut shared: BTreeMap<(Reference, Digest), BTreeSet<(Digest, Reference)>> = BTreeMap::new();
     for one in placed {

@@ -1,31 +1,32 @@
-//! Tags that are made for images that have none.
+//! Tags that are made for images without a tag.
 
 use std::borrow::Cow;
 
 use crate::model::{Digest, Host, NameError, Tag};
 
-/// `sha256-<64 hex>`: the tag of an image that was asked for by digest (docs/oc-compatibility.md,
-/// section 5.4). The referrers fallback of the OCI distribution-spec has the same name.
+/// Returns `sha256-<64 hex>`: the tag of an image that was requested by digest
+/// (docs/oc-compatibility.md, section 5.4). The referrers fallback of the OCI distribution-spec
+/// uses the same tag.
 pub fn digest_tag(root: &Digest) -> Result<Tag, NameError> {
     format!("{}-{}", Digest::ALGORITHM, root.hex()).parse()
 }
 
-/// `sha256-<64 hex>-root`: the tag of such an image where the fallback index of its referrers
-/// owns the other one.
+/// Returns `sha256-<64 hex>-root`: the tag of such an image if the fallback index of its
+/// referrers has the other tag.
 pub fn root_tag(root: &Digest) -> Result<Tag, NameError> {
     format!("{}-{}-root", Digest::ALGORITHM, root.hex()).parse()
 }
 
-/// The tag that `oc adm catalog mirror` gives to a reference by digest: 32-bit FNV-1a of the
-/// reference as written, in lower-case hexadecimal without padding (docs/oc-compatibility.md,
+/// Returns the tag that `oc adm catalog mirror` gives to a reference by digest: 32-bit FNV-1a of
+/// the reference as written, in lower-case hexadecimal without padding (docs/oc-compatibility.md,
 /// section 4.2).
 pub fn fnv_tag(reference: &str) -> Result<Tag, NameError> {
     let reference = with_library(reference);
     format!("{:x}", fnv1a(reference.as_bytes())).parse()
 }
 
-/// The one thing that `oc` adds to a reference as written: the namespace of Docker Hub's own
-/// images, where the registry is written and the namespace is not.
+/// Adds the namespace `library` to a reference on Docker Hub that has none, as `oc` does if the
+/// registry is written. `oc` changes nothing else in a reference.
 fn with_library(reference: &str) -> Cow<'_, str> {
     for hub in Host::DOCKER_HUB_NAMES {
         let name = reference.strip_prefix(hub);
@@ -38,7 +39,7 @@ fn with_library(reference: &str) -> Cow<'_, str> {
     Cow::Borrowed(reference)
 }
 
-/// FNV-1a, 32 bit (RFC 9923, section 2).
+/// Computes FNV-1a, 32 bit (RFC 9923, section 2).
 fn fnv1a(bytes: &[u8]) -> u32 {
     const OFFSET_BASIS: u32 = 0x811c_9dc5;
     const PRIME: u32 = 0x0100_0193;

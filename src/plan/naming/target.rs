@@ -1,11 +1,11 @@
-//! Where everything goes: `HOST[:PORT][/NAMESPACE]`.
+//! The target of an import: `HOST[:PORT][/NAMESPACE]`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::model::{Host, NameError, RepositoryPath};
 
-/// Why a text is not a target.
+/// The error for a text that is not a target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a target: write HOST[:PORT] or HOST[:PORT]/NAMESPACE", text.escape_debug())]
 pub struct TargetError {
@@ -14,17 +14,17 @@ pub struct TargetError {
     source: NameError,
 }
 
-/// A registry and the path below which images are put.
+/// A registry, and the path below which images are put.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target {
-    /// The registry.
+    /// Host and port of the registry.
     pub host: Host,
-    /// The path; images go directly below the host when there is none.
+    /// The path; if absent, images are put directly below the host.
     pub namespace: Option<RepositoryPath>,
 }
 
 impl Target {
-    /// The components of the namespace.
+    /// Returns the components of the namespace.
     pub(super) fn components(&self) -> impl Iterator<Item = &str> {
         self.namespace.iter().flat_map(RepositoryPath::components)
     }

@@ -6,7 +6,7 @@ use super::*;
 
 mod release;
 
-/// Names for images that were asked for on their own.
+/// Names images that were requested by themselves.
 fn place(
     images: &[SourceImage],
     target: &Target,
@@ -166,7 +166,7 @@ fn names_that_become_too_long_are_all_named() {
     );
 }
 
-/// `repo:13` by the digest that is made of a byte.
+/// The image `repo:13` at a digest made of one byte.
 fn pinned(repository: &str, byte: u8) -> SourceImage {
     image(
         &format!("{repository}:13@{}", Digest::from_bytes([byte; 32])),
@@ -197,16 +197,16 @@ fn a_tag_that_is_pinned_to_several_digests_is_kept_by_one_of_them() {
         let options = options(profile, None);
         let own = ("13".to_owned(), true);
         let made = |image| (by_digest(image, profile).unwrap().to_string(), false);
-        // The least digest has it, whatever the order.
+        // The lowest digest gets the tag, whatever the order.
         let images = [c.clone(), a.clone(), b.clone()];
         assert_eq!(tags(&images, &options), [made(&c), own.clone(), made(&b)]);
-        // The tag itself means the second.
+        // The tag itself was resolved to the second image.
         let images = [a.clone(), image("quay.io/ops/db:13", 2), b.clone()];
         assert_eq!(
             tags(&images, &options),
             [made(&a), own.clone(), own.clone()]
         );
-        // It means something else altogether.
+        // The tag itself was resolved to a third image.
         let images = [a.clone(), image("quay.io/ops/db:13", 9)];
         assert_eq!(tags(&images, &options), [made(&a), own.clone()]);
     }
@@ -255,7 +255,7 @@ fn what_a_mapping_says_comes_first_and_two_sources_still_collide() {
         tags(&[a.clone(), b.clone()], &options),
         [(made, false), ("13".to_owned(), true)]
     );
-    // The mapping of `oc` gives the tag to both.
+    // The mapping of `oc` gives the tag to both images.
     let both = format!("{}=m.lan/x/ops/db:13\n{line}", a.source.pinned(a.root));
     options.listed = MappingFile::parse(&both).unwrap();
     let made = digest_tag(&b.root).unwrap().to_string();
@@ -266,7 +266,7 @@ fn what_a_mapping_says_comes_first_and_two_sources_still_collide() {
 }
 
 prop_compose! {
-    /// Few distinct names, so that collisions are common.
+    /// Generates few distinct names, so that collisions are common.
     fn any_image()(
         host in "(quay|ghcr)\\.io",
         path in "[ab]([/-][ab]){0,3}",
@@ -296,8 +296,9 @@ fn any_options() -> impl Strategy<Value = Options> {
 }
 
 proptest! {
-    /// One name never means two contents: either the placement says so, or it is refused, and that
-    /// only where two sources meet, or one tag that is asked for by itself means two things.
+    /// A name on the target never has two contents: the placement avoids it or is refused. It is
+    /// refused only if images of two sources collide, or if a tag requested without a digest has
+    /// two digests.
     #[test]
     fn one_name_means_one_digest(
         images in proptest::collection::btree_set(any_image(), 0..6),
@@ -327,7 +328,7 @@ proptest! {
         }
     }
 
-    /// With paths of any depth, different paths and tags of one registry stay different.
+    /// With paths of any depth, different paths and tags of one registry get different names.
     #[test]
     fn plain_names_are_injective_on_one_registry(a in any_image(), b in any_image()) {
         let to: Target = "m.lan/ns".parse().unwrap();
@@ -358,7 +359,8 @@ proptest! {
     }
 }
 
-/// What a mapping lists for images under their sources' names: source and target, sorted.
+/// Returns the names that a mapping gives to images: pairs of the image's source and target,
+/// sorted.
 fn mapped_names(mapping: &str, references: &[&str]) -> Vec<(String, String)> {
     let options = Options {
         listed: MappingFile::parse(mapping).unwrap(),
@@ -389,17 +391,17 @@ fn a_mapping_may_give_an_image_several_names() {
         format!("quay.io/a/b:1@{digest}"),
         format!("quay.io/a/b:2@{digest}"),
     );
-    // One image: all names are its own.
+    // A single image gets all names.
     assert_eq!(
         mapped_names(&line(&["b:1", "c:2"]), &[&one]),
         [pair("1", "b:1"), pair("1", "c:2")]
     );
-    // One digest under two tags: each line is the one that has its tag.
+    // One digest under two tags: each image gets the name that has its tag.
     assert_eq!(
         mapped_names(&line(&["b:1", "b:2"]), &[&one, &two]),
         [pair("1", "b:1"), pair("2", "b:2")]
     );
-    // A line with another tag is both's.
+    // Both images get a name with another tag.
     assert_eq!(
         mapped_names(&line(&["b:1", "b:2", "b:3"]), &[&one, &two]),
         [
@@ -409,7 +411,7 @@ fn a_mapping_may_give_an_image_several_names() {
             pair("2", "b:3")
         ]
     );
-    // Clusters find the image by its own tag, whatever other names it has.
+    // Clusters find the image by its own tag, whatever its other names.
     let listed = "quay.io/a/b:1=m.lan/x:9\nquay.io/a/b:1=m.lan/x:1\nquay.io/a/c:1=m.lan/x:8\n";
     let options = Options {
         listed: MappingFile::parse(listed).unwrap(),
@@ -419,7 +421,7 @@ fn a_mapping_may_give_an_image_several_names() {
     let placement = place(&images, &"m.lan".parse().unwrap(), &options).unwrap();
     let retagged = placement.images().iter().map(Placed::is_retagged);
     assert_eq!(Vec::from_iter(retagged), [false, false, true]);
-    // Nothing is left without a name.
+    // No image is left without a name.
     assert_eq!(
         mapped_names(&line(&["b:2"]), &[&one, &two]),
         [pair("1", "b:2"), pair("2", "b:2")]

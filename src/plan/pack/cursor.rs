@@ -1,11 +1,11 @@
-//! Where the next blob of a lane goes.
+//! Computes the places of a lane's blobs, one after the other.
 
 use super::{
     CUT_FRACTION, MAX_EXTENT, MAX_PARTS, PackError, TAR_BLOCK, TAR_TRAILER, advance, padded,
 };
 use crate::model::{ChunkId, Extent};
 
-/// A place in a lane's series of chunks.
+/// A position in a lane's series of chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Position {
     chunk: ChunkId,
@@ -14,16 +14,17 @@ struct Position {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ChunkState {
-    /// Nothing stands in it yet.
+    /// The chunk is empty; its marker is not counted yet.
     Fresh,
-    /// So many bytes are used, trailer not counted; always whole tar blocks.
+    /// Number of bytes used, without the trailer; always whole tar blocks.
     Open(u64),
 }
 
-/// Places blobs one after the other into a lane's chunks. A clone is a place to go back to.
+/// Computes the places of blobs in a lane's chunks, one after the other. A clone saves the
+/// position, so that a caller can return to it.
 ///
-/// Leaving blobs out never leads to a later position: the position behind any blob is the
-/// later, the later the position before it, so what a lane was promised is always enough.
+/// The later the position before a blob, the later the position after it. So leaving out blobs
+/// never leads to a later position, and the chunk numbers reserved for a lane always suffice.
 #[derive(Debug, Clone)]
 pub struct LaneCursor<F> {
     limit: u64,
@@ -32,7 +33,7 @@ pub struct LaneCursor<F> {
 }
 
 impl<F: Fn(ChunkId) -> u64> LaneCursor<F> {
-    /// Begins a lane. `marker` is as in [`super::pack`].
+    /// Creates a cursor at the start of a lane. `marker` is as in [`super::pack`].
     pub fn new(chunk_limit: u64, first_chunk: ChunkId, marker: F) -> Self {
         Self {
             limit: chunk_limit,
@@ -44,12 +45,12 @@ impl<F: Fn(ChunkId) -> u64> LaneCursor<F> {
         }
     }
 
-    /// Places a blob behind the ones before it and says where its pieces stand, in order. A
-    /// blob of no bytes has no piece. After an error the cursor stands where it stood.
+    /// Places a blob after the previous ones and returns its pieces, in order. An empty blob has
+    /// no pieces. An error leaves the position unchanged.
     ///
     /// # Errors
     ///
-    /// When the chunk limit is too small for anything, or for a blob of this size.
+    /// When the chunk limit is too small for any piece, or for a blob of this size.
     pub fn place(&mut self, size: u64) -> Result<Vec<Extent>, PackError> {
         let before = self.position;
         let placed = self.place_pieces(size);
@@ -60,7 +61,7 @@ impl<F: Fn(ChunkId) -> u64> LaneCursor<F> {
     }
 
     fn place_pieces(&mut self, size: u64) -> Result<Vec<Extent>, PackError> {
-        // One piece is the rule, and a vector's own first room is for four.
+        // Most blobs have one piece, and a vector would reserve room for four.
         let mut extents = Vec::with_capacity(usize::from(size > 0));
         let mut rest = size;
         if let ChunkState::Open(used) = self.position.state
@@ -95,12 +96,12 @@ impl<F: Fn(ChunkId) -> u64> LaneCursor<F> {
         Ok(extents)
     }
 
-    /// Bytes that are left for headers and data.
+    /// Returns the bytes left in the chunk for headers and data.
     fn room(&self, used: u64) -> u64 {
         self.limit.saturating_sub(TAR_TRAILER).saturating_sub(used)
     }
 
-    /// The bytes that a fresh chunk's marker takes, when something fits behind it.
+    /// Returns the bytes that a fresh chunk's marker takes. Fails if no piece fits after it.
     fn begin_chunk(&self) -> Result<u64, PackError> {
         let used = padded((self.marker)(self.position.chunk)).saturating_add(TAR_BLOCK);
         if self.room(used) < 2 * TAR_BLOCK {
@@ -121,14 +122,16 @@ impl<F: Fn(ChunkId) -> u64> LaneCursor<F> {
     }
 }
 
-/// Bytes that a whole blob takes in one chunk: its data, padded, and a header for each piece.
+/// Returns the bytes that a whole blob takes in one chunk: its padded data, and a header for each
+/// piece.
 fn cost(size: u64) -> u64 {
     let headers = size.div_ceil(MAX_EXTENT).saturating_mul(TAR_BLOCK);
     padded(size).saturating_add(headers)
 }
 
-/// The length of the next piece of `rest` bytes in so much room: all of it, or as much as
-/// goes into whole tar blocks, at least one. `None` when the chunk is full.
+/// Returns the length of the next piece, if `rest` bytes of a blob are left and the chunk has
+/// `room` bytes: `rest`, or else as much as fits in whole tar blocks, at least one. `None` if the
+/// chunk is full.
 fn piece(rest: u64, room: u64) -> Option<u64> {
     let data = room.checked_sub(TAR_BLOCK)?;
     let whole_blocks = data - data % TAR_BLOCK;

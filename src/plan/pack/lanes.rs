@@ -1,37 +1,37 @@
-//! Which blob is written by which lane.
+//! Assigns blobs to lanes.
 
 use std::cmp::Reverse;
 use std::num::NonZeroUsize;
 
 use super::PackBlob;
 
-/// The most lanes that are taken without being asked.
+/// Upper limit of the default number of lanes.
 const MAX_LANES: u64 = 4;
 
-/// A lane more for each so many bytes: a lane hashes on one core, so that even bundles of some
-/// hundred MiB are worth several.
+/// Bytes of content for each lane, by default. A lane hashes on one core, so that several lanes
+/// pay off even for bundles of some hundred MiB.
 const BYTES_PER_LANE: u64 = 64 << 20;
 
-/// The number of lanes that this much content is worth.
+/// Returns the default number of lanes for this many bytes.
 fn default_lanes(total: u128) -> usize {
     let worth = total / u128::from(BYTES_PER_LANE);
     let lanes = worth.clamp(1, u128::from(MAX_LANES));
     usize::try_from(lanes).unwrap_or(1)
 }
 
-/// Gives each blob to the lane that has least so far, the largest blobs first (longest
-/// processing time first, Graham 1969). Inside a lane the given order stays. Lanes that get
-/// nothing are left out.
+/// Gives each blob to the lane with the lowest load so far, the largest blobs first (longest
+/// processing time first, Graham 1969). Within a lane the given order is kept. Lanes without
+/// blobs are left out.
 pub(super) fn assign(blobs: &[PackBlob], lanes: Option<NonZeroUsize>) -> Vec<Vec<usize>> {
     let total: u128 = blobs.iter().map(|blob| u128::from(blob.size)).sum();
     let count = lanes.map_or_else(|| default_lanes(total), NonZeroUsize::get);
-    // More lanes than blobs would stay empty anyway.
+    // More lanes than blobs would stay empty.
     let mut lanes: Vec<Lane> = vec![Lane::default(); count.min(blobs.len())];
 
     let mut by_size: Vec<(usize, &PackBlob)> = blobs.iter().enumerate().collect();
     by_size.sort_by_key(|(index, blob)| (Reverse(blob.size), blob.digest, *index));
     for (index, blob) in by_size {
-        // `min_by_key` takes the first of equals: the lowest lane.
+        // `min_by_key` returns the first of equal lanes: the one with the lowest number.
         if let Some(lane) = lanes.iter_mut().min_by_key(|lane| lane.load) {
             lane.load += u128::from(blob.size);
             lane.blobs.push(index);
@@ -61,7 +61,7 @@ mod tests {
 
     fn blobs(sizes: &[u64]) -> Vec<PackBlob> {
         let blob = |(index, size): (usize, &u64)| PackBlob {
-            // Descending digests, so that ties do not follow the given order by chance.
+            // Digests descend, so that ties cannot follow the given order by chance.
             digest: Digest::from_bytes([200 - u8::try_from(index).unwrap(); 32]),
             size: *size,
         };
@@ -89,7 +89,7 @@ mod tests {
         let sizes = [1, 7, 5, 4, 3, 6];
         assert_eq!(
             assign(&blobs(&sizes), NonZeroUsize::new(2)),
-            // 7, then 6 5, then 4 to the 7, then 3 to the 11 of the first, 1 to the second.
+            // By size: 7 to lane 0; 6 and 5 to lane 1; 4 and 3 to lane 0; 1 to lane 1.
             [vec![1, 3, 4], vec![0, 2, 5]]
         );
     }

@@ -6,7 +6,7 @@ use super::*;
 
 const MARKER: u64 = 512;
 
-/// Header and text of the marker: where a chunk's first piece has its header.
+/// Length of the marker's header and text: the position of a chunk's first other header.
 const FIRST: u64 = TAR_BLOCK + MARKER;
 
 fn marker(_chunk: ChunkId) -> u64 {
@@ -37,7 +37,7 @@ fn layout(chunk_limit: u64, lanes: usize) -> Layout {
     }
 }
 
-/// `(chunk, offset, length)` of each piece.
+/// Returns `(chunk, offset, length)` of each piece.
 fn pieces(extents: &[Extent]) -> Vec<(u32, u64, u64)> {
     let piece = |e: &Extent| (e.chunk.number(), e.offset, e.stored);
     extents.iter().map(piece).collect()
@@ -84,9 +84,10 @@ fn a_blob_that_does_not_fit_is_cut_or_moved_by_its_size() {
     // Leaves room for a header and two blocks in the first chunk.
     let filler = LIMIT - TAR_TRAILER - FIRST - TAR_BLOCK - 3 * TAR_BLOCK;
     for (size, expected) in [
-        // What fits stays, to the last byte of the chunk.
+        // A blob that fits stays in the chunk, up to its last byte.
         (1024, vec![(1, LIMIT - TAR_TRAILER - 1024, 1024)]),
-        // An eighth of the limit is still moved, one byte more is cut.
+        // A blob of an eighth of the limit goes into the next chunk; one byte more, and it is
+        // cut.
         (2048, vec![(2, FIRST + TAR_BLOCK, 2048)]),
         (
             2049,
@@ -105,7 +106,7 @@ fn a_blob_that_does_not_fit_is_cut_or_moved_by_its_size() {
 #[test]
 fn no_header_is_written_for_nothing() {
     const LIMIT: u64 = 16 * 1024;
-    // One block is left: room for a header, and for no data behind it.
+    // One block is left: room for a header, but not for data after it.
     let filler = LIMIT - TAR_TRAILER - FIRST - 2 * TAR_BLOCK;
     let packing = pack(&blobs(&[filler, 4096]), &layout(LIMIT, 1), marker).unwrap();
     assert_eq!(pieces(&packing.extents[1]), [(2, FIRST + TAR_BLOCK, 4096)]);
@@ -124,7 +125,7 @@ fn extents_stay_below_eight_gibibytes() {
     );
 }
 
-/// Only a limit above 64 GiB has blobs that need two headers and would not be cut.
+/// Only a limit above 64 GiB allows a blob that needs two headers and is not cut.
 #[test]
 fn every_header_of_a_blob_counts() {
     const LIMIT: u64 = 1 << 37;
@@ -207,13 +208,13 @@ fn a_clone_is_a_place_to_go_back_to() {
     assert!(gone.len() > 1);
     let mut cursor = before;
     assert_eq!(pieces(&cursor.place(7).unwrap()), [(1, FIRST + 1536, 7)]);
-    // An error does not move the cursor.
+    // An error does not change the cursor.
     let mut expected = cursor.clone();
     assert!(cursor.place(u64::MAX).is_err());
     assert_eq!(cursor.place(7), expected.place(7));
 }
 
-/// Sizes around the borders of the layout.
+/// Generates sizes around the limits of the layout.
 fn any_size() -> impl Strategy<Value = u64> {
     prop_oneof![
         0_u64..20_000,
@@ -222,12 +223,12 @@ fn any_size() -> impl Strategy<Value = u64> {
     ]
 }
 
-/// Markers whose length depends on the chunk.
+/// A marker whose length depends on the chunk.
 fn uneven(chunk: ChunkId) -> u64 {
     512 * (1 + u64::from(chunk.number() % 3))
 }
 
-/// Checks everything that a reader relies on, from the extents alone.
+/// Checks everything on which a reader relies, from the extents alone.
 fn check(packing: &Packing, sizes: &[u64], limit: u64) -> Result<(), TestCaseError> {
     let mut by_chunk: BTreeMap<u32, Vec<(u64, u64)>> = BTreeMap::new();
     for (extents, size) in packing.extents.iter().zip(sizes) {
@@ -245,7 +246,7 @@ fn check(packing: &Packing, sizes: &[u64], limit: u64) -> Result<(), TestCaseErr
         prop_assert_eq!(chunk.number.number(), number);
         prop_assert!(chunk.length <= limit);
         pieces.sort_unstable();
-        // Rebuilt entry by entry, the tar has no hole and no overlap.
+        // The tar, built again entry by entry, has neither gaps nor overlaps.
         let mut end = 512 + uneven(chunk.number);
         for (offset, stored) in pieces {
             prop_assert_eq!(offset, end + 512);
@@ -269,7 +270,7 @@ proptest! {
         check(&packing, &sizes, limit)?;
         prop_assert_eq!(&packing, &pack(&blobs(&sizes), &layout(limit, lanes), uneven).unwrap());
 
-        // Lanes share neither blobs nor chunks, and leave out none.
+        // Lanes share neither blobs nor chunks, and together they have all of them.
         let mut seen = vec![0; sizes.len()];
         let mut next = 1;
         for lane in &packing.lanes {
@@ -288,7 +289,7 @@ proptest! {
         prop_assert_eq!(next as usize, packing.chunks.len() + 1);
     }
 
-    /// What lets lanes drop failed blobs and still keep off each other's chunk numbers.
+    /// Lanes rely on this: they drop failed blobs, and do not use chunk numbers of other lanes.
     #[test]
     fn leaving_out_blobs_never_needs_more_chunks(
         blobs in proptest::collection::vec((any_size(), any::<bool>()), 0..40),
@@ -301,7 +302,7 @@ proptest! {
             if kept {
                 some.place(size).unwrap();
             }
-            // Where the next byte would go.
+            // Returns the position of the next byte.
             let place = |cursor: &LaneCursor<fn(ChunkId) -> u64>| {
                 let extents = cursor.clone().place(1).unwrap();
                 extents.first().map(|extent| (extent.chunk, extent.offset))
@@ -311,8 +312,8 @@ proptest! {
     }
 }
 
-/// A full catalog: the plan must not be what people wait for. Quick enough is seen from the
-/// test's own time; here only the result is checked.
+/// A large catalog: planning must not take noticeable time. The test's own time shows whether it
+/// is fast enough; here only the result is checked.
 #[test]
 fn a_hundred_thousand_blobs_are_packed() {
     let sizes: Vec<u64> = (0..100_000_u64).map(|n| (n * 7_919) % 5_000_000).collect();

@@ -1,4 +1,4 @@
-//! Why a request by version means no release, in words that name what there is instead.
+//! Errors of requests by version; they name what there is instead.
 
 use std::fmt;
 
@@ -6,120 +6,121 @@ use super::Wanted;
 use crate::content::graph::{BadPayload, Channel, ConditionalUpdate};
 use crate::content::version::SemanticVersion;
 
-/// Why no release answers a request.
+/// The error for a request that stands for no release.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpgradeError {
-    /// Nothing is in the channel.
+    /// The channel is empty.
     #[error(
         "The update service names no release of channel `{channel}`{}",
         others(known)
     )]
     EmptyChannel {
-        /// The channel.
+        /// Name of the channel.
         channel: Channel,
-        /// The channels that its answer does name.
+        /// Names of the channels in the service's answer.
         known: Vec<Channel>,
     },
-    /// The service does not know the version.
+    /// The update service does not know the version.
     #[error(
         "`{version}` is unknown to the update service in channel `{channel}`; nearest {}",
         versions(nearest)
     )]
     UnknownVersion {
-        /// The version.
+        /// The requested version.
         version: SemanticVersion,
-        /// The channel.
+        /// Name of the channel.
         channel: Channel,
-        /// The versions just below and above it.
+        /// The closest versions below and above it.
         nearest: Vec<SemanticVersion>,
     },
-    /// The version exists, elsewhere.
+    /// The version exists, but not in this channel.
     #[error("`{version}` is not in channel `{channel}`, only in {}", list(known))]
     NotInChannel {
-        /// The version.
+        /// The requested version.
         version: SemanticVersion,
-        /// The channel.
+        /// Name of the channel.
         channel: Channel,
-        /// The channels that it is in.
+        /// Names of the channels that contain it.
         known: Vec<Channel>,
     },
-    /// The range ends before it begins.
+    /// The lower end of the range is above its upper end.
     #[error("The range from `{min}` to `{max}` ends before it begins")]
     Backwards {
-        /// Its beginning.
+        /// Lower end of the range.
         min: SemanticVersion,
-        /// Its end.
+        /// Upper end of the range.
         max: SemanticVersion,
     },
-    /// The channel has nothing in the range.
+    /// The channel has no release in the range.
     #[error(
         "Channel `{channel}` has no release in `{wanted}`; it goes {}",
         span(ends)
     )]
     EmptyRange {
-        /// The channel.
+        /// Name of the channel.
         channel: Channel,
-        /// What was asked for.
+        /// The requested range.
         wanted: Box<Wanted>,
-        /// The channel's lowest and highest version.
+        /// The lowest and the highest version of the channel.
         ends: Box<(SemanticVersion, SemanticVersion)>,
     },
-    /// A path was asked for, to several versions.
+    /// A path was requested to a range instead of a single version.
     #[error("A path from `{from}` must end at one version, not in the range `{wanted}`")]
     PathToRange {
-        /// Where it begins.
+        /// Version at which the path starts.
         from: SemanticVersion,
-        /// What was asked for.
+        /// The requested range.
         wanted: Box<Wanted>,
     },
-    /// Updates lead upwards only.
+    /// The path would lead to a lower version.
     #[error("`{from}` cannot be updated to `{to}`, which is older")]
     Downgrade {
-        /// Where the path begins.
+        /// Version at which the path starts.
         from: SemanticVersion,
-        /// Where it should end.
+        /// Version at which the path should end.
         to: SemanticVersion,
     },
-    /// The service does not say which image a chosen release is.
+    /// The service names no valid image for a selected release.
     #[error("The update service does not say which image `{version}` is")]
     Payload {
-        /// The release.
+        /// Version of the release.
         version: SemanticVersion,
-        /// Why.
+        /// The reason why its image is not valid.
         #[source]
         source: BadPayload,
     },
-    /// No edges join the two.
+    /// The channel has no path of updates between the two versions.
     #[error("No update path leads from `{from}` to `{to}` in channel `{channel}`: {why}")]
     NoPath {
-        /// Where the path begins.
+        /// Version at which the path starts.
         from: SemanticVersion,
-        /// Where it should end.
+        /// Version at which the path should end.
         to: SemanticVersion,
-        /// The channel.
+        /// Name of the channel.
         channel: Channel,
-        /// Why.
+        /// The reason, with alternatives.
         why: Box<NoPath>,
     },
 }
 
-/// Why two releases are not joined.
+/// The reason why there is no path between two releases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoPath {
-    /// A path exists when conditional updates are taken; these are on it.
+    /// A path exists if conditional updates are used; these are the conditional updates on it.
     Conditional(Vec<ConditionalUpdate>),
-    /// No edge begins at the beginning.
+    /// No update starts at the first version.
     NothingFrom,
-    /// No edge ends at the end.
+    /// No update ends at the second version.
     NothingTo,
-    /// Other versions can be reached, these are the highest; and the end can be reached from
-    /// others, these are the ones nearest to the beginning.
+    /// Updates start at the first version and updates end at the second one, but they do not
+    /// meet.
     Apart {
-        /// The highest versions that can be reached, descending.
+        /// The highest versions that can be reached from the first version, descending.
         reachable: Vec<SemanticVersion>,
-        /// Versions from which the end can be reached, nearest to the beginning first.
+        /// Versions from which the second version can be reached, nearest to the first version
+        /// first.
         origins: Vec<SemanticVersion>,
     },
 }

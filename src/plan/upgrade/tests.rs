@@ -11,7 +11,7 @@ fn channel() -> Channel {
     "stable-4.2".parse().unwrap()
 }
 
-/// A graph of versions with their channels, edges, and edges under the risk `R`.
+/// Builds a graph of versions with their channels, edges, and edges with the risk `R`.
 fn graph(nodes: &[(&str, &str)], edges: &[(usize, usize)], risky: &[(usize, usize)]) -> Graph {
     let node = |(version, channels): &(&str, &str)| {
         let digest = hex::encode(blake3::hash(version.as_bytes()).as_bytes());
@@ -34,7 +34,7 @@ fn graph(nodes: &[(&str, &str)], edges: &[(usize, usize)], risky: &[(usize, usiz
     Graph::parse(answer.to_string().as_bytes()).unwrap()
 }
 
-/// Nodes 0 to 6; 6 is of another channel, 5 does not tell its channels.
+/// Nodes 0 to 6; node 6 is in another channel, node 5 names no channels.
 fn sample() -> Graph {
     let here = "fast-4.2,stable-4.2";
     let nodes = [
@@ -169,7 +169,7 @@ fn no_path_says_why() {
     );
 }
 
-/// The fewest steps, found by trying every way.
+/// Returns the smallest number of steps, found by trying all paths.
 fn fewest(edges: &BTreeSet<(usize, usize)>, from: usize, to: usize, nodes: usize) -> Option<usize> {
     let mut at = BTreeSet::from([from]);
     for steps in 0..=nodes {
@@ -183,7 +183,8 @@ fn fewest(edges: &BTreeSet<(usize, usize)>, from: usize, to: usize, nodes: usize
 }
 
 proptest! {
-    /// Every path is one of the graph, none is shorter, and the order of edges changes nothing.
+    /// Every path is a path of the graph, no path is shorter, and the order of edges has no
+    /// effect.
     #[test]
     fn paths_are_valid_and_shortest(
         nodes in 2usize..9,

@@ -1,7 +1,7 @@
 use super::*;
 
-/// A program as the Go linker lays it out: header, `__TEXT`, `LC_CODE_SIGNATURE`, code up to
-/// `offset`, `size` bytes of an old signature, `rest`.
+/// Builds a program in the layout of the Go linker: header, `__TEXT`, `LC_CODE_SIGNATURE`, code
+/// up to `offset`, `size` bytes of an old signature, `rest`.
 fn program(offset: u32, size: u32, rest: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for number in [
@@ -16,7 +16,7 @@ fn program(offset: u32, size: u32, rest: &[u8]) -> Vec<u8> {
     ] {
         bytes.extend_from_slice(&number.to_le_bytes());
     }
-    // LC_UUID, which nobody asks for.
+    // LC_UUID, which the signer skips.
     bytes.extend_from_slice(&0x1b_u32.to_le_bytes());
     bytes.extend_from_slice(&24_u32.to_le_bytes());
     bytes.extend_from_slice(&[7; 16]);
@@ -49,8 +49,8 @@ fn sign(input: &[u8], piece: usize) -> io::Result<(Vec<u8>, Signature)> {
     signer.finish()
 }
 
-/// What Go's `cmd/internal/codesign` writes is laid out as the kernel's `cs_blobs.h` says;
-/// here it is read field by field.
+/// Reads a signature field by field: Go's `cmd/internal/codesign` writes the layout of the
+/// kernel's `cs_blobs.h`.
 #[test]
 fn signatures_have_the_linkers_shape() {
     let offset = 3 * 4096 + 100;
@@ -110,7 +110,7 @@ fn pieces_do_not_matter_and_what_follows_is_kept() {
         for piece in [1, 31, 4096, 5000] {
             assert_eq!(sign(&input, piece).unwrap().0, whole);
         }
-        // What is signed stays signed.
+        // Signing a signed program does not change it.
         assert_eq!(sign(&whole, 1000).unwrap().0, whole);
     }
 }

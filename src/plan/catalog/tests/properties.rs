@@ -1,4 +1,4 @@
-//! What holds of every result, whatever the catalog and the filter.
+//! Properties of every result of the filter, for generated catalogs and filters.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +10,11 @@ use crate::content::catalog::{Bundle, Channel, Entry, Gvk, Package, Place, Requi
 /// A package with a chain of bundles in each of its channels.
 #[derive(Debug, Clone)]
 struct Draft {
-    /// For each channel: its bundles from the tail up, and which of them are skipped only.
+    /// For each channel: its bundles from the tail up; true if the bundle is only skipped.
     channels: Vec<Vec<(u64, bool)>>,
-    /// Required package (by number) and least version, by bundle.
+    /// Requirements of packages: bundle, required package (by number), lowest version.
     requires: Vec<(u64, usize, u64)>,
-    /// Bundles that provide and that require the API with this number.
+    /// For each bundle, the numbers of the API that it provides and of the API that it requires.
     apis: Vec<(u64, u8, u8)>,
 }
 
@@ -111,8 +111,8 @@ fn build(drafts: &[Draft]) -> Catalog {
     catalog
 }
 
-/// A catalog, and a filter of packages and channels that it has: what such a filter keeps may
-/// still be nothing, but most filters keep something.
+/// Generates a catalog, and a filter of packages and channels that it has. Such a filter may
+/// still keep nothing, but most filters keep something.
 fn drawn() -> impl Strategy<Value = (Vec<Draft>, CatalogFilter)> {
     let drafts = prop::collection::vec(draft(), 1..5);
     drafts.prop_flat_map(|drafts| {
@@ -121,7 +121,7 @@ fn drawn() -> impl Strategy<Value = (Vec<Draft>, CatalogFilter)> {
     })
 }
 
-/// A filter of packages with these numbers of channels.
+/// Generates a filter of packages with these numbers of channels.
 fn wanted(counts: Vec<usize>) -> impl Strategy<Value = CatalogFilter> {
     let versions = (prop::option::of(0..14_u64), prop::option::of(0..14_u64));
     let bounds = versions.prop_map(|(min, max)| {
@@ -146,7 +146,8 @@ fn wanted(counts: Vec<usize>) -> impl Strategy<Value = CatalogFilter> {
                 let channels: BTreeMap<String, VersionBounds> = channels
                     .map(|(number, bounds)| (format!("c{number}"), bounds))
                     .collect();
-                // The default channel of the catalog is `c0`; one that is not kept needs another.
+                // The catalog's default channel is `c0`; a filter that does not keep it must set
+                // another.
                 let first = channels.keys().next().cloned();
                 let package = PackageFilter {
                     channels,
@@ -164,7 +165,7 @@ fn wanted(counts: Vec<usize>) -> impl Strategy<Value = CatalogFilter> {
     })
 }
 
-/// Cuts a catalog down to what is kept.
+/// Reduces a catalog to what is kept.
 fn cut(catalog: &Catalog, kept: &Kept) -> Catalog {
     let mut result = catalog.clone();
     result.packages.retain_mut(|package| {
@@ -186,7 +187,7 @@ fn cut(catalog: &Catalog, kept: &Kept) -> Catalog {
     result
 }
 
-/// The rules of `opm validate` about what hangs together.
+/// Checks the rules of `opm validate` about references between documents.
 fn validate(catalog: &Catalog) {
     assert_eq!(catalog.problems(), []);
     let mut in_channels = BTreeSet::new();
@@ -222,7 +223,7 @@ fn validate(catalog: &Catalog) {
     }
 }
 
-/// At least half of what is drawn has to get through.
+/// Allows as many rejected inputs as cases: at least half of the generated inputs must be usable.
 fn config() -> ProptestConfig {
     let config = ProptestConfig::default();
     ProptestConfig {
@@ -256,7 +257,7 @@ proptest! {
                 prop_assert!(!bundle.reasons.is_empty());
             }
         }
-        // Everything of the result is the result.
+        // A filter that keeps everything of the result gives the result.
         let again = CatalogFilter { full: true, ..CatalogFilter::default() };
         let again = filter(&small, &again).unwrap();
         for (name, package) in &kept.packages {
@@ -284,7 +285,7 @@ proptest! {
         let result = filter(&catalog, &wanted);
         prop_assume!(result.is_ok());
         let kept = result.unwrap();
-        // Requirements are met or told.
+        // Every requirement is met or reported.
         let told: BTreeSet<&Requirement> = kept.warnings.iter().filter_map(|warning| match warning {
             FilterWarning::Unsatisfied { requirement, .. } => Some(requirement),
             _ => None,
@@ -309,7 +310,7 @@ proptest! {
                 prop_assert!(met || told.contains(&requirement), "{}", requirement);
             }
         }
-        // Every version between the bounds of a named channel is there, if it can be reached.
+        // Every version between the bounds of a named channel is kept, if it can be reached.
         for (name, package) in &wanted.packages {
             for (channel, bounds) in &package.channels {
                 let in_range = catalog.channels_of(name).filter(|c| c.name == *channel);

@@ -214,7 +214,7 @@ fn members_of_a_catalog_are_named_after_the_text_in_it() {
             [expected]
         );
     }
-    // The text counts, and not what it is a short form of.
+    // The tag depends on the text as written, not on the full form of a short reference.
     let mut short = member(&format!("docker.io/operator@{digest}"));
     let text = tags::fnv_tag(&format!("docker.io/operator@{digest}")).unwrap();
     assert_eq!(
