@@ -192,8 +192,8 @@ impl LaneWriter {
         Ok(())
     }
 
-    /// Pads a full extent and opens the next one: writes its header, in a new chunk if it is
-    /// there.
+    /// Pads a full extent and opens the next one: starts its chunk if needed, and writes its
+    /// header.
     fn advance_extent(&mut self) -> sys::Result<()> {
         let Some(open) = &mut self.blob else {
             return Ok(());

@@ -22,7 +22,7 @@ use crate::sys::media::{EntryKind, Media};
 
 /// State of the bundle's directory.
 pub(crate) enum Found {
-    /// No plan, manifest or chunks.
+    /// Nothing that an export could continue.
     Nothing,
     /// An export that is not finished.
     Unfinished(Box<ExportPlan>),
@@ -64,7 +64,8 @@ pub(crate) fn look_behind(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Re
             inventory: bundle.inventory,
         })));
     }
-    // Without a plan, such chunks belong to something else. With one, they are the export's own.
+    // Chunks without plan and manifest belong to something else, or are what is left of an export
+    // whose plan was removed.
     let foreign = entries.iter().find(|entry| {
         matches!(entry.kind, EntryKind::File(_)) && entry.path.starts_with("chunks/")
     });

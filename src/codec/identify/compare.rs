@@ -6,7 +6,7 @@ use std::io::{self, Write};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("The encoder's output differs from byte {at} on")]
 pub(super) struct Differs {
-    /// Offset of the first difference, at most one write too low.
+    /// Offset of the first difference, too low by at most one piece.
     pub(super) at: u64,
 }
 
