@@ -173,7 +173,7 @@ pub(crate) fn write_statement(
     let text = render(statement)?;
     let signature = signer.sign(text.as_bytes())?;
     media.make_dir(names::SIGNATURES)?;
-    // A power cut in between leaves the statement alone, and readers ignore half a pair.
+    // A power cut in between leaves half a pair, which readers ignore.
     media.write_atomically(&stem.statement_path(), text.as_bytes())?;
     media.write_atomically(&stem.signature_path(), &signature)?;
     Ok(stem)

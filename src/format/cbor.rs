@@ -24,7 +24,7 @@ use crate::model::{FileEntry, Limits};
 const CANONICAL: Rule = Rule(10);
 /// The rule about limits that are checked before anything is interpreted.
 const CAPS: Rule = Rule(11);
-/// The rule that a map holds the keys of its table and no others.
+/// The rule that a document holds what its tables describe and nothing else.
 const TABLES: Rule = Rule(12);
 
 /// Buffer size for writing, in bytes.
@@ -43,7 +43,7 @@ pub enum CborError {
         rule: Rule,
         /// Offset of the offending item from the document's start, in bytes.
         offset: usize,
-        /// What is wrong with the item.
+        /// The fault of the item.
         fault: Fault,
     },
     /// The encoding is right, but the content does not fit the document's tables.

@@ -58,7 +58,7 @@ pub enum DocumentError {
         document: &'static str,
         /// The rule that is broken.
         rule: Rule,
-        /// What is wrong, and where.
+        /// Description of the fault.
         fault: String,
     },
 }

@@ -295,7 +295,7 @@ impl fmt::Debug for EncryptedKey {
 ///
 /// # Errors
 ///
-/// Says what else the file holds.
+/// If the file holds anything else; the error says what.
 pub fn parse_private(file: &[u8]) -> Result<PrivateKey, KeyError> {
     let (label, document) = only_block(file)?;
     match label {
@@ -312,7 +312,7 @@ pub fn parse_private(file: &[u8]) -> Result<PrivateKey, KeyError> {
 ///
 /// # Errors
 ///
-/// Says what else the file holds.
+/// If the file holds anything else; the error says what.
 pub fn parse_public(file: &[u8]) -> Result<VerifyingKey, KeyError> {
     let (label, document) = only_block(file)?;
     if label != Label::Public {

@@ -44,7 +44,7 @@ pub enum RowError {
         digest: Digest,
         /// Digest of the child.
         child: Digest,
-        /// What differs.
+        /// Description of the difference.
         fault: &'static str,
     },
     /// The row of a blob does not follow from the document.
@@ -56,7 +56,7 @@ pub enum RowError {
         digest: Digest,
         /// Digest of the blob.
         blob: Digest,
-        /// What differs.
+        /// Description of the difference.
         fault: &'static str,
     },
 }

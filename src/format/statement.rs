@@ -21,7 +21,7 @@ pub enum StatementError {
     /// The text is too long, not UTF-8, or has deceptive characters.
     #[error("The statement breaks R-40: {fault}")]
     Text {
-        /// What is wrong with the text as a whole.
+        /// Description of the fault.
         fault: &'static str,
     },
     /// The first line names no type of statement that this version knows.

@@ -150,7 +150,7 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Creates a hard link `to` to the file `from`; copies the file if hard links are not supported.
+/// Creates a hard link `to` to the file `from`; copies the file if it cannot be linked.
 pub fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
     match std::fs::hard_link(from, to) {
         Ok(()) => Ok(()),

@@ -23,8 +23,8 @@ pub struct FileSystem {
     pub read_only: bool,
     /// Largest possible file in bytes, if the type implies one.
     pub max_file: Option<u64>,
-    /// True if existing files can be shortened, extended or overwritten. fusefat then loses data
-    /// (measured).
+    /// True if existing files can be shortened, extended or overwritten. False for fusefat, which
+    /// loses data when that is done (measured).
     pub rewrites_files: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Stores blobs that the export made itself, for which there is no registry, while the export is
+//! Stores blobs that the export made itself, so that no registry has them, while the export is
 //! unfinished (bundle-format.md, section 9.2).
 //!
 //! They are written before the plan and removed after it, so a run that continues the plan finds

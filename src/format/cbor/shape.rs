@@ -271,7 +271,7 @@ impl Measure<'_> {
     }
 }
 
-/// Returns the key's name for messages. Only known keys are named, since the key may be hostile.
+/// Returns the key's name for messages if it is one of the texts with the general limit.
 fn shown(key: &[u8]) -> &'static str {
     let known = [
         "problem",
