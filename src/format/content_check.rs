@@ -96,9 +96,9 @@ fn release_entry(release: &ReleaseEntry, inventory: &Inventory) -> Result<()> {
     Ok(())
 }
 
-/// an image that the writer made (a filtered catalog) is that catalog and nothing else. It
-/// must not be a release, a component, a member of a catalog, or requested by itself: its digest
-/// is not the one under which any of these was published.
+/// an image that the writer made (a filtered catalog) is carried under the reference of its
+/// original. It must be that catalog and nothing else: a release, a component, a member or a
+/// separate request with that reference means the original.
 fn made_images(inventory: &Inventory) -> Result<()> {
     let made = inventory
         .catalogs

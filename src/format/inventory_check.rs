@@ -266,8 +266,8 @@ fn carried_blob(blob: &BlobEntry, carried: &Carried, kinds: &Kinds) -> Result<()
         }
         Codec::Raw => {}
     }
-    // An empty list of extents adds up to a size of 0, so the loop below would accept any digest
-    // although no byte is ever hashed.
+    // An empty list of extents adds up to a size of 0, so without this check any digest would
+    // pass although no byte is ever hashed.
     if carried.extents.is_empty() && (blob.size != 0 || *digest != hash::sha256(b"")) {
         return refused(22, format!("`{digest}` is carried without a byte"));
     }
@@ -386,7 +386,7 @@ fn layout(inventory: &Inventory, manifest: &BundleManifest, placement: &Placemen
     Ok(())
 }
 
-/// R-25; also: every blob and OCI manifest is reached from an image.
+/// Checks R-25, and that every blob and OCI manifest is reached from an image.
 fn images(inventory: &Inventory) -> Result<()> {
     let graph = Graph::new(inventory);
     let below = graph.below();

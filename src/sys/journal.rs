@@ -31,8 +31,8 @@ pub struct JournalledBlock {
 }
 
 impl Recovered {
-    /// Returns a chunk's blocks from index 0 on, up to the first gap, or a block
-    /// that is not full.
+    /// Returns a chunk's blocks from index 0 on, without gaps. A block that is not full is the
+    /// last.
     pub fn blocks(&self, chunk: ChunkId) -> Vec<JournalledBlock> {
         let mut run = Vec::new();
         for (index, block) in self.blocks.get(&chunk).into_iter().flatten() {

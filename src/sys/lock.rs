@@ -8,7 +8,7 @@ use rustix::fs::{self as sysfs, FlockOperation, Mode, OFlags};
 use super::error::{At, IoAt, Result};
 
 /// An exclusive lock on a directory, held until it is dropped. It leaves no file behind and ends
-/// with the process, also when that is killed.
+/// with the process, even if that is killed.
 #[derive(Debug)]
 pub struct DirLock {
     _handle: OwnedFd,

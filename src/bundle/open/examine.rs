@@ -412,7 +412,7 @@ impl Examination {
         self.findings.extend(findings.into_vec());
     }
 
-    /// Returns true if an entry, which is no chunk of the manifest, belongs into the directory.
+    /// Returns true if an entry, which is no chunk of the manifest, belongs in the directory.
     fn is_known(&self, entry: &Entry) -> bool {
         let path = entry.path.as_str();
         let known = match entry.kind {
