@@ -59,7 +59,7 @@ impl<const REACH: usize> Window<REACH> {
         shift
     }
 
-    /// Returns history and chunk, after `REACH` unused bytes.
+    /// Returns history and chunk. Bytes before [`Self::base`] are not history.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }

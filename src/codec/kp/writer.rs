@@ -170,7 +170,7 @@ impl Writer {
         }
         let bytes_alone = counts.clone();
         counts.litlen[END_OF_BLOCK] = 1;
-        // The required single distance code is never written; its length counts nothing here.
+        // The one required distance code is never written, so it adds no bits to the size here.
         let mut codes = Codes::best(&mut self.builder, &counts);
         codes.distance[0].len = 1;
 
