@@ -1,4 +1,4 @@
-//! What is wrong with a bundle, one thing at a time.
+//! Findings: faults of a bundle, each with its file, block and images.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,63 +7,65 @@ use serde::Serialize;
 
 use crate::error::{Class, Error};
 
-/// How many images are shown of those that a finding is about; JSON has [`KEPT`].
+/// Number of images that a finding shows in text; JSON has up to [`KEPT`].
 const SHOWN: usize = 20;
 
-/// How many images a finding names. Of more it knows how many they are.
+/// Number of images that a finding lists by name. The others are only counted.
 const KEPT: usize = 100;
 
-/// How many findings of one kind are kept by one step. Of more it is known how many they are.
+/// Number of findings of one kind that one step keeps. The others are only counted.
 const KEPT_OF_A_KIND: usize = 1000;
 
-/// What kind of thing is wrong.
+/// The kind of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
     /// A file that does not belong to the bundle.
     ForeignFile,
-    /// What an operating system leaves on media.
+    /// A file or directory that operating systems leave on media.
     SystemFile,
-    /// Some images are missing; the manifest says so.
+    /// Some images are missing, as the manifest states.
     Incomplete,
     /// The export was not finished.
     Unfinished,
-    /// No trusted key has signed.
+    /// No statement of a trusted exporter counts for this bundle.
     NotAuthenticated,
-    /// A trusted key's statement has expired. It does not count; whether that matters is said by
-    /// [`Self::NotAuthenticated`].
+    /// A trusted key's statement has expired and does not count. [`Self::NotAuthenticated`] tells
+    /// if that matters.
     Expired,
-    /// A trusted key says: do not import.
+    /// A trusted key's statement rejects the bundle.
     Rejected,
-    /// A file under a trusted key's name that is no right statement on this bundle.
+    /// A file has the name of a trusted key's statement but is no valid statement about this
+    /// bundle.
     BadStatement,
-    /// A file that should be there is not, or is no regular file.
+    /// A file of the bundle is missing or is no regular file.
     MissingFile,
-    /// A file has another length than it should have.
+    /// A file has the wrong length.
     WrongLength,
-    /// Bytes have another hash than they should have.
+    /// Bytes have the wrong hash.
     WrongHash,
-    /// Bytes that are no content are not what the format prescribes.
+    /// Bytes outside of content (headers, padding, trailer) are not those that the format
+    /// prescribes.
     WrongFrame,
-    /// A document breaks the format.
+    /// A document breaks a rule of the format.
     Malformed,
-    /// Documents contradict each other, or something is named and not there.
+    /// Documents contradict each other, or refer to something that is not there.
     NotClosed,
     /// The medium could not be read.
     Unreadable,
-    /// A release without signatures, which its exporter was told to accept.
+    /// A release has no signatures, which its exporter was told to accept.
     UnsignedRelease,
-    /// A release signed by keys of which none is pinned.
+    /// A release is signed, but by no pinned key.
     ReleaseKeysUnknown,
-    /// A release that cannot be compared with its image because a base carried that, whether its
-    /// signatures are good or it has none.
+    /// A release cannot be compared with its image, because a base carried the image. Its
+    /// signatures may be good or absent.
     ReleaseNotCompared,
-    /// A release whose signatures are not good, or that is not what the bundle calls it.
+    /// A release has bad signatures, or differs from its row in the inventory.
     ReleaseNotGenuine,
 }
 
 impl FindingKind {
-    /// The class of failure that a finding means on its own; `None`: worth telling, no failure.
+    /// Returns the class of failure of a finding; `None` if it is only worth reporting.
     pub fn class(self) -> Option<Class> {
         match self {
             Self::ForeignFile | Self::SystemFile | Self::Expired | Self::ReleaseNotCompared => None,
@@ -77,7 +79,7 @@ impl FindingKind {
         }
     }
 
-    /// What a finding has to do with the images that it names.
+    /// Returns the verb between a finding and the images that it names.
     fn relation(self) -> &'static str {
         match self {
             Self::Incomplete => "lacks",
@@ -86,34 +88,34 @@ impl FindingKind {
     }
 }
 
-/// One thing that is wrong.
+/// A fault of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
-    /// What kind of thing.
+    /// The kind of finding.
     pub kind: FindingKind,
-    /// The file, relative to the bundle.
+    /// Path of the file, relative to the bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// Index of the 4 MiB block in that file.
+    /// Index of the damaged 4 MiB block in the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block: Option<u64>,
-    /// One sentence.
+    /// The message, in one sentence.
     pub message: String,
-    /// References of the images that it hits, or that are missing; of many the first 100.
+    /// References of the images that are damaged or missing: at most the first 100.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub images: BTreeSet<String>,
-    /// How many images it hits besides those.
+    /// Number of further images.
     #[serde(skip_serializing_if = "crate::model::is_zero")]
     pub more_images: usize,
-    /// How many more findings of this kind there are than are listed. The finding stands for them.
+    /// Number of further findings of this kind that are not listed. This finding stands for them.
     #[serde(skip_serializing_if = "crate::model::is_zero")]
     pub more_findings: usize,
-    /// What the person can do about it.
+    /// Advice for the operator.
     #[serde(skip)]
     pub(crate) hint: Option<&'static str>,
 }
 
-/// Images that a finding is about: few by name, and how many there are besides.
+/// The images that a finding is about: some by name, and the number of the others.
 #[derive(Debug, Default)]
 pub(crate) struct HitImages {
     named: BTreeSet<String>,
@@ -121,10 +123,10 @@ pub(crate) struct HitImages {
 }
 
 impl HitImages {
-    /// How many are named.
+    /// Largest number of images listed by name.
     pub(crate) const NAMED: usize = KEPT;
 
-    /// The first images by name, and the number of the others.
+    /// Takes the first images by name, and the number of the others.
     pub(crate) fn new(named: impl IntoIterator<Item = String>, more: usize) -> Self {
         let named = named.into_iter().collect();
         Self { named, more }
@@ -146,7 +148,7 @@ impl FromIterator<String> for HitImages {
 }
 
 impl Finding {
-    /// A finding about the bundle as a whole.
+    /// Creates a finding about the bundle as a whole.
     pub fn new(kind: FindingKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -160,21 +162,21 @@ impl Finding {
         }
     }
 
-    /// Says in which file.
+    /// Sets the file.
     #[must_use]
     pub fn in_file(mut self, file: impl Into<String>) -> Self {
         self.file = Some(file.into());
         self
     }
 
-    /// Says in which block.
+    /// Sets the block.
     #[must_use]
     pub fn in_block(mut self, block: u64) -> Self {
         self.block = Some(block);
         self
     }
 
-    /// Says which images it hits.
+    /// Sets the images.
     #[must_use]
     pub(crate) fn hitting(mut self, images: HitImages) -> Self {
         self.images = images.named;
@@ -182,7 +184,7 @@ impl Finding {
         self
     }
 
-    /// Says what the person can do.
+    /// Sets the advice for the operator.
     #[must_use]
     pub(crate) fn with_hint(mut self, hint: &'static str) -> Self {
         self.hint = Some(hint);
@@ -193,7 +195,7 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
-            // A name found on the medium may hold anything.
+            // Escaped: a name found on the medium may hold any character.
             write!(f, "{}: ", file.escape_debug())?;
         }
         if let Some(block) = self.block {
@@ -216,8 +218,8 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Collects findings, of each kind as many as people read. It counts the others, so that a bundle
-/// full of faults costs no more memory than a good one.
+/// Collects findings: the first 1000 of each kind, and the number of the others. So a bundle full
+/// of faults needs no more memory than a good one.
 #[derive(Debug, Default)]
 pub(crate) struct Findings(BTreeMap<FindingKind, OfOneKind>);
 
@@ -236,7 +238,7 @@ impl Findings {
         self.add_with(finding.kind, || finding);
     }
 
-    /// Makes the finding, which must have this kind, only when it is listed.
+    /// Calls `finding`, which must return this kind, only if the finding is kept.
     pub(crate) fn add_with(&mut self, kind: FindingKind, finding: impl FnOnce() -> Finding) {
         let own = self.0.entry(kind).or_default();
         match own.listed.len() < KEPT_OF_A_KIND {
@@ -245,7 +247,7 @@ impl Findings {
         }
     }
 
-    /// The findings, and one for each kind of which there are more.
+    /// Returns the findings, and one more for each kind of which some were only counted.
     pub(crate) fn into_vec(self) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (kind, own) in self.0 {
@@ -262,7 +264,7 @@ impl Findings {
     }
 }
 
-/// The most severe class among findings.
+/// Returns the most severe class among findings.
 pub(crate) fn worst(findings: &[Finding]) -> Option<Class> {
     findings
         .iter()
@@ -270,7 +272,7 @@ pub(crate) fn worst(findings: &[Finding]) -> Option<Class> {
         .max()
 }
 
-/// Makes one error of all findings that are failures; `None` when none is.
+/// Combines all findings that are failures into one error; `None` if there are none.
 pub(crate) fn as_error(what: &str, findings: &[Finding]) -> Option<Error> {
     let class = worst(findings)?;
     let failures: Vec<&Finding> = findings

@@ -1,7 +1,7 @@
-//! A bundle on a medium: opening, reading, verifying and writing it.
+//! Opens, reads, verifies and writes bundles on a medium.
 //!
-//! Synchronous: asynchronous callers use a blocking thread. Knows the medium and the format, but no
-//! registry and no verb.
+//! Synchronous: asynchronous callers use a blocking thread. Must not depend on a registry or on a
+//! command.
 
 pub(crate) mod finding;
 pub(crate) mod names;

@@ -1,32 +1,32 @@
-//! Names in a bundle's directory.
+//! Names of files and directories in a bundle's directory.
 
-/// The root.
+/// The root document: chunk table, and hashes of the chunks and the inventory.
 pub(crate) const MANIFEST: &str = "manifest.cbor";
-/// What is in the bundle.
+/// The list of images, manifests, blobs and extents.
 pub(crate) const INVENTORY: &str = "inventory.cbor";
-/// For people.
+/// The label, for people.
 pub(crate) const LABEL: &str = "LABEL.txt";
-/// For `sha256sum -c`.
+/// The checksums, for `sha256sum -c`.
 pub(crate) const SUMS: &str = "SHA256SUMS";
 /// The plan of an unfinished bundle.
 pub(crate) const PLAN: &str = "export.plan";
-/// The statement on the plan.
+/// The statement about the plan.
 pub(crate) const PLAN_STATEMENT: &str = "export.plan.statement";
-/// Its signature.
+/// The signature of the plan's statement.
 pub(crate) const PLAN_SIGNATURE: &str = "export.plan.sig";
-/// What was made for an unfinished export and no registry has.
+/// Directory of blobs that an unfinished export made itself, so that no registry has them.
 pub(crate) const MADE: &str = "export.made";
-/// What is special to one medium.
+/// A note about one medium, which is not part of the bundle.
 pub(crate) const VOLUME: &str = "VOLUME.txt";
-/// Directory of chunks.
+/// Directory of the chunks.
 pub(crate) const CHUNKS: &str = "chunks";
-/// Directory of statements.
+/// Directory of statements and signatures.
 pub(crate) const SIGNATURES: &str = "signatures";
 
-/// Directories that belong to a bundle, or to an export that makes one.
+/// Directories of a bundle, or of an unfinished export.
 pub(crate) const OWN_DIRECTORIES: [&str; 3] = [CHUNKS, SIGNATURES, MADE];
 
-/// Whether a path is one of a blob in [`MADE`], or of one that is being written.
+/// Returns true if a path is that of a blob in [`MADE`], or of its temporary file.
 pub(crate) fn is_made(path: &str) -> bool {
     let name = path
         .strip_prefix(MADE)

@@ -1,4 +1,4 @@
-//! Statements on a bundle: who signs, what is said, and how it is written.
+//! Makes, signs and writes statements about a bundle.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::model::{
 use crate::sys;
 use crate::sys::media::Media;
 
-/// A key that can sign, wherever its secret half is.
+/// A signing key: in memory, or behind a command.
 #[derive(Clone)]
 pub struct Signer {
     public: VerifyingKey,
@@ -26,14 +26,15 @@ pub struct Signer {
 
 #[derive(Clone)]
 enum Secret {
-    /// In this process's memory.
+    /// A key in this process's memory.
     Key(Arc<SigningKey>),
-    /// In a token: a shell command that reads the statement and writes 64 bytes.
+    /// A shell command that reads the statement and writes the 64 bytes of the signature, for
+    /// example with a token.
     Command(String),
 }
 
 impl Signer {
-    /// Signs with a key in memory.
+    /// Creates a signer with a key in memory.
     pub fn with_key(key: SigningKey) -> Self {
         Self {
             public: key.public(),
@@ -41,8 +42,8 @@ impl Signer {
         }
     }
 
-    /// Signs by a shell command that reads the statement on its standard input and writes the
-    /// 64 bytes of the signature.
+    /// Creates a signer that runs a shell command, which reads the statement on its standard
+    /// input and writes the 64 bytes of the signature.
     pub fn with_command(public: VerifyingKey, command: String) -> Self {
         Self {
             public,
@@ -50,12 +51,12 @@ impl Signer {
         }
     }
 
-    /// The public half.
+    /// Returns the public key.
     pub fn public(&self) -> &VerifyingKey {
         &self.public
     }
 
-    /// Signs, and checks what came out.
+    /// Signs a text, and verifies the signature before returning it.
     pub(crate) fn sign(&self, text: &[u8]) -> Result<Vec<u8>> {
         let signature = match &self.secret {
             Secret::Key(key) => key.sign(text).to_vec(),
@@ -77,21 +78,21 @@ impl std::fmt::Debug for Signer {
     }
 }
 
-/// What a signer says besides the facts.
+/// The parts of a statement that the signer chooses.
 #[derive(Debug, Clone)]
 pub struct Opinion {
-    /// In which capacity.
+    /// Role of the signer.
     pub role: Role,
-    /// May the bundle be imported?
+    /// Approval or rejection of the bundle.
     pub verdict: Verdict,
-    /// One line for people.
+    /// A comment of one line.
     pub comment: Option<LabelText>,
-    /// Until when this holds.
+    /// Time at which the statement expires.
     pub expires: Option<Timestamp>,
 }
 
 impl Opinion {
-    /// What an exporter says of its own work.
+    /// Returns an exporter's approval of its own bundle.
     pub fn exporter(comment: Option<LabelText>) -> Self {
         Self {
             role: Role::exporter(),
@@ -102,7 +103,7 @@ impl Opinion {
     }
 }
 
-/// The statement on a bundle.
+/// Builds the statement about a bundle.
 pub(crate) fn bundle_statement(
     manifest: &BundleManifest,
     bytes: &[u8],
@@ -128,7 +129,7 @@ pub(crate) fn bundle_statement(
     }
 }
 
-/// The statement on a document that is no bundle's manifest.
+/// Builds a statement about a document, without the fields of a bundle.
 pub(crate) fn document_statement(
     subject: StatementType,
     document: &FileEntry,
@@ -153,13 +154,13 @@ pub(crate) fn document_statement(
     }
 }
 
-/// A statement's text.
+/// Returns a statement's text.
 pub(crate) fn render(statement: &Statement) -> Result<String> {
     statement::render(statement)
         .map_err(|error| Error::usage("The statement cannot be written").caused_by(error))
 }
 
-/// Writes statement and signature into a bundle. Returns the name without ending.
+/// Writes a statement and its signature into a bundle. Returns the file name without ending.
 pub(crate) fn write_statement(
     media: &dyn Media,
     id: &BundleId,
@@ -172,7 +173,7 @@ pub(crate) fn write_statement(
     let text = render(statement)?;
     let signature = signer.sign(text.as_bytes())?;
     media.make_dir(names::SIGNATURES)?;
-    // Whole pairs count: the statement alone, after a power cut, says nothing.
+    // A power cut in between leaves half a pair, which readers ignore.
     media.write_atomically(&stem.statement_path(), text.as_bytes())?;
     media.write_atomically(&stem.signature_path(), &signature)?;
     Ok(stem)

@@ -1,5 +1,5 @@
-//! Who vouches for a bundle, and whether that person is trusted
-//! (bundle-format.md, section 8.3).
+//! Finds and checks the statements of trusted keys about a bundle (bundle-format.md, section
+//! 8.3).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,60 +18,61 @@ use crate::model::{
 use crate::sys::IoAt;
 use crate::sys::media::{DirMedia, EntryKind, Media};
 
-/// What to do where no trusted key has signed.
+/// Hint for a bundle that no trusted key has signed.
 const NAME_KEY: &str = "name the maker's public key with --trust; it must have reached you another way than the medium";
 
-/// What to do where a trusted key has signed something else, or its statement was changed.
+/// Hint for a trusted key's statement that is about another manifest or was changed.
 const COPY_AGAIN: &str = "copy the bundle and its `signatures` again from where it was made, or have \
      it signed again there with `airferry sign`";
 
-/// What to do where a trusted key's approval has expired.
+/// Hint for a trusted key's approval that has expired.
 const SIGN_AGAIN: &str = "have the bundle signed again with `airferry sign` by who holds that key";
 
-/// Whom the person trusts.
+/// The keys that the operator trusts, and where else statements are.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
-    /// Keys trusted for the role `exporter`. Empty: nobody.
+    /// Keys trusted for the role `exporter`. If empty, no bundle can be authenticated.
     pub exporters: Vec<VerifyingKey>,
-    /// The time now, for statements that expire.
+    /// The present time, for statements that expire. `None` disables expiry.
     pub now: Option<Timestamp>,
-    /// Directories besides the bundle that hold statements below `signatures/`: what was signed
-    /// of a medium that cannot be written. They weigh the same as those in the bundle, for and
-    /// against it.
+    /// Further directories that hold statements below `signatures/`, for media that cannot be
+    /// written. These statements weigh the same as those in the bundle, approvals and rejections
+    /// alike.
     pub statements: Vec<PathBuf>,
 }
 
-/// A statement under a trusted key.
+/// A statement signed by a trusted key.
 #[derive(Debug, Clone)]
 pub struct Vouched {
-    /// File name without ending.
+    /// File name of the statement, without ending.
     pub stem: StatementStem,
-    /// Where it is, for messages: in the bundle, or in a directory besides.
+    /// Path of the statement, for messages: in the bundle, or in a further directory.
     pub(crate) file: String,
-    /// What it says.
+    /// Content of the statement.
     pub statement: Statement,
-    /// Whether it expired before now: it says what somebody thought, and counts for nothing.
+    /// True if the statement has expired: it is shown, but does not count.
     pub expired: bool,
-    /// Whether it agrees with the manifest, as far as that was read.
+    /// False if the statement was found to differ from the manifest, and so does not count.
     pub(crate) agrees: bool,
 }
 
-/// Who vouches for a bundle.
+/// The statements about a bundle, and the resulting authentication.
 #[derive(Debug, Clone, Default)]
 pub struct Authentication {
-    /// Statements under trusted keys, with right signatures.
+    /// Valid statements by trusted keys.
     pub vouched: Vec<Vouched>,
-    /// Names of other well-formed statements on this bundle: anybody may have put them there.
+    /// Names of other well-formed statements about this bundle. Not verified: anyone may have
+    /// written them.
     pub claimed: Vec<StatementStem>,
-    /// Names of statements on other generations.
+    /// Names of statements about other generations.
     pub other_generations: Vec<StatementStem>,
-    /// What is wrong.
+    /// Faults found in statements.
     pub(crate) findings: Vec<Finding>,
     known_files: BTreeSet<String>,
 }
 
 impl Authentication {
-    /// Whether a trusted exporter approves this bundle.
+    /// Returns true if a trusted exporter approves this bundle.
     pub fn is_authenticated(&self) -> bool {
         self.vouched.iter().any(|vouched| {
             vouched.statement.role.as_str() == Role::EXPORTER
@@ -81,15 +82,15 @@ impl Authentication {
         })
     }
 
-    /// Whether a file below `signatures/` belongs to the bundle.
+    /// Returns true if a file below `signatures/` belongs to the bundle.
     pub(crate) fn knows_file(&self, path: &str) -> bool {
         self.known_files.contains(path)
     }
 
-    /// Compares what statements say with the manifest, and with the text of `SHA256SUMS` that
-    /// follows from it.
+    /// Compares the statements with the manifest, and with the text of `SHA256SUMS` that follows
+    /// from it.
     ///
-    /// One that disagrees does not count any more.
+    /// A statement that differs no longer counts.
     pub(crate) fn check_fields(
         &mut self,
         manifest: &BundleManifest,
@@ -115,9 +116,10 @@ impl Authentication {
 }
 
 impl Trust {
-    /// Finds the statements of trusted keys on these bytes of a manifest.
+    /// Finds the statements of trusted keys about these bytes of a manifest.
     ///
-    /// Opens only the names that follow from trusted keys; other names are listed, not believed.
+    /// Opens only files whose names follow from trusted keys; other names are listed and not
+    /// opened.
     pub fn authenticate(&self, media: &dyn Media, manifest: &[u8]) -> Result<Authentication> {
         let id = sha256(manifest);
         let mut found = Authentication::default();
@@ -134,7 +136,7 @@ impl Trust {
         Ok(found)
     }
 
-    /// Why nobody who is trusted vouches for a bundle, and what the person can do.
+    /// Returns the reason why a bundle is not authenticated, and a hint for the operator.
     fn why_not_authenticated(
         &self,
         id: &BundleId,
@@ -189,7 +191,7 @@ impl Trust {
         }
     }
 
-    /// Whether a trusted key's name stands on statements about another manifest.
+    /// Returns true if there are statements about another manifest under a trusted key's name.
     fn knows_signer_of_another(&self, id: &BundleId, found: &Authentication) -> bool {
         found.other_generations.iter().any(|stem| {
             let by_known = |key: &VerifyingKey| stem.names_key(&key.fingerprint());
@@ -197,7 +199,7 @@ impl Trust {
         })
     }
 
-    /// Reads the statements of trusted keys in one place, and sorts the names of the others.
+    /// Reads the statements of trusted keys in one place, and classifies the names of the others.
     fn read_place(&self, place: &Place<'_>, manifest: &[u8], found: &mut Authentication) {
         if !place.is_readable {
             let message = "it is no directory, so nobody's statement is read from it";
@@ -232,7 +234,7 @@ impl Trust {
     ) {
         let same = |known: &Vouched| known.stem == *stem && known.statement == statement;
         if found.vouched.iter().any(same) {
-            // A copy of one that was read in another place.
+            // Ignores a copy of a statement that was already read in another place.
             return;
         }
         let file = place.shown(&stem.statement_path());
@@ -259,19 +261,19 @@ impl Trust {
     }
 }
 
-/// Where statements lie.
+/// A directory that holds statements.
 struct Place<'a> {
     media: &'a dyn Media,
-    /// Where that is, unless it is the bundle itself.
+    /// Path of a further directory; `None` for the bundle itself.
     besides: Option<&'a Path>,
-    /// Whether `signatures` is a directory, or not there at all.
+    /// True if `signatures` is a directory or does not exist.
     is_readable: bool,
-    /// All regular files there, with their lengths in bytes.
+    /// All regular files of the place, with their lengths in bytes.
     files: BTreeMap<String, u64>,
 }
 
 impl<'a> Place<'a> {
-    /// The bundle itself.
+    /// Lists the bundle itself.
     fn bundle(media: &'a dyn Media) -> Result<Self> {
         let entries = media.list()?;
         let signatures = entries
@@ -292,8 +294,9 @@ impl<'a> Place<'a> {
         })
     }
 
-    /// A directory besides the bundle. One without any statement was named by mistake; one with
-    /// statements on another manifest says more than that.
+    /// Lists a further directory. Without any statement it was named by mistake, and that is an
+    /// error. Statements about another manifest are no error here: they lead to a more specific
+    /// finding.
     fn besides(media: &'a DirMedia) -> Result<Self> {
         let place = Self {
             besides: Some(media.root()),
@@ -307,7 +310,7 @@ impl<'a> Place<'a> {
         Ok(place)
     }
 
-    /// A path of this place as findings name it.
+    /// Returns a path of this place for findings.
     fn shown(&self, path: &str) -> String {
         match self.besides {
             Some(directory) => directory.join(path).display().to_string(),
@@ -315,7 +318,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The names of whole pairs of statement and signature.
+    /// Returns the names of complete pairs of statement and signature.
     fn pairs(&self) -> impl Iterator<Item = StatementStem> {
         self.files.keys().filter_map(|path| {
             let name = path.strip_prefix("signatures/")?;
@@ -326,7 +329,7 @@ impl<'a> Place<'a> {
         })
     }
 
-    /// Whether the files of a pair have lengths that statements and signatures have.
+    /// Returns true if the two files of a pair have possible lengths.
     fn may_be_statement(&self, stem: &StatementStem) -> bool {
         let length = |path: &str| self.files.get(path).copied();
         let text = length(&stem.statement_path());
@@ -335,12 +338,12 @@ impl<'a> Place<'a> {
             && signature == Some(Limits::SIGNATURE)
     }
 
-    /// Sorts the names below `signatures/` without believing any.
+    /// Classifies the names below `signatures/` by name and length, without opening the files.
     fn sort_names(&self, id: &BundleId, found: &mut Authentication) {
         let vouched: BTreeSet<StatementStem> = found.vouched.iter().map(|v| v.stem).collect();
         for stem in self.pairs() {
             if !vouched.contains(&stem) {
-                // Nothing else of a stranger's is let pass as a statement.
+                // Pairs beyond the limit, or with other lengths, are foreign files (R-45).
                 let listed = found.claimed.len() + found.other_generations.len();
                 if listed >= Limits::STATEMENTS || !self.may_be_statement(&stem) {
                     continue;
@@ -360,7 +363,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Bytes of all statements and signatures in a bundle.
+/// Returns the number of bytes of all statements and signatures in a bundle.
 pub(crate) fn statement_bytes(media: &dyn Media) -> Result<u64> {
     let place = Place::bundle(media)?;
     let both = |stem: StatementStem| [stem.statement_path(), stem.signature_path()];
@@ -369,13 +372,13 @@ pub(crate) fn statement_bytes(media: &dyn Media) -> Result<u64> {
     Ok(lengths.fold(0, |sum, length| sum.saturating_add(*length)))
 }
 
-/// A statement that nothing waives, and the file to look at.
+/// The fault of an invalid statement, and the file that has it. No option waives it.
 struct Wrong {
     file: String,
     message: String,
 }
 
-/// Reads and checks one statement. `None`: there is none. `Err`: there is one, and it is wrong.
+/// Reads and checks one statement. `Ok(None)` if there is none, `Err` if there is an invalid one.
 fn read_one(
     media: &dyn Media,
     key: &VerifyingKey,
@@ -392,13 +395,13 @@ fn read_one(
     };
     let text = read(stem.statement_path(), Limits::STATEMENT)?;
     let signature = read(stem.signature_path(), Limits::SIGNATURE)?;
-    // Half a pair is what a power cut leaves; it says nothing.
+    // Half a pair is what a power cut leaves; it is ignored.
     let (Some(text), Some(signature)) = (text, signature) else {
         return Ok(None);
     };
     let signed = key.verify(&text, &signature);
-    // Whether it could be what was signed. Without a right signature that is no trust, but tells
-    // which of the two files is wrong.
+    // Parses the text even if the signature is wrong. That gives it no trust, but tells which of
+    // the two files is wrong.
     let read = statement::parse(&text)
         .map_err(|error| chain(&error))
         .and_then(|statement| agrees(statement, key, manifest));
@@ -423,7 +426,7 @@ fn read_one(
     }
 }
 
-/// Checks that a statement is one by this key on this manifest.
+/// Checks that a statement is about this manifest and names this key.
 fn agrees(
     statement: Statement,
     key: &VerifyingKey,
@@ -439,8 +442,8 @@ fn agrees(
     Ok(statement)
 }
 
-/// A free name for a statement by this key on this bundle: the first counter without a whole
-/// pair of files.
+/// Returns a free name for a statement by this key about this bundle: the first counter without a
+/// complete pair of files; `None` if all 16 are taken.
 pub(crate) fn free_stem(
     media: &dyn Media,
     id: &BundleId,

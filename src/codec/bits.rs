@@ -1,7 +1,7 @@
-//! Writes bits the way deflate wants them: from the least significant bit of each byte upwards
-//! (RFC 1951, section 3.1.1).
+//! Writes bits in deflate's order: from the least significant bit of each byte upwards (RFC 1951,
+//! section 3.1.1).
 
-/// A bit writer that collects whole bytes; the bits of a byte that is not full yet stay inside.
+/// A bit writer that collects whole bytes and keeps back the bits of a byte that is not full.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BitWriter {
     bytes: Vec<u8>,
@@ -10,11 +10,11 @@ pub(crate) struct BitWriter {
 }
 
 impl BitWriter {
-    /// Appends the `len` low bits of `bits`, of which the others must be 0; `len` is at most 32.
+    /// Appends the `len` low bits of `bits`, whose other bits must be 0; `len` is at most 32.
     #[inline]
     pub(crate) fn put(&mut self, bits: u32, len: u32) {
         debug_assert!(len <= 32 && u64::from(bits) < 1 << len);
-        // Never more than 31 bits are held between calls, so nothing is shifted out.
+        // At most 31 bits are held between calls, so no bit is shifted out.
         self.held |= u64::from(bits) << self.held_len;
         self.held_len += len;
         if self.held_len >= 32 {
@@ -34,7 +34,7 @@ impl BitWriter {
         self.held_len = 0;
     }
 
-    /// Appends bytes behind zero bits up to the next byte boundary.
+    /// Fills up to the next byte boundary with zero bits, then appends bytes.
     pub(crate) fn put_bytes(&mut self, bytes: &[u8]) {
         self.align();
         self.bytes.extend_from_slice(bytes);

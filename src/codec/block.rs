@@ -1,13 +1,13 @@
 //! Deflate blocks with Huffman codes: counting symbols, the dynamic header, sizes, writing.
 //!
-//! What the Go encoders share (docs/encoders.md, section 2). When which kind of block is
-//! written is decided by each encoder's own writer.
+//! Shared by the Go encoders (docs/encoders.md, section 2). The rules that choose the kind of a
+//! block are in each encoder's own writer.
 
 use super::bits::BitWriter;
 use super::huffman::{Code, CodeBuilder, MAX_CODE_LEN, assign_codes};
 use super::token::{DISTANCE_EXTRA, DISTANCES, END_OF_BLOCK, Kind, LENGTH_EXTRA, LITLENS, Token};
 
-/// How often each symbol occurs in a block.
+/// The frequency of each symbol in a block.
 #[derive(Debug, Clone)]
 pub(crate) struct Counts {
     pub(crate) litlen: [u32; LITLENS],
@@ -22,7 +22,7 @@ impl Counts {
         }
     }
 
-    /// Counts tokens; the end of the block is not among them.
+    /// Counts the symbols of tokens, without the end-of-block symbol.
     pub(crate) fn of_tokens(tokens: &[Token]) -> Self {
         let mut counts = Self::new();
         for token in tokens {
@@ -37,7 +37,7 @@ impl Counts {
         counts
     }
 
-    /// Counts bytes.
+    /// Counts bytes as literals.
     pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
         let mut counts = Self::new();
         for byte in bytes {
@@ -46,9 +46,9 @@ impl Counts {
         counts
     }
 
-    /// Returns how many code lengths an exact header announces.
+    /// Returns the numbers of code lengths that an exact header declares.
     ///
-    /// A block without any distance announces one for symbol 0, and counts it once.
+    /// If no distance is used, declares one, for symbol 0, and counts it once.
     pub(crate) fn announce(&mut self) -> Announced {
         let used = |counts: &[u32]| {
             counts
@@ -65,13 +65,13 @@ impl Counts {
         }
     }
 
-    /// Bits that follow the length and distance codes.
+    /// Returns the number of extra bits after length and distance codes.
     pub(crate) fn extra_bits(&self) -> u64 {
         weighted(&self.litlen[END_OF_BLOCK + 1..], &LENGTH_EXTRA)
             + weighted(&self.distance, &DISTANCE_EXTRA)
     }
 
-    /// Bits of the codes, with a fixed block's header but without extra bits.
+    /// Returns the bits of the codes in a fixed block, including its header but no extra bits.
     pub(crate) fn fixed_code_bits(&self) -> u64 {
         3 + weighted(&self.litlen, &FIXED_LITLEN_LENGTHS)
             + weighted(&self.distance, &[5; DISTANCES])
@@ -86,7 +86,7 @@ fn weighted(counts: &[u32], bits: &[u8]) -> u64 {
     u64::from(products.sum::<u32>())
 }
 
-/// The numbers of code lengths that a dynamic header announces.
+/// The numbers of code lengths that a dynamic header declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Announced {
     pub(crate) litlens: usize,
@@ -94,12 +94,12 @@ pub(crate) struct Announced {
 }
 
 impl Announced {
-    /// All that a dynamic header can.
+    /// All symbols that a dynamic header can declare.
     pub(crate) const ALL: Self = Self {
         litlens: LITLENS,
         distances: DISTANCES,
     };
-    /// Literals and the end of the block, and the one distance that there must be.
+    /// Literals and the end of the block, and one distance, the required minimum.
     pub(crate) const LITERALS: Self = Self {
         litlens: END_OF_BLOCK + 1,
         distances: 1,
@@ -116,7 +116,7 @@ const FIXED_LITLEN_LENGTHS: [u8; LITLENS] = {
     lengths
 };
 
-/// The two codes of a block.
+/// The literal/length code and the distance code of a block.
 #[derive(Debug, Clone)]
 pub(crate) struct Codes {
     pub(crate) litlen: [Code; LITLENS],
@@ -131,10 +131,10 @@ impl Codes {
         }
     }
 
-    /// The codes of fixed blocks (RFC 1951, section 3.2.6).
+    /// Returns the codes of fixed blocks (RFC 1951, section 3.2.6).
     pub(crate) fn fixed() -> Self {
         let mut codes = Self::none();
-        // Symbols 286 and 287 take part in the code but are never written.
+        // Symbols 286 and 287 are part of the code but never written.
         let mut litlen = [Code::default(); LITLENS + 2];
         let mut lengths = [8; LITLENS + 2];
         lengths[..LITLENS].copy_from_slice(&FIXED_LITLEN_LENGTHS);
@@ -144,7 +144,7 @@ impl Codes {
         codes
     }
 
-    /// The best codes for these counts.
+    /// Returns the optimal codes for these counts.
     pub(crate) fn best(builder: &mut CodeBuilder, counts: &Counts) -> Self {
         let mut codes = Self::none();
         let mut lengths = [0; LITLENS];
@@ -156,7 +156,7 @@ impl Codes {
         codes
     }
 
-    /// Bits that these codes take for symbols counted so, without extra bits.
+    /// Returns the bits that these codes need for symbols with these counts, without extra bits.
     pub(crate) fn code_bits(&self, counts: &Counts) -> u64 {
         let sum = |counts: &[u32], codes: &[Code]| -> u32 {
             let products = counts.iter().zip(codes);
@@ -168,7 +168,7 @@ impl Codes {
             + u64::from(sum(&counts.distance, &self.distance))
     }
 
-    /// Whether each symbol that is counted has a code.
+    /// Returns true if each counted symbol has a code.
     pub(crate) fn cover(&self, counts: &Counts) -> bool {
         let covered = |counts: &[u32], codes: &[Code]| {
             let mut pairs = counts.iter().zip(codes);
@@ -177,7 +177,7 @@ impl Codes {
         covered(&counts.litlen, &self.litlen) && covered(&counts.distance, &self.distance)
     }
 
-    /// Writes tokens; the end of the block is not among them.
+    /// Writes tokens, without the end of the block.
     pub(crate) fn write_tokens(&self, tokens: &[Token], out: &mut BitWriter) {
         for token in tokens {
             match token.kind() {
@@ -196,7 +196,7 @@ impl Codes {
         }
     }
 
-    /// Writes literal bytes.
+    /// Writes bytes as literals.
     pub(crate) fn write_bytes(&self, bytes: &[u8], out: &mut BitWriter) {
         for byte in bytes {
             put_code(out, self.litlen[usize::from(*byte)]);
@@ -220,7 +220,7 @@ fn put_with_rest(out: &mut BitWriter, code: Code, rest: u32, extra: u32) {
     out.put(u32::from(code.bits) | rest << len, len + extra);
 }
 
-/// Writes the header of a fixed block that is not the last.
+/// Writes the header of a fixed block that is not the last block.
 pub(crate) fn write_fixed_header(out: &mut BitWriter) {
     out.put(0b010, 3);
 }
@@ -235,15 +235,15 @@ pub(crate) const CODE_LENGTH_ORDER: [usize; 19] = [
 #[derive(Debug)]
 pub(crate) struct DynamicHeader {
     announced: Announced,
-    /// Symbols of the code-length alphabet, and what their extra bits hold.
+    /// Symbols of the code-length alphabet, with the values of their extra bits.
     runs: Vec<(u8, u8)>,
     codes: [Code; 19],
-    /// How many lengths of the code-length code are sent.
+    /// Number of lengths of the code-length code that are sent.
     sent: usize,
     bits: u64,
 }
 
-/// Extra bits of the code-length symbols 16, 17 and 18.
+/// Returns the number of extra bits of a code-length symbol: only 16, 17 and 18 have any.
 fn run_extra_bits(symbol: u8) -> u32 {
     match symbol {
         16 => 2,
@@ -257,7 +257,7 @@ impl DynamicHeader {
     pub(crate) fn new(builder: &mut CodeBuilder, codes: &Codes, announced: Announced) -> Self {
         let litlens = codes.litlen.iter().take(announced.litlens);
         let distances = codes.distance.iter().take(announced.distances);
-        // One sequence: a run may cross the border.
+        // One sequence: a run may continue from the first code into the second.
         let sequence: Vec<u8> = litlens.chain(distances).map(|code| code.len).collect();
         let runs = run_lengths(&sequence);
 
@@ -286,12 +286,12 @@ impl DynamicHeader {
         }
     }
 
-    /// The header's size in bits.
+    /// Returns the header's size in bits.
     pub(crate) fn bits(&self) -> u64 {
         self.bits
     }
 
-    /// Writes the header of a block that is not the last.
+    /// Writes the header of a block that is not the last block.
     pub(crate) fn write(&self, out: &mut BitWriter) {
         out.put(0b100, 3);
         out.put((self.announced.litlens - 257) as u32, 5);
@@ -337,7 +337,8 @@ fn run_lengths(sequence: &[u8]) -> Vec<(u8, u8)> {
     coded
 }
 
-/// The size in bits of a stored block, as the encoders estimate it: the true alignment is ignored.
+/// Returns the size of a stored block in bits as the encoders estimate it, without the bits for
+/// alignment.
 pub(crate) fn stored_bits(plain: usize) -> u64 {
     8 * (plain as u64 + 5)
 }

@@ -1,7 +1,7 @@
-//! The encoders by number and by name, and the writer that runs one.
+//! Numbers and names of the encoders, and the writer that runs one.
 //!
-//! An encoder that was released never changes its output: what it writes is part of the bundle
-//! format. A change to the rules is a new number.
+//! An encoder that was released must never change its output, which is part of the bundle format.
+//! A change to its rules gets a new number.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -16,12 +16,12 @@ use super::kp::{Epoch, Kp, Level};
 use super::pgzip::{BlockSize, Pgzip};
 use super::zlib::{Zlib, ZlibLevel};
 
-/// How a klauspost/compress encoder was driven.
+/// How a klauspost/compress encoder divides its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Framing {
     /// One deflate stream.
     Single,
-    /// klauspost/pgzip: independent blocks.
+    /// klauspost/pgzip: blocks that are encoded independently.
     Blocks(BlockSize),
 }
 
@@ -30,64 +30,64 @@ pub enum Framing {
 pub enum Encoder {
     /// klauspost/compress, directly or through pgzip (skopeo, podman, buildah, umoci).
     Klauspost {
-        /// The level.
+        /// Compression level.
         level: Level,
-        /// Which releases.
+        /// The range of releases.
         epoch: Epoch,
-        /// One stream or blocks.
+        /// One stream, or blocks.
         framing: Framing,
     },
     /// Go's compress/gzip up to 1.26, level 1 (go-containerregistry, ko, crane, kaniko).
     GoFast1,
     /// Go's compress/gzip up to 1.26, levels 4 to 9; its default is 6.
     GoLazy {
-        /// The level.
+        /// Compression level.
         level: LazyLevel,
     },
     /// Go's compress/gzip from 1.27, default level.
     Go127,
     /// Stock zlib (Python and many others).
     Zlib {
-        /// The level.
+        /// Compression level.
         level: ZlibLevel,
     },
 }
 
-/// An encoder's number and parameters, as they stand in a recipe.
+/// An encoder's number and parameters, as stored in a recipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Coordinates {
-    /// The frozen number.
+    /// The number, which never changes.
     pub(crate) number: u64,
-    /// The compression level, where the number leaves it open; otherwise 0.
+    /// The compression level; 0 if the number implies it.
     pub(crate) level: u64,
-    /// The pgzip block size in bytes; 0 without blocks.
+    /// The pgzip block size in bytes; 0 if there are no blocks.
     pub(crate) block: u64,
 }
 
-/// A text or a number that names no encoder.
+/// The error for a name or number of no known encoder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncoderError {
-    /// The name is not one of ours.
+    /// No encoder has this name.
     #[error("`{name}` is not the name of an encoder")]
     Name {
-        /// What was given, shortened.
+        /// The name that was given, shortened.
         name: String,
     },
-    /// The number, or a parameter, is unknown to this version.
+    /// This version does not know the number or a parameter.
     #[error("This version has no encoder number {number} with level {level} and block {block}")]
     Number {
-        /// The number.
+        /// Number of the encoder.
         number: u64,
-        /// The level.
+        /// Compression level.
         level: u64,
-        /// The block size.
+        /// Block size in bytes.
         block: u64,
     },
 }
 
 impl Encoder {
-    /// The number and parameters. Numbers are never given again.
+    /// Returns number and parameters. Numbers are never reused.
     pub(crate) fn coordinates(self) -> Coordinates {
         let (number, level, block) = match self {
             Self::Klauspost {
@@ -121,7 +121,7 @@ impl Encoder {
         }
     }
 
-    /// The encoder with a number and parameters.
+    /// Returns the encoder with a number and parameters.
     pub(crate) fn from_coordinates(at: Coordinates) -> Result<Self, EncoderError> {
         let refused = || EncoderError::Number {
             number: at.number,
@@ -156,7 +156,7 @@ impl Encoder {
             },
             _ => return Err(refused()),
         };
-        // Parameters that an encoder does not have must be 0: there is one way to write it.
+        // Unused parameters must be 0, so that each encoder has one representation.
         if encoder.coordinates() == at {
             Ok(encoder)
         } else {
@@ -164,7 +164,7 @@ impl Encoder {
         }
     }
 
-    /// Memory that encoding takes, in bytes, about: an upper bound for planning.
+    /// Returns an upper bound, for planning, of the memory that encoding takes, in bytes.
     pub fn memory(self, threads: NonZeroUsize) -> u64 {
         const STATE: u64 = 2 << 20;
         match self {
@@ -172,8 +172,8 @@ impl Encoder {
                 framing: Framing::Blocks(size),
                 ..
             } => {
-                // A block and its output for each thread, for the one that waits, and for the one
-                // that is being filled.
+                // A block and its output for each thread, for the block that waits, and for the
+                // block that is being filled.
                 let blocks = threads.get() as u64 + 3;
                 (threads.get() as u64 + 1) * STATE + blocks * 2 * u64::from(size.get())
             }
@@ -181,11 +181,11 @@ impl Encoder {
         }
     }
 
-    /// The gzip header of a program that sets neither a name nor a time (docs/encoders.md,
-    /// section 1). It is empty for zlib, whose callers write the frame in ways of their own.
+    /// Returns the gzip header of a program that sets neither a name nor a time
+    /// (docs/encoders.md, section 1). Empty for zlib, whose callers write different headers.
     fn gzip_header(self) -> Vec<u8> {
         match self {
-            // The low half of the seconds from 1970 to Go's zero time, year 1.
+            // The low 32 bits of Go's zero time (year 1), in seconds since 1970.
             Self::Klauspost { .. } => gzip::header(0x886e_0900, 0),
             Self::GoFast1 => gzip::header(0, 4),
             Self::GoLazy { level } if level.get() == 9 => gzip::header(0, 2),
@@ -277,7 +277,7 @@ impl FromStr for Encoder {
                 .map(|level| Self::Zlib { level }),
             _ => None,
         };
-        // Each encoder has one name: no leading zeros, no plus sign.
+        // Each encoder has exactly one name: no leading zeros, no plus sign.
         encoder
             .filter(|encoder| encoder.to_string() == name)
             .ok_or_else(|| EncoderError::Name {
@@ -294,17 +294,18 @@ fn parse_block_size(text: &str) -> Option<BlockSize> {
     BlockSize::new(bytes)
 }
 
-/// Writes the stream that an encoder makes of the plain bytes written to it.
+/// Encodes the plain bytes that are written to it, and writes the stream to `out`.
 ///
-/// The stream does not depend on how the bytes are cut into writes, nor on the number of threads.
+/// The stream depends neither on how the bytes are split into writes nor on the number of
+/// threads.
 #[derive(Debug)]
 pub struct EncodeWriter<W: Write> {
     out: W,
     body: Body,
     check: Check,
-    /// What stands before the deflate stream; it goes out with the first bytes.
+    /// Bytes before the deflate stream, written before its first bytes.
     header: Vec<u8>,
-    /// Whether CRC-32 and length follow the deflate stream.
+    /// True if CRC-32 and length follow the deflate stream.
     trailer: bool,
     buffer: Vec<u8>,
 }
@@ -324,22 +325,23 @@ impl fmt::Debug for Body {
 }
 
 impl<W: Write> EncodeWriter<W> {
-    /// Starts the stream of the encoder's name: a gzip file, or for zlib a raw deflate stream.
+    /// Starts the stream that the encoder's name stands for: a gzip file, or for zlib a raw
+    /// deflate stream.
     ///
     /// # Errors
     ///
-    /// When the threads for pgzip blocks cannot be started.
+    /// If the threads for pgzip blocks cannot be started.
     pub fn new(encoder: Encoder, threads: NonZeroUsize, out: W) -> io::Result<Self> {
         let header = encoder.gzip_header();
         let trailer = !header.is_empty();
         Self::start(encoder, header, trailer, threads, out)
     }
 
-    /// Starts a gzip file with this header, which is written as it is.
+    /// Starts a gzip file with this header, which is written unchanged.
     ///
     /// # Errors
     ///
-    /// When the threads for pgzip blocks cannot be started.
+    /// If the threads for pgzip blocks cannot be started.
     pub fn with_header(
         encoder: Encoder,
         header: &[u8],
@@ -374,21 +376,21 @@ impl<W: Write> EncodeWriter<W> {
         })
     }
 
-    /// What the stream is written to.
+    /// Returns the inner writer.
     pub(crate) fn get_ref(&self) -> &W {
         &self.out
     }
 
-    /// What the stream is written to. Writing to it would spoil the stream.
+    /// Returns the inner writer. The caller must not write to it, which would corrupt the stream.
     pub(crate) fn get_mut(&mut self) -> &mut W {
         &mut self.out
     }
 
-    /// Ends the stream and returns what it was written to.
+    /// Ends the stream and returns the inner writer.
     ///
     /// # Errors
     ///
-    /// When writing fails.
+    /// If writing fails.
     pub fn finish(mut self) -> io::Result<W> {
         self.write_header()?;
         match &mut self.body {
@@ -412,7 +414,7 @@ impl<W: Write> EncodeWriter<W> {
     }
 }
 
-/// Plain bytes that are encoded at once, so that little output is held.
+/// Plain bytes encoded at once, which limits the output held in memory.
 const PIECE: usize = 256 << 10;
 
 impl<W: Write> Write for EncodeWriter<W> {
@@ -431,7 +433,7 @@ impl<W: Write> Write for EncodeWriter<W> {
         Ok(plain.len())
     }
 
-    /// Passes on what is final; an encoder keeps back what later bytes may change.
+    /// Writes the bytes that are final. An encoder keeps back bytes that later input may change.
     fn flush(&mut self) -> io::Result<()> {
         if let Body::Blocks(blocks) = &mut self.body {
             blocks.flush(&mut self.out)?;

@@ -1,6 +1,6 @@
 //! The block writers of Go up to 1.26 (docs/encoders.md, sections 3.1 and 3.2).
 //!
-//! No state is kept from block to block.
+//! Blocks are independent of each other: no state is kept between them.
 
 use super::bits::BitWriter;
 use super::block::{Announced, Codes, Counts, DynamicHeader, stored_bits, write_fixed_header};
@@ -8,7 +8,7 @@ use super::huffman::CodeBuilder;
 use super::token::{END_OF_BLOCK, Token};
 use super::window::CHUNK;
 
-/// Writes blocks that are not the last, and the empty stored block that is.
+/// Writes all blocks except the last, and an empty stored block as the last.
 #[derive(Debug)]
 pub(crate) struct GoWriter {
     fixed: Box<Codes>,
@@ -28,7 +28,8 @@ impl GoWriter {
         out.put_stored(&[], true);
     }
 
-    /// Writes a block of the levels 4 to 9; `plain` is what it stands for, where that is known.
+    /// Writes a block of levels 4 to 9. `plain` are the bytes that the tokens stand for, if
+    /// known.
     pub(crate) fn general(&mut self, tokens: &[Token], plain: Option<&[u8]>, out: &mut BitWriter) {
         let mut counts = Counts::of_tokens(tokens);
         counts.litlen[END_OF_BLOCK] = 1;
@@ -61,7 +62,7 @@ impl GoWriter {
         let announced = counts.announce();
         let codes = Codes::best(&mut self.builder, &counts);
         let header = DynamicHeader::new(&mut self.builder, &codes, announced);
-        // This estimate really leaves the extra bits out.
+        // Go's estimate really omits the extra bits here.
         let size = header.bits() + codes.code_bits(&counts);
         if stored_bits(plain.len()) < size + size / 16 {
             return out.put_stored(plain, false);
@@ -75,7 +76,7 @@ impl GoWriter {
     pub(crate) fn literals(&mut self, plain: &[u8], out: &mut BitWriter) {
         let mut counts = Counts::of_bytes(plain);
         counts.litlen[END_OF_BLOCK] = 1;
-        // One distance is announced; it is never written, but its bit is counted.
+        // Go counts a bit for the one distance that is declared, though none is written.
         counts.distance[0] = 1;
         let codes = Codes::best(&mut self.builder, &counts);
         let header = DynamicHeader::new(&mut self.builder, &codes, Announced::LITERALS);

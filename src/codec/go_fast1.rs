@@ -6,10 +6,10 @@ use super::go_block::GoWriter;
 use super::token::{MAX_MATCH, Token};
 use super::window::{CHUNK, Window, common, load32};
 
-/// Candidates as far away as this are out of reach: the greatest distance is 32 768.
+/// The smallest distance that is too large for a match: the largest allowed is 32 768.
 const REACH: usize = 32_769;
 
-/// No search begins in the last bytes of a chunk.
+/// Number of bytes at the end of a chunk in which no search starts.
 const MARGIN: usize = 15;
 
 const SLOTS: usize = 1 << 14;
@@ -19,7 +19,7 @@ fn hash(word: u32) -> usize {
     (word.wrapping_mul(0x1e35_a7bd) >> 18) as usize
 }
 
-/// The encoder.
+/// The encoder of level 1.
 #[derive(Debug)]
 pub(crate) struct GoFast1 {
     window: Window<REACH>,
@@ -90,7 +90,7 @@ impl Deflate for GoFast1 {
     }
 }
 
-/// Appends the tokens of the window's chunk, which cover all of it.
+/// Appends tokens for the whole chunk of the window.
 fn find(window: &Window<REACH>, table: &mut [u32; SLOTS], tokens: &mut Vec<Token>) {
     let bytes = window.bytes();
     let end = bytes.len();
@@ -98,7 +98,8 @@ fn find(window: &Window<REACH>, table: &mut [u32; SLOTS], tokens: &mut Vec<Token
     let literals = |bytes: &[u8], tokens: &mut Vec<Token>| {
         tokens.extend(bytes.iter().map(|byte| Token::literal(*byte)));
     };
-    // Puts `at` into the table and returns the entry before it, where a match may refer to it.
+    // Enters `at` into the table, and returns the entry that it replaced if a match with that
+    // position is possible.
     let mut put = |at: usize| {
         let word = load32(bytes, at);
         let slot = &mut table[hash(word)];

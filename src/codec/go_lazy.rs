@@ -1,7 +1,7 @@
-//! GO-LAZY: the levels 4 to 9 of Go's compress/gzip up to 1.26 (docs/encoders.md, section 5.3).
+//! GO-LAZY: levels 4 to 9 of Go's compress/gzip up to 1.26 (docs/encoders.md, section 5.3).
 //!
-//! Positions are kept as 32-bit numbers that count from some point before the window; when they
-//! grow large they are lowered together with the tables, which changes no decision.
+//! Positions are 32-bit numbers, counted from some point before the window. When they grow large,
+//! they and the tables are reduced by the same amount, which does not change the output.
 
 use super::bits::BitWriter;
 use super::deflate::Deflate;
@@ -9,23 +9,23 @@ use super::go_block::GoWriter;
 use super::token::{MAX_MATCH, Token};
 use super::window::{common, load32};
 
-/// How far back a match may refer.
+/// Largest distance of a match.
 const REACH: usize = 32_768;
-/// The window slides by half of it.
+/// Size of the window, in bytes. It slides by half of its size.
 const WINDOW: usize = 2 * REACH;
-/// With fewer bytes ahead the window is refilled.
+/// Number of bytes ahead below which the window is refilled.
 const LOOKAHEAD: usize = MAX_MATCH + 4;
-/// Blocks are cut after so many tokens.
+/// Number of tokens after which a block ends.
 const BLOCK_TOKENS: usize = 16_384;
-/// A match of four bytes must not be farther away.
+/// Largest distance of a match of four bytes.
 const FAR: usize = 4096;
-/// The length that stands for "no match".
+/// The length that means "no match".
 const NO_MATCH: usize = 3;
 const SLOTS: usize = 1 << 17;
-/// Positions are lowered when they reach this.
+/// Positions are reduced when the base reaches this value.
 const HIGH: usize = 1 << 31;
 
-/// What distinguishes the levels.
+/// The parameters of a level.
 #[derive(Debug, Clone, Copy)]
 struct Effort {
     lazy: usize,
@@ -33,17 +33,17 @@ struct Effort {
     chain: usize,
 }
 
-/// Go's compression levels with lazy matching.
+/// A level of Go's compressor with lazy matching, 4 to 9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LazyLevel(u8);
 
 impl LazyLevel {
-    /// Returns the level, if it is one of 4 to 9.
+    /// Returns the level if it is one of 4 to 9.
     pub fn new(level: u8) -> Option<Self> {
         (4..=9).contains(&level).then_some(Self(level))
     }
 
-    /// The number.
+    /// Returns the number of the level.
     pub fn get(self) -> u8 {
         self.0
     }
@@ -66,26 +66,26 @@ fn hash(word_le: u32) -> usize {
     (word_le.swap_bytes().wrapping_mul(0x1e35_a7bd) >> 15) as usize
 }
 
-/// The encoder.
+/// The encoder of levels 4 to 9.
 #[derive(Debug)]
 pub(crate) struct GoLazy {
     effort: Effort,
-    /// The window; an index into it plus `base` is a position.
+    /// Bytes of the window. A position is an index into them plus `base`.
     bytes: Vec<u8>,
     base: usize,
     high: usize,
-    /// The newest position of each hash; 0 is none.
+    /// The newest position for each hash; 0 if there is none.
     head: Box<[u32; SLOTS]>,
-    /// For each position, modulo the reach, the one that it replaced in `head`.
+    /// For each position, modulo the reach: the position that it replaced in `head`.
     previous: Box<[u32; REACH]>,
-    /// The index that is looked at next.
+    /// The next index to search.
     i: usize,
-    /// The match found at the index before.
+    /// The match found at the previous index.
     found: Found,
-    /// Whether the byte at the index before was not emitted yet.
+    /// True if the byte at the previous index was not emitted yet.
     pending: bool,
     tokens: Vec<Token>,
-    /// Where the block began, unless the window slid past it.
+    /// Start of the block; `None` if the window slid past it.
     block: Option<usize>,
     writer: GoWriter,
     bits: BitWriter,
@@ -127,7 +127,7 @@ impl GoLazy {
         self.block = self.block.and_then(|block| block.checked_sub(REACH));
         self.base += REACH;
         if self.base >= self.high {
-            // A multiple of the reach, so that the places in `previous` stay.
+            // A multiple of the reach, so that the slots in `previous` stay the same.
             let by = (self.base - 1) / REACH * REACH;
             self.base -= by;
             let by = by as u32;
@@ -137,7 +137,7 @@ impl GoLazy {
         }
     }
 
-    /// Puts index `at` into the tables and returns the position that it replaced.
+    /// Enters index `at` into the tables and returns the position that it replaced.
     #[inline]
     fn insert(&mut self, at: usize) -> usize {
         let position = at + self.base;
@@ -147,7 +147,7 @@ impl GoLazy {
         old as usize
     }
 
-    /// Works on until fewer than `ahead` bytes are left.
+    /// Continues until fewer than `ahead` bytes are left.
     fn advance(&mut self, ahead: usize) {
         while self.bytes.len() - self.i >= ahead {
             let before = self.found;
@@ -193,8 +193,8 @@ impl GoLazy {
         self.block = Some(self.i);
     }
 
-    /// Inserts the current index, and looks for a match there that is worth it after one of
-    /// `before` bytes (rules 2 to 4).
+    /// Enters the current index into the tables, and searches there for a match that is better
+    /// than the previous one of `before` bytes (rules 2 to 4).
     #[inline]
     fn find(&mut self, before: usize) -> Found {
         let mut found = Found {
@@ -208,7 +208,7 @@ impl GoLazy {
         }
         let mut candidate = self.insert(i);
         let position = i + self.base;
-        // A position of 0, which is none, is below the base.
+        // Position 0 means none, and is always below the base.
         let lowest = self.base.max(position.saturating_sub(REACH));
         if candidate < lowest || left <= before || before >= self.effort.lazy {
             return found;
@@ -245,7 +245,7 @@ impl GoLazy {
 impl Deflate for GoLazy {
     fn write(&mut self, mut plain: &[u8], out: &mut Vec<u8>) {
         while !plain.is_empty() {
-            // A full window slides when it is known that something comes.
+            // A full window slides only once more bytes are known to follow.
             if self.bytes.len() == WINDOW {
                 self.advance(LOOKAHEAD);
                 self.slide();

@@ -1,9 +1,10 @@
-//! The frame around a deflate stream (RFC 1952).
+//! Reads and writes the frame around a deflate stream (RFC 1952).
 
-/// The longest header that is recognised, in bytes: with a long name or comment it is no layer.
+/// Longest header that is recognised, in bytes. A longer name or comment does not occur in
+/// layers.
 pub const MAX_HEADER: usize = 4096;
 
-/// CRC-32 and length of the plain bytes.
+/// Length in bytes of the trailer: CRC-32 and length of the plain bytes.
 pub(crate) const TRAILER: usize = 8;
 
 const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
@@ -14,39 +15,39 @@ const NAME: u8 = 0x08;
 const COMMENT: u8 = 0x10;
 const RESERVED: u8 = 0xe0;
 
-/// Why bytes are not the beginning of a gzip member.
+/// The reason why bytes are not the beginning of a gzip member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderError {
-    /// The magic number, or the compression method, is another one.
+    /// The magic number or the compression method is wrong.
     #[error("The data is not gzip")]
     NotGzip,
     /// A flag is set that RFC 1952 reserves.
     #[error("The gzip header has reserved flags ({flags:#04x})")]
     Reserved {
-        /// The flag byte.
+        /// Value of the flag byte.
         flags: u8,
     },
-    /// The data ends inside the header, or the header is longer than is recognised.
+    /// The header is truncated, or longer than [`MAX_HEADER`].
     #[error("The gzip header does not end within {MAX_HEADER} bytes")]
     Unterminated,
 }
 
-/// What a header says that helps to find out who wrote it.
+/// The fields of a header that help to identify the encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// Its length in bytes.
+    /// Length of the header in bytes.
     pub(crate) len: usize,
-    /// The time field.
+    /// Time of modification.
     pub(crate) mtime: u32,
-    /// What the writer says about its effort: 2 most, 4 least.
+    /// Compression effort as the writer states it: 2 is the highest, 4 the lowest.
     pub(crate) extra_flags: u8,
-    /// The operating system.
+    /// Operating system.
     pub(crate) os: u8,
 }
 
 impl Header {
-    /// Reads the header at the beginning of `bytes`.
+    /// Reads the header at the start of `bytes`.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
         let bytes = &bytes[..bytes.len().min(MAX_HEADER)];
         if !bytes.starts_with(&MAGIC) {
@@ -79,7 +80,7 @@ impl Header {
     }
 }
 
-/// What was not read yet.
+/// The bytes that were not read yet.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
@@ -97,15 +98,15 @@ impl<'a> Rest<'a> {
         Ok(())
     }
 
-    /// Skips a text and the zero behind it.
+    /// Skips a text and the zero byte after it.
     fn skip_text(&mut self) -> Result<(), HeaderError> {
         let zero = self.0.iter().position(|byte| *byte == 0);
         self.skip(zero.ok_or(HeaderError::Unterminated)? + 1)
     }
 }
 
-/// A header with neither name nor comment, from an unknown operating system (255), as Go's
-/// writers make it.
+/// Builds a header with neither name nor comment, from an unknown operating system (255), as Go's
+/// writers do.
 pub(crate) fn header(mtime: u32, extra_flags: u8) -> Vec<u8> {
     let mut header = MAGIC.to_vec();
     header.push(0);
@@ -114,7 +115,7 @@ pub(crate) fn header(mtime: u32, extra_flags: u8) -> Vec<u8> {
     header
 }
 
-/// CRC-32 and length of the plain bytes seen so far.
+/// CRC-32 and length of the plain bytes so far.
 #[derive(Debug, Default)]
 pub(crate) struct Check {
     crc: flate2::Crc,
@@ -127,12 +128,12 @@ impl Check {
         self.len += plain.len() as u64;
     }
 
-    /// The number of plain bytes.
+    /// Returns the number of plain bytes.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// The eight bytes behind the deflate stream.
+    /// Returns the eight bytes that follow the deflate stream.
     pub(crate) fn trailer(&self) -> [u8; TRAILER] {
         let mut trailer = [0; TRAILER];
         let (crc, len) = trailer.split_at_mut(4);

@@ -1,9 +1,9 @@
-//! Huffman codes exactly as the Go encoders build them (docs/encoders.md, section 2.3).
+//! Builds Huffman codes exactly as the Go encoders do (docs/encoders.md, section 2.3).
 //!
-//! Code lengths come from package-merge with one particular rule for ties; another optimal packer
-//! gives the same size and other bytes.
+//! Code lengths come from package-merge with a specific rule for ties. Another optimal algorithm
+//! would give the same size but different bytes.
 
-/// The code of one symbol: bits in the order of transmission, and their number.
+/// The code of one symbol: its bits in transmission order, and their number.
 ///
 /// A length of 0 means that the symbol has no code.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub(crate) struct Code {
     pub(crate) len: u8,
 }
 
-/// The greatest length of a literal/length or distance code.
+/// Largest length of a literal/length or distance code.
 pub(crate) const MAX_CODE_LEN: usize = 15;
 
 /// Reusable working memory for [`CodeBuilder::lengths`].
@@ -20,10 +20,10 @@ pub(crate) const MAX_CODE_LEN: usize = 15;
 pub(crate) struct CodeBuilder {
     /// Used symbols, ascending by (frequency, symbol).
     leaves: Vec<(u32, u16)>,
-    /// The weights of the row above, and of the row being merged.
+    /// Weights of the previous row, and of the row being merged.
     above: Vec<u32>,
     row: Vec<u32>,
-    /// For each row, which of its items are leaves.
+    /// For each row: which of its items are leaves.
     is_leaf: [Vec<bool>; MAX_CODE_LEN],
 }
 
@@ -89,7 +89,7 @@ impl CodeBuilder {
     }
 }
 
-/// Gives each symbol the canonical code of its length (RFC 1951, section 3.2.2).
+/// Assigns each symbol the canonical code of its length (RFC 1951, section 3.2.2).
 pub(crate) fn assign_codes(lengths: &[u8], codes: &mut [Code]) {
     let mut next = [0u32; MAX_CODE_LEN + 2];
     for len in lengths.iter().filter(|len| **len > 0) {
@@ -98,7 +98,8 @@ pub(crate) fn assign_codes(lengths: &[u8], codes: &mut [Code]) {
     for len in 1..next.len() {
         next[len] = (next[len] + next[len - 1]) << 1;
     }
-    // next[len + 1] counted the codes of length len, so next[len] is now where they start.
+    // next[len + 1] counted the codes of length len, so next[len] is now the first code of that
+    // length.
     for (len, code) in lengths.iter().zip(codes) {
         *code = Code::default();
         if *len > 0 {

@@ -1,4 +1,4 @@
-//! Inflating with zlib, and with caps: blobs come from registries and media.
+//! Inflates with zlib, within limits: blobs come from registries and media, which may be hostile.
 
 use std::io::{self, Read, Write};
 
@@ -6,20 +6,20 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::gzip::{Check, Header, HeaderError, MAX_HEADER, TRAILER};
 
-/// Bounds for inflating. Memory is bounded in any case: window and buffers, below 1 MiB.
+/// Limits for inflating. Memory for window and buffers is always below 1 MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
-    /// The most plain bytes.
+    /// Largest number of plain bytes.
     pub plain: u64,
-    /// The most plain bytes for one compressed byte, once 16 MiB of plain bytes came out.
+    /// Largest number of plain bytes per compressed byte, applied after 16 MiB of plain bytes.
     pub ratio: u64,
 }
 
-/// Short streams may have any ratio.
+/// Number of plain bytes up to which any ratio is allowed.
 const RATIO_FREE: u64 = 16 << 20;
 
 impl Caps {
-    /// 1 TiB, and no bound on the ratio but the one of the format, about 1032.
+    /// 1 TiB, and no practical limit on the ratio: deflate itself cannot exceed about 1032.
     pub const DEFAULT: Self = Self {
         plain: 1 << 40,
         ratio: 1100,
@@ -32,45 +32,45 @@ impl Default for Caps {
     }
 }
 
-/// Why a gzip stream cannot be inflated.
+/// The reason why a gzip stream cannot be inflated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InflateError {
-    /// The beginning is no gzip header.
+    /// The stream does not start with a usable gzip header.
     #[error("The stream does not begin with a usable gzip header")]
     Header {
-        /// What exactly is wrong with it.
+        /// The error in the header.
         #[source]
         source: HeaderError,
     },
-    /// The compressed data is not what deflate writes, or CRC or length are wrong.
+    /// The deflate data is invalid, or CRC or length is wrong.
     #[error("The gzip stream is damaged after {plain} plain bytes")]
     Damaged {
-        /// How many bytes came out before.
+        /// Number of plain bytes before the error.
         plain: u64,
     },
-    /// The stream ends too early.
+    /// The stream is truncated.
     #[error("The gzip stream ends early, after {plain} plain bytes")]
     Truncated {
-        /// How many bytes came out before.
+        /// Number of plain bytes before the end.
         plain: u64,
     },
-    /// A cap was exceeded.
+    /// A limit was exceeded.
     #[error("The gzip stream inflates to more than {plain} bytes, which exceeds a cap")]
     Cap {
-        /// How many bytes came out before.
+        /// Number of plain bytes so far.
         plain: u64,
     },
     /// Reading the blob or writing the plain bytes failed.
     #[error("Inflating failed on reading or writing")]
     Io {
-        /// What exactly failed.
+        /// The I/O error.
         #[source]
         source: io::Error,
     },
 }
 
-/// Inflates a raw deflate stream in steps.
+/// Inflates a raw deflate stream, step by step.
 #[derive(Debug)]
 pub(crate) struct Inflate {
     stream: Decompress,
@@ -87,24 +87,25 @@ impl Inflate {
         }
     }
 
-    /// Whether the stream has ended.
+    /// Returns true if the stream has ended.
     pub(crate) fn done(&self) -> bool {
         self.done
     }
 
-    /// The number of plain bytes that came out.
+    /// Returns the number of plain bytes so far.
     pub(crate) fn plain(&self) -> u64 {
         self.stream.total_out()
     }
 
-    /// The number of compressed bytes that were taken.
+    /// Returns the number of compressed bytes used so far.
     pub(crate) fn taken(&self) -> u64 {
         self.stream.total_in()
     }
 
-    /// Inflates into the spare capacity of `out`, and returns how many bytes of `input` it took.
+    /// Inflates into the spare capacity of `out`, and returns the number of bytes of `input`
+    /// used.
     ///
-    /// When some input is left and the stream is not done, `out` is full.
+    /// If input is left and the stream has not ended, `out` is full.
     pub(crate) fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, InflateError> {
         let plain = self.plain();
         let before = self.stream.total_in();
@@ -129,12 +130,12 @@ impl Inflate {
 /// Inflates the first member of a gzip stream, checks its CRC and length, and returns the number
 /// of plain bytes.
 ///
-/// What follows the member is left in the reader, apart from what was read ahead.
+/// Leaves the bytes after the member in the reader, except those that were read ahead.
 ///
 /// # Errors
 ///
-/// When the stream is no gzip, damaged or truncated, when a cap is exceeded, or reading or writing
-/// fails. Some plain bytes may have been written then.
+/// If the stream is not gzip, is damaged or truncated, or exceeds a limit, or if reading or
+/// writing fails. Some plain bytes may already have been written.
 pub fn inflate(
     mut blob: impl Read,
     caps: Caps,
@@ -176,10 +177,10 @@ pub fn inflate(
     }
 }
 
-/// How much is read, or inflated, at once.
+/// Number of bytes read, or inflated, at once.
 pub(crate) const PIECE: usize = 128 << 10;
 
-/// Appends at most a piece to `bytes` and returns its length; 0 is the end.
+/// Appends at most one piece to `bytes` and returns its length; 0 at the end.
 pub(crate) fn read_piece(from: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<usize> {
     from.by_ref().take(PIECE as u64).read_to_end(bytes)
 }

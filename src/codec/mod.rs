@@ -1,12 +1,15 @@
-//! Bit-exact encoders for gzip layers: who made a blob, and how to make it again.
+//! Bit-exact encoders for gzip layers: finds the encoder that made a blob, and makes the blob
+//! again.
 //!
 //! [`identify`] reads a blob and returns a [`Recipe`], or the reason why there is none;
 //! [`recreate`] makes the blob from its plain bytes and the recipe; [`EncodeWriter`] runs one
-//! encoder; [`sample`] estimates, for counting over many blobs. `docs/codecs.md` tells the whole.
+//! encoder; [`sample`] gives a quick estimate, for statistics over many blobs. `docs/codecs.md`
+//! has the overview.
 //!
-//! Pure and synchronous: `Read` in, `Write` out, bounded memory; it knows no paths, network, clock.
-//! From the bottom up: bits, Huffman codes, tokens and blocks; a window for match finders; the
-//! encoders (`kp`, `go_fast1`, `go_lazy`, `zlib`); frames (`gzip`, `pgzip`); names and numbers.
+//! Pure and synchronous: `Read` in, `Write` out, bounded memory. Must not depend on paths, network
+//! or clock. From the bottom up: bits, Huffman codes, tokens and blocks; a window for match
+//! finders; the encoders (`kp`, `go_fast1`, `go_lazy`, `zlib`); frames (`gzip`, `pgzip`); names and
+//! numbers.
 
 mod bits;
 mod block;

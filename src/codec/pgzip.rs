@@ -18,40 +18,41 @@ pub struct BlockSize(u32);
 impl BlockSize {
     /// pgzip's default: 1 MiB.
     pub const DEFAULT: Self = Self(1 << 20);
-    /// The smallest: a block must be longer than the dictionary that the next one gets.
+    /// Smallest size in bytes: a block must be longer than the dictionary that the next block
+    /// takes from it.
     pub const MIN: u32 = DICTIONARY as u32 + 1;
-    /// The greatest that is handled, because each thread holds a block: 16 MiB.
+    /// Largest size in bytes, limited because each thread holds a block: 16 MiB.
     pub const MAX: u32 = 16 << 20;
 
-    /// Returns the size, if it is within the bounds.
+    /// Returns the size if it is within the limits.
     pub fn new(bytes: u32) -> Option<Self> {
         (Self::MIN..=Self::MAX)
             .contains(&bytes)
             .then_some(Self(bytes))
     }
 
-    /// The number of bytes.
+    /// Returns the number of bytes.
     pub fn get(self) -> u32 {
         self.0
     }
 }
 
-/// A block on its way to a thread.
+/// A block to be encoded by a thread.
 struct Job {
     dictionary: Vec<u8>,
     plain: Vec<u8>,
     encoded: SyncSender<Vec<u8>>,
 }
 
-/// Cuts plain bytes into blocks, lets threads encode them, and writes them in order.
+/// Splits plain bytes into blocks, has threads encode them, and writes them in order.
 #[derive(Debug)]
 pub(crate) struct Pgzip {
     block_size: usize,
     block: Vec<u8>,
     dictionary: Vec<u8>,
-    /// Where blocks are sent; none when the stream has ended.
+    /// Queue to the threads; `None` once the stream has ended.
     jobs: Option<SyncSender<Job>>,
-    /// The blocks under way, in order.
+    /// Results of the blocks being encoded, in order.
     under_way: VecDeque<Receiver<Vec<u8>>>,
     most_under_way: usize,
     threads: Vec<JoinHandle<()>>,
@@ -86,7 +87,7 @@ impl Pgzip {
             dictionary: Vec::new(),
             jobs: Some(jobs),
             under_way: VecDeque::new(),
-            // One more than can be worked on, so that no thread waits for us.
+            // One more than the threads work on, so that no thread waits for a block.
             most_under_way: threads.len() + 1,
             threads,
             level,
@@ -108,7 +109,7 @@ impl Pgzip {
         Ok(())
     }
 
-    /// Ends the stream. The last block is written even when it is empty.
+    /// Ends the stream. The last block is written even if it is empty.
     pub(crate) fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
         self.send_block()?;
         self.jobs = None;
@@ -121,7 +122,7 @@ impl Pgzip {
         out.write_all(&end)
     }
 
-    /// Writes all blocks that are full.
+    /// Writes all blocks that were sent to the threads.
     pub(crate) fn flush(&mut self, out: &mut impl Write) -> io::Result<()> {
         self.receive(0, out)
     }
@@ -142,7 +143,7 @@ impl Pgzip {
         Ok(())
     }
 
-    /// Writes blocks until at most `most` are under way.
+    /// Writes blocks until at most `most` remain.
     fn receive(&mut self, most: usize, out: &mut impl Write) -> io::Result<()> {
         while self.under_way.len() > most {
             if let Some(receiver) = self.under_way.pop_front() {
@@ -153,16 +154,16 @@ impl Pgzip {
     }
 }
 
-/// What a thread does: encodes one block after the other until there are no more.
+/// Runs in a thread: encodes blocks until the queue is closed.
 fn encode_blocks(queue: &Mutex<Receiver<Job>>, level: Level, epoch: Epoch) {
     let mut encoder = Kp::new(level, epoch);
     loop {
-        // Holding the lock while waiting is fine: the others could only wait as well.
+        // The lock is held while waiting: the other threads would only wait as well.
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
         let mut encoded = Vec::with_capacity(job.plain.len() / 2);
         encoder.encode_block(&job.dictionary, &job.plain, &mut encoded);
-        // Whoever no longer wants the block has dropped the receiver.
+        // Fails if the receiver was dropped: the block is no longer needed.
         let _ = job.encoded.send(encoded);
     }
 }

@@ -1,4 +1,4 @@
-//! What is needed, besides the plain bytes, to make a blob again.
+//! Recipes: the data needed, besides the plain bytes, to make a blob again.
 
 use ciborium::Value;
 
@@ -6,20 +6,20 @@ use super::encoder::{Coordinates, Encoder, EncoderError};
 use super::gzip::{Header, HeaderError, MAX_HEADER};
 use crate::model::Digest;
 
-/// The most bytes that may stand behind the gzip member.
+/// Largest number of bytes after the gzip member.
 pub const MAX_TAIL: usize = 1024;
 
-/// The most bytes that an encoded recipe takes.
+/// Largest length of an encoded recipe, in bytes.
 pub const MAX_RECIPE: usize = MAX_HEADER + MAX_TAIL + 256;
 
-/// The first element of an encoded recipe.
+/// First element of an encoded recipe.
 const VERSION: u64 = 1;
 
-/// How to make a gzip blob from its plain bytes.
+/// The data for making a gzip blob from its plain bytes.
 ///
-/// Its encoding is one CBOR array (RFC 8949, deterministic): version, encoder number, level, pgzip
-/// block size, header, tail, plain length, blob length, SHA-256 of the blob. There is exactly one
-/// encoding of a recipe, and it is bounded by [`MAX_RECIPE`].
+/// The encoding is one CBOR array (RFC 8949, deterministic): version, encoder number, level,
+/// pgzip block size, header, tail, plain length, blob length, SHA-256 of the blob. A recipe has
+/// exactly one encoding, and it has at most [`MAX_RECIPE`] bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipe {
     encoder: Encoder,
@@ -30,52 +30,52 @@ pub struct Recipe {
     digest: Digest,
 }
 
-/// Why bytes are not a recipe.
+/// The reason why bytes are not a recipe.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecipeError {
-    /// There are too many of them.
+    /// There are too many bytes.
     #[error("The recipe has {len} bytes; {MAX_RECIPE} is the most")]
     TooLong {
-        /// How many.
+        /// Number of bytes.
         len: usize,
     },
-    /// They are no CBOR, or not the one way to write what they say.
+    /// The bytes are not CBOR, or not the one encoding of their content.
     #[error("The recipe is not an array in deterministic CBOR with the elements of version 1")]
     Form,
-    /// A newer version made it.
+    /// The recipe has a version that this program does not know.
     #[error("The recipe has version {version}; this airferry knows version 1")]
     Version {
-        /// The version it names.
+        /// Version found.
         version: u64,
     },
-    /// It names no encoder of this version.
+    /// This program does not have the encoder.
     #[error("The recipe names no encoder that this airferry has")]
     Encoder {
-        /// What exactly is unknown.
+        /// The unknown number or parameter.
         #[source]
         source: EncoderError,
     },
-    /// What it has as the blob's header is none.
+    /// The recipe's gzip header is invalid.
     #[error("The recipe's gzip header is broken")]
     Header {
-        /// What exactly is wrong with it.
+        /// The error in the header.
         #[source]
         source: HeaderError,
     },
-    /// The gzip header has bytes behind its end, or the tail is too long.
+    /// Bytes follow the end of the gzip header, or the tail is too long.
     #[error("The recipe's {field} has {len} bytes; {expected} expected")]
     FieldLength {
-        /// Which field.
+        /// Name of the field.
         field: &'static str,
-        /// The length found.
+        /// Length found, in bytes.
         len: usize,
-        /// The length, or the bound, that was expected.
+        /// Length expected, or largest length allowed, in bytes.
         expected: usize,
     },
 }
 
-/// The lengths of a blob and of its content.
+/// The lengths of a blob and of its plain bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lengths {
     pub(crate) plain: u64,
@@ -115,11 +115,11 @@ impl Recipe {
         })
     }
 
-    /// Decodes what [`to_bytes`](Self::to_bytes) made.
+    /// Decodes the result of [`to_bytes`](Self::to_bytes).
     ///
     /// # Errors
     ///
-    /// When the bytes are anything but the one encoding of a recipe that this version can follow.
+    /// If the bytes are not the one encoding of a recipe that this version supports.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecipeError> {
         if bytes.len() > MAX_RECIPE {
             return Err(RecipeError::TooLong { len: bytes.len() });
@@ -153,7 +153,7 @@ impl Recipe {
             lengths,
             Digest::from_bytes(digest),
         )?;
-        // Whatever else the decoder tolerates, from long forms to trailing bytes, ends here.
+        // Refuses whatever else the decoder tolerates, such as long forms and trailing bytes.
         if recipe.to_bytes() == bytes {
             Ok(recipe)
         } else {
@@ -176,37 +176,37 @@ impl Recipe {
             Value::Bytes(self.digest.as_bytes().to_vec()),
         ]);
         let mut bytes = Vec::new();
-        // Writing to memory cannot fail, and the value has nothing that CBOR lacks.
+        // Cannot fail: it writes to memory, and CBOR can express the value.
         let _ = ciborium::into_writer(&value, &mut bytes);
         bytes
     }
 
-    /// The compressor.
+    /// Returns the encoder.
     pub fn encoder(&self) -> Encoder {
         self.encoder
     }
 
-    /// The blob's gzip header, as it is.
+    /// Returns the blob's gzip header, unchanged.
     pub fn header(&self) -> &[u8] {
         &self.header
     }
 
-    /// What stands behind the gzip member; nearly always nothing.
+    /// Returns the bytes after the gzip member; nearly always empty.
     pub fn tail(&self) -> &[u8] {
         &self.tail
     }
 
-    /// The length of the plain bytes.
+    /// Returns the number of plain bytes.
     pub fn plain_len(&self) -> u64 {
         self.plain_len
     }
 
-    /// The length of the blob in bytes.
+    /// Returns the length of the blob in bytes.
     pub fn blob_len(&self) -> u64 {
         self.blob_len
     }
 
-    /// The SHA-256 of the blob.
+    /// Returns the SHA-256 of the blob.
     pub fn digest(&self) -> Digest {
         self.digest
     }

@@ -10,49 +10,49 @@ use super::inflate::PIECE;
 use super::recipe::Recipe;
 use crate::model::Digest;
 
-/// Why a blob was not made.
+/// The reason why a blob could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecreateError {
-    /// The plain bytes are more or fewer than the recipe is for.
+    /// The number of plain bytes is not the recipe's.
     #[error("The plain bytes are {found}; the recipe is for {expected}")]
     PlainLength {
-        /// How many there are; when too many, how many were read.
+        /// Number of plain bytes; if there are too many, the number read so far.
         found: u64,
-        /// How many there should be.
+        /// Number of plain bytes in the recipe.
         expected: u64,
     },
-    /// What was made is not the blob. The plain bytes are other ones, or the recipe is wrong.
+    /// The result is not the recipe's blob: the plain bytes or the recipe are wrong.
     #[error(
         "The blob made is {found} ({found_len} bytes) instead of {expected} ({expected_len} bytes)"
     )]
     Differs {
-        /// The digest of what was made, as far as it went.
+        /// Digest of the result, which is cut at the recipe's blob length.
         found: Digest,
-        /// The length of what was made, as far as it went.
+        /// Length of the result in bytes, cut at the recipe's blob length.
         found_len: u64,
-        /// The digest in the recipe.
+        /// Digest in the recipe.
         expected: Digest,
-        /// The length in the recipe.
+        /// Length in the recipe, in bytes.
         expected_len: u64,
     },
     /// Reading or writing failed.
     #[error("Making the blob failed on reading or writing")]
     Io {
-        /// What exactly failed.
+        /// The I/O error.
         #[source]
         source: io::Error,
     },
 }
 
-/// Writes the blob that `recipe` makes of `plain`.
+/// Makes the blob of `recipe` from `plain` and writes it to `out`.
 ///
-/// Bytes are written before their digest is known: whoever passes them on must wait for `Ok`.
-/// Never more than the recipe's blob length is written.
+/// Bytes are written before their digest is known: the caller must not use them before `Ok`. At
+/// most the recipe's blob length is written.
 ///
 /// # Errors
 ///
-/// When the result is not the recipe's blob, or reading or writing fails.
+/// If the result is not the recipe's blob, or reading or writing fails.
 pub fn recreate(
     mut plain: impl Read,
     recipe: &Recipe,
@@ -105,7 +105,7 @@ pub fn recreate(
     Ok(())
 }
 
-/// Hashes what it passes on, and passes on no more than the blob may have.
+/// A writer that hashes the bytes that it passes on, and passes on at most `most` bytes.
 struct Hashing<W> {
     out: W,
     hash: Sha256,

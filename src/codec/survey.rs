@@ -1,6 +1,6 @@
-//! Looks at the beginning of a blob: who probably made it, and what zstd would make of it.
+//! Samples the beginning of a blob: its likely encoder, and the size that zstd would reach.
 //!
-//! This is for counting over many blobs. Nothing is proved; [`identify`](super::identify) does that.
+//! For statistics over many blobs. Proves nothing; [`identify`](super::identify) does.
 
 use std::io::{self, Read, Write};
 
@@ -8,47 +8,47 @@ use super::encoder::Encoder;
 use super::identify::{Beginning, RawReason};
 use super::inflate::Caps;
 
-/// What the beginning of a blob shows.
+/// The result of sampling a gzip blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
-    /// The likeliest encoder of those that write the beginning.
+    /// The likeliest of the encoders that write the beginning.
     pub encoder: Option<Encoder>,
-    /// How many bytes of the blob were looked at.
+    /// Number of the blob's bytes that were sampled.
     pub blob_bytes: u64,
-    /// How many plain bytes they hold.
+    /// Number of plain bytes in them.
     pub plain_bytes: u64,
-    /// Whether that is the whole gzip member.
+    /// True if these are the whole gzip member.
     pub complete: bool,
-    /// What zstd makes of the plain bytes, for each level asked for.
+    /// Size of the plain bytes after zstd, for each requested level.
     pub zstd: Vec<ZstdSize>,
 }
 
-/// The size of zstd's output.
+/// The size of zstd's output at one level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ZstdSize {
-    /// The compression level.
+    /// Compression level.
     pub level: i32,
-    /// The number of bytes.
+    /// Number of bytes.
     pub bytes: u64,
 }
 
-/// What was found out about a blob's beginning.
+/// The result of sampling any blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sampled {
-    /// It is gzip.
+    /// The blob is gzip.
     Sample(Sample),
-    /// It is not, or it is broken; nothing was measured.
+    /// The blob is not gzip, or is damaged; nothing was measured.
     Raw(RawReason),
 }
 
-/// Looks at the first `plain_bytes` of a blob's content, or a little more.
+/// Samples the first `plain_bytes` of a blob's content, or slightly more.
 ///
-/// Memory: each zstd level has its own compressor; level 19 takes about 100 MiB. At least 2 MiB of
-/// content are read to find the encoder.
+/// Memory: each zstd level has its own compressor; level 19 needs about 100 MiB. At least 2 MiB
+/// of content are read to find the encoder.
 ///
 /// # Errors
 ///
-/// When reading fails, or zstd does.
+/// If reading or zstd fails.
 pub fn sample(
     mut blob: impl Read,
     plain_bytes: u64,
@@ -78,7 +78,7 @@ pub fn sample(
     }))
 }
 
-/// A zstd compressor for each level, all fed with the same bytes.
+/// One zstd compressor per level, all given the same bytes.
 struct Compressors(Vec<(i32, zstd::stream::write::Encoder<'static, Count>)>);
 
 impl Compressors {
@@ -116,7 +116,7 @@ impl Write for Compressors {
     }
 }
 
-/// Counts what is written to it.
+/// A writer that only counts bytes.
 struct Count(u64);
 
 impl Write for Count {

@@ -3,35 +3,35 @@
 
 /// The end-of-block symbol.
 pub(crate) const END_OF_BLOCK: usize = 256;
-/// Symbols of the literal/length alphabet.
+/// Number of symbols in the literal/length alphabet.
 pub(crate) const LITLENS: usize = 286;
-/// Symbols of the distance alphabet.
+/// Number of symbols in the distance alphabet.
 pub(crate) const DISTANCES: usize = 30;
-/// The shortest match that deflate can write.
+/// Shortest match that deflate can write.
 pub(crate) const MIN_MATCH: usize = 3;
-/// The longest match that deflate can write.
+/// Longest match that deflate can write.
 pub(crate) const MAX_MATCH: usize = 258;
-/// The greatest distance that deflate can write.
+/// Largest distance that deflate can write.
 pub(crate) const MAX_DISTANCE: usize = 32_768;
 
-/// Extra bits of the length symbols, from 257.
+/// Number of extra bits of each length symbol, from 257.
 pub(crate) const LENGTH_EXTRA: [u8; 29] = [
     0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0,
 ];
 
-/// The shortest length of each length symbol, from 257, less 3.
+/// Shortest length of each length symbol, from 257, minus 3.
 pub(crate) const LENGTH_BASE: [u8; 29] = [
     0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128,
     160, 192, 224, 255,
 ];
 
-/// Extra bits of the distance symbols.
+/// Number of extra bits of each distance symbol.
 pub(crate) const DISTANCE_EXTRA: [u8; DISTANCES] = [
     0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13,
     13,
 ];
 
-/// The length symbol, less 257, of each length less 3. Length 258 is always symbol 285.
+/// The length symbol, minus 257, of each length minus 3. Length 258 is always symbol 285.
 const LENGTH_SYMBOL: [u8; 256] = {
     let mut table = [0; 256];
     let mut symbol = 0;
@@ -46,12 +46,12 @@ const LENGTH_SYMBOL: [u8; 256] = {
     table
 };
 
-/// A literal byte or a match, packed: a literal is its value; a match has bit 31 set, its length
-/// less 3 in bits 16 to 23 and its distance less 1 in the low 15 bits.
+/// A literal byte or a match, packed. A literal is its value. A match has bit 31 set, its length
+/// minus 3 in bits 16 to 23 and its distance minus 1 in the low 15 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Token(u32);
 
-/// A token, taken apart.
+/// An unpacked token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A byte.
@@ -60,7 +60,7 @@ pub(crate) enum Kind {
     Match(Match),
 }
 
-/// A match in the terms of its length and distance symbols.
+/// A match, from which its length and distance symbols are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Match {
     length_less_3: u8,
@@ -70,13 +70,13 @@ pub(crate) struct Match {
 impl Token {
     const MATCH: u32 = 1 << 31;
 
-    /// A literal byte.
+    /// Creates a literal.
     #[inline]
     pub(crate) fn literal(byte: u8) -> Self {
         Self(u32::from(byte))
     }
 
-    /// A match of 3 to 258 bytes, 1 to 32 768 bytes back.
+    /// Creates a match of 3 to 258 bytes, at a distance of 1 to 32 768 bytes.
     #[inline]
     pub(crate) fn matched(length: usize, distance: usize) -> Self {
         debug_assert!((MIN_MATCH..=MAX_MATCH).contains(&length));
@@ -98,19 +98,19 @@ impl Token {
 }
 
 impl Match {
-    /// The length symbol, less 257.
+    /// Returns the length symbol, minus 257.
     #[inline]
     pub(crate) fn length_symbol(self) -> usize {
         usize::from(LENGTH_SYMBOL[usize::from(self.length_less_3)])
     }
 
-    /// What the extra bits of `symbol`, the length symbol less 257, hold.
+    /// Returns the extra bits of `symbol`, the length symbol minus 257.
     #[inline]
     pub(crate) fn length_rest(self, symbol: usize) -> u32 {
         u32::from(self.length_less_3 - LENGTH_BASE[symbol])
     }
 
-    /// The distance symbol.
+    /// Returns the distance symbol.
     #[inline]
     pub(crate) fn distance_symbol(self) -> usize {
         let o = u32::from(self.distance_less_1);
@@ -121,7 +121,7 @@ impl Match {
         (2 * high + (o >> (high - 1) & 1)) as usize
     }
 
-    /// What the extra bits of the distance symbol hold, of which there are `extra`.
+    /// Returns the extra bits of the distance symbol, which has `extra` of them.
     #[inline]
     pub(crate) fn distance_rest(self, extra: u32) -> u32 {
         u32::from(self.distance_less_1) & ((1 << extra) - 1)

@@ -1,15 +1,15 @@
-//! The plain bytes that a chunk-wise match finder may look at: the chunk, and what came before it.
+//! The plain bytes available to a match finder that works in chunks: history and chunk.
 
-/// The greatest number of bytes in a chunk: what a stored block can hold.
+/// Largest number of bytes in a chunk: the most that a stored block can hold.
 pub(crate) const CHUNK: usize = 65_535;
 
-/// How many chunks fit behind the history before it is moved to the front.
+/// Number of chunks that fit after the history before it is moved to the front.
 const CHUNKS_HELD: usize = 4;
 
-/// A buffer of history and one chunk behind it.
+/// A buffer with history, followed by one chunk.
 ///
-/// Indices into it begin at `REACH`, the distance at which a candidate is out of reach. So the
-/// value 0 in a table of indices means both "none" and "too far", with one comparison.
+/// Indices start at `REACH`, the smallest distance that is too large for a match. So the value 0
+/// in a table of indices means both "none" and "too far", and one comparison checks both.
 #[derive(Debug)]
 pub(crate) struct Window<const REACH: usize> {
     bytes: Vec<u8>,
@@ -28,23 +28,24 @@ impl<const REACH: usize> Window<REACH> {
         }
     }
 
-    /// Forgets everything.
+    /// Forgets history and chunk.
     pub(crate) fn clear(&mut self) {
         self.bytes.truncate(REACH);
         self.chunk = REACH;
         self.base = REACH;
     }
 
-    /// Appends to the chunk what still fits into it, and returns the rest.
+    /// Appends as many bytes to the chunk as still fit, and returns the rest.
     pub(crate) fn fill<'a>(&mut self, plain: &'a [u8]) -> &'a [u8] {
         let (taken, rest) = plain.split_at(plain.len().min(CHUNK - self.chunk_bytes().len()));
         self.bytes.extend_from_slice(taken);
         rest
     }
 
-    /// Makes the chunk part of the history and begins the next one.
+    /// Makes the chunk part of the history and starts the next one.
     ///
-    /// Returns by how much all indices went down; those that would go below 0 are out of reach.
+    /// Returns the amount by which all indices were reduced. Indices that would drop below 0 are
+    /// too far back for a match.
     pub(crate) fn next_chunk(&mut self) -> usize {
         self.chunk = self.bytes.len();
         if self.chunk <= REACH + (CHUNKS_HELD - 1) * CHUNK {
@@ -58,30 +59,31 @@ impl<const REACH: usize> Window<REACH> {
         shift
     }
 
-    /// History and chunk.
+    /// Returns history and chunk. Bytes before [`Self::base`] are not history.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Where the chunk begins.
+    /// Returns the index at which the chunk starts.
     pub(crate) fn chunk(&self) -> usize {
         self.chunk
     }
 
-    /// Where the history begins. Bytes below must not be looked at.
+    /// Returns the index at which the history starts. Bytes before it must not be used.
     pub(crate) fn base(&self) -> usize {
         self.base
     }
 
-    /// The chunk alone.
+    /// Returns the bytes of the chunk.
     pub(crate) fn chunk_bytes(&self) -> &[u8] {
         &self.bytes[self.chunk..]
     }
 }
 
-/// Counts equal bytes from `a` and from `b` on, the first index staying below `limit`.
+/// Returns the number of equal bytes from `a` on and from `b` on. The index from `a` stays below
+/// `limit`.
 ///
-/// `b < a <= limit <= bytes.len()`.
+/// Requires `b < a <= limit <= bytes.len()`.
 #[inline]
 pub(crate) fn common(bytes: &[u8], a: usize, b: usize, limit: usize) -> usize {
     let ahead = &bytes[a..limit];
@@ -100,14 +102,14 @@ pub(crate) fn common(bytes: &[u8], a: usize, b: usize, limit: usize) -> usize {
     equal + rest.take_while(|(x, y)| x == y).count()
 }
 
-/// The four bytes at `at`, little endian; 0 beyond the end.
+/// Returns the four bytes at `at`, little endian; 0 if they are not all there.
 #[inline]
 pub(crate) fn load32(bytes: &[u8], at: usize) -> u32 {
     let found = bytes.get(at..).and_then(|rest| rest.first_chunk::<4>());
     found.map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
-/// The eight bytes at `at`, little endian; 0 beyond the end.
+/// Returns the eight bytes at `at`, little endian; 0 if they are not all there.
 #[inline]
 pub(crate) fn load64(bytes: &[u8], at: usize) -> u64 {
     let found = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>());

@@ -1,6 +1,6 @@
 //! ZLIB: stock zlib with its usual parameters (docs/encoders.md, section 7).
 //!
-//! The C library itself, linked statically: ports and forks of zlib write other bytes.
+//! Uses the C library itself, linked statically: ports and forks of zlib produce different bytes.
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 
@@ -11,18 +11,18 @@ use super::deflate::Deflate;
 pub struct ZlibLevel(u8);
 
 impl ZlibLevel {
-    /// Returns the level, if it is one of 1 to 9.
+    /// Returns the level if it is one of 1 to 9.
     pub fn new(level: u8) -> Option<Self> {
         (1..=9).contains(&level).then_some(Self(level))
     }
 
-    /// The number.
+    /// Returns the number of the level.
     pub fn get(self) -> u8 {
         self.0
     }
 }
 
-/// Room that is made for output before each call, in bytes.
+/// Space reserved for output before each call, in bytes.
 const STEP: usize = 64 << 10;
 
 /// The encoder: window of 15 bits, memory level 8, default strategy, raw deflate.
@@ -45,8 +45,8 @@ impl Deflate for Zlib {
         while !plain.is_empty() {
             out.reserve(STEP);
             let before = self.stream.total_in();
-            // deflate() fails only on a broken state, which this type cannot get into; then the
-            // output is short, and whoever compares it notices.
+            // deflate() fails only with an invalid state, which this type cannot have. If it did,
+            // the output would be short, and the comparison with the blob would fail.
             let status = self.stream.compress_vec(plain, out, FlushCompress::None);
             let taken = usize::try_from(self.stream.total_in() - before).unwrap_or(0);
             plain = plain.get(taken..).unwrap_or_default();

@@ -1,7 +1,8 @@
 //! `manifest.cbor` and `inventory.cbor` (bundle-format.md, sections 5 and 6).
 //!
-//! What comes out of here was checked against every rule that the documents alone can tell.
-//! What needs the chunks' bytes is checked by `data_chunk` and `metadata_chunk`.
+//! A document returned from here has passed every rule that can be checked on the two documents
+//! alone. The rules that need the bytes of chunks are checked by `data_chunk` and
+//! `metadata_chunk`.
 
 use std::io::Write;
 
@@ -19,13 +20,13 @@ use crate::model::{
 ///
 /// # Errors
 ///
-/// When the manifest breaks a rule: what a reader would refuse is not written.
+/// If the manifest breaks a rule: this never writes what a reader would refuse.
 pub fn encode_manifest(manifest: &BundleManifest) -> Result<Vec<u8>, DocumentError> {
     check_manifest(manifest)?;
     Ok(cbor::encode(manifest, MANIFEST)?)
 }
 
-/// Reads `manifest.cbor`; its bytes should have been authenticated before.
+/// Reads `manifest.cbor`. The caller should have authenticated the bytes before.
 ///
 /// # Errors
 ///
@@ -43,27 +44,28 @@ pub fn decode_manifest(bytes: &[u8]) -> Result<BundleManifest, DocumentError> {
 
 /// Writes `inventory.cbor`.
 ///
-/// The manifest that the inventory must agree with does not exist yet: [`check_inventory`] is to
-/// be called when it does.
+/// Does not compare it with the manifest, which does not exist yet: call [`check_inventory`] once
+/// it does.
 ///
 /// # Errors
 ///
-/// When the encoding would not be canonical.
+/// If the encoding would not be canonical.
 pub fn encode_inventory(inventory: &Inventory) -> Result<Vec<u8>, DocumentError> {
     Ok(cbor::encode(inventory, INVENTORY)?)
 }
 
-/// Writes `inventory.cbor` piece by piece, as [`encode_inventory`] does; that the encoding is
-/// canonical is not checked.
+/// Writes the same bytes as [`encode_inventory`], but as a stream, and without the check that the
+/// encoding is canonical.
 ///
 /// # Errors
 ///
-/// Those of `out`.
+/// Errors of `out`.
 pub fn write_inventory(inventory: &Inventory, out: impl Write) -> Result<(), DocumentError> {
     Ok(cbor::write(inventory, out, INVENTORY)?)
 }
 
-/// What the manifest says of the file that [`write_inventory`] writes.
+/// Returns length and hashes of the file that [`write_inventory`] writes, as the manifest records
+/// them.
 ///
 /// # Errors
 ///
@@ -72,17 +74,17 @@ pub fn measure_inventory(inventory: &Inventory) -> Result<FileEntry, DocumentErr
     Ok(cbor::measure(inventory, INVENTORY)?)
 }
 
-/// Reads `inventory.cbor` after comparing length and hashes with what the manifest says of it.
+/// Reads `inventory.cbor` after comparing its length and hashes with those in the manifest.
 ///
 /// # Errors
 ///
-/// When the bytes are others than those that the manifest names, or as [`decode_inventory`].
+/// If the length or a hash differs from the manifest's; otherwise as [`decode_inventory`].
 pub fn open_inventory(
     bytes: impl AsRef<[u8]>,
     manifest: &BundleManifest,
 ) -> Result<Inventory, DocumentError> {
     let inventory = {
-        // Gone before the checks, which need memory of their own.
+        // Frees the encoded bytes before the checks, which need memory of their own.
         let bytes = bytes;
         check_named(bytes.as_ref(), manifest)?;
         read_inventory(bytes.as_ref())?
@@ -91,7 +93,7 @@ pub fn open_inventory(
     Ok(inventory)
 }
 
-/// compares length and hashes.
+/// compares length and hashes with those in the manifest.
 fn check_named(bytes: &[u8], manifest: &BundleManifest) -> Result<(), DocumentError> {
     let named = &manifest.inventory;
     let differs = |what| Err(DocumentError::NotNamed { what });
@@ -107,8 +109,8 @@ fn check_named(bytes: &[u8], manifest: &BundleManifest) -> Result<(), DocumentEr
     Ok(())
 }
 
-/// Reads `inventory.cbor` and checks it against the manifest's chunk table, not against the
-/// hashes that the manifest has of it: see [`open_inventory`].
+/// Reads `inventory.cbor` and checks it against the manifest's chunk table, but not against the
+/// length and hashes in the manifest: see [`open_inventory`].
 ///
 /// # Errors
 ///
@@ -122,7 +124,7 @@ pub fn decode_inventory(
     Ok(inventory)
 }
 
-/// Reads `inventory.cbor` by its tables alone.
+/// Reads `inventory.cbor` and checks encoding and tables, without the manifest.
 fn read_inventory(bytes: &[u8]) -> Result<Inventory, DocumentError> {
     cbor::check(bytes, INVENTORY)?;
     cbor::check_shape(bytes, &shape::HEAD, INVENTORY)?;
@@ -134,7 +136,7 @@ fn read_inventory(bytes: &[u8]) -> Result<Inventory, DocumentError> {
     Ok(inventory)
 }
 
-/// additions are a map.
+/// checks that `ext` is a map.
 fn check_extension(ext: Option<&Extension>, document: &'static str) -> Result<(), DocumentError> {
     match ext.is_some_and(|ext| !ext.is_map()) {
         true => Err(DocumentError::Content {
@@ -158,10 +160,11 @@ pub fn check_inventory(
     inventory_check::check(inventory, manifest, &Placement::new(inventory))
 }
 
-/// The features that this reader knows (bundle-format.md, section 12).
+/// Features that this version supports; any other entry in `requires` is refused
+/// (bundle-format.md, section 12).
 const FEATURES: [&str; 2] = [CATALOGS, RELEASES];
 
-/// The keys that decide how the others are read.
+/// The keys that decide how the other keys are read, and are therefore read first.
 #[derive(Deserialize)]
 struct Head {
     #[serde(rename = "type")]
@@ -196,7 +199,7 @@ impl Head {
     }
 }
 
-/// Checks what the tables of bundle-format.md, section 5, say beyond names and types.
+/// Checks the rules of bundle-format.md, section 5, that go beyond names and types of keys.
 fn check_manifest(manifest: &BundleManifest) -> Result<(), DocumentError> {
     let head = Head {
         document: manifest.document.clone(),

@@ -1,11 +1,11 @@
 //! Canonical CBOR: the encoding of `manifest.cbor`, `inventory.cbor` and `export.plan`
 //! (bundle-format.md, R-10 to R-12).
 //!
-//! CBOR crates accept duplicate keys, unsorted keys, long heads and trailing bytes without a
-//! word, and a typed decoder may read another structure out of hostile bytes than a generic one
-//! does. So three steps: the bytes are walked and checked without any allocation; then they are
-//! decoded into types; then the types are encoded again and must give the same bytes, which
-//! proves that the decoder saw all of them and nothing else.
+//! CBOR crates silently accept duplicate keys, unsorted keys, heads that are too long, and
+//! trailing bytes; and a typed decoder may read hostile bytes differently than a generic one.
+//! Reading therefore takes three steps: check the bytes without any allocation; decode them into
+//! types; encode the types again, which must give the same bytes. The last step proves that the
+//! decoder used every byte.
 
 pub(super) mod shape;
 
@@ -20,56 +20,56 @@ use super::Rule;
 use super::hash::FileHasher;
 use crate::model::{FileEntry, Limits};
 
-/// The encoding's own rule.
+/// The rule about the canonical encoding itself.
 const CANONICAL: Rule = Rule(10);
-/// Caps that hold before anything is interpreted.
+/// The rule about limits that are checked before anything is interpreted.
 const CAPS: Rule = Rule(11);
-/// What a table describes, and nothing else.
+/// The rule that a document holds what its tables describe and nothing else.
 const TABLES: Rule = Rule(12);
 
-/// Bytes that are written at a time.
+/// Buffer size for writing, in bytes.
 const PIECE: usize = 64 << 10;
 
-/// Why bytes are not the document they should be.
+/// The reason why bytes are not a valid document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CborError {
     /// The bytes break the encoding's rules.
     #[error("The {document} breaks {rule} at byte {offset}: {fault}")]
     Encoding {
-        /// Which document, for people.
+        /// Name of the document, for messages.
         document: &'static str,
         /// The rule that is broken.
         rule: Rule,
-        /// Where the offending item begins, in bytes from the document's start.
+        /// Offset of the offending item from the document's start, in bytes.
         offset: usize,
-        /// What is wrong with it.
+        /// The fault of the item.
         fault: Fault,
     },
-    /// The encoding is right but the content is not what the document's tables describe.
+    /// The encoding is right, but the content does not fit the document's tables.
     #[error("The {document} breaks {rule}{}: {message}", At(*.offset))]
     Table {
-        /// Which document, for people.
+        /// Name of the document, for messages.
         document: &'static str,
         /// The rule that is broken.
         rule: Rule,
-        /// Where, in bytes from the document's start, when the decoder knows.
+        /// Offset from the document's start, in bytes, if the decoder reports it.
         offset: Option<usize>,
-        /// What is wrong, as the typed decoder says it.
+        /// The typed decoder's message.
         message: String,
     },
-    /// A value of ours could not be written.
+    /// A value of this program could not be encoded.
     #[error("The {document} cannot be encoded: {message}")]
     Unencodable {
-        /// Which document, for people.
+        /// Name of the document, for messages.
         document: &'static str,
-        /// What the encoder says.
+        /// The encoder's message.
         message: String,
     },
 }
 
 impl CborError {
-    /// The requirement that is broken.
+    /// The rule that is broken.
     pub fn rule(&self) -> Rule {
         match self {
             Self::Encoding { rule, .. } | Self::Table { rule, .. } => *rule,
@@ -78,7 +78,7 @@ impl CborError {
     }
 }
 
-/// ` at byte N`, or nothing.
+/// Displays as ` at byte N`, or as nothing.
 struct At(Option<usize>);
 
 impl std::fmt::Display for At {
@@ -90,7 +90,7 @@ impl std::fmt::Display for At {
     }
 }
 
-/// How bytes break the encoding's rules.
+/// The way in which bytes break the rules of the encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -100,13 +100,13 @@ pub enum Fault {
     /// Bytes follow the document's item.
     #[error("bytes follow the end of the document")]
     Trailing,
-    /// A head is longer than its number needs.
+    /// A head is longer than its number needs: not the shortest form.
     #[error("a number is not written in its shortest form")]
     LongHead,
     /// An item of indefinite length.
     #[error("an item has no definite length")]
     Indefinite,
-    /// Additional information 28 to 30.
+    /// Additional information 28 to 30, which RFC 8949 reserves.
     #[error("the head is reserved by RFC 8949")]
     Reserved,
     /// A negative integer.
@@ -124,7 +124,7 @@ pub enum Fault {
     /// A map key that is not a text.
     #[error("a map key is not a text")]
     KeyKind,
-    /// A map key that stands before a smaller one.
+    /// A map key that is followed by a smaller one.
     #[error("the keys of a map are not in canonical order")]
     KeyOrder,
     /// A key twice in a map.
@@ -136,20 +136,20 @@ pub enum Fault {
     /// Too many items.
     #[error("the document has more than {} items", Limits::CBOR_ITEMS)]
     Items,
-    /// A list has too many elements, alone or with others like it.
+    /// The elements of a list, or of all lists of its kind together, are too many.
     #[error("there are more than {cap} {what}")]
     TooMany {
-        /// What is counted.
+        /// Name of the elements that are counted.
         what: &'static str,
-        /// How many there may be.
+        /// Largest allowed number.
         cap: u64,
     },
     /// A text or byte string is too long.
     #[error("a text of `{key}` has more than {cap} bytes")]
     TooLong {
-        /// The key that it stands under.
+        /// The key whose value is too long.
         key: &'static str,
-        /// How many bytes it may have.
+        /// Largest allowed length in bytes.
         cap: u64,
     },
 }
@@ -163,11 +163,12 @@ impl Fault {
     }
 }
 
-/// Encodes a value canonically; `document` names it in errors.
+/// Encodes a value canonically; `document` is its name in error messages.
 ///
 /// # Errors
 ///
-/// When the value's fields are not declared in canonical order, or hold what R-10 forbids.
+/// If the fields of `T` are not declared in canonical order, or the value holds an item that R-10
+/// forbids.
 pub fn encode<T: Serialize>(value: &T, document: &'static str) -> Result<Vec<u8>, CborError> {
     let mut bytes = Vec::new();
     write(value, &mut bytes, document)?;
@@ -175,8 +176,8 @@ pub fn encode<T: Serialize>(value: &T, document: &'static str) -> Result<Vec<u8>
     Ok(bytes)
 }
 
-/// Length and hashes of what [`write()`] writes, which is never in memory: the plan of a hundred
-/// thousand blobs has 40 MiB.
+/// Returns length and hashes of what [`write()`] writes, without ever holding it in memory: the
+/// plan for a hundred thousand blobs has 40 MiB.
 ///
 /// # Errors
 ///
@@ -187,18 +188,18 @@ pub fn measure<T: Serialize>(value: &T, document: &'static str) -> Result<FileEn
     Ok(hasher.finish().into_file())
 }
 
-/// Writes what [`encode`] would give, piece by piece. That the encoding is canonical is not
-/// checked.
+/// Writes the bytes that [`encode`] would return, as a stream, without the check that the
+/// encoding is canonical.
 ///
 /// # Errors
 ///
-/// Those of `out`, or when the value holds what CBOR cannot say.
+/// Errors of `out`, or that the value cannot be expressed in CBOR.
 pub fn write<T: Serialize>(
     value: &T,
     out: impl io::Write,
     document: &'static str,
 ) -> Result<(), CborError> {
-    // The encoder hands over a few bytes at a time.
+    // Buffered, because the encoder writes a few bytes at a time.
     let mut out = io::BufWriter::with_capacity(PIECE, out);
     ciborium::into_writer(value, &mut out).map_err(|error| unencodable(document, error))?;
     io::Write::flush(&mut out).map_err(|error| unencodable(document, error))
@@ -211,11 +212,11 @@ fn unencodable(document: &'static str, error: impl std::fmt::Display) -> CborErr
     }
 }
 
-/// Decodes a document whose bytes must be canonical and must say what `T` describes, no more.
+/// Decodes a document whose bytes must be canonical and hold exactly what `T` describes.
 ///
 /// # Errors
 ///
-/// Names the rule and, where it is known, the byte.
+/// Names the rule and, if it is known, the offset of the byte.
 pub fn decode<T>(bytes: &[u8], document: &'static str) -> Result<T, CborError>
 where
     T: DeserializeOwned + Serialize,
@@ -224,7 +225,8 @@ where
     decode_checked(bytes, document)
 }
 
-/// Second and third step of [`decode`], for bytes that [`check`] accepted.
+/// Decodes into types and compares with the re-encoded value: the second and third step of
+/// [`decode`], for bytes that [`check`] accepted.
 pub(super) fn decode_checked<T>(bytes: &[u8], document: &'static str) -> Result<T, CborError>
 where
     T: DeserializeOwned + Serialize,
@@ -243,8 +245,8 @@ where
     })
 }
 
-/// Decodes a part of a document that [`check`] accepted, ignoring what `T` does not name: the
-/// keys that decide how to read the others.
+/// Decodes part of a document that [`check`] accepted and ignores the keys that `T` does not
+/// name. Used for the keys that decide how the others are read.
 pub(super) fn peek<T: DeserializeOwned>(
     bytes: &[u8],
     document: &'static str,
@@ -271,7 +273,7 @@ pub(super) fn peek<T: DeserializeOwned>(
     })
 }
 
-/// A writer that accepts exactly the bytes that it was given.
+/// A writer that fails unless it is given exactly the bytes in `rest`.
 struct SameBytes<'a> {
     rest: &'a [u8],
 }
@@ -306,8 +308,8 @@ pub fn check(bytes: &[u8], document: &'static str) -> Result<(), CborError> {
     walker.document().map_err(|found| refusal(document, found))
 }
 
-/// Checks the caps on what a document of this shape may hold, for bytes that [`check`] accepted.
-/// Allocates nothing.
+/// Checks the limits on lists and texts of a document of this shape, for bytes that [`check`]
+/// accepted. Allocates nothing.
 ///
 /// # Errors
 ///
@@ -329,10 +331,10 @@ fn refusal(document: &'static str, (offset, fault): (usize, Fault)) -> CborError
     }
 }
 
-/// A fault and where the item begins that has it.
+/// A result whose error is a fault and the offset of the item that has it.
 type Found<T> = Result<T, (usize, Fault)>;
 
-/// Walks over the items of a document.
+/// Walks through the items of a document.
 struct Walker<'a> {
     bytes: &'a [u8],
     position: usize,
@@ -359,7 +361,7 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    /// Walks over one item. The recursion is as deep as the cap on nesting.
+    /// Walks through one item. The recursion is limited by the cap on nesting.
     fn item(&mut self, depth: usize) -> Found<()> {
         let start = self.position;
         if depth > Limits::CBOR_DEPTH {
@@ -380,7 +382,7 @@ impl<'a> Walker<'a> {
             major::MAP => self.map(start, argument, depth),
             major::NEGATIVE => Err((start, Fault::Negative)),
             major::TAG => Err((start, Fault::Tag)),
-            // Major type 7: `head` lets only `false` and `true` through.
+            // Major type 7: `head` accepts only `false` and `true`.
             _ => Ok(()),
         }
     }
@@ -398,7 +400,7 @@ impl<'a> Walker<'a> {
                 return Err((start, Fault::KeyKind));
             }
             self.text(start, length)?;
-            // The order is that of the encodings, heads included.
+            // Keys are ordered by their encodings, heads included.
             let key = self.bytes.get(start..self.position).unwrap_or_default();
             match previous.map(|previous| previous.cmp(key)) {
                 Some(std::cmp::Ordering::Equal) => return Err((start, Fault::DuplicateKey)),
@@ -411,7 +413,7 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    /// Reads an item's head: its major type and its argument. Counts the item.
+    /// Reads an item's head: major type and argument. Counts the item.
     fn head(&mut self) -> Found<(u8, u64)> {
         let start = self.position;
         self.items += 1;
@@ -471,7 +473,8 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Refuses a count that the rest of the document cannot hold: every item has a byte.
+    /// Refuses a count that the rest of the document cannot hold: every item takes at least one
+    /// byte.
     fn room_for(&self, start: usize, items: u64) -> Found<()> {
         let rest = self.bytes.len().saturating_sub(self.position);
         if items > rest as u64 {

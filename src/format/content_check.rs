@@ -1,4 +1,4 @@
-//! What an inventory must say of releases and catalogs (bundle-format.md, R-60 to R-63).
+//! Checks the inventory's rows about releases and catalogs (bundle-format.md, R-60 to R-63).
 
 use std::collections::BTreeSet;
 
@@ -10,12 +10,12 @@ use crate::model::{
 
 type Result<T> = std::result::Result<T, DocumentError>;
 
-/// A refusal under the rule with this number.
+/// Returns a refusal under the rule with this number.
 fn refused<T>(rule: u8, fault: String) -> Result<T> {
     Err(DocumentError::inventory(rule, fault))
 }
 
-/// Checks releases, catalogs, and that the bundle manifest asks for readers who know them.
+/// Checks releases and catalogs, and that `requires` in the bundle manifest names these features.
 pub(super) fn check(inventory: &Inventory, manifest: &BundleManifest) -> Result<()> {
     ascending("releases", &inventory.releases, |entry| &entry.image)?;
     for release in &inventory.releases {
@@ -36,7 +36,7 @@ pub(super) fn check(inventory: &Inventory, manifest: &BundleManifest) -> Result<
     Ok(())
 }
 
-/// Whether a list is strictly ascending by a reference, compared as text.
+/// Checks that a list is strictly ascending by a reference, compared as text.
 fn ascending<T>(name: &str, list: &[T], key: fn(&T) -> &Reference) -> Result<()> {
     let texts: Vec<String> = list.iter().map(|entry| key(entry).to_string()).collect();
     match texts.is_sorted_by(|a, b| a < b) {
@@ -96,8 +96,9 @@ fn release_entry(release: &ReleaseEntry, inventory: &Inventory) -> Result<()> {
     Ok(())
 }
 
-/// An image that the writer made out of another is that catalog and nothing else: nobody asked for
-/// it by the digest of another image.
+/// an image that the writer made (a filtered catalog) is carried under the reference of its
+/// original. It must be that catalog and nothing else: a release, a component, a member or a
+/// separate request with that reference means the original.
 fn made_images(inventory: &Inventory) -> Result<()> {
     let made = inventory
         .catalogs
@@ -146,7 +147,7 @@ fn catalog_entry(catalog: &CatalogEntry, inventory: &Inventory) -> Result<()> {
     Ok(())
 }
 
-/// texts that are no references.
+/// checks the catalog's texts that are no references.
 fn malformed(catalog: &CatalogEntry) -> Result<()> {
     let (name, rows) = (&catalog.image, &catalog.malformed);
     if rows.len() > MalformedImage::ROWS || !rows.is_sorted_by(|a, b| a.text < b.text) {
@@ -164,7 +165,7 @@ fn malformed(catalog: &CatalogEntry) -> Result<()> {
     Ok(())
 }
 
-/// what needs an image.
+/// checks the list of documents that need an image.
 fn needed_by(list: &[NeededBy], of: &Reference) -> Result<()> {
     let key = |needed: &NeededBy| (needed.name.clone(), needed.package.clone());
     let sorted = list.is_sorted_by(|a, b| key(a) < key(b));
@@ -178,12 +179,12 @@ fn needed_by(list: &[NeededBy], of: &Reference) -> Result<()> {
     }
 }
 
-/// Whether a text can be shown to people: not empty, not long, nothing that deceives.
+/// Returns true if a text can be shown to people: 1 to 1024 bytes, no deceptive characters.
 fn is_shown(text: &str) -> bool {
     (1..=MalformedImage::TEXT).contains(&text.len()) && !text.contains(is_deceptive)
 }
 
-/// Whether a name may stand in a tag: 1 to 100 letters, digits, `.`, `_` and `-`.
+/// Returns true if a name may be part of a tag: 1 to 100 letters, digits, `.`, `_` and `-`.
 fn is_plain_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     (1..=100).contains(&name.len()) && name.chars().all(allowed)
@@ -199,7 +200,7 @@ mod tests {
         MalformedImage, NeededBy, ReleaseEntry,
     };
 
-    /// The sample's image as a release and as a catalog.
+    /// Describes the sample's image as a release and as a catalog.
     fn with_content(inventory: &mut Inventory, manifest: &mut BundleManifest) {
         let image = inventory.images[0].requested.clone();
         inventory.releases = vec![ReleaseEntry {
@@ -269,7 +270,7 @@ mod tests {
         ] {
             assert_eq!(wrong, Some(Rule(63)));
         }
-        // such a bundle is not complete.
+        // a bundle with such a text is not complete.
         let complete = rule(|i, _| i.catalogs[0].malformed.push(malformed("a@")));
         assert_eq!(complete, Some(Rule(26)));
     }

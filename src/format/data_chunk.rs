@@ -1,12 +1,12 @@
-//! What a data chunk holds, byte by byte (bundle-format.md, R-33 and R-34).
+//! Expected content of a data chunk, byte by byte (bundle-format.md, R-33 and R-34).
 //!
-//! Everything that is no blob content follows from the inventory. The writer, the resumed writer
-//! and the verifier all take it from here.
+//! Every byte that is no blob content follows from the inventory. The writer, a writer that
+//! resumes, and the verifier all compute these bytes here.
 
 use super::{PlacedExtent, Placement, tar};
 use crate::model::{ChunkId, ChunkOrigin, Digest, PlanId};
 
-/// Extents that cannot be the entries of one tar.
+/// An extent that cannot be an entry of the chunk's tar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("The extent of `{digest}` at {offset} cannot stand there in chunk {}", chunk.number())]
 pub struct LayoutError {
@@ -14,11 +14,11 @@ pub struct LayoutError {
     pub chunk: ChunkId,
     /// The blob.
     pub digest: Digest,
-    /// Where its extent should begin, in bytes.
+    /// Offset of the extent in the chunk, in bytes.
     pub offset: u64,
 }
 
-/// A stretch of a data chunk.
+/// A consecutive range of bytes of a data chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Segment {
     /// Bytes that follow from the inventory: marker, headers, padding, trailer.
@@ -27,15 +27,15 @@ pub enum Segment {
     Blob {
         /// The blob.
         digest: Digest,
-        /// Where they begin in the blob, in bytes.
+        /// Offset of the bytes in the blob.
         offset_in_blob: u64,
-        /// How many.
+        /// Number of bytes.
         length: u64,
     },
 }
 
 impl Segment {
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub fn length(&self) -> u64 {
         match self {
             Self::Fixed(bytes) => bytes.len() as u64,
@@ -43,7 +43,7 @@ impl Segment {
         }
     }
 
-    /// Drops its first bytes; `count` is less than its length.
+    /// Drops the first `count` bytes; `count` must be less than the length.
     fn behind(self, count: u64) -> Self {
         match self {
             Self::Fixed(bytes) => {
@@ -63,7 +63,7 @@ impl Segment {
     }
 }
 
-/// The content of one data chunk, known before it is written or read.
+/// The expected content of one data chunk, known before the chunk is written or read.
 #[derive(Debug, Clone)]
 pub struct FrameExpectation {
     plan: PlanId,
@@ -73,11 +73,11 @@ pub struct FrameExpectation {
 }
 
 impl FrameExpectation {
-    /// The content of a chunk by its plan and its extents, which are sorted by offset.
+    /// Describes a chunk by its plan and its extents, which must be sorted by offset.
     ///
     /// # Errors
     ///
-    /// When the extents do not follow each other as the entries of a tar do.
+    /// If the extents do not follow each other as the entries of a tar do.
     pub fn new(
         plan: PlanId,
         chunk: ChunkId,
@@ -103,27 +103,27 @@ impl FrameExpectation {
         })
     }
 
-    /// The content of a chunk by the inventory's word.
+    /// Describes a chunk by its row and its extents in the inventory.
     ///
     /// # Errors
     ///
-    /// As [`Self::new`]; not for an inventory that was checked.
+    /// As [`Self::new`]; cannot fail for an inventory that was checked.
     pub fn of(origin: &ChunkOrigin, placement: &Placement) -> Result<Self, LayoutError> {
         let extents = placement.chunk(origin.number).copied().collect();
         Self::new(origin.plan, origin.number, extents)
     }
 
-    /// Length of the chunk in bytes.
+    /// Returns the length of the chunk in bytes.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// The extents by ascending offset.
+    /// Returns the extents by ascending offset.
     pub fn extents(&self) -> &[PlacedExtent] {
         &self.extents
     }
 
-    /// The chunk's stretches from its start to its end.
+    /// Returns the chunk's segments from its start to its end.
     pub fn segments(&self) -> impl Iterator<Item = Segment> + '_ {
         (0..=self.extents.len()).flat_map(move |index| {
             let blob = self.extents.get(index).map(|extent| Segment::Blob {
@@ -135,7 +135,8 @@ impl FrameExpectation {
         })
     }
 
-    /// The chunk's stretches from a position on, in bytes: what a resumed writer has to write.
+    /// Returns the chunk's segments from a byte position on: the rest that a resumed writer has
+    /// to write.
     pub fn segments_from(&self, position: u64) -> impl Iterator<Item = Segment> + '_ {
         let mut start = 0u64;
         self.segments().filter_map(move |segment| {
@@ -149,7 +150,7 @@ impl FrameExpectation {
         })
     }
 
-    /// The bytes in front of an extent, or behind the last one.
+    /// Returns the fixed bytes before the extent with this index, or after the last extent.
     fn gap(&self, index: usize) -> Vec<u8> {
         let mut bytes = match index
             .checked_sub(1)
@@ -157,7 +158,7 @@ impl FrameExpectation {
         {
             None => tar::marker(&self.plan, self.chunk),
             Some(before) => {
-                // Less than a unit.
+                // Less than 512 bytes.
                 let padding = tar::padding(before.stored) as usize;
                 vec![0; padding]
             }
@@ -165,7 +166,7 @@ impl FrameExpectation {
         match self.extents.get(index) {
             Some(extent) => {
                 let path = tar::blob_entry_name(&extent.digest, extent.part);
-                // `new` saw that the size fits.
+                // Cannot fail: `new` checked that the size fits.
                 let header = tar::header(&path, tar::EntryKind::File, extent.stored, "");
                 bytes.extend(header.unwrap_or_default());
             }
@@ -174,7 +175,7 @@ impl FrameExpectation {
         bytes
     }
 
-    /// Begins to compare a chunk's bytes with what they should be.
+    /// Starts to compare a chunk's bytes with the expected ones.
     pub fn compare(&self) -> Comparison<impl Iterator<Item = Segment> + '_> {
         Comparison {
             segments: self.segments(),
@@ -184,33 +185,33 @@ impl FrameExpectation {
     }
 }
 
-/// What was found in a stretch of bytes.
+/// Result for a range of the bytes that were given to [`Comparison::feed`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece<'a> {
     /// Bytes that follow from the inventory.
     Fixed {
-        /// Where the first wrong byte is, when one is wrong, from the chunk's start.
+        /// Offset in the chunk of the first wrong byte; `None` if all are right.
         wrong: Option<u64>,
-        /// How many bytes.
+        /// Number of bytes.
         length: u64,
     },
     /// Bytes of a blob, to be hashed.
     Blob {
         /// The blob.
         digest: Digest,
-        /// Where they begin in the blob, in bytes.
+        /// Offset of the bytes in the blob.
         offset_in_blob: u64,
         /// The bytes.
         bytes: &'a [u8],
     },
-    /// Bytes behind the end of what the chunk should hold.
+    /// Bytes after the end of the expected content.
     Beyond {
-        /// How many.
+        /// Number of bytes.
         length: u64,
     },
 }
 
-/// Takes a chunk's bytes in order and says what each stretch of them is.
+/// Takes a chunk's bytes in order and classifies each range of them.
 #[derive(Debug)]
 pub struct Comparison<I> {
     segments: I,
@@ -219,7 +220,7 @@ pub struct Comparison<I> {
 }
 
 impl<I: Iterator<Item = Segment>> Comparison<I> {
-    /// Takes the next bytes; calls `found` for every stretch in them.
+    /// Takes the next bytes; calls `found` for every range in them.
     pub fn feed<'a>(&mut self, bytes: &'a [u8], mut found: impl FnMut(Piece<'a>)) {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -256,7 +257,7 @@ impl<I: Iterator<Item = Segment>> Comparison<I> {
         }
     }
 
-    /// Bytes taken so far.
+    /// Number of bytes taken so far.
     pub fn position(&self) -> u64 {
         self.position
     }

@@ -1,70 +1,70 @@
-//! Why a document of a bundle is refused.
+//! Errors of a bundle's documents.
 
 use super::Rule;
 use super::cbor::CborError;
 use crate::model::FORMAT_VERSION;
 
-/// How errors call `manifest.cbor`.
+/// Name of `manifest.cbor` in error messages.
 pub(super) const MANIFEST: &str = "bundle manifest";
-/// How errors call `inventory.cbor`.
+/// Name of `inventory.cbor` in error messages.
 pub(super) const INVENTORY: &str = "inventory";
 
-/// Why a document of a bundle is refused.
+/// The reason why a document of a bundle is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DocumentError {
-    /// Its encoding is wrong, or its tables are.
+    /// The encoding breaks a rule, or the content does not fit the tables.
     #[error(transparent)]
     Cbor(#[from] CborError),
-    /// It is not the kind of document that belongs here.
+    /// The document has the wrong type.
     #[error("The {document} breaks R-15: its type is `{}` and not `{expected}`", found.escape_debug())]
     Type {
-        /// Which document, for people.
+        /// Name of the document, for messages.
         document: &'static str,
-        /// The `type` that it has, shortened.
+        /// The `type` found, shortened.
         found: String,
-        /// The `type` that it should have.
+        /// The `type` expected.
         expected: &'static str,
     },
-    /// It was written for a newer reader.
+    /// The document has a format version that this program does not read.
     #[error(
         "The {document} has format version {found}; this version of airferry reads version {FORMAT_VERSION}"
     )]
     Version {
-        /// Which document, for people.
+        /// Name of the document, for messages.
         document: &'static str,
-        /// The version that it has.
+        /// The format version found.
         found: u64,
     },
-    /// It needs something that this version cannot do.
+    /// The bundle requires a feature that this version does not support.
     #[error(
         "The bundle needs the feature `{}`, which this version of airferry does not know",
         feature.escape_debug()
     )]
     Feature {
-        /// The feature's name, shortened.
+        /// Name of the feature, shortened.
         feature: String,
     },
-    /// The bytes are not those that the manifest names.
+    /// The bytes of the inventory are not those that the manifest names.
     #[error("The inventory is not the one that the bundle manifest names: its {what} differs")]
     NotNamed {
-        /// What differs: the length or a hash.
+        /// The property that differs: the length or a hash.
         what: &'static str,
     },
-    /// What it says contradicts itself or the other document.
+    /// The content contradicts itself or the other document.
     #[error("The {document} breaks {rule}: {fault}")]
     Content {
-        /// Which document, for people.
+        /// Name of the document, for messages.
         document: &'static str,
         /// The rule that is broken.
         rule: Rule,
-        /// What is wrong with what.
+        /// Description of the fault.
         fault: String,
     },
 }
 
 impl DocumentError {
-    /// The requirement that is broken.
+    /// The rule that is broken.
     pub fn rule(&self) -> Rule {
         match self {
             Self::Cbor(error) => error.rule(),

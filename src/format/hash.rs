@@ -1,4 +1,4 @@
-//! Hashing of stored files and of blobs, in one pass over their bytes.
+//! Hashes stored files and blobs, in one pass over their bytes.
 
 use std::io;
 
@@ -8,17 +8,17 @@ use crate::model::{
     BLOCK_SIZE, Blake3, BlockHashes, ChunkEntry, ChunkId, ChunkKind, Digest, FileEntry,
 };
 
-/// SHA-256 of bytes in memory.
+/// Returns the SHA-256 of bytes in memory.
 pub fn sha256(bytes: &[u8]) -> Digest {
     Digest::from_bytes(Sha256::digest(bytes).into())
 }
 
-/// BLAKE3 of bytes in memory.
+/// Returns the BLAKE3 of bytes in memory.
 pub fn blake3(bytes: &[u8]) -> Blake3 {
     Blake3::from_bytes(*::blake3::hash(bytes).as_bytes())
 }
 
-/// Length and hashes of a file in memory, as the manifest keeps them of the inventory.
+/// Returns length and hashes of a file in memory, as the manifest records them for the inventory.
 pub fn file_entry(bytes: &[u8]) -> FileEntry {
     FileEntry {
         blake3: blake3(bytes),
@@ -27,7 +27,8 @@ pub fn file_entry(bytes: &[u8]) -> FileEntry {
     }
 }
 
-/// Hashes a blob while it streams by. A clone is a snapshot from which to go on later.
+/// Hashes a blob while its bytes pass through. A clone is a snapshot from which hashing can
+/// continue.
 #[derive(Debug, Clone, Default)]
 pub struct BlobHasher {
     sha256: Sha256,
@@ -35,23 +36,23 @@ pub struct BlobHasher {
 }
 
 impl BlobHasher {
-    /// A hasher that has seen nothing.
+    /// Creates a hasher that has read nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the next bytes.
+    /// Hashes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
         self.length += bytes.len() as u64;
     }
 
-    /// Bytes seen so far.
+    /// Returns the number of bytes hashed so far.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// The digest of all bytes seen.
+    /// Returns the digest of all bytes hashed.
     pub fn finish(self) -> Digest {
         Digest::from_bytes(self.sha256.finalize().into())
     }
@@ -62,16 +63,16 @@ impl BlobHasher {
 pub struct FileHashes {
     /// Length in bytes.
     pub length: u64,
-    /// SHA-256 of the whole.
+    /// SHA-256 of the whole file.
     pub sha256: Digest,
-    /// BLAKE3 of the whole.
+    /// BLAKE3 of the whole file.
     pub blake3: Blake3,
-    /// BLAKE3 of every block.
+    /// BLAKE3 of each block of [`BLOCK_SIZE`] bytes, the last one perhaps shorter.
     pub blocks: BlockHashes,
 }
 
 impl FileHashes {
-    /// What the manifest keeps of a file that is no chunk.
+    /// Returns the manifest's row for a file that is no chunk.
     pub fn into_file(self) -> FileEntry {
         FileEntry {
             blake3: self.blake3,
@@ -80,7 +81,7 @@ impl FileHashes {
         }
     }
 
-    /// The row of the chunk table for a chunk with these hashes.
+    /// Returns the row of the chunk table for a chunk with these hashes.
     pub fn into_chunk(self, number: ChunkId, kind: ChunkKind) -> ChunkEntry {
         ChunkEntry {
             kind,
@@ -94,7 +95,8 @@ impl FileHashes {
 }
 
 /// Hashes a stored file while it is written or read: the whole by SHA-256 and BLAKE3, and every
-/// block of [`BLOCK_SIZE`] bytes by BLAKE3. A mark is a state to which it can be taken back.
+/// block of [`BLOCK_SIZE`] bytes by BLAKE3. It can be taken back to an earlier state, a
+/// [`FileMark`].
 #[derive(Debug, Clone, Default)]
 pub struct FileHasher {
     whole: BlobHasher,
@@ -103,7 +105,7 @@ pub struct FileHasher {
     blocks: Vec<Blake3>,
 }
 
-/// A state of a [`FileHasher`]; small, however long the file is.
+/// An earlier state of a [`FileHasher`]. Its size does not depend on the length of the file.
 #[derive(Debug, Clone)]
 pub struct FileMark {
     whole: BlobHasher,
@@ -113,18 +115,18 @@ pub struct FileMark {
 }
 
 impl FileHasher {
-    /// A hasher that has seen nothing.
+    /// Creates a hasher that has read nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the next bytes.
+    /// Hashes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.whole.update(bytes);
         self.blake3.update(bytes);
         let mut rest = bytes;
         while !rest.is_empty() {
-            // At most BLOCK_SIZE, so it fits any usize.
+            // At most BLOCK_SIZE, so it fits into any usize.
             let room = (BLOCK_SIZE - self.block.count()) as usize;
             let (now, later) = rest.split_at(room.min(rest.len()));
             self.block.update(now);
@@ -137,7 +139,7 @@ impl FileHasher {
         }
     }
 
-    /// The present state.
+    /// Returns the present state.
     pub fn mark(&self) -> FileMark {
         FileMark {
             whole: self.whole.clone(),
@@ -147,13 +149,13 @@ impl FileHasher {
         }
     }
 
-    /// Goes back to a mark of this hasher's own.
+    /// Goes back to a mark that this hasher made.
     pub fn rewind(&mut self, mark: FileMark) {
         *self = Self::at(mark, std::mem::take(&mut self.blocks));
     }
 
-    /// A hasher at a mark, given the hashes of the file's blocks, of which those behind the mark
-    /// do not count.
+    /// Creates a hasher in the state of a mark. `blocks` are the block hashes of the file; those
+    /// after the mark are dropped.
     pub fn at(mark: FileMark, mut blocks: Vec<Blake3>) -> Self {
         blocks.truncate(mark.full_blocks);
         Self {
@@ -164,17 +166,19 @@ impl FileHasher {
         }
     }
 
-    /// Bytes seen so far.
+    /// Returns the number of bytes hashed so far.
     pub fn length(&self) -> u64 {
         self.whole.length()
     }
 
-    /// Hashes of the blocks that are full; the last, shorter one comes with [`Self::finish`].
+    /// Returns the hashes of the full blocks. [`Self::finish`] adds that of the last, shorter
+    /// block.
     pub fn full_blocks(&self) -> &[Blake3] {
         &self.blocks
     }
 
-    /// BLAKE3 and length in bytes of the begun block, as if the file ended here.
+    /// Returns BLAKE3 and length in bytes of the block that is not full yet, as if the file ended
+    /// here; `None` if it is empty.
     pub fn begun_block(&self) -> Option<(Blake3, u64)> {
         let length = self.block.count();
         (length > 0).then(|| {
@@ -185,7 +189,7 @@ impl FileHasher {
         })
     }
 
-    /// Length and hashes of all bytes seen.
+    /// Returns length and hashes of all bytes hashed.
     pub fn finish(mut self) -> FileHashes {
         if let Some((last, _)) = self.begun_block() {
             self.blocks.push(last);
@@ -229,7 +233,7 @@ mod tests {
             hasher.update(&vec![9; 2 * block]);
             let wrong = hasher.clone().finish();
             hasher.rewind(mark.clone());
-            // The same in the hashes of a file that was ended since.
+            // The same with the block hashes of a hasher that was finished in the meantime.
             let mut other = FileHasher::at(mark, wrong.blocks.0);
             for hasher in [&mut hasher, &mut other] {
                 hasher.update(after);

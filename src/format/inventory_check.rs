@@ -1,4 +1,5 @@
-//! What an inventory must say beyond its tables (bundle-format.md, R-16 and ).
+//! Checks the inventory's rules that go beyond its tables (bundle-format.md, R-16 and R-20 to
+//!
 
 mod attachments;
 mod image_names;
@@ -18,12 +19,12 @@ use crate::model::{
 
 type Result<T> = std::result::Result<T, DocumentError>;
 
-/// A refusal under the rule with this number.
+/// Returns a refusal under the rule with this number.
 fn refused<T>(rule: u8, fault: String) -> Result<T> {
     Err(DocumentError::inventory(rule, fault))
 }
 
-/// Checks everything, in an order in which a later check may rely on the earlier ones.
+/// Checks everything, in an order in which later checks may rely on earlier ones.
 pub(super) fn check(
     inventory: &Inventory,
     manifest: &BundleManifest,
@@ -55,7 +56,8 @@ pub(super) fn check(
     Ok(())
 }
 
-/// what readers count on the bytes, counted for writers.
+/// checks the limits on counts. Readers check them on the bytes; this checks them for
+/// writers.
 fn counts(inventory: &Inventory) -> Result<()> {
     let rows = inventory.manifests.iter();
     let edges = rows.map(|row| row.blobs.len() + row.children.len() + row.omitted.len());
@@ -98,7 +100,7 @@ fn counts(inventory: &Inventory) -> Result<()> {
     }
 }
 
-/// lists are strictly ascending.
+/// checks that lists are strictly ascending.
 fn orders(inventory: &Inventory) -> Result<()> {
     let ascending = |name: &str, sorted: bool| match sorted {
         true => Ok(()),
@@ -116,7 +118,7 @@ fn orders(inventory: &Inventory) -> Result<()> {
         "manifests",
         inventory.manifests.is_sorted_by(|a, b| a.digest < b.digest),
     )?;
-    // Compared as texts; each is built once.
+    // Compared as texts; each text is built once.
     let requested: Vec<String> = inventory
         .images
         .iter()
@@ -140,7 +142,7 @@ fn orders(inventory: &Inventory) -> Result<()> {
     Ok(())
 }
 
-/// generations follow each other and each ends with its metadata chunk.
+/// checks that generations follow each other and that each ends with its metadata chunk.
 fn chunk_origins(inventory: &Inventory, manifest: &BundleManifest) -> Result<()> {
     let same_numbers = inventory.chunks.len() == manifest.chunks.len()
         && inventory
@@ -154,7 +156,7 @@ fn chunk_origins(inventory: &Inventory, manifest: &BundleManifest) -> Result<()>
             "its chunks are not those of the bundle manifest".to_owned(),
         );
     }
-    // The generation whose chunks are being passed, and whether its metadata chunk was seen.
+    // The generation of the chunks being checked, and whether its metadata chunk was passed.
     let (mut generation, mut closed) = (0u64, true);
     let mut metadata = MetadataBytes::default();
     for (origin, chunk) in inventory.chunks.iter().zip(&manifest.chunks) {
@@ -208,7 +210,7 @@ impl MetadataBytes {
     }
 }
 
-/// the length of the tar.
+/// checks the length of the tar.
 fn decoded_length(number: u32, decoded: u64, chunk: &ChunkEntry) -> Result<()> {
     let right = match chunk.kind {
         ChunkKind::Data => decoded == chunk.length,
@@ -223,10 +225,10 @@ fn decoded_length(number: u32, decoded: u64, chunk: &ChunkEntry) -> Result<()> {
     )
 }
 
-/// Kinds of all chunks by number.
+/// The kind of each chunk, by number.
 type Kinds = HashMap<ChunkId, ChunkKind>;
 
-/// R-20, and R-23's word on which chunks hold what.
+/// R-20, and from R-23 the rule which kind of chunk an extent lies in.
 fn extent(extent: &Extent, of: &Digest, kind: ChunkKind, kinds: &Kinds) -> Result<()> {
     let number = extent.chunk.number();
     if extent.stored == 0 || extent.decoded == 0 {
@@ -260,7 +262,7 @@ fn extent(extent: &Extent, of: &Digest, kind: ChunkKind, kinds: &Kinds) -> Resul
     }
 }
 
-///
+/// checks a blob's row.
 fn blob_entry(blob: &BlobEntry, inventory: &Inventory, kinds: &Kinds) -> Result<()> {
     let digest = &blob.digest;
     match &blob.place {
@@ -287,11 +289,12 @@ fn carried_blob(blob: &BlobEntry, carried: &Carried, kinds: &Kinds) -> Result<()
         }
         Codec::Raw => {}
     }
-    // The sum of no extents fits a size of 0, and no byte would ever be hashed.
+    // An empty list of extents adds up to a size of 0, so without this check any digest would
+    // pass although no byte is ever hashed.
     if carried.extents.is_empty() && (blob.size != 0 || *digest != hash::sha256(b"")) {
         return refused(22, format!("`{digest}` is carried without a byte"));
     }
-    // A reader hashes a blob while it reads every chunk once, from the first to the last.
+    // Ascending extents let a reader hash every blob while it reads each chunk once, in order.
     let places = |piece: &Extent| (piece.chunk, piece.offset);
     if !carried.extents.is_sorted_by(|a, b| places(a) < places(b)) {
         return refused(22, format!("the extents of `{digest}` do not ascend"));
@@ -313,7 +316,7 @@ fn carried_blob(blob: &BlobEntry, carried: &Carried, kinds: &Kinds) -> Result<()
     Ok(())
 }
 
-/// R-24 as far as the document's bytes are not needed.
+/// R-24, as far as it can be checked without the bytes of the OCI manifest.
 fn manifest_entry(entry: &ManifestEntry, inventory: &Inventory, kinds: &Kinds) -> Result<()> {
     let digest = &entry.digest;
     extent(&entry.extent, digest, ChunkKind::Metadata, kinds)?;
@@ -361,8 +364,8 @@ fn manifest_entry(entry: &ManifestEntry, inventory: &Inventory, kinds: &Kinds) -
     Ok(())
 }
 
-/// extents follow each other as the entries of a tar do, so that none overlap and nothing
-/// lies between them. Of a metadata chunk this covers the OCI manifests in front.
+/// checks that extents follow each other as the entries of a tar do, without overlaps or
+/// gaps. In a metadata chunk this covers the OCI manifests at the start.
 fn layout(inventory: &Inventory, manifest: &BundleManifest, placement: &Placement) -> Result<()> {
     for (chunk, origin) in manifest.chunks.iter().zip(&inventory.chunks) {
         let number = chunk.number.number();
@@ -406,7 +409,7 @@ fn layout(inventory: &Inventory, manifest: &BundleManifest, placement: &Placemen
     Ok(())
 }
 
-/// R-25, and that nothing is carried which no image asks for.
+/// Checks R-25, and that every blob and OCI manifest is reached from an image.
 fn images(inventory: &Inventory) -> Result<()> {
     let graph = Graph::new(inventory);
     let below = graph.below();
@@ -433,7 +436,7 @@ fn images(inventory: &Inventory) -> Result<()> {
             format!("no image reaches the OCI manifest `{}`", orphan.digest),
         );
     }
-    // Every manifest is reached by now, and a blob that one of them names is too.
+    // Every manifest is reached, so a blob that any manifest names is reached as well.
     let mut is_named = vec![false; inventory.blobs.len()];
     for blob in reached.blobs {
         if let Some(is_named) = is_named.get_mut(blob as usize) {
@@ -450,7 +453,7 @@ fn images(inventory: &Inventory) -> Result<()> {
     Ok(())
 }
 
-/// R-24 for indexes that leave children out, as far as no bytes are needed.
+/// R-24 for indexes that leave children out, as far as it can be checked without their bytes.
 fn left_out(inventory: &Inventory) -> Result<()> {
     let fault = match Filters::new(inventory) {
         Ok(_) => return Ok(()),
@@ -488,7 +491,7 @@ fn image_entry(
     let mut missing = image.root.is_none();
     for root in graph.roots(image) {
         let below = below.get(root as usize).copied().unwrap_or_default();
-        // An image below INDEX_DEPTH indexes is the deepest there may be.
+        // The deepest image allowed lies below INDEX_DEPTH indexes.
         if below.levels as usize > Limits::INDEX_DEPTH + 1 {
             let depth = Limits::INDEX_DEPTH;
             return refused(

@@ -1,8 +1,8 @@
 //! Ed25519 keys and signatures (bundle-format.md, R-41 and R-42).
 //!
 //! Reads what `openssl genpkey -algorithm ed25519` and `openssl pkcs8 -topk8` write. Randomness
-//! comes from the caller. Private keys are wiped from memory when they are dropped and never
-//! stand in errors or in `Debug`.
+//! comes from the caller. Private keys are wiped from memory when they are dropped, and never
+//! appear in errors or `Debug` output.
 
 use std::fmt;
 
@@ -31,33 +31,33 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 /// DER of a SubjectPublicKeyInfo for Ed25519 up to the key's 32 bytes (RFC 8410, section 4).
 const SPKI_HEAD: [u8; 12] = *b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 
-/// Rounds of PBKDF2-HMAC-SHA256 for keys that we encrypt (OWASP's recommendation). Not scrypt:
-/// OpenSSL in FIPS mode could not read it.
+/// Rounds of PBKDF2-HMAC-SHA256 for keys that this program encrypts (OWASP's recommendation). Not
+/// scrypt: OpenSSL in FIPS mode could not read it.
 const ROUNDS: u32 = 600_000;
 
-/// Bytes of randomness for [`SigningKey::to_encrypted_pem`]: salt and initialisation vector.
+/// Random bytes that [`SigningKey::to_encrypted_pem`] needs: salt and initialisation vector.
 pub const ENCRYPTION_RANDOMNESS: usize = 32;
 
-/// Why a key file cannot be used.
+/// The reason why a key file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// Longer than any key.
+    /// The file is longer than any key.
     #[error("The key file has more than {} bytes", Limits::KEY_FILE)]
     TooLong,
-    /// No PEM block in the file.
+    /// The file has no PEM block.
     #[error("The file holds no PEM block (`-----BEGIN ...-----`)")]
     NoPem,
-    /// A PEM block that cannot be decoded.
+    /// The PEM block cannot be decoded.
     #[error("The PEM block `{label}` is damaged")]
     Damaged {
         /// The block's label.
         label: &'static str,
     },
-    /// Several blocks, of which any could be meant.
+    /// The file has several PEM blocks, and any of them could be meant.
     #[error("The file holds {count} PEM blocks; exactly one is expected")]
     Several {
-        /// How many.
+        /// Number of blocks.
         count: usize,
     },
     /// A public key is needed and the file holds a private one.
@@ -66,7 +66,7 @@ pub enum KeyError {
     /// A private key is needed and the file holds a public one.
     #[error("The file holds a public key where the private key is expected")]
     PublicGiven,
-    /// A kind of file that is not used here.
+    /// The PEM block is of a kind that is not used here.
     #[error(
         "The file holds a `{}`; Ed25519 keys in PKCS#8 or SubjectPublicKeyInfo form are used (`openssl genpkey -algorithm ed25519`)",
         label.escape_debug()
@@ -75,25 +75,25 @@ pub enum KeyError {
         /// The PEM label, shortened.
         label: String,
     },
-    /// A key of another algorithm.
+    /// The key is of another algorithm.
     #[error("The key is {algorithm} and not Ed25519")]
     OtherAlgorithm {
         /// The algorithm's name or object identifier.
         algorithm: String,
     },
-    /// The key's structure is wrong.
+    /// The structure of the key is wrong.
     #[error("The {label} is not a well-formed key")]
     Malformed {
         /// The PEM label.
         label: &'static str,
     },
-    /// A public key under which signatures prove nothing.
+    /// The public key is one under which signatures prove nothing.
     #[error("The public key is not a point that a private key can have")]
     Weak,
-    /// The passphrase is wrong, or the file is damaged: the two cannot be told apart.
+    /// The passphrase is wrong or the file is damaged; the two cannot be told apart.
     #[error("The private key does not open with this passphrase")]
     Passphrase,
-    /// An encryption scheme that is not supported.
+    /// The encryption scheme is not supported.
     #[error(
         "The private key is encrypted in an old way; write it again with `openssl pkcs8 -topk8`"
     )]
@@ -103,31 +103,32 @@ pub enum KeyError {
     Encode,
 }
 
-/// Why a signature is not accepted.
+/// The reason why a signature is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureError {
-    /// A signature file that is not 64 bytes long.
+    /// The signature file is not 64 bytes long.
     #[error("The signature has {length} bytes and not 64")]
     Length {
-        /// Its length in bytes.
+        /// Length found, in bytes.
         length: usize,
     },
-    /// It is no signature of these bytes under this key.
+    /// The bytes are no signature of this message under this key.
     #[error("The signature does not match")]
     Mismatch,
 }
 
-/// A public key under which signatures are checked.
+/// A public key that signatures are checked with.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VerifyingKey(ed25519_dalek::VerifyingKey);
 
 impl VerifyingKey {
-    /// Takes the 32 bytes of a public key (RFC 8032, section 5.1.2).
+    /// Reads the 32 bytes of a public key (RFC 8032, section 5.1.2).
     ///
     /// # Errors
     ///
-    /// Refuses what is no point, has small order, or is not the point's only encoding.
+    /// If the bytes are no point of the curve, a point of small order, or not the point's only
+    /// encoding.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
         let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::Weak)?;
         if key.is_weak() || key.to_edwards().compress().as_bytes() != bytes {
@@ -136,30 +137,30 @@ impl VerifyingKey {
         Ok(Self(key))
     }
 
-    /// The SubjectPublicKeyInfo in DER, 44 bytes.
+    /// Returns the SubjectPublicKeyInfo in DER, 44 bytes.
     pub fn to_der(&self) -> Vec<u8> {
         [&SPKI_HEAD[..], self.0.as_bytes()].concat()
     }
 
-    /// The SubjectPublicKeyInfo in PEM.
+    /// Returns the SubjectPublicKeyInfo in PEM.
     pub fn to_pem(&self) -> String {
         use base64::Engine as _;
 
-        // 44 bytes give 60 characters: one line.
+        // 44 bytes give 60 characters of base64: one line.
         let body = base64::engine::general_purpose::STANDARD.encode(self.to_der());
         format!("-----BEGIN {PUBLIC}-----\n{body}\n-----END {PUBLIC}-----\n")
     }
 
-    /// SHA-256 of the SubjectPublicKeyInfo in DER.
+    /// Returns the SHA-256 of the SubjectPublicKeyInfo in DER.
     pub fn fingerprint(&self) -> KeyFingerprint {
         hash::sha256(&self.to_der())
     }
 
-    /// Checks a signature as R-41 says.
+    /// Checks a signature by the rules of R-41.
     ///
     /// # Errors
     ///
-    /// When `signature` is not 64 bytes long, or no signature of `message` under this key.
+    /// If `signature` is not 64 bytes long, or is no signature of `message` under this key.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
         let bytes: &[u8; 64] = signature.try_into().map_err(|_| SignatureError::Length {
             length: signature.len(),
@@ -180,12 +181,12 @@ impl fmt::Debug for VerifyingKey {
 pub struct SigningKey(ed25519_dalek::SigningKey);
 
 impl SigningKey {
-    /// The private key that 32 random bytes are.
+    /// Creates the private key from 32 random bytes, its seed.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         Self(ed25519_dalek::SigningKey::from_bytes(seed))
     }
 
-    /// The public key.
+    /// Returns the public key.
     pub fn public(&self) -> VerifyingKey {
         VerifyingKey(self.0.verifying_key())
     }
@@ -195,11 +196,12 @@ impl SigningKey {
         self.0.sign(message).to_bytes()
     }
 
-    /// The key as PKCS#8 PEM, not encrypted, without the public key: OpenSSL reads no other.
+    /// Returns the key as PKCS#8 PEM, not encrypted. The public key is left out: OpenSSL does not
+    /// read the form that includes it.
     ///
     /// # Errors
     ///
-    /// [`KeyError::Encode`], which does not happen for a key that exists.
+    /// [`KeyError::Encode`], which cannot happen for a valid key.
     pub fn to_pem(&self) -> Result<Zeroizing<String>, KeyError> {
         let document = self.to_document()?;
         document
@@ -207,12 +209,12 @@ impl SigningKey {
             .map_err(|_| KeyError::Encode)
     }
 
-    /// The key as PKCS#8 PEM, encrypted by PBES2 with PBKDF2-HMAC-SHA256 and AES-256-CBC.
-    /// Takes a moment on purpose.
+    /// Returns the key as PKCS#8 PEM, encrypted by PBES2 with PBKDF2-HMAC-SHA256 and AES-256-CBC.
+    /// Deliberately slow (`ROUNDS`), against guessing of passphrases.
     ///
     /// # Errors
     ///
-    /// [`KeyError::Encode`], which does not happen for a key that exists.
+    /// [`KeyError::Encode`], which cannot happen for a valid key.
     pub fn to_encrypted_pem(
         &self,
         passphrase: &[u8],
@@ -250,24 +252,24 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A private key as it stands in a file.
+/// A private key as read from a file.
 #[derive(Debug)]
 pub enum PrivateKey {
-    /// Ready for use.
+    /// A key that is not encrypted.
     Plain(SigningKey),
-    /// Opens with a passphrase.
+    /// A key that needs a passphrase.
     Encrypted(EncryptedKey),
 }
 
-/// A private key that needs its passphrase.
+/// An encrypted private key.
 pub struct EncryptedKey(SecretDocument);
 
 impl EncryptedKey {
-    /// Opens the key. May be tried again with another passphrase.
+    /// Decrypts the key. May be called again with another passphrase.
     ///
     /// # Errors
     ///
-    /// When the passphrase is wrong or the scheme is not PBES2 with a current cipher.
+    /// If the passphrase is wrong or the scheme is not PBES2 with a current cipher.
     pub fn open(&self, passphrase: &[u8]) -> Result<SigningKey, KeyError> {
         let info = encrypted_info(&self.0)?;
         let plain = info.decrypt(passphrase).map_err(|error| match error {
@@ -275,7 +277,8 @@ impl EncryptedKey {
                 pkcs8::pkcs5::Error::UnsupportedAlgorithm { .. }
                 | pkcs8::pkcs5::Error::NoPbes1CryptSupport,
             ) => KeyError::Scheme,
-            // A wrong passphrase now and then gives a right padding around nonsense.
+            // Some wrong passphrases decrypt to nonsense with valid padding; `signing_key` finds
+            // those.
             _ => KeyError::Passphrase,
         })?;
         signing_key(&plain, ENCRYPTED)
@@ -288,11 +291,11 @@ impl fmt::Debug for EncryptedKey {
     }
 }
 
-/// Reads a private key file: one PEM block, text around it is ignored.
+/// Reads a private key file: one PEM block; text around it is ignored.
 ///
 /// # Errors
 ///
-/// Says what the file holds instead.
+/// If the file holds anything else; the error says what.
 pub fn parse_private(file: &[u8]) -> Result<PrivateKey, KeyError> {
     let (label, document) = only_block(file)?;
     match label {
@@ -305,11 +308,11 @@ pub fn parse_private(file: &[u8]) -> Result<PrivateKey, KeyError> {
     }
 }
 
-/// Reads a public key file: one PEM block, text around it is ignored.
+/// Reads a public key file: one PEM block; text around it is ignored.
 ///
 /// # Errors
 ///
-/// Says what the file holds instead.
+/// If the file holds anything else; the error says what.
 pub fn parse_public(file: &[u8]) -> Result<VerifyingKey, KeyError> {
     let (label, document) = only_block(file)?;
     if label != Label::Public {
@@ -319,7 +322,7 @@ pub fn parse_public(file: &[u8]) -> Result<VerifyingKey, KeyError> {
     let info =
         SubjectPublicKeyInfoRef::from_der(document.as_bytes()).map_err(|_| malformed.clone())?;
     ed25519_only(&info.algorithm.oid)?;
-    // Ed25519 has one encoding of 44 bytes; the fingerprint is taken over it.
+    // The structure has a single encoding of 44 bytes, and the fingerprint is computed over it.
     match document
         .as_bytes()
         .strip_prefix(&SPKI_HEAD)
@@ -330,7 +333,8 @@ pub fn parse_public(file: &[u8]) -> Result<VerifyingKey, KeyError> {
     }
 }
 
-/// A fingerprint for reading aloud: 16 groups of 4 digits in 4 lines, each ended by LF.
+/// Formats a fingerprint for reading aloud: 16 groups of 4 digits in 4 lines, each ending with
+/// LF.
 pub fn spoken(fingerprint: &KeyFingerprint) -> String {
     let mut text = String::with_capacity(80);
     for (index, pair) in fingerprint.as_bytes().chunks(2).enumerate() {
@@ -340,7 +344,7 @@ pub fn spoken(fingerprint: &KeyFingerprint) -> String {
     text
 }
 
-/// The PEM blocks that are used here.
+/// The PEM labels that are used here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Label {
     Plain,
@@ -404,7 +408,7 @@ fn encrypted_info(document: &SecretDocument) -> Result<EncryptedPrivateKeyInfoRe
 }
 
 fn signing_key(document: &SecretDocument, label: &'static str) -> Result<SigningKey, KeyError> {
-    // What an encrypted key opens to may be nonsense: the passphrase is to blame.
+    // Nonsense after decryption means a wrong passphrase.
     let malformed = || match label {
         ENCRYPTED => KeyError::Passphrase,
         _ => KeyError::Malformed { label },

@@ -1,7 +1,7 @@
-//! Which children an index may leave out (bundle-format.md, R-24 and R-25).
+//! Checks which children an index may leave out (bundle-format.md, R-24 and R-25).
 //!
-//! An image with a filter of platforms leaves out the children of its indexes that the filter does
-//! not select. Without this comparison any part of an image could be called left out.
+//! An image with a filter of platforms leaves out those children of its indexes that the filter
+//! does not select. Without this check a bundle could call any missing part of an image left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +11,11 @@ use crate::model::{
     Platform, Walk,
 };
 
-/// The filters of the images that reach each index which leaves children out.
+/// For each index that leaves children out: the platform filters of the images that reach it.
 #[derive(Debug, Default)]
 pub struct Filters<'a>(BTreeMap<Digest, Vec<&'a [Platform]>>);
 
-/// Why children must not be left out, whatever the documents say.
+/// The reason why children must not be left out, whatever their descriptors say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfiltered {
     /// More different filters than are allowed (section 11).
@@ -27,11 +27,11 @@ pub enum Unfiltered {
 }
 
 impl<'a> Filters<'a> {
-    /// Finds the filters. Costs one walk for each different filter.
+    /// Finds the filters, with one walk through the images' manifests for each different filter.
     ///
     /// # Errors
     ///
-    /// When the rows alone show that a child must not be left out.
+    /// If the inventory's rows alone show that a child must not be left out.
     pub fn new(inventory: &'a Inventory) -> Result<Self, Unfiltered> {
         let mut by_filter: BTreeMap<&[Platform], Vec<&ImageEntry>> = BTreeMap::new();
         for image in &inventory.images {
@@ -67,11 +67,12 @@ impl<'a> Filters<'a> {
         Ok(Self(filters))
     }
 
-    /// Compares what an index leaves out with what its document says of these children.
+    /// Compares the children that an index leaves out with their descriptors in its document.
     ///
     /// # Errors
     ///
-    /// Names a child that one of the filters selects, or that no filter can leave out.
+    /// Names a child that one of the filters selects, or that has no platform, so that no filter
+    /// can leave it out.
     pub fn check(&self, entry: &ManifestEntry, facts: &ManifestFacts) -> Result<(), RowError> {
         let omitted: BTreeSet<&Digest> = entry.omitted.iter().collect();
         let filters = self.0.get(&entry.digest).map_or(&[][..], Vec::as_slice);
@@ -86,7 +87,8 @@ impl<'a> Filters<'a> {
         };
         let all = digests(&mut facts.children.iter());
         let selected = digests(&mut facts.children.iter().filter(is_selected));
-        // What describes another child, such as an attestation, goes where that one goes.
+        // A child that describes another one, such as an attestation, is selected or left out
+        // with it.
         let meant = |child: &Descriptor| match child.describes {
             Some(described) if all.contains(&described) => described,
             _ => child.digest,

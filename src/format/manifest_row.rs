@@ -8,11 +8,11 @@ use crate::model::{
 };
 use crate::oci::{self, OciError};
 
-/// Why the bytes of an OCI manifest are not what the inventory says of them.
+/// The reason why the bytes of an OCI manifest do not fit the inventory.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowError {
-    /// Other bytes than those that the digest names.
+    /// The bytes do not have the manifest's digest.
     #[error("The bytes of the OCI manifest `{expected}` have the digest `{found}`")]
     Digest {
         /// The digest that names the manifest.
@@ -20,56 +20,56 @@ pub enum RowError {
         /// The digest of the bytes.
         found: Digest,
     },
-    /// Bytes that are no manifest.
+    /// The bytes are no OCI manifest.
     #[error("The OCI manifest `{digest}` cannot be read")]
     Unreadable {
-        /// The manifest.
+        /// Digest of the manifest.
         digest: Digest,
-        /// What is wrong with it.
+        /// The parser's error.
         #[source]
         source: OciError,
     },
-    /// A row that does not follow from the document.
+    /// A value of the manifest's row does not follow from the document.
     #[error("The inventory's `{key}` of the OCI manifest `{digest}` is not what the document says")]
     Row {
-        /// The manifest.
+        /// Digest of the manifest.
         digest: Digest,
-        /// The row's key.
+        /// Key of the wrong value.
         key: &'static str,
     },
-    /// A child that is carried, and is another one than its descriptor says.
+    /// The row of a carried child differs from its descriptor in the index.
     #[error("The OCI manifest `{digest}` and the row of its child `{child}` differ: {fault}")]
     Child {
-        /// The manifest.
+        /// Digest of the index.
         digest: Digest,
-        /// The child.
+        /// Digest of the child.
         child: Digest,
-        /// In what they differ.
+        /// Description of the difference.
         fault: &'static str,
     },
-    /// A blob's row that does not follow from the document.
+    /// The row of a blob does not follow from the document.
     #[error(
         "The OCI manifest `{digest}` and the inventory differ about the blob `{blob}`: {fault}"
     )]
     Blob {
-        /// The manifest.
+        /// Digest of the manifest.
         digest: Digest,
-        /// The blob.
+        /// Digest of the blob.
         blob: Digest,
-        /// In what they differ.
+        /// Description of the difference.
         fault: &'static str,
     },
 }
 
 impl RowError {
-    /// The requirement that is broken.
+    /// The rule that is broken.
     pub fn rule(&self) -> Rule {
         Rule(24)
     }
 }
 
-/// Checks that the bytes have the row's digest, and that the row and those of its blobs follow
-/// from them. Returns what the document says.
+/// Checks that the bytes have the row's digest, and that the manifest's row and those of its
+/// blobs follow from the bytes. Returns the facts that the document states.
 ///
 /// # Errors
 ///
@@ -100,7 +100,7 @@ pub fn check(
         "subject",
         facts.subject.as_ref().map(|s| s.digest) == entry.subject,
     )?;
-    // Both lists keep the document's order, and every child stands in one of them.
+    // Both lists keep the document's order, and every child is in exactly one of them.
     let (mut children, mut omitted) = (entry.children.iter(), entry.omitted.iter());
     let (mut carried, mut left_out) = (children.next(), omitted.next());
     for child in &each_once(&facts.children) {
@@ -143,8 +143,9 @@ pub fn check(
     Ok(facts)
 }
 
-/// In what a child differs from its descriptor in an index: clients refuse such a child. They go by
-/// its own media type, Docker's or OCI's, as long as it is what the index says, image or index.
+/// Returns the difference between a child and its descriptor in an index; clients refuse a child
+/// that differs. The media types of Docker and OCI count as equal as long as both are images or
+/// both indexes: clients go by the child's own.
 pub fn child_fault(
     descriptor: &Descriptor,
     size: u64,
@@ -157,7 +158,7 @@ pub fn child_fault(
     (kind != media_type.manifest_kind()).then_some("its media type is of another kind")
 }
 
-/// In what a blob's row differs from a descriptor of the blob.
+/// Returns the difference between a blob's row and a descriptor of the blob.
 fn blob_fault(blob: &Descriptor, is_layer: bool, inventory: &Inventory) -> Option<&'static str> {
     let Some(row) = inventory.blob(&blob.digest) else {
         return Some("it has no row");
@@ -178,14 +179,14 @@ fn blob_fault(blob: &Descriptor, is_layer: bool, inventory: &Inventory) -> Optio
     }
 }
 
-/// Collects from documents where foreign blobs may be had, and tells which rows say more.
+/// Collects the URLs that documents give for foreign blobs, and finds rows with other URLs.
 #[derive(Debug, Default)]
 pub struct ForeignUrls {
     named: std::collections::BTreeMap<Digest, std::collections::BTreeSet<String>>,
 }
 
 impl ForeignUrls {
-    /// Takes note of what a document says.
+    /// Records the URLs that a document gives for foreign blobs.
     pub fn note(&mut self, facts: &ManifestFacts, inventory: &Inventory) {
         for blob in &facts.blobs {
             let row = inventory.blob(&blob.digest);
@@ -196,7 +197,8 @@ impl ForeignUrls {
         }
     }
 
-    /// The foreign blobs whose URLs are not those of all documents together, sorted.
+    /// Returns the foreign blobs, by ascending digest, whose URLs are not exactly those of all
+    /// documents together.
     pub fn wrong(self, inventory: &Inventory) -> Vec<Digest> {
         let wrong = self.named.into_iter().filter(|(digest, named)| {
             match inventory.blob(digest).map(|row| &row.place) {
@@ -208,7 +210,7 @@ impl ForeignUrls {
     }
 }
 
-/// The digests of descriptors in their order, each once: as rows list them.
+/// Returns the digests of descriptors in their order, each once, as rows list them.
 pub fn each_once(descriptors: &[Descriptor]) -> Vec<Digest> {
     let mut seen = std::collections::HashSet::with_capacity(descriptors.len());
     let digests = descriptors.iter().map(|descriptor| descriptor.digest);
@@ -254,7 +256,7 @@ mod tests {
         assert_eq!(differs(|m| m.omitted.push(m.digest)), "omitted");
         let mut moved = index.clone();
         moved.omitted.append(&mut moved.children);
-        // In the document's order the left-out child comes first, so this is right as well.
+        // The left-out child comes first in the document's order, so this is right as well.
         assert!(check(&moved, bytes, &sample.inventory).is_ok());
         moved.omitted.reverse();
         assert!(check(&moved, bytes, &sample.inventory).is_err());
@@ -265,7 +267,7 @@ mod tests {
         let error = check(&nonsense, b"{}", &sample.inventory).unwrap_err();
         assert!(matches!(error, RowError::Unreadable { .. }), "{error}");
     }
-    /// What a document says of its blobs, and their rows must say too.
+    /// Rows of blobs must agree with the descriptors in the documents.
     #[test]
     fn rows_of_blobs_follow_from_documents() {
         let sample = sample();
@@ -284,7 +286,7 @@ mod tests {
             }
         };
         assert_eq!(fault(|_| {}), None);
-        // Of every place: carried, empty, omitted, foreign.
+        // Blobs of every place: carried, empty, omitted, foreign.
         let other_size = Some("its size is another one");
         for size in [2, 1500, 0, 7, 9] {
             let changed = match size {
@@ -320,7 +322,7 @@ mod tests {
         );
     }
 
-    /// What an index says of its children, and their rows must say too.
+    /// Rows of children must agree with the descriptors in their index.
     #[test]
     fn descriptors_of_children_are_those_of_their_rows() {
         let sample = sample();

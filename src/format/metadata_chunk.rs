@@ -1,10 +1,10 @@
 //! Metadata chunks: OCI manifests and registry-shaped names in a compressed tar
 //! (bundle-format.md, section 7.4).
 //!
-//! As with data chunks nothing is parsed out of the tar: the inventory says what must stand in
-//! it, so the reader builds that and compares. Only the bytes of the OCI manifests are new, and
-//! they are checked against their digests and their rows. Both directions stream; one OCI
-//! manifest at a time is in memory.
+//! As with data chunks, nothing is parsed out of the tar: the inventory implies what the tar must
+//! hold, so the reader builds that and compares. Only the bytes of OCI manifests do not follow
+//! from the inventory; they are checked against their digests and their rows. Reading and writing
+//! both stream, with one OCI manifest at a time in memory.
 
 mod frame;
 
@@ -20,59 +20,60 @@ use crate::model::{
     BlobPlace, ChunkId, Digest, Extent, Inventory, Limits, ManifestEntry, ManifestFacts, PlanId,
 };
 
-/// Compression level. What does not compress in OCI manifests and names are digests: level 9 takes
-/// seven times as long and gives chunks that are 6 to 8 % longer (10 000 images of 3 and of 10
-/// blobs).
+/// Compression level. Level 9 takes seven times as long and even gives chunks that are 6 to 8 %
+/// longer (10 000 images of 3 and of 10 blobs): what does not compress in OCI manifests and names
+/// are digests.
 const LEVEL: i32 = 1;
 
-/// Window of the frames that we write, as a power of two.
+/// Window of the frames that are written, as a power of two (4 MiB).
 const WINDOW_LOG: u32 = 22;
 
-/// Longest extended header that a name can need: three names of 255 bytes and some words.
+/// Longest extended header that a name can need, in bytes: three names of 255 bytes and some
+/// words.
 const MAX_PAX: u64 = 4096;
 
-/// Why a metadata chunk is refused.
+/// The reason why a metadata chunk is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetadataError {
     /// The inventory has no row for the chunk.
     #[error("The inventory has no chunk {}", chunk.number())]
     NoChunk {
-        /// The chunk.
+        /// Number of the chunk.
         chunk: ChunkId,
     },
-    /// The inventory implies more names than a metadata chunk holds.
+    /// The inventory implies more names than a metadata chunk may hold.
     #[error("The images of the inventory imply more names than a metadata chunk can hold")]
     Names,
-    /// The compressed file is not of the one form that is allowed.
+    /// The compressed file does not have the form that R-35 demands.
     #[error("The metadata chunk breaks R-35: {fault}")]
     Frame {
-        /// What is wrong.
+        /// Description of the fault.
         fault: &'static str,
     },
     /// The file cannot be read or decompressed.
     #[error("The metadata chunk cannot be read or decompressed")]
     Read {
-        /// What the reader or the decompressor says.
+        /// The error of the reader or the decompressor.
         #[source]
         source: io::Error,
     },
-    /// The tar holds something else than what the inventory implies.
+    /// The tar differs from what the inventory implies.
     #[error(
         "The metadata chunk breaks {rule} at byte {position} of its tar: {expected} should stand there"
     )]
     Content {
         /// The rule that is broken.
         rule: Rule,
-        /// Where the unexpected entry begins, in bytes from the tar's start.
+        /// Offset of the unexpected entry in the tar, in bytes.
         position: u64,
-        /// What should stand there.
+        /// Description of the expected content.
         expected: &'static str,
     },
 }
 
 impl MetadataError {
-    /// The requirement that is broken.
+    /// The rule that is broken.
     pub fn rule(&self) -> Rule {
         match self {
             Self::NoChunk { .. } => Rule(27),
@@ -89,8 +90,8 @@ impl From<io::Error> for MetadataError {
     }
 }
 
-/// Says where OCI manifests come to lie in a metadata chunk, from their lengths in bytes.
-/// `None` when one is empty, or all together are longer than any chunk.
+/// Computes the extents of OCI manifests in a metadata chunk from their lengths in bytes. Returns
+/// `None` if a manifest is empty, or if together they are longer than any chunk.
 pub fn place(chunk: ChunkId, lengths: &BTreeMap<Digest, u64>) -> Option<BTreeMap<Digest, Extent>> {
     let mut header = tar::MARKER;
     let mut extents = BTreeMap::new();
@@ -111,7 +112,7 @@ pub fn place(chunk: ChunkId, lengths: &BTreeMap<Digest, u64>) -> Option<BTreeMap
     Some(extents)
 }
 
-/// The metadata chunks of an inventory: the names are found once for all of them.
+/// The metadata chunks of an inventory. The names are collected once for all of them.
 #[derive(Debug)]
 pub struct MetadataTars<'a> {
     inventory: &'a Inventory,
@@ -120,15 +121,16 @@ pub struct MetadataTars<'a> {
 }
 
 impl<'a> MetadataTars<'a> {
-    /// Finds all names.
+    /// Collects all names.
     ///
     /// # Errors
     ///
-    /// When there are more than any metadata chunk holds.
+    /// If there are more names than a metadata chunk may hold.
     pub fn new(inventory: &'a Inventory) -> Result<Self, MetadataError> {
         let names = Names::new(inventory).map_err(|_| MetadataError::Names)?;
         let names = Arc::new(names);
-        // Of an inventory that was read it is known that they can be had.
+        // Succeeds for every inventory that was read: the check of the inventory made the same
+        // call.
         let filters = Arc::new(Filters::new(inventory).unwrap_or_default());
         Ok(Self {
             inventory,
@@ -137,54 +139,54 @@ impl<'a> MetadataTars<'a> {
         })
     }
 
-    /// Collects what a chunk's tar must hold, as [`MetadataTar::new`] does.
+    /// Collects the expected content of a chunk's tar, as [`MetadataTar::new`] does.
     ///
     /// # Errors
     ///
-    /// When the inventory has no such chunk.
+    /// If the inventory has no such chunk.
     pub fn chunk(&self, chunk: ChunkId) -> Result<MetadataTar<'a>, MetadataError> {
         MetadataTar::of(self, chunk)
     }
 }
 
-/// What a metadata chunk's tar holds, by the inventory's word.
+/// The expected content of a metadata chunk's tar, computed from the inventory.
 #[derive(Debug)]
 pub struct MetadataTar<'a> {
     inventory: &'a Inventory,
     plan: PlanId,
     chunk: ChunkId,
-    /// What the inventory says of the tar's length; not known yet while it is written.
+    /// Length of the tar in the inventory; not yet final while the chunk is written.
     said: u64,
     manifests: Vec<&'a ManifestEntry>,
-    /// The whole entry, or nothing.
+    /// The whole tar entry of the join file; empty if no blob was cut.
     join: Vec<u8>,
     names: Arc<Names<'a>>,
     filters: Arc<Filters<'a>>,
-    /// Older chunks may hold fewer names.
+    /// True for the last metadata chunk. Those of older generations may hold fewer names.
     newest: bool,
 }
 
 /// An OCI manifest from a metadata chunk.
 #[derive(Debug)]
 pub struct ReadManifest<'a> {
-    /// Its row.
+    /// The manifest's row.
     pub entry: &'a ManifestEntry,
-    /// The bytes that stand in the tar, right or wrong.
+    /// The bytes in the tar, right or wrong.
     pub bytes: Vec<u8>,
-    /// What they say, when nothing is wrong with them.
+    /// The facts that the bytes state; `None` if there is a fault.
     pub facts: Option<ManifestFacts>,
-    /// What is wrong with them, when something is: they must not be used then.
+    /// The fault of the bytes; `None` if they are right. Faulty bytes must not be used.
     pub fault: Option<RowError>,
 }
 
 impl<'a> MetadataTar<'a> {
-    /// Collects what a chunk's tar must hold.
+    /// Collects the expected content of a chunk's tar.
     ///
-    /// Of the inventory everything must be final but `decoded` in the chunk's own row.
+    /// Everything in the inventory must be final, except `decoded` in the chunk's own row.
     ///
     /// # Errors
     ///
-    /// When the inventory has no such chunk, or implies more names than a chunk holds.
+    /// If the inventory has no such chunk, or implies more names than a chunk may hold.
     pub fn new(inventory: &'a Inventory, chunk: ChunkId) -> Result<Self, MetadataError> {
         MetadataTars::new(inventory)?.chunk(chunk)
     }
@@ -209,7 +211,7 @@ impl<'a> MetadataTar<'a> {
         })
     }
 
-    /// Length in bytes of the tar with all names: what the inventory must say of it.
+    /// Returns the length in bytes of the tar with all names, which becomes `decoded` of its row.
     pub fn decoded(&self) -> u64 {
         let manifests = self.manifests.iter().map(|entry| {
             let data = entry.extent.stored.next_multiple_of(tar::UNIT);
@@ -220,11 +222,11 @@ impl<'a> MetadataTar<'a> {
         manifests.chain(names).fold(rest, u64::saturating_add)
     }
 
-    /// Writes the tar, not compressed. `fetch` gives the bytes of OCI manifests.
+    /// Writes the tar, not compressed. `fetch` returns the bytes of an OCI manifest.
     ///
     /// # Errors
     ///
-    /// Those of `out` and `fetch`; also when `fetch` gives bytes of another length.
+    /// Errors of `out` and `fetch`; also if `fetch` returns bytes of the wrong length.
     pub fn write(
         &self,
         out: &mut impl Write,
@@ -267,12 +269,12 @@ impl<'a> MetadataTar<'a> {
         encoder.finish()
     }
 
-    /// Reads a chunk, whose blocks the caller should have checked, and compares it with what it
-    /// must hold. `found` is given each OCI manifest, the faulty ones as well.
+    /// Reads a chunk and compares it with the expected content. The caller should have checked
+    /// its blocks before. Calls `found` with each OCI manifest, including faulty ones.
     ///
     /// # Errors
     ///
-    /// Names the first place where the chunk is not what the inventory implies.
+    /// Names the first place where the chunk differs from what the inventory implies.
     pub fn read(
         &self,
         stored: impl Read,
@@ -352,7 +354,8 @@ impl<'a> MetadataTar<'a> {
         self.older_names(walk)
     }
 
-    /// Names in an older generation's chunk: any that are true, by ascending path.
+    /// Reads the names of an older generation's chunk: any subset of the true names, by ascending
+    /// path.
     fn older_names<R: Read>(&self, walk: &mut Walk<R>) -> Result<(), MetadataError> {
         let mut possible = self.names.possible();
         let mut previous: Option<&Name> = None;
@@ -388,7 +391,8 @@ fn content(rule: u8, position: u64, expected: &'static str) -> MetadataError {
     }
 }
 
-/// The entry with the lines that join the cut blobs of a generation, or nothing.
+/// Returns the entry of the join file, with the commands that join the cut blobs of a generation;
+/// empty if there are none.
 fn join_entry(inventory: &Inventory, chunk: ChunkId, generation: u64) -> Vec<u8> {
     let generations: BTreeMap<ChunkId, u64> = inventory
         .chunks
@@ -423,14 +427,14 @@ fn join_entry(inventory: &Inventory, chunk: ChunkId, generation: u64) -> Vec<u8>
     tar::file(&path, text.as_bytes()).unwrap_or_default()
 }
 
-/// Reads a tar from its start to its end.
+/// Reads a tar from its start to its end and counts the position.
 struct Walk<R> {
     decoded: R,
     position: u64,
 }
 
 impl<R: Read> Walk<R> {
-    /// Reads exactly this many bytes; the caller has put a cap on them.
+    /// Reads exactly `length` bytes. The caller must have limited `length`.
     fn bytes(&mut self, length: u64) -> Result<Vec<u8>, MetadataError> {
         let mut bytes = Vec::new();
         self.decoded.by_ref().take(length).read_to_end(&mut bytes)?;
@@ -456,7 +460,7 @@ impl<R: Read> Walk<R> {
         }
     }
 
-    /// Reads the header of an entry without data, with its extended header when it has one.
+    /// Reads the header of an entry without data, with its extended header if it has one.
     fn name_entry(&mut self) -> Result<Vec<u8>, MetadataError> {
         let position = self.position;
         let mut entry = self.bytes(tar::UNIT)?;
@@ -478,7 +482,7 @@ impl<R: Read> Walk<R> {
 ///
 /// # Errors
 ///
-/// As [`MetadataTar::read`], and when the inventory has no such chunk.
+/// As [`MetadataTar::read`], and if the inventory has no such chunk.
 pub fn read<'a>(
     stored: impl Read,
     inventory: &'a Inventory,

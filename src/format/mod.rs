@@ -1,8 +1,9 @@
-//! The frozen bytes of a bundle, to model and back: its documents, chunks, statements and keys.
+//! Converts the frozen bytes of a bundle to model types and back: documents, chunks, statements
+//! and keys.
 //!
-//! Synchronous, over byte slices, `Read` and `Write`. Knows no paths and no files: who opens
-//! them says in errors which file it was. `bundle-format.md` is the specification; every refusal
-//! names the [`Rule`] that was broken.
+//! Synchronous, over byte slices, `Read` and `Write`. Must not depend on paths or files: the code
+//! that opens a file adds its name to errors. `bundle-format.md` is the specification; every
+//! refusal names the [`Rule`] that was broken.
 
 pub mod bundle;
 pub mod cbor;

@@ -8,10 +8,11 @@ use crate::model::{
     BlobEntry, BlobPlace, Digest, Graph, ImageEntry, Inventory, Limits, Repository, Tag, Walk,
 };
 
-/// Bytes of a digest's text.
+/// Length of a digest's text in bytes.
 const DIGEST_TEXT: usize = "sha256:".len() + 64;
 
-/// What a name stands for, by index: a bundle may have some hundred thousand names.
+/// The target of a name, as an index into a list: a bundle may have hundreds of thousands of
+/// names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leaf {
     Blob(u32),
@@ -19,10 +20,10 @@ enum Leaf {
     Tag(u32),
 }
 
-/// A name, as parts.
+/// A name, stored as indexes of its parts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Name {
-    /// Index of the repository's path.
+    /// Index in `Names::repositories`.
     repository: u32,
     leaf: Leaf,
 }
@@ -31,7 +32,7 @@ pub(super) struct Name {
 #[derive(Debug)]
 pub(super) struct Names<'a> {
     inventory: &'a Inventory,
-    /// `v2/<registry>/<repository>/`
+    /// Path prefixes of the repositories: `v2/<registry>/<repository>/`.
     repositories: Vec<String>,
     tags: Vec<TagName<'a>>,
     names: Vec<Name>,
@@ -41,22 +42,23 @@ pub(super) struct Names<'a> {
 #[derive(Debug)]
 struct TagName<'a> {
     tag: &'a Tag,
-    /// What it points to.
+    /// The digest that the tag points to.
     root: Digest,
-    /// Its path is a directory of other names. An older chunk may have been written before it was.
+    /// True if the tag's path would also be a directory of other names. Only an older chunk,
+    /// written before that repository was added, may hold such a tag.
     is_directory: bool,
 }
 
-/// More names than any metadata chunk holds, or more digests looked at to find them than are
-/// allowed (bundle-format.md, section 11).
+/// There are more names than a metadata chunk may hold, or more digests were visited to collect
+/// them than allowed (bundle-format.md, section 11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooMany;
 
 impl<'a> Names<'a> {
     /// Collects the names of all images that have a root. A tag to which images give several
-    /// roots stands there once for each, by ascending digest.
+    /// roots is listed once for each root, by ascending digest.
     ///
-    /// What several images of a repository share is walked over once.
+    /// Content that several images of a repository share is visited once.
     pub(super) fn new(inventory: &'a Inventory) -> Result<Self, TooMany> {
         let rooted = || inventory.images.iter().filter(|image| image.root.is_some());
         let mut by_source: BTreeMap<&Repository, Vec<&ImageEntry>> = BTreeMap::new();
@@ -119,12 +121,13 @@ impl<'a> Names<'a> {
         Ok(this)
     }
 
-    /// All names, a tag's possible targets included.
+    /// Returns all names, with every possible target of a tag.
     pub(super) fn possible(&self) -> impl Iterator<Item = &Name> {
         self.names.iter()
     }
 
-    /// The names that the newest chunk holds: of a tag's possible targets the first.
+    /// Returns the names that the newest chunk holds: for a tag with several possible targets
+    /// only the first, and no tag whose path is a directory.
     pub(super) fn all(&self) -> impl Iterator<Item = &Name> {
         let mut previous: Option<&Name> = None;
         let is_directory = |name: &&Name| match name.leaf {
@@ -142,11 +145,10 @@ impl<'a> Names<'a> {
         })
     }
 
-    /// Compares two names by their paths: bytewise, and the paths are built for it only where
-    /// they must be.
+    /// Compares two names by their paths, bytewise. Builds the paths only where it must.
     pub(super) fn cmp(&self, a: &Name, b: &Name) -> Ordering {
         if a.repository == b.repository {
-            // Blobs before manifests; a colon cannot stand in a tag, so no tag is a digest's text.
+            // Blobs sort before manifests. A tag has no colon, so no tag equals a digest's text.
             let blob = |name: &Name| !matches!(name.leaf, Leaf::Blob(_));
             return blob(a)
                 .cmp(&blob(b))
@@ -159,13 +161,14 @@ impl<'a> Names<'a> {
         }
         let (pa, pb) = (self.repository(a), self.repository(b));
         if pa.starts_with(pb) || pb.starts_with(pa) {
-            // One repository lies below the other: its components compare with our directories.
+            // One repository lies below the other: its path components compare with `blobs` and
+            // `manifests` of the other.
             return self.path(a).cmp(&self.path(b));
         }
         pa.cmp(pb)
     }
 
-    /// Length in bytes of a name's tar entry.
+    /// Returns the length in bytes of a name's tar entry.
     pub(super) fn entry_length(&self, name: &Name) -> u64 {
         let (leaf, link) = match self.tag(name) {
             Some(tag) => (tag.len(), DIGEST_TEXT),
@@ -175,7 +178,7 @@ impl<'a> Names<'a> {
         tar::header_length(path, link) as u64
     }
 
-    /// The bytes of a name's tar entry.
+    /// Returns the bytes of a name's tar entry.
     pub(super) fn entry(&self, name: &Name) -> Vec<u8> {
         let target = self.target(name);
         let (kind, link) = match name.leaf {
@@ -184,11 +187,11 @@ impl<'a> Names<'a> {
                 (EntryKind::HardLink, tar::blob_entry_name(&target, None))
             }
         };
-        // An entry without data always fits.
+        // Cannot fail: the entry has no data, so its size fits.
         tar::header(&self.path(name), kind, 0, &link).unwrap_or_default()
     }
 
-    /// The path, where the tar has it.
+    /// Returns the path of the name in the tar.
     pub(super) fn path(&self, name: &Name) -> String {
         let (repository, directory) = (self.repository(name), directory(name));
         match self.tag(name) {
@@ -209,7 +212,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// What a name points to. All indexes are of this inventory.
+    /// Returns the digest that a name points to. All indexes are valid for this inventory.
     fn target(&self, name: &Name) -> Digest {
         let (manifests, blobs) = (&self.inventory.manifests, &self.inventory.blobs);
         let target = match name.leaf {
@@ -221,12 +224,12 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Paths of tags that are directories, because repositories lie below them: `manifests` and
-/// `blobs` are components that a repository may have.
+/// Paths that would be both a tag and a directory, because a repository lies below them:
+/// `manifests` and `blobs` are valid components of a repository's path.
 struct Directories(BTreeSet<String>);
 
 impl Directories {
-    /// `sources` are all repositories that have names.
+    /// Collects them from `sources`, all repositories that have names.
     fn of<'a>(sources: impl Iterator<Item = &'a Repository>) -> Self {
         let texts = sources.map(ToString::to_string);
         Self(texts.filter(|text| text.contains("/manifests")).collect())
@@ -245,7 +248,7 @@ impl Directories {
     }
 }
 
-/// The directory of a name in its repository.
+/// Returns the directory of a name in its repository.
 fn directory(name: &Name) -> &'static str {
     match name.leaf {
         Leaf::Blob(_) => "blobs/",
@@ -253,7 +256,7 @@ fn directory(name: &Name) -> &'static str {
     }
 }
 
-/// Whether a blob is carried as one file, to which a hard link can point.
+/// Returns true if a blob is carried as one file, which a hard link can point to.
 fn is_one_file(blob: &BlobEntry) -> bool {
     match &blob.place {
         BlobPlace::Carried(carried) => carried.extents.len() == 1,
@@ -274,7 +277,8 @@ mod tests {
     #[test]
     fn names_are_all_that_images_imply_in_the_order_of_their_paths() {
         let mut inventory = sample().inventory;
-        // Repositories below and beside each other, where parts and whole paths order otherwise.
+        // Repositories below and beside each other, for which comparing by parts and comparing
+        // whole paths give different orders.
         let first = inventory.images[0].clone();
         for source in [
             "quay.io/okd/scos/blobs",
@@ -290,7 +294,7 @@ mod tests {
         sorted.sort();
         sorted.dedup();
         assert_eq!(paths, sorted);
-        // One blob is one file; index, image and signature; two tags.
+        // One blob is a single file; there are an index, an image and a signature, and two tags.
         assert_eq!(paths.len(), 4 * 6);
         let of_first = paths
             .iter()

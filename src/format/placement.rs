@@ -1,35 +1,35 @@
-//! Which extents lie in which chunk, in the order of their offsets.
+//! Maps each chunk to its extents, in the order of their offsets.
 //!
-//! The inventory tells for each blob where its extents are; who reads or writes a chunk from
-//! start to end needs the reverse.
+//! The inventory lists the extents of each blob; reading or writing a chunk from start to end
+//! needs the reverse.
 
 use crate::model::{BlobPlace, ChunkId, Digest, Inventory};
 
-/// An extent as its chunk sees it.
+/// An extent, as seen from its chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlacedExtent {
-    /// Where the data begins in the tar, in bytes.
+    /// Offset of the data in the tar, in bytes.
     pub offset: u64,
-    /// Bytes that are stored.
+    /// Number of bytes stored.
     pub stored: u64,
-    /// The blob or OCI manifest.
+    /// Digest of the blob or OCI manifest.
     pub digest: Digest,
-    /// The extent's number among the blob's, from 1; `None` when the blob was not cut.
+    /// Number of the extent within its blob, from 1; `None` if the blob was not cut.
     pub part: Option<u32>,
-    /// Where the extent begins in the blob, in bytes.
+    /// Offset of the extent in the blob, in bytes.
     pub offset_in_blob: u64,
-    /// Whether it is an OCI manifest and not a blob.
+    /// True for an OCI manifest, false for a blob.
     pub is_manifest: bool,
 }
 
-/// All extents of an inventory by chunk and offset.
+/// All extents of an inventory, by chunk and offset.
 #[derive(Debug, Clone)]
 pub struct Placement {
     extents: Vec<(ChunkId, PlacedExtent)>,
 }
 
 impl Placement {
-    /// Orders the extents of an inventory. They need not be right: nothing is checked here.
+    /// Sorts the extents of an inventory. Checks nothing: they may be wrong.
     pub fn new(inventory: &Inventory) -> Self {
         let mut extents = Vec::new();
         for blob in &inventory.blobs {
@@ -66,7 +66,7 @@ impl Placement {
         Self { extents }
     }
 
-    /// The extents of one chunk by ascending offset.
+    /// Returns the extents of one chunk by ascending offset.
     pub fn chunk(&self, number: ChunkId) -> impl ExactSizeIterator<Item = &PlacedExtent> {
         let begin = self.extents.partition_point(|(chunk, _)| *chunk < number);
         let end = self.extents.partition_point(|(chunk, _)| *chunk <= number);
@@ -74,9 +74,9 @@ impl Placement {
         here.iter().map(|(_, extent)| extent)
     }
 
-    /// The extents of one chunk with something in the bytes from `start` (inclusive) to `end`
-    /// (exclusive), by ascending offset. They must not overlap, as those of an inventory that
-    /// was checked do not.
+    /// Returns the extents of one chunk that have bytes between `start` (inclusive) and `end`
+    /// (exclusive), by ascending offset. The extents must not overlap, which is certain for an
+    /// inventory that was checked.
     pub fn range(
         &self,
         number: ChunkId,

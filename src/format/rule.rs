@@ -4,15 +4,16 @@ use std::fmt;
 
 /// A requirement of `bundle-format.md`, by its number: `Rule(10)` is R-10.
 ///
-/// Refusals carry it so that a person can look up what was broken, and so that test vectors can
-/// say which refusal they expect.
+/// Refusals carry it so that a person can look up the rule that was broken, and so that test
+/// vectors can name the refusal that they expect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rule(pub u8);
 
 impl Rule {
-    /// Finds the rule with whose number a message begins (`R-14: ...`), and the rest of it.
+    /// Splits a message that begins with a rule (`R-14: ...`) into the rule and the rest.
     ///
-    /// Model types are parsed inside serde, whose errors are texts; they name their rule so.
+    /// Used for model types, which are parsed inside serde: serde errors are texts, so these
+    /// types put the rule at the start of the message.
     pub(super) fn strip(message: &str) -> Option<(Self, &str)> {
         let (number, rest) = message.strip_prefix("R-")?.split_once(": ")?;
         Some((Self(number.parse().ok()?), rest))

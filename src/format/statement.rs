@@ -1,4 +1,5 @@
-//! The text of statements, and the names of their files (bundle-format.md, R-05, R-40, R-43).
+//! Reads and writes the text of statements and the names of their files (bundle-format.md, R-05,
+//!
 
 mod stem;
 
@@ -13,56 +14,56 @@ use crate::model::{
     Statement, StatementType, Timestamp, Verdict, is_deceptive,
 };
 
-/// Why a text is not a statement.
+/// The reason why a text is not a statement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StatementError {
-    /// Too long, not UTF-8, or with characters that may deceive.
+    /// The text is too long, not UTF-8, or has deceptive characters.
     #[error("The statement breaks R-40: {fault}")]
     Text {
-        /// What is wrong with the text as a whole.
+        /// Description of the fault.
         fault: &'static str,
     },
-    /// A first line that names no type of statement that this version knows.
+    /// The first line names no type of statement that this version knows.
     #[error("The statement is of the type `{}`, which this version of airferry does not know", found.escape_debug())]
     Type {
         /// The first line, shortened.
         found: String,
     },
-    /// A line that is absent, or another one in its place.
+    /// The expected line is absent, or another one is in its place.
     #[error("The statement breaks R-40 in line {line}: `{key}` should stand there")]
     Key {
-        /// The line's number, from 1.
+        /// Number of the line, from 1.
         line: usize,
-        /// The key that should stand there.
+        /// Key that is expected there.
         key: &'static str,
     },
-    /// Lines behind the last one.
+    /// Lines follow the last allowed one.
     #[error("The statement breaks R-40 in line {line}: no further line should follow")]
     Trailing {
-        /// The line's number, from 1.
+        /// Number of the line, from 1.
         line: usize,
     },
-    /// A value that its key does not allow.
+    /// The key does not allow this value.
     #[error("The statement breaks R-40 in line {line}: `{key}` has the value `{}`", value.escape_debug())]
     Value {
-        /// The line's number, from 1.
+        /// Number of the line, from 1.
         line: usize,
-        /// The key.
+        /// Key of the line.
         key: &'static str,
         /// The value, shortened.
         value: String,
     },
-    /// Fields of ours that cannot be written as a statement.
+    /// The fields of this [`Statement`] cannot be written as a text.
     #[error("The statement cannot be written: {fault}")]
     Unwritable {
-        /// What stands against it.
+        /// The reason.
         fault: &'static str,
     },
 }
 
 impl StatementError {
-    /// The requirement that is broken.
+    /// The rule that is broken.
     pub fn rule(&self) -> Rule {
         Rule(40)
     }
@@ -72,7 +73,7 @@ const BUNDLE: &str = "airferry-bundle-v1";
 const PLAN: &str = "airferry-plan-v1";
 const ALGORITHM: &str = "ed25519";
 
-/// The keys whose names differ between statements on bundles and on plans.
+/// The keys whose names differ between statements about bundles and about plans.
 struct DocumentKeys {
     length: &'static str,
     sha256: &'static str,
@@ -100,8 +101,8 @@ impl DocumentKeys {
 ///
 /// # Errors
 ///
-/// When fields contradict each other (a plan with a bundle's fields, a sequence without lineage)
-/// or a time has no four-digit year.
+/// If fields contradict each other (a plan with a bundle's fields, a sequence without lineage) or
+/// the year of a time does not have four digits.
 pub fn render(statement: &Statement) -> Result<String, StatementError> {
     let unwritable = |fault| Err(StatementError::Unwritable { fault });
     if (statement.subject == StatementType::Bundle) != statement.bundle.is_some() {
@@ -163,11 +164,11 @@ pub fn render(statement: &Statement) -> Result<String, StatementError> {
     Ok(text)
 }
 
-/// Reads a statement; its signature should have been checked before.
+/// Reads a statement. The caller should have checked its signature before.
 ///
 /// # Errors
 ///
-/// Names the first line that is not as R-40 says.
+/// Names the first line that breaks R-40.
 pub fn parse(bytes: &[u8]) -> Result<Statement, StatementError> {
     let text = checked_text(bytes)?;
     let mut lines = Lines {
@@ -243,7 +244,7 @@ fn parse_bundle(lines: &mut Lines<'_>) -> Result<BundleStatement, StatementError
     })
 }
 
-/// What R-40 says of the text as a whole.
+/// Checks the rules of R-40 about the text as a whole.
 fn checked_text(bytes: &[u8]) -> Result<&str, StatementError> {
     let refused = |fault| Err(StatementError::Text { fault });
     if bytes.len() as u64 > Limits::STATEMENT {
@@ -261,7 +262,7 @@ fn checked_text(bytes: &[u8]) -> Result<&str, StatementError> {
     Ok(text)
 }
 
-/// The lines of a statement, taken in their order.
+/// The lines of a statement, read in order.
 struct Lines<'a> {
     rest: Vec<&'a str>,
     next: usize,
@@ -278,7 +279,7 @@ impl<'a> Lines<'a> {
         line
     }
 
-    /// Takes the next line if it has this key, and reads its value.
+    /// Reads the value of the next line if the line has this key; otherwise leaves the line.
     fn optional<T>(
         &mut self,
         key: &'static str,
@@ -333,35 +334,35 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// A decimal number without sign and leading zeros.
+/// Parses a decimal number without sign or leading zeros.
 fn parse_number(text: &str) -> Option<u64> {
     let number: u64 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
 }
 
-/// Writes a time that [`parse_time`] reads again.
+/// Formats a time so that [`parse_time`] reads it back.
 fn written(time: Timestamp) -> Result<String, StatementError> {
     render_time(time).ok_or(StatementError::Unwritable {
         fault: "the year of its time has no four digits",
     })
 }
 
-/// In what a statement does not agree with the files that it should be about.
+/// The first line in which a statement differs from the files that it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("The statement's `{key}` is not that of the {document}")]
 pub struct Disagreement {
-    /// The line's key.
+    /// Key of the line.
     pub key: &'static str,
-    /// What it was compared with.
+    /// Name of the document that it was compared with.
     pub document: &'static str,
 }
 
-/// Compares a statement with the document that it should be about, `manifest.cbor` or
-/// `export.plan`: length and hashes.
+/// Compares length and hashes in a statement with the document that it should be about,
+/// `manifest.cbor` or `export.plan`.
 ///
 /// # Errors
 ///
-/// Names the first line that disagrees.
+/// Names the first line that differs.
 pub fn check_document(statement: &Statement, document: &[u8]) -> Result<(), Disagreement> {
     let keys = DocumentKeys::of(statement.subject);
     let entry = hash::file_entry(document);
@@ -382,12 +383,12 @@ pub fn check_document(statement: &Statement, document: &[u8]) -> Result<(), Disa
     Ok(())
 }
 
-/// Compares a statement on a bundle with what the parsed manifest says and with the text of
+/// Compares a statement about a bundle with the parsed manifest and with the text of
 /// `SHA256SUMS`.
 ///
 /// # Errors
 ///
-/// Names the first line that disagrees; a statement on a plan disagrees in everything.
+/// Names the first line that differs. A statement about a plan always differs.
 pub fn check_manifest(
     statement: &Statement,
     manifest: &BundleManifest,

@@ -1,7 +1,7 @@
-//! The tar profile of chunks, to the byte (bundle-format.md, sections 7.1 to 7.3).
+//! Builds tar headers and entries of chunks, to the byte (bundle-format.md, sections 7.1 to 7.3).
 //!
-//! Written by hand and not with a tar crate: these bytes are compared, so no release of a crate
-//! may change them. Nothing here reads a tar; what a chunk must hold is built and compared.
+//! Written by hand, without a tar crate: readers compare these bytes, so no new release of a
+//! crate may change them. Nothing here reads a tar; readers build the expected bytes and compare.
 
 use crate::model::{ChunkId, Digest, PlanId};
 
@@ -9,22 +9,22 @@ pub use crate::model::{
     TAR_MARKER as MARKER, TAR_MAX_ENTRY as MAX_ENTRY, TAR_TRAILER as TRAILER, TAR_UNIT as UNIT,
 };
 
-/// [`UNIT`] as a length in memory.
+/// [`UNIT`] as a `usize`.
 pub(super) const BLOCK: usize = UNIT as usize;
 
-/// Bytes of a path or link name that a header holds.
+/// Longest path or link name, in bytes, that a header can hold.
 const NAME: usize = 100;
 
 /// Keys of the records in an extended header.
 const PATH: &str = "path";
 const LINK_PATH: &str = "linkpath";
 
-/// What an entry is.
+/// The type of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
     /// A file with data.
     File,
-    /// Another name of a file that came before.
+    /// A hard link to a file that came before.
     HardLink,
     /// A symbolic link.
     Symlink,
@@ -34,17 +34,17 @@ pub enum EntryKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("An entry of {size} bytes does not fit into a tar header")]
 pub struct EntryTooLong {
-    /// Bytes of its data.
+    /// Length of the data in bytes.
     pub size: u64,
 }
 
-/// Zero bytes that follow `length` bytes of data.
+/// Returns the number of zero bytes that follow `length` bytes of data.
 pub const fn padding(length: u64) -> u64 {
     (UNIT - length % UNIT) % UNIT
 }
 
-/// Where the next header stands after data of `length` bytes at `offset`; `None` when no file is
-/// that long.
+/// Returns the offset of the header that follows `length` bytes of data at `offset`; `None` if
+/// the sum overflows.
 pub fn end_of_data(offset: u64, length: u64) -> Option<u64> {
     offset.checked_add(length)?.checked_next_multiple_of(UNIT)
 }
@@ -54,12 +54,12 @@ pub(super) fn pad(bytes: &mut Vec<u8>) {
     bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
 }
 
-/// The header of an entry, with an extended header in front when a name is longer than
+/// Builds the header of an entry, preceded by an extended header if a name is longer than
 /// 100 bytes. `link` is empty for files; `size` is 0 for links.
 ///
 /// # Errors
 ///
-/// When `size` has no 11 octal digits.
+/// If `size` does not fit into 11 octal digits.
 pub fn header(path: &str, kind: EntryKind, size: u64, link: &str) -> Result<Vec<u8>, EntryTooLong> {
     let mut records = Vec::new();
     for (key, value) in [(PATH, path), (LINK_PATH, link)] {
@@ -83,7 +83,7 @@ pub fn header(path: &str, kind: EntryKind, size: u64, link: &str) -> Result<Vec<
     Ok(bytes)
 }
 
-/// Length in bytes of what [`header`] gives for a path and a link of these lengths.
+/// Returns the length in bytes of the result of [`header`], from the lengths of path and link.
 pub(super) fn header_length(path: usize, link: usize) -> usize {
     let record = |key: &str, value: usize| match value > NAME {
         true => pax_record_length(key, value),
@@ -95,7 +95,7 @@ pub(super) fn header_length(path: usize, link: usize) -> usize {
     }
 }
 
-/// `<length> <key>=<value>\n`, where the length counts the whole record.
+/// Appends the record `<length> <key>=<value>\n`, where the length counts the whole record.
 fn push_pax_record(records: &mut Vec<u8>, key: &str, value: &str) {
     let length = pax_record_length(key, value.len());
     records.extend_from_slice(length.to_string().as_bytes());
@@ -108,14 +108,14 @@ fn pax_record_length(key: &str, value: usize) -> usize {
     let digits = |number: usize| number.checked_ilog10().map_or(1, |log| log as usize + 1);
     let rest = key.len() + value + " =\n".len();
     let mut length = rest;
-    // One more digit may make the number need another one; it settles at once.
+    // Adding the digits can make the number one digit longer; the loop then ends.
     while length != rest + digits(length) {
         length = rest + digits(length);
     }
     length
 }
 
-/// One header block.
+/// Builds one header block.
 fn block(
     path: &[u8],
     type_flag: u8,
@@ -152,7 +152,7 @@ fn block(
     Ok(header)
 }
 
-/// The last `N` octal digits of a number.
+/// Returns the last `N` octal digits of a number.
 fn octal<const N: usize>(mut number: u64) -> [u8; N] {
     let mut digits = [b'0'; N];
     for digit in digits.iter_mut().rev() {
@@ -162,7 +162,8 @@ fn octal<const N: usize>(mut number: u64) -> [u8; N] {
     digits
 }
 
-/// The marker entry, header and padded text: the first [`MARKER`] bytes of every chunk.
+/// Builds the marker entry, header and padded text: the first [`MARKER`] bytes of every chunk
+///
 pub fn marker(plan: &PlanId, chunk: ChunkId) -> Vec<u8> {
     let number = chunk.number();
     let text = format!("airferry-chunk-v1\nplan: {plan}\nchunk: {number}\n");
@@ -170,7 +171,7 @@ pub fn marker(plan: &PlanId, chunk: ChunkId) -> Vec<u8> {
     file(&path, text.as_bytes()).unwrap_or_default()
 }
 
-/// A whole entry of a file in memory: header, data, padding.
+/// Builds the whole entry of a file in memory: header, data, padding.
 pub(super) fn file(path: &str, data: &[u8]) -> Result<Vec<u8>, EntryTooLong> {
     let mut bytes = header(path, EntryKind::File, data.len() as u64, "")?;
     bytes.extend_from_slice(data);
@@ -178,10 +179,10 @@ pub(super) fn file(path: &str, data: &[u8]) -> Result<Vec<u8>, EntryTooLong> {
     Ok(bytes)
 }
 
-/// Bytes of the path of a blob that was not cut.
+/// Length in bytes of the path of a blob that was not cut.
 pub(super) const BLOB_NAME: usize = "v2/blobs/sha256-".len() + 64;
 
-/// The path of a blob, an OCI manifest, or a part of a blob that was cut.
+/// Returns the path of a blob, an OCI manifest, or a part of a blob that was cut.
 pub fn blob_entry_name(digest: &Digest, part: Option<u32>) -> String {
     match part {
         Some(part) => format!("v2/blobs/sha256-{}.{part:04}", digest.hex()),
@@ -194,7 +195,7 @@ mod tests {
     use super::super::testing::chunk_id;
     use super::*;
 
-    /// The same header by the tar crate.
+    /// Builds the same header with the tar crate.
     fn oracle(path: &str, kind: ::tar::EntryType, mode: u32, size: u64, link: &str) -> Vec<u8> {
         let mut header = ::tar::Header::new_ustar();
         let fields = header.as_ustar_mut().unwrap();
@@ -209,7 +210,8 @@ mod tests {
         header.set_device_major(0).unwrap();
         header.set_device_minor(0).unwrap();
         header.set_cksum();
-        // The crate ends the checksum with a zero byte alone after 7 digits.
+        // The crate writes 7 digits and a zero byte; the profile has 6 digits, a zero byte and a
+        // space.
         let sum = header.cksum().unwrap();
         let mut bytes = header.as_bytes().to_vec();
         bytes[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());

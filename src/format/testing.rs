@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::{hash, tar};
 use crate::model::*;
 
-/// Documents of a bundle, and the content that they describe.
+/// The documents of a bundle, and the content that they describe.
 pub(super) struct Sample {
     pub(super) manifest: BundleManifest,
     pub(super) inventory: Inventory,
-    /// Blobs and OCI manifests by digest.
+    /// Bytes of blobs and OCI manifests, by digest.
     pub(super) content: BTreeMap<Digest, Vec<u8>>,
 }
 
@@ -21,7 +21,7 @@ fn oci_manifest(config: &Digest, layers: &[(Digest, u64)], extra: &str) -> Vec<u
     let layers: Vec<String> = layers
         .iter()
         .map(|(digest, size)| {
-            // The one of 9 bytes may not be distributed.
+            // The layer of 9 bytes is non-distributable (foreign).
             let (kind, urls) = match size {
                 9 => ("nondistributable.v1.tar", r#","urls":["https://example.com/l"]"#),
                 _ => ("v1.tar", ""),
@@ -39,8 +39,8 @@ fn oci_manifest(config: &Digest, layers: &[(Digest, u64)], extra: &str) -> Vec<u
     text.into_bytes()
 }
 
-/// Three chunks of one generation: a blob in one piece, a blob in two, an empty one, one that a
-/// base has, a foreign one; an index with one child carried and one left out; a signature.
+/// Builds three chunks of one generation: a blob in one piece, a blob in two, an empty one, one
+/// that a base has, a foreign one; an index with one child carried and one left out; a signature.
 pub(super) fn sample() -> Sample {
     let (one, two) = (chunk_id(1), chunk_id(2));
     let meta = chunk_id(3);
@@ -76,7 +76,7 @@ pub(super) fn sample() -> Sample {
     );
     let signature = insert(&mut content, signature);
 
-    // Chunk 1: `whole`, then the first 1000 bytes of `cut`; chunk 2: its other 500.
+    // Chunk 1 has `whole`, then the first 1000 bytes of `cut`; chunk 2 has its other 500 bytes.
     let raw = |extents: Vec<Extent>| BlobPlace::Carried(Carried::raw(extents));
     let piece = |chunk, offset, stored| Extent {
         chunk,

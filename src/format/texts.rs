@@ -1,12 +1,12 @@
-//! `LABEL.txt` and `SHA256SUMS`: both follow from the bytes of `manifest.cbor`
-//! (bundle-format.md, R-07 and R-08).
+//! Builds `LABEL.txt` and `SHA256SUMS`, both from the bytes of `manifest.cbor` (bundle-format.md,
+//! R-07 and R-08).
 
 use std::fmt::Write as _;
 
 use super::hash;
 use crate::model::{BundleId, BundleManifest};
 
-/// Names of the files that stand at the top of a bundle.
+/// Names of the files in the bundle's top directory.
 pub mod name {
     /// The label, for people.
     pub const LABEL: &str = "LABEL.txt";
@@ -18,7 +18,7 @@ pub mod name {
     pub const INVENTORY: &str = "inventory.cbor";
 }
 
-/// The two texts of a bundle.
+/// The contents of the two text files of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Texts {
     /// `LABEL.txt`.
@@ -36,7 +36,7 @@ impl Texts {
     }
 }
 
-/// What follows the fields; bundle-format.md, appendix.
+/// The part of `LABEL.txt` below the fields (bundle-format.md, appendix).
 const BY_HAND: &str = r#"
 CHECK IT BY HAND (verify first, then extract)
 
@@ -63,7 +63,7 @@ With airferry:  airferry verify DIR --trust maker.pub
 fn label(id: &BundleId, manifest: &BundleManifest) -> String {
     let mut text = String::from("AIRFERRY BUNDLE\n\n");
     let mut line = |name: &str, value: &str| {
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "{name:<13}{value}");
     };
     let fields = [
@@ -118,7 +118,7 @@ mod tests {
     use super::super::testing::sample;
     use super::*;
 
-    /// The appendix of bundle-format.md as it stands there, without its indentation.
+    /// Reads the template from the appendix of bundle-format.md, without its indentation.
     fn template() -> String {
         let document = include_str!("../../bundle-format.md");
         let (_, appendix) = document.split_once("## Appendix: LABEL.txt").unwrap();

@@ -1,10 +1,10 @@
-//! The clock.
+//! Reads the system clock and measures elapsed time.
 
 use std::time::{Duration, Instant};
 
 use crate::model::Timestamp;
 
-/// The time now, by this machine's clock. A clock before 1970 gives 0.
+/// Returns the present time of this machine's clock. A clock before 1970 gives 0.
 pub fn now() -> Timestamp {
     #[expect(clippy::disallowed_methods, reason = "this module is the clock")]
     let now = std::time::SystemTime::now();
@@ -14,17 +14,17 @@ pub fn now() -> Timestamp {
     Timestamp(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
-/// Measures time that passes, whatever happens to the clock on the wall.
+/// Measures elapsed time, independent of changes to the system clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Begins to measure.
+    /// Starts measuring.
     pub fn start() -> Self {
         Self(Instant::now())
     }
 
-    /// The time since the beginning.
+    /// Returns the time since the start.
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }

@@ -1,6 +1,6 @@
-//! Randomness from the operating system, for keys alone.
+//! Returns randomness from the operating system, for keys only.
 
-/// Fills an array with random bytes.
+/// Returns an array of random bytes.
 pub fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! An I/O error that says what was done to which file.
+//! The I/O error of this module, which names the operation and the file.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::error;
 /// Shorthand for results of this module.
 pub type Result<T> = std::result::Result<T, IoAt>;
 
-/// What failed, where.
+/// A failed operation on a file.
 #[derive(Debug, thiserror::Error)]
 #[error("Cannot {operation} `{}`", path.display())]
 pub struct IoAt {
@@ -28,32 +28,32 @@ impl IoAt {
         }
     }
 
-    /// A refusal of our own, in the operating system's clothes.
+    /// Wraps one of our own refusals as an `io::Error`.
     pub fn refused(operation: &'static str, path: impl AsRef<Path>, why: &str) -> Self {
         Self::new(operation, path, io::Error::other(why.to_owned()))
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The operating system's word for it.
+    /// Returns the kind of the underlying `io::Error`.
     pub fn kind(&self) -> io::ErrorKind {
         self.source.kind()
     }
 
-    /// Whether the file is not there.
+    /// Returns true if the file does not exist.
     pub fn is_not_found(&self) -> bool {
         self.kind() == io::ErrorKind::NotFound
     }
 
-    /// Whether the operating system does not let us.
+    /// Returns true if the operating system denies permission.
     pub fn is_permission_denied(&self) -> bool {
         self.kind() == io::ErrorKind::PermissionDenied
     }
 
-    /// Whether the medium is full, or the file too long for its file system.
+    /// Returns true if the medium is full, or the file too long for its file system.
     pub fn is_no_space(&self) -> bool {
         matches!(
             self.kind(),
@@ -61,25 +61,25 @@ impl IoAt {
         )
     }
 
-    /// Whether the file is there and is not a regular file.
+    /// Returns true if the path exists and is not a regular file.
     pub fn is_not_regular(&self) -> bool {
         matches!(self.refusal(), Some(Refusal::NotRegular))
     }
 
-    /// Whether the file is longer than anything that may stand under its name.
+    /// Returns true if the file is longer than the format allows.
     pub fn is_too_long(&self) -> bool {
         matches!(self.refusal(), Some(Refusal::TooLong { .. }))
     }
 
-    /// What was refused by ourselves, where it was one of the reasons that others act on.
+    /// Returns our own refusal, if it is one of those that callers distinguish.
     pub(crate) fn refusal(&self) -> Option<&Refusal> {
         self.source.get_ref()?.downcast_ref()
     }
 }
 
 impl From<IoAt> for error::Error {
-    /// The cause has the file's name and the operating system's message; this adds what can be
-    /// done about it.
+    /// Keeps the error as cause, with file name and the operating system's message, and adds a
+    /// hint for the operator.
     fn from(error: IoAt) -> Self {
         use error::Class;
         use io::ErrorKind as Kind;
@@ -112,32 +112,32 @@ impl From<IoAt> for error::Error {
     }
 }
 
-/// Why a file on a medium is not read, though the operating system would.
+/// The reason why a readable file on a medium is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// A link, directory or device where a file should be.
+    /// A link, directory or device in the place of a file.
     #[error("it is not a regular file")]
     NotRegular,
-    /// More bytes than the cap (bundle-format.md, section 11).
+    /// More bytes than the limit (bundle-format.md, section 11).
     #[error("it has {length} bytes, more than the {cap} allowed")]
     TooLong {
-        /// Its length in bytes.
+        /// Length of the file in bytes.
         length: u64,
-        /// The cap in bytes.
+        /// Limit in bytes.
         cap: u64,
     },
 }
 
 impl Refusal {
-    /// The refusal in the operating system's clothes.
+    /// Wraps the refusal as an `io::Error`.
     pub(super) fn at(self, operation: &'static str, path: impl AsRef<Path>) -> IoAt {
         IoAt::new(operation, path, io::Error::other(self))
     }
 }
 
-/// Adds operation and path to a result.
+/// Adds operation and path to the error of a result.
 pub(crate) trait At<T> {
-    /// Says what was done to which file when it failed.
+    /// Adds operation and path if the result is an error.
     fn at(self, operation: &'static str, path: impl AsRef<Path>) -> Result<T>;
 }
 

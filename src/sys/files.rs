@@ -1,4 +1,5 @@
-//! Ordinary files on this machine: keys, lists, results. (For the medium see `media`.)
+//! Reads and writes ordinary files on this machine: keys, lists, results. (For the medium see
+//! `media`.)
 
 #![expect(clippy::disallowed_methods, reason = "sys is where files are touched")]
 
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{At, IoAt, Result};
 
-/// Reads a file whole, at most `cap` bytes.
+/// Reads a whole file of at most `cap` bytes.
 pub fn read(path: &Path, cap: u64) -> Result<Vec<u8>> {
     let file = std::fs::File::open(path).at("read", path)?;
     let mut bytes = Vec::new();
@@ -22,13 +23,13 @@ pub fn read(path: &Path, cap: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a text file whole, at most `cap` bytes of UTF-8.
+/// Reads a whole text file of at most `cap` bytes of UTF-8.
 pub fn read_text(path: &Path, cap: u64) -> Result<String> {
     String::from_utf8(read(path, cap)?)
         .map_err(|_| IoAt::refused("read", path, "it is not UTF-8 text"))
 }
 
-/// Reads standard input to its end, at most `cap` bytes of UTF-8.
+/// Reads standard input to its end, but at most the first `cap` bytes, as UTF-8.
 pub fn read_stdin(cap: u64) -> Result<String> {
     let mut text = String::new();
     std::io::stdin()
@@ -39,16 +40,17 @@ pub fn read_stdin(cap: u64) -> Result<String> {
     Ok(text)
 }
 
-/// Who else may read a file.
+/// The users who can read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readers {
-    /// Its owner, who is this process's user or root.
+    /// Only its owner, who is this process's user or root.
     OwnerOnly,
-    /// Group or others too, or it belongs to somebody else.
+    /// Also its group or others; or the file belongs to another user.
     Others,
 }
 
-/// Says who may read a file (or whom the directory's file system lets read everything).
+/// Returns who can read a file, by its owner and mode bits. Some file systems have no modes of
+/// their own; then these are the same for all files of a mount.
 pub fn readers(path: &Path) -> Result<Readers> {
     let metadata = std::fs::metadata(path).at("look at", path)?;
     let own = metadata.uid() == rustix::process::geteuid().as_raw() || metadata.uid() == 0;
@@ -59,27 +61,27 @@ pub fn readers(path: &Path) -> Result<Readers> {
     }
 }
 
-/// Whether something has this name, links not followed.
+/// Returns true if a file, directory or link has this name. Does not follow links.
 pub fn exists(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
 }
 
-/// Whether this is a directory, links followed.
+/// Returns true if the path is a directory. Follows links.
 pub fn is_dir(path: &Path) -> bool {
     path.is_dir()
 }
 
-/// Whether there is a regular file, or a link to one.
+/// Returns true if the path is a regular file or a link to one.
 pub fn is_file(path: &Path) -> bool {
     path.is_file()
 }
 
-/// The path without links, `.` and `..`; it must exist.
+/// Returns the path without links, `.` and `..`; it must exist.
 pub fn resolve(path: &Path) -> Result<PathBuf> {
     std::fs::canonicalize(path).at("find", path)
 }
 
-/// The names in a directory, sorted; those that are not UTF-8 are left out.
+/// Returns the names in a directory, sorted, without those that are not UTF-8.
 pub fn names_in(directory: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(directory).at("list", directory)? {
@@ -91,12 +93,12 @@ pub fn names_in(directory: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Makes a directory and those above it; one that is there is fine.
+/// Creates a directory and its missing parents. Succeeds if it exists.
 pub fn make_dirs(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).at("make the directory", path)
 }
 
-/// Makes a directory that only its owner may enter, and those above it.
+/// Creates a directory that only its owner may enter, and its missing parents.
 pub fn make_private_dirs(path: &Path) -> Result<()> {
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -105,7 +107,7 @@ pub fn make_private_dirs(path: &Path) -> Result<()> {
         .at("make the directory", path)
 }
 
-/// Writes a new file; one that is there is an error and stays as it is. `mode` as in chmod.
+/// Writes a new file. Fails if the file exists, and leaves it unchanged. `mode` as in chmod.
 pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let mut file = std::fs::OpenOptions::new()
         .write(true)
@@ -117,7 +119,8 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     file.sync_all().at("flush", path)
 }
 
-/// Writes a file so that it is there whole, or as it was. `mode` as in chmod.
+/// Replaces a file atomically: after a crash it has either its new or its old content. `mode` as
+/// in chmod.
 pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let directory = path
         .parent()
@@ -137,7 +140,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         .at("flush the directory", directory)
 }
 
-/// Removes a file; one that is missing is fine.
+/// Removes a file. Succeeds if it does not exist.
 pub fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -147,7 +150,7 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Makes `to` another name for the file `from`; copies it where there are no hard links.
+/// Creates a hard link `to` to the file `from`; copies the file if it cannot be linked.
 pub fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
     match std::fs::hard_link(from, to) {
         Ok(()) => Ok(()),
@@ -158,12 +161,12 @@ pub fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
     }
 }
 
-/// Makes a symbolic link with exactly this target.
+/// Creates a symbolic link with exactly this target.
 pub fn symlink(target: &str, link: &Path) -> Result<()> {
     std::os::unix::fs::symlink(target, link).at("make the symbolic link", link)
 }
 
-/// A file that gets its name when it is whole.
+/// A new file that gets its name once it is complete.
 #[derive(Debug)]
 pub struct NewFile {
     file: tempfile::NamedTempFile,
@@ -171,7 +174,7 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Begins a file.
+    /// Creates the file under a temporary name.
     pub fn create(path: &Path) -> Result<Self> {
         let directory = path.parent().unwrap_or(Path::new("."));
         let file = tempfile::Builder::new()
@@ -188,11 +191,11 @@ impl NewFile {
         self.file.write_all(bytes).at("write", &self.path)
     }
 
-    /// Gives it its name. It is not flushed to the disk: a tree that can be made again is not
-    /// worth waiting for each of its files.
+    /// Gives the file its name. Does not flush it to the disk: the tree can be made again, so
+    /// waiting for each of its files is not worth it.
     pub fn keep(self) -> Result<()> {
         let path = self.path;
-        // Renaming without replacing is not known to every file system (exFAT through FUSE).
+        // Some file systems (exFAT through FUSE) cannot rename without replacing.
         if exists(&path) {
             return Err(IoAt::new(
                 "write",
@@ -207,7 +210,7 @@ impl NewFile {
     }
 }
 
-/// A file that takes its name, and the place of an older file, when it is whole and durable.
+/// A file that gets its name, replacing an older file, once it is complete and durable.
 #[derive(Debug)]
 pub struct DurableFile {
     file: tempfile::NamedTempFile,
@@ -215,7 +218,7 @@ pub struct DurableFile {
 }
 
 impl DurableFile {
-    /// Begins a file in a directory that is there. `mode` as in chmod.
+    /// Creates the file under a temporary name in an existing directory. `mode` as in chmod.
     pub fn create(path: &Path, mode: u32) -> Result<Self> {
         let directory = path.parent().unwrap_or(Path::new("."));
         let file = tempfile::Builder::new()
@@ -223,7 +226,7 @@ impl DurableFile {
             .permissions(std::fs::Permissions::from_mode(mode))
             .tempfile_in(directory)
             .at("write", path)?;
-        // What is handed out has the mode that it needs, whatever the umask.
+        // Set again, because the umask may have removed bits from the mode.
         file.as_file()
             .set_permissions(std::fs::Permissions::from_mode(mode))
             .at("write", path)?;
@@ -231,12 +234,12 @@ impl DurableFile {
         Ok(Self { file, path })
     }
 
-    /// The name that it will have.
+    /// Returns the name that the file will have.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Flushes it and gives it its name.
+    /// Flushes the file and gives it its name.
     pub fn keep(self) -> Result<()> {
         let path = self.path;
         self.file.as_file().sync_all().at("flush", &path)?;

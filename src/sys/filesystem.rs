@@ -1,4 +1,4 @@
-//! What is known of the file system under a directory.
+//! Describes the file system under a directory.
 
 use std::path::{Path, PathBuf};
 
@@ -13,23 +13,23 @@ const FUSEFAT_MAX: u64 = 2 * 1024 * 1024 * 1024 - 1;
 /// The file system that holds a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSystem {
-    /// Type as the kernel names it, for example `ext4`, `vfat`, `fuseblk`.
+    /// Type as reported by the kernel, for example `ext4`, `vfat`, `fuseblk`.
     pub kind: String,
-    /// Bytes that this process may still write; `None` where nobody knows (fusefat says 0).
+    /// Bytes that this process may still write; `None` if unknown (fusefat reports 0).
     pub available: Option<u64>,
-    /// Bytes in all.
+    /// Total size in bytes.
     pub total: u64,
-    /// Mounted read-only.
+    /// True if it is mounted read-only.
     pub read_only: bool,
-    /// Largest file in bytes, where the type says it.
+    /// Largest possible file in bytes, if the type implies one.
     pub max_file: Option<u64>,
-    /// Whether a file can be cut, lengthened or written over once it is there: fusefat loses data
-    /// then (measured).
+    /// True if existing files can be shortened, extended or overwritten. False for fusefat, which
+    /// loses data when that is done (measured).
     pub rewrites_files: bool,
 }
 
 impl FileSystem {
-    /// Looks at the file system under `path`, which must exist.
+    /// Reads the properties of the file system under `path`, which must exist.
     pub fn of(path: &Path) -> Result<Self> {
         let stat = rustix::fs::statvfs(path).at("look at the file system of", path)?;
         let kind = mount_of(path).map_or_else(|| "unknown".to_owned(), |mount| mount.kind);
@@ -44,9 +44,9 @@ impl FileSystem {
         })
     }
 
-    /// Whether the type is one that is found on things which people carry around: a key found
-    /// there proves nothing, since it travelled with the bundle. `fuseblk` is what NTFS and
-    /// exFAT look like when FUSE mounts them.
+    /// Returns true if removable media commonly have this type. A key found on one proves
+    /// nothing, since it may have travelled with the bundle. `fuseblk` is the type of NTFS and
+    /// exFAT mounted through FUSE.
     pub fn is_removable_kind(&self) -> bool {
         matches!(
             self.kind.as_str(),
@@ -57,7 +57,8 @@ impl FileSystem {
     }
 }
 
-/// Whether this is FAT through FUSE, which is what serves FAT32 where the kernel's driver is missing.
+/// Returns true for FAT through FUSE, which is used for FAT32 where the kernel's driver is
+/// missing.
 fn is_fusefat(kind: &str) -> bool {
     kind.starts_with("fuse.fusefat")
 }
@@ -70,7 +71,7 @@ fn max_file(kind: &str) -> Option<u64> {
     }
 }
 
-/// Whether two paths lie on the same mounted file system.
+/// Returns true if two paths are on the same mounted file system.
 pub fn same_mount(a: &Path, b: &Path) -> bool {
     match (mount_of(a), mount_of(b)) {
         (Some(a), Some(b)) => a.point == b.point,
@@ -78,11 +79,11 @@ pub fn same_mount(a: &Path, b: &Path) -> bool {
     }
 }
 
-/// Where media are mounted (hier(7); udisks, systemd and macOS add the others).
+/// Directories below which media are mounted (hier(7); udisks, systemd and macOS add others).
 const MEDIA: [&str; 4] = ["/media", "/mnt", "/run/media", "/Volumes"];
 
-/// Whether a path is one of a medium, by its name, and nothing is mounted there: what is written
-/// to it goes to the disk below. The path need not exist.
+/// Returns true if a path is below a directory for media but nothing is mounted there: writes
+/// would go to the disk underneath. The path need not exist.
 pub fn lacks_its_medium(path: &Path) -> bool {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let Some(home) = MEDIA.iter().find(|home| absolute.starts_with(home)) else {
@@ -101,7 +102,7 @@ struct Mount {
     kind: String,
 }
 
-/// Finds the mount that holds `path`: the longest mount point that is a prefix of it.
+/// Finds the mount that contains `path`: the longest mount point that is a prefix of it.
 fn mount_of(path: &Path) -> Option<Mount> {
     #[expect(clippy::disallowed_methods, reason = "sys is where files are read")]
     let (path, table) = (
@@ -111,7 +112,8 @@ fn mount_of(path: &Path) -> Option<Mount> {
     find_mount(&table, &path)
 }
 
-/// The format of the table: proc(5), `/proc/pid/mountinfo`. Later lines hide earlier ones.
+/// Searches a table in the format of `/proc/pid/mountinfo` (proc(5)). Later lines hide earlier
+/// ones.
 fn find_mount(table: &str, path: &Path) -> Option<Mount> {
     let mut best: Option<Mount> = None;
     for line in table.lines() {
@@ -131,7 +133,7 @@ fn find_mount(table: &str, path: &Path) -> Option<Mount> {
     best
 }
 
-/// Spaces, tabs, newlines and backslashes stand as octal escapes in the table.
+/// Decodes the octal escapes that the table uses for spaces, tabs, newlines and backslashes.
 fn unescape(text: &str) -> String {
     text.replace("\\040", " ")
         .replace("\\011", "\t")

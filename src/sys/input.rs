@@ -1,4 +1,4 @@
-//! Files that a person names on the command line, for reading.
+//! Opens files that are named on the command line, for reading.
 
 use std::io;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::path::Path;
 ///
 /// # Errors
 ///
-/// When the file does not exist or may not be read.
+/// If the file does not exist or may not be read.
 pub fn open(path: &Path) -> io::Result<fs_err::File> {
     fs_err::File::open(path)
 }

@@ -1,4 +1,4 @@
-//! `export.journal`: which bytes of an unfinished bundle are durable
+//! Reads and writes `export.journal`, which lists the durable blocks of an unfinished bundle
 //! (bundle-format.md, section 9.2).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,13 +7,13 @@ use super::error::Result;
 use super::media::{Media, WriteFile};
 use crate::model::{BLOCK_SIZE, Blake3, ChunkId, Digest, PlanId};
 
-/// The file's name.
+/// Path of the journal in the bundle.
 pub const PATH: &str = "export.journal";
 
-/// Cap on the file's length in bytes: enough for some 40 TiB of chunks.
+/// Largest length of the journal in bytes: enough for some 40 TiB of chunks.
 const CAP: u64 = 1 << 30;
 
-/// What an earlier run left behind.
+/// The journal of an earlier run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovered {
     blocks: BTreeMap<ChunkId, BTreeMap<u64, JournalledBlock>>,
@@ -21,7 +21,7 @@ pub struct Recovered {
     pub skipped: BTreeSet<Digest>,
 }
 
-/// One durable block.
+/// A durable block of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JournalledBlock {
     /// Length in bytes; only a chunk's last block is shorter than [`BLOCK_SIZE`].
@@ -31,7 +31,8 @@ pub struct JournalledBlock {
 }
 
 impl Recovered {
-    /// The unbroken run of a chunk's blocks from its start.
+    /// Returns a chunk's blocks from index 0 on, without gaps. A block that is not full is the
+    /// last.
     pub fn blocks(&self, chunk: ChunkId) -> Vec<JournalledBlock> {
         let mut run = Vec::new();
         for (index, block) in self.blocks.get(&chunk).into_iter().flatten() {
@@ -46,13 +47,13 @@ impl Recovered {
         run
     }
 
-    /// Forgets what was journalled of a chunk and of all with higher numbers.
+    /// Drops the entries of a chunk and of all chunks with higher numbers.
     pub fn forget_from(&mut self, chunk: ChunkId) {
         self.blocks.split_off(&chunk);
     }
 
-    /// Reads what lines say; `None` for a journal of another plan. Lines that make no sense count
-    /// for nothing: then less is kept, and more is fetched again.
+    /// Parses a journal; `None` if it belongs to another plan. Ignores lines that are malformed:
+    /// then fewer blocks are kept, and more is fetched again.
     fn parse(text: &[u8], plan: &PlanId) -> Option<Self> {
         let mut recovered = Self::default();
         let mut lines = text.split_inclusive(|byte| *byte == b'\n');
@@ -97,7 +98,7 @@ fn header_line(plan: &PlanId) -> String {
     format!("airferry-journal-v1 {plan}\n")
 }
 
-/// Reads the journal of a plan; `None` when there is none, or one of another plan.
+/// Reads the journal of a plan; `None` if there is none, or it belongs to another plan.
 pub fn read(media: &dyn Media, plan: &PlanId) -> Result<Option<Recovered>> {
     let text = media.read_if_present(PATH, CAP)?.unwrap_or_default();
     Ok(Recovered::parse(&text, plan))
@@ -115,21 +116,22 @@ impl std::fmt::Debug for Journal {
 }
 
 impl Journal {
-    /// Begins a new journal for a plan, in place of any other.
+    /// Starts a new journal for a plan, replacing any other.
     pub fn create(media: &dyn Media, plan: &PlanId) -> Result<Self> {
         media.write_atomically(PATH, header_line(plan).as_bytes())?;
         Self::open(media)
     }
 
-    /// Goes on with a journal.
+    /// Continues an existing journal.
     pub fn open(media: &dyn Media) -> Result<Self> {
         let mut file = media.append_to(PATH)?;
-        // A torn last line must not swallow the first new one.
+        // Ends a torn last line, so that it does not merge with the first new one.
         file.append(b"\n")?;
         Ok(Self { file })
     }
 
-    /// Notes blocks of a chunk, `(index, block)`, that are durable already. Durable on return.
+    /// Records blocks of a chunk, as `(index, block)`, which must already be durable. The record
+    /// is durable on return.
     pub fn blocks(&mut self, chunk: ChunkId, blocks: &[(u64, JournalledBlock)]) -> Result<()> {
         let mut text = String::new();
         for (index, block) in blocks {
@@ -140,7 +142,7 @@ impl Journal {
         self.file.sync()
     }
 
-    /// Notes that a blob was given up. Durable on return.
+    /// Records that a blob was given up. The record is durable on return.
     pub fn skip(&mut self, digest: &Digest) -> Result<()> {
         self.file.append(format!("skip {digest}\n").as_bytes())?;
         self.file.sync()

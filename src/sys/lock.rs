@@ -1,4 +1,4 @@
-//! Keeps a second run out.
+//! Locks a directory against a second run.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -7,18 +7,18 @@ use rustix::fs::{self as sysfs, FlockOperation, Mode, OFlags};
 
 use super::error::{At, IoAt, Result};
 
-/// An exclusive lock on a directory, held until it is dropped. It leaves no file behind and
-/// ends with the process, however that ends.
+/// An exclusive lock on a directory, held until it is dropped. It leaves no file behind and ends
+/// with the process, even if that is killed.
 #[derive(Debug)]
 pub struct DirLock {
     _handle: OwnedFd,
 }
 
 impl DirLock {
-    /// Takes the lock, or returns `None` when another process holds it.
+    /// Takes the lock, or returns `None` if another process holds it.
     ///
-    /// A file system that knows no locks gives one that keeps nobody out: a medium on which two
-    /// runs write at once is then caught by the hashes.
+    /// On a file system without locks, returns a lock that excludes no other process. If two runs
+    /// write to such a medium at once, the hashes reveal it.
     pub fn try_take(directory: &Path) -> Result<Option<Self>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let handle = sysfs::open(directory, flags, Mode::empty()).at("open", directory)?;

@@ -1,9 +1,9 @@
-//! A bundle's directory on a medium that is stupid and may be hostile.
+//! Access to a bundle's directory on a medium that may be limited or hostile.
 //!
-//! Paths here are relative, ASCII, at most one directory deep, and never taken from the medium:
-//! they come from constants and numbers. Files are opened component by component without
+//! Paths are relative, ASCII, at most one directory deep, and never taken from the medium: they
+//! are built from constants and numbers. Files are opened component by component without
 //! following links and must be regular (bundle-format.md, R-02). [`Media`] is a trait so that
-//! tests can cut the power.
+//! tests can simulate power cuts.
 
 mod dir_media;
 mod directory;
@@ -20,10 +20,10 @@ use std::path::Path;
 use super::error::{At, IoAt, Refusal, Result};
 pub use dir_media::DirMedia;
 
-/// What a directory entry is, without following it.
+/// The type of a directory entry. Links are not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
-    /// A regular file of this many bytes.
+    /// A regular file, with its length in bytes.
     File(u64),
     /// A directory.
     Directory,
@@ -31,28 +31,28 @@ pub enum EntryKind {
     Other,
 }
 
-/// One thing found below the bundle's directory.
+/// A file, directory or other entry in the bundle's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Path relative to the bundle, made printable where it was not UTF-8.
+    /// Path relative to the bundle, made printable if it is not UTF-8.
     pub path: String,
-    /// What it is.
+    /// Type of the entry.
     pub kind: EntryKind,
 }
 
-/// What lies below a directory, to the bottom; links are not followed.
+/// The counted content of a directory, with all levels below it. Links are not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Weight {
-    /// Regular files.
+    /// Number of regular files.
     pub files: u64,
-    /// Everything that lies there, directories included.
+    /// Number of all entries, directories included.
     pub entries: u64,
-    /// What is neither a regular file nor a directory: links, pipes, sockets.
+    /// Number of entries that are neither regular files nor directories: links, pipes, sockets.
     pub others: u64,
-    /// Their bytes.
+    /// Total length of the regular files in bytes.
     pub bytes: u64,
-    /// Whether everything was counted: not where there is too much of it, or somebody else's
-    /// directory cannot be read.
+    /// True if everything was counted. False if a limit was reached or a directory could not be
+    /// read.
     pub is_whole: bool,
 }
 
@@ -68,14 +68,15 @@ impl Weight {
 
 /// A file open for reading at any offset.
 pub trait ReadAt: Send + Sync {
-    /// Fills `buffer` from `offset`; stops early only at the end. Returns the bytes read.
+    /// Fills `buffer` from `offset`. Reads less only at the end of the file. Returns the bytes
+    /// read.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
 
-    /// Length in bytes now.
+    /// Returns the present length in bytes.
     fn length(&self) -> Result<u64>;
 }
 
-/// Fills `buffer` from a file at `offset`; stops early only at its end. Returns the bytes read.
+/// Fills `buffer` from a file at `offset`. Reads less only at its end. Returns the bytes read.
 pub(super) fn fill_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
@@ -89,13 +90,13 @@ pub(super) fn fill_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result
     Ok(done)
 }
 
-/// A file open for writing at its end, or over what stands in it.
+/// A file open for writing, at its end or over existing bytes.
 pub trait WriteFile: Send {
     /// Writes all bytes.
     fn append(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// Goes on writing at `position`, over what may stand there. What stands behind stays until
-    /// [`Media::cut`].
+    /// Continues writing at `position`, over existing bytes. Bytes after the end of the writes
+    /// stay until [`Media::cut`].
     fn seek(&mut self, position: u64) -> Result<()>;
 
     /// Waits until everything written is durable.
@@ -104,46 +105,46 @@ pub trait WriteFile: Send {
 
 /// A bundle's directory.
 pub trait Media: Send + Sync {
-    /// Where it is, for messages.
+    /// Returns the directory's path, for messages.
     fn root(&self) -> &Path;
 
     /// Opens a regular file for reading.
     fn open(&self, path: &str) -> Result<Box<dyn ReadAt>>;
 
-    /// Opens a regular file for writing at its end; makes it when it is missing.
+    /// Opens a regular file for writing at its end; creates it if it does not exist.
     fn append_to(&self, path: &str) -> Result<Box<dyn WriteFile>>;
 
-    /// Makes a directory durably; one that is there is fine.
+    /// Creates a directory durably. Succeeds if it exists.
     fn make_dir(&self, path: &str) -> Result<()>;
 
-    /// Cuts a regular file to `length` bytes, durably; a shorter one stays as it is. Where the
-    /// file system cannot shorten files, this needs room for a copy.
+    /// Cuts a regular file to `length` bytes, durably; leaves a shorter one unchanged. On a file
+    /// system that cannot shorten files, this needs space for a copy.
     fn cut(&self, path: &str, length: u64) -> Result<()>;
 
-    /// Renames durably, replacing what was there.
+    /// Renames durably, replacing an existing file.
     fn rename(&self, from: &str, to: &str) -> Result<()>;
 
-    /// Removes a file; one that is missing is fine.
+    /// Removes a file. Succeeds if it does not exist.
     fn remove(&self, path: &str) -> Result<()>;
 
-    /// Removes a directory; one that is missing, or that holds something, is fine.
+    /// Removes a directory. Succeeds if it does not exist, and leaves it if it is not empty.
     fn remove_dir(&self, path: &str) -> Result<()>;
 
-    /// Makes names in a directory durable (`""` is the bundle's own).
+    /// Makes the entries of a directory durable (`""` is the bundle's own).
     fn sync_dir(&self, path: &str) -> Result<()>;
 
     /// Lists everything below the bundle's directory, two levels deep, sorted by path.
     fn list(&self) -> Result<Vec<Entry>>;
 
-    /// Weighs every directory in the bundle's own that is not one of `own`, and every directory
-    /// in one of those. Nothing that is wrong with them is an error.
+    /// Counts the content of every directory in the bundle's directory that is not in `own`, and
+    /// of every directory in those of `own`. Failures only make the counts incomplete.
     fn weigh_others(&self, own: &[&str]) -> BTreeMap<String, Weight>;
 }
 
 impl dyn Media + '_ {
-    /// Reads a small file whole.
+    /// Reads a whole small file.
     ///
-    /// Fails when it has more than `cap` bytes; nothing is allocated by its claimed length.
+    /// Fails if it has more than `cap` bytes, without allocating the length that it claims.
     pub fn read(&self, path: &str, cap: u64) -> Result<Vec<u8>> {
         let file = self.open(path)?;
         let length = file.length()?;
@@ -156,7 +157,7 @@ impl dyn Media + '_ {
         Ok(bytes)
     }
 
-    /// Reads a small file whole, or nothing when it is missing.
+    /// Reads a whole small file; `None` if it does not exist.
     pub fn read_if_present(&self, path: &str, cap: u64) -> Result<Option<Vec<u8>>> {
         match self.read(path, cap) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -165,12 +166,13 @@ impl dyn Media + '_ {
         }
     }
 
-    /// Writes a small file so that it is there durably and whole, or not at all.
+    /// Writes a small file so that it is either there, complete and durable, or not at all.
     pub fn write_atomically(&self, path: &str, bytes: &[u8]) -> Result<()> {
         self.write_pieces_atomically(path, &mut |out| out.write_all(bytes))
     }
 
-    /// The same for a file that is made piece by piece and never in memory.
+    /// As `write_atomically`, for a file that is written as a stream and never held in
+    /// memory.
     pub fn write_pieces_atomically(
         &self,
         path: &str,
@@ -194,7 +196,8 @@ impl dyn Media + '_ {
     }
 }
 
-/// A file of the medium for those who write to streams; keeps the medium's own error for later.
+/// A medium's file as a stream. Keeps the medium's error, since `io::Error` would only have its
+/// text.
 struct Appending {
     file: Box<dyn WriteFile>,
     failed: Option<IoAt>,
@@ -215,7 +218,7 @@ impl Write for Appending {
     }
 }
 
-/// Reads a file from a position on, as a stream.
+/// Reads a range of a file as a stream.
 pub struct Reader<'a> {
     file: &'a dyn ReadAt,
     position: u64,
@@ -229,7 +232,7 @@ impl std::fmt::Debug for Reader<'_> {
 }
 
 impl<'a> Reader<'a> {
-    /// The `length` bytes from `offset` on.
+    /// Creates a reader of the `length` bytes from `offset` on.
     pub fn new(file: &'a dyn ReadAt, offset: u64, length: u64) -> Self {
         Self {
             file,

@@ -1,7 +1,7 @@
-//! The outside world, in small modules: files and media, clock, entropy, locks.
+//! Access to the operating system, in small modules: files and media, clock, entropy, locks.
 //!
-//! The only place that names `std::fs`, clocks and randomness. It knows nothing of the network
-//! and of what operations want; it does what it is told and says exactly what failed where.
+//! The only room that uses `std::fs`, clocks and randomness. Must not depend on the network or on
+//! commands. Errors name the operation that failed and the file.
 
 pub mod clock;
 pub mod entropy;

@@ -1,67 +1,67 @@
-//! Files that hold secrets: read only when nobody else can read them.
+//! Reads files that hold secrets, only if other users have no access to them.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-/// Why a file with secrets was not read.
+/// The reason why a file with secrets was not read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrivateFileError {
-    /// The operating system refused; the source names the path.
+    /// The operating system reported an error; the source names the path.
     #[error("Cannot read a file")]
     Io {
-        /// The cause.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
-    /// Others may read or write it.
+    /// Other users may read or write the file.
     #[error("`{}` can be read or written by others (mode {mode:03o})", path.display())]
     Exposed {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its permission bits.
+        /// Permission bits of the file.
         mode: u32,
     },
-    /// It is a directory, a device, or something else without an end.
+    /// The path is a directory, a device, or another kind of file that may have no end.
     #[error("`{}` is not a regular file", path.display())]
     NotAFile {
         /// The path.
         path: PathBuf,
     },
-    /// It is longer than any such file.
+    /// The file is longer than the limit.
     #[error("`{}` has more than {limit} bytes", path.display())]
     TooLong {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The limit in bytes.
+        /// Limit in bytes.
         limit: u64,
     },
 }
 
-/// Whether other users may have access to the file.
+/// How to treat a file that other users can access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exposure {
-    /// A file that others can read or write is refused (on Unix).
+    /// Refuse a file that others can read or write (on Unix).
     Refused,
-    /// Any permissions will do.
+    /// Accept any permissions.
     Allowed,
 }
 
-/// Reads a file of at most `limit` bytes, and wipes the bytes from memory after use.
+/// Reads a file of at most `limit` bytes. The bytes are wiped from memory after use.
 ///
 /// # Errors
 ///
-/// When it is absent, no regular file, too long, or others have access and must not.
+/// If the file is absent, not regular or too long, or others have access and must not.
 pub fn read(
     path: &Path,
     limit: u64,
     exposure: Exposure,
 ) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
     let failed = |source| PrivateFileError::Io { source };
-    // Asked first, because opening a FIFO would wait for its other end. Asked again of the
-    // open file, because that is the one which is read.
+    // Checked before opening, because opening a FIFO would wait for its other end. Checked again
+    // on the open file, because that is the file that is read.
     let not_a_file = || PrivateFileError::NotAFile { path: path.into() };
     if !fs_err::metadata(path).map_err(failed)?.is_file() {
         return Err(not_a_file());

@@ -1,12 +1,12 @@
-//! Other programs.
+//! Runs other programs.
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use super::error::{At, IoAt, Result};
 
-/// Runs a program by the shell, gives it `input`, and returns what it writes to its standard
-/// output: at most `cap` bytes. Its standard error is the person's.
+/// Runs a command in the shell, writes `input` to its standard input, and returns its standard
+/// output, at most `cap` bytes. Its standard error is inherited.
 pub fn filter(command: &str, input: &[u8], cap: u64) -> Result<Vec<u8>> {
     let mut child = Command::new("/bin/sh")
         .args(["-c", command])
@@ -17,7 +17,7 @@ pub fn filter(command: &str, input: &[u8], cap: u64) -> Result<Vec<u8>> {
     let mut output = Vec::new();
     std::thread::scope(|scope| {
         if let Some(mut stdin) = child.stdin.take() {
-            // A program that does not read its input may still answer.
+            // Ignores a failed write: a program that does not read its input may still answer.
             scope.spawn(move || drop(stdin.write_all(input)));
         }
         match child.stdout.take() {
@@ -38,7 +38,7 @@ pub fn filter(command: &str, input: &[u8], cap: u64) -> Result<Vec<u8>> {
     }
 }
 
-/// The number of the person (user) who runs this process.
+/// Returns the id of the user who runs this process.
 pub fn user() -> u32 {
     rustix::process::getuid().as_raw()
 }

@@ -1,21 +1,21 @@
-//! Files that nobody else sees and that are gone when they are dropped.
+//! Temporary files with a path, removed when they are dropped.
 
 use std::io::{Read, Write};
 use std::path::Path;
 
 use super::error::{At, IoAt, Result};
 
-/// A temporary file on this machine, for content that some library reads from a file alone.
+/// A temporary file on this machine, for content that a library can only read from a file.
 #[derive(Debug)]
 pub struct ScratchFile(tempfile::NamedTempFile);
 
 impl ScratchFile {
-    /// Writes all that `content` gives, at most `cap` bytes, to a new file in the directory for
-    /// temporary files (`TMPDIR`).
+    /// Writes all of `content`, which may have at most `cap` bytes, to a new file in the
+    /// directory for temporary files (`TMPDIR`).
     ///
     /// # Errors
     ///
-    /// When the file cannot be written, and when `content` fails or is longer.
+    /// If the file cannot be written, or `content` fails or is longer.
     pub fn of(content: &mut dyn Read, cap: u64) -> Result<Self> {
         let name = "a temporary file";
         let mut file = tempfile::Builder::new()
@@ -32,7 +32,7 @@ impl ScratchFile {
         Ok(Self(file))
     }
 
-    /// Where it is.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         self.0.path()
     }

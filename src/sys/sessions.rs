@@ -1,7 +1,7 @@
-//! Upload sessions that a registry keeps for us, so that a later run can go on with them.
+//! Stores the addresses of upload sessions on registries, so that a later run can continue them.
 //!
-//! A cache: losing it costs time and nothing else. The locations are secrets (they may carry
-//! signatures), so the files belong to their owner alone.
+//! A cache: losing it only costs time. The addresses are secrets (they may contain signatures),
+//! so only the owner may read the files.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::error::Result;
 use super::files;
 use crate::model::Digest;
 
-/// Cap on a stored location in bytes.
+/// Largest length of a stored address in bytes.
 const CAP: u64 = 64 << 10;
 
 /// A directory with one file for each unfinished upload.
@@ -19,7 +19,7 @@ pub struct SessionFiles {
 }
 
 impl SessionFiles {
-    /// Uses (and makes) a directory.
+    /// Opens a directory, and creates it if it does not exist.
     pub fn open(directory: &Path) -> Result<Self> {
         files::make_private_dirs(directory)?;
         let directory = directory.to_owned();
@@ -30,17 +30,17 @@ impl SessionFiles {
         self.directory.join(format!("{}.session", key.hex()))
     }
 
-    /// The location stored under a key. What cannot be read is not there.
+    /// Returns the address stored under a key; `None` if there is none or it cannot be read.
     pub fn load(&self, key: &Digest) -> Option<String> {
         files::read_text(&self.path(key), CAP).ok()
     }
 
-    /// Stores a location under a key.
+    /// Stores an address under a key.
     pub fn store(&self, key: &Digest, location: &str) -> Result<()> {
         files::write_atomically(&self.path(key), location.as_bytes(), 0o600)
     }
 
-    /// Forgets a key.
+    /// Removes the address of a key.
     pub fn remove(&self, key: &Digest) -> Result<()> {
         files::remove(&self.path(key))
     }

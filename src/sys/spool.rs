@@ -1,4 +1,4 @@
-//! Bytes that are kept for a while and do not fit into memory.
+//! Holds bytes that do not fit into memory, in a temporary file.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -7,22 +7,22 @@ use super::error::{At, Result};
 use super::media::{ReadAt, fill_at};
 
 /// A file without a name in the directory for temporary files (`TMPDIR`): written at its end,
-/// read anywhere, gone when it is dropped.
+/// read at any offset, removed when it is dropped.
 #[derive(Debug)]
 pub struct Spool {
     file: File,
     length: u64,
 }
 
-/// What to call it in errors.
+/// Name of the file in errors.
 const NAME: &str = "a temporary file";
 
 impl Spool {
-    /// An empty one.
+    /// Creates an empty spool.
     ///
     /// # Errors
     ///
-    /// When no temporary file can be made.
+    /// If the temporary file cannot be created.
     pub fn new() -> Result<Self> {
         Ok(Self {
             file: tempfile::tempfile().at("make", NAME)?,
@@ -30,12 +30,12 @@ impl Spool {
         })
     }
 
-    /// Bytes that were written.
+    /// Returns the number of bytes written.
     pub fn len(&self) -> u64 {
         self.length
     }
 
-    /// Whether nothing was written.
+    /// Returns true if nothing was written.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }

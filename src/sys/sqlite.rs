@@ -1,10 +1,10 @@
-//! Reads sqlite databases that strangers wrote.
+//! Reads sqlite databases from untrusted sources.
 //!
-//! A database is a program of sorts: views, virtual tables and generated columns run when they
-//! are read. So it is opened read-only with sqlite's own defences on, must not have any of these,
-//! nothing but `SELECT column FROM table` is ever asked, and sqlite is stopped when it works too
-//! long or meets values that are too long. Triggers are ignored: they fire on changes, there are
-//! none on a read-only connection, and they are switched off there. Every database of `opm` has
+//! A database can run code: views, virtual tables and generated columns are evaluated when they
+//! are read. So the database is opened read-only with sqlite's own protections, must have none of
+//! these, is only queried with `SELECT column FROM table`, and sqlite is stopped if it works too
+//! long or meets values that are too long. Triggers are ignored: they run on changes only, a
+//! read-only connection makes none, and they are disabled as well. Every database of `opm` has
 //! two.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,48 +15,49 @@ use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-/// Longest value or statement, in bytes. CSVs stand in columns of their own, so this is what a
-/// cluster accepts, and some.
+/// Longest value or statement, in bytes. The largest values are CSVs, which have columns of their
+/// own, so this is more than the size that a cluster accepts.
 const LENGTH: i32 = 32 << 20;
-/// Steps of sqlite's machine between two looks at the count.
+/// Instructions of sqlite's virtual machine between two calls of the progress handler.
 const STEP: i32 = 100_000;
-/// Looks after which a database was worked on for too long; reading a million rows needs some 200.
+/// Calls of the progress handler after which work is stopped; reading a million rows needs some
+/// 200.
 const STEPS: u32 = 100_000;
 
-/// Why a database cannot be used.
+/// The reason why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SqliteError {
-    /// It holds more than ordinary tables, their indexes and triggers.
+    /// The database has more than ordinary tables, their indexes and triggers.
     #[error("It has the {kind} `{}`; it may have tables, indexes and triggers alone", name.chars().take(100).collect::<String>().escape_debug())]
     Kind {
-        /// What it is.
+        /// Kind of the unexpected object.
         kind: &'static str,
-        /// Its name.
+        /// Name of the object.
         name: String,
     },
-    /// A name that cannot be asked for.
+    /// There is no such table or column.
     #[error("It has no table `{table}` with a column `{column}`")]
     Unknown {
-        /// The table.
+        /// Name of the table.
         table: String,
-        /// The column.
+        /// Name of the column.
         column: String,
     },
-    /// A value is neither text nor number, or is no UTF-8.
+    /// A value is neither text nor number, or is not UTF-8.
     #[error("A value in the column `{column}` of the table `{table}` is not text")]
     NotText {
-        /// The table.
+        /// Name of the table.
         table: String,
-        /// The column.
+        /// Name of the column.
         column: String,
     },
-    /// sqlite's own words: damaged, no database, too much work.
+    /// An error of sqlite: damaged, not a database, too much work.
     #[error("It cannot be read")]
     Sqlite(#[from] rusqlite::Error),
 }
 
-/// A database that was found to have ordinary tables alone.
+/// A database that has only ordinary tables.
 #[derive(Debug)]
 pub struct Database {
     connection: Connection,
@@ -65,18 +66,18 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens a database for reading. The file must not change meanwhile.
+    /// Opens a database for reading. The file must not change while it is open.
     ///
     /// # Errors
     ///
-    /// When it is no database, is damaged, or holds views, virtual tables or generated columns.
+    /// If it is no database, is damaged, or has views, virtual tables or generated columns.
     pub fn open(path: &Path) -> Result<Self, SqliteError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_URI
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_NOFOLLOW
             | OpenFlags::SQLITE_OPEN_EXRESCODE;
-        // Immutable: no journal beside it is looked for, none is believed.
+        // Immutable: sqlite then neither looks for a journal beside the file nor applies one.
         let mut connection = Connection::open_with_flags(immutable(path), flags)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
@@ -93,7 +94,7 @@ impl Database {
         ] {
             connection.set_limit(limit, value)?;
         }
-        // Damaged pages are to be found before they are believed, and memory stays small.
+        // Finds damaged pages before they are used, and limits memory.
         connection.pragma_update(None, "cell_size_check", true)?;
         connection.pragma_update(None, "mmap_size", 0)?;
         connection.pragma_update(None, "cache_size", -16_384)?;
@@ -102,19 +103,19 @@ impl Database {
         Ok(Self { connection, tables })
     }
 
-    /// Whether there is such a table with such a column.
+    /// Returns true if there is such a table with such a column.
     pub fn has(&self, table: &str, column: &str) -> bool {
         self.tables
             .get(table)
             .is_some_and(|columns| columns.contains(column))
     }
 
-    /// Gives every row of a table to `each`: one text for each column, `None` for NULL. Ends at
-    /// the first error.
+    /// Calls `each` with every row of a table: one text per column, `None` for NULL. Ends at the
+    /// first error.
     ///
     /// # Errors
     ///
-    /// [`SqliteError`] when the table cannot be read, and what `each` returns.
+    /// [`SqliteError`] if the table cannot be read, and the errors of `each`.
     pub fn rows<E: From<SqliteError>>(
         &self,
         table: &str,
@@ -129,7 +130,7 @@ impl Database {
             }
             quoted.push(quote(column));
         }
-        // An index of a hostile database may say other things than its table.
+        // NOT INDEXED: an index of a hostile database may differ from its table.
         let (columns_list, from) = (quoted.join(", "), quote(table));
         let sql = format!("SELECT {columns_list} FROM main.{from} NOT INDEXED");
         let mut statement = self.connection.prepare(&sql).map_err(SqliteError::from)?;
@@ -150,7 +151,7 @@ impl Database {
     }
 }
 
-/// A file's name as sqlite's URI, which alone can say `immutable`.
+/// Returns a file's name as an sqlite URI, the only form that can have the `immutable` option.
 fn immutable(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
 
@@ -166,12 +167,12 @@ fn immutable(path: &Path) -> String {
     uri
 }
 
-/// A name for use in a statement.
+/// Quotes a name for a statement.
 fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A value as text; `None` when it cannot be one.
+/// Converts a value to text; `None` if it is not UTF-8.
 fn text(value: ValueRef<'_>) -> Option<Option<String>> {
     match value {
         ValueRef::Null => Some(None),
@@ -185,8 +186,8 @@ fn text(value: ValueRef<'_>) -> Option<Option<String>> {
     }
 }
 
-/// Interrupts statements that do not end: a hostile database may describe endless work. They
-/// have `steps` times `step` steps of sqlite's machine, together.
+/// Interrupts statements that do not end, which a hostile database may cause. All statements
+/// together may run for `steps` times `step` instructions of sqlite's virtual machine.
 fn stop_endless_work(
     connection: &mut Connection,
     step: i32,
@@ -202,7 +203,7 @@ fn stop_endless_work(
     )
 }
 
-/// The tables and their columns, once nothing else is there.
+/// Returns the tables and their columns, after checking that there is nothing else.
 fn tables(connection: &Connection) -> Result<BTreeMap<String, BTreeSet<String>>, SqliteError> {
     let mut names = Vec::new();
     let mut statement =
@@ -312,7 +313,7 @@ mod tests {
                 other => panic!("{what}: {other:?}"),
             }
         }
-        // A virtual table whose module this library does not even have.
+        // A virtual table with a module that this library does not have.
         let file = database(
             "CREATE TABLE t(a); PRAGMA writable_schema=on; \
              UPDATE sqlite_schema SET sql='CREATE VIRTUAL TABLE t USING evil(a)', rootpage=0",
@@ -380,7 +381,7 @@ mod tests {
         let mut failed = 0;
         for seed in 0..200_usize {
             let mut bytes = whole.clone();
-            // Page headers and cell pointers, in pages all over the file.
+            // Damages page headers and cell pointers, in pages all over the file.
             let at = (seed * 7919 * 64) % bytes.len();
             for byte in bytes.iter_mut().skip(at).take(40) {
                 *byte = byte.wrapping_mul(31).wrapping_add(seed as u8 | 1);

@@ -1,20 +1,20 @@
-//! What lies beside a bundle and does not belong to it (bundle-format.md, R-06).
+//! Classifies files beside a bundle that do not belong to it (bundle-format.md, R-06).
 
 use crate::bundle::finding::{Finding, FindingKind, Findings};
 use crate::bundle::names;
 use crate::model::Limits;
 use crate::sys::media::{Entry, EntryKind, Weight};
 
-/// What lies beside a bundle, judged in the order in which it is listed.
+/// Findings about files beside a bundle, added in the order in which they are listed.
 #[derive(Default)]
 pub(super) struct Beside {
     findings: Findings,
-    /// Bytes of what operating systems left, as far as it is let pass.
+    /// Bytes accepted so far as files that operating systems leave.
     let_pass: u64,
 }
 
 impl Beside {
-    /// Judges something that is not the bundle's; `weight` is what a directory holds.
+    /// Adds a file or directory that is not the bundle's. `weight` is the content of a directory.
     pub(super) fn add(&mut self, entry: &Entry, weight: Option<&Weight>) {
         let path = entry.path.as_str();
         let (kind, mut message) = match entry.kind {
@@ -54,8 +54,8 @@ impl Beside {
         self.findings.add(Finding::new(kind, message).in_file(path));
     }
 
-    /// Whether something is let pass as what an operating system left. `None`: it has no such
-    /// name.
+    /// Returns true if an entry is accepted as one that an operating system left, false if it
+    /// only has such a name, and `None` if it has no such name.
     fn judge_system(&mut self, entry: &Entry, weight: Option<&Weight>) -> Option<bool> {
         let expected = SystemName::of(&entry.path)?;
         let bytes = match (expected, entry.kind) {
@@ -79,7 +79,8 @@ impl Beside {
     }
 }
 
-/// Whether a name is one of an export's own files, which end with the export.
+/// Returns true if a name is one of an export's own files, which are removed when the export
+/// ends.
 pub(super) fn is_left_over(path: &str) -> bool {
     matches!(
         path,
@@ -91,17 +92,17 @@ pub(super) fn is_left_over(path: &str) -> bool {
     ) || names::is_made(path)
 }
 
-/// What an operating system leaves under a name (bundle-format.md, R-06).
+/// The type of file that an operating system leaves under a name (bundle-format.md, R-06).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SystemName {
-    /// A regular file, in the bundle's directory or in one of the bundle's own there.
+    /// A regular file, in the bundle's directory or in one of its own directories.
     File,
-    /// A directory, in the bundle's directory alone.
+    /// A directory, in the bundle's top directory only.
     Directory,
 }
 
 impl SystemName {
-    /// Names are compared as FAT compares them: without regard to case.
+    /// Looks up a name without regard to case, as FAT does.
     fn of(path: &str) -> Option<Self> {
         let (is_on_top, name) = match path.rsplit_once('/') {
             Some((_, name)) => (false, name),
@@ -127,7 +128,7 @@ impl SystemName {
     }
 }
 
-/// Whether a name is one of a user's trash on Linux: `.Trash-1000`.
+/// Returns true if a name is that of a user's trash directory on Linux: `.Trash-1000`.
 fn is_trash_of_user(name: &str) -> bool {
     let user = name.strip_prefix(".trash-");
     user.is_some_and(|user| !user.is_empty() && user.bytes().all(|byte| byte.is_ascii_digit()))

@@ -1,8 +1,8 @@
-//! Reads a bundle from its root inwards, and says how far that went
-//! (bundle-format.md, section 10, steps 1 to 5).
+//! Reads a bundle from its root inwards, as far as possible (bundle-format.md, section 10, steps
+//! 1 to 5).
 //!
-//! Nothing is interpreted before the step that authenticates it. What is wrong is collected, so
-//! that a person learns everything at once.
+//! Nothing is interpreted before the step that authenticates it. Faults are collected, so that
+//! the operator sees all of them at once.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,43 +21,43 @@ use crate::model::{BundleId, BundleManifest, ChunkEntry, Inventory, Limits};
 use crate::sys::IoAt;
 use crate::sys::media::{DirMedia, Entry, EntryKind, Media, Weight};
 
-/// A bundle as far as it could be read.
+/// The parts of a bundle that could be read, with all findings.
 pub(crate) struct Examination {
-    /// The medium.
+    /// Medium with the bundle.
     pub media: Arc<dyn Media>,
-    /// SHA-256 of `manifest.cbor`, when it is there.
+    /// SHA-256 of `manifest.cbor`; `None` if the file is not there.
     pub id: Option<BundleId>,
-    /// The root, when it is well-formed.
+    /// The manifest; `None` if it is missing or malformed.
     pub manifest: Option<BundleManifest>,
-    /// What is in it, when it is there, right and well-formed.
+    /// The inventory; `None` if it is missing, malformed, or not the one that the manifest names.
     pub inventory: Option<Inventory>,
-    /// Who vouches for it.
+    /// Statements about the bundle.
     pub authentication: Authentication,
     /// Everything that is wrong.
     pub findings: Vec<Finding>,
-    /// What lies in the bundle's directory and in its own directories there.
+    /// Files and directories in the bundle's directory and in its own directories there.
     pub entries: Vec<Entry>,
-    /// What lies in other directories.
+    /// Contents of other directories, counted.
     pub weights: BTreeMap<String, Weight>,
-    /// Whether an export here was not finished: its plan is there.
+    /// True if an export here is not finished: its plan is there.
     pub unfinished: bool,
-    /// Whether nothing was read beyond the statements, because no trusted key has signed.
+    /// True if reading stopped after the statements, because no trusted key has signed.
     pub stopped: bool,
 }
 
-/// A bundle of which everything but the chunks' content was found right.
+/// A bundle that passed all checks except those of the chunks' content.
 pub(crate) struct Bundle {
-    /// The medium.
+    /// Medium with the bundle.
     pub media: Arc<dyn Media>,
-    /// Its identity.
+    /// The bundle id.
     pub id: BundleId,
-    /// The root.
+    /// The manifest.
     pub manifest: BundleManifest,
-    /// What is in it.
+    /// The inventory.
     pub inventory: Inventory,
-    /// Who vouches for it.
+    /// Statements about the bundle.
     pub authentication: Authentication,
-    /// What is worth telling, and no failure.
+    /// Findings that are no failures, or were waived.
     pub notes: Vec<Finding>,
 }
 
@@ -69,39 +69,40 @@ impl std::fmt::Debug for Bundle {
     }
 }
 
-/// What a file in the bundle's directory belongs to.
+/// The part of the bundle that a file belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// The bundle's documents.
+    /// One of the bundle's documents, or a file of an unfinished export.
     Document,
-    /// A whole pair of statement and signature.
+    /// A pair of statement and signature.
     Statement,
-    /// Nothing of the bundle's.
+    /// None: a foreign file.
     Nobody,
 }
 
-/// How much of a bundle has to be there.
+/// The files of a bundle that must be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// All of it.
+    /// All files.
     Everything,
-    /// Manifest, inventory and statements: what a copy of a base consists of.
+    /// Manifest, inventory and statements: enough for a base.
     Documents,
 }
 
-/// What to do with a bundle that no trusted key has signed (bundle-format.md, section 10, step 3).
+/// How to treat a bundle that no trusted key has signed (bundle-format.md, section 10, step 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unproven {
-    /// Nothing of it is interpreted.
+    /// Interpret nothing of it.
     Refuse,
-    /// Nothing of it is interpreted, but a verifier says whether `manifest.cbor` was changed.
+    /// Interpret nothing of it, but let a verifier report if `manifest.cbor` was changed.
     Report,
-    /// It is read all the same: the person was told what that means, or trusts nobody.
+    /// Read it anyway: the operator accepted that explicitly, or gave no key.
     GoOn,
 }
 
 impl Unproven {
-    /// For who acts on bundles, and was told to accept unsigned ones or not.
+    /// Returns the treatment for commands that act on a bundle. `unsigned`: unsigned ones are
+    /// accepted.
     pub(crate) fn accepted(unsigned: bool) -> Self {
         match unsigned {
             true => Self::GoOn,
@@ -109,7 +110,8 @@ impl Unproven {
         }
     }
 
-    /// For who looks at bundles: without a key everything is looked at.
+    /// Returns the treatment for commands that only report. Without a key, the whole bundle is
+    /// read.
     pub(crate) fn reported(trust: &Trust, unsigned: bool) -> Self {
         match unsigned || trust.exporters.is_empty() {
             true => Self::GoOn,
@@ -118,16 +120,16 @@ impl Unproven {
     }
 }
 
-/// What a person accepts of a bundle that is acted on.
+/// Faults that the operator accepts in a bundle that a command acts on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Waivers {
-    /// That no trusted key has signed it.
+    /// Accept that no trusted key has signed it.
     pub(crate) unsigned: bool,
-    /// That some of its images are not whole.
+    /// Accept that some of its images are incomplete.
     pub(crate) incomplete: bool,
 }
 
-/// Opens the bundle in a directory to act on it.
+/// Opens the bundle in a directory, for a command that acts on it.
 pub(crate) fn open_bundle(
     directory: &Path,
     trust: &Trust,
@@ -146,7 +148,7 @@ pub(crate) fn open_bundle(
     examine(media, trust, scope, unproven)?.into_bundle(&waived)
 }
 
-/// Reads root, statements, inventory and texts, and looks at all files' lengths.
+/// Reads manifest, statements, inventory and texts, and compares the lengths of all files.
 pub(crate) fn examine(
     media: Arc<dyn Media>,
     trust: &Trust,
@@ -155,7 +157,8 @@ pub(crate) fn examine(
 ) -> Result<Examination> {
     let entries = media.list()?;
     refuse_other_directories(media.as_ref(), &entries)?;
-    // Present is enough: nobody reads what an unfinished export says of itself.
+    // Only the existence of the plan matters: readers do not interpret an unfinished export's
+    // files.
     let unfinished = entries.iter().any(|entry| entry.path == names::PLAN);
     let mut examination = Examination {
         media: Arc::clone(&media),
@@ -178,8 +181,8 @@ pub(crate) fn examine(
     Ok(examination)
 }
 
-/// Whether something lies in the bundle's directory, or in one of the bundle's own there. What
-/// lies in others is counted and not listed.
+/// Returns true for an entry in the bundle's directory or in one of its own directories. Entries
+/// of other directories are counted and not listed.
 fn is_in_own_place(entry: &Entry) -> bool {
     match entry.path.split_once('/') {
         Some((directory, _)) => names::OWN_DIRECTORIES.contains(&directory),
@@ -187,8 +190,8 @@ fn is_in_own_place(entry: &Entry) -> bool {
     }
 }
 
-/// Says of a directory that holds nothing of a bundle's that it was named by mistake: a bundle
-/// that lost all of it is no less refused.
+/// Returns a usage error for a directory without any file of a bundle, which was probably named
+/// by mistake. A bundle that lost all of its files is refused as well.
 fn refuse_other_directories(media: &dyn Media, entries: &[Entry]) -> Result<()> {
     let own = [
         names::MANIFEST,
@@ -247,7 +250,8 @@ impl Examination {
         Ok(())
     }
 
-    /// Steps 1 to 3: the manifest's bytes, who vouches for them, and only then what they say.
+    /// Steps 1 to 3: reads the manifest's bytes, checks who signed them, and only then decodes
+    /// them.
     fn read_manifest(
         &mut self,
         trust: &Trust,
@@ -257,7 +261,7 @@ impl Examination {
         let media = Arc::clone(&self.media);
         let bytes = match media.read(names::MANIFEST, Limits::MANIFEST) {
             Ok(bytes) => bytes,
-            // An export writes it last: that it is not there yet is no damage.
+            // An export writes the manifest last: while unfinished, its absence is no damage.
             Err(error) if self.unfinished && error.is_not_found() => return Ok(None),
             Err(error) => {
                 self.findings.push(unreadable(names::MANIFEST, &error));
@@ -293,8 +297,9 @@ impl Examination {
         Ok(Some(manifest))
     }
 
-    /// Compares the manifest with the line of `SHA256SUMS` about it. Both follow from the
-    /// manifest, so a damaged one blames all others; this says where to look.
+    /// Compares the manifest with its line in `SHA256SUMS`. Since all other files are checked
+    /// against the manifest, a damaged manifest makes them all look wrong; this finding names the
+    /// cause.
     fn compare_with_sums(&mut self, id: &BundleId) {
         let Ok(sums) = self.media.read(names::SUMS, Limits::SUMS) else {
             return;
@@ -335,7 +340,7 @@ impl Examination {
         Ok(())
     }
 
-    /// Reads a file whole; what prevents it is a finding.
+    /// Reads a whole file; a failure becomes a finding.
     fn read(&mut self, path: &str, cap: u64) -> Result<Option<Vec<u8>>> {
         match self.media.read(path, cap) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -363,7 +368,7 @@ impl Examination {
         Ok(())
     }
 
-    /// Compares what lies in the directory with what should lie there.
+    /// Compares the files in the directory with those that should be there.
     fn look_at_files(&mut self) {
         let chunks = self.manifest.iter().flat_map(|manifest| &manifest.chunks);
         let mut expected: BTreeMap<String, &ChunkEntry> =
@@ -407,8 +412,7 @@ impl Examination {
         self.findings.extend(findings.into_vec());
     }
 
-    /// Whether something in the directory, which is no chunk of the manifest's, has its place
-    /// there.
+    /// Returns true if an entry, which is no chunk of the manifest, belongs in the directory.
     fn is_known(&self, entry: &Entry) -> bool {
         let path = entry.path.as_str();
         let known = match entry.kind {
@@ -417,16 +421,16 @@ impl Examination {
                 names::MADE => self.unfinished,
                 _ => false,
             },
-            // Of signatures the authentication says so.
+            // The authentication reports a `signatures` that is no directory.
             _ if path == names::SIGNATURES => true,
             EntryKind::Other => false,
             EntryKind::File(_) => self.owner(path) != Owner::Nobody,
         };
-        // Without a manifest nobody knows which chunks belong here.
+        // Without a manifest it is not known which chunks belong here.
         known || (self.manifest.is_none() && path.starts_with("chunks/"))
     }
 
-    /// What a file that is no chunk belongs to.
+    /// Returns the owner of a file that is no chunk.
     pub(crate) fn owner(&self, path: &str) -> Owner {
         match path {
             names::MANIFEST | names::INVENTORY | names::LABEL | names::SUMS => Owner::Document,
@@ -436,8 +440,8 @@ impl Examination {
         }
     }
 
-    /// Turns the examination into a bundle to act on: every failure is an error, all of them
-    /// together. `waived` are kinds that the person chose to accept.
+    /// Turns the examination into a bundle that a command can act on. All failures become one
+    /// error, except those of the `waived` kinds.
     pub(crate) fn into_bundle(self, waived: &[FindingKind]) -> Result<Bundle> {
         let (failures, notes): (Vec<_>, Vec<_>) = self
             .findings
@@ -463,7 +467,7 @@ impl Examination {
     }
 }
 
-/// What the person can do about findings.
+/// Adds the hints of findings to an error.
 pub(crate) fn add_hints(mut error: Error, findings: &[Finding]) -> Error {
     for finding in findings {
         if let Some(hint) = finding.hint {
@@ -480,14 +484,14 @@ pub(crate) fn add_hints(mut error: Error, findings: &[Finding]) -> Error {
     error
 }
 
-/// What it means that a file cannot be read.
+/// Returns the finding for a file that cannot be read.
 pub(crate) fn unreadable(path: &str, error: &IoAt) -> Finding {
     let (kind, message) = if error.is_not_found() {
         (FindingKind::MissingFile, "it is missing".to_owned())
     } else if error.is_not_regular() {
         (FindingKind::MissingFile, "it is no regular file".to_owned())
     } else if let Some(refusal) = error.refusal().filter(|_| error.is_too_long()) {
-        // The medium reads well; nothing of ours has this length.
+        // The medium is readable; but no file of a bundle is this long.
         (FindingKind::WrongLength, refusal.to_string())
     } else {
         (FindingKind::Unreadable, chain(error))

@@ -1,4 +1,4 @@
-//! Which images a damaged piece of a bundle hits.
+//! Finds the images that a damaged part of a bundle belongs to.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -8,12 +8,12 @@ use crate::bundle::finding::HitImages;
 use crate::format::Placement;
 use crate::model::{ChunkId, Digest, Graph, Inventory, Parents};
 
-/// Rows that are looked at, and images that are named, for all questions together. A bundle with
-/// so much damage that this does not suffice is explained no better by more names.
+/// Limit on rows visited and images named, for all queries together. Beyond it, the bundle is so
+/// damaged that more names would explain nothing.
 const ALLOWANCE: usize = 5_000_000;
 
-/// The inventory, asked the other way round. It is turned round when the first question comes:
-/// a bundle without damage costs nothing.
+/// Reverse index of an inventory: from content to images. Built at the first query, so that a
+/// bundle without damage costs nothing.
 #[derive(Debug)]
 pub(crate) struct Hits<'a> {
     inventory: &'a Inventory,
@@ -21,18 +21,19 @@ pub(crate) struct Hits<'a> {
     left: AtomicUsize,
 }
 
-/// An inventory, turned round.
+/// The reverse index.
 #[derive(Debug)]
 struct Turned<'a> {
     graph: Graph<'a>,
     parents: Parents,
-    /// Pairs of a manifest and an image of which it is the root or an attachment, sorted.
+    /// Pairs of a manifest's index and the index of an image that has it as root or attachment,
+    /// sorted.
     images: Vec<(u32, usize)>,
     placement: Placement,
 }
 
 impl<'a> Hits<'a> {
-    /// Does nothing yet.
+    /// Creates the index without building it.
     pub(crate) fn new(inventory: &'a Inventory) -> Self {
         Self {
             inventory,
@@ -45,24 +46,24 @@ impl<'a> Hits<'a> {
         self.turned.get_or_init(|| Turned::of(self.inventory))
     }
 
-    /// Images that need a blob or manifest.
+    /// Returns the images that need a blob or manifest.
     pub(crate) fn content(&self, digest: &Digest) -> HitImages {
         self.above([*digest])
     }
 
-    /// Images with something in a chunk.
+    /// Returns the images with content in a chunk.
     pub(crate) fn chunk(&self, chunk: ChunkId) -> HitImages {
         self.range(chunk, 0, u64::MAX)
     }
 
-    /// Images with something in the bytes from `start` (inclusive) to `end` (exclusive) of a
-    /// chunk's tar.
+    /// Returns the images with content in the bytes from `start` (inclusive) to `end` (exclusive)
+    /// of a chunk's tar.
     pub(crate) fn range(&self, chunk: ChunkId, start: u64, end: u64) -> HitImages {
         let extents = self.turned().placement.range(chunk, start, end);
         self.above(extents.map(|extent| extent.digest))
     }
 
-    /// Follows content up to the images that reach it, each row once.
+    /// Follows parents from content up to the images that reach it, visiting each row once.
     fn above(&self, content: impl IntoIterator<Item = Digest>) -> HitImages {
         let turned = self.turned();
         let (mut seen, mut waiting) = (BTreeSet::new(), Vec::new());
@@ -87,13 +88,13 @@ impl<'a> Hits<'a> {
         hit.sort_unstable();
         hit.dedup();
         let more = hit.len().saturating_sub(HitImages::NAMED);
-        // The inventory lists images by name, so that the first of them have the first names.
+        // The inventory lists images by name, so the lowest indexes have the first names.
         let named = hit.iter().take(HitImages::NAMED);
         let named = named.filter_map(|image| self.inventory.images.get(*image));
         HitImages::new(named.map(|image| image.requested.to_string()), more)
     }
 
-    /// Takes steps from the allowance; whether there were enough of them.
+    /// Takes steps from the allowance; returns false if too few were left.
     fn afford(&self, steps: usize) -> bool {
         let take = |left: usize| left.checked_sub(steps);
         let taken = self

@@ -1,4 +1,4 @@
-//! Opens a bundle: reads it from its root inwards, and says what is wrong with it.
+//! Opens a bundle: reads it from its root inwards, and reports what is wrong with it.
 
 mod beside;
 mod examine;

@@ -1,4 +1,4 @@
-//! One block of a chunk, compared with the hash that the manifest names.
+//! Reads one block of a chunk and compares it with its hash in the manifest.
 
 use crate::bundle::finding::FindingKind;
 use crate::error::chain;
@@ -6,8 +6,8 @@ use crate::format::hash::blake3;
 use crate::model::{BLOCK_SIZE, ChunkEntry};
 use crate::sys::media::ReadAt;
 
-/// Reads a block of a chunk, which has the hash that the manifest names; behind the chunk's end
-/// there is nothing.
+/// Reads a block of a chunk into `block` and verifies its hash. Beyond the chunk's end, `block`
+/// is left empty.
 pub(super) fn read_block(
     file: &dyn ReadAt,
     chunk: &ChunkEntry,

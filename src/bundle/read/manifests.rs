@@ -1,4 +1,4 @@
-//! The OCI manifests of a bundle: read once from the metadata chunks, every one verified.
+//! The OCI manifests of a bundle: read once from the metadata chunks, and verified.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,13 +49,13 @@ impl Manifests {
         &self.bundle.inventory
     }
 
-    /// A manifest's bytes.
+    /// Returns a manifest's bytes.
     pub(crate) fn get(&self, digest: &Digest) -> Option<&RawManifest> {
         self.by_digest.get(digest)
     }
 
-    /// A manifest with a subject as an index of referrers lists it (OCI distribution-spec,
-    /// "Listing Referrers").
+    /// Returns the descriptor of a manifest with a subject, as the response to "Listing
+    /// Referrers" has it (OCI distribution-spec).
     pub(crate) fn as_referrer(&self, digest: &Digest) -> Option<Value> {
         let manifest = self.get(digest)?;
         let document = oci::parse(&manifest.bytes, Some(&manifest.media_type)).ok()?;
@@ -77,12 +77,12 @@ impl Manifests {
         Some(entry)
     }
 
-    /// What the inventory says of a manifest.
+    /// Returns the inventory's row of a manifest.
     pub(crate) fn entry(&self, digest: &Digest) -> Option<&ManifestEntry> {
         self.inventory().manifest(digest)
     }
 
-    /// The size of a blob in bytes.
+    /// Returns the size of a blob in bytes; 0 if the inventory does not have the blob.
     pub(crate) fn blob_size(&self, digest: &Digest) -> u64 {
         self.inventory().blob(digest).map_or(0, |blob| blob.size)
     }

@@ -1,4 +1,4 @@
-//! Metadata chunks on the medium: every block verified before the decompressor sees it.
+//! Reads metadata chunks from the medium. Every block is verified before it is decompressed.
 
 use std::io::{self, Read};
 
@@ -11,8 +11,8 @@ use crate::format::metadata_chunk::{MetadataError, MetadataTar, MetadataTars, Re
 use crate::model::{BundleManifest, ChunkEntry, ChunkKind, Inventory, RawManifest};
 use crate::sys::media::{Media, ReadAt};
 
-/// Reads all metadata chunks; `found` is given every OCI manifest that is right. Returns
-/// everything that is wrong.
+/// Reads all metadata chunks and calls `found` with every valid OCI manifest. Returns all
+/// findings.
 pub(crate) fn read_metadata(
     media: &dyn Media,
     manifest: &BundleManifest,
@@ -42,7 +42,7 @@ pub(crate) fn read_metadata(
         let tar = tars.chunk(chunk.number);
         read_chunk(media, chunk, tar, &hits, &mut found, &mut findings);
     }
-    // What was not read says nothing of URLs.
+    // Compared only if everything was read: unread manifests could name further URLs.
     if findings.is_empty() {
         for digest in foreign.wrong(inventory) {
             let finding = || {
@@ -99,7 +99,7 @@ fn read_chunk(
     };
     let result = tar.and_then(|tar| tar.read(&mut blocks, &mut collect));
     match (blocks.bad, result) {
-        // The block's damage explains whatever the decompressor says.
+        // The damaged block explains any error of the decompressor.
         (Some((block, kind, message)), _) => {
             let finding = Finding::new(kind, message).in_file(path);
             findings.add(finding.in_block(block).hitting(hits.chunk(chunk.number)));
@@ -112,7 +112,7 @@ fn read_chunk(
     }
 }
 
-/// A chunk as a stream in which every block has the hash that the manifest names.
+/// The stream of a chunk's bytes, in which every block was verified against the manifest's hash.
 struct VerifiedBlocks<'a> {
     file: Box<dyn ReadAt>,
     chunk: &'a ChunkEntry,
@@ -123,7 +123,7 @@ struct VerifiedBlocks<'a> {
 }
 
 impl VerifiedBlocks<'_> {
-    /// Reads the next block; leaves nothing at the end.
+    /// Reads the next block; leaves `current` empty at the end.
     fn next_block(&mut self) -> std::result::Result<(), (FindingKind, String)> {
         self.used = 0;
         read_block(

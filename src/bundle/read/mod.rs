@@ -1,4 +1,4 @@
-//! Reads what is in the chunks of a bundle that was opened: OCI manifests and blobs.
+//! Reads the chunks of an opened bundle: OCI manifests and blobs.
 
 mod block;
 mod manifests;

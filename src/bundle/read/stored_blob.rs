@@ -1,4 +1,4 @@
-//! A carried blob, read from its extents. No tar is parsed.
+//! Reads a carried blob from its extents, without parsing the tar.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use crate::model::{Carried, ChunkKind, chunk_path};
 use crate::sys;
 use crate::sys::media::Media;
 
-/// Bytes that are read at once.
+/// Bytes read at once.
 const PIECE: u64 = 1 << 20;
 
-/// A run of bytes in a file of the medium.
+/// A range of bytes in a file of the medium.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Run {
     path: String,
@@ -27,7 +27,7 @@ pub(crate) struct StoredBlob {
 }
 
 impl StoredBlob {
-    /// The blob stored in these extents of data chunks.
+    /// Creates a reader of the blob with these extents, which are in data chunks.
     pub(crate) fn new(media: Arc<dyn Media>, carried: &Carried) -> Self {
         let run = |extent: &crate::model::Extent| Run {
             path: chunk_path(extent.chunk, ChunkKind::Data),
@@ -40,7 +40,7 @@ impl StoredBlob {
         }
     }
 
-    /// What is left of the runs behind the blob's first `offset` bytes.
+    /// Returns the ranges that remain after the blob's first `offset` bytes.
     fn runs_from(&self, mut offset: u64) -> Vec<Run> {
         let mut left = Vec::new();
         for run in &self.runs {
@@ -57,7 +57,7 @@ impl StoredBlob {
         left
     }
 
-    /// Gives the bytes behind the first `offset` piece by piece, until `take` has enough.
+    /// Passes the bytes after the first `offset` to `take`, in pieces, until it returns false.
     pub(crate) fn pieces_from(
         &self,
         offset: u64,
@@ -66,12 +66,12 @@ impl StoredBlob {
         read_runs(self.media.as_ref(), &self.runs_from(offset), take)
     }
 
-    /// Gives the blob's bytes piece by piece, until `take` has enough.
+    /// Passes the blob's bytes to `take`, in pieces, until it returns false.
     pub(crate) fn each_piece(&self, mut take: impl FnMut(&[u8]) -> bool) -> sys::Result<()> {
         read_runs(self.media.as_ref(), &self.runs, |piece| take(&piece))
     }
 
-    /// Reads the blob whole, or its first `cap` bytes.
+    /// Reads the whole blob, but at most its first `cap` bytes.
     pub(crate) fn read(&self, cap: u64) -> sys::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         read_runs(self.media.as_ref(), &self.runs, |piece| {
@@ -83,7 +83,7 @@ impl StoredBlob {
     }
 }
 
-/// Reads runs piece by piece until `take` has enough.
+/// Passes the bytes of ranges to `take`, in pieces, until it returns false.
 fn read_runs(
     media: &dyn Media,
     runs: &[Run],

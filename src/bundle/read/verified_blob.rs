@@ -1,5 +1,5 @@
-//! A blob in a bundle as a stream: every block of its chunks is verified before a decompressor
-//! sees it.
+//! Reads a blob in a bundle as a stream, of which every block is verified before it is
+//! decompressed.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -23,11 +23,11 @@ pub(crate) struct VerifiedBlob {
 struct Current {
     chunk: ChunkEntry,
     file: Box<dyn ReadAt>,
-    /// Where the next byte is in the chunk, and where the extent ends.
+    /// Offsets in the chunk of the next byte and of the extent's end.
     position: u64,
     end: u64,
     block: Vec<u8>,
-    /// Which block that is.
+    /// Index of the block in `block`; `None` if it was not read.
     index: Option<u64>,
 }
 
@@ -41,7 +41,7 @@ impl VerifiedBlob {
         }
     }
 
-    /// Why reading failed.
+    /// Takes the error of a failed read, which `io::Error` holds only as a text.
     pub(crate) fn take_failure(&mut self) -> Option<Error> {
         self.failure.take()
     }
@@ -49,7 +49,7 @@ impl VerifiedBlob {
     fn open(&self, extent: &Extent) -> Result<Current, Error> {
         let mut chunks = self.bundle.manifest.chunks.iter();
         let chunk = chunks.find(|chunk| chunk.number == extent.chunk).cloned();
-        // The inventory was checked against the chunk table; this keeps it checked.
+        // Cannot fail: the inventory was checked against the chunk table.
         let chunk = chunk.ok_or_else(|| {
             let message = format!("The bundle has no chunk {}", extent.chunk.number());
             Error::new(Class::VerificationFailed, message)
@@ -82,7 +82,7 @@ impl VerifiedBlob {
 }
 
 impl Current {
-    /// Reads what is left of the extent within one block.
+    /// Reads the part of the extent that lies within one block.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         if self.position >= self.end {
             return Ok(0);

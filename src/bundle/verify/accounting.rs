@@ -1,4 +1,4 @@
-//! Where every byte of a bundle's directory belongs.
+//! Assigns every byte of a bundle's directory to what it belongs to.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::bundle::open::{Examination, Owner};
 use crate::model::{BlobPlace, ChunkEntry, ChunkId, ChunkKind, Inventory};
 use crate::sys::media::EntryKind;
 
-/// Where every byte of the medium belongs.
+/// Number of bytes in the bundle's directory, by what they belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Accounting {
     /// Bytes of `manifest.cbor`, `inventory.cbor`, `LABEL.txt` and `SHA256SUMS`.
@@ -17,17 +17,17 @@ pub struct Accounting {
     pub statements: u64,
     /// Bytes of blobs in data chunks.
     pub content: u64,
-    /// Bytes in data chunks that follow from manifest and inventory.
+    /// Bytes of data chunks that are no blob content: they follow from manifest and inventory.
     pub framing: u64,
     /// Bytes of metadata chunks.
     pub metadata: u64,
     /// Bytes of files that do not belong to the bundle.
     pub foreign: u64,
-    /// Bytes that belong to nothing of the above.
+    /// Bytes that belong to none of the above.
     pub unaccounted: u64,
 }
 
-/// Says of every file what its bytes are (bundle-format.md, R-52).
+/// Counts the bytes of all files by what they belong to (bundle-format.md, R-52).
 pub(crate) fn count_bytes(examination: &Examination) -> Accounting {
     let mut bytes = Accounting::default();
     if examination.stopped {
@@ -42,7 +42,7 @@ pub(crate) fn count_bytes(examination: &Examination) -> Accounting {
         .flat_map(|manifest| &manifest.chunks)
         .map(|chunk| (chunk.path(), chunk))
         .collect();
-    // Bytes of each data chunk that are there.
+    // For each data chunk: number of its bytes that are present.
     let mut there: BTreeMap<ChunkId, u64> = BTreeMap::new();
     for entry in &examination.entries {
         let EntryKind::File(length) = entry.kind else {
@@ -50,7 +50,7 @@ pub(crate) fn count_bytes(examination: &Examination) -> Accounting {
         };
         match (examination.owner(&entry.path), rows.get(&entry.path)) {
             (_, Some(chunk)) => {
-                // What stands behind the end that the manifest knows belongs to nothing.
+                // Bytes beyond the length in the manifest belong to nothing.
                 let known = length.min(chunk.length);
                 bytes.unaccounted += length - known;
                 match chunk.kind {
@@ -62,7 +62,7 @@ pub(crate) fn count_bytes(examination: &Examination) -> Accounting {
             }
             (Owner::Document, None) => bytes.documents += length,
             (Owner::Statement, None) => bytes.statements += length,
-            // Without a manifest nobody knows whose chunks these are.
+            // Without a manifest it is not known which chunks belong to the bundle.
             (Owner::Nobody, None)
                 if examination.manifest.is_none() && entry.path.starts_with("chunks/") =>
             {
@@ -82,7 +82,7 @@ pub(crate) fn count_bytes(examination: &Examination) -> Accounting {
     bytes
 }
 
-/// Bytes of blobs that lie in what is there of the data chunks.
+/// Counts the bytes of blobs within the present bytes of data chunks.
 fn content_there(inventory: &Inventory, there: &BTreeMap<ChunkId, u64>) -> u64 {
     let carried = inventory.blobs.iter().filter_map(|blob| match &blob.place {
         BlobPlace::Carried(carried) => Some(carried),

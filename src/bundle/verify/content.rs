@@ -1,7 +1,7 @@
-//! The chunks: every byte of every one.
+//! Verifies every byte of every chunk.
 //!
-//! Chunks that share a cut blob are read one after the other by one thread, because a SHA-256
-//! has to see the blob's bytes in order; other chunks are read in parallel.
+//! Chunks that share a cut blob are read one after the other by one thread, because SHA-256 needs
+//! the blob's bytes in order; other chunks are read in parallel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -16,8 +16,8 @@ use crate::format::hash::{BlobHasher, FileHasher};
 use crate::model::{BLOCK_SIZE, BlobPlace, ChunkEntry, ChunkId, ChunkKind, ChunkOrigin, Digest};
 use crate::progress::{Event, Phase, Progress};
 
-/// Reads and checks all chunks. Returns everything that is wrong. Ends early, with
-/// [`Error::interrupted`], when `is_cancelled` says so.
+/// Reads and checks all chunks. Returns all findings. Ends early with [`Error::interrupted`] if
+/// `is_cancelled` returns true.
 pub(crate) fn check_content(
     bundle: &Bundle,
     jobs: Option<usize>,
@@ -78,7 +78,7 @@ pub(crate) fn check_content(
     Ok(findings)
 }
 
-/// What all threads share.
+/// State shared by all threads.
 struct Check<'a> {
     bundle: &'a Bundle,
     placement: Placement,
@@ -91,13 +91,14 @@ struct Check<'a> {
 /// A blob that is being hashed.
 struct OpenBlob {
     hasher: BlobHasher,
-    /// A block of it was damaged, or bytes are missing: its hash says nothing new.
+    /// True if part of the blob is damaged or missing, which was reported: its hash is not
+    /// compared.
     damaged: bool,
 }
 
 impl Check<'_> {
-    /// Chunks in groups that one thread reads in order; the largest group last, to be taken
-    /// first.
+    /// Groups chunks that one thread must read in order. The largest group is last, since groups
+    /// are taken from the end.
     fn runs(&self) -> Vec<Vec<&ChunkEntry>> {
         let mut joined: BTreeMap<ChunkId, BTreeSet<ChunkId>> = BTreeMap::new();
         for blob in &self.bundle.inventory.blobs {
@@ -168,13 +169,13 @@ impl Check<'_> {
         }
     }
 
-    /// Reads one chunk. Returns whether it is right.
+    /// Reads one chunk. Returns true if nothing is wrong with it.
     fn chunk(&self, chunk: &ChunkEntry, open: &mut BTreeMap<Digest, OpenBlob>) -> bool {
         let path = chunk.path();
         let file = match self.bundle.media.open(&path) {
             Ok(file) => file,
             Err(error) => {
-                // That it is missing was said when the directory was looked at.
+                // A missing file was reported when the directory was listed.
                 if !error.is_not_found() && !error.is_not_regular() {
                     let finding = Finding::new(FindingKind::Unreadable, chain(&error));
                     let hit = self.hits.chunk(chunk.number);
@@ -200,7 +201,7 @@ impl Check<'_> {
                 Ok(read) => read,
                 Err(error) => {
                     walk.bad_block(index, FindingKind::Unreadable, chain(&error));
-                    // The block counts as zeroes, so that the others are still judged.
+                    // The block counts as zeroes, so that the following blocks are still checked.
                     block.fill(0);
                     block.len()
                 }
@@ -258,7 +259,7 @@ impl Check<'_> {
         FrameExpectation::of(origin, &self.placement).ok()
     }
 
-    /// Notes that blobs of a chunk cannot be hashed.
+    /// Marks the blobs of a chunk as damaged, so that they are not hashed.
     fn give_up_blobs(&self, chunk: &ChunkEntry, open: &mut BTreeMap<Digest, OpenBlob>) {
         for extent in self.placement.chunk(chunk.number) {
             let hasher = BlobHasher::new();
@@ -272,7 +273,7 @@ impl Check<'_> {
     }
 }
 
-/// One chunk's reading.
+/// State of reading one chunk.
 struct ChunkWalk<'c, 'a> {
     check: &'c Check<'a>,
     chunk: &'c ChunkEntry,
@@ -359,7 +360,7 @@ impl<'c, 'a> ChunkWalk<'c, 'a> {
             && let Some(done) = open.remove(&digest)
             && done.hasher.finish() != digest
         {
-            // Every block is as the signer said, and the content is not what it is called.
+            // Every block is the one that was signed, but the content does not have its digest.
             let message = format!("the bytes of {digest} have another SHA-256");
             let finding = Finding::new(FindingKind::WrongHash, message);
             let hit = self.check.hits.content(&digest);

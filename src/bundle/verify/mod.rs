@@ -1,4 +1,5 @@
-//! Whether every byte of a bundle is what its manifest says, and where it belongs.
+//! Verifies that every byte of a bundle is the one that its manifest implies, and accounts for
+//! all of them.
 
 mod accounting;
 mod content;

@@ -1,4 +1,4 @@
-//! What a plan leads to, computed before the first byte is written.
+//! Computes the bundle that a plan leads to, before the first byte is written.
 
 use std::io;
 
@@ -13,8 +13,8 @@ use crate::model::{
 use crate::plan::export::{ExportPlan, Lane};
 use crate::plan::pack;
 
-/// What a plan leads to when every blob can be had. The hashes of data chunks, which nobody knows
-/// yet, are zeros; all lengths are right.
+/// The bundle that a plan leads to if every blob can be fetched. All lengths are right; the
+/// hashes of data chunks are not known yet and are zeros.
 pub(crate) struct Ahead {
     pub(crate) document: PlanDocument,
     pub(crate) written: LaneResults,
@@ -39,14 +39,15 @@ fn foresee(plan: &ExportPlan, id: PlanId) -> Result<(LaneResults, Assembled)> {
     Ok((written, assembled))
 }
 
-/// Root and inventory of the bundle that a plan leads to when every blob can be had. The hashes of
-/// data chunks, which nobody knows yet, are zeros.
+/// Returns manifest and inventory of the bundle that a plan leads to if every blob can be
+/// fetched. The hashes of data chunks are not known yet and are zeros.
 pub fn documents_ahead(plan: &ExportPlan) -> Result<(BundleManifest, Inventory)> {
     let (_, assembled) = foresee(plan, plan_id(plan)?)?;
     Ok((assembled.manifest, assembled.inventory))
 }
 
-/// What the lanes will write if every blob can be had: exact lengths, hashes unknown.
+/// Computes the lanes' results for the case that every blob can be fetched: exact lengths, hashes
+/// of zeros.
 fn simulate(plan: &ExportPlan) -> Result<LaneResults> {
     let mut written = LaneResults::default();
     for lane in &plan.content.lanes {
@@ -84,12 +85,12 @@ fn simulate_lane(plan: &ExportPlan, lane: &Lane, written: &mut LaneResults) -> R
     Ok(())
 }
 
-/// Length of a chunk that ends behind this extent.
+/// Returns the length of a chunk whose last extent this is.
 fn chunk_length(extent: &Extent) -> u64 {
     pack::chunk_length(extent)
 }
 
-/// Hashes that stand for a chunk of which only the length is known.
+/// Returns placeholder hashes (zeros) for a chunk of which only the length is known.
 fn unknown_hashes(length: u64) -> FileHashes {
     let zero = Blake3::from_bytes([0; 32]);
     let blocks = usize::try_from(length.div_ceil(BLOCK_SIZE)).unwrap_or(0);

@@ -1,7 +1,7 @@
-//! Makes a bundle of what was written: inventory, metadata chunk, manifest, texts.
+//! Assembles a bundle from the results of the lanes: inventory, metadata chunk, manifest, texts.
 //!
-//! Pure: a dry run calls [`assemble`] with lengths and without hashes, and knows the size of every
-//! file to the byte.
+//! Pure: a dry run calls [`assemble`] with lengths and without hashes, and so learns the size of
+//! every file to the byte.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -19,21 +19,21 @@ use crate::model::{
 };
 use crate::plan::export::{ExportPlan, ManifestPlace, PlanContent, PlannedPlace};
 
-/// Characters that are kept of a problem that is too long: at most 4 bytes each.
+/// Characters kept of a problem text that is too long. A character has at most 4 bytes.
 const PROBLEM: usize = 1000;
 
-/// What the lanes made of the plan.
+/// The results of the lanes.
 #[derive(Debug, Default)]
 pub(crate) struct LaneResults {
     /// Data chunks of this generation, by ascending number.
     pub(crate) chunks: Vec<FinishedChunk>,
-    /// Where blobs are.
+    /// Extents of each blob that was written.
     pub(crate) placed: BTreeMap<Digest, Vec<Extent>>,
-    /// Blobs that could not be had, with the reason.
+    /// Blobs that could not be fetched, with the reason.
     pub(crate) missing: BTreeMap<Digest, String>,
 }
 
-/// A bundle in memory, chunks and the inventory's bytes apart.
+/// A bundle in memory, without its chunks and the bytes of the inventory.
 pub(crate) struct Assembled {
     pub(crate) manifest: BundleManifest,
     pub(crate) manifest_bytes: Vec<u8>,
@@ -43,19 +43,19 @@ pub(crate) struct Assembled {
 }
 
 impl Assembled {
-    /// Bytes of everything but chunks and statements.
+    /// Returns the total length of all files except chunks and statements, in bytes.
     pub(crate) fn document_bytes(&self) -> u64 {
         let texts = self.texts.label.len() + self.texts.sums.len();
         self.manifest.inventory.length + (self.manifest_bytes.len() + texts) as u64
     }
 
-    /// Bytes of the metadata chunk.
+    /// Returns the length of the metadata chunk in bytes.
     pub(crate) fn metadata_bytes(&self) -> u64 {
         self.manifest.chunks.last().map_or(0, |chunk| chunk.length)
     }
 }
 
-/// Puts plan and results together. The metadata chunk goes to `out`.
+/// Assembles a bundle from the plan and the lanes' results. Writes the metadata chunk to `out`.
 pub(crate) fn assemble(
     plan: &ExportPlan,
     plan_id: PlanId,
@@ -108,7 +108,7 @@ pub(crate) fn assemble(
     };
     let manifest_bytes = bundle::encode_manifest(&manifest)
         .map_err(|error| Error::internal("The manifest cannot be written", error))?;
-    // Nothing is sealed that a reader would refuse.
+    // Refuses to seal a bundle that readers would refuse.
     bundle::check_inventory(&inventory, &manifest)
         .map_err(|error| Error::internal("The inventory breaks its own format", error))?;
     let id = sha256(&manifest_bytes);
@@ -186,7 +186,7 @@ fn write_metadata_chunk(
     Ok((tar.decoded(), hashing.hasher.finish()))
 }
 
-/// Hashes what is written.
+/// A writer that hashes the bytes that it passes on.
 struct Hashing<W> {
     out: W,
     hasher: FileHasher,
@@ -232,7 +232,7 @@ fn inventory(plan: &ExportPlan, plan_id: PlanId, written: &LaneResults) -> Resul
             .iter()
             .map(|chunk| origin(chunk.number, chunk.hashes.length)),
     );
-    // Its length is known when everything else is.
+    // The length of its tar is filled in last: the tar depends on the rest of the inventory.
     chunks.push(origin(content.metadata_chunk, 0));
     let manifests = manifest_entries(content)?;
     let mut inventory = Inventory {
@@ -306,7 +306,7 @@ fn manifest_entries(content: &PlanContent) -> Result<Vec<ManifestEntry>> {
     Ok(content.manifests.iter().filter_map(entry).collect())
 }
 
-/// Says of every image that reaches a missing blob why it is not whole.
+/// Sets the `problem` of every image that reaches a missing blob.
 fn note_problems(inventory: &mut Inventory, written: &LaneResults) {
     let missing: BTreeSet<Digest> = inventory
         .blobs
@@ -340,8 +340,8 @@ fn note_problems(inventory: &mut Inventory, written: &LaneResults) {
     }
 }
 
-/// Shortens what is said of problems: registries may answer with whole pages, and an inventory
-/// has room for so much of each (bundle-format.md, section 11).
+/// Shortens problem texts: registries may answer with whole pages, and the format limits the
+/// length of texts (bundle-format.md, section 11).
 fn shorten_problems(inventory: &mut Inventory) {
     let shorten = |text: &mut String| {
         if text.len() as u64 > Limits::TEXT {

@@ -1,8 +1,8 @@
-//! One data chunk while it is being written, or read again after an interruption.
+//! Writes one data chunk, or replays it after an interruption.
 //!
-//! While the journal vouches for what stands in the file, "writing" means comparing: the same
-//! calls that write a chunk the first time replay it, so that a resumed chunk cannot differ from
-//! an undisturbed one. Where the vouched bytes end, real writing begins, over what stands there.
+//! For the bytes that the journal confirms, "writing" only compares with the file: a resumed run
+//! replays a chunk with the calls that would write it, so a resumed chunk cannot differ from one
+//! that was never interrupted. After the confirmed bytes, it overwrites the rest of the file.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,22 +14,22 @@ use crate::sys::journal::{Journal, JournalledBlock};
 use crate::sys::media::{Media, ReadAt, WriteFile};
 use crate::sys::{self};
 
-/// After this many bytes a chunk's blocks are flushed and journalled.
+/// Number of bytes after which a chunk's blocks are flushed and journalled.
 const CHECKPOINT: u64 = 64 << 20;
 
-/// Bytes that are gathered before they are written.
+/// Bytes that are buffered before a write.
 const BUFFER: usize = 1 << 20;
 
-/// The same where lanes take turns: about what flash media erase at a time.
+/// Bytes that are buffered where lanes take turns: about the erase block of flash media.
 const TURN: usize = 4 << 20;
 
-/// Medium and journal, shared by all lanes.
+/// The medium and the journal, shared by all lanes.
 #[derive(Clone)]
 pub struct Ground {
     pub(crate) media: Arc<dyn Media>,
     journal: Arc<Mutex<Journal>>,
-    /// Held while a lane writes to a medium that people carry. Lanes that write there at the same
-    /// time scatter small pieces over it (docs/performance.md has the figures).
+    /// Held while a lane writes to a removable medium. Lanes that write at the same time scatter
+    /// small pieces over it (docs/performance.md has the figures).
     turn: Option<Arc<Mutex<()>>>,
 }
 
@@ -43,7 +43,8 @@ impl fmt::Debug for Ground {
 }
 
 impl Ground {
-    /// A medium and its journal. Lanes take turns where the file system is one of sticks.
+    /// Combines a medium and its journal. Lanes take turns if the file system is one used on
+    /// sticks.
     pub fn new(media: Arc<dyn Media>, journal: Journal) -> sys::Result<Self> {
         let carried = FileSystem::of(media.root())?.is_removable_kind();
         Ok(Self {
@@ -53,7 +54,7 @@ impl Ground {
         })
     }
 
-    /// Bytes that are gathered before they are written.
+    /// Returns the number of bytes that are buffered before a write.
     fn buffer(&self) -> usize {
         if self.turn.is_some() { TURN } else { BUFFER }
     }
@@ -63,14 +64,14 @@ impl Ground {
         journal.blocks(chunk, blocks)
     }
 
-    /// Notes that a blob was given up.
+    /// Records in the journal that a blob was given up.
     pub(crate) fn journal_skip(&self, digest: &Digest) -> sys::Result<()> {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         journal.skip(digest)
     }
 }
 
-/// What an earlier run left of a chunk, vouched for block by block.
+/// The blocks of a chunk that an earlier run left and the journal lists.
 struct Kept {
     file: Box<dyn ReadAt>,
     blocks: Vec<JournalledBlock>,
@@ -79,8 +80,8 @@ struct Kept {
 }
 
 impl Kept {
-    /// The verified bytes from `position` to the end of its block; empty where nothing is
-    /// vouched for.
+    /// Returns the verified bytes from `position` to the end of its block; empty if the journal
+    /// does not confirm them.
     fn at(&mut self, position: u64) -> sys::Result<&[u8]> {
         let index = position / BLOCK_SIZE;
         if self
@@ -110,30 +111,31 @@ impl Kept {
     }
 }
 
-/// A state to which a chunk can be taken back.
+/// An earlier state of a chunk, which it can be taken back to.
 #[derive(Clone)]
 pub(super) struct ChunkMark {
     pub(super) number: ChunkId,
     hashed: FileMark,
 }
 
-/// A chunk that is being filled.
+/// A chunk that is being written.
 pub(super) struct ChunkFile {
     ground: Ground,
     number: ChunkId,
     hasher: FileHasher,
     kept: Option<Kept>,
-    /// Open from the first real write on.
+    /// File of the chunk; opened at the first real write.
     file: Option<Box<dyn WriteFile>>,
     buffer: Vec<u8>,
-    /// Blocks before this index are journalled.
+    /// Number of blocks that are journalled.
     journalled: u64,
-    /// Bytes up to here are durable and journalled.
+    /// Number of bytes that are durable and journalled.
     safe: u64,
 }
 
 impl ChunkFile {
-    /// Begins a chunk. `blocks` is the run for which a journal vouches, empty for a new chunk.
+    /// Starts a chunk. `blocks` are the blocks that the journal lists, from index 0; empty for a
+    /// new chunk.
     pub(super) fn begin(
         ground: Ground,
         number: ChunkId,
@@ -165,13 +167,13 @@ impl ChunkFile {
         })
     }
 
-    /// Opens a chunk that this run has sealed again, at a mark.
+    /// Opens a chunk that this run sealed, and takes it back to a mark.
     pub(super) fn reopen(ground: Ground, mark: ChunkMark, sealed: FileHashes) -> sys::Result<Self> {
         let mut chunk = Self::begin(ground, mark.number, Vec::new())?;
         chunk.hasher = FileHasher::at(mark.hashed, sealed.blocks.0);
         let length = chunk.length();
         chunk.open_at(length)?;
-        // It was sealed, and so journalled.
+        // All its blocks were journalled when it was sealed.
         chunk.journalled = length / BLOCK_SIZE;
         chunk.trust_at_most(length);
         Ok(chunk)
@@ -181,7 +183,7 @@ impl ChunkFile {
         self.number
     }
 
-    /// Bytes that are in the chunk so far.
+    /// Returns the number of bytes in the chunk so far.
     pub(super) fn length(&self) -> u64 {
         self.hasher.length()
     }
@@ -193,7 +195,7 @@ impl ChunkFile {
         }
     }
 
-    /// Takes the chunk back to a mark of its own.
+    /// Takes the chunk back to a mark of this chunk.
     pub(super) fn rewind(&mut self, mark: ChunkMark) -> sys::Result<()> {
         let in_file = self.length().saturating_sub(self.buffer.len() as u64);
         self.hasher.rewind(mark.hashed);
@@ -201,7 +203,7 @@ impl ChunkFile {
         let length = self.length();
         let waiting = length.checked_sub(in_file).map(usize::try_from);
         if let Some(Ok(waiting)) = waiting {
-            // What the mark stands behind has not reached the file yet, and must not be lost.
+            // The buffer still holds bytes from before the mark, which must be kept.
             self.buffer.truncate(waiting);
         } else {
             self.buffer.clear();
@@ -211,13 +213,13 @@ impl ChunkFile {
         Ok(())
     }
 
-    /// Blocks that are not whole before `length` are no longer durable or journalled.
+    /// Marks blocks that do not end before `length` as neither durable nor journalled.
     fn trust_at_most(&mut self, length: u64) {
         self.journalled = self.journalled.min(length / BLOCK_SIZE);
         self.safe = self.journalled * BLOCK_SIZE;
     }
 
-    /// Opens the file for writing from `length` on, over what an earlier run left there.
+    /// Opens the file for writing at `length`, over the bytes of an earlier run.
     fn open_at(&mut self, length: u64) -> sys::Result<()> {
         if self.file.is_none() {
             let path = chunk_path(self.number, ChunkKind::Data);
@@ -230,8 +232,8 @@ impl ChunkFile {
         Ok(())
     }
 
-    /// Bytes from the current position on for which the journal vouches, at most `most`.
-    /// They count as appended.
+    /// Returns bytes from the current position on that the journal confirms, at most `most`, and
+    /// counts them as appended.
     pub(super) fn replay(&mut self, most: u64) -> sys::Result<Vec<u8>> {
         let position = self.length();
         let Some(kept) = &mut self.kept else {
@@ -244,7 +246,7 @@ impl ChunkFile {
         Ok(bytes)
     }
 
-    /// Appends bytes; where the journal vouches for the file, compares instead.
+    /// Appends bytes. Where the journal confirms the file's bytes, compares instead of writing.
     pub(super) fn append(&mut self, mut bytes: &[u8]) -> sys::Result<()> {
         while let Some(kept) = &mut self.kept {
             if bytes.is_empty() {
@@ -264,7 +266,7 @@ impl ChunkFile {
             return Ok(());
         }
         if self.file.is_none() {
-            // The journal vouched for everything before.
+            // All bytes before were confirmed by the journal.
             let length = self.length();
             self.open_at(length)?;
             self.journalled = length / BLOCK_SIZE;
@@ -301,7 +303,7 @@ impl ChunkFile {
         written
     }
 
-    /// Makes everything durable and journals the blocks that are full.
+    /// Makes all bytes durable and journals the blocks that are full.
     pub(super) fn checkpoint(&mut self) -> sys::Result<()> {
         self.drain()?;
         let Some(file) = &mut self.file else {
@@ -329,10 +331,10 @@ impl ChunkFile {
         Ok(())
     }
 
-    /// Ends the chunk: everything durable and journalled.
+    /// Ends the chunk: all bytes durable, all blocks journalled.
     pub(super) fn seal(mut self) -> sys::Result<FileHashes> {
         self.checkpoint()?;
-        // What an earlier run, or a blob that was given up, left behind the end.
+        // Removes bytes after the end, left by an earlier run or by a blob that was given up.
         let path = chunk_path(self.number, ChunkKind::Data);
         self.ground.media.cut(&path, self.length())?;
         if self.file.is_some()

@@ -1,7 +1,7 @@
-//! A lane: blobs one after the other into a series of chunks.
+//! Writes a lane: blobs, one after the other, into a series of chunks.
 //!
-//! Synchronous and single-threaded; an export feeds it. Every blob is hashed as it passes, and
-//! is taken out again when it turns out wrong, so that what stays in a chunk is right.
+//! Synchronous and single-threaded; an export passes it the bytes. Every blob is hashed while it
+//! is written, and removed again if its digest is wrong, so that chunks hold only right blobs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,43 +14,43 @@ use crate::plan::export::Cursor;
 use crate::sys::journal::Recovered;
 use crate::sys::{self, IoAt};
 
-/// A chunk that is whole and durable.
+/// A chunk that is complete and durable.
 #[derive(Debug, Clone)]
 pub struct FinishedChunk {
-    /// Its number.
+    /// Number of the chunk.
     pub number: ChunkId,
-    /// Length and hashes.
+    /// Length and hashes of the file.
     pub hashes: FileHashes,
 }
 
-/// What a lane produced.
+/// The results of a lane.
 #[derive(Debug, Default)]
 pub struct FinishedLane {
     /// The chunks, by ascending number.
     pub chunks: Vec<FinishedChunk>,
-    /// Blobs that are whole, with where they are, in the order of the lane.
+    /// Complete blobs with their extents, in the order of the lane.
     pub placed: Vec<(Digest, Vec<Extent>)>,
 }
 
-/// Where a lane has to go on after a replay.
+/// The position at which a lane continues after a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Continue {
-    /// Index of the blob.
+    /// Index of the blob in the lane.
     pub index: usize,
-    /// Bytes of it that are there already.
+    /// Number of its bytes that are already written.
     pub offset: u64,
 }
 
 /// A blob to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LaneBlob {
-    /// Its name.
+    /// Digest of the blob.
     pub digest: Digest,
-    /// Its size in bytes.
+    /// Size of the blob in bytes.
     pub size: u64,
 }
 
-/// A state to which the lane can be taken back.
+/// An earlier state of the lane, which it can be taken back to.
 struct Mark {
     cursor: Cursor,
     chunks: usize,
@@ -61,9 +61,9 @@ struct Mark {
 struct OpenBlob {
     blob: LaneBlob,
     extents: Vec<Extent>,
-    /// Index of the extent that is being filled.
+    /// Index of the extent that is being written.
     extent: usize,
-    /// Bytes of that extent that are there.
+    /// Bytes of that extent written so far.
     filled: u64,
     hasher: BlobHasher,
     before: Mark,
@@ -89,7 +89,7 @@ impl fmt::Debug for LaneWriter {
 }
 
 impl LaneWriter {
-    /// A lane that has written nothing. `recovered` is what an earlier run left.
+    /// Creates a lane that has written nothing. `recovered` is the journal of an earlier run.
     pub fn new(ground: Ground, plan: PlanId, cursor: Cursor, recovered: Recovered) -> Self {
         Self {
             ground,
@@ -102,9 +102,9 @@ impl LaneWriter {
         }
     }
 
-    /// Replays what an earlier run left and the journal vouches for. On return the lane stands
-    /// where the returned blob has to go on; its replayed bytes are written and hashed.
-    /// `seen` hears of replayed bytes.
+    /// Replays the blobs that an earlier run left and the journal confirms. Afterwards the lane
+    /// is positioned at the returned blob and offset; the bytes before are written and hashed.
+    /// Calls `seen` with each replayed blob and the number of its replayed bytes.
     pub fn replay(
         &mut self,
         blobs: &[LaneBlob],
@@ -149,7 +149,7 @@ impl LaneWriter {
         }
     }
 
-    /// Begins a blob; or begins it again when it is the one that is open.
+    /// Starts a blob. An open blob is removed first, so the same one may be started again.
     pub fn begin_blob(&mut self, blob: LaneBlob) -> sys::Result<()> {
         if self.blob.is_some() {
             self.abandon_blob()?;
@@ -172,7 +172,7 @@ impl LaneWriter {
         Ok(())
     }
 
-    /// Writes the next bytes of the open blob. More than its size is not written.
+    /// Writes the next bytes of the open blob. Drops bytes beyond its size.
     pub fn write(&mut self, mut bytes: &[u8]) -> sys::Result<()> {
         while !bytes.is_empty() {
             self.advance_extent()?;
@@ -192,7 +192,8 @@ impl LaneWriter {
         Ok(())
     }
 
-    /// Pads a full extent, and opens the next one: header, and a new chunk where it lies there.
+    /// Pads a full extent and opens the next one: starts its chunk if needed, and writes its
+    /// header.
     fn advance_extent(&mut self) -> sys::Result<()> {
         let Some(open) = &mut self.blob else {
             return Ok(());
@@ -208,7 +209,7 @@ impl LaneWriter {
             let header = header.map_err(|error| {
                 IoAt::refused("lay out", self.ground.media.root(), &error.to_string())
             })?;
-            // Standing behind this extent's header already means that nothing is to be done.
+            // If the chunk already extends past this header, it was written before.
             let here = self
                 .chunk
                 .as_ref()
@@ -257,8 +258,8 @@ impl LaneWriter {
         Ok(())
     }
 
-    /// Ends the open blob. Returns `false`, and takes it out again, when its bytes are not the
-    /// ones that its digest names; it can then be begun again.
+    /// Ends the open blob. If its bytes do not have its digest, removes it and returns `false`;
+    /// it can then be started again.
     pub fn end_blob(&mut self) -> sys::Result<bool> {
         self.advance_extent()?;
         let Some(open) = self.blob.take() else {
@@ -274,7 +275,7 @@ impl LaneWriter {
         Ok(whole)
     }
 
-    /// Takes the open blob out again.
+    /// Removes the open blob.
     pub fn abandon_blob(&mut self) -> sys::Result<()> {
         match self.blob.take() {
             Some(open) => self.take_back(open.before),
@@ -283,7 +284,7 @@ impl LaneWriter {
     }
 
     fn take_back(&mut self, mark: Mark) -> sys::Result<()> {
-        // What the journal says of the chunks from here on is about bytes that go away.
+        // Drops the journal's entries about these chunks: their bytes are about to be removed.
         let from = mark.chunk.as_ref().map(|chunk| chunk.number);
         let current = self.chunk.take();
         let mut sealed: BTreeMap<ChunkId, FileHashes> = self
@@ -319,7 +320,7 @@ impl LaneWriter {
         Ok(())
     }
 
-    /// Makes durable and journals what is there, before the run stops early.
+    /// Makes all written bytes durable and journals them, before the run stops early.
     pub fn pause(&mut self) -> sys::Result<()> {
         match &mut self.chunk {
             Some(chunk) => chunk.checkpoint(),

@@ -1,8 +1,8 @@
-//! Blobs that were made here: no registry has them, so they lie beside the plan while the export
-//! is unfinished (bundle-format.md, section 9.2).
+//! Stores blobs that the export made itself, so that no registry has them, while the export is
+//! unfinished (bundle-format.md, section 9.2).
 //!
-//! They are there before the plan is, and go after it: a run that continues a plan finds them.
-//! Their names are digests, and the lane that writes them into a chunk hashes them again.
+//! They are written before the plan and removed after it, so a run that continues the plan finds
+//! them. Their names are digests, and the lane that writes them into a chunk hashes them again.
 
 use crate::bundle::names;
 use crate::error::{Class, Error, Result, chain};
@@ -15,21 +15,21 @@ use crate::sys::spool::Spool;
 /// Bytes that are copied at once.
 const PIECE: usize = 1 << 20;
 
-/// A blob that was made here.
+/// A blob that the export made itself.
 #[derive(Debug)]
 pub(crate) struct MadeBlob {
-    /// SHA-256 of its bytes.
+    /// SHA-256 of the blob's bytes.
     pub(crate) digest: Digest,
-    /// Its bytes.
+    /// Bytes of the blob.
     pub(crate) content: Spool,
 }
 
-/// Where a blob lies.
+/// Returns the path of a blob.
 pub(crate) fn path(digest: &Digest) -> String {
     format!("{}/sha256-{}", names::MADE, digest.hex())
 }
 
-/// Removes all of them, and their directory.
+/// Removes all made blobs and their directory.
 pub(crate) fn clear(media: &dyn Media) -> sys::Result<()> {
     let mut found = false;
     for entry in media.list()? {
@@ -45,7 +45,7 @@ pub(crate) fn clear(media: &dyn Media) -> sys::Result<()> {
     Ok(())
 }
 
-/// Writes durably the blobs that a plan takes from here, in place of all that lay there. Blocks.
+/// Durably writes the made blobs of a plan, after removing all earlier ones. Blocks.
 pub(crate) fn write(media: &dyn Media, plan: &ExportPlan, blobs: &[MadeBlob]) -> Result<()> {
     clear(media)?;
     for (digest, _) in plan.made() {
@@ -73,14 +73,14 @@ pub(crate) fn write(media: &dyn Media, plan: &ExportPlan, blobs: &[MadeBlob]) ->
     Ok(())
 }
 
-/// Opens one of them.
+/// Opens a made blob.
 pub(crate) fn open(media: &dyn Media, digest: &Digest) -> Result<Box<dyn ReadAt>> {
     media
         .open(&path(digest))
         .map_err(|error| lost(digest, &chain(&Error::from(error))))
 }
 
-/// What it means that one of them is not what it was.
+/// Returns the error for a made blob that is missing or altered.
 pub(crate) fn lost(digest: &Digest, why: &str) -> Error {
     let message = format!("`{}` cannot be used: {why}", path(digest));
     Error::new(Class::Media, message)

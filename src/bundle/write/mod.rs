@@ -1,6 +1,6 @@
-//! Writes a bundle: lanes fill data chunks, then everything else is assembled and sealed.
+//! Writes a bundle: lanes write data chunks, then the rest is assembled and sealed.
 //!
-//! The export, above, fetches the blobs and gives them to each lane in order.
+//! The caller, an export, fetches the blobs and passes them to each lane in order.
 
 pub(crate) mod ahead;
 pub(crate) mod assemble;

@@ -1,4 +1,4 @@
-//! Writes what was assembled, in the order of bundle-format.md, section 9.3, and signs it.
+//! Writes and signs the assembled files, in the order of bundle-format.md, section 9.3.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use crate::model::{ChunkKind, LabelText, Limits, Statement, chunk_path};
 use crate::sys;
 use crate::sys::media::Media;
 
-/// Bytes of the statement and signature that sealing would add.
+/// Returns the bytes of the statement and signature that sealing would add.
 pub(crate) fn statement_bytes_ahead(
     assembled: &Assembled,
     signer: Option<&Signer>,
@@ -26,7 +26,7 @@ pub(crate) fn statement_bytes_ahead(
     Ok(text.len() as u64 + Limits::SIGNATURE)
 }
 
-/// What the exporter says of what was made.
+/// Builds the exporter's statement about its bundle.
 fn own_statement(assembled: &Assembled, signer: &Signer, comment: Option<&LabelText>) -> Statement {
     bundle_statement(
         &assembled.manifest,
@@ -37,8 +37,8 @@ fn own_statement(assembled: &Assembled, signer: &Signer, comment: Option<&LabelT
     )
 }
 
-/// Writes everything but data chunks, in the order that keeps every crash harmless.
-/// Returns the statement's name when there is a signer.
+/// Writes all files except data chunks, in an order in which a crash at any point is harmless.
+/// Returns the name of the statement if there is a signer.
 pub(crate) fn seal(
     media: &dyn Media,
     assembled: &Assembled,

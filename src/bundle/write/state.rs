@@ -1,4 +1,4 @@
-//! What lies in the bundle's directory before an export begins.
+//! Finds out what is in the bundle's directory before an export begins.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,17 +20,17 @@ use crate::sys;
 use crate::sys::journal;
 use crate::sys::media::{EntryKind, Media};
 
-/// What was found.
+/// State of the bundle's directory.
 pub(crate) enum Found {
-    /// Nothing that matters.
+    /// Nothing that an export could continue.
     Nothing,
-    /// An export that was not finished.
+    /// An export that is not finished.
     Unfinished(Box<ExportPlan>),
     /// A sealed bundle.
     Sealed(Box<KnownBundle>),
 }
 
-/// Looks at the directory.
+/// Determines the state of the directory.
 pub(crate) fn look(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Result<Found> {
     match read_plan(media.as_ref(), signer)? {
         Some(plan) => Ok(Found::Unfinished(Box::new(plan))),
@@ -38,7 +38,7 @@ pub(crate) fn look(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Result<Fo
     }
 }
 
-/// Looks at the directory as if there were no plan.
+/// Determines the state of the directory, ignoring a plan.
 pub(crate) fn look_behind(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Result<Found> {
     let entries = media.list()?;
     let has = |path: &str| entries.iter().any(|entry| entry.path == path);
@@ -64,7 +64,8 @@ pub(crate) fn look_behind(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Re
             inventory: bundle.inventory,
         })));
     }
-    // Chunks without plan and manifest are somebody else's, or what a removed plan left.
+    // Chunks without plan and manifest belong to something else, or are what is left of an export
+    // whose plan was removed.
     let foreign = entries.iter().find(|entry| {
         matches!(entry.kind, EntryKind::File(_)) && entry.path.starts_with("chunks/")
     });
@@ -81,9 +82,9 @@ pub(crate) fn look_behind(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Re
     }
 }
 
-/// The generation that an interrupted export was completing, while it is still as it was sealed.
-/// `None` for a first generation, and when the sealing of the next one had begun: only going on
-/// makes a whole bundle of that.
+/// Returns the sealed generation that an interrupted export was completing, if it is still
+/// intact. Returns `None` for a first generation, and if sealing the next one had begun: then
+/// only continuing leads to a valid bundle.
 pub(crate) fn generation_before(
     media: &Arc<dyn Media>,
     plan: &ExportPlan,
@@ -102,7 +103,8 @@ pub(crate) fn generation_before(
     }
 }
 
-/// A bundle that the key given here has not signed is nothing to go on with.
+/// Replaces the error for a bundle that the given key has not signed: an export cannot continue
+/// from it.
 fn not_ours(media: &dyn Media, error: Error) -> Error {
     if error.class() != Class::NotAuthenticated {
         return error;
@@ -167,10 +169,10 @@ fn check_signature(
     statement::check_document(&statement, plan).map_err(|error| told(&error))
 }
 
-/// A plan as it is written down.
+/// Id and file hashes of a plan.
 #[derive(Debug, Clone)]
 pub(crate) struct PlanDocument {
-    /// The digest of what decides the bundle's bytes.
+    /// Digest of the plan's content, which decides the bundle's bytes.
     pub(crate) id: PlanId,
     /// Length and hashes of `export.plan`.
     pub(crate) file: FileEntry,
@@ -185,7 +187,7 @@ impl PlanDocument {
     }
 }
 
-/// The digest of what decides the bundle's bytes.
+/// Returns the digest of the plan's content, which decides the bundle's bytes.
 pub(crate) fn plan_id(plan: &ExportPlan) -> Result<PlanId> {
     let content = cbor::measure(&plan.content, "plan").map_err(unencodable)?;
     Ok(content.sha256)
@@ -195,7 +197,8 @@ fn unencodable(error: cbor::CborError) -> Error {
     Error::internal("The plan cannot be written down", error)
 }
 
-/// Writes the plan, which `file` describes, durably; signed when there is a signer.
+/// Durably writes the plan, and its statement if there is a signer. `file` has the plan's length
+/// and hashes.
 pub(crate) fn write_plan(
     media: &dyn Media,
     plan: &ExportPlan,
@@ -215,14 +218,14 @@ pub(crate) fn write_plan(
         media.write_atomically(names::PLAN_STATEMENT, text.as_bytes())?;
         media.write_atomically(names::PLAN_SIGNATURE, &signature)?;
     }
-    // Last: a plan is there only with its statement.
+    // Written last: a plan must never exist without its statement.
     media.write_pieces_atomically(names::PLAN, &mut |out| {
         cbor::write(plan, out, names::PLAN).map_err(io::Error::other)
     })?;
     Ok(())
 }
 
-/// Removes plan and journal; the plan first, since it is what makes a bundle unfinished.
+/// Removes plan and journal. The plan goes first: its presence is what marks a bundle unfinished.
 pub(crate) fn remove_plan(media: &dyn Media) -> Result<()> {
     for path in [
         names::PLAN,
@@ -236,7 +239,7 @@ pub(crate) fn remove_plan(media: &dyn Media) -> Result<()> {
     Ok(made::clear(media)?)
 }
 
-/// Removes what a finished export left when it was stopped while clearing away.
+/// Removes the leftovers of a finished export that was stopped while it removed its own files.
 pub(crate) fn clear_leftovers(media: &dyn Media) -> Result<()> {
     let entries = media.list()?;
     let has = |path: &str| entries.iter().any(|entry| entry.path == path);
@@ -273,7 +276,7 @@ pub(crate) fn clear_leftovers(media: &dyn Media) -> Result<()> {
     Ok(())
 }
 
-/// Whether a path is one that a chunk may have.
+/// Returns true if a chunk may have this path.
 fn is_chunk(path: &str) -> bool {
     let name = path.strip_prefix("chunks/").unwrap_or_default();
     let number = name
@@ -282,9 +285,8 @@ fn is_chunk(path: &str) -> bool {
     number.is_some_and(|n| n.len() >= 6 && n.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Removes an unfinished export: its plan, its journal, and all chunks but those of the
-/// generation that was sealed before. What the plan itself says counts for nothing here: it may
-/// be thrown away because nobody can read it, or because somebody else wrote it.
+/// Removes an unfinished export: plan, journal, and all chunks except those of the sealed
+/// generation. Does not read the plan, which may be unreadable or written by someone else.
 pub(crate) fn discard(media: &dyn Media) -> Result<()> {
     let sealed: BTreeSet<String> = match media.read_if_present(names::MANIFEST, Limits::MANIFEST)? {
         None => BTreeSet::new(),
@@ -294,7 +296,7 @@ pub(crate) fn discard(media: &dyn Media) -> Result<()> {
                     .caused_by(error)
                     .hint("export into an empty directory")
             })?;
-            // Cut off while a completion was sealed: only the plan can finish it.
+            // The sealing of the next generation was interrupted: only the plan can finish it.
             let inventory = media.read_if_present(names::INVENTORY, Limits::INVENTORY)?;
             if inventory.is_none_or(|inventory| sha256(&inventory) != manifest.inventory.sha256) {
                 let message = "The unfinished export was being sealed, and throwing it away would \
@@ -316,7 +318,7 @@ pub(crate) fn discard(media: &dyn Media) -> Result<()> {
     remove_plan(media)
 }
 
-/// Whether an export was begun here and not finished.
+/// Returns true if an export was begun here and is not finished.
 pub(crate) fn is_unfinished(media: &dyn Media) -> Result<bool> {
     let entries = media.list()?;
     Ok(entries.iter().any(|entry| entry.path == names::PLAN))

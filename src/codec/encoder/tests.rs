@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::*;
 use crate::codec::{Caps, inflate};
 
-/// One of each kind, and each level and epoch.
+/// Names one encoder of each kind, and each level and epoch.
 fn all() -> Vec<Encoder> {
     let names = [
         "kp5-A-gzip",
@@ -132,7 +132,7 @@ fn hello_and_nothing_are_as_in_the_specification() {
     }
 }
 
-/// How a piece of generated plain bytes is made.
+/// A piece of generated plain bytes.
 #[derive(Debug, Clone)]
 enum Piece {
     Random(u32, usize),
@@ -142,7 +142,7 @@ enum Piece {
 }
 
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
-    // Lengths around the borders of chunks, and up to three of them.
+    // Lengths around chunk boundaries, and up to three pieces.
     let len = || prop_oneof![0usize..300, 0usize..70_000, 65_530usize..65_540];
     let piece = prop_oneof![
         (any::<u32>(), len()).prop_map(|(seed, len)| Piece::Random(seed, len)),
@@ -217,7 +217,7 @@ fn one_byte_at_a_time_makes_no_difference() {
     }
 }
 
-/// Records of 16 bytes from two sources whose shares drift slowly.
+/// Builds records of 16 bytes from two sources whose shares change slowly.
 fn drifting(seed: u32, drift: usize, len: usize) -> Vec<u8> {
     let text = assemble(&[Piece::Text(seed, len + 16)]);
     let noise = assemble(&[Piece::Random(seed, len + 16)]);
@@ -238,8 +238,8 @@ fn drifting(seed: u32, drift: usize, len: usize) -> Vec<u8> {
     plain
 }
 
-/// A released encoder never changes its output: these are what the encoders wrote when they were
-/// checked against the programs that they stand for.
+/// A released encoder never changes its output. These hashes are from the encoders when they were
+/// compared with the programs that they reproduce.
 #[test]
 fn encoders_are_frozen() {
     let mixed = assemble(&[
@@ -251,7 +251,7 @@ fn encoders_are_frozen() {
         Piece::Copy(32_768, 30_000),
         Piece::Random(5, 50),
     ]);
-    // Here the epochs B and C of level 5 decide differently about one table.
+    // With these bytes, epochs B and C of level 5 decide differently about one table.
     let drifting = drifting(52, 22, 200_000);
     let mut found = String::new();
     for (name, plain) in [("mixed", mixed), ("drifting", drifting)] {

@@ -1,4 +1,4 @@
-//! Reads the beginning of a blob, and finds the encoders that write it.
+//! Reads the beginning of a blob, and finds the encoders that produce it.
 
 use std::io::{Read, Write};
 use std::num::NonZeroUsize;
@@ -10,15 +10,15 @@ use crate::codec::gzip::{Check, Header, MAX_HEADER, TRAILER};
 use crate::codec::inflate::{Caps, Inflate, InflateError, PIECE, read_piece};
 use crate::codec::pgzip::BlockSize;
 
-/// How many plain bytes decide, usually.
+/// Number of plain bytes that usually suffice to find the encoder.
 const USUAL: usize = 2 << 20;
-/// How many decide when there may be pgzip blocks that are longer, or when too little was written.
+/// Number of plain bytes read if pgzip blocks may be longer, or too little was compared.
 const LONG: usize = BlockSize::MAX as usize + (256 << 10);
-/// What ends a pgzip block: the lengths of an empty stored block, at a byte boundary.
+/// The end of a pgzip block: the lengths of an empty stored block, at a byte boundary.
 const MARKER: [u8; 4] = [0, 0, 0xff, 0xff];
-/// How many places that look like the end of a pgzip block are considered.
+/// Number of possible block ends that are considered.
 const MOST_MARKERS: usize = 8;
-/// An encoder that wrote so few bytes of the beginning has not shown anything yet.
+/// Number of compared bytes below which an encoder counts as undecided.
 const EVIDENCE: u64 = 32 << 10;
 
 /// The beginning of a blob, compressed and plain.
@@ -26,7 +26,7 @@ const EVIDENCE: u64 = 32 << 10;
 pub(crate) struct Beginning {
     header: Header,
     compressed: Vec<u8>,
-    /// Where inflating goes on.
+    /// Index in `compressed` at which inflating continues.
     taken: usize,
     plain: Vec<u8>,
     stream: Inflate,
@@ -34,19 +34,19 @@ pub(crate) struct Beginning {
     markers: Vec<usize>,
 }
 
-/// How much of a blob was looked at.
+/// The part of a blob that was read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
-    /// Bytes of the blob.
+    /// Number of bytes of the blob.
     pub(crate) blob: u64,
-    /// Bytes of its content.
+    /// Number of bytes of its content.
     pub(crate) plain: u64,
-    /// Whether the gzip member ended.
+    /// True if the gzip member ended.
     pub(crate) complete: bool,
 }
 
 impl Beginning {
-    /// Reads header and the usual number of plain bytes.
+    /// Reads the header and the usual number of plain bytes.
     pub(crate) fn read(blob: &mut impl Read, caps: Caps) -> Result<Self, InflateError> {
         let mut compressed = Vec::new();
         let mut from = blob.take(MAX_HEADER as u64);
@@ -66,7 +66,7 @@ impl Beginning {
         Ok(beginning)
     }
 
-    /// Inflates up to `most` plain bytes in all.
+    /// Inflates until there are `most` plain bytes in total.
     fn extend(&mut self, blob: &mut impl Read, most: usize) -> Result<(), InflateError> {
         self.plain.reserve(most.saturating_sub(self.plain.len()));
         while !self.stream.done() && self.plain.len() < most {
@@ -101,10 +101,10 @@ impl Beginning {
         }
     }
 
-    /// Inflates up to the next place that looks like a marker, or a piece.
+    /// Inflates up to the next possible block end, but at most one piece.
     fn step(&mut self, most: usize) -> Result<(), InflateError> {
         let input = &self.compressed[self.taken..];
-        // A marker may begin in what was taken before.
+        // A marker may start in the bytes that were already used.
         let from = self
             .taken
             .saturating_sub(MARKER.len() - 1)
@@ -121,7 +121,7 @@ impl Beginning {
             out.clear();
             done += self.stream.step(&input[done..wanted], &mut out)?;
             self.plain.extend_from_slice(&out);
-            // Plain bytes may still be waiting when the input was taken whole.
+            // zlib may still hold plain bytes after it took all of the input.
             let all = done == wanted && out.len() < out.capacity();
             if all || self.stream.done() || self.plain.len() >= most {
                 break;
@@ -134,7 +134,7 @@ impl Beginning {
         Ok(())
     }
 
-    /// Finds the encoders that write the beginning, the likeliest first; reads more if needed.
+    /// Finds the encoders that produce the beginning, the likeliest first. Reads more if needed.
     pub(crate) fn survivors(&mut self, blob: &mut impl Read) -> Result<Vec<Encoder>, InflateError> {
         let mut survivors = self.attempts(|_| true);
         let undecided = |(encoder, written): &(Encoder, u64)| {
@@ -143,7 +143,7 @@ impl Beginning {
         if survivors.iter().any(undecided) && !self.stream.done() {
             self.extend(blob, LONG)?;
             let survived: Vec<Encoder> = survivors.iter().map(|(encoder, _)| *encoder).collect();
-            // There may be blocks of a size that was not seen before.
+            // Blocks may have a size that was not seen before.
             survivors = self.attempts(|encoder| {
                 survived.contains(encoder) || matches!(framing(encoder), Some(Framing::Blocks(_)))
             });
@@ -151,7 +151,7 @@ impl Beginning {
         Ok(survivors.into_iter().map(|(encoder, _)| encoder).collect())
     }
 
-    /// Writes `most` plain bytes, or a little more, and reads what is needed for that.
+    /// Writes `most` plain bytes, or slightly more, and reads as much of the blob as that needs.
     pub(crate) fn write_plain(
         mut self,
         blob: &mut impl Read,
@@ -185,19 +185,20 @@ impl Beginning {
         })
     }
 
-    /// The compressed bytes that were read.
+    /// Returns the compressed bytes that were read.
     pub(super) fn into_compressed(self) -> Vec<u8> {
         self.compressed
     }
 
-    /// The sizes that the pgzip blocks may have, if they are such blocks.
+    /// Returns the possible sizes of pgzip blocks, if the blob has any.
     fn block_sizes(&self) -> Vec<BlockSize> {
         let mut sizes = Vec::new();
         let mut add = |bytes: usize| {
             let size = u32::try_from(bytes).ok().and_then(BlockSize::new);
             sizes.extend(size.filter(|size| !sizes.contains(size)));
         };
-        // The only marker of a short stream: the block was not full, its size left no trace.
+        // The only marker is at the end of a short stream: the block was not full, so its size is
+        // unknown.
         if self.stream.done() && self.markers.contains(&self.plain.len()) {
             let default = BlockSize::DEFAULT.get() as usize;
             add(default.max((self.plain.len() + 1).next_power_of_two()));
@@ -208,7 +209,8 @@ impl Beginning {
         sizes
     }
 
-    /// Tries candidates on the beginning, and says how many bytes of it each wrote.
+    /// Encodes the beginning with each candidate. Returns those that produce it, with the number
+    /// of bytes that were equal.
     fn attempts(&self, among: impl Fn(&Encoder) -> bool) -> Vec<(Encoder, u64)> {
         candidates(&self.header, &self.block_sizes())
             .into_iter()
@@ -217,7 +219,7 @@ impl Beginning {
             .collect()
     }
 
-    /// Encodes the beginning and returns how many bytes agree, if none differs.
+    /// Encodes the beginning. Returns the number of equal bytes, or `None` if one differs.
     fn attempt(&self, encoder: Encoder) -> Option<u64> {
         let (header, body) = self.compressed.split_at_checked(self.header.len)?;
         let expected_end = if self.stream.done() {

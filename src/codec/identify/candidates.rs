@@ -1,6 +1,7 @@
-//! Which encoders may have made a blob, the likely ones first (docs/encoders.md, section 6).
+//! Lists the encoders that may have made a blob, the likely ones first (docs/encoders.md, section
+//! 6).
 //!
-//! Header and tail of a stream prove nothing; they only decide the order.
+//! The header of a stream proves nothing; it only decides the order.
 
 use crate::codec::encoder::{Encoder, Framing};
 use crate::codec::go_lazy::LazyLevel;
@@ -9,10 +10,10 @@ use crate::codec::kp::{Epoch, Level};
 use crate::codec::pgzip::BlockSize;
 use crate::codec::zlib::ZlibLevel;
 
-/// The time field of klauspost/compress and pgzip when the program sets none.
+/// Time field of klauspost/compress and pgzip if the program sets none.
 const KLAUSPOST_TIME: u32 = 0x886e_0900;
 
-/// Groups of encoders that share a look.
+/// A group of encoders with similar headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Family {
     Klauspost,
@@ -20,7 +21,7 @@ enum Family {
     Zlib,
 }
 
-/// Lists all encoders that are tried. `blocks` are possible pgzip block sizes.
+/// Lists all encoders to try. `blocks` are the possible pgzip block sizes.
 pub(super) fn candidates(header: &Header, blocks: &[BlockSize]) -> Vec<Encoder> {
     let order = match (header.mtime, header.os) {
         (KLAUSPOST_TIME, _) => [Family::Klauspost, Family::Go, Family::Zlib],
@@ -41,7 +42,7 @@ fn klauspost(blocks: &[BlockSize]) -> Vec<Encoder> {
     let framings: Vec<Framing> = blocks.chain([Framing::Single]).collect();
     let mut encoders = Vec::new();
     for level in [Level::Five, Level::Six] {
-        // C before B: where they differ, which is rare, C is the likelier.
+        // C before B: they rarely differ, and then C is the likelier.
         for epoch in [Epoch::C, Epoch::A, Epoch::B] {
             encoders.extend(framings.iter().map(|framing| Encoder::Klauspost {
                 level,

@@ -1,28 +1,28 @@
-//! Compares what an encoder writes with what it should write, both as they come.
+//! Compares an encoder's output with the expected bytes, both as streams.
 
 use std::io::{self, Write};
 
-/// The two differ; carried through the encoder as an I/O error.
+/// The error that output and expected bytes differ. Passed through the encoder as an I/O error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("The encoder's output differs from byte {at} on")]
 pub(super) struct Differs {
-    /// Offset of the first difference, give or take a piece.
+    /// Offset of the first difference, too low by at most one piece.
     pub(super) at: u64,
 }
 
-/// Takes expected bytes and written bytes in any interleaving. Holds what is ahead on either side.
+/// Takes expected and written bytes in any order. Buffers the side that is ahead.
 #[derive(Debug, Default)]
 pub(super) struct Compare {
-    /// Expected bytes that were not written yet, from `start` on.
+    /// Expected bytes. Those from `start` on were not written yet.
     expected: Vec<u8>,
     start: usize,
-    /// Written bytes that were not expected yet. Only one of the two sides is ever ahead.
+    /// Written bytes that were not expected yet. At most one side is ahead.
     written: Vec<u8>,
-    /// How many bytes agreed.
+    /// Number of equal bytes so far.
     agreed: u64,
 }
 
-/// Compared bytes are dropped when there are so many of them.
+/// Number of compared bytes after which they are removed from the buffer.
 const COMPACT: usize = 1 << 20;
 
 impl Compare {
@@ -51,12 +51,12 @@ impl Compare {
         Ok(())
     }
 
-    /// Checks that nothing is ahead on either side.
+    /// Checks that neither side is ahead.
     pub(super) fn end(&self) -> Result<(), Differs> {
         self.agree_end(self.start == self.expected.len() && self.written.is_empty())
     }
 
-    /// How many bytes agreed.
+    /// Returns the number of equal bytes so far.
     pub(super) fn agreed(&self) -> u64 {
         self.agreed
     }

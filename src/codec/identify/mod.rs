@@ -1,7 +1,7 @@
-//! Finds out which encoder made a blob, and proves it by making the blob again.
+//! Identifies the encoder that made a blob, and proves it by making the blob again.
 //!
-//! Likely encoders follow from the header; the beginning of the blob decides between them; then
-//! the whole content is encoded again and every byte compared while the blob is read, once.
+//! The header suggests likely encoders; the beginning of the blob decides between them; then the
+//! whole content is encoded again and every byte compared, while the blob is read once.
 
 mod beginning;
 mod candidates;
@@ -18,55 +18,55 @@ use super::recipe::{MAX_TAIL, Recipe};
 pub(crate) use beginning::Beginning;
 use proof::{Outcome, prove};
 
-/// What a blob was found to be.
+/// The result of identifying a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
-    /// It can be made again from its content.
+    /// The blob can be made again from its content.
     Recipe(Box<Recipe>),
-    /// It can only be carried as it is.
+    /// The blob can only be carried as it is.
     Raw(RawReason),
 }
 
-/// Why there is no recipe for a blob.
+/// The reason why there is no recipe for a blob.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RawReason {
-    /// It has no usable gzip header.
+    /// The blob has no usable gzip header.
     #[error("{reason}")]
     Header {
-        /// What is wrong with the header.
+        /// The error in the header.
         reason: HeaderError,
     },
-    /// It ends too early.
+    /// The blob is truncated.
     #[error("The gzip stream ends early")]
     Truncated,
-    /// It does not inflate, or its CRC or length is wrong.
+    /// The blob does not inflate, or its CRC or length is wrong.
     #[error("The gzip stream is damaged")]
     Damaged,
-    /// It inflates to more than the caps allow.
+    /// The blob inflates to more than the limits allow.
     #[error("The content exceeds a cap on size or ratio")]
     Cap,
     /// Another gzip member follows the first.
     #[error("The blob has several gzip members")]
     SeveralMembers,
-    /// Too much follows the gzip member.
+    /// Too many bytes follow the gzip member.
     #[error("More than {MAX_TAIL} bytes follow the gzip stream")]
     Tail,
-    /// No encoder makes its beginning.
+    /// No encoder produces its beginning.
     #[error("No known encoder writes these bytes")]
     Unknown,
-    /// An encoder made a good part of it, then something else.
+    /// An encoder produced part of the blob, then other bytes.
     #[error("Encoder {encoder} writes other bytes from {at} on")]
     Differs {
         /// The encoder.
         encoder: Encoder,
-        /// Where the first difference is, in bytes, about.
+        /// Approximate offset of the first difference, in bytes.
         at: u64,
     },
 }
 
 impl RawReason {
-    /// A short, stable name for scripts.
+    /// Returns a short, stable name for scripts.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Header {
@@ -83,7 +83,7 @@ impl RawReason {
         }
     }
 
-    /// The reason that an inflate error is, unless reading failed.
+    /// Converts an inflate error into a reason. A failure to read stays an error.
     pub(crate) fn from_inflate(error: InflateError) -> io::Result<Self> {
         Ok(match error {
             InflateError::Header { source } => Self::Header { reason: source },
@@ -95,26 +95,26 @@ impl RawReason {
     }
 }
 
-/// How often a blob is read when its beginning leaves several encoders.
+/// Number of times that a blob is read at most, if several encoders produce its beginning.
 const MOST_PASSES: usize = 6;
 
-/// How much may be used for identifying.
+/// Resources for identifying.
 #[derive(Debug, Clone, Copy)]
 pub struct IdentifyOptions {
-    /// Threads for encoding.
+    /// Number of threads for encoding.
     pub threads: NonZeroUsize,
-    /// Caps for inflating.
+    /// Limits for inflating.
     pub caps: Caps,
 }
 
-/// Identifies a blob that can be read again.
+/// Identifies a blob that can be read several times.
 ///
-/// One pass is enough, unless the beginning leaves several encoders and the first that is tried
-/// fails later on: then the blob is read again for the next one.
+/// One pass is enough unless several encoders produce the beginning and the first one fails
+/// later: then the blob is read again for the next one.
 ///
 /// # Errors
 ///
-/// When reading fails.
+/// If reading fails.
 pub fn identify(mut blob: impl Read + Seek, options: &IdentifyOptions) -> io::Result<Identity> {
     let begin = blob.stream_position()?;
     identify_with(&mut blob, options, |blob| {
@@ -122,12 +122,12 @@ pub fn identify(mut blob: impl Read + Seek, options: &IdentifyOptions) -> io::Re
     })
 }
 
-/// Identifies a blob that can be read once: of several encoders that the beginning leaves, the
-/// likeliest alone is tried.
+/// Identifies a blob that can be read once. If several encoders produce the beginning, only the
+/// likeliest is tried.
 ///
 /// # Errors
 ///
-/// When reading fails.
+/// If reading fails.
 pub fn identify_stream(mut blob: impl Read, options: &IdentifyOptions) -> io::Result<Identity> {
     identify_with(&mut blob, options, |_| Ok(false))
 }

@@ -1,7 +1,7 @@
-//! Encodes the content of a whole blob again and compares every byte.
+//! Encodes the whole content of a blob again and compares every byte.
 //!
-//! One thread reads, hashes and inflates; another encodes and compares (and pgzip blocks have
-//! their own threads).
+//! One thread reads, hashes and inflates; another encodes and compares (pgzip blocks have their
+//! own threads).
 
 use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
@@ -17,27 +17,27 @@ use crate::codec::inflate::{Inflate, PIECE, read_piece};
 use crate::codec::recipe::{Lengths, MAX_TAIL, Recipe};
 use crate::model::Digest;
 
-/// What came of an attempt.
+/// The result of trying one encoder.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// The encoder made the blob.
+    /// The encoder produces the blob.
     Proved(Box<Recipe>),
-    /// The blob is such that no encoder will.
+    /// No encoder can produce the blob.
     Raw(RawReason),
-    /// The encoder made other bytes.
+    /// The encoder produces other bytes.
     Differs {
-        /// From where on, about.
+        /// Approximate offset of the first difference, in bytes.
         at: u64,
     },
 }
 
-/// A piece of the blob's gzip member, and plain bytes. They need not belong together.
+/// Bytes of the blob's gzip member, and plain bytes. They need not correspond to each other.
 struct Piece {
     member: Vec<u8>,
     plain: Vec<u8>,
 }
 
-/// How many pieces may wait to be encoded.
+/// Number of pieces that may wait to be encoded.
 const PIECES_WAITING: usize = 8;
 
 /// Tries one encoder on the whole blob: the bytes that were read before, then the rest.
@@ -76,7 +76,7 @@ pub(super) fn prove(
             pieces,
             ..
         } = reader;
-        // The other thread sees the end of the pieces now.
+        // Closes the channel, so that the other thread ends.
         drop(pieces);
         let compared = encoding
             .join()
@@ -101,14 +101,14 @@ pub(super) fn prove(
     })
 }
 
-/// Why reading the blob ended before its end.
+/// The reason why reading stopped before the end of the blob.
 enum Stopped {
     Raw(RawReason),
-    /// The encoder's output differs; the result of the comparison says where.
+    /// The other thread stopped: it found a difference, or failed.
     NobodyListens,
 }
 
-/// Reads a gzip member and what follows it.
+/// Reads a gzip member and the bytes after it.
 struct MemberReader {
     hash: Sha256,
     blob_len: u64,
@@ -118,7 +118,7 @@ struct MemberReader {
 }
 
 impl MemberReader {
-    /// Reads the blob, of which `input` was read before, and returns what follows the member.
+    /// Reads the blob, of which `input` was read before, and returns the bytes after the member.
     fn read(
         &mut self,
         blob: &mut impl Read,
@@ -126,7 +126,8 @@ impl MemberReader {
         header: usize,
     ) -> io::Result<Result<Vec<u8>, Stopped>> {
         self.count(&input);
-        // `input` always begins with what was not sent yet, of which `taken` bytes are inflated.
+        // `input` starts with the bytes that were not sent yet; the first `taken` of them are
+        // inflated.
         let mut taken = header;
         while !self.stream.done() {
             if let Err(stopped) = self.inflate(&mut input, &mut taken)? {
@@ -157,7 +158,7 @@ impl MemberReader {
         })
     }
 
-    /// Inflates and sends all of `input`, or what there is up to the end of the stream.
+    /// Inflates and sends all of `input`, or the part up to the end of the stream.
     fn inflate(
         &mut self,
         input: &mut Vec<u8>,

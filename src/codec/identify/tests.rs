@@ -23,7 +23,7 @@ fn encode(name: &str, plain: &[u8]) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
-/// Text-like bytes with many and various repeats.
+/// Returns text-like bytes with many different repetitions.
 fn prose(len: usize) -> Vec<u8> {
     let mut plain = Vec::with_capacity(len + 64);
     let mut state = 9u32;
@@ -116,7 +116,7 @@ fn short_and_empty_blobs_come_back() {
 fn a_beginning_without_evidence_leaves_the_choice_to_the_rest() {
     let mut plain = vec![0; 20 << 20];
     plain.extend(prose(300_000));
-    // The header speaks for level 6.
+    // The header suggests level 6.
     assert_eq!(name(&identified(&encode("go126-5", &plain))), "go126-5");
 }
 
@@ -159,7 +159,8 @@ fn what_cannot_come_back_is_raw() {
 
 #[test]
 fn an_encoder_that_fails_late_is_named() {
-    // Two pgzip streams that agree beyond the beginning: in the second a later block has another level.
+    // Two pgzip streams that are equal beyond the beginning; a later block of the second has
+    // another level.
     let plain = prose(5 << 19);
     let five = encode("kp5-C-pgzip-256", &plain);
     let six = encode("kp6-C-pgzip-256", &plain);

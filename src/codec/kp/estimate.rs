@@ -1,11 +1,12 @@
-//! The estimated size of tokens under the best code (docs/encoders.md, section 3.7).
+//! Estimates the size of tokens under the best code (docs/encoders.md, section 3.7).
 //!
-//! Single precision, in one fixed order: the last bit of the sum can decide a block.
+//! Uses single precision in one fixed order: the last bit of the sum can decide the kind of a
+//! block.
 
 use crate::codec::block::Counts;
 use crate::codec::token::{DISTANCE_EXTRA, END_OF_BLOCK, LENGTH_EXTRA};
 
-/// An approximation of the binary logarithm of a positive, normal number.
+/// Approximates the binary logarithm of a positive, normal number.
 fn log2(x: f32) -> f32 {
     let bits = x.to_bits();
     let exponent = (bits >> 23 & 0xff) as i32 - 128;
@@ -13,14 +14,14 @@ fn log2(x: f32) -> f32 {
     ((-0.344_848_43 * mantissa) + 2.024_665_8) * mantissa - 0.674_877_6 + exponent as f32
 }
 
-/// Bits for `count` symbols of which there are `1 / inverse` in all.
+/// Returns the bits for `count` of all symbols, whose number is `1 / inverse`.
 fn bits(count: u32, inverse: f32) -> f32 {
     let count = count as f32;
     (-log2(count * inverse)).clamp(1.0, 15.0) * count
 }
 
-/// Estimates the bits that tokens take. `n` is their number, the end of the block included when it
-/// is among them.
+/// Estimates the bits that tokens need. `n` is their number, including the end of the block if it
+/// is counted.
 pub(super) fn estimate(counts: &Counts, n: usize) -> u64 {
     let mut sum = 0.0f32;
     let mut extra_bits = 0;

@@ -5,22 +5,23 @@ use super::tables::{Tables, near, usable, word};
 use crate::codec::token::{MAX_MATCH, Token};
 use crate::codec::window::{Window, common};
 
-/// No search begins in the last bytes of a chunk.
+/// Number of bytes at the end of a chunk in which no search starts.
 pub(super) const MARGIN: usize = 11;
-/// Shorter chunks only enter the history.
+/// Shortest chunk that is searched. Shorter ones only enter the history.
 pub(super) const SHORTEST_CHUNK: usize = 13;
 
-/// Where the search of the inner loop ended.
+/// The result of the inner loop's search: a match at `s` with the earlier position `t`.
 struct Found {
     s: usize,
     t: usize,
-    /// The length, where the search had to measure it; at most 258.
+    /// Length of the match, if the search had to measure it; at most 258.
     len: Option<usize>,
-    /// The position behind the last one that was looked at; it is already in the tables.
+    /// The next position to search. It is already in the tables.
     next: usize,
 }
 
-/// Finds the matches of the window's chunk and appends its tokens; none at all without a match.
+/// Finds the matches of the window's chunk and appends its tokens. Appends none if there is no
+/// match.
 pub(super) fn find(window: &Window<REACH>, tables: &mut Tables, tokens: &mut Vec<Token>) {
     let bytes = window.bytes();
     let begin = window.chunk();
@@ -44,7 +45,7 @@ pub(super) fn find(window: &Window<REACH>, tables: &mut Tables, tokens: &mut Vec
             Some(len) => len,
         };
 
-        // The bytes behind the match may begin a longer one that covers this one too.
+        // The bytes after the match may belong to a longer match that covers this one too.
         if len < 30 && s + len < limit {
             let behind = tables.long(word(bytes, s + len)).0;
             if near(s + len, behind) && behind + 2 >= window.base() + len {
@@ -83,7 +84,7 @@ pub(super) fn find(window: &Window<REACH>, tables: &mut Tables, tokens: &mut Vec
     }
 }
 
-/// Looks for the next match from `start` on (rule 1).
+/// Searches for the next match from `start` on (rule 1).
 #[inline]
 fn search(
     bytes: &[u8],
@@ -147,7 +148,7 @@ fn search(
                 len: Some(len),
                 next,
             };
-            // A match of seven bytes one step ahead is taken if it is longer.
+            // A match from the long table at the next position is preferred if it is longer.
             let there = word(bytes, next);
             let (newest, older) = tables.put_long(there, next);
             tables.put_short(there, next);
@@ -170,7 +171,7 @@ fn search(
     }
 }
 
-/// Puts positions inside a match into the tables (rules 8 and 9).
+/// Enters positions inside a match into the tables (rules 8 and 9).
 #[inline]
 fn fill_in(bytes: &[u8], tables: &mut Tables, start: usize, s: usize) {
     let first = start + 1;
@@ -190,7 +191,7 @@ fn fill_in(bytes: &[u8], tables: &mut Tables, start: usize, s: usize) {
     tables.put_long(here, s - 1);
 }
 
-/// Appends a match of any length from 4 on, cut so that no piece is shorter than 4 (rule 7).
+/// Appends a match of 4 bytes or more, split so that no piece is shorter than 4 (rule 7).
 pub(super) fn push_match(tokens: &mut Vec<Token>, mut len: usize, distance: usize) {
     while len > 0 {
         let piece = match len {

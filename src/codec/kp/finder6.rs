@@ -1,4 +1,5 @@
-//! The match finder of level 6 (docs/encoders.md, section 5.2): level 5's, and more tries.
+//! The match finder of level 6 (docs/encoders.md, section 5.2): that of level 5 with more
+//! attempts.
 
 use super::REACH;
 use super::finder5::{MARGIN, SHORTEST_CHUNK, push_match};
@@ -6,17 +7,18 @@ use super::tables::{Tables, near, usable, word};
 use crate::codec::token::{MAX_MATCH, Token};
 use crate::codec::window::{Window, common};
 
-/// Where the search of the inner loop ended.
+/// The result of the inner loop's search: a match at `s` with the earlier position `t`.
 struct Found {
     s: usize,
     t: usize,
-    /// The length, where the search had to measure it; at most 258.
+    /// Length of the match, if the search had to measure it; at most 258.
     len: Option<usize>,
-    /// The position behind the last one that was looked at; it is already in the tables.
+    /// The next position to search. It is already in the tables.
     next: usize,
 }
 
-/// Finds the matches of the window's chunk and appends its tokens; none at all without a match.
+/// Finds the matches of the window's chunk and appends its tokens. Appends none if there is no
+/// match.
 pub(super) fn find(window: &Window<REACH>, tables: &mut Tables, tokens: &mut Vec<Token>) {
     let bytes = window.bytes();
     let begin = window.chunk();
@@ -41,16 +43,17 @@ pub(super) fn find(window: &Window<REACH>, tables: &mut Tables, tokens: &mut Vec
             Some(len) => len,
         };
 
-        // The bytes behind the match may begin a longer one that covers this one too.
+        // The bytes after the match may belong to a longer match that covers this one too.
         if s + len < limit {
             let at = s + len;
             let (newest, older) = tables.long(word(bytes, at));
-            // The newest entry may lie ahead (it was put there by the search); then only the older
-            // one is tried.
+            // The newest entry may lie ahead, entered by the search; then only the older one is
+            // tried.
             if newest > at || near(at, newest) {
                 let from = s + 2;
                 for behind in [newest, older] {
-                    // Where such a match would begin follows from the length as it is now.
+                    // The start of such a match follows from the current length, which the loop
+                    // may change.
                     if behind == 0 || behind + 2 < window.base() + len {
                         continue;
                     }
@@ -100,7 +103,7 @@ pub(super) fn find(window: &Window<REACH>, tables: &mut Tables, tokens: &mut Vec
     }
 }
 
-/// Looks for the next match from `start` on; `repeat` is the distance of the match before.
+/// Searches for the next match from `start` on. `repeat` is the distance of the previous match.
 #[inline]
 fn search(
     bytes: &[u8],
@@ -169,7 +172,7 @@ fn search(
             let (newest, older) = tables.put_long(there, next);
             tables.put_short(there, next);
 
-            // The distance of the match before, one byte on.
+            // Tries the distance of the previous match, one byte further.
             let (at, u) = (s + 1, s + 1 - repeat);
             if word(bytes, at) as u32 == word(bytes, u) as u32 {
                 let again = 4 + common(bytes, at + 4, u + 4, end.min(at + MAX_MATCH));

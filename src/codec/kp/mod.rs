@@ -1,7 +1,7 @@
-//! KP5 and KP6: the levels 5 and 6 of klauspost/compress, and with them Go 1.27's level 6
+//! KP5 and KP6: levels 5 and 6 of klauspost/compress; KP6 is also level 6 of Go 1.27
 //! (docs/encoders.md, sections 3.3 to 3.7, 4.1, 5.1 and 5.2).
 //!
-//! Both levels share the driver here and the block writer; they differ in the match finder.
+//! Both levels share this driver and the block writer; they differ in the match finder.
 
 mod estimate;
 mod finder5;
@@ -18,13 +18,13 @@ use writer::Writer;
 
 pub use writer::Epoch;
 
-/// Candidates as far away as this are out of reach: the greatest distance is 32 767.
+/// The smallest distance that is too large for a match: the largest allowed is 32 767.
 const REACH: usize = 32_768;
 
-/// The number of bytes of the block before that a pgzip block starts with as history.
+/// Number of bytes of the previous block that a pgzip block starts with as history.
 pub(crate) const DICTIONARY: usize = 16_384;
 
-/// Which of the two match finders.
+/// The compression level, which selects the match finder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// klauspost/compress level 5, its default.
@@ -33,7 +33,7 @@ pub enum Level {
     Six,
 }
 
-/// The encoder of one deflate stream, or of one pgzip block after the other.
+/// The encoder of one deflate stream, or of pgzip blocks one after the other.
 #[derive(Debug)]
 pub(crate) struct Kp {
     level: Level,
@@ -56,7 +56,7 @@ impl Kp {
         }
     }
 
-    /// Encodes one pgzip block from a fresh state, the sync marker behind it included.
+    /// Encodes one pgzip block from a fresh state, followed by the sync marker.
     pub(crate) fn encode_block(&mut self, dictionary: &[u8], plain: &[u8], out: &mut Vec<u8>) {
         self.window.clear();
         self.tables.clear();
@@ -86,7 +86,7 @@ impl Kp {
         }
     }
 
-    /// Writes the chunk. The last one of a stream is a `sync` chunk, whatever its length.
+    /// Writes the chunk. The last chunk of a stream is a `sync` chunk, whatever its length.
     fn write_chunk(&mut self, sync: bool) {
         let len = self.window.chunk_bytes().len();
         let out = &mut self.bits;
@@ -118,7 +118,7 @@ impl Kp {
 impl Deflate for Kp {
     fn write(&mut self, mut plain: &[u8], out: &mut Vec<u8>) {
         while !plain.is_empty() {
-            // A full chunk waits until it is known that it is not the last one.
+            // A full chunk is written only once it is known not to be the last one.
             if self.window.chunk_bytes().len() == CHUNK {
                 self.write_chunk(false);
                 self.next_chunk();

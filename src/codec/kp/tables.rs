@@ -4,7 +4,7 @@ use crate::codec::window::{load32, load64};
 
 const SLOTS: usize = 1 << 15;
 
-/// Where sequences of four bytes, and of seven, were seen last. A position of 0 is none.
+/// The last positions of four-byte and seven-byte sequences. A position of 0 means none.
 #[derive(Debug)]
 pub(super) struct Tables {
     short: Box<[u32; SLOTS]>,
@@ -35,7 +35,8 @@ impl Tables {
         self.long.fill([0; 2]);
     }
 
-    /// Lowers all positions; those that would go below 0 are out of reach and become none.
+    /// Reduces all positions. Those that would drop below 0 are too far back for a match and
+    /// become none.
     pub(super) fn shift(&mut self, by: usize) {
         let by = u32::try_from(by).unwrap_or(u32::MAX);
         for slot in self.short.iter_mut().chain(self.long.as_flattened_mut()) {
@@ -43,14 +44,15 @@ impl Tables {
         }
     }
 
-    /// Puts `at`, where the eight bytes `word` stand, into the short table; returns the old entry.
+    /// Enters `at`, the position of the eight bytes `word`, into the short table. Returns the old
+    /// entry.
     #[inline]
     pub(super) fn put_short(&mut self, word: u64, at: usize) -> usize {
         let slot = &mut self.short[hash4(word as u32)];
         std::mem::replace(slot, at as u32) as usize
     }
 
-    /// Puts `at` into the long table; returns the newest old entry and the one before it.
+    /// Enters `at` into the long table. Returns the newest old entry and the one before it.
     #[inline]
     pub(super) fn put_long(&mut self, word: u64, at: usize) -> (usize, usize) {
         let slot = &mut self.long[hash7(word)];
@@ -59,7 +61,7 @@ impl Tables {
         (newest as usize, older as usize)
     }
 
-    /// The entries of the long table for `word`.
+    /// Returns the entries of the long table for `word`.
     #[inline]
     pub(super) fn long(&self, word: u64) -> (usize, usize) {
         let [newest, older] = self.long[hash7(word)];
@@ -67,19 +69,19 @@ impl Tables {
     }
 }
 
-/// Whether a match at `s` may refer to `t` (which may be none), and four bytes agree.
+/// Returns true if a match at `s` may refer to `t` (which may be none) and four bytes are equal.
 #[inline]
 pub(super) fn usable(bytes: &[u8], word: u64, s: usize, t: usize) -> bool {
     near(s, t) && load32(bytes, t) == word as u32
 }
 
-/// Whether `t` is a position and within reach from `s`.
+/// Returns true if `t` is a position (not none) and close enough to `s` for a match.
 #[inline]
 pub(super) fn near(s: usize, t: usize) -> bool {
     s.wrapping_sub(t) < super::REACH
 }
 
-/// The eight bytes at `at`.
+/// Returns the eight bytes at `at`.
 #[inline]
 pub(super) fn word(bytes: &[u8], at: usize) -> u64 {
     load64(bytes, at)

@@ -1,7 +1,7 @@
-//! The block writer (docs/encoders.md, sections 3.3 to 3.6).
+//! Writes deflate blocks (docs/encoders.md, sections 3.3 to 3.6).
 //!
-//! It can leave a dynamic block open behind a chunk, so that the next chunk may go on with the
-//! same codes inside the same deflate block.
+//! It can leave a dynamic block open after a chunk, so that the next chunk can continue the same
+//! deflate block with the same codes.
 
 use super::estimate::estimate;
 use crate::codec::bits::BitWriter;
@@ -11,7 +11,7 @@ use crate::codec::block::{
 use crate::codec::huffman::CodeBuilder;
 use crate::codec::token::{END_OF_BLOCK, Token};
 
-/// Releases of klauspost/compress that write the same bytes.
+/// A range of releases of klauspost/compress that write the same bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Epoch {
     /// 1.15.10 to 1.18.0.
@@ -22,20 +22,20 @@ pub enum Epoch {
     C,
 }
 
-/// Blocks of fewer tokens than this may become fixed blocks.
+/// Number of tokens below which a block may become a fixed block.
 const FEW_TOKENS: usize = 250;
 
-/// What stands for the size of a header that is not known yet, in bits.
+/// Assumed size of a header that is not known yet, in bits.
 const UNKNOWN_HEADER_BITS: u64 = 560;
 
-/// Where an open block came from.
+/// The kind of chunk that opened a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Tokens,
     Literals,
 }
 
-/// A dynamic block whose end was not written yet.
+/// A dynamic block whose end is not written yet.
 #[derive(Debug)]
 struct Open {
     codes: Codes,
@@ -73,7 +73,7 @@ impl Writer {
         out.put_stored(plain, false);
     }
 
-    /// Ends the stream: a final fixed block without content.
+    /// Ends the stream with an empty, final fixed block.
     pub(super) fn finish(&mut self, out: &mut BitWriter) {
         self.close(out);
         out.put(0b011, 3);
@@ -162,8 +162,7 @@ impl Writer {
         }
     }
 
-    /// Writes a chunk without matches, or with too few to be worth it (docs/encoders.md, section
-    /// 3.5).
+    /// Writes a chunk that has no matches, or too few to use (docs/encoders.md, section 3.5).
     pub(super) fn literals(&mut self, plain: &[u8], sync: bool, out: &mut BitWriter) {
         let mut counts = Counts::of_bytes(plain);
         if incompressible(&counts, plain.len()) {
@@ -171,7 +170,7 @@ impl Writer {
         }
         let bytes_alone = counts.clone();
         counts.litlen[END_OF_BLOCK] = 1;
-        // The one distance code that there must be is never written and costs nothing here.
+        // The one required distance code is never written, so it adds no bits to the size here.
         let mut codes = Codes::best(&mut self.builder, &counts);
         codes.distance[0].len = 1;
 
@@ -207,9 +206,10 @@ impl Writer {
     }
 }
 
-/// Whether bytes are spread so evenly that coding them cannot pay.
+/// Returns true if bytes are distributed so evenly that Huffman codes cannot save space.
 ///
-/// The sum of squared deviations of the 256 counts from their mean is below twice their number.
+/// The test: the sum of squared deviations of the 256 counts from their mean is below twice the
+/// number of bytes.
 fn incompressible(counts: &Counts, len: usize) -> bool {
     let len = len as i64;
     let deviations = counts.litlen[..END_OF_BLOCK].iter().map(|count| {

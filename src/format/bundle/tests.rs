@@ -32,7 +32,7 @@ fn an_inventory_that_the_manifest_does_not_name_is_refused() {
     }
 }
 
-/// Encodes without the checks of `encode_manifest`, so that the reader's are seen.
+/// Encodes without the checks of `encode_manifest`, so that the reader's checks are tested.
 fn manifest_rule(change: impl Fn(&mut BundleManifest)) -> Option<Rule> {
     let mut manifest = sample().manifest;
     change(&mut manifest);
@@ -106,7 +106,7 @@ fn inventory_rule(change: impl Fn(&mut Inventory, &mut BundleManifest)) -> Optio
     result.err().map(|error| error.rule())
 }
 
-/// The sample's blob whose place is of this shape.
+/// Returns the sample's blob whose place is of this kind.
 fn find(inventory: &mut Inventory, wanted: fn(&BlobPlace) -> bool) -> &mut BlobEntry {
     let mut found = inventory
         .blobs
@@ -222,7 +222,7 @@ fn inventories_that_break_a_rule_are_refused() {
         (25, |i, _| i.images[0].attached.clear()),
         (25, |i, _| make_missing(i)),
         (25, |i, _| {
-            // A circle.
+            // A cycle of indexes.
             let top = i.images[0].root.unwrap();
             let child = index(i).children[0];
             let row = i.manifests.iter_mut().find(|m| m.digest == child).unwrap();
@@ -281,7 +281,7 @@ fn another_codec_is_named() {
 fn short_forms_of_names_are_refused() {
     let sample = sample();
     let bytes = encode_inventory(&sample.inventory).unwrap();
-    // `quay.io/okd/scos:4.18` has 21 characters, and so has this, which means docker.io/.
+    // This has 21 characters like `quay.io/okd/scos:4.18`, and is short for docker.io/....
     let at = bytes
         .windows(21)
         .position(|w| w == b"quay.io/okd/scos:4.18")

@@ -1,29 +1,29 @@
-//! Caps on what a document may hold, by place (bundle-format.md, section 11).
+//! Limits on lists and texts of a document, by their place in it (bundle-format.md, section 11).
 //!
-//! A typed decoder allocates as it reads: a hundred bytes for an element of one byte. So before
-//! it runs, the lists of a document are counted and its texts measured, on the bytes.
+//! A typed decoder allocates as it reads: a hundred bytes for an element of one byte. Before it
+//! runs, this module therefore counts the elements of lists and measures texts, on the bytes.
 
 use super::{Fault, Found, Walker, major};
 use crate::model::Limits;
 
-/// What may stand at a place of a document.
+/// The expected structure at one place of a document.
 #[derive(Debug)]
 pub(in crate::format) enum Shape {
-    /// What no cap of its own is for: numbers, texts of ordinary length, keys that nobody knows.
+    /// No limit beyond the general one on texts: numbers, ordinary texts, unknown keys.
     Any,
-    /// A text, or a byte string, of at most so many bytes.
+    /// A text or a byte string of at most this many bytes.
     Text(u64),
-    /// A list; its elements are counted together with those of all lists of the same total.
+    /// A list. Its elements are counted together with those of all lists with the same total.
     List(Total, &'static Shape),
-    /// A map, by its keys. Others than these are nobody's business here.
+    /// A map, by its keys. Keys not listed here are treated as [`Shape::Any`].
     Table(&'static [(&'static str, Shape)]),
-    /// A map of which only these keys matter yet.
+    /// A map of which only these keys are checked yet; all others are skipped.
     Some(&'static [(&'static str, Shape)]),
-    /// Additions: a few items of any kind.
+    /// The value of `ext`: a limited number of items of any kind.
     Extension,
 }
 
-/// What is counted over a whole document.
+/// Elements that are counted over a whole document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are those of the format")]
 pub(in crate::format) enum Total {
@@ -51,7 +51,7 @@ pub(in crate::format) enum Total {
 const TOTALS: usize = Total::Chunks as usize + 1;
 
 impl Total {
-    /// What it is called, and how many there may be.
+    /// Returns the name of the elements, for messages, and their largest allowed number.
     const fn cap(self) -> (&'static str, u64) {
         match self {
             Self::Features => ("required features", Limits::FEATURES),
@@ -76,7 +76,7 @@ impl Total {
     }
 }
 
-/// What must be known of any version's document before it can be told which version it is.
+/// The part of a document that must be checked before its version is known.
 pub(in crate::format) const HEAD: Shape = Shape::Some(&[(
     "requires",
     Shape::List(Total::Features, &Shape::Text(Limits::FEATURE_NAME)),
@@ -92,10 +92,10 @@ pub(in crate::format) const MANIFEST: Shape = Shape::Table(&[
     ),
 ]);
 
-/// The hashes of a chunk's blocks may be many: their number follows from the chunk's length.
+/// `blocks` may be long: the number of hashes follows from the chunk's length.
 const CHUNK: Shape = Shape::Table(&[("blocks", Shape::Text(Limits::MANIFEST))]);
 
-/// Digests that a row names.
+/// The digests that a row names.
 const EDGES: Shape = Shape::List(Total::Edges, &Shape::Any);
 
 /// `inventory.cbor` (section 6).
@@ -147,11 +147,11 @@ const RELEASE: Shape = Shape::Table(&[
     ("signatures", Shape::List(Total::Signatures, &SIGNATURE)),
 ]);
 
-/// What is too long here breaks a rule of its own.
+/// Not limited here beyond the document's own limit: R-60 sets a limit of its own.
 const KEYRING: Shape = Shape::Table(&[("data", Shape::Text(Limits::INVENTORY))]);
 const SIGNATURE: Shape = Shape::Table(&[("message", Shape::Text(Limits::INVENTORY))]);
 
-/// Checks a document's caps; its bytes are known to be canonical.
+/// Checks a document's limits. Its bytes must be canonical.
 pub(super) fn check(bytes: &[u8], shape: &'static Shape) -> Found<()> {
     let mut measure = Measure {
         walker: Walker {
@@ -170,8 +170,7 @@ struct Measure<'a> {
 }
 
 impl Measure<'_> {
-    /// Walks over an item that stands under `key`. The recursion is as deep as the document,
-    /// whose nesting is capped.
+    /// Walks through the item under `key`. The recursion is limited by the cap on nesting.
     fn item(&mut self, shape: &'static Shape, key: &'static str) -> Found<()> {
         if matches!(shape, Shape::Extension) {
             return self.extension();
@@ -239,7 +238,8 @@ impl Measure<'_> {
         }
     }
 
-    /// Additions are decoded into a general tree, in which every item takes memory.
+    /// Limits items and bytes below `ext`, which are decoded into a general tree where every item
+    /// takes memory.
     fn extension(&mut self) -> Found<()> {
         let (start, items) = (self.walker.position, self.walker.items);
         self.skip()?;
@@ -254,7 +254,7 @@ impl Measure<'_> {
         Ok(())
     }
 
-    /// Walks over an item, whatever it is.
+    /// Walks through an item of any kind.
     fn skip(&mut self) -> Found<()> {
         let start = self.walker.position;
         let (kind, argument) = self.walker.head()?;
@@ -271,7 +271,7 @@ impl Measure<'_> {
     }
 }
 
-/// Names in messages the keys that have the ordinary cap.
+/// Returns the key's name for messages if it is one of the texts with the general limit.
 fn shown(key: &[u8]) -> &'static str {
     let known = [
         "problem",
@@ -296,7 +296,7 @@ mod tests {
         [head, text.as_bytes()].concat()
     }
 
-    /// A map of one key.
+    /// Encodes a map of one key.
     fn under(key: &str, value: &[u8]) -> Vec<u8> {
         let head = [0xa1, 0x60 | u8::try_from(key.len()).unwrap()];
         [&text(&head, key), value].concat()
@@ -335,7 +335,7 @@ mod tests {
             &list(u32::try_from(Limits::IMAGES).unwrap(), &[0]),
         );
         assert_eq!(fault(&INVENTORY, &most), None);
-        // Those of all rows together.
+        // The elements of all rows are counted together.
         let row = under("blobs", &list(100_000, &[0]));
         let few = under("manifests", &[vec![0x8f], row.repeat(15)].concat());
         assert_eq!(fault(&INVENTORY, &few), None);

@@ -127,8 +127,8 @@ fn types_round_trip_and_wrong_types_are_refused() {
 
 #[test]
 fn an_array_that_is_too_long_cannot_pose_as_the_next_key() {
-    // ciborium leaves the third element for whoever reads next: `bb` would be taken for the
-    // key. The walker's view is `{a: [1, 2, "bb"], x: ..}`.
+    // ciborium leaves the third element in the input, so `bb` would be read as the next key. The
+    // walker reads `{a: [1, 2, "bb"], x: ..}`.
     #[derive(Debug, Serialize, Deserialize)]
     struct Short {
         a: (u8, u8),
@@ -151,7 +151,7 @@ fn fields_in_another_order_cannot_be_encoded() {
 }
 
 proptest! {
-    /// What the walker accepts is what a generic decoder reads and writes back.
+    /// Bytes that the walker accepts are read and written back unchanged by a generic decoder.
     #[test]
     fn accepted_bytes_are_their_own_encoding(bytes in proptest::collection::vec(any::<u8>(), 0..24)) {
         if check(&bytes, "test").is_ok() {

@@ -1,17 +1,18 @@
-//! Attachments belong to their image, and their tags say to what (bundle-format.md, R-25).
+//! Checks that attachments belong to their image and that their tags name their subject
+//! (bundle-format.md, R-25).
 
 use super::{Result, refused};
 use crate::model::{
     AttachedBy, Attachment, COSIGN_ENDINGS, Digest, Graph, ImageEntry, Limits, cosign_tag,
 };
 
-/// Checks the attachments of one image after another.
+/// Checks the attachments of images, one image after the other.
 pub(super) struct Attachments<'g, 'a> {
     graph: &'g Graph<'a>,
-    /// For which image a row was reached last.
+    /// For each row: number of the last image from which it was reached.
     reached: Vec<u32>,
     turn: u32,
-    /// Rows and children looked at for all images.
+    /// Rows and children visited, summed over all images.
     steps: usize,
 }
 
@@ -66,8 +67,8 @@ impl<'g, 'a> Attachments<'g, 'a> {
         }
     }
 
-    /// Walks from an image's root down, and on to what is attached to each row that it meets.
-    /// Whether the allowance sufficed.
+    /// Marks the rows reachable from an image's root and from the attachments of each reached
+    /// row. Returns false if the limit on steps was exceeded.
     fn reach(&mut self, image: &ImageEntry) -> bool {
         self.turn += 1;
         let row = |digest: &Digest| self.graph.manifest(digest);
@@ -102,7 +103,7 @@ impl<'g, 'a> Attachments<'g, 'a> {
     }
 }
 
-/// Whether a cosign artifact's tag names its subject, and a referrer has none.
+/// Returns true if a cosign artifact's tag names its subject, or a referrer has no tag.
 fn has_right_tag(attached: &Attachment) -> bool {
     match (attached.by, &attached.tag) {
         (AttachedBy::Referrers, tag) => tag.is_none(),

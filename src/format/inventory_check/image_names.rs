@@ -1,9 +1,9 @@
-//! What an image's row says twice must be the same both times (bundle-format.md, R-25).
+//! Checks that the redundant fields of an image's row agree (bundle-format.md, R-25).
 
 use super::{Result, refused};
 use crate::model::{AttachedBy, ImageEntry, Inventory};
 
-/// Compares a row's own words with each other, and its attachments with their manifests' rows.
+/// Compares the fields of a row with each other, and its attachments with their manifests' rows.
 pub(super) fn check(image: &ImageEntry, inventory: &Inventory) -> Result<()> {
     let name = &image.requested;
     let differs = |key: &str| {
@@ -44,7 +44,7 @@ pub(super) fn check(image: &ImageEntry, inventory: &Inventory) -> Result<()> {
     }
 }
 
-/// Whether the writer made the image out of the one that was asked for (6.8).
+/// Returns true if the writer made the image from the requested one (6.8).
 fn is_made_of(inventory: &Inventory, image: &ImageEntry, asked: crate::model::Digest) -> bool {
     let mut catalogs = inventory.catalogs.iter();
     catalogs.any(|entry| entry.image == image.requested && entry.original == Some(asked))

@@ -134,12 +134,12 @@ fn other_files_are_called_what_they_are() {
 fn weak_public_keys_are_refused() {
     let mut identity = [0; 32];
     identity[0] = 1;
-    // The identity again, with p + 1 for 1 and with a sign that zero does not have.
+    // The identity in two other encodings: with p + 1 for 1, and with the sign bit set for zero.
     let mut unreduced = [0xff; 32];
     (unreduced[0], unreduced[31]) = (0xee, 0x7f);
     let mut minus_zero = identity;
     minus_zero[31] = 0x80;
-    // y = 3 + p: a point of large order, but not its encoding.
+    // y = 3 + p: a point of large order, but not in its only encoding.
     let mut other_form = [0xff; 32];
     (other_form[0], other_form[31]) = (0xf0, 0x7f);
     let mut three = [0; 32];

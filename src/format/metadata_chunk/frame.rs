@@ -1,12 +1,12 @@
-//! The head of a metadata chunk's zstd frame (bundle-format.md, R-35).
+//! Checks the header of a metadata chunk's zstd frame (bundle-format.md, R-35).
 
 use super::MetadataError;
 use crate::model::Limits;
 
-/// Longest head of a zstd frame that has a content size and no dictionary, in bytes.
+/// Longest header, in bytes, of a zstd frame that has a content size and no dictionary.
 pub(super) const HEAD: usize = 14;
 
-/// Checks a zstd frame's head (RFC 8878, section 3.1.1.1) before anything is decompressed.
+/// Checks a zstd frame's header (RFC 8878, section 3.1.1.1) before anything is decompressed.
 pub(super) fn check(head: &[u8], decoded: u64) -> Result<(), MetadataError> {
     let refused = |fault| Err(MetadataError::Frame { fault });
     let Some((magic, rest)) = head.split_at_checked(4) else {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::super::testing::{Sample, chunk_id, sample};
 use super::*;
 
-/// The sample with its metadata chunk, whose length it now knows.
+/// Returns the sample with the length of its metadata chunk filled in, and that chunk.
 fn finished() -> (Sample, Vec<u8>) {
     let mut sample = sample();
     sample.inventory.chunks[2].decoded = 0;
@@ -171,7 +171,7 @@ fn frames_of_another_form_are_refused() {
     let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
     encoder.write_all(&tar).unwrap();
     assert_eq!(rule(&sample, &encoder.finish().unwrap()), Some(35));
-    // Two frames that give the tar together; a tar that is longer.
+    // Two frames that decompress to the tar together; then a tar that is longer.
     let two = [compressed(&tar[..512]), compressed(&tar[512..])].concat();
     assert_eq!(rule(&sample, &two), Some(35));
     let longer = [&tar[..], &[0; 512]].concat();
@@ -215,7 +215,7 @@ fn older_chunks_may_hold_fewer_names_but_no_false_ones() {
     let (sample, _) = finished();
     let tar = plain(&sample);
     let mut inventory = sample.inventory.clone();
-    // A second generation makes chunk 3 an older one.
+    // A second generation makes chunk 3 a chunk of an older generation.
     let mut row = inventory.chunks[2].clone();
     (row.number, row.generation) = (chunk_id(4), 2);
     inventory.chunks.push(row);

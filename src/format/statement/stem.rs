@@ -1,11 +1,11 @@
-//! The names of statements' files (bundle-format.md, R-05).
+//! Names of statement files (bundle-format.md, R-05).
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::model::{BundleId, Digest, KeyFingerprint};
 
-/// The name of a statement's file without its ending.
+/// The name of a statement file without its ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StatementStem {
     bundle: u64,
@@ -13,16 +13,17 @@ pub struct StatementStem {
     counter: u8,
 }
 
-/// A name that is not a statement's.
+/// The error for a name that is not that of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("The name is not that of a statement")]
 pub struct StemError;
 
 impl StatementStem {
-    /// Statements that one key can make about one bundle.
+    /// Largest number of statements of one key about one bundle.
     pub const COUNTERS: u8 = 16;
 
-    /// All names that statements of this key about this bundle can have, in their order.
+    /// Returns all names that statements of this key about this bundle can have, in ascending
+    /// order.
     pub fn all(bundle: &BundleId, key: &KeyFingerprint) -> impl Iterator<Item = Self> + use<> {
         let (bundle, key) = (prefix(bundle), prefix(key));
         (1..=Self::COUNTERS).map(move |counter| Self {
@@ -32,28 +33,28 @@ impl StatementStem {
         })
     }
 
-    /// Whether the name is that of a statement about this bundle.
+    /// Returns true if the name is that of a statement about this bundle.
     pub fn names_bundle(&self, bundle: &BundleId) -> bool {
         self.bundle == prefix(bundle)
     }
 
-    /// Whether the name is that of a statement by this key.
+    /// Returns true if the name is that of a statement by this key.
     pub fn names_key(&self, key: &KeyFingerprint) -> bool {
         self.key == prefix(key)
     }
 
-    /// The path of the text in the bundle.
+    /// Returns the path of the statement's text in the bundle.
     pub fn statement_path(&self) -> String {
         format!("signatures/{self}.statement")
     }
 
-    /// The path of the signature in the bundle.
+    /// Returns the path of the signature in the bundle.
     pub fn signature_path(&self) -> String {
         format!("signatures/{self}.sig")
     }
 }
 
-/// The first 16 hexadecimal digits of a digest, as a number.
+/// Returns the first 16 hexadecimal digits of a digest, as a number.
 fn prefix(digest: &Digest) -> u64 {
     let bytes = digest.as_bytes().iter().take(8);
     bytes.fold(0, |number, byte| (number << 8) | u64::from(*byte))
@@ -80,7 +81,7 @@ impl FromStr for StatementStem {
             key: u64::from_str_radix(part()?, 16).map_err(|_| StemError)?,
             counter: part()?.parse().map_err(|_| StemError)?,
         };
-        // Upper case, signs and other widths do not survive being written again.
+        // Rejects upper case, signs and other widths, which are not written back the same.
         let range = 1..=Self::COUNTERS;
         if range.contains(&stem.counter) && stem.to_string() == text {
             Ok(stem)

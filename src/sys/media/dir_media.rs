@@ -1,4 +1,4 @@
-//! A bundle's directory as the operating system shows it.
+//! Implements the medium with a directory of the operating system.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -11,31 +11,31 @@ use super::{Entry, EntryKind, Media, ReadAt, Weight, WriteFile};
 use crate::sys::error::Result;
 use crate::sys::filesystem::FileSystem;
 
-/// A directory of the operating system.
+/// A bundle's directory in the file system.
 #[derive(Debug, Clone)]
 pub struct DirMedia {
     directory: Directory,
 }
 
 impl DirMedia {
-    /// Opens an existing directory. A link to it is followed: the person named it.
+    /// Opens an existing directory. Follows a link to it, since the operator named it.
     pub fn open(root: impl AsRef<Path>) -> Result<Self> {
         let directory = Directory::open(root)?;
         Ok(Self { directory })
     }
 
-    /// Makes the directory (and those above it) when it is missing, and opens it.
+    /// Creates the directory and its parents if they do not exist, and opens it.
     pub fn create(root: impl AsRef<Path>) -> Result<Self> {
         let directory = Directory::create(root)?;
         Ok(Self { directory })
     }
 
-    /// The directory itself, for locking and for questions about its file system.
+    /// Returns the directory's handle, for locking and for queries about its file system.
     pub fn handle(&self) -> &OwnedFd {
         self.directory.handle()
     }
 
-    /// Whether its files can be changed after they were written.
+    /// Returns true if existing files can be changed.
     fn rewrites_files(&self) -> Result<bool> {
         Ok(FileSystem::of(self.root())?.rewrites_files)
     }
@@ -110,8 +110,8 @@ impl Media for DirMedia {
             .map(|entry| entry.path.clone())
             .collect();
         for directory in directories {
-            // A name that was not UTF-8 cannot be opened under its printable form; that it is
-            // there was said already. `lost+found` belongs to somebody else.
+            // A name that was not UTF-8 cannot be opened by its printable form; its entry is
+            // listed already. `lost+found` may belong to another user.
             match self.directory.list_into(&directory, &mut entries) {
                 Err(error) if error.is_not_found() => {}
                 Err(error) if error.is_permission_denied() && !own.contains(&&*directory) => {}
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(text, "bX");
     }
 
-    /// There may be no room for a copy.
+    /// Shortening must not copy: there may be no space.
     #[test]
     fn cutting_needs_no_copy() {
         use std::os::unix::fs::MetadataExt;
@@ -213,10 +213,10 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().ino(), before);
     }
 
-    /// The way for file systems that cannot shorten files.
+    /// The method for file systems that cannot shorten files.
     #[test]
     fn a_copy_that_fails_leaves_nothing() {
-        /// Ends with an error behind its third byte.
+        /// Fails after its third byte.
         struct Failing;
         impl ReadAt for Failing {
             fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {

@@ -1,7 +1,7 @@
-//! A directory that is opened once and worked in without following links.
+//! A directory that is opened once, and accessed without following links.
 //!
-//! Every path is relative to its handle and opened component by component, so that what somebody
-//! renames or links meanwhile leads nowhere else.
+//! Every path is relative to its handle and opened component by component, so renaming or linking
+//! by another process cannot redirect access to another place.
 
 #![expect(clippy::disallowed_methods, reason = "sys is where files are touched")]
 
@@ -19,7 +19,7 @@ use super::{Entry, EntryKind, ReadAt, WriteFile};
 use crate::model::Limits;
 use crate::sys::error::{At, IoAt, Refusal, Result};
 
-/// A directory and the path by which it was opened, which messages show.
+/// The handle of a directory, and the path by which it was opened, for messages.
 #[derive(Debug, Clone)]
 pub(super) struct Directory {
     root: PathBuf,
@@ -27,7 +27,7 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Opens an existing directory. A link to it is followed: the person named it.
+    /// Opens an existing directory. Follows a link to it, since the operator named it.
     pub(super) fn open(root: impl AsRef<Path>) -> Result<Self> {
         let root = root.as_ref().to_owned();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -36,18 +36,18 @@ impl Directory {
         Ok(Self { root, handle })
     }
 
-    /// Makes the directory (and those above it) when it is missing, and opens it.
+    /// Creates the directory and its parents if they do not exist, and opens it.
     pub(super) fn create(root: impl AsRef<Path>) -> Result<Self> {
         std::fs::create_dir_all(&root).at("make the directory", &root)?;
         Self::open(root)
     }
 
-    /// The path by which it was opened.
+    /// Returns the path by which it was opened.
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The directory itself, for locking and for questions about its file system.
+    /// Returns the directory's handle, for locking and for queries about its file system.
     pub(super) fn handle(&self) -> &OwnedFd {
         &self.handle
     }
@@ -60,11 +60,11 @@ impl Directory {
         }
     }
 
-    /// Opens the directory part of `path` without following links; returns it with the name.
+    /// Opens the directory part of `path` without following links. Returns it with the file name.
     fn parent<'a>(&self, path: &'a str) -> Result<(OwnedFd, &'a str)> {
         let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
         let parent = self.directory(directory).map_err(|error| {
-            // The caller asked for the file: a missing directory means a missing file.
+            // The caller named the file, so a missing directory is reported as a missing file.
             if error.is_not_found() {
                 IoAt::new("open", self.shown(path), io::ErrorKind::NotFound.into())
             } else {
@@ -74,7 +74,7 @@ impl Directory {
         Ok((parent, name))
     }
 
-    /// Opens a directory below this one; `""` is this one.
+    /// Opens a directory in this one; `""` is this one.
     pub(super) fn directory(&self, path: &str) -> Result<OwnedFd> {
         let name = if path.is_empty() { "." } else { path };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -83,13 +83,13 @@ impl Directory {
 
     fn open_regular(&self, path: &str, flags: OFlags, operation: &'static str) -> Result<File> {
         let (parent, name) = self.parent(path)?;
-        // NONBLOCK: opening a pipe that somebody planted must not wait for its other end.
+        // NONBLOCK: opening a planted pipe must not wait for its other end.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o644);
         let shown = self.shown(path);
         let handle = match sysfs::openat(&parent, name, flags, mode) {
             Ok(handle) => handle,
-            // A link; a socket, or a device that is not there.
+            // LOOP: a link. NXIO: a socket, or a device that is not there.
             Err(Errno::LOOP | Errno::NXIO) => {
                 return Err(Refusal::NotRegular.at(operation, shown));
             }
@@ -109,7 +109,7 @@ impl Directory {
         Ok(OpenFile { file, path })
     }
 
-    /// Opens a file for writing at its end; makes it when it is missing.
+    /// Opens a file for writing at its end; creates it if it does not exist.
     pub(super) fn open_to_write(&self, path: &str) -> Result<OpenFile> {
         let mut file = self.open_regular(path, OFlags::WRONLY | OFlags::CREATE, "write")?;
         let path = self.shown(path);
@@ -117,7 +117,7 @@ impl Directory {
         Ok(OpenFile { file, path })
     }
 
-    /// Makes a directory durably; one that is there is fine.
+    /// Creates a directory durably. Succeeds if it exists.
     pub(super) fn make_dir(&self, path: &str) -> Result<()> {
         let shown = self.shown(path);
         match sysfs::mkdirat(&self.handle, path, Mode::from_raw_mode(0o755)) {
@@ -135,8 +135,8 @@ impl Directory {
             .at("cut", self.shown(path))
     }
 
-    /// Puts the first `length` bytes of `source` in the place of a file. When that fails, it stays
-    /// as it was and nothing is left beside it.
+    /// Replaces a file by the first `length` bytes of `source`. On failure, the file stays
+    /// unchanged and the temporary copy is removed.
     pub(super) fn replace_by_beginning(
         &self,
         path: &str,
@@ -146,21 +146,21 @@ impl Directory {
         let temporary = format!("{path}.tmp");
         let copied = self.copy_beginning(source, &temporary, length);
         if copied.is_err() {
-            // That it cannot be removed says less than why it is not whole.
+            // The first error is reported: it says more than a failure to remove the copy.
             let _ = self.remove(&temporary);
         }
         copied.and_then(|()| self.rename(&temporary, path))
     }
 
-    /// Copies the first `length` bytes of a file to a new one, durably.
+    /// Copies the first `length` bytes of `source` to a new file, durably.
     fn copy_beginning(&self, source: &dyn ReadAt, to: &str, length: u64) -> Result<()> {
         self.remove(to)?;
         let mut copy = self.open_to_write(to)?;
         self.copy_into(&mut copy, source, to, length)
     }
 
-    /// Copies the first `length` bytes of a file into one that is open, durably. `to` is its
-    /// path, for messages.
+    /// Copies the first `length` bytes of `source` into an open file, durably. `to` is its path,
+    /// for messages.
     pub(super) fn copy_into(
         &self,
         copy: &mut OpenFile,
@@ -184,7 +184,7 @@ impl Directory {
         copy.sync()
     }
 
-    /// Renames durably, replacing what was there.
+    /// Renames durably, replacing an existing file.
     pub(super) fn rename(&self, from: &str, to: &str) -> Result<()> {
         let (from_parent, from_name) = self.parent(from)?;
         let (to_parent, to_name) = self.parent(to)?;
@@ -193,7 +193,7 @@ impl Directory {
         self.sync_dir(to.rsplit_once('/').map_or("", |(directory, _)| directory))
     }
 
-    /// Removes a file; one that is missing is fine.
+    /// Removes a file. Succeeds if it does not exist.
     pub(super) fn remove(&self, path: &str) -> Result<()> {
         let (parent, name) = match self.parent(path) {
             Err(error) if error.is_not_found() => return Ok(()),
@@ -205,7 +205,7 @@ impl Directory {
         }
     }
 
-    /// Removes a directory; one that is missing, or that holds something, is fine.
+    /// Removes a directory. Succeeds if it does not exist, and leaves it if it is not empty.
     pub(super) fn remove_dir(&self, path: &str) -> Result<()> {
         match sysfs::unlinkat(&self.handle, path, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::NOTDIR) => Ok(()),
@@ -213,12 +213,12 @@ impl Directory {
         }
     }
 
-    /// Makes names in a directory durable.
+    /// Makes the entries of a directory durable.
     pub(super) fn sync_dir(&self, path: &str) -> Result<()> {
         let directory = self.directory(path)?;
         match sysfs::fsync(&directory) {
-            // Some file systems (FUSE among them) have no fsync for directories: their
-            // metadata goes with the files'.
+            // Some file systems (FUSE among them) have no fsync for directories; they write
+            // directory entries with the files.
             Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
             Err(error) => Err(IoAt::new(
                 "flush the directory",
@@ -228,7 +228,7 @@ impl Directory {
         }
     }
 
-    /// Adds what stands in a directory, without what lies deeper.
+    /// Adds the entries of a directory, without deeper levels.
     pub(super) fn list_into(&self, directory: &str, entries: &mut Vec<Entry>) -> Result<()> {
         let handle = self.directory(directory)?;
         let shown = self.shown(directory);

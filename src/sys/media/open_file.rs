@@ -1,4 +1,4 @@
-//! One open file of a medium, with its path for messages.
+//! An open file of a medium, with its path for messages.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::{ReadAt, WriteFile, fill_at};
 use crate::sys::error::{At, Result};
 
-/// A file that is open for reading or for writing in place.
+/// A file that is open for reading, or for writing in place.
 #[derive(Debug)]
 pub(super) struct OpenFile {
     pub(super) file: File,

@@ -1,28 +1,29 @@
-//! Writing where a file can be written once, from its start to its end, and not changed after.
+//! Writes files on file systems where a file can only be written once, from start to end.
 //!
-//! fusefat, which serves FAT32 where the kernel's driver is missing, loses data without a word
-//! when a file that was closed grows, or when writing goes back (measured: files of whole clusters
-//! are cut to two of them; others give EPERM). A file that is to be changed is therefore written
-//! anew up to the change, under its own name: what follows goes through the same handle.
+//! fusefat, which is used for FAT32 where the kernel's driver is missing, silently loses data if
+//! a closed file is extended or an earlier position is written (measured: files of whole clusters
+//! are cut to two of them; others give EPERM). To change a file, this module therefore writes it
+//! again, under its own name, up to the position of the change; later bytes go through the same
+//! handle.
 
 use super::directory::Directory;
 use super::open_file::OpenFile;
 use super::{ReadAt, WriteFile};
 use crate::sys::error::Result;
 
-/// A file that is written in one go.
+/// A file that is only ever written from its start.
 #[derive(Debug)]
 pub(super) struct SequentialFile {
     directory: Directory,
     path: String,
-    /// `None` while it cannot be written: an earlier handle made it, or writing it anew failed.
+    /// `None` if it cannot be extended: another handle wrote it, or writing it again failed.
     file: Option<OpenFile>,
-    /// Where writing goes on.
+    /// Position of the next write, in bytes.
     position: u64,
 }
 
 impl SequentialFile {
-    /// Takes a file that was opened at its end; an empty one may be new.
+    /// Takes a file that was opened at its end. An empty file can be written directly.
     pub(super) fn new(directory: Directory, path: &str, file: OpenFile) -> Result<Self> {
         let position = file.length()?;
         Ok(Self {
@@ -33,7 +34,7 @@ impl SequentialFile {
         })
     }
 
-    /// The file, written anew up to the position if need be.
+    /// Returns the open file, after writing it again up to the position if needed.
     fn file(&mut self) -> Result<&mut OpenFile> {
         let file = match self.file.take() {
             Some(file) => file,
@@ -76,7 +77,7 @@ impl WriteFile for SequentialFile {
     fn sync(&mut self) -> Result<()> {
         match &mut self.file {
             Some(file) => file.sync(),
-            // What another handle wrote was made durable by it.
+            // The handle that wrote the file made it durable.
             None => Ok(()),
         }
     }
@@ -98,7 +99,7 @@ mod tests {
         media.read("x", 100).unwrap()
     }
 
-    /// What another handle would do in place is done in a new file.
+    /// Changes that would be made in place elsewhere are made in a new file.
     #[test]
     fn a_file_that_is_there_is_written_anew() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! What lies in directories that are not the bundle's: counted to the bottom, never opened.
+//! Counts the content of directories that are not the bundle's, with all their levels, without
+//! opening files.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -9,7 +10,7 @@ use walkdir::{DirEntry, WalkDir};
 use super::Weight;
 use crate::model::Limits;
 
-/// Weighs directories; all of them together have one allowance of entries.
+/// Counts the content of directories, with one limit on entries for all of them.
 pub(super) struct Scales {
     left: usize,
     weights: BTreeMap<String, Weight>,
@@ -23,9 +24,9 @@ impl Scales {
         }
     }
 
-    /// Weighs all directories in a directory but those of these names. `prefix` stands before
-    /// their names in the result; it is empty for the bundle's own directory, to which alone a
-    /// link may lead.
+    /// Counts all directories in `parent` except those named in `but`. `prefix` is put before
+    /// their names in the result; it is empty for the bundle's own directory, the only one that
+    /// may be reached through a link.
     pub(super) fn directories(&mut self, parent: &Path, prefix: &str, but: &[&str]) {
         let entries = WalkDir::new(parent)
             .follow_root_links(prefix.is_empty())
@@ -37,7 +38,7 @@ impl Scales {
                 continue;
             }
             let weight = self.weigh(entry.path());
-            // Two names that are no UTF-8 may look the same.
+            // Names that are not UTF-8 may become equal when made printable.
             let known = self.weights.entry(format!("{prefix}{shown}"));
             known.or_insert(EMPTY).add(&weight);
         }
@@ -47,14 +48,14 @@ impl Scales {
         self.weights
     }
 
-    /// Weighs everything in a directory.
+    /// Counts everything in a directory.
     fn weigh(&mut self, directory: &Path) -> Weight {
         let mut weight = EMPTY;
         let entries = WalkDir::new(directory)
             .follow_root_links(false)
             .min_depth(1)
             .max_depth(Limits::DIRECTORY_DEPTH)
-            // With fewer, the listing of a directory would be taken into memory.
+            // With fewer open directories, walkdir would read whole listings into memory.
             .max_open(Limits::DIRECTORY_DEPTH + 1);
         for entry in entries {
             let Some(left) = self.left.checked_sub(1) else {
@@ -83,7 +84,7 @@ fn count(entry: &DirEntry, weight: &mut Weight) {
     weight.entries = weight.entries.saturating_add(1);
     let kind = entry.file_type();
     if kind.is_dir() {
-        // What lies in it is deeper than the walk goes.
+        // A directory at the limit of depth is not entered, so its content is not counted.
         weight.is_whole &= entry.depth() < Limits::DIRECTORY_DEPTH;
     } else if kind.is_file() {
         match entry.metadata() {

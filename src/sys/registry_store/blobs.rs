@@ -1,4 +1,4 @@
-//! Blobs as repositories see them.
+//! Reads and links the blobs of repositories.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -9,7 +9,7 @@ use super::error::{IoContext, Result};
 use super::{Store, layout};
 use crate::model::{Digest, RepositoryPath};
 
-/// An open blob.
+/// A blob that is open for reading.
 #[derive(Debug)]
 pub struct BlobReader {
     file: fs::File,
@@ -17,7 +17,7 @@ pub struct BlobReader {
 }
 
 impl BlobReader {
-    /// Length in bytes.
+    /// Returns the length in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -26,7 +26,7 @@ impl BlobReader {
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// Errors of the operating system.
     pub fn seek_to(&mut self, offset: u64) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(offset)).map(drop)
     }
@@ -39,11 +39,11 @@ impl Read for BlobReader {
 }
 
 impl Store {
-    /// Size in bytes of a blob that the repository shows, or `None`.
+    /// Returns the size in bytes of a blob in the repository, or `None`.
     ///
     /// # Errors
     ///
-    /// When the disk cannot be read.
+    /// If the disk cannot be read.
     pub fn blob_size(&self, repository: &RepositoryPath, digest: &Digest) -> Result<Option<u64>> {
         if !fs::exists(self.layout.blob_link(repository, digest)).doing("look for a blob")? {
             return Ok(None);
@@ -52,11 +52,11 @@ impl Store {
             .doing("look for a blob")
     }
 
-    /// Opens a blob that the repository shows, or returns `None`.
+    /// Opens a blob in the repository, or returns `None`.
     ///
     /// # Errors
     ///
-    /// When the disk cannot be read.
+    /// If the disk cannot be read.
     pub fn open_blob(
         &self,
         repository: &RepositoryPath,
@@ -73,11 +73,12 @@ impl Store {
         absent_is_none(open()).doing("open a blob")
     }
 
-    /// Shows a blob of repository `from` in `repository` too; says whether `from` has it.
+    /// Links a blob of repository `from` into `repository`. Returns false if `from` does not have
+    /// it.
     ///
     /// # Errors
     ///
-    /// When the disk cannot be read or written.
+    /// If the disk cannot be read or written.
     pub fn mount_blob(
         &self,
         repository: &RepositoryPath,
@@ -91,16 +92,16 @@ impl Store {
         Ok(true)
     }
 
-    /// Stops showing a blob in a repository; the data stays. Says whether it was shown.
+    /// Removes a blob from a repository; the data stays. Returns true if the repository had it.
     ///
     /// # Errors
     ///
-    /// When the disk cannot be written.
+    /// If the disk cannot be written.
     pub fn unlink_blob(&self, repository: &RepositoryPath, digest: &Digest) -> Result<bool> {
         durable::remove(&self.layout.blob_link(repository, digest)).doing("remove a blob")
     }
 
-    /// Whether anything was ever stored in the repository.
+    /// Returns true if the repository has ever held a blob or a manifest.
     pub fn has_repository(&self, repository: &RepositoryPath) -> bool {
         layout::has_content(&self.layout.repository(repository))
     }

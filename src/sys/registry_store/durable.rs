@@ -1,4 +1,4 @@
-//! Changes to directories that survive a power cut once they have returned.
+//! Changes directories so that each change is durable on return.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -15,7 +15,7 @@ pub(super) fn sync_entry(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync_dir)
 }
 
-/// Creates a directory and the missing ones above it.
+/// Creates a directory and its missing parents.
 pub(super) fn ensure_dir(directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
@@ -30,7 +30,7 @@ pub(super) fn ensure_dir(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Moves a synced file to where it is visible, over what was there.
+/// Moves a synced file to its visible place, replacing an existing file.
 pub(super) fn publish(from: &Path, to: &Path) -> io::Result<()> {
     if let Some(parent) = to.parent() {
         ensure_dir(parent)?;
@@ -39,14 +39,14 @@ pub(super) fn publish(from: &Path, to: &Path) -> io::Result<()> {
     sync_entry(to)
 }
 
-/// Writes a whole small file, visible only when complete.
+/// Writes a small file that becomes visible only when complete.
 pub(super) fn replace(temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(temporary)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     let written = file.into_temp_path();
     publish(&written, path)?;
-    // The name is gone from the temporary directory: there is nothing left to remove.
+    // The file was moved out of the temporary directory, so there is nothing to remove.
     let _ = written.keep();
     Ok(())
 }
@@ -63,7 +63,7 @@ pub(super) fn touch(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a file; says whether it was there.
+/// Removes a file. Returns true if it existed.
 pub(super) fn remove(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => sync_entry(path).map(|()| true),

@@ -1,4 +1,4 @@
-//! Why the store could not do what it was asked.
+//! Errors of the store.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,68 +8,68 @@ use crate::model::Digest;
 /// Shorthand for results of the store.
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
-/// Why the store could not do what it was asked.
+/// The reason why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The operating system refused; the source names the path.
+    /// The operating system reported an error; the source names the path.
     #[error("Cannot {what}")]
     Io {
-        /// What was being done.
+        /// The operation that failed.
         what: &'static str,
-        /// The cause.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
-    /// The directory is missing, or holds something else.
+    /// The directory is missing, or is not a store.
     #[error("`{}` is not a registry store", path.display())]
     NotAStore {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
     },
-    /// The store was made by another version.
+    /// The store has the layout of another version.
     #[error("The store `{}` has a layout that this version does not know", path.display())]
     Version {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
     },
-    /// Upper and lower case are one on the store's file system.
+    /// The store's file system is not case-sensitive.
     #[error("The store `{}` is on a file system that does not tell upper from lower case", path.display())]
     CaseInsensitive {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
     },
-    /// Another process writes to the store.
+    /// Another process has the store open for writing.
     #[error("The store `{}` is in use by another process", path.display())]
     Locked {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
     },
-    /// There is no such upload session in this repository (any more).
+    /// The repository has no such upload session, or no longer has it.
     #[error("The upload session does not exist")]
     UploadUnknown,
     /// A later request continues the same upload session.
     #[error("A later request has taken over the upload session")]
     UploadTakenOver,
-    /// The content is not what the digest says.
+    /// The content does not have the expected digest.
     #[error("The content has the digest {actual}, not {expected}")]
     DigestMismatch {
-        /// What was asked for.
+        /// Digest expected.
         expected: Digest,
-        /// What arrived.
+        /// Digest of the content.
         actual: Digest,
     },
-    /// Data on the disk changed after it was stored.
+    /// Stored data has changed on the disk.
     #[error("The stored data of {digest} is damaged")]
     Damaged {
-        /// The digest that it had.
+        /// Digest under which the data was stored.
         digest: Digest,
     },
 }
 
-/// Adds what was being done to an operating system's refusal.
+/// Adds the operation to an error of the operating system.
 pub(super) trait IoContext<T> {
-    /// `what` completes "Cannot ...".
+    /// Adds `what`, which completes the sentence "Cannot ...".
     fn doing(self, what: &'static str) -> Result<T>;
 }
 

@@ -1,4 +1,4 @@
-//! Where things are: the only place that turns names into paths, and it takes parsed names only.
+//! Paths of the store. The only module that turns names into paths; it takes parsed names only.
 //!
 //! ```text
 //! airferry-registry                       marker, version and lock
@@ -11,8 +11,8 @@
 //! repositories/<path>/_uploads/<id>       the bytes of an upload session
 //! ```
 //!
-//! A repository's component begins with a letter or digit, so it is never one of the `_` names,
-//! nor `.` or `..`.
+//! A repository's component starts with a letter or digit, so it is never one of the `_` names,
+//! `.` or `..`.
 
 use std::path::{Path, PathBuf};
 
@@ -45,7 +45,7 @@ impl Layout {
         self.root.join(MARKER)
     }
 
-    /// Exists only where the file system ignores case.
+    /// Returns a path that exists only if the file system ignores case.
     pub(super) fn marker_in_capitals(&self) -> PathBuf {
         self.root.join(MARKER.to_ascii_uppercase())
     }
@@ -103,17 +103,17 @@ impl Layout {
     }
 }
 
-/// Whether a repository's directory has ever held a manifest.
+/// Returns true if a repository's directory has ever held a manifest.
 pub(super) fn has_manifests(directory: &Path) -> bool {
     directory.join(MANIFESTS).is_dir()
 }
 
-/// Whether a repository's directory has ever held a blob or a manifest.
+/// Returns true if a repository's directory has ever held a blob or a manifest.
 pub(super) fn has_content(directory: &Path) -> bool {
     directory.join(BLOBS).is_dir() || has_manifests(directory)
 }
 
-/// Whether a repository's directory has ever held an upload session.
+/// Returns true if a repository's directory has ever held an upload session.
 pub(super) fn has_uploads(directory: &Path) -> bool {
     directory.join(UPLOADS).is_dir()
 }

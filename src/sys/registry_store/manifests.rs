@@ -1,4 +1,4 @@
-//! Manifests, tags, referrers and the lists of them.
+//! Stores, lists and removes manifests, tags and referrers.
 
 use std::path::Path;
 
@@ -10,30 +10,31 @@ use super::error::{IoContext, Result};
 use super::{Store, StoreError, durable, entries, layout};
 use crate::model::{Digest, MediaType, RawManifest, RepositoryPath, Tag};
 
-/// What a HEAD request is told of a manifest.
+/// The properties of a manifest that a HEAD request returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestInfo {
-    /// Media type under which it was pushed.
+    /// Media type with which it was pushed.
     pub media_type: MediaType,
     /// Length in bytes.
     pub size: u64,
 }
 
-/// That a manifest refers to another one.
+/// The reference from one manifest to another, its subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Referrer {
-    /// The manifest that is referred to; it need not exist.
+    /// The subject; it need not exist.
     pub subject: Digest,
-    /// The referring manifest's descriptor as JSON, given back as it is.
+    /// The referring manifest's descriptor as JSON, returned unchanged.
     pub descriptor: Vec<u8>,
 }
 
 impl Store {
-    /// Stores a manifest verbatim, then its place among the referrers, then the tag.
+    /// Stores a manifest unchanged, then its entry among the referrers, then its link and the
+    /// tag.
     ///
     /// # Errors
     ///
-    /// [`StoreError::DigestMismatch`] when the bytes do not have the manifest's digest.
+    /// [`StoreError::DigestMismatch`] if the bytes do not have the manifest's digest.
     pub fn put_manifest(
         &self,
         repository: &RepositoryPath,
@@ -74,7 +75,7 @@ impl Store {
         Ok(())
     }
 
-    /// Media type and subject, as the repository's link has them.
+    /// Returns media type and subject from the repository's link file.
     fn link(
         &self,
         repository: &RepositoryPath,
@@ -91,11 +92,11 @@ impl Store {
         Ok(Some((media_type, subject)))
     }
 
-    /// Media type and size of a manifest that the repository has, or `None`.
+    /// Returns media type and size of a manifest in the repository, or `None`.
     ///
     /// # Errors
     ///
-    /// When the disk cannot be read.
+    /// If the disk cannot be read.
     pub fn manifest_info(
         &self,
         repository: &RepositoryPath,
@@ -112,11 +113,11 @@ impl Store {
         }))
     }
 
-    /// A manifest that the repository has, or `None`.
+    /// Returns a manifest in the repository, or `None`.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Damaged`] when the bytes on the disk have another digest by now.
+    /// [`StoreError::Damaged`] if the bytes on the disk no longer have the digest.
     pub fn manifest(
         &self,
         repository: &RepositoryPath,
@@ -140,31 +141,31 @@ impl Store {
         }))
     }
 
-    /// What a tag points to, or `None`.
+    /// Returns the digest that a tag points to, or `None`.
     ///
     /// # Errors
     ///
-    /// When the disk cannot be read.
+    /// If the disk cannot be read.
     pub fn resolve_tag(&self, repository: &RepositoryPath, tag: &Tag) -> Result<Option<Digest>> {
         let path = self.layout.tag(repository, tag);
         let text = absent_is_none(fs::read_to_string(path)).doing("look for a tag")?;
         Ok(text.and_then(|text| text.trim_end().parse().ok()))
     }
 
-    /// The repository's tags in order.
+    /// Returns the repository's tags in ascending order.
     ///
     /// # Errors
     ///
-    /// When the disk cannot be read.
+    /// If the disk cannot be read.
     pub fn tags(&self, repository: &RepositoryPath) -> Result<Vec<Tag>> {
         names(&self.layout.tags(repository), |name| name.parse().ok())
     }
 
-    /// Removes a tag; says whether it was there.
+    /// Removes a tag. Returns true if it existed.
     ///
     /// # Errors
     ///
-    /// When the disk cannot be written.
+    /// If the disk cannot be written.
     pub fn delete_tag(&self, repository: &RepositoryPath, tag: &Tag) -> Result<bool> {
         let _names = self
             .names
@@ -173,12 +174,12 @@ impl Store {
         durable::remove(&self.layout.tag(repository, tag)).doing("remove a tag")
     }
 
-    /// Removes a manifest and the tags that point to it from a repository; the data stays.
-    /// Says whether it was there.
+    /// Removes a manifest, and the tags that point to it, from a repository; the data stays.
+    /// Returns true if the repository had it.
     ///
     /// # Errors
     ///
-    /// When the disk cannot be written.
+    /// If the disk cannot be written.
     pub fn delete_manifest(&self, repository: &RepositoryPath, digest: &Digest) -> Result<bool> {
         const WHAT: &str = "remove a manifest";
         let _names = self
@@ -202,29 +203,30 @@ impl Store {
         Ok(removed)
     }
 
-    /// Digests of the manifests in the repository that refer to `subject`, in order.
+    /// Returns the digests of the repository's manifests with this `subject`, in ascending order.
     ///
     /// # Errors
     ///
-    /// When the disk cannot be read.
+    /// If the disk cannot be read.
     pub fn referrers(&self, repository: &RepositoryPath, subject: &Digest) -> Result<Vec<Digest>> {
         names(&self.layout.referrers(repository, subject), |name| {
             Digest::from_hex(name).ok()
         })
     }
 
-    /// The descriptor with which one of them was stored, or `None` when it is gone.
+    /// Returns the descriptor with which a referrer was stored, or `None` if it was removed.
     ///
     /// # Errors
     ///
-    /// When the disk cannot be read.
+    /// If the disk cannot be read.
     pub fn referrer(
         &self,
         repository: &RepositoryPath,
         subject: &Digest,
         digest: &Digest,
     ) -> Result<Option<Vec<u8>>> {
-        // The entry is written before the manifest is, and removed after.
+        // The entry is written before the manifest's link and removed after it, so it may be
+        // stale.
         if self.link(repository, digest)?.is_none() {
             return Ok(None);
         }
@@ -232,16 +234,16 @@ impl Store {
         absent_is_none(fs::read(directory.join(digest.hex()))).doing("read a referrer")
     }
 
-    /// All repositories that have held a manifest, in order.
+    /// Returns all repositories that have held a manifest, in ascending order.
     ///
     /// # Errors
     ///
-    /// When the disk cannot be read.
+    /// If the disk cannot be read.
     pub fn repositories(&self) -> Result<Vec<RepositoryPath>> {
         self.walk(layout::has_manifests)
     }
 
-    /// The repositories whose directory `wanted` accepts, in order.
+    /// Returns the repositories whose directory `wanted` accepts, in ascending order.
     pub(super) fn walk(&self, wanted: impl Fn(&Path) -> bool) -> Result<Vec<RepositoryPath>> {
         const WHAT: &str = "list the repositories";
         let root = self.layout.repositories();
@@ -255,7 +257,7 @@ impl Store {
                     .ok()
                     .and_then(Path::to_str)
                     .and_then(|name| name.parse::<RepositoryPath>().ok());
-                // The `_` names are no repository paths, so the walk does not enter them.
+                // The `_` names are no repository paths, so they are not entered.
                 if let Some(name) = name {
                     if wanted(&path) {
                         found.push(name);
@@ -269,7 +271,8 @@ impl Store {
     }
 }
 
-/// The names in a directory that `parse` accepts, in order; none if there is no directory.
+/// Returns the names in a directory that `parse` accepts, in order; none if there is no
+/// directory.
 fn names<T: Ord>(directory: &Path, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
     let paths = absent_is_none(entries(directory)).doing("list a directory")?;
     let mut found: Vec<T> = paths

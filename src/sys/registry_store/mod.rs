@@ -1,10 +1,10 @@
-//! The embedded registry's store: content-addressed data, and what each repository may show.
+//! The embedded registry's store: content-addressed data, and links from repositories to it.
 //!
-//! Synchronous, knows files and nothing of HTTP. Data is kept once, below `blobs/`; a repository
-//! sees a blob or a manifest only through a link of its own, so that knowing a digest gives no
-//! access to what another repository holds (OCI distribution-spec, "Mounting a blob"). Whatever
-//! becomes visible was hashed, synced and renamed into place before, in this order: data,
-//! link, tag. Being killed in between leaves data that nothing names, never a name without data.
+//! Synchronous; must not depend on HTTP. Data is stored once, below `blobs/`. A repository has a
+//! blob or a manifest only through a link of its own, so that knowing a digest gives no access to
+//! the content of other repositories (OCI distribution-spec, "Mounting a blob"). Before content
+//! becomes visible it is hashed, synced and renamed into place, in the order data, link, tag. A
+//! crash in between may leave data without a name, but never a name without data.
 
 mod blobs;
 mod durable;
@@ -32,40 +32,41 @@ use error::{IoContext, Result};
 use layout::Layout;
 use uploads::Session;
 
-/// What the marker file says: the layout's version.
+/// Content of the marker file: the version of the layout.
 const MARKER_TEXT: &str = "airferry-registry-v1\n";
 
-/// Upload sessions that nobody continued for this long are removed when the store is opened.
+/// Time without activity after which an upload session is removed when the store is opened.
 const ABANDONED_AFTER: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// How a store is opened.
+/// The mode in which a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Only reads; nothing is created or locked, the file system may be read-only.
+    /// Reads only. Creates and locks nothing; the file system may be read-only.
     ReadOnly,
-    /// Reads and writes; a second writer is refused. A missing store is created.
+    /// Reads and writes. Refuses a second writer; creates a missing store.
     ReadWrite,
 }
 
-/// A registry's store in a directory. Usable from several threads at once.
+/// A registry's store in a directory. Can be used by several threads at once.
 #[derive(Debug)]
 pub struct Store {
     layout: Layout,
-    /// Upload sessions that this process has touched; the files are the truth.
+    /// Upload sessions used by this process. A cache: the files are authoritative.
     sessions: Mutex<HashMap<UploadId, Arc<Mutex<Session>>>>,
-    /// Read by everything that adds a manifest or tag, written by deletions: a tag is never
-    /// set to a manifest that is being removed.
+    /// Locked for reading when a manifest or tag is added, for writing by deletions, so that a
+    /// tag never points to a manifest that is being removed.
     names: RwLock<()>,
     /// Holds the exclusive lock while the store is open for writing.
     _lock: Option<fs::File>,
 }
 
 impl Store {
-    /// Opens the store in `root`, and creates it when it is to be written and is absent or empty.
+    /// Opens the store in `root`. With [`Access::ReadWrite`], creates it if it is absent or
+    /// empty.
     ///
     /// # Errors
     ///
-    /// When the directory holds something else, when another process writes to it, or when its
+    /// If the directory holds something else, another process has it open for writing, or its
     /// file system is not case-sensitive (tags are).
     pub fn open(root: &Path, access: Access) -> Result<Self> {
         let layout = Layout::new(root);
@@ -102,7 +103,7 @@ impl Store {
         if !fs::exists(&marker).doing("look at the store")? {
             for entry in fs::read_dir(layout.root()).doing("look at the store")? {
                 let name = entry.doing("look at the store")?.file_name();
-                // The root of a freshly made file system is as good as empty.
+                // The root of a new file system has this directory, and counts as empty.
                 if name != "lost+found" {
                     return Err(StoreError::NotAStore {
                         path: layout.root().into(),
@@ -127,14 +128,15 @@ impl Store {
         }
     }
 
-    /// Removes what killed processes left: temporary files at once, upload sessions after a while.
+    /// Removes what killed processes left: all temporary files, and upload sessions idle for too
+    /// long.
     fn clean_up(&self) -> Result<()> {
         let temporary = self.layout.temporary();
         durable::ensure_dir(&temporary).doing("create the store")?;
         for path in entries(&temporary).doing("clean up the store")? {
             fs::remove_file(path).doing("clean up the store")?;
         }
-        // The file system's own clock: that is the one which stamped the sessions.
+        // Takes the time from the file system, which also stamped the sessions.
         let now = tempfile::NamedTempFile::new_in(&temporary)
             .and_then(|file| file.as_file().metadata()?.modified())
             .doing("clean up the store")?;
@@ -153,7 +155,7 @@ impl Store {
     }
 }
 
-/// The paths in a directory, in no particular order.
+/// Returns the paths in a directory, in no particular order.
 fn entries(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     fs::read_dir(directory)?
         .map(|entry| Ok(entry?.path()))

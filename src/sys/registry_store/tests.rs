@@ -99,7 +99,7 @@ fn the_latest_claim_writes_and_the_others_do_not() {
     let refused = store.commit_upload(stuck, &whole).unwrap_err();
     assert!(matches!(refused, StoreError::UploadTakenOver));
 
-    // Not even through a file that is still open may a published blob be changed.
+    // A published blob must not be changed, not even through a file that is still open.
     let id = next.id();
     store.commit_upload(next, &whole).unwrap();
     assert!(matches!(
@@ -174,7 +174,7 @@ fn a_crash_between_two_steps_leaves_no_name_without_content() {
         subject: digest(b"subject"),
         descriptor: b"{}".to_vec(),
     };
-    // Data and referrers entry are written, the link is not.
+    // Data and referrer entry are written, the link is not.
     store
         .put_manifest(&name, &document, Some(&tag), Some(&referrer))
         .unwrap();
@@ -184,7 +184,7 @@ fn a_crash_between_two_steps_leaves_no_name_without_content() {
     assert_eq!(listed, [document.digest]);
     let entry = store.referrer(&name, &referrer.subject, &document.digest);
     assert_eq!(entry.unwrap(), None);
-    // A half-written file of a killed process goes away at the next start.
+    // A half-written file of a killed process is removed at the next start.
     fs::write(store.layout.temporary().join("half"), "{").unwrap();
     drop(store);
     let store = open(directory.path());

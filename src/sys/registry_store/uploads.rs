@@ -1,8 +1,8 @@
-//! Upload sessions: a file that grows, and becomes a blob when its digest is right.
+//! Upload sessions: files that grow, and become blobs if their digest is right.
 //!
-//! The session is its file: the offset is the file's length, the repository is the directory.
-//! So it outlives the process. What is kept in memory (the running hash) is an optimisation;
-//! without it the file is read once more at the end.
+//! A session is stored in its file: the offset is the file's length, the repository is the
+//! directory. So it survives the process. The hash in memory is only an optimisation; without it,
+//! the file is read once more at the end.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -17,14 +17,15 @@ use super::error::{IoContext, Result};
 use super::{Store, StoreError, durable, lock};
 use crate::model::{Digest, RepositoryPath};
 
-/// Sessions remembered between requests; beyond that, idle ones are hashed again at the end.
+/// Number of sessions kept in memory. Beyond it, idle ones are dropped and hashed again at the
+/// end.
 const REMEMBERED: usize = 1024;
 
-/// An upload session's unguessable name.
+/// An upload session's unguessable id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UploadId([u8; 16]);
 
-/// A text is not an upload session's name.
+/// The error for a text that is not the id of an upload session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("An upload session is named by 32 lower-case hexadecimal digits")]
 pub struct UploadIdError;
@@ -49,21 +50,22 @@ impl fmt::Display for UploadId {
 }
 
 impl fmt::Debug for UploadId {
-    /// Whoever knows the name may write to the session, so logs do not get it.
+    /// Hides the id: with it, anyone may write to the session, so logs must not show it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("UploadId(..)")
     }
 }
 
-/// What this process knows of a session.
+/// State of a session in this process.
 pub(super) struct Session {
-    /// Number of the request that may write; a later one takes over from a stuck one.
+    /// Number of the latest request that took the session. Only that one may write, so that a new
+    /// request can replace a stuck one.
     claim: u64,
-    /// Bytes in the file.
+    /// Number of bytes in the file.
     offset: u64,
-    /// Hash of these bytes, unless they were written by an earlier process.
+    /// Hash of these bytes; `None` if it would have to be computed from the file.
     hash: Option<Sha256>,
-    /// The file is gone: committed or cancelled.
+    /// True if the file is gone: committed or cancelled.
     closed: bool,
 }
 
@@ -88,17 +90,17 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// The session's name.
+    /// Returns the session's id.
     pub fn id(&self) -> UploadId {
         self.id
     }
 
-    /// The repository that the blob will belong to.
+    /// Returns the repository that the blob will belong to.
     pub fn repository(&self) -> &RepositoryPath {
         &self.repository
     }
 
-    /// Number of bytes that have arrived.
+    /// Returns the number of bytes received.
     pub fn offset(&self) -> u64 {
         lock(&self.session).offset
     }
@@ -113,17 +115,18 @@ impl Upload {
         Ok(())
     }
 
-    /// Adds bytes at the end.
+    /// Appends bytes.
     ///
     /// # Errors
     ///
-    /// When a later request has taken over, or the disk is full; the session is then as before.
+    /// If a later request has taken over, or the bytes cannot be written; the session is then as
+    /// before.
     pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
         let mut session = lock(&self.session);
         self.check(&session)?;
         if let Err(error) = self.file.write_all(bytes) {
             session.hash = None;
-            // Part of it may be there. Where not even this works, the length tells next time.
+            // Some of the bytes may be written. If removing them fails too, the length decides.
             match self.file.set_len(session.offset) {
                 Ok(()) => {}
                 Err(_) => session.offset = self.file.metadata().map_or(0, |facts| facts.len()),
@@ -137,11 +140,11 @@ impl Upload {
         Ok(())
     }
 
-    /// Forgets the bytes from `offset` on.
+    /// Drops the bytes from `offset` on.
     ///
     /// # Errors
     ///
-    /// When a later request has taken over, or the disk cannot be written.
+    /// If a later request has taken over, or the disk cannot be written.
     pub fn rewind(&mut self, offset: u64) -> Result<()> {
         let mut session = lock(&self.session);
         self.check(&session)?;
@@ -153,11 +156,11 @@ impl Upload {
         Ok(())
     }
 
-    /// Makes what has arrived durable, so that it may be acknowledged.
+    /// Makes the received bytes durable, so that they may be acknowledged.
     ///
     /// # Errors
     ///
-    /// When the disk cannot be written.
+    /// If the disk cannot be written.
     pub fn sync(&self) -> Result<()> {
         self.file
             .sync_all()
@@ -167,11 +170,11 @@ impl Upload {
 }
 
 impl Store {
-    /// Begins an upload session.
+    /// Starts an upload session.
     ///
     /// # Errors
     ///
-    /// When the disk cannot be written.
+    /// If the disk cannot be written.
     pub fn start_upload(&self, repository: &RepositoryPath) -> Result<Upload> {
         const WHAT: &str = "start an upload";
         let mut bytes = [0; 16];
@@ -185,11 +188,11 @@ impl Store {
         self.resume_upload(repository, &id)
     }
 
-    /// Takes over an upload session at the offset that it has reached.
+    /// Takes over an upload session at its present offset.
     ///
     /// # Errors
     ///
-    /// [`StoreError::UploadUnknown`] when the repository has no such session.
+    /// [`StoreError::UploadUnknown`] if the repository has no such session.
     pub fn resume_upload(&self, repository: &RepositoryPath, id: &UploadId) -> Result<Upload> {
         let path = self.layout.upload(repository, id);
         let (file, session) = self.open_session(id, &path)?;
@@ -208,11 +211,11 @@ impl Store {
         })
     }
 
-    /// Opens a session's file together with what is known of it.
+    /// Opens a session's file and its state in memory.
     ///
-    /// Both under the map's lock: a session leaves the map only after its file has left the
-    /// directory, so a file that opens here without being known is nobody's, and is not about
-    /// to become a blob under a writer's hands.
+    /// Holds the map's lock for both: a session is removed from the map only after its file has
+    /// left the directory. So a file that opens here without being in the map belongs to no
+    /// writer, and is not about to become a blob.
     fn open_session(&self, id: &UploadId, path: &Path) -> Result<(fs::File, Arc<Mutex<Session>>)> {
         let mut sessions = lock(&self.sessions);
         let file = match fs::OpenOptions::new().read(true).append(true).open(path) {
@@ -239,11 +242,11 @@ impl Store {
         Ok((file, session))
     }
 
-    /// Number of bytes that an upload session has, without taking it over.
+    /// Returns the number of bytes in an upload session, without taking it over.
     ///
     /// # Errors
     ///
-    /// [`StoreError::UploadUnknown`] when the repository has no such session.
+    /// [`StoreError::UploadUnknown`] if the repository has no such session.
     pub fn upload_offset(&self, repository: &RepositoryPath, id: &UploadId) -> Result<u64> {
         match fs::metadata(self.layout.upload(repository, id)) {
             Ok(facts) => Ok(facts.len()),
@@ -252,11 +255,11 @@ impl Store {
         }
     }
 
-    /// Ends an upload session and throws its bytes away.
+    /// Ends an upload session and discards its bytes.
     ///
     /// # Errors
     ///
-    /// [`StoreError::UploadUnknown`] when the repository has no such session.
+    /// [`StoreError::UploadUnknown`] if the repository has no such session.
     pub fn cancel_upload(&self, repository: &RepositoryPath, id: &UploadId) -> Result<()> {
         let upload = self.resume_upload(repository, id)?;
         let mut session = lock(&upload.session);
@@ -270,11 +273,11 @@ impl Store {
         Ok(())
     }
 
-    /// Turns the session into a blob that its repository shows. Returns the blob's size in bytes.
+    /// Turns the session into a blob of its repository. Returns the blob's size in bytes.
     ///
     /// # Errors
     ///
-    /// [`StoreError::DigestMismatch`]; the session is then over, its bytes are of no use.
+    /// [`StoreError::DigestMismatch`]; the session is then ended and its bytes are removed.
     pub fn commit_upload(&self, upload: Upload, expected: &Digest) -> Result<u64> {
         const WHAT: &str = "store the blob";
         let mut session = lock(&upload.session);
@@ -291,7 +294,7 @@ impl Store {
             });
         }
         upload.file.sync_all().doing(WHAT)?;
-        // Over an older copy too: whoever sends a blob again heals a damaged one.
+        // Replaces an existing copy too, so that sending a blob again repairs damaged data.
         durable::publish(&upload.path, &self.layout.data(expected)).doing(WHAT)?;
         session.closed = true;
         lock(&self.sessions).remove(&upload.id);

@@ -1,4 +1,4 @@
-//! Key files as other tools write them (OpenSSL 3.0). None of these keys is used anywhere.
+//! Key files as written by other tools (OpenSSL 3.0). None of these keys is used anywhere.
 
 /// `openssl genpkey -algorithm ed25519`.
 pub(super) const PLAIN_FILE: &str = "\
@@ -60,7 +60,7 @@ HQYJYIZIAWUDBAEqBBCQXb6TYvpncJWoPDcndTxUBEADonMOI1P/UxSjolF7zY/A
 -----END ENCRYPTED PRIVATE KEY-----
 ";
 
-/// RFC 5958, version 2.
+/// A key of RFC 5958, version 2, with its public key.
 pub(super) const WITH_PUBLIC: &str = "\
 -----BEGIN PRIVATE KEY-----
 MFECAQEwBQYDK2VwBCIEIGGn3UptiSfgobDWHc2khEfcj6tCgu07Dx4ekKEouAoz
