@@ -1,7 +1,7 @@
 //! Parses certificates: finds them in PEM files, and reads the fields that messages need (RFC
 //! 5280).
 //!
-//! The TLS library checks signatures and chains. It has no access to dates, issuers and versions,
+//! The TLS library checks signatures and chains. It gives no access to dates, issuers and versions,
 //! which messages need and which `tls` checks for a certificate that is trusted as it is. It also
 //! accepts any certificate as a CA, so the fitness of CAs is checked here.
 
