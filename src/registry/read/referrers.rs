@@ -156,7 +156,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Everything but a clear "not found".
+    /// Every failure but a clear "not found".
     pub async fn referrers_without_api(
         &self,
         repository: &Repository,
@@ -173,7 +173,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Everything but a clear "not found".
+    /// Every failure but a clear "not found".
     pub async fn referrers_index(
         &self,
         repository: &Repository,
