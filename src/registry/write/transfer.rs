@@ -26,7 +26,7 @@ use crate::registry::places::Endpoint;
 use crate::registry::read::blob_name;
 use requests::{Setback, Status};
 
-/// Bytes sent in one request, which is the most that is sent again after a failure.
+/// Default body size in bytes of one request: the most that is sent again after a failure.
 const PIECE: u64 = 32 << 20;
 
 /// One upload in progress.
