@@ -1,9 +1,10 @@
 //! The OCI registry client: HTTP, asynchronous, for the source and for the target.
 //!
 //! Speaks the OCI distribution-spec 1.1 and the Docker registry API v2 below it. All inputs are
-//! values: texts of auth files and of `registries.conf`, PEM bytes, policies. It never touches
-//! the file system, never reads the environment (proxy variables are read by the HTTP library)
-//! and never prints. The caller hashes downloads.
+//! values: texts of auth files and of `registries.conf`, PEM bytes, policies. It reads neither
+//! files nor the environment itself; libraries read the system's CA certificates and the proxy
+//! variables. The only programs that it starts are credential helpers. It never prints. The caller
+//! hashes downloads.
 //!
 //! Its modules, lowest first; each uses only modules listed before it:
 //!
