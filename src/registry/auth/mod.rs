@@ -1,5 +1,5 @@
-//! Authentication at registries: parses challenges, fetches Basic or Bearer credentials for them,
-//! and makes the `Authorization` header.
+//! Authentication at registries: parses challenges, fetches Bearer tokens, and makes the
+//! `Authorization` header (Basic or Bearer).
 //!
 //! This module looks up credentials and decides which token service may receive them. It does not
 //! depend on what is read or written with a header, nor on the repetition of requests.

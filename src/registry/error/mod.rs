@@ -377,7 +377,8 @@ impl Error {
         matches!(self, Self::Unavailable { answer, .. } if answer.status == 429)
     }
 
-    /// True if the network is the reason, not a decision of the registry.
+    /// True if the network, TLS or a failure that may pass is the reason, and not a decision of
+    /// the registry.
     pub fn is_network(&self) -> bool {
         self.is_transient()
             || matches!(

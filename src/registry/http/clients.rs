@@ -60,7 +60,7 @@ pub(super) struct Peer<'a> {
     /// The registry on whose behalf it is asked: itself, or the registry that named it as its
     /// token service or redirected to it.
     pub(in crate::registry) registry: &'a str,
-    /// True if the registry redirected to it.
+    /// True if a redirect or an upload Location of the registry led to it.
     pub(in crate::registry) away: bool,
     /// True if its certificate is not checked.
     pub(in crate::registry) insecure: bool,

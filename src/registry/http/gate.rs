@@ -25,8 +25,8 @@ pub(super) struct Gates {
 }
 
 impl Gates {
-    /// `fixed`: concurrent requests per registry; `rate`: bytes per second for all
-    /// registries together.
+    /// `fixed`: concurrent requests per registry; `rate`: bytes per second for all registries
+    /// together.
     pub(super) fn new(fixed: Option<NonZeroUsize>, rate: Option<NonZeroU64>) -> Self {
         Self {
             fixed,
