@@ -1,18 +1,19 @@
 //! The OCI registry client: HTTP, asynchronous, for the source and for the target.
 //!
-//! Speaks the OCI distribution-spec 1.1 and the Docker registry API v2 below it. Everything
-//! that it is given is a value: texts of auth files and of `registries.conf`, PEM bytes,
-//! policies. It never touches the file system, never reads the environment (proxy variables
-//! are read by the HTTP library) and never prints. Hashing of downloads is the caller's.
+//! Speaks the OCI distribution-spec 1.1 and the Docker registry API v2 below it. All inputs are
+//! values: texts of auth files and of `registries.conf`, PEM bytes, policies. It reads neither
+//! files nor the environment itself; libraries read the system's CA certificates and the proxy
+//! variables. The only programs that it starts are credential helpers. It never prints. The caller
+//! hashes downloads.
 //!
-//! Its rooms, from the lowest up; each uses only rooms that stand before it:
+//! Its modules, lowest first; each uses only modules listed before it:
 //!
-//! - `tls`, `credentials`, `error`: certificates, auth files and helpers, what can go wrong;
-//! - `http`: the engine, which sends requests and knows no credentials;
-//! - `places`: mirrors, rewrites, and the scheme that a host speaks;
+//! - `tls`, `credentials`, `error`: certificates; auth files and helpers; errors;
+//! - `http`: the engine, which sends requests without knowledge of credentials;
+//! - `places`: mirrors, rewrites, and the scheme (TLS or plain HTTP) of a host;
 //! - `auth`: challenges and tokens, for the engine's `Authorization` header;
-//! - `client`: puts these together and remembers what it learns;
-//! - `read`, `write`: what can be asked of a registry.
+//! - `client`: combines these and remembers facts about hosts and repositories;
+//! - `read`, `write`: the operations on a registry.
 //!
 //! Secrets are credentials, tokens, the queries of presigned URLs, and the Locations of
 //! upload sessions. None of them appears in `Debug`, `Display`, events or errors.

@@ -1,4 +1,4 @@
-//! What may be shown: URLs without their secrets, and text of strangers made harmless.
+//! Makes text safe to show: URLs without their secrets, and text from the network on one line.
 
 use std::fmt;
 
@@ -6,24 +6,24 @@ use url::Url;
 
 use crate::model::is_deceptive;
 
-/// Query parameters whose values are no secrets. Everything else may be a presigned request
-/// or an upload's state.
+/// Query parameters whose values are not secret. Any other parameter may be part of a presigned
+/// request or of an upload's state.
 const SHOWN: [&str; 9] = [
     "arch", "channel", "digest", "from", "last", "mount", "n", "scope", "service",
 ];
 
-/// A URL that can be shown: without user information, and with the values of unknown query
-/// parameters left out.
+/// A URL that is safe to show: without user information, and with `REDACTED` for the values of
+/// query parameters that are not known to be harmless.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedactedUrl(String);
 
 impl RedactedUrl {
-    /// For a host that makes no URL.
+    /// Makes a URL from scheme and authority, for hosts that cannot be parsed as part of a URL.
     pub(super) fn of_authority(scheme: &str, authority: &str) -> Self {
         Self(one_line(&format!("{scheme}://{authority}/"), 400))
     }
 
-    /// `host[:port]`; the port is left out where the scheme implies it.
+    /// Returns `host[:port]`; the port is left out where the scheme implies it.
     pub(super) fn authority(&self) -> Option<&str> {
         let (_, rest) = self.0.split_once("://")?;
         rest.split('/').next()
@@ -64,8 +64,8 @@ impl fmt::Debug for RedactedUrl {
     }
 }
 
-/// Makes text of a stranger fit for one line of ours: no control or bidirectional characters,
-/// runs of white space joined, at most `limit` characters.
+/// Makes text from the network fit for one line of output: control and bidirectional characters
+/// become `?`, runs of white space become one space, at most `limit` characters are kept.
 pub(crate) fn one_line(text: &str, limit: usize) -> String {
     let mut line = String::new();
     let mut length = 0;

@@ -6,23 +6,23 @@ use base64::Engine as _;
 use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
 
-/// Why a credentials file is refused. Never repeats the line: it holds a password.
+/// Reason for refusing a credentials file. Never quotes the line, which contains a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialsError {
     /// A line is not `user:password`.
     #[error("Line {line} of the credentials is not `user:password`")]
     Line {
-        /// Its number, from 1.
+        /// Number of the line, from 1.
         line: usize,
     },
-    /// A line holds an Apache password hash.
+    /// A line contains an Apache password hash.
     #[error("Line {line} of the credentials holds a password hash, not a password")]
     Hashed {
-        /// Its number, from 1.
+        /// Number of the line, from 1.
         line: usize,
     },
-    /// There is no line.
+    /// There is no line with a user.
     #[error("The credentials name no user")]
     Empty,
     /// The system gave no random bytes.
@@ -33,8 +33,8 @@ pub enum CredentialsError {
 /// Users and their passwords, kept as keyed hashes.
 #[derive(Clone)]
 pub struct Credentials {
-    /// Random for each process, so that the comparison's timing says nothing that an attacker
-    /// could steer.
+    /// Random for each process, so that an attacker cannot choose hashes whose comparison reveals
+    /// something by its timing.
     key: [u8; 32],
     entries: Vec<Entry>,
 }
@@ -56,7 +56,8 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// When a line is something else, holds a hash (`$2y$...`), or when there is no user.
+    /// When a line is malformed or has a hash (`$2y$...`) instead of a password, or when there is
+    /// no user.
     pub fn parse(text: &str) -> Result<Self, CredentialsError> {
         let key = crate::sys::entropy::random().map_err(|_| CredentialsError::Entropy)?;
         let mut credentials = Self {
@@ -74,7 +75,8 @@ impl Credentials {
             if user.is_empty() || password.is_empty() || line.contains(char::is_control) {
                 return Err(CredentialsError::Line { line: number });
             }
-            // Taken literally, the hash itself would be the password: nobody wants that.
+            // Taken literally, the hash itself would be the password, which the operator does not
+            // intend.
             if ["$2", "$apr1$", "$5$", "$6$", "{SHA}"]
                 .iter()
                 .any(|prefix| password.starts_with(prefix))
@@ -101,7 +103,7 @@ impl Credentials {
             .into()
     }
 
-    /// The user whose name and password an `Authorization` header carries, or `None`.
+    /// Returns the user whose name and password are in an `Authorization` header, or `None`.
     pub(super) fn user(&self, authorization: Option<&HeaderValue>) -> Option<&str> {
         let header = authorization?.to_str().ok()?;
         let (scheme, token) = header.split_once(' ')?;
@@ -123,7 +125,7 @@ impl Credentials {
     }
 }
 
-/// Compares in a time that does not depend on where the difference is.
+/// Compares in constant time, independent of the position of a difference.
 fn equal(left: &[u8; 32], right: &[u8; 32]) -> bool {
     let difference = left
         .iter()

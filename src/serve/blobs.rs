@@ -63,7 +63,7 @@ impl Registry {
         Ok(response)
     }
 
-    /// DELETE of a blob: the repository no longer shows it.
+    /// DELETE of a blob: removes it from the repository.
     pub(super) async fn delete_blob(
         &self,
         name: RepositoryPath,

@@ -1,4 +1,4 @@
-//! Bodies on their way in and out, in pieces of bounded size and with bounded patience.
+//! Request and response bodies, in pieces of limited size and with limited idle time.
 
 use std::io::{self, Read as _};
 use std::time::Duration;
@@ -12,25 +12,26 @@ use tokio::time::timeout;
 use super::response::{ApiError, Body, Code};
 use crate::sys::registry_store::{BlobReader, StoreError, Upload};
 
-/// Bytes collected before the disk is bothered.
+/// Bytes collected before they are written to the disk.
 const BATCH: usize = 1 << 20;
 
-/// How long bytes wait for more before they are written anyway: what a slow or stuck client has
-/// sent should count when it asks how far it came.
+/// How long received bytes wait for more before they are written. When a client that is slow or
+/// stuck asks how far its upload has come, the bytes that it has sent should count.
 const LINGER: Duration = Duration::from_millis(250);
 
 /// Bytes read from the disk at once.
 const PIECE: u64 = 256 << 10;
 
-/// Bytes of a refused body that are read so that the client gets to see the refusal.
+/// Maximum bytes of a refused body that are read and dropped, so that the client sees the
+/// refusal.
 const DRAIN: u64 = 64 << 20;
 
 /// How an incoming body ended.
 #[derive(Debug)]
 pub(super) enum End {
-    /// As it should.
+    /// It ended regularly.
     Whole,
-    /// The client went away or fell silent; what had arrived is kept.
+    /// The client disconnected or sent nothing for too long; the bytes received are kept.
     Cut,
     /// It is longer than allowed.
     TooLong,
@@ -38,7 +39,7 @@ pub(super) enum End {
     Failed(StoreError),
 }
 
-/// An upload session after a body.
+/// An upload session after a body was received.
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) upload: Upload,
@@ -46,13 +47,13 @@ pub(super) struct Received {
     pub(super) end: End,
 }
 
-/// What comes next in an incoming body.
+/// Next event of an incoming body.
 enum Next {
     Data(Bytes),
     End,
-    /// The client went away.
+    /// The client disconnected.
     Gone,
-    /// Nothing came for as long as we waited.
+    /// Nothing arrived within the timeout.
     Silence,
 }
 
@@ -71,7 +72,7 @@ async fn next(body: &mut Incoming, patience: Duration) -> Next {
     }
 }
 
-/// Appends a body to an upload session and syncs it. At most `room` bytes are taken.
+/// Appends a body of at most `room` bytes to an upload session and syncs it.
 pub(super) async fn receive(
     body: &mut Incoming,
     mut upload: Upload,
@@ -156,8 +157,8 @@ pub(super) async fn collect(
     }
 }
 
-/// Reads on after a refusal: a client that is still sending would otherwise see a reset
-/// connection instead of the answer.
+/// Reads and drops the rest of a refused body: a client that is still sending would otherwise see
+/// a reset connection instead of the answer.
 pub(super) async fn drain(body: &mut Incoming, patience: Duration) {
     let mut bytes = 0_u64;
     while bytes < DRAIN && !body.is_end_stream() {
@@ -168,7 +169,7 @@ pub(super) async fn drain(body: &mut Incoming, patience: Duration) {
     }
 }
 
-/// Streams `length` bytes of a blob from where the reader stands.
+/// Streams `length` bytes of a blob from the reader's position.
 pub(super) fn stream(reader: BlobReader, length: u64) -> Body {
     let pieces = futures_util::stream::try_unfold((reader, length), |(reader, left)| async move {
         if left == 0 {

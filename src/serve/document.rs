@@ -1,7 +1,7 @@
-//! The little that the registry must know of a manifest: what it refers to.
+//! Parses a manifest as far as the registry needs it: its references.
 //!
-//! `oci` reads it; here stands what a registry adds: that request and document agree,
-//! what must be in the repository, and what goes into the list of referrers.
+//! `oci` parses it; this module adds what a registry needs: that request and document agree,
+//! which content must be in the repository, and the fields for the list of referrers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,16 +10,16 @@ use serde::Deserialize;
 use crate::model::{Descriptor, Digest, ManifestKind, MediaType};
 use crate::oci::{self, OciError};
 
-/// Why a document is no manifest that the registry takes.
+/// Reason for which the registry refuses a document as a manifest.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DocumentError {
-    /// No media type, or none that is a manifest's.
+    /// There is no media type, or it is not a manifest's.
     #[error("`{media_type}` is no media type of a manifest that this registry takes")]
     MediaType {
-        /// What was given, shortened.
+        /// The media type given, shortened.
         media_type: String,
     },
-    /// Header and document disagree.
+    /// Header and document disagree about the media type.
     #[error("The document says that it is `{document}`, the request says `{header}`")]
     Disagree {
         /// The document's `mediaType`, shortened.
@@ -27,13 +27,13 @@ pub(super) enum DocumentError {
         /// The request's `Content-Type`.
         header: String,
     },
-    /// It is no manifest.
+    /// The document is not a valid manifest.
     #[error(transparent)]
     Manifest(#[from] OciError),
 }
 
 impl DocumentError {
-    /// Whether another media type would do.
+    /// True if the error concerns the media type.
     pub(super) fn is_about_media_type(&self) -> bool {
         matches!(
             self,
@@ -42,26 +42,27 @@ impl DocumentError {
     }
 }
 
-/// A manifest's references.
+/// The references of a manifest.
 #[derive(Debug)]
 pub(super) struct Document {
     /// The media type that document and request agree on.
     pub(super) media_type: MediaType,
-    /// Config and layers that must be in the repository (foreign layers need not).
+    /// Config and layers that must be in the repository (foreign layers need not be).
     pub(super) blobs: BTreeSet<Digest>,
-    /// Manifests that must be there.
+    /// Manifests that must be in the repository.
     pub(super) children: BTreeSet<Digest>,
-    /// Entries of an index that may be blobs or manifests: their media type is unknown.
+    /// Entries of an index with a media type that is not a manifest's: they may be blobs or
+    /// manifests.
     pub(super) others: BTreeSet<Digest>,
-    /// The manifest that this one refers to; it may be absent.
+    /// The manifest that this one refers to; it may be missing.
     pub(super) subject: Option<Digest>,
-    /// `artifactType`, or the config's media type for images without one.
+    /// `artifactType`, or the config's media type for an image without one.
     pub(super) artifact_type: Option<String>,
     /// The manifest's annotations, for the referrers list.
     pub(super) annotations: Option<BTreeMap<String, String>>,
 }
 
-/// What `oci` does not tell.
+/// The fields that `oci` does not return.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Rest {
@@ -77,7 +78,7 @@ fn shown(text: &str) -> String {
 }
 
 impl Document {
-    /// Reads a manifest that was sent with `content_type`.
+    /// Parses a manifest that was sent with `content_type`.
     pub(super) fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, DocumentError> {
         let header = content_type
             .and_then(|text| text.split(';').next())
@@ -91,7 +92,7 @@ impl Document {
                 });
             }
             (Some(_), _) => {}
-            // Nothing is guessed: whoever sends it has to say what it is.
+            // The media type is not guessed: the client has to declare it.
             (None, header) => {
                 let header = header.unwrap_or_default();
                 match MediaType::new(header).manifest_kind() {

@@ -1,22 +1,22 @@
-//! Why a server does not start.
+//! Errors of starting a server.
 
 use std::io;
 use std::net::SocketAddr;
 
 use crate::sys::registry_store::StoreError;
 
-/// Why a server does not start.
+/// Reason for which a server does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The store cannot be used.
+    /// The store cannot be opened.
     #[error("Cannot open the registry's store")]
     Store {
         /// The cause.
         #[source]
         source: StoreError,
     },
-    /// The address cannot be listened on.
+    /// The server cannot listen on the address.
     #[error("Cannot listen on {address}")]
     Listen {
         /// The address.
@@ -25,24 +25,24 @@ pub enum ServeError {
         #[source]
         source: io::Error,
     },
-    /// Others could reach the registry without TLS and credentials.
+    /// Other machines could reach the registry without TLS or without credentials.
     #[error("{address} can be reached from outside, and the registry would have no {missing}")]
     Exposed {
         /// The address.
         address: SocketAddr,
-        /// What is missing.
+        /// The missing protection.
         missing: &'static str,
     },
-    /// The certificate or key is not usable.
+    /// The certificate or key cannot be used.
     #[error("The TLS {what} cannot be used")]
     Tls {
-        /// Which of them.
+        /// The part that cannot be used.
         what: &'static str,
         /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The blocking work of opening the store was lost.
+    /// The task that opens the store was cancelled or panicked.
     #[error("The server was stopped while it started")]
     Stopped,
 }

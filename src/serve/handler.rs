@@ -1,4 +1,4 @@
-//! From a request to an answer: who asks, what for, and whether it is allowed.
+//! Handles one request: authenticates, routes, answers, and reports it to the observer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::route::{Route, route};
 use super::{Access, Credentials, Observer};
 use crate::sys::registry_store::{Store, StoreError};
 
-/// The registry behind all connections.
+/// The registry, shared by all connections.
 pub(super) struct Registry {
     pub(super) store: Arc<Store>,
     pub(super) credentials: Option<Credentials>,
@@ -32,12 +32,12 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// A header's text.
+    /// Returns a header's text.
     pub(super) fn header(&self, name: header::HeaderName) -> Option<&str> {
         self.parts.headers.get(name)?.to_str().ok()
     }
 
-    /// The first value of a query parameter, decoded.
+    /// Returns the first value of a query parameter, decoded.
     pub(super) fn query(&self, name: &str) -> Option<String> {
         let query = self.parts.uri.query()?;
         url::form_urlencoded::parse(query.as_bytes())
@@ -45,7 +45,7 @@ impl Asked {
             .map(|(_, value)| value.into_owned())
     }
 
-    /// Whether only the headers of the answer are wanted.
+    /// True if the client wants only the headers of the answer.
     pub(super) fn is_head(&self) -> bool {
         self.parts.method == Method::HEAD
     }
@@ -85,7 +85,8 @@ impl Registry {
                 if let Some(cause) = &error.cause {
                     self.observer.failed(cause);
                 }
-                // Reading the body would invite a client that asks first to send it.
+                // A client that sent `Expect` waits with its body; reading would invite it to
+                // send that.
                 if asked.header(header::EXPECT).is_none() {
                     body::drain(&mut body, self.idle_timeout).await;
                 }
@@ -182,7 +183,7 @@ impl Registry {
         Err(ApiError::new(Code::Unsupported, message).header(header::ALLOW, allowed))
     }
 
-    /// Runs file work where it may block.
+    /// Runs store operations in a thread where they may block.
     pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
@@ -195,7 +196,8 @@ impl Registry {
     }
 }
 
-/// A path for the log: an upload session's name is a capability and stays out.
+/// Returns a path for the log. The id of an upload session grants access to it, so it is left
+/// out.
 fn loggable(path: &str, route: Option<&Route>) -> String {
     match (route, path.rsplit_once('/')) {
         (Some(Route::Upload(..)), Some((before, _))) => format!("{before}/..."),

@@ -1,4 +1,4 @@
-//! Lists: repositories, tags, referrers.
+//! Lists of repositories, tags and referrers.
 
 use http::{Response, StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -9,10 +9,11 @@ use super::response::{self, ApiError, Body, Code, OCI_FILTERS, set};
 use crate::model::{Digest, Limits, MediaType, RepositoryPath};
 use crate::sys::registry_store::{Store, StoreError};
 
-/// Room for descriptors in one answer: the spec's limit for manifests, less the frame.
+/// Maximum bytes of descriptors in one answer: the spec's limit for manifests, less 1 KiB for the
+/// rest of the document.
 const REFERRERS_BYTES: usize = Limits::OCI_MANIFEST as usize - 1024;
 
-/// Which part of a list is wanted.
+/// The requested part of a list.
 struct Page {
     count: Option<usize>,
     last: Option<String>,
@@ -31,7 +32,7 @@ impl Page {
         Ok(Self { count, last })
     }
 
-    /// Cuts the page out of a sorted list; the flag says whether more follows.
+    /// Returns the page of a sorted list, and true if more entries follow.
     fn cut<T: AsRef<str>>(&self, mut sorted: Vec<T>) -> (Vec<T>, bool) {
         if let Some(last) = &self.last {
             let after = sorted.partition_point(|item| item.as_ref() <= last.as_str());
@@ -43,7 +44,7 @@ impl Page {
         (sorted, more)
     }
 
-    /// The `Link` to what follows `last` (RFC 8288).
+    /// Returns the `Link` header to the entries after `last` (RFC 8288).
     fn link(&self, path: &str, last: &str, extra: Option<(&str, &str)>) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         if let Some(count) = self.count {
@@ -76,7 +77,7 @@ struct ReferrersIndex {
     manifests: Vec<Box<RawValue>>,
 }
 
-/// What the filter looks at.
+/// The field that the filter compares.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Filtered {
@@ -135,7 +136,7 @@ impl Registry {
         Ok(response)
     }
 
-    /// GET of what refers to a manifest. A subject that nobody has seen has no referrers.
+    /// GET of a manifest's referrers. An unknown subject has no referrers.
     pub(super) async fn referrers(
         &self,
         asked: &Asked,
@@ -180,7 +181,7 @@ impl Registry {
     }
 }
 
-/// One page of referrers, and its last entry when more follow.
+/// Returns one page of referrers, and its last entry if more follow.
 fn collect(
     store: &Store,
     name: &RepositoryPath,
@@ -205,7 +206,7 @@ fn collect(
             continue;
         }
         bytes = bytes.saturating_add(descriptor.len()).saturating_add(1);
-        // An entry that is larger than a page is a page of its own.
+        // An entry larger than a page is a page of its own.
         if page.len() >= count || (bytes > REFERRERS_BYTES && !page.is_empty()) {
             return Ok((page, last));
         }

@@ -1,4 +1,4 @@
-//! Manifests: pull, push with all checks, delete.
+//! Manifests: pull, push with all checks, and delete.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use super::route::Selector;
 use crate::model::{Digest, Limits, RawManifest, RepositoryPath, Tag};
 use crate::sys::registry_store::{Referrer, Store, StoreError};
 
-/// Missing blobs that are named in an error; the rest is counted.
+/// Maximum missing digests that an error lists; it always gives their number.
 const NAMED: usize = 20;
 
 fn unknown() -> ApiError {
     ApiError::new(Code::ManifestUnknown, "The repository has no such manifest")
 }
 
-/// A referrer's descriptor as the referrers list shows it.
+/// A referrer's descriptor as it appears in the list of referrers.
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ReferrerDescriptor<'a> {
@@ -35,7 +35,7 @@ struct ReferrerDescriptor<'a> {
 }
 
 impl Registry {
-    /// GET and HEAD of a manifest. It is sent as it was pushed, whatever `Accept` says.
+    /// GET and HEAD of a manifest. It is sent as it was pushed, regardless of `Accept`.
     pub(super) async fn manifest(
         &self,
         asked: &Asked,
@@ -155,7 +155,7 @@ fn resolve(
     }
 }
 
-/// What the manifest refers to and the repository does not have.
+/// Returns the digests that the manifest refers to and the repository does not have.
 fn missing(
     store: &Store,
     name: &RepositoryPath,

@@ -1,9 +1,9 @@
 //! The embedded registry: OCI distribution-spec 1.1 over a store in a directory.
 //!
-//! For sites that have no registry yet, and for tests. This module speaks HTTP; files are
-//! `sys::registry_store`'s business. Every name from the network is parsed into a model type
-//! before anything else sees it, bodies are streamed in both directions, and what a client
-//! can make the server keep in memory has a limit.
+//! For sites without a registry, and for tests. This module speaks HTTP; `sys::registry_store`
+//! handles the files. Every name from the network is parsed into a model type before any other
+//! code uses it, bodies are streamed in both directions, and the memory that a client can make
+//! the server use is limited.
 
 mod auth;
 mod blobs;

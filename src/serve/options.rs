@@ -1,4 +1,4 @@
-//! What a server is told when it starts.
+//! Options of a server.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use super::Credentials;
 
-/// A request that was answered, for the access log. Holds no secrets: no headers, no query,
-/// and upload sessions' names are left out of the path.
+/// An answered request, for the access log. Contains no secrets: no headers, no query, and no ids
+/// of upload sessions in the path.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// Who asked.
+    /// Address of the client.
     pub peer: SocketAddr,
-    /// The user, when credentials were asked for and were right.
+    /// The authenticated user, if the server has credentials.
     pub user: Option<String>,
     /// The method.
     pub method: String,
@@ -26,17 +26,17 @@ pub struct Access {
     pub length: Option<u64>,
 }
 
-/// Is told what the server does. Must not block.
+/// Receives events of the server. Its methods must not block.
 pub trait Observer: Send + Sync {
-    /// A request was answered; its body may still be on the way.
+    /// Called after a request was answered; the answer's body may still be on the way.
     fn answered(&self, access: &Access);
 
-    /// The server could not do its work (a full disk, a damaged store). `failure` names paths,
-    /// which clients are not told.
+    /// Called when the server could not do its work (a full disk, a damaged store). `failure`
+    /// contains paths, which are not sent to clients.
     fn failed(&self, failure: &str);
 }
 
-/// Nobody looks.
+/// An observer that ignores all events.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unobserved;
 
@@ -46,10 +46,10 @@ impl Observer for Unobserved {
     fn failed(&self, _failure: &str) {}
 }
 
-/// A certificate chain and its key, as PEM texts.
+/// A certificate chain and its private key, in PEM.
 #[derive(Clone)]
 pub struct TlsIdentity {
-    /// The server's certificate, then those that lead to its authority.
+    /// The server's certificate, then its intermediate certificates.
     pub certificates: Vec<u8>,
     /// The private key (PKCS#8, PKCS#1 or SEC1), not encrypted.
     pub key: zeroize::Zeroizing<Vec<u8>>,
@@ -61,39 +61,39 @@ impl fmt::Debug for TlsIdentity {
     }
 }
 
-/// How a registry is served.
+/// Options of a registry server.
 #[derive(Clone)]
 pub struct ServeOptions {
     /// The store's directory; created when absent, unless `read_only`.
     pub store: PathBuf,
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 selects a free port.
     pub listen: SocketAddr,
-    /// Allows an address that others reach, without both TLS and credentials.
+    /// Allows an address that other machines can reach even if TLS or credentials are missing.
     pub insecure_listen: bool,
-    /// Serves HTTPS.
+    /// Certificate for HTTPS; `None`: plain HTTP.
     pub tls: Option<TlsIdentity>,
-    /// Asks for basic authentication.
+    /// Users for basic authentication; `None`: no authentication.
     pub credentials: Option<Credentials>,
-    /// Refuses every change; the store may be on a read-only file system.
+    /// Refuses all changes; the store may be on a read-only file system.
     pub read_only: bool,
     /// Allows DELETE of manifests, tags and blobs.
     pub allow_delete: bool,
-    /// Accepts indexes whose children are not all there.
+    /// Accepts an index even if children of it are missing.
     pub accept_sparse: bool,
-    /// Largest blob in bytes.
+    /// Maximum size of a blob in bytes.
     pub max_blob: u64,
-    /// Connections served at once; further ones wait.
+    /// Maximum concurrent connections; further ones wait.
     pub max_connections: usize,
-    /// How long a peer may send or take nothing in the middle of a message.
+    /// Maximum time without progress in either direction in the middle of a message.
     pub idle_timeout: Duration,
-    /// How long running requests may go on after the server was told to stop.
+    /// Maximum time for running requests to finish after the shutdown began.
     pub shutdown_grace: Duration,
-    /// Is told of requests and failures.
+    /// Receives requests and failures.
     pub observer: Arc<dyn Observer>,
 }
 
 impl ServeOptions {
-    /// Loopback on a free port, plain HTTP, writable, nothing is deleted.
+    /// Returns the defaults: loopback on a free port, plain HTTP, writable, no deletion.
     pub fn new(store: impl Into<PathBuf>) -> Self {
         Self {
             store: store.into(),

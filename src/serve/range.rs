@@ -1,10 +1,10 @@
-//! Byte ranges: what a reader asks for (RFC 9110, section 14.2) and what an uploader says it
-//! sends (OCI distribution-spec, "Pushing a blob in chunks").
+//! Byte ranges: `Range` of a download (RFC 9110, section 14.2) and `Content-Range` of an upload
+//! (OCI distribution-spec, "Pushing a blob in chunks").
 
-/// Which part of a body is wanted.
+/// The part of a body that a `Range` header asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// All of it; also for ranges that we need not understand, as the RFC allows.
+    /// The whole body; also for ranges that a server need not understand, as the RFC allows.
     Whole,
     /// From the first to the last byte, both included.
     Part {
@@ -13,11 +13,12 @@ pub(super) enum Wanted {
         /// Last byte.
         last: u64,
     },
-    /// Nothing that exists.
+    /// A range without any existing byte.
     Unsatisfiable,
 }
 
-/// Reads a `Range` header for a body of `size` bytes. Several ranges are answered with the whole.
+/// Parses a `Range` header for a body of `size` bytes. Several ranges are answered with the whole
+/// body.
 pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
     let Some((first, last)) = header
         .and_then(|text| text.trim().strip_prefix("bytes="))
@@ -40,13 +41,13 @@ pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
     }
 }
 
-/// Reads an upload's `Content-Range`, `<first>-<last>`; `None` when it is something else.
+/// Parses an upload's `Content-Range`, `<first>-<last>`; `None` if it has another form.
 pub(super) fn sent(header: &str) -> Option<(u64, u64)> {
     let (first, last) = header.split_once('-')?;
     Some((number(first)?, number(last)?))
 }
 
-/// A decimal number without sign.
+/// Parses a decimal number without a sign.
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()

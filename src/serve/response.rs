@@ -1,4 +1,4 @@
-//! Answers: bodies, errors as the spec words them, the headers that many answers share.
+//! Answers: bodies, errors in the spec's format, and headers that many answers share.
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
@@ -11,7 +11,7 @@ use crate::sys::registry_store::StoreError;
 /// An answer's body, streamed.
 pub(super) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
-/// The names of errors (OCI distribution-spec, "Error Codes"), and a few of our own statuses.
+/// Error codes (OCI distribution-spec, "Error Codes"), with some additional cases for the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
     BlobUnknown,
@@ -82,14 +82,14 @@ impl Code {
     }
 }
 
-/// A request that is not granted.
+/// The error for a refused or failed request.
 #[derive(Debug)]
 pub(super) struct ApiError {
     code: Code,
     message: String,
     detail: serde_json::Value,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// What happened here, for the log and not for the client.
+    /// The internal cause, for the log; it is not sent to the client.
     pub(super) cause: Option<String>,
 }
 
@@ -108,7 +108,7 @@ impl ApiError {
         Self::new(Code::BlobUploadUnknown, "The upload session does not exist")
     }
 
-    /// Something broke on our side; the client learns no more than that.
+    /// Makes the error for an internal failure; the client is not told the cause.
     pub(super) fn internal(cause: impl Into<String>) -> Self {
         let mut error = Self::new(Code::Internal, "The registry could not do its work");
         error.cause = Some(cause.into());
@@ -172,7 +172,7 @@ fn disk_full(error: &std::io::Error) -> bool {
     matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
-/// An answer without a body.
+/// Makes an answer without a body.
 pub(super) fn empty(status: StatusCode) -> Response<Body> {
     with_body(
         status,
@@ -180,13 +180,13 @@ pub(super) fn empty(status: StatusCode) -> Response<Body> {
     )
 }
 
-/// An answer with a body of known bytes.
+/// Makes an answer with a body that is in memory.
 pub(super) fn full(status: StatusCode, bytes: impl Into<Bytes>) -> Response<Body> {
     let body = Full::new(bytes.into()).map_err(|never| match never {});
     with_body(status, body.boxed_unsync())
 }
 
-/// An answer with a JSON document.
+/// Makes an answer with a JSON document.
 pub(super) fn json(status: StatusCode, bytes: Vec<u8>) -> Response<Body> {
     let mut response = full(status, bytes);
     let value = HeaderValue::from_static("application/json");
@@ -194,14 +194,15 @@ pub(super) fn json(status: StatusCode, bytes: Vec<u8>) -> Response<Body> {
     response
 }
 
-/// An answer with any body.
+/// Makes an answer with any body.
 pub(super) fn with_body(status: StatusCode, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response
 }
 
-/// Sets a header on an answer. Values are made of parsed names and numbers, so they always fit.
+/// Sets a header of an answer. Values are made from parsed names and numbers, so they are always
+/// valid.
 pub(super) fn set(response: &mut Response<Body>, name: HeaderName, value: impl AsRef<str>) {
     if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
         response.headers_mut().insert(name, value);

@@ -1,20 +1,20 @@
-//! From a request's path to parsed names. Nothing unparsed goes further.
+//! Parses a request's path into typed names. No other module uses an unparsed path.
 
 use crate::model::{Digest, RepositoryPath, Tag};
 use crate::sys::registry_store::UploadId;
 
 use super::response::{ApiError, Code};
 
-/// How a manifest is named.
+/// The tag or digest in a manifest's path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Selector {
-    /// By tag.
+    /// A tag.
     Tag(Tag),
-    /// By digest.
+    /// A digest.
     Digest(Digest),
 }
 
-/// What a path means (OCI distribution-spec, "Endpoints").
+/// The endpoint of a path (OCI distribution-spec, "Endpoints").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
     /// `/v2/`
@@ -37,7 +37,7 @@ pub(super) enum Route {
     Referrers(RepositoryPath, Digest),
 }
 
-/// Parses a path as it came, without decoding: no valid name needs a percent sign.
+/// Parses a path as received, without percent-decoding: no valid name needs it.
 pub(super) fn route(path: &str) -> Result<Route, ApiError> {
     let unknown = || ApiError::new(Code::NotFound, "The registry has no such endpoint");
     let rest = match path {
@@ -78,7 +78,7 @@ fn selector(text: &str) -> Option<Selector> {
     }
 }
 
-/// Parses a repository's name from the network.
+/// Parses a repository name from the network.
 pub(super) fn repository(text: &str) -> Result<RepositoryPath, ApiError> {
     text.parse().map_err(|error: crate::model::NameError| {
         ApiError::new(Code::NameInvalid, error.to_string())
@@ -138,7 +138,7 @@ mod tests {
                 format!("/v2/a/referrers/{digest}"),
                 Route::Referrers(name("a"), digest),
             ),
-            // Repositories may be called like endpoints.
+            // Repositories may have the names of endpoints.
             (
                 "/v2/blobs/uploads/manifests/x".to_owned(),
                 Route::Manifest(name("blobs/uploads"), Selector::Tag("x".parse().unwrap())),

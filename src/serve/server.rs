@@ -24,22 +24,23 @@ use super::stall::Patient;
 use super::{Result, ServeError, ServeOptions, tls};
 use crate::sys::registry_store::{Access, Store};
 
-/// How long a TLS handshake may take.
+/// Maximum time for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// How long to wait when the system has no more sockets.
+/// Pause after a connection could not be accepted, for example because the system has no more
+/// sockets.
 const BREATHER: Duration = Duration::from_millis(100);
 
-/// How long headers may take, and how long a connection may be idle between requests.
+/// Maximum time for headers, and maximum idle time between requests.
 const HEADERS: Duration = Duration::from_secs(60);
 
-/// Bytes of headers that are read, and of a body that are buffered, at most.
+/// Maximum bytes of headers, and of a body in the buffer.
 const BUFFER: usize = 256 << 10;
 
-/// Streams of one HTTP/2 connection at once.
+/// Maximum concurrent streams of one HTTP/2 connection.
 const STREAMS: u32 = 64;
 
-/// A registry that listens.
+/// A registry with its listening socket.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
@@ -56,25 +57,25 @@ impl std::fmt::Debug for Server {
     }
 }
 
-/// What each connection needs.
+/// State that each connection needs.
 #[derive(Clone)]
 struct Connections {
     registry: Arc<Registry>,
     tls: Option<TlsAcceptor>,
     patience: Duration,
-    /// Closed when the server is to stop.
+    /// Closed when the server is stopping.
     stop: watch::Receiver<()>,
-    /// Held by every running request, so that stopping can wait for them.
+    /// Held by every running request, so that the shutdown can wait for them.
     busy: mpsc::Sender<Infallible>,
 }
 
 impl Server {
-    /// Opens the store and the listening socket. Nothing is answered before [`Server::run`].
+    /// Opens the store and the listening socket. Requests are answered only by [`Server::run`].
     ///
     /// # Errors
     ///
-    /// When the address is reachable from outside and unprotected, when it is taken, or when
-    /// the store or the certificate cannot be used.
+    /// When the address is reachable from other machines and TLS or credentials are missing, when
+    /// it is in use, or when the store or the certificate cannot be used.
     pub async fn bind(options: ServeOptions) -> Result<Self> {
         let listen = options.listen;
         if !listen.ip().to_canonical().is_loopback() && !options.insecure_listen {
@@ -114,7 +115,7 @@ impl Server {
             idle_timeout: options.idle_timeout,
             observer: options.observer,
         };
-        // Their other ends are made when the server runs.
+        // `run` replaces these by channels whose other ends it keeps.
         let (_, stop) = watch::channel(());
         let (busy, _) = mpsc::channel(1);
         Ok(Self {
@@ -132,12 +133,12 @@ impl Server {
         })
     }
 
-    /// The address, with the port that was taken.
+    /// Returns the address, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// `http://127.0.0.1:5000`, or `https`.
+    /// Returns the URL, for example `http://127.0.0.1:5000`.
     pub fn url(&self) -> String {
         let scheme = match self.connections.tls {
             Some(_) => "https",
@@ -146,8 +147,8 @@ impl Server {
         format!("{scheme}://{}", self.address)
     }
 
-    /// Answers until `shutdown` completes. Requests that run then may finish within the grace
-    /// period; the store is released when this returns.
+    /// Answers requests until `shutdown` completes. Requests that are running then may finish
+    /// within the grace period. The store is released when this returns.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let (stopping, stop) = watch::channel(());
         let (busy, mut finished) = mpsc::channel(1);
@@ -174,7 +175,7 @@ impl Server {
                         let connections = connections.clone();
                         tasks.spawn(async move {
                             let _permit = permit;
-                            // A connection that breaks is the peer's business.
+                            // A broken connection is not an error of the server.
                             let _ = connections.serve(stream, peer).await;
                         });
                     }
@@ -191,7 +192,7 @@ impl Server {
             let _ = finished.recv().await;
         };
         if timeout(grace, all_done).await.is_err() {
-            // Requests notice that their connection is gone and keep what had arrived.
+            // Requests notice that their connection is closed, and keep the bytes received.
             tasks.shutdown().await;
             let _ = timeout(grace, finished.recv()).await;
         }
@@ -200,7 +201,7 @@ impl Server {
 
 impl Connections {
     async fn serve(mut self, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
-        // Answers are small and awaited: do not hold them back.
+        // Answers are small and the client waits for them, so they must not be delayed.
         stream.set_nodelay(true)?;
         let stream = Patient::new(stream, self.patience);
         match self.tls.take() {
@@ -226,8 +227,8 @@ impl Connections {
         let service = service_fn(move |request: Request<Incoming>| {
             let answer = Arc::clone(&registry).answer(request, peer);
             let busy = busy.clone();
-            // A task of its own: when the peer goes away hyper drops what it waits for, and
-            // the bytes of an upload that have arrived should still be written.
+            // A separate task: when the client disconnects, hyper drops the future that it waits
+            // for, but the bytes of an upload that have arrived should still be written.
             let task = tokio::spawn(async move {
                 let _busy = busy;
                 answer.await
@@ -240,10 +241,10 @@ impl Connections {
         });
         let io = TokioIo::new(stream);
         let stopped = async move {
-            // Nothing is ever sent: this ends when the sender is dropped.
+            // No value is ever sent: the loop ends when the sender is dropped.
             while stop.changed().await.is_ok() {}
         };
-        // The loop ends with the connection; `stopped` only tells it to end early.
+        // The connection's future ends with the connection; `stopped` only makes it end earlier.
         macro_rules! until_stopped {
             ($connection:expr) => {{
                 let mut connection = pin!($connection);

@@ -1,8 +1,8 @@
-//! When people or the system want the server to end.
+//! The signals that ask the server to end.
 
 use std::io;
 
-/// Listens for Ctrl-C and, on Unix, SIGTERM, from the moment when it is made.
+/// Listens for Ctrl-C and, on Unix, SIGTERM, from its creation on.
 #[derive(Debug)]
 pub struct Signals {
     #[cfg(unix)]
@@ -12,7 +12,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over from the system, which would end the process at once.
+    /// Takes over the handling of these signals; by default they would end the process at once.
     ///
     /// # Errors
     ///
@@ -30,7 +30,7 @@ impl Signals {
         Ok(Self {})
     }
 
-    /// Waits for one of them.
+    /// Waits for one of the signals.
     pub async fn received(&mut self) {
         #[cfg(unix)]
         tokio::select! {
@@ -39,7 +39,7 @@ impl Signals {
         }
         #[cfg(not(unix))]
         if tokio::signal::ctrl_c().await.is_err() {
-            // The process can still be killed; the store survives that.
+            // Without a signal handler the process can still be killed; the store survives that.
             std::future::pending::<()>().await;
         }
     }

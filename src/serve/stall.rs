@@ -1,7 +1,8 @@
-//! A connection that is given up when the peer takes nothing for too long.
+//! A stream that closes the connection when the peer accepts no data for too long.
 //!
-//! hyper bounds how long headers may take and `body` how long a request's data may; this bounds
-//! the other direction, so that a peer which stops reading does not hold a connection for ever.
+//! hyper limits the time for headers, and `body` the time for a request's data. This module
+//! limits the other direction, so that a peer that stops reading does not occupy a connection for
+//! ever.
 
 use std::io;
 use std::pin::Pin;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Wraps a stream whose writes must make progress.
+/// Wraps a stream; a write that makes no progress for `patience` fails.
 #[derive(Debug)]
 pub(super) struct Patient<T> {
     inner: T,
@@ -30,7 +31,7 @@ impl<T> Patient<T> {
         }
     }
 
-    /// Passes on what a write returned, or fails when it has been pending for too long.
+    /// Returns the outcome of a write, or fails when it has been pending for too long.
     fn bounded<V>(
         &mut self,
         context: &mut Context<'_>,

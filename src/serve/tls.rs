@@ -1,4 +1,4 @@
-//! TLS for the server side.
+//! TLS of the server.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{ServeError, TlsIdentity};
 
-/// The protocols that are offered, the better first.
+/// The protocols that are offered, the preferred one first.
 pub(super) const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
-/// Prepares to accept TLS connections with a certificate.
+/// Makes an acceptor of TLS connections from a certificate and its key.
 pub(super) fn acceptor(identity: &TlsIdentity) -> Result<TlsAcceptor, ServeError> {
     let refused = |what| move |source| ServeError::Tls { what, source };
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&identity.certificates)

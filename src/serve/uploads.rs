@@ -1,7 +1,7 @@
 //! Blob uploads: in one request, in chunks, resumed after any interruption, or mounted.
 //!
-//! `Range: 0-0` means "nothing or one byte", as in the distribution registry, whose clients
-//! cannot read anything else for an empty session.
+//! `Range: 0-0` means no byte or one byte, as in the distribution registry: its clients
+//! understand no other range for an empty session.
 
 use http::{Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
@@ -15,7 +15,7 @@ use crate::model::{Digest, RepositoryPath};
 use crate::sys::registry_store::{Upload, UploadId};
 
 impl Registry {
-    /// POST: begins a session, mounts a blob, or takes a whole one.
+    /// POST: opens a session, mounts a blob, or receives a whole one.
     pub(super) async fn start_upload(
         &self,
         asked: &Asked,
@@ -24,7 +24,7 @@ impl Registry {
     ) -> Result<Response<Body>, ApiError> {
         if let Some(digest) = asked.query("mount") {
             let digest = parse_digest(&digest)?;
-            // Without `from` we would have to look into all repositories; that tells too much.
+            // Without `from` all repositories would have to be searched, which reveals too much.
             if let Some(from) = asked.query("from") {
                 let (from, to) = (repository(&from)?, name.clone());
                 let mounted = self.blocking(move |store| store.mount_blob(&to, &from, &digest));
@@ -40,7 +40,8 @@ impl Registry {
             let (name, id) = (upload.repository().clone(), upload.id());
             let taken = self.take_and_commit(asked, upload, digest, body).await;
             if taken.is_err() {
-                // Nobody was told of the session. It is gone already if the digest was wrong.
+                // The client does not know the session. If the digest was wrong, it is removed
+                // already.
                 let _ = self
                     .blocking(move |store| store.cancel_upload(&name, &id))
                     .await;
@@ -58,7 +59,7 @@ impl Registry {
         ))
     }
 
-    /// GET: how far a session has come.
+    /// GET: reports the bytes that a session has.
     pub(super) async fn upload_status(
         &self,
         name: RepositoryPath,
@@ -71,7 +72,7 @@ impl Registry {
         Ok(progress(StatusCode::NO_CONTENT, &name, &id, offset))
     }
 
-    /// PATCH: adds a chunk.
+    /// PATCH: appends a chunk.
     pub(super) async fn patch_upload(
         &self,
         asked: &Asked,
@@ -87,7 +88,7 @@ impl Registry {
         Ok(progress(StatusCode::ACCEPTED, &name, &id, upload.offset()))
     }
 
-    /// PUT: adds what may be left, and closes the session.
+    /// PUT: appends the rest of the blob, if any, and closes the session.
     pub(super) async fn finish_upload(
         &self,
         asked: &Asked,
@@ -108,7 +109,7 @@ impl Registry {
         self.take_and_commit(asked, upload, digest, body).await
     }
 
-    /// DELETE: gives a session up.
+    /// DELETE: removes a session.
     pub(super) async fn cancel_upload(
         &self,
         name: RepositoryPath,
@@ -136,7 +137,7 @@ impl Registry {
         Ok(created(&name, &digest))
     }
 
-    /// Appends a request's body, if it says that it begins where the session stands.
+    /// Appends a request's body. A `Content-Range` must begin at the session's current end.
     async fn take(
         &self,
         asked: &Asked,
@@ -145,7 +146,8 @@ impl Registry {
     ) -> Result<Upload, ApiError> {
         let start = upload.offset();
         let (name, id) = (upload.repository().clone(), upload.id());
-        // The same headers as a status request's answer, so that the client can go on.
+        // Errors have the same headers as the answer to a status request, so that the client can
+        // continue.
         let refuse = |code, message: String, offset| {
             ApiError::new(code, message)
                 .header(header::LOCATION, location(&name, &id))
@@ -191,7 +193,7 @@ impl Registry {
             }
             End::Failed(error) => Err(error.into()),
             End::Whole | End::TooLong => {
-                // Not what was said: none of it counts.
+                // The body's length is not as announced, or too large: none of it counts.
                 let rewound = self.blocking(move |_| {
                     let mut upload = upload;
                     upload.rewind(start)
@@ -220,7 +222,7 @@ fn range_so_far(offset: u64) -> String {
     format!("0-{}", offset.saturating_sub(1))
 }
 
-/// How far a session has come.
+/// Makes the answer that reports how many bytes a session has.
 fn progress(
     status: StatusCode,
     name: &RepositoryPath,
@@ -234,7 +236,7 @@ fn progress(
     response
 }
 
-/// The blob is there.
+/// Makes the answer for a blob that is now in the repository.
 fn created(name: &RepositoryPath, digest: &Digest) -> Response<Body> {
     let mut response = response::empty(StatusCode::CREATED);
     let location = format!("/v2/{name}/blobs/{digest}");

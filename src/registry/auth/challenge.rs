@@ -1,16 +1,16 @@
-//! What a registry asks for with a 401 (RFC 9110, 11.6.1).
+//! The authentication that a registry asks for in a 401 (RFC 9110, 11.6.1).
 
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 use url::Url;
 
-/// How a registry wants us to log in.
+/// The authentication scheme that a registry asks for.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Challenge {
     Basic,
     Bearer { realm: Url, service: Option<String> },
 }
 
-/// The challenge that we answer: Bearer before Basic. A realm may be relative to the registry.
+/// Returns the challenge to answer: Bearer before Basic. A realm may be relative to the registry.
 pub(super) fn preferred_challenge(headers: &HeaderMap, base: &Url) -> Option<Challenge> {
     let mut found = None;
     for value in headers.get_all(WWW_AUTHENTICATE) {

@@ -8,20 +8,20 @@ use crate::registry::credentials::Secret;
 
 /// An `Authorization` header.
 pub(in crate::registry) struct Authorization {
-    /// Marked as sensitive.
+    /// The header's value, marked as sensitive.
     pub(in crate::registry) header: HeaderValue,
-    /// Whether credentials are behind it; anonymous tokens have none.
+    /// True if it was made from credentials; false for anonymous tokens.
     pub(in crate::registry) credentials: bool,
 }
 
-/// Basic: a user and a password.
+/// Makes a Basic header from a user name and a password.
 pub(super) fn basic(username: &str, password: &Secret) -> Option<HeaderValue> {
     let plain = Zeroizing::new(format!("{username}:{}", password.expose()));
     let encoded = base64::engine::general_purpose::STANDARD.encode(plain.as_bytes());
     sensitive(&Zeroizing::new(format!("Basic {encoded}")))
 }
 
-/// A header whose `Debug` shows nothing.
+/// Makes a header value whose `Debug` output hides the text.
 pub(super) fn sensitive(text: &str) -> Option<HeaderValue> {
     let mut header = HeaderValue::from_str(text).ok()?;
     header.set_sensitive(true);

@@ -1,8 +1,8 @@
-//! Logging in to registries: what their challenges ask for, Basic or Bearer tokens, and the
-//! `Authorization` header that answers it.
+//! Authentication at registries: parses challenges, fetches Bearer tokens, and makes the
+//! `Authorization` header (Basic or Bearer).
 //!
-//! It knows where credentials are looked up and which token service may see them. It knows neither
-//! what is read or written with a header, nor when a request is repeated.
+//! This module looks up credentials and decides which token service may receive them. It does not
+//! depend on what is read or written with a header, nor on the repetition of requests.
 
 mod challenge;
 mod header;
@@ -31,18 +31,18 @@ use crate::registry::places::Endpoint;
 pub(super) use self::header::Authorization;
 pub(super) use self::scopes::Scopes;
 
-/// Requests of one registry that share a challenge.
+/// Kinds of requests; those of one kind share a registry's challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) enum Matter {
-    /// Everything that has no kind of its own.
+    /// All requests without a kind of their own.
     #[default]
     Content,
     /// Lists of referrers. Some registries and proxies ask for another login there, or name a
-    /// token service that does not answer. That must not stop all other requests.
+    /// token service that does not answer; that must not affect other requests.
     Referrers,
 }
 
-/// What an `Authorization` header is for.
+/// The request for which an `Authorization` header is made.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Purpose<'a> {
     pub(super) endpoint: &'a Endpoint,
@@ -50,26 +50,27 @@ pub(super) struct Purpose<'a> {
     pub(super) matter: Matter,
     /// The root of the registry's API.
     pub(super) base: &'a Url,
-    /// Whether TLS may be missing or unverified there.
+    /// True if TLS may be missing or unverified there.
     pub(super) insecure: bool,
 }
 
-/// A place for one token, locked while the token is fetched: of many requests that need it one
-/// fetches it.
+/// A slot for one token, locked while the token is fetched: of many requests that need the token,
+/// one fetches it.
 type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
 
-/// What is known about how to log in, for each registry.
+/// What is known about authentication at each registry.
 pub(super) struct Auth {
     credentials: Credentials,
-    /// The first that a registry gave for its content is the one for everything there; another
-    /// one counts for such requests in the repository that gave it.
+    /// Challenges. The first one that a registry gave for its content applies to the whole
+    /// registry; a different one applies to requests of that kind in the repository that gave it.
     challenges: Mutex<HashMap<Asker, Challenge>>,
     tokens: Mutex<HashMap<TokenKey, Slot>>,
-    /// Token services, with the registry, that have taken the credentials in this run.
+    /// Registry and token service pairs whose token service accepted the credentials in this run.
     accepted: Mutex<HashSet<(String, Url)>>,
 }
 
-/// Who asks for a login: a registry (`host[:port]`), or what of it asks for another one.
+/// The scope of a challenge: a registry (`host[:port]`), or one kind of request in one of its
+/// repositories.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Asker {
     registry: String,
@@ -92,7 +93,7 @@ impl Asker {
     }
 }
 
-/// What a token is for: a registry, its token service, and rights.
+/// Key of a token: registry, token service, and scopes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct TokenKey {
     registry: String,
@@ -119,7 +120,7 @@ impl Auth {
         }
     }
 
-    /// How the registry wants us to log in, as far as it was heard.
+    /// Returns the scheme that the registry asked for, or `None` before its first challenge.
     pub(super) fn scheme(&self, endpoint: &Endpoint) -> Option<&'static str> {
         match self.challenge(endpoint, Matter::Content)? {
             Challenge::Basic => Some("basic"),
@@ -127,7 +128,7 @@ impl Auth {
         }
     }
 
-    /// Where credentials for a host were looked for.
+    /// Returns where credentials for a host are looked for.
     pub(super) fn sought(&self, host: &Host) -> Sought {
         Sought {
             host: host.to_string(),
@@ -135,7 +136,7 @@ impl Auth {
         }
     }
 
-    /// The challenge that was heard for such requests, else the one for all others.
+    /// Returns the challenge for this kind of request in the repository, else the registry's.
     fn challenge(&self, endpoint: &Endpoint, matter: Matter) -> Option<Challenge> {
         let challenges = lock(&self.challenges);
         let own = challenges.get(&Asker::own(endpoint, matter));
@@ -143,8 +144,8 @@ impl Auth {
             .cloned()
     }
 
-    /// The header to send, or `None` while the registry has not asked for one, or when it asks
-    /// for a password that we do not have.
+    /// Returns the header to send, or `None` if the registry has not asked for one yet or asks
+    /// for a password that is not known.
     pub(super) async fn authorization(
         &self,
         http: &Engine,
@@ -191,8 +192,8 @@ impl Auth {
         }
     }
 
-    /// Learns from a 401, and forgets the token that led to it. Returns whether there is
-    /// anything to answer with.
+    /// Learns the challenge of a 401, and forgets the token that was refused. Returns true if a
+    /// header for the challenge can be made.
     pub(super) async fn challenged(
         &self,
         purpose: Purpose<'_>,
@@ -261,7 +262,7 @@ impl Auth {
         repository: &Repository,
         scopes: &Scopes,
     ) -> Result<Option<Credential>> {
-        // Without scopes the question is about the host, and the path is a placeholder.
+        // Without scopes the lookup is for the host, and the path is a placeholder.
         let path = (!scopes.is_empty()).then_some(&repository.path);
         let found = self.credentials.lookup(&repository.host, path).await;
         found.map_err(|source| Error::Credentials {

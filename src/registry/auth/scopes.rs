@@ -1,23 +1,23 @@
-//! The rights that tokens are asked for.
+//! The scopes that tokens are requested for.
 
 use crate::model::RepositoryPath;
 
-/// The rights that a request needs, in the token specification's words.
+/// The scopes that a request needs, as the token specification writes them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(in crate::registry) struct Scopes(Vec<String>);
 
 impl Scopes {
-    /// Whether no rights are asked for.
+    /// True if there are no scopes.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Each scope, as a token service wants it.
+    /// Returns each scope, as a token service's GET request needs them.
     pub(super) fn each(&self) -> impl Iterator<Item = &String> {
         self.0.iter()
     }
 
-    /// All scopes in one text, as OAuth2 wants them.
+    /// Returns all scopes in one text, as OAuth2 needs them.
     pub(super) fn joined(&self) -> String {
         self.0.join(" ")
     }
@@ -30,7 +30,7 @@ impl Scopes {
         Self(vec![format!("repository:{path}:pull,push")])
     }
 
-    /// For mounting a blob of `from` into `path`.
+    /// Returns the scopes for mounting a blob of `from` into `path`.
     pub(in crate::registry) fn mount(path: &RepositoryPath, from: &RepositoryPath) -> Self {
         Self(vec![
             format!("repository:{path}:pull,push"),

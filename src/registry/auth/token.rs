@@ -1,5 +1,5 @@
-//! Token services: what they are asked for, and what they answer
-//! (distribution's "Token Authentication Specification" and its OAuth2 variant).
+//! Requests to token services, and their answers (distribution's "Token Authentication
+//! Specification" and its OAuth2 variant).
 
 use std::time::Duration;
 
@@ -18,29 +18,29 @@ use crate::registry::error::{Error, Result};
 use crate::registry::http::{Engine, Payload, Request, Response, http_date};
 use crate::registry::places::Endpoint;
 
-/// How token services know us.
+/// The client's name at token services.
 const CLIENT_ID: &str = "airferry";
 
-/// Bytes of a token service's answer that are read.
+/// Maximum bytes of a token service's answer.
 const TOKEN_ANSWER: u64 = 256 << 10;
 
-/// How long a token is valid when nothing is said (token specification, "expires_in").
+/// Seconds that a token is valid if the service does not say (token specification, "expires_in").
 const DEFAULT_VALIDITY: u64 = 60;
 
-/// Tokens are renewed this long before they expire, or after three quarters of their life.
+/// Tokens are renewed this long before they expire, but not before three quarters of their life.
 const RENEW_BEFORE: Duration = Duration::from_secs(30);
 
-/// A token that a token service gave.
+/// A token from a token service.
 #[derive(Clone)]
 pub(super) struct Token {
     pub(super) header: HeaderValue,
-    /// Whether credentials are behind it.
+    /// True if it was obtained with credentials.
     pub(super) credentials: bool,
     pub(super) renew_at: Instant,
 }
 
 impl Token {
-    /// Reads the answer of a token service that was asked at `asked_at`.
+    /// Reads a token service's answer to a request that was sent at `asked_at`.
     pub(super) async fn read(
         response: Response,
         asked_at: Instant,
@@ -53,7 +53,7 @@ impl Token {
             url: url.clone(),
             reason: "it is no token".to_owned(),
         };
-        // The parser's message might quote the token.
+        // The parser's message might quote the token, so it is dropped.
         let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| not_understood())?;
         let life = Duration::from_secs(answer.life(served_at));
         let given = |secret: &Secret| !secret.expose().is_empty();
@@ -76,7 +76,7 @@ impl Token {
 struct TokenAnswer {
     token: Option<Secret>,
     access_token: Option<Secret>,
-    /// Anything but a number of seconds says nothing.
+    /// Any value other than a number of seconds counts as absent.
     #[serde(default, deserialize_with = "seconds")]
     expires_in: Option<u64>,
     #[serde(default, deserialize_with = "text")]
@@ -95,8 +95,8 @@ fn text<'de, D: Deserializer<'de>>(given: D) -> std::result::Result<Option<Strin
 }
 
 impl TokenAnswer {
-    /// Seconds that the token is still valid. `issued_at` and the answer's `Date` come from
-    /// the service's clock, so ours need not be right.
+    /// Returns the seconds for which the token is still valid. `issued_at` and the answer's
+    /// `Date` come from the service's clock, so the local clock need not be right.
     fn life(&self, served_at: Option<i64>) -> u64 {
         let seconds = self.expires_in.unwrap_or(DEFAULT_VALIDITY).min(86_400);
         let issued_at = self.issued_at.as_ref().and_then(|text| {
@@ -111,7 +111,7 @@ impl TokenAnswer {
     }
 }
 
-/// What is asked of a token service.
+/// A request to a token service.
 pub(super) struct TokenRequest<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) realm: &'a Url,
@@ -131,8 +131,9 @@ impl TokenRequest<'_> {
         http.follow(&request, header.as_ref(), payload).await
     }
 
-    /// Whether the service takes the credentials when no rights are asked for. Then a refusal is
-    /// about the rights: OpenShift's answers 401 and Quay's 400 for repositories that cannot be.
+    /// True if the service accepts the credentials when no scopes are requested. Then a refusal
+    /// concerns the scopes: for repositories that cannot exist, OpenShift's service answers 401
+    /// and Quay's 400.
     pub(super) async fn is_accepted(
         &self,
         http: &Engine,
@@ -148,7 +149,7 @@ impl TokenRequest<'_> {
         answer.is_ok_and(|response| response.status().is_success())
     }
 
-    /// The request with its `Authorization` header and body.
+    /// Returns the request with its `Authorization` header and body.
     fn to_http(
         &self,
         credential: Option<&Credential>,
@@ -191,9 +192,10 @@ impl TokenRequest<'_> {
     }
 }
 
-/// Whether credentials for the registry at `base` may go to `realm`: to its own host (not from
-/// TLS down to plain HTTP), or to an https realm that it names over verified TLS. A realm
-/// named over an unverified connection may be an attacker's.
+/// True if credentials for the registry at `base` may be sent to `realm`: to the registry's own
+/// host (but not over plain HTTP when the registry uses TLS), or to an https realm that the
+/// registry named over verified TLS. A realm named over an unverified connection may be an
+/// attacker's.
 pub(super) fn may_have_credentials(realm: &Url, base: &Url, insecure: bool) -> bool {
     let realm_is_tls = realm.scheme() == "https";
     let base_is_tls = base.scheme() == "https";

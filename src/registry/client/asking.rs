@@ -1,4 +1,4 @@
-//! Which places are asked for a repository, and in which order.
+//! Decides which places are asked for a repository, and in which order.
 
 use super::Client;
 use crate::model::Repository;
@@ -8,15 +8,16 @@ use crate::registry::places::{Endpoint, Places};
 use crate::registry::redact::one_line;
 
 impl Client {
-    /// Whether TLS may be missing or unverified at a place. What the caller says counts before
-    /// `insecure` of `registries.conf`, as for skopeo.
+    /// True if TLS may be missing or unverified at a place. The client's own option takes
+    /// precedence over `insecure` of `registries.conf`, as in skopeo.
     pub(in crate::registry) fn is_insecure(&self, endpoint: &Endpoint) -> bool {
         self.inner
             .tls_verify
             .map_or(endpoint.insecure, |verify| !verify)
     }
 
-    /// Refuses a repository that may not be asked where it lies, without mirrors and rewrites.
+    /// Refuses a repository whose own registry must not be asked. Mirrors and rewrites do not
+    /// matter here.
     ///
     /// # Errors
     ///
@@ -30,8 +31,8 @@ impl Client {
         }
     }
 
-    /// The repository itself, without mirrors and rewrites. `insecure` of its registry counts for
-    /// it, as for skopeo.
+    /// Returns the repository itself as a place, without mirrors and rewrites. `insecure` of its
+    /// registry applies, as in skopeo.
     pub(in crate::registry) fn own_place(&self, repository: &Repository) -> Endpoint {
         Endpoint {
             repository: repository.clone(),
@@ -39,7 +40,7 @@ impl Client {
         }
     }
 
-    /// The places where a repository may be read, in the order in which to ask them.
+    /// Returns the places where a repository may be read, in the order in which to ask them.
     pub(in crate::registry) fn places(
         &self,
         repository: &Repository,
@@ -56,8 +57,8 @@ impl Client {
                     first.rotate_right(1);
                 }
             }
-            // What belongs to a manifest is read where the manifest came from, also at a mirror
-            // that is asked for tags alone.
+            // Content that belongs to a manifest is read where the manifest was found, even at a
+            // mirror that is configured for tags only.
             None if by_digest => {
                 let by_tag = self.configured(repository, false)?.in_order();
                 places.splice(0..0, favourite.filter(|place| by_tag.contains(place)));
@@ -72,7 +73,7 @@ impl Client {
         Ok(places)
     }
 
-    /// What `registries.conf` says of a repository.
+    /// Returns the places that `registries.conf` configures for a repository.
     fn configured(&self, repository: &Repository, by_digest: bool) -> Result<Places> {
         let places = self.inner.mirrors.places(repository, by_digest);
         places.map_err(|location| Error::Rewritten {
@@ -81,8 +82,8 @@ impl Client {
         })
     }
 
-    /// The place that alone knows everything of a repository: the source; where that is
-    /// blocked, the first mirror.
+    /// Returns the place whose answers about a repository are complete: the source, or the first
+    /// mirror if the source is blocked.
     pub(in crate::registry) fn authority_place(&self, repository: &Repository) -> Result<Endpoint> {
         if !self.use_mirrors {
             return Ok(self.own_place(repository));
@@ -94,12 +95,13 @@ impl Client {
         })
     }
 
-    /// Remembers where content of `repository` was found.
+    /// Remembers the place that delivered content of `repository`.
     pub(in crate::registry) fn found_at(&self, repository: &Repository, place: &Endpoint) {
         self.inner.learned.found_at(repository, place);
     }
 
-    /// Tells, once for each place, that it failed and that the next one is asked.
+    /// Warns, once for each place, that it failed and that the next one is asked. "Not found" is
+    /// no reason for a warning.
     pub(in crate::registry) fn failed_at(&self, place: &Endpoint, error: &Error) {
         if !error.is_not_found() && self.inner.learned.warns_first(&place.repository) {
             let message = format!(
@@ -113,13 +115,13 @@ impl Client {
         }
     }
 
-    /// Asks the places of a repository in turn, until the reply of one settles the matter. `ask` is
-    /// told whether a place is the last. Without such a reply an empty one counts if no place
-    /// failed: that there is nothing is never a guess.
+    /// Asks the places of a repository in turn, until the reply of one settles the matter. `ask`
+    /// gets the place and whether it is the last one. If no reply settles it, an empty reply
+    /// counts only if no place failed: a place that failed may have something.
     ///
     /// # Errors
     ///
-    /// What went wrong at the repository itself, else at a mirror.
+    /// The error of the repository itself, else that of a mirror.
     pub(in crate::registry) async fn first_place<'p, T, Fut>(
         &self,
         repository: &Repository,
@@ -135,7 +137,8 @@ impl Client {
             let last = number + 1 == places.len();
             match ask(place, last).await {
                 Ok(Reply::Settled(found)) => return Ok(found),
-                // The last one counts: it is the repository itself, where that may be asked.
+                // The last empty reply counts: it is that of the repository itself, if that may
+                // be asked.
                 Ok(Reply::Empty(found)) => empty = Some(found),
                 Err(error) => {
                     if !last {
@@ -152,17 +155,17 @@ impl Client {
     }
 }
 
-/// What one place replied.
+/// Reply of one place.
 #[derive(Debug)]
 pub(in crate::registry) enum Reply<T> {
-    /// No other place has to be asked.
+    /// The answer; no other place needs to be asked.
     Settled(T),
-    /// It has nothing; another place may have something.
+    /// This place has nothing; another one may have something.
     Empty(T),
 }
 
-/// What went wrong at several places: the source's error counts, and any error before "not
-/// found", which would be taken for an answer.
+/// Errors of several places. The source's error is returned if there is one. Among mirrors, any
+/// other error replaces "not found", which the caller would take for an answer.
 #[derive(Default)]
 struct Failures {
     source: Option<Error>,
@@ -196,7 +199,7 @@ mod tests {
     use crate::registry::ClientOptions;
     use crate::registry::error::Answer;
 
-    /// What one place does: it has something, it has nothing, or it fails with this status.
+    /// Behaviour of one test place: it has something, has nothing, or fails with this status.
     #[derive(Debug, Clone, Copy)]
     enum Place {
         Has,
@@ -204,8 +207,8 @@ mod tests {
         Fails(u16),
     }
 
-    /// What comes of asking places, of which the last is the repository itself: the number of the
-    /// place whose reply counts, or the status.
+    /// Asks the places, of which the last is the repository itself. Returns the number of the
+    /// place whose reply counts, or the status of the error.
     async fn ask(places: &[Place]) -> std::result::Result<usize, u16> {
         let client = Client::new(ClientOptions::default());
         let repository: Repository = "q.lan/a".parse().unwrap();
@@ -247,7 +250,7 @@ mod tests {
             // The place that failed may have something.
             (&[Empty, Fails(500)], Err(500)),
             (&[Fails(500), Empty], Err(500)),
-            // The repository's own failure counts, else one that is more than "not found".
+            // The repository's own failure is returned, else one that is not "not found".
             (&[Fails(500), Fails(404)], Err(404)),
             (&[Fails(404), Fails(500), Empty], Err(500)),
             (&[Fails(403), Fails(500), Empty], Err(403)),

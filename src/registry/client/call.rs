@@ -1,4 +1,4 @@
-//! One request to a registry: paced, with whatever authorisation the registry asks for.
+//! One request to a registry: within the registry's limits, with the authorisation it asks for.
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
@@ -22,9 +22,9 @@ pub(in crate::registry) struct Call<'a> {
     headers: HeaderMap,
     payload: Payload,
     connections: Connections,
-    /// Bytes of the blob that the request finishes.
+    /// Size in bytes of the blob that the request finishes; 0 if it finishes none.
     finishes: u64,
-    /// Which other requests share its way to log in.
+    /// Kind of request; requests of the same kind share a challenge.
     matter: Matter,
 }
 
@@ -48,7 +48,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Says what the request is about, where a challenge to it is not meant for all others.
+    /// Sets the kind of request, for requests whose challenge must not apply to all others.
     pub(in crate::registry) fn about(mut self, matter: Matter) -> Self {
         self.matter = matter;
         self
@@ -64,13 +64,15 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// Says that the request finishes a blob of so many bytes, which may take its time.
+    /// Declares that the request finishes a blob of so many bytes: the timeout for its answer
+    /// grows with them.
     pub(in crate::registry) fn finishes(mut self, bytes: u64) -> Self {
         self.finishes = bytes;
         self
     }
 
-    /// Says how many bytes go one way or the other, so that they get the right connection.
+    /// Declares how many bytes the body has, in either direction, which decides the connection to
+    /// use.
     pub(in crate::registry) fn carries(mut self, bytes: u64) -> Self {
         self.connections = Connections::for_body(bytes);
         self
@@ -78,9 +80,9 @@ impl<'a> Call<'a> {
 }
 
 impl Client {
-    /// Sends a request with whatever authorisation the registry asks for.
+    /// Sends a request with the authorisation that the registry asks for.
     ///
-    /// Refusals other than a final 401 are returned as responses.
+    /// Refusals other than a final 401 are returned as responses, not as errors.
     pub(in crate::registry) async fn call(&self, call: Call<'_>) -> Result<Response> {
         let host = &call.endpoint.repository.host;
         let answer = |flow| self.answer(call, flow);
@@ -121,7 +123,8 @@ impl Client {
                 return Err(sent_elsewhere(host, response).await);
             }
             if refused_away && !restarted {
-                // A presigned URL that has expired: the registry makes a new one.
+                // A presigned URL may have expired: ask the registry again, which makes a new
+                // one.
                 restarted = true;
             } else if response.status() == StatusCode::UNAUTHORIZED && !response.is_away() {
                 let used = authorization.as_ref();
@@ -148,7 +151,7 @@ impl Client {
     }
 }
 
-/// The error for a 401 of the registry itself that cannot be answered.
+/// The error for a 401 from the registry itself that no credential can answer.
 async fn unauthorized(response: Response, used: Option<&Authorization>, sought: Sought) -> Error {
     let url = response.shown();
     Error::Unauthorized {
@@ -160,8 +163,8 @@ async fn unauthorized(response: Response, used: Option<&Authorization>, sought: 
     }
 }
 
-/// The error for a request whose own address is on another host than the registry's, and that was
-/// refused there.
+/// The error for a request whose own URL (not a redirect) is on another host than the registry's,
+/// and that was refused there.
 async fn sent_elsewhere(host: String, response: Response) -> Error {
     let url = response.url();
     let location = RedactedUrl::of_authority(url.scheme(), &authority_of(url));

@@ -1,4 +1,4 @@
-//! What this process has learned of hosts and repositories while it talked to them.
+//! Facts that this process has learned about hosts and repositories.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,42 +8,47 @@ use crate::model::{Host, Repository};
 use crate::registry::locks::lock;
 use crate::registry::places::Endpoint;
 
-/// How a blob's bytes are put into requests, in the order in which the ways are tried.
+/// How an upload distributes a blob's bytes over requests, in the order in which the ways are
+/// tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::registry) enum UploadWay {
-    /// PATCHes with `Content-Range`, then a PUT. The only way in which an interrupted session is
-    /// continued.
+    /// PATCHes with `Content-Range`, then a PUT. The only way that can continue an interrupted
+    /// session.
     RangedPieces,
-    /// The whole blob in the PUT that finishes the session. Small blobs begin here.
+    /// The whole blob in the PUT that finishes the session. Blobs that fit into one request begin
+    /// with this way.
     OneRequest,
     /// PATCHes without `Content-Range`, then a PUT, as docker and podman send a blob.
     PlainPieces,
 }
 
-/// What is known of dividing blobs of one registry.
+/// Result of trying to fetch blobs of one registry in parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::registry) enum Verdict {
     Helps,
     Useless,
 }
 
-/// What is known of one host.
+/// Facts about one host.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::registry) struct HostFacts {
-    /// Most bytes that it takes in one request, where it refused more.
+    /// Largest upload request in bytes to try; `None` until the host refused one as too large
+    /// (413).
     pub(in crate::registry) piece_limit: Option<u64>,
-    /// How blobs that fit into one request go up, where it refused another way.
+    /// Way of uploading blobs that fit into one request; `None` until the host refused another
+    /// way.
     small_uploads: Option<UploadWay>,
-    /// How larger blobs go up, where it refused another way.
+    /// Way of uploading larger blobs; `None` until the host refused another way.
     large_uploads: Option<UploadWay>,
-    /// Whether a blob that came in pieces was seen there whole.
+    /// True if a blob that was uploaded in pieces was found whole there.
     pub(in crate::registry) joins_pieces: bool,
-    /// Whether its blobs come faster in parts, where that was tried.
+    /// Verdict on fetching its blobs in parts; `None` until one was reached.
     pub(in crate::registry) dividing: Option<Verdict>,
 }
 
 impl HostFacts {
-    /// How blobs go up, as far as that is known; `small`: those that fit into one request.
+    /// Returns the way to upload blobs, as far as it is known. `small`: blobs that fit into one
+    /// request.
     pub(in crate::registry) fn upload_way(&self, small: bool) -> UploadWay {
         let known = match small {
             true => self.small_uploads,
@@ -52,7 +57,7 @@ impl HostFacts {
         known.unwrap_or(UploadWay::RangedPieces)
     }
 
-    /// Remembers a way that the host took, where it refused another one.
+    /// Remembers a way that the host accepted after it refused another one.
     pub(in crate::registry) fn set_upload_way(&mut self, small: bool, way: UploadWay) {
         match small {
             true => self.small_uploads = Some(way),
@@ -61,25 +66,25 @@ impl HostFacts {
     }
 }
 
-/// What is known of one repository.
+/// Facts about one repository.
 #[derive(Debug, Clone, Default)]
 struct RepositoryFacts {
-    /// The place that had content of it last.
+    /// The last place that delivered content of it.
     found_at: Option<Endpoint>,
-    /// Whether a warning said that it failed and that the next place is asked.
+    /// True after the warning that this place failed and that the next one is asked.
     warned: bool,
-    /// Whether this process has written into it.
+    /// True if this process has written into it.
     written: bool,
 }
 
-/// What is known of all hosts and repositories.
+/// Facts about all hosts and repositories.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
     hosts: Mutex<HashMap<Host, HostFacts>>,
     repositories: Mutex<HashMap<Repository, RepositoryFacts>>,
 }
 
-/// Changes an entry, and makes it first where there is none. The key is copied only then.
+/// Changes an entry; creates a default one first if there is none. Only then is the key cloned.
 fn change<K: Clone + Eq + Hash, V: Default, T>(
     map: &Mutex<HashMap<K, V>>,
     key: &K,
@@ -101,7 +106,7 @@ impl Learned {
         change(&self.hosts, host, by);
     }
 
-    /// The place that had content of a repository last.
+    /// Returns the last place that delivered content of a repository.
     pub(super) fn last_place(&self, repository: &Repository) -> Option<Endpoint> {
         lock(&self.repositories).get(repository)?.found_at.clone()
     }
@@ -114,7 +119,7 @@ impl Learned {
         });
     }
 
-    /// Whether this is the first warning about a place.
+    /// Returns true for the first warning about a place, false for all later ones.
     pub(super) fn warns_first(&self, place: &Repository) -> bool {
         change(&self.repositories, place, |facts| {
             !std::mem::replace(&mut facts.warned, true)

@@ -1,7 +1,8 @@
-//! The client: puts the engine, logging in and the places together, and remembers what it learns.
+//! The client: combines the engine, authentication and the choice of places, and remembers what
+//! it learns about hosts and repositories.
 //!
-//! `read` and `write` add what can be asked of a registry. They send it with `Client::call`, to a
-//! place that this room chose. It does not know what a request is for.
+//! `read` and `write` add the operations. They send requests with `Client::call`, to a place that
+//! this module chose. This module does not know what a request is for.
 
 mod asking;
 mod call;
@@ -25,10 +26,10 @@ pub(super) use self::call::Call;
 pub(super) use self::learned::{UploadWay, Verdict};
 pub use self::options::ClientOptions;
 
-/// Attempts at a place when another place is left to be asked.
+/// Attempts at a place while another place is left to ask.
 const ATTEMPTS_BEFORE_NEXT_PLACE: u32 = 2;
 
-/// A client for all registries. Cheap to clone; one for each process, so that connections and
+/// A client for all registries. Cheap to clone; use one for each process, so that connections and
 /// tokens are shared.
 #[derive(Clone)]
 pub struct Client {
@@ -58,7 +59,7 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Makes a client. Nothing is contacted and no certificate is read before the first use.
+    /// Makes a client. No host is contacted and no certificate is parsed before the first use.
     pub fn new(options: ClientOptions) -> Self {
         let inner = Inner {
             http: Engine::new(Settings {
@@ -82,8 +83,8 @@ impl Client {
         }
     }
 
-    /// The same client, ignoring mirrors: for the target, where only the registry itself can
-    /// say what it has.
+    /// Returns the same client without mirrors: for the target, where only the registry itself
+    /// can say what it has.
     #[must_use]
     pub fn direct(&self) -> Self {
         Self {
@@ -104,7 +105,8 @@ impl Client {
         self.http().budget(what)
     }
 
-    /// The budget for one place of several.
+    /// Returns the retry budget for one of several places: all attempts at the `last` one, fewer
+    /// at the others.
     pub(super) fn budget_at(&self, what: impl Into<String>, last: bool) -> Budget {
         let budget = self.budget(what);
         if last {
@@ -114,8 +116,8 @@ impl Client {
         }
     }
 
-    /// Sends a request about `what` until it succeeds or fails for good, or until no attempts are
-    /// left.
+    /// Sends a request about `what` until it succeeds, fails with a permanent error, or has no
+    /// attempts left.
     pub(super) async fn retry<T, Fut>(
         &self,
         what: impl Into<String>,
@@ -127,7 +129,7 @@ impl Client {
         self.budget(what).retry(request).await
     }
 
-    /// Like [`Self::retry`], at one place of several: where it is not the `last`, with fewer
+    /// Like [`Self::retry`], at one of several places: unless it is the `last`, with fewer
     /// attempts.
     pub(super) async fn retry_at<T, Fut>(
         &self,
@@ -141,24 +143,25 @@ impl Client {
         self.budget_at(what, last).retry(request).await
     }
 
-    /// What is known of a host.
+    /// Returns what was learned about a host.
     pub(super) fn host(&self, host: &Host) -> HostFacts {
         self.inner.learned.host(host)
     }
 
-    /// Remembers something of a host.
+    /// Updates what is known about a host.
     pub(super) fn learn(&self, host: &Host, by: impl FnOnce(&mut HostFacts)) {
         self.inner.learned.change_host(host, by);
     }
 
-    /// Takes note that the registry let us write into a repository.
+    /// Records that the registry accepted a write into a repository.
     pub(super) fn wrote_to(&self, repository: &Repository) {
         self.inner.learned.wrote_to(repository);
     }
 
-    /// The rights to ask for when something is read. Only `pull`, so that a question changes
-    /// nothing: some registries make a repository when a token to push is asked for. Where this
-    /// process has written, its token to push is there already, and reads what is new.
+    /// Returns the scopes to request for reading. Only `pull`, so that reading changes nothing:
+    /// some registries create a repository when a token for `push` is requested. After this
+    /// process has written to the repository, its push token exists already and is used for
+    /// reading too.
     pub(super) fn read_scopes(&self, place: &Endpoint) -> Scopes {
         let path = &place.repository.path;
         match self.inner.learned.has_written_to(&place.repository) {
@@ -167,15 +170,15 @@ impl Client {
         }
     }
 
-    /// The root of a registry's API, `https://host[:port]/v2/`.
+    /// Returns the root of a registry's API, `https://host[:port]/v2/`.
     pub(super) async fn base(&self, endpoint: &Endpoint) -> Result<Url> {
-        // All requests come by here first.
+        // Every request calls this first, so blocked repositories are refused here.
         self.may_ask(&endpoint.repository)?;
         let (host, insecure) = (&endpoint.repository.host, self.is_insecure(endpoint));
         self.inner.schemes.base(self.http(), host, insecure).await
     }
 
-    /// The URL of something in a repository, for example `manifests/latest`.
+    /// Returns the URL of something in a repository, for example `manifests/latest`.
     pub(super) async fn url(&self, endpoint: &Endpoint, tail: &str) -> Result<Url> {
         let base = self.base(endpoint).await?;
         let path = format!("{}/{tail}", endpoint.repository.path);

@@ -1,4 +1,4 @@
-//! What a caller decides about a client.
+//! Options of a client.
 
 use std::fmt;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -9,31 +9,31 @@ use crate::registry::credentials::Credentials;
 use crate::registry::http::{CertificateStore, RetryPolicy, Timeouts};
 use crate::registry::places::Mirrors;
 
-/// What a caller decides about a client. The default verifies TLS against the system's roots
-/// and knows no credentials.
+/// Options of a client. The default verifies TLS against the system's roots and has no
+/// credentials.
 #[derive(Clone)]
 pub struct ClientOptions {
-    /// Whether TLS is required and verified. When false, certificates are not checked, and a
-    /// host that does not answer over TLS is spoken to in plain HTTP, as skopeo does. `None`:
-    /// yes, but where `insecure` of `mirrors` says otherwise.
+    /// True if TLS is required and verified. If false, certificates are not checked, and a host
+    /// that does not answer over TLS is asked over plain HTTP, as skopeo does. `None`: true,
+    /// except where `mirrors` (registries.conf) says `insecure`.
     pub tls_verify: Option<bool>,
-    /// Certificates besides the system's.
+    /// Certificates in addition to the system's.
     pub certificates: CertificateStore,
-    /// Who we are.
+    /// Credentials for each registry.
     pub credentials: Credentials,
-    /// Where else content may be read.
+    /// Mirrors and rewrites from which content may be read.
     pub mirrors: Mirrors,
-    /// How failures are retried.
+    /// Number of attempts, and the pauses between them.
     pub retry: RetryPolicy,
-    /// How long we wait for signs of life.
+    /// Limits on the time without any sign of life from a server.
     pub timeouts: Timeouts,
-    /// Requests that a registry gets at the same time; `None`: as many as it does well with.
+    /// Concurrent requests per registry; `None`: adaptive, from the measured throughput.
     pub jobs: Option<NonZeroUsize>,
-    /// Bytes a second for all transfers together.
+    /// Limit in bytes per second for all transfers together.
     pub limit_rate: Option<NonZeroU64>,
     /// The `User-Agent` header.
     pub user_agent: String,
-    /// Who is told of retries and of mirrors that fail.
+    /// Receives warnings about retries and failing mirrors.
     pub progress: Arc<dyn Progress>,
 }
 

@@ -1,8 +1,8 @@
 //! One auth file (containers-auth.json(5)), read as skopeo and Docker read it.
 //!
-//! An entry is judged when its registry is asked: what stands there for another one, `null`, a
-//! number, `<REDACTED>`, does not matter. The file itself must be a JSON object with objects where
-//! these belong.
+//! An entry is checked only when its registry is asked, so an unusable entry (`null`, a number,
+//! `<REDACTED>`) does not affect other registries. The file itself must be a JSON object, and so
+//! must the fields that contain entries.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use super::error::CredentialsError;
 use crate::model::Host;
 use crate::registry::redact::one_line;
 
-/// Docker's old auth file, whose entries stand at the top level.
+/// Docker's old auth file, with its entries at the top level.
 const DOCKERCFG: &str = ".dockercfg";
 
-/// The text of an auth file, with the name that errors give it.
+/// The text of an auth file, with the name for error messages.
 #[derive(Clone, Copy)]
 pub struct AuthFile<'a> {
     /// The file's name or path. A file called `.dockercfg` has Docker's old format.
@@ -39,7 +39,7 @@ impl AuthFile<'_> {
     ///
     /// # Errors
     ///
-    /// When the file as a whole cannot be read; entries are judged when they are needed.
+    /// When the file as a whole cannot be parsed; entries are checked when they are needed.
     pub fn parse(self) -> Result<ParsedAuthFile, CredentialsError> {
         ParsedAuthFile::parse(self)
     }
@@ -51,16 +51,16 @@ impl std::fmt::Debug for ParsedAuthFile {
     }
 }
 
-/// The values of a JSON object, unread.
+/// The fields of a JSON object, with their values unparsed.
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
-/// What a file has under one key.
+/// Value of one key in a file.
 #[derive(Clone)]
 pub(super) enum Entry {
     Known(Credential),
-    /// Docker leaves empty entries beside a helper.
+    /// An entry without credentials; Docker writes these beside a helper.
     Empty,
-    /// The key as it is written, to be shown.
+    /// The key as it is written in the file, for messages.
     Broken(String),
 }
 
@@ -68,7 +68,7 @@ pub(super) enum Entry {
 pub struct ParsedAuthFile {
     name: String,
     auths: BTreeMap<String, Entry>,
-    /// `None`: what stands there is no name of a helper.
+    /// Names of helpers by host; `None` if the value is not a name.
     helpers: BTreeMap<String, Option<String>>,
     store: Option<String>,
 }
@@ -77,7 +77,7 @@ impl ParsedAuthFile {
     fn parse(file: AuthFile<'_>) -> Result<Self, CredentialsError> {
         let text = file.text.trim_start_matches('\u{feff}').trim();
         let text = if text.is_empty() { "{}" } else { text };
-        // The parser's own message may quote a value, so only the place is kept.
+        // The parser's own message may quote a value, so only the position is kept.
         let refused = |error: serde_json::Error| CredentialsError::Syntax {
             file: file.name.to_owned(),
             line: error.line(),
@@ -104,7 +104,8 @@ impl ParsedAuthFile {
         let mut auths = BTreeMap::new();
         for (key, raw) in entries {
             let name = normalised(&key, is_old);
-            // A key that is the name itself says more than one that was converted to it.
+            // A key that is already in normal form takes precedence over one that was converted
+            // to it.
             if name == key || !auths.contains_key(&name) {
                 let broken = || Entry::Broken(one_line(&key, 100));
                 auths.insert(name, entry(raw).unwrap_or_else(broken));
@@ -115,7 +116,7 @@ impl ParsedAuthFile {
         if !is_old {
             for (key, raw) in part("credHelpers")? {
                 match text_of(raw) {
-                    // As for Docker, no helper is asked then.
+                    // As in Docker, no helper is asked then.
                     Some(None) => {}
                     Some(Some(helper)) if helper.is_empty() => {}
                     helper => {
@@ -142,7 +143,7 @@ impl ParsedAuthFile {
         self.auths.keys()
     }
 
-    /// The helper for one of the names: an error where something else stands there.
+    /// Returns the helper of the first name that has one, or an error if its value is not a name.
     pub(super) fn helper(&self, names: &[String]) -> Option<Result<&str, CredentialsError>> {
         let (name, helper) = names
             .iter()
@@ -150,7 +151,7 @@ impl ParsedAuthFile {
         Some(helper.as_deref().ok_or_else(|| self.broken(name)))
     }
 
-    /// The entry of the first name that has one.
+    /// Returns the entry of the first name that has one.
     pub(super) fn entry(&self, names: &[String]) -> Option<Result<&Credential, CredentialsError>> {
         match names.iter().find_map(|name| self.auths.get(name))? {
             Entry::Known(credential) => Some(Ok(credential)),
@@ -171,7 +172,7 @@ impl ParsedAuthFile {
     }
 }
 
-/// A field; as in Go, another spelling by case counts where there is no exact one.
+/// Returns a field. As in Go, a key in another case matches if there is no exact one.
 fn field<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a RawValue> {
     let is_it = |(key, _): &(&String, _)| key.eq_ignore_ascii_case(name);
     let exact = fields.get(name);
@@ -180,7 +181,7 @@ fn field<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a RawValue> {
         .copied()
 }
 
-/// What an entry says; `None` when it is not understood.
+/// Parses an entry; `None` if it is not valid.
 fn entry(raw: &RawValue) -> Option<Entry> {
     let fields: Option<Fields<'_>> = serde_json::from_str(raw.get()).ok()?;
     let fields = fields.unwrap_or_default();
@@ -189,7 +190,7 @@ fn entry(raw: &RawValue) -> Option<Entry> {
             return Some(None);
         };
         let secret: Option<Secret> = serde_json::from_str(raw.get()).ok()?;
-        // It stands for a byte that is no text, so what was meant is not known.
+        // The character replaces bytes that are not UTF-8, so the original secret is not known.
         let is_text = |secret: &Secret| !secret.expose().contains(char::REPLACEMENT_CHARACTER);
         if !secret.as_ref().is_none_or(is_text) {
             return None;
@@ -214,7 +215,8 @@ fn entry(raw: &RawValue) -> Option<Entry> {
     })
 }
 
-/// The `user:password` of base64 in either alphabet, broken into lines or not, padded or not.
+/// Decodes `user:password` from base64 in either alphabet, with or without line breaks and
+/// padding.
 fn decoded(auth: &Secret) -> Option<Credential> {
     let engine = base64::engine::GeneralPurpose::new(
         &base64::alphabet::STANDARD,
@@ -238,8 +240,8 @@ fn decoded(auth: &Secret) -> Option<Credential> {
     })
 }
 
-/// The key under which an entry is found: without scheme and API path, and with one name for
-/// Docker Hub. In `.dockercfg` every key may have a path.
+/// Returns the key under which an entry is found: without scheme and API path, and with one name
+/// for Docker Hub. In `.dockercfg` every key may have a path.
 pub(super) fn normalised(key: &str, is_old: bool) -> String {
     let stripped = key
         .strip_prefix("https://")

@@ -1,11 +1,11 @@
-//! What is shown to a registry.
+//! Credentials as they are sent to a registry.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
-/// A text that is never shown, and overwritten when it is no longer needed.
+/// A text that is never shown, and is overwritten in memory when dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
@@ -15,7 +15,7 @@ impl Secret {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The text itself.
+    /// Returns the text.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
@@ -33,7 +33,7 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// What we show to a registry.
+/// Credentials for a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Credential {
@@ -48,13 +48,13 @@ pub enum Credential {
     IdentityToken {
         /// The token.
         token: Secret,
-        /// The user and password that stand beside it, for a registry that wants these.
+        /// The user and password in the same entry, for a registry that asks for Basic.
         beside: Option<Box<Credential>>,
     },
 }
 
 impl Credential {
-    /// The user and password, for a registry that wants these.
+    /// Returns the user and password, for a registry that asks for Basic.
     pub(in crate::registry) fn login(&self) -> Option<(&str, &Secret)> {
         match self {
             Self::Password { username, password } => Some((username, password)),

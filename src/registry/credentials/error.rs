@@ -1,6 +1,6 @@
-//! Why credentials cannot be had.
+//! Errors of looking up credentials.
 
-/// Why credentials cannot be had. None of these quotes an auth file.
+/// An error of looking up credentials. None of them quotes an auth file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialsError {
@@ -14,12 +14,12 @@ pub enum CredentialsError {
         /// Column, from 1.
         column: usize,
     },
-    /// Where an object belongs there is something else.
+    /// A field has a value other than the expected object.
     #[error("Auth file `{file}` has something else than an object as `{key}`")]
     NoObject {
         /// The file's name.
         file: String,
-        /// The key.
+        /// The key of the field.
         key: String,
     },
     /// An entry is not base64 of `user:password`.
@@ -30,18 +30,18 @@ pub enum CredentialsError {
         /// The entry's key.
         key: String,
     },
-    /// A helper's name would not be found where helpers are.
+    /// A helper's name has characters that are not allowed in it.
     #[error("Credential helper `{name}` is not a plain name")]
     HelperName {
         /// The name, as the file has it.
         name: String,
     },
-    /// A helper cannot be started or spoken to.
+    /// A helper cannot be started, or its pipes fail.
     #[error("Credential helper `{program}` cannot be run")]
     HelperStart {
         /// The program.
         program: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// A helper ended with an error.
@@ -49,7 +49,7 @@ pub enum CredentialsError {
     HelperFailed {
         /// The program.
         program: String,
-        /// Its words, made fit for one line.
+        /// Its output, made fit for one line.
         message: String,
     },
     /// A helper gave no answer in time.
@@ -57,10 +57,10 @@ pub enum CredentialsError {
     HelperTimedOut {
         /// The program.
         program: String,
-        /// How long we waited.
+        /// The timeout in seconds.
         seconds: u64,
     },
-    /// A helper's answer is not what the protocol says.
+    /// A helper's answer does not follow the protocol.
     #[error("Credential helper `{program}` gave an answer that is not understood")]
     HelperAnswer {
         /// The program.

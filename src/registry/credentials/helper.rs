@@ -1,4 +1,4 @@
-//! Credential helpers: `docker-credential-NAME get`, as a process
+//! Credential helpers: runs `docker-credential-NAME get`
 //! (github.com/docker/docker-credential-helpers, "Development").
 
 use std::io::{self, Read, Write};
@@ -13,13 +13,13 @@ use super::credential::Secret;
 use super::error::CredentialsError;
 use crate::registry::redact::one_line;
 
-/// How long a helper may take: it may have to ask a person for a passphrase.
+/// How long a helper may take: it may have to ask the user for a passphrase.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Longest answer in bytes that is read.
+/// Maximum bytes of a helper's answer.
 const LONGEST_ANSWER: u64 = 256 << 10;
 
-/// How helpers say that they know nothing of a server.
+/// The message of helpers that have no credentials for a server.
 const NOT_FOUND: &str = "credentials not found";
 
 #[derive(Deserialize)]
@@ -29,7 +29,7 @@ struct HelperAnswer {
     secret: Secret,
 }
 
-/// Asks a helper for user name and secret; `None` when it knows nothing of `server`.
+/// Asks a helper for user name and secret; `None` if it has none for `server`.
 pub(super) async fn get(
     name: &str,
     server: &str,
@@ -66,10 +66,9 @@ pub(super) async fn get(
     Ok((!empty).then_some((answer.username, answer.secret)))
 }
 
-/// Runs the helper to its end, or kills it when it takes too long. Blocks.
+/// Runs the helper to its end, or kills it after `patience`. Blocks.
 ///
-/// Returns whether it succeeded and what it wrote to standard output, where helpers also
-/// write their errors.
+/// Returns true if it succeeded, and its standard output, where helpers also write their errors.
 fn run(
     mut command: Command,
     program: &str,
@@ -87,7 +86,7 @@ fn run(
         .spawn()
         .map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A helper that does not read its input says why on its output.
+        // A helper that does not read its input reports the reason on its output.
         let _ = stdin.write_all(server.as_bytes());
     }
     let stdout = child.stdout.take();

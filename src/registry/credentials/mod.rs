@@ -1,10 +1,10 @@
-//! Who we are, for each registry: auth files and credential helpers.
+//! Credentials for each registry: auth files and credential helpers.
 //!
 //! The format is containers-auth.json(5), which is Docker's `config.json` with more specific
 //! keys; OpenShift's pull secrets are the same.
 //!
-//! This room works on texts and starts helpers. It knows nothing of HTTP, challenges and tokens:
-//! `auth` shows a registry what is found here.
+//! This module works on texts and runs helpers. It must not depend on HTTP, challenges or tokens:
+//! `auth` sends what is found here.
 
 mod auth_file;
 mod credential;
@@ -21,29 +21,29 @@ pub use self::credential::{Credential, Secret};
 pub use self::error::CredentialsError;
 use crate::model::{Host, RepositoryPath};
 
-/// The key under which Docker keeps the credentials of Docker Hub.
+/// The key of Docker Hub's credentials in Docker's auth files.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 
-/// What `credential-helpers` of `registries.conf` calls the auth files.
+/// The name of the auth files in `credential-helpers` of `registries.conf`.
 const AUTH_FILES: &str = "containers-auth.json";
 
 /// The user name that marks a helper's secret as an identity token.
 const IDENTITY_TOKEN_USER: &str = "<token>";
 
-/// Who we are, for each registry. Cheap to clone.
+/// Credentials for each registry. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Credentials {
     inner: Arc<Inner>,
-    /// Where credentials are looked for, to be shown.
+    /// Where credentials are looked for, for messages.
     places: Arc<[String]>,
-    /// `credential-helpers` of `registries.conf`; `None`: the auth files alone.
+    /// `credential-helpers` of `registries.conf`; `None`: only the auth files.
     helpers: Option<Arc<[String]>>,
 }
 
 #[derive(Default)]
 struct Inner {
     files: Vec<ParsedAuthFile>,
-    /// What helpers said, by helper and server.
+    /// Answers of helpers, by helper and server.
     helped: tokio::sync::Mutex<HashMap<(String, String), Option<Credential>>>,
 }
 
@@ -59,7 +59,7 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// When a file as a whole cannot be read; entries are judged when they are needed.
+    /// When a file as a whole cannot be parsed; entries are checked when they are needed.
     pub fn parse<'a>(
         files: impl IntoIterator<Item = AuthFile<'a>>,
     ) -> Result<Self, CredentialsError> {
@@ -67,7 +67,7 @@ impl Credentials {
         Ok(Self::of(parsed.collect::<Result<_, _>>()?))
     }
 
-    /// The credentials of parsed auth files, the most important first.
+    /// Returns the credentials of parsed auth files, the most important first.
     pub fn of(files: Vec<ParsedAuthFile>) -> Self {
         let places = files.iter().map(|file| file.name().to_owned()).collect();
         Self {
@@ -80,33 +80,35 @@ impl Credentials {
         }
     }
 
-    /// Says where else was looked, for messages: all places, with a note on those that have
-    /// nothing.
+    /// Sets the list of places that are named in messages: all of them, with a note on those that
+    /// have nothing.
     #[must_use]
     pub fn looked_at(mut self, places: Vec<String>) -> Self {
         self.places = places.into();
         self
     }
 
-    /// Asks credential helpers for all registries, in this order; `containers-auth.json` stands
-    /// for the auth files.
+    /// Uses these credential helpers for all registries, in this order; `containers-auth.json`
+    /// stands for the auth files.
     #[must_use]
     pub fn with_helpers(mut self, helpers: &[String]) -> Self {
         self.helpers = (!helpers.is_empty()).then(|| helpers.into());
         self
     }
 
-    /// Where credentials are looked for.
+    /// Returns the places where credentials are looked for.
     pub(super) fn places(&self) -> &[String] {
         &self.places
     }
 
-    /// What to show to `host` for `path`: the first file that knows anything decides; in it a
-    /// helper for the name, then the most specific entry, then the general helper.
+    /// Returns the credentials for `path` at `host`. The first file that has any decides; within
+    /// a file, a helper for the name comes first, then the most specific entry, then the general
+    /// helper.
     ///
     /// # Errors
     ///
-    /// When something that is there for this host cannot be used, and nothing after it can.
+    /// When an entry for this host cannot be used and nothing after it has credentials. A failing
+    /// helper of an auth file ends the search in the auth files.
     pub async fn lookup(
         &self,
         host: &Host,
@@ -145,7 +147,7 @@ impl Credentials {
             match source.entry(&names) {
                 Some(Ok(found)) => return Ok(Some(found.clone())),
                 Some(Err(error)) => {
-                    // A later file may have a whole one, as for skopeo and Docker.
+                    // A later file may have a valid one, as for skopeo and Docker.
                     broken = broken.or(Some(error));
                     continue;
                 }
@@ -170,7 +172,7 @@ impl Credentials {
             Host::DOCKER_HUB => DOCKER_HUB_KEY.to_owned(),
             _ => host.to_string(),
         };
-        // Held while the helper runs: it may ask a person, once is enough.
+        // Held while the helper runs: it may ask the user for a passphrase, and once is enough.
         let mut helped = self.inner.helped.lock().await;
         let key = (name.to_owned(), server);
         if let Some(known) = helped.get(&key) {
@@ -192,7 +194,7 @@ impl Credentials {
     }
 }
 
-/// `host/ns/repo`, `host/ns`, `host`: the most specific first.
+/// Returns `host/ns/repo`, `host/ns`, `host`: the most specific first.
 fn lookup_names(host: &Host, path: Option<&RepositoryPath>) -> Vec<String> {
     let host = normalised(host.as_str(), false);
     let mut names = Vec::new();

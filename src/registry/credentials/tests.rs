@@ -2,7 +2,7 @@ use base64::Engine as _;
 
 use super::*;
 
-/// base64 of `user:NAME`.
+/// Returns base64 of `user:NAME`.
 fn auth(name: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(format!("user:{name}"))
 }
@@ -116,7 +116,7 @@ async fn an_entry_is_judged_when_its_registry_is_asked() {
         for secret in ["hunter2", "aHVudGVyMg", "dG9rZW4", "REDACTED"] {
             assert!(!error.contains(secret), "{error}");
         }
-        // A whole entry of a later file is used.
+        // A valid entry in a later file is used.
         let later = format!(r#"{{"auths":{{"odd.lan":{{"auth":"{good}"}}}}}}"#);
         let credentials = parse(&[&text, &later]).unwrap();
         let used = password(&credentials, "odd.lan/x").await;

@@ -1,4 +1,4 @@
-//! What a registry says when it refuses.
+//! A registry's error answer, parsed.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use serde::Deserialize;
 use crate::model::Digest;
 use crate::registry::redact::one_line;
 
-/// What a registry said when it refused: the HTTP status and, where its body has one, the
-/// first error of the OCI error document (distribution-spec, "Error Codes").
+/// A registry's error answer: the HTTP status and, if the body has one, the first error of the
+/// OCI error document (distribution-spec, "Error Codes").
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Answer {
@@ -16,7 +16,7 @@ pub struct Answer {
     pub status: u16,
     /// Error code, upper case, for example `MANIFEST_UNKNOWN`.
     pub code: Option<String>,
-    /// The registry's own words, made fit for one line.
+    /// The registry's message, made fit for one line.
     pub message: Option<String>,
     /// Digests that the error's detail names (missing blobs and manifests).
     pub digests: Vec<Digest>,
@@ -38,7 +38,7 @@ struct ErrorEntry {
 }
 
 impl Answer {
-    /// Reads the body of an error response; whatever is no OCI error document is ignored.
+    /// Reads the body of an error response; a body that is not an OCI error document is ignored.
     pub(crate) fn new(status: u16, body: &[u8]) -> Box<Self> {
         let mut answer = Box::new(Self {
             status,
@@ -61,7 +61,7 @@ impl Answer {
             let code = one_line(&first.code, 40).to_ascii_uppercase();
             answer.code = Some(code).filter(|code| !code.is_empty());
             let mut words = one_line(&first.message.unwrap_or_default(), 200);
-            // The reason is often in the detail alone.
+            // Some registries give the reason only in the detail.
             if let Some(detail) = detail_text(&first.detail).filter(|text| !words.contains(text)) {
                 let separator = if words.is_empty() { "" } else { ": " };
                 words = format!("{words}{separator}{detail}");
@@ -71,13 +71,14 @@ impl Answer {
         answer
     }
 
-    /// Whether the first error has this code.
+    /// True if the first error has this code.
     pub fn is(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)
     }
 }
 
-/// What a detail says in words: itself, or its `message` or `reason`. A digest is no reason.
+/// Returns the text of a detail: the detail itself, or its `message` or `reason`. A digest is not
+/// a reason.
 fn detail_text(detail: &serde_json::Value) -> Option<String> {
     let texts = [detail, &detail["message"], &detail["reason"]];
     let text = texts.into_iter().find_map(serde_json::Value::as_str)?;

@@ -1,8 +1,8 @@
-//! What can go wrong with a registry, in kinds that callers treat differently.
+//! Errors of the registry client, in kinds that callers treat differently.
 //!
-//! Every room returns these errors, so this one knows none of those that send requests. It reads
-//! what a registry says when it refuses (`answer`), and what a refusal means depends on what was
-//! asked (`refusal`).
+//! All modules of `registry` return these errors, so this module uses none of those that send
+//! requests. `answer` parses a registry's error document; `refusal` maps a refusal to its meaning
+//! for the request that it answers.
 
 mod answer;
 mod refusal;
@@ -22,50 +22,52 @@ use crate::registry::tls::TlsProblem;
 /// Shorthand for results of the registry client.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What can go wrong with a registry.
+/// An error of the registry client.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The registry says that there is no such repository, manifest, blob or upload.
+    /// The registry answers that the repository, manifest, blob or upload does not exist.
     #[error("Registry has nothing at `{url}` ({answer})")]
     NotFound {
-        /// What was asked for.
+        /// The requested URL.
         url: RedactedUrl,
-        /// What the registry said.
+        /// The registry's answer.
         answer: Box<Answer>,
     },
-    /// The registry, or its token service, does not accept who we are. With credentials that its
-    /// token service took, the repository may also be missing, or hidden from this account.
+    /// The registry, or its token service, does not accept our credentials or asks for some. If
+    /// its token service accepted them, the repository may also be missing, or hidden from this
+    /// account.
     #[error("Registry {} `{url}` ({answer})", if *.credentials { "does not accept the credentials that are known for it, at" } else { "asks for credentials, and none are known for it, at" })]
     Unauthorized {
-        /// What was asked for.
+        /// The requested URL.
         url: RedactedUrl,
-        /// What the registry said.
+        /// The registry's answer.
         answer: Box<Answer>,
-        /// Whether there were credentials for it.
+        /// True if there were credentials for it.
         credentials: bool,
-        /// Where credentials were looked for, as far as that is known.
+        /// Where credentials were looked for, if known.
         sought: Option<Box<Sought>>,
-        /// Whether it is the token service that refused.
+        /// True if the token service refused, not the registry.
         token_service: bool,
     },
-    /// The registry knows who we are and does not allow this.
+    /// The registry knows this account and does not allow the request.
     #[error("Registry denies access to `{url}` ({answer})")]
     Denied {
-        /// What was asked for.
+        /// The requested URL.
         url: RedactedUrl,
-        /// What the registry said.
+        /// The registry's answer.
         answer: Box<Answer>,
     },
-    /// The registry does not let us write into a repository, with credentials that it knows.
+    /// The registry refuses a push to a repository although it knows this account.
     #[error("{} ({answer})", push_refused(.repository, .answer))]
     PushRefused {
         /// The repository.
         repository: String,
-        /// What the registry said.
+        /// The registry's answer.
         answer: Box<Answer>,
     },
-    /// The registry sends uploads to another host, which wants credentials that are not for it.
+    /// The registry sends uploads to another host, which asks for credentials; they are not sent
+    /// there.
     #[error(
         "Registry `{host}` sends uploads to another name, `{location}`, where no credentials are sent, and which refuses them without ({answer})"
     )]
@@ -74,127 +76,127 @@ pub enum Error {
         host: String,
         /// `scheme://host[:port]` of the Location.
         location: RedactedUrl,
-        /// What was said there.
+        /// The answer of that host.
         answer: Box<Answer>,
     },
     /// The registry cannot answer now: too many requests, or a failure on its side.
     #[error("Registry cannot serve `{url}` now ({answer})")]
     Unavailable {
-        /// What was asked for.
+        /// The requested URL.
         url: RedactedUrl,
-        /// What the registry said.
+        /// The registry's answer.
         answer: Box<Answer>,
-        /// The pause that it asked for.
+        /// The pause that the registry asked for (`Retry-After`).
         retry_after: Option<Duration>,
     },
-    /// A server that is no registry answers with a status that is no success.
+    /// A web server that is not a registry answers with an error status.
     #[error("Server answers with status {status} for `{url}`")]
     Status {
-        /// What was asked for.
+        /// The requested URL.
         url: RedactedUrl,
-        /// The status.
+        /// The HTTP status.
         status: u16,
-        /// The pause that it asked for.
+        /// The pause that the server asked for (`Retry-After`).
         retry_after: Option<Duration>,
     },
     /// The registry refused the request for another reason.
     #[error("Registry refused the request for `{url}` ({answer})")]
     Refused {
-        /// What was asked for.
+        /// The requested URL.
         url: RedactedUrl,
-        /// What the registry said.
+        /// The registry's answer.
         answer: Box<Answer>,
     },
-    /// A manifest was refused because the target lacks what it refers to.
+    /// The registry refused a manifest because it lacks content that the manifest refers to.
     #[error("Registry lacks content that manifest `{reference}` refers to ({answer})")]
     ContentUnknown {
         /// The manifest's reference.
         reference: String,
         /// Digests that the registry named; may be empty.
         digests: Vec<Digest>,
-        /// What the registry said.
+        /// The registry's answer.
         answer: Box<Answer>,
     },
-    /// A manifest was refused as such.
+    /// The registry refused a manifest as invalid.
     #[error("Registry rejects manifest `{reference}` ({answer})")]
     ManifestRejected {
         /// The manifest's reference.
         reference: String,
-        /// What the registry said.
+        /// The registry's answer.
         answer: Box<Answer>,
     },
-    /// No connection, or it failed before an answer came.
+    /// No connection, or it failed before an answer arrived.
     #[error("Cannot reach `{url}`")]
     Connect {
-        /// What was asked for.
+        /// The requested URL.
         url: RedactedUrl,
-        /// Why.
+        /// The cause.
         source: reqwest::Error,
     },
-    /// No connection through the proxy that the environment names.
+    /// No connection through the proxy set in the environment.
     #[error("Cannot reach `{url}` through the proxy `{proxy}`")]
     Proxy {
-        /// What was asked for.
+        /// The requested URL.
         url: RedactedUrl,
         /// The proxy.
         proxy: RedactedUrl,
-        /// Why.
+        /// The cause.
         source: reqwest::Error,
     },
-    /// A registry that may be spoken to in plain HTTP answers neither so nor over TLS.
+    /// A registry that may be asked over plain HTTP answers neither over TLS nor over plain HTTP.
     #[error("Registry `{host}` answers neither over TLS ({tls}) nor over plain HTTP")]
     NoAnswer {
         /// `host[:port]`.
         host: String,
-        /// What went wrong with TLS, with its causes.
+        /// The failure over TLS, with its causes.
         tls: String,
-        /// What went wrong with plain HTTP; it is the same for all who asked at the time.
+        /// The failure over plain HTTP; shared by all requests that waited for this probe.
         source: Arc<Error>,
     },
-    /// A registry that does not speak TLS cannot be reached; it is the same for all who asked at
-    /// the time.
+    /// A registry that does not speak TLS cannot be reached over plain HTTP. The error is shared
+    /// by all requests that waited for this probe.
     #[error(transparent)]
     NoPlainAnswer(Arc<Error>),
     /// The connection broke in the middle of an answer.
     #[error("Connection broke while reading `{url}`")]
     Interrupted {
-        /// What was asked for.
+        /// The requested URL.
         url: RedactedUrl,
-        /// Why.
+        /// The cause.
         source: reqwest::Error,
     },
-    /// An answer ended early without an error.
+    /// An answer ended early without a transport error.
     #[error("Answer from `{url}` ended after {got} of {expected} bytes")]
     Ended {
-        /// What was asked for.
+        /// The requested URL.
         url: RedactedUrl,
-        /// Bytes that came.
+        /// Bytes received.
         got: u64,
-        /// Bytes that should have come.
+        /// Bytes expected.
         expected: u64,
     },
-    /// Nothing came for too long.
+    /// The server sent nothing for too long.
     #[error("Nothing came from `{url}` for {} seconds", .after.as_secs())]
     TimedOut {
-        /// What was asked for.
+        /// The requested URL.
         url: RedactedUrl,
-        /// How long we waited.
+        /// The timeout.
         after: Duration,
     },
-    /// A token stopped being valid in the middle of a transfer; the next attempt has a new one.
+    /// A token expired in the middle of a transfer; the next attempt fetches a new one.
     #[error("Token for `{url}` expired during the transfer")]
     TokenExpired {
-        /// What was asked for.
+        /// The requested URL.
         url: RedactedUrl,
     },
-    /// A partial answer is not the part that was asked for.
+    /// A partial answer begins at another offset than requested.
     #[error("Registry sent bytes from offset {got} of `{url}` instead of {wanted}")]
     WrongOffset {
-        /// What was asked for.
+        /// The requested URL.
         url: RedactedUrl,
-        /// Offset that was asked for.
+        /// The requested offset.
         wanted: u64,
-        /// Offset that the answer names.
+        /// The offset in the answer.
         got: u64,
     },
     /// TLS failed: no trusted certificate, wrong name, no common version.
@@ -202,15 +204,16 @@ pub enum Error {
     Tls {
         /// `host[:port]`.
         host: String,
-        /// Why: a [`TlsProblem`], or what the TLS library said.
+        /// The cause: a [`TlsProblem`], or the TLS library's error.
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// The server broke off TLS: mostly because of the client's certificate, or its lack.
+    /// The server ended the TLS handshake with an alert, usually because of the client's
+    /// certificate or because there was none.
     #[error("Registry `{host}` refused the TLS connection")]
     TlsRefused {
         /// `host[:port]`.
         host: String,
-        /// Why.
+        /// The cause.
         source: reqwest::Error,
     },
     /// The server does not speak TLS.
@@ -218,10 +221,10 @@ pub enum Error {
     NoTls {
         /// `host[:port]`.
         host: String,
-        /// Why.
+        /// The cause.
         source: reqwest::Error,
     },
-    /// A registry names a token service to which credentials may not go.
+    /// A registry names a token service to which credentials must not be sent.
     #[error(
         "Registry `{host}` wants credentials sent to `{realm}`, which is neither its own host nor named over verified TLS"
     )]
@@ -231,40 +234,40 @@ pub enum Error {
         /// The token service.
         realm: RedactedUrl,
     },
-    /// The server does something that the protocol does not allow.
+    /// The server violates the protocol.
     #[error("Unexpected answer from `{url}`: {reason}")]
     Protocol {
-        /// What was asked for.
+        /// The requested URL.
         url: RedactedUrl,
-        /// What is wrong with it, in a clause.
+        /// The violation, as a clause.
         reason: String,
     },
     /// An answer is longer than allowed.
     #[error("Answer from `{url}` is longer than {limit} bytes")]
     TooLong {
-        /// What was asked for.
+        /// The requested URL.
         url: RedactedUrl,
-        /// The cap in bytes.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// Content does not have the digest that names it.
+    /// Content does not match its digest.
     #[error("Content of `{what}` has digest {actual}, not {expected}")]
     DigestMismatch {
         /// Reference of the content.
         what: String,
-        /// Digest that it should have.
+        /// The expected digest.
         expected: Digest,
-        /// Digest that it has.
+        /// The digest of the content.
         actual: Digest,
     },
-    /// Content does not have the size that its descriptor says.
+    /// Content does not have the size in its descriptor.
     #[error("Content of `{what}` has {actual} bytes, not {expected}")]
     SizeMismatch {
         /// Reference of the content.
         what: String,
-        /// Size in bytes that it should have.
+        /// The expected size in bytes.
         expected: u64,
-        /// Size in bytes that it has, as far as known.
+        /// The size in bytes, as far as it is known.
         actual: u64,
     },
     /// `registries.conf` forbids contacting the registry.
@@ -273,28 +276,29 @@ pub enum Error {
         /// The repository.
         repository: String,
     },
-    /// A location in `registries.conf` makes no name of the repository.
+    /// A `location` in `registries.conf` does not result in a repository name.
     #[error("`registries.conf` sends `{repository}` to `{location}`, which is no repository")]
     Rewritten {
         /// The repository.
         repository: String,
-        /// What the location makes of it.
+        /// The name that results from the location.
         location: String,
     },
-    /// Credentials could not be had.
+    /// Credentials could not be obtained.
     #[error("Cannot get credentials for `{host}`")]
     Credentials {
         /// `host[:port]` of the registry.
         host: String,
-        /// Why.
+        /// The cause.
         source: CredentialsError,
     },
-    /// Certificates or keys that the caller gave cannot be used, or there are no roots at all.
+    /// Certificates or keys given by the caller cannot be used, or there are no trusted roots at
+    /// all.
     #[error("Cannot set up TLS for `{host}`")]
     Certificates {
         /// `host[:port]` of the registry.
         host: String,
-        /// Why.
+        /// The cause.
         source: Box<dyn StdError + Send + Sync>,
     },
     /// The source of an upload could not be read.
@@ -302,15 +306,15 @@ pub enum Error {
     Source {
         /// Reference of the blob.
         what: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// An upload's session could not be kept or looked up.
+    /// The state of an upload session could not be stored or loaded.
     #[error("Cannot keep the upload session of `{what}`")]
     Session {
         /// Reference of the blob.
         what: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -320,8 +324,7 @@ pub enum Error {
 pub struct Sought {
     /// `host[:port]`.
     pub host: String,
-    /// The files, in the order in which they are looked at, with a note on those that do not
-    /// count.
+    /// The files in the order in which they are read, with a note on those that are not used.
     pub files: Vec<String>,
 }
 
@@ -339,7 +342,7 @@ impl Sought {
 }
 
 impl Error {
-    /// Whether trying again may help.
+    /// True if a retry may help.
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
@@ -360,7 +363,7 @@ impl Error {
         )
     }
 
-    /// Whether a connection that was there ended before the answer did.
+    /// True if an established connection ended before the answer did.
     pub(super) fn is_broken_off(&self) -> bool {
         match self {
             Self::Interrupted { .. } | Self::Ended { .. } => true,
@@ -369,12 +372,13 @@ impl Error {
         }
     }
 
-    /// Whether a registry says that it gets too many requests.
+    /// True if the registry answers that it gets too many requests.
     pub(super) fn is_too_many(&self) -> bool {
         matches!(self, Self::Unavailable { answer, .. } if answer.status == 429)
     }
 
-    /// Whether the network, and not a registry's decision, is the reason.
+    /// True if the network, TLS or a failure that may pass is the reason, and not a decision of
+    /// the registry.
     pub fn is_network(&self) -> bool {
         self.is_transient()
             || matches!(
@@ -383,13 +387,13 @@ impl Error {
             )
     }
 
-    /// Whether the registry says that the thing does not exist.
+    /// True if the registry answers that the object does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
     }
 
-    /// `host[:port]` to which no connection came about: it does not resolve, refuses, or says
-    /// nothing.
+    /// Returns the `host[:port]` to which no connection could be made: its name does not resolve,
+    /// it refuses, or it does not answer.
     pub(super) fn unconnected(&self) -> Option<&str> {
         match self {
             Self::Connect { url, source } | Self::Proxy { url, source, .. }
@@ -406,7 +410,7 @@ impl Error {
         }
     }
 
-    /// What the registry said, where it is the registry that refused.
+    /// Returns the registry's answer, if the registry refused the request.
     pub fn answer(&self) -> Option<&Answer> {
         match self {
             Self::NotFound { answer, .. }
@@ -422,7 +426,7 @@ impl Error {
         }
     }
 
-    /// What a person can do about it, where that is clear from here.
+    /// Returns what the operator can do about it, if that is known here.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Tls { host, source } => match source.downcast_ref::<TlsProblem>() {
@@ -482,7 +486,7 @@ impl Error {
         Some(hint.to_owned())
     }
 
-    /// The pause that the registry asked for.
+    /// Returns the pause that the server asked for.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable { retry_after, .. } | Self::Status { retry_after, .. } => {
@@ -492,8 +496,8 @@ impl Error {
         }
     }
 
-    /// The error for a response that is no success. The code in the body decides before the
-    /// status does: registries answer with all kinds of statuses.
+    /// Makes the error for a response without success. The code in the body takes precedence over
+    /// the status, because registries are inconsistent in their statuses.
     pub(crate) fn refused(
         url: RedactedUrl,
         answer: Box<Answer>,
@@ -548,8 +552,8 @@ impl Error {
     }
 }
 
-/// Whether a refusal to write is of another kind than "this account may not": a quota, for
-/// example, and says so.
+/// True if the answer explains why a push was refused, for example by a quota. Otherwise this
+/// account probably may not write there.
 fn is_explained(answer: &Answer) -> bool {
     matches!(answer.status, 400 | 403) && answer.message.is_some()
 }

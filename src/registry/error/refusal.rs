@@ -1,11 +1,11 @@
-//! What a registry's refusal means for the request that it answers.
+//! Maps a registry's refusal to what it means for the request that it answers.
 
 use super::{Error, Sought};
 use crate::model::Repository;
 
 impl Error {
-    /// Whether the registry keeps something from an account that it knows: it is not there, or
-    /// this account may not see it. Many registries do not tell one from the other.
+    /// True if the registry hides something from an account that it knows: the thing does not
+    /// exist, or this account may not see it. Many registries do not distinguish the two.
     pub fn is_hidden(&self) -> bool {
         matches!(
             self,
@@ -18,13 +18,13 @@ impl Error {
         )
     }
 
-    /// Whether a refusal may be about one tag, blob or repository: the registry answered, and the
-    /// login is not the reason.
+    /// True if a refusal may concern only one tag, blob or repository: the registry answered, and
+    /// the login is not the reason.
     pub fn may_be_about_one(&self) -> bool {
         !matches!(self, Self::Unauthorized { .. }) && self.answer().is_some()
     }
 
-    /// The meaning that a refusal has for a request that writes into a repository.
+    /// Converts a refusal into what it means for a request that writes into a repository.
     pub(in crate::registry) fn of_push(self, repository: &Repository) -> Self {
         if !self.is_hidden() {
             return self;
@@ -38,9 +38,10 @@ impl Error {
         }
     }
 
-    /// The meaning of a token service's refusal. Its 404 says nothing about what was asked of the
-    /// registry. `sought`: where credentials were looked for, unless the service took them before:
-    /// then it keeps this repository from the account.
+    /// Converts a token service's refusal. Its 404 says nothing about the object that was
+    /// requested from the registry. `sought`: where credentials were looked for; `None` if the
+    /// service accepted the credentials before, which means that this account has no access to
+    /// the repository.
     pub(in crate::registry) fn of_token_service(
         self,
         credentials: bool,

@@ -1,6 +1,6 @@
-//! The HTTP library's clients: one for all hosts, and one for each host that has certificates
-//! of its own, each of them once more for bodies that are large. Connections are kept and
-//! shared within each.
+//! The HTTP library's clients: one for all hosts without certificates of their own, and one for
+//! each directory of certificates; each of them a second time for large bodies. Each keeps a pool
+//! of connections.
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error as StdError;
@@ -21,28 +21,28 @@ use crate::registry::redact::RedactedUrl;
 use crate::registry::tls;
 use crate::registry::tls::ClientPair;
 
-/// Bytes that a server may send ahead on one HTTP/2 stream, so that one blob fills a fast
-/// line; the connection's window is four times that.
+/// HTTP/2 flow-control window of one stream in bytes, large enough for one blob to fill a fast
+/// line. The connection's window is four times as large.
 const STREAM_WINDOW: u32 = 2 << 20;
 
-/// Bytes of a body from which on it gets a connection to itself: less than a tenth of a second
-/// on a slow line is not worth one.
+/// Bodies of at least so many bytes get a connection of their own. A smaller one takes less than
+/// a tenth of a second even on a slow line, less than a new connection is worth.
 const LARGE: u64 = 64 << 10;
 
-/// Which connections a request may use.
+/// The connections that a request may use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(in crate::registry) enum Connections {
-    /// The pool that all requests share: one connection, where the server speaks HTTP/2.
+    /// The pool that all requests share; it has one connection if the server speaks HTTP/2.
     #[default]
     Shared,
-    /// One that no other request uses at the time. HTTP/2 would put all bodies onto one connection,
-    /// and where packets get lost all of them together would have the throughput of one TCP
-    /// stream.
+    /// A connection that no other request uses at the same time (HTTP/1.1). HTTP/2 would send all
+    /// bodies over one connection, and on a line that loses packets all of them together would
+    /// have the throughput of one TCP stream.
     Own,
 }
 
 impl Connections {
-    /// The connections for a body of so many bytes.
+    /// Returns the connections for a body of so many bytes.
     pub(in crate::registry) fn for_body(bytes: u64) -> Self {
         if bytes < LARGE {
             Self::Shared
@@ -52,26 +52,26 @@ impl Connections {
     }
 }
 
-/// The server that a client speaks to.
+/// A server to which a client connects.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer<'a> {
     /// `host[:port]`.
     pub(in crate::registry) authority: &'a str,
-    /// The registry for which it is asked: itself, or the one that named it as its token service
-    /// or redirected to it.
+    /// The registry on whose behalf it is asked: itself, or the registry that named it as its
+    /// token service or redirected to it.
     pub(in crate::registry) registry: &'a str,
-    /// Whether the registry redirected to it.
+    /// True if a redirect or an upload Location of the registry led to it.
     pub(in crate::registry) away: bool,
     /// True if its certificate is not checked.
     pub(in crate::registry) insecure: bool,
 }
 
-/// What clients differ in.
+/// The properties in which clients differ.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
-    /// Whose directory of certificates is used, if any.
+    /// Name of the directory of certificates that is used, if any.
     directory: Option<String>,
-    /// Whether certificates of ours that are in it may be shown.
+    /// True if the client certificates in that directory may be sent.
     shows: bool,
     insecure: bool,
     connections: Connections,
@@ -81,7 +81,7 @@ pub(super) struct HttpClients {
     /// Same proxy rules as reqwest, kept because reqwest does not report which proxy it used.
     proxies: Matcher,
     clients: Mutex<HashMap<Key, reqwest::Client>>,
-    /// Directories of which the person was told what cannot be used in them.
+    /// Directories whose unusable files were already reported.
     told: Mutex<HashSet<String>>,
 }
 
@@ -102,7 +102,7 @@ impl fmt::Debug for HttpClients {
 }
 
 impl HttpClients {
-    /// The proxy through which requests for a URL go, without its credentials.
+    /// Returns the proxy for requests to a URL, without its credentials.
     pub(in crate::registry) fn proxy(&self, url: &Url) -> Option<RedactedUrl> {
         let target: http::Uri = url.as_str().parse().ok()?;
         let proxy = self.proxies.intercept(&target)?;
@@ -110,11 +110,12 @@ impl HttpClients {
         Some((&proxy).into())
     }
 
-    /// The client for a host.
+    /// Returns the client for a host, and makes it at the first request.
     ///
-    /// Its own directory of certificates counts; where it has none, that of the registry for which
-    /// it is asked, as in skopeo. Where a registry redirects to, that says only whom to trust: the
-    /// person's own certificates are not shown there.
+    /// Its own directory of certificates is used; if it has none, that of the registry on whose
+    /// behalf it is asked, as in skopeo. After a redirect to another host, the registry's
+    /// directory only adds trusted authorities: the operator's client certificates are not sent
+    /// there.
     pub(in crate::registry) fn client(
         &self,
         settings: &Settings,
@@ -155,7 +156,7 @@ impl HttpClients {
         Ok(client)
     }
 
-    /// Tells once what cannot be used in a directory of certificates.
+    /// Reports the unusable files in a directory of certificates, once for each directory.
     fn tell(&self, settings: &Settings, name: &str, certificates: &HostCertificates) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.insert(name.to_owned()) {
@@ -167,8 +168,8 @@ impl HttpClients {
     }
 }
 
-/// The directory of certificates of a host, with its name: `host[:port]`, with the usual port
-/// written out or not. Docker Hub's may have either of its names.
+/// Returns the directory of certificates of a host, with the name under which it was found:
+/// `host[:port]`, with or without the default port 443, or either name of Docker Hub.
 fn directory<'o>(
     settings: &'o Settings,
     authority: &str,
@@ -184,9 +185,9 @@ fn directory<'o>(
         .or_else(|| find(hub?))
 }
 
-/// What decides about TLS with one host.
+/// TLS settings for one host.
 struct Tls<'o> {
-    /// Authorities besides the system's and those for all hosts.
+    /// CA certificates in addition to the system's and to those for all hosts.
     authorities: &'o [Vec<u8>],
     clients: &'o [ClientPair],
     insecure: bool,
@@ -197,8 +198,8 @@ fn build(
     tls: &Tls<'_>,
     connections: Connections,
 ) -> std::result::Result<reqwest::Client, Box<dyn StdError + Send + Sync>> {
-    // The library takes its cryptography from this process-wide place and panics when it is
-    // empty. Filling it twice is refused and does no harm.
+    // The HTTP library takes its cryptography from this process-wide default and panics if there
+    // is none. A second installation is refused, which does no harm.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .user_agent(&settings.user_agent)

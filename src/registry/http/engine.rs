@@ -1,8 +1,8 @@
-//! One request: sent, redirected, watched for signs of life.
+//! Sends one request: follows redirects and enforces timeouts.
 //!
-//! An `Authorization` header is sent to the origin (scheme, host, port) of the registry alone. A
-//! redirect or an upload Location that leads elsewhere is followed without it, and what lies behind
-//! it gets none even when it leads back.
+//! An `Authorization` header is sent only to the origin (scheme, host, port) of the registry. A
+//! redirect or an upload Location to another origin is followed without it, and so is every
+//! redirect after that, even one that leads back to the registry.
 
 use std::fmt;
 use std::pin::pin;
@@ -30,7 +30,7 @@ use crate::registry::error::{Error, Result};
 /// Redirects that one request may follow.
 const MOST_REDIRECTS: usize = 5;
 
-/// What all requests of a process share: connections, limits, and the hosts that are down.
+/// State shared by all requests of a process: connections, limits, and the hosts that are down.
 pub(in crate::registry) struct Engine {
     settings: Settings,
     clients: HttpClients,
@@ -47,7 +47,7 @@ impl fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Makes an engine. Nothing is contacted and no certificate is read before the first use.
+    /// Makes an engine. No host is contacted and no certificate is parsed before the first use.
     pub(in crate::registry) fn new(settings: Settings) -> Self {
         Self {
             gates: Gates::new(settings.jobs, settings.limit_rate),
@@ -61,16 +61,16 @@ impl Engine {
         &self.settings
     }
 
-    /// The attempts for one object.
+    /// Returns the retry budget for one object.
     pub(in crate::registry) fn budget(&self, what: impl Into<String>) -> Budget {
         let progress = Arc::clone(&self.settings.progress);
         let outages = Arc::clone(&self.outages);
         Budget::new(self.settings.retry, progress, outages, what.into())
     }
 
-    /// Waits until a registry may get one more request, and sends it. What the answer says of the
-    /// registry's load counts for the requests after it. The next request may be sent when the
-    /// answer's body was read.
+    /// Waits until one more request may run at the registry, and sends it. Statuses 429 and 503
+    /// and timeouts lower the limit for later requests. The request occupies its place until the
+    /// body of its answer has been read.
     pub(in crate::registry) async fn paced<Fut>(
         &self,
         host: &Host,
@@ -94,7 +94,7 @@ impl Engine {
         answered
     }
 
-    /// Sends a request and follows redirects; `authorization` goes to `request.home` only.
+    /// Sends a request and follows redirects. `authorization` is sent to `request.home` only.
     pub(in crate::registry) async fn follow(
         &self,
         request: &Request,
@@ -166,7 +166,8 @@ impl Engine {
         }
         let mut activity = None;
         builder = match payload {
-            // Proxies want a length on requests that could have a body.
+            // GET and HEAD have no body; other methods send a length even without one, because
+            // proxies ask for it.
             Payload::Empty if matches!(request.method, Method::GET | Method::HEAD) => builder,
             Payload::Empty => builder.header(CONTENT_LENGTH, 0),
             Payload::Bytes(bytes) => {
@@ -196,8 +197,12 @@ impl Engine {
     }
 }
 
-/// Waits for an answer as long as there are signs of life: for `idle` while a body is sent, for
-/// `commit` after that. Else says how long there were none.
+/// Waits for an answer while the body makes progress. The time without progress is limited to
+/// `idle` while the body is sent and to `commit` after that.
+///
+/// # Errors
+///
+/// The limit that was exceeded.
 async fn watched<T>(
     answer: impl Future<Output = T>,
     activity: Option<Arc<Activity>>,

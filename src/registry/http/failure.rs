@@ -1,4 +1,4 @@
-//! What a failure of the HTTP library means.
+//! Classifies failures of the HTTP library.
 
 use std::error::Error as StdError;
 use std::io;
@@ -11,8 +11,8 @@ use crate::registry::error::Error;
 use crate::registry::redact::RedactedUrl;
 use crate::registry::tls::TlsProblem;
 
-/// Finds out what a failure of the HTTP library means. Its text may hold the URL, so that is
-/// taken out. `proxy` is the one through which the request went.
+/// Converts a failure of the HTTP library into an [`Error`]. Its text may contain the URL with
+/// secrets, so the URL is removed. `proxy`: the proxy that the request used.
 pub(super) fn classify(error: reqwest::Error, url: &Url, proxy: Option<RedactedUrl>) -> Error {
     let connecting = error.is_connect();
     let source = error.without_url();
@@ -50,8 +50,9 @@ pub(super) fn classify(error: reqwest::Error, url: &Url, proxy: Option<RedactedU
     }
 }
 
-/// Whether the server broke off TLS. It may do so after its own side is set up, when it has
-/// seen what the client shows or does not show; the HTTP library keeps the words alone then.
+/// True if the server ended TLS with an alert. A server may do so after the handshake is complete
+/// on the client's side, once it has seen the client's certificate or that there is none; then
+/// the HTTP library preserves only the message.
 fn is_tls_alert(error: &(dyn StdError + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -66,7 +67,7 @@ fn is_tls_alert(error: &(dyn StdError + 'static)) -> bool {
     false
 }
 
-/// The TLS library's error among the causes; it hides inside `io::Error`s.
+/// Returns the TLS library's error among the causes; it is wrapped inside `io::Error`s.
 fn tls_failure<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -1,5 +1,5 @@
 //! Limits the requests that run at a registry at the same time, to the number that [`Pace`] finds
-//! best, and keeps all transfers together below `--limit-rate`.
+//! best, and keeps the sum of all transfers below `--limit-rate`.
 
 use std::collections::HashMap;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -25,7 +25,8 @@ pub(super) struct Gates {
 }
 
 impl Gates {
-    /// `fixed`: the requests that a registry gets at once; `rate`: bytes a second.
+    /// `fixed`: concurrent requests per registry; `rate`: bytes per second for all registries
+    /// together.
     pub(super) fn new(fixed: Option<NonZeroUsize>, rate: Option<NonZeroU64>) -> Self {
         Self {
             fixed,
@@ -61,7 +62,7 @@ struct Gate {
 #[derive(Debug)]
 struct State {
     pace: Pace,
-    /// Places that the semaphore has, taken or free.
+    /// Permits that the semaphore has, in use or free.
     places: usize,
 }
 
@@ -77,7 +78,7 @@ impl Gate {
         }
     }
 
-    /// A place; never `None`, as the semaphore is not closed.
+    /// Acquires a permit; never `None`, because the semaphore is never closed.
     async fn place(self: &Arc<Self>) -> Option<OwnedSemaphorePermit> {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             return Some(place);
@@ -86,7 +87,7 @@ impl Gate {
         Arc::clone(&self.places).acquire_owned().await.ok()
     }
 
-    /// Tells the pace something, and makes as many places as it wants then.
+    /// Passes an event to the pace, then adds or removes permits to match its new limit.
     fn tell(&self, what: impl FnOnce(&mut Pace, Duration)) {
         let mut state = lock(&self.state);
         what(&mut state.pace, self.began.elapsed());
@@ -99,8 +100,8 @@ impl Gate {
         }
     }
 
-    /// Takes a place back. Where there is one too many, it is not given to the next request: under
-    /// load no place is ever free.
+    /// Returns a permit. If there is one more than the limit, it is removed instead of going to
+    /// the next request: under load no permit is ever free, so `tell` cannot remove any.
     fn give_back(&self, place: OwnedSemaphorePermit) {
         let mut state = lock(&self.state);
         if state.places > state.pace.limit() {
@@ -110,7 +111,7 @@ impl Gate {
     }
 }
 
-/// A request that was let in; the place is free again when it is dropped.
+/// A request that was admitted; dropping it releases its permit.
 #[derive(Debug)]
 pub(super) struct Pass {
     flow: Flow,
@@ -118,12 +119,12 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// Counts the bytes of the request's body.
+    /// Returns the counter for the bytes of the request and its answer.
     pub(super) fn flow(&self) -> &Flow {
         &self.flow
     }
 
-    /// Notes that the registry is overloaded: it said so, or it did not answer.
+    /// Records that the registry is overloaded: it answered so, or did not answer in time.
     pub(super) fn refused(&self) {
         self.flow.0.tell(Pace::refused);
     }
@@ -138,12 +139,12 @@ impl Drop for Pass {
     }
 }
 
-/// The bytes that go to a registry or come from it.
+/// Counts and limits the bytes that are sent to a registry or received from it.
 #[derive(Debug, Clone)]
 pub(in crate::registry) struct Flow(Arc<Gate>);
 
 impl Flow {
-    /// Waits until so many bytes more may go, and counts them.
+    /// Waits until so many more bytes may be sent, and counts them.
     pub(super) async fn moves(&self, bytes: u64) {
         if let Some(rate) = &self.0.rate {
             rate.take(bytes).await;
@@ -151,7 +152,7 @@ impl Flow {
         self.0.tell(|pace, now| pace.moved(now, bytes));
     }
 
-    /// Splits off what may go at once.
+    /// Splits off the bytes that may be sent at once, and waits for their turn.
     pub(super) async fn next_piece(&self, bytes: &mut Bytes) -> Bytes {
         let rate = self.0.rate.as_ref();
         let most = rate.map_or(LARGEST_PIECE, |rate| rate.piece());
@@ -171,7 +172,8 @@ mod tests {
         "r.lan".parse().unwrap()
     }
 
-    /// Sends `requests` through the gates, all at once; returns the most that were in together.
+    /// Sends `requests` requests through the gates at once; returns the largest number of them
+    /// that ran at the same time.
     async fn crowd(gates: &Arc<Gates>, requests: usize) -> usize {
         let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let tasks: Vec<_> = (0..requests)
@@ -201,7 +203,8 @@ mod tests {
         assert_eq!(crowd(&gates, 50).await, 3);
     }
 
-    /// Nobody's place is free when the registry refuses: those that are given back go.
+    /// Under load no permit is free when the registry refuses: permits are removed as they are
+    /// returned.
     #[tokio::test(start_paused = true)]
     async fn places_are_taken_away_under_load() {
         let gates = Arc::new(Gates::new(NonZeroUsize::new(8), None));
@@ -224,7 +227,8 @@ mod tests {
         let gates = Arc::new(Gates::new(None, None));
         let first = crowd(&gates, 3).await;
         assert_eq!(first, 3);
-        // Each request takes a millisecond, however many there are: more get more done.
+        // Each request takes a millisecond regardless of their number: more requests mean more
+        // throughput.
         let later = crowd(&gates, 20_000).await;
         assert!(later > 20, "{later}");
         let other = gates.of(&"other.lan".parse().unwrap());

@@ -1,6 +1,6 @@
-//! Lengths as numbers of bytes.
+//! Lengths in bytes.
 
-/// A length in memory as a number of bytes.
+/// Returns the length of a slice as `u64`.
 pub(in crate::registry) fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }

@@ -1,8 +1,9 @@
-//! The HTTP engine: connections, TLS per host, redirects, proxies, retries, and how many requests a
-//! host gets at a time.
+//! The HTTP engine: connections, TLS per host, redirects, proxies, retries, and the limit on
+//! concurrent requests per host.
 //!
-//! It knows nothing of credentials and of the registry API. A request gets an `Authorization` header
-//! as a value, and which origin may see it; what a refusal means is decided above.
+//! It has no knowledge of credentials or of the registry API. The caller supplies the
+//! `Authorization` header as a value, with the origin to which it may be sent, and decides what a
+//! refusal means.
 
 mod clients;
 mod engine;

@@ -1,33 +1,33 @@
 //! Hosts to which no connection could be made, remembered for as long as the client lives.
 //!
-//! A catalog may name hundreds of images on a host that is down. Each of them would be tried
-//! with all attempts, and each attempt would be reported. Here the first request that fails reports
-//! for all. Once one request has used all attempts, every other gets a single one, which shows
-//! whether the host is back. A host that once answered is given up only after 64 requests in a row
-//! exhaust their retries, since its network may come back.
+//! A catalog may name hundreds of images on a host that is down. Without this module each of them
+//! would use all attempts, and report each attempt. Here the first failing request reports for
+//! all. Once one request has used all attempts, every other gets a single one, which shows
+//! whether the host is back. A host that once answered is given up only after 64 requests in a
+//! row exhaust their retries, since its network may come back.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 
 use crate::registry::locks::lock;
 
-/// What is known of hosts, by `host[:port]`.
+/// What is known about the reachability of hosts, by `host[:port]`.
 #[derive(Debug, Default)]
 pub(crate) struct Outages {
     hosts: Mutex<HashMap<String, State>>,
 }
 
-/// What is known of one host.
+/// State of one host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// It has answered, with success or a refusal.
     Answered {
-        /// Requests that have used all attempts since.
+        /// Requests that have used all attempts since then.
         given_up: u32,
     },
     /// No connection could be made so far.
     Silent {
-        /// The most failures in a row that were reported.
+        /// The largest number of failures in a row that was reported.
         told: u32,
         /// True once a request has used all attempts.
         given_up: bool,
@@ -38,7 +38,7 @@ enum State {
 /// a single one: about half a minute of a long export.
 const PATIENCE: u32 = 64;
 
-/// What to do after a connection failed.
+/// Advice to a request whose connection failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Advice {
     /// Try again, and report it.
@@ -50,7 +50,7 @@ pub(super) enum Advice {
 }
 
 impl Outages {
-    /// Notes that a host answered.
+    /// Records that a host answered.
     pub(super) fn answered(&self, host: &str) {
         let mut hosts = lock(&self.hosts);
         let answered = State::Answered { given_up: 0 };
@@ -62,8 +62,8 @@ impl Outages {
         }
     }
 
-    /// Notes that no connection to a host could be made, for the `failures`-th time in a row (from
-    /// 1) for one object, and says what to do.
+    /// Records that no connection to a host could be made, for the `failures`-th time in a row
+    /// (from 1) for one object. Returns what to do.
     pub(super) fn failed(&self, host: &str, failures: u32) -> Advice {
         let mut hosts = lock(&self.hosts);
         let first = State::Silent {
@@ -81,7 +81,7 @@ impl Outages {
         }
     }
 
-    /// Notes that all attempts to reach a host were in vain.
+    /// Records that a request used all attempts without reaching the host.
     pub(super) fn gave_up(&self, host: &str) {
         match lock(&self.hosts).get_mut(host) {
             Some(State::Silent { given_up, .. }) => *given_up = true,

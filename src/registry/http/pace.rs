@@ -1,50 +1,51 @@
-//! How many requests a registry gets at the same time, and why not more.
+//! Decides how many requests may run at a registry at the same time.
 //!
-//! It begins with a few and tries more as long as more gets more done; a registry that refuses
-//! for want of room (429, 503) or does not answer in time gets half of them (additive increase,
-//! multiplicative decrease, as in RFC 5681). Pure: the caller says what time it is.
+//! Starts with a few and tries more while that increases throughput. A registry that refuses
+//! because of load (429, 503) or does not answer in time gets half as many (additive increase,
+//! multiplicative decrease, as in RFC 5681). Pure: the caller supplies the time.
 
 use std::time::Duration;
 
-/// Requests at the beginning.
+/// Limit at the start.
 const FIRST: usize = 6;
 
-/// Requests that are never exceeded unless the caller allows more.
+/// Highest limit, unless the caller allows more.
 const MOST: usize = 32;
 
-/// How long throughput is measured before the limit is judged.
+/// Period over which throughput is measured before the limit is judged.
 const WINDOW: Duration = Duration::from_millis(100);
 
-/// What a finished request counts beside its bytes: a question costs about as much as this.
+/// Bytes for which a finished request counts in addition to its body: about the cost of a small
+/// request.
 const REQUEST: u64 = 32 << 10;
 
 /// Keep a higher limit only if throughput reaches this percentage of the previous rate.
 const GAIN: u64 = 105;
 
-/// Windows until the next trial after one that brought nothing: about two seconds.
+/// Windows until the next trial after one without gain: about two seconds.
 const REST: u32 = 20;
 
-/// The number of requests that may run at the same time.
+/// The limit on concurrent requests at one registry.
 #[derive(Debug)]
 pub(super) struct Pace {
     limit: usize,
     most: usize,
-    /// When the window began.
+    /// Start of the current window.
     began: Duration,
-    /// What was done in the window: bytes, and requests as bytes.
+    /// Work done in the current window: bytes, with each finished request counted as bytes.
     work: u64,
-    /// True if a request had to wait in the window.
+    /// True if a request had to wait during the window.
     wanted_more: bool,
-    /// What is being tried: the limit and the rate before.
+    /// The trial that is running: the previous limit, and the rate under it.
     trial: Option<(usize, u64)>,
-    /// Windows that are left without a trial.
+    /// Windows left until the next trial.
     rest: u32,
-    /// When the limit was halved last.
+    /// Time of the last halving.
     halved: Option<Duration>,
 }
 
 impl Pace {
-    /// `fixed`: the caller knows how many are good.
+    /// `fixed`: limit chosen by the caller, which is both the start value and the maximum.
     pub(super) fn new(fixed: Option<usize>) -> Self {
         let most = fixed.unwrap_or(MOST).max(1);
         Self {
@@ -59,28 +60,29 @@ impl Pace {
         }
     }
 
-    /// Requests that may run at the same time; at least one.
+    /// Returns the number of requests that may run at the same time; at least 1.
     pub(super) fn limit(&self) -> usize {
         self.limit
     }
 
-    /// A request has to wait.
+    /// Records that a request has to wait.
     pub(super) fn waits(&mut self) {
         self.wanted_more = true;
     }
 
-    /// Bytes went one way or the other.
+    /// Records bytes that were sent or received.
     pub(super) fn moved(&mut self, now: Duration, bytes: u64) {
         self.work = self.work.saturating_add(bytes);
         self.look(now);
     }
 
-    /// A request ended.
+    /// Records the end of a request.
     pub(super) fn finished(&mut self, now: Duration) {
         self.moved(now, REQUEST);
     }
 
-    /// The registry is overloaded. Refusals of requests that ran together count once.
+    /// Records that the registry is overloaded. Refusals within half a second count once, because
+    /// those requests ran together.
     pub(super) fn refused(&mut self, now: Duration) {
         let recently = |halved: Duration| now.saturating_sub(halved) < WINDOW.saturating_mul(5);
         if self.halved.is_some_and(recently) {
@@ -99,7 +101,7 @@ impl Pace {
         self.wanted_more = false;
     }
 
-    /// Judges the window when it is over.
+    /// Judges the window if it is over.
     fn look(&mut self, now: Duration) {
         let length = now.saturating_sub(self.began);
         if length < WINDOW {
@@ -121,7 +123,7 @@ impl Pace {
         }
     }
 
-    /// Half as many again, to see whether more gets done.
+    /// Starts a trial with a limit that is higher by half.
     fn try_more(&mut self, rate: u64) {
         let more = (self.limit + (self.limit / 2).max(1)).min(self.most);
         if more > self.limit {
@@ -135,8 +137,8 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// A registry that does `capacity` requests at a time, and no more than that however many
-    /// there are, for `windows` windows with as many requests waiting as are let in.
+    /// Simulates a registry whose throughput does not grow beyond `capacity` concurrent requests,
+    /// for `windows` windows, with requests always waiting.
     fn run(pace: &mut Pace, now: &mut Duration, capacity: u64, windows: u32) {
         for _ in 0..windows {
             pace.waits();
@@ -153,7 +155,7 @@ mod tests {
             assert_eq!(pace.limit(), FIRST);
             run(&mut pace, &mut now, capacity, 500);
             let limit = u64::try_from(pace.limit()).unwrap();
-            // What is tried goes half beyond, at most.
+            // A trial exceeds the best value by at most half.
             assert!(limit >= capacity, "{capacity}: {limit}");
             assert!(limit <= capacity * 9 / 4, "{capacity}: {limit}");
         }
@@ -182,7 +184,7 @@ mod tests {
             pace.refused(now);
         }
         assert_eq!(pace.limit(), 1);
-        // And back when there is room again.
+        // The limit grows again once the registry has capacity.
         run(&mut pace, &mut now, 32, 200);
         assert!(pace.limit() >= 32, "{}", pace.limit());
     }

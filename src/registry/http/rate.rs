@@ -1,4 +1,4 @@
-//! `--limit-rate`: bytes a second, for all transfers of the process together.
+//! `--limit-rate`: bytes per second for all transfers of the process together.
 
 use std::num::NonZeroU64;
 use std::sync::Mutex;
@@ -8,15 +8,16 @@ use tokio::time::Instant;
 
 use crate::registry::locks::lock;
 
-/// Bytes that are handed over at a time, at most. What is handed over counts as sent and as a sign
-/// of life, and on a slow line with many uploads a mebibyte takes minutes.
+/// Maximum bytes handed to the HTTP library at a time. Bytes handed over count as sent and as
+/// progress, and on a slow line with many uploads a mebibyte takes minutes.
 pub(super) const LARGEST_PIECE: usize = 64 << 10;
 
-/// A limit on bytes a second. Each piece waits until the pieces before it have had their time.
+/// A limit in bytes per second. Each piece waits for the time that the pieces before it take at
+/// that rate.
 #[derive(Debug)]
 pub(super) struct RateLimit {
     bytes_per_second: NonZeroU64,
-    /// When the next piece may go.
+    /// Earliest time for the next piece.
     free: Mutex<Instant>,
 }
 
@@ -28,13 +29,14 @@ impl RateLimit {
         }
     }
 
-    /// Bytes to hand over at a time, so that progress is seen on a slow line.
+    /// Returns the bytes to hand over at a time: an eighth of a second's, so that progress is
+    /// visible on a slow line.
     pub(super) fn piece(&self) -> usize {
         let bytes = usize::try_from(self.bytes_per_second.get() / 8).unwrap_or(usize::MAX);
         bytes.clamp(1, LARGEST_PIECE)
     }
 
-    /// Waits until `bytes` more may go.
+    /// Waits until `bytes` more may be sent.
     pub(super) async fn take(&self, bytes: u64) {
         let turn = {
             let mut free = lock(&self.free);
@@ -48,7 +50,8 @@ impl RateLimit {
     fn time_for(&self, bytes: u64) -> Duration {
         let nanos = u128::from(bytes).saturating_mul(1_000_000_000)
             / u128::from(self.bytes_per_second.get());
-        // A day is as good as for ever, and can be added to any time of day.
+        // Limited to a day, which is practically for ever, because a longer time could overflow
+        // an `Instant`.
         let day = Duration::from_secs(86_400);
         u64::try_from(nanos).map_or(day, |nanos| Duration::from_nanos(nanos).min(day))
     }
@@ -72,7 +75,7 @@ mod tests {
             }
         };
         tokio::join!(take(), take(), take());
-        // 3000 bytes; the last piece goes when those before it have had their time.
+        // 3000 bytes; the last piece is sent after the time for all pieces before it.
         assert_eq!(began.elapsed().as_millis(), 2900);
     }
 

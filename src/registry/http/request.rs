@@ -9,17 +9,17 @@ use super::clients::Connections;
 use super::gate::Flow;
 use super::upload_body::PieceBody;
 
-/// What a request carries.
+/// Body of a request.
 #[derive(Debug)]
 pub(in crate::registry) enum Payload {
     Empty,
     Bytes(Bytes),
-    /// Can be sent once.
+    /// An upload's body, which can be sent once.
     Piece(PieceBody),
 }
 
 impl Payload {
-    /// The same payload again, where that is possible.
+    /// Returns the same payload for another request, if that is possible.
     pub(in crate::registry) fn again(&self) -> Option<Self> {
         match self {
             Self::Empty => Some(Self::Empty),
@@ -36,14 +36,14 @@ pub(in crate::registry) struct Request {
     pub(in crate::registry) url: Url,
     pub(in crate::registry) headers: HeaderMap,
     pub(in crate::registry) home: Origin,
-    /// The registry for which it is sent, `host[:port]`, where that is another host than the
+    /// The registry on whose behalf it is sent, `host[:port]`, if that is another host than the
     /// URL's.
     pub(in crate::registry) registry: Option<String>,
     pub(in crate::registry) insecure: bool,
     pub(in crate::registry) connections: Connections,
-    /// Bytes of the blob that it finishes.
+    /// Size in bytes of the blob that the request finishes; 0 if it finishes none.
     pub(in crate::registry) finishes: u64,
-    /// What counts the bytes of its body.
+    /// Counts and limits the bytes of its body.
     pub(in crate::registry) flow: Option<Flow>,
 }
 

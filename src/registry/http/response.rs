@@ -1,4 +1,4 @@
-//! An answer: its head, and its body read with caps and with patience.
+//! An answer: its head, and its body, read with limits on size and idle time.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use super::retry::retry_after;
 use crate::registry::error::{Answer, Error, Result};
 use crate::registry::redact::RedactedUrl;
 
-/// Bytes of an error response that are read.
+/// Maximum bytes read of an error response.
 const ERROR_BODY: u64 = 64 << 10;
 
-/// The head of an answer, with its body still to be read.
+/// The head of an answer; the body is still to be read.
 #[derive(Debug)]
 pub(in crate::registry) struct Response {
     pub(super) inner: reqwest::Response,
     pub(super) url: Url,
-    /// Whether a redirect or the address itself led away from the registry's origin.
+    /// True if a redirect or the requested URL itself led away from the registry's origin.
     pub(super) away: bool,
     pub(super) idle: Duration,
-    /// Keeps the request's place at the registry until the body is read.
+    /// Keeps the request's place at the registry until the body has been read.
     pub(super) pass: Option<Pass>,
 }
 
@@ -37,12 +37,12 @@ impl Response {
         self.inner.headers()
     }
 
-    /// Whether a server of another origin than the registry's may have answered.
+    /// True if a server of another origin than the registry's may have answered.
     pub(in crate::registry) fn is_away(&self) -> bool {
         self.away
     }
 
-    /// A header's text; `None` when it is absent or no text.
+    /// Returns a header's text; `None` if it is absent or not visible ASCII.
     pub(in crate::registry) fn text(
         &self,
         name: impl reqwest::header::AsHeaderName,
@@ -50,7 +50,7 @@ impl Response {
         self.headers().get(name)?.to_str().ok()
     }
 
-    /// `Content-Length` as written; `None` also when it is no number.
+    /// Returns `Content-Length` as it was sent; `None` also if it is not a number.
     pub(in crate::registry) fn content_length(&self) -> Option<u64> {
         self.text(CONTENT_LENGTH)?.trim().parse().ok()
     }
@@ -70,7 +70,7 @@ impl Response {
         }
     }
 
-    /// Refuses bytes that are not those which the digest is about.
+    /// Refuses a body with a `Content-Encoding`: its bytes are not those that the digest covers.
     pub(in crate::registry) fn refuse_encoding(&self) -> Result<()> {
         let encoding = self.text(CONTENT_ENCODING).unwrap_or("identity");
         if self.status().is_success() && !encoding.eq_ignore_ascii_case("identity") {
@@ -79,7 +79,7 @@ impl Response {
         Ok(())
     }
 
-    /// The `Location` header, resolved.
+    /// Returns the `Location` header, resolved against the request's URL.
     pub(in crate::registry) fn location(&self) -> Result<Url> {
         let location = self
             .text(LOCATION)
@@ -89,7 +89,7 @@ impl Response {
             .map_err(|_| self.unexpected("its Location is no URL"))
     }
 
-    /// The next bytes of the body, or `None` at its end.
+    /// Returns the next bytes of the body, or `None` at its end.
     pub(in crate::registry) async fn chunk(&mut self) -> Result<Option<Bytes>> {
         match tokio::time::timeout(self.idle, self.inner.chunk()).await {
             Err(_) => Err(Error::TimedOut {
@@ -109,7 +109,7 @@ impl Response {
         }
     }
 
-    /// The whole body, refused as soon as it is longer than `limit`.
+    /// Returns the whole body, or an error as soon as it is longer than `limit` bytes.
     pub(in crate::registry) async fn read(mut self, limit: u64) -> Result<Vec<u8>> {
         let too_long = |response: &Self| Error::TooLong {
             url: response.shown(),
@@ -128,7 +128,7 @@ impl Response {
         Ok(body)
     }
 
-    /// The error that this response is.
+    /// Converts an error response into an error.
     pub(in crate::registry) async fn into_error(self) -> Error {
         let url = self.shown();
         let pause = retry_after(self.headers());
@@ -136,7 +136,8 @@ impl Response {
         Error::refused(url, answer, pause)
     }
 
-    /// What an error response says. That its body cannot be read whole does not matter.
+    /// Reads the registry's answer from an error response. A body that breaks off is used as far
+    /// as it arrived.
     pub(in crate::registry) async fn into_answer(mut self) -> Box<Answer> {
         let status = self.status().as_u16();
         let mut body = Vec::new();

@@ -1,4 +1,4 @@
-//! The one retry policy: how often, how long between, and what a failure costs.
+//! The retry policy: number of attempts, pauses between them, and which failures count.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,7 +12,7 @@ use crate::progress::{Event, Progress};
 use crate::registry::error::{Error, Result, chain};
 use crate::registry::redact::one_line;
 
-/// Most characters of a cause that are told.
+/// Maximum characters of a cause in a report.
 const LONGEST_CAUSE: usize = 400;
 
 /// How failures are retried.
@@ -22,7 +22,7 @@ pub struct RetryPolicy {
     pub attempts: u32,
     /// Pause before the second attempt; doubled for each one after.
     pub base: Duration,
-    /// Longest pause of our own.
+    /// Longest pause that this side chooses.
     pub cap: Duration,
     /// Longest pause that a registry may ask for with `Retry-After`.
     pub retry_after_cap: Duration,
@@ -40,10 +40,11 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The pause after the `failures`-th failure in a row (from 1) of `what`.
+    /// Returns the pause after the `failures`-th failure in a row (from 1) of `what`.
     ///
-    /// Between half and all of the exponential value. The jitter is a hash of what failed:
-    /// many objects that fail together come back apart, and a test sees the same pauses twice.
+    /// Half to all of the exponential value. The jitter is a hash of `what` and `failures`:
+    /// objects that fail together are retried at different times, and a test sees the same pauses
+    /// twice.
     fn pause(&self, what: &str, failures: u32, asked: Option<Duration>) -> Duration {
         if let Some(asked) = asked {
             return asked.min(self.retry_after_cap);
@@ -64,7 +65,7 @@ pub(crate) struct Budget {
     outages: Arc<Outages>,
     what: String,
     failures: u32,
-    /// Whether fewer attempts are allowed than the policy says.
+    /// True if the caller allows fewer attempts than the policy.
     cut: bool,
 }
 
@@ -94,14 +95,14 @@ impl Budget {
         }
     }
 
-    /// Allows fewer attempts than the policy does.
+    /// Limits the attempts further than the policy does.
     pub(crate) fn at_most(mut self, attempts: u32) -> Self {
         self.cut = attempts < self.policy.attempts;
         self.policy.attempts = self.policy.attempts.min(attempts);
         self
     }
 
-    /// Sends a request until it succeeds or fails for good, or until no attempts are left.
+    /// Sends a request until it succeeds, fails with a permanent error, or has no attempts left.
     pub(crate) async fn retry<T, Fut>(mut self, mut request: impl FnMut() -> Fut) -> Result<T>
     where
         Fut: Future<Output = Result<T>>,
@@ -114,13 +115,13 @@ impl Budget {
         }
     }
 
-    /// Something was achieved: all attempts are available again.
+    /// Records progress: all attempts are available again.
     pub(crate) fn progressed(&mut self) {
         self.failures = 0;
     }
 
-    /// Pauses before the next attempt; returns the error when it is final or when no attempts
-    /// are left.
+    /// Pauses before the next attempt. Returns the error if it is permanent or no attempts are
+    /// left.
     pub(crate) async fn spend(&mut self, error: Error) -> Result<()> {
         if error.is_transient() {
             self.spend_on(error).await
@@ -129,7 +130,7 @@ impl Budget {
         }
     }
 
-    /// Like [`Self::spend`], for errors that the caller knows how to overcome.
+    /// Like [`Self::spend`], also for permanent errors, which the caller can work around.
     pub(crate) async fn spend_on(&mut self, error: Error) -> Result<()> {
         self.failures = self.failures.saturating_add(1);
         let unconnected = error.unconnected();
@@ -159,10 +160,10 @@ impl Budget {
     }
 }
 
-/// The pause that a response asks for (RFC 9110, 10.2.3): seconds, or a date.
+/// Returns the pause that a response asks for (RFC 9110, 10.2.3), given as seconds or as a date.
 ///
-/// A date is compared with the response's own `Date`: both come from one clock, ours is not
-/// needed.
+/// A date is compared with the response's own `Date` header: both come from the server's clock,
+/// so the local clock need not be right.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let asked = text(RETRY_AFTER)?.trim();
@@ -176,7 +177,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         .map(Duration::from_secs)
 }
 
-/// Seconds since 1970 of an HTTP date (RFC 9110, 5.6.7; the preferred form alone).
+/// Parses an HTTP date into seconds since 1970 (RFC 9110, 5.6.7; only the preferred form).
 pub(crate) fn http_date(text: &str) -> Option<i64> {
     let parser = jiff::fmt::rfc2822::DateTimeParser::new();
     parser

@@ -1,4 +1,4 @@
-//! What the engine is told by its caller.
+//! Settings of the engine.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,10 +10,10 @@ use super::retry::RetryPolicy;
 use crate::progress::Progress;
 use crate::registry::tls::ClientPair;
 
-/// Bytes a second at which a slow store copies a blob from one place to another.
+/// Bytes per second at which a slow store copies a blob to its final place.
 const SLOW_STORE: u64 = 4 << 20;
 
-/// What the engine is told by its caller; `ClientOptions` says what each means.
+/// Settings of the engine; `ClientOptions` documents each.
 pub(in crate::registry) struct Settings {
     pub(in crate::registry) certificates: CertificateStore,
     pub(in crate::registry) retry: RetryPolicy,
@@ -37,22 +37,22 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// How long we wait for signs of life. There is no limit on a whole transfer.
+/// Limits on the time without any sign of life. There is no limit on the length of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For a connection, TLS included.
+    /// Limit for establishing a connection, including TLS.
     pub connect: Duration,
-    /// For the next bytes of a body, in either direction, or for the head of an answer to a
-    /// request without one.
+    /// Limit for the next bytes of a body, in either direction, and for the head of an answer to
+    /// a request without a body.
     pub idle: Duration,
-    /// For the answer to a request that finishes a large blob, at most: registries move it to its
-    /// place before they answer, which takes minutes on some stores.
+    /// Upper limit for the answer to a request that finishes a large blob: registries move the
+    /// blob to its final place before they answer, which takes minutes on some stores.
     pub commit: Duration,
 }
 
 impl Timeouts {
-    /// For the answer to a request that finishes a blob of so many bytes, or to any other (0): the
-    /// registry gets as much longer as a slow store needs to copy them.
+    /// Returns the limit for the answer to a request that finishes a blob of so many bytes (0: to
+    /// any other request): `idle`, plus the time that a slow store needs to copy them.
     pub(super) fn for_commit(&self, bytes: u64) -> Duration {
         let copying = Duration::from_secs(bytes / SLOW_STORE);
         self.idle
@@ -71,14 +71,14 @@ impl Default for Timeouts {
     }
 }
 
-/// Certificates and keys as PEM bytes; reading files is the caller's.
+/// Certificates and keys as PEM bytes; the caller reads the files.
 #[derive(Clone, Default)]
 pub struct CertificateStore {
-    /// Bundles of CA certificates that are trusted for every host, besides the system's.
+    /// Files with CA certificates that are trusted for every host, in addition to the system's.
     pub roots: Vec<Vec<u8>>,
-    /// Certificates with their keys for hosts for which `hosts` has none.
+    /// Client certificates with their keys, for hosts without an entry in `hosts`.
     pub clients: Vec<ClientPair>,
-    /// What `certs.d/<host[:port]>/` holds, by `host[:port]` in lower case
+    /// Content of `certs.d/<host[:port]>/`, by `host[:port]` in lower case
     /// (containers-certs.d(5)).
     pub hosts: BTreeMap<String, HostCertificates>,
 }
@@ -98,9 +98,9 @@ impl fmt::Debug for CertificateStore {
 pub struct HostCertificates {
     /// `*.crt`: CA certificates that are trusted for this host.
     pub roots: Vec<Vec<u8>>,
-    /// `*.cert` with its `*.key`: the certificates that we may show to this host.
+    /// `*.cert` with its `*.key`: client certificates that may be sent to this host.
     pub clients: Vec<ClientPair>,
-    /// What cannot be used in the directory; told when the host is spoken to.
+    /// Unusable files in the directory; reported when the host is first contacted.
     pub problems: Vec<String>,
 }
 

@@ -15,7 +15,7 @@ use super::length::length;
 use crate::model::Digest;
 use crate::registry::locks::lock;
 
-/// Signs of life of a body that the HTTP library is sending.
+/// Progress of a body that the HTTP library is sending.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     bytes: AtomicU64,
@@ -23,69 +23,69 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    /// Bytes that were handed over.
+    /// Returns the number of bytes handed to the HTTP library.
     pub(in crate::registry) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether all bytes were.
+    /// True if all bytes were handed over.
     pub(in crate::registry) fn is_finished(&self) -> bool {
         self.finished.load(Ordering::Relaxed)
     }
 }
 
-/// Why a body was broken off by ourselves.
+/// Reason for which this side stopped sending a body.
 #[derive(Debug)]
 pub(in crate::registry) enum Flaw {
     /// The source cannot be read.
     Read(io::Error),
-    /// The source has fewer bytes than promised; here is how many it had.
+    /// The source has fewer bytes than promised; the value is the offset at which it ended.
     Short(u64),
-    /// The source's bytes have this digest instead.
+    /// The source's bytes have this digest instead of the expected one.
     Digest(Digest),
 }
 
-/// What the body leaves behind, whatever became of the request.
+/// State of a body that outlives the request.
 #[derive(Debug, Default)]
 struct Trace {
     hasher: Sha256,
     flaw: Option<Flaw>,
 }
 
-/// The sender's hold on a body that is gone.
+/// The sender's access to the state of a body after the HTTP library consumed it.
 #[derive(Debug, Clone)]
 pub(in crate::registry) struct PieceTrace(Arc<Mutex<Trace>>);
 
 impl PieceTrace {
-    /// Why the body was broken off, if it was.
+    /// Returns the reason for which the body was stopped, if it was.
     pub(in crate::registry) fn flaw(&self) -> Option<Flaw> {
         lock(&self.0).flaw.take()
     }
 
-    /// The hasher with all bytes that were handed over.
+    /// Returns the hasher over the bytes before the window and all bytes handed over.
     pub(in crate::registry) fn hasher(&self) -> Sha256 {
         lock(&self.0).hasher.clone()
     }
 }
 
-/// A window of a blob.
+/// A contiguous range of a blob that is sent in one request.
 pub(in crate::registry) struct Window {
-    /// The blob's bytes from `offset` on; may have more than the window.
+    /// The blob's bytes from `offset` on; the stream may be longer than the window.
     pub(in crate::registry) bytes: BoxStream<'static, io::Result<Bytes>>,
-    /// Where the window begins.
+    /// Offset of the window in the blob.
     pub(in crate::registry) offset: u64,
-    /// Bytes in the window.
+    /// Length of the window in bytes.
     pub(in crate::registry) length: u64,
-    /// The hash of what stands before the window.
+    /// Hasher over all bytes before the window.
     pub(in crate::registry) hasher: Sha256,
-    /// The digest that must come out at the window's end, where the request itself makes the
-    /// blob visible: the last bytes are held back until it is right.
+    /// Expected digest of the blob at the window's end, for a request that makes the blob visible
+    /// by itself. The last bytes are sent only if it matches.
     pub(in crate::registry) must_be: Option<Digest>,
-    /// Is told of every position reached.
+    /// Called with the offset in the blob after every hand-over.
     pub(in crate::registry) listener: Arc<dyn Fn(u64) + Send + Sync>,
 }
 
-/// A body that can be sent once.
+/// A request body that can be sent once.
 pub(in crate::registry) struct PieceBody {
     window: Window,
     activity: Arc<Activity>,
@@ -146,7 +146,7 @@ impl PieceBody {
         })
     }
 
-    /// The source's next bytes, of the `left` ones that are wanted; `done` came before them.
+    /// Returns the source's next bytes, at most `left`, which follow `done` bytes of the window.
     async fn read(&mut self, done: u64, left: u64) -> io::Result<Bytes> {
         let mut bytes = loop {
             match self.window.bytes.next().await {
@@ -163,7 +163,7 @@ impl PieceBody {
         Ok(bytes)
     }
 
-    /// Hashes bytes that are handed over next, behind `done` others.
+    /// Hashes the bytes that are handed over next, after `done` bytes of the window.
     fn hand_over(&self, bytes: &Bytes, done: u64) -> io::Result<()> {
         lock(&self.trace.0).hasher.update(bytes);
         let done = done.saturating_add(length(bytes));
@@ -179,20 +179,20 @@ impl PieceBody {
         Ok(())
     }
 
-    /// Keeps why, and gives the HTTP library a reason to break the request off.
+    /// Stores the reason, and returns an error on which the HTTP library aborts the request.
     fn flawed(&self, flaw: Flaw) -> io::Error {
         lock(&self.trace.0).flaw = Some(flaw);
         io::Error::other("the upload's source is not as promised")
     }
 }
 
-/// A body while the HTTP library takes it.
+/// A body while the HTTP library consumes it.
 struct Outgoing {
     body: PieceBody,
     flow: Option<Flow>,
-    /// What was read and not handed over yet.
+    /// Bytes read from the source and not handed over yet.
     read: Bytes,
-    /// Bytes of the window that were handed over.
+    /// Bytes of the window handed over so far.
     done: u64,
 }
 

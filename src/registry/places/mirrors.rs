@@ -10,11 +10,11 @@ use super::rules::{MirrorRule, PullFrom, Rule};
 use crate::model::{Repository, RepositoryPath};
 use crate::registry::redact::one_line;
 
-/// Mirrors and rewrites of registries, and the credential helpers for all of them. The default has
-/// none.
+/// Mirrors and rewrites of registries, and the credential helpers for all registries. The default
+/// has none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mirrors {
-    /// Longest prefix first.
+    /// Rules, the longest prefix first.
     rules: Vec<Rule>,
     credential_helpers: Option<Vec<String>>,
 }
@@ -36,7 +36,8 @@ impl Mirrors {
 
     fn of(settings: Settings) -> Self {
         let mut rules = settings.rules;
-        // Stable: of two rules with one prefix the first wins, as in containers/image.
+        // A stable sort: of two rules with the same prefix the first wins, as in
+        // containers/image.
         rules.sort_by_key(|rule| std::cmp::Reverse(rule.prefix.len()));
         Self {
             rules,
@@ -44,17 +45,19 @@ impl Mirrors {
         }
     }
 
-    /// `credential-helpers`: where credentials are looked for, in order; `None`: it is not said.
+    /// Returns `credential-helpers`: where credentials are looked for, in order; `None` if it is
+    /// not set.
     pub fn credential_helpers(&self) -> Option<&[String]> {
         self.credential_helpers.as_deref()
     }
 
-    /// Mirrors of one registry or repository for reading by digest, in the order in which they
-    /// are asked, as clusters are given them; the source comes last, if it may be asked.
+    /// Makes mirrors of one registry or repository for reading by digest, in the order in which
+    /// they are asked, as a cluster's mirror sets have them. The source comes last if
+    /// `ask_source`.
     ///
     /// # Errors
     ///
-    /// When a name is no `host[:port][/path]` or `*.host`.
+    /// When a name is not `host[:port][/path]` or `*.host`.
     pub fn by_digest(
         source: &str,
         mirrors: &[String],
@@ -81,7 +84,7 @@ impl Mirrors {
         })
     }
 
-    /// Adds the rules of a file that is read later: they replace those with the same prefix.
+    /// Adds the rules of a file that is read later: they replace rules with the same prefix.
     #[must_use]
     pub fn overridden_by(mut self, later: Self) -> Self {
         let replaced: HashSet<&str> = later.rules.iter().map(|new| new.prefix.as_str()).collect();
@@ -94,30 +97,30 @@ impl Mirrors {
         self
     }
 
-    /// The rule for a name, with what follows its prefix there.
+    /// Returns the rule for a name, with the part of the name after the rule's prefix.
     fn rule<'n>(&self, name: &'n str) -> Option<(&Rule, &'n str)> {
         let mut rules = self.rules.iter();
         rules.find_map(|rule| rule.rest(name).map(|rest| (rule, rest)))
     }
 
-    /// Whether a repository may not be asked where it lies, without rewrites.
+    /// True if the repository must not be asked under its own name, without rewrites.
     pub(crate) fn is_blocked(&self, repository: &Repository) -> bool {
         let name = repository.to_string();
         self.rule(&name).is_some_and(|(rule, _)| rule.blocked)
     }
 
-    /// Whether TLS may be missing or unverified at the registry itself, without rewrites.
+    /// True if TLS may be missing or unverified at the registry itself, without rewrites.
     pub(crate) fn is_insecure(&self, repository: &Repository) -> bool {
         let name = repository.to_string();
         self.rule(&name).is_some_and(|(rule, _)| rule.insecure)
     }
 
-    /// Where `repository` may be read by digest, or by tag. A mirror or location that another rule
-    /// blocks is left out, as for skopeo.
+    /// Returns the places where `repository` may be read by digest, or by tag. A mirror or
+    /// location that another rule blocks is left out, as in skopeo.
     ///
     /// # Errors
     ///
-    /// What a location makes of the name, when that is no repository.
+    /// The name that results from a location, if it is not a repository's.
     pub(crate) fn places(
         &self,
         repository: &Repository,
@@ -169,7 +172,8 @@ impl Mirrors {
     }
 }
 
-/// A name with its host, and no Docker Hub short forms: a location is written out.
+/// Parses a name that begins with a host. Docker Hub's short forms are not accepted: a location
+/// is written out.
 fn full_name(name: &str) -> Option<Repository> {
     let (host, path) = name.split_once('/')?;
     let path: RepositoryPath = path.parse().ok()?;

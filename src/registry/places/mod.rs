@@ -1,8 +1,8 @@
-//! Where a repository may be read: mirrors and rewrites of `registries.conf`, and the scheme that a
-//! host speaks.
+//! Places from which a repository may be read: mirrors and rewrites of `registries.conf`, and the
+//! scheme of a host.
 //!
-//! This room knows names and settings. It asks a host whether it speaks TLS, and nothing else: it
-//! knows neither credentials nor what a registry can be asked for.
+//! This module works on names and settings. It sends only probes for TLS; it must not depend on
+//! credentials or on the operations on a registry.
 
 mod endpoint;
 mod mirrors;

@@ -1,7 +1,7 @@
-//! The format of `registries.conf` (containers-registries.conf(5)), read as the library reads it
-//! that skopeo, podman and CRI-O share: unknown keys are ignored, keys may be in any case, and what
-//! it refuses is refused. Lenient where it is not: a location may be missing beside a prefix, and
-//! settings of short names are not looked at.
+//! The format of `registries.conf` (containers-registries.conf(5)), parsed as by the library that
+//! skopeo, podman and CRI-O share: unknown keys are ignored, keys may be in any case, and what it
+//! refuses is refused. More lenient in two points: a prefix needs no location, and settings of
+//! short names are not checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,16 +12,16 @@ use toml::de::{DeTable, DeValue};
 use super::rules::{MirrorRule, PullFrom, Rule};
 use crate::registry::redact::one_line;
 
-/// Why a text is not a `registries.conf` that we understand.
+/// Reason for which a text is not a valid `registries.conf`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MirrorsError {
     /// The text is not TOML, or a value has the wrong type.
     #[error("it is not valid{}: {reason}", .line.map(|line| format!(" at line {line}")).unwrap_or_default())]
     Syntax {
-        /// The line, from 1, where it is known.
+        /// The line, from 1, if it is known.
         line: Option<usize>,
-        /// What the parser said.
+        /// The parser's message.
         reason: String,
     },
     /// Tables of version 1 beside keys of version 2.
@@ -37,17 +37,17 @@ pub enum MirrorsError {
     /// A `[[registry]]` cannot be used.
     #[error("its `[[registry]]` number {number}{} {reason}", .name.as_ref().map(|name| format!(" (`{name}`)")).unwrap_or_default())]
     Registry {
-        /// Which one, from 1.
+        /// Number of the table, from 1.
         number: usize,
-        /// Its prefix or location, if it has any.
+        /// Its prefix or location, if it has one.
         name: Option<String>,
-        /// What is wrong, in words that follow it.
+        /// The reason, as a predicate of the table ("has ...").
         reason: String,
     },
-    /// A prefix or location is no `host[/path]`.
+    /// A prefix or location is not `host[/path]`.
     #[error("`{text}` is not a registry or repository")]
     Name {
-        /// What stands there.
+        /// The value in the file.
         text: String,
     },
 }
@@ -63,7 +63,7 @@ struct Document {
     registries: Version1Tables,
 }
 
-/// What version 1 has: `[registries.search]` and so on.
+/// The tables of version 1: `[registries.search]` and so on.
 #[derive(Deserialize, Default)]
 struct Version1Tables {
     #[serde(default)]
@@ -110,12 +110,12 @@ struct MirrorTable {
     pull_from_mirror: String,
 }
 
-/// What a file says that concerns us.
+/// The settings of a file that are used here.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) rules: Vec<Rule>,
     pub(super) credential_helpers: Option<Vec<String>>,
-    /// Whether it is written in version 1 of the format.
+    /// True if the file is written in version 1 of the format.
     pub(super) is_version_1: bool,
 }
 
@@ -178,7 +178,8 @@ impl Document {
     }
 }
 
-/// Writes all keys in lower case. A key that is so already counts before another spelling of it.
+/// Converts all keys to lower case. A key that is lower case already takes precedence over
+/// another spelling of it.
 fn lower_keys(table: &mut DeTable<'_>) {
     let has_upper = |key: &str| key.bytes().any(|byte| byte.is_ascii_uppercase());
     if table.keys().any(|key| has_upper(key.get_ref())) {
@@ -212,7 +213,7 @@ fn lower_keys_in(value: &mut DeValue<'_>) {
 }
 
 impl Version1Tables {
-    /// The tables of version 2 that mean the same.
+    /// Returns the tables of version 2 with the same meaning.
     fn tables(&self) -> Vec<RegistryTable> {
         let (blocked, insecure) = (&self.block.registries, &self.insecure.registries);
         let (blocked, insecure): (BTreeSet<_>, BTreeSet<_>) =
@@ -231,7 +232,7 @@ impl Version1Tables {
 }
 
 impl Rule {
-    /// What a table says, or why it cannot be used.
+    /// Converts a table; the error says why it cannot be used.
     fn of(table: RegistryTable) -> Result<Self, String> {
         let location = location(&table.location)?;
         let prefix = location_or(&table.prefix, &location)?;
@@ -257,8 +258,9 @@ impl Rule {
         })
     }
 
-    /// Whether it contradicts an earlier one of the same file. `earlier`: what those said of
-    /// `insecure` and `blocked`, by their place; one for each place is enough, since they agree.
+    /// Checks that the rule does not contradict an earlier one of the same file. `earlier`: the
+    /// values of `insecure` and `blocked` by location; one entry for each location is enough,
+    /// since all earlier rules agree.
     fn agrees(&self, earlier: &mut BTreeMap<String, (bool, bool)>) -> Result<(), String> {
         let place = self.location.as_ref().unwrap_or(&self.prefix);
         let Some((insecure, blocked)) = earlier.get(place) else {
@@ -314,7 +316,7 @@ impl MirrorRule {
     }
 }
 
-/// A location without slashes at its end; it may be empty.
+/// Returns a location without trailing slashes; it may be empty.
 fn location(text: &str) -> Result<String, String> {
     let trimmed = text.trim_end_matches('/');
     if trimmed.starts_with("http://") || trimmed.starts_with("https://") {
@@ -326,7 +328,7 @@ fn location(text: &str) -> Result<String, String> {
     Ok(trimmed.to_owned())
 }
 
-/// The prefix, which is the location where none is given.
+/// Returns the prefix, which defaults to the location.
 fn location_or(prefix: &str, location_of: &str) -> Result<String, String> {
     let prefix = location(prefix)?;
     match (prefix.is_empty(), location_of.is_empty()) {

@@ -1,6 +1,6 @@
-//! What a registry's settings say of the repositories below a prefix.
+//! Rules of `registries.conf` for the repositories below a prefix.
 
-/// When a mirror is asked.
+/// The reads for which a mirror is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum PullFrom {
     #[default]
@@ -14,10 +14,10 @@ pub(super) enum PullFrom {
 pub(super) struct Rule {
     /// `host[:port][/path]`, or `*.host`.
     pub(super) prefix: String,
-    /// What replaces the prefix at the source; `None` keeps the name.
+    /// Replacement for the prefix at the source; `None` keeps the name.
     pub(super) location: Option<String>,
     pub(super) insecure: bool,
-    /// The source may not be asked: for nothing, or for nothing by digest.
+    /// True if the source must not be asked at all; `blocked_by_digest`: only not by digest.
     pub(super) blocked: bool,
     pub(super) blocked_by_digest: bool,
     pub(super) mirrors: Vec<MirrorRule>,
@@ -32,10 +32,10 @@ pub(super) struct MirrorRule {
 }
 
 impl Rule {
-    /// What follows the prefix in `name`, when the rule applies to it.
+    /// Returns the part of `name` after the prefix, if the rule applies to it.
     pub(super) fn rest<'n>(&self, name: &'n str) -> Option<&'n str> {
         if let Some(domain) = self.prefix.strip_prefix('*') {
-            // The location of such a rule stands for the whole host.
+            // The location of such a rule replaces the whole host.
             let end = name.find('/')?;
             let (host, rest) = name.split_at_checked(end)?;
             let host_matches = host.ends_with(domain) && host.len() > domain.len();

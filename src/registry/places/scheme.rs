@@ -1,7 +1,7 @@
-//! Where a registry's API is: which host, and whether TLS or plain HTTP is spoken there.
+//! Finds the root of a registry's API: its host, and TLS or plain HTTP.
 //!
-//! Where plain HTTP is allowed, the scheme is not known before it was tried. The first task that
-//! needs it probes the host; tasks that wait meanwhile get the same result.
+//! Where plain HTTP is allowed, the scheme is not known before a probe. The first task that needs
+//! it probes the host; tasks that wait meanwhile get the same result.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -19,31 +19,30 @@ use crate::registry::http::{Engine, Payload, Request};
 use crate::registry::locks::lock;
 use crate::registry::redact::RedactedUrl;
 
-/// Waiting for an answer over TLS, and over plain HTTP. The question is the smallest that there is,
-/// and no other request can be sent before it is answered.
+/// Timeout of a probe, once over TLS and once over plain HTTP. A probe is a minimal request, and
+/// no other request can be sent to the host before its result.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What hosts speak where plain HTTP is allowed, by `host[:port]`: what was found out, or is being
-/// found out.
+/// Schemes of hosts where plain HTTP is allowed, by `host[:port]`: probed, or being probed.
 #[derive(Debug, Default)]
 pub(in crate::registry) struct Schemes {
     hosts: Mutex<HashMap<String, Arc<OnceCell<Finding>>>>,
 }
 
-/// The scheme, or why no answer came.
+/// The scheme, or the reasons why no answer came.
 type Finding = std::result::Result<&'static str, Silence>;
 
-/// Why no answer came; shared by all tasks that waited for it.
+/// The reasons why no answer came; shared by all tasks that waited for the probe.
 #[derive(Debug, Clone)]
 struct Silence {
-    /// What went wrong with TLS, with its causes; `None`: it is not spoken there.
+    /// The failure over TLS, with its causes; `None` if the host does not speak TLS.
     tls: Option<String>,
-    /// What went wrong with plain HTTP.
+    /// The failure over plain HTTP.
     plain: Arc<Error>,
 }
 
 impl Schemes {
-    /// The root of a registry's API, `https://host[:port]/v2/`. `insecure`: whether plain HTTP is
+    /// Returns the root of a registry's API, `https://host[:port]/v2/`. `insecure`: plain HTTP is
     /// allowed there.
     pub(in crate::registry) async fn base(
         &self,
@@ -72,7 +71,7 @@ impl Schemes {
         Arc::clone(hosts.entry(authority.to_owned()).or_default())
     }
 
-    /// Makes the next task probe again, unless another one has begun to.
+    /// Makes the next task probe again, unless another one has already begun to.
     fn forget(&self, authority: &str, finding: &Arc<OnceCell<Finding>>) {
         let mut hosts = lock(&self.hosts);
         let is_it = |known: &Arc<OnceCell<Finding>>| Arc::ptr_eq(known, finding);
@@ -82,7 +81,7 @@ impl Schemes {
     }
 }
 
-/// Tries TLS, then plain HTTP.
+/// Probes with TLS, then with plain HTTP.
 async fn find_scheme(http: &Engine, authority: &str) -> Result<Finding> {
     let Err(tls) = probe(http, "https", authority).await else {
         return Ok(Ok("https"));
@@ -93,7 +92,7 @@ async fn find_scheme(http: &Engine, authority: &str) -> Result<Finding> {
     }
 }
 
-/// Whether something answers. A TLS server answers plain HTTP with 400.
+/// Succeeds if the host answers. Status 400 is a failure: a TLS server answers so to plain HTTP.
 async fn probe(http: &Engine, scheme: &str, authority: &str) -> Result<()> {
     let url = api_url(scheme, authority)?;
     let request = Request::new(Method::GET, &url, true);
@@ -114,7 +113,7 @@ async fn probe(http: &Engine, scheme: &str, authority: &str) -> Result<()> {
 impl Silence {
     fn at(self, host: String) -> Error {
         match self.tls {
-            // The person must see that both were tried.
+            // The message must show that both were tried.
             Some(tls) => Error::NoAnswer {
                 host,
                 tls,
@@ -125,20 +124,20 @@ impl Silence {
     }
 }
 
-/// What the failures over TLS and over plain HTTP say together.
+/// Combines the failures over TLS and over plain HTTP.
 fn no_answer(tls: Error, plain: Error) -> Result<Silence> {
     match tls {
         tls if tls.is_transient() => Ok(Silence {
             tls: Some(chain(&tls)),
             plain: Arc::new(plain),
         }),
-        // That there is no TLS was to be expected: plain HTTP was the way.
+        // The host does not speak TLS, which is allowed here: the failure over plain HTTP counts.
         Error::NoTls { .. } if plain.is_transient() => Ok(Silence {
             tls: None,
             plain: Arc::new(plain),
         }),
         Error::NoTls { .. } => Err(plain),
-        // TLS is spoken there, and what went wrong with it says more.
+        // The host speaks TLS, and the failure over TLS is the more informative one.
         tls => Err(tls),
     }
 }
@@ -161,11 +160,11 @@ mod tests {
     use super::*;
     use crate::registry::{Client, ClientOptions};
 
-    /// As many as ask at the same time.
+    /// Number of concurrent requests in the tests.
     const MANY: usize = 32;
 
-    /// Something at a port that `answers` plain HTTP, or breaks off. Counts those who ask for TLS
-    /// and those who do not.
+    /// Starts a server that answers plain HTTP if `answers`, else closes each connection. Counts
+    /// the connections with TLS (index 0) and with plain HTTP (index 1).
     async fn serve(answers: bool) -> (String, Arc<[AtomicUsize; 2]>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
@@ -196,7 +195,7 @@ mod tests {
         })
     }
 
-    /// What all get who ask at the same time.
+    /// Asks for the API's root with `MANY` concurrent tasks; returns all results.
     async fn ask(client: &Client, host: &str) -> Vec<Result<Url>> {
         let endpoint = client.own_place(&format!("{host}/a").parse().unwrap());
         let asking = (0..MANY).map(|_| client.base(&endpoint));

@@ -1,8 +1,8 @@
 //! Small documents from ordinary web servers: signatures, update graphs.
 //!
-//! The same TLS, proxies, timeouts and retries as for registries, and none of their other ways:
-//! no credentials, no mirrors, no fallback to plain HTTP, whatever the options say for
-//! registries. What a URL says is what is spoken.
+//! Uses the same TLS, proxies, timeouts and retries as for registries, but no credentials, no
+//! mirrors and no fallback to plain HTTP, whatever the options for registries are: the scheme of
+//! the URL is used.
 
 use reqwest::Method;
 use reqwest::header::{ACCEPT, HeaderValue};
@@ -13,28 +13,28 @@ use crate::registry::error::{Error, Result};
 use crate::registry::http::{Payload, Request, retry_after};
 use crate::registry::redact::RedactedUrl;
 
-/// What to fetch.
+/// A document to fetch.
 #[derive(Debug, Clone, Copy)]
 pub struct DocumentRequest<'a> {
-    /// Where; `http` or `https`, query included.
+    /// Its URL: `http` or `https`, including the query.
     pub url: &'a Url,
     /// The `Accept` header, if any: visible ASCII.
     pub accept: Option<&'static str>,
-    /// The greatest length of the body in bytes.
+    /// Maximum length of the body in bytes.
     pub limit: u64,
-    /// Whether the caller knows another place to ask, so that less patience is needed here.
+    /// True if the caller can ask another server, so that fewer attempts are made here.
     pub has_alternative: bool,
 }
 
 impl Client {
     /// Fetches a document; `None` when the server says that there is none (404).
     ///
-    /// Redirects are followed, a few and never from TLS to plain HTTP.
+    /// A few redirects are followed, never from TLS to plain HTTP.
     ///
     /// # Errors
     ///
-    /// [`Error::Status`] for every answer but 2xx and 404; [`Error::TooLong`] above the limit,
-    /// of which no more is read; whatever stands between us and the server.
+    /// [`Error::Status`] for every answer but 2xx and 404; [`Error::TooLong`] if the body exceeds
+    /// the limit, after which no more is read; connection errors.
     pub async fn document(&self, request: DocumentRequest<'_>) -> Result<Option<Vec<u8>>> {
         let shown = RedactedUrl::from(request.url);
         if !matches!(request.url.scheme(), "http" | "https") {

@@ -1,9 +1,8 @@
-//! Reading blobs: a stream that survives broken connections and continues where it was. Where it
-//! is slow, what is left of a large blob comes in parts. `download_way` decides what comes after
-//! each failure.
+//! Downloads of blobs: a stream that continues after broken connections. If it is slow, the rest
+//! of a large blob comes in parts. `download_way` decides what comes after each failure.
 //!
-//! What is delivered has the right length; whether it has the right digest is the caller's to
-//! find out, over the bytes that it uses.
+//! The bytes delivered have the right length. The caller checks the digest, over the bytes that
+//! it uses.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -22,47 +21,48 @@ use crate::registry::error::{Error, Result};
 use crate::registry::http::{Budget, Response, length};
 use crate::registry::places::Endpoint;
 
-/// Bytes that are collected before they are delivered: hand-overs of less cost more than
-/// hashing does.
+/// Bytes that are collected before they are delivered: for smaller pieces the hand-over would
+/// cost more than the hashing.
 const PIECE: usize = 64 << 10;
 
-/// Most bytes that are delivered at a time: callers may queue several pieces.
+/// Maximum bytes delivered at a time, because callers may queue several pieces.
 const LARGEST_PIECE: usize = 4 * PIECE;
 
-/// Fewest requests at a time with which blobs are divided.
+/// Minimum limit on concurrent requests for dividing blobs.
 const ROOM_FOR_PARTS: usize = 8;
 
-/// How long a stream waits for the first part to come beside it.
+/// How long a stream is kept open while the first part is awaited.
 const FIRST_PART: Duration = Duration::from_secs(10);
 
-/// A blob on its way.
+/// A download in progress.
 #[derive(Debug)]
 pub struct BlobDownload {
-    /// The blob, and the place from which it comes.
+    /// The blob, and the place from which it is read.
     whole: Whole,
     repository: Repository,
-    /// Places that can be asked when this one fails.
+    /// Places left to ask if this one fails.
     others: VecDeque<Endpoint>,
     budget: Budget,
-    /// Bytes of the blob received, and those before the first asked for.
+    /// Offset in the blob up to which bytes were received; it starts at the requested offset.
     position: u64,
     collected: BytesMut,
     supply: Supply,
     way: DownloadWay,
-    /// The speed of the stream from this place.
+    /// Rate of the stream from this place.
     speed: Speed,
 }
 
-/// What bytes come from.
+/// Sources of the next bytes.
 #[derive(Debug, Default)]
 enum Supply {
-    /// Nothing is open.
+    /// No request is open.
     #[default]
     Closed,
     Stream(Body),
-    /// The stream brings what stands before the first part, and is let go when that came.
+    /// A stream and parts. The stream delivers the bytes before the first part, and is dropped
+    /// once that part arrives.
     Beside(Body, Parts),
-    /// Parts alone. Where bytes before the first part are missing, a stream is opened beside them.
+    /// Parts only. If bytes before the first part are missing, a stream is opened beside them.
     Parts(Parts),
 }
 
@@ -78,8 +78,8 @@ impl Supply {
         }
     }
 
-    /// Takes the stream out while it is read: if the task is stopped then, what it read is lost, and
-    /// the stream must not be gone on with.
+    /// Takes the stream out while it is read: if this future is cancelled meanwhile, the bytes
+    /// read are lost, and the stream must not be used any more.
     fn take_stream(&mut self) -> Option<Body> {
         let (body, left) = match std::mem::take(self) {
             Self::Closed => (None, Self::Closed),
@@ -98,7 +98,7 @@ impl Supply {
         };
     }
 
-    /// Lets parts go, and keeps a stream.
+    /// Drops the parts and keeps the stream.
     fn leave_parts(&mut self) {
         *self = match std::mem::take(self) {
             Self::Closed | Self::Parts(_) => Self::Closed,
@@ -107,11 +107,11 @@ impl Supply {
     }
 }
 
-/// A failure that the download may overcome.
+/// A failure from which the download may recover.
 #[derive(Debug)]
 struct Setback {
     error: Error,
-    /// Whether it is the answer to a request for the rest.
+    /// True if the failed request asked for the rest of the blob with a range.
     ranged: bool,
 }
 
@@ -124,23 +124,23 @@ impl From<Error> for Setback {
     }
 }
 
-/// The rest of a response.
+/// The unread rest of a response.
 #[derive(Debug)]
 struct Body {
     response: Response,
-    /// Bytes before the position, to be thrown away.
+    /// Bytes before the download's position that are still to be skipped.
     discard: u64,
-    /// Bytes behind the position that came already.
+    /// Bytes that arrived beyond the start of the first part.
     ahead: Bytes,
 }
 
 impl Client {
-    /// Begins to read a blob at `offset`; `size` is what its descriptor says.
+    /// Begins to read a blob at `offset`; `size` is the size in its descriptor.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] when no place has it; [`Error::SizeMismatch`] when the registry's
-    /// has another size, or `offset` lies behind its end.
+    /// [`Error::NotFound`] when no place has it; [`Error::SizeMismatch`] when the registry's blob
+    /// has another size, or `offset` is beyond its end.
     pub async fn blob(
         &self,
         repository: &Repository,
@@ -181,8 +181,9 @@ impl Client {
     }
 }
 
-/// Whether blobs may be divided: what is slowed down on purpose gets no faster, and among few
-/// requests at a time the streams of other blobs leave no room for parts.
+/// Returns whether blobs may be divided. They are not under a rate limit, which no number of
+/// connections can raise, nor with few concurrent requests, where the streams of other blobs
+/// leave no room for parts.
 fn division(client: &Client) -> Division {
     let settings = client.http().settings();
     let few = |jobs: NonZeroUsize| jobs.get() < ROOM_FOR_PARTS;
@@ -193,18 +194,18 @@ fn division(client: &Client) -> Division {
 }
 
 impl BlobDownload {
-    /// Where the blob comes from at the moment: the repository asked for, or a mirror.
+    /// Returns the repository from which the blob is read now: the one requested, or a mirror.
     pub fn fetched_from(&self) -> &Repository {
         &self.whole.place.repository
     }
 
-    /// The next bytes, 64 to 256 KiB unless they are the last; `None` at the end, which is at
-    /// exactly the blob's size.
+    /// Returns the next bytes, 64 to 256 KiB unless they are the last; `None` at the end, exactly
+    /// at the blob's size.
     ///
     /// # Errors
     ///
-    /// [`Error::SizeMismatch`] when the registry has more or fewer bytes; whatever was still
-    /// wrong at the last attempt.
+    /// [`Error::SizeMismatch`] when the registry has more or fewer bytes; else the error of the
+    /// last attempt.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         self.divide();
         while self.position < self.whole.size && self.collected.len() < PIECE {
@@ -222,7 +223,7 @@ impl BlobDownload {
         Ok((!piece.is_empty()).then_some(piece))
     }
 
-    /// Goes over to parts where they are likely to be faster.
+    /// Switches to parts if they are likely to be faster.
     fn divide(&mut self) {
         if !self.way.may_divide() || self.supply.parts().is_some() {
             return;
@@ -240,7 +241,7 @@ impl BlobDownload {
         }
     }
 
-    /// Takes what comes next, in one way or the other.
+    /// Receives the next bytes, from the stream or in parts.
     async fn advance(&mut self) -> std::result::Result<(), Setback> {
         let Some(parts) = self.supply.parts() else {
             return self.receive().await;
@@ -252,8 +253,8 @@ impl BlobDownload {
         self.next_part().await.map_err(Setback::from)
     }
 
-    /// Takes the next part. The stream beside is let go when a part has come as it should, and not
-    /// before.
+    /// Receives the next part. The stream beside it is dropped only once a part arrived
+    /// correctly.
     async fn next_part(&mut self) -> Result<()> {
         let beside = self.supply.has_stream();
         let Some(parts) = self.supply.parts() else {
@@ -288,20 +289,20 @@ impl BlobDownload {
         self.take(&part)
     }
 
-    /// Falls back to a stream after a failed part. That is not counted as a failure: a real fault
-    /// will recur on the stream.
+    /// Falls back to one stream after a failed part. Spends no retry: a real fault will recur on
+    /// the stream.
     fn leave_parts(&mut self, beside: bool, error: &Error) {
         self.supply.leave_parts();
         let lasting = error.is_too_many() || !error.is_transient();
         self.way.after(Event::PartFailed { beside, lasting });
-        // A registry that gets a part wrong gets those of other blobs wrong, too.
+        // A registry that answers one part wrongly will do so for other blobs too.
         if matches!(error, Error::Protocol { .. }) {
             let client = &self.whole.client;
             client.set_dividing(self.host(), Verdict::Useless);
         }
     }
 
-    /// Takes what comes next of the stream, or opens one. One that fails is let go.
+    /// Receives the next bytes of the stream, or opens one. A stream that fails is dropped.
     async fn receive(&mut self) -> std::result::Result<(), Setback> {
         let Some(mut body) = self.supply.take_stream() else {
             return self.open().await;
@@ -338,7 +339,7 @@ impl BlobDownload {
         Ok(())
     }
 
-    /// Keeps the blob's next bytes.
+    /// Accepts the blob's next bytes.
     fn take(&mut self, bytes: &Bytes) -> Result<()> {
         let position = self.position.saturating_add(length(bytes));
         if position > self.whole.size {
@@ -351,7 +352,7 @@ impl BlobDownload {
         Ok(())
     }
 
-    /// Makes sure that nothing follows. That the connection breaks now does not matter.
+    /// Checks that nothing follows the last byte. A connection that breaks now does not matter.
     async fn finish(&self, mut body: Body) -> Result<()> {
         if body.response.content_length().is_some() {
             return Ok(());
@@ -365,8 +366,8 @@ impl BlobDownload {
         Ok(())
     }
 
-    /// Sends one request for the bytes that are wanted. There is still no stream when all has to be
-    /// asked for instead.
+    /// Sends one request for the bytes that are wanted. If the registry cannot do the range, no
+    /// stream is open afterwards, and the next request asks for the whole blob.
     async fn open(&mut self) -> std::result::Result<(), Setback> {
         let ranged = self.way.is_ranged(self.position);
         if ranged {
@@ -387,8 +388,9 @@ impl BlobDownload {
         }
     }
 
-    /// Goes on as `download_way` decides: asks again, pauses before that, or moves on to the next
-    /// place. Parts beside a stream that failed are left: they would wait for what it did not bring.
+    /// Does what `download_way` decides: asks again, pauses first, or moves on to the next place.
+    /// Parts beside a failed stream are dropped: they would wait for bytes that it did not
+    /// deliver.
     async fn recover(&mut self, setback: Setback) -> Result<()> {
         let Setback { error, ranged } = setback;
         let trouble = Trouble::of(&error);
@@ -410,7 +412,7 @@ impl BlobDownload {
         }
     }
 
-    /// Moves on to the next place, if there is one.
+    /// Moves on to the next place, or returns the error if there is none.
     fn move_on(&mut self, error: Error) -> Result<()> {
         let Some(next) = self.others.pop_front() else {
             return Err(error);
@@ -436,7 +438,8 @@ impl BlobDownload {
         &self.whole.place.repository.host
     }
 
-    /// One request. `None` when the registry cannot do ranges and has to be asked for all.
+    /// Sends one request. `None` if the registry cannot do the range and the whole blob must be
+    /// requested.
     async fn request(&self, ranged: bool) -> Result<Option<Body>> {
         let wanted = match ranged {
             true => ByteRange::From(self.position),
@@ -453,7 +456,8 @@ impl BlobDownload {
         response.refuse_encoding()?;
         match response.status().as_u16() {
             200 => {
-                // A registry may ignore ranges: then what is known already comes again.
+                // A registry may ignore the range: then the bytes before the position are sent
+                // again.
                 if let Some(found) = response.content_length().filter(|n| n != size) {
                     return Err(self.wrong_size(found));
                 }
@@ -485,7 +489,7 @@ impl BlobDownload {
                 }))
             }
             416 if ranged => {
-                // It says how much the registry has, where it says anything.
+                // The header gives the size that the registry has, if it is there.
                 let total = response.text(CONTENT_RANGE).and_then(unsatisfied_total);
                 match total.filter(|total| total != size) {
                     Some(total) => Err(self.wrong_size(total)),

@@ -1,41 +1,41 @@
-//! Decides how a download goes on after trouble. Pure: no requests, no clock.
+//! Decides how a download continues after a failure. Pure: no requests, no clock.
 //!
-//! The rest of a blob is asked for with a range. Some registries and proxies cannot do ranges, do
-//! them wrongly, or never answer them, and have the blob all the same: then all of it is asked for,
-//! and what is known already is skipped. Each such step is taken once, so that no download repeats
-//! for ever what failed.
+//! The rest of a blob is requested with a range. Some registries and proxies cannot do ranges,
+//! answer them wrongly, or never answer them, but have the blob: then the whole blob is
+//! requested, and the bytes before the position are skipped. Each such step is taken once, so
+//! that no download repeats a failed request for ever.
 
 use crate::registry::error::Error;
 
-/// Parts that may fail, one after the other, before the rest of a blob comes whole.
+/// Parts that may fail in a row before the rest of a blob comes as one stream.
 const MOST_FAILED_PARTS: u32 = 2;
 
-/// Which bytes the next request asks for.
+/// The bytes that the next request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
-    /// Those that are missing.
+    /// The bytes that are missing.
     Rest,
-    /// The whole blob, although its beginning is known.
+    /// The whole blob, although its beginning was received.
     All,
 }
 
-/// What became of asking for the rest, since bytes came.
+/// Result of requests for the rest since the last bytes arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ranges {
     Untried,
-    /// Asked for, and each time an answer came, or no connection.
+    /// Requested; each request got an answer, or no connection.
     Tried,
     /// One request for the rest was not answered.
     Unanswered,
-    /// All attempts are used, and all of the blob was asked for once more.
+    /// All attempts are used, and the whole blob was requested as a last try.
     LastTried,
 }
 
-/// Whether the rest may come in parts from this place.
+/// Permission to fetch the rest in parts from this place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Division {
     Allowed {
-        /// Parts that failed since one came.
+        /// Parts that failed since the last one arrived.
         failed: u32,
     },
     /// The registry cannot do parts, or they are not wanted.
@@ -43,24 +43,24 @@ pub(super) enum Division {
 }
 
 impl Division {
-    /// Parts may be tried.
+    /// Parts may be tried; none has failed.
     pub(super) const ALLOWED: Self = Self::Allowed { failed: 0 };
 }
 
-/// What went wrong, as far as it matters here.
+/// Kinds of failures, as far as this decision depends on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// The blob has another size there.
+    /// The blob has another size at this place.
     WrongSize,
-    /// The answer begins at another offset than was asked for.
+    /// The answer begins at another offset than requested.
     WrongOffset,
-    /// No answer came, or nothing more of one.
+    /// No answer, or no further bytes of one, within the timeout.
     TimedOut,
-    /// No connection came about.
+    /// No connection could be made.
     Unconnected,
-    /// Something else that may pass.
+    /// Another failure that may pass.
     Passing,
-    /// The registry does not want to, or cannot.
+    /// The registry refuses the request, now and later.
     Refused,
 }
 
@@ -76,55 +76,55 @@ impl Trouble {
         }
     }
 
-    /// Whether a server was reached and another request may go better.
+    /// True if a server was reached, so that a request without a range may succeed.
     fn may_be_the_range(self) -> bool {
         matches!(self, Self::WrongOffset | Self::TimedOut | Self::Passing)
     }
 }
 
-/// What happened.
+/// An event of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
-    /// A request for the rest goes out.
+    /// A request for the rest is about to be sent.
     RestAskedFor,
-    /// An answer has the bytes that were asked for.
+    /// An answer has the requested bytes.
     Opened,
-    /// The registry answers that it cannot do this range, of a blob of the right size.
+    /// The registry answers that it cannot do this range, although the blob has the right size.
     NoRange,
-    /// Bytes of the blob came.
+    /// Bytes of the blob arrived.
     Received,
-    /// A request failed, or a stream broke off. `ranged`: it was a request for the rest.
+    /// A request failed, or a stream broke off. `ranged`: the request asked for the rest.
     Failed { trouble: Trouble, ranged: bool },
-    /// No attempts are left after this.
+    /// No attempts are left after this failure.
     Exhausted(Trouble),
-    /// A part came.
+    /// A part arrived.
     PartCame,
-    /// A part failed. `beside`: a stream still goes on; `lasting`: the next one would fail as well.
+    /// A part failed. `beside`: a stream is still open; `lasting`: the next part would fail too.
     PartFailed { beside: bool, lasting: bool },
-    /// Parts ended before the blob: they do not help. `beside`: a stream still goes on.
+    /// Parts ended before the blob: they do not help. `beside`: a stream is still open.
     PartsEnded { beside: bool },
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Go on with what is open, or ask for the bytes that are wanted.
+    /// Continue with what is open, or request the bytes that are wanted.
     GoOn,
-    /// Let go what is open, and ask at once.
+    /// Drop what is open, and send a request at once.
     AskAnew,
-    /// Let go what is open, and ask after a pause while attempts are left.
+    /// Drop what is open, and send a request after a pause if attempts are left.
     Pause,
     /// Ask another place.
     OtherPlace,
 }
 
-/// How a download goes on.
+/// State of a download that decides its next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DownloadWay {
     wanted: Wanted,
     ranges: Ranges,
     division: Division,
-    /// Whether one answer of the wrong size was not believed.
+    /// True after one wrong length was retried; a second is an error.
     has_doubted: bool,
 }
 
@@ -138,7 +138,8 @@ impl DownloadWay {
         }
     }
 
-    /// The same download at another place. What was doubted once is believed there.
+    /// Returns the state for the same download at another place. A wrong length is not retried
+    /// again.
     pub(super) fn at_other_place(self, division: Division) -> Self {
         Self {
             has_doubted: self.has_doubted,
@@ -146,17 +147,17 @@ impl DownloadWay {
         }
     }
 
-    /// Whether the next request has a range.
+    /// True if the next request has a range.
     pub(super) fn is_ranged(&self, position: u64) -> bool {
         position > 0 && self.wanted == Wanted::Rest
     }
 
-    /// Whether the rest may come in parts.
+    /// True if the rest may come in parts.
     pub(super) fn may_divide(&self) -> bool {
         self.division != Division::Off
     }
 
-    /// Takes note of what happened, and decides what to do.
+    /// Records an event, and decides the next step.
     pub(super) fn after(&mut self, event: Event) -> Next {
         match event {
             Event::RestAskedFor => {
@@ -183,14 +184,14 @@ impl DownloadWay {
 
     fn failed(&mut self, trouble: Trouble, ranged: bool) -> Next {
         match trouble {
-            // A truncating cache on the way gives one wrong length; a registry that means it says
-            // the same again.
+            // A truncating cache can cause one wrong length; a registry whose blob has that
+            // length will answer the same again.
             Trouble::WrongSize if !self.has_doubted => {
                 self.has_doubted = true;
                 self.wanted = Wanted::All;
                 return Next::AskAnew;
             }
-            // All of it may be had where the rest of it is not.
+            // The registry may deliver the whole blob although it refuses the range.
             Trouble::Refused if ranged => {
                 self.wanted = Wanted::All;
                 return Next::GoOn;
@@ -208,7 +209,8 @@ impl DownloadWay {
         Next::Pause
     }
 
-    /// Before a place is given up: ranges may be what fails, however often they are asked for.
+    /// Before a place is given up, requests the whole blob once: ranges may be the reason for all
+    /// failures.
     fn exhausted(&mut self, trouble: Trouble) -> Next {
         let was_ranged = matches!(self.ranges, Ranges::Tried | Ranges::Unanswered);
         if was_ranged && trouble.may_be_the_range() {
@@ -233,7 +235,7 @@ impl DownloadWay {
 mod tests {
     use super::*;
 
-    /// A request for the rest that fails.
+    /// Returns the events of a failing request for the rest.
     fn rest(trouble: Trouble) -> [Event; 2] {
         let failed = Event::Failed {
             trouble,
@@ -249,7 +251,7 @@ mod tests {
         }
     }
 
-    /// Goes through events; returns the last decision, and whether the next request has a range.
+    /// Applies events; returns the last decision, and whether the next request has a range.
     fn run(events: &[Event]) -> (Next, bool) {
         let mut way = DownloadWay::new(Division::ALLOWED);
         let decided = events.iter().map(|event| way.after(*event)).last();
@@ -281,13 +283,13 @@ mod tests {
         use Trouble::{Passing, Refused, TimedOut, Unconnected, WrongSize};
         let after = |before: &[Event], last: Event| run(&[before, &[last]].concat());
         let timed_out = rest(TimedOut);
-        // The second request for the rest that is not answered, and a stream that is silent.
+        // A second request for the rest that is not answered, as opposed to a stream that stalls.
         let [_, last] = timed_out;
         assert_eq!(after(&timed_out, last), (Next::Pause, false));
         assert_eq!(after(&timed_out, broken(TimedOut)), (Next::Pause, true));
         let between = [timed_out[0], timed_out[1], Event::Opened, Event::Received];
         assert_eq!(after(&between, last), (Next::Pause, true));
-        // A wrong size is doubted once, and at no other place.
+        // A wrong size is retried once, and not again at another place.
         let wrong = broken(WrongSize);
         assert_eq!(after(&[wrong], wrong), (Next::Pause, false));
         let mut way = DownloadWay::new(Division::Off);
@@ -295,10 +297,10 @@ mod tests {
         let mut way = way.at_other_place(Division::Off);
         assert!(way.is_ranged(1));
         assert_eq!(way.after(wrong), Next::Pause);
-        // What was opened is asked for with a range when it breaks off.
+        // A stream that was opened is continued with a range after it breaks off.
         assert_eq!(after(&[wrong], Event::Opened), (Next::GoOn, true));
-        // All of it is asked for before a place is given up, once, where ranges were asked for and
-        // a server answered.
+        // Before a place is given up the whole blob is requested once, if ranges were requested
+        // and a server answered.
         let exhausted = Event::Exhausted(Passing);
         let last_time = after(&rest(Passing), exhausted);
         assert_eq!(last_time, (Next::GoOn, false));
@@ -311,7 +313,7 @@ mod tests {
             let given_up = after(&rest(Passing), Event::Exhausted(trouble));
             assert_eq!(given_up.0, Next::OtherPlace, "{trouble:?}");
         }
-        // Nothing is known at the beginning of a blob.
+        // At the beginning of a blob there is nothing to skip.
         assert!(!DownloadWay::new(Division::ALLOWED).is_ranged(0));
     }
 

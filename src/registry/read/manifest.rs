@@ -1,4 +1,4 @@
-//! Reading manifests: as bytes, verified, with the place where they were found.
+//! Reads and verifies manifests, and reports the place from which each was read.
 
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
@@ -13,10 +13,10 @@ use crate::registry::error::{Error, Result};
 use crate::registry::http::Response;
 use crate::registry::places::Endpoint;
 
-/// The header in which registries say a manifest's digest.
+/// The header with a manifest's digest.
 pub(in crate::registry) const CONTENT_DIGEST: &str = "docker-content-digest";
 
-/// Every manifest type, so that a registry has no reason to convert one into another.
+/// Every manifest type, so that a registry has no reason to convert a manifest.
 const ACCEPTED: [&str; 6] = [
     MediaType::OCI_MANIFEST,
     MediaType::OCI_INDEX,
@@ -26,7 +26,7 @@ const ACCEPTED: [&str; 6] = [
     MediaType::DOCKER_SCHEMA1_UNSIGNED,
 ];
 
-/// By what a manifest is asked for: a tag or a digest.
+/// The tag or digest by which a manifest is requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selector {
     text: String,
@@ -34,7 +34,7 @@ pub struct Selector {
 }
 
 impl Selector {
-    /// What a reference selects: its digest, else its tag, else `latest`.
+    /// Returns the selector of a reference: its digest, else its tag, else `latest`.
     pub fn of(reference: &Reference) -> Self {
         Self {
             text: reference.selector(),
@@ -42,17 +42,17 @@ impl Selector {
         }
     }
 
-    /// The digest, when it is one.
+    /// Returns the digest, if the selector is one.
     pub fn digest(&self) -> Option<Digest> {
         self.digest
     }
 
-    /// As it stands in URLs.
+    /// Returns the selector as it is written in URLs.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The reference of the manifest in `repository`, for people.
+    /// Returns the reference of the manifest in `repository`, for messages.
     pub(in crate::registry) fn within(&self, repository: &Repository) -> String {
         let separator = if self.digest.is_some() { '@' } else { ':' };
         format!("{repository}{separator}{}", self.text)
@@ -77,37 +77,37 @@ impl From<&Tag> for Selector {
     }
 }
 
-/// Something with the place where it was found.
+/// A value with the place from which it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched<T> {
-    /// What was found.
+    /// The value.
     pub value: T,
-    /// Where: the repository that was asked for, or a mirror of it.
+    /// The repository that had it: the one requested, or a mirror of it.
     pub fetched_from: Repository,
 }
 
-/// What a registry says of a manifest without sending it.
+/// A registry's answer to HEAD of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestHead {
     /// The manifest's digest.
     pub digest: Digest,
-    /// Its `Content-Type`, where it is a manifest's.
+    /// Its `Content-Type`, if that is a manifest's.
     pub media_type: Option<MediaType>,
-    /// Size in bytes, where said.
+    /// Its size in bytes, if the registry gives it.
     pub size: Option<u64>,
 }
 
 impl Client {
-    /// Fetches a manifest, from the first place that has it.
+    /// Fetches a manifest from the first place that has it.
     ///
-    /// The bytes have the selector's digest, or the one that the registry named. Schema 1 comes
-    /// with its media type and unverified (its digest covers less than its bytes), for the
-    /// caller to refuse.
+    /// The bytes are verified against the selector's digest and the one that the registry names.
+    /// A schema 1 manifest is returned with its media type and unverified (its digest covers less
+    /// than its bytes); the caller must refuse it.
     ///
     /// # Errors
     ///
     /// [`Error::NotFound`] when no place has it; [`Error::TooLong`] above 4 MiB;
-    /// [`Error::DigestMismatch`]; whatever stands between us and the registry.
+    /// [`Error::DigestMismatch`]; connection errors.
     pub async fn manifest(
         &self,
         repository: &Repository,
@@ -125,11 +125,11 @@ impl Client {
         asked.await
     }
 
-    /// Asks whether a manifest exists and what its digest is; `None` when no place has it.
+    /// Returns a manifest's digest without its content; `None` if no place has it.
     ///
     /// # Errors
     ///
-    /// Everything but a clear "not found".
+    /// Every failure but a clear "not found".
     pub async fn head_manifest(
         &self,
         repository: &Repository,
@@ -174,13 +174,13 @@ impl Client {
         last: bool,
     ) -> Result<ManifestHead> {
         let what = selector.within(&place.repository);
-        // The response must not outlive this question: it keeps its place at the gate, and the
-        // next question would wait for one.
+        // The response must not outlive this request: it occupies its place at the gate, and the
+        // next request would wait for one.
         let asked = self.retry_at(&what, last, || async {
             let response = self.ask_manifest(place, selector, Method::HEAD).await?;
             match response.status().as_u16() {
                 200..=299 => Ok(named(&response)),
-                // Some registries know no HEAD, or fail at it alone.
+                // Some registries do not support HEAD, or fail only there.
                 400 | 405 | 501 => Ok(None),
                 _ => Err(response.into_error().await),
             }
@@ -222,7 +222,7 @@ impl Client {
     }
 }
 
-/// What a response to HEAD says; nothing without a digest.
+/// Reads the headers of a response to HEAD; `None` without a digest.
 fn named(response: &Response) -> Option<ManifestHead> {
     Some(ManifestHead {
         digest: response.text(CONTENT_DIGEST)?.parse().ok()?,
@@ -262,7 +262,7 @@ async fn receive(response: Response, what: &str, expected: Option<Digest>) -> Re
     })
 }
 
-/// The `Content-Type` without parameters, when it is a manifest's.
+/// Returns the `Content-Type` without parameters, if it is a manifest's.
 fn content_type(response: &Response) -> Option<MediaType> {
     let text = response.text(CONTENT_TYPE)?;
     let text = text.split(';').next().unwrap_or(text).trim();
@@ -270,7 +270,7 @@ fn content_type(response: &Response) -> Option<MediaType> {
     media_type.manifest_kind().map(|_| media_type)
 }
 
-/// What every manifest may have, and what tells them apart.
+/// The fields by which the types of manifests are told apart.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Shape {
@@ -280,7 +280,8 @@ struct Shape {
     fs_layers: Option<serde::de::IgnoredAny>,
 }
 
-/// A manifest's media type: its own word, else the registry's, else what it looks like.
+/// Returns a manifest's media type: its own field, else the registry's header, else a guess from
+/// its fields.
 fn media_type(bytes: &[u8], served_as: Option<MediaType>) -> Option<MediaType> {
     let shape: Shape = serde_json::from_slice(bytes).ok()?;
     if let Some(own) = shape.media_type.filter(|own| !own.is_empty()) {

@@ -1,9 +1,8 @@
-//! What can be read: blobs, manifests, tags, referrers, a registry's root, and documents of other
+//! Read operations: blobs, manifests, tags, referrers, a registry's root, and documents of other
 //! web servers.
 //!
-//! Each file adds to `Client` what it reads. Nothing here changes a registry, and nothing here knows
-//! files: bytes are delivered, and who keeps them is the caller's business. It does not know
-//! `write`.
+//! Each file adds its operations to `Client`. Nothing here changes a registry or uses files:
+//! bytes are returned to the caller, which stores them. This module must not depend on `write`.
 
 mod documents;
 mod download;

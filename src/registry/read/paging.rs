@@ -1,4 +1,4 @@
-//! Lists that come in pages (RFC 8288 `Link` headers; distribution-spec, "Listing Tags").
+//! Reads lists in pages (RFC 8288 `Link` headers; distribution-spec, "Listing Tags").
 
 use std::collections::HashSet;
 
@@ -8,15 +8,15 @@ use url::Url;
 use crate::registry::error::{Error, Result};
 use crate::registry::http::Response;
 
-/// Pages that are read at most.
+/// Maximum pages read of one list.
 pub(super) const MOST_PAGES: usize = 10_000;
 
-/// Bytes of one page that are read at most.
+/// Maximum bytes read of one page.
 pub(super) const PAGE_LIMIT: u64 = 16 << 20;
 
-/// The next page's URL, on the origin that answered: the request carries credentials, and a
-/// registry behind a proxy may name itself in another way. As containers/image does, only path
-/// and query of the link are followed.
+/// Returns the next page's URL on the origin that answered. Only path and query of the link are
+/// used, as in containers/image: the request carries credentials, and a registry behind a proxy
+/// may use another name for itself.
 pub(super) fn next_page(response: &Response) -> Result<Option<Url>> {
     let Some(target) = response.text(LINK).and_then(next_target) else {
         return Ok(None);
@@ -36,23 +36,23 @@ fn follow(page: &Url, target: &str) -> Option<Url> {
     Some(next)
 }
 
-/// Empty pages in a row that are read at most.
+/// Maximum empty pages in a row.
 const MOST_EMPTY: usize = 50;
 
-/// The pages of one list that were asked for.
+/// The pages of one list that were requested.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     visited: HashSet<Url>,
-    /// The last ones in a row that had nothing.
+    /// Empty pages in a row, up to the last one.
     empty: usize,
 }
 
 impl Pages {
-    /// Takes note of a page.
+    /// Records the request for a page.
     ///
     /// # Errors
     ///
-    /// When it was asked for before: the list has no end then.
+    /// When the page was requested before, which means that the list has no end.
     pub(super) fn visit(&mut self, page: &Url) -> Result<()> {
         if self.visited.insert(page.clone()) {
             return Ok(());
@@ -63,11 +63,11 @@ impl Pages {
         })
     }
 
-    /// Takes note of how many entries a page had.
+    /// Records the number of entries on a page.
     ///
     /// # Errors
     ///
-    /// When too many pages in a row had none: some registries link from empty page to empty page
+    /// When too many pages in a row are empty: some registries link from empty page to empty page
     /// without an end.
     pub(super) fn count(&mut self, page: &Url, entries: usize) -> Result<()> {
         self.empty = if entries > 0 { 0 } else { self.empty + 1 };
@@ -81,7 +81,7 @@ impl Pages {
     }
 }
 
-/// The target of the link with `rel="next"`.
+/// Returns the target of the link with `rel="next"`.
 fn next_target(header: &str) -> Option<&str> {
     header.split(',').find_map(|link| {
         let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;

@@ -1,11 +1,12 @@
-//! One blob over several connections: the rest of a large blob in parts, each asked for by its
-//! own request, delivered in order.
+//! One blob over several connections: the rest of a large blob is divided into parts, each
+//! fetched by a request of its own and delivered in order.
 //!
-//! Where packets get lost on a long way, one TCP stream has a throughput that falls with the
-//! time of a round trip, whatever the line could carry (Mathis et al. 1997); several streams
-//! together have several times that. On other lines parts gain nothing and cost requests. So a
-//! download begins as one, and is divided when its stream is slow and much is left; whether that
-//! helped is remembered for the registry, and where it did not, the rest comes as one again.
+//! On a long line that loses packets, the throughput of one TCP stream falls as the round-trip
+//! time grows, whatever the line's capacity (Mathis et al. 1997); several streams together have
+//! several times that throughput. On other lines parts gain nothing and cost requests. So a
+//! download begins as one stream, and is divided when the stream is slow and much is left.
+//! Whether that helped is remembered for the registry; if it did not, the rest comes as one
+//! stream again.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,33 +23,34 @@ use crate::registry::error::{Error, Result};
 use crate::registry::http::length;
 use crate::registry::places::Endpoint;
 
-/// Bytes of one part. Each waits in memory until it is its turn.
+/// Size of a part in bytes. Each part stays in memory until it is delivered.
 const PART: u64 = 1 << 20;
 
-/// Most parts that are being fetched or wait for delivery.
+/// Maximum number of parts that are being fetched or wait for delivery.
 const AT_ONCE: usize = 12;
 
-/// Bytes that came in parts, and of the stream beside the first of them, before it is judged
-/// whether they help: the first ones all come at about the same time.
+/// Bytes received (in parts, and from the stream beside the first of them) before the parts are
+/// judged: the first parts all arrive at about the same time, which says nothing about their
+/// rate.
 const ENOUGH_TO_TELL: u64 = 12 * PART;
 
 /// Bytes still read from the stream while the parts' connections open.
 const LEAD: u64 = PART;
 
-/// Fewer bytes than this are not divided.
+/// Minimum bytes left for dividing a blob.
 const WORTH_DIVIDING: u64 = LEAD + 3 * PART;
 
 /// Minimum time spent on a stream before its rate is trusted.
 const LONG_ENOUGH: Duration = Duration::from_secs(1);
 
-/// Parts are tried where the rest would take longer than this at the stream's rate. On a slow line
+/// A blob is divided if the rest would take longer than this at the stream's rate. On a slow line
 /// that loses no packets the trial costs two seconds.
 const TOO_LONG: Duration = Duration::from_secs(10);
 
 /// Minimum rate of parts, in percent of the single stream's, to keep dividing.
 const GAIN: u128 = 130;
 
-/// How fast something came: bytes, and the time for which they were waited for.
+/// A measured rate: bytes, and the time spent waiting for them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Speed {
     bytes: u64,
@@ -61,7 +63,7 @@ impl Speed {
         self.waited = self.waited.saturating_add(waited);
     }
 
-    /// Whether a stream of this speed would take too long for `left` bytes more.
+    /// True if a stream of this speed would take too long for `left` bytes more.
     fn is_too_slow_for(self, left: u64) -> bool {
         if self.waited < LONG_ENOUGH {
             return false;
@@ -71,7 +73,7 @@ impl Speed {
         rest > TOO_LONG.as_micros()
     }
 
-    /// Whether this is more than `other` by enough.
+    /// True if this rate is at least [`GAIN`] percent of `other`.
     fn is_well_above(self, other: Self) -> bool {
         let own = u128::from(self.bytes).saturating_mul(other.waited.as_micros());
         let others = u128::from(other.bytes).saturating_mul(self.waited.as_micros());
@@ -79,7 +81,7 @@ impl Speed {
     }
 }
 
-/// Whether the rest of a blob should come in parts: `left` bytes, after a stream of this speed.
+/// True if the rest of a blob should come in parts: `left` bytes, after a stream of this speed.
 pub(super) fn should_divide(known: Option<Verdict>, stream: Speed, left: u64) -> bool {
     let wanted = match known {
         Some(Verdict::Useless) => false,
@@ -90,7 +92,7 @@ pub(super) fn should_divide(known: Option<Verdict>, stream: Speed, left: u64) ->
 }
 
 impl Client {
-    /// Whether blobs of `host` come faster in parts, as far as that is known.
+    /// Returns the verdict on fetching blobs of `host` in parts, if there is one.
     pub(super) fn dividing(&self, host: &Host) -> Option<Verdict> {
         self.host(host).dividing
     }
@@ -99,14 +101,14 @@ impl Client {
         self.learn(host, |facts| facts.dividing = Some(verdict));
     }
 
-    /// Blobs of `host` are no longer fetched in parts: what came of one had the wrong digest, and
-    /// parts may be why.
+    /// Stops fetching blobs of `host` in parts: a blob had the wrong digest, and parts may be the
+    /// reason.
     pub fn keep_blobs_whole(&self, host: &Host) {
         self.set_dividing(host, Verdict::Useless);
     }
 }
 
-/// What is divided.
+/// The blob that is divided.
 #[derive(Debug, Clone)]
 pub(super) struct Whole {
     pub(super) client: Client,
@@ -115,24 +117,24 @@ pub(super) struct Whole {
     pub(super) size: u64,
 }
 
-/// Parts on their way.
+/// The parts of one blob that are being fetched.
 #[derive(Debug)]
 pub(super) struct Parts {
     whole: Whole,
-    /// Where the first part begins.
+    /// Offset of the first part.
     begin: u64,
-    /// Where the first part that was not asked for begins.
+    /// Offset of the first part that was not requested yet.
     next: u64,
-    /// Where the last part ends.
+    /// Offset of the end of the last part.
     end: u64,
     asked: VecDeque<AbortOnDropHandle<Result<Bytes>>>,
-    /// The stream's speed before.
+    /// Rate of the stream before the parts.
     before: Speed,
     speed: Speed,
 }
 
 impl Parts {
-    /// Everything from `position` on in parts, or from a little later where a stream `goes_on`.
+    /// Divides everything from `position` on, or from a little later if a stream `goes_on`.
     pub(super) fn new(whole: Whole, position: u64, goes_on: bool, before: Speed) -> Self {
         let lead = if goes_on { LEAD } else { 0 };
         let begin = position.saturating_add(lead).min(whole.size);
@@ -147,17 +149,17 @@ impl Parts {
         }
     }
 
-    /// What the stream has to bring before the first part, at `position`.
+    /// Returns the bytes that the stream must still deliver before the first part.
     pub(super) fn lead(&self, position: u64) -> u64 {
         self.begin.saturating_sub(position)
     }
 
-    /// Counts what the stream brought.
+    /// Counts bytes that the stream delivered beside the parts.
     pub(super) fn count(&mut self, bytes: u64, waited: Duration) {
         self.speed.count(bytes, waited);
     }
 
-    /// Sends as many requests as there may be.
+    /// Sends as many requests as are allowed.
     pub(super) fn ask(&mut self) {
         while self.asked.len() < AT_ONCE && self.next < self.end {
             let end = self.next.saturating_add(PART).min(self.end);
@@ -168,8 +170,8 @@ impl Parts {
         }
     }
 
-    /// The next part. `None` after the last one, which is before the blob's end where parts do not
-    /// help, and where the task of a part ended without a result.
+    /// Returns the next part. `None` after the last one, which is before the blob's end if parts
+    /// do not help, and if the task of a part ended without a result.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
         self.ask();
         let Some(first) = self.asked.front_mut() else {
@@ -187,7 +189,8 @@ impl Parts {
         Ok(Some(part))
     }
 
-    /// Whether parts help, as far as that can be told. No more are asked for when they do not.
+    /// Returns the verdict on parts, if there is enough to judge. If they do not help, no more
+    /// parts are requested.
     pub(super) fn judge(&mut self) -> Option<Verdict> {
         if self.before.waited < LONG_ENOUGH || self.speed.bytes < ENOUGH_TO_TELL {
             return None;
@@ -202,9 +205,9 @@ impl Parts {
 }
 
 impl Whole {
-    /// Fetches the bytes from `first` to before `end`, and asks a second time when the answer
-    /// broke off, so that the parts beside it need not be fetched again. Other failures are left to
-    /// the download, which has the budget of attempts.
+    /// Fetches the bytes from `first` to before `end`, and tries a second time if the answer
+    /// broke off, so that the parts beside it need not be fetched again. Other failures are left
+    /// to the download, which has the retry budget.
     async fn part(&self, first: u64, end: u64) -> Result<Bytes> {
         match self.ask_for(first, end).await {
             Err(error) if error.is_broken_off() => self.ask_for(first, end).await,

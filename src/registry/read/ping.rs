@@ -1,4 +1,4 @@
-//! Asking a registry whether it is one, and whether it lets us in.
+//! Asks the root of a registry's API whether it is a registry and accepts our credentials.
 
 use std::collections::HashSet;
 
@@ -12,50 +12,50 @@ use crate::registry::error::{Error, Result};
 use crate::registry::places::Endpoint;
 use crate::registry::redact::{RedactedUrl, one_line};
 
-/// How a registry wants us to log in.
+/// The authentication that a registry asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Authentication {
-    /// Not at all, as far as its root is concerned.
+    /// None, for its root.
     None,
-    /// With a password.
+    /// A user name and a password.
     Basic,
-    /// With tokens.
+    /// Tokens.
     Bearer,
 }
 
-/// What a registry's root says.
+/// The answer of a registry's root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ping {
-    /// The API's root.
+    /// The root of the API.
     pub url: RedactedUrl,
-    /// Whether the connection is TLS.
+    /// True if the connection uses TLS.
     pub tls: bool,
-    /// How it wants us to log in; it has accepted what we have.
+    /// The authentication that it asked for; it accepted our credentials.
     pub authentication: Authentication,
-    /// The `Server` header, where there is one.
+    /// The `Server` header, if there is one.
     pub software: Option<String>,
 }
 
 impl Client {
-    /// Asks a registry's root (`/v2/`) whether it is reachable and lets us in.
+    /// Asks a registry's root (`/v2/`); succeeds if it is reachable and grants access.
     ///
     /// # Errors
     ///
-    /// [`Error::Unauthorized`] when it wants other credentials; [`Error::Protocol`] when it is
-    /// no registry; whatever stands between us and it.
+    /// [`Error::Unauthorized`] when it asks for other credentials; [`Error::Protocol`] when it is
+    /// not a registry; connection errors.
     pub async fn ping(&self, host: &Host) -> Result<Ping> {
         let not_a_name = |error: crate::model::NameError| Error::Protocol {
             url: RedactedUrl::of_authority("https", host.as_str()),
             reason: error.to_string(),
         };
-        // Without scopes the path is used for nothing.
+        // Without scopes the path is not used.
         let path = "ping".parse().map_err(not_a_name)?;
         self.ping_for(&Repository::new(host.clone(), path)).await
     }
 
-    /// Asks the root of a repository's registry whether it is reachable and lets us in, by the
-    /// settings for that repository (`insecure`, `blocked`), without mirrors and rewrites.
+    /// Asks the root of a repository's registry, with the settings for that repository
+    /// (`insecure`, `blocked`), without mirrors and rewrites.
     ///
     /// # Errors
     ///
@@ -64,8 +64,8 @@ impl Client {
         self.ping_at(&self.own_place(repository)).await
     }
 
-    /// Asks the registries of repositories, where the settings send those, until one is out of
-    /// reach. A blocked one is not asked.
+    /// Pings the registries of repositories, after rewrites, and returns the error of the first
+    /// one that is unreachable. Blocked registries are not asked.
     pub async fn first_unreachable<'r>(
         &self,
         repositories: impl IntoIterator<Item = &'r Repository>,

@@ -1,7 +1,6 @@
-//! Whether a blob is really there.
-//!
-//! Asked with a ranged GET of the last byte: a registry with a descriptor cache answers HEAD,
-//! mount and even a manifest's PUT with success after its garbage collector took the data.
+//! Checks that a registry really has a blob, with a ranged GET of its last byte: a registry with
+//! a descriptor cache answers HEAD, mount and even the PUT of a manifest with success after its
+//! garbage collector has removed the data.
 
 use reqwest::header::CONTENT_RANGE;
 
@@ -12,21 +11,21 @@ use crate::registry::error::{Error, Result};
 use crate::registry::http::{Response, length};
 use crate::registry::places::Endpoint;
 
-/// What one look at a blob showed.
+/// Result of one request for a blob.
 enum Look {
     Present,
     Absent,
-    /// The head promised bytes that did not come.
+    /// The headers promised bytes that did not arrive.
     HeadOnly(Error),
 }
 
 impl Client {
-    /// Whether the target's repository has a blob of this digest and size, whose last byte it
-    /// can deliver. When in doubt it has not: then it is uploaded again.
+    /// Returns true if the target's repository has a blob of this digest and size and delivers
+    /// its last byte. In doubt it returns false, and the caller uploads the blob again.
     ///
     /// # Errors
     ///
-    /// Everything that is neither yes nor no.
+    /// Any failure that answers neither yes nor no.
     pub async fn blob_present(
         &self,
         repository: &Repository,
@@ -52,8 +51,9 @@ impl Client {
         }
     }
 
-    /// Asks for the last byte of a blob at the places from which it would be fetched. Only a
-    /// clear refusal of all of them counts: what passes shows when the blob is fetched.
+    /// Requests the last byte of a blob at the places from which it would be fetched. Only a
+    /// clear refusal by all of them is an error; a failure that may pass will show when the blob
+    /// is fetched.
     ///
     /// # Errors
     ///
@@ -84,15 +84,15 @@ impl Client {
     }
 
     async fn look(&self, place: &Endpoint, digest: Digest, size: u64) -> Result<Look> {
-        // No byte of an empty blob can be asked for.
+        // A range cannot ask for a byte of an empty blob.
         let wanted = match size.checked_sub(1) {
             Some(last) => ByteRange::Part { first: last, last },
             None => ByteRange::All,
         };
         let mut response = self.blob_bytes(place, &digest, wanted, size).await?;
-        // Some stores refuse to be asked for a part: then what all of it begins with must do.
+        // Some stores refuse ranges: then the start of the whole blob is the proof.
         if wanted != ByteRange::All && refuses_ranges(&response, size) {
-            // The next question would wait for the place at the gate that the response has.
+            // The next request would wait for the place at the gate that this response occupies.
             drop(response);
             response = self
                 .blob_bytes(place, &digest, ByteRange::All, size)
@@ -111,7 +111,7 @@ impl Client {
                 }
                 Ok(first_bytes(response, 1).await)
             }
-            // Ranges are ignored, or the blob is empty: that it begins must do.
+            // The range was ignored, or the blob is empty: its first byte is the proof.
             200 if response.content_length().is_some_and(|n| n != size) => Ok(Look::Absent),
             200 => Ok(first_bytes(response, size.min(1)).await),
             404 => Ok(Look::Absent),
@@ -127,7 +127,7 @@ impl Client {
     }
 }
 
-/// Whether it may be the range alone that is refused.
+/// True if the refusal may concern only the range.
 fn refuses_ranges(response: &Response, size: u64) -> bool {
     match response.status().as_u16() {
         400 | 403 | 405 | 406 | 501 => true,
@@ -139,12 +139,12 @@ fn refuses_ranges(response: &Response, size: u64) -> bool {
     }
 }
 
-/// Whether a place says that it does not give a blob, now and later.
+/// True if the status means that a place does not give out the blob, now or later.
 fn is_kept_back(status: u16) -> bool {
     matches!(status, 401 | 403 | 404 | 410)
 }
 
-/// Reads until `wanted` bytes have come.
+/// Reads until `wanted` bytes have arrived.
 async fn first_bytes(mut response: Response, wanted: u64) -> Look {
     let mut got = 0;
     while got < wanted {

@@ -1,4 +1,4 @@
-//! Asking for bytes of a blob, and what registries say of the ranges that they send (RFC 9110, 14).
+//! Requests for ranges of a blob, and the ranges in registries' answers (RFC 9110, 14).
 
 use reqwest::Method;
 use reqwest::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
@@ -9,24 +9,24 @@ use crate::registry::error::Result;
 use crate::registry::http::Response;
 use crate::registry::places::Endpoint;
 
-/// `repository@digest`.
+/// Returns `repository@digest`.
 pub(in crate::registry) fn blob_name(repository: &Repository, digest: &Digest) -> String {
     format!("{repository}@{digest}")
 }
 
-/// Which bytes of a blob are asked for (RFC 9110, 14.1.2).
+/// The bytes of a blob that a request asks for (RFC 9110, 14.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ByteRange {
-    /// All of them, without a range.
+    /// All of them, without a `Range` header.
     All,
-    /// Those from an offset on.
+    /// The bytes from an offset to the end.
     From(u64),
-    /// Those from `first` to `last`, both included.
+    /// The bytes from `first` to `last`, both included.
     Part { first: u64, last: u64 },
 }
 
 impl ByteRange {
-    /// How many bytes that are of a blob of this size.
+    /// Returns the number of bytes for a blob of this size.
     fn length(self, size: u64) -> u64 {
         match self {
             Self::All => size,
@@ -35,7 +35,7 @@ impl ByteRange {
         }
     }
 
-    /// What the `Range` header says of it.
+    /// Returns the `Range` header; `None` for all bytes.
     fn header(self) -> Option<HeaderValue> {
         let range = match self {
             Self::All => return None,
@@ -47,7 +47,7 @@ impl ByteRange {
 }
 
 impl Client {
-    /// Asks for bytes of a blob of this size, as they are stored. Refusals are returned as
+    /// Requests bytes of a blob of this size, without content encoding. Refusals are returned as
     /// responses.
     pub(super) async fn blob_bytes(
         &self,
@@ -73,7 +73,7 @@ impl Client {
 pub(super) struct ContentRange {
     pub(in crate::registry) first: u64,
     pub(in crate::registry) last: u64,
-    /// `None` when the registry does not say it (`*`).
+    /// Size of the whole; `None` if the registry does not say it (`*`).
     pub(super) total: Option<u64>,
 }
 
@@ -94,7 +94,7 @@ impl ContentRange {
     }
 }
 
-/// The total in `Content-Range: bytes */total`, which comes with status 416.
+/// Returns the total in `Content-Range: bytes */total`, which comes with status 416.
 pub(super) fn unsatisfied_total(text: &str) -> Option<u64> {
     text.trim().strip_prefix("bytes */")?.trim().parse().ok()
 }

@@ -1,5 +1,5 @@
-//! What refers to a manifest: signatures, SBOMs and other artifacts
-//! (distribution-spec, "Listing Referrers" and "Referrers Tag Schema").
+//! Referrers of a manifest: signatures, SBOMs and other artifacts (distribution-spec, "Listing
+//! Referrers" and "Referrers Tag Schema").
 
 use reqwest::Method;
 use reqwest::header::{ACCEPT, HeaderValue};
@@ -14,18 +14,18 @@ use crate::registry::error::{Error, Result, chain};
 use crate::registry::places::Endpoint;
 use crate::registry::redact::RedactedUrl;
 
-/// Referrers of one manifest that are read at most.
+/// Maximum referrers read for one manifest.
 const MOST_REFERRERS: usize = 10_000;
 
-/// Pages of one such list that are read at most.
+/// Maximum pages read of one list of referrers.
 const MOST_REFERRER_PAGES: usize = 1_000;
 
-/// How a registry told what refers to a manifest.
+/// How a registry listed the referrers of a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReferrersSource {
-    /// The referrers API.
+    /// With the referrers API.
     Api,
-    /// The index under the tag `sha256-<hex>`.
+    /// With the index under the tag `sha256-<hex>`.
     FallbackTag,
     /// Neither: the registry has no API and no such index.
     None,
@@ -36,22 +36,23 @@ pub enum ReferrersSource {
 pub struct Referrer {
     /// The artifact's manifest.
     pub descriptor: Descriptor,
-    /// What kind of artifact it is, where said.
+    /// Its artifact type, if the list gives one.
     pub artifact_type: Option<String>,
 }
 
-/// What refers to a manifest. No entries means that the registry said so.
+/// The referrers of a manifest. If there are no entries, the registry answered that there are
+/// none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Referrers {
     /// The artifacts, in the registry's order.
     pub entries: Vec<Referrer>,
-    /// How it was told.
+    /// How they were listed.
     pub source: ReferrersSource,
     /// The index that lists them, for [`ReferrersSource::FallbackTag`].
     pub index: Option<RawManifest>,
-    /// Where: the repository that was asked for, or a mirror of it.
+    /// The repository that listed them: the one requested, or a mirror of it.
     pub fetched_from: Repository,
-    /// Why the registry refused to list them, where it did: then the entries are those of the
+    /// Why the registry refused to list them, if it did: then the entries are those of the
     /// fallback tag, and there may be more.
     pub refusal: Option<String>,
 }
@@ -97,13 +98,13 @@ impl From<EntryDocument> for Referrer {
 }
 
 impl Client {
-    /// What refers to a manifest: from the first place that knows of anything.
+    /// Returns the referrers of a manifest, from the first place that lists any.
     ///
     /// # Errors
     ///
-    /// What may pass (429, 5xx, no connection), when no place named a referrer: "absent" is never
-    /// a guess. A registry that refuses to list referrers is asked for the fallback tag, and
-    /// [`Referrers::refusal`] says that it did.
+    /// Failures that may pass (429, 5xx, no connection), if no place listed a referrer: "absent"
+    /// is never a guess. If a registry refuses to list referrers, its fallback tag is read, and
+    /// [`Referrers::refusal`] has the reason.
     pub async fn referrers(&self, repository: &Repository, digest: Digest) -> Result<Referrers> {
         let places = self.places(repository, true)?;
         let asked = self.first_place(repository, &places, |place, _| async move {
@@ -135,7 +136,7 @@ impl Client {
         Ok(Referrers { refusal, ..by_tag })
     }
 
-    /// What the fallback tag lists.
+    /// Returns the referrers that the fallback tag lists.
     async fn referrers_by_tag(&self, place: &Endpoint, digest: Digest) -> Result<Referrers> {
         let (entries, source, index) = match self.referrers_tag(place, digest).await? {
             Some((index, entries)) => (entries, ReferrersSource::FallbackTag, Some(index)),
@@ -150,12 +151,12 @@ impl Client {
         })
     }
 
-    /// What the fallback tag of a repository lists, for a registry that is known to have no
-    /// referrers API. Mirrors are not asked.
+    /// Returns the referrers that the fallback tag of a repository lists, for a registry that is
+    /// known to have no referrers API. Mirrors are not asked.
     ///
     /// # Errors
     ///
-    /// Everything but a clear "not found".
+    /// Every failure but a clear "not found".
     pub async fn referrers_without_api(
         &self,
         repository: &Repository,
@@ -165,14 +166,14 @@ impl Client {
         self.referrers_by_tag(&place, digest).await
     }
 
-    /// The index under the tag `sha256-<hex>` of a repository, whether or not its registry has
-    /// the referrers API. Mirrors are not asked. `None` when there is none: such a tag may be
-    /// an image's, and is a list of referrers only when all entries that are there have this
-    /// subject.
+    /// Returns the index under the tag `sha256-<hex>` of a repository, whether or not its
+    /// registry has the referrers API. Mirrors are not asked. `None` if there is no list of
+    /// referrers: such a tag may be an image's, and counts as a list only if all its existing
+    /// entries have this subject.
     ///
     /// # Errors
     ///
-    /// Everything but a clear "not found".
+    /// Every failure but a clear "not found".
     pub async fn referrers_index(
         &self,
         repository: &Repository,
@@ -180,12 +181,12 @@ impl Client {
     ) -> Result<Option<RawManifest>> {
         let place = self.own_place(repository);
         let found = self.referrers_tag(&place, subject).await?;
-        // An empty index proves nothing.
+        // An empty index may be something else than a list of referrers.
         let listing = found.filter(|(_, entries)| !entries.is_empty());
         Ok(listing.map(|(index, _)| index))
     }
 
-    /// `None` when the registry has no such API.
+    /// `None` if the registry has no referrers API.
     async fn referrers_api(
         &self,
         place: &Endpoint,
@@ -231,7 +232,8 @@ impl Client {
                 .about(Matter::Referrers)
                 .header(ACCEPT, HeaderValue::from_static(MediaType::OCI_INDEX));
             match self.read_referrers(call).await {
-                // 501 counts as a failure elsewhere; here it says that there is no such API.
+                // Elsewhere 501 counts as a failure that may pass; here it means that there is no
+                // such API.
                 Err(error) if is_refusal(&error) => Ok(Err(error)),
                 answered => answered.map(Ok),
             }
@@ -252,8 +254,8 @@ impl Client {
         Ok((entries, next))
     }
 
-    /// `None` when there is no such tag, or what it names is no list of referrers: images
-    /// without a tag are given such tags by other tools.
+    /// `None` if there is no such tag, or if its content is not a list of referrers: other tools
+    /// give such tags to images that have no tag.
     async fn referrers_tag(
         &self,
         place: &Endpoint,
@@ -284,7 +286,7 @@ impl Client {
             match self.manifest_at(place, &selector, true).await {
                 Ok(manifest) if subject(&manifest) == Some(digest) => {}
                 Ok(_) => return Ok(None),
-                // What the index names may have been deleted; that says nothing of the index.
+                // An entry of the index may have been deleted; that says nothing about the index.
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error),
             }
@@ -294,9 +296,8 @@ impl Client {
     }
 }
 
-/// Whether an error is the registry's own word that it does not list referrers: some answer 400,
-/// 401, 403, 405, 406 or 501, or a page of HTML, where the specification wants 404. Asking again
-/// changes nothing.
+/// True if the registry itself refuses to list referrers, so that a retry cannot help. Some
+/// answer 400, 401, 403, 405, 406 or 501, or an HTML page, where the specification requires 404.
 fn is_refusal(error: &Error) -> bool {
     match error {
         Error::Protocol { .. } | Error::TooLong { .. } | Error::UntrustedRealm { .. } => true,

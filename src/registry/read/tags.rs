@@ -1,4 +1,4 @@
-//! Listing tags.
+//! Lists tags.
 
 use std::collections::BTreeSet;
 
@@ -11,25 +11,26 @@ use crate::registry::client::{Call, Client};
 use crate::registry::error::{Error, Result};
 use crate::registry::places::Endpoint;
 
-/// Tags of one repository that are read at most.
+/// Maximum tags read of one repository.
 const MOST_TAGS: usize = 1_000_000;
 
-/// Tags that are asked for at once.
+/// Query with the number of tags per page.
 const PAGE_TAGS: &str = "n=1000";
 
 #[derive(Deserialize)]
 struct Page {
-    /// distribution writes `null` when the last tag was deleted.
+    /// distribution writes `null` after the last tag was deleted.
     tags: Option<Vec<String>>,
 }
 
 impl Client {
-    /// All tags of a repository, sorted. Mirrors are not asked: they may have a part of them.
+    /// Returns all tags of a repository, sorted. Mirrors are not asked, because their lists may
+    /// be incomplete.
     ///
     /// # Errors
     ///
     /// [`Error::NotFound`] when there is no such repository; [`Error::Protocol`] when a tag is
-    /// not one, or there is no end of them.
+    /// not valid, or the list has no end.
     pub async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>> {
         let place = self.authority_place(repository)?;
         let mut url = self.url(&place, "tags/list").await?;
@@ -59,13 +60,13 @@ impl Client {
         })
     }
 
-    /// Whether there may be such a repository: `false` only when its registry clearly says that
-    /// it knows none of this name. Mirrors are not asked.
+    /// Returns false only if the registry clearly answers that it does not know the repository.
+    /// Mirrors are not asked.
     ///
     /// # Errors
     ///
-    /// When nothing can be asked for at all: that tags may not be listed means that there may
-    /// be some.
+    /// When the registry cannot be asked at all. A refusal to list tags is not an error: the
+    /// repository may exist.
     pub async fn repository_exists(&self, repository: &Repository) -> Result<bool> {
         let place = self.authority_place(repository)?;
         let mut url = self.url(&place, "tags/list").await?;

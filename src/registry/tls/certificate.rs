@@ -1,8 +1,9 @@
-//! Certificates: found in PEM files, and read as far as people are told of them (RFC 5280).
+//! Parses certificates: finds them in PEM files, and reads the fields that messages need (RFC
+//! 5280).
 //!
-//! The TLS library checks signatures and chains. It has no way to ask for dates, issuers and
-//! versions, which messages need and which `tls` checks for a certificate that is trusted as it
-//! stands; and it takes any certificate for an authority's, so that is judged here.
+//! The TLS library checks signatures and chains. It gives no access to dates, issuers and versions,
+//! which messages need and which `tls` checks for a certificate that is trusted as it is. It also
+//! accepts any certificate as a CA, so the fitness of CAs is checked here.
 
 use base64::Engine as _;
 use der::asn1::{AnyRef, GeneralizedTime, UtcTime};
@@ -21,23 +22,23 @@ const BASIC_CONSTRAINTS: [u8; 3] = [0x55, 0x1d, 19];
 const NAME_CONSTRAINTS: [u8; 3] = [0x55, 0x1d, 30];
 const EXTENDED_KEY_USAGE: [u8; 3] = [0x55, 0x1d, 37];
 
-/// Extensions below 2.5.29 that Go's clients know: key identifiers, key usage, names, constraints,
-/// places of revocation lists, policies, extended key usage.
+/// Extensions below 2.5.29 that Go's clients understand: key identifiers, key usage, names,
+/// constraints, CRL distribution points, policies, extended key usage.
 const KNOWN_EXTENSIONS: [u8; 9] = [14, 15, 17, 19, 30, 31, 32, 35, 37];
 
-/// keyCertSign, in the first byte of a key usage.
+/// The bit keyCertSign in the first byte of a key usage.
 const KEY_CERT_SIGN: u8 = 0x04;
 
-/// serverAuth and anyExtendedKeyUsage.
+/// The purposes serverAuth and anyExtendedKeyUsage.
 const SERVER_AUTH: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 3, 1];
 const ANY_USAGE: [u8; 4] = [0x55, 0x1d, 0x25, 0];
 
-/// Names that one certificate shows at most.
+/// Maximum names of one certificate that are kept.
 const MOST_NAMES: usize = 8;
 
-/// The certificates in a file, as Go's clients find them: all PEM blocks of that type, whatever
-/// stands between them; a block that is no base64 or has headers is skipped. A file that is one
-/// certificate in DER counts too.
+/// Returns the certificates in a file, as Go's clients find them: all PEM blocks of that type,
+/// regardless of the text between them; a block that is not base64 or has headers is skipped. A
+/// file that is one certificate in DER counts too.
 pub(super) fn certificates_in(file: &[u8]) -> Vec<CertificateDer<'static>> {
     let text = String::from_utf8_lossy(file);
     let mut found = Vec::new();
@@ -46,7 +47,7 @@ pub(super) fn certificates_in(file: &[u8]) -> Vec<CertificateDer<'static>> {
         let Some((body, behind)) = after.split_once(END) else {
             break;
         };
-        // A block without its end must not hide the next one.
+        // A block without an end marker must not hide the next one.
         let body = body.rsplit(BEGIN).next().unwrap_or(body);
         let base64: String = body.split_ascii_whitespace().collect();
         let decoded = base64::engine::general_purpose::STANDARD.decode(base64);
@@ -59,41 +60,41 @@ pub(super) fn certificates_in(file: &[u8]) -> Vec<CertificateDer<'static>> {
     found
 }
 
-/// What a certificate says.
+/// The contents of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Facts {
     /// The version of X.509: 1 to 3.
     pub(super) version: u8,
-    /// Who signed it, to be shown.
+    /// The issuer, as text.
     pub(super) issuer: String,
     /// The issuer's name as DER.
     pub(super) issuer_der: Vec<u8>,
-    /// Its own name as DER.
+    /// The subject's name as DER.
     pub(super) subject_der: Vec<u8>,
     pub(super) is_self_issued: bool,
-    /// Seconds since 1970.
+    /// Start of validity in seconds since 1970; `not_after`: its end.
     pub(super) not_before: u64,
     pub(super) not_after: u64,
-    /// Hosts that it is for, to be shown.
+    /// Hosts and addresses in its subjectAltName, as text.
     pub(super) names: Vec<String>,
-    /// Whether a server may show it.
+    /// True if its extended key usage allows servers, or it has none.
     pub(super) is_for_servers: bool,
-    /// What its basic constraints say (CA:TRUE); `None` without them.
+    /// CA:TRUE or CA:FALSE of its basic constraints; `None` without them.
     is_authority: Option<bool>,
-    /// Whether its key usage lets its key sign certificates, or it has none.
+    /// True if its key usage allows its key to sign certificates, or it has none.
     may_sign_certificates: bool,
-    /// Whether it has an extension that must be understood and is not known here.
+    /// True if it has a critical extension that is not known here.
     has_unknown_critical: bool,
-    /// Whether it limits the names that certificates below it may have.
+    /// True if it limits the names in certificates below it.
     pub(super) has_name_constraints: bool,
-    /// How many authorities may stand between it and a server's certificate, where it says so.
+    /// Maximum number of intermediate CAs between it and a server's certificate, if it sets one.
     pub(super) path_length: Option<usize>,
 }
 
 impl Facts {
-    /// Why the certificate may not sign others at a time (seconds since 1970), in words that follow
-    /// "it"; `None` when it may. The rules are those of Go's clients: an old certificate (version 1
-    /// or 2) cannot say that it is an authority, and may be one.
+    /// Returns the reason why the certificate must not sign others at a time (seconds since
+    /// 1970), as a predicate; `None` if it may. The rules are those of Go's clients: an old
+    /// certificate (version 1 or 2) cannot be marked as a CA, and counts as one.
     pub(super) fn unfit_to_sign(&self, now: u64) -> Option<String> {
         let is_authority = self.is_authority.unwrap_or(self.version < 3);
         Some(match self {
@@ -113,12 +114,12 @@ impl Facts {
         })
     }
 
-    /// Whether it says that it is an authority's (CA:TRUE).
+    /// True if it is marked as a CA (CA:TRUE).
     pub(super) fn is_called_authority(&self) -> bool {
         self.is_authority == Some(true)
     }
 
-    /// `None` for what is no certificate.
+    /// Parses a certificate in DER; `None` if it is not one.
     pub(super) fn read(der: &[u8]) -> Option<Self> {
         let certificate = AnyRef::from_der(der).ok()?;
         let signed: AnyRef<'_> = inside(certificate)?.decode().ok()?;
@@ -155,7 +156,7 @@ impl Facts {
         let _key = any(&mut fields)?;
         while !fields.is_finished() {
             let field = any(&mut fields)?;
-            // [3]: the extensions.
+            // The context tag [3] holds the extensions.
             if field.tag().is_context_specific() && field.tag().is_constructed() {
                 facts.read_extensions(field)?;
             }
@@ -205,7 +206,7 @@ impl Facts {
     }
 }
 
-/// What an issuer signed of a certificate, and how (RFC 5280, section 4.1).
+/// The signed part of a certificate and its signature (RFC 5280, section 4.1).
 pub(super) struct Signed<'a> {
     /// The part that is signed, as DER.
     pub(super) content: &'a [u8],
@@ -215,13 +216,13 @@ pub(super) struct Signed<'a> {
 }
 
 impl<'a> Signed<'a> {
-    /// `None` for what is no certificate.
+    /// Parses a certificate in DER; `None` if it is not one.
     pub(super) fn read(der: &'a [u8]) -> Option<Self> {
         let mut parts = inside(AnyRef::from_der(der).ok()?)?;
         let content = parts.tlv_bytes().ok()?;
         let algorithm = any(&mut parts)?.value();
         let signature = any(&mut parts)?;
-        // A BIT STRING begins with the count of bits that are not used in its last byte.
+        // A BIT STRING begins with the number of unused bits in its last byte.
         let (Tag::BitString, [0, signature @ ..]) = (signature.tag(), signature.value()) else {
             return None;
         };
@@ -233,7 +234,7 @@ impl<'a> Signed<'a> {
     }
 }
 
-/// The contents of a constructed value.
+/// Returns a reader over the contents of a constructed value.
 fn inside(value: AnyRef<'_>) -> Option<SliceReader<'_>> {
     SliceReader::new(value.value()).ok()
 }
@@ -250,7 +251,7 @@ fn seconds(time: AnyRef<'_>) -> Option<u64> {
     Some(since_1970.as_secs())
 }
 
-/// The hosts and addresses of a subjectAltName.
+/// Returns the hosts and addresses of a subjectAltName.
 fn alternative_names(der: &[u8]) -> Option<Vec<String>> {
     let mut list = inside(AnyRef::from_der(der).ok()?)?;
     let mut names = Vec::new();
@@ -287,12 +288,12 @@ fn is_for_servers(der: &[u8]) -> Option<bool> {
 
 fn may_sign_certificates(der: &[u8]) -> Option<bool> {
     let bits = AnyRef::from_der(der).ok()?;
-    // The first byte counts the bits at the end that do not belong to it.
+    // The first byte is the number of unused bits at the end.
     let first = bits.value().get(1).copied().unwrap_or(0);
     Some(first & KEY_CERT_SIGN != 0)
 }
 
-/// A time as people write it.
+/// Formats a time in seconds since 1970 for messages.
 pub(super) fn day(seconds: u64) -> String {
     let second = i64::try_from(seconds).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_second(second) {
@@ -301,7 +302,7 @@ pub(super) fn day(seconds: u64) -> String {
     }
 }
 
-/// `CN=..., O=...` of a name in DER.
+/// Formats a name in DER as `CN=..., O=...`.
 fn distinguished_name(der: &[u8]) -> Option<String> {
     let mut sets = inside(AnyRef::from_der(der).ok()?)?;
     let mut parts = Vec::new();
@@ -361,7 +362,7 @@ mod tests {
         assert_eq!(facts.not_before, 981_158_400);
         assert_eq!(facts.not_after, 5_680_281_600);
         assert_eq!(facts.unfit_to_sign(facts.not_before), None);
-        // An old certificate cannot say whether it is an authority's.
+        // A version 1 certificate cannot be marked as a CA.
         let mut plain = params();
         plain.is_ca = IsCa::NoCa;
         let mut plain = Facts::read(made(plain).der()).unwrap();

@@ -1,15 +1,15 @@
-//! TLS settings for one host: what is trusted, and which certificate a client shows.
+//! TLS settings for one host: the trusted certificates, and the client certificate to send.
 //!
-//! This room knows certificates and the TLS library. It knows nothing of HTTP, of registries and of
-//! who asks: problems with a certificate are values that errors carry.
+//! This module uses certificates and the TLS library. It must not depend on HTTP or on the
+//! registry client: problems with a certificate are values that errors carry.
 //!
-//! The platform's verifier decides first, then the certificates that the person gave for the host,
-//! as authorities (`site_authorities`). What both refuse is trusted all the same when the server's
-//! own certificate is, byte for byte, among those that the person gave for this host or that the
-//! system trusts: the usual self-signed certificate says that it is an authority (CA:TRUE), which
-//! the verifiers do not take from a server. So is a certificate that says this and that one of
-//! those authorities signed. Names, dates and purpose are checked for both too, and the handshake
-//! proves that the server has the key.
+//! The platform's verifier decides first, then the certificates that the operator gave for the
+//! host, used as CAs (`site_authorities`). A server's certificate that both refuse is trusted in
+//! two more cases. First, if it is, byte for byte, among those that the operator gave for this
+//! host or that the system trusts: the usual self-signed certificate is marked as a CA (CA:TRUE),
+//! which the verifiers do not accept from a server. Second, if it is marked as a CA and one of
+//! those CAs signed it directly. In both cases names, dates and purpose are checked too, and the
+//! handshake proves that the server has the key.
 
 mod certificate;
 mod problem;
@@ -38,14 +38,14 @@ use self::certificate::{Facts, certificates_in};
 pub use self::problem::TlsProblem;
 use self::site_authorities::SiteAuthorities;
 
-/// A certificate with its private key, as PEM.
+/// A client certificate with its private key, as PEM.
 pub type ClientPair = (Vec<u8>, Zeroizing<Vec<u8>>);
 
-/// What a file with authorities cannot be used for.
+/// Checks that a file of CA certificates has one that the TLS library can parse.
 ///
 /// # Errors
 ///
-/// When no certificate can be read in it, in a clause about the file.
+/// When no certificate in it can be parsed; the text is a clause about the file.
 pub fn check_authorities(file: &[u8]) -> Result<(), String> {
     match usable(file).is_empty() {
         true => Err("it has no certificate that can be read".to_owned()),
@@ -53,20 +53,20 @@ pub fn check_authorities(file: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Whether a client's certificate and its private key can be used.
+/// Checks that a client certificate and its private key can be used.
 ///
 /// # Errors
 ///
-/// What is wrong with them, in a clause.
+/// The reason why they cannot be used, as a clause.
 pub fn check_client(certificate: &[u8], key: &[u8]) -> Result<(), String> {
     certified(certificate, key, &provider()).map(drop)
 }
 
-/// The settings for a host.
+/// Returns the TLS settings for a host.
 ///
 /// # Errors
 ///
-/// When a client's certificate cannot be used.
+/// When a client certificate cannot be used.
 pub(super) fn config<'a>(
     authorities: impl Iterator<Item = &'a Vec<u8>>,
     clients: &[ClientPair],
@@ -92,7 +92,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// The certificates of a file that the TLS library understands.
+/// Returns the certificates of a file that the TLS library can parse.
 fn usable(file: &[u8]) -> Vec<CertificateDer<'static>> {
     let mut found = certificates_in(file);
     found.retain(|certificate| RootCertStore::empty().add(certificate.clone()).is_ok());
@@ -108,7 +108,7 @@ fn certified(
     if chain.is_empty() {
         return Err("it has no certificate that can be read".to_owned());
     }
-    // The parser's own words might quote the key.
+    // The parser's own message might quote the key, so it is dropped.
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|_| "its key is no private key in PEM without a passphrase".to_owned())?;
     CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
@@ -117,9 +117,9 @@ fn certified(
     })
 }
 
-/// The person's certificates for one host. The first is shown that the server can check and whose
-/// issuer it names; without such a one the first that it can check, since some servers name only
-/// the authority above the issuer.
+/// The operator's client certificates for one host. Sends the first whose signature scheme the
+/// server supports and whose issuer the server names. If there is none, it sends the first with a
+/// supported scheme, since some servers name only a CA above the issuer.
 #[derive(Debug)]
 struct Identities(Vec<Arc<CertifiedKey>>);
 
@@ -146,8 +146,9 @@ impl ResolvesClientCert for Identities {
     }
 }
 
-/// The certificates in the system's store, read when they are first asked for. On other systems
-/// the platform's verifier judges a server's own certificate itself.
+/// Returns the certificates in the system's store, which is read at the first call. On other
+/// systems this list is empty, because the platform's verifier decides about a server's own
+/// certificate.
 #[cfg(all(unix, not(target_vendor = "apple")))]
 fn trusted_by_the_system() -> &'static [CertificateDer<'static>] {
     static FOUND: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
@@ -161,12 +162,12 @@ fn trusted_by_the_system() -> &'static [CertificateDer<'static>] {
 
 #[derive(Debug)]
 struct SiteVerifier {
-    /// `None`: the system has no certificates that it trusts.
+    /// `None` if the system has no trusted certificates.
     platform: Option<Verifier>,
     authorities: SiteAuthorities,
-    /// What the person gave for the host.
+    /// Certificates that the operator gave for the host.
     given: Vec<CertificateDer<'static>>,
-    /// What the system has.
+    /// Returns the certificates that the system trusts.
     system: fn() -> &'static [CertificateDer<'static>],
     provider: Arc<CryptoProvider>,
 }
@@ -186,8 +187,8 @@ impl SiteVerifier {
         }
     }
 
-    /// Whether the server's own certificate is one that the person or the system has, or is signed
-    /// by one of them as authorities sign servers.
+    /// True if the server's own certificate is one that the operator gave or the system trusts,
+    /// or if one of those signed it directly as a CA.
     fn is_trusted_itself(&self, certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
         let mut trusted = self.given.iter().chain((self.system)());
         let signers = trusted.clone();
@@ -195,7 +196,8 @@ impl SiteVerifier {
             || site_authorities::sign_themselves(signers, certificate, now, &self.provider)
     }
 
-    /// Checks what the TLS library does not, of a certificate that is trusted itself.
+    /// Checks the dates, purpose and names of a certificate that is trusted itself, which the TLS
+    /// library refused and therefore did not check.
     fn verify_fit(
         &self,
         certificate: &CertificateDer<'_>,

@@ -1,4 +1,4 @@
-//! Why a server's certificate is not accepted, in words for people.
+//! Reasons for refusing a server's certificate, as messages.
 
 use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
@@ -6,96 +6,96 @@ use rustls::pki_types::UnixTime;
 use super::certificate::{Facts, day};
 use crate::registry::redact::one_line;
 
-/// What is wrong with the certificate that a server shows, in a clause.
+/// A reason for refusing a server's certificate, as a clause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsProblem {
-    /// Its time is over.
+    /// It has expired.
     #[error("its certificate expired on {not_after}; the clock of this machine says {now}")]
     Expired {
-        /// The last moment at which it was valid, to be shown.
+        /// The last moment at which it was valid, as text.
         not_after: String,
-        /// This machine's time, to be shown.
+        /// This machine's time, as text.
         now: String,
     },
-    /// Its time has not come.
+    /// It is not valid yet.
     #[error(
         "its certificate is not valid before {not_before}; the clock of this machine says {now}"
     )]
     NotYetValid {
-        /// The first moment at which it is valid, to be shown.
+        /// The first moment at which it is valid, as text.
         not_before: String,
-        /// This machine's time, to be shown.
+        /// This machine's time, as text.
         now: String,
     },
-    /// The certificate of an authority above it is not valid at this time.
+    /// The certificate of a CA in its chain is not valid at this time.
     #[error(
         "the certificate of an authority above its own is not valid on {now}, by the clock of this machine"
     )]
     AuthorityOutOfDate {
-        /// This machine's time, to be shown.
+        /// This machine's time, as text.
         now: String,
     },
-    /// It is for other hosts.
+    /// It does not cover the requested name.
     #[error("its certificate is not for `{name}`, but for {names}")]
     WrongName {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
-        /// The hosts that it names, to be shown.
+        /// The hosts that it covers, as text.
         names: String,
     },
-    /// It is for no host at all.
+    /// It covers no name at all.
     #[error("its certificate names no host (no subjectAltName; a Common Name does not count)")]
     NoNames,
-    /// It has the old format.
+    /// It has version 1 of X.509.
     #[error("its certificate has version 1 of X.509, which cannot name hosts")]
     Version1,
-    /// It signed itself and is not among the trusted certificates.
+    /// It is self-signed and not among the trusted certificates.
     #[error("its certificate is self-signed (`{issuer}`) and is not trusted here")]
     SelfSigned {
-        /// Its subject and issuer.
+        /// The subject, which is also the issuer.
         issuer: String,
-        /// Certificates that the person gave for this host.
+        /// Number of certificates that the operator gave for this host.
         given: usize,
     },
-    /// No trusted authority has signed it.
+    /// No trusted CA has signed it.
     #[error("its certificate was issued by `{issuer}`, which is not trusted here")]
     UnknownIssuer {
-        /// Who signed it.
+        /// The issuer.
         issuer: String,
-        /// Certificates that the person gave for this host.
+        /// Number of certificates that the operator gave for this host.
         given: usize,
     },
-    /// The person gave its issuer's certificate, and that may not sign it.
+    /// The operator gave its issuer's certificate, but that must not sign others.
     #[error("its certificate was issued by `{issuer}`, whose certificate given here {reason}")]
     UnfitAuthority {
-        /// Who signed it.
+        /// The issuer.
         issuer: String,
-        /// What is wrong with the issuer's certificate, in words that follow it.
+        /// The reason why the issuer's certificate must not sign, as a predicate.
         reason: String,
     },
-    /// There is nothing that it could be checked with.
+    /// There are no trusted certificates to check it with.
     #[error(
         "its certificate was issued by `{issuer}`, and this system has no certificates of \
          authorities to check it with"
     )]
     NoAuthorities {
-        /// Who signed it.
+        /// The issuer.
         issuer: String,
     },
-    /// It is a client's certificate, or for mails, or for code.
+    /// Its extended key usage excludes servers; it is for clients, e-mail or code, for example.
     #[error("its certificate is not for servers (extended key usage)")]
     Purpose,
-    /// Something else.
+    /// Any other reason.
     #[error("its certificate is not accepted: {reason}")]
     Other {
-        /// What the TLS library said.
+        /// The TLS library's message.
         reason: String,
     },
 }
 
 impl TlsProblem {
-    /// `given`: how many certificates the person gave for this host.
+    /// `given`: number of certificates that the operator gave for this host.
     pub(super) fn new(
         reason: CertificateError,
         facts: Option<Facts>,
@@ -132,8 +132,7 @@ impl TlsProblem {
                 name: one_line(name, 100),
                 names: quoted(&facts.names),
             },
-            // The verifier refuses an authority's certificate as a server's before it asks who
-            // signed it.
+            // The verifier refuses a CA certificate as a server's before it looks for the issuer.
             _ if facts.is_self_issued && !is_about_purpose(&reason) => Self::SelfSigned {
                 issuer: facts.issuer,
                 given,
@@ -153,7 +152,7 @@ impl TlsProblem {
         }
     }
 
-    /// What a person can do about it.
+    /// Returns what the operator can do about it.
     pub(in crate::registry) fn hint(&self, host: &str) -> String {
         match self {
             Self::Expired { .. } => {
@@ -221,7 +220,7 @@ fn is_about_purpose(reason: &CertificateError) -> bool {
     )
 }
 
-/// A host without its port.
+/// Returns a host without its port.
 fn name_of(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,

@@ -1,9 +1,9 @@
-//! Certificates that a person gave for a host, as authorities that sign for servers.
+//! The certificates that the operator gave for a host, used as CAs for servers.
 //!
-//! The TLS library takes any certificate as a trust anchor and looks at nothing in it but its name,
-//! its key and its name constraints. So a server's own certificate, given to be trusted as it
-//! stands, could sign for any host; only a certificate that may sign others counts as an authority
-//! here (`Facts::unfit_to_sign`). An authority below a root may be one, as for Go's clients.
+//! The TLS library accepts any certificate as a trust anchor and reads only its name, its key and
+//! its name constraints. So a server's own certificate, given in order to be trusted as it is,
+//! could sign for any host. Therefore only a certificate that may sign others counts as a CA here
+//! (`Facts::unfit_to_sign`). It may be an intermediate CA, as for Go's clients.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use rustls::{CertificateError, RootCertStore};
 
 use super::certificate::{Facts, Signed};
 
-/// The authorities that a person gave for a host.
+/// The CAs that the operator gave for a host.
 #[derive(Debug)]
 pub(super) struct SiteAuthorities(Vec<SiteAuthority>);
 
@@ -39,11 +39,11 @@ impl SiteAuthorities {
         Self(given.iter().filter_map(authority).collect())
     }
 
-    /// Checks a server's certificate.
+    /// Checks a server's certificate against these CAs.
     ///
     /// # Errors
     ///
-    /// What is wrong with it; `None` when none of the authorities has signed it.
+    /// The reason for refusing it; `None` if none of these CAs has signed it.
     pub(super) fn verify(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -56,8 +56,9 @@ impl SiteAuthorities {
             if authority.facts.unfit_to_sign(now.as_secs()).is_some() {
                 continue;
             }
-            // The library does not look at the path length of an anchor. A server sends the
-            // certificates between in the order in which they sign.
+            // The library does not check the path length of a trust anchor, so it is enforced
+            // here by the number of intermediates. A server sends them in the order in which they
+            // sign.
             let most = authority.facts.path_length.unwrap_or(usize::MAX);
             let between = intermediates.get(..most).unwrap_or(intermediates);
             let verifier = &authority.verifier;
@@ -72,7 +73,7 @@ impl SiteAuthorities {
         Err(refused)
     }
 
-    /// Why the certificate that was given for an issuer may not sign others at a time.
+    /// Returns the reason why the certificate given for an issuer must not sign others at a time.
     pub(super) fn unfit(&self, issuer_der: &[u8], now: UnixTime) -> Option<String> {
         let of_issuer = |authority: &&SiteAuthority| authority.facts.subject_der == issuer_der;
         let mut found = self.0.iter().filter(of_issuer);
@@ -80,11 +81,11 @@ impl SiteAuthorities {
     }
 }
 
-/// Whether one of the authorities signed a server's certificate itself, which says that it is an
-/// authority too (CA:TRUE). `openssl req -x509 -CA` makes such certificates, and Go's and OpenSSL's
-/// clients take them; the TLS library refuses them before it looks at a signature. Names, dates and
-/// purpose of the server's certificate are the caller's to check. An authority that limits names
-/// does not count, because its limits are not known here.
+/// True if one of the CAs directly signed a server's certificate that is itself marked as a CA
+/// (CA:TRUE). `openssl req -x509 -CA` makes such certificates, and Go's and OpenSSL's clients
+/// accept them; the TLS library refuses them before it checks a signature. The caller checks
+/// names, dates and purpose of the server's certificate. A CA with name constraints does not
+/// count, because its constraints are not evaluated here.
 pub(super) fn sign_themselves<'a>(
     mut authorities: impl Iterator<Item = &'a CertificateDer<'static>>,
     end_entity: &CertificateDer<'_>,
@@ -139,7 +140,7 @@ mod tests {
 
     type Issuer = CertifiedIssuer<'static, KeyPair>;
 
-    /// 2026.
+    /// A time in 2026, in seconds since 1970.
     const NOW: u64 = 1_780_000_000;
 
     fn key() -> KeyPair {
@@ -218,7 +219,7 @@ mod tests {
                     unknown.set_criticality(true);
                     params.custom_extensions = vec![unknown];
                 },
-                // The library does not take it for an anchor at all.
+                // The library refuses it as a trust anchor.
                 Some(""),
             ),
         ];

@@ -27,7 +27,7 @@ fn params() -> CertificateParams {
     params
 }
 
-/// As `openssl req -x509` makes it: an authority's.
+/// Makes a certificate as `openssl req -x509` does: marked as a CA.
 fn self_signed(mut params: CertificateParams) -> Made {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     plain(params)
@@ -72,7 +72,8 @@ fn leaf(authority: &Authority) -> Made {
     }
 }
 
-/// A server with a certificate that signs with any key. `answer` is given the head of a request.
+/// Starts a server with a certificate and any key that fits it. `answer` gets the head of a
+/// request.
 async fn serve(
     certificate: &CertificateDer<'static>,
     key: &KeyPair,
@@ -119,7 +120,7 @@ fn fine(_: &str) -> String {
     reply("200 OK", "", "{}")
 }
 
-/// A client with certificates for one host.
+/// Makes a client that trusts `given` certificates for one host.
 fn client(host: &Host, given: &[&str]) -> Client {
     let mut certificates = CertificateStore::default();
     let own = HostCertificates {
@@ -133,7 +134,8 @@ fn client(host: &Host, given: &[&str]) -> Client {
     })
 }
 
-/// What comes of asking a server that shows `certificate`, trusting `given`.
+/// Pings a server that sends `certificate`, with a client that trusts `given`; returns the
+/// problem and the hint.
 async fn asked(certificate: &Made, given: &[&str]) -> Result<(), (TlsProblem, String)> {
     let host = serve(&certificate.der, &certificate.key, fine).await;
     match client(&host, given).ping(&host).await {
@@ -157,12 +159,12 @@ async fn a_certificate_that_somebody_gave_for_the_host_is_trusted() {
     let (root, other) = (authority("root"), self_signed(params()));
     let pinned = leaf(&root);
     assert_eq!(asked(&pinned, &[&other.pem, &pinned.pem]).await, Ok(()));
-    // An authority below the root is enough, as for Go's clients.
+    // An intermediate CA is enough, as for Go's clients.
     let middle = below(&root, "middle");
     assert_eq!(asked(&leaf(&middle), &[&middle.pem()]).await, Ok(()));
 }
 
-/// As `openssl req -x509 -CA` makes it: an authority's, below another.
+/// Makes a certificate as `openssl req -x509 -CA` does: marked as a CA, signed by another one.
 fn authority_below(authority: &Authority, mut params: CertificateParams) -> Made {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
@@ -179,7 +181,7 @@ async fn a_server_may_show_an_authoritys_certificate_that_a_given_one_signed() {
     let root = authority("root");
     let server = authority_below(&root, params());
     assert_eq!(asked(&server, &[&root.pem()]).await, Ok(()));
-    // Names, dates and purpose count, and so does the signature.
+    // Names, dates and purpose are checked, and so is the signature.
     let mut elsewhere = params();
     elsewhere.subject_alt_names = vec![rcgen::SanType::DnsName("r.lan".try_into().unwrap())];
     let mut old = params();
@@ -192,7 +194,7 @@ async fn a_server_may_show_an_authoritys_certificate_that_a_given_one_signed() {
     }
     let namesake = authority("root");
     assert!(asked(&server, &[&namesake.pem()]).await.is_err());
-    // What may not sign others, or limits their names, does not vouch for it.
+    // A CA that must not sign others, or limits their names, is refused.
     let refused: [fn(&mut CertificateParams); 3] = [
         |params| params.is_ca = IsCa::ExplicitNoCa,
         |params| params.not_after = rcgen::date_time_ymd(2021, 3, 4),
@@ -221,7 +223,7 @@ async fn a_certificate_that_nobody_gave_is_refused_with_what_is_missing() {
         "{problem:?}"
     );
     assert!(hint.contains("--cert-dir"), "{hint}");
-    // The hint does not say what was done already.
+    // The hint does not repeat what the operator did already.
     let (problem, hint) = asked(&own, &[&other.pem]).await.unwrap_err();
     assert!(
         matches!(problem, TlsProblem::SelfSigned { given: 1, .. }),
@@ -242,7 +244,7 @@ async fn a_certificate_that_nobody_gave_is_refused_with_what_is_missing() {
         assert_eq!(count, given.len());
         assert!(issuer.contains("CN=the root"), "{issuer}");
     }
-    // What is given for one host does not count for another.
+    // A certificate given for one host is not trusted for another.
     let host = serve(&own.der, &own.key, fine).await;
     let elsewhere = client(&"r.lan:5000".parse().unwrap(), &[&own.pem]);
     let refused = elsewhere.ping(&host).await.unwrap_err();
@@ -375,7 +377,7 @@ async fn where_the_registry_leads_its_certificates_count() {
     let trusting = client(&first, &[&authority.pem()]);
     let ping = trusting.ping(&first).await;
     assert!(ping.is_ok(), "{ping:?}");
-    // Asked for itself, the other host is a stranger.
+    // The other host is not trusted when it is asked directly.
     let refused = trusting.ping(&second).await;
     assert!(matches!(refused, Err(Error::Tls { .. })), "{refused:?}");
 }

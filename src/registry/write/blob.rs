@@ -1,4 +1,4 @@
-//! A blob to be uploaded, and what became of it.
+//! A blob to be uploaded, and the result of its upload.
 
 use std::fmt;
 use std::io;
@@ -10,14 +10,14 @@ use futures_util::stream::BoxStream;
 use super::session::{SessionStore, UploadSession};
 use crate::model::{Digest, Repository};
 
-/// Where an upload's bytes come from. May be asked several times.
+/// Source of an upload's bytes. May be read several times.
 pub trait BlobSource: Send + Sync {
     /// The blob's bytes from `offset` to its end.
     fn read_from(&self, offset: u64) -> BoxStream<'static, io::Result<Bytes>>;
 }
 
-/// Is told how far an upload is, in bytes from the blob's beginning. Goes back when a piece is
-/// sent again.
+/// Called with the position of an upload, in bytes from the blob's beginning. The position
+/// decreases when a piece is sent again.
 pub type PositionListener = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// A blob to be uploaded.
@@ -28,13 +28,13 @@ pub struct BlobUpload<'a> {
     pub digest: Digest,
     /// The blob's size in bytes.
     pub size: u64,
-    /// Its bytes.
+    /// Source of its bytes.
     pub source: &'a dyn BlobSource,
-    /// Where the session is kept.
+    /// Store for its session.
     pub sessions: &'a dyn SessionStore,
     /// The session that a mount left ([`Mount::Upload`](super::Mount::Upload)), if any.
     pub session: Option<UploadSession>,
-    /// Who is told how far it is.
+    /// Called with the upload's position.
     pub listener: PositionListener,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Debug for BlobUpload<'_> {
     }
 }
 
-/// What became of an upload.
+/// Result of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Uploaded {
     /// Bytes that an earlier run had sent.

@@ -1,4 +1,4 @@
-//! Where an upload session goes on.
+//! The URL at which an upload session continues.
 
 use url::Url;
 
@@ -8,8 +8,8 @@ use crate::registry::http::Response;
 use crate::registry::places::Endpoint;
 
 impl Client {
-    /// The Location of a session. Registries behind a proxy that ends TLS often name
-    /// themselves with `http`: that is not followed down.
+    /// Returns the Location of a session. Registries behind a proxy that terminates TLS often
+    /// name themselves with `http`; the session stays on TLS then.
     pub(super) async fn session_location(
         &self,
         place: &Endpoint,

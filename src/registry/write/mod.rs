@@ -1,8 +1,8 @@
-//! What can be written: blobs, mounted from another repository or uploaded, and manifests.
+//! Write operations: blobs, mounted from another repository or uploaded, and manifests.
 //!
-//! Each file adds to `Client` what it writes. It reads back what a registry says that it has taken
-//! (`read`). Where a blob's bytes come from, and where sessions are kept between two runs, is the
-//! caller's: this room knows no files.
+//! Each file adds its operations to `Client`, and may read back what a registry claims to have
+//! stored (`read`). The caller supplies a blob's bytes and stores sessions between two runs: this
+//! module must not depend on files.
 
 mod blob;
 mod location;

@@ -1,4 +1,4 @@
-//! Sending manifests.
+//! Pushes manifests.
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -12,28 +12,28 @@ use crate::registry::http::Payload;
 use crate::registry::places::Endpoint;
 use crate::registry::read::{CONTENT_DIGEST, Selector};
 
-/// The header by which a registry says that it keeps referrers itself
+/// The header by which a registry confirms that it lists the manifest as a referrer
 /// (distribution-spec, "Pushing Manifests with Subject").
 const SUBJECT: &str = "oci-subject";
 
-/// A manifest that the registry has taken.
+/// A manifest that the registry has accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushedManifest {
-    /// Its digest, which the registry confirmed or did not name.
+    /// Its digest; the registry named the same one, or none.
     pub digest: Digest,
-    /// Whether the registry listed it as a referrer of its `subject`.
+    /// True if the registry listed it as a referrer of its `subject`.
     pub subject_listed: bool,
 }
 
 impl Client {
-    /// Sends a manifest to a tag or digest of the target, byte for byte.
+    /// Pushes a manifest to a tag or digest of the target, byte for byte.
     ///
     /// # Errors
     ///
-    /// [`Error::ContentUnknown`] when the target lacks what the manifest refers to;
-    /// [`Error::ManifestRejected`] when it does not want the manifest as such;
-    /// [`Error::PushRefused`] when the account may not write there;
-    /// [`Error::DigestMismatch`] when selector, manifest and answer disagree.
+    /// [`Error::ContentUnknown`] when the target lacks content that the manifest refers to;
+    /// [`Error::ManifestRejected`] when it refuses the manifest itself; [`Error::PushRefused`]
+    /// when the account may not write there; [`Error::DigestMismatch`] when selector, manifest
+    /// and answer disagree.
     pub async fn push_manifest(
         &self,
         repository: &Repository,
@@ -90,7 +90,7 @@ fn same_digest(what: &str, expected: Option<Digest>, actual: Digest) -> Result<(
     }
 }
 
-/// Gives a refusal the meaning that it has for a manifest.
+/// Converts a refusal into what it means for a manifest.
 fn rejected(error: Error, what: &str) -> Error {
     let reference = what.to_owned();
     match error {
@@ -106,7 +106,7 @@ fn rejected(error: Error, what: &str) -> Error {
             }
         }
         Error::Refused { answer, .. } => Error::ManifestRejected { reference, answer },
-        // distribution 2.8 says this, with status 500, of layers that it does not allow.
+        // distribution 2.8 answers so, with status 500, for layers that it does not allow.
         Error::Unavailable { answer, .. } if answer.is("UNKNOWN") => {
             Error::ManifestRejected { reference, answer }
         }

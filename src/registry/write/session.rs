@@ -1,4 +1,4 @@
-//! Upload sessions: what has to be kept so that an upload can go on after a restart.
+//! Upload sessions: the state that is stored so that an upload can continue after a restart.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,32 +12,33 @@ use crate::model::{Digest, Repository};
 use crate::registry::locks::lock;
 use crate::registry::redact::RedactedUrl;
 
-/// A registry's upload session. Its Location is a secret: it may hold a signature, or be all
-/// that is needed to write into the session.
+/// A registry's upload session. Its Location is a secret: it may contain a signature, and it may
+/// be all that is needed to write into the session.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UploadSession {
     pub(super) location: Url,
     /// Bytes that the registry has acknowledged.
     pub(super) offset: u64,
-    /// In a whole run the registry answered "not now" to the request that finishes the blob.
+    /// True if, during a whole run, the registry answered "not now" to the request that finishes
+    /// the blob.
     pub(super) end_refused: bool,
 }
 
-/// Stands before the location of a session whose end was refused.
+/// Prefix of the location in the text of a session whose end was refused.
 const END_REFUSED: &str = "end-refused ";
 
-/// A text is not what [`UploadSession::to_secret_text`] writes.
+/// The error for a text that [`UploadSession::to_secret_text`] does not write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("The text is not an upload session")]
 pub struct SessionTextError;
 
 impl UploadSession {
-    /// Bytes that the registry had acknowledged when the session was kept.
+    /// Returns the bytes that the registry had acknowledged when the session was stored.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The session as one line, for a file that only its owner can read.
+    /// Returns the session as one line, for a file that only its owner can read.
     pub fn to_secret_text(&self) -> String {
         let mark = if self.end_refused { END_REFUSED } else { "" };
         format!("{} {mark}{}", self.offset, self.location)
@@ -75,13 +76,13 @@ impl fmt::Debug for UploadSession {
     }
 }
 
-/// Keeps upload sessions, over restarts if it can. Called from asynchronous code between two
-/// requests: a small file is fine, more is not.
+/// Stores upload sessions, across restarts if possible. Called from asynchronous code between two
+/// requests, so it may do no more than write or read a small file.
 pub trait SessionStore: Send + Sync {
-    /// The session kept for this blob, if any.
+    /// Returns the stored session of this blob, if any.
     fn load(&self, repository: &Repository, digest: &Digest) -> io::Result<Option<UploadSession>>;
 
-    /// Keeps a session, in place of an older one. Durable when it returns.
+    /// Stores a session, replacing an older one. Durable when it returns.
     fn store(
         &self,
         repository: &Repository,
@@ -89,11 +90,11 @@ pub trait SessionStore: Send + Sync {
         session: &UploadSession,
     ) -> io::Result<()>;
 
-    /// Forgets the session of this blob; there need not be one.
+    /// Removes the session of this blob, if there is one.
     fn remove(&self, repository: &Repository, digest: &Digest) -> io::Result<()>;
 }
 
-/// Keeps sessions for as long as the process lives.
+/// Stores sessions in memory.
 #[derive(Debug, Default)]
 pub struct MemorySessions(Mutex<HashMap<(Repository, Digest), UploadSession>>);
 

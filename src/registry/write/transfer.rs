@@ -1,8 +1,8 @@
-//! One upload while it runs: its session, how far it is, and how it goes on after trouble.
+//! One upload in progress: its session, its position, and its recovery after failures.
 //!
-//! What a PATCH acknowledged counts, and what the registry says of the session is a hint.
-//! `upload_way` decides what comes after each failure, and `recovery` does it. Everything that
-//! is sent is hashed, and a blob whose hash is wrong is never finished.
+//! What counts is what a PATCH acknowledged; a registry's report on the session is a hint.
+//! `upload_way` decides what comes after each failure, and `recovery` carries it out. All bytes
+//! are hashed as they are sent, and a blob with a wrong digest is never finished.
 
 mod recovery;
 mod requests;
@@ -26,10 +26,10 @@ use crate::registry::places::Endpoint;
 use crate::registry::read::blob_name;
 use requests::{Setback, Status};
 
-/// Bytes that go up in one request: what is sent again, at most, after a failure.
+/// Default body size in bytes of one request: the most that is sent again after a failure.
 const PIECE: u64 = 32 << 20;
 
-/// One upload while it runs.
+/// One upload in progress.
 pub(super) struct Transfer<'a> {
     client: &'a Client,
     blob: &'a BlobUpload<'a>,
@@ -37,17 +37,17 @@ pub(super) struct Transfer<'a> {
     scopes: Scopes,
     what: String,
     budget: Budget,
-    /// Bytes that go into one request.
+    /// Bytes to send in one request.
     piece: u64,
     ladder: Ladder,
     session: Option<Session>,
-    /// Bytes that any session had: only what lies beyond is progress.
+    /// Bytes acknowledged in any session: only bytes beyond them are progress.
     furthest: u64,
-    /// Whether a request was sent that finishes the blob, so that it may be there although no
-    /// answer came.
+    /// True if a request that finishes the blob was sent, so that the blob may be there although
+    /// no answer arrived.
     finishing: bool,
-    /// In an earlier run the registry always answered "not now" to the request that finishes this
-    /// session.
+    /// True if in an earlier run the registry always answered "not now" to the request that
+    /// finishes this session.
     end_was_refused: bool,
     uploaded: Uploaded,
 }
@@ -55,21 +55,21 @@ pub(super) struct Transfer<'a> {
 /// The session that is being filled.
 struct Session {
     location: Url,
-    /// What PATCHes acknowledged.
+    /// The position that PATCHes acknowledged.
     acked: Position,
-    /// Where the next request begins.
+    /// The position at which the next request begins.
     next: Position,
     /// Offsets at which the registry refused a PATCH.
     refused: Vec<u64>,
     /// Broken connections in a row at `next`.
     breaks: u32,
-    /// An earlier run began it, and no PATCH of this run was acknowledged yet.
+    /// True if an earlier run opened it and no PATCH of this run was acknowledged yet.
     is_kept: bool,
-    /// It has bytes that no PATCH of this run acknowledged.
+    /// True if it has bytes that no PATCH of this run acknowledged.
     guessed: bool,
 }
 
-/// A place in the blob, with the hash of all bytes before it.
+/// An offset in the blob, with the hasher over all bytes before it.
 #[derive(Clone, Default)]
 struct Position {
     offset: u64,
@@ -89,7 +89,7 @@ impl Session {
         }
     }
 
-    /// The registry has taken everything up to here.
+    /// Records that the registry has accepted all bytes up to `position`.
     fn acknowledge(&mut self, location: Url, position: Position) {
         self.location = location;
         self.acked = position.clone();
@@ -100,21 +100,22 @@ impl Session {
     }
 }
 
-/// Whether the blob is in the repository now.
+/// Result of a step: `Done` if the blob is in the repository now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     More,
     Done,
 }
 
-/// What becomes of a session that is given up.
+/// What to do with a session that is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Parting {
-    /// The registry refused what was sent: it is told that the session is not wanted.
+    /// The registry refused a request: cancel the session at the registry and remove it from the
+    /// store.
     Cancel,
-    /// The registry does not know it any more.
+    /// The registry does not know it any more: remove it from the store.
     Forget,
-    /// The account may not ask for it. It stays stored until another one has bytes.
+    /// This account may not ask for it: leave it in the store until another session replaces it.
     Leave,
 }
 
@@ -146,7 +147,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Uploads the blob, or fails for good.
+    /// Uploads the blob, or returns a permanent error.
     pub(super) async fn complete(mut self) -> Result<Uploaded> {
         let was_large = self.blob.size > self.piece;
         let result = self.run().await;
@@ -201,7 +202,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Goes on with a session of an earlier run.
+    /// Continues a stored session of an earlier run.
     async fn resume(&mut self) -> Result<()> {
         if self.session.is_some() {
             return Ok(());
@@ -233,8 +234,8 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Asks the registry what it has of the session, and goes on there. Gives the session up
-    /// when the registry does not know it, or nothing of it is left to go on with.
+    /// Asks the registry for the bytes that the session has, and continues there. Gives the
+    /// session up if the registry does not know it, or no usable offset is left.
     async fn ask(&mut self) -> Result<()> {
         let hint = match self.status().await? {
             Status::Open(hint) => hint,
@@ -248,7 +249,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Moves to the offset that is worth trying next, if there is one.
+    /// Moves to the next offset worth trying; returns false if there is none.
     async fn move_to_next(&mut self, hint: Option<u64>) -> Result<bool> {
         let Some(session) = &self.session else {
             return Ok(false);
@@ -274,8 +275,8 @@ impl<'a> Transfer<'a> {
         Ok(true)
     }
 
-    /// The position at an offset, hashed from another one on, or from the beginning when that
-    /// lies behind it.
+    /// Returns the position at an offset, hashed from another position on, or from the beginning
+    /// if that one is beyond the offset.
     async fn position_at(&self, offset: u64, from: Position) -> Result<Position> {
         if from.offset == offset {
             return Ok(from);
@@ -311,8 +312,8 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Keeps what PATCHes acknowledged, for a later run. `end_refused`: all that is left to do is
-    /// to finish the blob, and in this run the registry never took that.
+    /// Stores the position that PATCHes acknowledged, for a later run. `end_refused`: only the
+    /// request that finishes the blob is left, and in this run the registry never accepted it.
     fn keep(&self, end_refused: bool) -> Result<()> {
         let Some(session) = &self.session else {
             return Ok(());
@@ -335,7 +336,7 @@ impl<'a> Transfer<'a> {
             .map_err(|source| self.session_error(source))
     }
 
-    /// Tells the registry that the session is not wanted; it would find out by itself.
+    /// Tells the registry that the session is not needed, without waiting for its expiry.
     async fn cancel(&self) {
         if let Some(session) = &self.session {
             let call = self.call(Method::DELETE, session.location.clone());
@@ -354,7 +355,7 @@ impl<'a> Transfer<'a> {
         })
     }
 
-    /// Our own reason for breaking off comes before whatever the network made of it.
+    /// Returns this side's own reason for stopping the body first, before the network's error.
     fn check(&self, trace: &PieceTrace) -> Result<()> {
         trace.flaw().map_or(Ok(()), |flaw| Err(self.flawed(flaw)))
     }

@@ -1,4 +1,5 @@
-//! Sending blobs: mount, one request for small ones, a session of PATCHes for large ones.
+//! Puts blobs into the target: by a mount, one request for small blobs, a session of PATCHes for
+//! large ones.
 
 use reqwest::Method;
 
@@ -11,21 +12,21 @@ use crate::registry::client::{Call, Client};
 use crate::registry::error::Result;
 use crate::registry::read::blob_name;
 
-/// What became of a mount.
+/// Result of a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mount {
-    /// The blob is in the repository now, as far as the registry knows.
+    /// The registry answers that the blob is in the repository now.
     Mounted,
-    /// The registry wants it uploaded, and has begun a session for it.
+    /// The registry has opened an upload session for the blob instead.
     Upload(UploadSession),
 }
 
 impl Client {
-    /// Asks the target to take a blob over from another of its repositories.
+    /// Asks the target to mount a blob from another of its repositories.
     ///
     /// # Errors
     ///
-    /// Whatever the registry refuses; that it cannot mount is [`Mount::Upload`].
+    /// Any refusal, except that a registry that cannot mount the blob gives [`Mount::Upload`].
     pub async fn mount(
         &self,
         repository: &Repository,
@@ -62,16 +63,15 @@ impl Client {
         asked.await.map_err(|error| error.of_push(repository))
     }
 
-    /// Uploads a blob, going on with the session that is kept for it if the registry still
-    /// knows it. A session that the registry refuses is forgotten, and the blob is sent in
-    /// another way (`upload_way`).
+    /// Uploads a blob. Continues its stored session if the registry still knows that. A session
+    /// that the registry refuses is dropped, and the blob is sent in another way (`upload_way`).
     ///
     /// # Errors
     ///
-    /// `DigestMismatch` and `SizeMismatch` of [`Error`](crate::registry::Error) when the source is
-    /// not the blob: then nothing was made visible. `Source`, `Session`, `PushRefused`, or what the
-    /// registry said at the last attempt. The session is kept when the network or "not now" is the
-    /// reason.
+    /// `DigestMismatch` and `SizeMismatch` of [`Error`](crate::registry::Error) when the source's
+    /// bytes are not the blob: then nothing was made visible. `Source`, `Session`, `PushRefused`,
+    /// or the registry's answer to the last attempt. The session stays stored if the reason is
+    /// the network or an answer that means "not now".
     pub async fn upload(&self, blob: &BlobUpload<'_>) -> Result<Uploaded> {
         Transfer::new(self, blob).complete().await
     }

@@ -1,10 +1,11 @@
-//! Decides how an upload goes on after trouble. Pure: no requests, no clock.
+//! Decides how an upload continues after a failure. Pure: no requests, no clock.
 //!
-//! A `Range` that a registry returns is a hint: registries count one byte too many (Quay's
-//! status request), do not move it (ECR), or leave it out. A 2xx answer to a PATCH counts, and
-//! the digest of the finished blob proves. When a registry refuses what is sent, the upload goes
-//! back to what a PATCH acknowledged, then to a new session, then to the next way of sending.
-//! Every step can be taken a few times only, so no upload repeats a refused request for ever.
+//! A `Range` from a registry is only a hint: registries give one byte too many (Quay's status
+//! request), always the same range (ECR), or none. What counts is a 2xx answer to a PATCH, and in
+//! the end the digest of the finished blob. When a registry refuses a request, the upload goes
+//! back to the bytes that PATCHes acknowledged, then to a new session, then to the next way of
+//! sending. Each step can be taken only a few times, so no upload repeats a refused request for
+//! ever.
 
 use crate::registry::client::UploadWay;
 
@@ -17,16 +18,16 @@ impl UploadWay {
         }
     }
 
-    /// Whether a session in which a request failed can be continued.
+    /// True if a session in which a request failed can be continued.
     pub(super) fn continues(self) -> bool {
         self == Self::RangedPieces
     }
 }
 
-/// What went wrong with a session.
+/// Kinds of failures of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// No answer came, or one that means "not now": 408, 425, 429, 503.
+    /// No answer, or one that means "not now": 408, 425, 429, 503.
     Passing,
     /// The registry does not know the session (404).
     Lost,
@@ -40,44 +41,45 @@ pub(super) enum Trouble {
     FinishFailed,
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Ask what the session has, and go on there.
+    /// Ask for the bytes that the session has, and continue there.
     Ask,
-    /// Send the same request once more.
+    /// Send the same request again.
     Again,
-    /// Begin a new session.
+    /// Open a new session.
     NewSession,
-    /// Begin a new session, in the way that now is the current one.
+    /// Open a new session, in the way that is now current.
     OtherWay,
-    /// Nothing else is left: begin a new session only while attempts are left.
+    /// No other way is left: open a new session only while attempts are left.
     LastWay,
 }
 
-/// New sessions that one way may begin because the registry gave up or refused the one before.
+/// Maximum new sessions in one way, after the registry lost or refused the previous one.
 const MOST_RESTARTS: u32 = 2;
 
-/// PATCHes in a row that may fail on the registry's side before the session is given up. One more
-/// failure, without a byte of progress in the new session, costs the way.
+/// PATCHes in a row that may fail on the registry's side before a new session is opened. If one
+/// more fails before the new session makes progress, the next way is tried.
 const MOST_PIECE_FAILURES: u32 = 3;
 
-/// Times that the last PUT may fail on the registry's side before the next way is tried, and
-/// that a single request with a large blob may break off.
+/// Number of failures of the last PUT on the registry's side, or of broken single requests with a
+/// large blob, after which the next way is tried.
 const MOST_FINISH_FAILURES: u32 = 2;
 
-/// Offsets of one session that may be refused.
+/// Maximum offsets of one session that may be refused.
 const MOST_REFUSED_OFFSETS: usize = 4;
 
-/// Where an upload stands in the order of ways.
+/// Position of an upload in the order of ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ladder {
     way: UploadWay,
-    /// New sessions that this way has begun.
+    /// New sessions opened in this way.
     restarts: u32,
     /// Failures in a row.
     failures: u32,
-    /// A way before this one was refused: worth remembering for other blobs.
+    /// True if an earlier way was refused, so that the present one is worth remembering for other
+    /// blobs.
     refused: bool,
 }
 
@@ -95,24 +97,25 @@ impl Ladder {
         self.way
     }
 
-    /// The way that the registry takes, where it refused another one.
+    /// Returns the way that the registry accepts, if it refused another one.
     pub(super) fn learned(&self) -> Option<UploadWay> {
         self.refused.then_some(self.way)
     }
 
-    /// Uses another way without a refusal as the reason.
+    /// Switches to another way, without a refusal.
     pub(super) fn set_way(&mut self, way: UploadWay) {
         self.way = way;
     }
 
-    /// A PATCH was acknowledged beyond all that any session had. What a new session takes once
-    /// more is no progress: a registry may take each first piece and no second one.
+    /// Records that a PATCH was acknowledged beyond all bytes that any session had. Bytes that a
+    /// new session accepts again are no progress: a registry may accept each first piece and no
+    /// second one.
     pub(super) fn progressed(&mut self) {
         self.failures = 0;
     }
 
-    /// Decides how to go on. `guessed`: the session has bytes that no PATCH of this run
-    /// acknowledged, so they may be why its end is refused.
+    /// Decides the next step. `guessed`: the session has bytes that no PATCH of this run
+    /// acknowledged, which may be the reason for the refusal of its end.
     pub(super) fn after(&mut self, trouble: Trouble, guessed: bool) -> Next {
         match trouble {
             Trouble::Passing if self.way.continues() => Next::Ask,
@@ -149,7 +152,7 @@ impl Ladder {
         }
     }
 
-    /// A single request with a large blob broke off: pieces may get through where it does not.
+    /// Records that a single request with a large blob broke off: pieces may succeed instead.
     pub(super) fn large_request_broke(&mut self) -> Next {
         self.failures += 1;
         if self.way == UploadWay::OneRequest && self.failures >= MOST_FINISH_FAILURES {
@@ -184,12 +187,12 @@ impl Ladder {
     }
 }
 
-/// Where to send the next PATCH of a session; `None` means that a new session is better.
+/// Returns the offset for the next PATCH of a session; `None` if a new session is better.
 ///
-/// `acked`: bytes that PATCHes acknowledged. `hint`: bytes that the registry's `Range` stands
-/// for. `refused`: offsets that the registry refused. A hint beyond `acked` saves time, because
-/// the registry may have kept a part of a piece that broke off. It may be one too high. A hint
-/// below `acked` is mostly one that does not move, so it comes last.
+/// `acked`: bytes that PATCHes acknowledged. `hint`: number of bytes in the registry's `Range`.
+/// `refused`: offsets that the registry refused. A hint beyond `acked` saves time, because the
+/// registry may have stored a part of a piece that broke off; it may be too high by one. A hint
+/// below `acked` usually comes from a registry whose `Range` never changes, so it is tried last.
 pub(super) fn next_offset(
     acked: u64,
     hint: Option<u64>,
@@ -199,7 +202,7 @@ pub(super) fn next_offset(
     if refused.len() >= MOST_REFUSED_OFFSETS {
         return None;
     }
-    // `0-0` stands for one byte and for none.
+    // `0-0` may mean one byte or none.
     let hint = hint.filter(|hint| *hint > 1);
     let less = hint.and_then(|hint| hint.checked_sub(1));
     let ahead = [hint, less].map(|offset| offset.filter(|offset| *offset > acked));
@@ -208,11 +211,12 @@ pub(super) fn next_offset(
     let mut usable = candidates
         .flatten()
         .filter(|offset| *offset <= size && !refused.contains(offset));
-    // A session of which nothing is known to be there is not worth continuing.
+    // A session that is not known to have any bytes is not worth continuing.
     usable.next().filter(|offset| *offset > 0)
 }
 
-/// Bytes that `Range: 0-last` stands for (distribution-spec, "Pushing a blob in chunks").
+/// Returns the number of bytes in `Range: 0-last` (distribution-spec, "Pushing a blob in
+/// chunks").
 pub(super) fn range_end(text: &str) -> Option<u64> {
     let text = text.trim();
     let text = text.strip_prefix("bytes=").unwrap_or(text);
@@ -244,17 +248,17 @@ mod tests {
     #[test]
     fn offsets_that_are_tried_in_turn() {
         const SIZE: u64 = 1000;
-        // Acknowledged bytes, the hint, and the offsets in the order in which they are tried
-        // when the registry refuses each.
+        // Acknowledged bytes, the hint, and the offsets in the order in which they are tried if
+        // the registry refuses each.
         let cases: [(u64, Option<u64>, &[u64]); 11] = [
             (300, None, &[300]),
             (300, Some(300), &[300, 299]),
-            // Kept a part of the next piece; or counts one too many.
+            // A part of the next piece was stored; or the hint is too high by one.
             (300, Some(451), &[451, 450, 300]),
             (300, Some(301), &[301, 300]),
-            // Does not move.
+            // A hint that never changes.
             (300, Some(100), &[300, 100, 99]),
-            // Says nothing that can be told apart.
+            // A hint that may mean one byte or none.
             (300, Some(1), &[300]),
             (0, Some(1), &[]),
             (0, None, &[]),
@@ -273,7 +277,7 @@ mod tests {
         assert_eq!(next_offset(5, Some(9), &[1, 2, 3, 4], SIZE), None);
     }
 
-    /// Every kind of trouble, repeated, comes to an end.
+    /// Every kind of failure, repeated, comes to an end.
     #[test]
     fn the_same_trouble_leads_through_all_ways_to_the_end() {
         use Next::{Again, Ask, LastWay, NewSession, OtherWay};

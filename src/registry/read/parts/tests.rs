@@ -25,17 +25,17 @@ fn speed(bytes: u64, millis: u64) -> Speed {
 
 #[test]
 fn a_blob_is_divided_where_its_stream_is_slow_and_much_is_left() {
-    // 300 KiB/s: what TCP gets out of 40 ms and one per cent of loss.
+    // 300 KiB/s: the rate of TCP with a round trip of 40 ms and one per cent of loss.
     let slow = speed(300 << 10, 1000);
     assert!(should_divide(None, slow, 10 * MIB));
     assert!(!should_divide(None, slow, WORTH_DIVIDING - 1));
-    // Nobody knows yet how fast it is.
+    // The rate is not known yet.
     assert!(!should_divide(None, Speed::default(), 100 * MIB));
     assert!(!should_divide(None, speed(3 << 10, 10), 100 * MIB));
-    // It takes long because it is large, too.
+    // A fast stream, but so many bytes that they take long.
     assert!(should_divide(None, speed(100 * MIB, 1000), 1001 * MIB));
     assert!(!should_divide(None, speed(100 * MIB, 1000), 1000 * MIB));
-    // Nothing came at all.
+    // Nothing arrived at all.
     assert!(should_divide(None, speed(0, 2000), 10 * MIB));
 }
 
@@ -68,7 +68,7 @@ fn the_verdict_compares_with_the_stream_before() {
     let (_, whole) = a_whole();
     let mut parts = Parts::new(whole.clone(), 0, false, speed(MIB, 1000));
     assert_eq!(parts.judge(), None);
-    // Too little to tell.
+    // Too few bytes to judge.
     parts.speed = speed(11 * MIB, 10);
     assert_eq!(parts.judge(), None);
     parts.speed = speed(12 * MIB, 6000);
@@ -78,7 +78,7 @@ fn the_verdict_compares_with_the_stream_before() {
     parts.speed = speed(12 * MIB, 11_000);
     assert_eq!(parts.judge(), Some(Verdict::Useless));
     assert_eq!(parts.end, 20 * MIB);
-    // There was no stream for long enough to compare with.
+    // The stream before was too short to compare with.
     let mut parts = Parts::new(whole, 0, false, speed(64 << 10, 999));
     parts.speed = speed(50 * MIB, 10);
     assert_eq!(parts.judge(), None);
@@ -95,12 +95,12 @@ fn a_stream_that_runs_goes_on_for_a_little() {
     assert_eq!(parts.lead(5 * MIB), 0);
 }
 
-/// What is wrong with an answer.
+/// Fault of an answer.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
-    /// It is a refusal.
+    /// A refusal with this status.
     Status(u16),
-    /// The connection breaks after some of it.
+    /// The connection breaks in the middle.
     Cut,
 }
 
@@ -110,7 +110,7 @@ fn body(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|never| match never {}).boxed()
 }
 
-/// Some of what should come, less than a stream has to bring beside parts, and then nothing.
+/// Returns a body of 64 KiB, less than a stream must deliver beside parts, and then an error.
 fn cut(mut bytes: Bytes) -> Body {
     bytes.truncate(64 << 10);
     let broken = Err(std::io::ErrorKind::ConnectionReset.into());
@@ -118,8 +118,8 @@ fn cut(mut bytes: Bytes) -> Body {
     StreamBody::new(futures_util::stream::iter(frames)).boxed()
 }
 
-/// A registry with one blob. `ranges`: whether it can do ranges. `fault` says what is wrong with
-/// the answer to a request, by its number from 1 on and its range.
+/// Starts a registry with one blob. `ranges`: it supports ranges. `fault` chooses the fault of
+/// the answer to a request, by the request's number (from 1) and its range.
 async fn serve(
     blob: Bytes,
     ranges: bool,
@@ -185,12 +185,13 @@ fn answer(blob: &Bytes, range: Option<String>, fault: Option<Fault>) -> Response
     head.body(body).unwrap()
 }
 
-/// Downloads the blob from a registry where dividing helps, in parts from the beginning.
+/// Downloads the blob with parts from the beginning: dividing is known to help.
 async fn download(host: &str, blob: &Bytes) -> (Vec<u8>, Option<Verdict>) {
     download_from(host, blob, true).await
 }
 
-/// Downloads the blob. That dividing helps is known `before`, or when the stream has begun.
+/// Downloads the blob. The verdict that dividing helps is set first if `before`, else after the
+/// stream has begun.
 async fn download_from(host: &str, blob: &Bytes, before: bool) -> (Vec<u8>, Option<Verdict>) {
     let client = Client::new(ClientOptions {
         tls_verify: Some(false),
@@ -244,7 +245,7 @@ async fn a_registry_without_ranges_is_read_as_one_stream() {
     assert!(bytes == blob);
     assert_eq!(known, Some(Verdict::Useless));
     let asked = asked.lock().unwrap();
-    // Parts were tried once; the stream that followed has the last word.
+    // Parts were tried once; the whole came in one stream.
     assert_eq!(asked.iter().filter(|range| range.is_none()).count(), 1);
     assert!(asked.len() <= 7, "{asked:?}");
 }
@@ -252,7 +253,7 @@ async fn a_registry_without_ranges_is_read_as_one_stream() {
 #[tokio::test]
 async fn a_stream_is_not_let_go_for_parts_that_are_none() {
     let blob = noise(6 * MIB);
-    // No ranges at all; and a refusal of every part.
+    // A registry without ranges, and one that refuses every part.
     let refusals = [401, 403, 404, 416, 503].map(Some);
     for refusal in refusals.into_iter().chain([None]) {
         let fault =
@@ -260,7 +261,7 @@ async fn a_stream_is_not_let_go_for_parts_that_are_none() {
         let (host, asked) = serve(blob.clone(), refusal.is_some(), fault).await;
         let (bytes, found) = download_from(&host, &blob, false).await;
         assert!(bytes == blob);
-        // What one refusal means for other blobs nobody knows.
+        // One refusal says nothing about other blobs.
         let known = refusal.map_or(Verdict::Useless, |_| Verdict::Helps);
         assert_eq!(found, Some(known), "{refusal:?}");
         let asked = asked.lock().unwrap();
@@ -278,7 +279,7 @@ async fn parts_that_are_refused_for_now_come_later() {
     let (bytes, known) = download(&host, &blob).await;
     assert!(bytes == blob);
     assert_eq!(known, Some(Verdict::Helps));
-    // The stream that goes on meanwhile is divided again.
+    // The stream that replaces the refused part is divided again.
     let asked = asked.lock().unwrap();
     let is_stream = |range: &&String| range.ends_with('-');
     let last_stream = asked
@@ -289,7 +290,7 @@ async fn parts_that_are_refused_for_now_come_later() {
     assert!(last_stream.is_some_and(|behind| behind > 0), "{asked:?}");
 }
 
-/// The registry has enough of the parts behind the first: now (429), or for ever (403).
+/// The registry refuses the parts after the first: for now (429), or permanently (403).
 #[tokio::test]
 async fn the_rest_comes_whole_when_parts_are_too_many_or_not_allowed() {
     for status in [429, 403] {
@@ -303,7 +304,7 @@ async fn the_rest_comes_whole_when_parts_are_too_many_or_not_allowed() {
         let (bytes, known) = download(&host, &blob).await;
         assert!(bytes == blob);
         assert_eq!(known, Some(Verdict::Helps), "{status}");
-        // No part a second time.
+        // No part is requested a second time.
         let rest = format!("bytes={MIB}-");
         let asked = asked.lock().unwrap();
         assert_eq!(asked.last().unwrap().as_ref(), Some(&rest), "{status}");

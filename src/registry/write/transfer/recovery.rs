@@ -1,4 +1,4 @@
-//! How an upload goes on after trouble: what `upload_way` decides is carried out here.
+//! Continues an upload after a failure: carries out the decisions of `upload_way`.
 
 use super::requests::{Setback, Status};
 use super::{Parting, Step, Transfer};
@@ -6,15 +6,15 @@ use crate::registry::client::UploadWay;
 use crate::registry::error::{Error, Result};
 use crate::registry::write::upload_way::{Next, Trouble};
 
-/// Pieces are not made smaller than this when a registry refuses their size.
+/// Minimum size of a piece in bytes when a registry refuses larger ones.
 const SMALLEST_PIECE: u64 = 1 << 20;
 
-/// Connections that may break at an offset that no PATCH acknowledged. After that the offset is
-/// treated as refused: the registry may have closed the connection instead of answering.
+/// Connections that may break at an offset that no PATCH acknowledged. After that the offset
+/// counts as refused: the registry may have closed the connection instead of answering.
 const MOST_BREAKS: u32 = 2;
 
 impl Transfer<'_> {
-    /// Finds out how to go on after a failure, as long as there is a way.
+    /// Finds a way to continue after a failure; returns the error if there is none.
     pub(super) async fn recover(&mut self, setback: Setback) -> Result<Step> {
         match setback {
             Setback::TooLarge { length, error } => self.send_less(length, error).await,
@@ -31,13 +31,14 @@ impl Transfer<'_> {
                 let is_old = session.is_some_and(|s| s.acked.offset > 0);
                 let is_earlier = session.is_some_and(|s| s.guessed);
                 match error {
-                    // A Location on another host may have been valid for a time only, and an
-                    // earlier run's session may be another account's. A new one shows which it is.
+                    // A Location on another host may have expired, and an earlier run's session
+                    // may belong to another account. A new session shows which is the case.
                     Error::SentElsewhere { .. } if is_old => self.leave_for_new(error).await,
                     Error::Unauthorized { .. } | Error::Denied { .. } if is_earlier => {
                         self.leave_for_new(error).await
                     }
-                    // The next run would only send the request that finishes it once more.
+                    // If it stayed stored, the next run would only send the finishing request
+                    // again.
                     Error::Unauthorized { .. } | Error::Denied { .. } if self.is_at_end() => {
                         self.part(Parting::Cancel).await?;
                         Err(error)
@@ -53,7 +54,7 @@ impl Transfer<'_> {
                 if let Some(session) = &mut self.session {
                     session.refused.push(session.next.offset);
                 }
-                // Without Content-Range there is no other offset.
+                // Without Content-Range no other offset can be sent.
                 if self.ladder.way().continues() && self.move_to_next(hint).await? {
                     return Ok(Step::More);
                 }
@@ -63,26 +64,26 @@ impl Transfer<'_> {
         }
     }
 
-    /// Gives a session up, and goes on with a new one.
+    /// Gives the session up and continues with a new one.
     async fn leave_for_new(&mut self, error: Error) -> Result<Step> {
         let next = self.ladder.after(Trouble::Lost, true);
         self.go_on(next, Trouble::Lost, error).await
     }
 
-    /// Whether the registry says that it has the session.
+    /// True if the registry answers that it has the session.
     async fn is_open(&mut self) -> bool {
         matches!(self.status().await, Ok(Status::Open(_)))
     }
 
-    /// Whether the session has all bytes and only has to be finished.
+    /// True if the session has all bytes and only needs to be finished.
     fn is_at_end(&self) -> bool {
         let acked = self.session.as_ref().map(|session| session.acked.offset);
         self.ladder.way().continues() && self.blob.size > 0 && acked == Some(self.blob.size)
     }
 
-    /// The registry answers "not now" to the request that finishes the blob. Mostly that passes, so
-    /// the session is kept. When it answered so in a whole run before this one, it does not pass:
-    /// the blob is sent in another way.
+    /// Handles "not now" in answer to the request that finishes the blob. Usually that passes, so
+    /// the session is stored. If the registry already answered so throughout an earlier run, the
+    /// blob is sent in another way.
     async fn end_is_refused(&mut self, error: Error) -> Result<Step> {
         if std::mem::take(&mut self.end_was_refused) {
             let next = self.ladder.climb(true);
@@ -101,8 +102,8 @@ impl Transfer<'_> {
         self.go_on(next, trouble, error).await
     }
 
-    /// Does what was decided. Ways that are left are taken even when all attempts are used:
-    /// they are few, and none repeats what was refused.
+    /// Carries out a decision. Remaining ways are tried even when all attempts are used: they are
+    /// few, and none repeats a refused request.
     async fn go_on(&mut self, next: Next, trouble: Trouble, error: Error) -> Result<Step> {
         let (next, error) = match next {
             Next::Ask => match self.budget.spend_on(error).await {
@@ -110,13 +111,14 @@ impl Transfer<'_> {
                     self.ask().await?;
                     return Ok(Step::More);
                 }
-                // No piece was ever taken, or none after this one although the session is open: it
-                // may be such pieces that this registry cannot take.
+                // Either no piece was ever accepted, or the pieces fail although the session is
+                // still open: the registry may be unable to accept such pieces.
                 Err(error) if self.furthest == 0 || self.is_open().await => {
                     (self.ladder.climb(true), error)
                 }
                 Err(error) => {
-                    // Nothing of an earlier run's session worked: the next run begins anew.
+                    // No request to an earlier run's session succeeded: the next run opens a new
+                    // one.
                     if self.session.as_ref().is_some_and(|s| s.is_kept) {
                         self.part(Parting::Cancel).await?;
                     }
@@ -147,13 +149,14 @@ impl Transfer<'_> {
         Ok(Step::More)
     }
 
-    /// Goes on after a connection that broke, or an answer that means "not now".
+    /// Continues after a broken connection, or an answer that means "not now".
     async fn reconnect(&mut self, answered: bool) -> Result<Step> {
         let Some(session) = &mut self.session else {
             return self.begin_anew().await;
         };
         if self.ladder.after(Trouble::Passing, false) == Next::NewSession {
-            // What the registry keeps of such a request cannot be told: all of it is sent again.
+            // The bytes that the registry stored of such a request are unknown: all are sent
+            // again.
             self.session = None;
             (self.blob.listener)(0);
             if self.blob.size > self.piece {
@@ -175,7 +178,8 @@ impl Transfer<'_> {
         }
     }
 
-    /// Without a session: it may be gone because it was finished, and only the answer was lost.
+    /// Continues without a session: it may be gone because it was finished and only the answer
+    /// was lost.
     async fn begin_anew(&mut self) -> Result<Step> {
         match self.is_finished().await? {
             true => Ok(Step::Done),
@@ -197,7 +201,8 @@ impl Transfer<'_> {
         Ok(self.finishing)
     }
 
-    /// The registry, or a proxy before it, does not take so much at once.
+    /// Handles a refusal of so many bytes in one request, by the registry or a proxy in front of
+    /// it.
     async fn send_less(&mut self, length: u64, error: Error) -> Result<Step> {
         if self.ladder.way() == UploadWay::OneRequest && self.blob.size > self.piece {
             let next = self.ladder.climb(true);
@@ -216,7 +221,7 @@ impl Transfer<'_> {
         if self.ladder.way() == UploadWay::OneRequest {
             self.ladder.set_way(UploadWay::RangedPieces);
         }
-        // The registry says whether the session survived, and with how much.
+        // The registry answers whether the session survived, and with how many bytes.
         match self.ladder.way().continues() {
             true => self.ask().await?,
             false => self.part(Parting::Cancel).await?,

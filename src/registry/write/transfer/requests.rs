@@ -1,4 +1,4 @@
-//! The requests of an upload, one at a time, and what their refusals mean for its session.
+//! The requests of an upload, and what their refusals mean for its session.
 
 use reqwest::Method;
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LOCATION, RANGE};
@@ -13,22 +13,22 @@ use crate::registry::http::{Payload, Response};
 use crate::registry::read::CONTENT_DIGEST;
 use crate::registry::write::upload_way::{Trouble, range_end};
 
-/// The header by which a registry asks for larger pieces (distribution-spec, "Pushing a blob
-/// in chunks").
+/// The header with a registry's minimum size of pieces (distribution-spec, "Pushing a blob in
+/// chunks").
 const CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
 
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
-/// Why a request did not do what it should.
+/// Failure of a request.
 pub(super) enum Setback {
-    /// Nothing that is about the session.
+    /// A failure that says nothing about the session.
     Error(Error),
-    /// The registry, or a proxy before it, does not take so many bytes at once.
+    /// The registry, or a proxy in front of it, refuses so many bytes in one request.
     TooLarge { length: u64, error: Error },
-    /// The session cannot go on like this.
+    /// The session cannot continue in this way.
     Session {
         trouble: Trouble,
-        /// Bytes that the session has, as the refusal says.
+        /// Bytes that the session has, according to the refusal.
         hint: Option<u64>,
         error: Error,
     },
@@ -40,15 +40,15 @@ impl From<Error> for Setback {
     }
 }
 
-/// What a registry says of a session.
+/// A registry's answer about the state of a session.
 pub(super) enum Status {
-    /// It has so many bytes, as far as it says.
+    /// It exists, with so many bytes if the registry gives their number.
     Open(Option<u64>),
-    /// It cannot be asked.
+    /// The registry cannot answer.
     Unknown,
     /// The registry does not know it.
     Gone,
-    /// An earlier run's session that this account may not ask for.
+    /// It is an earlier run's session, which this account may not ask about.
     Forbidden,
 }
 
@@ -61,8 +61,8 @@ impl Transfer<'_> {
             let call = self.call(Method::POST, url.clone());
             match self.client.call(call).await {
                 Ok(response) => break response,
-                // Quay makes a missing repository when a token to push is asked for, and may
-                // answer from a place that does not know it yet.
+                // Quay creates a missing repository when a token for `push` is requested, and may
+                // answer from a state in which the repository does not exist yet.
                 Err(error) if again && error.is_hidden() => {
                     again = false;
                     self.budget.spend_on(error).await?;
@@ -83,8 +83,8 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    /// One question for the session's state. Its answer is worth a request and no more: when
-    /// it cannot be had, the next PATCH shows what is there.
+    /// Asks for the session's state. The answer is worth one more attempt at most: without it,
+    /// the next PATCH shows how many bytes are there.
     pub(super) async fn status(&mut self) -> Result<Status> {
         let mut again = true;
         loop {
@@ -118,13 +118,13 @@ impl Transfer<'_> {
                 {
                     return Ok(Status::Forbidden);
                 }
-                // The state in its Location may be of a time before the registry's restart.
+                // The state in its Location may be older than a restart of the registry.
                 Error::Refused { .. } if is_kept && !matches!(status, 405 | 501) => {
                     return Ok(Status::Gone);
                 }
                 Error::Unavailable { .. } if is_not_now(&error) && again => {
                     again = false;
-                    // That attempts are used up is no reason to give the session up.
+                    // Exhausted attempts are no reason to give the session up.
                     let _ = self.budget.spend_on(error).await;
                 }
                 Error::Unavailable { .. } => return Ok(Status::Unknown),
@@ -134,7 +134,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Sends the whole blob with the request that finishes it.
+    /// Sends the whole blob in the request that finishes it.
     pub(super) async fn send_whole(
         &mut self,
         location: &Url,
@@ -235,15 +235,15 @@ impl Transfer<'_> {
         let is_known = self.client.host(host).joins_pieces;
         if self.ladder.way() == UploadWay::RangedPieces && !is_known {
             let lost = response.unexpected("it took the blob, and does not have it whole");
-            // The next question would wait for the place at the gate that the response has.
+            // The next request would wait for the place at the gate that this response occupies.
             drop(response);
             self.prove_joined(lost).await?;
         }
         Ok(step)
     }
 
-    /// Looks once for each host at a blob that came in pieces: some stores lose pieces when they
-    /// join them, although the registry answers that it has the blob.
+    /// Checks, once for each host, a blob that was uploaded in pieces: some stores lose pieces
+    /// when they join them, although the registry answers that it has the blob.
     async fn prove_joined(&mut self, lost: Error) -> std::result::Result<(), Setback> {
         let (repository, digest) = (self.blob.repository, self.blob.digest);
         let asked = self.client.blob_present(repository, digest, self.blob.size);
@@ -259,13 +259,13 @@ impl Transfer<'_> {
                     error: lost,
                 });
             }
-            // What cannot be asked for is no proof of anything.
+            // A failed check proves nothing.
             Err(_) => {}
         }
         Ok(())
     }
 
-    /// Compares the digest under which the registry says that it keeps the blob.
+    /// Checks the digest under which the registry has stored the blob, if it names one.
     fn confirm(&self, response: &Response) -> Result<Step> {
         let named: Option<Digest> = response.text(CONTENT_DIGEST).and_then(|d| d.parse().ok());
         match named {
@@ -274,7 +274,8 @@ impl Transfer<'_> {
         }
     }
 
-    /// Registries change the Location with each answer; some leave it out where it stays.
+    /// Returns the session's new Location. Registries change it with each answer; some leave it
+    /// out when it stays the same.
     async fn next_location(&self, response: &Response, now: &Url) -> Result<Url> {
         if response.headers().contains_key(LOCATION) {
             self.client.session_location(&self.place, response).await
@@ -284,7 +285,7 @@ impl Transfer<'_> {
     }
 }
 
-/// Whether the registry says that it cannot answer now, and nothing about what was asked.
+/// True if the registry cannot answer now, which says nothing about the request.
 fn is_not_now(error: &Error) -> bool {
     match error {
         Error::Unavailable { answer, .. } => {
@@ -294,7 +295,7 @@ fn is_not_now(error: &Error) -> bool {
     }
 }
 
-/// What a refused PATCH means for the upload.
+/// Returns what a refused PATCH means for the upload.
 async fn refused_piece(response: Response) -> Setback {
     let hint = response.text(RANGE).and_then(range_end);
     refused(
@@ -305,7 +306,7 @@ async fn refused_piece(response: Response) -> Setback {
     .await
 }
 
-/// What a refused PUT that finishes a blob means for the upload.
+/// Returns what a refused PUT that finishes a blob means for the upload.
 async fn refused_finish(response: Response) -> Setback {
     refused(
         response,
@@ -315,8 +316,8 @@ async fn refused_finish(response: Response) -> Setback {
     .await
 }
 
-/// What a refusal means: `failed` when the registry fails on its own side, `refused` when it does
-/// not take the request.
+/// Returns what a refusal means: `failed` if the registry fails on its own side, `refused` if it
+/// rejects the request.
 async fn refused(
     response: Response,
     hint: Option<u64>,
@@ -337,7 +338,7 @@ async fn refused(
     }
 }
 
-/// The Location with the digest that finishes the upload.
+/// Returns the Location with the digest that finishes the upload.
 fn with_digest(location: &Url, digest: &Digest) -> Url {
     let mut url = location.clone();
     url.query_pairs_mut()
