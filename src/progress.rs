@@ -1,7 +1,7 @@
-//! What a running command tells whoever watches: one trait with one method.
+//! Progress events of a running command, and the trait that receives them.
 //!
-//! The library never prints and never draws. Sinks (bars, lines, JSON) live in `cli`; tests
-//! record the events.
+//! The library never prints and never draws. Sinks (bars, lines, JSON) live in `cli`; tests record
+//! the events.
 
 use serde::Serialize;
 
@@ -9,9 +9,9 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// Asking registries what references mean.
+    /// Asking registries for the manifests of references.
     Resolve,
-    /// Reading back what an interrupted run left.
+    /// Reading back what an interrupted run has written.
     Resume,
     /// Downloading blobs onto the medium.
     Download,
@@ -19,23 +19,23 @@ pub enum Phase {
     Seal,
     /// Reading the medium back and hashing it.
     Verify,
-    /// Asking the target what it has.
+    /// Asking the target which content it has.
     Probe,
     /// Sending blobs and manifests to the target.
     Upload,
-    /// Reading back from the target what was sent.
+    /// Reading back from the target what this run sent.
     ReadBack,
     /// Writing files for people or for the cluster.
     Write,
 }
 
-/// Something that happened. Byte counts are of content, not of the wire.
+/// Something that happened. Byte counts are of content, not of bytes on the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// A phase begins; totals are zero where they cannot be known.
     PhaseStarted {
-        /// Which one.
+        /// The phase.
         phase: Phase,
         /// Number of items that it will handle.
         items: u64,
@@ -44,52 +44,52 @@ pub enum Event {
     },
     /// Work on one item (a blob, a chunk, an image) begins.
     ItemStarted {
-        /// Which phase it belongs to.
+        /// The phase to which the item belongs.
         phase: Phase,
         /// Stable id within the phase.
         item: String,
         /// Size in bytes.
         bytes: u64,
-        /// How many of them an earlier run, or the target, already has.
+        /// Number of these bytes that an earlier run, or the target, already has.
         bytes_cached: u64,
     },
     /// More bytes of an item are done.
     ItemAdvanced {
-        /// Which phase it belongs to.
+        /// The phase to which the item belongs.
         phase: Phase,
-        /// The item.
+        /// Id of the item.
         item: String,
         /// Bytes done since the last event.
         bytes: u64,
     },
-    /// An item is done, or given up.
+    /// An item is complete, or was given up.
     ItemFinished {
-        /// Which phase it belongs to.
+        /// The phase to which the item belongs.
         phase: Phase,
-        /// The item.
+        /// Id of the item.
         item: String,
-        /// Whether it is whole.
+        /// True if the item is complete.
         ok: bool,
     },
-    /// Something failed and will be tried again.
+    /// A step failed and will be tried again.
     Retrying {
-        /// What is tried again.
+        /// The step that is tried again.
         what: String,
-        /// The attempt that comes next, from 2.
+        /// Number of the next attempt, from 2.
         attempt: u32,
-        /// Pause before it, in milliseconds.
+        /// Pause before the next attempt, in milliseconds.
         after_ms: u64,
-        /// What went wrong.
+        /// Cause of the failure.
         cause: String,
     },
-    /// Something that a person should know, and that does not stop the command.
+    /// A message to the operator about something that does not stop the command.
     Warning {
         /// One sentence.
         message: String,
     },
     /// A phase ended.
     PhaseFinished {
-        /// Which one.
+        /// The phase.
         phase: Phase,
     },
 }
@@ -100,7 +100,7 @@ pub trait Progress: Send + Sync {
     fn emit(&self, event: Event);
 }
 
-/// Listens to nothing.
+/// Ignores all events.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 
