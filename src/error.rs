@@ -14,7 +14,7 @@ use std::fmt;
 pub enum Class {
     /// Under `--strict`: there are files that do not belong to the bundle.
     Foreign,
-    /// The command line, or a file that it names, cannot be used.
+    /// The command line, or something that it names, cannot be used.
     Usage,
     /// Interrupted by a signal; running the same command again continues.
     Interrupted,

@@ -9,7 +9,7 @@ use crate::support::source::{self, Source};
 /// The modules that may name a path from outside the crate. The longest matching path decides; a
 /// path that matches nothing is free.
 const OUTSIDE: &[(&str, &[&str])] = &[
-    // People: arguments, bars, terminals.
+    // The command line: arguments, bars, terminals.
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
@@ -40,7 +40,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("tokio::signal", &["registry", "serve", "ops", "cli"]),
     ("tokio::fs", &[]),
     ("tokio::process", &[]),
-    // Other programs, and the end of this one.
+    // Starting other programs, and ending this one.
     ("std::process", &[]),
     ("std::process::Command", &["registry", "sys"]),
     ("std::process::Stdio", &["registry", "sys"]),

@@ -1,6 +1,6 @@
 //! The registry client, against a server with scripted faults and against distribution 2.8.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Test helpers may panic.
 
 mod auth;
 mod documents;

@@ -285,7 +285,7 @@ fn okd_keys_are_read_and_pinned() {
     assert_eq!(config.stores.len(), 1);
 }
 
-/// What OCP really publishes: a ConfigMap with a key twice, and a signature by Red Hat.
+/// The files that OCP really publishes: a ConfigMap with a key twice, and a signature by Red Hat.
 #[tokio::test]
 #[ignore = "needs the shared directory: scripts/check-shared.d/release-keys runs it"]
 async fn ocp_keys_are_read_and_a_real_signature_verifies() {

@@ -1,5 +1,5 @@
-//! What the importing side learns about a catalog: which key signed it, and whether it is the
-//! original.
+//! Facts about a catalog on the importing side: the key that signed it, and the original from which
+//! it was made.
 
 use super::export::stage;
 use crate::support::command::{Airferry, Outcome};

@@ -1,4 +1,4 @@
-//! Completing an incomplete bundle when things go wrong again.
+//! Completing an incomplete bundle while faults occur again.
 
 use serde_json::{Value, json};
 

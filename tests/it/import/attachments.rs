@@ -175,7 +175,7 @@ fn a_base_without_its_signatures_does_not_stop_the_next_import() {
     stage.import(&second, &host, &[]).succeeds();
 }
 
-/// Each repository is asked once whether it lists referrers, however many manifests there are.
+/// Each repository is asked only once whether it lists referrers, however many manifests it has.
 #[test]
 fn a_target_that_does_not_list_referrers_has_the_fallback_tag() {
     let stage = Stage::new();

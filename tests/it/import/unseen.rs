@@ -28,7 +28,7 @@ struct Robots {
     asked_for: Vec<String>,
     /// Answer of the token service to every request about `m/new`.
     no_token: Option<(u16, &'static str)>,
-    /// Answer of `m/new` to every request for a manifest.
+    /// Answer of `m/new` to every read of a manifest.
     no_tag: Option<u16>,
     /// The token service that is named when a list of referrers is requested.
     lists_realm: Option<&'static str>,

@@ -205,7 +205,7 @@ async fn large_blobs_go_up_in_pieces() {
         listener: Arc::new(move |position| heard.lock().unwrap().push(position)),
     };
     client().upload(&listening).await.unwrap();
-    // The client reads back the first blob that it sent in pieces.
+    // The client checks the first blob that it sent in pieces.
     assert_eq!(server.story(), "POST PATCH:32 PATCH:32 PATCH:6 PUT GET");
     assert!(server.finished().unwrap() == blob);
     let ranges: Vec<_> = server.http.asked()[1..4]

@@ -1,4 +1,4 @@
-//! Manifests, blobs and lists as clients see them.
+//! Manifests, blobs and lists, as the registry's clients get them.
 
 use reqwest::Method;
 

@@ -1,6 +1,6 @@
 //! Debian's `docker-registry` (distribution 2.8) on a free loopback port, killed on drop.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Test helpers may panic.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -210,7 +210,7 @@ impl Drop for DockerRegistry {
     }
 }
 
-#[allow(clippy::disallowed_methods)] // Tests make files for other programs.
+#[allow(clippy::disallowed_methods)] // Tests write files for other programs.
 fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }

@@ -1,7 +1,7 @@
 //! An HTTP server on loopback that answers as a test says, including faults, and records the
 //! requests. It ends with the test's runtime.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Test helpers may panic.
 
 use std::io;
 use std::net::SocketAddr;
@@ -50,7 +50,7 @@ impl Asked {
     }
 }
 
-/// What follows after the bytes of an answer's body: the end, a broken connection, or nothing.
+/// End of an answer after the bytes of its body: complete, cut off, or stalled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Whole,
