@@ -198,7 +198,8 @@ fn a_plan_that_is_not_ours_is_refused() {
     site.verify(&to, &["--strict"]).succeeds();
 }
 
-/// A bundle that this key has not signed is not continued, and the message names the key to give.
+/// A bundle that this key has not signed is not continued, and the message does not name `--trust`,
+/// which `export` does not have.
 #[test]
 fn a_bundle_by_another_key_is_left_alone() {
     let site = Site::new();
