@@ -1,8 +1,8 @@
-//! MB/s and memory of each encoder, on one core.
+//! Measures MB/s and memory of each encoder, on one core.
 //!
 //! `cargo bench --bench codec [-- FILE [NAME]]`: FILE is a tar to encode (default: a generated one
-//! of 24 MiB), NAME selects encoders by a part of their name. The gzip column is what the targets
-//! are given in: MB (10^6 bytes) of gzip for each second.
+//! of 24 MiB), NAME selects encoders by a part of their name. The performance targets are stated in
+//! the unit of the gzip column: MB (10^6 bytes) of gzip per second.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
 use std::io::{Cursor, Write};
@@ -30,7 +30,7 @@ const ENCODERS: [&str; 13] = [
 ];
 
 fn main() {
-    // Cargo passes `--bench`.
+    // Cargo adds `--bench`.
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
     let plain = args
         .next()
@@ -61,7 +61,7 @@ fn main() {
     }
 }
 
-/// Identifying and recreating, with all cores.
+/// Measures inflating, identifying and recreating a blob; all but inflating on all cores.
 fn whole(name: &str, plain: &[u8]) {
     let threads = std::thread::available_parallelism().unwrap();
     let mut writer = EncodeWriter::new(name.parse().unwrap(), threads, Vec::new()).unwrap();
@@ -123,12 +123,12 @@ fn best_of(times: usize, mut run: impl FnMut()) -> Duration {
     attempts.min().unwrap()
 }
 
-/// Lets the kernel forget the peak of the memory used (Linux; elsewhere nothing is shown).
+/// Makes the kernel forget the peak of the memory used (Linux; elsewhere the peak is shown as 0).
 fn reset_peak() {
     let _ = fs_err::write("/proc/self/clear_refs", "5");
 }
 
-/// The peak of the memory used, in MiB.
+/// Returns the peak of the memory used, in MiB.
 fn peak() -> u64 {
     let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -136,7 +136,7 @@ fn peak() -> u64 {
     kib.unwrap_or_default() / 1024
 }
 
-/// Text, something like code and tables, noise and zeros, in pieces as of files.
+/// Generates text, data like code and tables, noise and zeros, in pieces of the length of files.
 fn generated() -> Vec<u8> {
     let mut state = 7u32;
     let mut random = move || {
@@ -167,7 +167,7 @@ fn generated() -> Vec<u8> {
     plain
 }
 
-/// Counts what is written to it.
+/// A writer that only counts its bytes.
 struct Count(usize);
 
 impl Write for Count {

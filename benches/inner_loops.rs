@@ -1,7 +1,7 @@
-//! What export, verify and import spend their time on, each alone.
+//! Benchmarks of the inner loops of export, verify and import, each alone.
 //!
 //! `cargo bench --bench inner_loops [-- NAME]`. Where a number stands behind the name, it is the
-//! number of blobs or images: a group whose times do not grow with it is a defect.
+//! number of blobs or images; a group whose times do not grow in proportion to it has a defect.
 #![expect(clippy::unwrap_used, reason = "a benchmark")]
 
 use std::hint::black_box;
@@ -25,10 +25,10 @@ use airferry::sys::journal::{Journal, Recovered};
 use airferry::sys::media::DirMedia;
 use criterion::{BatchSize, BenchmarkId, Criterion, SamplingMode, Throughput};
 
-/// Bytes that come from the network at a time.
+/// Length of the pieces that come from the network, in bytes.
 const PIECE: usize = 64 << 10;
 
-/// Blobs of one image.
+/// Number of blobs per image.
 const LAYERS: usize = 10;
 
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
@@ -55,7 +55,8 @@ fn noise(length: usize) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
-/// SHA-256 of the blob, SHA-256, BLAKE3 and block hashes of the chunk, beside each of them alone.
+/// Measures all hashes of an export together (SHA-256 of the blob; SHA-256, BLAKE3 and block hashes
+/// of the chunk), and SHA-256 and BLAKE3 alone.
 fn hashing(criterion: &mut Criterion) {
     let data = noise(8 << 20);
     let mut group = criterion.benchmark_group("hashing");
@@ -99,7 +100,7 @@ fn digest(number: usize) -> Digest {
     Digest::from_bytes(bytes)
 }
 
-/// Blobs through a lane into a file, fsync included.
+/// Measures writing blobs through a lane into a file, fsync included.
 fn chunk_writing(criterion: &mut Criterion) {
     let blob = noise(4 << 20);
     let placed = LaneBlob {
@@ -136,7 +137,8 @@ fn chunk_writing(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A chunk's bytes against its framing, block by block, as `verify` sees them.
+/// Measures the comparison of a chunk's bytes with its framing, block by block, as `verify` does
+/// it.
 fn block_verification(criterion: &mut Criterion) {
     let (plan, number) = (PlanId::from_bytes([1; 32]), chunk(1));
     let blob = noise(4 << 20);
@@ -172,7 +174,7 @@ fn block_verification(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What a registry said of `blobs` blobs in images of [`LAYERS`] each.
+/// Returns what a registry would answer about `blobs` blobs in images of [`LAYERS`] blobs each.
 fn resolution(blobs: usize) -> Resolution {
     let mut resolution = Resolution::default();
     for number in 0..blobs / LAYERS {
@@ -253,7 +255,7 @@ fn planning(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Inventory of that many blobs: made for the bundle, and read again.
+/// Measures making the inventory of that many blobs for a bundle, and reading it again.
 fn inventory(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("inventory");
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
@@ -272,7 +274,7 @@ fn inventory(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Names on the target.
+/// Measures naming the images on the target.
 fn mapping(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("mapping");
     group.sampling_mode(SamplingMode::Flat).sample_size(10);

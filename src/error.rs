@@ -1,41 +1,41 @@
-//! The failure of a command: its class, which decides the exit code, and hints for the person.
+//! The failure of a command: its class, which decides the exit code, and hints for the operator.
 //!
-//! Lower modules have small error types of their own. `bundle`, `image` and the operations all
-//! use this one: the most severe class decides, whichever layer found it, and a finding about a
-//! bundle has such a class as well. It depends on nothing; `sys` converts its own errors.
+//! Lower modules have small error types of their own. `bundle`, `image` and the operations all use
+//! this one: the most severe class decides, whichever layer found it, and a finding about a bundle
+//! has such a class as well. This module depends on no other; `sys` converts its own errors.
 
 use std::error::Error as StdError;
 use std::fmt;
 
-/// What kind of failure it is; the exit code follows from it (README, "Exit codes").
+/// Kind of a failure; decides the exit code (README, "Exit codes").
 ///
-/// Ordered from the least to the most severe: when several things failed, the greatest wins.
+/// Ordered from the least to the most severe: if several things failed, the greatest wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// Files that do not belong to the bundle, under `--strict`.
+    /// Under `--strict`: there are files that do not belong to the bundle.
     Foreign,
-    /// The command was understood and cannot be meant like this.
+    /// The command line, or something that it names, cannot be used.
     Usage,
     /// Interrupted by a signal; running the same command again continues.
     Interrupted,
-    /// A source registry or the network.
+    /// A source registry or the network failed.
     Network,
-    /// The target registry.
+    /// The target registry failed or refused a request.
     Target,
-    /// The medium or a local disk.
+    /// The medium or a local disk failed.
     Media,
     /// Some images are missing.
     Incomplete,
-    /// Nobody who is trusted has signed this.
+    /// No trusted key has signed the bundle or the release.
     NotAuthenticated,
     /// The bundle is damaged or was tampered with.
     VerificationFailed,
-    /// A mistake in airferry.
+    /// A bug in airferry.
     Internal,
 }
 
 impl Class {
-    /// The process's exit code.
+    /// Returns the process's exit code.
     pub const fn exit_code(self) -> u8 {
         match self {
             Self::Usage => 2,
@@ -52,7 +52,7 @@ impl Class {
     }
 }
 
-/// A failure, with its class and with what to do next.
+/// A failure with its class, and hints about what to do next.
 #[derive(Debug)]
 pub struct Error {
     class: Class,
@@ -65,7 +65,7 @@ pub struct Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// A failure that is its own cause. `message`: one clause, capital first, no final period.
+    /// Makes a failure without a cause. `message`: one clause, capital first, no final period.
     pub fn new(class: Class, message: impl Into<String>) -> Self {
         Self {
             class,
@@ -75,18 +75,18 @@ impl Error {
         }
     }
 
-    /// A usage error.
+    /// Makes a usage error.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Class::Usage, message)
     }
 
-    /// The person stopped the run.
+    /// Makes the failure of a run that the operator interrupted.
     pub fn interrupted() -> Self {
         Self::new(Class::Interrupted, "Interrupted")
             .hint("run the same command again: it continues where it stopped")
     }
 
-    /// A mistake of ours.
+    /// Makes the failure for a bug in airferry.
     pub fn internal(
         message: impl Into<String>,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
@@ -94,26 +94,26 @@ impl Error {
         Self::new(Class::Internal, message).caused_by(source)
     }
 
-    /// Wraps a cause from a module below.
+    /// Adds the cause: an error of a module below.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// Adds what the person can do next.
+    /// Adds a hint: what the operator can do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
-    /// The class.
+    /// Returns the class.
     pub fn class(&self) -> Class {
         self.class
     }
 
-    /// What the person can do next.
+    /// Returns the hints: what the operator can do next.
     pub fn hints(&self) -> &[String] {
         &self.hints
     }
@@ -131,7 +131,7 @@ impl StdError for Error {
     }
 }
 
-/// An error with all its causes in one line.
+/// Formats an error with all its causes in one line.
 pub fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,6 +1,7 @@
 //! airferry carries container images across air gaps.
 //!
-//! The library holds everything; `main.rs` only starts it. Who may use whom:
+//! The library contains all code; `main.rs` only starts it. These modules may use each other as
+//! follows:
 //!
 //! | module | may use | may not |
 //! |---|---|---|
@@ -24,10 +25,9 @@
 //! | `cli` | all of the above | |
 //!
 //! clap, indicatif and printing live in `cli` alone; tokio and HTTP only in `registry`, `serve`,
-//! `image` and `ops` (and the runtime in `main.rs`); `std::fs`, clocks and randomness only in
-//! `sys`; the environment only in `cli`. Other programs are started by `sys` (a signer) and
-//! `registry` (a credential helper) alone. `tests/it/layering.rs` reads the sources and keeps this
-//! table.
+//! `image` and `ops` (and the runtime in `cli`); `std::fs`, clocks and randomness only in `sys`;
+//! the environment only in `cli`. Other programs are started by `sys` (a signer) and `registry` (a
+//! credential helper) alone. `tests/it/layering.rs` reads the sources and enforces this table.
 
 pub mod bundle;
 pub mod cli;

@@ -1,4 +1,4 @@
-//! Starts the command line; everything else is in the library.
+//! Starts the command line; all other code is in the library.
 
 use std::process::ExitCode;
 

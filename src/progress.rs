@@ -23,7 +23,7 @@ pub enum Phase {
     Probe,
     /// Sending blobs and manifests to the target.
     Upload,
-    /// Reading back from the target what was sent.
+    /// Reading back from the target what this run sent.
     ReadBack,
     /// Writing files for people or for the cluster.
     Write,
@@ -57,16 +57,16 @@ pub enum Event {
     ItemAdvanced {
         /// Phase of the item.
         phase: Phase,
-        /// The item.
+        /// Id of the item.
         item: String,
         /// Bytes done since the last event.
         bytes: u64,
     },
-    /// An item is done, or given up.
+    /// An item is complete, or was given up.
     ItemFinished {
         /// Phase of the item.
         phase: Phase,
-        /// The item.
+        /// Id of the item.
         item: String,
         /// True if the item is whole.
         ok: bool,
@@ -77,7 +77,7 @@ pub enum Event {
         what: String,
         /// Number of the next attempt; the first retry is 2.
         attempt: u32,
-        /// Pause before it, in milliseconds.
+        /// Pause before the next attempt, in milliseconds.
         after_ms: u64,
         /// The error that made the retry necessary.
         cause: String,

@@ -1,4 +1,4 @@
-//! Auth files, pull secrets among them: errors show no secret.
+//! Auth files, pull secrets among them.
 #![no_main]
 
 use airferry::registry::{AuthFile, Credentials};

@@ -1,11 +1,12 @@
-//! Files of file-based catalogs, from index images.
+//! Files of file-based catalogs, as they come from index images.
 #![no_main]
 
 use airferry::content::catalog::{Documents, Indexer};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     for document in Documents::new("fuzz", bytes).flatten() {
-        // What is given as JSON is one object or something that readers refuse, never half of one.
+        // The JSON of a document is always valid: readers may refuse its content, but never get
+        // half of it.
         let value: Result<serde_json::Value, _> = serde_json::from_str(&document.json);
         assert!(value.is_ok());
     }

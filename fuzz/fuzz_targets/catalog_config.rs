@@ -1,4 +1,4 @@
-//! Configs of catalog images: where the catalog is, and how it is served.
+//! Configs of catalog images: the location of the catalog, and the arguments that serve it.
 #![no_main]
 
 use airferry::content::catalog::{Location, labels_of, location, without_cache};
@@ -12,7 +12,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Ok(arguments) = serde_json::from_slice::<Vec<String>>(bytes) {
         let (without, _) = without_cache(&arguments);
         assert!(without.len() <= arguments.len());
-        // What has no cache any more stays as it is.
+        // Arguments without a cache stay as they are.
         assert_eq!(without_cache(&without), (without.clone(), None));
     }
 });

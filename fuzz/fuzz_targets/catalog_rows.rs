@@ -1,4 +1,4 @@
-//! Databases of older catalogs: the bytes are a file that sqlite opens.
+//! SQLite databases of older catalogs: the input is a file that sqlite opens.
 #![no_main]
 
 use std::io::Cursor;

@@ -1,4 +1,4 @@
-//! Answers of update services.
+//! Update graphs, as update services answer them.
 // max_len: 8192
 #![no_main]
 
@@ -15,7 +15,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         assert!(graph.targets(from).all(|to| to != *from && graph.node(to).is_some()));
         conditional += graph.conditional_targets(from).count();
     }
-    // Looking up by version finds what the whole list holds.
+    // Lookups by version find all entries of the whole list.
     assert_eq!(conditional, graph.conditional().count());
     for update in graph.conditional() {
         assert!(graph.conditional_between(&update.from, &update.to).any(|same| same == update));

@@ -1,4 +1,4 @@
-//! Layers of any origin: identified ones are recreated to the byte.
+//! Blobs of any origin: an identified one is recreated byte for byte.
 // max_len: 65536
 #![no_main]
 

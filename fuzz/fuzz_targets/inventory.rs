@@ -1,4 +1,4 @@
-//! `inventory.cbor`, under the manifest of a bundle without chunks of its own.
+//! `inventory.cbor`, with the manifest of a bundle without chunks.
 #![no_main]
 
 use airferry::format::{bundle, cbor};

@@ -1,4 +1,4 @@
-//! Key files.
+//! Private and public key files.
 #![no_main]
 
 use airferry::format::keys;

@@ -1,4 +1,4 @@
-//! Programs for macOS out of a release's images: signed anew while they stream by.
+//! macOS programs from the images of a release, which are signed again while they are streamed.
 // max_len: 16384
 #![no_main]
 
@@ -15,6 +15,6 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         assert!(signed.len() <= 2 * bytes.len() + (64 << 10));
         Some(signed)
     };
-    // How the bytes come in makes no difference.
+    // The result does not depend on how the bytes are divided into writes.
     assert_eq!(sign(usize::MAX), sign(7));
 });

@@ -1,4 +1,4 @@
-//! `manifest.cbor`: what is accepted has one form.
+//! `manifest.cbor`: an accepted manifest encodes to the same bytes again.
 #![no_main]
 
 use airferry::format::bundle::{decode_manifest, encode_manifest};

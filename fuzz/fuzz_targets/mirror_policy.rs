@@ -1,4 +1,4 @@
-//! Mirror policies that people name: ICSP, IDMS and ITMS.
+//! Mirror policies that operators give: ICSP, IDMS and ITMS.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

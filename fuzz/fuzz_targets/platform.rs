@@ -1,4 +1,4 @@
-//! Platforms, as `--platform` and inventories name them.
+//! Platforms, as written in `--platform` and in inventories.
 #![no_main]
 
 use airferry::model::Platform;

@@ -1,4 +1,4 @@
-//! Recipes of layer encoders: what is accepted has one form.
+//! Recipes of layer encoders: an accepted recipe encodes to the same bytes again.
 #![no_main]
 
 use airferry::codec::Recipe;

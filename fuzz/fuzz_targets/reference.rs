@@ -1,4 +1,4 @@
-//! Image references, as they stand in arguments, lists and inventories.
+//! Image references, as written in arguments, lists and inventories.
 #![no_main]
 
 use airferry::model::Reference;

@@ -1,4 +1,4 @@
-//! What a release says of itself, from its payload.
+//! Metadata of a release, from its payload.
 #![no_main]
 
 use airferry::content::release::ReleaseMetadata;

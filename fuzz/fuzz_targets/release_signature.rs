@@ -1,4 +1,5 @@
-//! Release signatures. What verifies says what was signed, whatever else is in the message.
+//! Release signatures. A signature that verifies reports the signed content, whatever else the
+//! message contains.
 // max_len: 2048
 #![no_main]
 

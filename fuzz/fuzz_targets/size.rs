@@ -8,7 +8,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         return;
     };
     let shown = size.to_string();
-    // Larger units than TiB are shown but not accepted: nobody asks for a chunk of a pebibyte.
+    // Units larger than TiB are shown but not accepted: no chunk has such a size.
     if size.0 < 1 << 50 {
         let again: ByteSize = shown.parse().expect("what was shown parses");
         assert!(again.0.abs_diff(size.0) <= size.0 / 16, "{size:?} {shown}");

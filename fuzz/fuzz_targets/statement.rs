@@ -1,4 +1,4 @@
-//! Statements: what is accepted has one form.
+//! Statements: an accepted statement renders to the same bytes again.
 #![no_main]
 
 use airferry::format::statement;

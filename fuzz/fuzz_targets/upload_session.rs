@@ -1,4 +1,4 @@
-//! Upload sessions kept in files.
+//! Upload sessions, as stored in files.
 #![no_main]
 
 use airferry::registry::UploadSession;

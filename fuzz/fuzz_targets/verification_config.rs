@@ -10,7 +10,7 @@ use airferry::model::{Digest, Timestamp};
 
 const SIGNATURE: &[u8] = include_bytes!("../../tests/vectors/release/good-subkey.sig");
 
-/// Asks every key what it thinks of a signature.
+/// Verifies a signature of another release under every key, which must fail.
 fn judge(config: &VerificationConfig) {
     let keys = config.keyrings.iter().flat_map(|entry| entry.keyring.fingerprints());
     let trust = ReleaseTrust::pinning(keys);

@@ -1,7 +1,7 @@
-//! Where credentials are looked for (containers-auth.json(5)).
+//! Reads registry credentials from the places that containers-auth.json(5) names.
 //!
-//! A file that the person named must be whole. One that lies where it is looked for anyway, and
-//! cannot be read, costs that file: the registry may not want it.
+//! An auth file that the operator names must be readable as a whole. One that is found in a usual
+//! place and cannot be read is skipped with a warning: the registry may not need it.
 
 use std::path::{Path, PathBuf};
 
@@ -12,10 +12,10 @@ use crate::error::{Error, chain};
 use crate::registry::{AuthFile, Credentials, ParsedAuthFile};
 use crate::sys::files;
 
-/// Auth files are smaller than this, in bytes.
+/// Limit for the length of an auth file, in bytes.
 const CAP: u64 = 4 << 20;
 
-/// Reads the file of `--authfile`, and those in the usual places.
+/// Reads the auth file of `--authfile` or REGISTRY_AUTH_FILE, and those in the usual places.
 pub(super) fn read(
     given: Option<&Path>,
     environment: &Environment,
@@ -23,7 +23,7 @@ pub(super) fn read(
 ) -> Result<Credentials, Error> {
     let (mut found, mut places) = (Vec::new(), Vec::new());
     let variable = environment.path("REGISTRY_AUTH_FILE");
-    // As for skopeo, the flag stands in for the variable.
+    // As in skopeo, the flag replaces the variable.
     let named = match given {
         Some(path) => Some((path, "--authfile")),
         None => variable.as_deref().map(|path| (path, "REGISTRY_AUTH_FILE")),
@@ -62,7 +62,7 @@ pub(super) fn read(
 
 const UNUSABLE: &str = "Credentials cannot be used";
 
-/// The places in which tools for containers look, the most important first.
+/// Returns the paths where container tools look for credentials, the most important first.
 fn usual(environment: &Environment) -> Vec<PathBuf> {
     let docker = match environment.path("DOCKER_CONFIG") {
         Some(directory) => Some(directory.join("config.json")),
@@ -77,14 +77,15 @@ fn usual(environment: &Environment) -> Vec<PathBuf> {
     places.into_iter().flatten().collect()
 }
 
-/// A file that is an auth file as a whole.
+/// Reads and parses one auth file.
 fn whole(path: &Path) -> Result<ParsedAuthFile, Error> {
     let name = path.display().to_string();
     let bytes = files::read(path, CAP).map_err(|error| {
         Error::usage(format!("The credentials in `{name}` cannot be read")).caused_by(error)
     })?;
     let bytes = Zeroizing::new(bytes);
-    // A byte that is no text may stand where nobody asks: in a comment, in another registry's entry.
+    // Replace invalid UTF-8: it may be in a place that nothing reads, such as a comment or the
+    // entry of another registry.
     let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
     let file = AuthFile {
         name: &name,

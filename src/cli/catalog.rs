@@ -1,4 +1,4 @@
-//! `airferry catalog`.
+//! `airferry catalog`: lists the packages of operator catalogs.
 
 use std::path::Path;
 
@@ -60,7 +60,7 @@ struct ListArgs {
     output: OutputArgs,
 }
 
-/// Which image of a catalog's index is read; flattened into verbs that read one.
+/// Selects the image of a catalog's index that is read; flattened into verbs that read a catalog.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct IndexArgs {
     /// Which platform's image of a catalog is read: a regular expression for os/arch that
@@ -75,7 +75,7 @@ pub(crate) struct IndexArgs {
 }
 
 impl IndexArgs {
-    /// The filter; the default one when none was given.
+    /// Returns the given filter, or the default one.
     pub(crate) fn filter(&self) -> IndexFilter {
         self.index_filter.clone().unwrap_or_default()
     }
@@ -166,7 +166,7 @@ fn one_catalog(catalog: &CatalogReport) -> String {
     text
 }
 
-/// One row for each channel; the default channel has an asterisk.
+/// Adds one row for each channel; the default channel has an asterisk.
 fn add_package(table: &mut Table, package: &PackageReport) {
     let mut size = package.bytes.map(|bytes| ByteSize(bytes).to_string());
     if package.channels.is_empty() {

@@ -1,4 +1,4 @@
-//! Which catalogs an export carries, and how much of them.
+//! Arguments that select catalogs for an export, and the operators to carry from them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::ops::export::CatalogRequest;
 use crate::plan::catalog::{CatalogFilter, OperatorSpec};
 use crate::sys::files;
 
-/// Cap on the length of a configuration in bytes.
+/// Limit for the length of a catalog configuration, in bytes.
 const CONFIG_CAP: u64 = 4 << 20;
 
-/// Catalogs; flattened into `export`.
+/// Arguments about catalogs; flattened into `export`.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Catalogs")]
 pub(crate) struct CatalogArgs {
@@ -74,7 +74,7 @@ fn default_channel(text: &str) -> Result<(String, String), String> {
 }
 
 impl CatalogArgs {
-    /// The images that were chosen one by one.
+    /// Returns the images that `--mapping` lists, if it is given.
     pub(crate) fn mapping(&self) -> Result<Option<MappingFile>, Error> {
         match (
             &self.mapping,
@@ -86,7 +86,7 @@ impl CatalogArgs {
         }
     }
 
-    /// The catalogs, sorted, each once.
+    /// Returns the requested catalogs, sorted and without duplicates.
     pub(crate) fn requests(&self) -> Result<Vec<CatalogRequest>, Error> {
         let mut catalogs: BTreeMap<Reference, Option<CatalogFilter>> = BTreeMap::new();
         if !self.operators.is_empty() && self.catalogs.len() > 1 {
@@ -109,7 +109,7 @@ impl CatalogArgs {
         Ok(catalogs.into_iter().map(request).collect())
     }
 
-    /// What the arguments say of each catalog; nothing: all of it.
+    /// Returns the filter that the arguments describe; `None` selects whole catalogs.
     fn filter(&self) -> Result<Option<CatalogFilter>, Error> {
         if self.operators.is_empty() && !self.heads_only {
             return Ok(None);

@@ -1,9 +1,9 @@
-//! What is said of the catalogs in a bundle.
+//! Text about the catalogs of a bundle.
 
 use crate::model::Digest;
 use crate::ops::export::{CatalogLine, PackageSelection};
 
-/// The lines about a catalog.
+/// Returns the lines that describe a catalog.
 pub(crate) fn lines(catalog: &CatalogLine) -> Vec<String> {
     let digest = catalog
         .digest
@@ -27,7 +27,7 @@ pub(crate) fn lines(catalog: &CatalogLine) -> Vec<String> {
     lines
 }
 
-/// What a catalog is, and is not, to its original: no lines when it is the original.
+/// Describes how a filtered catalog differs from its original; empty for an original catalog.
 pub(crate) fn provenance(filter: Option<&str>, original: Option<&Digest>) -> String {
     let filter = filter.map(|filter| format!("filtered: {}\n", filter.escape_debug()));
     let original = original

@@ -1,7 +1,7 @@
-//! Certificates in directories, as containers-certs.d(5) describes them: `*.crt` are authorities,
-//! `*.cert` with its `*.key` is a client's own; other files do not count.
+//! Reads directories of certificates as containers-certs.d(5) describes them: `*.crt` are
+//! authorities, `*.cert` with its `*.key` is a client's own; other files are ignored.
 //!
-//! A file that cannot be used costs that file. (skopeo stops, or passes it over without a word.)
+//! A file that cannot be used is skipped and reported. (skopeo stops, or ignores it silently.)
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,14 +13,14 @@ use crate::error::Error;
 use crate::registry::{CertificateStore, HostCertificates, check_authorities, check_client};
 use crate::sys::files;
 
-/// Certificates and keys are smaller than this, in bytes.
+/// Limit for the length of a certificate or key file, in bytes.
 const CAP: u64 = 4 << 20;
 
-/// Reads `certs.d/<host[:port]>/` in the usual places. What cannot be used is told when the host
-/// is spoken to.
+/// Reads `certs.d/<host[:port]>/` in the usual places. Problems are stored with the host and
+/// reported when the host is contacted.
 pub(super) fn of_hosts(environment: &Environment) -> CertificateStore {
     let mut store = CertificateStore::default();
-    // The first place that has a directory for the host decides.
+    // The first place that has a directory for the host is used; later ones are ignored.
     let mut places = environment.configs("containers/certs.d");
     places.push(environment.etc("containers/certs.d"));
     places.push(environment.etc("docker/certs.d"));
@@ -40,7 +40,7 @@ pub(super) fn of_hosts(environment: &Environment) -> CertificateStore {
     store
 }
 
-/// Adds what a directory holds, for all hosts.
+/// Adds the certificates of a directory for all hosts.
 pub(super) fn add_for_all(
     store: &mut CertificateStore,
     directory: &Path,

@@ -1,4 +1,4 @@
-//! `airferry cluster-resources`.
+//! `airferry cluster-resources`: writes cluster objects without importing anything.
 
 use std::path::PathBuf;
 

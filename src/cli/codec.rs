@@ -1,4 +1,4 @@
-//! `airferry codec`: which compressor made a layer, and encoding as that compressor does.
+//! `airferry codec`: identifies the compressor of a layer, and encodes as a given compressor does.
 
 use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
@@ -182,7 +182,7 @@ fn encode(args: &EncodeArgs) -> Result<(), Error> {
     encoded().map_err(failed)
 }
 
-/// What is said about one file.
+/// Result for one file.
 #[derive(Debug, Serialize)]
 struct Found {
     file: String,
@@ -200,7 +200,7 @@ enum FoundIdentity {
         plain_bytes: u64,
         header: String,
         tail: String,
-        /// The canonical encoding, in hexadecimal digits.
+        /// The recipe in its canonical encoding, in hexadecimal digits.
         recipe: String,
     },
     Raw {

@@ -1,4 +1,4 @@
-//! `airferry completions`: what shells offer at the Tab key.
+//! `airferry completions`: prints completion scripts for shells.
 
 use clap_complete::Shell;
 

@@ -1,4 +1,4 @@
-//! The environment's variables, and the places where containers' tools keep their settings.
+//! Environment variables, and the directories where container tools keep their settings.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,24 +9,25 @@ use std::path::PathBuf;
 
 use crate::sys::process;
 
-/// What this process finds around it. The only reader of environment variables.
+/// Environment of the process: variables, root of the file system, user. The only reader of
+/// environment variables in the crate.
 pub(crate) struct Environment {
     variables: BTreeMap<OsString, OsString>,
-    /// Holds `etc` and `run`; another one than `/` in tests.
+    /// Directory that holds `etc` and `run`: `/`, or a temporary directory in tests.
     root: PathBuf,
-    /// The number of the user.
+    /// Numeric user id.
     user: u32,
 }
 
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Values may be secrets.
+        // Only the names: values may be secrets.
         f.debug_list().entries(self.variables.keys()).finish()
     }
 }
 
 impl Environment {
-    /// This process's own.
+    /// Reads the environment of this process.
     pub(crate) fn here() -> Self {
         Self {
             variables: std::env::vars_os().collect(),
@@ -47,28 +48,28 @@ impl Environment {
         }
     }
 
-    /// A variable's value; an empty one counts as not set.
+    /// Returns a variable's value; an empty one counts as not set.
     pub(crate) fn variable(&self, name: &str) -> Option<OsString> {
         let value = self.variables.get(std::ffi::OsStr::new(name))?;
         (!value.is_empty()).then(|| value.clone())
     }
 
-    /// A path that a variable holds.
+    /// Returns a variable's value as a path.
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.variable(name).map(PathBuf::from)
     }
 
-    /// Settings of the machine.
+    /// Returns a path below `/etc`, where settings of the machine are.
     pub(crate) fn etc(&self, name: &str) -> PathBuf {
         self.root.join("etc").join(name)
     }
 
-    /// A path in the person's home directory.
+    /// Returns a path in the user's home directory.
     pub(crate) fn home(&self, name: &str) -> Option<PathBuf> {
         self.path("HOME").map(|home| home.join(name))
     }
 
-    /// The person's settings.
+    /// Returns the path of a user's settings: below XDG_CONFIG_HOME, else below `~/.config`.
     pub(crate) fn config(&self, name: &str) -> Option<PathBuf> {
         match self.path("XDG_CONFIG_HOME") {
             Some(config) => Some(config.join(name)),
@@ -76,7 +77,8 @@ impl Environment {
         }
     }
 
-    /// The person's settings where tools look for them that do not know XDG_CONFIG_HOME too.
+    /// Returns all paths of a user's settings: that of [`Self::config`] and, if it differs, the one
+    /// below `~/.config`, because some tools ignore XDG_CONFIG_HOME.
     pub(crate) fn configs(&self, name: &str) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = self.config(name).into_iter().collect();
         let usual = self.home(&format!(".config/{name}"));
@@ -84,7 +86,7 @@ impl Environment {
         found
     }
 
-    /// Files that may be deleted, and better are not.
+    /// Returns a path for state: files whose loss costs only work that must be done again.
     pub(crate) fn state(&self, name: &str) -> Option<PathBuf> {
         match self.path("XDG_STATE_HOME") {
             Some(state) => Some(state.join(name)),
@@ -92,8 +94,8 @@ impl Environment {
         }
     }
 
-    /// Containers' files that are gone after the session; without XDG_RUNTIME_DIR, as after
-    /// `sudo`, they are in a directory of the user's number.
+    /// Returns a path for containers' files that end with the login session. Without
+    /// XDG_RUNTIME_DIR, as under `sudo`, it is below `/run/containers/<user id>`.
     pub(crate) fn containers_runtime(&self, name: &str) -> PathBuf {
         match self.path("XDG_RUNTIME_DIR") {
             Some(runtime) => runtime.join("containers").join(name),

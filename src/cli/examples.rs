@@ -1,4 +1,4 @@
-//! Every command line of ours that a page or a help text shows is one that the program takes.
+//! Tests that the program accepts every airferry command line that a page or a help text shows.
 
 #![expect(clippy::disallowed_methods, reason = "the pages are files")]
 
@@ -7,17 +7,17 @@ use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// A command line that is shown somewhere.
+/// A command line that a page or a help text shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Example {
-    /// The page or the command whose help it is, and the line as it stands there.
+    /// The page, or the command whose help it is, and the line as it is shown.
     place: String,
     words: Vec<String>,
-    /// Whether arguments that it needs may be left out: it says `...`, or is named in a sentence.
+    /// True if required arguments may be missing: it contains `...`, or stands in a sentence.
     is_part: bool,
 }
 
-/// Words that stand for values, and values that they can have.
+/// Placeholders in examples, each with a valid value that replaces it.
 const PLACEHOLDERS: &[(&str, &str)] = &[
     ("REF", "registry.example.com/team/app:1"),
     ("SRC", "registry.example.com/team/app:1"),
@@ -33,8 +33,8 @@ const PLACEHOLDERS: &[(&str, &str)] = &[
     ("$SLOW_LINE_FAR:5000/app:v1", "registry.example.com/app:v1"),
 ];
 
-/// Splits a line as a shell does into commands and those into words. A word in quotes may hold a
-/// command line of its own; it is given as a word.
+/// Splits a line into commands and those into words, as a shell does. A quoted text is one word,
+/// even if it contains a command line.
 fn commands(line: &str) -> Vec<Vec<String>> {
     let mut commands = vec![Vec::new()];
     let mut word: Option<String> = None;
@@ -65,11 +65,11 @@ fn commands(line: &str) -> Vec<Vec<String>> {
     commands
 }
 
-/// The calls of airferry in a line, without its own name.
+/// Returns the arguments of each call of airferry in a line.
 fn calls(line: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for command in commands(line) {
-        // Two spaces before it set it off from a word of explanation.
+        // An explanation may stand before the command, separated by two spaces.
         let at = command.iter().position(|word| word == "airferry");
         match at {
             Some(at) if at == 0 || line.contains("  airferry ") => {
@@ -104,8 +104,8 @@ fn example(place: &str, line: &str, words: Vec<String>, in_sentence: bool) -> Ex
     }
 }
 
-/// The examples in lines of code: with `$ ` where something is typed and answered, else as they
-/// are.
+/// Returns the examples in a block of code. If any line begins with `$ `, only such lines are
+/// commands, and the others are output; without such a line all lines are commands.
 fn of_code(place: &str, block: &[String]) -> Vec<Example> {
     let is_console = block.iter().any(|line| line.starts_with("$ "));
     let mut found = Vec::new();
@@ -128,7 +128,7 @@ fn of_code(place: &str, block: &[String]) -> Vec<Example> {
     found
 }
 
-/// The examples in a sentence: between backticks.
+/// Returns the examples between backticks in a text.
 fn of_prose(place: &str, text: &str) -> Vec<Example> {
     let spans = text.split('`').skip(1).step_by(2);
     let spans = spans.map(|span| span.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -143,7 +143,7 @@ fn of_prose(place: &str, text: &str) -> Vec<Example> {
         .collect()
 }
 
-/// The examples of a Markdown page.
+/// Returns the examples of a Markdown page.
 fn of_page(place: &str, text: &str) -> Vec<Example> {
     let mut found = Vec::new();
     let (mut fenced, mut block, mut prose) = (false, Vec::new(), String::new());
@@ -159,7 +159,7 @@ fn of_page(place: &str, text: &str) -> Vec<Example> {
             continue;
         }
         found.extend(of_code(place, &std::mem::take(&mut block)));
-        // A paragraph, a heading or a row of a table ends what a backtick began.
+        // An empty line, a heading, a table row or a list item ends an open code span.
         if line.is_empty() || ["#", "|", "- "].iter().any(|mark| line.starts_with(mark)) {
             found.extend(of_prose(place, &std::mem::take(&mut prose)));
         }
@@ -172,7 +172,7 @@ fn of_page(place: &str, text: &str) -> Vec<Example> {
     found
 }
 
-/// The examples in the help of a command and of those below it.
+/// Returns the examples in the help of a command and of its subcommands.
 fn of_help(command: &clap::Command) -> Vec<Example> {
     let place = format!("airferry {} --help", command.get_name());
     let after = [command.get_after_help(), command.get_after_long_help()];
@@ -202,7 +202,7 @@ fn of_help(command: &clap::Command) -> Vec<Example> {
     found
 }
 
-/// Why the program does not take an example; `None` when it does.
+/// Returns the reason why the program refuses an example; `None` if it accepts it.
 fn refusal(example: &Example) -> Option<String> {
     let args = std::iter::once("airferry").chain(example.words.iter().map(String::as_str));
     let error = super::parse(args.map(OsString::from)).err()?;

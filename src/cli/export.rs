@@ -1,4 +1,4 @@
-//! `airferry export`.
+//! `airferry export`: its arguments, the list of images, and the report.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::ops::export::{
 };
 use crate::sys::files;
 
-/// Cap on the length of a list of images in bytes.
+/// Limit for the length of a list of images, in bytes.
 const LIST_CAP: u64 = 16 << 20;
 
 const EXAMPLES: &str = "\
@@ -216,11 +216,11 @@ pub(crate) async fn run(args: ExportArgs, invocation: &Invocation) -> Result<(),
     invocation
         .output
         .outcome(args.output.format, &outcome, |outcome| text(outcome, &args))?;
-    // A dry run that finds images missing fails, too, after it has answered.
+    // A dry run that finds images missing also fails, after its report is printed.
     outcome.failure().map_or(Ok(()), Err)
 }
 
-/// References from arguments and files, each once.
+/// Returns the references from arguments and files, without duplicates.
 fn references(args: &ExportArgs) -> Result<BTreeSet<Reference>, Error> {
     let mut references: BTreeSet<Reference> = args.references.iter().cloned().collect();
     for path in &args.images_from {
@@ -270,7 +270,8 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
     text
 }
 
-/// The images; a member stands with its release or catalog, unless something is wrong with it.
+/// Adds a line for each image. Members of a release or catalog are listed with it, and here only if
+/// they have a problem.
 fn image_lines(outcome: &Outcome, line: &mut impl FnMut(String)) {
     let of_catalogs = outcome.catalogs.iter().flat_map(|catalog| &catalog.members);
     let components = outcome
@@ -291,7 +292,7 @@ fn image_lines(outcome: &Outcome, line: &mut impl FnMut(String)) {
     }
 }
 
-/// How much it is, and what is left out.
+/// Adds the lines about the size of the bundle, and about what is left out.
 fn amount_lines(outcome: &Outcome, line: &mut impl FnMut(String)) {
     line(format!(
         "{}, {}, {} ({}) in {}, {} on the medium ({} bytes)",
@@ -326,7 +327,7 @@ fn amount_lines(outcome: &Outcome, line: &mut impl FnMut(String)) {
     }
 }
 
-/// How the export ended.
+/// Adds the lines about the state in which the export ended.
 fn state_lines(outcome: &Outcome, args: &ExportArgs, line: &mut impl FnMut(String)) {
     let to = args.to.display();
     let bundle = outcome.bundle.map(|id| id.hex()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `airferry import`.
+//! `airferry import`: its arguments and the report.
 
 mod next;
 mod share;
@@ -142,7 +142,7 @@ enum Sparse {
 }
 
 impl ImportArgs {
-    /// The flags about the target and its releases, as they were given.
+    /// Returns the flags about release keys and registries as they were given.
     fn again(&self) -> String {
         self.release_keys.again() + &self.registry.again()
     }
@@ -314,7 +314,7 @@ fn text(report: &Report, args: &ImportArgs) -> String {
     text
 }
 
-/// A release or a catalog, and what it lacks.
+/// Adds the lines about a release or catalog, and the images that it lacks.
 fn group_lines(what: &str, group: &GroupReport, line: &mut impl FnMut(String)) {
     let version = match (&group.version, &group.architecture) {
         (Some(version), Some(architecture)) => format!(" {version} ({architecture})"),

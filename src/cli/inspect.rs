@@ -1,4 +1,4 @@
-//! `airferry inspect`.
+//! `airferry inspect`: shows the content of a bundle.
 
 use std::path::PathBuf;
 

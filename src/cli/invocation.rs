@@ -1,4 +1,4 @@
-//! What every verb is given besides its arguments.
+//! Input of every verb besides its arguments.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::ops::Context;
 use crate::progress::Progress;
 
-/// Flags that stand before or after any verb.
+/// Flags that may stand before or after any verb.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Progress")]
 pub(crate) struct GlobalArgs {
@@ -20,19 +20,19 @@ pub(crate) struct GlobalArgs {
 }
 
 impl GlobalArgs {
-    /// Says what cannot be meant together.
+    /// Returns a message if the flags contradict each other.
     pub(super) fn contradiction(&self) -> Option<&'static str> {
         self.progress.contradiction()
     }
 }
 
-/// What every verb is given besides its arguments: where its text goes, who watches and who
-/// may stop it.
+/// Input of every verb besides its arguments: the output, the environment, the receiver of progress
+/// events, and cancellation.
 #[derive(Debug)]
 pub(crate) struct Invocation {
-    /// Where text goes.
+    /// Writer of results and notes.
     pub(crate) output: Output,
-    /// Variables and well-known places.
+    /// Environment variables and well-known directories.
     pub(super) environment: Environment,
     context: Context,
     signals: OnceLock<()>,
@@ -51,12 +51,12 @@ impl Invocation {
         }
     }
 
-    /// Receives events, for what is made before an operation begins.
+    /// Returns the receiver of progress events, for objects made before an operation begins.
     pub(crate) fn progress(&self) -> Arc<dyn Progress> {
         Arc::clone(&self.context.progress)
     }
 
-    /// Where caches that survive the process are kept.
+    /// Returns the directory of caches that survive the process.
     pub(crate) fn state_directory(&self) -> Result<PathBuf, Error> {
         self.environment.state("airferry").ok_or_else(|| {
             Error::usage("There is no place to keep upload sessions")
@@ -64,8 +64,9 @@ impl Invocation {
         })
     }
 
-    /// What an operation is given. From the first call on, Ctrl-C and SIGTERM cancel it, so a
-    /// verb asks for passphrases before; a verb that never calls this ends at Ctrl-C at once.
+    /// Returns the context of an operation. From the first call on, Ctrl-C and SIGTERM cancel the
+    /// operation instead of ending the process, so a verb must ask for passphrases before. A verb
+    /// that never calls this ends at once on Ctrl-C.
     ///
     /// Must be called in the asynchronous runtime.
     pub(crate) fn context(&self) -> &Context {

@@ -1,8 +1,8 @@
-//! The value of `--jobs`, which several commands have, each for jobs of another kind.
+//! Parser for the value of `--jobs`, which several commands have for different kinds of jobs.
 
 use std::num::NonZeroUsize;
 
-/// Reads a number of things that happen at the same time.
+/// Parses the number of jobs that run at the same time; it must be at least 1.
 pub(crate) fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
     text.parse()
         .map_err(|_| "it has to be a number, and at least 1".to_owned())

@@ -1,4 +1,4 @@
-//! Who signs: a private key in a file, or a command that holds one.
+//! Arguments for the key that signs: a private key in a file, or a command that has one.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::format::keys::{self, KeyError, PrivateKey, SigningKey, VerifyingKey};
 use crate::model::Limits;
 use crate::sys::files::{self, Readers};
 
-/// What to do about a private key that others can read.
+/// Treatment of a private key file that other users can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(super) enum KeyPermissions {
     /// It is not used.
@@ -23,7 +23,7 @@ pub(super) enum KeyPermissions {
     Warn,
 }
 
-/// Who signs; flattened into verbs that do.
+/// Arguments for the key that signs; flattened into verbs that sign.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Signing key")]
 pub(crate) struct KeyArgs {
@@ -54,7 +54,7 @@ pub(crate) struct KeyArgs {
 }
 
 impl KeyArgs {
-    /// Loads the key. May ask a person for the passphrase, so it comes before
+    /// Loads the key. May prompt for the passphrase, so it must be called before
     /// [`Invocation::context`].
     pub(crate) fn signer(&self, invocation: &Invocation) -> Result<Signer, Error> {
         self.load(&invocation.environment, &|warning| {
@@ -62,7 +62,7 @@ impl KeyArgs {
         })
     }
 
-    /// As [`Self::signer`], for verbs that may do without.
+    /// As [`Self::signer`], for verbs that can do without a key.
     pub(crate) fn optional_signer(&self, invocation: &Invocation) -> Result<Option<Signer>, Error> {
         if self.key.is_none() && self.signer_command.is_none() {
             return Ok(None);
@@ -111,7 +111,7 @@ impl KeyArgs {
 }
 
 fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-    // One byte more: the parser has the better words for a file that is no key at all.
+    // Read one byte more than allowed: the parser has the better message for a file that is no key.
     files::read(path, Limits::KEY_FILE.saturating_add(1))
         .map(Zeroizing::new)
         .map_err(|error| unusable(path, error))
@@ -124,8 +124,8 @@ pub(super) fn read_public(path: &Path) -> Result<VerifyingKey, Error> {
     keys::parse_public(&file).map_err(|error| unusable(path, error))
 }
 
-/// Reads the public half of whatever key a file holds. An encrypted private key has none
-/// that could be read.
+/// Reads the public half of a public or private key file. An encrypted private key has no readable
+/// public half.
 pub(super) fn read_either(path: &Path) -> Result<VerifyingKey, Error> {
     let file = read_private(path)?;
     match keys::parse_public(&file) {
@@ -142,7 +142,7 @@ pub(super) fn read_either(path: &Path) -> Result<VerifyingKey, Error> {
     }
 }
 
-/// Says what can be done about a key file that is of no use.
+/// Makes the error for an unusable key file, with a hint.
 fn unusable(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     let any: &(dyn std::error::Error + 'static) = &error;
     let hint = match any.downcast_ref::<KeyError>() {

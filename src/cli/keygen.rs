@@ -1,4 +1,4 @@
-//! `airferry keygen`: a pair of keys, and the fingerprint of one.
+//! `airferry keygen`: makes a pair of keys, or shows the fingerprint of a key.
 
 use std::path::PathBuf;
 

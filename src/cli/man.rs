@@ -1,4 +1,4 @@
-//! `airferry man`: manual pages, made of the same text as `--help`.
+//! `airferry man`: manual pages, generated from the text of `--help`.
 
 use std::path::PathBuf;
 
@@ -30,7 +30,7 @@ pub(crate) struct ManArgs {
 }
 
 pub(crate) fn run(args: &ManArgs, invocation: &Invocation) -> Result<(), Error> {
-    // `help` has no page: it prints what the other pages say.
+    // `help` gets no page: it only prints what the other pages say.
     let mut command = super::command().disable_help_subcommand(true);
     command.build();
     if let Some(directory) = &args.dir {
@@ -51,10 +51,10 @@ pub(crate) fn run(args: &ManArgs, invocation: &Invocation) -> Result<(), Error> 
     Ok(())
 }
 
-/// File name and text.
+/// File name and text of a page.
 type Page = (String, Vec<u8>);
 
-/// The pages of a command and of all below it.
+/// Returns the pages of a command and of all its subcommands.
 fn pages(command: &clap::Command) -> Result<Vec<Page>, Error> {
     let mut pages = vec![page(command)?];
     for sub in command.get_subcommands() {
@@ -81,7 +81,7 @@ fn page(command: &clap::Command) -> Result<Page, Error> {
     Ok((man.get_filename(), text))
 }
 
-/// The text after the flags, with its lines as they are: commands must not be filled into
+/// Returns the text after the flags as roff, with its line breaks: commands must not be filled into
 /// paragraphs.
 fn examples(command: &clap::Command) -> String {
     let Some(text) = command.get_after_help() else {
@@ -92,7 +92,7 @@ fn examples(command: &clap::Command) -> String {
         if line == "Examples:" {
             continue;
         }
-        // A dot or an apostrophe at the beginning would be a request.
+        // The `\&` protects a dot or an apostrophe at the beginning, which would be a roff request.
         roff.push_str("\\&");
         roff.push_str(&line.replace('\\', "\\e").replace('-', "\\-"));
         roff.push('\n');

@@ -1,8 +1,8 @@
 //! The command line: arguments, output for people and for scripts, exit codes.
 //!
-//! Each verb has a file with its arguments (clap) and a `run` that turns them into a request
-//! for `ops`, performs it and prints the outcome. Nothing else in the crate knows clap,
-//! indicatif, the environment, or prints.
+//! Each verb has a file with its arguments (clap) and a `run` that turns them into a request for
+//! `ops`, performs it and prints the outcome. No other room uses clap, indicatif or the
+//! environment, or prints.
 
 mod auth_files;
 mod catalog;
@@ -92,7 +92,7 @@ enum Command {
 }
 
 impl Command {
-    /// Performs the verb. Verbs print their own results.
+    /// Runs the verb. Verbs print their own results.
     async fn run(self, invocation: &Invocation) -> Result<(), Error> {
         match self {
             Self::Keygen(args) => keygen::run(args, invocation).await,
@@ -116,12 +116,12 @@ impl Command {
     }
 }
 
-/// The whole command line as a value, for texts that are made of it.
+/// Returns the whole command line as a value, for texts that are generated from it.
 fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Reads a command line, and whether stdout is for a JSON document.
+/// Parses a command line. The second value is true if stdout is for a JSON document.
 fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Cli, bool), clap::Error> {
     let matches = command().try_get_matches_from(args)?;
     let cli = Cli::from_arg_matches(&matches)?;

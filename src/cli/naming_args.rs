@@ -1,4 +1,4 @@
-//! Where images go on the target, and under which names.
+//! Arguments for the names of images on the target.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::model::{Reference, RepositoryPath};
 use crate::plan::naming::{MaxComponents, Options, Profile, ReleaseOptions, ReleaseTags, Target};
 use crate::sys::files;
 
-/// Names on the target; flattened into verbs that need them.
+/// Arguments for names on the target; flattened into verbs that need them.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct NamingArgs {
@@ -42,10 +42,10 @@ pub(crate) struct NamingArgs {
     mapping: Option<PathBuf>,
 }
 
-/// Cap on the length of a mapping in bytes.
+/// Limit for the length of a mapping file, in bytes.
 const MAPPING_CAP: u64 = 16 << 20;
 
-/// Reads a mapping; `-` is standard input.
+/// Reads a mapping file; `-` is standard input.
 pub(crate) fn read_mapping(path: &Path) -> Result<MappingFile, Error> {
     let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
         let message = format!("The mapping `{}` cannot be used", path.display());
@@ -70,7 +70,7 @@ enum Habits {
 }
 
 impl NamingArgs {
-    /// Whether release content gets the names that `oc` would give.
+    /// True if release content gets the names that `oc` would give.
     pub(crate) fn is_like_oc(&self) -> bool {
         matches!(self.profile, None | Some(Habits::Oc))
     }

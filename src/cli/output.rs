@@ -1,4 +1,4 @@
-//! Where text goes: results to stdout, everything else to stderr.
+//! Output of the program: results go to stdout, everything else to stderr.
 
 use std::error::Error as _;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::progress::Sink;
 use crate::error::{Class, Error};
 
-/// How results are written.
+/// Formats of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum Format {
     /// For people.
@@ -22,7 +22,7 @@ pub(crate) enum Format {
     Json,
 }
 
-/// How the result is written; flattened into every verb that has one.
+/// Argument for the format of the result; flattened into every verb that has one.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
@@ -37,7 +37,7 @@ pub(crate) struct OutputArgs {
     pub(crate) format: Format,
 }
 
-/// Whether the verb's result was asked for as JSON.
+/// Returns true if the verb's result is requested as JSON.
 pub(super) fn wants_json(matches: &clap::ArgMatches) -> bool {
     let mut verb = matches;
     while let Some((_, inner)) = verb.subcommand() {
@@ -47,14 +47,14 @@ pub(super) fn wants_json(matches: &clap::ArgMatches) -> bool {
     asked == Some(&Format::Json)
 }
 
-/// The two streams. Cheap to clone.
+/// Writer for both streams. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Output {
-    /// Draws on stderr while a command runs.
+    /// Draws progress on stderr while a command runs.
     sink: Arc<dyn Sink>,
-    /// Stderr is for programs: one JSON object a line.
+    /// True if stderr is for programs: one JSON object per line.
     events: bool,
-    /// A JSON document was asked for and is not written yet.
+    /// True while a requested JSON document is not written yet.
     document_owed: Arc<AtomicBool>,
 }
 
@@ -75,8 +75,8 @@ impl Output {
         }
     }
 
-    /// Says that stdout is for one JSON document, also when the command fails before it has a
-    /// result: then the document is the failure.
+    /// Records that stdout must get one JSON document, even if the command fails before it has a
+    /// result; then the document is the failure.
     pub(super) fn owes_document(&self) {
         self.document_owed.store(true, Ordering::Relaxed);
     }
@@ -97,7 +97,8 @@ impl Output {
         }
     }
 
-    /// Writes a result to stdout; progress ends before. A reader that went away is no error.
+    /// Writes a result to stdout after ending the progress display. Write errors are ignored: the
+    /// reader may have closed the pipe.
     pub(crate) fn result(&self, text: &str) {
         self.sink.finish();
         let mut stdout = io::stdout().lock();
@@ -105,7 +106,8 @@ impl Output {
         let _ = stdout.flush();
     }
 
-    /// Writes a result to stdout as one pretty-printed JSON document; progress ends before.
+    /// Writes a result to stdout as one pretty-printed JSON document, after ending the progress
+    /// display.
     pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Error> {
         let mut text = serde_json::to_string_pretty(value)
             .map_err(|cause| Error::internal("Cannot write the result as JSON", cause))?;
@@ -115,12 +117,12 @@ impl Output {
         Ok(())
     }
 
-    /// Writes a line for people to stderr, above what is drawn there.
+    /// Writes a line for people to stderr, above the progress display.
     pub(crate) fn note(&self, line: &str) {
         self.sink.note(line);
     }
 
-    /// Ends progress. Results and failures do it by themselves.
+    /// Ends the progress display. Results and failures do this themselves.
     pub(crate) fn finish(&self) {
         self.sink.finish();
     }
@@ -135,14 +137,14 @@ impl Output {
         };
         let _ = io::stderr().write_all(text.as_bytes());
         if self.document_owed.swap(false, Ordering::Relaxed) {
-            // What fails here is told on stderr already.
+            // If this fails, the failure has already been printed on stderr.
             let _ = self.json(&failure);
         }
         ExitCode::from(failure.exit_code)
     }
 }
 
-/// A failure as it is printed.
+/// A failure in its printed form.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename = "failed", rename_all = "snake_case")]
 struct Failure<'a> {

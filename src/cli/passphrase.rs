@@ -1,4 +1,4 @@
-//! Where passphrases come from: a file, a variable, or a person. Never the command line.
+//! Passphrases: from a file, an environment variable, or a terminal; never from the command line.
 
 use std::io::{IsTerminal as _, stdin};
 use std::path::{Path, PathBuf};
@@ -9,16 +9,16 @@ use super::environment::Environment;
 use crate::error::Error;
 use crate::sys::files;
 
-/// The variable that may hold the passphrase.
+/// The environment variable that may hold the passphrase.
 const VARIABLE: &str = "AIRFERRY_PASSPHRASE";
 
-/// Passphrases are shorter than this, in bytes.
+/// Limit for the length of a passphrase file, in bytes.
 const CAP: u64 = 4096;
 
 /// A passphrase; wiped from memory when dropped.
 pub(super) type Passphrase = Zeroizing<Vec<u8>>;
 
-/// Where the passphrase comes from.
+/// Argument for the source of the passphrase.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct PassphraseArgs {
     /// File with the key's passphrase (its first line). Else AIRFERRY_PASSPHRASE, else asked for.
@@ -27,7 +27,7 @@ pub(crate) struct PassphraseArgs {
 }
 
 impl PassphraseArgs {
-    /// The passphrase from the file or the variable.
+    /// Returns the passphrase from the file or the variable, if one is given.
     pub(super) fn given(&self, environment: &Environment) -> Result<Option<Passphrase>, Error> {
         if let Some(path) = &self.passphrase_file {
             return read(path).map(Some);
@@ -36,7 +36,8 @@ impl PassphraseArgs {
         Ok(value.map(|value| Zeroizing::new(value.into_encoded_bytes())))
     }
 
-    /// The passphrase that opens `key`; asked for when it is not given and a person is there.
+    /// Returns the passphrase that opens `key`; prompts for it if it is not given and stdin is a
+    /// terminal.
     pub(super) fn to_open(
         &self,
         key: &Path,
@@ -48,7 +49,7 @@ impl PassphraseArgs {
         }
     }
 
-    /// The passphrase for a new key; a person types it twice.
+    /// Returns the passphrase for a new key; a prompt asks for it twice.
     pub(super) fn for_new_key(&self, environment: &Environment) -> Result<Passphrase, Error> {
         let passphrase = match self.given(environment)? {
             Some(passphrase) => passphrase,

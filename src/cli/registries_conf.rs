@@ -1,4 +1,4 @@
-//! Where `registries.conf` is looked for, as the library does it that skopeo and podman share.
+//! Finds and reads `registries.conf` as the library does that skopeo and podman share.
 
 use std::path::{Path, PathBuf};
 
@@ -7,11 +7,11 @@ use crate::error::Error;
 use crate::registry::{Mirrors, MirrorsError};
 use crate::sys::files;
 
-/// Settings are smaller than this, in bytes.
+/// Limit for the length of a settings file, in bytes.
 const CAP: u64 = 4 << 20;
 
-/// Reads the file of `--registries-conf` alone, or the usual one with the drop-in files that
-/// belong to it.
+/// Reads only the file of `--registries-conf` or, without it, the usual file with its drop-in
+/// files.
 pub(super) fn read(given: Option<&Path>, environment: &Environment) -> Result<Mirrors, Error> {
     if let Some(path) = given {
         return parsed(path, Mirrors::parse);
@@ -19,7 +19,7 @@ pub(super) fn read(given: Option<&Path>, environment: &Environment) -> Result<Mi
     let named = environment.path("CONTAINERS_REGISTRIES_CONF");
     let own = environment.configs("containers/registries.conf");
     let own = own.into_iter().find(|path| files::exists(path));
-    // The person's own file is read without the machine's drop-in files.
+    // A user's own file is read without the machine's drop-in files.
     let is_own = named.is_none() && own.is_some();
     let machine = environment.etc("containers/registries.conf");
     let machine = files::exists(&machine).then_some(machine);

@@ -1,7 +1,7 @@
-//! How registries are reached: credentials, certificates, mirrors, retries.
+//! Arguments for access to registries: credentials, certificates, mirrors, retries.
 //!
-//! The flags are those of skopeo and podman, and what they do not say is looked up where
-//! those tools look.
+//! The flags are those of skopeo and podman. Settings that no flag gives are read where those tools
+//! read them.
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
@@ -19,15 +19,15 @@ use crate::model::ByteSize;
 use crate::progress::Progress;
 use crate::registry::{Client, ClientOptions, Mirrors, RetryPolicy};
 
-/// The slowest rate to which transfers can be limited, in bytes a second.
+/// The lowest rate to which transfers can be limited, in bytes per second.
 const SLOWEST: u64 = 1 << 10;
 
-/// How registries are reached; flattened into verbs that do.
+/// Arguments for access to registries; flattened into verbs that contact one.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Registries")]
 pub(crate) struct RegistryArgs {
-    /// File with credentials, before the usual ones: REGISTRY_AUTH_FILE (not read beside this flag),
-    /// $XDG_RUNTIME_DIR/containers/auth.json (without that variable
+    /// File with credentials, before the usual ones: REGISTRY_AUTH_FILE (not read beside this
+    /// flag), $XDG_RUNTIME_DIR/containers/auth.json (without that variable
     /// /run/containers/$UID/auth.json), ~/.config/containers/auth.json, ~/.docker/config.json and
     /// ~/.dockercfg. The first that knows the registry decides.
     #[arg(long, short, value_name = "FILE")]
@@ -73,8 +73,8 @@ pub(crate) struct RegistryArgs {
     limit_rate: Option<NonZeroU64>,
 }
 
-/// Reads a rate: a size, but none of those that have a name. Below a kibibyte a second, registries
-/// give up before we do.
+/// Parses a rate: a size, without those that have a name (`fat32`, `dvd`). Below 1 KiB per second,
+/// registries give up before the transfer is done.
 fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
     let size = text.trim().trim_end_matches("/s");
     let rate = match size.starts_with(|first: char| first.is_ascii_digit()) {
@@ -88,12 +88,13 @@ fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
 }
 
 impl RegistryArgs {
-    /// The requests that a registry gets at the same time, if that is given.
+    /// Returns the number of concurrent requests per registry, if given.
     pub(crate) fn jobs(&self) -> Option<NonZeroUsize> {
         self.jobs
     }
 
-    /// What decides how a registry is reached, as it was given, for a command that is typed next.
+    /// Returns the flags that decide how a registry is reached, as they were given, to be repeated
+    /// in a command that airferry suggests.
     pub(crate) fn again(&self) -> String {
         let mut again = String::new();
         if let Some(verify) = self.tls_verify {
@@ -107,12 +108,12 @@ impl RegistryArgs {
         again
     }
 
-    /// Makes the client; contacts nobody.
+    /// Makes the client. Contacts no registry.
     pub(crate) fn client(&self, invocation: &Invocation) -> Result<Client, Error> {
         self.client_with(invocation, Mirrors::default())
     }
 
-    /// Makes the client, with more mirrors, which come before those of the settings.
+    /// Makes the client with additional mirrors, which take precedence over those of the settings.
     pub(crate) fn client_with(
         &self,
         invocation: &Invocation,

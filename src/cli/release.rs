@@ -1,4 +1,4 @@
-//! `airferry release`.
+//! `airferry release`: describes releases, and extracts the programs in them.
 
 use std::path::{Path, PathBuf};
 

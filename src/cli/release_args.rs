@@ -1,5 +1,5 @@
-//! Where a release is read from, and whose word counts about it; flattened into verbs about
-//! releases.
+//! Arguments for the source of a release and for the keys that must have signed it; flattened into
+//! verbs about releases.
 
 use std::path::{Path, PathBuf};
 
@@ -15,10 +15,10 @@ use crate::ops::release::{ReleaseOrigin, Verification};
 use crate::registry::{Client, Mirrors};
 use crate::sys::{clock, files};
 
-/// Longest file of policies or keys, in bytes.
+/// Limit for the length of a file with mirror policies, in bytes.
 const CAP: u64 = 4 << 20;
 
-/// Mirrors that clusters are given too.
+/// Mirror policies, in the form in which clusters get them.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Registries")]
 pub(crate) struct PolicyArgs {
@@ -33,7 +33,7 @@ pub(crate) struct PolicyArgs {
 }
 
 impl PolicyArgs {
-    /// The mirrors of all files.
+    /// Returns the mirrors of all files.
     pub(crate) fn mirrors(&self) -> Result<Mirrors, Error> {
         let mut text = Vec::new();
         let paths: Vec<&PathBuf> = self.icsp_file.iter().chain(&self.idms_file).collect();
@@ -51,7 +51,7 @@ impl PolicyArgs {
             ))
         };
         for path in paths {
-            // One stream, so that policies of several files are put together too.
+            // Parsed as one stream, so that policies of several files are combined.
             text.extend_from_slice(b"\n---\n");
             let read = files::read(path, CAP).map_err(|error| refused().caused_by(error))?;
             text.extend_from_slice(&read);
@@ -67,7 +67,7 @@ impl PolicyArgs {
     }
 }
 
-/// Where a release is read from.
+/// Arguments for the source of a release.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct FromArgs {
     /// Which release of a bundle: its version, or its image as it was asked for. Needed when the
@@ -91,13 +91,13 @@ pub(crate) struct FromArgs {
 }
 
 impl FromArgs {
-    /// The client for everything that is asked.
+    /// Makes the client, with the mirrors of the policies.
     pub(crate) fn client(&self, invocation: &Invocation) -> Result<Client, Error> {
         let mirrors = self.policies.mirrors()?;
         self.registry.client_with(invocation, mirrors)
     }
 
-    /// The release that a directory or a reference means.
+    /// Returns the release that a directory or an image reference names.
     pub(crate) fn from(&self, text: &str, client: &Client) -> Result<ReleaseOrigin, Error> {
         let path = Path::new(text);
         if files::is_dir(path) {
@@ -112,7 +112,7 @@ impl FromArgs {
             let text = text.escape_debug();
             Error::usage(format!("`{text}` is neither a directory nor an image")).caused_by(error)
         })?;
-        // What looks like a path on this machine was meant as one.
+        // A name without slash, tag and digest is more likely a misspelled path than an image.
         if reference.tag.is_none() && reference.digest.is_none() && !text.contains('/') {
             let text = text.escape_debug();
             return Err(Error::usage(format!("There is no directory `{text}`"))
@@ -122,7 +122,7 @@ impl FromArgs {
         Ok(ReleaseOrigin::Registry { client, reference })
     }
 
-    /// The platform whose image is read.
+    /// Returns the platform whose image is read.
     pub(crate) fn platform(&self) -> Platform {
         self.platform.clone().unwrap_or_else(|| Platform {
             os: "linux".to_owned(),
@@ -132,7 +132,7 @@ impl FromArgs {
     }
 }
 
-/// Whose word counts about releases.
+/// Arguments for the verification of releases.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Trust")]
 pub(crate) struct ReleaseTrustArgs {
@@ -146,8 +146,8 @@ pub(crate) struct ReleaseTrustArgs {
 }
 
 impl ReleaseTrustArgs {
-    /// What is known and accepted; signatures are asked for by `client`. Keys that came with
-    /// `bundle` do not count.
+    /// Returns what verification needs: keys, stores, options, and `client`, which fetches
+    /// signatures. Keys that came with `bundle` are refused.
     pub(crate) fn verification(
         &self,
         client: &Client,
@@ -165,8 +165,8 @@ impl ReleaseTrustArgs {
     }
 }
 
-/// The store that a person names. A directory must be there: who misspells it does not mean that
-/// there are no signatures.
+/// Returns the store that `--signature-store` names. A directory must exist: a misspelled path must
+/// not look like a release without signatures.
 fn named_store(text: &str) -> Result<Store, Error> {
     let store = Store::named(text);
     match &store {
@@ -178,7 +178,7 @@ fn named_store(text: &str) -> Result<Store, Error> {
     }
 }
 
-/// This machine's operating system, in Go's words.
+/// Returns this machine's operating system by its name in Go.
 pub(crate) fn own_os() -> &'static str {
     match std::env::consts::OS {
         "macos" => "darwin",
@@ -186,7 +186,7 @@ pub(crate) fn own_os() -> &'static str {
     }
 }
 
-/// This machine's architecture, in Go's words.
+/// Returns this machine's architecture by its name in Go.
 pub(crate) fn own_architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",

@@ -1,4 +1,4 @@
-//! What `airferry release info` says of releases. What comes out of a payload is escaped.
+//! Text of `airferry release info`. All text from a payload is escaped.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use super::table::Table;
 use crate::model::ByteSize;
 use crate::ops::release::info::{Change, ComponentInfo, Diff, Outcome, ReleaseInfo};
 
-/// The result for people.
+/// Formats the result for people.
 pub(super) fn text(outcome: &Outcome) -> String {
     match outcome {
         Outcome::One(info) => one(info),
@@ -14,7 +14,7 @@ pub(super) fn text(outcome: &Outcome) -> String {
     }
 }
 
-/// What a release is.
+/// Describes a release.
 fn one(info: &ReleaseInfo) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: &str| {
@@ -67,7 +67,7 @@ fn one(info: &ReleaseInfo) -> String {
     text
 }
 
-/// What changes from one release to another.
+/// Describes the changes from one release to another.
 fn two(diff: &Diff) -> String {
     let mut text = String::new();
     for (key, side) in [("From:", &diff.from), ("To:", &diff.to)] {
@@ -106,7 +106,7 @@ fn size(component: &ComponentInfo) -> String {
     size.unwrap_or_else(|| "-".to_owned())
 }
 
-/// Source and commit, shortened.
+/// Returns the source and the shortened commit of a component.
 fn source(component: &ComponentInfo) -> String {
     let source = component.build.source.as_deref().unwrap_or("-");
     match component.build.commit {

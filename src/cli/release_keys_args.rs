@@ -1,4 +1,4 @@
-//! Whose word counts for the releases of a bundle.
+//! Arguments for the keys that must have signed the releases of a bundle.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::ops::release::proof::{ReleaseKeys, ReleaseProof, ReleaseState};
 use crate::sys::files;
 
-/// Keyrings and lists of fingerprints are shorter than this, in bytes.
+/// Limit for the length of a keyring or a list of fingerprints, in bytes.
 const CAP: u64 = 2 << 20;
 
 /// Keys that may vouch for releases; flattened into verbs that read bundles.
@@ -33,7 +33,7 @@ pub(crate) struct ReleaseKeysArgs {
 }
 
 impl ReleaseKeysArgs {
-    /// These flags as they were given, for a command that is typed next.
+    /// Returns these flags as they were given, to be repeated in a command that airferry suggests.
     pub(crate) fn again(&self) -> String {
         let mut again = String::new();
         if let Some(path) = &self.release_keys {
@@ -48,12 +48,12 @@ impl ReleaseKeysArgs {
         again
     }
 
-    /// Whether releases without signatures are accepted.
+    /// True if releases without signatures are accepted.
     pub(crate) fn allow_unsigned(&self) -> bool {
         self.allow_unsigned_release
     }
 
-    /// The keys that count. Those that came with `bundle` do not.
+    /// Returns the keys that may vouch for releases. A key file that came with `bundle` is refused.
     pub(crate) fn keys(&self, bundle: Option<&Path>) -> Result<ReleaseKeys, Error> {
         let mut keys = match &self.release_keys {
             None => ReleaseKeys::default(),
@@ -72,7 +72,8 @@ impl ReleaseKeysArgs {
     }
 }
 
-/// Keys that travelled with the bundle prove nothing: who forges a release pins his own.
+/// Refuses keys that came with the bundle. They prove nothing: a forger of the release would add
+/// their own keys.
 fn refuse_fellow_traveller(path: &Path, bundle: &Path) -> Result<(), Error> {
     let Some(place) = travels_with(path, bundle)? else {
         return Ok(());
@@ -93,7 +94,7 @@ fn read(path: &Path) -> Result<ReleaseTrust, Error> {
     ReleaseTrust::from_file(&bytes).map_err(|error| refused().caused_by(error))
 }
 
-/// Who vouches for a release, in one line.
+/// Describes in one line by which keys a release is signed.
 pub(crate) fn sentence(proof: &ReleaseProof) -> String {
     let state = match proof.state {
         ReleaseState::Genuine => "genuine",
@@ -117,7 +118,7 @@ pub(crate) fn sentence(proof: &ReleaseProof) -> String {
     text
 }
 
-/// Whether what is known of it is bad already.
+/// True if the release is already known not to be genuine.
 fn is_wrong(proof: &ReleaseProof) -> bool {
     proof.state == ReleaseState::NotGenuine
 }

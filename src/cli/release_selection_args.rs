@@ -1,4 +1,4 @@
-//! Which releases to export.
+//! Arguments that select the releases to export.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::model::Reference;
 use crate::ops::release::selection::{ByVersion, GraphSource};
 use crate::plan::upgrade::Wanted;
 
-/// What `--release` takes.
+/// Value of `--release`.
 #[derive(Debug, Clone)]
 enum ReleaseArg {
     /// A pull spec.
@@ -42,7 +42,7 @@ impl FromStr for ReleaseArg {
     }
 }
 
-/// Whose releases a version is looked up among.
+/// Product among whose releases a version is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum ReleaseType {
     Ocp,
@@ -95,16 +95,16 @@ pub(crate) struct ReleaseSelectionArgs {
     graph: Option<PathBuf>,
 }
 
-/// Releases as a request names them.
+/// The requested releases.
 pub(crate) struct NamedReleases {
-    /// By pull spec.
+    /// Releases given by pull spec.
     pub(crate) payloads: BTreeSet<Reference>,
-    /// By version.
+    /// Releases given by version.
     pub(crate) by_version: Option<ByVersion>,
 }
 
 impl ReleaseSelectionArgs {
-    /// What is asked for.
+    /// Returns the requested releases.
     pub(crate) fn named(&self) -> Result<NamedReleases, Error> {
         let mut payloads = BTreeSet::new();
         let mut wanted = Vec::new();

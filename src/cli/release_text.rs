@@ -1,10 +1,10 @@
-//! Releases in texts for people.
+//! Text about releases, for people.
 
 use crate::model::Count;
 use crate::ops::release::selection::Selected;
 use crate::ops::release::{ReleaseLine, SignedOver};
 
-/// A release in one line: version, architecture, components, signatures.
+/// Describes a release in one line: version, architecture, components, signatures.
 pub(super) fn summary(release: &ReleaseLine) -> String {
     let components = Count::of(release.components.len(), "component");
     let lacking = release.components.iter().filter(|c| c.missing).count();
@@ -29,7 +29,7 @@ fn signatures(release: &ReleaseLine) -> String {
     }
 }
 
-/// A release with its components, for plans.
+/// Describes a release with its components, for plans.
 pub(super) fn lines(release: &ReleaseLine) -> Vec<String> {
     let mut lines = vec![summary(release), format!("  {}", release.image)];
     lines.extend(release.components.iter().map(|component| {
@@ -43,7 +43,7 @@ pub(super) fn lines(release: &ReleaseLine) -> Vec<String> {
     lines
 }
 
-/// What a request by version came to.
+/// Describes the releases that a request by version selected.
 pub(super) fn selected(selected: &Selected) -> Vec<String> {
     let versions: Vec<&str> = selected
         .releases

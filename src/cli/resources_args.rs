@@ -1,9 +1,9 @@
-//! How cluster objects are written.
+//! Arguments for the form of cluster objects.
 
 use crate::cluster::{MirrorSourcePolicy, NamePrefix, ObjectSize, Options, Scope};
 use crate::model::Reference;
 
-/// Shape of cluster objects; flattened into verbs that write them.
+/// Arguments for the form of cluster objects; flattened into verbs that write them.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Cluster resources")]
 pub(crate) struct ResourcesArgs {

@@ -14,7 +14,7 @@ use crate::serve::{
 use crate::sys::private_file::{self, Exposure, PrivateFileError};
 use crate::sys::registry_store::StoreError;
 
-/// Certificates, keys and credentials are smaller than this.
+/// Limit for the length of a certificate, key or credentials file, in bytes.
 const FILE_LIMIT: u64 = 1 << 20;
 
 const EXAMPLES: &str = "\
@@ -88,7 +88,7 @@ pub(crate) async fn run(args: ServeArgs, invocation: &Invocation) -> Result<(), 
     let server = Server::bind(options(&args, output)?)
         .await
         .map_err(|error| explain(error, &args))?;
-    // Before the line that says it is ready: whoever reads it may end the server at once.
+    // Before the line that says it is ready: a reader of that line may end the server at once.
     let mut signals = Signals::listen().map_err(|error| {
         Error::new(Class::Internal, "Cannot listen for signals").caused_by(error)
     })?;
@@ -102,7 +102,7 @@ fn options(args: &ServeArgs, output: &Output) -> Result<ServeOptions, Error> {
     let tls = match (&args.tls_cert, &args.tls_key) {
         (Some(certificates), Some(key)) => Some(TlsIdentity {
             certificates: read(certificates, Exposure::Allowed)?.to_vec(),
-            // Often a mounted secret with a mode that its owner cannot choose.
+            // Often a mounted secret whose mode the operator cannot choose.
             key: read(key, Exposure::Allowed)?,
         }),
         _ => None,
@@ -157,7 +157,7 @@ fn credentials(path: &Path) -> Result<Credentials, Error> {
     })
 }
 
-/// Says what can be done about a server that does not start.
+/// Makes the error for a server that does not start, with a hint.
 fn explain(error: ServeError, args: &ServeArgs) -> Error {
     let (class, hint) = match &error {
         ServeError::Exposed { .. } => (
@@ -215,7 +215,7 @@ fn explain(error: ServeError, args: &ServeArgs) -> Error {
         .hint(hint)
 }
 
-/// Writes what the server does to stderr.
+/// Writes the server's failures and, if asked, its requests to stderr.
 #[derive(Debug)]
 struct Log {
     output: Output,

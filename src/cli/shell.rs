@@ -1,8 +1,8 @@
-//! Words as a shell takes them, for commands that are shown to be typed.
+//! Shell quoting, for commands that are shown to be typed.
 
 use std::path::Path;
 
-/// A path as a shell takes it.
+/// Quotes a path for a shell, if it needs quotes.
 pub(super) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);

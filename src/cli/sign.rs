@@ -1,4 +1,4 @@
-//! `airferry sign`: what somebody says of a finished bundle.
+//! `airferry sign`: adds a signed statement to a finished bundle.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -84,7 +84,7 @@ enum VerdictArg {
     Reject,
 }
 
-/// A time as statements write it.
+/// A time in the form that statements use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Expiry(Timestamp);
 

@@ -7,12 +7,12 @@ use crate::error::Class;
 use crate::ops::Context;
 use crate::serve::Signals;
 
-/// Watches for signals in the background from now on.
+/// Handles signals in the background from now on.
 pub(super) fn watch(context: Context, output: Output) {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
-            // The process can still be killed, and continues where it was.
+            // Not fatal: the process can still be killed, and the next run continues where it was.
             output.note(&format!("warning: Cannot listen for signals: {error}"));
             return;
         }

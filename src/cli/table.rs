@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Widest column in characters. A cell that is longer makes its line longer and no other.
+/// Maximum width of a column, in characters. A longer cell makes only its own line longer.
 const WIDEST: usize = 300;
 
 /// A table with a heading.
@@ -12,14 +12,15 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table without rows.
+    /// Makes a table without rows.
     pub(crate) fn new(heading: &[&str]) -> Self {
         let mut table = Self { rows: Vec::new() };
         table.row(heading);
         table
     }
 
-    /// Adds a row. What a terminal would not print is escaped: the texts may be a stranger's.
+    /// Adds a row. Unprintable characters are escaped, because the text may come from a registry or
+    /// a medium.
     pub(crate) fn row(&mut self, cells: &[&str]) {
         let printable = |cell: &&str| cell.escape_debug().to_string().replace("\\'", "'");
         self.rows.push(cells.iter().map(printable).collect());
@@ -38,7 +39,7 @@ impl fmt::Display for Table {
         for row in &self.rows {
             let mut line = String::new();
             for (width, cell) in widths.iter().zip(row) {
-                // Widths in format strings panic beyond 65535.
+                // Padded by hand: widths in format strings panic beyond 65535.
                 let missing = width.saturating_sub(cell.chars().count());
                 line.push_str(cell);
                 line.push_str(&" ".repeat(missing.saturating_add(2)));

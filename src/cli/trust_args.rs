@@ -1,4 +1,4 @@
-//! Whose word counts: public keys, and fingerprints that were told by another way.
+//! Arguments for trust: public keys, and fingerprints that came by another way than the bundle.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use crate::model::{DigestError, KeyFingerprint};
 use crate::sys::filesystem::{FileSystem, same_mount};
 use crate::sys::{clock, files};
 
-/// A key's fingerprint as people write it: in groups, with colons, in capitals.
+/// A key's fingerprint as people type it: in groups, with colons, in capitals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct TypedFingerprint(KeyFingerprint);
 
@@ -29,7 +29,7 @@ impl FromStr for TypedFingerprint {
     }
 }
 
-/// Whose word counts; flattened into verbs that read bundles.
+/// Arguments for the trusted keys; flattened into verbs that read bundles.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Trust")]
 pub(crate) struct TrustArgs {
@@ -53,7 +53,7 @@ pub(crate) struct TrustArgs {
 }
 
 impl TrustArgs {
-    /// Whether a bundle that no trusted key has signed is accepted.
+    /// True if a bundle that no trusted key has signed is accepted.
     pub(crate) fn allow_unsigned(&self) -> bool {
         self.allow_unsigned
     }
@@ -64,7 +64,8 @@ impl TrustArgs {
         for path in &self.trust {
             exporters.push(read_public(path)?);
         }
-        // First, because it is the stronger word: this is not the key that was spoken of.
+        // Checked first, because it is the more serious finding: this is not the key that was
+        // announced.
         for wanted in &self.trust_fingerprint {
             if !exporters.iter().any(|key| key.fingerprint() == wanted.0) {
                 return Err(no_such_key(wanted.0));
@@ -82,7 +83,7 @@ impl TrustArgs {
         })
     }
 
-    /// Whether the key's fingerprint was told by another way.
+    /// True if `--trust-fingerprint` names this key.
     fn names(&self, key: &VerifyingKey) -> bool {
         let fingerprint = key.fingerprint();
         self.trust_fingerprint
@@ -91,7 +92,8 @@ impl TrustArgs {
     }
 }
 
-/// A key that travelled with the bundle proves nothing: who forges the bundle forges the key.
+/// Refuses a key that came with the bundle. It proves nothing: a forger of the bundle would add
+/// their own key.
 ///
 /// The error does not show the key's fingerprint: it would be copied, not compared.
 fn refuse_fellow_traveller(path: &Path, bundle: &Path) -> Result<(), Error> {
@@ -106,7 +108,7 @@ fn refuse_fellow_traveller(path: &Path, bundle: &Path) -> Result<(), Error> {
     .hint("or ask the exporter to read the key's fingerprint to you, and give what you hear by --trust-fingerprint"))
 }
 
-/// Where a file lies that came with the bundle; `None` when it did not.
+/// Returns where a file that came with the bundle lies; `None` if it did not come with it.
 pub(crate) fn travels_with(path: &Path, bundle: &Path) -> Result<Option<&'static str>, Error> {
     let inside = files::resolve(path)?.starts_with(files::resolve(bundle)?);
     Ok(if inside {

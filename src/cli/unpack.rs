@@ -1,4 +1,4 @@
-//! `airferry unpack`.
+//! `airferry unpack`: writes a bundle's images as a directory tree for other tools.
 
 use std::path::{Path, PathBuf};
 
@@ -98,11 +98,12 @@ pub(crate) async fn run(args: UnpackArgs, invocation: &Invocation) -> Result<(),
     outcome.failure(args.allow_incomplete).map_or(Ok(()), Err)
 }
 
-/// What `oc adm release mirror --to-dir` says at its end (docs/oc-compatibility.md, section 2.3).
+/// Returns the upload commands that `oc adm release mirror --to-dir` prints at its end
+/// (docs/oc-compatibility.md, section 2.3).
 fn upload(outcome: &Outcome, to: &Path) -> String {
     let mut text = String::new();
     for release in &outcome.releases {
-        // Without this, oc copies the images of one platform, under other digests.
+        // Without this flag, oc copies the images of one platform only, under other digests.
         let list = match release.ends_with("-multi") {
             true => " --keep-manifest-list",
             false => "",

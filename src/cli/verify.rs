@@ -1,4 +1,4 @@
-//! `airferry verify`.
+//! `airferry verify`: checks a bundle, and prints the findings.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::model::{ByteSize, Count, NeededBy};
 use crate::ops;
 use crate::ops::verify::{self, Report, Request};
 
-/// How many missing images are named.
+/// Maximum number of missing images that are named.
 const SHOWN: usize = 20;
 
 const EXAMPLES: &str = "\
@@ -110,7 +110,7 @@ fn text(report: &Report) -> String {
     }
     for finding in &report.findings {
         match finding.kind {
-            // The images follow, with reasons.
+            // The missing images are listed below, with reasons.
             FindingKind::Incomplete
                 if !report.missing.is_empty() || !report.malformed.is_empty() =>
             {

@@ -23,7 +23,7 @@ use airferry::format::texts::Texts;
 use airferry::format::{Placement, Rule, bundle, cbor, keys, metadata_chunk, statement};
 use airferry::model::{BundleManifest, ChunkKind, Digest, Inventory, ManifestFacts};
 
-/// Where the vectors are.
+/// Returns the directory of the vectors.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/bundle")
 }
@@ -51,10 +51,10 @@ pub(crate) fn sections<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeMap<Str
         .collect()
 }
 
-/// A vector: what it is, what should come of it, and its bytes.
+/// A test vector: its kind, the expected result, and its bytes.
 pub(crate) struct Vector {
     pub(crate) kind: String,
-    /// `None` for a good one.
+    /// The rule that it breaks; `None` for a valid one.
     pub(crate) expect: Option<Rule>,
     pub(crate) sections: BTreeMap<String, Vec<u8>>,
 }
@@ -89,7 +89,7 @@ impl Vector {
         &self.sections[name]
     }
 
-    /// What our reader says: the rule that is broken, if any, and its message.
+    /// Returns the rule that our reader finds broken, if any, and its message.
     fn outcome(&self) -> Option<(Rule, String)> {
         match self.kind.as_str() {
             "manifest" => {
@@ -207,8 +207,8 @@ fn every_vector_gives_what_it_expects() {
     );
 }
 
-/// The command reads documents as the library does: each vector stands in a bundle of its own,
-/// signed, whose chunks are not there.
+/// The command reads documents as the library does. Each vector is put into a signed bundle whose
+/// chunks are absent.
 #[test]
 fn the_command_gives_what_the_vectors_expect() {
     let account = Airferry::new();
@@ -250,7 +250,7 @@ fn the_command_gives_what_the_vectors_expect() {
             .collect();
         let right = match vector.expect {
             None => about.is_empty(),
-            // A difference from what the manifest names is said without a number.
+            // The message about a difference from the manifest has no rule number.
             Some(Rule(28)) => about.iter().any(|message| message.contains("manifest")),
             Some(rule) => {
                 let named = [
@@ -276,7 +276,7 @@ fn whole(path: &str) -> Vec<u8> {
     std::fs::read(root().join("whole").join(path)).unwrap()
 }
 
-/// The key whose seed is 32 times the byte 7: who signed the whole bundle.
+/// Returns the key that signed the whole bundle; its seed is 32 times the byte 7.
 fn signer() -> keys::VerifyingKey {
     keys::SigningKey::from_seed(&[7; 32]).public()
 }
@@ -343,7 +343,7 @@ fn check_chunks(manifest: &BundleManifest, inventory: &Inventory) {
     assert_eq!(documents.len(), inventory.manifests.len());
 }
 
-/// Runs openssl and gives its standard output; a failure of it is one of the test.
+/// Runs openssl and returns its standard output; panics if it fails.
 fn openssl(arguments: &[&str], directory: &Path) -> Vec<u8> {
     let output = std::process::Command::new("openssl")
         .args(arguments)

@@ -1,4 +1,4 @@
-//! Operator catalogs through the built program: listed, exported, and what clusters get.
+//! Operator catalogs in the built program: listing, export, and the objects for clusters.
 
 mod export;
 mod hostile;
@@ -15,7 +15,7 @@ use crate::support::images::{Build, Image, publish};
 const CONFIGS: &str = "operators.operatorframework.io.index.configs.v1";
 const DATABASE: &str = "operators.operatorframework.io.index.database.v1";
 
-/// A catalog with two packages; `{host}` stands for a registry.
+/// A catalog with two channels of one package; `{host}` stands for a registry.
 const CATALOG: &str = r#"---
 schema: olm.package
 name: bar
@@ -64,12 +64,12 @@ const FOO: &str = r#"{"schema":"olm.package","name":"foo","defaultChannel":"beta
  "properties":[{"type":"olm.package","value":{"packageName":"foo","version":"0.1.0"}}]}
 "#;
 
-/// An image that holds files as a catalog.
+/// Builds the image of a catalog from files.
 fn index_image(files: &[(&str, &[u8])]) -> Build {
     Build::oci("index").label(CONFIGS, "/configs").files(files)
 }
 
-/// A registry with the catalog `ops/index:v1`, and someone who asks it.
+/// A registry with the catalog `ops/index:v1`, and an account that reads it.
 struct Shop {
     airferry: Airferry,
     registry: DockerRegistry,
@@ -94,7 +94,7 @@ impl Shop {
         publish::push(&host, repository, Some("v1"), image);
     }
 
-    /// The catalog's reference.
+    /// Returns the catalog's reference.
     fn index(&self) -> String {
         format!("{}/ops/index:v1", self.registry.host())
     }

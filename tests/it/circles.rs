@@ -1,26 +1,26 @@
-//! Sibling modules must not depend on each other in a circle: of two rooms beside each other one
-//! is the lower one, so that it can be read, tested and moved alone.
+//! Sibling modules must not depend on each other in a circle: of two siblings one is always the
+//! lower one, so that it can be read, tested and moved alone.
 //!
-//! Siblings are the modules that one module declares. Module `a` depends on its sibling `b` when
-//! a file of `a` names `b` or something in it, also through a name that their parent re-exports.
-//! A parent may use its children and they may use it.
+//! Siblings are the modules that one module declares. Module `a` depends on its sibling `b` when a
+//! file of `a` names `b` or something in it, also through a name that their parent re-exports. A
+//! parent may use its children and they may use it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::support::source::{self, Source};
 
-/// Modules whose children still have circles. A name leaves this list when its children have none,
-/// and none is added.
+/// Modules whose children still have circles. A name is removed when its children have none, and
+/// none is added.
 const UNDIVIDED: &[&str] = &[];
 
-/// Which sibling a sibling depends on, and one place that shows it.
+/// For each sibling, the siblings that it depends on, each with one place that shows it.
 type Edges = BTreeMap<String, BTreeMap<String, String>>;
 
 /// A module path such as `["registry", "auth"]`.
 type Module = Vec<String>;
 
-/// The dependencies between siblings, by their parent.
+/// Returns the dependencies between siblings, by their parent.
 fn edges(sources: &[Source]) -> BTreeMap<Module, Edges> {
     let modules: BTreeSet<&Module> = sources.iter().map(|source| &source.module).collect();
     let by_module: BTreeMap<&Module, &Source> = sources
@@ -47,8 +47,8 @@ fn edges(sources: &[Source]) -> BTreeMap<Module, Edges> {
     edges
 }
 
-/// The parent that a file shares with what it names, and the sibling of its own ancestor that it
-/// names there. `None` for what is outside the crate, above the file or below it.
+/// Returns the common parent of a file and of what it names, and the child of that parent that it
+/// names. `None` for names outside the crate, above the file or below it.
 fn sibling(
     source: &Source,
     path: &[String],
@@ -56,7 +56,7 @@ fn sibling(
     by_module: &BTreeMap<&Module, &Source>,
 ) -> Option<(Module, String)> {
     let mut path = path.to_vec();
-    // A name may be re-exported by a module that re-exports it; more than a few times is a circle.
+    // Re-exports may be chained; a chain of more than eight is a circle.
     for _ in 0..8 {
         let (first, named) = path.split_first()?;
         if first != "crate" {
@@ -77,7 +77,7 @@ fn sibling(
         }
         let exported = by_module.get(&parent)?.aliases.get(next)?;
         let rest = &named[shared + 1..];
-        // A module names its children without `self`.
+        // A re-export may name a child module without `self`.
         let root = match exported.first().map(String::as_str) {
             Some("crate") => Vec::new(),
             _ => [&["crate".to_owned()], &parent[..]].concat(),
@@ -87,7 +87,7 @@ fn sibling(
     None
 }
 
-/// The siblings that can be reached from one of them.
+/// Returns the siblings that can be reached from one of them.
 fn reached<'a>(edges: &'a Edges, from: &str) -> BTreeSet<&'a str> {
     let mut found: BTreeSet<&str> = BTreeSet::new();
     let mut open: Vec<&str> = edges
@@ -105,7 +105,8 @@ fn reached<'a>(edges: &'a Edges, from: &str) -> BTreeSet<&'a str> {
     found
 }
 
-/// Every dependency that is part of a circle, by the parent: `from -> to (file:line: path)`.
+/// Returns every dependency that is part of a circle, by the parent: `from -> to (file:line:
+/// path)`.
 fn circles(sources: &[Source]) -> BTreeMap<String, Vec<String>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (parent, edges) in edges(sources) {
@@ -141,7 +142,8 @@ fn siblings_have_no_circles() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
-/// The guard is blind where it does not follow a name; these are the ways to name a sibling.
+/// The check misses dependencies if it does not follow a form of naming; these are the forms of
+/// naming a sibling.
 #[test]
 fn every_way_to_name_a_sibling_is_seen() {
     let circles_of = |files: &[(&str, &str)]| {

@@ -1,5 +1,5 @@
-//! Citations resolve inside this repository: a comment that names a page and a section of it names
-//! ones that are there, and nothing points to a directory outside.
+//! Citations resolve inside this repository: if a comment names a page and its section, both exist,
+//! and nothing points to a directory outside.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use regex::Regex;
 
 use crate::support::source;
 
-/// Files whose comments and texts are looked at.
+/// Returns the files whose comments and texts are checked.
 fn files() -> Vec<PathBuf> {
     let mut files = Vec::new();
     for (directory, extensions) in [
@@ -33,8 +33,8 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-/// A text without the marks of comments and with line breaks as spaces, so that a citation may be
-/// broken over two lines.
+/// Returns a text without comment marks and with line breaks as spaces, so that a citation may span
+/// two lines.
 fn joined(text: &str) -> String {
     let line = |line: &str| {
         let line = line.trim();
@@ -44,7 +44,7 @@ fn joined(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join(" ")
 }
 
-/// The numbers of a page's headings.
+/// Returns the numbers of a page's headings.
 fn sections(page: &str) -> BTreeSet<String> {
     let heading = Regex::new(r"(?m)^#{2,3} ([0-9]+(?:\.[0-9]+)?)\.? ").unwrap();
     let page = source::read(Path::new(page));
@@ -52,7 +52,7 @@ fn sections(page: &str) -> BTreeSet<String> {
     found.map(|found| found[1].to_owned()).collect()
 }
 
-/// What a text cites wrongly.
+/// Returns the citations of a text that do not resolve.
 fn unresolved(text: &str) -> Vec<String> {
     let citation = Regex::new(
         r"((?:docs/)?[a-z-]+\.md), sections? ([0-9]+(?:\.[0-9]+)?)((?:,? (?:and |to )?[0-9]+\.[0-9]+)*)",
@@ -107,7 +107,7 @@ fn a_citation_of_what_is_not_there_is_seen() {
     assert_eq!(unresolved(&broken).len(), 1, "{broken}");
 }
 
-/// The checks against the shared directory are the only place that may look outside.
+/// Only the checks against the shared directory may point outside.
 #[test]
 fn nothing_points_out_of_the_repository() {
     let outside = ["../", "shared"].concat();

@@ -1,4 +1,4 @@
-//! The command line as a whole: mistakes are named. `outputs` has the help.
+//! The command line as a whole: error messages name the mistake. `outputs` tests the help texts.
 
 use crate::support::command::Airferry;
 

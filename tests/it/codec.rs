@@ -1,4 +1,4 @@
-//! `airferry codec`, and the codecs against real programs.
+//! `airferry codec`, and the codecs compared with other programs.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -42,7 +42,7 @@ fn run(program: &str, args: &[&str], input: &[u8]) -> Output {
         .unwrap_or_else(|error| panic!("this test needs `{program}`: {error}"));
     let mut stdin = child.stdin.take().unwrap();
     std::thread::scope(|scope| {
-        // A program that refuses its arguments does not read.
+        // A program that refuses its arguments does not read its input.
         scope.spawn(move || stdin.write_all(input).ok());
         child.wait_with_output().unwrap()
     })
@@ -59,7 +59,7 @@ fn stdout_of(program: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-/// Identifies a blob; if there is a recipe, what it makes must be the blob.
+/// Identifies a blob; asserts that a recipe, if there is one, recreates the blob.
 fn identified(blob: &[u8]) -> Identity {
     let identity = identify(Cursor::new(blob), &options()).unwrap();
     if let Identity::Recipe(recipe) = &identity {
@@ -165,7 +165,7 @@ fn mistakes_have_their_exit_codes() {
     assert!(stderr.contains("/nonexistent/blob"), "{stderr}");
 }
 
-/// What the programs of this machine are given: text, machine code, noise, and some repeats.
+/// Input for the programs of this machine: machine code, text, noise, and some repeats.
 fn layer() -> Vec<u8> {
     let mut layer = Vec::new();
     let binary = fs_err::File::open(env!("CARGO_BIN_EXE_airferry")).unwrap();
@@ -197,7 +197,7 @@ fn gzip_of_any_tool_comes_back_or_is_raw() {
         ),
     ] {
         let identity = identified(&stdout_of(program, args, &layer));
-        // Their encoders are not ours: what matters is that nobody claims to be able to.
+        // We do not have their encoders: the test is that no encoder claims the blob.
         assert_eq!(name(&identity), "unknown", "{program} {args:?}");
     }
 }
@@ -251,7 +251,7 @@ fn write_layout(at: &Path, layer: &[u8]) {
     fs_err::write(at.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
 }
 
-/// The blobs in a `dir:` directory that are gzip.
+/// Returns the blobs in a `dir:` directory that are gzip.
 fn gzip_blobs(at: &Path) -> Vec<Vec<u8>> {
     fs_err::read_dir(at)
         .unwrap()
@@ -288,7 +288,7 @@ fn small_blob(encoder: &str, plain: &[u8]) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
-    /// Whatever happens to a blob: it comes back as it is, or it is raw.
+    /// A changed blob is recreated exactly, or it is raw.
     #[test]
     fn changed_blobs_come_back_or_are_raw(
         encoder in prop::sample::select(vec!["kp5-C-pgzip-17", "kp6-A-gzip", "go126-6", "go126-1"]),
@@ -309,7 +309,7 @@ proptest! {
         identified(&blob);
     }
 
-    /// Whatever happens to a recipe: it is refused, or it makes what it says, or nothing.
+    /// A changed recipe is refused, or makes the blob whose digest it has, or fails.
     #[test]
     fn changed_recipes_make_no_wrong_blob(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..3),

@@ -1,4 +1,4 @@
-//! The consoles of README.md and docs/*.md are typed, and have to answer what the pages show.
+//! Types the console examples of README.md and docs/*.md, and compares the answers with the pages.
 
 mod desk;
 
@@ -14,7 +14,7 @@ use crate::support::images::Build;
 use crate::support::source;
 use crate::support::stage::{copy_directory, flip};
 
-/// The pages whose consoles go on where those of the page before ended, in this order.
+/// Pages whose consoles continue where those of the page before ended, in this order.
 const PAGES: &[&str] = &[
     "README.md",
     "docs/security-model.md",
@@ -24,7 +24,8 @@ const PAGES: &[&str] = &[
     "docs/registries.md",
 ];
 
-/// Pages with consoles, in fences, that no test can type, and why. `cli::examples` reads them.
+/// Pages with consoles in fences that no test can type, and why. `cli::examples` parses their
+/// command lines.
 const NOT_TYPED: &[(&str, &str)] = &[
     (
         "docs/many-importers.md",
@@ -37,7 +38,7 @@ const NOT_TYPED: &[(&str, &str)] = &[
 ];
 
 impl Desk {
-    /// Does what the page says in words before a step.
+    /// Does what the text of the page demands before a step.
     fn prepare(&self, step: &Step, command: &str) {
         let at = |name: &str| self.account.path(name);
         if let Some(file) = command
@@ -93,7 +94,7 @@ impl Desk {
         }
     }
 
-    /// Where a step is typed, and with which names of this run.
+    /// Returns the directory and the command line of a step, with the names of this run.
     fn adapted(&self, step: &Step, command: &str) -> (PathBuf, String) {
         let target = Regex::new(r"127\.0\.0\.1:[0-9]+").unwrap();
         let command = target.replace_all(command, self.target.host.as_str());
@@ -113,7 +114,8 @@ fn page(name: &str) -> Vec<Step> {
     steps(name, &source::read(name.as_ref()))
 }
 
-/// One person at one desk, from the first key on: a page may use what another one made.
+/// All pages are typed by one user in one directory, so a page may use files that an earlier page
+/// made.
 #[test]
 fn consoles_answer_what_the_pages_show() {
     let desk = Desk::new();

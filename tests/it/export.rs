@@ -1,4 +1,4 @@
-//! `airferry export` through the built program, from registries that misbehave as tests say.
+//! `airferry export` in the built program, from registries with injected faults.
 
 mod attached;
 mod completion;

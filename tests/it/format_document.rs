@@ -1,4 +1,4 @@
-//! What bundle-format.md shows of the documents is true: its CDDL and its annotated manifest.
+//! Checks the CDDL and the annotated manifest of bundle-format.md against the test vectors.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,13 +15,13 @@ fn document() -> String {
     source::read(Path::new("bundle-format.md"))
 }
 
-/// The part of a text between two others.
+/// Returns the part of a text between two others.
 fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
     let (_, rest) = text.split_once(start).expect(start);
     rest.split_once(end).expect(end).0
 }
 
-/// Vectors that break only the grammar of a text or a length, which the CDDL does not have.
+/// Vectors that break only the grammar of a text or a length, which the CDDL does not express.
 const BEYOND_CDDL: [&str; 5] = [
     "blocks-remainder",
     "bad-tag",
@@ -64,7 +64,7 @@ fn the_annotated_manifest_has_the_bytes_of_the_vector() {
     let dump = between(&document, "what follows a semicolon explains.\n", "\n## ");
     let mut bytes = Vec::new();
     for line in dump.lines() {
-        // No text of this manifest holds one of these characters.
+        // No text of this manifest contains a semicolon or a quotation mark.
         let shown = line.split(';').next().unwrap();
         for (index, part) in shown.split('"').enumerate() {
             if index % 2 == 1 {

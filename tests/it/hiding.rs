@@ -1,5 +1,5 @@
-//! Nothing hides in a bundle or beside it, nothing is believed that could be compared, and
-//! nothing is interpreted of a bundle that nobody trusted has signed.
+//! No data can hide in or beside a bundle, every claim that can be checked is checked, and nothing
+//! is interpreted of a bundle that no trusted key has signed.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -16,7 +16,7 @@ use crate::support::forge::{exporter, forge, sign_root};
 use crate::support::images::{Build, noise};
 use crate::support::stage::{Stage, files};
 
-/// A signed bundle of one image.
+/// Makes a signed bundle of one image.
 fn signed() -> (Stage, PathBuf) {
     let stage = Stage::new();
     let image = Build::oci("app").layer(3000).layer(700).image();
@@ -25,7 +25,7 @@ fn signed() -> (Stage, PathBuf) {
     (stage, bundle)
 }
 
-/// A bundle that leaves out all blobs, because another one carried them.
+/// Makes a bundle that leaves out all blobs, because its base carried them.
 fn increment() -> (Stage, PathBuf) {
     let (stage, base) = signed();
     let reference = format!("{}/team/app:v1", stage.source.host());
@@ -47,14 +47,14 @@ fn run(stage: &Stage, verb: &str, bundle: &Path, more: &[&str]) -> Outcome {
     Outcome::of(command)
 }
 
-/// A change that an exporter would not make.
+/// A change that makes the documents of a bundle false.
 type Lie = fn(&mut Inventory, &mut BundleManifest);
 
 #[test]
 fn what_is_said_of_blobs_is_compared() {
     let (stage, bundle) = increment();
     let lies: [(&str, Lie); 6] = [
-        // Without extents nothing would ever be hashed: not a byte of the blobs is here.
+        // Without extents no blob would be hashed: not a byte of the blobs is here.
         ("R-22", |inventory, _| {
             for blob in &mut inventory.blobs {
                 (blob.size, blob.place) = (0, BlobPlace::Carried(Carried::raw(Vec::new())));
@@ -122,7 +122,7 @@ fn leftovers_of_an_export_are_foreign_beside_a_sealed_bundle() {
     }
 }
 
-/// The accounting is the sum of all files below the bundle's directory.
+/// Asserts that the accounting is the sum of all files below the bundle's directory.
 #[track_caller]
 fn adds_up(outcome: &Outcome, bundle: &Path) {
     let report = outcome.json();
@@ -155,7 +155,7 @@ fn what_lies_in_other_directories_is_counted_to_the_bottom() {
             .succeeds()
             .stdout_has("1 files, 7000 bytes");
     }
-    // What an operating system leaves is let pass, and counted all the same.
+    // Files that an operating system leaves are accepted, but counted.
     let copy = stage.copy(&bundle, "copy");
     fs::create_dir_all(copy.join("System Volume Information/a/b")).unwrap();
     fs::write(
@@ -169,7 +169,7 @@ fn what_lies_in_other_directories_is_counted_to_the_bottom() {
     assert_eq!(strict.json()["bytes"]["foreign"], 7000, "{strict}");
 }
 
-/// Names that operating systems use are no hiding place.
+/// Names that operating systems use must not hide data.
 #[test]
 fn only_what_operating_systems_leave_passes_strict() {
     let (stage, bundle) = signed();
@@ -231,7 +231,7 @@ fn a_note_about_the_medium_is_listed_counted_and_short() {
         .stdout_has("VOLUME.txt");
 }
 
-/// Anybody may put names there that look like statements.
+/// Anyone can add files that are named like statements.
 #[test]
 fn strangers_statements_are_few_and_short_or_foreign() {
     let (stage, bundle) = signed();
@@ -265,7 +265,7 @@ fn strangers_statements_are_few_and_short_or_foreign() {
     }
 }
 
-/// Step 3 of reading comes before step 4: who is not trusted is not listened to.
+/// Step 3 of reading comes before step 4: without a trusted signature nothing is interpreted.
 #[test]
 fn nothing_is_interpreted_of_a_bundle_by_a_stranger() {
     let (stage, bundle) = signed();
@@ -281,14 +281,14 @@ fn nothing_is_interpreted_of_a_bundle_by_a_stranger() {
     for (name, root) in [("well-formed", &manifest[..]), ("no CBOR", b"\xff\xff")] {
         let copy = stage.copy(&bundle, "copy");
         fs::write(copy.join("manifest.cbor"), root).unwrap();
-        // What the stranger says fits together.
+        // The stranger's documents are consistent.
         let line = |hash: &str| format!("{hash}  manifest.cbor");
         let own = sums.replace(
             &line(&hash::sha256(&manifest).hex()),
             &line(&hash::sha256(root).hex()),
         );
         fs::write(copy.join("SHA256SUMS"), &own).unwrap();
-        // Nobody looks at it.
+        // This file must not be read.
         fs::write(copy.join("inventory.cbor"), b"\xff").unwrap();
         sign_root(&copy, &stranger, root, &own);
         for (verb, more) in [
@@ -307,11 +307,11 @@ fn nothing_is_interpreted_of_a_bundle_by_a_stranger() {
         let report = stage.verify(&copy, &["--output", "json"]).json();
         assert_eq!(report["stopped"], true);
         assert!(report.get("intact").is_none(), "{report}");
-        // Who trusts nobody, or was told to go on, learns what is wrong.
+        // Without `--trust`, or with `--allow-unsigned`, the damage is found.
         run(&stage, "verify", &copy, &[]).fails_with(4);
         stage.verify(&copy, &["--allow-unsigned"]).fails_with(4);
     }
-    // A changed manifest is told from a stranger's where it can be.
+    // Where it is possible, a changed manifest is distinguished from a stranger's.
     let copy = stage.copy(&bundle, "copy");
     fs::write(copy.join("manifest.cbor"), b"\xff").unwrap();
     stage
@@ -324,7 +324,7 @@ fn nothing_is_interpreted_of_a_bundle_by_a_stranger() {
 #[test]
 fn a_statement_that_disagrees_or_has_expired_does_not_count() {
     let (stage, bundle) = signed();
-    // The sums of another bundle: right signature, wrong file.
+    // The right key signed the sums of another bundle.
     let copy = stage.copy(&bundle, "copy");
     let root = fs::read(copy.join("manifest.cbor")).unwrap();
     sign_root(&copy, &exporter(&stage), &root, "other sums");
@@ -348,7 +348,7 @@ fn a_statement_that_disagrees_or_has_expired_does_not_count() {
         ]);
         Outcome::of(command).succeeds();
     };
-    // The key was named: what is wrong is the statement.
+    // The key was given: it is the statement that is wrong.
     stage
         .verify(&copy, &[])
         .stderr_has("signed again")
@@ -376,7 +376,7 @@ fn a_socket_is_no_file() {
     }
 }
 
-/// What a base carried is on the target; a bundle of it alone says of releases what it can.
+/// The blobs that the base carried are on the target.
 #[test]
 fn an_increment_is_imported_behind_its_base() {
     let (stage, bundle) = increment();
@@ -386,7 +386,7 @@ fn an_increment_is_imported_behind_its_base() {
     stage.import(&bundle, &host, &[]).succeeds();
 }
 
-/// An attachment has the tag that follows from its subject, and takes no tag of an image.
+/// An attachment gets the tag that follows from its subject, and never the tag of an image.
 #[test]
 fn an_attachment_takes_no_tag_of_an_image() {
     let stage = Stage::new();
@@ -414,7 +414,7 @@ fn an_attachment_takes_no_tag_of_an_image() {
     stage.verify(&twin, &[]).fails_with(4).stdout_has("R-25");
     stage.import(&twin, &host, &[]).fails_with(4);
 
-    // By the rules the tag is both's; the image keeps it, whatever is imported how often.
+    // By the rules both have the tag; the image keeps it, however often the bundle is imported.
     let both = stage.copy(&bundle, "both");
     let taken = taker.digest().parse().unwrap();
     forge(&stage, &both, |inventory, _| {

@@ -1,12 +1,11 @@
-//! The house rules that are not about layers: plain text, files of one subject, nothing
-//! forgotten.
+//! The house rules that are not about layers: plain text, files of one subject, no file left out.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::support::source::{self, Source};
 
-/// Longest file under `src`, in lines that are not tests. Most should stay far below.
+/// Maximum length of a file under `src`, in lines that are not tests. Most should be far shorter.
 const MAX_LINES: usize = 600;
 
 #[test]
@@ -40,7 +39,7 @@ fn files_have_one_subject() {
     );
 }
 
-/// The compiler never sees a file that no `mod` names.
+/// The compiler ignores a file that no `mod` names.
 #[test]
 fn no_source_is_forgotten() {
     let files = source::files("src", &["rs"]);

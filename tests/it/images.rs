@@ -1,4 +1,4 @@
-//! The images that the tests make, as the programs of others see them.
+//! The images that the tests make, as other programs read them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::support::command::{Airferry, Outcome};
 use crate::support::images::{Build, Image, digest_of, docker_list, index, many, publish};
 use crate::support::real_part;
 
-/// One of everything that the builder can make.
+/// Builds one image of each kind that the builder can make.
 fn assorted() -> Vec<(&'static str, Image)> {
     let small = Build::oci("small").layer(1000).image();
     let arm = Build::oci("small").platform("linux/arm64/v8");
@@ -62,7 +62,7 @@ fn foreign_layers_are_named_and_not_stored() {
     assert_eq!(blobs.count(), 3);
 }
 
-/// What skopeo decompresses is what the configuration says.
+/// The layers that skopeo decompresses have the digests that the configuration names.
 #[test]
 fn skopeo_reads_the_layouts() {
     if real_part::required("skopeo").is_none() {
@@ -89,7 +89,7 @@ fn skopeo_reads_the_layouts() {
     }
 }
 
-/// Digests of the layers that skopeo decompressed into a directory.
+/// Returns the digests of the layers that skopeo decompressed into a directory.
 fn decompressed(directory: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(directory).unwrap();
     let contents = entries.map(|entry| fs::read(entry.unwrap().path()).unwrap());
@@ -99,7 +99,7 @@ fn decompressed(directory: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// The same digests as the configuration names them.
+/// Returns the digests of the decompressed layers that the configuration names.
 fn diff_ids(image: &Image) -> BTreeSet<String> {
     let config: serde_json::Value = serde_json::from_slice(&image.blobs[0].bytes).unwrap();
     let ids = config["rootfs"]["diff_ids"].as_array().unwrap();
@@ -131,7 +131,7 @@ fn skopeo(airferry: &Airferry, args: &[&str]) -> Outcome {
     Outcome::of(airferry.wrap(command)).succeeds()
 }
 
-/// A registry for this module; dies with it.
+/// A registry for this module, killed when it is dropped.
 struct Registry {
     process: Child,
     address: String,
@@ -160,7 +160,7 @@ impl Registry {
             let end = rest.find(|c: char| c != '.' && c != ':' && !c.is_ascii_digit());
             Some(rest[..end.unwrap_or(rest.len())].to_owned())
         });
-        // Somebody has to read on, or the registry blocks on a full pipe.
+        // Read on, or the registry blocks on a full pipe.
         std::thread::spawn(move || log.for_each(drop));
         let address = address.expect("the registry says where it listens");
         Some(Self {

@@ -1,4 +1,4 @@
-//! `airferry import`, into Debian's docker-registry and into our own.
+//! `airferry import`, into Debian's docker-registry and into our own registry.
 
 mod attachments;
 mod faults;
@@ -29,7 +29,7 @@ use crate::support::netns::Namespace;
 use crate::support::proxy::{Passed, Proxy};
 use crate::support::stage::{Stage, files};
 
-/// `airferry serve` with a store of its own, killed with the test.
+/// `airferry serve` with a store of its own, killed when it is dropped.
 pub(crate) struct Serve {
     child: Child,
     pub(crate) host: String,
@@ -68,19 +68,19 @@ impl Drop for Serve {
     }
 }
 
-/// A GET or HEAD of a registry's API.
+/// Sends a GET or HEAD request to a registry's API.
 pub(crate) fn ask(host: &str, method: &str, path: &str) -> Answer {
     let accept = "application/json";
     send(host, method, &format!("/v2/{path}"), accept, b"")
 }
 
-/// The digest behind a tag; `None` when there is none. Any media type is accepted.
+/// Returns the digest behind a tag; `None` if there is no such tag. Any media type is accepted.
 pub(crate) fn digest_at(host: &str, repository: &str, tag: &str) -> Option<String> {
     let body = manifest_at(host, repository, tag)?;
     Some(digest_of(body.as_bytes()))
 }
 
-/// The bytes of a manifest, fetched as skopeo would.
+/// Returns the text of a manifest, fetched as skopeo would fetch it.
 pub(crate) fn manifest_at(host: &str, repository: &str, tag: &str) -> Option<String> {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(host).unwrap();
@@ -103,7 +103,8 @@ pub(crate) fn manifest_at(host: &str, repository: &str, tag: &str) -> Option<Str
     }
 }
 
-/// Asserts that all of an image is in a repository: every manifest and blob, byte for byte.
+/// Asserts that an image is whole in a repository: the bytes of each manifest, the length of each
+/// blob.
 #[track_caller]
 pub(crate) fn assert_whole(host: &str, repository: &str, image: &Image) {
     for part in image.walk() {
@@ -119,7 +120,7 @@ pub(crate) fn assert_whole(host: &str, repository: &str, image: &Image) {
     }
 }
 
-/// How often each method was used for each kind of thing: `PUT manifests`, `GET blobs` and so on
+/// Counts the requests by method and kind: `PUT manifests`, `GET blobs` and so on.
 fn tally(passed: &[Passed]) -> BTreeMap<String, usize> {
     let mut tally = BTreeMap::new();
     for passed in passed {
@@ -136,7 +137,7 @@ fn tally(passed: &[Passed]) -> BTreeMap<String, usize> {
     tally
 }
 
-/// Everything that a registry may be asked to carry.
+/// Images of all kinds that a registry may have to hold.
 struct Everything {
     schema2: Image,
     oci: Image,
@@ -184,7 +185,7 @@ impl Everything {
         ]
     }
 
-    /// Puts it all into the source; returns the references to ask for.
+    /// Publishes all of them at the source; returns the references to export.
     fn publish(&self, stage: &Stage) -> Vec<String> {
         let host = stage.source.host().to_string();
         let references = self
@@ -225,7 +226,7 @@ fn push_fallback(host: &str, repository: &str, subject: &Image, artifacts: &[&Im
     );
 }
 
-/// The digests that a fallback index lists.
+/// Returns the digests that a fallback index lists.
 fn listed(host: &str, repository: &str, subject: &Image) -> BTreeSet<String> {
     let Some(text) = manifest_at(host, repository, &subject.fallback_tag()) else {
         return BTreeSet::new();
@@ -452,7 +453,7 @@ fn works_from_a_read_only_stick_in_a_network_that_has_the_registry_alone() {
     Outcome::of(network.enter(&import)).succeeds();
     assert_whole(&host, "team/app", &image);
 
-    // A key that travelled on the stick proves nothing, unless its fingerprint came otherwise.
+    // A key that came on the stick proves nothing, unless its fingerprint came by another way.
     let mut verify = stage.importer.command();
     verify.arg("verify").arg(&on_stick).arg("--trust");
     verify.arg(stick.path().join("exporter.pub"));

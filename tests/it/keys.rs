@@ -21,13 +21,13 @@ fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// The fingerprint that airferry shows, as plain hexadecimal digits.
+/// Returns the fingerprint that airferry shows, as plain hexadecimal digits.
 fn shown(airferry: &Airferry, key: &str) -> String {
     let outcome = airferry.run(["keygen", "--show", key]).succeeds();
     outcome.stdout.split_whitespace().collect()
 }
 
-/// The fingerprint that a person computes with openssl.
+/// Returns the fingerprint that openssl computes.
 fn computed(airferry: &Airferry, key: &str) -> String {
     let public = [
         "pkey", "-pubin", "-in", key, "-outform", "DER", "-out", "key.der",
@@ -86,8 +86,8 @@ fn openssl_opens_what_keygen_encrypted() {
     assert_eq!(openssl(&airferry, &open), written);
 }
 
-/// Signs a bundle that is not there: the key is loaded first, so exit code 8 means that the
-/// key was accepted.
+/// Signs a bundle that does not exist. The key is loaded first, so exit code 8 means that the key
+/// was accepted.
 fn sign_with(airferry: &Airferry, more: &[&str]) -> Outcome {
     airferry.run([&["sign", "no-bundle"], more].concat())
 }
@@ -228,7 +228,7 @@ impl Signed {
         Self { airferry }
     }
 
-    /// The statement's file and the signature's, from the JSON of a call of `sign`.
+    /// Runs `sign`; returns the paths of the statement and of the signature.
     fn sign(&self, more: &[&str]) -> (String, String) {
         let call = [&["sign", "bundle", "--output", "json"], more].concat();
         let signed = self.airferry.run(call).succeeds().json();
@@ -236,7 +236,7 @@ impl Signed {
         (file("statement"), file("signature"))
     }
 
-    /// Checks a signature as a person does who has no airferry.
+    /// Checks a signature with openssl alone, as is possible without airferry.
     fn openssl_verifies(&self, public: &str, statement: &str, signature: &str) -> bool {
         let mut command = self.airferry.wrap(Command::new(require("openssl")));
         command.args(["pkeyutl", "-verify", "-pubin", "-inkey", public, "-rawin"]);
@@ -300,7 +300,7 @@ fn statements_can_stay_outside_of_the_bundle() {
 #[test]
 fn a_command_signs_without_showing_its_key() {
     let signed = Signed::new();
-    // openssl signs only what has a length.
+    // openssl signs only a file, because it needs the length.
     let command = "cat > asked && openssl pkeyutl -sign -rawin -inkey reviewer.pem -in asked";
     let (statement, signature) = signed.sign(&[
         "--signer-command",
@@ -310,7 +310,7 @@ fn a_command_signs_without_showing_its_key() {
     ]);
     assert!(signed.openssl_verifies("reviewer.pub", &statement, &signature));
 
-    // Another key than the one that was named.
+    // The key that signs is not the one that was named.
     let call = ["sign", "bundle", "--signer-command", command];
     let wrong = [&call[..], &["--signer-public", "exporter.pub"]].concat();
     signed.airferry.run(wrong).fails_with(2);
@@ -352,7 +352,7 @@ fn a_key_that_came_with_the_bundle_proves_nothing() {
     airferry.run(wrong).fails_with(2).stderr_has(&other);
 }
 
-/// A key on the stick that carries the bundle, though not in the bundle's directory.
+/// A key on the medium that carries the bundle, but outside the bundle's directory.
 #[test]
 fn a_key_on_the_bundles_medium_proves_nothing_either() {
     let signed = Signed::new();
@@ -368,7 +368,7 @@ fn a_key_on_the_bundles_medium_proves_nothing_either() {
         let mut copy = Command::new(require("cp"));
         copy.arg("-r").arg(airferry.path("bundle")).arg(&bundle);
         run(&mut copy);
-        // Not `copy`, which wants to set permissions.
+        // Not `fs::copy`, which sets permissions.
         let text = fs::read(airferry.path("exporter.pub")).unwrap();
         fs::write(&key, text).unwrap();
         let verify = |key: &Path| {

@@ -1,15 +1,15 @@
-//! Keeps the layering rule: the table in the documentation of `src/lib.rs` is read and compared
-//! with what the sources really name. The second table, of outside crates, stands here.
+//! Enforces the layering rule: the table in the documentation of `src/lib.rs` is compared with the
+//! paths that the sources name. A second table, of outside crates, is in this file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::support::source::{self, Source};
 
-/// Who may name what from outside the crate. The longest matching path decides; what matches
-/// nothing is free.
+/// The modules that may name a path from outside the crate. The longest matching path decides; a
+/// path that matches nothing is free.
 const OUTSIDE: &[(&str, &[&str])] = &[
-    // People: arguments, bars, terminals.
+    // The command line: arguments, bars, terminals.
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
@@ -40,7 +40,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("tokio::signal", &["registry", "serve", "ops", "cli"]),
     ("tokio::fs", &[]),
     ("tokio::process", &[]),
-    // Other programs, and the end of this one.
+    // Starting other programs, and ending this one.
     ("std::process", &[]),
     ("std::process::Command", &["registry", "sys"]),
     ("std::process::Stdio", &["registry", "sys"]),
@@ -60,12 +60,12 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("std::time::UNIX_EPOCH", &["sys"]),
     ("jiff::Timestamp::now", &["sys"]),
     ("jiff::Zoned", &["sys"]),
-    // How things are written down.
+    // Data formats.
     ("serde_saphyr", &["encoding"]),
     ("pgp", &["content"]),
 ];
 
-/// Which modules each module may use, from the table in `src/lib.rs`.
+/// Returns the modules that each module may use, from the table in `src/lib.rs`.
 fn allowed() -> BTreeMap<String, BTreeSet<String>> {
     let text = source::read(Path::new("src/lib.rs"));
     let mut allowed = BTreeMap::new();
@@ -90,7 +90,7 @@ fn allowed() -> BTreeMap<String, BTreeSet<String>> {
     allowed
 }
 
-/// Names what is wrong in a source, as `file:line: why`.
+/// Returns what is wrong in a source, as `file:line: why`.
 fn violations(source: &Source, allowed: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
     let from = source.top();
     let mut found = Vec::new();
@@ -161,7 +161,7 @@ fn the_table_names_every_module() {
     assert_eq!(listed, declared);
 }
 
-/// The guard is blind where it does not understand a form of naming; these are all that we use.
+/// The check misses a form of naming that it does not understand; these are all that we use.
 #[test]
 fn every_form_of_naming_is_seen() {
     let allowed = allowed();

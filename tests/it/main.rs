@@ -1,6 +1,6 @@
 //! All integration tests: one binary, a module for each subject.
 
-// The helpers of tests may fail loudly and touch the machine; clippy's own exceptions cover only
+// Test helpers may panic, and may use files and the environment; clippy's own exceptions cover only
 // functions marked as tests.
 #![allow(
     clippy::disallowed_methods,

@@ -1,5 +1,5 @@
-//! What people read: the help of every command, and what the verbs print. CONTRIBUTING.md says
-//! how a changed text is accepted.
+//! Texts that people read: the help of every command, and the output of the verbs. CONTRIBUTING.md
+//! says how a changed text is accepted.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
@@ -12,7 +12,7 @@ use crate::support::snapshot::{self, Transcript};
 use crate::support::source;
 use crate::support::stage::flip;
 
-/// Snapshots of runs; the others are of help texts.
+/// Snapshots of runs; the other snapshots are of help texts.
 const RUNS: &[&str] = &[
     "first-bundle",
     "keys",
@@ -22,7 +22,7 @@ const RUNS: &[&str] = &[
     "unpack",
 ];
 
-/// The verbs that a help text lists, `help` itself left out.
+/// Returns the verbs that a help text lists, without `help`.
 pub(crate) fn verbs(help: &str) -> Vec<String> {
     help.lines()
         .skip_while(|line| *line != "Commands:")
@@ -35,7 +35,7 @@ pub(crate) fn verbs(help: &str) -> Vec<String> {
         .collect()
 }
 
-/// The help of the program and of each of its commands, by the name of its snapshot.
+/// Returns the help of the program and of each of its commands, with the name of its snapshot.
 fn helps() -> Vec<(String, String)> {
     let airferry = Airferry::new();
     let mut open = VecDeque::from([Vec::new()]);
@@ -74,7 +74,7 @@ fn no_snapshot_is_forgotten() {
     assert_eq!(found.map(str::to_owned).collect::<BTreeSet<_>>(), known);
 }
 
-/// Two registries and somebody with a key, for whom one of them is `registry.example.com`.
+/// Two registries, and an account with a key for which one of them is `registry.example.com`.
 struct Desk {
     account: Airferry,
     source: Serve,
@@ -115,7 +115,7 @@ impl Desk {
         desk
     }
 
-    /// Runs of which the target is shown as `mirror.example.com`.
+    /// Makes a transcript that shows the target as `mirror.example.com`.
     fn transcript(&self) -> Transcript<'_> {
         Transcript::new(&self.account)
             .showing(&self.target.host, "mirror.example.com")

@@ -1,4 +1,5 @@
-//! The real parts themselves: that they work here, and what other code may expect of them.
+//! Tests of the real parts that other tests use: that they work on this machine, and how they
+//! differ from a disk or a network.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -14,7 +15,7 @@ use crate::support::command::{Airferry, Outcome};
 use crate::support::media::{FileSystem, MIB, Medium};
 use crate::support::netns::Namespace;
 
-/// `f_type` of everything that goes through FUSE (linux/magic.h, FUSE_SUPER_MAGIC).
+/// `f_type` of every file system that goes through FUSE (linux/magic.h, FUSE_SUPER_MAGIC).
 const FUSE: u64 = 0x6573_5546;
 
 #[test]
@@ -52,7 +53,7 @@ fn media_keep_what_was_synced() {
     }
 }
 
-/// What bundles need of any medium: replacing renames, locks, appending.
+/// Operations that bundles need on any medium: replacing renames, locks, appending.
 #[test]
 fn media_do_what_bundles_need() {
     for kind in FileSystem::ALL {
@@ -92,7 +93,7 @@ fn media_do_what_bundles_need() {
     }
 }
 
-/// All but FAT32's driver here can shorten a file; see `support::media`.
+/// All drivers but that of FAT32 can shorten a file; see `support::media`.
 #[test]
 fn media_let_a_file_be_shortened() {
     for kind in [FileSystem::Exfat, FileSystem::Ntfs, FileSystem::Ext4] {
@@ -112,7 +113,7 @@ fn media_let_a_file_be_shortened() {
     }
 }
 
-/// How an interrupted chunk is continued: in place, without cutting it first.
+/// An interrupted chunk is continued in place, without cutting it first.
 #[test]
 fn media_let_a_file_be_overwritten_from_the_middle() {
     let cut = 2 * MIB as usize;
@@ -137,7 +138,7 @@ fn media_let_a_file_be_overwritten_from_the_middle() {
     }
 }
 
-/// Where the drivers differ from a disk; whoever relies on one of these sees it here.
+/// The ways in which the drivers differ from a disk, for tests that depend on one of them.
 #[test]
 fn media_differ_as_documented() {
     for kind in FileSystem::ALL {
@@ -197,7 +198,7 @@ fn a_full_medium_says_so() {
         let mut file = File::create(medium.path().join("x")).unwrap();
         let failed = file.write_all(&vec![1; 8 * MIB as usize]).unwrap_err();
         let expected = match kind {
-            // fusefat knows one error for everything.
+            // fusefat has only this error.
             FileSystem::Fat32 => Errno::PERM,
             _ => Errno::NOSPC,
         };

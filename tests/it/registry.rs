@@ -1,6 +1,6 @@
-//! The registry client against a server with scripted faults, and against distribution 2.8.
+//! The registry client, against a server with scripted faults and against distribution 2.8.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Test helpers may panic.
 
 mod auth;
 mod documents;
@@ -26,7 +26,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use sha2::Digest as _;
 
-/// Bytes that do not repeat, the same in every run.
+/// Returns bytes that do not repeat, the same in every run.
 fn noise(length: usize) -> Bytes {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut bytes = Vec::with_capacity(length + 8);
@@ -44,7 +44,7 @@ fn digest(bytes: &[u8]) -> Digest {
     Digest::from_bytes(sha2::Sha256::digest(bytes).into())
 }
 
-/// Remembers events.
+/// Records events.
 #[derive(Default)]
 struct Events(Mutex<Vec<Event>>);
 
@@ -69,11 +69,11 @@ impl Events {
     }
 }
 
-/// Plain HTTP, three attempts, hardly any pauses.
+/// Options for plain HTTP, three attempts, and almost no pauses.
 fn options() -> ClientOptions {
     ClientOptions {
         tls_verify: Some(false),
-        // No question may wait for one that waits for it.
+        // One job: a request that has to wait for another request of its own would hang here.
         jobs: NonZeroUsize::new(1),
         retry: RetryPolicy {
             attempts: 3,
@@ -94,7 +94,7 @@ fn client() -> Client {
     Client::new(options())
 }
 
-/// `user:hunter2` for a host.
+/// Returns the credentials `user:hunter2` for a host.
 fn credentials(host: &airferry::model::Host) -> Credentials {
     let auth = base64::engine::general_purpose::STANDARD.encode("user:hunter2");
     let text = format!(r#"{{"auths":{{"{host}":{{"auth":"{auth}"}}}}}}"#);
@@ -111,7 +111,7 @@ async fn read(mut download: BlobDownload) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// A blob in memory, in pieces as a disk would give them; fails at `fails_at`.
+/// A blob in memory, read in pieces as from a disk; reading fails at `fails_at`.
 struct Memory {
     bytes: Bytes,
     fails_at: Option<usize>,
@@ -139,7 +139,7 @@ impl BlobSource for Memory {
     }
 }
 
-/// Uploads without anybody watching.
+/// Uploads without a listener.
 async fn upload(
     client: &Client,
     repository: &airferry::model::Repository,
@@ -159,7 +159,7 @@ async fn upload(
     client.upload(&blob).await
 }
 
-/// Callers run these in tasks of their own; that it compiles is the test.
+/// Callers run these in tasks of their own; the test is that this compiles.
 #[allow(dead_code)]
 fn futures_can_be_spawned(
     client: &'static Client,

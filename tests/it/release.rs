@@ -1,4 +1,4 @@
-//! `airferry release`: programs out of a mirror and out of a bundle, and what releases are.
+//! `airferry release`: programs from a mirror and from a bundle, and descriptions of releases.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,8 @@ const IMAGE: (&str, usize) = ("_RELEASE_IMAGE_LOCATION_", 300);
 const VERSION: (&str, usize) = ("_RELEASE_VERSION_LOCATION_", 64);
 const ARCHITECTURE: (&str, usize) = ("_RELEASE_ARCHITECTURE_LOCATION_", 64);
 
-/// A place for a value, or the value in it: what is not overwritten of the place stays.
+/// Returns a placeholder for a value, or with the value in it: the bytes that the value does not
+/// overwrite stay.
 fn place((name, room): (&str, usize), value: Option<&str>) -> Vec<u8> {
     let mut bytes = format!("\0{name}\0{}\0", "X".repeat(room)).into_bytes();
     if let Some(value) = value {
@@ -26,7 +27,7 @@ fn place((name, room): (&str, usize), value: Option<&str>) -> Vec<u8> {
     bytes
 }
 
-/// A program with these places among noise.
+/// Returns a program that has these placeholders, separated by noise.
 fn program(seed: &str, places: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = noise(seed, 300_001);
     for place in places {
@@ -36,7 +37,7 @@ fn program(seed: &str, places: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// A program of the installer's kind, as it is built or as it is extracted.
+/// Returns a program like the installer, as it is built or as it is extracted.
 fn installer(values: Option<(&str, &str)>) -> Vec<u8> {
     let image = values.map(|(image, _)| image);
     let version = values.map(|(_, version)| version);
@@ -46,7 +47,7 @@ fn installer(values: Option<(&str, &str)>) -> Vec<u8> {
             place(VERSION, version),
             place(IMAGE, image),
             place(ARCHITECTURE, values.map(|_| "linux/amd64")),
-            // The second of a name stays as it is.
+            // Only the first placeholder of a name is filled.
             place(IMAGE, None),
         ],
     )
@@ -63,7 +64,7 @@ struct Release {
     components: Vec<String>,
 }
 
-/// The components of a small release: programs for several machines.
+/// Returns the components of a small release: programs for several machines.
 fn components() -> Vec<(&'static str, Image)> {
     let (installer, linux) = (installer(None), client("linux", None));
     let (mac, windows) = (client("mac", None), client("windows", None));
@@ -93,7 +94,7 @@ fn components() -> Vec<(&'static str, Image)> {
     ]
 }
 
-/// A payload that names these components in a repository, whose content is elsewhere or there.
+/// Makes a payload that names these components in `repository`, where they need not be.
 fn payload(version: &str, repository: &str, components: &[(&str, Image)]) -> Image {
     let tags: Vec<Value> = components
         .iter()
@@ -190,14 +191,14 @@ fn the_installer_is_made_for_its_release() {
     assert_eq!(mode.permissions().mode() & 0o7777, 0o755);
     assert_eq!(files(&to), ["openshift-install"]);
 
-    // A second run replaces it; another pull spec can be asked for.
+    // A second run replaces it; another pull spec can be requested.
     let mirror = format!("mirror.example.com:8443/ocp4/openshift4@{}", release.digest);
     let more = [installer_args.as_slice(), &["--release-image", &mirror]].concat();
     extract(&stage, &release.reference, &to, &more).succeeds();
     let found = fs::read(to.join("openshift-install")).unwrap();
     assert!(found == installer(Some((&mirror, "4.18.0-okd-scos.1"))));
 
-    // The same out of a bundle.
+    // The same from a bundle.
     let mut references = vec![release.reference.as_str()];
     references.extend(release.components.iter().map(String::as_str));
     let bundle = stage.export("bundle", &references, &["--chunk-size", "128KiB"]);
@@ -211,7 +212,7 @@ fn the_installer_is_made_for_its_release() {
     outcome.stdout_has("mirror settings");
     let found = fs::read(bin.join("openshift-install")).unwrap();
     assert!(found == installer(Some((&pull_spec, "4.18.0-okd-scos.1"))));
-    // Which image is the release has to be said, and the bundle has to be vouched for.
+    // The release must be named, and the bundle must be signed by a trusted key.
     let more = [installer_args.as_slice(), &trust].concat();
     extract(&stage, bundle, &bin, &more)
         .fails_with(2)

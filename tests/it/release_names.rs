@@ -1,5 +1,5 @@
-//! Names and instructions for a release, compared with what the real `oc adm release mirror`
-//! wrote (data/goldens/release below $SHARED). Run by scripts/check-shared.d/release-goldens.
+//! Compares names and instructions for a release with the output of the real `oc adm release
+//! mirror` (data/goldens/release below $SHARED). Run by scripts/check-shared.d/release-goldens.
 
 use std::fs;
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ fn image(reference: &str, root: Digest) -> ImageEntry {
     }
 }
 
-/// What a bundle with that release says, made of its `image-references`.
+/// Returns the inventory of a bundle with that release, made from its `image-references`.
 fn inventory() -> Inventory {
     let references: Value =
         serde_json::from_str(&golden("image-references.json")).expect("image-references");
@@ -125,7 +125,7 @@ fn names_and_instructions_are_those_of_oc() {
         (Instructions::Idms, "instructions-idms.txt"),
         (Instructions::None, "instructions-none.txt"),
     ] {
-        // The golden files begin behind the empty line.
+        // The golden files begin after the empty line.
         assert_eq!(instructions(&local, kind), format!("\n{}", golden(name)));
     }
 }

@@ -1,4 +1,4 @@
-//! Release signatures: gathered from stores, and verified with the keys that releases name.
+//! Release signatures: fetched from stores, and verified with the keys that releases name.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use airferry::registry::{Client, ClientOptions, RetryPolicy};
 
 use crate::support::fake_registry::{FakeRegistry, Reply};
 
-/// 2026-02-01T00:00:00Z, when the vectors' keys are in the state that their names say.
+/// 2026-02-01T00:00:00Z: at this time the vectors' keys are in the state that their names say.
 const NOW: Timestamp = Timestamp(1_769_904_000);
 
 fn vector(name: &str) -> Vec<u8> {
@@ -32,7 +32,7 @@ fn release() -> Digest {
     text.trim().parse().unwrap()
 }
 
-/// A payload that wants alice's signature and bob's.
+/// Returns the configuration of a payload that requires a signature by each of these keys.
 fn config(names: &[&str]) -> VerificationConfig {
     let entry = |name: &&str| NamedKeyring {
         name: format!("verifier-public-key-{name}"),
@@ -93,7 +93,7 @@ async fn judge(
     verification.verify(&release, &context).await
 }
 
-/// A web store with these signatures, below `/store`.
+/// Starts a web store with these signatures below `/store`.
 async fn web(signatures: &[&str]) -> FakeRegistry {
     let signatures: Vec<_> = signatures.iter().map(|name| vector(name)).collect();
     let below = format!("/store/sha256={}/signature-", release().hex());
@@ -114,7 +114,7 @@ fn store(server: &FakeRegistry) -> Store {
     Store::named(&format!("http://{}/store/", server.host()))
 }
 
-/// Nobody listens there: the port was given up just now.
+/// Returns a store at a port that was just closed, where nothing listens.
 async fn unreachable() -> Store {
     let server = FakeRegistry::start(|_, _| Reply::hang_up()).await;
     store(&server)
@@ -184,12 +184,12 @@ async fn a_network_that_is_down_does_not_make_a_release_unsigned() {
     let stores = [unreachable().await, unreachable().await];
     let error = verify(&stores, &config(&["alice"])).await.unwrap_err();
     assert_eq!(error.class(), Class::Network);
-    // One that answers decides.
+    // If one store answers, its answer decides.
     let empty = web(&[]).await;
     let stores = [unreachable().await, store(&empty)];
     let error = verify(&stores, &config(&["alice"])).await.unwrap_err();
     assert_eq!(error.class(), Class::NotAuthenticated);
-    // That no store is named is the same as that they are empty.
+    // No store at all counts as empty stores.
     let error = verify(&[], &config(&["alice"])).await.unwrap_err();
     assert_eq!(error.class(), Class::NotAuthenticated);
 }
@@ -231,7 +231,7 @@ async fn only_absence_is_waived() {
     let empty = web(&[]).await;
     let accepted = judge(&[store(&empty)], &config(&["alice"]), true).await;
     assert!(matches!(accepted, Ok(Accepted::Unsigned(_))));
-    // Nobody has pinned carol, and there is nothing of hers.
+    // carol's key is not pinned, and there is no signature by it.
     let accepted = judge(&[store(&empty)], &config(&["carol"]), true).await;
     assert!(matches!(accepted, Ok(Accepted::Unsigned(_))));
     let carol = web(&["carol.sig"]).await;
@@ -250,7 +250,7 @@ async fn only_absence_is_waived() {
     }
 }
 
-/// What OKD really publishes.
+/// The ConfigMap that OKD really publishes.
 #[test]
 #[ignore = "needs the shared directory: scripts/check-shared.d/release-keys runs it"]
 fn okd_keys_are_read_and_pinned() {
@@ -285,7 +285,7 @@ fn okd_keys_are_read_and_pinned() {
     assert_eq!(config.stores.len(), 1);
 }
 
-/// What OCP really publishes: a ConfigMap with a key twice, and a signature of Red Hat's.
+/// The files that OCP really publishes: a ConfigMap with a key twice, and a signature by Red Hat.
 #[tokio::test]
 #[ignore = "needs the shared directory: scripts/check-shared.d/release-keys runs it"]
 async fn ocp_keys_are_read_and_a_real_signature_verifies() {

@@ -1,4 +1,4 @@
-//! Releases through the built program, from a real registry and with real signatures.
+//! Releases in the built program, from a real registry and with real signatures.
 
 mod by_version;
 mod content;
@@ -21,17 +21,17 @@ use crate::support::releases::{
 };
 use crate::support::stage::Stage;
 
-/// The path of the verification ConfigMap in payloads.
+/// Path of the verification ConfigMap in payloads.
 const CONFIG_MAP: &str = "release-manifests/0000_90_keys_configmap.yaml";
 
-/// Both sides of the gap, a registry with the images of releases, and somebody who signs them.
+/// Both sides of the gap, a registry with the images of releases, and a key that signs them.
 struct Scene {
     stage: Stage,
     signer: Signer,
 }
 
 impl Scene {
-    /// A registry that holds the components `cli` and `etcd`.
+    /// Makes a scene whose registry holds the components `cli` and `etcd`.
     #[track_caller]
     fn new() -> Self {
         let scene = Self {
@@ -45,17 +45,17 @@ impl Scene {
         scene
     }
 
-    /// The file with the signer's public key.
+    /// Returns the path of the file with the signer's public key.
     fn keys(&self) -> PathBuf {
         self.stage.exporter.path("keys.asc")
     }
 
-    /// The directory with signatures.
+    /// Returns the path of the directory with signatures.
     fn store(&self) -> PathBuf {
         self.stage.exporter.path("store")
     }
 
-    /// The reference by digest of a component.
+    /// Returns a component's reference by digest.
     fn pinned(&self, image: &Image) -> String {
         format!(
             "{}/okd/content@{}",
@@ -64,7 +64,7 @@ impl Scene {
         )
     }
 
-    /// The list of the two components, as a payload has it.
+    /// Returns the list of the two components, as a payload has it.
     fn references(&self, version: &str) -> Vec<u8> {
         let (cli, etcd) = (
             self.pinned(&component("cli")),
@@ -73,14 +73,14 @@ impl Scene {
         image_references(version, &[("etcd", &etcd), ("cli", &cli)])
     }
 
-    /// The ConfigMap that names the signer's key and store.
+    /// Returns the ConfigMap that names the signer's key and store.
     fn config_map(&self) -> Vec<u8> {
         let store = self.store();
         self.signer
             .config_map(&format!("file://{}", store.display()))
     }
 
-    /// A payload of the two components with a ConfigMap, not signed yet.
+    /// Makes a payload of the two components with a ConfigMap; it is not signed yet.
     fn payload(&self, platform: &str, version: &str) -> Image {
         let (references, config_map) = (self.references(version), self.config_map());
         payload(
@@ -94,7 +94,7 @@ impl Scene {
         self.stage.publish("okd/release", tag, payload)
     }
 
-    /// Vouches for a digest.
+    /// Signs a digest, and puts the signature into the store.
     fn sign(&self, digest: &str) {
         publish_signature(&self.store(), digest, 1, &self.signer.sign(digest));
     }
@@ -107,7 +107,7 @@ impl Scene {
             .try_export(bundle, &[], &[&trust[..], more].concat())
     }
 
-    /// Verifies a bundle strictly, with the signer's key as the trusted one; releases without
+    /// Verifies a bundle strictly, with the signer's key as the trusted one. Releases without
     /// signatures are accepted.
     fn verify(&self, bundle: &str) -> Outcome {
         let keys = self.keys();
@@ -120,7 +120,7 @@ impl Scene {
         self.stage.verify(&self.at(bundle), &more)
     }
 
-    /// The JSON result of an export.
+    /// Exports, asserts the exit code, and returns the JSON result.
     #[track_caller]
     fn export_json(&self, bundle: &str, more: &[&str], code: i32) -> Value {
         let json = ["--output", "json"];
@@ -129,7 +129,7 @@ impl Scene {
             .json()
     }
 
-    /// What a bundle says of itself.
+    /// Returns the JSON result of `inspect`.
     #[track_caller]
     fn inspect(&self, bundle: &str) -> Value {
         let mut command = self.stage.importer.command();
@@ -159,7 +159,7 @@ fn entries(directory: &Path) -> Vec<String> {
     }
 }
 
-/// A component's image.
+/// Builds a component's image.
 fn component(name: &str) -> Image {
     let build = Build::docker(name).layer(4096);
     match name {
@@ -169,7 +169,7 @@ fn component(name: &str) -> Image {
     .image()
 }
 
-/// A client, as it is built or as it is extracted from a release of this version.
+/// Returns a client, as it is built or as it is extracted from a release of this version.
 fn oc(version: Option<&str>) -> Vec<u8> {
     let mut place = format!("\0_RELEASE_VERSION_LOCATION_\0{}\0", "X".repeat(64)).into_bytes();
     if let Some(version) = version {

@@ -1,4 +1,4 @@
-//! Exports that are stopped at any time, and continued by the same command.
+//! Exports that are stopped at any time and continued by the same command.
 
 use std::fs;
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::support::images::Build;
 const MIB: usize = 1 << 20;
 const BLOCK: u64 = 4 << 20;
 
-/// How long the program may take to do what it was made to do.
+/// Longest time that the program may take for what a test waits for.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Ends the child with SIGKILL and says whether it was still running.
+/// Kills the child with SIGKILL; returns true if it was still running.
 fn kill(mut child: Child) -> bool {
     let running = child.try_wait().unwrap().is_none();
     child.kill().unwrap();
@@ -27,7 +27,7 @@ fn kill(mut child: Child) -> bool {
     running && status.code().is_none()
 }
 
-/// Three images of some MiB that share a layer.
+/// Publishes three images of some MiB that share a layer; returns their references.
 fn corpus(site: &Site) -> Vec<String> {
     (0..3usize)
         .map(|number| {
@@ -42,7 +42,7 @@ fn corpus(site: &Site) -> Vec<String> {
         .collect()
 }
 
-/// Bytes for which the journal vouches: the sum of distinct blocks.
+/// Returns the number of bytes for which the journal vouches: the sum of distinct blocks.
 fn vouched(bundle: &Path) -> u64 {
     let text = fs::read_to_string(bundle.join("export.journal")).unwrap_or_default();
     let mut blocks = std::collections::BTreeMap::new();
@@ -56,7 +56,7 @@ fn vouched(bundle: &Path) -> u64 {
     blocks.values().sum()
 }
 
-/// A generator that needs no other properties than to jump about (Knuth's MMIX constants).
+/// A pseudo-random generator that only has to scatter its values (Knuth's MMIX constants).
 fn next(random: &mut u64) -> u64 {
     *random = random
         .wrapping_mul(6_364_136_223_846_793_005)
@@ -64,8 +64,8 @@ fn next(random: &mut u64) -> u64 {
     *random >> 33
 }
 
-/// `AIRFERRY_KILLS` says how often, for a soak; `AIRFERRY_SEED` repeats the moments of a run that
-/// failed, as far as the machine is as fast as then.
+/// `AIRFERRY_KILLS` sets the number of kills, for a soak test; `AIRFERRY_SEED` repeats the times of
+/// a run that failed, if the machine is as fast as then.
 #[test]
 fn killed_anywhere_it_ends_with_the_same_bytes() {
     let kills: u32 = std::env::var("AIRFERRY_KILLS").map_or(12, |kills| kills.parse().unwrap());
@@ -104,7 +104,7 @@ fn killed_anywhere_it_ends_with_the_same_bytes() {
             false
         };
         let asked = site.blob_bytes_asked(first);
-        // Headers, padding and markers are vouched for too, and count for nothing here.
+        // The journal also vouches for headers, padding and markers, which are not fetched.
         let overhead = 64 * 1024;
         assert!(
             asked + before <= total + overhead,
@@ -116,7 +116,7 @@ fn killed_anywhere_it_ends_with_the_same_bytes() {
         if ended {
             killed += 1;
         } else {
-            // What an end leaves is what a run without disturbance leaves.
+            // A run that ended leaves the same files as one that was never interrupted.
             site.export(&bundle, &args).succeeds();
             assert_same(&whole, &bundle);
             site.verify(&bundle, &["--strict"]).succeeds();
@@ -148,7 +148,7 @@ fn wait(mut child: Child) -> ExitStatus {
     panic!("it does not end");
 }
 
-/// Makes the registry stop in the middle of a blob, and tells when it does.
+/// Makes the registry stop in the middle of a blob; the receiver is told when it does.
 pub fn stall(site: &Site, digest: String, after: usize) -> Receiver<()> {
     let (tell, told) = channel();
     let tell = Mutex::new(tell);
@@ -162,7 +162,7 @@ pub fn stall(site: &Site, digest: String, after: usize) -> Receiver<()> {
     told
 }
 
-/// Waits until the journal vouches for so many bytes.
+/// Waits until the journal vouches for `bytes` bytes.
 pub fn await_journal(bundle: &Path, bytes: u64) {
     let deadline = Instant::now() + PATIENCE;
     while vouched(bundle) < bytes {
@@ -175,7 +175,7 @@ pub fn await_journal(bundle: &Path, bytes: u64) {
     }
 }
 
-/// One blob, one chunk, longer than what is flushed together.
+/// Publishes an image with one large blob, in one chunk, longer than what is flushed at once.
 fn large(site: &Site) -> (String, String) {
     let image = Build::artifact("large")
         .file(&crate::support::images::noise("large", 150 * MIB))
@@ -206,7 +206,7 @@ fn a_blob_is_continued_in_its_middle() {
         .filter(|asked| reads(asked, &digest))
         .map(|asked| asked.range_start())
         .collect();
-    // Two entries before it: the marker, and its own header.
+    // Before the blob stand the marker and the blob's own header.
     let start = (128 << 20) - 1024 - 512;
     assert!(
         reads.len() == 1 && reads[0] >= start - 1024 && reads[0] < 140 * MIB,
@@ -240,7 +240,7 @@ fn a_registry_without_ranges_costs_time_and_nothing_else() {
     assert_same(&whole, &bundle);
 }
 
-/// What was journalled and then changed on the medium is fetched again.
+/// Bytes that were journalled and then changed on the medium are fetched again.
 #[test]
 fn damage_to_an_unfinished_chunk_is_repaired() {
     let site = Site::new();
@@ -283,7 +283,7 @@ fn ctrl_c_leaves_an_export_that_continues() {
         }
         signal_child(&child, signal);
         assert_eq!(wait(child).code(), Some(130));
-        // Stopping in time costs less than a power cut: what was there is journalled.
+        // A graceful stop loses less than a power cut: the bytes that were written are journalled.
         assert!(vouched(&bundle) >= 28 << 20, "{} bytes", vouched(&bundle));
         let verified = site.verify(&bundle, &[]);
         assert_ne!(verified.code, Some(0));

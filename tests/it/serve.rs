@@ -1,6 +1,6 @@
-//! The embedded registry, over real HTTP and with the tools that people use.
+//! The embedded registry over real HTTP, with common client tools.
 
-// Helpers of tests fail by panicking, and work with files and the environment as tests do.
+// Test helpers may panic, and may use files and the environment.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
 mod clients;
@@ -30,7 +30,7 @@ struct Registry {
 }
 
 fn client() -> Client {
-    // Fails when another test was first, which is as good.
+    // Fails if another test was first, which does not matter.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .no_proxy()
@@ -83,7 +83,7 @@ impl Registry {
         serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
     }
 
-    /// Begins an upload session and returns its path.
+    /// Begins an upload session, and returns its path.
     async fn begin(&self, repository: &str) -> String {
         let path = format!("/v2/{repository}/blobs/uploads/");
         let response = self.request(Method::POST, &path).send().await.unwrap();
@@ -134,7 +134,7 @@ impl Registry {
         .unwrap()
     }
 
-    /// Pushes an image of one layer under a tag and returns its manifest.
+    /// Pushes an image of one layer under a tag, and returns its manifest.
     async fn push_image(&self, repository: &str, tag: &str, layer: &[u8]) -> Vec<u8> {
         let config = b"{}";
         self.push_blob(repository, config).await;
@@ -170,7 +170,7 @@ fn header(response: &Response, name: &str) -> String {
     value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
 }
 
-/// Asserts the status and the error code in the body.
+/// Asserts the status and the error code in the body, and returns the error.
 #[track_caller]
 fn refused(
     response: Response,
@@ -187,7 +187,7 @@ fn refused(
     }
 }
 
-/// Bytes that look like nothing, the same ones each time.
+/// Returns pseudo-random bytes, the same in every run.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x2545_F491_4F6C_DD1D_u64;
     std::iter::repeat_with(|| {

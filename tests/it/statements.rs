@@ -1,4 +1,4 @@
-//! Statements on a bundle: which file is wrong, and those that lie outside of the bundle.
+//! Statements on a bundle: which file of them is damaged, and statements outside the bundle.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -8,7 +8,7 @@ use crate::support::command::Outcome;
 use crate::support::images::Build;
 use crate::support::stage::{Stage, files, flip};
 
-/// A bundle that nobody has signed yet.
+/// Exports a bundle, and removes its signatures.
 fn unsigned(stage: &Stage) -> PathBuf {
     let image = Build::oci("image").layer(3000).image();
     let reference = stage.publish("team/app", "v1", &image);
@@ -32,7 +32,7 @@ fn importer(stage: &Stage, verb: &str, bundle: &Path, more: &[&str]) -> Outcome 
     Outcome::of(command)
 }
 
-/// What is signed of a write-once medium weighs as much as what lies on the medium, and no more.
+/// A statement beside a write-once medium counts exactly like one on the medium.
 #[test]
 fn statements_besides_the_bundle_count_like_those_in_it() {
     let stage = Stage::new();
@@ -66,7 +66,7 @@ fn statements_besides_the_bundle_count_like_those_in_it() {
     importer(&stage, "import", &bundle, &[&with[..2], &to].concat()).fails_with(3);
     importer(&stage, "import", &bundle, &[&with[..], &to].concat()).succeeds();
 
-    // Nobody's word counts without a key that is trusted.
+    // Without a trusted key no statement counts.
     importer(&stage, "verify", &bundle, &with[2..])
         .fails_with(3)
         .stdout_has("claimed, unverified: ");
@@ -86,7 +86,7 @@ fn statements_besides_the_bundle_count_like_those_in_it() {
     let forged = ["--trust", "exporter.pub", "--statements", &strange_text];
     importer(&stage, "verify", &bundle, &forged).fails_with(3);
 
-    // A trusted key's word against the bundle is heard from there, too.
+    // A trusted key's rejection counts there, too.
     let against = stage.at("against");
     let against_text = against.to_str().unwrap().to_owned();
     let reject = ["--verdict", "reject", "--statements", &against_text];
@@ -97,7 +97,7 @@ fn statements_besides_the_bundle_count_like_those_in_it() {
         .stdout_has("REJECTS");
     importer(&stage, "import", &bundle, &[&both[..], &to].concat()).fails_with(4);
 
-    // What is wrong there is not waived, and is named with its place.
+    // Damage there is not waived, and is named with its path.
     let signature = files(&besides).into_iter().find(|f| f.ends_with(".sig"));
     flip(&besides.join(signature.unwrap()), 40, 1);
     importer(
@@ -109,7 +109,7 @@ fn statements_besides_the_bundle_count_like_those_in_it() {
     .fails_with(4)
     .stdout_has(&format!("{besides_text}/signatures/"));
 
-    // A directory that holds none was named by mistake.
+    // A directory without statements was named by mistake.
     let nothing = stage.at("nothing");
     fs::create_dir(&nothing).unwrap();
     let nothing = ["--statements", nothing.to_str().unwrap()];
@@ -117,7 +117,7 @@ fn statements_besides_the_bundle_count_like_those_in_it() {
         .fails_with(2)
         .stderr_has("holds no statements");
 
-    // Statements on another manifest say that this one was changed.
+    // Statements on another manifest show that this one was changed.
     flip(&bundle.join("manifest.cbor"), 200, 0);
     importer(&stage, "verify", &bundle, &with)
         .fails_with(4)
@@ -153,11 +153,11 @@ fn the_file_that_is_wrong_is_named_where_that_can_be_told() {
     assert_eq!(file, signature, "{message}");
     let (file, message) = finding(&|at| fs::write(at.join(&signature), [1; 65]).unwrap());
     assert_eq!(file, signature, "{message}");
-    // No statement that was ever signed has this form.
+    // No signed statement has this form.
     let (file, message) = finding(&|at| flip(&at.join(&statement), 0, 0));
     assert_eq!(file, statement);
     assert!(!message.contains(".sig"), "{message}");
-    // A year more, or another signature: either may be it.
+    // Another year or another signature: either file may be the damaged one.
     for (path, byte) in [(&signature, 7), (&statement, year(&bundle, &statement))] {
         let (file, message) = finding(&|at| flip(&at.join(path), byte, 0));
         assert_eq!(file, statement);
@@ -166,7 +166,7 @@ fn the_file_that_is_wrong_is_named_where_that_can_be_told() {
     }
 }
 
-/// Where the last digit of the year stands in a statement.
+/// Returns the offset of the last digit of the year in a statement.
 fn year(bundle: &Path, statement: &str) -> usize {
     let text = fs::read_to_string(bundle.join(statement)).unwrap();
     text.find("\ntime: ").unwrap() + "\ntime: 202".len()
@@ -195,7 +195,7 @@ fn a_directory_that_is_none_is_one_finding() {
     }
 }
 
-/// A medium that reads well and holds what can be nothing of ours is no broken medium.
+/// A file that can be read, but is too long to be a document, is not a media error.
 #[test]
 fn documents_above_their_cap_are_no_media_errors() {
     let stage = Stage::new();
@@ -214,7 +214,7 @@ fn documents_above_their_cap_are_no_media_errors() {
     ] {
         let copy = stage.copy(&bundle, "copy");
         let long = fs::OpenOptions::new().write(true).open(copy.join(file));
-        // A hole: nothing of it is read.
+        // A sparse file, whose bytes are never read.
         long.unwrap().set_len(megabytes << 20).unwrap();
         stage
             .verify(&copy, &[])

@@ -26,7 +26,8 @@ fn unpack(stage: &Stage, bundle: &Path, to: &Path, more: &[&str]) -> Outcome {
     Outcome::of(command)
 }
 
-/// A bundle with an image of several platforms and one that shares a layer with it.
+/// Exports a bundle with an image of several platforms and one that shares a layer with it; also
+/// returns the images.
 fn bundle(stage: &Stage) -> (PathBuf, Image, Image) {
     let amd = Build::docker("multi").shared_layer("base", 5000).image();
     let arm = Build::docker("multi")
@@ -85,7 +86,8 @@ fn the_tree_is_the_one_that_oc_reads() {
     }
 }
 
-/// A directory has no referrers API: what refers to an image is listed under the fallback tag.
+/// A directory has no referrers API, so the referrers of an image are listed under the fallback
+/// tag.
 #[test]
 fn referrers_are_listed_under_the_fallback_tag() {
     let site = Site::new();
@@ -147,13 +149,13 @@ fn referrers_are_listed_under_the_fallback_tag() {
     both.sort_by_key(|entry| entry["digest"].to_string());
     assert_eq!(listed(&image), both);
     assert_eq!(listed(&sbom), [wanted(&about_sbom, "text/x-about")]);
-    // Nobody refers to this one.
+    // This image has no referrers.
     let plain = to
         .join("v2/team/plain/manifests")
         .join(plain.fallback_tag());
     assert!(plain.symlink_metadata().is_err());
 
-    // What the bundle brought under that name stays.
+    // A list that the bundle brought under that name is kept.
     let list = index([&note]);
     let own = site.put("team/app", &image.fallback_tag(), &list);
     let bundle = site.path("with-list");
@@ -232,7 +234,7 @@ fn skopeo_reads_the_layout() {
     }
 }
 
-/// skopeo finds images of Docker's types in a layout without a name alone; that is said.
+/// In a layout, skopeo finds images of Docker's types only without a name; the output says so.
 #[test]
 fn docker_images_in_a_layout_are_announced() {
     let stage = Stage::new();

@@ -1,4 +1,4 @@
-//! `airferry verify` on damage of every kind, and `inspect` on the same bundles.
+//! `airferry verify` on all kinds of damage, and `inspect` on the same bundles.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,7 +14,7 @@ use crate::support::tools::run;
 
 const MIB: usize = 1 << 20;
 
-/// A signed bundle of several data chunks; one blob is cut, one chunk has several blocks.
+/// Exports a signed bundle of several data chunks; one blob is cut, one chunk has several blocks.
 fn signed() -> (Stage, PathBuf) {
     let stage = Stage::new();
     let small = Build::oci("small").layer(3000).layer(700).image();
@@ -30,12 +30,12 @@ fn signed() -> (Stage, PathBuf) {
     (stage, bundle)
 }
 
-/// The findings of a run with `--output json`.
+/// Returns the findings of a run with `--output json`.
 fn findings(outcome: &Outcome) -> Vec<Value> {
     outcome.json()["findings"].as_array().unwrap().clone()
 }
 
-/// Whether some failing finding names a file.
+/// Returns true if a finding that makes the run fail names a file.
 fn names(outcome: &Outcome, file: &str) -> bool {
     let harmless = ["foreign-file", "system-file", "not-authenticated"];
     findings(outcome).iter().any(|finding| {
@@ -43,7 +43,7 @@ fn names(outcome: &Outcome, file: &str) -> bool {
     })
 }
 
-/// Bytes of a chunk that stand for each kind of region: headers, padding, blob, trailer.
+/// Returns offsets in a chunk for each kind of region: headers, padding, blob, trailer.
 fn regions(chunk: &Path) -> Vec<usize> {
     let bytes = fs::read(chunk).unwrap();
     let mut offsets = vec![0, 156, 300, 511, 512, 530, 700, 1023];
@@ -90,7 +90,7 @@ fn one_flipped_bit_is_found_wherever_it_is() {
             let outcome = stage.verify(&bundle, &["--output", "json"]);
             let place = format!("{file}, byte {offset}, bit {bit}\n{outcome}");
             assert_eq!(outcome.code, Some(4), "{place}");
-            // Of these two either may be the wrong one.
+            // Either the statement or its signature may be the damaged one.
             let named = match file.strip_suffix(".sig") {
                 Some(stem) => {
                     assert!(outcome.stdout.contains(&file), "{place}");
@@ -113,7 +113,7 @@ fn one_flipped_bit_is_found_wherever_it_is() {
     stage.verify(&bundle, &[]).succeeds();
 }
 
-/// What is gone is counted nowhere, and what is left is called what it is.
+/// A missing chunk is not counted; the others are counted by kind.
 #[test]
 fn bytes_are_counted_for_what_is_there() {
     let (stage, bundle) = signed();
@@ -270,13 +270,13 @@ fn what_is_no_regular_file_is_refused_everywhere() {
                 fs::remove_file(&path).unwrap();
             }
             match kind {
-                // What it points to is right: following it is the mistake.
+                // The link points to a correct file: following it would be the bug.
                 "link" => symlink(elsewhere.join(&file), &path).unwrap(),
                 "fifo" => drop(run(Command::new("mkfifo").arg(&path))),
                 _ => fs::create_dir(&path).unwrap(),
             }
             let outcome = stage.verify(&copy, &["--output", "json"]);
-            // Without its signatures a bundle is not damaged, it is nobody's.
+            // Without its signatures a bundle is not damaged but unsigned.
             let allowed: &[i32] = match file.starts_with("signatures") {
                 true => &[3, 4],
                 false => &[4],
@@ -316,13 +316,13 @@ fn statements_are_weighed() {
     let exporter = stage.exporter.path("exporter.pem");
     let stranger = key("stranger");
 
-    // Another key's statement is listed and means nothing.
+    // A statement by another key is listed and has no effect.
     let copy = stage.copy(&bundle, "copy");
     sign(&copy, &stranger, &["--verdict", "reject"]);
     let outcome = stage.verify(&copy, &["--strict"]).succeeds();
     outcome.stdout_has("claimed, unverified: ");
 
-    // A trusted key's word against the bundle is never waived.
+    // A trusted key's rejection is never waived.
     let copy = stage.copy(&bundle, "copy");
     sign(&copy, &exporter, &["--verdict", "reject"]);
     for more in [&[][..], &["--allow-unsigned"]] {
@@ -331,8 +331,8 @@ fn statements_are_weighed() {
         stage.import(&copy, "127.0.0.1:9", more).fails_with(4);
     }
 
-    // Expired: as if nobody had signed, and waived like that: who wants it to be waived could
-    // take the statement away.
+    // An expired statement counts as no statement, and is waived like one: an attacker could remove
+    // it as well.
     let copy = stage.copy(&bundle, "copy");
     fs::remove_dir_all(copy.join("signatures")).unwrap();
     let past = ["--role", "exporter", "--expires", "2020-01-01T00:00:00Z"];
@@ -342,11 +342,11 @@ fn statements_are_weighed() {
         .fails_with(3)
         .stdout_has("expired on 2020-01-01T00:00:00Z");
     stage.verify(&copy, &["--allow-unsigned"]).succeeds();
-    // A newer word replaces it.
+    // A newer statement replaces it.
     sign(&copy, &exporter, &["--role", "exporter"]);
     stage.verify(&copy, &[]).succeeds();
 
-    // A reviewer's approval does not make an exporter.
+    // A reviewer's approval does not replace an exporter's.
     let copy = stage.copy(&bundle, "copy");
     fs::remove_dir_all(copy.join("signatures")).unwrap();
     stage
@@ -357,7 +357,7 @@ fn statements_are_weighed() {
     sign(&copy, &exporter, &["--role", "reviewer"]);
     stage.verify(&copy, &[]).fails_with(3);
 
-    // A wrong signature by a known key is worse than none.
+    // An invalid signature by a known key is worse than none.
     let copy = stage.copy(&bundle, "copy");
     let signature = files(&copy)
         .into_iter()
@@ -369,7 +369,7 @@ fn statements_are_weighed() {
         stage.import(&copy, "127.0.0.1:9", more).fails_with(4);
     }
 
-    // Without trust there is a code of its own, and everything else is checked.
+    // Without trusted keys the exit code is 3, and everything else is checked.
     let nobody = |bundle: &Path| stage.importer.run(["verify".as_ref(), bundle.as_os_str()]);
     nobody(&bundle)
         .fails_with(3)
@@ -397,7 +397,7 @@ fn foreign_files_are_listed_and_forbidden_only_when_asked() {
     let json = stage
         .verify(&bundle, &["--strict", "--output", "json"])
         .fails_with(9);
-    // Four files of a byte, and the note about the disk.
+    // Four files of one byte, and the note about the disk with seven.
     assert_eq!(json.json()["bytes"]["foreign"], 11, "{json}");
     assert_eq!(json.json()["bytes"]["unaccounted"], 0, "{json}");
 }

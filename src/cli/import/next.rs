@@ -1,16 +1,16 @@
-//! The commands that come after an import.
+//! Commands to run after an import.
 
 use std::path::Path;
 
 use crate::cli::shell::quoted;
 use crate::ops::import::Report;
 
-/// Stands for the directory of `--resources` where none was given.
+/// Placeholder for the directory of `--resources` if none was given.
 const RESOURCES: &str = "RESOURCES";
 
-/// What is typed next: the objects for the cluster in the order in which they are needed, then
-/// the installer of each release. Empty when there is nothing to type. `again` are the flags about
-/// registries and keys that the next command needs as well.
+/// Returns the commands to run next: `oc apply` for the cluster objects in the order in which they
+/// are needed, then one that extracts the installer of each release. Empty if the import has no
+/// such command. `again` holds the flags about registries and keys that these commands need too.
 pub(super) fn commands(report: &Report, again: &str) -> String {
     let mut lines = Vec::new();
     for group in [is_signature, is_policy, is_catalog, is_service] {
@@ -20,8 +20,8 @@ pub(super) fn commands(report: &Report, again: &str) -> String {
             lines.push(format!("oc apply{}", files.concat()));
         }
     }
-    // Where the stores of a release cannot be reached, what --resources wrote stands in for them:
-    // it has the signatures, if there are any.
+    // Where the signature stores of a release cannot be reached, the directory that --resources
+    // wrote replaces them: it has the signatures, if there are any.
     let written = report.resources.first().and_then(|path| path.parent());
     let directory = written.map_or_else(|| RESOURCES.to_owned(), quoted);
     let store = format!(" --signature-store {directory}");
@@ -56,7 +56,8 @@ fn is_signature(name: &str) -> bool {
     name.starts_with("signature-")
 }
 
-/// What a cluster of today takes; the older ImageContentSourcePolicy says the same.
+/// Matches the policies that current clusters take; the older ImageContentSourcePolicy says the
+/// same.
 fn is_policy(name: &str) -> bool {
     matches!(name, "imageDigestMirrorSet.yaml" | "imageTagMirrorSet.yaml")
 }

@@ -1,4 +1,4 @@
-//! What an importer with `--shard` says.
+//! Report of an import with `--shard`.
 
 use crate::model::{ByteSize, Count};
 use crate::ops::import::ShareReport;

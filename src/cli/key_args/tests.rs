@@ -20,7 +20,7 @@ impl Keys {
         path
     }
 
-    /// Loads a key, and returns what was warned of.
+    /// Loads a key; returns the result and the warnings.
     fn load(&self, args: &KeyArgs) -> (Result<Signer, Error>, Vec<String>) {
         let around = Environment::of(self.directory.path(), &[]);
         let warnings = RefCell::new(Vec::new());

@@ -8,30 +8,30 @@ use super::tally::{Tally, name};
 use super::{Painter, harmless, told};
 use crate::progress::Event;
 
-/// Nothing is drawn before; most short commands are over by then.
+/// Time before the first drawing; most short commands end earlier.
 const FIRST_DRAW: Duration = Duration::from_millis(250);
 
-/// Pictures per second would be a rate; this is its inverse.
+/// Time between two drawings.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// Items that are shown, besides the phases.
+/// Maximum number of items that are shown, besides the phases.
 const ITEMS: usize = 6;
 
-/// Characters of an item's name that are shown, so that the rest fits 80 columns.
+/// Maximum length of a shown item name, in characters; then the rest fits 80 columns.
 const NAME: usize = 16;
 
-/// Draws bars.
+/// Draws progress bars.
 pub(super) struct Bars {
     tally: Tally,
     multi: MultiProgress,
     bars: Vec<ProgressBar>,
     style: ProgressStyle,
-    /// When the next picture is due.
+    /// Time when the next drawing is due.
     next: Duration,
     closed: bool,
 }
 
-/// One line of the picture.
+/// One line of the drawing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Row {
     name: String,
@@ -45,7 +45,7 @@ impl Bars {
     }
 
     fn on(target: ProgressDrawTarget) -> Self {
-        // The template is ours; the default is what remains if it were wrong.
+        // The template is a constant and valid; the default style only avoids a panic.
         let style = ProgressStyle::with_template("{prefix:18!} [{bar:16}] {wide_msg}");
         Self {
             tally: Tally::default(),
@@ -60,7 +60,7 @@ impl Bars {
     }
 
     fn line(&self, line: &str) {
-        // Nobody reads it any more: no reason to stop.
+        // A failed write is no reason to stop the command: the terminal may be gone.
         let _ = self.multi.println(line);
     }
 
@@ -83,7 +83,7 @@ impl Bars {
     }
 }
 
-/// The picture: each phase, and below it its largest items.
+/// Returns the lines to draw: each phase, followed by its largest items.
 fn rows(tally: &Tally, now: Duration) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut left = ITEMS;
@@ -105,7 +105,7 @@ fn rows(tally: &Tally, now: Duration) -> Vec<Row> {
     rows
 }
 
-/// Long names are told apart at their ends, digests at their beginning.
+/// Shortens a name: long names differ at their ends, digests at their beginnings.
 fn short(name: &str) -> String {
     let length = name.chars().count();
     if length <= NAME {
@@ -128,7 +128,7 @@ impl Painter for Bars {
         if let Some(line) = told(&event) {
             self.line(&line);
         }
-        // What was drawn disappears; what it came to stays.
+        // The bar of the phase disappears; its summary stays if the bar was drawn.
         if let Some(tally) = ended
             && now.saturating_sub(tally.began) >= FIRST_DRAW
         {

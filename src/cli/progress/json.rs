@@ -1,7 +1,7 @@
-//! Progress for programs: one JSON object a line.
+//! Progress for programs: one JSON object per line.
 //!
-//! The first line carries the version; new kinds of events and new fields may come without a
-//! new version.
+//! The first line carries the version of the format. New kinds of events and new fields may be
+//! added without a new version.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -15,29 +15,29 @@ use crate::progress::{Event, Phase};
 /// Version of the format.
 const VERSION: u32 = 1;
 
-/// Advances of one item are at least this far apart.
+/// Minimum time between two advances of one item.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// Writes events as JSON.
+/// Writes events as JSON lines.
 #[derive(Debug)]
 pub(super) struct JsonLines<W> {
     writer: W,
     begun: bool,
-    /// The reader is gone.
+    /// True after a failed write: the reader is gone.
     broken: bool,
     items: HashMap<(Phase, String), Pending>,
 }
 
-/// An item's bytes that were not told yet.
+/// Bytes of an item that were not reported yet.
 #[derive(Debug, Default)]
 struct Pending {
     bytes: u64,
-    /// When bytes were last told.
+    /// Time of the last report.
     told: Option<Duration>,
 }
 
 impl Pending {
-    /// Takes the bytes if there are any and it is time.
+    /// Takes the bytes if there are any and the last report is at least [`EVERY`] ago.
     fn due(&mut self, now: Duration) -> Option<u64> {
         let early = |told| now.saturating_sub(told) < EVERY;
         if self.bytes == 0 || self.told.is_some_and(early) {
@@ -48,7 +48,7 @@ impl Pending {
     }
 }
 
-/// Lines that are no events of an operation.
+/// Lines that are not events of an operation.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Frame<'a> {
@@ -86,7 +86,7 @@ impl<W: Write> JsonLines<W> {
             return;
         };
         text.push(b'\n');
-        // One call for a line: others may write to the same place.
+        // Written in one call: other threads may write to the same stream.
         let written = self.writer.write_all(&text);
         self.broken = written.and_then(|()| self.writer.flush()).is_err();
     }
@@ -95,7 +95,7 @@ impl<W: Write> JsonLines<W> {
         self.line(&Event::ItemAdvanced { phase, item, bytes });
     }
 
-    /// Tells what is pending of an item that begins or ends.
+    /// Reports the pending bytes of an item that begins or ends.
     fn settle(&mut self, phase: Phase, item: &str) {
         if let Some((key, pending)) = self.items.remove_entry(&(phase, item.to_owned()))
             && pending.bytes > 0

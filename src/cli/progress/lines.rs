@@ -1,4 +1,4 @@
-//! Progress without a terminal: a line now and then, as a log wants it.
+//! Progress without a terminal: occasional lines, suitable for a log.
 
 use std::io::Write;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use super::tally::{Tally, name};
 use super::{Painter, told};
 use crate::progress::{Event, Phase};
 
-/// A running phase is told of this often.
+/// Time between two lines about a running phase.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Writes lines.
+/// Writes progress lines.
 #[derive(Debug)]
 pub(super) struct Lines<W> {
     writer: W,
     tally: Tally,
-    /// When a line was last written, by phase.
+    /// Time of the last line, by phase.
     told: Vec<(Phase, Duration)>,
 }
 
@@ -29,11 +29,11 @@ impl<W: Write> Lines<W> {
     }
 
     fn line(&mut self, line: &str) {
-        // Nobody reads it any more: no reason to stop.
+        // A failed write is no reason to stop the command: the reader may be gone.
         let _ = writeln!(self.writer, "{line}");
     }
 
-    /// Notes that a phase was told of, and says when that was before.
+    /// Records the time of the last line about a phase.
     fn tell(&mut self, phase: Phase, now: Duration) {
         self.told.retain(|(told, _)| *told != phase);
         self.told.push((phase, now));

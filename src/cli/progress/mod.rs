@@ -1,8 +1,8 @@
-//! Who watches a running command: sinks for [`crate::progress::Progress`].
+//! Progress display: sinks for [`crate::progress::Progress`] that draw and print.
 //!
-//! Events come from many threads, tens of thousands a second. A sink merges them in a queue
-//! ([`worker`]); a thread of its own takes them from there and gives them to a [`Painter`], which
-//! may be as slow as the terminal is.
+//! Events come from many threads, tens of thousands per second. A sink merges them in a queue
+//! ([`worker`]); a separate thread takes them from there and passes them to a [`Painter`], which
+//! may be as slow as the terminal.
 
 mod bars;
 mod json;
@@ -22,7 +22,7 @@ use json::JsonLines;
 use lines::Lines;
 use worker::Worker;
 
-/// How progress is shown.
+/// Ways to show progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum ProgressMode {
     /// Bars on a terminal, else lines.
@@ -38,7 +38,7 @@ pub(crate) enum ProgressMode {
     None,
 }
 
-/// How progress is shown.
+/// Arguments about progress.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ProgressArgs {
     /// Prints only warnings, errors and results: the same as `--progress none`.
@@ -51,7 +51,8 @@ pub(crate) struct ProgressArgs {
 }
 
 impl ProgressArgs {
-    /// Says what cannot be meant together. (clap knows conflicts of flags, not of their values.)
+    /// Returns a message if the flags contradict each other. (clap checks conflicts of flags, but
+    /// not of their values.)
     pub(crate) fn contradiction(&self) -> Option<&'static str> {
         let shown = matches!(
             self.progress,
@@ -60,7 +61,7 @@ impl ProgressArgs {
         (self.quiet && shown).then_some("--quiet shows no progress, --progress asks for some")
     }
 
-    /// Starts the sink that was asked for.
+    /// Starts the sink that the flags select.
     pub(crate) fn sink(&self, environment: &Environment) -> Arc<dyn Sink> {
         let dumb = environment.variable("TERM").is_none_or(|t| t == "dumb");
         match self.mode(io::stderr().is_terminal() && !dumb) {
@@ -71,12 +72,13 @@ impl ProgressArgs {
         }
     }
 
-    /// Whether stderr is for programs: one JSON object a line.
+    /// True if stderr is for programs: one JSON object per line.
     pub(crate) fn events_on_stderr(&self) -> bool {
         self.mode(false) == ProgressMode::Json
     }
 
-    /// What is really done. `terminal`: one on which a cursor can be moved.
+    /// Returns the mode that is used. `terminal`: true if stderr is a terminal whose cursor can be
+    /// moved.
     fn mode(&self, terminal: bool) -> ProgressMode {
         match self.progress {
             _ if self.quiet => ProgressMode::None,
@@ -87,29 +89,29 @@ impl ProgressArgs {
     }
 }
 
-/// A watcher that shares stderr with everybody else who prints there.
+/// A receiver of progress events that shares stderr with all other output.
 pub(crate) trait Sink: Progress {
-    /// Writes a line for people, above whatever is drawn.
+    /// Writes a line for people, above the drawing.
     fn note(&self, line: &str);
-    /// Writes what is left to be told and draws nothing any more. May be called again.
+    /// Writes the pending events and stops drawing. May be called again.
     fn finish(&self);
 }
 
-/// Shows events, on a thread of its own. Times count from the sink's start.
+/// Shows events, on the sink's own thread while it runs. Times count from the sink's start.
 trait Painter: Send {
-    /// How often `tick` is wanted.
+    /// Returns the longest time between two calls of `tick`.
     fn interval(&self) -> Duration;
-    /// Takes one event. Advances of one item may have been merged.
+    /// Shows or counts one event. Advances of one item may have been merged.
     fn event(&mut self, event: Event, now: Duration);
-    /// Takes a line for people.
+    /// Writes a line for people.
     fn note(&mut self, line: &str, now: Duration);
-    /// Some time has passed.
+    /// Called at least once in each interval, also without events.
     fn tick(&mut self, now: Duration);
-    /// Nothing is drawn after this; notes and warnings are still written.
+    /// Stops drawing; notes and warnings are still written afterwards.
     fn close(&mut self, now: Duration);
 }
 
-/// Tells of warnings alone.
+/// A sink that prints only warnings and notes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Quiet;
 
@@ -131,7 +133,7 @@ impl Sink for Quiet {
     fn finish(&self) {}
 }
 
-/// The line that tells people of an event at once; `None` for events that are only counted.
+/// Returns the line that is printed for an event at once; `None` for events that are only counted.
 fn told(event: &Event) -> Option<String> {
     match event {
         Event::Warning { message } => Some(format!("warning: {}", harmless(message))),
@@ -152,7 +154,8 @@ fn told(event: &Event) -> Option<String> {
     }
 }
 
-/// Text of a registry or from a medium, made fit for one line on a terminal.
+/// Replaces the characters by which a registry's or medium's text could break the line or control
+/// the terminal.
 fn harmless(text: &str) -> String {
     text.chars()
         .map(|c| if is_deceptive(c) { ' ' } else { c })

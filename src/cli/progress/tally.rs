@@ -1,4 +1,4 @@
-//! Adds up events: how much is done, how fast, how long it will take.
+//! Adds up events: the amount done, the rate, and the time left.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -6,35 +6,35 @@ use std::time::Duration;
 use crate::model::{ByteSize, Count};
 use crate::progress::{Event, Phase};
 
-/// Rates are of this much of the past.
+/// Length of the time window over which rates are measured.
 const WINDOW: Duration = Duration::from_secs(15);
 
-/// Samples are at least this far apart.
+/// Minimum time between two samples.
 const SAMPLE: Duration = Duration::from_millis(250);
 
-/// The phases that run.
+/// The running phases.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     /// In the order in which they began.
     phases: Vec<PhaseTally>,
 }
 
-/// How far a phase is.
+/// Progress of a phase.
 #[derive(Debug)]
 pub(super) struct PhaseTally {
     pub(super) phase: Phase,
     pub(super) began: Duration,
     items: u64,
     items_done: u64,
-    /// Of all items.
+    /// Bytes of all items.
     bytes: u64,
-    /// Of all items, with what was there before.
+    /// Bytes done of all items, including those present before.
     done: u64,
     rate: Rate,
     running: BTreeMap<String, ItemTally>,
 }
 
-/// How far an item is.
+/// Progress of an item.
 #[derive(Debug)]
 pub(super) struct ItemTally {
     bytes: u64,
@@ -43,7 +43,7 @@ pub(super) struct ItemTally {
 }
 
 impl Tally {
-    /// The phases that run, in the order in which they began.
+    /// Returns the running phases, in the order in which they began.
     pub(super) fn phases(&self) -> &[PhaseTally] {
         &self.phases
     }
@@ -52,7 +52,7 @@ impl Tally {
         self.phases.iter().find(|tally| tally.phase == phase)
     }
 
-    /// Counts an event. Returns the phase that it ends.
+    /// Counts an event. Returns the phase that it ends, if any.
     pub(super) fn count(&mut self, event: &Event, now: Duration) -> Option<PhaseTally> {
         match event {
             Event::PhaseStarted {
@@ -80,7 +80,7 @@ impl Tally {
         None
     }
 
-    /// Time passes without bytes too: rates fall.
+    /// Updates the rates, which fall while no bytes are moved.
     pub(super) fn pass(&mut self, now: Duration) {
         for phase in &mut self.phases {
             phase.rate.add(0, now);
@@ -95,7 +95,7 @@ impl Tally {
         Some(self.phases.remove(at))
     }
 
-    /// The phase's tally; one that was never announced begins now.
+    /// Returns the phase's tally; a phase that was never announced begins now.
     fn of(&mut self, phase: Phase, now: Duration) -> &mut PhaseTally {
         let at = self.phases.iter().position(|tally| tally.phase == phase);
         let at = at.unwrap_or_else(|| {
@@ -147,13 +147,13 @@ impl PhaseTally {
         if let Some(item) = self.running.remove(item)
             && ok
         {
-            // A blob that turned out to be there already, or a mount.
+            // Bytes that needed no transfer: the blob was present already, or was mounted.
             let rest = item.bytes.saturating_sub(item.done);
             self.done = self.done.saturating_add(rest);
         }
     }
 
-    /// The items in flight with their names, the largest first.
+    /// Returns the items in flight with their names, the largest first.
     pub(super) fn largest(&self) -> Vec<(&str, &ItemTally)> {
         let mut items: Vec<_> = self.running.iter().collect();
         // Stable: items of one size stay sorted by name.
@@ -162,7 +162,7 @@ impl PhaseTally {
         items.map(|(name, item)| (name.as_str(), item)).collect()
     }
 
-    /// Thousandths that are done.
+    /// Returns the share that is done, in thousandths.
     pub(super) fn permille(&self) -> u64 {
         match self.bytes {
             0 => permille(self.items_done, self.items),
@@ -170,7 +170,7 @@ impl PhaseTally {
         }
     }
 
-    /// How far it is, in words.
+    /// Describes the progress in words.
     pub(super) fn status(&self, now: Duration) -> String {
         let mut parts = Vec::new();
         if self.bytes > 0 || self.done > 0 {
@@ -187,7 +187,7 @@ impl PhaseTally {
         Count::of(self.items, "item")
     }
 
-    /// What it will handle, in words.
+    /// Describes the total of the phase in words.
     pub(super) fn size(&self) -> String {
         match (self.items, self.bytes) {
             (0, 0) => "begins".to_owned(),
@@ -197,7 +197,7 @@ impl PhaseTally {
         }
     }
 
-    /// What it has handled, in words.
+    /// Describes what the phase has done, in words.
     pub(super) fn summary(&self, now: Duration) -> String {
         let what = match (self.items, self.done) {
             (0, 0) => "ended".to_owned(),
@@ -210,12 +210,12 @@ impl PhaseTally {
 }
 
 impl ItemTally {
-    /// Thousandths that are done.
+    /// Returns the share that is done, in thousandths.
     pub(super) fn permille(&self) -> u64 {
         permille(self.done, self.bytes)
     }
 
-    /// How far it is, in words.
+    /// Describes the progress in words.
     pub(super) fn status(&self, now: Duration) -> String {
         let mut parts = vec![amount(self.done, self.bytes)];
         parts.extend(speed(&self.rate, self.done, self.bytes, now));
@@ -236,7 +236,7 @@ fn amount(done: u64, all: u64) -> String {
     }
 }
 
-/// Rate, and the time that is left at that rate.
+/// Returns the rate, and the time left at that rate.
 fn speed(rate: &Rate, done: u64, all: u64, now: Duration) -> Vec<String> {
     let Some(per_second) = rate.per_second(now) else {
         return Vec::new();
@@ -251,7 +251,7 @@ fn speed(rate: &Rate, done: u64, all: u64, now: Duration) -> Vec<String> {
     parts
 }
 
-/// A time span for people.
+/// Formats a time span for people.
 fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
@@ -266,7 +266,8 @@ fn span(span: Duration) -> String {
 /// Bytes per second in the last [`WINDOW`].
 #[derive(Debug)]
 struct Rate {
-    /// Times, and the bytes moved until then. Never empty; the first is the window's begin.
+    /// Times, and the total of bytes moved until then. Never empty; the first is the start of the
+    /// window.
     samples: VecDeque<(Duration, u64)>,
     moved: u64,
 }
@@ -285,7 +286,7 @@ impl Rate {
         if now.saturating_sub(last) >= SAMPLE {
             self.samples.push_back((now, self.moved));
         }
-        // The second sample may be the window's begin as well: then the first is too old.
+        // Drop the first sample if the second is old enough to be the start of the window.
         while let Some((time, _)) = self.samples.get(1)
             && now.saturating_sub(*time) >= WINDOW
         {
@@ -293,7 +294,7 @@ impl Rate {
         }
     }
 
-    /// `None` while too little time has passed to tell.
+    /// Returns the rate; `None` while too little time has passed to measure it.
     fn per_second(&self, now: Duration) -> Option<u64> {
         let (time, before) = *self.samples.front()?;
         let elapsed = now.saturating_sub(time);
@@ -306,7 +307,7 @@ impl Rate {
     }
 }
 
-/// A phase's name for people.
+/// Returns a phase's name for people.
 pub(super) fn name(phase: Phase) -> &'static str {
     match phase {
         Phase::Resolve => "resolve",
@@ -344,7 +345,7 @@ mod tests {
             status(&tally, seconds(1)),
             "50.0 MiB of 100 MiB, 10.0 MiB/s, 5 s left, 0 of 2 items"
         );
-        // A blob that was there after all.
+        // A blob that turned out to be present already.
         tally.count(&finished("a", true), seconds(1));
         assert_eq!(
             status(&tally, seconds(1)),

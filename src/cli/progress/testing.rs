@@ -59,7 +59,7 @@ pub(super) fn retrying() -> Event {
     }
 }
 
-/// What a [`Recorder`] saw.
+/// Calls that a [`Recorder`] received.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub(super) advanced: u64,
@@ -68,7 +68,7 @@ pub(super) struct Log {
 
 pub(super) type Recorded = Arc<Mutex<Log>>;
 
-/// A painter that remembers.
+/// A painter that records its calls.
 #[derive(Debug)]
 pub(super) struct Recorder(pub(super) Recorded);
 
@@ -94,11 +94,11 @@ impl Painter for Recorder {
     }
 }
 
-/// A place to write to, and a terminal that does not move its cursor.
+/// A writer that is also a terminal whose cursor does not move.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Screen {
     text: Arc<Mutex<Vec<u8>>>,
-    /// Writing fails, as to a closed pipe.
+    /// True if writing fails, as to a closed pipe.
     broken: bool,
 }
 

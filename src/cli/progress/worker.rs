@@ -1,4 +1,4 @@
-//! The queue between many threads that tell of bytes and one that shows them.
+//! The queue between the many threads that emit events and the one thread that shows them.
 
 use std::collections::HashMap;
 use std::mem;
@@ -10,7 +10,7 @@ use super::{Painter, Quiet, Sink};
 use crate::progress::{Event, Phase, Progress};
 use crate::sys::clock::Stopwatch;
 
-/// What stands in the queue.
+/// An entry of the queue.
 #[derive(Debug, PartialEq, Eq)]
 enum Message {
     Event(Event),
@@ -22,9 +22,9 @@ enum Message {
 #[derive(Debug, Default)]
 struct Queue {
     messages: Vec<Message>,
-    /// Where in `messages` an item's advance stands that later ones can be added to.
+    /// Index in `messages` of an item's advance to which later advances can be added.
     advances: HashMap<(Phase, String), usize>,
-    /// Something came that is shown at once.
+    /// True if there is a message that must be shown at once.
     urgent: bool,
     closed: bool,
 }
@@ -50,7 +50,7 @@ impl Queue {
                 if let Event::ItemStarted { phase, item, .. }
                 | Event::ItemFinished { phase, item, .. } = &event
                 {
-                    // What comes later must not be counted before this.
+                    // Later advances must not be counted before this event.
                     self.advances.remove(&(*phase, item.clone()));
                 }
                 self.urgent = true;
@@ -77,8 +77,8 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for something urgent, the end, or `interval`; returns what came and whether it
-    /// was the end.
+    /// Waits for an urgent message, the end, or `interval`. Returns the messages, and true if the
+    /// queue was closed.
     fn wait(&self, interval: Duration) -> (Vec<Message>, bool) {
         let idle = |queue: &mut Queue| !queue.urgent && !queue.closed;
         let (mut queue, _) = self
@@ -89,7 +89,7 @@ impl Shared {
     }
 }
 
-/// A sink that shows things on a thread of its own.
+/// A sink that shows events on a separate thread.
 pub(super) struct Worker {
     shared: Arc<Shared>,
     watch: Stopwatch,
@@ -98,14 +98,14 @@ pub(super) struct Worker {
 
 enum State {
     Running(JoinHandle<Box<dyn Painter>>),
-    /// Only stray notes and warnings come now.
+    /// The thread has ended; only late notes and warnings still come.
     Finished(Box<dyn Painter>),
-    /// The thread is gone, and the painter with it.
+    /// The thread panicked, and the painter is lost.
     Lost,
 }
 
 impl Worker {
-    /// Starts the thread.
+    /// Starts the thread. If that fails, returns a sink that prints only warnings and notes.
     pub(super) fn start(painter: Box<dyn Painter>) -> Arc<dyn Sink> {
         let shared = Arc::new(Shared::default());
         let watch = Stopwatch::start();
@@ -127,7 +127,7 @@ impl Worker {
         let mut queue = self.shared.queue();
         add(&mut queue);
         if queue.closed {
-            // Nobody takes from the queue any more, or only until now.
+            // The thread takes nothing from the queue any more, or takes its last messages now.
             drop(queue);
             self.show_rest();
         } else if queue.urgent {
@@ -135,7 +135,7 @@ impl Worker {
         }
     }
 
-    /// Shows what came after the end.
+    /// Shows messages that came after the end.
     fn show_rest(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let State::Finished(painter) = &mut *state {

@@ -18,7 +18,7 @@ fn args(line: &[&str]) -> RegistryArgs {
     Line::try_parse_from(line).unwrap().registry
 }
 
-/// A machine with files of its own.
+/// A machine with its own files, in a temporary directory.
 struct Machine {
     directory: tempfile::TempDir,
 }
@@ -98,7 +98,7 @@ fn tls_verify_takes_all_forms() {
     ] {
         assert_eq!(args(line).tls_verify, expected, "{line:?}");
     }
-    // A value must be glued on, so that a positional argument is never taken for it.
+    // A value must be attached with `=`, so that a positional argument is never taken for it.
     assert!(Line::try_parse_from(["x", "--tls-verify", "false"]).is_err());
 }
 
@@ -127,7 +127,7 @@ async fn the_first_auth_file_with_an_entry_decides() {
     let named = args(&["--authfile", &machine.path("named.json")]);
     let variable = [("REGISTRY_AUTH_FILE", "variable.json")];
     for (args, more, gone, expected) in [
-        // As for skopeo, the variable does not count beside the flag.
+        // As in skopeo, the variable is ignored if the flag is given.
         (&named, &variable[..], "", "runtime"),
         (&none, &variable, "", "variable"),
         (&none, &[], "", "runtime"),
@@ -162,7 +162,7 @@ async fn an_auth_file_that_is_no_text_somewhere_is_read() {
         Some("user")
     );
     assert_eq!(user(&credentials, "x.lan").await.as_deref(), Some("u"));
-    // A name that is not known for sure is not sent.
+    // A user name that is not valid UTF-8 is not sent.
     let broken = credentials.lookup(&"y.lan".parse().unwrap(), None).await;
     assert!(broken.unwrap_err().to_string().contains("y.lan"));
 }
@@ -232,7 +232,7 @@ fn drop_ins_override_the_main_file() {
         "{text}"
     );
 
-    // Drop-in files of the machine do not belong to the person's own file; the person's do.
+    // The machine's drop-in files do not apply to the user's own file; the user's do.
     fs_err::write(&own, mirror("e.example", "quay.io")).unwrap();
     let found = machine.options(&args(&[]), &[]).unwrap().mirrors;
     let expected = Mirrors::parse(&mirror("e.example", "quay.io")).unwrap();
@@ -296,7 +296,7 @@ async fn a_broken_file_in_a_usual_place_costs_that_file() {
     assert!(!warnings[0].contains("hunter2"), "{warnings:?}");
 }
 
-/// A certificate and its key as PEM.
+/// Makes a certificate and its key, as PEM.
 fn made() -> (String, String) {
     let key = rcgen::KeyPair::generate().unwrap();
     let params = rcgen::CertificateParams::new(vec!["r.example".to_owned()]).unwrap();
@@ -359,7 +359,7 @@ fn a_file_that_cannot_be_used_costs_that_file() {
         .map(|(name, text)| (name.as_str(), *text))
         .collect();
     let machine = Machine::new(&all);
-    // A directory in the place of a file cannot be read either.
+    // A directory in place of a file cannot be read either.
     fs_err::create_dir(machine.path("own/g.crt")).unwrap();
     let warnings = RefCell::new(Vec::new());
     let warn = |warning: String| warnings.borrow_mut().push(warning);
@@ -375,7 +375,7 @@ fn a_file_that_cannot_be_used_costs_that_file() {
         );
     }
     assert_eq!(warnings.len(), 5);
-    // What concerns one host is told when that is spoken to.
+    // Problems with the files of one host are reported when that host is contacted.
     let own = &found.hosts["r.example"];
     assert_eq!(
         (own.roots.len(), own.clients.len(), own.problems.len()),

@@ -1,4 +1,4 @@
-//! `airferry export --catalog`, and what comes of it on the other side.
+//! `airferry export --catalog`, and the resulting bundle on the importing side.
 
 use super::{CATALOG, FOO, index_image};
 use crate::support::command::Outcome;
@@ -14,7 +14,7 @@ const MEMBERS: [(&str, &str); 5] = [
     ("foo/bundle", "v0.1.0"),
 ];
 
-/// A stage with the catalog and its members; the catalog's reference.
+/// Makes a stage with the catalog and its members; also returns the catalog's reference.
 pub(super) fn stage() -> (Stage, String) {
     let stage = Stage::new();
     for (repository, tag) in MEMBERS {
@@ -85,7 +85,7 @@ fn a_missing_member_is_named_and_the_rest_is_carried() {
         .fails_with(5);
     outcome.stderr_has("bar/gone:v1");
     outcome.stdout_has("with 4 images, 1 of them missing");
-    // Once it is there, the same command completes the bundle.
+    // When the missing image is there, the same command completes the bundle.
     stage.publish("bar/gone", "v1", &Build::oci("late").layer(100).image());
     let outcome = stage
         .try_export("bundle", &[], &["--catalog", &index])
@@ -104,7 +104,7 @@ fn another_catalog_is_another_request() {
         .stderr_has("another request");
 }
 
-/// A part of a catalog cannot go under a name that another catalog means the whole by.
+/// A filtered catalog must not take a name by which another catalog refers to the whole one.
 #[test]
 fn a_catalog_that_is_made_anew_and_named_by_another_is_refused() {
     let (stage, index) = stage();

@@ -1,4 +1,4 @@
-//! Catalogs that were made to harm: one clear error each, and soon.
+//! Malicious catalogs: each gives one clear error, and soon.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use super::{CATALOG, DATABASE, Shop, index_image};
 use crate::support::command::{Airferry, Outcome};
 use crate::support::images::{Build, Image};
 
-/// Lists a catalog of one good and one bad file; what stderr says.
+/// Lists a catalog of one good and one bad file, and checks the error message.
 #[track_caller]
 fn refused(bad: &[u8], expected: &str) {
     let files: &[(&str, &[u8])] = &[
@@ -94,11 +94,11 @@ fn databases_that_run_code_or_are_damaged_are_refused() {
     }
 }
 
-/// Lists a catalog with no more than 400 MiB of memory.
+/// Lists a catalog with at most 400 MiB of memory.
 fn list_in_little_memory(image: &Image) -> Outcome {
     let shop = Shop::with(image);
     let mut command = Command::new("sh");
-    // What the process writes to, thread stacks included; in KiB.
+    // Limits the memory that the process writes to, thread stacks included; in KiB.
     let script = "ulimit -d 409600 && exec \"$0\" catalog list \"$@\"";
     command.args(["-c", script]).arg(Airferry::program());
     command.args([&shop.index(), "--tls-verify=false", "--quiet"]);
@@ -115,7 +115,7 @@ fn small_layers_do_not_take_much_memory() {
     let list = list_in_little_memory(&index_image(configs).image()).fails_with(4);
     list.stderr_has("its lists have more than 200000 items");
 
-    // A bundle with 20000 images that is in 20000 packages.
+    // A bundle with 20000 images that belongs to 20000 packages.
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("x.db");
     let connection = rusqlite::Connection::open(&path).unwrap();

@@ -1,4 +1,4 @@
-//! `--mapping`: names and images that somebody chose one by one.
+//! `--mapping`: images that the operator chose one by one, and their names.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::support::images::publish::send;
 use crate::support::images::{Build, publish};
 use crate::support::stage::Stage;
 
-/// Writes a mapping; where it lies.
+/// Writes a mapping file, and returns its path.
 fn mapping(stage: &Stage, lines: &[String]) -> String {
     let path = stage.at("mapping.txt");
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
@@ -19,7 +19,7 @@ fn mapping(stage: &Stage, lines: &[String]) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// `cluster-resources` for a bundle; the run and its directory.
+/// Runs `cluster-resources` for a bundle; returns the outcome and the directory of the files.
 fn resources(
     stage: &Stage,
     bundle: &std::path::Path,
@@ -51,7 +51,7 @@ fn an_export_takes_the_listed_members_and_knows_all_of_them() {
     let unknown = unknown.fails_with(2);
     unknown.stderr_has("The mapping lists images that nothing here names:");
     unknown.stderr_has(&format!("- {host}/foo/bundle:v9"));
-    // A list of nothing is what is left of a search that found nothing.
+    // An empty list is refused: it may come from a search that found nothing.
     for empty in [&[][..], &["# nothing".to_owned()]] {
         export(empty).fails_with(2).stderr_has("It lists no image");
     }
@@ -100,7 +100,7 @@ fn an_import_gives_the_listed_names_and_tells_of_tags_that_change() {
     assert!(itms.contains(&format!("{host}/own/other\n")), "{itms}");
     assert!(!itms.contains("own/op\n"), "{itms}");
 
-    // A dry run and an import without files tell as well.
+    // A dry run warns as well, and so does `cluster-resources`.
     let args = ["--mapping", &file, "--dry-run"];
     let dry = stage
         .import(&bundle, &format!("{host}/olm"), &args)
@@ -154,8 +154,9 @@ fn an_import_refuses_names_for_images_that_the_bundle_does_not_have() {
         .stderr_has("m.invalid");
 }
 
-/// A catalog names a tag, and by digest what the tag meant before. Under one name both cannot be;
-/// a mapping parts them, and then the old image must not be found by the tag.
+/// A catalog names an image by tag, and by digest the image to which the tag pointed before. Both
+/// cannot have one name. A mapping separates them, and then the old image must not be found by the
+/// tag.
 #[test]
 fn what_a_tag_meant_before_is_not_found_by_the_tag() {
     let stage = Stage::new();
@@ -175,7 +176,7 @@ fn what_a_tag_meant_before_is_not_found_by_the_tag() {
     ];
     let index = stage.publish("ops/index", "v1", &index_image(files).image());
     let bundle = stage.export("bundle", &[], &["--catalog", &index]);
-    // The tag belongs to the image that is asked for by tag alone.
+    // The tag goes to the image that is requested by tag alone.
     let (written, _) = resources(&stage, &bundle, "m.lan/tb", &[]);
     written.succeeds().stderr_has(&format!(
         "`{host}/tt/x:v1` is pinned to several digests: {} has the tag on the target",

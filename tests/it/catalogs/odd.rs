@@ -1,5 +1,5 @@
-//! Catalogs with odd things in them, as upstream publishes them: each costs itself alone, and is
-//! named on both sides.
+//! Catalogs with irregular entries, as upstream publishes them: each affects only itself, and is
+//! reported on both sides.
 
 use std::fs;
 
@@ -19,8 +19,8 @@ fn too_long() -> String {
     format!("sha256:{}", "a".repeat(65))
 }
 
-/// The stage of the exports, whose catalog also names an artifact by `oci://`, a text that is no
-/// reference, and an image that is on no registry.
+/// Makes the stage of the exports with a catalog that also names an artifact by `oci://`, a text
+/// that is no reference, and an image that is on no registry.
 fn odd_stage() -> (Stage, String) {
     let (stage, index) = stage();
     let host = stage.source.host().to_string();
@@ -71,7 +71,7 @@ fn a_text_that_is_no_reference_costs_itself_and_is_named_on_both_sides() {
         .stderr_has(disk)
         .stderr_has("(needed by bar.v1.0.0 of package bar)")
         .stdout_has("with 6 images");
-    // The same command finds nothing to complete, and says the same.
+    // The same command finds nothing to complete, and reports the same.
     let again = stage.try_export("odd", &[], &["--catalog", &index]);
     again.fails_with(5).stdout_has("still incomplete");
 
@@ -147,7 +147,7 @@ fn images_chosen_by_a_mapping_are_a_way_around() {
     let done = stage.try_export("chosen", &[], &args).succeeds();
     done.stdout_has("1 of 8 images, as listed in a mapping");
     assert_eq!(inspect(&stage, "chosen")["complete"], true);
-    // What a person types is still judged.
+    // A reference that the operator types is still checked.
     let typed = format!("{host}/bar/x@{}", too_long());
     stage.try_export("typed", &[&typed], &[]).fails_with(2);
     let mut ahead = stage.importer.command();
@@ -228,7 +228,7 @@ fn one_image_under_two_tags_is_named_by_two_lines() {
     for tag in ["1", "2"] {
         assert!(own.contains(&format!("{source}:{tag}\n")), "{own}");
     }
-    // What was written is read back, and means the same.
+    // The written mapping is read back, with the same meaning.
     let file = stage.at("own/mapping.txt");
     let file = file.to_str().unwrap();
     assert_eq!(ahead(&to, "again", &["--mapping", file]), own);

@@ -1,4 +1,5 @@
-//! What the far side learns of a catalog: who vouches for it, and whether it is the original.
+//! Facts about a catalog on the importing side: the key that signed it, and the original from which
+//! it was made.
 
 use super::export::stage;
 use crate::support::command::{Airferry, Outcome};
@@ -74,7 +75,8 @@ fn a_filtered_catalog_names_its_filter_and_its_original() {
     inspect("whole", &[]).hides("filtered");
 }
 
-/// Docker's lists have no annotations: the images say which list they are from.
+/// Docker's lists have no annotations, so the configs of the images name the list from which they
+/// are.
 #[test]
 fn images_of_a_docker_list_name_the_list() {
     let (stage, _) = stage();

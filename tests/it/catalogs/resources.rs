@@ -6,7 +6,7 @@ use super::{CATALOG, Shop, index_image};
 use crate::support::command::Outcome;
 use crate::support::stage::files;
 
-/// Names one image by tag and one by digest, on hosts that do not exist.
+/// Returns a catalog that names one image by tag and one by digest, on hosts that do not exist.
 fn catalog() -> String {
     let digest = format!("sha256:{}", "2f".repeat(32));
     CATALOG

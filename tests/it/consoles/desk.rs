@@ -1,4 +1,5 @@
-//! What the pages take as given: registries, and the images, releases and catalogs in them.
+//! The environment that the pages assume: registries, and the images, releases and catalogs in
+//! them.
 
 use std::fs;
 
@@ -9,7 +10,7 @@ use crate::support::command::Airferry;
 use crate::support::images::{Build, Image, index, publish};
 use crate::support::releases::{IMAGE_REFERENCES, image_references, payload};
 
-/// Somebody for whom `registry.example.com` and `quay.io` are the same registry, and who may
+/// An account for which `registry.example.com` and `quay.io` are the same registry, and that may
 /// write to another one.
 pub struct Desk {
     pub account: Airferry,
@@ -45,7 +46,7 @@ impl Desk {
         publish::push(&self.source.host, repository, tag, image);
     }
 
-    /// Images of the same shapes as those of `scripts/demo-images`.
+    /// Publishes images of the same shapes as those of `scripts/demo-images`.
     fn publish_team(&self) {
         let shell = Build::docker("shell").layer(3000).image();
         self.push("team/shell", Some("1"), &shell);
@@ -66,9 +67,10 @@ impl Desk {
         self.push("team/data", Some("2026-05"), &data);
     }
 
-    /// `quay.io/okd/scos-release:4.18.0`, which nobody signed, with four components.
+    /// Publishes `quay.io/okd/scos-release:4.18.0`, unsigned, with four components.
     fn publish_release(&self) {
-        // An import reports them by digest: the first seed with which that is the page's order.
+        // An import reports components by digest: take the first seed whose digests have the page's
+        // order.
         let names = ["installer", "machine-config-operator", "etcd", "cli"];
         let images = (0..1000)
             .map(|seed| {
@@ -89,7 +91,7 @@ impl Desk {
         self.push("okd/scos-release", Some("4.18.0"), &payload);
     }
 
-    /// `quay.io/ops/catalog:latest` with two versions of argocd and three of etcd.
+    /// Publishes `quay.io/ops/catalog:latest` with two versions of argocd and three of etcd.
     fn publish_catalog(&self) {
         let mut catalog = String::new();
         for (package, channel, versions) in [

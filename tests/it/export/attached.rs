@@ -1,4 +1,4 @@
-//! Signatures and referrers: what a source says, refuses to say, or does not say now.
+//! Signatures and referrers: what a source lists, refuses to list, or cannot list at the moment.
 
 use std::path::Path;
 
@@ -26,14 +26,14 @@ impl Signed {
         }
     }
 
-    /// Puts image and signature there, and tells the image's reference.
+    /// Publishes the image and its signature, and returns the image's reference.
     fn put(&self, site: &Site) -> String {
         let tag = self.image.cosign_tag("sig");
         site.put("app", &tag, &self.signature);
         site.put("app", "v1", &self.image)
     }
 
-    /// Puts the SBOM there, for the referrers API to list.
+    /// Publishes the SBOM so that the referrers API lists it.
     fn put_sbom(&self, site: &Site) {
         site.put("app", "elsewhere", &self.sbom);
         site.untag("app", "elsewhere");
@@ -51,7 +51,7 @@ fn refuse_lists(site: &Site, reply: impl Fn() -> Reply + Send + 'static) {
     site.fault(move |asked| lists(asked).then(&reply));
 }
 
-/// The first image as `inspect` tells of it.
+/// Returns the first image as `inspect` describes it.
 fn inspected(site: &Site, bundle: &Path) -> Value {
     let bundle = bundle.to_str().unwrap();
     let args = [
@@ -79,7 +79,7 @@ fn a_source_that_refuses_to_list_referrers_costs_no_image() {
         let done = outcome.json();
         assert_eq!(done["complete"], true, "{status}: {done:#}");
         assert_eq!(done["images"][0]["attached"], 1, "{status}");
-        // The image, and its signature: each is asked about once, whatever is answered.
+        // The image and its signature: each list is requested once, whatever the answer.
         let asked = site.asked();
         assert_eq!(
             asked.iter().filter(|asked| lists(asked)).count(),
@@ -90,7 +90,7 @@ fn a_source_that_refuses_to_list_referrers_costs_no_image() {
         assert_eq!(image["cosign"], "carried", "{status}");
         assert_eq!(image["referrers"], "unknown", "{status}");
         site.verify(&bundle, &["--strict"]).succeeds();
-        // The same answer again is nothing new.
+        // The same answer again changes nothing.
         let again = site.export_json(&bundle, &[&reference], 0);
         assert_eq!(again["state"], "already-complete", "{status}");
 
@@ -135,7 +135,7 @@ fn a_source_that_does_not_answer_is_asked_again_by_the_same_command() {
     );
     site.verify(&bundle, &["--strict"]).succeeds();
 
-    // Nothing at all answers: what is sealed stays.
+    // If no request is answered, the sealed bundle stays.
     site.fault(|_| Some(Reply::new(503)));
     let done = site.export_json(&bundle, &args, 6);
     assert_eq!(done["complete"], true, "{done:#}");
@@ -191,7 +191,7 @@ fn an_artifact_that_cannot_be_had_costs_itself() {
     }
 }
 
-/// Whatever a list of referrers is answered with, the login of all other requests stays.
+/// Whatever the answer to a request for a list of referrers, all other requests keep their login.
 #[test]
 fn a_login_that_only_lists_ask_for_costs_no_image() {
     for (realm, code) in [("http://127.0.0.1:1/token", 6), ("/nowhere", 0)] {
@@ -266,7 +266,7 @@ fn a_source_that_knows_no_such_tags_is_not_asked_again() {
     assert_eq!(inspected(&site, &bundle)["cosign"], "unknown");
 }
 
-/// An index as buildx writes it: an image for each platform, each with an attestation.
+/// Publishes an index as buildx writes it: an image for each platform, each with an attestation.
 fn attested(site: &Site, with_subject: bool) -> (String, Vec<Image>) {
     let mut entries = Vec::new();
     let mut images = Vec::new();

@@ -1,4 +1,4 @@
-//! Completing an incomplete bundle when things go wrong again.
+//! Completing an incomplete bundle while faults occur again.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn problem_of(done: &Value, repository: &str) -> String {
     image["problem"].as_str().unwrap_or_default().to_owned()
 }
 
-/// A manifest that lies about a layer which the bundle holds costs its own image alone.
+/// A manifest that gives a wrong size for a layer of the bundle affects only its own image.
 #[test]
 fn a_new_manifest_that_gives_a_sealed_blob_another_size_costs_its_image() {
     let site = Site::new();
@@ -43,7 +43,7 @@ fn a_new_manifest_that_gives_a_sealed_blob_another_size_costs_its_image() {
     site.put("bad", "v0", &bad);
     site.put_manifest("bad", "v1", bad.media_type, manifest.to_string().as_bytes());
 
-    // Nothing can be had that was not there before: the bundle stays.
+    // No missing image can be fetched: the bundle stays as it is.
     let before = files(&bundle);
     let done = site.export_json(&bundle, &args, 5);
     let said = problem_of(&done, "/bad:");
@@ -51,7 +51,7 @@ fn a_new_manifest_that_gives_a_sealed_blob_another_size_costs_its_image() {
     assert_eq!(done["generation"], 1);
     assert!(files(&bundle) == before);
 
-    // Another image comes: the lie costs only its own.
+    // Another image can be fetched: the wrong manifest affects only its own image.
     site.put("late", "v1", &Build::oci("late").layer(800).image());
     let done = site.export_json(&bundle, &args, 5);
     assert_eq!(done["generation"], 2);
@@ -59,13 +59,13 @@ fn a_new_manifest_that_gives_a_sealed_blob_another_size_costs_its_image() {
     assert!(problem_of(&done, "/bad:").contains(&layer.digest()));
     site.verify(&bundle, &["--strict", "--allow-incomplete"])
         .succeeds();
-    // Nothing of it is in the bundle.
+    // The wrong manifest is not in the bundle.
     let lie = digest_of(manifest.to_string().as_bytes());
     let inspect = site.run(["inspect".as_ref(), bundle.as_os_str()]);
     inspect.succeeds().hides(&lie);
 }
 
-/// The completion began, was cut off, and then what it had come for is gone again.
+/// The completion began and was interrupted; then the blob that it was to fetch is gone again.
 #[test]
 fn an_interrupted_completion_that_gains_nothing_leaves_the_generation_before() {
     let site = Site::new();
@@ -109,7 +109,7 @@ fn an_interrupted_completion_that_gains_nothing_leaves_the_generation_before() {
     site.verify(&bundle, &["--strict"]).succeeds();
 }
 
-/// A problem is told at the end, once; while the export runs it is only counted.
+/// A problem is printed once, at the end; while the export runs it is only counted.
 #[test]
 fn every_problem_is_printed_once() {
     let site = Site::new();

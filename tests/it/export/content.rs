@@ -1,4 +1,4 @@
-//! What registries hold: every kind of content arrives whole.
+//! The kinds of content in registries: each is carried whole.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -14,7 +14,7 @@ use crate::support::images::{Build, docker_list, index, many};
 
 const KIB: usize = 1 << 10;
 
-/// On a distant line one request at a time leaves most of it unused.
+/// With one request at a time, a distant line would be idle most of the time.
 #[test]
 fn blobs_are_fetched_before_their_turn() {
     let site = Site::new();
@@ -33,7 +33,7 @@ fn blobs_are_fetched_before_their_turn() {
     assert_eq!(blobs.len(), layers.len());
     let (tell, told) = channel();
     let tell = Mutex::new(tell);
-    // None of them ever ends, so nobody's turn comes.
+    // No answer ever ends, so no blob is ever complete and the next one's turn never comes.
     site.fault(move |asked| {
         let (digest, bytes) = blobs.iter().find(|(digest, _)| reads(asked, digest))?;
         let _ = tell.lock().unwrap().send(digest.clone());
@@ -83,7 +83,7 @@ fn every_kind_of_content_is_carried_and_verifies() {
     assert_eq!(done["bytes_on_medium"], size(&bundle));
     assert_eq!(planned["bytes_on_medium"], done["bytes_on_medium"]);
     assert_eq!(planned["manifests"], 7);
-    // Three configurations twice shared, the layers of each once.
+    // Images share blobs; each counts once.
     let distinct: BTreeSet<String> = [&nested, &list, &shared]
         .iter()
         .flat_map(|image| image.walk())
@@ -223,7 +223,7 @@ fn two_hundred_tiny_images_fit_in_one_bundle() {
     site.verify(&bundle, &["--strict"]).succeeds();
 }
 
-/// Clients refuse a child that is another one than its index says, and so do readers of bundles.
+/// Clients and readers of bundles refuse a child that differs from its descriptor in the index.
 #[test]
 fn an_index_that_says_something_wrong_of_its_child_is_not_carried() {
     let child = Build::oci("child").layer(1000).image();

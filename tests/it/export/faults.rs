@@ -1,5 +1,5 @@
-//! Registries that fail: what an image lacks costs that image alone, and what comes back is
-//! taken up again.
+//! Registries that fail: what an image lacks affects that image alone, and what becomes available
+//! again is fetched later.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,12 +12,12 @@ use crate::support::images::{Build, Image};
 
 const MIB: usize = 1 << 20;
 
-/// Two images; the second has a blob of 6 MiB, which is the one that makes trouble.
+/// Two images; the second has a blob of 6 MiB, which the tests break.
 struct Pair {
     site: Site,
     references: [String; 2],
     trouble: String,
-    /// The configuration of the first, which is small enough to be fetched ahead.
+    /// Digest of the configuration of the first image, which is small enough to be prefetched.
     small: String,
 }
 
@@ -48,8 +48,9 @@ impl Pair {
         args
     }
 
-    /// Exports while blob requests are answered by `answer` (the n-th, from 0), and asserts that
-    /// the bundle is the one of a healthy registry.
+    /// Exports while the requests for the broken blob are answered by `answer` (the last argument
+    /// is the number of the request, from 0), and asserts that the bundle equals that of a healthy
+    /// registry.
     #[track_caller]
     fn survives(
         &self,
@@ -82,7 +83,7 @@ fn troubles_of_a_connection_leave_no_trace() {
         let reply = Reply::range(asked, blob);
         (asked.range_start() < 4 * MIB).then(|| reply.cut_after(2 * MIB))
     });
-    // Cut, and then no ranges.
+    // Cut once; afterwards ranges are ignored.
     pair.survives(|asked, blob, number| {
         let whole = Reply::new(200).header("content-length", blob.len());
         let whole = whole.body(blob.clone());
@@ -113,20 +114,20 @@ fn troubles_of_a_connection_leave_no_trace() {
     pair.survives(|_, _, number| (number == 0).then(Reply::hang_up));
     // Wrong bytes, once.
     pair.survives(|asked, blob, number| (number == 0).then(|| Reply::range(asked, &wrong(blob))));
-    // Wrong bytes, cut, and the rest right: the whole is wrong, and fetched again.
+    // Wrong bytes, then a cut, then the right rest: the whole blob is wrong, and is fetched again.
     pair.survives(|asked, blob, number| {
         (number == 0).then(|| Reply::range(asked, &wrong(blob)).cut_after(5 * MIB))
     });
 }
 
-/// The same with one bit in the middle turned.
+/// Returns the blob with one bit flipped in the middle.
 fn wrong(blob: &bytes::Bytes) -> bytes::Bytes {
     let mut bytes = blob.to_vec();
     bytes[3 * MIB] ^= 4;
     bytes.into()
 }
 
-/// Small blobs are fetched ahead, which is another way through the code.
+/// Small blobs are prefetched, which is another path through the code.
 #[test]
 fn a_small_blob_with_wrong_bytes_is_fetched_again() {
     let pair = pair();
@@ -148,7 +149,7 @@ fn a_small_blob_with_wrong_bytes_is_fetched_again() {
     assert_same(&whole, &bundle);
 }
 
-/// A length that is not the descriptor's costs that image; running again completes it.
+/// A length other than the descriptor's affects that image; running again completes it.
 #[test]
 fn a_small_blob_of_another_length_costs_its_image() {
     let pair = pair();
@@ -163,7 +164,7 @@ fn a_small_blob_of_another_length_costs_its_image() {
     pair.site.verify(&bundle, &["--strict"]).succeeds();
 }
 
-/// Breaks one blob for good; checks generation 1, heals, checks generation 2.
+/// Breaks one blob permanently; checks generation 1, heals the registry, checks generation 2.
 #[track_caller]
 fn completes_later(answer: impl Fn(&Asked, &bytes::Bytes) -> Reply + Send + 'static) {
     let pair = pair();
@@ -189,7 +190,7 @@ fn completes_later(answer: impl Fn(&Asked, &bytes::Bytes) -> Reply + Send + 'sta
         .succeeds();
     let before = files(&bundle);
 
-    // Nothing has become better: nothing is written.
+    // Nothing has improved: nothing is written.
     let again = site.export_json(&bundle, &args, 5);
     assert_eq!(again["generation"], 1, "{again:#}");
     site.verify(&bundle, &["--strict", "--allow-incomplete"])
@@ -199,14 +200,14 @@ fn completes_later(answer: impl Fn(&Asked, &bytes::Bytes) -> Reply + Send + 'sta
     let dry = site.export_json(&bundle, &[&args[..], &["--dry-run"]].concat(), 0);
     let from = site.asked().len();
     let second = site.export_json(&bundle, &args, 0);
-    // What the first generation signed is counted, too.
+    // The signatures of the first generation are counted too.
     assert_eq!(dry["bytes_on_medium"], size(&bundle));
     assert_eq!(second["bytes_on_medium"], size(&bundle));
     assert_eq!(
         (&second["generation"], &second["complete"]),
         (&json!(2), &json!(true))
     );
-    // Only what was missing.
+    // Only the missing blob is fetched.
     assert_eq!(site.blob_bytes_asked(from), site.blob(&digest).len() as u64);
     let after = files(&bundle);
     for (name, bytes) in before
@@ -320,7 +321,7 @@ fn a_registry_that_goes_away_stops_the_run_until_it_is_back() {
     assert!(site.blob_bytes_asked(from) < total);
     assert_same(&whole, &bundle);
 
-    // Or an incomplete bundle now.
+    // With `--keep-going`, an incomplete bundle is sealed instead.
     gone(site, &pair.trouble);
     let kept = site.path("kept");
     let keep = [&args[..], &["--keep-going"]].concat();
@@ -332,7 +333,7 @@ fn a_registry_that_goes_away_stops_the_run_until_it_is_back() {
     site.verify(&kept, &["--strict"]).succeeds();
 }
 
-/// A blob that was given up is journalled as such: killing the run afterwards changes nothing.
+/// The journal records that a blob was given up: killing the run afterwards changes nothing.
 #[test]
 fn giving_up_survives_an_interruption() {
     let pair = pair();
@@ -358,7 +359,7 @@ fn giving_up_survives_an_interruption() {
     let bundle = site.path("bundle");
     site.export(&bundle, &args).fails_with(6);
     site.heal();
-    // The same command first seals what the run that was cut could have had...
+    // The same command first seals what the interrupted run could have fetched...
     let outcome = site.export_json(&bundle, &args, 5);
     assert_eq!(outcome["generation"], 1);
     site.verify(&bundle, &["--strict", "--allow-incomplete"])
@@ -369,7 +370,7 @@ fn giving_up_survives_an_interruption() {
     site.verify(&bundle, &["--strict"]).succeeds();
 }
 
-/// An image that nobody has: there is nothing to seal, and no bundle.
+/// An image that is on no registry: there is nothing to seal, and no bundle.
 #[test]
 fn nothing_at_all_is_no_bundle() {
     let site = Site::new();

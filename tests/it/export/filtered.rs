@@ -1,4 +1,4 @@
-//! Catalogs of which a part is carried, in an image that is made here.
+//! Filtered catalogs: an export carries a part of a catalog, in an image that it makes.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::support::stage::Stage;
 
 const LABEL: &str = "operators.operatorframework.io.index.configs.v1";
 
-/// `app` has two channels and needs `lib` below 2.0.0; nobody needs `spare`.
+/// `app` has two channels and needs `lib` below 2.0.0; no package needs `spare`.
 fn catalog_files(host: &str) -> Vec<(String, String)> {
     let needs = json!({"type": "olm.package.required",
         "value": {"packageName": "lib", "versionRange": ">=1.0.0 <2.0.0"}});
@@ -69,7 +69,7 @@ fn catalog_files(host: &str) -> Vec<(String, String)> {
     ]
 }
 
-/// The catalog for one platform.
+/// Builds the catalog's image for one platform.
 fn catalog_image(host: &str, platform: &str) -> Image {
     let texts = catalog_files(host);
     let texts: Vec<(&str, &[u8])> = texts
@@ -90,7 +90,7 @@ fn catalog_image(host: &str, platform: &str) -> Image {
         .image()
 }
 
-/// All images that the catalog names, and the catalog itself, by reference.
+/// Publishes all images that the catalog names, and the catalog itself; returns its reference.
 fn publish(host: &str, put: impl Fn(&str, &str, &Image) -> String) -> String {
     for (package, versions) in [
         ("app", &["1.0.0", "1.1.0", "1.1.1", "1.2.0", "2.0.0"][..]),
@@ -120,7 +120,7 @@ fn names(list: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// `requested` of all images but the catalog, without the host.
+/// Returns the references of all images except the catalog, without the host.
 fn members(outcome: &Value, host: &str) -> Vec<String> {
     let images = outcome["images"].as_array().expect("images").iter();
     let references = images.map(|image| image["reference"].as_str().expect("a reference"));
@@ -144,7 +144,7 @@ fn digest_of_catalog(outcome: &Value) -> String {
         .to_owned()
 }
 
-/// From a registry through a bundle to another registry.
+/// Carries a filtered catalog from a registry through a bundle to another registry.
 #[test]
 fn a_part_of_a_catalog_crosses_and_is_a_catalog() {
     let stage = Stage::new();
@@ -269,7 +269,7 @@ fn check_platform(manifest: &[u8], source: &Image, host: &str, blob: &dyn Fn(&st
     assert_eq!(tree["tmp/other"], b"stays");
     let documents = documents(&tree, "configs");
     check(&documents);
-    // What stays says what it said.
+    // Documents that are kept are unchanged.
     let mut originals: Vec<Value> = Vec::new();
     for (path, text) in catalog_files(host) {
         if path.ends_with(".json") {
@@ -302,7 +302,7 @@ fn check_platform(manifest: &[u8], source: &Image, host: &str, blob: &dyn Fn(&st
     );
 }
 
-/// A site with the catalog.
+/// Makes a site with the catalog.
 fn site() -> (Site, String) {
     let site = Site::new();
     let reference = publish(&site.host(), |repository, tag, image| {
@@ -311,12 +311,12 @@ fn site() -> (Site, String) {
     (site, reference)
 }
 
-/// The digest of an image's only layer.
+/// Returns the digest of an image's only layer.
 fn layer_of(seed: &str) -> String {
     Build::oci(seed).layer(300).image().blobs[1].digest()
 }
 
-/// Asks for one operator of a catalog, and gives up at the first failure.
+/// Returns the arguments for one operator of a catalog, without retries.
 fn app_of(reference: &str) -> [&str; 6] {
     [
         "--catalog",
@@ -335,7 +335,7 @@ fn what_was_made_waits_beside_the_plan() {
     let whole = site.path("whole");
     site.export(&whole, &args).succeeds();
 
-    // The first blob that is written cannot be had: nothing of the catalog is in a chunk yet.
+    // The first blob that is written cannot be fetched: no blob of the catalog is in a chunk yet.
     let bundle = site.path("bundle");
     let first = layer_of("app bundle 1.2.0");
     let broken = first.clone();
@@ -350,7 +350,7 @@ fn what_was_made_waits_beside_the_plan() {
     assert_eq!(made(&bundle).len(), 4, "{:?}", made(&bundle));
     site.verify(&bundle, &[]).fails_with(5);
 
-    // It is made once: whoever continues does not read the catalog again.
+    // The catalog is made once: the continued run does not read the original catalog again.
     let asked = site.asked().len();
     let config = catalog_image(&site.host(), "linux/amd64").blobs[2].digest();
     site.heal();
@@ -410,7 +410,7 @@ fn a_bundle_with_a_made_image_is_completed() {
     assert_eq!(second["generation"], 2);
     assert_eq!(digest_of_catalog(&first), digest_of_catalog(&second));
     site.verify(&bundle, &["--strict"]).succeeds();
-    // The tag has not moved: it never pointed to what was made.
+    // No tag has moved: the tag never pointed to the filtered catalog.
     let third = site.export_json(&bundle, &args, 0);
     assert_eq!(third["state"], "already-complete");
     assert_eq!(third["moved_tags"], Value::Null);
@@ -442,7 +442,7 @@ fn whatever_keeps_everything_keeps_the_original() {
     let outcome = site.export_json(&site.path("never"), &args, 0);
     assert_ne!(digest_of_catalog(&outcome), original.digest());
     assert_eq!(members(&outcome, &site.host()).len(), 8);
-    // Only the platforms that are wanted are made.
+    // Only the requested platforms are made.
     let args = [&args[..], &["--platform", "linux/arm64"]].concat();
     let one = site.export_json(&site.path("never"), &args, 0);
     assert_ne!(digest_of_catalog(&outcome), digest_of_catalog(&one));
@@ -526,7 +526,7 @@ fn what_cannot_be_filtered_is_said() {
     );
 }
 
-/// The same refusal means the same, whatever was asked for.
+/// A refusal with 401 or 403 is reported as a matter of credentials, whatever was requested.
 #[test]
 fn a_source_that_refuses_is_a_matter_of_credentials() {
     let (site, reference) = site();
@@ -547,7 +547,7 @@ fn a_source_that_refuses_is_a_matter_of_credentials() {
     }
 }
 
-/// The directory of a made catalog does not have the files to which bundles refer.
+/// Bundles refer to files that the directory of a filtered catalog does not have.
 #[test]
 fn manifests_in_files_of_their_own_come_into_the_documents() {
     let stage = Stage::new();

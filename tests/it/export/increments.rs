@@ -1,4 +1,4 @@
-//! Bundles that build on others: what the far side has is not carried again.
+//! Bundles with a base: blobs that the far side has are not carried again.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::support::images::{Build, Image};
 
 const MIB: usize = 1 << 20;
 
-/// Images of which some were rebuilt since.
+/// Builds nine images; those for which `rebuilt` is true have new content.
 fn fleet(rebuilt: impl Fn(usize) -> bool) -> Vec<Image> {
     (0..9)
         .map(|number| {
@@ -75,7 +75,7 @@ fn only_what_is_new_is_carried() {
     assert!(size(&second) < (new + 64 * 1024) as u64);
     site.verify(&second, &["--strict"]).succeeds();
 
-    // The base of a base: what the first bundle carried is still said to be there.
+    // The base of a base: blobs that the first bundle carried are still left out.
     let third = site.path("third");
     let more = ["--base", "second"];
     let done = site.export_json(&third, &with(&references, &more), 0);
@@ -99,7 +99,7 @@ fn documents_alone_are_base_enough_and_must_be_vouched_for() {
     let done = site.export_json(&to, &with(&references, &more), 0);
     assert_eq!(done["carried"]["count"], 0);
 
-    // Not without its signature, not under another key, not changed.
+    // Refused without its signature, and when it was changed.
     fs::rename(copy.join("signatures"), site.path("signatures")).unwrap();
     let to = site.path("third");
     site.export(&to, &with(&references, &more))
@@ -150,7 +150,7 @@ fn a_base_by_another_key_needs_trust() {
     assert_eq!(done["carried"]["count"], 0);
 }
 
-/// What a base lacks it does not vouch for.
+/// A base vouches only for the blobs that it has.
 #[test]
 fn an_incomplete_base_counts_for_what_it_has() {
     let site = Site::new();

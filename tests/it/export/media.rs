@@ -1,4 +1,4 @@
-//! Real file systems of sticks: written, full, write-protected, pulled.
+//! Real file systems of removable media: written, full, write-protected, pulled.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use crate::support::fake_registry::Reply;
 use crate::support::images::{Build, noise};
 use crate::support::media::{FileSystem, MIB, Medium};
 
-/// An image whose last blob has so many MiB.
+/// Publishes an image whose last blob has `mib` MiB; returns its reference and that blob's digest.
 fn large(site: &Site, mib: u64) -> (String, String) {
     let file = noise("large", usize::try_from(mib * MIB).unwrap());
     let image = Build::artifact("large").file(b"small").file(&file).image();
@@ -29,7 +29,7 @@ fn sticks_are_written_and_read_back_on_another_machine() {
             return;
         };
         let bundle = stick.path().join("okd");
-        // One blob is wrong at first and one cannot be had, so that chunks are taken back.
+        // One blob is wrong at first, and later cannot be fetched, so that chunks are cut back.
         let (broken, once) = (digest.clone(), std::sync::atomic::AtomicBool::new(true));
         let whole = site.blob(&digest);
         site.fault(move |asked| {
@@ -54,11 +54,11 @@ fn sticks_are_written_and_read_back_on_another_machine() {
         for bundle in [&bundle, &partly] {
             site.verify(bundle, &["--strict"]).succeeds();
         }
-        // A finished bundle is one on a write-protected stick, too.
+        // On a write-protected stick, too, a finished bundle is reported as complete.
         site.export(&bundle, &args)
             .succeeds()
             .stdout_has("complete already");
-        // A new one is not to be had there.
+        // A new bundle cannot be written there.
         site.export(&stick.path().join("new"), &args).fails_with(8);
         stick.assert_sound();
     }
@@ -94,7 +94,7 @@ fn a_stick_that_is_too_small_is_refused_before_the_first_byte() {
         };
         let to = stick.path().join("okd");
         let from = site.asked().len();
-        // A dry run tells it, even where the directory is not there yet.
+        // A dry run reports it, even if the directory does not exist yet.
         site.export(&to, &[&image, "--dry-run"])
             .fails_with(8)
             .stderr_has("are needed");
@@ -105,7 +105,7 @@ fn a_stick_that_is_too_small_is_refused_before_the_first_byte() {
     }
 }
 
-/// fusefat does not say how much is free, so it is found out in the middle.
+/// fusefat does not report free space, so the medium turns out to be full in the middle.
 #[test]
 fn a_stick_that_fills_up_is_continued_when_there_is_room() {
     let site = Site::new();
@@ -129,7 +129,7 @@ fn a_stick_that_fills_up_is_continued_when_there_is_room() {
     stick.assert_sound();
 }
 
-/// Bytes of a blob that was given up stand behind the chunk's end until it is cut.
+/// Bytes of a blob that was given up stand behind the end of the chunk until the file is cut.
 #[test]
 fn chunks_are_cut_back_on_every_file_system() {
     let site = Site::new();
@@ -161,7 +161,7 @@ fn chunks_are_cut_back_on_every_file_system() {
         let to = stick.path().join("okd");
         site.export(&to, &args).fails_with(5);
         assert_same(&expected, &to);
-        // What the driver says is not what stands there.
+        // Compared again from the medium: the driver's cache may differ from it.
         stick.insert_read_only();
         assert_same(&expected, &to);
         site.verify(&to, &["--strict", "--allow-incomplete"])
@@ -184,7 +184,7 @@ fn a_pulled_stick_is_continued_when_it_is_back() {
         let to = stick.path().join("okd");
         let whole = site.blob(&digest);
         let broken = digest.clone();
-        // The blob breaks off after 18 MiB, and its rest is withheld until the stick is out.
+        // The blob breaks off after 18 MiB, and its rest is withheld until the stick is pulled.
         let (tell, told) = std::sync::mpsc::channel();
         let (go_on, held) = std::sync::mpsc::channel::<()>();
         let (tell, held) = (std::sync::Mutex::new(tell), std::sync::Mutex::new(held));
@@ -197,7 +197,7 @@ fn a_pulled_stick_is_continued_when_it_is_back() {
                 return Some(Reply::range(asked, &whole).cut_after(18 << 20));
             }
             let _ = tell.lock().unwrap().send(());
-            // Ends when the other side is dropped.
+            // Returns when the sender is dropped.
             let _ = held.lock().unwrap().recv();
             None
         });

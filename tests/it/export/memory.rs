@@ -1,4 +1,4 @@
-//! How much memory an export takes, whatever it carries.
+//! Memory that an export takes, however much it carries.
 
 use std::fs;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use crate::support::images::{digest_of, noise};
 
 const MIB: usize = 1 << 20;
 
-/// Layers of 100 MiB each: enough for all lanes.
+/// Number of layers, of 100 MiB each: enough for all lanes.
 const LAYERS: usize = 10;
 
-/// The highest resident set size that a process has had, in KiB.
+/// Returns the peak of a process's resident set size, in KiB.
 fn peak(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// A kill in the middle of several lanes, and the peak of the run that continues.
+/// Kills an export in the middle of several lanes; measures its peak and that of the continued run.
 #[test]
 fn a_gibibyte_in_four_lanes_takes_little_memory_and_continues() {
     let site = Site::new();
@@ -56,7 +56,7 @@ fn a_gibibyte_in_four_lanes_takes_little_memory_and_continues() {
     let args = [&*image, "--chunk-size", "64MiB"];
     let to = site.path("bundle");
 
-    // The last layer never ends; the others are there by then, or on their way.
+    // The last layer never ends; the others have been fetched by then, or are being fetched.
     let stuck = layers[LAYERS - 1]["digest"].as_str().unwrap().to_owned();
     let whole = site.blob(&stuck);
     let (tell, told) = std::sync::mpsc::channel();

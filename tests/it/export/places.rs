@@ -1,4 +1,4 @@
-//! Blobs that several repositories have: when one fails, the next is asked.
+//! Blobs that several repositories have: if one repository fails, the next is asked.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use crate::support::images::Build;
 
 const MIB: usize = 1 << 20;
 
-/// Two repositories that share a layer of so many bytes.
+/// Two repositories that share a layer.
 struct Shared {
     site: Site,
     references: [String; 2],
@@ -39,9 +39,9 @@ fn shared(bytes: usize) -> Shared {
 }
 
 impl Shared {
-    /// Answers the requests for the layer; the repository is the first argument of `answer`, the
-    /// number of requests for it there the second. Returns the repositories in the order in which
-    /// they are asked.
+    /// Answers the requests for the layer. Arguments of `answer`: the repository, the number of
+    /// earlier requests for the layer there, the request, and the layer. Returns the repositories
+    /// in the order in which they are asked.
     fn answer(
         &self,
         answer: impl Fn(&str, usize, &Asked, &bytes::Bytes) -> Option<Reply> + Send + 'static,
@@ -75,7 +75,7 @@ fn wrong(asked: &Asked, blob: &bytes::Bytes) -> Reply {
 
 #[test]
 fn after_wrong_bytes_the_next_repository_is_asked() {
-    // Fetched ahead of its turn, and when its turn comes.
+    // Small blobs are prefetched; large ones are fetched when their turn comes.
     for bytes in [3000, 5 * MIB] {
         let shared = shared(bytes);
         let whole = shared.site.path("whole");
@@ -105,7 +105,7 @@ fn a_repository_that_fails_in_the_middle_is_left_for_the_next_one() {
     shared.site.export(&bundle, &shared.args()).succeeds();
     assert_same(&whole, &bundle);
     assert_eq!(*asked.lock().unwrap(), ["a/first", "b/second"]);
-    // The second goes on where the first broke off.
+    // The second repository continues where the first broke off.
     let layer = shared.site.blob(&shared.digest).len();
     let bytes = |asked: &Asked| {
         (asked.path().starts_with("/v2/b/") && asked.path().ends_with(&shared.digest))
@@ -123,13 +123,13 @@ fn a_blob_is_given_up_when_no_repository_has_it_right() {
     let bundle = shared.site.path("bundle");
     let outcome = shared.site.export(&bundle, &shared.args()).fails_with(5);
     outcome.stderr_has("whose SHA-256 is not the digest");
-    // The first once more: it may have been the line.
+    // The first is asked once more: the network may have corrupted the bytes.
     let expected = ["a/first", "b/second", "a/first"];
     assert_eq!(*asked.lock().unwrap(), expected);
 }
 
-/// Wrong bytes may have come from the line: when nobody else has the blob, the same repository is
-/// asked once more.
+/// The network may have corrupted the bytes: if no other repository has the blob, the same
+/// repository is asked once more.
 #[test]
 fn a_repository_has_a_second_chance_when_no_other_has_the_blob() {
     let shared = shared(2 * MIB);

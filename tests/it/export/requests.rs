@@ -1,4 +1,4 @@
-//! What is asked for: dry runs, other requests, finished bundles, plans of others, second runs.
+//! Requests to export: dry runs, other requests, finished bundles, foreign plans, second runs.
 
 use std::ffi::OsString;
 use std::fs;
@@ -96,13 +96,13 @@ fn a_finished_bundle_says_so_and_tells_of_moved_tags() {
     outcome.stdout_has("is complete already");
     assert!(files(&to) == before);
 
-    // What an operating system leaves does not change that.
+    // Files that an operating system leaves do not change that.
     fs::create_dir(to.join("System Volume Information")).unwrap();
     fs::write(to.join("System Volume Information/x"), "x").unwrap();
     fs::write(to.join(".DS_Store"), "x").unwrap();
     site.export(&to, &[&one, &two]).succeeds();
 
-    // Another request is refused, whatever makes it another.
+    // Another request is refused, whichever part of it differs.
     for other in [
         &[&*one][..],
         &[&one, &two, "--title", "May"],
@@ -114,7 +114,7 @@ fn a_finished_bundle_says_so_and_tells_of_moved_tags() {
     }
 }
 
-/// Leaves an unfinished export of `references` behind: its last blob cannot be reached.
+/// Leaves an unfinished export of `references`: the blob with `digest` cannot be reached.
 fn interrupt(site: &Site, to: &std::path::Path, references: &[&str], digest: &str) {
     let digest = digest.to_owned();
     site.fault(move |asked| reads(asked, &digest).then(Reply::hang_up));
@@ -148,7 +148,7 @@ fn another_request_does_not_continue_and_replan_begins_anew() {
     site.verify(&to, &["--strict"]).succeeds();
 }
 
-/// The plan decides, not what tags mean by now.
+/// The plan decides, not the images to which the tags point by now.
 #[test]
 fn an_interrupted_export_keeps_to_its_plan() {
     let site = Site::new();
@@ -183,7 +183,7 @@ fn a_plan_that_is_not_ours_is_refused() {
         .stderr_has("not ours");
     fs::write(to.join("export.plan"), &plan).unwrap();
 
-    // Signed, but by somebody else.
+    // Signed, but with another key.
     site.run(["keygen", "--out", "other"]).succeeds();
     let other = ["export", "--tls-verify=false", "--key", "other.pem", "--to"];
     let args = other.map(OsString::from).into_iter();
@@ -198,7 +198,8 @@ fn a_plan_that_is_not_ours_is_refused() {
     site.verify(&to, &["--strict"]).succeeds();
 }
 
-/// What another key has signed, or nobody, is not gone on with, and it is said in words of export.
+/// A bundle that this key has not signed is not continued, and the message does not name `--trust`,
+/// which `export` does not have.
 #[test]
 fn a_bundle_by_another_key_is_left_alone() {
     let site = Site::new();
@@ -220,7 +221,7 @@ fn a_bundle_by_another_key_is_left_alone() {
     outcome.hides("--trust");
 }
 
-/// A stick that nobody plugged in must not become gigabytes on the system's disk.
+/// If no stick is mounted, the bundle must not be written to the system's disk.
 #[test]
 fn a_stick_that_is_not_there_is_not_made() {
     let site = Site::new();
@@ -278,7 +279,7 @@ fn a_directory_with_other_things_is_left_alone() {
     assert_eq!(json!(files(&to).len()), 1);
 }
 
-/// What a power cut between sealing and clearing away leaves.
+/// Files that a power cut between sealing and cleaning up leaves.
 #[test]
 fn leftovers_of_a_finished_export_are_cleared_away() {
     let site = Site::new();
@@ -302,7 +303,7 @@ fn leftovers_of_a_finished_export_are_cleared_away() {
         .stdout_has("is complete already");
     assert!(files(&to) == sealed);
 
-    // One step earlier: the plan is still there, too.
+    // One step earlier: the plan is still there too.
     for (name, bytes) in leftovers.iter().zip(&kept).chain([(&"export.plan", &plan)]) {
         fs::write(to.join(name), bytes).unwrap();
     }
@@ -312,7 +313,7 @@ fn leftovers_of_a_finished_export_are_cleared_away() {
     // There is one statement, not two.
     assert_eq!(fs::read_dir(to.join("signatures")).unwrap().count(), 2);
 
-    // A sealed bundle is not thrown away, whatever lies beside it.
+    // A sealed bundle is not discarded, whatever files lie beside it.
     for (name, bytes) in leftovers.iter().zip(&kept).chain([(&"export.plan", &plan)]) {
         fs::write(to.join(name), bytes).unwrap();
     }

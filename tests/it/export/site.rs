@@ -1,5 +1,5 @@
-//! The connected side: a registry that a test fills and breaks, a person with a key, a directory
-//! for bundles.
+//! The connected side: a registry that a test fills and breaks, an account with a key, and a
+//! directory for bundles.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,31 +16,31 @@ use crate::support::command::{Airferry, Outcome};
 use crate::support::fake_registry::{Asked, FakeRegistry, Reply};
 use crate::support::images::{Image, digest_of};
 
-/// Decides whether a request is answered in another way than from the stored content.
+/// Returns an answer to a request that replaces the stored content, or `None`.
 type Fault = Box<dyn Fn(&Asked) -> Option<Reply> + Send>;
 
-/// What a registry holds; repositories share blobs, as those of real registries mostly do.
+/// Content of a registry; repositories share blobs, as in most real registries.
 #[derive(Default)]
 struct Stored {
-    /// By repository and by digest or tag: media type and bytes.
+    /// Media type and bytes, by repository and by digest or tag.
     manifests: BTreeMap<(String, String), (String, Bytes)>,
     blobs: BTreeMap<String, Bytes>,
-    /// Whether there is a referrers API.
+    /// True if there is a referrers API.
     referrers: bool,
     fault: Option<Fault>,
 }
 
-/// One connected site.
+/// A connected site.
 pub struct Site {
     person: Airferry,
     stored: Arc<Mutex<Stored>>,
     registry: FakeRegistry,
-    // The server's tasks live in it, so it ends last.
+    // The server's tasks run in it, so it must be dropped last.
     _runtime: Runtime,
 }
 
 impl Site {
-    /// An empty registry, and a person with a key `exporter.pem`.
+    /// Makes an empty registry, and an account with the key `exporter.pem`.
     pub fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -65,12 +65,12 @@ impl Site {
         site
     }
 
-    /// `127.0.0.1:port`.
+    /// Returns the registry's `127.0.0.1:port`.
     pub fn host(&self) -> String {
         self.registry.host().to_string()
     }
 
-    /// Puts an image with all that it names into the registry, and tells its reference.
+    /// Stores an image with all that it names in the registry, and returns its reference.
     pub fn put(&self, repository: &str, tag: &str, image: &Image) -> String {
         let mut stored = self.stored.lock().unwrap();
         for part in image.walk() {
@@ -91,7 +91,7 @@ impl Site {
         format!("{}/{repository}:{tag}", self.host())
     }
 
-    /// Puts any bytes there as a manifest.
+    /// Stores any bytes as a manifest.
     pub fn put_manifest(&self, repository: &str, tag: &str, media_type: &str, bytes: &[u8]) {
         let entry = (media_type.to_owned(), Bytes::copy_from_slice(bytes));
         let mut stored = self.stored.lock().unwrap();
@@ -101,45 +101,45 @@ impl Site {
         stored.manifests.insert(key, entry);
     }
 
-    /// Puts a blob there that no image brought.
+    /// Stores a blob that belongs to no image.
     pub fn put_blob(&self, digest: &str, bytes: Bytes) {
         let mut stored = self.stored.lock().unwrap();
         stored.blobs.insert(digest.to_owned(), bytes);
     }
 
-    /// The bytes of a blob.
+    /// Returns the bytes of a blob.
     pub fn blob(&self, digest: &str) -> Bytes {
         self.stored.lock().unwrap().blobs[digest].clone()
     }
 
-    /// Takes a tag away.
+    /// Removes a tag.
     pub fn untag(&self, repository: &str, tag: &str) {
         let mut stored = self.stored.lock().unwrap();
         let key = (repository.to_owned(), tag.to_owned());
         stored.manifests.remove(&key).unwrap();
     }
 
-    /// From now on there is a referrers API.
+    /// Turns the referrers API on.
     pub fn with_referrers(&self) {
         self.stored.lock().unwrap().referrers = true;
     }
 
-    /// Answers some requests in another way from now on.
+    /// From now on, answers the requests for which `fault` returns an answer with that.
     pub fn fault(&self, fault: impl Fn(&Asked) -> Option<Reply> + Send + 'static) {
         self.stored.lock().unwrap().fault = Some(Box::new(fault));
     }
 
-    /// Answers as it should again.
+    /// Removes the fault.
     pub fn heal(&self) {
         self.stored.lock().unwrap().fault = None;
     }
 
-    /// All requests so far.
+    /// Returns all requests so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.registry.asked()
     }
 
-    /// Bytes of blobs that were asked for since request number `from`.
+    /// Returns the bytes of blobs that were requested since request number `from`.
     pub fn blob_bytes_asked(&self, from: usize) -> u64 {
         let asked = self.asked();
         let stored = self.stored.lock().unwrap();
@@ -151,18 +151,18 @@ impl Site {
         asked.iter().skip(from).filter_map(bytes).sum()
     }
 
-    /// A path in the person's home.
+    /// Returns a path in the account's home.
     pub fn path(&self, name: &str) -> PathBuf {
         self.person.path(name)
     }
 
-    /// Runs the program as the person.
+    /// Runs the program in the account.
     pub fn run(&self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Outcome {
         let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
         self.person.run(args)
     }
 
-    /// An export to a directory, ready to be run; `more` are references and flags.
+    /// Returns the command that exports to a directory; `more` are references and flags.
     pub fn export_command(&self, to: &Path, more: &[&str]) -> Command {
         let mut command = self.person.command();
         command
@@ -173,12 +173,12 @@ impl Site {
         command
     }
 
-    /// Exports.
+    /// Runs an export.
     pub fn export(&self, to: &Path, more: &[&str]) -> Outcome {
         Outcome::of(self.export_command(to, more))
     }
 
-    /// Exports and reads the JSON result; the code must be as said.
+    /// Runs an export and returns its JSON result; asserts that it ends with `code`.
     #[track_caller]
     pub fn export_json(&self, to: &Path, more: &[&str], code: i32) -> Value {
         let mut command = self.export_command(to, more);
@@ -195,7 +195,7 @@ impl Site {
             .unwrap()
     }
 
-    /// Verifies under the person's key.
+    /// Verifies a bundle with the account's key.
     pub fn verify(&self, bundle: &Path, more: &[&str]) -> Outcome {
         let mut command = self.person.command();
         command
@@ -252,7 +252,7 @@ impl Stored {
     }
 }
 
-/// All files of a bundle with their bytes, `signatures/` apart.
+/// Returns all files of a bundle with their bytes, except those in `signatures/`.
 pub fn files(bundle: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for directory in ["", "chunks"] {
@@ -268,14 +268,14 @@ pub fn files(bundle: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// Bytes of all files of a bundle.
+/// Returns the number of bytes in all files of a bundle.
 pub fn size(bundle: &Path) -> u64 {
     let all = crate::support::stage::files(bundle).into_iter();
     all.map(|file| fs::metadata(bundle.join(file)).unwrap().len())
         .sum()
 }
 
-/// Asserts that two bundles have the same files, `signatures/` apart.
+/// Asserts that two bundles have the same files, except those in `signatures/`.
 #[track_caller]
 pub fn assert_same(a: &Path, b: &Path) {
     let (a, b) = (files(a), files(b));
@@ -286,7 +286,7 @@ pub fn assert_same(a: &Path, b: &Path) {
     }
 }
 
-/// Whether a request reads the blob.
+/// Returns true if a request reads the blob.
 pub fn reads(asked: &Asked, digest: &str) -> bool {
     asked.method == http::Method::GET && asked.path().ends_with(&format!("/blobs/{digest}"))
 }

@@ -1,4 +1,4 @@
-//! Registries and proxies that do not answer: what is said, and what to do next.
+//! Registries and proxies that do not answer: the error messages and hints.
 
 use std::net::TcpListener;
 
@@ -6,7 +6,7 @@ use super::site::Site;
 use crate::support::command::Outcome;
 use crate::support::images::Build;
 
-/// `127.0.0.1:port` where nothing listens.
+/// Returns a `127.0.0.1:port` where nothing listens.
 fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
@@ -28,7 +28,7 @@ fn a_proxy_that_is_down_is_named() {
             .hides("hunter2")
             .hides("does not speak TLS");
     }
-    // Without it the registry is there.
+    // Without the proxy, the registry can be reached.
     let to = site.path("bundle");
     let mut command = site.export_command(&to, &[&image]);
     command.env("http_proxy", format!("http://{proxy}"));
@@ -50,7 +50,7 @@ fn a_registry_that_is_down_is_named_with_both_attempts() {
         .stderr_has("hint: check host and port");
 }
 
-/// Hundreds of images may lie on a host that is down: one tells for all of them.
+/// Hundreds of images may be on a host that is down: the retries are reported for one of them only.
 #[test]
 fn a_host_that_is_down_is_told_of_once_and_not_for_every_image() {
     let site = Site::new();

@@ -4,7 +4,7 @@ use super::*;
 use crate::support::proxy::Fate;
 
 /// An image of Docker's types with a signature by tag and an SBOM with a subject, and a second
-/// image that has nothing of the kind.
+/// image without attachments.
 struct Signed {
     stage: Stage,
     image: Image,
@@ -45,7 +45,7 @@ impl Signed {
     }
 }
 
-/// A target that takes no signature of the image.
+/// Returns a proxy that refuses the signature of the image.
 fn without_signatures(host: &str, image: &Image) -> Proxy {
     let proxy = Proxy::before(host);
     let tag = image.cosign_tag("sig");
@@ -61,7 +61,8 @@ fn a_refused_signature_costs_itself() {
     let signed = Signed::new();
     let (stage, bundle, image) = (&signed.stage, &signed.bundle, &signed.image);
     let tag = image.cosign_tag("sig");
-    // Not asked for: the images are there, and the command says at its end what is not.
+    // Without `--attachments`, a refused signature fails the command, after all images were
+    // imported.
     for (how, code) in [(None, 7), (Some("best-effort"), 0)] {
         let target = DockerRegistry::start();
         let host = target.host().to_string();
@@ -139,7 +140,7 @@ fn attachments_stay_behind_when_asked() {
     assert!(!has(&host, &blobs(&signed.signature)));
     let expected = BTreeSet::from([signed.sbom.digest()]);
     assert_eq!(listed(&host, "app", image), expected);
-    // What was left behind can still come.
+    // A later import can still send them.
     stage.import(bundle, &host, &[]).succeeds();
     assert_eq!(
         digest_at(&host, "app", &tag),
@@ -147,7 +148,7 @@ fn attachments_stay_behind_when_asked() {
     );
 }
 
-/// What only a signature needs may have stayed behind when the base was imported.
+/// Blobs that only a signature needs may be absent, if the base was imported without signatures.
 #[test]
 fn a_base_without_its_signatures_does_not_stop_the_next_import() {
     let signed = Signed::new();
@@ -169,12 +170,12 @@ fn a_base_without_its_signatures_does_not_stop_the_next_import() {
     outcome.stderr_has(&image.cosign_tag("sig"));
     assert!(digest_at(&host, "next", "v1").is_some());
     stage.import(&second, &host, &none).succeeds();
-    // Imported whole, the base brings them.
+    // An import of the whole base sends them.
     stage.import(bundle, &host, &[]).succeeds();
     stage.import(&second, &host, &[]).succeeds();
 }
 
-/// Each repository is asked once whether it lists referrers, however many manifests there are.
+/// Each repository is asked only once whether it lists referrers, however many manifests it has.
 #[test]
 fn a_target_that_does_not_list_referrers_has_the_fallback_tag() {
     let stage = Stage::new();

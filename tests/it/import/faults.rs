@@ -1,10 +1,10 @@
-//! Targets that refuse, go away, or lose things; media that lie.
+//! Targets that refuse requests, go down, or lose content; media with wrong bytes.
 
 use super::*;
 use crate::support::proxy::Fate;
 use crate::support::stage::flip;
 
-/// Three images that share nothing, in a bundle.
+/// Exports a bundle of three images that share nothing.
 fn three(stage: &Stage) -> (std::path::PathBuf, [Image; 3]) {
     let images = ["one", "two", "three"].map(|seed| Build::oci(seed).layer(3000).image());
     let mut references = Vec::new();
@@ -57,7 +57,7 @@ fn one_image_that_is_refused_does_not_cost_the_others() {
     }
 }
 
-/// More images than are worked on at a time: those that had not begun are not given up.
+/// There are more images than are imported at a time: those that had not begun are not given up.
 #[test]
 fn a_server_error_for_one_image_does_not_stop_those_behind_it() {
     let stage = Stage::new();
@@ -157,7 +157,7 @@ fn wrong_bytes_on_the_medium_cost_one_image_and_are_never_visible() {
     }
 }
 
-/// distribution with its cache answers HEAD and mount after the data is gone.
+/// distribution with its cache still answers HEAD and mount requests when the data is gone.
 #[test]
 fn a_blob_that_the_target_only_remembers_is_sent_again() {
     let stage = Stage::new();
@@ -176,7 +176,7 @@ fn a_blob_that_the_target_only_remembers_is_sent_again() {
     assert_eq!(fs::read(&file).unwrap(), layer.bytes);
 }
 
-/// The medium ends in the middle of a blob, as one that is pulled does.
+/// The medium fails in the middle of a blob, as if it was pulled.
 #[test]
 fn a_medium_that_goes_away_costs_what_was_on_it_and_is_named() {
     let stage = Stage::new();
@@ -216,7 +216,7 @@ fn a_target_in_maintenance_or_without_space_is_told_from_a_broken_one() {
     let host = target.host().to_string();
     let outcome = stage.import(&bundle, &host, &[]).fails_with(7);
     outcome.stderr_has("3 of 3 images").stderr_has("read-only");
-    // What can be done is said once.
+    // The hint is printed once.
     assert_eq!(outcome.stderr.matches("read-only").count(), 1, "{outcome}");
 
     let target = DockerRegistry::start();

@@ -1,4 +1,4 @@
-//! Tags that are there already, sparse indexes, collisions, names, bases, incomplete bundles.
+//! Existing tags, sparse indexes, collisions, names, bases, incomplete bundles.
 
 use super::*;
 
@@ -25,7 +25,7 @@ fn tags_that_point_elsewhere_are_moved_only_forward() {
 
     stage.import(&first, &host, &[]).succeeds();
     assert_eq!(now(), Some(one.digest()));
-    // Not known from any base.
+    // No base of the bundle set this tag.
     for policy in ["forward", "error"] {
         let outcome = stage
             .import(&whole, &host, &["--existing-tags", policy])
@@ -46,7 +46,7 @@ fn tags_that_point_elsewhere_are_moved_only_forward() {
         .succeeds()
         .stdout_has("tag kept");
     assert_eq!(now(), Some(one.digest()));
-    // The image is there by its digest; the tag is somebody else's, and is not claimed.
+    // The image is present by its digest; the tag belongs to another image and is not listed.
     let digest = two.digest();
     assert!(manifest_at(&host, "app", &digest).is_some());
     let mapping = fs::read_to_string(out.join("mapping.txt")).unwrap();
@@ -104,7 +104,7 @@ fn what_a_base_brought_is_found_or_named_before_anything_changes() {
         catalog.text
     );
 
-    // In another repository of the target: it is mounted.
+    // If another repository of the target has the blob, it is mounted.
     stage.import(&first, &host, &[]).succeeds();
     let proxy = Proxy::before(&host);
     stage.import(&second, &proxy.host(), &[]).succeeds();
@@ -155,11 +155,11 @@ fn a_sparse_index_is_refused_or_replaced_by_its_platform() {
     assert_eq!(digest_at(&host, "list", "v1"), Some(amd.digest()));
     let mirrors = fs::read_to_string(format!("{out}/mapping.txt")).unwrap();
     assert!(!mirrors.contains("list"), "{mirrors}");
-    // Again: nothing is sent, and the tag is what this choice set.
+    // Again: nothing is sent, and the tag already points to the platform's manifest.
     let outcome = stage.import(&bundle, &host, &[&more[..], &["--output", "json"]].concat());
     assert_eq!(outcome.succeeds().json()["bytes_uploaded"], 0);
 
-    // Where sparse indexes are taken, the digest stays.
+    // If the target accepts sparse indexes, the digest is kept.
     let serve = Serve::start(&stage.importer, &["--accept-sparse"]);
     stage.import(&bundle, &serve.host, &[]).succeeds();
     assert_eq!(digest_at(&serve.host, "list", "v1"), Some(list.digest()));
@@ -213,7 +213,7 @@ fn an_incomplete_bundle_is_imported_only_when_told() {
     assert!(digest_at(&host, "there", "v1").is_some());
 }
 
-/// Where there is no referrers API, the list of referrers owns the tag `sha256-<hex>`.
+/// Without a referrers API, the list of referrers has the tag `sha256-<hex>`.
 #[test]
 fn an_image_without_tag_is_named_by_its_digest_beside_its_referrers() {
     let stage = Stage::new();
@@ -265,7 +265,7 @@ fn an_image_without_tag_is_named_by_its_digest_beside_its_referrers() {
     );
 }
 
-/// The same image under several tags and repositories, and asked for by digest too.
+/// The same image under several tags and repositories, and requested by digest too.
 #[test]
 fn one_image_under_several_names_is_sent_once() {
     let stage = Stage::new();
@@ -298,11 +298,11 @@ fn one_image_under_several_names_is_sent_once() {
     let probes = asked
         .iter()
         .filter(|p| p.method == "GET" && p.target.contains("/blobs/"));
-    // Each blob before it is sent, and each repository's when they are read back.
+    // Each blob once before it is sent, and once in each of two repositories when it is read back.
     assert_eq!(probes.count(), image.blobs.len() * 3, "{asked:?}");
 }
 
-/// The tag of an image that is there without its attachments becomes their list.
+/// If an image was imported without its attachments, its tag becomes that of their list.
 #[test]
 fn an_images_tag_is_not_lost_to_the_list_of_its_referrers() {
     let stage = Stage::new();
@@ -328,7 +328,7 @@ fn an_images_tag_is_not_lost_to_the_list_of_its_referrers() {
     let expected = BTreeSet::from([sbom.digest()]);
     assert_eq!(listed(&host, "app", &image), expected);
 
-    // What is no list is not taken for one, whoever has put it there.
+    // A manifest that is no list of referrers is not replaced by one.
     let other = DockerRegistry::start();
     let host = other.host().to_string();
     let stranger = app("stranger");

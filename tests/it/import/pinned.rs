@@ -6,7 +6,7 @@ fn app(seed: &str) -> Image {
     Build::oci(seed).layer(500).image()
 }
 
-/// Whose images they are, and the digest that a tag is to have.
+/// Two images under one tag of a source, each pinned by digest; the smaller digest is first.
 struct Pinned {
     stage: Stage,
     images: [Image; 2],
@@ -91,7 +91,7 @@ fn both_arrive_in_every_profile_and_a_second_run_has_nothing_to_do() {
         let again = [&more[..], &["--output", "json"]].concat();
         let again = pinned.stage.import(&bundle, &to, &again).succeeds();
         assert_eq!(again.json()["bytes_uploaded"], 0, "{profile}");
-        // What was written for the other side can be given back.
+        // The written mapping is accepted as input.
         let chosen = ["--mapping", &format!("{out}/mapping.txt")];
         pinned.stage.import(&bundle, &to, &chosen).succeeds();
     }
@@ -102,7 +102,7 @@ fn the_tag_itself_keeps_its_image_and_moves_only_to_what_the_bundle_has_pinned()
     let pinned = Pinned::new();
     let [least, other] = &pinned.images;
     let source = pinned.stage.source.host().to_string();
-    // The tag means the greater one now.
+    // The tag now points to the image with the greater digest.
     let tagged = pinned.stage.publish("ops/db", "13", other);
     let target = DockerRegistry::start();
     let host = target.host().to_string();

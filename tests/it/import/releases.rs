@@ -1,4 +1,4 @@
-//! Releases and catalogs: names, order, what is withheld, what the cluster is given.
+//! Releases and catalogs: names, order, withheld roots, and objects for the cluster.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::support::amend::{amend, claim, release};
 use crate::support::proxy::Fate;
 use crate::support::releases::{IMAGE_REFERENCES, image_references, payload};
 
-/// A payload of two components, and where they are at the source.
+/// A payload of two components, and their references at the source.
 struct Release {
     stage: Stage,
     payload: Image,
@@ -26,7 +26,7 @@ impl Release {
         Self::with(|_| Vec::new(), &[])
     }
 
-    /// A release with further components, and further manifests in its payload.
+    /// Makes a release with further components, and further manifests in its payload.
     fn with(more: impl Fn(&str) -> Vec<(String, String)>, manifests: &[(&str, &[u8])]) -> Self {
         let stage = Stage::new();
         let [cli, etcd] = ["cli", "etcd"].map(|seed| Build::docker(seed).layer(3000).image());
@@ -170,7 +170,7 @@ fn a_component_that_fails_keeps_the_release_away() {
     let host = target.host().to_string();
     let proxy = Proxy::before(&host);
     let to = format!("{}/ocp4/openshift4", proxy.host());
-    // In the query of an upload the colon is written in another way.
+    // In the query of an upload the colon of a digest is escaped.
     let refused = site.cli.blobs[1].digest().replace("sha256:", "");
     proxy.rule(move |method, target| match target.contains(&refused) {
         true if method == "PUT" => Fate::Answer(403, "DENIED"),
@@ -250,7 +250,7 @@ fn half_a_release_is_never_committed_and_half_a_catalog_is() {
         "--resources",
         out.to_str().unwrap(),
     ];
-    // What there is of it is imported, but no release.
+    // The images that the bundle has are imported, but not the release.
     let done = site.stage.import(&bundle, &to, &more).fails_with(5);
     done.stdout_has("the bundle lacks 1 of the images of this release")
         .stdout_has(&format!("catalog {index}: {to}/olm-index:v1"))

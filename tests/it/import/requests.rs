@@ -1,8 +1,8 @@
-//! What an import asks of the target: each thing once, and nothing that it need not know.
+//! Requests of an import to the target: each once, and none that is unnecessary.
 
 use super::*;
 
-/// Images in repositories of their own on a shared base, and one for two platforms.
+/// Images in repositories of their own on a shared base layer, and one image for two platforms.
 pub(super) struct Fleet {
     images: Vec<(String, Image)>,
 }
@@ -46,7 +46,7 @@ impl Fleet {
         parts.sum()
     }
 
-    /// Repositories with blobs, each pair once.
+    /// Returns the pairs of a repository and a blob, without duplicates.
     fn pairs(&self) -> BTreeSet<(&str, String)> {
         let parts = self.images.iter().flat_map(|(name, image)| {
             let blobs = image.walk().into_iter().flat_map(|part| &part.blobs);
@@ -98,7 +98,7 @@ fn each_thing_is_sent_once_and_asked_for_once() {
         for (what, times) in expected {
             assert_eq!(first.get(what), Some(&times), "{what}: {first:?}");
         }
-        // Whether the target speaks TLS, and whether it is a registry.
+        // The requests that find out whether the target speaks TLS, and whether it is a registry.
         assert_eq!(first.get("GET other"), Some(&2), "{first:?}");
         assert_eq!(first.len(), expected.len() + 1, "{first:?}");
 
@@ -128,7 +128,7 @@ fn a_dry_run_says_how_much_there_is_to_send() {
     assert_eq!(to_upload, fleet.bytes());
     let report = stage.import(&bundle, &host, &["--output", "json"]);
     let report = report.succeeds().json();
-    // The forecast is what came to pass.
+    // The forecast was right.
     assert_eq!(report["bytes_uploaded"].as_u64(), Some(to_upload));
     assert_eq!(report["bytes_reused"].as_u64(), Some(there));
     assert!(report.get("bytes_to_upload").is_none(), "{report}");
@@ -139,7 +139,7 @@ fn a_dry_run_says_how_much_there_is_to_send() {
         .stdout_has("0 B would be uploaded");
 }
 
-/// Items that each phase announced, and items that it finished.
+/// Returns for each phase the number of items that it announced, and that it finished.
 fn counted(stderr: &str) -> BTreeMap<String, (u64, u64)> {
     let mut counted: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for line in stderr.lines() {
@@ -194,8 +194,8 @@ fn every_phase_counts_to_its_end() {
     assert_eq!(dry["probe"], (tags + pairs, tags + pairs), "{dry:?}");
 }
 
-/// A base that did not arrive at all: the target is asked for each blob where it is needed, and
-/// once for each repository, and everything that is missing is told.
+/// The base was never imported: the target is asked once for each blob in each repository that
+/// needs it, and once whether each repository exists. All missing blobs are reported.
 #[test]
 fn a_base_that_is_not_there_costs_one_question_for_each_blob() {
     let stage = Stage::new();
@@ -224,10 +224,10 @@ fn a_base_that_is_not_there_costs_one_question_for_each_blob() {
     assert_eq!(tally["GET blobs"], pairs, "{tally:?}");
     assert_eq!(tally["HEAD manifests"], fleet.tags(), "{tally:?}");
     let lists = asked.iter().filter(|p| p.target.contains("/tags/list"));
-    // Where the base put its images, and where this bundle puts them.
+    // The repositories of the base's images, and those of this bundle's.
     assert_eq!(lists.count(), 2 * fleet.tags(), "{tally:?}");
 
-    // With the base there, its blobs are found in its repositories and mounted.
+    // If the base is present, its blobs are found in its repositories and mounted.
     stage.import(&first, &host, &[]).succeeds();
     let report = stage.import(&second, &proxy.host(), &["--output", "json"]);
     assert_eq!(report.succeeds().json()["bytes_uploaded"], 0);

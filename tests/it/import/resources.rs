@@ -1,4 +1,4 @@
-//! What an import writes for the cluster, and what becomes of the report when it cannot.
+//! Files that an import writes for the cluster, and its report if they cannot be written.
 
 use super::*;
 
@@ -24,7 +24,7 @@ fn a_directory_that_cannot_be_written_is_found_out_before_the_upload() {
         "{}",
         catalog.text
     );
-    // Neither does a dry run make it.
+    // A dry run does not make the directory either.
     let out = stage.at("out");
     let more = ["--resources", out.to_str().unwrap(), "--dry-run"];
     stage.import(&bundle, &host, &more).succeeds();

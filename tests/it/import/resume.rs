@@ -1,4 +1,4 @@
-//! Imports that are killed, and go on.
+//! Imports that are killed and continued.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::support::images::noise;
 const LAYER: usize = 100 << 20;
 const PATCH: usize = 32 << 20;
 
-/// A bundle with one large layer, and what is expected of it.
+/// Exports a bundle with an artifact of one large layer; also returns that artifact.
 fn large(stage: &Stage) -> (std::path::PathBuf, Image) {
     let artifact = Build::artifact("application/x-large")
         .file(&noise("large", LAYER))
@@ -22,7 +22,7 @@ fn large(stage: &Stage) -> (std::path::PathBuf, Image) {
     (stage.export("bundle", &references, &[]), artifact)
 }
 
-/// Waits until so many bytes have reached the target, or the child has ended.
+/// Waits until `bytes` have reached the target or the child has ended, at most two minutes.
 fn wait_for(proxy: &Proxy, bytes: usize, child: &mut Child) {
     let deadline = Instant::now() + Duration::from_secs(120);
     while proxy.sent() < bytes && Instant::now() < deadline {
@@ -47,7 +47,7 @@ fn killed_imports_go_on_inside_a_blob() {
             .import_command(&bundle, &proxy.host(), &["--jobs", "2"])
             .spawn()
             .unwrap();
-        // Somewhere in a PATCH, a little behind the last acknowledged one.
+        // Somewhere in a PATCH, behind the last acknowledged one.
         wait_for(&proxy, before + PATCH / 3 + round * PATCH / 4, &mut child);
         if child.try_wait().unwrap().is_none() {
             kills += 1;
@@ -62,14 +62,14 @@ fn killed_imports_go_on_inside_a_blob() {
     assert!(kills >= 3, "{kills}");
     stage.import(&bundle, &proxy.host(), &[]).succeeds();
     assert_whole(&host, "large", &image);
-    // Each kill costs at most what was under way in one PATCH.
+    // Each kill costs at most the bytes in flight of one PATCH.
     let bound = LAYER + kills * (PATCH + (1 << 20)) + (1 << 20);
     assert!(proxy.sent() <= bound, "{} of {bound}", proxy.sent());
     let patches = proxy.take();
     let begun = patches
         .iter()
         .filter(|p| p.method == "POST" && p.target.starts_with("/v2/large/"));
-    // A PATCH cut in its middle ends a session with distribution 2.8, so some are begun anew.
+    // distribution 2.8 ends a session whose PATCH is cut in the middle, so some uploads begin anew.
     assert!(begun.count() <= 2 * (kills + 1), "{patches:?}");
 }
 
@@ -80,7 +80,7 @@ fn a_session_is_continued_after_both_sides_were_restarted() {
     let mut target = DockerRegistry::start();
     let host = target.host().to_string();
     let proxy = Proxy::before(&host);
-    // The third PATCH never gets through: the first two are acknowledged.
+    // The third PATCH is always refused: the first two are acknowledged.
     let patches = std::sync::atomic::AtomicUsize::new(0);
     proxy.rule(move |method, _| {
         use std::sync::atomic::Ordering;
@@ -110,7 +110,7 @@ fn a_session_is_continued_after_both_sides_were_restarted() {
         proxy.sent()
     );
     assert!(outcome.json()["bytes_reused"].as_u64().unwrap() >= 2 * PATCH as u64);
-    // Nothing is left behind of a finished upload.
+    // No file is left of a finished upload.
     let left = files(stage.importer.home());
     assert!(
         !left.iter().any(|file| file.ends_with(".session")),
@@ -128,7 +128,7 @@ fn the_first_interrupt_stops_an_import_in_good_order() {
     let patches = std::sync::atomic::AtomicUsize::new(0);
     proxy.rule(move |method, _| {
         use std::sync::atomic::Ordering;
-        // The large blob waits for its second piece until somebody has had enough.
+        // The large blob waits for its second piece until the import is interrupted.
         match method == "PATCH" && patches.fetch_add(1, Ordering::SeqCst) >= 1 {
             true => crate::support::proxy::Fate::Answer(503, "UNAVAILABLE"),
             false => crate::support::proxy::Fate::Pass,
@@ -155,7 +155,7 @@ fn the_first_interrupt_stops_an_import_in_good_order() {
     assert!(stderr.contains("same command again"), "{stderr}");
     assert!(stderr.contains("1 of 2 images"), "{stderr}");
     assert_eq!(digest_at(&host, "large", "v1"), None);
-    // What was committed is told, to scripts and to the cluster.
+    // The committed image is reported, to scripts and to the cluster.
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let written = fs::read_to_string(out.join("import-report.json")).unwrap();
     assert_eq!(report, serde_json::from_str::<Value>(&written).unwrap());
@@ -180,7 +180,7 @@ fn the_first_interrupt_stops_an_import_in_good_order() {
     assert!(mapping.contains("/large:v1="), "{mapping}");
 }
 
-/// What went up of a damaged copy is not kept when the bundle was copied again.
+/// A session with the bytes of a damaged copy is dropped when the bundle was copied again.
 #[test]
 fn a_session_with_wrong_bytes_is_not_gone_on_with_for_ever() {
     let stage = Stage::new();

@@ -68,7 +68,7 @@ fn a_shard_that_runs_again_sends_nothing() {
     };
     assert!(run("1/3").contains_key("PUT uploads"));
     assert_eq!(run("1/3").get("PUT uploads"), None);
-    // Counted from 1, the last of three is the first of those counted from 0.
+    // `3/3`, counted from 1, is the same shard as `0/3`, counted from 0.
     assert!(run("3/3").contains_key("PUT uploads"));
     assert_eq!(run("0/3").get("PUT uploads"), None);
 }
@@ -94,7 +94,7 @@ fn what_is_no_shard_is_refused() {
     }
 }
 
-/// A blob that is damaged on the medium keeps no other from going up, and is named.
+/// A blob that is damaged on the medium stops no other upload, and is named.
 #[test]
 fn a_damaged_blob_fails_its_shard_alone() {
     let stage = Stage::new();

@@ -1,5 +1,5 @@
-//! Sites as they are: a certificate authority of their own, clients with certificates, proxies,
-//! credential helpers, sticks of all kinds, and podman in the end.
+//! Features of real sites: private certificate authorities, clients with certificates, proxies,
+//! credential helpers, sticks of all kinds, and finally podman.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -12,14 +12,14 @@ use crate::support::forward_proxy::ForwardProxy;
 use crate::support::media::FileSystem;
 use crate::support::tools::{require, run};
 
-/// A bundle with one image, `team/app:v1`.
+/// Exports a bundle with one image, `team/app:v1`.
 fn bundle(stage: &Stage) -> (PathBuf, Image) {
     let image = Build::docker("app").layer(5000).image();
     let reference = stage.publish("team/app", "v1", &image);
     (stage.export("bundle", &[&reference], &[]), image)
 }
 
-/// A directory for `--cert-dir`.
+/// Makes a directory for `--cert-dir`.
 fn certificates(stage: &Stage, name: &str, files: &[(&str, &str)]) -> PathBuf {
     let directory = stage.importer.path(name);
     fs::create_dir(&directory).unwrap();
@@ -29,7 +29,7 @@ fn certificates(stage: &Stage, name: &str, files: &[(&str, &str)]) -> PathBuf {
     directory
 }
 
-/// What skopeo reads of a tag in a registry with TLS.
+/// Returns the manifest of a tag, as skopeo reads it from a registry with TLS.
 fn inspected(reference: &str, certificates: &Path) -> String {
     let mut skopeo = Command::new(require("skopeo"));
     skopeo.args(["inspect", "--raw", "--cert-dir"]);
@@ -65,7 +65,7 @@ fn a_private_authority_is_accepted_and_a_stranger_is_not() {
     let reference = format!("docker://{host}/team/app:v1");
     assert_eq!(inspected(&reference, &right).into_bytes(), image.bytes);
 
-    // Where podman looks for it too: certs.d of the account.
+    // podman's place is read too: certs.d of the account.
     let known = stage.importer.path(".config/containers/certs.d");
     fs::create_dir_all(known.join(&host)).unwrap();
     fs::copy(right.join("ca.crt"), known.join(&host).join("ca.crt")).unwrap();
@@ -96,7 +96,7 @@ fn a_client_certificate_is_shown_to_who_asks_for_it() {
         let more = ["--retries", "0", "--cert-dir", directory.to_str().unwrap()];
         Outcome::of(stage.import_command_over_tls(&bundle, &host, &more))
     };
-    // The server closes the connection; whether its alert arrives before is a matter of timing.
+    // The server closes the connection; its alert may arrive before, or not at all.
     import(&nobody).fails_with(7).stderr_has("cannot be used");
     import(&ours).succeeds().hides("PRIVATE KEY");
     let reference = format!("docker://{host}/team/app:v1");
@@ -117,7 +117,7 @@ fn proxies_of_the_environment_are_used_and_spared() {
         command.envs(variables.iter().copied());
         Outcome::of(command)
     };
-    // Only the proxy knows where this name leads.
+    // Only the proxy can resolve this name.
     let proxy = ForwardProxy::to(&host.to_string());
     let name = "registry.test:5000";
     import(name, &[("https_proxy", &proxy.url())]).succeeds();
@@ -132,7 +132,7 @@ fn proxies_of_the_environment_are_used_and_spared() {
     let reference = format!("docker://{host}/team/app:v1");
     assert_eq!(inspected(&reference, &directory).into_bytes(), image.bytes);
 
-    // Whom the proxy is not for is asked without it.
+    // A host in NO_PROXY is contacted without the proxy.
     let spared = ForwardProxy::to("127.0.0.1:1");
     let url = spared.url();
     let variables = [("HTTPS_PROXY", url.as_str()), ("NO_PROXY", "127.0.0.1")];
@@ -223,7 +223,7 @@ fn sticks_of_every_kind_are_read_write_protected_or_not() {
             let host = target.host().to_string();
             stage.import(&on_stick, &host, &[]).succeeds();
             assert_whole(&host, "team/app", &image);
-            // Nothing is left on the medium either.
+            // No file is left on the medium either.
             assert_eq!(files(&on_stick), there, "{kind:?}");
         }
         stick.assert_sound();
@@ -260,7 +260,7 @@ fn podman_pulls_what_was_imported() {
         let outcome = pull(&format!("{host}/team/{name}:v1")).succeeds();
         assert_eq!(outcome.stdout.trim().len(), 64, "{outcome}");
     }
-    // As a cluster asks for it.
+    // By digest, as a cluster pulls it.
     pull(&format!("{host}/team/list@{}", list.digest())).succeeds();
     pull(&format!("{host}/team/nothing:v1")).fails_with(125);
 }

@@ -1,6 +1,6 @@
-//! Targets that do not show what is not there: to a question in a repository that does not exist
-//! they answer 401 or 403, and they make it when an account that may do so asks for a token to
-//! push. Quay does this.
+//! Targets that do not show what does not exist: requests to a repository that does not exist are
+//! answered with 401 or 403, and the repository is created when an account that may do so requests
+//! a token to push. Quay does this.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,23 +14,23 @@ use crate::support::fake_registry::{Asked, FakeRegistry, Reply};
 /// `robot:hunter2`.
 const ROBOT: &str = "Basic cm9ib3Q6aHVudGVyMg==";
 
-/// A registry in memory with one account.
+/// An in-memory registry with one account.
 #[derive(Default)]
 struct Robots {
     may_push: bool,
-    /// Takes passwords itself and has no tokens.
+    /// True if it takes passwords itself and has no tokens.
     basic: bool,
     repositories: BTreeSet<String>,
     made: BTreeSet<String>,
-    /// What each token allows: repository and action.
+    /// The rights of each token: repository and action.
     tokens: Vec<BTreeSet<(String, String)>>,
-    /// Scopes that were asked for.
+    /// Scopes that were requested.
     asked_for: Vec<String>,
-    /// What the token service answers to everything about `m/new`.
+    /// Answer of the token service to every request about `m/new`.
     no_token: Option<(u16, &'static str)>,
-    /// What `m/new` answers when it is asked for a tag.
+    /// Answer of `m/new` to every read of a manifest.
     no_tag: Option<u16>,
-    /// The token service that lists of referrers want.
+    /// The token service that is named when a list of referrers is requested.
     lists_realm: Option<&'static str>,
     manifests: BTreeMap<(String, String), (String, Bytes)>,
     blobs: BTreeMap<String, Bytes>,
@@ -165,7 +165,7 @@ impl Robots {
     }
 }
 
-/// Whether a request asks for a blob to be mounted.
+/// Returns true if a request asks to mount the blob.
 fn mounts(asked: &Asked, digest: &str) -> bool {
     let wanted = format!("mount={}", digest.replace(':', "%3A"));
     asked.target.contains(&wanted)
@@ -174,7 +174,7 @@ fn mounts(asked: &Asked, digest: &str) -> bool {
 struct Target {
     registry: FakeRegistry,
     robots: Arc<Mutex<Robots>>,
-    // The server's tasks live in it, so it ends last.
+    // The server's tasks run in it, so it must be dropped last.
     _runtime: Runtime,
 }
 
@@ -230,7 +230,7 @@ impl Target {
     }
 }
 
-/// `new` and `old`, which share a layer.
+/// Exports a bundle of `new` and `old`, which share a layer.
 fn two(stage: &Stage) -> std::path::PathBuf {
     let references = ["new", "old"].map(|name| {
         let image = Build::oci(name)
@@ -265,7 +265,7 @@ fn repositories_that_are_not_there_are_made_by_writing_and_by_nothing_else() {
     target.import(&stage, &bundle, "hunter2", &[]).succeeds();
     assert_eq!(target.made(), ["m/new"]);
     assert_eq!(target.tags(), 2);
-    // What is there is found again, with the right to pull alone.
+    // Existing content is found again, with the right to pull alone.
     target.robots.lock().unwrap().asked_for.clear();
     let again = target
         .import(&stage, &bundle, "hunter2", &["--output", "json"])
@@ -319,7 +319,7 @@ fn an_account_that_may_not_push_is_told_so() {
     dry.fails_with(7);
 }
 
-/// The tag that nobody could see before is not taken from what it points to.
+/// A tag that was hidden before is not moved away from its image.
 #[test]
 fn a_tag_that_shows_only_when_something_was_written_is_left() {
     let stage = Stage::new();
@@ -365,12 +365,12 @@ fn a_tag_that_shows_only_when_something_was_written_is_kept_when_asked() {
     assert_eq!(report["images"][0]["state"], "tag-kept", "{report:#}");
     let robots = target.robots.lock().unwrap();
     assert_eq!(robots.manifests[&key], other);
-    // What the tag would have brought is there by its digest.
+    // The image itself is present by its digest.
     let digest = report["images"][0]["digest"].as_str().unwrap().to_owned();
     assert!(robots.manifests.contains_key(&("m/new".to_owned(), digest)));
 }
 
-/// A token service that takes the password and refuses one repository.
+/// A token service that accepts the password but refuses one repository.
 #[test]
 fn a_repository_that_gets_no_token_costs_its_image() {
     let stage = Stage::new();
@@ -418,7 +418,7 @@ fn a_tag_that_the_target_does_not_tell_of_costs_its_image() {
     }
 }
 
-/// Where lists of referrers want a login that cannot be had, the fallback tag is written.
+/// If lists of referrers need a login that is impossible, the fallback tag is written.
 #[test]
 fn a_login_that_only_lists_ask_for_costs_nothing() {
     let stage = Stage::new();
@@ -442,7 +442,8 @@ fn a_login_that_only_lists_ask_for_costs_nothing() {
     }
 }
 
-/// What an earlier bundle brought cannot be seen: the import says which bundle is needed.
+/// Blobs of a base that the target hides count as absent: the import names the bundle that is
+/// needed.
 #[test]
 fn blobs_of_a_base_that_are_not_shown_count_as_absent() {
     let stage = Stage::new();

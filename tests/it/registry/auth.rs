@@ -1,4 +1,4 @@
-//! Who is given credentials: challenges, tokens, redirects.
+//! Credentials: challenges, tokens, redirects, and the servers that must not get them.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ fn basic() -> String {
     format!("Basic {encoded}")
 }
 
-/// A 401 that names a token service on the host itself.
+/// Returns a 401 that names a token service on the host itself.
 fn challenge(asked: &Asked, realm_path: &str) -> Reply {
     let host = asked.header("host").unwrap();
     Reply::error(401, "UNAUTHORIZED").header(
@@ -224,7 +224,7 @@ async fn uploads_ask_for_the_rights_that_they_need() {
     assert!(tokens[1].contains(&format!("{push}&account")), "{tokens:?}");
 }
 
-/// Some registries make a repository when a token to push is asked for.
+/// Some registries create a repository when a token to push is requested.
 #[tokio::test]
 async fn questions_ask_for_the_right_to_pull_until_something_is_written() {
     let server = FakeRegistry::start(|asked, _| match asked.path() {
@@ -267,7 +267,8 @@ async fn questions_ask_for_the_right_to_pull_until_something_is_written() {
     assert_eq!(tokens().len(), 2, "the token that writes reads, too");
 }
 
-/// Quay: the repository is made by the token's request, and not known everywhere at once.
+/// Quay creates the repository when the token is requested, and not all of its servers know it at
+/// once.
 #[tokio::test]
 async fn the_first_upload_may_be_refused_a_few_times() {
     for (refusals, works) in [(1, true), (2, true), (9, false)] {
@@ -365,7 +366,7 @@ async fn a_realm_elsewhere_is_not_given_credentials() {
         "{refused:?}"
     );
     assert_eq!(thief.asked().len(), 0);
-    // Without credentials there is nothing to lose.
+    // Without credentials, the realm may be on any host.
     client().manifest(&repository, &tag()).await.unwrap();
     assert_eq!(thief.asked()[0].header("authorization"), None);
 }
@@ -390,7 +391,7 @@ async fn wrong_and_missing_credentials_are_told_apart() {
     );
 }
 
-/// A registry that wants a password and keeps its blobs on another host.
+/// Starts a registry that wants a password and redirects to another host.
 async fn with_redirect(to: String) -> FakeRegistry {
     FakeRegistry::start(move |asked, _| match asked.header("authorization") {
         None => Reply::new(401).header("www-authenticate", "Basic realm=\"r\""),
@@ -427,7 +428,7 @@ async fn credentials_do_not_follow_a_redirect() {
 
 #[tokio::test]
 async fn credentials_do_not_come_back_through_another_host() {
-    // The other host sends us back to a path of its choice.
+    // The other host redirects back to a path of its choice.
     let back = Arc::new(std::sync::OnceLock::<String>::new());
     let target = Arc::clone(&back);
     let middle =

@@ -41,7 +41,7 @@ async fn a_document_is_fetched_without_credentials() {
 async fn not_found_is_an_answer_and_other_statuses_are_not() {
     let server = FakeRegistry::start(|asked, _| match asked.path() {
         "/none" => Reply::new(404),
-        // Who wants to know who we are gets no answer.
+        // The server wants a login, but documents are never requested with credentials.
         "/who" => Reply::new(401).header("www-authenticate", "Basic realm=\"x\""),
         _ => Reply::new(403),
     })
@@ -94,7 +94,7 @@ async fn faults_are_tried_again_within_the_budget() {
 async fn no_more_than_the_limit_is_read() {
     let server = FakeRegistry::start(|asked, _| match asked.path() {
         "/exact" => Reply::new(200).body(vec![b'x'; 100]),
-        // Without a length, and never at an end.
+        // Without a length, and without an end.
         _ => Reply::new(200).body(vec![b'x'; 5000]).stall_after(101),
     })
     .await;
@@ -130,7 +130,7 @@ async fn redirects_are_few_and_never_away_from_tls() {
     let tls = FakeRegistry::start_tls(move |_, _| Reply::new(302).header("location", &away)).await;
     let mut certificates = CertificateStore::default();
     certificates.roots.push(tls.ca_pem.clone().into_bytes());
-    // Not verifying TLS of registries changes nothing here.
+    // `tls_verify: false` for registries does not apply here.
     let trusting = Client::new(ClientOptions {
         certificates,
         ..options()

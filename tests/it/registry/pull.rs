@@ -1,4 +1,4 @@
-//! Reading: manifests, blobs, tags, referrers.
+//! Reading from a registry: manifests, blobs, tags, referrers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +21,13 @@ fn tag(text: &str) -> Selector {
     Selector::from(&text.parse::<Tag>().unwrap())
 }
 
-/// Begins to read a blob with a client of its own.
+/// Begins to read a blob, with a new client.
 async fn open(repository: &Repository, blob: &Bytes, offset: u64) -> Result<BlobDownload, Error> {
     let digest = digest(blob);
     client().blob(repository, digest, size(blob), offset).await
 }
 
-/// Reads a blob whole, and waits for signs of life for less than a second.
+/// Reads a whole blob with an idle timeout of 200 ms.
 async fn read_impatiently(server: &FakeRegistry, blob: &Bytes) -> Result<Vec<u8>, Error> {
     let mut options = options();
     options.timeouts.idle = Duration::from_millis(200);
@@ -36,7 +36,7 @@ async fn read_impatiently(server: &FakeRegistry, blob: &Bytes) -> Result<Vec<u8>
     read(download.await?).await
 }
 
-/// Serves one blob; the script says what becomes of the n-th answer.
+/// Serves one blob; `script` changes the n-th answer.
 async fn blob_server(
     blob: &Bytes,
     script: impl Fn(Reply, usize) -> Reply + Send + Sync + 'static,
@@ -71,11 +71,11 @@ async fn a_cut_download_continues_where_it_was() {
     }
     assert!(bytes == blob);
     let asked = server.asked();
-    // More cuts than attempts: those that brought something forward are not counted.
+    // There are more cuts than attempts: a request that brought bytes does not count as an attempt.
     assert_eq!(asked.len(), 4);
     assert_eq!(asked[0].header("range"), None);
     assert_eq!(asked[0].header("accept-encoding"), Some("identity"));
-    // The server may not have flushed all that it was told to send, but never more.
+    // The server may have sent less than it was told to, but never more.
     assert!((1..=300_001).contains(&asked[1].range_start()));
     assert!(asked[2].range_start() > asked[1].range_start());
     assert_eq!(events.retries().len(), 3);
@@ -96,7 +96,7 @@ async fn an_offset_asks_for_the_rest_only() {
     assert!(matches!(beyond.await, Err(Error::SizeMismatch { .. })));
 }
 
-/// Stores that refuse to be asked for a part have the blob all the same.
+/// Some stores refuse range requests for blobs that they have.
 #[tokio::test]
 async fn a_blob_is_looked_for_without_a_range_where_ranges_are_refused() {
     let blob = noise(3000);
@@ -133,7 +133,7 @@ async fn a_registry_without_ranges_is_read_from_the_start_again() {
         match number {
             0 => all.cut_after(200_000),
             1 => all,
-            // And one that refuses ranges instead of ignoring them.
+            // The same with a registry that refuses ranges instead of ignoring them.
             _ if asked.header("range").is_some() => Reply::new(416),
             _ => all,
         }
@@ -164,13 +164,13 @@ async fn bytes_from_another_offset_are_never_used() {
     let repository = server.repository("a");
     let download = open(&repository, &blob, 100);
     assert!(read(download.await.unwrap()).await.unwrap() == blob[100..]);
-    // The range once, then everything from the start.
+    // The range is requested once, then everything from the start.
     let asked = server.asked();
     let ranges: Vec<bool> = asked.iter().map(|a| a.header("range").is_some()).collect();
     assert_eq!(ranges, [true, false]);
 }
 
-/// Whatever goes wrong with asking for the rest: all of it can be had.
+/// Whatever fails when the rest is requested, the whole blob is requested instead.
 #[tokio::test]
 async fn all_is_asked_for_where_the_rest_cannot_be_had() {
     let blob = noise(300_000);
@@ -226,7 +226,7 @@ async fn one_wrong_length_is_not_believed() {
 #[tokio::test]
 async fn wrong_lengths_are_errors_and_nothing_beyond_the_size_is_delivered() {
     let blob = noise(100_000);
-    // Declared, in chunks too long, in chunks too short.
+    // With a declared length, and in HTTP chunks that are too long or too short.
     for declared in [true, false] {
         for expected in [99_999, 100_001] {
             let body = blob.clone();
@@ -290,7 +290,7 @@ async fn pauses_follow_retry_after_and_end_with_the_budget() {
     });
     let repository = server.repository("a");
     client.manifest(&repository, &tag("ok")).await.unwrap();
-    // Three milliseconds are the cap on what a registry may ask for.
+    // Three milliseconds are the cap on the pause that a registry may ask for.
     assert_eq!(events.retries()[0], 3);
     let error = client
         .manifest(&repository, &tag("never"))
@@ -449,7 +449,7 @@ async fn mirrors_come_first_and_the_source_last() {
         gone.is_not_found() && gone.to_string().contains(source.host().as_str()),
         "{gone}"
     );
-    // A mirror that breaks off in the middle of a blob is replaced in the middle.
+    // If a mirror breaks off in the middle of a blob, the source continues there.
     client.manifest(&repository, &tag("here")).await.unwrap();
     let mirrored = FakeRegistry::start({
         let content = blob.clone();
@@ -601,7 +601,7 @@ async fn referrers_are_absent_only_when_the_registry_says_so() {
         let found = client.referrers(&server.repository(name), subject).await;
         assert!(found.is_err(), "{name}: {found:?}");
     }
-    // A mirror that has none says nothing of the source that does not answer.
+    // An empty list of a mirror does not replace that of a source that does not answer.
     let conf = format!(
         "[[registry]]\nlocation = '{0}/broken'\n[[registry.mirror]]\nlocation = '{0}/empty'\n",
         server.host()
@@ -616,7 +616,7 @@ async fn referrers_are_absent_only_when_the_registry_says_so() {
     assert!(matches!(found, Err(Error::Unavailable { .. })), "{found:?}");
 }
 
-/// On one HTTP/2 connection all of them together would have the throughput of one TCP stream.
+/// On one HTTP/2 connection all blobs together would have the throughput of one TCP stream.
 #[tokio::test]
 async fn large_blobs_have_connections_of_their_own() {
     let blob = noise(1 << 20);
@@ -625,7 +625,7 @@ async fn large_blobs_have_connections_of_their_own() {
     let (client, repository) = (client(), server.repository("a"));
     let large = client.blob(&repository, digest(&blob), size(&blob), 0);
     assert_eq!(read(large.await.unwrap()).await.unwrap(), blob);
-    // What is left of it is little, so it goes where everything goes.
+    // The rest of the blob is small, so it uses the shared connection.
     let rest = size(&blob) - 1000;
     let small = client.blob(&repository, digest(&blob), size(&blob), rest);
     small.await.unwrap();
@@ -671,7 +671,7 @@ async fn tls_is_verified_unless_told_otherwise() {
         .unwrap();
     let versions: Vec<_> = server.asked().iter().map(|asked| asked.version).collect();
     assert_eq!(versions, [http::Version::HTTP_2; 3]);
-    // A registry without TLS is a clear error, and not spoken to in plain text.
+    // A registry without TLS gives a clear error, and no plain-text request is sent to it.
     let plain = FakeRegistry::start(move |_, _| Reply::new(200).body(body)).await;
     let error = Client::new(verifying)
         .manifest(&plain.repository("a"), &tag("t"))

@@ -1,4 +1,4 @@
-//! Against Debian's docker-registry (distribution 2.8).
+//! The registry client against Debian's docker-registry (distribution 2.8).
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::support::docker_registry::{DockerRegistry, Settings};
 
 const MIB: usize = 1 << 20;
 
-/// `user:hunter2`, bcrypt.
+/// `user:hunter2`, with bcrypt.
 const HTPASSWD: &str = "user:$2b$05$abcdefghijklmnopqrstuuoXuKqgZXLiJqzfmMXDDhSFPIvxV7t8.\n";
 
 fn manifest(config: &Bytes, layer: &Bytes) -> RawManifest {
@@ -168,8 +168,8 @@ async fn mounts_are_offered_or_become_uploads() {
     );
 }
 
-/// Uploads until the source breaks in the third PATCH of 100 MiB, and leaves the session as a
-/// run that was killed between two PATCHes would.
+/// Uploads 100 MiB until the source breaks in the third PATCH, and leaves the session as a run that
+/// was killed between two PATCHes would leave it.
 async fn interrupted(registry: &DockerRegistry, blob: &Bytes, sessions: &MemorySessions) {
     let broken = Memory {
         bytes: blob.clone(),
@@ -285,7 +285,7 @@ async fn data_that_a_collector_took_is_not_present() {
     );
 }
 
-#[allow(clippy::disallowed_methods)] // What a garbage collector does.
+#[allow(clippy::disallowed_methods)] // Like a garbage collector.
 fn remove(path: &std::path::Path) {
     std::fs::remove_file(path).unwrap();
 }

@@ -1,4 +1,4 @@
-//! Writing, against scripted faults.
+//! Uploads to a registry with scripted faults.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::support::fake_registry::{Asked, FakeRegistry, Reply};
 
 const MIB: usize = 1 << 20;
 
-/// A registry's side of uploads, as it should be: one session at a time.
+/// The registry's side of uploads, without faults: one session at a time.
 #[derive(Default)]
 struct Store {
     /// Number and bytes of the open session.
@@ -78,7 +78,7 @@ impl Store {
     }
 }
 
-/// What a test changes about the n-th request's answer; `None` leaves it as it should be.
+/// Returns another answer to the n-th request; `None` keeps the normal answer.
 type Fault = fn(&mut Store, &Asked, usize) -> Option<Reply>;
 
 struct Server {
@@ -113,7 +113,7 @@ impl Server {
         self.store.lock().unwrap().finished.clone()
     }
 
-    /// Methods of all requests, and how many bytes their bodies had in MiB.
+    /// Returns the methods of all requests, with the lengths of their bodies in MiB.
     fn story(&self) -> String {
         let asked = self.http.asked();
         let words = asked.iter().map(|asked| match asked.body.len() {
@@ -161,7 +161,7 @@ async fn small_blobs_go_up_in_one_request() {
     assert_eq!(server.finished(), Some(Vec::new()));
 }
 
-/// On one HTTP/2 connection all of them together would have the throughput of one TCP stream.
+/// On one HTTP/2 connection all uploads together would have the throughput of one TCP stream.
 #[tokio::test]
 async fn large_bodies_go_up_on_connections_of_their_own() {
     let store = Mutex::new(Store::default());
@@ -205,7 +205,7 @@ async fn large_blobs_go_up_in_pieces() {
         listener: Arc::new(move |position| heard.lock().unwrap().push(position)),
     };
     client().upload(&listening).await.unwrap();
-    // The first blob that came in pieces is looked at.
+    // The client checks the first blob that it sent in pieces.
     assert_eq!(server.story(), "POST PATCH:32 PATCH:32 PATCH:6 PUT GET");
     assert!(server.finished().unwrap() == blob);
     let ranges: Vec<_> = server.http.asked()[1..4]
@@ -228,7 +228,7 @@ async fn large_blobs_go_up_in_pieces() {
 
 #[tokio::test]
 async fn a_cut_patch_goes_on_where_the_registry_is() {
-    // The registry keeps what came of the cut PATCH.
+    // The registry keeps the bytes that arrived of the cut PATCH.
     let server =
         Server::start_cut(|_, _, _| None, |_, number| (number == 2).then_some(9 << 20)).await;
     let blob = noise(70 * MIB);
@@ -252,7 +252,7 @@ async fn a_cut_patch_goes_on_where_the_registry_is() {
 
 #[tokio::test]
 async fn a_session_that_is_lost_is_begun_again() {
-    // As distribution 2.8: a cut PATCH costs the session.
+    // As in distribution 2.8, a cut PATCH ends the session.
     let fault: Fault = |store, _, number| {
         if number == 2 {
             store.session = None;
@@ -309,7 +309,7 @@ async fn a_lost_answer_to_the_last_request_is_no_second_upload() {
     }
 }
 
-/// Only a large blob takes a registry long: nothing else is waited for as long as that.
+/// Only the last request for a large blob may take a registry long; no other request waits so long.
 #[tokio::test]
 async fn requests_that_are_not_answered_are_sent_again() {
     let unanswered: [Fault; 2] = [
@@ -446,7 +446,7 @@ async fn a_registry_that_wants_less_gets_less() {
 
 #[tokio::test]
 async fn failures_for_ever_end_with_the_budget_and_show_no_state() {
-    // All is sent again each time, which must not count as progress.
+    // The whole blob is sent again each time, which must not count as progress.
     let fault: Fault = |store, asked, _| {
         (asked.method == Method::PUT).then(|| {
             store.session = None;

@@ -1,5 +1,5 @@
-//! Uploads to registries with habits of their own: ranges that are wrong, sessions that are
-//! refused, stores that cannot join pieces. None of them may stop an upload for good.
+//! Uploads to registries with deviating behaviour: wrong ranges, refused sessions, stores that
+//! cannot join pieces. None of them may stop an upload permanently.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,15 +16,15 @@ use crate::support::fake_registry::{Asked, FakeRegistry, Reply};
 const MIB: usize = 1 << 20;
 const PIECE: usize = 32 * MIB;
 
-/// A session as the registry knows it.
+/// A session in the state that the registry knows.
 struct Open {
     number: usize,
     bytes: Vec<u8>,
-    /// Bytes of the pieces that came with `Content-Range`.
+    /// Lengths of the pieces that came with `Content-Range`, in bytes.
     ranged: Vec<usize>,
 }
 
-/// A registry's side of uploads: one session at a time, and a PATCH must begin where the session
+/// The registry's side of uploads: one session at a time, and a PATCH must begin where the session
 /// ends.
 #[derive(Default)]
 struct Store {
@@ -95,7 +95,7 @@ impl Store {
             .body(Bytes::copy_from_slice(&blob[last..]))
     }
 
-    /// Where the session is, rightly.
+    /// Answers with the correct state of the session.
     fn state(&self, status: u16) -> Reply {
         self.located(status)
             .header("range", format!("0-{}", self.len().saturating_sub(1)))
@@ -117,8 +117,8 @@ struct Server {
 }
 
 impl Server {
-    /// `habit` answers some requests in its own way. `cut` breaks the connection once, in the
-    /// middle of the second PATCH, of which the registry keeps what came.
+    /// Starts a server. `habit` may answer requests in another way. With `cut`, the connection
+    /// breaks once, in the middle of the second PATCH; the registry keeps the bytes that arrived.
     async fn start(
         cut: bool,
         habit: impl Fn(&mut Store, &Asked) -> Option<Reply> + Send + Sync + 'static,
@@ -154,7 +154,7 @@ impl Server {
         self.store.lock().unwrap().sessions
     }
 
-    /// Methods and MiB of the requests from the n-th on.
+    /// Returns methods and MiB of the requests from number `from` on.
     fn story(&self, from: usize) -> String {
         let asked = self.http.asked();
         let words = asked[from..].iter().map(|asked| match asked.body.len() {
@@ -180,15 +180,15 @@ impl Server {
     }
 }
 
-/// One attempt, as `--retries 0`.
+/// Returns a client with one attempt, as with `--retries 0`.
 fn impatient() -> Client {
     with_attempts(1)
 }
 
-/// What a registry answers when it is asked for a session.
+/// Answer of a registry to a request for the state of a session.
 type Status = fn(&Store) -> Reply;
 
-/// Where the session is, with a `Range` of the test's choice.
+/// Answers with the location of the session and with the given `Range`.
 fn says(store: &Store, range: impl ToString) -> Reply {
     store.located(204).header("range", range)
 }
@@ -217,8 +217,8 @@ const STATUSES: [(&str, Status); 15] = [
     ("refused", |_| Reply::error(400, "BLOB_UPLOAD_INVALID")),
 ];
 
-/// Starts a server whose status requests are answered so. Refusals of a PATCH name the session's
-/// range or not.
+/// Starts a server that answers requests for a session's state with `status`. If `named` is true,
+/// its refusals of a PATCH have a `Range`.
 async fn with_status(status: Status, named: bool) -> Server {
     Server::start(true, move |store, asked| {
         let open = store.open.as_ref()?;
@@ -237,7 +237,7 @@ async fn with_status(status: Status, named: bool) -> Server {
 async fn a_broken_connection_is_overcome_whatever_the_registry_says_of_the_session() {
     let blob = noise(40 * MIB);
     for (name, status) in STATUSES {
-        // Its refusals say nothing of the session either.
+        // Its refusals have no `Range` either.
         let server = with_status(status, false).await;
         let sessions = MemorySessions::default();
         let sent = server.send(&client(), &blob, &sessions).await;
@@ -264,7 +264,7 @@ async fn another_run_goes_on_whatever_the_registry_says_of_the_session() {
         let story = server.story(from);
         let sent = sent.unwrap_or_else(|error| panic!("{name}: {error} {story}"));
         assert!(server.has(&blob), "{name}: {story}");
-        // Where the registry keeps the session, the first piece is not sent again.
+        // If the registry keeps the session, the first piece is not sent again.
         let lost = ["not found", "refused"].contains(&name);
         assert_eq!(
             server.sessions(),
@@ -276,7 +276,7 @@ async fn another_run_goes_on_whatever_the_registry_says_of_the_session() {
     }
 }
 
-/// As Quay does it: a PATCH from before the end is taken, and what is there already is skipped.
+/// As in Quay: a PATCH that begins before the end is accepted, and bytes already there are skipped.
 #[tokio::test]
 async fn nothing_is_sent_twice_where_the_count_is_one_too_high() {
     let server = Server::start(true, |store, asked| {
@@ -304,7 +304,7 @@ async fn nothing_is_sent_twice_where_the_count_is_one_too_high() {
     let sent = server.send(&client(), &blob, &sessions).await.unwrap();
     assert!(server.has(&blob));
     assert_eq!(server.sessions(), 1);
-    // The second request got some bytes across before it broke.
+    // Some bytes of the second PATCH arrived before it broke.
     assert!(sent.sent < 70 << 20, "{sent:?}");
 }
 
@@ -344,7 +344,7 @@ async fn the_range_after_a_piece_changes_nothing() {
     }
 }
 
-/// It acknowledges a piece of which it keeps the half, and refuses what comes after that.
+/// The registry acknowledges a piece, keeps half of it, and refuses the next one.
 #[tokio::test]
 async fn a_refusal_may_lead_back_before_what_was_acknowledged() {
     let server = Server::start(false, |store, asked| {
@@ -398,7 +398,7 @@ async fn a_session_that_ends_in_the_middle_is_begun_again() {
     }
 }
 
-/// Quay on a store like S3: what came in pieces with `Content-Range` cannot be joined.
+/// Quay on a store like S3 cannot join the pieces that came with `Content-Range`.
 #[tokio::test]
 async fn pieces_that_cannot_be_joined_are_sent_in_one_request_from_then_on() {
     for (status, first) in [
@@ -421,7 +421,7 @@ async fn pieces_that_cannot_be_joined_are_sent_in_one_request_from_then_on() {
         server.send(&client, &next, &sessions).await.unwrap();
         assert!(server.has(&next), "{status}");
         assert_eq!(server.story(from), "POST PUT:41", "remembered");
-        // Without any attempts to spare, too.
+        // The same without spare attempts.
         let from = server.http.asked().len();
         server.send(&impatient(), &blob, &sessions).await.unwrap();
         assert!(server.has(&blob), "{status}");
@@ -432,7 +432,7 @@ async fn pieces_that_cannot_be_joined_are_sent_in_one_request_from_then_on() {
     }
 }
 
-/// The same store, which answers that all is well.
+/// The same store, but it answers that the upload succeeded.
 #[tokio::test]
 async fn a_blob_that_lost_pieces_is_noticed_and_sent_in_one_request() {
     let server = Server::start(false, |store, asked| {
@@ -451,7 +451,7 @@ async fn a_blob_that_lost_pieces_is_noticed_and_sent_in_one_request() {
     assert!(server.has(&blob), "{}", server.story(0));
 }
 
-/// And a proxy before it that does not let large requests pass.
+/// The same store behind a proxy that refuses large requests.
 #[tokio::test]
 async fn pieces_without_content_range_are_the_last_way() {
     let server = Server::start(false, |store, asked| {
@@ -496,7 +496,7 @@ async fn small_blobs_go_up_in_a_patch_where_a_put_with_content_is_refused() {
     }
 }
 
-/// A stored session that the registry refuses at every offset, or whose end it refuses.
+/// The registry refuses a stored session at every offset, or refuses to finish it.
 #[tokio::test]
 async fn a_stored_session_that_is_refused_is_forgotten() {
     for (method, status) in [
@@ -543,7 +543,7 @@ async fn a_stored_session_that_is_refused_is_forgotten() {
     }
 }
 
-/// An account that may send pieces and not finish: the next run does not repeat that request.
+/// The account may send pieces but not finish: the next run does not repeat that request.
 #[tokio::test]
 async fn an_end_that_the_account_may_not_send_is_forgotten() {
     let server = Server::start(false, |_, asked| {
@@ -585,7 +585,7 @@ async fn a_session_is_kept_for_a_network_or_a_registry_that_is_not_there_now() {
     }
 }
 
-/// Nothing works: that has an end, and nothing is kept that the next run would repeat.
+/// Every request is refused: the upload ends, and no session is kept for the next run.
 #[tokio::test]
 async fn refusals_for_ever_have_an_end() {
     for (method, status) in [
@@ -610,14 +610,14 @@ async fn refusals_for_ever_have_an_end() {
     }
 }
 
-/// A client that makes so many attempts.
+/// Returns a client that makes `attempts` attempts.
 fn with_attempts(attempts: u32) -> Client {
     let mut options = options();
     options.retry.attempts = attempts;
     Client::new(options)
 }
 
-/// Each session takes its first piece and no second one. That is no progress.
+/// Each session accepts its first piece and no second one, which is not progress.
 #[tokio::test]
 async fn a_second_piece_that_always_fails_leads_to_another_way() {
     for (status, attempts) in [(500, 1), (501, 3), (502, 2)] {
@@ -633,7 +633,7 @@ async fn a_second_piece_that_always_fails_leads_to_another_way() {
         assert!(server.has(&blob), "{status}");
         let story = server.story(0);
         assert!(server.http.asked().len() < 20, "{status}: {story}");
-        // The next blob goes the way that worked.
+        // The next blob is sent in the way that worked.
         let (before, next) = (server.http.asked().len(), noise(34 * MIB));
         server.send(&client, &next, &sessions).await.unwrap();
         assert!(server.has(&next), "{status}");
@@ -641,7 +641,7 @@ async fn a_second_piece_that_always_fails_leads_to_another_way() {
     }
 }
 
-/// A registry that cannot join pieces and says "not now" each time.
+/// A registry that cannot join pieces and answers "not now" each time.
 #[tokio::test]
 async fn an_end_that_is_put_off_in_two_runs_leads_to_another_way() {
     for status in [503, 429] {
@@ -652,7 +652,7 @@ async fn an_end_that_is_put_off_in_two_runs_leads_to_another_way() {
         .await;
         let (blob, sessions) = (noise(33 * MIB), MemorySessions::default());
         server.send(&client(), &blob, &sessions).await.unwrap_err();
-        // That may pass, so all that was sent is kept.
+        // The failure may be temporary, so all bytes that were sent are kept.
         assert_eq!(server.sessions(), 1, "{status}");
         assert_eq!(server.kept(&blob, &sessions), Some(33 * MIB as u64));
         server.send(&client(), &blob, &sessions).await.unwrap();
@@ -678,7 +678,7 @@ async fn an_end_that_was_put_off_in_one_run_costs_no_byte() {
     assert_eq!((done.sent, server.sessions()), (0, 1));
 }
 
-/// A registry that has another name for itself: no credentials go there, and it is named.
+/// The registry names another host for the upload: no credentials go there, and the error names it.
 #[tokio::test]
 async fn uploads_that_are_sent_elsewhere_say_so() {
     for mebibytes in [1, 33] {

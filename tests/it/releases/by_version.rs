@@ -1,4 +1,4 @@
-//! Releases by version: the update service decides which payload is meant.
+//! Releases by version: the update service names the payload.
 
 use std::fs;
 
@@ -9,7 +9,8 @@ use crate::support::fake_registry::{FakeRegistry, Reply};
 
 const UNSIGNED: &str = "--allow-unsigned-release";
 
-/// Publishes three releases, each with an update to the next, and one with a risky update.
+/// Publishes three releases and returns their graph: each has an update to the next, and the first
+/// also a risky one to the last.
 fn graph(scene: &Scene) -> Value {
     let versions = ["4.1.0", "4.1.1", "4.2.0"];
     let nodes: Vec<Value> = versions
@@ -144,10 +145,10 @@ fn the_service_is_asked_by_channel_and_architecture() {
     };
     with("head", "stable-4.2", &["--release", "latest"]).succeeds();
     assert_eq!(service.asked().last().unwrap().path(), "/api/graph");
-    // An error page is no graph.
+    // An error page is not a graph.
     with("absent", "stable-9", &[]).fails_with(6);
     scene.nothing_at("absent");
-    // The payload says itself what it is.
+    // The payload's own architecture is compared with the requested one.
     let failed = with("arm", "stable-4.2", &["--arch", "arm64"]).fails_with(4);
     failed
         .stderr_has("4.2.0 for arm64")

@@ -1,4 +1,4 @@
-//! What a payload is made of, and payloads that are none.
+//! The content of payloads, and images that are no payloads.
 
 use super::{CONFIG_MAP, Scene, component};
 use crate::support::images::{Build, docker_list};
@@ -44,7 +44,7 @@ fn a_release_brings_its_components() {
     let seen = scene.inspect("bundle");
     assert_eq!(seen["releases"], done["releases"]);
 
-    // The same command finds everything there, and asks nobody.
+    // The same command finds everything present.
     let again = scene.export_json("bundle", &["--release", &reference], 0);
     assert_eq!(again["state"], "already-complete");
     assert_eq!(again["releases"], done["releases"]);
@@ -152,7 +152,8 @@ fn a_component_that_is_gone_leaves_an_incomplete_bundle_that_can_be_completed() 
     assert_eq!(seen["complete"], false);
     assert_eq!(seen["releases"][0]["components"][1]["missing"], true);
 
-    // What the release is was settled: the payload is not asked for again, nor a signature.
+    // The release was settled in the first run: neither the payload nor a signature is fetched
+    // again.
     scene.stage.publish("okd/content", "late", &late);
     std::fs::remove_dir_all(scene.store()).unwrap();
     let other = scene.payload("linux/amd64", "4.2.0");
@@ -190,7 +191,7 @@ fn a_list_brings_all_architectures() {
         .fails_with(4);
     failed.stderr_has("do not agree");
     scene.nothing_at("torn");
-    // Of a list, only what is wanted counts.
+    // Of a list, only the requested platforms count.
     let one = [
         "--release",
         &reference,

@@ -1,4 +1,4 @@
-//! `airferry release extract` and signatures: what it takes to get a program out of a release.
+//! `airferry release extract` with signed and unsigned releases.
 
 use super::*;
 use crate::support::docker_registry::DockerRegistry;
@@ -36,7 +36,7 @@ fn the_signer_is_named() {
     let payload = scene.payload("linux/amd64", "4.18.0");
     let reference = scene.publish("4.18.0", &payload);
     scene.sign(&payload.digest());
-    // That unsigned releases would be accepted changes nothing.
+    // The flag that accepts unsigned releases makes no difference for a signed one.
     for more in [&[][..], &[UNSIGNED]] {
         let done = scene.extract(&reference, "bin", more).succeeds();
         done.stdout_has("signed by ");
@@ -45,7 +45,7 @@ fn the_signer_is_named() {
     }
 }
 
-/// A place that is not there is a mistake, not the absence of signatures.
+/// A misspelled path of a store is an error, and does not mean that there are no signatures.
 #[test]
 fn a_store_that_is_not_there_is_refused() {
     let scene = Scene::new();
@@ -95,7 +95,7 @@ fn only_absence_is_waived() {
             scene.nothing_at("bin");
         }
     }
-    // A good one beside it is enough.
+    // A good signature beside a bad one is enough.
     publish_signature(&scene.store(), &digest, 2, &good);
     scene.extract(&reference, "bin", &[]).succeeds();
 }
@@ -110,12 +110,12 @@ fn what_is_not_known_is_not_absent() {
     let more = [&dead[..], &[UNSIGNED]].concat();
     let failed = scene.extract(&reference, "bin", &more).fails_with(6);
     failed.stderr_has("--signature-store");
-    // Nobody has pinned the key that the payload brings.
+    // The key in the payload is not pinned.
     for more in [&[][..], &[UNSIGNED]] {
         let failed = scene.extract_trusting(&reference, "bin", more);
         failed.fails_with(3).stderr_has("--release-keys");
     }
-    // A ConfigMap that cannot be read says nothing of signatures.
+    // If the ConfigMap cannot be read, it is unknown whether there are signatures.
     let references = scene.references("4.18.0");
     let config_map = scene.config_map();
     let broken = String::from_utf8(config_map).unwrap();
@@ -169,7 +169,7 @@ fn what_was_imported_is_extracted_where_no_store_can_be_reached() {
     let export = [&["--release", reference.as_str()][..], &store].concat();
     scene.export("bundle", &export).succeeds();
 
-    // Out of the bundle, which carries the signature.
+    // From the bundle, which carries the signature.
     let bundle = scene.at("bundle");
     let (bundle, trusted) = (bundle.to_str().unwrap(), scene.stage.trusted());
     let trust = ["--trust", trusted.to_str().unwrap()];
@@ -182,7 +182,7 @@ fn what_was_imported_is_extracted_where_no_store_can_be_reached() {
         .fails_with(3);
     scene.nothing_at("unpinned");
 
-    // Out of the mirror, by what its import wrote.
+    // From the mirror, with the signatures that its import wrote.
     let target = DockerRegistry::start();
     let to = format!("{}/okd", target.host());
     let (out, keys) = (scene.at("out"), scene.keys());
@@ -224,7 +224,7 @@ fn a_list_is_signed_or_the_image_that_is_read() {
     fs::remove_dir_all(scene.store()).unwrap();
     scene.sign(&list.digest());
     scene.extract(&reference, "bin", &[]).succeeds();
-    // A bad signature of the list is not mended by one of its image.
+    // A good signature of the image does not make up for a bad one of its list.
     scene.sign(&amd.digest());
     let bad = scene.signer.sign(&amd.digest());
     publish_signature(&scene.store(), &list.digest(), 1, &bad);

@@ -1,4 +1,5 @@
-//! From the source to the far side: what `--release` carried is verified, imported and pulled.
+//! From the source to the far side: a release that `--release` carried is verified, imported and
+//! pulled.
 
 use super::*;
 use crate::support::docker_registry::DockerRegistry;
@@ -36,7 +37,7 @@ fn a_signed_release_goes_all_the_way() {
     done.stdout_has(": genuine, signed by")
         .stdout_has(&format!("Update image:  {to}:4.18.0-x86_64\n"));
 
-    // The signature is the one that was made, under the name that clusters look for.
+    // The signature is the one that was made, under the name where clusters look for it.
     let hex = payload.digest().replace("sha256:", "");
     let file = out.join(format!("signature-sha256-{}.json", &hex[..16]));
     done.stdout_has(&format!("oc apply -f {}", file.display()));

@@ -1,5 +1,5 @@
-//! A genuine signature under a lying label: what a bundle says of a release is compared with the
-//! release.
+//! A genuine signature in a bundle that describes the release wrongly: the description is compared
+//! with the release.
 
 use airferry::model::Inventory;
 
@@ -8,11 +8,11 @@ use crate::support::amend::amend;
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::images::docker_list;
 
-/// A change of an inventory that its signers would not make.
+/// A change of an inventory that makes it false.
 type Lie = fn(&mut Inventory);
 
 impl Scene {
-    /// A signed release in a bundle.
+    /// Exports a bundle with a signed release.
     fn signed_bundle(&self) -> PathBuf {
         let payload = self.payload("linux/amd64", "4.17.2");
         let reference = self.publish("4.17.2", &payload);
@@ -21,7 +21,7 @@ impl Scene {
         self.at("bundle")
     }
 
-    /// Every command that acts on a release in a bundle, and must refuse it.
+    /// Asserts that every command that acts on a release in a bundle refuses it.
     fn all_refuse(&self, bundle: &Path, code: i32, why: &str) {
         let keys = self.keys();
         let trusting = [
@@ -41,7 +41,7 @@ impl Scene {
         }
     }
 
-    /// `unpack --as oc-release` or `cluster-resources`.
+    /// Runs `unpack --as oc-release` or `cluster-resources`.
     fn act(&self, name: &str, bundle: &Path, more: &[&str]) -> Outcome {
         let mut command = self.stage.importer.command();
         command.arg(name).arg(bundle);
@@ -98,7 +98,7 @@ fn a_release_is_what_the_bundle_calls_it() {
         amend(&scene.stage, &lying, lie);
         scene.all_refuse(&lying, 3, why);
     }
-    // A program out of it would say that it is another version.
+    // A program extracted from it would name another version.
     let lying = scene.at("lie-0");
     let trusted = scene.stage.trusted();
     let mut command = scene.stage.importer.command();
@@ -139,7 +139,7 @@ fn platforms_of_the_inventory_prove_nothing() {
     let keys = scene.keys();
     let trusting = ["--release-keys", keys.to_str().unwrap()];
     scene.stage.verify(&bundle, &trusting).succeeds();
-    // One image is not signed, and is called an attestation.
+    // One image is not signed, and its platform is that of an attestation.
     let arm = arm.digest().parse().unwrap();
     amend(&scene.stage, &bundle, |inventory| {
         inventory.releases[0].signatures.retain(|s| s.over != arm);
@@ -175,8 +175,8 @@ fn keys_that_came_with_the_bundle_prove_nothing() {
         .stderr_has("prove nothing");
 }
 
-/// A base carried the layers: whether the release is what the bundle calls it is known where they
-/// are, on the target.
+/// A base carried the layers, so the release can be compared with its description only on the
+/// target, where the layers are.
 #[test]
 fn without_layers_nothing_is_called_genuine() {
     let scene = Scene::new();
@@ -249,7 +249,7 @@ fn an_unsigned_release_that_is_not_compared_is_called_so() {
             .verify(increment, &["--allow-unsigned-release"])
             .succeeds()
             .stdout_has("UNSIGNED; not compared");
-        // To accept that nobody has signed it is not to accept that nobody has compared it.
+        // Accepting an unsigned release does not accept one that was not compared.
         let strict = ["--allow-unsigned-release", "--strict"];
         scene
             .stage

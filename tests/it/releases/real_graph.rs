@@ -1,5 +1,5 @@
-//! Selections from a real answer of the update service, which is beside the repository: run by
-//! `scripts/check-shared`.
+//! Selections from a real answer of the update service, which is stored outside the repository: run
+//! by `scripts/check-shared`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use airferry::content::graph::Graph;
 use airferry::plan::upgrade::{UpgradeError, Wanted, select};
 use serde_json::Value;
 
-/// The length of the shortest way from one node to each that can be reached.
+/// Returns the length of the shortest path from one node to each node that it reaches.
 fn steps(targets: &BTreeMap<u64, BTreeSet<u64>>, from: u64) -> BTreeMap<u64, usize> {
     let mut steps = BTreeMap::from([(from, 0)]);
     let mut ring = BTreeSet::from([from]);

@@ -1,4 +1,4 @@
-//! An export of a release that is killed: what was found out about the release is kept.
+//! Killed exports of a release: the facts found out about the release are kept.
 
 use std::fs;
 use std::time::Duration;
@@ -44,7 +44,8 @@ fn a_killed_export_goes_on_without_asking_about_the_release_again() {
     child.wait().unwrap();
     site.heal();
 
-    // Nothing of this can be asked again: the signature is gone, the tag is another image's.
+    // None of this can be requested again: the signature is gone, and the tag points to another
+    // image.
     fs::remove_dir_all(&store).unwrap();
     site.put(
         "okd/release",

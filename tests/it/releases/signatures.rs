@@ -1,4 +1,4 @@
-//! Who vouches for a release: nothing is copied before that is known.
+//! Signatures of releases: no image is copied before they are checked.
 
 use super::{CONFIG_MAP, Scene};
 use crate::support::command::Outcome;
@@ -38,7 +38,7 @@ fn an_unsigned_release_needs_a_word_and_is_called_so() {
     }
 }
 
-/// Every OpenShift payload since 2020 has the ConfigMap's last key twice.
+/// In every OpenShift payload since 2020, the last key of the ConfigMap stands twice.
 #[test]
 fn a_config_map_with_a_key_twice_is_read_as_the_cluster_reads_it() {
     let scene = Scene::new();
@@ -114,7 +114,7 @@ fn a_wrong_signature_is_never_waived() {
             scene.nothing_at(name);
         }
     }
-    // A good one beside it is enough.
+    // A good signature beside a bad one is enough.
     publish_signature(&scene.store(), &digest, 2, &scene.signer.sign(&digest));
     scene.export("good", &["--release", &reference]).succeeds();
 }
@@ -126,7 +126,7 @@ fn keys_of_the_payload_alone_prove_nothing() {
     scene.sign(&image.digest());
     let reference = scene.publish("v1", &image);
     let release = ["--release", &reference];
-    // Without --release-keys the built-in pins count, and this key is none of them.
+    // Without --release-keys only the built-in keys are trusted, and this key is not one of them.
     for more in [&[][..], &[UNSIGNED]] {
         let failed = scene
             .stage

@@ -1,4 +1,4 @@
-//! Round trips with the tools that people use: skopeo and buildah, over HTTP and HTTPS.
+//! Round trips with common client tools: skopeo and buildah, over HTTP and HTTPS.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use airferry::serve::{Credentials, TlsIdentity};
 use super::*;
 use crate::support::tools::{outcome, require, run};
 
-/// A multi-threaded test: the server answers while the test waits for a program.
+/// Defines multi-threaded tests: the server answers while the test waits for a program.
 macro_rules! with_server {
     ($(fn $name:ident($store:ident) $body:block)+) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -22,7 +22,7 @@ fn skopeo(args: &[&str]) -> String {
     run(Command::new(require("skopeo")).args(args))
 }
 
-/// buildah with a storage of its own.
+/// buildah with its own storage.
 struct Buildah {
     home: tempfile::TempDir,
 }
@@ -51,7 +51,7 @@ impl Buildah {
     }
 }
 
-/// The digest and media type of a tag, and that everything below it can be pulled.
+/// Pulls all of a tag; returns the digest and the media type of its manifest.
 fn pulled(reference: &str) -> (String, String) {
     let directory = tempfile::tempdir().unwrap();
     let target = format!("dir:{}", directory.path().display());
@@ -139,7 +139,7 @@ with_server! {
     fn many_small_images_are_synced(store) {
         let registry = Registry::open(&store.path().join("from")).await;
         let target = Registry::open(&store.path().join("to")).await;
-        // Compressed, or skopeo would do it and change the digests.
+        // Compressed here, or skopeo would compress them and change the digests.
         let gzip = |bytes: &[u8]| {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             std::io::Write::write_all(&mut encoder, bytes).unwrap();

@@ -1,4 +1,4 @@
-//! The command itself: start, kill, start again.
+//! The command `airferry serve`: start, kill, start again.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,7 @@ fn airferry() -> Command {
     Command::new(env!("CARGO_BIN_EXE_airferry"))
 }
 
-/// The command as a process; killed with the test.
+/// The command as a process; killed when it is dropped.
 struct Process {
     child: Child,
     url: String,
@@ -64,7 +64,7 @@ async fn an_upload_survives_a_killed_server() {
     let mut sent = 0;
     let mut server = server;
     for round in 0..3 {
-        // What one process acknowledged, the next one has.
+        // The next process has the bytes that this one acknowledged.
         let end = sent + (2 << 20) - round;
         let patched = client
             .patch(format!("{}{session}", server.url))

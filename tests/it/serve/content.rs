@@ -1,4 +1,4 @@
-//! Manifests, blobs and lists as clients see them.
+//! Manifests, blobs and lists, as the registry's clients get them.
 
 use reqwest::Method;
 
@@ -43,7 +43,7 @@ async fn keeps_manifests_verbatim() {
     let registry = Registry::open(store.path()).await;
     registry.push_blob("a", b"{}").await;
     registry.push_blob("a", b"layer").await;
-    // Not how any program would write it.
+    // Formatted as no program would write it.
     let manifest = format!("{:#}\n\n ", image(b"{}", b"layer"));
     let response = registry
         .put_manifest("a", "v1", OCI_MANIFEST, manifest.as_bytes())
@@ -68,7 +68,7 @@ async fn keeps_manifests_verbatim() {
         ("/v2/a/manifests/v2".to_owned(), "MANIFEST_UNKNOWN"),
         (format!("/v2/b/manifests/{digest}"), "MANIFEST_UNKNOWN"),
         ("/v2/a/manifests/.invalid".to_owned(), "MANIFEST_UNKNOWN"),
-        // A manifest is no blob.
+        // A manifest is not served as a blob.
         (format!("/v2/a/blobs/{digest}"), "BLOB_UNKNOWN"),
     ] {
         refused(registry.get(&path).await, StatusCode::NOT_FOUND, code).await;
@@ -81,7 +81,7 @@ async fn refuses_manifests_that_are_not_whole() {
     let store = tempfile::tempdir().unwrap();
     let registry = Registry::open(store.path()).await;
     let manifest = image(b"{}", b"layer").to_string();
-    // The blobs are in another repository only.
+    // The layer is in another repository only.
     registry.push_image("other", "v1", b"layer").await;
     registry.push_blob("a", b"{}").await;
     let put = |reference: String, media_type: &'static str, bytes: Vec<u8>| {
@@ -266,7 +266,7 @@ async fn lists_referrers() {
     assert_eq!(found["manifests"].as_array().unwrap().len(), 1);
     assert_eq!(found["manifests"][0]["artifactType"], "application/x.sbom");
 
-    // One at a time, and none after it was deleted. Other repositories know nothing of it.
+    // Pages have one entry each; a deleted referrer is gone; other repositories list none.
     let page = registry.get(&format!("{list}?n=1")).await;
     assert!(header(&page, "link").contains("last=sha256"));
     let gone = pushed[0]["digest"].as_str().unwrap();

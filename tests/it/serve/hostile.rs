@@ -1,4 +1,4 @@
-//! What no honest client sends, and who is let in.
+//! Requests that no honest client sends, and authentication.
 
 use airferry::serve::{Credentials, ServeError, TlsIdentity};
 use reqwest::Method;
@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 
-/// Sends a request line as it is and returns the whole answer.
+/// Sends a request line unchanged, and returns the whole answer.
 async fn raw(registry: &Registry, line: &str) -> String {
     let mut stream = TcpStream::connect(registry.address).await.unwrap();
     let request = format!("{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -88,7 +88,7 @@ async fn hostile_names_reach_no_file() {
     registry.stop().await;
 }
 
-/// All paths below a directory, sorted.
+/// Returns all paths below a directory, sorted.
 fn walk(directory: &Path) -> Vec<std::path::PathBuf> {
     let mut paths: Vec<_> = walkdir::WalkDir::new(directory)
         .into_iter()
@@ -142,7 +142,7 @@ async fn does_not_listen_to_the_world_unprotected() {
     both.tls = Some(identity);
     both.credentials = Some(Credentials::parse("anna:right").unwrap());
     let registry = Registry::start(both).await;
-    // HTTP/2 as well as 1.1.
+    // HTTP/2 as well as HTTP/1.1.
     let port = registry.address.port();
     let request = registry.request(Method::GET, &format!("https://localhost:{port}/v2/"));
     let response = request

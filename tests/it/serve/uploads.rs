@@ -20,7 +20,7 @@ async fn until_offset(registry: &Registry, session: &str, wanted: u64) {
     }
 }
 
-/// Begins a PATCH of `length` bytes on a connection of its own and sends only `bytes`.
+/// Begins a PATCH of `length` bytes on a new connection, and sends only `bytes`.
 async fn half_a_patch(
     registry: &Registry,
     session: &str,
@@ -49,7 +49,7 @@ async fn takes_a_blob_in_chunks() {
         .await;
     assert_eq!(first.status(), StatusCode::ACCEPTED);
     assert_eq!(header(&first, "range"), "0-999999");
-    // Without a Content-Range the chunk goes to the end.
+    // Without a Content-Range the chunk is appended.
     let second = registry
         .patch(&session, None, &blob[1_000_000..2_000_000])
         .await;
@@ -115,7 +115,7 @@ async fn a_body_longer_than_its_content_range_leaves_no_trace() {
     let session = registry.begin("a").await;
     registry.patch(&session, None, b"01").await;
     for (range, body) in [("2-3", "2345"), ("2-9", "2345")] {
-        // Chunked, so that only counting can tell.
+        // Chunked, so that the server must count the bytes.
         let mut stream = TcpStream::connect(registry.address).await.unwrap();
         let request = format!(
             "PATCH {session} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Range: {range}\r\n\
@@ -187,7 +187,7 @@ async fn a_stuck_request_does_not_block_the_next_one() {
     let registry = Registry::open(store.path()).await;
     let blob = noise(4 << 20);
     let session = registry.begin("a").await;
-    // Says nothing any more after two batches, and keeps its connection.
+    // Sends nothing after two batches, but keeps its connection.
     let mut stuck = half_a_patch(&registry, &session, blob.len(), &blob[..2 << 20]).await;
     until_offset(&registry, &session, 2 << 20).await;
     let range = format!("{}-{}", 2 << 20, blob.len() - 1);
@@ -195,7 +195,7 @@ async fn a_stuck_request_does_not_block_the_next_one() {
         .patch(&session, Some(&range), &blob[2 << 20..])
         .await;
     assert_eq!(rest.status(), StatusCode::ACCEPTED);
-    // It wakes up and is told off, whatever it sends.
+    // When it sends more, it is refused, whatever it sends.
     stuck.write_all(&vec![0; 2 << 20]).await.unwrap();
     let mut answer = Vec::new();
     stuck.read_to_end(&mut answer).await.unwrap();
@@ -274,7 +274,7 @@ async fn a_blob_may_not_exceed_the_limit() {
     let response = registry.patch(&session, None, b"890").await;
     refused(response, StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID").await;
     assert_eq!(offset(&registry, &session).await, 8);
-    // Without a length in front only counting helps.
+    // Without a declared length the server must count the bytes.
     let mut stream = TcpStream::connect(registry.address).await.unwrap();
     let request = format!(
         "PATCH {session} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
@@ -294,7 +294,7 @@ async fn a_mount_needs_a_repository_that_shows_the_blob() {
     let registry = Registry::open(store.path()).await;
     let digest = registry.push_blob("secret/team", b"layer").await;
     let head = |name: &str| format!("/v2/{name}/blobs/{digest}");
-    // Knowing the digest is not enough.
+    // Knowledge of the digest is not enough.
     refused(
         registry.get(&head("other")).await,
         StatusCode::NOT_FOUND,

@@ -1,4 +1,4 @@
-//! Bundles that say more than their exporter was asked for: the inventory of a finished bundle is
+//! Bundles with more in their inventory than was exported: the inventory of a finished bundle is
 //! changed, everything that depends on it is written again, and the exporter's key signs it.
 
 use std::fs;
@@ -10,7 +10,7 @@ use airferry::model::{Component, Inventory, Reference, ReleaseEntry, ReleaseSign
 use super::command::Outcome;
 use super::stage::Stage;
 
-/// Changes the inventory of a bundle, and signs the bundle anew.
+/// Changes the inventory of a bundle, and signs the bundle again.
 #[track_caller]
 pub fn amend(stage: &Stage, directory: &Path, change: impl FnOnce(&mut Inventory)) {
     let read = |name: &str| fs::read(directory.join(name)).expect("a document");
@@ -38,7 +38,7 @@ pub fn amend(stage: &Stage, directory: &Path, change: impl FnOnce(&mut Inventory
     Outcome::of(command).succeeds();
 }
 
-/// A release without signatures, made of images that a bundle has.
+/// Returns a release without signatures, made of images that a bundle has.
 pub fn release(image: &str, version: &str, components: &[(&str, &str)]) -> ReleaseEntry {
     let parse = |text: &str| -> Reference { text.parse().expect("a reference") };
     ReleaseEntry {
@@ -58,7 +58,7 @@ pub fn release(image: &str, version: &str, components: &[(&str, &str)]) -> Relea
     }
 }
 
-/// A message that claims to sign a release, and is none.
+/// Returns a message that claims to sign a release but is no OpenPGP message.
 pub fn claim(inventory: &Inventory, image: &str) -> ReleaseSignature {
     let image: Reference = image.parse().expect("a reference");
     let entry = inventory.image(&image).expect("an image");

@@ -1,11 +1,11 @@
-//! A certificate authority that nobody knows, with certificates for servers and clients.
+//! A private certificate authority that issues certificates for servers and clients.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair,
 };
 
-/// The authority.
+/// A certificate authority.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
@@ -26,17 +26,17 @@ impl Authority {
         Self { issuer }
     }
 
-    /// Its own certificate.
+    /// Returns the authority's own certificate, as PEM.
     pub fn pem(&self) -> String {
         self.issuer.pem()
     }
 
-    /// A server's certificate for some names and addresses.
+    /// Issues a server's certificate for some names and addresses.
     pub fn server(&self, names: &[&str]) -> Identity {
         self.issue(names, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// A client's certificate.
+    /// Issues a client's certificate.
     pub fn client(&self, name: &str) -> Identity {
         self.issue(&[name], ExtendedKeyUsagePurpose::ClientAuth)
     }

@@ -1,17 +1,17 @@
-//! Operator catalogs to filter, and what `opm validate` would say of the result.
+//! Operator catalogs to filter, and the checks that `opm validate` would make on the result.
 //!
-//! `opm` is in no package of Debian's and on no crate registry, so its rules are written down
-//! here once more, from the rules alone: [`check`].
+//! `opm` is in no Debian package and on no crate registry, so [`check`] implements its rules,
+//! independently of the code under test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use serde_json::{Value, json};
 
-/// A file system as its layers leave it: regular files by path.
+/// Regular files by path, after the layers of an image were applied.
 pub type Tree = BTreeMap<String, Vec<u8>>;
 
-/// Puts gzip layers on top of each other (OCI image-spec, layer.md).
+/// Applies gzip layers on top of each other (OCI image-spec, layer.md).
 pub fn unpack(layers: &[Vec<u8>]) -> Tree {
     let mut tree = Tree::new();
     for layer in layers {
@@ -47,7 +47,7 @@ pub fn unpack(layers: &[Vec<u8>]) -> Tree {
     tree
 }
 
-/// All documents of a catalog's directory; JSON, one behind the other.
+/// Returns all documents of a catalog's directory, whose files are streams of JSON documents.
 pub fn documents(tree: &Tree, directory: &str) -> Vec<Value> {
     let files = tree
         .iter()
@@ -64,7 +64,7 @@ fn text<'a>(document: &'a Value, key: &str) -> &'a str {
     document[key].as_str().unwrap_or_default()
 }
 
-/// Asserts what `opm validate` asserts of packages, channels and bundles.
+/// Asserts the rules of `opm validate` on packages, channels, bundles and deprecations.
 #[track_caller]
 pub fn check(documents: &[Value]) {
     let of = |schema: &'static str| {
@@ -146,7 +146,8 @@ pub fn check(documents: &[Value]) {
     }
 }
 
-/// A bundle document. Its images are at `HOST/PACKAGE/bundle:vVERSION` and `HOST/PACKAGE/op:vVERSION`.
+/// Makes a bundle document. Its images are at `HOST/PACKAGE/bundle:vVERSION` and
+/// `HOST/PACKAGE/op:vVERSION`.
 pub fn bundle(host: &str, package: &str, version: &str, more: &[Value]) -> Value {
     let mut properties = vec![
         json!({"type": "olm.package", "value": {"packageName": package, "version": version}}),
@@ -161,7 +162,7 @@ pub fn bundle(host: &str, package: &str, version: &str, more: &[Value]) -> Value
     })
 }
 
-/// The bytes of an image's layers out of wherever blobs are kept.
+/// Returns the bytes of an image's layers; `blob` returns a blob by its digest.
 pub fn layers(manifest: &[u8], blob: impl Fn(&str) -> Vec<u8>) -> Vec<Vec<u8>> {
     let manifest: Value = serde_json::from_slice(manifest).expect("a manifest");
     let layers = manifest["layers"].as_array().expect("layers");

@@ -1,4 +1,4 @@
-//! Runs the built program as a person would, but with a home and an environment of its own.
+//! Runs the built program as a user would, but with its own home and environment.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -6,25 +6,25 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// A person's account on some machine: homes, caches and credentials start empty.
+/// A user's account on some machine: home, caches and credentials start empty.
 #[derive(Debug)]
 pub struct Airferry {
     home: TempDir,
 }
 
-/// What a run left behind. The assertions return it, so that they can be chained.
+/// Result of a run. The assertions return it, so that they can be chained.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The call, for messages.
+    /// The command, for messages.
     pub call: String,
-    /// The exit code; `None` when a signal ended the process.
+    /// The exit code; `None` if a signal ended the process.
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
 impl Airferry {
-    /// A fresh account.
+    /// Makes a new account.
     pub fn new() -> Self {
         let home = tempfile::Builder::new()
             .prefix("airferry-home-")
@@ -33,28 +33,28 @@ impl Airferry {
         Self { home }
     }
 
-    /// The account's home directory; runs start in it.
+    /// Returns the account's home directory; runs start in it.
     pub fn home(&self) -> &Path {
         self.home.path()
     }
 
-    /// A path in the home directory.
+    /// Returns a path in the home directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
-    /// The built program.
+    /// Returns the path of the built program.
     pub fn program() -> &'static Path {
         Path::new(env!("CARGO_BIN_EXE_airferry"))
     }
 
-    /// The program, ready for arguments.
+    /// Returns the program's command, ready for arguments.
     pub fn command(&self) -> Command {
         self.wrap(Command::new(Self::program()))
     }
 
-    /// Gives any command this account's environment: nothing is inherited but `PATH`, so no
-    /// proxy, credentials or settings of whoever runs the tests.
+    /// Gives any command this account's environment. Only `PATH` is inherited, so no proxy,
+    /// credentials or settings of the developer have an effect.
     pub fn wrap(&self, mut command: Command) -> Command {
         let home = self.home.path();
         command
@@ -138,14 +138,14 @@ impl Outcome {
         self
     }
 
-    /// Asserts the whole of stdout.
+    /// Asserts that stdout is this text.
     #[track_caller]
     pub fn stdout_is(&self, text: &str) -> &Self {
         assert!(self.stdout == text, "stdout is not {text:?}\n{self}");
         self
     }
 
-    /// Asserts the whole of stderr.
+    /// Asserts that stderr is this text.
     #[track_caller]
     pub fn stderr_is(&self, text: &str) -> &Self {
         assert!(self.stderr == text, "stderr is not {text:?}\n{self}");

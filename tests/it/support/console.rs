@@ -1,4 +1,5 @@
-//! Consoles in Markdown pages: what they show as typed and as answered, and a shell to type it.
+//! Consoles in Markdown pages: the commands and answers that they show, and a shell to type the
+//! commands.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +9,7 @@ use regex::Regex;
 use super::command::{Airferry, Outcome};
 use super::snapshot::without_what_varies;
 
-/// Something in a console.
+/// A command of a console with its answer, or an answer alone.
 #[derive(Debug, Clone)]
 pub struct Step {
     /// The page, relative to the repository.
@@ -17,14 +18,14 @@ pub struct Step {
     pub line: usize,
     /// The last heading before it.
     pub heading: String,
-    /// What is typed; `None` for a block in which nothing is, only answered.
+    /// The command; `None` for a block that has only an answer.
     pub command: Option<String>,
-    /// What is answered. A line `...` stands for any lines.
+    /// The answer. A line `...` stands for any number of lines.
     pub shown: Vec<String>,
 }
 
-/// The consoles of a page: indented blocks in which something is typed after `$ `, and those in
-/// which nothing is.
+/// Returns the consoles of a page: indented blocks with commands after `$ `, and those without
+/// commands.
 pub fn steps(page: &str, text: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let (mut heading, mut inside, mut typing) = (String::new(), false, false);
@@ -73,7 +74,7 @@ pub fn steps(page: &str, text: &str) -> Vec<Step> {
 /// A shell in an account, in which `airferry` is the built program.
 pub struct Shell<'a> {
     account: &'a Airferry,
-    /// What the last command ended with.
+    /// Exit code of the last command.
     code: i32,
 }
 
@@ -86,8 +87,8 @@ impl<'a> Shell<'a> {
         Self { account, code: 0 }
     }
 
-    /// Types a line in a directory of the account. Returns what is to be read afterwards, without
-    /// the progress that comes before an error.
+    /// Types a line in a directory of the account. Returns stdout and the error message, without
+    /// the progress that comes before the message.
     pub fn types(&mut self, directory: &Path, line: &str) -> Vec<String> {
         let mut command = self.account.wrap(Command::new("sh"));
         let mut path = self.account.path(".bin").into_os_string();
@@ -106,8 +107,8 @@ impl<'a> Shell<'a> {
     }
 }
 
-/// Whether an answer is the one that a page shows, as far as identifiers, times, lengths and
-/// ports can be the same.
+/// Returns true if an answer is the one that a page shows, apart from identifiers, times, lengths
+/// and ports.
 pub fn agrees(shown: &[String], answered: &[String]) -> bool {
     match shown.split_first() {
         None => answered.is_empty(),
@@ -120,14 +121,14 @@ pub fn agrees(shown: &[String], answered: &[String]) -> bool {
     }
 }
 
-/// A line without what depends on the content of images, on keys, times and ports.
+/// Returns a line without the parts that depend on the content of images, keys, times and ports.
 fn without_numbers(line: &str) -> String {
     let mut line = without_what_varies(line);
     for (pattern, name) in [
         ("sha256:[0-9a-f]{64}", "<digest>"),
         (r"\b[0-9.]+ ([KMG]i)?B\b", "<size>"),
         (r"\bblock [0-9]+", "block <n>"),
-        // Tags that are made of digests.
+        // Tags made from digests.
         (r":[0-9a-f]{6,8}\b", ":<tag>"),
         (r"[0-9]{3,}", "<n>"),
     ] {

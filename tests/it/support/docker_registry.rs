@@ -1,6 +1,6 @@
 //! Debian's `docker-registry` (distribution 2.8) on a free loopback port, killed on drop.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Test helpers may panic.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,21 +12,21 @@ use airferry::model::{Host, Repository};
 
 use super::authority::Authority;
 
-/// Where certificate, key and authority are kept.
+/// Names of the files for certificate, key and authority.
 const TLS_FILES: [&str; 3] = ["server.pem", "server.key", "authority.pem"];
 
-/// What a registry is started with.
+/// Configuration of a registry.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Settings {
     /// `http.secret`: with it, upload sessions survive a restart.
     pub(crate) secret: Option<&'static str>,
-    /// Keep descriptors in memory, as Debian's default configuration does.
+    /// True to keep descriptors in memory, as Debian's default configuration does.
     pub(crate) cache: bool,
-    /// Demand this user and bcrypt password line (`htpasswd`).
+    /// The line with user and bcrypt password (`htpasswd`) that is required.
     pub(crate) htpasswd: Option<&'static str>,
-    /// Take nothing, as during maintenance.
+    /// True to refuse all writes, as during maintenance.
     pub(crate) read_only: bool,
-    /// Demand a certificate of clients; with TLS only.
+    /// True to require a certificate from clients; with TLS only.
     pub(crate) client_certificates: bool,
 }
 
@@ -61,8 +61,8 @@ impl DockerRegistry {
     }
 
     fn start_as(settings: Settings, tls: Option<[String; 3]>) -> Self {
-        // The port is free now; that somebody else takes it before the registry does is
-        // answered with another one.
+        // The port is free now. If another process takes it before the registry does, another port
+        // is tried.
         for _ in 0..5 {
             let free = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = free.local_addr().unwrap();
@@ -81,22 +81,22 @@ impl DockerRegistry {
         panic!("docker-registry does not start; is Debian's package installed?");
     }
 
-    /// `127.0.0.1:port`.
+    /// Returns `127.0.0.1:port`.
     pub(crate) fn host(&self) -> Host {
         self.address.to_string().parse().unwrap()
     }
 
-    /// A repository on it.
+    /// Returns a repository on it.
     pub(crate) fn repository(&self, path: &str) -> Repository {
         Repository::new(self.host(), path.parse().unwrap())
     }
 
-    /// The store's root.
+    /// Returns the root directory of the store.
     pub(crate) fn store(&self) -> PathBuf {
         self.directory.path().join("store")
     }
 
-    /// The file that holds a blob.
+    /// Returns the path of the file that holds a blob.
     pub(crate) fn blob_file(&self, hex: &str) -> PathBuf {
         let blobs = self.store().join("docker/registry/v2/blobs/sha256");
         blobs.join(&hex[..2]).join(hex).join("data")
@@ -110,13 +110,14 @@ impl DockerRegistry {
         }
     }
 
-    /// Starts it again on the same port and store.
+    /// Starts the registry again, on the same port and store.
     pub(crate) fn restart(&mut self) {
         self.kill();
         assert!(self.run(), "docker-registry does not start again");
     }
 
-    /// Starts the process and waits until it answers; false when it ended instead.
+    /// Starts the process and waits until it answers. Returns false if it ends instead, or does not
+    /// answer within 30 seconds.
     fn run(&mut self) -> bool {
         let config = self.directory.path().join("config.yml");
         write(&config, &self.config());
@@ -148,7 +149,8 @@ impl DockerRegistry {
         false
     }
 
-    /// Whether a registry, and not another process, listens on the port.
+    /// Returns true if a registry, and not another process, listens on the port. With TLS any
+    /// listener counts.
     fn answers(&self) -> bool {
         let Ok(mut stream) = TcpStream::connect(self.address) else {
             return false;
@@ -208,7 +210,7 @@ impl Drop for DockerRegistry {
     }
 }
 
-#[allow(clippy::disallowed_methods)] // Tests make files for other programs.
+#[allow(clippy::disallowed_methods)] // Tests write files for other programs.
 fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }

@@ -1,7 +1,7 @@
-//! An HTTP server on loopback that answers as a test says, faults included, and remembers what
-//! it was asked. It dies with the test's runtime.
+//! An HTTP server on loopback that answers as a test says, including faults, and records the
+//! requests. It ends with the test's runtime.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Test helpers may panic.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 
-/// A request as it came.
+/// A request as it was received.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) method: Method,
@@ -42,7 +42,7 @@ impl Asked {
         self.target.split('?').next().unwrap()
     }
 
-    /// Where a `Range: bytes=N-` request begins; 0 without one.
+    /// Returns the first byte of a `Range: bytes=N-` request; 0 without a range.
     pub(crate) fn range_start(&self) -> usize {
         let range = self.header("range").unwrap_or("bytes=0-");
         let start = range.strip_prefix("bytes=").unwrap();
@@ -50,7 +50,7 @@ impl Asked {
     }
 }
 
-/// What becomes of an answer's body after its bytes.
+/// End of an answer after the bytes of its body: complete, cut off, or stalled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Whole,
@@ -58,17 +58,17 @@ enum End {
     Stall,
 }
 
-/// What becomes of an answer's head.
+/// Treatment of an answer's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Head {
     Sent,
-    /// The connection breaks instead.
+    /// The connection is broken instead.
     HangUp,
-    /// It never comes.
+    /// It is never sent.
     Silence,
 }
 
-/// An answer.
+/// An answer to a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     status: u16,
@@ -97,7 +97,7 @@ impl Reply {
         }
     }
 
-    /// Keeps the connection, and never answers.
+    /// Keeps the connection open, and never answers.
     pub(crate) fn silence() -> Self {
         Self {
             head: Head::Silence,
@@ -105,7 +105,7 @@ impl Reply {
         }
     }
 
-    /// An OCI error document.
+    /// Answers with an OCI error document.
     pub(crate) fn error(status: u16, code: &str) -> Self {
         let body = format!(r#"{{"errors":[{{"code":"{code}","message":"said so"}}]}}"#);
         Self::new(status).body(body)
@@ -121,7 +121,7 @@ impl Reply {
         self
     }
 
-    /// The part of `whole` that a request asks for, as a registry should answer it.
+    /// Answers with the part of `whole` that a request asks for, as a registry should.
     pub(crate) fn range(asked: &Asked, whole: &Bytes) -> Self {
         let start = asked.range_start();
         if start == 0 && asked.header("range").is_none() {
@@ -140,14 +140,14 @@ impl Reply {
             .body(whole.slice(start..))
     }
 
-    /// Breaks the connection after so many bytes of the body.
+    /// Breaks the connection after `bytes` bytes of the body.
     pub(crate) fn cut_after(mut self, bytes: usize) -> Self {
         self.body.truncate(bytes);
         self.end = End::Cut;
         self
     }
 
-    /// Sends nothing more after so many bytes of the body, and keeps the connection.
+    /// Sends only `bytes` bytes of the body, and keeps the connection open.
     pub(crate) fn stall_after(mut self, bytes: usize) -> Self {
         self.body.truncate(bytes);
         self.end = End::Stall;
@@ -164,7 +164,7 @@ impl Reply {
             match end {
                 End::Whole => None,
                 End::Cut => {
-                    // Lets the server flush what came before.
+                    // Lets the server flush the bytes before the cut.
                     tokio::task::yield_now().await;
                     Some(Err(io::Error::other("cut by the test")))
                 }
@@ -177,10 +177,11 @@ impl Reply {
     }
 }
 
-/// Answers the n-th request, counted from 0.
+/// Returns the answer to the n-th request, counted from 0.
 pub(crate) type Script = Arc<dyn Fn(&Asked, usize) -> Reply + Send + Sync>;
 
-/// Decides, on a request's head, after how many bytes of its body to break the connection.
+/// Returns, from a request's head, the number of bytes of its body after which the connection
+/// breaks.
 pub(crate) type Scissors = Arc<dyn Fn(&Asked, usize) -> Option<usize> + Send + Sync>;
 
 struct Shared {
@@ -189,25 +190,25 @@ struct Shared {
     asked: Mutex<Vec<Asked>>,
 }
 
-/// The running server.
+/// A running server.
 pub(crate) struct FakeRegistry {
     address: SocketAddr,
     shared: Arc<Shared>,
     accepting: AbortHandle,
-    /// The certificate, which is its own authority; empty without TLS.
+    /// The self-signed certificate, as PEM; empty without TLS.
     pub(crate) ca_pem: String,
 }
 
 impl FakeRegistry {
-    /// Plain HTTP. `GET /v2/` is always answered with 200 and not remembered: it is how
-    /// clients find out whether a host speaks TLS.
+    /// Starts a server with plain HTTP. `GET /v2/` is always answered with 200 and not recorded:
+    /// clients use it to find out whether a host speaks TLS.
     pub(crate) async fn start(
         script: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static,
     ) -> Self {
         Self::run(Arc::new(script), Arc::new(|_, _| None), None).await
     }
 
-    /// Like `start`; some requests are cut while they are sent.
+    /// As `start`; `scissors` cuts some requests while they are sent.
     pub(crate) async fn start_with_scissors(
         script: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static,
         scissors: impl Fn(&Asked, usize) -> Option<usize> + Send + Sync + 'static,
@@ -215,7 +216,7 @@ impl FakeRegistry {
         Self::run(Arc::new(script), Arc::new(scissors), None).await
     }
 
-    /// TLS with a certificate for 127.0.0.1 that nobody knows, HTTP/2 offered.
+    /// Starts a server with TLS and a self-signed certificate for 127.0.0.1; offers HTTP/2.
     pub(crate) async fn start_tls(
         script: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -251,7 +252,7 @@ impl FakeRegistry {
                 connections.spawn(async move {
                     let service = service_fn(move |request| answer(Arc::clone(&shared), request));
                     let server = auto::Builder::new(TokioExecutor::new());
-                    // Broken connections are what these tests are about.
+                    // Errors are ignored: broken connections are the subject of these tests.
                     match tls {
                         None => {
                             let _ = server.serve_connection(TokioIo::new(stream), service).await;
@@ -274,7 +275,7 @@ impl FakeRegistry {
         }
     }
 
-    /// `127.0.0.1:port`.
+    /// Returns `127.0.0.1:port`.
     pub(crate) fn host(&self) -> Host {
         self.address.to_string().parse().unwrap()
     }
@@ -283,17 +284,17 @@ impl FakeRegistry {
         Repository::new(self.host(), path.parse().unwrap())
     }
 
-    /// A URL of this server under its other name, which makes it another host.
+    /// Returns a URL of this server by its other name, which makes it another host for clients.
     pub(crate) fn other_name(&self, path: &str) -> String {
         format!("http://localhost:{}{path}", self.address.port())
     }
 
-    /// All requests so far.
+    /// Returns all requests so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.shared.asked.lock().unwrap().clone()
     }
 
-    /// `METHOD target` of all requests so far.
+    /// Returns `METHOD target` of all requests so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         let line = |asked: &Asked| format!("{} {}", asked.method, asked.target);
         self.asked().iter().map(line).collect()
@@ -329,7 +330,7 @@ async fn answer(
     };
     let cut_at = (shared.scissors)(&asked, number);
     while let Some(frame) = body.frame().await {
-        // A request that its sender broke off is no request.
+        // A request that the client breaks off gets no answer.
         if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
             asked.body.extend_from_slice(&data);
         }

@@ -1,5 +1,5 @@
-//! Bundles that no exporter would write, signed by one: their documents say whatever a test
-//! wants, and everything that follows from them is right.
+//! Forged bundles with valid signatures: their documents say what a test wants, and everything that
+//! follows from the documents is correct.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,8 +15,8 @@ use airferry::model::{BundleManifest, ChunkKind, Digest, Inventory};
 
 use super::stage::Stage;
 
-/// Changes what a bundle of one generation says, writes its metadata chunk anew, and signs it
-/// with the exporter's key. Nothing is checked.
+/// Changes the documents of a bundle of one generation, writes its metadata chunk again, and signs
+/// it with the exporter's key, without any check.
 #[track_caller]
 pub fn forge(
     stage: &Stage,
@@ -26,7 +26,7 @@ pub fn forge(
     forge_with(&exporter(stage), directory, change);
 }
 
-/// The same for who has the key.
+/// As [`forge`], with any key.
 #[track_caller]
 pub fn forge_with(
     key: &SigningKey,
@@ -74,13 +74,13 @@ pub fn forge_with(
     sign_root(directory, key, &root, &texts.sums);
 }
 
-/// The exporter's private key.
+/// Returns the exporter's private key.
 #[track_caller]
 pub fn exporter(stage: &Stage) -> SigningKey {
     key_of(&stage.exporter.path("exporter.pem"))
 }
 
-/// A private key without passphrase.
+/// Reads a private key without passphrase.
 #[track_caller]
 pub fn key_of(file: &Path) -> SigningKey {
     let file = fs::read(file).expect("a key");
@@ -90,7 +90,7 @@ pub fn key_of(file: &Path) -> SigningKey {
     }
 }
 
-/// Puts one exporter's statement on these bytes of a manifest in the place of all others.
+/// Replaces all statements by one exporter's statement on these bytes of a manifest.
 #[track_caller]
 pub fn sign_root(directory: &Path, key: &SigningKey, root: &[u8], sums: &str) {
     let entry = hash::file_entry(root);

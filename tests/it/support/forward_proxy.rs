@@ -1,5 +1,5 @@
-//! A forward proxy, as sites have one between themselves and their registries: tunnels
-//! (`CONNECT`) and plain HTTP. It alone knows where names lead: to one registry, always.
+//! A forward proxy, as sites have between themselves and their registries, for tunnels (`CONNECT`)
+//! and plain HTTP. Every name leads to the same registry.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ struct Shared {
     ended: AtomicBool,
 }
 
-/// The running proxy; ends when dropped.
+/// A running proxy; ends when dropped.
 pub struct ForwardProxy {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -21,7 +21,7 @@ pub struct ForwardProxy {
 }
 
 impl ForwardProxy {
-    /// Leads every name to `registry` (`host:port`).
+    /// Starts a proxy that connects every name to `registry` (`host:port`).
     pub fn to(registry: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -47,12 +47,12 @@ impl ForwardProxy {
         }
     }
 
-    /// As `http_proxy` and the like want it.
+    /// Returns the value for `http_proxy` and similar variables.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Methods and targets of all requests so far, in one line each.
+    /// Returns method and target of all requests so far, one line each.
     pub fn asked(&self) -> Vec<String> {
         self.shared.asked.lock().unwrap().clone()
     }
@@ -106,7 +106,7 @@ fn pass(shared: &Shared, mut client: TcpStream) -> Option<()> {
     Some(())
 }
 
-/// Copies until one side ends, and tells the other.
+/// Copies until the source ends, then closes the destination for writing.
 fn copy(from: &mut impl Read, to: &mut TcpStream) {
     let _ = std::io::copy(from, to);
     let _ = to.shutdown(Shutdown::Write);

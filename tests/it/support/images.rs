@@ -1,4 +1,4 @@
-//! Images made from nothing but a seed: the same calls give the same bytes on every machine.
+//! Images made from a seed alone: the same calls give the same bytes on every machine.
 //!
 //! ```ignore
 //! let amd64 = Build::oci("app").layer(64 * 1024).zstd_layer(1024).image();
@@ -8,7 +8,7 @@
 //! publish::push("127.0.0.1:5000", "team/app", Some("v1"), &app);
 //! ```
 //!
-//! Written without the code under test: a mistake there must not hide here.
+//! Independent of the code under test, except for parsing platforms: a bug there cannot hide here.
 
 pub mod publish;
 
@@ -35,30 +35,30 @@ const DOCKER_FOREIGN: &str = "application/vnd.docker.image.rootfs.foreign.diff.t
 pub struct Blob {
     pub media_type: String,
     pub bytes: Vec<u8>,
-    /// Where a foreign layer is to be had; such a layer is in no registry.
+    /// URLs of a foreign layer; such a layer is in no registry.
     pub urls: Vec<String>,
 }
 
-/// A manifest with all that it names: an image, an artifact, or an index with its children.
+/// A manifest with everything that it names: an image, an artifact, or an index with its children.
 #[derive(Debug, Clone)]
 pub struct Image {
     pub media_type: &'static str,
-    /// The manifest, as it is stored.
+    /// Bytes of the manifest, as it is stored.
     pub bytes: Vec<u8>,
     /// Configuration and layers; none for an index.
     pub blobs: Vec<Blob>,
-    /// What an index lists.
+    /// Images that an index lists.
     pub children: Vec<Image>,
     platform: Option<Platform>,
     artifact_type: Option<String>,
 }
 
-/// `sha256:<hex>` of some bytes.
+/// Returns `sha256:<hex>` of some bytes.
 pub fn digest_of(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(sha2::Sha256::digest(bytes)))
 }
 
-/// Bytes that follow from a seed alone and do not compress.
+/// Returns bytes that depend on the seed alone and do not compress.
 pub fn noise(seed: &str, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     let mut hasher = blake3::Hasher::new();
@@ -68,7 +68,7 @@ pub fn noise(seed: &str, length: usize) -> Vec<u8> {
 }
 
 impl Blob {
-    /// The blob's digest.
+    /// Returns the blob's digest.
     pub fn digest(&self) -> String {
         digest_of(&self.bytes)
     }
@@ -83,30 +83,31 @@ impl Blob {
 }
 
 impl Image {
-    /// The manifest's digest.
+    /// Returns the manifest's digest.
     pub fn digest(&self) -> String {
         digest_of(&self.bytes)
     }
 
-    /// The tag by which cosign of old finds what belongs to this image: `sha256-<hex>.sig`,
-    /// `.att` or `.sbom`.
+    /// Returns the tag by which older versions of cosign find what belongs to this image:
+    /// `sha256-<hex>.sig`, `.att` or `.sbom`.
     pub fn cosign_tag(&self, ending: &str) -> String {
         format!("{}.{ending}", self.fallback_tag())
     }
 
-    /// The tag of the referrers list in registries without the referrers API (OCI
+    /// Returns the tag of the referrers list in registries without the referrers API (OCI
     /// distribution-spec, "Referrers Tag Schema").
     pub fn fallback_tag(&self) -> String {
         self.digest().replace(':', "-")
     }
 
-    /// This image and everything below it, children first.
+    /// Returns this image and everything below it, children first.
     pub fn walk(&self) -> Vec<&Image> {
         let below = self.children.iter().flat_map(Image::walk);
         below.chain([self]).collect()
     }
 
-    /// Number of bytes of all distinct blobs and manifests that a registry holds for it.
+    /// Returns the number of bytes of all distinct blobs and manifests that a registry stores for
+    /// it.
     pub fn stored_bytes(&self) -> u64 {
         let mut seen = std::collections::BTreeMap::new();
         for image in self.walk() {
@@ -134,17 +135,17 @@ impl Image {
     }
 }
 
-/// An OCI index of images, artifacts or further indexes.
+/// Makes an OCI index of images, artifacts or further indexes.
 pub fn index<'a>(children: impl IntoIterator<Item = &'a Image>) -> Image {
     list(OCI_INDEX, children)
 }
 
-/// A Docker manifest list.
+/// Makes a Docker manifest list.
 pub fn docker_list<'a>(children: impl IntoIterator<Item = &'a Image>) -> Image {
     list(DOCKER_LIST, children)
 }
 
-/// Many images of one tiny layer each, as a release has them.
+/// Makes many images of one tiny layer each, like those of a release.
 pub fn many(seed: &str, count: usize) -> Vec<Image> {
     (0..count)
         .map(|number| Build::docker(&format!("{seed} {number}")).layer(64).image())
@@ -169,7 +170,7 @@ fn list<'a>(media_type: &'static str, children: impl IntoIterator<Item = &'a Ima
     }
 }
 
-/// What kind of manifest is being built.
+/// Kind of the manifest that is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
     Oci,
@@ -192,17 +193,17 @@ pub struct Build {
 }
 
 impl Build {
-    /// An OCI image for linux/amd64. Images with other seeds have other content.
+    /// Begins an OCI image for linux/amd64. Images with different seeds have different content.
     pub fn oci(seed: &str) -> Self {
         Self::new(Style::Oci, seed)
     }
 
-    /// The same as a Docker image (version 2, schema 2).
+    /// Begins a Docker image (version 2, schema 2) for linux/amd64.
     pub fn docker(seed: &str) -> Self {
         Self::new(Style::Docker, seed)
     }
 
-    /// An OCI artifact of a type; its files are layers as they are.
+    /// Begins an OCI artifact of a type; its files are layers, stored unchanged.
     pub fn artifact(kind: &str) -> Self {
         Self::new(Style::Artifact, kind)
     }
@@ -221,7 +222,7 @@ impl Build {
         }
     }
 
-    /// Sets the platform, which is a part of the seed too.
+    /// Sets the platform, which is part of the seed too.
     #[must_use]
     pub fn platform(mut self, platform: &str) -> Self {
         self.platform = platform.parse().expect("a platform");
@@ -242,21 +243,21 @@ impl Build {
         self
     }
 
-    /// Sets one of the settings for running it: `Cmd`, `Labels`.
+    /// Sets a field of the configuration's `config` object, such as `Cmd` or `Labels`.
     #[must_use]
     pub fn setting(mut self, key: &str, value: Value) -> Self {
         self.settings.insert(key.to_owned(), value);
         self
     }
 
-    /// Names what this belongs to (OCI image-spec, manifest.md, "subject").
+    /// Sets the subject: the image to which this belongs (OCI image-spec, manifest.md, "subject").
     #[must_use]
     pub fn subject(mut self, image: &Image) -> Self {
         self.subject = Some(descriptor(image.media_type, &image.bytes));
         self
     }
 
-    /// Adds a gzip layer of about so many bytes.
+    /// Adds a gzip layer of about `bytes` bytes before compression.
     #[must_use]
     pub fn layer(self, bytes: usize) -> Self {
         let tar = self.tar(bytes);
@@ -267,7 +268,8 @@ impl Build {
         self.push(media_type, gzip(&tar), &tar, None)
     }
 
-    /// Adds a gzip layer that a given text alone decides: images with the same share it.
+    /// Adds a gzip layer that depends only on the given seed and length, so that images can share
+    /// it.
     #[must_use]
     pub fn shared_layer(self, seed: &str, bytes: usize) -> Self {
         let other = Self::new(self.style, seed).layer(bytes);
@@ -275,7 +277,7 @@ impl Build {
         self.add(layer, diff_id)
     }
 
-    /// Adds a zstd layer of about so many bytes.
+    /// Adds a zstd layer of about `bytes` bytes before compression.
     #[must_use]
     pub fn zstd_layer(self, bytes: usize) -> Self {
         let tar = self.tar(bytes);
@@ -283,14 +285,14 @@ impl Build {
         self.push(format!("{OCI_LAYER}+zstd"), packed, &tar, None)
     }
 
-    /// Adds a layer that is a plain tar.
+    /// Adds a layer that is a plain tar of about `bytes` bytes.
     #[must_use]
     pub fn plain_layer(self, bytes: usize) -> Self {
         let tar = self.tar(bytes);
         self.push(OCI_LAYER.to_owned(), tar.clone(), &tar, None)
     }
 
-    /// Adds a layer with these files, packed by zstd or gzip: a path with its content, or, where
+    /// Adds a layer with these files, compressed with zstd or gzip: a path with its content or, if
     /// the path ends with `@`, a symbolic link with its target.
     #[must_use]
     pub fn files_layer(self, zstd: bool, files: &[(&str, &[u8])]) -> Self {
@@ -323,7 +325,7 @@ impl Build {
         self.push(media_type, gzip(&tar), &tar, None)
     }
 
-    /// Adds the layer that changes nothing: an empty tar.
+    /// Adds a layer that changes nothing: an empty tar.
     #[must_use]
     pub fn empty_layer(self) -> Self {
         let tar = vec![0; 1024];
@@ -334,7 +336,7 @@ impl Build {
         self.push(media_type, gzip(&tar), &tar, None)
     }
 
-    /// Adds a layer that is to be had elsewhere only.
+    /// Adds a foreign layer, which is available only at `url`.
     #[must_use]
     pub fn foreign_layer(self, bytes: usize, url: &str) -> Self {
         let tar = self.tar(bytes);
@@ -365,13 +367,13 @@ impl Build {
         self.push(media_type, gzip(&tar), &tar, None)
     }
 
-    /// Adds a file as it is; for artifacts.
+    /// Adds a file unchanged; for artifacts.
     #[must_use]
     pub fn file(self, bytes: &[u8]) -> Self {
         self.typed_file("application/octet-stream", bytes)
     }
 
-    /// Adds a file as it is, with its media type; for artifacts.
+    /// Adds a file unchanged, with its media type; for artifacts.
     #[must_use]
     pub fn typed_file(self, media_type: &str, bytes: &[u8]) -> Self {
         self.push(media_type.to_owned(), bytes.to_vec(), bytes, None)
@@ -428,7 +430,7 @@ impl Build {
         self
     }
 
-    /// A tar with one file of noise, one of text, and a directory.
+    /// Makes a tar with one file of noise, one of text, and a directory.
     fn tar(&self, bytes: usize) -> Vec<u8> {
         let number = self.layers.len();
         let seed = format!("{} {} {number}", self.seed, self.platform);

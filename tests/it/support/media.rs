@@ -1,18 +1,19 @@
-//! Removable media: real file systems in image files, mounted as people mount sticks.
+//! Removable media: real file systems in image files, mounted like sticks.
 //!
-//! exFAT, FAT32 and NTFS go through their FUSE drivers, which every kernel with FUSE can run;
-//! ext4 stands for a disk. What these drivers do differently from a local file system is kept
-//! by the tests in `tests/it/real_parts.rs`:
+//! exFAT, FAT32 and NTFS are mounted by their FUSE drivers, which every kernel with FUSE can run;
+//! ext4 represents a disk. The tests in `tests/it/real_parts.rs` check how these drivers differ
+//! from a local file system:
 //!
 //! - `/proc/self/mountinfo` says `fuseblk` for exFAT and NTFS alike, `fuse.fusefat` for FAT32;
-//!   `statfs` says FUSE for all three. The name on the disk is in the first sectors alone.
-//! - fusefat reports 0 bytes of free space, says EPERM where others say ENOSPC or EFBIG (and
-//!   says it from 2 GiB on, not 4), and refuses to make a file longer without writing
-//!   (`ftruncate`). It damages files that are made shorter (`ftruncate`, `O_TRUNC`): often the
-//!   next write fails, sometimes the content is wrong. Safe are overwriting in place, appending,
-//!   and removing or replacing whole files. The kernel's own driver has none of these faults,
-//!   but code that never shortens a file can be tested here.
-//! - none of the three knows `renameat2` with `RENAME_NOREPLACE`.
+//!   `statfs` says FUSE for all three. Only the first sectors of the device tell which file system
+//!   it is.
+//! - fusefat reports 0 bytes of free space, returns EPERM where others return ENOSPC or EFBIG (and
+//!   returns it from 2 GiB on, not 4), and refuses to make a file longer without writing
+//!   (`ftruncate`). It damages files that are made shorter (`ftruncate`, `O_TRUNC`): often the next
+//!   write fails, sometimes the content is wrong. Safe operations are overwriting in place,
+//!   appending, and removing or replacing whole files. The kernel's own driver has none of these
+//!   faults, but code that never shortens a file can be tested here.
+//! - None of the three supports `renameat2` with `RENAME_NOREPLACE`.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -27,10 +28,10 @@ use super::real_part::{self, run};
 /// One mebibyte.
 pub const MIB: u64 = 1 << 20;
 
-/// How long a driver may take to mount, to flush or to end.
+/// Longest time that a driver may take to mount, to flush or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Which file system.
+/// Kind of file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileSystem {
     Exfat,
@@ -39,29 +40,29 @@ pub enum FileSystem {
     Ext4,
 }
 
-/// How it is mounted.
+/// Access with which it is mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
     Write,
     ReadOnly,
 }
 
-/// A medium in the drive. Taken out, with its image file, when dropped, panic or not.
+/// A mounted medium. Unmounted and removed with its image file when dropped, also after a panic.
 #[derive(Debug)]
 pub struct Medium {
     kind: FileSystem,
     /// Holds the image file and the mount point; removed after the rest.
     directory: TempDir,
     mounted: bool,
-    /// The FUSE driver, which runs in the foreground: its end says that all is flushed.
+    /// The FUSE driver, which runs in the foreground: when it ends, all data is flushed.
     driver: Option<Child>,
 }
 
 impl FileSystem {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Exfat, Self::Fat32, Self::Ntfs, Self::Ext4];
 
-    /// Those that sticks have.
+    /// The kinds that sticks have.
     pub const REMOVABLE: [Self; 3] = [Self::Exfat, Self::Fat32, Self::Ntfs];
 
     fn maker(self) -> (&'static str, &'static [&'static str]) {
@@ -93,32 +94,32 @@ impl FileSystem {
 }
 
 impl Medium {
-    /// A fresh exFAT stick.
+    /// Makes a new exFAT stick.
     #[track_caller]
     pub fn exfat(bytes: u64) -> Option<Self> {
         Self::fresh(FileSystem::Exfat, bytes)
     }
 
-    /// A fresh FAT32 stick; at least 33 MiB.
+    /// Makes a new FAT32 stick; at least 33 MiB.
     #[track_caller]
     pub fn fat32(bytes: u64) -> Option<Self> {
         Self::fresh(FileSystem::Fat32, bytes)
     }
 
-    /// A fresh NTFS stick.
+    /// Makes a new NTFS stick.
     #[track_caller]
     pub fn ntfs(bytes: u64) -> Option<Self> {
         Self::fresh(FileSystem::Ntfs, bytes)
     }
 
-    /// A fresh ext4 disk.
+    /// Makes a new ext4 disk.
     #[track_caller]
     pub fn ext4(bytes: u64) -> Option<Self> {
         Self::fresh(FileSystem::Ext4, bytes)
     }
 
-    /// A fresh medium, empty and mounted for writing. `None` when this machine cannot mount it,
-    /// which was reported then (and is a failure in CI): the test just returns.
+    /// Makes a new, empty medium and mounts it for writing. `None` if this machine cannot mount it,
+    /// which has been reported (and is a failure in CI): the test then just returns.
     #[track_caller]
     pub fn fresh(kind: FileSystem, bytes: u64) -> Option<Self> {
         if !real_part::root("mounting file systems") {
@@ -155,32 +156,32 @@ impl Medium {
         Some(medium)
     }
 
-    /// Where it is mounted.
+    /// Returns the mount point.
     pub fn path(&self) -> PathBuf {
         self.directory.path().join("mnt")
     }
 
-    /// The image file, for damaging it while it is not mounted.
+    /// Returns the image file, for damaging it while it is not mounted.
     pub fn image(&self) -> PathBuf {
         self.directory.path().join("medium.img")
     }
 
-    /// Which file system it has.
+    /// Returns the kind of file system.
     pub fn kind(&self) -> FileSystem {
         self.kind
     }
 
-    /// Takes it out properly: everything is in the image file afterwards.
+    /// Unmounts it properly: afterwards all data is in the image file.
     pub fn eject(&mut self) {
         self.unmount().unwrap_or_else(|why| panic!("{why}"));
     }
 
-    /// Puts it in again, for writing.
+    /// Mounts it again, for writing.
     pub fn insert(&mut self) {
         self.again(Access::Write);
     }
 
-    /// Puts it in again with its write protection on.
+    /// Mounts it again, write-protected.
     pub fn insert_read_only(&mut self) {
         self.again(Access::ReadOnly);
     }
@@ -190,22 +191,22 @@ impl Medium {
         self.mount(access).unwrap_or_else(|why| panic!("{why}"));
     }
 
-    /// Pulls it out while it is in use: from now on every call fails, as with a stick that is
-    /// gone. What the driver had not written is lost. For FUSE file systems only.
+    /// Pulls it out while it is in use: from now on every call fails, as with a stick that is gone.
+    /// Data that the driver had not written is lost. For FUSE file systems only.
     pub fn pull(&mut self) {
         let driver = self.driver.as_mut().expect("only FUSE can be pulled");
         driver.kill().expect("the driver is ours");
         driver.wait().expect("the driver is ours");
     }
 
-    /// Fills it with files in `filler/` until about so many bytes are left; returns how many
-    /// that really are. Removing that directory makes it empty again.
+    /// Fills it with files in `filler/` until about `bytes` bytes are free; returns how many are.
+    /// Removing that directory frees the space again.
     pub fn fill_leaving(&self, bytes: u64) -> u64 {
         const PIECE: usize = 256 << 10;
         let directory = self.path().join("filler");
         fs::create_dir(&directory).expect("a directory on the medium");
         let mut whole = Vec::new();
-        // Some drivers do not say how much is free: fill it up and give back whole files.
+        // Some drivers do not report the free space: fill it up, then remove whole files.
         for number in 0.. {
             let path = directory.join(format!("{number:06}"));
             let written = File::create(&path).and_then(|mut file| {
@@ -227,7 +228,7 @@ impl Medium {
         left
     }
 
-    /// Asserts that the file system itself is sound. Ejects the medium.
+    /// Unmounts the medium, and asserts that its file system is sound.
     #[track_caller]
     pub fn assert_sound(&mut self) {
         self.eject();
@@ -237,7 +238,7 @@ impl Medium {
             .unwrap_or_else(|why| panic!("the file system is damaged: {why}"));
     }
 
-    /// The type and the source in `/proc/self/mountinfo`.
+    /// Returns the file system type in `/proc/self/mountinfo`.
     pub fn mount_type(&self) -> Option<String> {
         let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let path = self.path();
@@ -254,7 +255,8 @@ impl Medium {
             Access::ReadOnly => "ro",
         };
         if self.kind == FileSystem::Fat32 {
-            // Reads the image file itself; `rw+` is its word for "I know what I do".
+            // fusefat opens the image file itself; its option `rw+` confirms that writing is
+            // wanted.
             let mode = if mode == "rw" { "rw+" } else { mode };
             let mut command = Command::new("fusefat");
             command.args(["-f", "-o", mode]).arg(self.image());
@@ -264,7 +266,7 @@ impl Medium {
         match self.kind {
             FileSystem::Exfat => {
                 let mut command = Command::new("mount.exfat-fuse");
-                // `-d` is its only way to stay in the foreground.
+                // Only `-d` keeps it in the foreground.
                 command.args(["-d", "-o", mode]).arg(&device.path);
                 self.start(command)
             }
@@ -284,7 +286,7 @@ impl Medium {
                 Ok(())
             }
         }
-        // The device is detached here; the kernel frees it with the mount.
+        // The device is detached here; the kernel frees it when it is unmounted.
     }
 
     /// Starts a driver and waits until it has mounted.
@@ -324,7 +326,8 @@ impl Medium {
             return Ok(());
         }
         let deadline = Instant::now() + PATIENCE;
-        // Busy for a moment: an indexer, or a child of the test that is just ending.
+        // It may be busy for a moment: an indexer, or a child process of the test that is just
+        // ending.
         while let Err(why) = run(Command::new("umount").arg(self.path())) {
             if Instant::now() > deadline || !why.contains("busy") {
                 return Err(why);
@@ -355,7 +358,7 @@ impl Drop for Medium {
     }
 }
 
-/// Whether a directory lies on another device than its parent.
+/// Returns true if `/proc/self/mountinfo` lists a mount at this path.
 fn is_mount_point(path: &Path) -> io::Result<bool> {
     let table = fs::read_to_string("/proc/self/mountinfo")?;
     Ok(table
@@ -363,8 +366,8 @@ fn is_mount_point(path: &Path) -> io::Result<bool> {
         .any(|line| line.split(' ').nth(4).map(Path::new) == Some(path)))
 }
 
-/// A loop device. Detached when dropped: if it is mounted by then, the kernel keeps it until it
-/// is unmounted, so nothing is left behind whatever happens to the test.
+/// A loop device. Detached when dropped: if it is mounted then, the kernel keeps it until it is
+/// unmounted, so nothing is left behind even if the test panics.
 #[derive(Debug)]
 struct LoopDevice {
     path: String,

@@ -1,6 +1,6 @@
-//! What several test modules share.
+//! Helpers that several test modules share.
 
-// Not every helper has a user in every build of the tests.
+// Not every helper is used in every build of the tests.
 #![allow(dead_code)]
 
 pub mod amend;

@@ -1,4 +1,4 @@
-//! Network namespaces: a machine without the internet, or with one cable to one host.
+//! Network namespaces: without any network, or with a link to one address of this machine.
 
 use std::net::Ipv4Addr;
 use std::process::Command;
@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::real_part::{self, run};
 
-/// A network of its own. Gone, with its cable, when dropped.
+/// A network namespace. Removed, with its link, when dropped.
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
     link: Option<Link>,
 }
 
-/// A cable between the namespace and this machine.
+/// A link between the namespace and this machine.
 #[derive(Debug)]
 struct Link {
     interface: String,
@@ -21,20 +21,20 @@ struct Link {
 }
 
 impl Namespace {
-    /// A namespace with nothing but its own loopback interface. `None` when this machine cannot
-    /// make one, which was reported then.
+    /// Makes a namespace with only a loopback interface. `None` if this machine cannot make one,
+    /// which has been reported.
     #[track_caller]
     pub fn isolated() -> Option<Self> {
         Self::build(None)
     }
 
-    /// A namespace that reaches one address of this machine, [`Namespace::host`], and nothing
-    /// else. Servers for it listen there, not on 127.0.0.1.
+    /// Makes a namespace that reaches one address of this machine, [`Namespace::host`], and nothing
+    /// else. Servers for it must listen there, not on 127.0.0.1.
     #[track_caller]
     pub fn linked() -> Option<Self> {
         static NEXT: AtomicU8 = AtomicU8::new(0);
-        // 198.18.0.0/15 is set aside for tests (RFC 2544): no real network is shadowed. Several
-        // test processes at once part the range by their process ids.
+        // 198.18.0.0/15 is reserved for tests (RFC 2544): no real network is shadowed. Concurrent
+        // test processes divide the range by their process ids.
         let third = (std::process::id() % 251) as u8;
         let fourth = NEXT.fetch_add(1, Ordering::Relaxed) % 63 * 4;
         Self::build(Some([198, 18, third, fourth]))
@@ -53,7 +53,7 @@ impl Namespace {
             real_part::missing("network namespaces", &why);
             return None;
         }
-        // From here on the drop cleans up, whatever fails.
+        // From here on `drop` cleans up, whatever fails.
         let mut namespace = Self {
             name: id.clone(),
             link: None,
@@ -77,13 +77,13 @@ impl Namespace {
         Some(namespace)
     }
 
-    /// The one address of this machine that is reached from inside.
+    /// Returns the address of this machine that can be reached from inside.
     pub fn host(&self) -> Ipv4Addr {
         self.link.as_ref().expect("a linked namespace").here
     }
 
-    /// The same command inside: its arguments, its directory, and of the environment exactly
-    /// what was set on it.
+    /// Returns the same command inside the namespace, with its arguments, its directory, and only
+    /// the environment variables that were set on it.
     pub fn enter(&self, command: &Command) -> Command {
         let mut inside = Command::new("ip");
         inside.args(["netns", "exec", &self.name, "env", "--ignore-environment"]);

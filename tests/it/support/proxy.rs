@@ -1,5 +1,5 @@
-//! A proxy in front of a real registry: counts what passes, and lets a test answer instead, cut
-//! a request, or hang up.
+//! A proxy in front of a real registry: counts the requests, and lets a test answer them instead or
+//! cut them.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-/// A request that came by.
+/// A request that reached the proxy.
 #[derive(Debug, Clone)]
 pub struct Passed {
     pub method: String,
@@ -17,13 +17,13 @@ pub struct Passed {
     pub sent: usize,
 }
 
-/// What becomes of a request.
+/// Treatment of a request.
 #[derive(Debug, Clone)]
 pub enum Fate {
     Pass,
-    /// Answered with this status and OCI error code; the registry never sees it.
+    /// Answered with this status and OCI error code; it never reaches the registry.
     Answer(u16, &'static str),
-    /// The connection ends after so many bytes of the body have reached the registry.
+    /// The connection breaks after this many bytes of the body have reached the registry.
     CutAfter(usize),
 }
 
@@ -36,7 +36,7 @@ struct Shared {
     ended: AtomicBool,
 }
 
-/// The running proxy; ends when dropped.
+/// A running proxy; ends when dropped.
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -44,12 +44,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Stands before `registry` (`host:port`, plain HTTP).
+    /// Starts a proxy for `registry` (`host:port`, plain HTTP).
     pub fn before(registry: &str) -> Self {
         Self::listening("127.0.0.1:0", registry)
     }
 
-    /// The same at an address of the test's choice.
+    /// As [`Proxy::before`], at another address.
     pub fn listening(at: &str, registry: &str) -> Self {
         let listener = TcpListener::bind(at).expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -66,7 +66,7 @@ impl Proxy {
                     return;
                 }
                 let shared = Arc::clone(&serving);
-                // Broken connections are what these tests are about.
+                // The result is ignored: broken connections are the subject of these tests.
                 std::thread::spawn(move || pass(&shared, &client));
             }
         });
@@ -77,22 +77,22 @@ impl Proxy {
         }
     }
 
-    /// `127.0.0.1:port`.
+    /// Returns the proxy's address and port.
     pub fn host(&self) -> String {
         self.address.to_string()
     }
 
-    /// Decides by method and target from now on.
+    /// Sets the rule that decides by method and target from now on.
     pub fn rule(&self, rule: impl Fn(&str, &str) -> Fate + Send + Sync + 'static) {
         *self.shared.rule.lock().unwrap() = Box::new(rule);
     }
 
-    /// What passed since the last call.
+    /// Returns the requests since the last call.
     pub fn take(&self) -> Vec<Passed> {
         std::mem::take(&mut self.shared.passed.lock().unwrap())
     }
 
-    /// Bytes of bodies that reached the registry so far.
+    /// Returns the number of body bytes that reached the registry since the last [`Proxy::take`].
     pub fn sent(&self) -> usize {
         let passed = self.shared.passed.lock().unwrap();
         passed.iter().map(|passed| passed.sent).sum()

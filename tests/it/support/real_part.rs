@@ -1,7 +1,7 @@
-//! What happens when a machine lacks a part that a test needs: root, a loop device, a program.
+//! Handles machines that lack a part that a test needs: root, a loop device, a program.
 //!
-//! On a person's machine the test says so and does nothing; with `CI=true` it fails, because
-//! there the whole suite has to run.
+//! On a developer's machine the test reports that and does nothing; with `CI=true` it fails,
+//! because there the whole suite has to run.
 
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -18,7 +18,7 @@ pub fn missing(part: &str, why: &str) {
         std::env::var_os("CI").is_none_or(|ci| ci != "true"),
         "in CI every part must be there; {line}"
     );
-    // Past the test harness, which would keep it back from whoever needs to read it.
+    // Written directly, because the test harness would capture `eprintln!`.
     let _ = write!(std::io::stderr(), "NOT RUN: {line}");
     if let Some(list) = std::env::var_os("AIRFERRY_NOT_RUN") {
         let file = std::fs::OpenOptions::new().append(true).open(list);
@@ -26,7 +26,7 @@ pub fn missing(part: &str, why: &str) {
     }
 }
 
-/// Whether the tests run as root. Says so when not.
+/// Returns true if the tests run as root; reports it if not.
 #[track_caller]
 pub fn root(what_for: &str) -> bool {
     let root = std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
@@ -36,7 +36,7 @@ pub fn root(what_for: &str) -> bool {
     root
 }
 
-/// Where a program is, on `PATH` or in the directories for administrators.
+/// Returns the path of a program, on `PATH` or in the directories for administrators.
 pub fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -45,7 +45,7 @@ pub fn program(name: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// Where a program is; says so when it is not there.
+/// Returns the path of a program; reports it if it is not installed.
 #[track_caller]
 pub fn required(name: &str) -> Option<PathBuf> {
     let found = program(name);
@@ -55,7 +55,7 @@ pub fn required(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// Runs a command of the test's own machinery; what it printed is the error.
+/// Runs a command that prepares a test. Returns its stdout, or an error with all of its output.
 pub fn run(command: &mut Command) -> Result<String, String> {
     let output = command
         .output()

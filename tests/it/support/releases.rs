@@ -1,4 +1,4 @@
-//! Releases made from nothing: payloads, and people who sign them with throwaway keys.
+//! Releases made by tests: payloads, and throwaway keys that sign them.
 
 use std::fs;
 use std::path::Path;
@@ -9,10 +9,10 @@ use serde_json::json;
 use super::images::{Build, Image};
 use super::tools;
 
-/// Where a payload says what it is made of.
+/// Path in a payload of the list of its components.
 pub const IMAGE_REFERENCES: &str = "release-manifests/image-references";
 
-/// An image stream of components, each with its reference.
+/// Makes an image stream of components, each with its reference.
 pub fn image_references(version: &str, components: &[(&str, &str)]) -> Vec<u8> {
     let tag = |(name, image): &(&str, &str)| {
         json!({
@@ -37,20 +37,20 @@ pub fn image_references(version: &str, components: &[(&str, &str)]) -> Vec<u8> {
     serde_json::to_vec(&stream).expect("plain values")
 }
 
-/// A payload with an operator's layer below and the release's manifests on top.
+/// Makes a payload: a base layer, and the release's manifests on top.
 pub fn payload(platform: &str, files: &[(&str, &[u8])]) -> Image {
     let build = Build::docker("release").platform(platform);
     build.layer(2048).files(files).image()
 }
 
-/// Somebody with a throwaway OpenPGP key.
+/// A throwaway OpenPGP key.
 pub struct Signer {
     home: tempfile::TempDir,
     name: String,
 }
 
 impl Signer {
-    /// Makes the key.
+    /// Generates the key.
     #[track_caller]
     pub fn new(name: &str) -> Self {
         tools::require("gpg");
@@ -71,14 +71,14 @@ impl Signer {
         signer
     }
 
-    /// The public key, armored.
+    /// Returns the public key, armored.
     #[track_caller]
     pub fn public_key(&self) -> String {
         let key = self.gpg(&["--armor", "--export", &self.name], b"");
         String::from_utf8(key).expect("text")
     }
 
-    /// A signed message that vouches for a digest.
+    /// Returns a signed message over a digest.
     #[track_caller]
     pub fn sign(&self, digest: &str) -> Vec<u8> {
         let body = json!({
@@ -92,7 +92,7 @@ impl Signer {
         self.gpg(&["--sign"], body.to_string().as_bytes())
     }
 
-    /// The manifest by which a payload says that this key vouches for it, in a store.
+    /// Makes the ConfigMap by which a payload names this key and a store of signatures.
     #[track_caller]
     pub fn config_map(&self, store: &str) -> Vec<u8> {
         let config_map = json!({
@@ -139,7 +139,7 @@ impl Signer {
 }
 
 impl Drop for Signer {
-    /// The agent that gpg started ends with the key that it holds.
+    /// Ends the agent that gpg started, which holds the key.
     fn drop(&mut self) {
         let mut command = Command::new("gpgconf");
         command.env("GNUPGHOME", self.home.path());

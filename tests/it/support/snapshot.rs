@@ -1,4 +1,4 @@
-//! Texts for people, compared with what was accepted before: `tests/it/snapshots`.
+//! Compares texts for people with those that were accepted before, in `tests/it/snapshots`.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ pub fn check(name: &str, text: &str) {
     settings.bind(|| insta::assert_snapshot!(name, text));
 }
 
-/// What somebody typed and what was answered, in one text.
+/// The typed commands and their output, in one text.
 pub struct Transcript<'a> {
     account: &'a Airferry,
     text: String,
@@ -26,7 +26,7 @@ pub struct Transcript<'a> {
 }
 
 impl<'a> Transcript<'a> {
-    /// Nothing was typed yet.
+    /// Makes an empty transcript.
     pub fn new(account: &'a Airferry) -> Self {
         let home = account.home().display().to_string();
         Self {
@@ -36,7 +36,7 @@ impl<'a> Transcript<'a> {
         }
     }
 
-    /// Shows something under another name: an address, a path.
+    /// Shows an address or a path under another name.
     #[must_use]
     pub fn showing(mut self, what: &str, name: &str) -> Self {
         self.replaced.push((what.to_owned(), name.to_owned()));
@@ -69,27 +69,28 @@ impl<'a> Transcript<'a> {
         outcome
     }
 
-    /// Compares all of it with the snapshot of this name.
+    /// Compares the whole transcript with the snapshot of this name.
     #[track_caller]
     pub fn check(self, name: &str) {
         check(name, &self.text);
     }
 }
 
-/// Keys and times are new in every run, and with them identifiers and exact lengths.
+/// Returns a text without what differs between runs: keys and times, and the identifiers and exact
+/// lengths that depend on them.
 pub fn without_what_varies(text: &str) -> String {
     let mut text = text.to_owned();
     for (pattern, name) in [
         (r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z", "<time>"),
         (r"\b[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{5} UTC", "<time>"),
         (r"(?:\b[0-9a-f]{4} ){3}[0-9a-f]{4}\b", "<fingerprint>"),
-        // Digests of images are always the same.
+        // Digests of images do not vary.
         (
             r"(sha256:[0-9a-f]{64})|\b(?:[0-9a-f]{64}|[0-9a-f]{16})\b",
             "<id>",
         ),
         (r"\b[0-9]{4,} bytes", "<n> bytes"),
-        // These depend on how long the address of a test's registry is.
+        // These depend on the length of the address of a test's registry.
         (r"\b[0-9.]+ KiB on the medium", "<size> on the medium"),
         (
             r"((?:INCOMPLETE|complete): [0-9]+ images?, [0-9]+ blobs?,) [0-9.]+ KiB",

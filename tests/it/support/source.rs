@@ -1,8 +1,9 @@
-//! Reads the crate's own sources, as far as the guards need to understand them: which paths a
-//! file names, where, and which of its lines are tests.
+//! Reads the crate's own sources, as far as the checks need to understand them: which paths a file
+//! names, where, and which of its lines are tests.
 //!
-//! Works on tokens, not on syntax: so it sees into macros too. Comments and strings are not
-//! paths. What stands below `#[cfg(test)]` is left out.
+//! Works on tokens, not on syntax, so it sees into macros too. Comments are not paths, nor are
+//! strings, unless they begin with `crate::`, `super::` or `self::`. Items below `#[cfg(test)]` are
+//! left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,15 +14,15 @@ use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 /// A file under `src`.
 #[derive(Debug)]
 pub struct Source {
-    /// Relative to the repository, for example `src/sys/media.rs`.
+    /// Path relative to the repository, for example `src/sys/media.rs`.
     pub file: PathBuf,
-    /// Where it hangs in the crate: `["sys", "media"]`; `["main"]` for the program itself.
+    /// Its module path: `["sys", "media"]`; `["main"]` for the program itself.
     pub module: Vec<String>,
-    /// Every path that the file names outside its tests, written out from its root.
+    /// Every path that the file names outside its tests, resolved from its root.
     pub mentions: Vec<Mention>,
-    /// What its `use` items call names from elsewhere, with the whole path of each.
+    /// Names that its `use` items import, with the whole path of each.
     pub aliases: BTreeMap<String, Vec<String>>,
-    /// The modules that it declares as files of their own.
+    /// The modules that it declares with `mod name;`.
     pub declares: Vec<Declared>,
     /// Number of lines that are not tests.
     pub lines: usize,
@@ -36,22 +37,22 @@ pub struct Mention {
     pub path: Vec<String>,
 }
 
-/// `mod name;`
+/// A declaration `mod name;`.
 #[derive(Debug)]
 pub struct Declared {
     /// The whole module path.
     pub module: Vec<String>,
-    /// Whether it is compiled for tests alone.
+    /// True if it is compiled for tests alone.
     pub test: bool,
 }
 
-/// The repository.
+/// Returns the root of the repository.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All files below a directory of the repository with one of the extensions, sorted. Build
-/// output and what fuzzing collects do not count.
+/// Returns all files below a directory of the repository with one of the extensions, sorted. Build
+/// output and the files that fuzzing collects are skipped.
 pub fn files(directory: &str, extensions: &[&str]) -> Vec<PathBuf> {
     let skipped = ["target", "corpus", "artifacts"];
     let mut found: Vec<PathBuf> = walkdir::WalkDir::new(root().join(directory))
@@ -77,7 +78,7 @@ pub fn read(file: &Path) -> String {
     fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file:?}: {error}"))
 }
 
-/// All sources of the library and the program, without files that are tests.
+/// Returns all sources of the library and the program, without files that are tests.
 pub fn sources() -> Vec<Source> {
     let all: Vec<Source> = files("src", &["rs"])
         .iter()
@@ -95,7 +96,7 @@ pub fn sources() -> Vec<Source> {
 }
 
 impl Source {
-    /// Reads one file. `file` is relative to the repository and decides the module path.
+    /// Parses one file. `file` is relative to the repository and determines the module path.
     pub fn parse(file: &Path, text: &str) -> Self {
         let stream: TokenStream = text
             .parse()
@@ -128,20 +129,20 @@ impl Source {
         }
     }
 
-    /// The top-level module that the file belongs to; `lib` for the crate root.
+    /// Returns the top-level module to which the file belongs; `lib` for the crate root.
     pub fn top(&self) -> &str {
         self.module.first().map_or("lib", String::as_str)
     }
 }
 
 impl Mention {
-    /// The path as it would be written.
+    /// Returns the path as it would be written.
     pub fn text(&self) -> String {
         self.path.join("::")
     }
 }
 
-/// `src/a/b.rs` and `src/a/b/mod.rs` are both `["a", "b"]`.
+/// Returns the module path of a file; `src/a/b.rs` and `src/a/b/mod.rs` are both `["a", "b"]`.
 fn module_of(file: &Path) -> Vec<String> {
     let inner = file.strip_prefix("src").unwrap_or(file).with_extension("");
     let mut module: Vec<String> = inner
@@ -242,7 +243,7 @@ struct Scan<'a> {
     tokens: &'a [Token],
     at: usize,
     module: Vec<String>,
-    /// Inline modules around the present token, with the depth of their brace.
+    /// Inline modules around the current token, with the depth of their brace.
     inline: Vec<(String, usize)>,
     depth: usize,
     aliases: BTreeMap<String, Vec<String>>,
@@ -300,7 +301,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Whether `#[cfg(test)]` or `#[cfg(all(test, ...))]` begins here.
+    /// Returns true if `#[cfg(test)]` or `#[cfg(all(test, ...))]` begins here.
     fn is_test_attribute(&self) -> bool {
         if self.kind(1) != Some(&Kind::Open('[')) || self.word(2) != Some("cfg") {
             return false;
@@ -353,7 +354,7 @@ impl Scan<'_> {
         self.test_lines += last + 1 - first;
     }
 
-    /// Skips a group, from its opening to behind its closing delimiter.
+    /// Skips a group with its delimiters.
     fn skip_group(&mut self) {
         let mut open = 0usize;
         while let Some(kind) = self.kind(0) {
@@ -397,7 +398,7 @@ impl Scan<'_> {
         module
     }
 
-    /// Reads one tree of a `use` item; stands behind `use`, `{` or `,` inside a group.
+    /// Reads one tree of a `use` item; starts after `use`, or after `{` or `,` inside a group.
     fn use_tree(&mut self, prefix: &[String]) {
         let mut path = prefix.to_vec();
         loop {
@@ -471,7 +472,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Writes a path out from its root: `super`, `self` and imported names are replaced.
+    /// Resolves a path from its root: `super`, `self` and imported names are replaced.
     fn resolve(&self, path: &[String]) -> Vec<String> {
         let rooted = |mut module: Vec<String>, rest: &[String]| {
             module.insert(0, "crate".to_owned());

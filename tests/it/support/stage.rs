@@ -1,5 +1,5 @@
-//! Both sides of the gap, for whole runs of the program: a source registry, the exporter's
-//! account with a key, the importer's account with the public half, and a place for bundles.
+//! Both sides of the gap, for whole runs of the program: a source registry, the exporter's account
+//! with a key, the importer's account with the public half, and a directory for bundles.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::command::{Airferry, Outcome};
 use super::docker_registry::DockerRegistry;
 use super::images::{Image, publish};
 
-/// The two sides.
+/// Both sides of the gap.
 pub struct Stage {
     pub exporter: Airferry,
     pub importer: Airferry,
@@ -19,7 +19,8 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Makes the key, brings its public half across, and starts an empty source registry.
+    /// Generates the key, copies its public half to the importer, and starts an empty source
+    /// registry.
     #[track_caller]
     pub fn new() -> Self {
         let stage = Self {
@@ -37,17 +38,17 @@ impl Stage {
         stage
     }
 
-    /// The importer's copy of the exporter's public key.
+    /// Returns the path of the importer's copy of the exporter's public key.
     pub fn trusted(&self) -> PathBuf {
         self.importer.path("exporter.pub")
     }
 
-    /// A path for a bundle, or whatever else lies on the way.
+    /// Returns a path in the directory for bundles.
     pub fn at(&self, name: &str) -> PathBuf {
         self.bundles.path().join(name)
     }
 
-    /// Puts an image into the source registry; returns its reference.
+    /// Publishes an image in the source registry; returns its reference.
     #[track_caller]
     pub fn publish(&self, repository: &str, tag: &str, image: &Image) -> String {
         let host = self.source.host().to_string();
@@ -55,7 +56,7 @@ impl Stage {
         format!("{host}/{repository}:{tag}")
     }
 
-    /// Exports to a bundle of this name, which must succeed.
+    /// Exports to a bundle of this name, and asserts success.
     #[track_caller]
     pub fn export(&self, name: &str, references: &[&str], more: &[&str]) -> PathBuf {
         self.try_export(name, references, more).succeeds();
@@ -80,13 +81,13 @@ impl Stage {
         Outcome::of(command)
     }
 
-    /// The command that imports a bundle with the exporter's key.
+    /// Returns the command that imports a bundle with the exporter's key.
     pub fn import_command(&self, bundle: &Path, to: &str, more: &[&str]) -> std::process::Command {
         let more = [&["--tls-verify=false"], more].concat();
         self.import_command_over_tls(bundle, to, &more)
     }
 
-    /// The same, into a registry with a certificate that must verify.
+    /// As [`Stage::import_command`], into a registry whose certificate must verify.
     pub fn import_command_over_tls(
         &self,
         bundle: &Path,
@@ -105,7 +106,7 @@ impl Stage {
         Outcome::of(self.import_command(bundle, to, more))
     }
 
-    /// A copy of a bundle, to be damaged.
+    /// Copies a bundle, to be damaged.
     #[track_caller]
     pub fn copy(&self, bundle: &Path, name: &str) -> PathBuf {
         let to = self.at(name);
@@ -115,7 +116,7 @@ impl Stage {
     }
 }
 
-/// All files below a directory, relative to it, sorted.
+/// Returns all files below a directory, relative to it, sorted.
 pub fn files(directory: &Path) -> Vec<String> {
     fn walk(directory: &Path, prefix: &str, found: &mut Vec<String>) {
         for entry in fs::read_dir(directory).expect("a directory") {

@@ -1,12 +1,12 @@
-//! Programs of others that tests work with.
+//! Third-party programs that tests use.
 
-// Helpers of tests fail by panicking, and work with files and the environment as tests do.
+// Test helpers may panic, and may use files and the environment.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-/// Finds a program, or fails the test: a missing program is never a reason to skip.
+/// Finds a program, or panics: a missing program is never a reason to skip a test.
 #[track_caller]
 pub(crate) fn require(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -21,7 +21,7 @@ pub(crate) fn require(program: &str) -> PathBuf {
     })
 }
 
-/// Runs a command to its end and returns what it wrote to stdout; fails the test if it failed.
+/// Runs a command and returns its stdout; panics if it fails.
 #[track_caller]
 pub(crate) fn run(command: &mut Command) -> String {
     let output = outcome(command);
@@ -35,7 +35,7 @@ pub(crate) fn run(command: &mut Command) -> String {
     stdout
 }
 
-/// Runs a command to its end, whatever that is.
+/// Runs a command and returns its result, whether it succeeds or not.
 #[track_caller]
 pub(crate) fn outcome(command: &mut Command) -> Output {
     command

@@ -1,4 +1,4 @@
-//! Brings images to where programs look for them: an OCI layout, or a registry by plain HTTP.
+//! Publishes images, in an OCI layout or in a registry over plain HTTP.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::{Image, digest_of};
 
-/// Writes an OCI layout with one name for each image; `skopeo copy oci:DIR:NAME` reads it
-/// (of Docker's types only below an index: such images are pushed).
+/// Writes an OCI layout with one name for each image, for `skopeo copy oci:DIR:NAME`. (skopeo finds
+/// images of Docker's types there only below an index: push such images instead.)
 pub fn oci_layout<'a>(directory: &Path, images: impl IntoIterator<Item = (&'a str, &'a Image)>) {
     let blobs = directory.join("blobs/sha256");
     fs::create_dir_all(&blobs).expect("a directory");
@@ -36,8 +36,8 @@ pub fn oci_layout<'a>(directory: &Path, images: impl IntoIterator<Item = (&'a st
     fs::write(directory.join("oci-layout"), layout.to_string()).expect("a file");
 }
 
-/// Pushes an image with all that it names to `host:port` over plain HTTP: blobs, then
-/// children, then the manifest itself, under the tag or else by its digest.
+/// Pushes an image with everything that it names to `host:port` over plain HTTP: blobs, then
+/// children, then the manifest itself, under the tag or, without one, by its digest.
 #[track_caller]
 pub fn push(registry: &str, repository: &str, tag: Option<&str>, image: &Image) {
     for part in image.walk() {
@@ -69,7 +69,7 @@ pub fn push_blob(registry: &str, repository: &str, bytes: &[u8]) {
     assert_eq!(done.status, 201, "{}", done.text);
 }
 
-/// Pushes bytes as a manifest, whatever they are.
+/// Pushes any bytes as a manifest.
 #[track_caller]
 pub fn push_manifest(registry: &str, repository: &str, name: &str, media_type: &str, bytes: &[u8]) {
     let path = format!("/v2/{repository}/manifests/{name}");
@@ -77,7 +77,7 @@ pub fn push_manifest(registry: &str, repository: &str, name: &str, media_type: &
     assert_eq!(done.status, 201, "{}", done.text);
 }
 
-/// An answer, with status line, headers and body as text.
+/// An HTTP answer; `text` is status line, headers and body.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -85,7 +85,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A header's value; the name in lower case.
+    /// Returns a header's value. The case of the name does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.text.lines().take_while(|line| !line.is_empty());
         lines.find_map(|line| {
@@ -95,7 +95,7 @@ impl Answer {
     }
 }
 
-/// Sends one request on a connection of its own.
+/// Sends one request on a new connection.
 #[track_caller]
 pub fn send(registry: &str, method: &str, path: &str, media_type: &str, body: &[u8]) -> Answer {
     let length = body.len();
