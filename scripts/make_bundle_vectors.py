@@ -135,7 +135,12 @@ def file_faults(put):
     for name in ("LABEL.txt", "SHA256SUMS", "inventory.cbor", "manifest.cbor", ONE, THREE):
         short = name.rpartition("/")[2].split(".")[0].lower()
         put(f"absent-{short}", "R-01", name, f"{name} is not there", lambda f, name=name: f.pop(name))
-    put("good-foreign", "ok", "-", "a foreign file, which changes no result", lambda f: f.update({"notes.txt": b"x"}), code=0)
+    put("good-foreign", "ok", "notes.txt", "a foreign file, which changes no result", lambda f: f.update(
+        {"notes.txt": b"x"}), code=0)
+    put("good-case-twin", "ok", "Manifest.cbor", "a file whose name differs in case, which is foreign", lambda f: f.update(
+        {"Manifest.cbor": f["manifest.cbor"]}), code=0)
+    put("other-case", "R-01", "LABEL.txt", "a file under its name in another case", lambda f: f.update(
+        {"label.txt": f.pop("LABEL.txt")}))
     put("chunk-other-name", "R-01", ONE, "a chunk under the name of another number", lambda f: f.update(
         {"chunks/000007.tar": f.pop(ONE)}))
     put("sums-other-hash", "R-07", "SHA256SUMS", "a digit changed in SHA256SUMS", lambda f: f.update(
@@ -325,5 +330,5 @@ def statements(put, put_files, bundle, good):
         bundle.statement(sums, seed=OTHER_SEED)), code=0)
     put_files("good-second-number", "ok", "-", "the statement under its second number", lambda f: (
         f.pop(statement), f.pop(signature), f.update(bundle.statement(sums, number=2))), code=0)
-    put_files("statement-number-17", "R-44", "-", "the statement under the number 17", lambda f: (
+    put_files("statement-number-17", "R-05", "-", "the statement under the number 17", lambda f: (
         f.pop(statement), f.pop(signature), f.update(bundle.statement(sums, number=17))), code=3)

@@ -24,6 +24,8 @@ pub enum FindingKind {
     ForeignFile,
     /// A file or directory that operating systems leave on media.
     SystemFile,
+    /// An extended attribute or alternate stream of a file, which the format does not cover.
+    ExtendedAttribute,
     /// Some images are missing, as the manifest states.
     Incomplete,
     /// The export was not finished.
@@ -68,7 +70,11 @@ impl FindingKind {
     /// Returns the class of failure of a finding; `None` if it is only worth reporting.
     pub fn class(self) -> Option<Class> {
         match self {
-            Self::ForeignFile | Self::SystemFile | Self::Expired | Self::ReleaseNotCompared => None,
+            Self::ForeignFile
+            | Self::SystemFile
+            | Self::ExtendedAttribute
+            | Self::Expired
+            | Self::ReleaseNotCompared => None,
             Self::Incomplete | Self::Unfinished => Some(Class::Incomplete),
             Self::NotAuthenticated
             | Self::UnsignedRelease

@@ -5,6 +5,7 @@
 //! following links and must be regular (bundle-format.md, R-02). [`Media`] is a trait so that
 //! tests can simulate power cuts.
 
+mod attributes;
 mod dir_media;
 mod directory;
 mod open_file;
@@ -18,6 +19,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::error::{At, IoAt, Refusal, Result};
+pub use attributes::Attribute;
 pub use dir_media::DirMedia;
 
 /// The type of a directory entry. Links are not followed.
@@ -135,6 +137,10 @@ pub trait Media: Send + Sync {
 
     /// Lists everything below the bundle's directory, two levels deep, sorted by path.
     fn list(&self) -> Result<Vec<Entry>>;
+
+    /// Returns the extended attributes of a regular file or directory in the bundle's directory;
+    /// `""` is the directory itself. Empty if it cannot be opened, or the file system has none.
+    fn attributes(&self, path: &str) -> Vec<Attribute>;
 
     /// Counts the content of every directory in the bundle's directory that is not in `own`, and
     /// of every directory in those of `own`. Failures only make the counts incomplete.

@@ -438,3 +438,36 @@ fn v1(inventory: &mut Inventory) -> &mut airferry::model::ImageEntry {
     let v1 = images.find(|image| image.tag.as_ref().is_some_and(|tag| tag.as_str() == "v1"));
     v1.expect("the image")
 }
+
+#[test]
+fn extended_attributes_are_listed_and_change_no_result() {
+    let (stage, bundle) = signed();
+    let directory = bundle.join("chunks");
+    for (path, name) in [
+        (bundle.join("LABEL.txt"), "user.note"),
+        (directory.clone(), "user.stream"),
+    ] {
+        rustix::fs::setxattr(&path, name, b"hidden", rustix::fs::XattrFlags::CREATE)
+            .expect("the tests' directory lies on a file system with attributes");
+    }
+    let verified = stage.verify(&bundle, &["--strict", "--output", "json"]);
+    assert_eq!(verified.code, Some(0), "{verified}");
+    let report = verified.json();
+    let listed: Vec<(&str, &str)> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["kind"] == "extended-attribute")
+        .map(|finding| {
+            let text = |key: &str| finding[key].as_str().unwrap();
+            (text("file"), text("message"))
+        })
+        .collect();
+    let message = |name: &str| {
+        format!(
+            "the extended attribute `{name}` (6 bytes) is not part of the bundle and was not checked"
+        )
+    };
+    let (note, stream) = (message("user.note"), message("user.stream"));
+    assert_eq!(listed, [("LABEL.txt", &*note), ("chunks", &*stream)]);
+}

@@ -36,6 +36,7 @@ mod release_names;
 mod release_signatures;
 mod releases;
 mod resume;
+mod rules;
 mod serve;
 mod statements;
 mod support;

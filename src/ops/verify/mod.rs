@@ -16,7 +16,7 @@ use super::release::ReleaseLine;
 use super::release::proof;
 use crate::bundle::finding::{Finding, FindingKind, worst};
 use crate::bundle::open::{Bundle, Scope, Unproven, examine};
-use crate::bundle::verify::{check_content, count_bytes};
+use crate::bundle::verify::{check_content, count_bytes, list_attributes};
 use crate::error::Result;
 use crate::model::{BlobEntry, BlobPlace, Inventory, MalformedImage};
 use crate::sys::media::{DirMedia, Media};
@@ -30,6 +30,9 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
     let stopped = examination.stopped;
     let bytes = count_bytes(&examination);
     let mut findings = std::mem::take(&mut examination.findings);
+    if !stopped {
+        findings.extend(list_attributes(media.as_ref(), &examination.entries));
+    }
     let authentication = examination.authentication.clone();
     let (id, complete) = (
         examination.id,
@@ -88,6 +91,7 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
             finding.kind,
             FindingKind::ForeignFile
                 | FindingKind::SystemFile
+                | FindingKind::ExtendedAttribute
                 | FindingKind::Incomplete
                 | FindingKind::NotAuthenticated
                 | FindingKind::Expired

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use super::attributes;
 use super::directory::Directory;
 use super::sequential::SequentialFile;
 use super::weigh::Scales;
-use super::{Entry, EntryKind, Media, ReadAt, Weight, WriteFile};
+use super::{Attribute, Entry, EntryKind, Media, ReadAt, Weight, WriteFile};
 use crate::sys::error::Result;
 use crate::sys::filesystem::FileSystem;
 
@@ -98,6 +99,15 @@ impl Media for DirMedia {
             scales.directories(&path, &format!("{directory}/"), &[]);
         }
         scales.into_weights()
+    }
+
+    fn attributes(&self, path: &str) -> Vec<Attribute> {
+        if let Ok(directory) = self.directory.directory(path) {
+            return attributes::of(directory);
+        }
+        let file = self.directory.open_to_read(path);
+        file.map(|file| attributes::of(&file.file))
+            .unwrap_or_default()
     }
 
     fn list(&self) -> Result<Vec<Entry>> {
