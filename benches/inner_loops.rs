@@ -117,7 +117,7 @@ fn chunk_writing(criterion: &mut Criterion) {
                 let root = directory.path().join("bundle");
                 fs_err::create_dir_all(root.join("chunks")).unwrap();
                 let media = DirMedia::open(root).unwrap();
-                let plan = PlanId::from_bytes([1; 32]);
+                let plan = PlanId::new(Digest::from_bytes([1; 32]));
                 let journal = Journal::create(&media, &plan).unwrap();
                 let ground = Ground::new(Arc::new(media), journal).unwrap();
                 let cursor = LaneCursor::new(1 << 30, chunk(1), marker as fn(ChunkId) -> u64);
@@ -140,7 +140,7 @@ fn chunk_writing(criterion: &mut Criterion) {
 /// Measures the comparison of a chunk's bytes with its framing, block by block, as `verify` does
 /// it.
 fn block_verification(criterion: &mut Criterion) {
-    let (plan, number) = (PlanId::from_bytes([1; 32]), chunk(1));
+    let (plan, number) = (PlanId::new(Digest::from_bytes([1; 32])), chunk(1));
     let blob = noise(4 << 20);
     let digest = sha256(&blob);
     let mut bytes = tar::marker(&plan, number);
@@ -233,7 +233,7 @@ fn plan(resolution: Resolution) -> ExportPlan {
         label: Label::default(),
         chunk_limit: 1 << 30,
         lanes: None,
-        request: digest(0),
+        request: airferry::model::RequestId::new(digest(0)),
     };
     ExportPlan::new(resolution, None, &[], options).unwrap()
 }

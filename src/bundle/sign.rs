@@ -113,7 +113,11 @@ pub(crate) fn bundle_statement(
 ) -> Statement {
     Statement {
         bundle: Some(BundleStatement {
-            sums_sha256: sha256(Texts::new(&sha256(bytes), manifest).sums.as_bytes()),
+            sums_sha256: sha256(
+                Texts::new(&BundleId::new(sha256(bytes)), manifest)
+                    .sums
+                    .as_bytes(),
+            ),
             lineage: None,
             sequence: None,
             generation: manifest.generation,

@@ -121,7 +121,7 @@ impl Trust {
     /// Opens only files whose names follow from trusted keys; other names are listed and not
     /// opened.
     pub fn authenticate(&self, media: &dyn Media, manifest: &[u8]) -> Result<Authentication> {
-        let id = sha256(manifest);
+        let id = BundleId::new(sha256(manifest));
         let mut found = Authentication::default();
         self.read_place(&Place::bundle(media)?, manifest, &mut found);
         for directory in &self.statements {
@@ -209,7 +209,7 @@ impl Trust {
                 .push(finding.in_file(place.shown(names::SIGNATURES)));
             return;
         }
-        let id = sha256(manifest);
+        let id = BundleId::new(sha256(manifest));
         for key in &self.exporters {
             for stem in StatementStem::all(&id, &key.fingerprint()) {
                 match read_one(place.media, key, &stem, manifest) {

@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn markers_and_names() {
-        let plan = Digest::from_bytes([0xab; 32]);
+        let plan = PlanId::new(Digest::from_bytes([0xab; 32]));
         let marker = marker(&plan, chunk_id(7));
         assert_eq!(marker.len() as u64, MARKER);
         assert!(marker.starts_with(b"airferry/chunk-000007.txt\0"));
@@ -298,15 +298,15 @@ mod tests {
         assert_eq!(super::marker(&plan, chunk_id(999_999)).len() as u64, MARKER);
         let hex = "ab".repeat(32);
         assert_eq!(
-            blob_entry_name(&plan, None),
+            blob_entry_name(plan.digest(), None),
             format!("v2/blobs/sha256-{hex}")
         );
         assert_eq!(
-            blob_entry_name(&plan, Some(3)),
+            blob_entry_name(plan.digest(), Some(3)),
             format!("v2/blobs/sha256-{hex}.0003")
         );
         assert_eq!(
-            blob_entry_name(&plan, Some(12345)),
+            blob_entry_name(plan.digest(), Some(12345)),
             format!("v2/blobs/sha256-{hex}.12345")
         );
     }

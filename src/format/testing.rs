@@ -96,7 +96,7 @@ pub(super) fn sample() -> Sample {
             omitted,
             7,
             BlobPlace::Omitted {
-                origin: hash::sha256(b"base"),
+                origin: BundleId::new(hash::sha256(b"base")),
             },
         ),
         blob(
@@ -165,7 +165,7 @@ pub(super) fn sample() -> Sample {
         standalone: false,
         fetched_from: source.clone(),
     }];
-    let plan = hash::sha256(b"plan");
+    let plan = PlanId::new(hash::sha256(b"plan"));
     let origin = |number, decoded| ChunkOrigin {
         plan,
         decoded,
@@ -177,7 +177,7 @@ pub(super) fn sample() -> Sample {
         ext: None,
         document: Inventory::TYPE.to_owned(),
         bases: vec![BaseEntry {
-            id: hash::sha256(b"base"),
+            id: BundleId::new(hash::sha256(b"base")),
             roots: vec![BaseRoot {
                 root: hash::sha256(b"base root"),
                 reference: source.tagged(tag),
@@ -192,7 +192,7 @@ pub(super) fn sample() -> Sample {
         ],
         format: FORMAT_VERSION,
         images,
-        request: hash::sha256(b"request"),
+        request: RequestId::new(hash::sha256(b"request")),
         catalogs: vec![],
         releases: vec![],
         manifests,

@@ -76,7 +76,7 @@ fn label(id: &BundleId, manifest: &BundleManifest) -> String {
             line(name, value.as_str());
         }
     }
-    let groups: Vec<String> = id.as_bytes().chunks(2).map(hex::encode).collect();
+    let groups: Vec<String> = id.digest().as_bytes().chunks(2).map(hex::encode).collect();
     let (first, second) = groups.split_at(groups.len() / 2);
     line("Bundle id:", &first.join(" "));
     line("", &second.join(" "));
@@ -101,7 +101,7 @@ fn sums(id: &BundleId, manifest: &BundleManifest, label: &str) -> String {
     let heads = [
         (label, name::LABEL),
         (manifest.inventory.sha256, name::INVENTORY),
-        (*id, name::MANIFEST),
+        (*id.digest(), name::MANIFEST),
     ];
     let mut text = String::new();
     for (digest, path) in heads {
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn sums_list_everything_but_signatures() {
         let manifest = sample().manifest;
-        let id = hash::sha256(b"id");
+        let id = BundleId::new(hash::sha256(b"id"));
         let texts = Texts::new(&id, &manifest);
         let label = hash::sha256(texts.label.as_bytes()).hex();
         let chunk = hash::sha256(b"chunk").hex();

@@ -25,12 +25,6 @@ pub const TAR_TRAILER: u64 = 2 * TAR_UNIT;
 /// Upper limit of an extent's bytes, exclusive: the tar header's size field has 11 octal digits.
 pub const TAR_MAX_ENTRY: u64 = 1 << 33;
 
-/// A bundle's identity: the SHA-256 of its `manifest.cbor`.
-pub type BundleId = Digest;
-
-/// A plan's identity: the digest of resolved content and layout (bundle-format.md, section 9).
-pub type PlanId = Digest;
-
 /// Number of a chunk; its file name follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(into = "u32")]

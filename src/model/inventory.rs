@@ -4,8 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bundle::{BundleId, ChunkId, Extension, PlanId};
+use super::bundle::{ChunkId, Extension};
 use super::content::{CATALOGS, CatalogEntry, MalformedImage, NeededBy, RELEASES, ReleaseEntry};
+use super::ids::{BundleId, PlanId, RequestId};
 use super::{Digest, MediaType, Platform, Reference, Repository, Tag};
 
 /// A piece of content in a chunk: the data of one tar entry.
@@ -312,7 +313,7 @@ pub struct Inventory {
     /// Requested images, sorted by `requested`.
     pub images: Vec<ImageEntry>,
     /// Digest of the request: recognises a repeated command, as opposed to another command.
-    pub request: Digest,
+    pub request: RequestId,
     /// Operator catalogs among the images, sorted by image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub catalogs: Vec<CatalogEntry>,

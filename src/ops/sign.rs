@@ -54,7 +54,7 @@ pub fn sign(request: Request, _context: &Context) -> Result<Outcome> {
     )?
     .into_bundle(&waived)?;
     let bytes = media.read(names::MANIFEST, Limits::MANIFEST)?;
-    if sha256(&bytes) != bundle.id {
+    if BundleId::new(sha256(&bytes)) != bundle.id {
         let message = "The medium gave two different answers for `manifest.cbor`";
         return Err(Error::new(Class::Media, message));
     }

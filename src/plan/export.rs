@@ -12,7 +12,7 @@ use super::pack::{self, LaneCursor, Layout, PackBlob};
 use crate::model::{
     BaseEntry, BaseRoot, BlobPlace, BundleId, BundleManifest, Carried, CatalogEntry, ChunkEntry,
     ChunkId, ChunkOrigin, Descriptor, Digest, Extent, ImageEntry, Inventory, Label, ManifestFacts,
-    MediaType, Platform, RawManifest, Reference, ReleaseEntry, Repository,
+    MediaType, Platform, RawManifest, Reference, ReleaseEntry, Repository, RequestId,
 };
 
 /// A fetched manifest with the digests that it names. Each list has each digest once, at the
@@ -132,7 +132,7 @@ pub struct Options {
     /// Number of lanes; depends on the total size if absent.
     pub lanes: Option<NonZeroUsize>,
     /// Digest of the request.
-    pub request: Digest,
+    pub request: RequestId,
 }
 
 /// The way in which a manifest gets into the bundle.
@@ -270,7 +270,7 @@ pub struct ExportPlan {
     /// Everything that determines the bundle's bytes.
     pub content: PlanContent,
     /// Digest of the request.
-    pub request: Digest,
+    pub request: RequestId,
     /// Whole images whose attachments are not known, for a reason that may be temporary, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unanswered: Vec<Reference>,

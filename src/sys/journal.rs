@@ -163,7 +163,7 @@ mod tests {
     fn survives_a_torn_line_and_keeps_the_unbroken_run() {
         let directory = tempfile::tempdir().unwrap();
         let media = DirMedia::open(directory.path()).unwrap();
-        let plan = PlanId::from_bytes([7; 32]);
+        let plan = PlanId::new(Digest::from_bytes([7; 32]));
         let chunk = ChunkId::try_from(3u64).unwrap();
         let skipped = Digest::from_bytes([9; 32]);
         let mut journal = Journal::create(&media, &plan).unwrap();
@@ -191,7 +191,7 @@ mod tests {
         );
         assert!(recovered.skipped.contains(&skipped));
         assert_eq!(recovered.blocks(ChunkId::try_from(4u64).unwrap()), []);
-        let other = PlanId::from_bytes([8; 32]);
+        let other = PlanId::new(Digest::from_bytes([8; 32]));
         assert_eq!(read(&media, &other).unwrap(), None);
     }
 }

@@ -21,7 +21,7 @@ use airferry::format::manifest_row::{self, ForeignUrls};
 use airferry::format::statement::StatementStem;
 use airferry::format::texts::Texts;
 use airferry::format::{Placement, Rule, bundle, cbor, keys, metadata_chunk, statement};
-use airferry::model::{BundleManifest, ChunkKind, Digest, Inventory, ManifestFacts};
+use airferry::model::{BundleId, BundleManifest, ChunkKind, Digest, Inventory, ManifestFacts};
 
 /// Returns the directory of the vectors.
 pub(crate) fn root() -> PathBuf {
@@ -229,7 +229,7 @@ fn the_command_gives_what_the_vectors_expect() {
             std::fs::write(bundle.join("inventory.cbor"), inventory).unwrap();
         }
         let sums = bundle::decode_manifest(root)
-            .map(|manifest| Texts::new(&hash::sha256(root), &manifest).sums)
+            .map(|manifest| Texts::new(&BundleId::new(hash::sha256(root)), &manifest).sums)
             .unwrap_or_default();
         std::fs::write(bundle.join("SHA256SUMS"), &sums).unwrap();
         sign_root(&bundle, &key, root, &sums);
@@ -284,7 +284,7 @@ fn signer() -> keys::VerifyingKey {
 #[test]
 fn a_bundle_that_another_program_wrote_is_right() {
     let bytes = whole("manifest.cbor");
-    let id = hash::sha256(&bytes);
+    let id = BundleId::new(hash::sha256(&bytes));
     let manifest = bundle::decode_manifest(&bytes).unwrap();
     let inventory = bundle::open_inventory(whole("inventory.cbor"), &manifest).unwrap();
 

@@ -79,7 +79,7 @@ fn what_is_said_of_blobs_is_compared() {
             inventory.blobs[0].size += 1
         }),
         ("R-29", |inventory, _| {
-            let origin = hash::sha256(b"invented");
+            let origin = airferry::model::BundleId::new(hash::sha256(b"invented"));
             inventory.blobs[0].place = BlobPlace::Omitted { origin };
         }),
     ];

@@ -71,7 +71,7 @@ fn inventory() -> Inventory {
         chunks: Vec::new(),
         format: 1,
         images,
-        request: Digest::from_bytes([0; 32]),
+        request: airferry::model::RequestId::new(Digest::from_bytes([0; 32])),
         catalogs: Vec::new(),
         releases: vec![ReleaseEntry {
             image: PAYLOAD.parse().expect("a reference"),

@@ -268,7 +268,7 @@ impl Examination {
                 return Ok(None);
             }
         };
-        let id = sha256(&bytes);
+        let id = BundleId::new(sha256(&bytes));
         self.id = Some(id);
         self.authentication = trust.authenticate(media.as_ref(), &bytes)?;
         self.findings.append(&mut self.authentication.findings);

@@ -111,7 +111,7 @@ pub(crate) fn assemble(
     // Refuses to seal a bundle that readers would refuse.
     bundle::check_inventory(&inventory, &manifest)
         .map_err(|error| Error::internal("The inventory breaks its own format", error))?;
-    let id = sha256(&manifest_bytes);
+    let id = BundleId::new(sha256(&manifest_bytes));
     let texts = Texts::new(&id, &manifest);
     Ok(Assembled {
         manifest,

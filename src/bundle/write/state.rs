@@ -190,7 +190,7 @@ impl PlanDocument {
 /// Returns the digest of the plan's content, which decides the bundle's bytes.
 pub(crate) fn plan_id(plan: &ExportPlan) -> Result<PlanId> {
     let content = cbor::measure(&plan.content, "plan").map_err(unencodable)?;
-    Ok(content.sha256)
+    Ok(PlanId::new(content.sha256))
 }
 
 fn unencodable(error: cbor::CborError) -> Error {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::{
     AttachmentState, CatalogEntry, CatalogFormat, CatalogMember, Component, ImageEntry, Inventory,
-    ReleaseEntry,
+    ReleaseEntry, RequestId,
 };
 use crate::plan::import::wanted;
 
@@ -16,7 +16,7 @@ pub(super) fn inventory(images: Vec<ImageEntry>) -> Inventory {
         chunks: Vec::new(),
         format: 1,
         images,
-        request: Digest::from_bytes([0; 32]),
+        request: RequestId::new(Digest::from_bytes([0; 32])),
         catalogs: Vec::new(),
         releases: Vec::new(),
         manifests: Vec::new(),

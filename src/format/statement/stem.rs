@@ -25,7 +25,7 @@ impl StatementStem {
     /// Returns all names that statements of this key about this bundle can have, in ascending
     /// order.
     pub fn all(bundle: &BundleId, key: &KeyFingerprint) -> impl Iterator<Item = Self> + use<> {
-        let (bundle, key) = (prefix(bundle), prefix(key));
+        let (bundle, key) = (prefix(bundle.digest()), prefix(key));
         (1..=Self::COUNTERS).map(move |counter| Self {
             bundle,
             key,
@@ -35,7 +35,7 @@ impl StatementStem {
 
     /// Returns true if the name is that of a statement about this bundle.
     pub fn names_bundle(&self, bundle: &BundleId) -> bool {
-        self.bundle == prefix(bundle)
+        self.bundle == prefix(bundle.digest())
     }
 
     /// Returns true if the name is that of a statement by this key.

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::super::testing::sample;
 use super::*;
+use crate::model::BundleId;
 
 fn full() -> Statement {
     Statement {
@@ -232,7 +233,7 @@ fn a_statement_agrees_with_its_files_or_says_in_what_not() {
 
 #[test]
 fn stems_follow_from_bundle_and_key() {
-    let bundle = Digest::from_hex(&"0a".repeat(32)).unwrap();
+    let bundle = BundleId::new(Digest::from_hex(&"0a".repeat(32)).unwrap());
     let key = Digest::from_hex(&"b1".repeat(32)).unwrap();
     let stems: Vec<StatementStem> = StatementStem::all(&bundle, &key).collect();
     assert_eq!(stems.len(), 16);
@@ -242,7 +243,7 @@ fn stems_follow_from_bundle_and_key() {
     for stem in stems {
         assert_eq!(stem.to_string().parse(), Ok(stem));
         assert!(stem.names_bundle(&bundle) && stem.names_key(&key));
-        assert!(!stem.names_bundle(&key) && !stem.names_key(&bundle));
+        assert!(!stem.names_bundle(&BundleId::new(key)) && !stem.names_key(bundle.digest()));
     }
     for bad in [
         "",

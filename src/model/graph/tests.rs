@@ -1,4 +1,4 @@
-use super::super::{BlobEntry, Extent, ManifestEntry, MediaType};
+use super::super::{BlobEntry, Extent, ManifestEntry, MediaType, RequestId};
 use super::*;
 
 fn digest(number: u32) -> Digest {
@@ -46,7 +46,7 @@ fn inventory(rows: &[(u32, Vec<u32>, Vec<u32>)], missing: &[u32]) -> Inventory {
         chunks: Vec::new(),
         format: 1,
         images: Vec::new(),
-        request: digest(0),
+        request: RequestId::new(digest(0)),
         catalogs: Vec::new(),
         releases: Vec::new(),
         manifests: rows.iter().map(row).collect(),

@@ -41,7 +41,7 @@ use crate::bundle::write::ahead::Ahead;
 use crate::bundle::write::state::Found;
 use crate::bundle::write::{seal, state};
 use crate::error::{Class, Error, Result};
-use crate::model::{Count, Digest, Inventory};
+use crate::model::{BundleId, Count, Digest, Inventory};
 use crate::plan::export::{ExportPlan, KnownBundle};
 use crate::plan::naming_ahead;
 use crate::sys::lock::DirLock;
@@ -75,12 +75,12 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
         ));
     }
     let bases = read_bases(&request)?;
-    let base_ids: Vec<Digest> = bases.iter().map(|base| base.id).collect();
-    let digest = request.digest(&base_ids);
+    let base_ids: Vec<BundleId> = bases.iter().map(|base| base.id).collect();
+    let id = request.id(&base_ids);
     preflight::check_mounted(&request.to, context)?;
     let Some(media) = open_medium(&request)? else {
         // A dry run into a directory that does not exist.
-        let planned = make_plan(&request, digest, None, &bases, context).await?;
+        let planned = make_plan(&request, id, None, &bases, context).await?;
         let ahead = Ahead::of(&planned.plan)?;
         tell_of_names(&ahead.assembled.inventory, context);
         preflight::check_ahead(&request, &planned.plan, &ahead)?;
@@ -93,7 +93,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     let media: Arc<dyn Media> = Arc::new(media);
     let start = Start::of(look(&request, &media)?);
     let (planned, begun) = match start {
-        Start::Continue(plan) if plan.request != digest => {
+        Start::Continue(plan) if plan.request != id => {
             return Err(Error::usage("An export of another request was begun there")
                 .hint("run that command again to finish it")
                 .hint("--replan throws it away and begins with this request"));
@@ -103,7 +103,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
             report_moved_tags(&request, images, catalogs, context).await;
             (Planned::again(*plan), Begun::Earlier)
         }
-        Start::Complete(known) if known.inventory.request != digest => {
+        Start::Complete(known) if known.inventory.request != id => {
             return Err(Error::usage("A bundle of another request is there")
                 .hint("export into another directory; --base makes it small"));
         }
@@ -115,7 +115,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
             return Ok(Outcome::already_complete(&known, moved, statements));
         }
         Start::Complete(known) => {
-            let planned = make_plan(&request, digest, Some(&known), &bases, context).await?;
+            let planned = make_plan(&request, id, Some(&known), &bases, context).await?;
             if nothing_new(&known, &planned.plan) {
                 let statements = statement_bytes(media.as_ref())?;
                 let outcome =
@@ -127,7 +127,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
             (planned, Begun::Now(Some(known)))
         }
         Start::Anew => (
-            make_plan(&request, digest, None, &bases, context).await?,
+            make_plan(&request, id, None, &bases, context).await?,
             Begun::Now(None),
         ),
     };

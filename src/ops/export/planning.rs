@@ -10,7 +10,7 @@ use crate::bundle::open::{Scope, Unproven, examine};
 use crate::bundle::trust::Trust;
 use crate::bundle::write::made::MadeBlob;
 use crate::error::{Class, Error, Result};
-use crate::model::Digest;
+use crate::model::RequestId;
 use crate::ops::context::Context;
 use crate::ops::release::selection::Selected;
 use crate::ops::source_error::of_source;
@@ -75,7 +75,7 @@ pub(super) fn read_bases(request: &Request) -> Result<Vec<KnownBundle>> {
 /// Resolves the request, or the missing part of a known bundle, and makes the plan.
 pub(super) async fn make_plan(
     request: &Request,
-    digest: Digest,
+    id: RequestId,
     known: Option<&KnownBundle>,
     bases: &[KnownBundle],
     context: &Context,
@@ -102,7 +102,7 @@ pub(super) async fn make_plan(
         label: request.label.clone(),
         chunk_limit: request.chunk_limit,
         lanes: None,
-        request: digest,
+        request: id,
     };
     let plan = ExportPlan::new(resolution, known, bases, options)
         .map_err(|error| Error::usage("The content cannot be laid out").caused_by(error))?;

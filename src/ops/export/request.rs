@@ -8,7 +8,7 @@ use crate::bundle::sign::Signer;
 use crate::content::mapping_file::MappingFile;
 use crate::format::hash::sha256;
 use crate::format::keys::VerifyingKey;
-use crate::model::{Digest, Label, LabelText, Reference};
+use crate::model::{BundleId, Label, LabelText, Reference, RequestId};
 use crate::ops::release::Verification;
 use crate::ops::release::selection::ByVersion;
 use crate::plan::catalog::CatalogFilter;
@@ -97,9 +97,9 @@ impl Request {
         self.references.is_empty() && self.releases.is_empty() && self.catalogs.is_empty()
     }
 
-    /// Returns a digest that is equal for equal requests. It covers the input that determines the
+    /// Returns an id that is equal for equal requests. It covers the input that determines the
     /// bundle's content, but not where, by whom or how fast the bundle is written.
-    pub(super) fn digest(&self, bases: &[Digest]) -> Digest {
+    pub(super) fn id(&self, bases: &[BundleId]) -> RequestId {
         let mut text = String::from("airferry-request-v1\n");
         let mut line = |key: &str, value: &dyn std::fmt::Display| {
             text.push_str(&format!("{key} {value}\n"));
@@ -158,7 +158,7 @@ impl Request {
                 line(key, &value.as_str());
             }
         }
-        sha256(text.as_bytes())
+        RequestId::new(sha256(text.as_bytes()))
     }
 }
 

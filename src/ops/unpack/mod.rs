@@ -22,7 +22,7 @@ use crate::bundle::trust::Trust;
 use crate::cluster;
 use crate::error::{Class, Error, Result};
 use crate::format::hash::BlobHasher;
-use crate::model::{BlobPlace, Digest, ImageEntry, Reference};
+use crate::model::{BlobPlace, BundleId, Digest, ImageEntry, Reference};
 use crate::plan::naming::{ReleaseName, ReleaseTags};
 use crate::progress::{Event, Phase};
 use crate::sys;
@@ -66,7 +66,7 @@ pub struct Request {
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
     /// Id of the bundle.
-    pub bundle: Digest,
+    pub bundle: BundleId,
     /// Images in the tree, by reference.
     pub images: Vec<String>,
     /// Number of images with Docker media types, which some readers of OCI layouts ignore.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::{
-    AttachmentState, CatalogEntry, CatalogFormat, CatalogMember, Component, ReleaseEntry,
+    AttachmentState, CatalogEntry, CatalogFormat, CatalogMember, Component, ReleaseEntry, RequestId,
 };
 use crate::plan::naming::{Options, Target, place};
 
@@ -43,7 +43,7 @@ pub(super) fn inventory() -> Inventory {
         chunks: Vec::new(),
         format: 1,
         images: images.into(),
-        request: Digest::from_bytes([0; 32]),
+        request: RequestId::new(Digest::from_bytes([0; 32])),
         catalogs: vec![CatalogEntry {
             image: "quay.io/okd/index:v1".parse().unwrap(),
             filter: None,

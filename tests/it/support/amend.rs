@@ -26,7 +26,10 @@ pub fn amend(stage: &Stage, directory: &Path, change: impl FnOnce(&mut Inventory
     manifest.requires = inventory.features();
     manifest.complete = inventory.is_complete();
     let root = bundle::encode_manifest(&manifest).expect("a manifest");
-    let texts = Texts::new(&hash::sha256(&root), &manifest);
+    let texts = Texts::new(
+        &airferry::model::BundleId::new(hash::sha256(&root)),
+        &manifest,
+    );
     write("inventory.cbor", &bytes);
     write("manifest.cbor", &root);
     write("SHA256SUMS", texts.sums.as_bytes());

@@ -11,7 +11,7 @@ use airferry::format::keys::{PrivateKey, SigningKey, parse_private};
 use airferry::format::metadata_chunk::{self, MetadataTar};
 use airferry::format::statement::StatementStem;
 use airferry::format::{bundle, cbor, texts::Texts};
-use airferry::model::{BundleManifest, ChunkKind, Digest, Inventory};
+use airferry::model::{BundleId, BundleManifest, ChunkKind, Digest, Inventory};
 
 use super::stage::Stage;
 
@@ -67,7 +67,7 @@ pub fn forge_with(
     manifest.inventory = hash::file_entry(&inventory);
     fs::write(directory.join("inventory.cbor"), inventory).expect("a document");
     let root = cbor::encode(&manifest, "manifest").expect("a manifest");
-    let texts = Texts::new(&hash::sha256(&root), &manifest);
+    let texts = Texts::new(&BundleId::new(hash::sha256(&root)), &manifest);
     fs::write(directory.join("SHA256SUMS"), &texts.sums).expect("a document");
     fs::write(directory.join("LABEL.txt"), &texts.label).expect("a document");
     fs::write(directory.join("manifest.cbor"), &root).expect("a document");
@@ -111,7 +111,7 @@ pub fn sign_root(directory: &Path, key: &SigningKey, root: &[u8], sums: &str) {
     let signatures = directory.join("signatures");
     let _ = fs::remove_dir_all(&signatures);
     fs::create_dir(&signatures).expect("a directory");
-    let stem = StatementStem::all(&entry.sha256, &key.public().fingerprint()).next();
+    let stem = StatementStem::all(&BundleId::new(entry.sha256), &key.public().fingerprint()).next();
     let stem = stem.expect("a name");
     fs::write(directory.join(stem.statement_path()), &text).expect("a statement");
     let signature = key.sign(text.as_bytes());

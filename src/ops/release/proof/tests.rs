@@ -32,7 +32,7 @@ fn inventory(root: Digest, signatures: &[(Digest, &[u8])]) -> Inventory {
             standalone: false,
             fetched_from: image.repository.clone(),
         }],
-        request: root,
+        request: crate::model::RequestId::new(root),
         catalogs: Vec::new(),
         releases: vec![ReleaseEntry {
             image,
