@@ -86,7 +86,8 @@ pub struct ServeOptions {
     pub max_connections: usize,
     /// Maximum time without progress in either direction in the middle of a message.
     pub idle_timeout: Duration,
-    /// Maximum time for running requests to finish after the shutdown began.
+    /// Maximum time for running requests to finish after the shutdown began. Then connections are
+    /// closed, and what has arrived of uploads is stored, which may take the same time again.
     pub shutdown_grace: Duration,
     /// Receives requests and failures.
     pub observer: Arc<dyn Observer>,

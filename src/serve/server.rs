@@ -148,7 +148,8 @@ impl Server {
     }
 
     /// Answers requests until `shutdown` completes. Requests that are running then may finish
-    /// within the grace period. The store is released when this returns.
+    /// within the grace period; after it connections are closed, and uploads have the same time
+    /// again to store what has arrived. The store is released when this returns.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let (stopping, stop) = watch::channel(());
         let (busy, mut finished) = mpsc::channel(1);

@@ -374,7 +374,7 @@ impl Error {
 
     /// True if the registry answers that it gets too many requests.
     pub(super) fn is_too_many(&self) -> bool {
-        matches!(self, Self::Unavailable { answer, .. } if answer.status == 429)
+        matches!(self, Self::Unavailable { answer, .. } if answer.is_too_many())
     }
 
     /// True if the network, TLS or a failure that may pass is the reason, and not a decision of

@@ -19,7 +19,7 @@ use super::gate::{Flow, Gates};
 use super::length::length;
 use super::outage::Outages;
 use super::request::{Payload, Request};
-use super::response::Response;
+use super::response::{Response, means_overload};
 use super::retry::Budget;
 use super::settings::Settings;
 use super::upload_body::Activity;
@@ -69,7 +69,8 @@ impl Engine {
     }
 
     /// Waits until one more request may run at the registry, and sends it. Statuses 429 and 503
-    /// and timeouts lower the limit for later requests. The request occupies its place until the
+    /// and timeouts lower the limit for later requests, and so does the code TOOMANYREQUESTS, when
+    /// the answer is read. The request occupies its place until the
     /// body of its answer has been read.
     pub(in crate::registry) async fn paced<Fut>(
         &self,
@@ -83,7 +84,7 @@ impl Engine {
         let mut answered = send(pass.flow().clone()).await;
         match &mut answered {
             Ok(response) => {
-                if matches!(response.status().as_u16(), 429 | 503) {
+                if means_overload(response.status().as_u16()) {
                     pass.refused();
                 }
                 response.pass = Some(pass);
@@ -122,21 +123,27 @@ impl Engine {
             let reading = matches!(request.method, Method::GET | Method::HEAD);
             let keeps_method = matches!(response.status().as_u16(), 307 | 308);
             if !matches!(next.scheme(), "http" | "https") {
-                return Err(response.unexpected("it redirects to something else than HTTP"));
+                return Err(
+                    response.unexpected("it redirects to a URL that is neither http nor https")
+                );
             }
             if next.scheme() == "http" && url.scheme() == "https" && !request.insecure {
                 return Err(response.unexpected("it redirects from TLS to plain HTTP"));
             }
             payload = match again {
                 Some(again) if reading || (keeps_method && !leaves) => again,
-                _ => return Err(response.unexpected("it redirects a request that changes it")),
+                _ => {
+                    return Err(
+                        response.unexpected("it redirects a write request, which is not followed")
+                    );
+                }
             };
             away |= leaves;
             url = next;
         }
         Err(Error::Protocol {
             url: (&url).into(),
-            reason: format!("more than {MOST_REDIRECTS} redirects lead there"),
+            reason: format!("it ends a chain of more than {MOST_REDIRECTS} redirects"),
         })
     }
 

@@ -41,6 +41,12 @@ impl Gates {
         Arc::clone(gate.or_insert_with(|| Arc::new(Gate::new(self.fixed, self.rate.clone()))))
     }
 
+    /// Returns how many requests may run at a registry at the same time.
+    #[cfg(test)]
+    pub(super) fn limit(&self, host: &Host) -> usize {
+        lock(&self.of(host).state).pace.limit()
+    }
+
     /// Waits until a request may be sent to a registry.
     pub(super) async fn enter(&self, host: &Host) -> Pass {
         let gate = self.of(host);
