@@ -177,8 +177,8 @@ impl Registry {
             Route::Base | Route::Catalog | Route::Tags(_) | Route::Referrers(..) => "GET, HEAD",
         };
         let message = match *method == Method::DELETE && !self.allow_delete {
-            true => "The registry deletes nothing (it runs without --allow-delete)",
-            false => "The registry does not do this here",
+            true => "Deletion is disabled (start the registry with --allow-delete)",
+            false => "This endpoint does not support the method",
         };
         Err(ApiError::new(Code::Unsupported, message).header(header::ALLOW, allowed))
     }

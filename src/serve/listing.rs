@@ -21,13 +21,13 @@ struct Page {
 
 impl Page {
     fn of(asked: &Asked) -> Result<Self, ApiError> {
-        let count =
-            match asked.query("n") {
-                None => None,
-                Some(text) => Some(text.parse().map_err(|_| {
-                    ApiError::new(Code::PageInvalid, "`n` is not a number of entries")
-                })?),
-            };
+        let count = match asked.query("n") {
+            None => None,
+            Some(text) => Some(
+                text.parse()
+                    .map_err(|_| ApiError::new(Code::PageInvalid, "`n` is not a number"))?,
+            ),
+        };
         let last = asked.query("last");
         Ok(Self { count, last })
     }

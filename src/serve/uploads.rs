@@ -164,7 +164,7 @@ impl Registry {
             })?;
             let length = last.checked_sub(first).and_then(|n| n.checked_add(1));
             let Some(length) = length.filter(|_| first == start) else {
-                let message = format!("The session goes on at byte {start}, not {first}");
+                let message = format!("The session continues at byte {start}, not {first}");
                 return Err(refuse(Code::RangeInvalid, message, start));
             };
             if announced.is_some_and(|announced| announced != length) {

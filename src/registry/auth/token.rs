@@ -51,7 +51,7 @@ impl Token {
         let body = Zeroizing::new(response.read(TOKEN_ANSWER).await?);
         let not_understood = || Error::Protocol {
             url: url.clone(),
-            reason: "it is no token".to_owned(),
+            reason: "it contains no token".to_owned(),
         };
         // The parser's message might quote the token, so it is dropped.
         let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| not_understood())?;

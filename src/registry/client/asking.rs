@@ -105,7 +105,7 @@ impl Client {
     pub(in crate::registry) fn failed_at(&self, place: &Endpoint, error: &Error) {
         if !error.is_not_found() && self.inner.learned.warns_first(&place.repository) {
             let message = format!(
-                "{} does not answer as it should, the next place is asked: {error}",
+                "{} failed, trying the next place: {error}",
                 place.repository
             );
             self.http()

@@ -184,7 +184,7 @@ impl Client {
         let path = format!("{}/{tail}", endpoint.repository.path);
         base.join(&path).map_err(|_| Error::Protocol {
             url: (&base).into(),
-            reason: format!("`{path}` makes no URL with it"),
+            reason: format!("`{path}` is not a valid path below it"),
         })
     }
 }

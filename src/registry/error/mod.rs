@@ -27,7 +27,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// The registry answers that the repository, manifest, blob or upload does not exist.
-    #[error("Registry has nothing at `{url}` ({answer})")]
+    #[error("Registry does not know `{url}` ({answer}{})", deleted_or_misspelled(.answer))]
     NotFound {
         /// The requested URL.
         url: RedactedUrl,
@@ -37,7 +37,7 @@ pub enum Error {
     /// The registry, or its token service, does not accept our credentials or asks for some. If
     /// its token service accepted them, the repository may also be missing, or hidden from this
     /// account.
-    #[error("Registry {} `{url}` ({answer})", if *.credentials { "does not accept the credentials that are known for it, at" } else { "asks for credentials, and none are known for it, at" })]
+    #[error("{} ({answer})", login_refused(.url, *.credentials, *.token_service))]
     Unauthorized {
         /// The requested URL.
         url: RedactedUrl,
@@ -69,7 +69,7 @@ pub enum Error {
     /// The registry sends uploads to another host, which asks for credentials; they are not sent
     /// there.
     #[error(
-        "Registry `{host}` sends uploads to another name, `{location}`, where no credentials are sent, and which refuses them without ({answer})"
+        "Registry `{host}` redirects uploads to another host, `{location}`, which refuses them: credentials are not sent to other hosts ({answer})"
     )]
     SentElsewhere {
         /// `host[:port]` of the registry.
@@ -108,7 +108,7 @@ pub enum Error {
         answer: Box<Answer>,
     },
     /// The registry refused a manifest because it lacks content that the manifest refers to.
-    #[error("Registry lacks content that manifest `{reference}` refers to ({answer})")]
+    #[error("Content that manifest `{reference}` refers to is missing on the registry ({answer})")]
     ContentUnknown {
         /// The manifest's reference.
         reference: String,
@@ -166,7 +166,7 @@ pub enum Error {
         source: reqwest::Error,
     },
     /// An answer ended early without a transport error.
-    #[error("Answer from `{url}` ended after {got} of {expected} bytes")]
+    #[error("Answer from `{url}` broke off after {got} of {expected} bytes")]
     Ended {
         /// The requested URL.
         url: RedactedUrl,
@@ -176,7 +176,7 @@ pub enum Error {
         expected: u64,
     },
     /// The server sent nothing for too long.
-    #[error("Nothing came from `{url}` for {} seconds", .after.as_secs())]
+    #[error("No data from `{url}` for {} seconds", .after.as_secs())]
     TimedOut {
         /// The requested URL.
         url: RedactedUrl,
@@ -226,7 +226,7 @@ pub enum Error {
     },
     /// A registry names a token service to which credentials must not be sent.
     #[error(
-        "Registry `{host}` wants credentials sent to `{realm}`, which is neither its own host nor named over verified TLS"
+        "Registry `{host}` names the token service `{realm}`: credentials are sent only to the registry's own host, or over verified TLS"
     )]
     UntrustedRealm {
         /// `host[:port]` of the registry.
@@ -251,7 +251,7 @@ pub enum Error {
         limit: u64,
     },
     /// Content does not match its digest.
-    #[error("Content of `{what}` has digest {actual}, not {expected}")]
+    #[error("Content of `{what}` has digest {actual}, expected {expected}")]
     DigestMismatch {
         /// Reference of the content.
         what: String,
@@ -261,7 +261,7 @@ pub enum Error {
         actual: Digest,
     },
     /// Content does not have the size in its descriptor.
-    #[error("Content of `{what}` has {actual} bytes, not {expected}")]
+    #[error("Content of `{what}` has {actual} bytes, expected {expected}")]
     SizeMismatch {
         /// Reference of the content.
         what: String,
@@ -277,7 +277,9 @@ pub enum Error {
         repository: String,
     },
     /// A `location` in `registries.conf` does not result in a repository name.
-    #[error("`registries.conf` sends `{repository}` to `{location}`, which is no repository")]
+    #[error(
+        "`registries.conf` rewrites `{repository}` to `{location}`, which is not a valid repository name"
+    )]
     Rewritten {
         /// The repository.
         repository: String,
@@ -310,7 +312,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The state of an upload session could not be stored or loaded.
-    #[error("Cannot keep the upload session of `{what}`")]
+    #[error("Cannot store or load the upload session of `{what}`")]
     Session {
         /// Reference of the blob.
         what: String,
@@ -335,7 +337,7 @@ impl Sought {
             return format!("log in with {login}, or give an auth file with --authfile");
         }
         format!(
-            "log in with {login}, or give an auth file with --authfile; these were looked at: {}",
+            "log in with {login}, or give an auth file with --authfile; searched: {}",
             self.files.join(", ")
         )
     }
@@ -438,15 +440,15 @@ impl Error {
                 ..
             } => return Some(sought.hint()),
             Self::Connect { .. } | Self::TimedOut { .. } => {
-                "check host and port, that the registry runs, and the network between"
+                "check host name and port, whether the registry is running, and the network path to it"
             }
             Self::Proxy { .. } => {
-                "check that the proxy runs, and the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+                "check that the proxy is running, and the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
             }
             Self::NoAnswer { source, .. } | Self::NoPlainAnswer(source) => return source.hint(),
             Self::TlsRefused { .. } => {
-                "it may want a certificate of the client that it knows: put it (*.cert) with its \
-                 key (*.key) into the directory of --cert-dir"
+                "the registry probably requires a client certificate: put it (*.cert) with its key \
+                 (*.key) into the directory of --cert-dir"
             }
             Self::NoTls { .. } => "use --tls-verify=false if plain HTTP is intended",
             Self::Unauthorized { .. } | Self::Denied { .. } => {
@@ -455,8 +457,8 @@ impl Error {
             Self::PushRefused { answer, .. } | Self::Refused { answer, .. }
                 if answer.is("NAME_INVALID") =>
             {
-                "the registry does not take such a name; `--max-components 2` makes names without \
-                 nested repositories"
+                "the registry does not allow this repository name; if it has no nested \
+                 repositories, use `--max-components 2`"
             }
             Self::PushRefused { answer, .. } if is_explained(answer) => return None,
             Self::PushRefused { .. } => {
@@ -464,14 +466,14 @@ impl Error {
                  write to it"
             }
             Self::SentElsewhere { .. } => {
-                "give --to the name that the registry has for itself, or set that right in its \
+                "use the registry's own host name in --to, or correct that name in its \
                  configuration (Quay: SERVER_HOSTNAME)"
             }
             Self::Refused { answer, .. } if answer.status == 405 => {
                 "the registry may be read-only now, for maintenance or a garbage collection"
             }
             Self::Unavailable { answer, .. } if answer.status >= 500 => {
-                "the registry fails on its own side: look at its log and its free space"
+                "the registry has an internal error: check its log and its free disk space"
             }
             Self::UntrustedRealm { .. } => {
                 "verify TLS (--cert-dir with the CA certificate) so that the registry may name \
@@ -558,11 +560,30 @@ fn is_explained(answer: &Answer) -> bool {
     matches!(answer.status, 400 | 403) && answer.message.is_some()
 }
 
+/// A suggestion for what is named by people; a blob or an upload is not.
+fn deleted_or_misspelled(answer: &Answer) -> &'static str {
+    match answer.code.as_deref() {
+        Some("BLOB_UNKNOWN" | "BLOB_UPLOAD_UNKNOWN") => "",
+        _ => "; deleted or misspelled?",
+    }
+}
+
+fn login_refused(url: &RedactedUrl, credentials: bool, token_service: bool) -> String {
+    let server = match token_service {
+        true => "Token service",
+        false => "Registry",
+    };
+    match credentials {
+        true => format!("{server} rejects the credentials for `{url}`"),
+        false => format!("{server} requires a login for `{url}`, and no credentials were found"),
+    }
+}
+
 fn push_refused(repository: &str, answer: &Answer) -> String {
     if is_explained(answer) {
         format!("Registry refuses a push to `{repository}`")
     } else {
-        format!("This account may not push to `{repository}`, or that is not there")
+        format!("This account may not push to `{repository}`, or the repository does not exist")
     }
 }
 
@@ -592,6 +613,26 @@ mod tests {
         assert!(refused(404, "404 page not found").is_not_found());
         assert!(refused(502, "<html>").is_transient());
         assert!(!refused(413, "").is_transient());
+    }
+
+    #[test]
+    fn a_refused_login_names_who_refused_it() {
+        for (credentials, token_service, expected) in [
+            (true, false, "Registry rejects the credentials for `"),
+            (true, true, "Token service rejects the credentials for `"),
+            (false, false, "Registry requires a login for `"),
+            (false, true, "Token service requires a login for `"),
+        ] {
+            let url: url::Url = "https://r.example/token".parse().unwrap();
+            let error = Error::Unauthorized {
+                url: (&url).into(),
+                answer: Answer::new(401, b""),
+                credentials,
+                sought: None,
+                token_service,
+            };
+            assert!(error.to_string().starts_with(expected), "{error}");
+        }
     }
 
     #[test]

@@ -182,7 +182,7 @@ impl PieceBody {
     /// Stores the reason, and returns an error on which the HTTP library aborts the request.
     fn flawed(&self, flaw: Flaw) -> io::Error {
         lock(&self.trace.0).flaw = Some(flaw);
-        io::Error::other("the upload's source is not as promised")
+        io::Error::other("the upload's source has other bytes than expected")
     }
 }
 

@@ -40,7 +40,7 @@ impl Client {
         if !matches!(request.url.scheme(), "http" | "https") {
             return Err(Error::Protocol {
                 url: shown,
-                reason: "it is no address of a web server".to_owned(),
+                reason: "it is neither an http nor an https URL".to_owned(),
             });
         }
         let (what, last) = (shown.to_string(), !request.has_alternative);

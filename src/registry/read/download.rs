@@ -470,7 +470,7 @@ impl BlobDownload {
             206 if ranged => {
                 let range = response.text(CONTENT_RANGE).and_then(ContentRange::parse);
                 let Some(range) = range else {
-                    return Err(response.unexpected("its Content-Range is not understood"));
+                    return Err(response.unexpected("its Content-Range header is invalid"));
                 };
                 if let Some(total) = range.total.filter(|total| total != size) {
                     return Err(self.wrong_size(total));

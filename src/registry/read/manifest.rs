@@ -240,7 +240,7 @@ async fn receive(response: Response, what: &str, expected: Option<Digest>) -> Re
     let Some(media_type) = media_type(&bytes, served_as) else {
         return Err(Error::Protocol {
             url,
-            reason: "it is no manifest of a known type".to_owned(),
+            reason: "it is not a manifest of a known type".to_owned(),
         });
     };
     let digest = Digest::from_bytes(Sha256::digest(&bytes).into());

@@ -231,7 +231,7 @@ impl Whole {
             range.first == first && range.last == last && total
         };
         if response.status() != 206 || !range.is_some_and(is_it) {
-            return Err(response.unexpected("it is not the part that was asked for"));
+            return Err(response.unexpected("it is not the requested byte range"));
         }
         let mut part = BytesMut::new();
         while length(&part) < expected {
@@ -245,7 +245,7 @@ impl Whole {
             part.extend_from_slice(&chunk);
         }
         if length(&part) > expected {
-            return Err(response.unexpected("it is longer than it says"));
+            return Err(response.unexpected("it is longer than its Content-Range"));
         }
         Ok(part.freeze())
     }

@@ -97,7 +97,7 @@ impl Client {
         let call = Call::new(place, &scopes, Method::GET, base);
         let response = self.call(call).await?;
         if response.status() == 404 {
-            return Err(response.unexpected("there is no registry"));
+            return Err(response.unexpected("it is not a container registry (404)"));
         }
         if !response.status().is_success() {
             return Err(response.into_error().await);

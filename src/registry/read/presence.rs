@@ -118,7 +118,9 @@ impl Client {
             416 => {
                 let total = response.text(CONTENT_RANGE).and_then(unsatisfied_total);
                 match total {
-                    Some(total) if total == size => Err(response.unexpected("416 is no answer")),
+                    Some(total) if total == size => {
+                        Err(response.unexpected("it refuses a range within the blob (416)"))
+                    }
                     _ => Ok(Look::Absent),
                 }
             }

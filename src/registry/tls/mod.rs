@@ -48,7 +48,7 @@ pub type ClientPair = (Vec<u8>, Zeroizing<Vec<u8>>);
 /// When no certificate in it can be parsed; the text is a clause about the file.
 pub fn check_authorities(file: &[u8]) -> Result<(), String> {
     match usable(file).is_empty() {
-        true => Err("it has no certificate that can be read".to_owned()),
+        true => Err("it contains no certificate that can be parsed".to_owned()),
         false => Ok(()),
     }
 }
@@ -106,11 +106,11 @@ fn certified(
 ) -> Result<CertifiedKey, String> {
     let chain = certificates_in(certificate);
     if chain.is_empty() {
-        return Err("it has no certificate that can be read".to_owned());
+        return Err("it contains no certificate that can be parsed".to_owned());
     }
     // The parser's own message might quote the key, so it is dropped.
     let key = PrivateKeyDer::from_pem_slice(key)
-        .map_err(|_| "its key is no private key in PEM without a passphrase".to_owned())?;
+        .map_err(|_| "its key is not an unencrypted private key in PEM".to_owned())?;
     CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => "its key belongs to another certificate".to_owned(),
         _ => "its key is of a kind that is not supported".to_owned(),

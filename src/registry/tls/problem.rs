@@ -181,8 +181,8 @@ impl TlsProblem {
             ),
             Self::SelfSigned { given: 0, .. } | Self::UnknownIssuer { given: 0, .. } => format!(
                 "put the certificate of the registry's authority, or the registry's own, as *.crt \
-                 into the directory of --cert-dir or into ~/.config/containers/certs.d/{host}/; \
-                 --tls-verify=false if you accept that nobody checks who answers"
+                 into the directory of --cert-dir or into ~/.config/containers/certs.d/{host}/; or \
+                 use --tls-verify=false, which accepts any server that answers"
             ),
             Self::SelfSigned { given, .. } => format!(
                 "none of the {given} certificates given for it (--cert-dir, certs.d) is this one: \
@@ -190,8 +190,8 @@ impl TlsProblem {
             ),
             Self::UnknownIssuer { given, .. } => format!(
                 "none of the {given} certificates given for it (--cert-dir, certs.d) is this \
-                 issuer's or the registry's own: get that, or have the registry send the \
-                 certificates between"
+                 issuer's or the registry's own: get that certificate, or configure the registry \
+                 to send its intermediate certificates"
             ),
             Self::UnfitAuthority { .. } => "give the certificate of the authority that signs for \
                  the registry now (--cert-dir, certs.d), or the registry's own"

@@ -56,7 +56,10 @@ impl Client {
                         end_refused: false,
                     }))
                 }
-                200..=299 => Err(response.unexpected("its status is none for a mount")),
+                status @ 200..=299 => {
+                    let reason = format!("status {status} is not valid for a blob mount");
+                    Err(response.unexpected(reason))
+                }
                 _ => Err(response.into_error().await),
             }
         });

@@ -234,7 +234,7 @@ impl Transfer<'_> {
         let host = &self.place.repository.host;
         let is_known = self.client.host(host).joins_pieces;
         if self.ladder.way() == UploadWay::RangedPieces && !is_known {
-            let lost = response.unexpected("it took the blob, and does not have it whole");
+            let lost = response.unexpected("it confirmed the blob but has only a part of it");
             // The next request would wait for the place at the gate that this response occupies.
             drop(response);
             self.prove_joined(lost).await?;
