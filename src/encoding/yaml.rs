@@ -74,7 +74,7 @@ pub enum YamlError {
     #[error("Cannot read the YAML")]
     Read(#[source] io::Error),
     /// A document is not YAML, exceeds a limit, or is not of the caller's type.
-    #[error("Invalid YAML{}: {message}", At(*.line))]
+    #[error("Invalid YAML{}: {message}", NearLine(*.line))]
     Document {
         /// The line, counted from 1, if the parser knows it.
         line: Option<u64>,
@@ -82,7 +82,7 @@ pub enum YamlError {
         message: String,
     },
     /// A map has a key twice, and the caller chose [`Duplicates::Refuse`].
-    #[error("Invalid YAML{}: {}", At(*.line), Twice(key))]
+    #[error("Invalid YAML{}: {}", NearLine(*.line), DuplicateName(key))]
     Duplicate {
         /// The line, counted from 1, if the parser knows it.
         line: Option<u64>,
@@ -92,9 +92,9 @@ pub enum YamlError {
 }
 
 /// Displays which key a map has twice.
-struct Twice<'a>(&'a Option<String>);
+struct DuplicateName<'a>(&'a Option<String>);
 
-impl std::fmt::Display for Twice<'_> {
+impl std::fmt::Display for DuplicateName<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
             Some(key) => write!(f, "duplicate key `{key}`"),
@@ -104,9 +104,9 @@ impl std::fmt::Display for Twice<'_> {
 }
 
 /// Displays ` near line N`, or nothing if the line is not known.
-struct At(Option<u64>);
+struct NearLine(Option<u64>);
 
-impl std::fmt::Display for At {
+impl std::fmt::Display for NearLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
             Some(line) => write!(f, " near line {line}"),
@@ -212,7 +212,7 @@ fn refused(error: &Error, limits: &YamlLimits) -> YamlError {
         let key = key.as_deref().map(printable);
         return YamlError::Duplicate { line, key };
     }
-    let message = words(error, limits).unwrap_or_else(|| error.to_string());
+    let message = limit_message(error, limits).unwrap_or_else(|| error.to_string());
     YamlError::Document {
         line,
         message: printable(&message),
@@ -226,7 +226,7 @@ fn printable(text: &str) -> String {
 }
 
 /// Describes an exceeded limit in words for operators: the parser's message names its options.
-fn words(error: &Error, limits: &YamlLimits) -> Option<String> {
+fn limit_message(error: &Error, limits: &YamlLimits) -> Option<String> {
     use serde_saphyr::budget::BudgetBreach as Breach;
 
     let YamlLimits { nodes, depth, .. } = limits;

@@ -38,9 +38,9 @@ pub trait Observer: Send + Sync {
 
 /// An observer that ignores all events.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Unobserved;
+pub struct NoObserver;
 
-impl Observer for Unobserved {
+impl Observer for NoObserver {
     fn answered(&self, _access: &Access) {}
 
     fn failed(&self, _failure: &str) {}
@@ -109,7 +109,7 @@ impl ServeOptions {
             max_connections: 512,
             idle_timeout: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(10),
-            observer: Arc::new(Unobserved),
+            observer: Arc::new(NoObserver),
         }
     }
 }

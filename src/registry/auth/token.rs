@@ -128,7 +128,8 @@ impl TokenRequest<'_> {
     ) -> Result<Response> {
         let (mut request, header, payload) = self.to_http(credential, insecure);
         request.registry = Some(authority(&self.endpoint.repository.host));
-        http.follow(&request, header.as_ref(), payload).await
+        http.send_following_redirects(&request, header.as_ref(), payload)
+            .await
     }
 
     /// True if the service accepts the credentials when no scopes are requested. Then a refusal

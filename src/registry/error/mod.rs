@@ -46,7 +46,7 @@ pub enum Error {
         /// True if there were credentials for it.
         credentials: bool,
         /// Where credentials were looked for, if known.
-        sought: Option<Box<Sought>>,
+        search: Option<Box<CredentialSearch>>,
         /// True if the token service refused, not the registry.
         token_service: bool,
     },
@@ -71,7 +71,7 @@ pub enum Error {
     #[error(
         "Registry `{host}` redirects uploads to another host, `{location}`, which refuses them: credentials are not sent to other hosts ({answer})"
     )]
-    SentElsewhere {
+    UploadOnOtherHost {
         /// `host[:port]` of the registry.
         host: String,
         /// `scheme://host[:port]` of the Location.
@@ -145,7 +145,7 @@ pub enum Error {
     },
     /// A registry that may be asked over plain HTTP answers neither over TLS nor over plain HTTP.
     #[error("Registry `{host}` answers neither over TLS ({tls}) nor over plain HTTP")]
-    NoAnswer {
+    NeitherTlsNorHttp {
         /// `host[:port]`.
         host: String,
         /// The failure over TLS, with its causes.
@@ -156,7 +156,7 @@ pub enum Error {
     /// A registry that does not speak TLS cannot be reached over plain HTTP. The error is shared
     /// by all requests that waited for this probe.
     #[error(transparent)]
-    NoPlainAnswer(Arc<Error>),
+    HttpUnreachable(Arc<Error>),
     /// The connection broke in the middle of an answer.
     #[error("Connection broke while reading `{url}`")]
     Interrupted {
@@ -323,14 +323,14 @@ pub enum Error {
 
 /// Where credentials for a registry were looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sought {
+pub struct CredentialSearch {
     /// `host[:port]`.
     pub host: String,
     /// The files in the order in which they are read, with a note on those that are not used.
     pub files: Vec<String>,
 }
 
-impl Sought {
+impl CredentialSearch {
     fn hint(&self) -> String {
         let login = format!("`podman login {}`", self.host);
         if self.files.is_empty() {
@@ -351,8 +351,8 @@ impl Error {
             Self::Unavailable { .. }
                 | Self::Connect { .. }
                 | Self::Proxy { .. }
-                | Self::NoAnswer { .. }
-                | Self::NoPlainAnswer(_)
+                | Self::NeitherTlsNorHttp { .. }
+                | Self::HttpUnreachable(_)
                 | Self::Interrupted { .. }
                 | Self::Ended { .. }
                 | Self::TimedOut { .. }
@@ -403,8 +403,8 @@ impl Error {
             {
                 url.authority()
             }
-            Self::NoAnswer { host, .. } => Some(host),
-            Self::NoPlainAnswer(source) => match &**source {
+            Self::NeitherTlsNorHttp { host, .. } => Some(host),
+            Self::HttpUnreachable(source) => match &**source {
                 Self::TimedOut { url, .. } => url.authority(),
                 other => other.unconnected(),
             },
@@ -419,7 +419,7 @@ impl Error {
             | Self::Unauthorized { answer, .. }
             | Self::Denied { answer, .. }
             | Self::PushRefused { answer, .. }
-            | Self::SentElsewhere { answer, .. }
+            | Self::UploadOnOtherHost { answer, .. }
             | Self::Unavailable { answer, .. }
             | Self::Refused { answer, .. }
             | Self::ContentUnknown { answer, .. }
@@ -436,16 +436,18 @@ impl Error {
                 None => "look at what the registry offers: `openssl s_client -connect HOST:PORT`",
             },
             Self::Unauthorized {
-                sought: Some(sought),
+                search: Some(search),
                 ..
-            } => return Some(sought.hint()),
+            } => return Some(search.hint()),
             Self::Connect { .. } | Self::TimedOut { .. } => {
                 "check host name and port, whether the registry is running, and the network path to it"
             }
             Self::Proxy { .. } => {
                 "check that the proxy is running, and the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
             }
-            Self::NoAnswer { source, .. } | Self::NoPlainAnswer(source) => return source.hint(),
+            Self::NeitherTlsNorHttp { source, .. } | Self::HttpUnreachable(source) => {
+                return source.hint();
+            }
             Self::TlsRefused { .. } => {
                 "the registry probably requires a client certificate: put it (*.cert) with its key \
                  (*.key) into the directory of --cert-dir"
@@ -465,7 +467,7 @@ impl Error {
                 "check that the project or organisation exists there, and that this account may \
                  write to it"
             }
-            Self::SentElsewhere { .. } => {
+            Self::UploadOnOtherHost { .. } => {
                 "use the registry's own host name in --to, or correct that name in its \
                  configuration (Quay: SERVER_HOSTNAME)"
             }
@@ -515,7 +517,7 @@ impl Error {
                 url,
                 answer,
                 credentials: true,
-                sought: None,
+                search: None,
                 token_service: false,
             },
             ("DENIED", _) => Self::Denied { url, answer },
@@ -539,7 +541,7 @@ impl Error {
                 url,
                 answer,
                 credentials: true,
-                sought: None,
+                search: None,
                 token_service: false,
             },
             (_, 403) => Self::Denied { url, answer },
@@ -628,7 +630,7 @@ mod tests {
                 url: (&url).into(),
                 answer: Answer::new(401, b""),
                 credentials,
-                sought: None,
+                search: None,
                 token_service,
             };
             assert!(error.to_string().starts_with(expected), "{error}");

@@ -64,7 +64,7 @@ pub(super) struct Peer<'a> {
     /// token service or redirected to it.
     pub(in crate::registry) registry: &'a str,
     /// True if a redirect or an upload Location of the registry led to it.
-    pub(in crate::registry) away: bool,
+    pub(in crate::registry) other_origin: bool,
     /// True if its certificate is not checked.
     pub(in crate::registry) insecure: bool,
 }
@@ -126,7 +126,7 @@ impl HttpClients {
         connections: Connections,
     ) -> Result<reqwest::Client> {
         let own = directory(&settings.certificates, peer.authority);
-        let shows = own.is_some() || !peer.away;
+        let shows = own.is_some() || !peer.other_origin;
         let found = own.or_else(|| directory(&settings.certificates, peer.registry));
         let key = Key {
             directory: found.map(|(name, _)| name.to_owned()),

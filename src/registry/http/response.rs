@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, LOCATION};
 use url::Url;
 
-use super::gate::Pass;
+use super::host_limit::Admission;
 use super::length::length;
 use super::retry::retry_after;
 use crate::registry::error::{Answer, Error, Result};
@@ -27,10 +27,10 @@ pub(in crate::registry) struct Response {
     pub(super) inner: reqwest::Response,
     pub(super) url: Url,
     /// True if a redirect or the requested URL itself led away from the registry's origin.
-    pub(super) away: bool,
+    pub(super) other_origin: bool,
     pub(super) idle: Duration,
     /// Keeps the request's place at the registry until the body has been read.
-    pub(super) pass: Option<Pass>,
+    pub(super) admission: Option<Admission>,
 }
 
 impl Response {
@@ -43,8 +43,8 @@ impl Response {
     }
 
     /// True if a server of another origin than the registry's may have answered.
-    pub(in crate::registry) fn is_away(&self) -> bool {
-        self.away
+    pub(in crate::registry) fn is_other_origin(&self) -> bool {
+        self.other_origin
     }
 
     /// Returns a header's text; `None` if it is absent or not visible ASCII.
@@ -108,8 +108,8 @@ impl Response {
                 source: error.without_url(),
             }),
             Ok(Ok(chunk)) => {
-                if let (Some(chunk), Some(pass)) = (&chunk, &self.pass) {
-                    pass.flow().moves(length(chunk)).await;
+                if let (Some(chunk), Some(admission)) = (&chunk, &self.admission) {
+                    admission.throttle().moves(length(chunk)).await;
                 }
                 Ok(chunk)
             }
@@ -157,9 +157,9 @@ impl Response {
         let answer = Answer::new(status, &body);
         if answer.is_too_many()
             && !means_overload(status)
-            && let Some(pass) = &self.pass
+            && let Some(admission) = &self.admission
         {
-            pass.refused();
+            admission.refused();
         }
         answer
     }
@@ -171,7 +171,7 @@ mod tests {
 
     use super::*;
     use crate::model::Host;
-    use crate::registry::http::gate::Gates;
+    use crate::registry::http::host_limit::HostLimits;
 
     /// Some registries and proxies put the code into an answer with another status.
     #[tokio::test]
@@ -182,19 +182,19 @@ mod tests {
             (403, "DENIED", 8),
             (500, "TOOMANYREQUESTS", 4),
         ] {
-            let gates = Gates::new(NonZeroUsize::new(8), None);
+            let limits = HostLimits::new(NonZeroUsize::new(8), None);
             let body = format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#);
             let answer = http::Response::builder().status(status).body(body).unwrap();
             let response = Response {
                 inner: answer.into(),
                 url: "https://r.lan/v2/".parse().unwrap(),
-                away: false,
+                other_origin: false,
                 idle: Duration::from_secs(60),
-                pass: Some(gates.enter(&host).await),
+                admission: Some(limits.enter(&host).await),
             };
             let error = response.into_error().await;
             assert_eq!(error.is_too_many(), expected == 4, "{status} {code}");
-            assert_eq!(gates.limit(&host), expected, "{status} {code}");
+            assert_eq!(limits.limit(&host), expected, "{status} {code}");
         }
     }
 }

@@ -116,7 +116,7 @@ impl Client {
         let places = self.places(repository, selector.digest.is_some())?;
         let asked = self.first_place(repository, &places, |place, last| async move {
             let value = self.manifest_at(place, selector, last).await?;
-            self.found_at(repository, place);
+            self.remember_place(repository, place);
             Ok(Reply::Settled(Fetched {
                 value,
                 fetched_from: place.repository.clone(),
@@ -174,7 +174,7 @@ impl Client {
         last: bool,
     ) -> Result<ManifestHead> {
         let what = selector.within(&place.repository);
-        // The response must not outlive this request: it occupies its place at the gate, and the
+        // The response must not outlive this request: it holds its admission, and the
         // next request would wait for one.
         let asked = self.retry_at(&what, last, || async {
             let response = self.ask_manifest(place, selector, Method::HEAD).await?;

@@ -72,7 +72,7 @@ impl Client {
     ) -> Option<Error> {
         let mut asked = HashSet::new();
         for repository in repositories {
-            let Ok(place) = self.authority_place(repository) else {
+            let Ok(place) = self.source_place(repository) else {
                 continue;
             };
             if !asked.insert(place.repository.host.clone()) {

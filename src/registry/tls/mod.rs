@@ -189,16 +189,16 @@ impl SiteVerifier {
 
     /// True if the server's own certificate is one that the operator gave or the system trusts,
     /// or if one of those signed it directly as a CA.
-    fn is_trusted_itself(&self, certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
+    fn is_pinned_or_ca_signed(&self, certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
         let mut trusted = self.given.iter().chain((self.system)());
         let signers = trusted.clone();
         trusted.any(|known| known == certificate)
-            || site_authorities::sign_themselves(signers, certificate, now, &self.provider)
+            || site_authorities::is_signed_directly_by_ca(signers, certificate, now, &self.provider)
     }
 
     /// Checks the dates, purpose and names of a certificate that is trusted itself, which the TLS
     /// library refused and therefore did not check.
-    fn verify_fit(
+    fn verify_dates_purpose_name(
         &self,
         certificate: &CertificateDer<'_>,
         name: &ServerName<'_>,
@@ -245,8 +245,8 @@ impl ServerCertVerifier for SiteVerifier {
             Err(Some(reason)) => error = reason,
             Err(None) => {}
         }
-        if self.is_trusted_itself(end_entity, now) {
-            match self.verify_fit(end_entity, server_name, now) {
+        if self.is_pinned_or_ca_signed(end_entity, now) {
+            match self.verify_dates_purpose_name(end_entity, server_name, now) {
                 Ok(()) => return Ok(ServerCertVerified::assertion()),
                 Err(reason) => error = reason,
             }

@@ -63,7 +63,9 @@ impl Client {
                 _ => Err(response.into_error().await),
             }
         });
-        asked.await.map_err(|error| error.of_push(repository))
+        asked
+            .await
+            .map_err(|error| error.into_push_error(repository))
     }
 
     /// Uploads a blob. Continues its stored session if the registry still knows that. A session
