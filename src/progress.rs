@@ -102,8 +102,8 @@ pub trait Progress: Send + Sync {
 
 /// A receiver that ignores all events.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Silent;
+pub struct NoProgress;
 
-impl Progress for Silent {
+impl Progress for NoProgress {
     fn emit(&self, _event: Event) {}
 }

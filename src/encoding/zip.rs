@@ -87,11 +87,18 @@ impl<W: Write> Write for Counter<W> {
 }
 
 fn too_long() -> io::Error {
-    io::Error::new(io::ErrorKind::FileTooLarge, "a ZIP file ends at 4 GiB")
+    io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        "the ZIP file would exceed 4 GiB",
+    )
 }
 
 fn broken() -> io::Error {
-    io::Error::other("the ZIP file was given up after an error")
+    io::Error::other("an earlier error made the ZIP file unusable")
+}
+
+fn no_entry() -> io::Error {
+    io::Error::other("no entry of the ZIP file was begun")
 }
 
 impl<W: Write> ZipWriter<W> {
@@ -203,8 +210,10 @@ impl<W: Write> ZipWriter<W> {
 
 impl<W: Write> Write for ZipWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Inner::Entry(entry) = &mut self.inner else {
-            return Err(broken());
+        let entry = match &mut self.inner {
+            Inner::Entry(entry) => entry,
+            Inner::Between(_) => return Err(no_entry()),
+            Inner::Broken => return Err(broken()),
         };
         entry.encoder.write_all(bytes)?;
         entry.crc.update(bytes);
@@ -229,6 +238,16 @@ mod tests {
         assert_eq!(DosTime::new(1970, 1, 1, 0, 0, 0), DosTime(0x0021_0000));
         let expected = 45 << 25 | 11 << 21 | 7 << 16 | 13 << 11 | 59 << 5 | 29;
         assert_eq!(DosTime::new(2025, 11, 7, 13, 59, 58), DosTime(expected));
+    }
+
+    #[test]
+    fn content_without_an_entry_is_refused_and_nothing_is_lost() {
+        let mut zip = ZipWriter::new(Vec::new(), DosTime::new(2025, 1, 1, 0, 0, 0));
+        let error = zip.write_all(b"x").unwrap_err();
+        assert_eq!(error.to_string(), "no entry of the ZIP file was begun");
+        zip.begin("a", 0o644).unwrap();
+        zip.write_all(b"x").unwrap();
+        zip.finish().unwrap();
     }
 
     /// Reads back by hand, from the directory at the end, as programs do. Other tests, which

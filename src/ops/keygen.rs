@@ -97,13 +97,13 @@ mod tests {
 
     use super::*;
     use crate::format::keys;
-    use crate::progress::Silent;
+    use crate::progress::NoProgress;
 
     #[test]
     fn neither_file_is_overwritten() {
         let directory = tempfile::tempdir().unwrap();
         let out = directory.path().join("exporter");
-        let context = Context::new(Arc::new(Silent));
+        let context = Context::new(Arc::new(NoProgress));
         let run = || {
             let (out, passphrase) = (out.clone(), None);
             keygen(Request { out, passphrase }, &context)

@@ -49,7 +49,7 @@ mod tests {
         );
         assert_eq!(error.class(), Class::VerificationFailed);
         assert_eq!(error.hints(), [""; 0]);
-        let error = registry::Error::NoAnswer {
+        let error = registry::Error::NeitherTlsNorHttp {
             host: "r.lan".to_owned(),
             tls: "refused".to_owned(),
             source: std::sync::Arc::new(registry::Error::Blocked {

@@ -33,7 +33,7 @@ impl Marker {
     }
 
     /// Returns the length of the run of `X`.
-    const fn room(self) -> usize {
+    const fn padding(self) -> usize {
         match self {
             Self::ReleaseImage => 300,
             Self::ReleaseVersion | Self::ReleaseArchitecture => 64,
@@ -42,13 +42,13 @@ impl Marker {
 
     /// Returns the bytes of the whole marker.
     fn bytes(self) -> Vec<u8> {
-        let run = "X".repeat(self.room());
+        let run = "X".repeat(self.padding());
         format!("\0{}\0{run}\0", self.name()).into_bytes()
     }
 
     /// Returns the length in bytes of the longest value that fits.
-    pub const fn longest(self) -> usize {
-        self.name().len() + self.room() + 2
+    pub const fn max_value(self) -> usize {
+        self.name().len() + self.padding() + 2
     }
 }
 
@@ -61,8 +61,8 @@ impl fmt::Display for Marker {
 /// The error for a value that does not fit into its marker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{}` has {} bytes; the place `{marker}` in the program takes {}",
-    value.escape_debug(), value.len(), marker.longest()
+    "`{}` has {} bytes; at most {} fit into the program (marker `{marker}`)",
+    value.escape_debug(), value.len(), marker.max_value()
 )]
 pub struct ValueTooLong {
     /// The marker.
@@ -86,7 +86,7 @@ impl Patch {
     /// When the value is too long.
     pub fn new(marker: Marker, value: impl Into<String>) -> Result<Self, ValueTooLong> {
         let value = value.into();
-        if value.len() > marker.longest() {
+        if value.len() > marker.max_value() {
             return Err(ValueTooLong { marker, value });
         }
         Ok(Self { marker, value })
@@ -213,7 +213,7 @@ mod tests {
             assert_eq!(bytes.len(), total, "{marker}");
             assert_eq!((bytes[0], bytes[second_zero]), (0, 0), "{marker}");
             assert_eq!(bytes[second_zero + 1], b'X', "{marker}");
-            assert_eq!(marker.longest(), total - 1, "{marker}");
+            assert_eq!(marker.max_value(), total - 1, "{marker}");
         }
     }
 
@@ -252,7 +252,7 @@ mod tests {
         let mut broken = Marker::ReleaseVersion.bytes();
         broken[50] = b'Y';
         let input = [image.as_slice(), &broken].concat();
-        let longest = "v".repeat(Marker::ReleaseImage.longest());
+        let longest = "v".repeat(Marker::ReleaseImage.max_value());
         let wanted = [
             (Marker::ReleaseVersion, "4.5.6"),
             (Marker::ReleaseImage, &longest),
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn long_values_are_refused() {
         for marker in [Marker::ReleaseImage, Marker::ReleaseArchitecture] {
-            let value = "v".repeat(marker.longest() + 1);
+            let value = "v".repeat(marker.max_value() + 1);
             let error = Patch::new(marker, value).unwrap_err();
             assert!(error.to_string().contains(marker.name()), "{error}");
         }

@@ -35,7 +35,7 @@ pub use client::{Client, ClientOptions};
 pub use credentials::{
     AuthFile, Credential, Credentials, CredentialsError, ParsedAuthFile, Secret,
 };
-pub use error::{Answer, Error, Result, Sought};
+pub use error::{Answer, CredentialSearch, Error, Result};
 pub use http::{CertificateStore, HostCertificates, RetryPolicy, Timeouts};
 pub use places::{Mirrors, MirrorsError};
 pub use read::{

@@ -23,10 +23,10 @@ pub enum CredentialsError {
         line: usize,
     },
     /// There is no line with a user.
-    #[error("The credentials name no user")]
+    #[error("The credentials have no line `user:password`")]
     Empty,
     /// The system gave no random bytes.
-    #[error("The system has no random numbers")]
+    #[error("The operating system gave no random bytes")]
     Entropy,
 }
 

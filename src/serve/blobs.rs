@@ -3,7 +3,7 @@
 use http::{Response, StatusCode, header};
 
 use super::body;
-use super::handler::{Asked, Registry};
+use super::handler::{Registry, RequestHead};
 use super::range::{self, Wanted};
 use super::response::{self, ApiError, Body, CONTENT_DIGEST, Code, set};
 use crate::model::{Digest, RepositoryPath};
@@ -17,14 +17,14 @@ impl Registry {
     /// GET and HEAD of a blob.
     pub(super) async fn blob(
         &self,
-        asked: &Asked,
+        head: &RequestHead,
         name: RepositoryPath,
         digest: Digest,
     ) -> Result<Response<Body>, ApiError> {
         let opened = self.blocking(move |store| store.open_blob(&name, &digest));
         let mut reader = opened.await?.ok_or_else(|| unknown(&digest))?;
         let size = reader.size();
-        let (status, first, length) = match range::wanted(asked.header(header::RANGE), size) {
+        let (status, first, length) = match range::wanted(head.header(header::RANGE), size) {
             Wanted::Whole => (StatusCode::OK, 0, size),
             Wanted::Part { first, last } => {
                 let length = last.saturating_sub(first).saturating_add(1);
@@ -36,7 +36,7 @@ impl Registry {
                     .header(header::CONTENT_RANGE, format!("bytes */{size}")));
             }
         };
-        let mut response = if asked.is_head() {
+        let mut response = if head.is_head() {
             response::empty(status)
         } else {
             if first > 0 {

@@ -17,7 +17,7 @@ const BATCH: usize = 1 << 20;
 
 /// How long received bytes wait for more before they are written. When a client that is slow or
 /// stuck asks how far its upload has come, the bytes that it has sent should count.
-const LINGER: Duration = Duration::from_millis(250);
+const BATCH_DELAY: Duration = Duration::from_millis(250);
 
 /// Bytes read from the disk at once.
 const PIECE: u64 = 256 << 10;
@@ -87,7 +87,7 @@ pub(super) async fn receive(
         while batched < BATCH && end.is_none() {
             let wait = match batch.is_empty() {
                 true => patience,
-                false => patience.min(LINGER),
+                false => patience.min(BATCH_DELAY),
             };
             match next(body, wait).await {
                 Next::Data(data) => {

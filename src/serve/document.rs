@@ -14,7 +14,7 @@ use crate::oci::{self, OciError};
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DocumentError {
     /// There is no media type, or it is not a manifest's.
-    #[error("`{media_type}` is no media type of a manifest that this registry takes")]
+    #[error("`{media_type}` is not a media type of manifests that this registry accepts")]
     MediaType {
         /// The media type given, shortened.
         media_type: String,

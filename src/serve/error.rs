@@ -26,7 +26,7 @@ pub enum ServeError {
         source: io::Error,
     },
     /// Other machines could reach the registry without TLS or without credentials.
-    #[error("{address} can be reached from outside, and the registry would have no {missing}")]
+    #[error("{address} is reachable from other machines, but the registry has no {missing}")]
     Exposed {
         /// The address.
         address: SocketAddr,

@@ -27,11 +27,11 @@ pub(super) struct Registry {
 }
 
 /// A request without its body.
-pub(super) struct Asked {
+pub(super) struct RequestHead {
     parts: Parts,
 }
 
-impl Asked {
+impl RequestHead {
     /// Returns a header's text.
     pub(super) fn header(&self, name: header::HeaderName) -> Option<&str> {
         self.parts.headers.get(name)?.to_str().ok()
@@ -59,21 +59,21 @@ impl Registry {
         peer: SocketAddr,
     ) -> Response<Body> {
         let (parts, mut body) = request.into_parts();
-        let asked = Asked { parts };
-        let route = route(asked.parts.uri.path());
+        let head = RequestHead { parts };
+        let route = route(head.parts.uri.path());
         let mut access = Access {
             peer,
             user: None,
-            method: asked.parts.method.to_string(),
-            path: loggable(asked.parts.uri.path(), route.as_ref().ok()),
+            method: head.parts.method.to_string(),
+            path: loggable(head.parts.uri.path(), route.as_ref().ok()),
             status: 0,
             length: None,
         };
-        let result = match self.authorise(&asked) {
+        let result = match self.authorise(&head) {
             Ok(user) => {
                 access.user = user;
                 match route {
-                    Ok(route) => self.dispatch(&asked, route, &mut body).await,
+                    Ok(route) => self.dispatch(&head, route, &mut body).await,
                     Err(error) => Err(error),
                 }
             }
@@ -87,7 +87,7 @@ impl Registry {
                 }
                 // A client that sent `Expect` waits with its body; reading would invite it to
                 // send that.
-                if asked.header(header::EXPECT).is_none() {
+                if head.header(header::EXPECT).is_none() {
                     body::drain(&mut body, self.idle_timeout).await;
                 }
                 error.into_response()
@@ -104,11 +104,11 @@ impl Registry {
         response
     }
 
-    fn authorise(&self, asked: &Asked) -> Result<Option<String>, ApiError> {
+    fn authorise(&self, head: &RequestHead) -> Result<Option<String>, ApiError> {
         let Some(credentials) = &self.credentials else {
             return Ok(None);
         };
-        match credentials.user(asked.parts.headers.get(header::AUTHORIZATION)) {
+        match credentials.user(head.parts.headers.get(header::AUTHORIZATION)) {
             Some(user) => Ok(Some(user.to_owned())),
             None => Err(
                 ApiError::new(Code::Unauthorized, "Authentication is required").header(
@@ -121,11 +121,11 @@ impl Registry {
 
     async fn dispatch(
         &self,
-        asked: &Asked,
+        head: &RequestHead,
         route: Route,
         body: &mut Incoming,
     ) -> Result<Response<Body>, ApiError> {
-        let method = &asked.parts.method;
+        let method = &head.parts.method;
         let reads = matches!(*method, Method::GET | Method::HEAD);
         if !reads && self.read_only {
             let message = "The registry is read-only";
@@ -137,14 +137,14 @@ impl Registry {
             Route::Base if reads => {
                 return Ok(response::json(StatusCode::OK, b"{}".to_vec()));
             }
-            Route::Catalog if reads => return self.catalog(asked).await,
-            Route::Tags(name) if reads => return self.tags(asked, name).await,
+            Route::Catalog if reads => return self.catalog(head).await,
+            Route::Tags(name) if reads => return self.tags(head, name).await,
             Route::Referrers(name, subject) if reads => {
-                return self.referrers(asked, name, subject).await;
+                return self.referrers(head, name, subject).await;
             }
             Route::Manifest(name, selector) => match *method {
-                Method::GET | Method::HEAD => return self.manifest(asked, name, selector).await,
-                Method::PUT => return self.put_manifest(asked, name, selector, body).await,
+                Method::GET | Method::HEAD => return self.manifest(head, name, selector).await,
+                Method::PUT => return self.put_manifest(head, name, selector, body).await,
                 Method::DELETE if self.allow_delete => {
                     return self.delete_manifest(name, selector).await;
                 }
@@ -159,26 +159,26 @@ impl Registry {
                 return Err(ApiError::new(Code::ManifestInvalid, message));
             }
             Route::Blob(name, digest) => match *method {
-                Method::GET | Method::HEAD => return self.blob(asked, name, digest).await,
+                Method::GET | Method::HEAD => return self.blob(head, name, digest).await,
                 Method::DELETE if self.allow_delete => return self.delete_blob(name, digest).await,
                 _ => "GET, HEAD",
             },
             Route::Uploads(name) => match *method {
-                Method::POST => return self.start_upload(asked, name, body).await,
+                Method::POST => return self.start_upload(head, name, body).await,
                 _ => "POST",
             },
             Route::Upload(name, id) => match *method {
                 Method::GET | Method::HEAD => return self.upload_status(name, id).await,
-                Method::PATCH => return self.patch_upload(asked, name, id, body).await,
-                Method::PUT => return self.finish_upload(asked, name, id, body).await,
+                Method::PATCH => return self.patch_upload(head, name, id, body).await,
+                Method::PUT => return self.finish_upload(head, name, id, body).await,
                 Method::DELETE => return self.cancel_upload(name, id).await,
                 _ => "GET, PATCH, PUT, DELETE",
             },
             Route::Base | Route::Catalog | Route::Tags(_) | Route::Referrers(..) => "GET, HEAD",
         };
         let message = match *method == Method::DELETE && !self.allow_delete {
-            true => "The registry deletes nothing (it runs without --allow-delete)",
-            false => "The registry does not do this here",
+            true => "Deletion is disabled (start the registry with --allow-delete)",
+            false => "This endpoint does not support the method",
         };
         Err(ApiError::new(Code::Unsupported, message).header(header::ALLOW, allowed))
     }

@@ -4,7 +4,7 @@ use http::{Response, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::handler::{Asked, Registry};
+use super::handler::{Registry, RequestHead};
 use super::response::{self, ApiError, Body, Code, OCI_FILTERS, set};
 use crate::model::{Digest, Limits, MediaType, RepositoryPath};
 use crate::sys::registry_store::{Store, StoreError};
@@ -20,15 +20,15 @@ struct Page {
 }
 
 impl Page {
-    fn of(asked: &Asked) -> Result<Self, ApiError> {
-        let count =
-            match asked.query("n") {
-                None => None,
-                Some(text) => Some(text.parse().map_err(|_| {
-                    ApiError::new(Code::PageInvalid, "`n` is not a number of entries")
-                })?),
-            };
-        let last = asked.query("last");
+    fn of(head: &RequestHead) -> Result<Self, ApiError> {
+        let count = match head.query("n") {
+            None => None,
+            Some(text) => Some(
+                text.parse()
+                    .map_err(|_| ApiError::new(Code::PageInvalid, "`n` is not a number"))?,
+            ),
+        };
+        let last = head.query("last");
         Ok(Self { count, last })
     }
 
@@ -91,8 +91,8 @@ fn document(value: &impl Serialize) -> Result<Response<Body>, ApiError> {
 
 impl Registry {
     /// GET of `/v2/_catalog`.
-    pub(super) async fn catalog(&self, asked: &Asked) -> Result<Response<Body>, ApiError> {
-        let page = Page::of(asked)?;
+    pub(super) async fn catalog(&self, head: &RequestHead) -> Result<Response<Body>, ApiError> {
+        let page = Page::of(head)?;
         let all = self.blocking(|store| store.repositories()).await?;
         let all = all.iter().map(ToString::to_string).collect();
         let (repositories, more) = page.cut(all);
@@ -110,10 +110,10 @@ impl Registry {
     /// GET of a repository's tags.
     pub(super) async fn tags(
         &self,
-        asked: &Asked,
+        head: &RequestHead,
         name: RepositoryPath,
     ) -> Result<Response<Body>, ApiError> {
-        let page = Page::of(asked)?;
+        let page = Page::of(head)?;
         let repository = name.clone();
         let all = self.blocking(move |store| match store.has_repository(&repository) {
             true => store.tags(&repository).map(Some),
@@ -139,12 +139,12 @@ impl Registry {
     /// GET of a manifest's referrers. An unknown subject has no referrers.
     pub(super) async fn referrers(
         &self,
-        asked: &Asked,
+        head: &RequestHead,
         name: RepositoryPath,
         subject: Digest,
     ) -> Result<Response<Body>, ApiError> {
-        let page = Page::of(asked)?;
-        let filter = asked.query("artifactType");
+        let page = Page::of(head)?;
+        let filter = head.query("artifactType");
         let (repository, wanted) = (name.clone(), filter.clone());
         let (start, count) = (page.last.clone(), page.count.unwrap_or(usize::MAX));
         let collected = self.blocking(move |store| {

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::body;
 use super::document::Document;
-use super::handler::{Asked, Registry};
+use super::handler::{Registry, RequestHead};
 use super::response::{self, ApiError, Body, CONTENT_DIGEST, Code, OCI_SUBJECT, set};
 use super::route::Selector;
 use crate::model::{Digest, Limits, RawManifest, RepositoryPath, Tag};
@@ -38,16 +38,16 @@ impl Registry {
     /// GET and HEAD of a manifest. It is sent as it was pushed, regardless of `Accept`.
     pub(super) async fn manifest(
         &self,
-        asked: &Asked,
+        head: &RequestHead,
         name: RepositoryPath,
         selector: Selector,
     ) -> Result<Response<Body>, ApiError> {
-        let head = asked.is_head();
+        let is_head = head.is_head();
         let found = self.blocking(move |store| {
             let Some(digest) = resolve(store, &name, &selector)? else {
                 return Ok(None);
             };
-            if head {
+            if is_head {
                 let info = store.manifest_info(&name, &digest)?;
                 return Ok(info.map(|info| (digest, info.media_type, info.size, Vec::new())));
             }
@@ -69,7 +69,7 @@ impl Registry {
     /// PUT of a manifest.
     pub(super) async fn put_manifest(
         &self,
-        asked: &Asked,
+        head: &RequestHead,
         name: RepositoryPath,
         selector: Selector,
         body: &mut Incoming,
@@ -85,7 +85,7 @@ impl Registry {
             }
         };
         let document =
-            Document::parse(&bytes, asked.header(header::CONTENT_TYPE)).map_err(|error| {
+            Document::parse(&bytes, head.header(header::CONTENT_TYPE)).map_err(|error| {
                 let code = match error.is_about_media_type() {
                     true => Code::UnsupportedMediaType,
                     false => Code::ManifestInvalid,

@@ -25,7 +25,7 @@ mod uploads;
 
 pub use auth::{Credentials, CredentialsError};
 pub use error::ServeError;
-pub use options::{Access, Observer, ServeOptions, TlsIdentity, Unobserved};
+pub use options::{Access, NoObserver, Observer, ServeOptions, TlsIdentity};
 pub use server::Server;
 pub use signals::Signals;
 

@@ -38,9 +38,9 @@ pub trait Observer: Send + Sync {
 
 /// An observer that ignores all events.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Unobserved;
+pub struct NoObserver;
 
-impl Observer for Unobserved {
+impl Observer for NoObserver {
     fn answered(&self, _access: &Access) {}
 
     fn failed(&self, _failure: &str) {}
@@ -86,7 +86,8 @@ pub struct ServeOptions {
     pub max_connections: usize,
     /// Maximum time without progress in either direction in the middle of a message.
     pub idle_timeout: Duration,
-    /// Maximum time for running requests to finish after the shutdown began.
+    /// Maximum time for running requests to finish after the shutdown began. Then connections are
+    /// closed, and what has arrived of uploads is stored, which may take the same time again.
     pub shutdown_grace: Duration,
     /// Receives requests and failures.
     pub observer: Arc<dyn Observer>,
@@ -108,7 +109,7 @@ impl ServeOptions {
             max_connections: 512,
             idle_timeout: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(10),
-            observer: Arc::new(Unobserved),
+            observer: Arc::new(NoObserver),
         }
     }
 }

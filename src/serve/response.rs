@@ -110,7 +110,7 @@ impl ApiError {
 
     /// Makes the error for an internal failure; the client is not told the cause.
     pub(super) fn internal(cause: impl Into<String>) -> Self {
-        let mut error = Self::new(Code::Internal, "The registry could not do its work");
+        let mut error = Self::new(Code::Internal, "Internal error: see the registry's log");
         error.cause = Some(cause.into());
         error
     }

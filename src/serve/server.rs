@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::handler::Registry;
 use super::response::ApiError;
-use super::stall::Patient;
+use super::stall::WriteTimeoutStream;
 use super::{Result, ServeError, ServeOptions, tls};
 use crate::sys::registry_store::{Access, Store};
 
@@ -29,7 +29,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Pause after a connection could not be accepted, for example because the system has no more
 /// sockets.
-const BREATHER: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Maximum time for headers, and maximum idle time between requests.
 const HEADERS: Duration = Duration::from_secs(60);
@@ -148,7 +148,8 @@ impl Server {
     }
 
     /// Answers requests until `shutdown` completes. Requests that are running then may finish
-    /// within the grace period. The store is released when this returns.
+    /// within the grace period; after it connections are closed, and uploads have the same time
+    /// again to store what has arrived. The store is released when this returns.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let (stopping, stop) = watch::channel(());
         let (busy, mut finished) = mpsc::channel(1);
@@ -179,7 +180,7 @@ impl Server {
                             let _ = connections.serve(stream, peer).await;
                         });
                     }
-                    Err(_) => sleep(BREATHER).await,
+                    Err(_) => sleep(ACCEPT_RETRY_DELAY).await,
                 },
             }
             while tasks.try_join_next().is_some() {}
@@ -203,7 +204,7 @@ impl Connections {
     async fn serve(mut self, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
         // Answers are small and the client waits for them, so they must not be delayed.
         stream.set_nodelay(true)?;
-        let stream = Patient::new(stream, self.patience);
+        let stream = WriteTimeoutStream::new(stream, self.patience);
         match self.tls.take() {
             None => self.talk(stream, peer, false).await,
             Some(acceptor) => {

@@ -14,14 +14,14 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// Wraps a stream; a write that makes no progress for `patience` fails.
 #[derive(Debug)]
-pub(super) struct Patient<T> {
+pub(super) struct WriteTimeoutStream<T> {
     inner: T,
     patience: Duration,
     timer: Pin<Box<Sleep>>,
     waiting: bool,
 }
 
-impl<T> Patient<T> {
+impl<T> WriteTimeoutStream<T> {
     pub(super) fn new(inner: T, patience: Duration) -> Self {
         Self {
             inner,
@@ -53,7 +53,7 @@ impl<T> Patient<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for WriteTimeoutStream<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -63,7 +63,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Patient<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for WriteTimeoutStream<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

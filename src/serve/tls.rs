@@ -29,7 +29,7 @@ pub(super) fn acceptor(identity: &TlsIdentity) -> Result<TlsAcceptor, ServeError
         .map_err(|error| refused("versions")(error.into()))?
         .with_no_client_auth()
         .with_single_cert(certificates, key)
-        .map_err(|error| refused("certificate with this key")(error.into()))?;
+        .map_err(|error| refused("certificate and key")(error.into()))?;
     config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

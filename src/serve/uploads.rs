@@ -7,7 +7,7 @@ use http::{Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
 
 use super::body::{self, End, Received};
-use super::handler::{Asked, Registry};
+use super::handler::{Registry, RequestHead};
 use super::range;
 use super::response::{self, ApiError, Body, CONTENT_DIGEST, Code, UPLOAD_UUID, set};
 use super::route::{parse_digest, repository};
@@ -18,27 +18,27 @@ impl Registry {
     /// POST: opens a session, mounts a blob, or receives a whole one.
     pub(super) async fn start_upload(
         &self,
-        asked: &Asked,
+        head: &RequestHead,
         name: RepositoryPath,
         body: &mut Incoming,
     ) -> Result<Response<Body>, ApiError> {
-        if let Some(digest) = asked.query("mount") {
+        if let Some(digest) = head.query("mount") {
             let digest = parse_digest(&digest)?;
             // Without `from` all repositories would have to be searched, which reveals too much.
-            if let Some(from) = asked.query("from") {
+            if let Some(from) = head.query("from") {
                 let (from, to) = (repository(&from)?, name.clone());
                 let mounted = self.blocking(move |store| store.mount_blob(&to, &from, &digest));
                 if mounted.await? {
                     return Ok(created(&name, &digest));
                 }
             }
-        } else if let Some(digest) = asked.query("digest") {
+        } else if let Some(digest) = head.query("digest") {
             let digest = parse_digest(&digest)?;
             let upload = self
                 .blocking(move |store| store.start_upload(&name))
                 .await?;
             let (name, id) = (upload.repository().clone(), upload.id());
-            let taken = self.take_and_commit(asked, upload, digest, body).await;
+            let taken = self.take_and_commit(head, upload, digest, body).await;
             if taken.is_err() {
                 // The client does not know the session. If the digest was wrong, it is removed
                 // already.
@@ -75,7 +75,7 @@ impl Registry {
     /// PATCH: appends a chunk.
     pub(super) async fn patch_upload(
         &self,
-        asked: &Asked,
+        head: &RequestHead,
         name: RepositoryPath,
         id: UploadId,
         body: &mut Incoming,
@@ -84,19 +84,19 @@ impl Registry {
         let upload = self
             .blocking(move |store| store.resume_upload(&repository, &id))
             .await?;
-        let upload = self.take(asked, upload, body).await?;
+        let upload = self.take(head, upload, body).await?;
         Ok(progress(StatusCode::ACCEPTED, &name, &id, upload.offset()))
     }
 
     /// PUT: appends the rest of the blob, if any, and closes the session.
     pub(super) async fn finish_upload(
         &self,
-        asked: &Asked,
+        head: &RequestHead,
         name: RepositoryPath,
         id: UploadId,
         body: &mut Incoming,
     ) -> Result<Response<Body>, ApiError> {
-        let digest = asked.query("digest").ok_or_else(|| {
+        let digest = head.query("digest").ok_or_else(|| {
             ApiError::new(
                 Code::DigestInvalid,
                 "The query parameter `digest` is missing",
@@ -106,7 +106,7 @@ impl Registry {
         let upload = self
             .blocking(move |store| store.resume_upload(&name, &id))
             .await?;
-        self.take_and_commit(asked, upload, digest, body).await
+        self.take_and_commit(head, upload, digest, body).await
     }
 
     /// DELETE: removes a session.
@@ -122,14 +122,14 @@ impl Registry {
 
     async fn take_and_commit(
         &self,
-        asked: &Asked,
+        head: &RequestHead,
         upload: Upload,
         digest: Digest,
         body: &mut Incoming,
     ) -> Result<Response<Body>, ApiError> {
         let upload = match body.is_end_stream() {
             true => upload,
-            false => self.take(asked, upload, body).await?,
+            false => self.take(head, upload, body).await?,
         };
         let name = upload.repository().clone();
         self.blocking(move |store| store.commit_upload(upload, &digest))
@@ -140,7 +140,7 @@ impl Registry {
     /// Appends a request's body. A `Content-Range` must begin at the session's current end.
     async fn take(
         &self,
-        asked: &Asked,
+        head: &RequestHead,
         upload: Upload,
         body: &mut Incoming,
     ) -> Result<Upload, ApiError> {
@@ -157,14 +157,14 @@ impl Registry {
         let announced = body.size_hint().exact();
         let mut room = self.max_blob.saturating_sub(start);
         let mut declared = None;
-        if let Some(text) = asked.header(header::CONTENT_RANGE) {
+        if let Some(text) = head.header(header::CONTENT_RANGE) {
             let (first, last) = range::sent(text).ok_or_else(|| {
                 let message = "`Content-Range` is not `<first byte>-<last byte>`";
                 refuse(Code::BlobUploadInvalid, message.to_owned(), start)
             })?;
             let length = last.checked_sub(first).and_then(|n| n.checked_add(1));
             let Some(length) = length.filter(|_| first == start) else {
-                let message = format!("The session goes on at byte {start}, not {first}");
+                let message = format!("The session continues at byte {start}, not {first}");
                 return Err(refuse(Code::RangeInvalid, message, start));
             };
             if announced.is_some_and(|announced| announced != length) {

@@ -502,10 +502,10 @@ fn credentials_are_shown_nowhere_and_state_is_private() {
     let wrong = stage.import(&bundle, &host, &["--authfile", auth.to_str().unwrap()]);
     assert_eq!(wrong.code, Some(7), "{wrong}");
     refused
-        .stderr_has("none are known")
+        .stderr_has("no credentials were found")
         .stderr_has("podman login");
     wrong
-        .stderr_has("does not accept")
+        .stderr_has("rejects the credentials")
         .stderr_has("podman login");
     write(&encoded);
     let out = stage.importer.path("out");

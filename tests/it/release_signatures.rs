@@ -15,7 +15,7 @@ use airferry::model::{Digest, Timestamp};
 use airferry::ops::Context;
 use airferry::ops::release::signatures::Store;
 use airferry::ops::release::{Accepted, Release, Verification};
-use airferry::progress::Silent;
+use airferry::progress::NoProgress;
 use airferry::registry::{Client, ClientOptions, RetryPolicy};
 
 use crate::support::fake_registry::{FakeRegistry, Reply};
@@ -89,7 +89,7 @@ async fn judge(
         config: Some(config),
         carried: None,
     };
-    let context = Context::new(Arc::new(Silent));
+    let context = Context::new(Arc::new(NoProgress));
     verification.verify(&release, &context).await
 }
 
@@ -325,7 +325,7 @@ async fn ocp_keys_are_read_and_a_real_signature_verifies() {
         };
         let verification = &verification;
         async move {
-            let context = Context::new(Arc::new(Silent));
+            let context = Context::new(Arc::new(NoProgress));
             verification.verify(&release, &context).await
         }
     };

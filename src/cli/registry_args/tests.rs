@@ -4,7 +4,7 @@ use std::path::Path;
 use clap::Parser;
 
 use super::*;
-use crate::progress::Silent;
+use crate::progress::NoProgress;
 use crate::registry::Credentials;
 
 #[derive(Debug, Parser)]
@@ -53,7 +53,7 @@ impl Machine {
 
     fn options(&self, args: &RegistryArgs, more: &[(&str, &str)]) -> Result<ClientOptions, Error> {
         let warn = |warning: String| panic!("{warning}");
-        args.options(&self.environment(more), &warn, Arc::new(Silent))
+        args.options(&self.environment(more), &warn, Arc::new(NoProgress))
     }
 }
 
@@ -266,7 +266,7 @@ async fn a_login_without_a_session_directory_is_found() {
     };
     let warn = |warning: String| panic!("{warning}");
     let options = |machine: &Machine| {
-        let found = args(&[]).options(&environment(machine), &warn, Arc::new(Silent));
+        let found = args(&[]).options(&environment(machine), &warn, Arc::new(NoProgress));
         found.unwrap().credentials
     };
     let found = user(&options(&machine), "r.example").await;
@@ -284,7 +284,7 @@ async fn a_broken_file_in_a_usual_place_costs_that_file() {
     ]);
     let warnings = RefCell::new(Vec::new());
     let warn = |warning: String| warnings.borrow_mut().push(warning);
-    let options = args(&[]).options(&machine.environment(&[]), &warn, Arc::new(Silent));
+    let options = args(&[]).options(&machine.environment(&[]), &warn, Arc::new(NoProgress));
     let found = user(&options.unwrap().credentials, "r.example").await;
     assert_eq!(found.as_deref(), Some("docker"));
     let warnings = warnings.into_inner();
@@ -364,7 +364,7 @@ fn a_file_that_cannot_be_used_costs_that_file() {
     let warnings = RefCell::new(Vec::new());
     let warn = |warning: String| warnings.borrow_mut().push(warning);
     let line = args(&["--cert-dir", &machine.path("own")]);
-    let options = line.options(&machine.environment(&[]), &warn, Arc::new(Silent));
+    let options = line.options(&machine.environment(&[]), &warn, Arc::new(NoProgress));
     let found = options.unwrap().certificates;
     assert_eq!((found.roots.len(), found.clients.len()), (1, 1));
     let warnings = warnings.into_inner();

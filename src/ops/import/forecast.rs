@@ -59,7 +59,7 @@ pub(super) async fn measure(
                     true => Ok(false),
                     // In doubt, count the blob as absent.
                     false => match probe.unless_hidden(repository, question.await, false) {
-                        Err(error) if error.may_be_about_one() => Ok(false),
+                        Err(error) if error.may_concern_one_object() => Ok(false),
                         answer => answer,
                     },
                 }

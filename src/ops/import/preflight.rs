@@ -52,7 +52,10 @@ async fn ask(
         |error| target_error(format!("The target registry {host} cannot be used"), error);
     let repositories = plan.repositories();
     for repository in &repositories {
-        request.client.may_ask(repository).map_err(unusable)?;
+        request
+            .client
+            .check_not_blocked(repository)
+            .map_err(unusable)?;
     }
     let pinged = match repositories.first() {
         Some(repository) => request.client.ping_for(repository).await,

@@ -101,7 +101,7 @@ pub(super) async fn decide(
                 decided.push(TagDecision::new(&image.placed.tag, TagAction::Skip));
             }
             Err(Refusal::Unknown(error))
-                if error.may_be_about_one()
+                if error.may_concern_one_object()
                     && (answers > 0 || decided.len() + 1 < plan.images.len().min(JOBS)) =>
             {
                 let mut failure = Failure::from(error);

@@ -23,7 +23,7 @@ use self::token::{Token, TokenRequest, may_have_credentials};
 use crate::model::{Host, Repository, RepositoryPath};
 use crate::registry::authority::authority;
 use crate::registry::credentials::{Credential, Credentials};
-use crate::registry::error::{Error, Result, Sought};
+use crate::registry::error::{CredentialSearch, Error, Result};
 use crate::registry::http::Engine;
 use crate::registry::locks::lock;
 use crate::registry::places::Endpoint;
@@ -33,7 +33,7 @@ pub(super) use self::scopes::Scopes;
 
 /// Kinds of requests; those of one kind share a registry's challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(super) enum Matter {
+pub(super) enum RequestKind {
     /// All requests without a kind of their own.
     #[default]
     Content,
@@ -47,7 +47,7 @@ pub(super) enum Matter {
 pub(super) struct Purpose<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) scopes: &'a Scopes,
-    pub(super) matter: Matter,
+    pub(super) kind: RequestKind,
     /// The root of the registry's API.
     pub(super) base: &'a Url,
     /// True if TLS may be missing or unverified there.
@@ -63,7 +63,7 @@ pub(super) struct Auth {
     credentials: Credentials,
     /// Challenges. The first one that a registry gave for its content applies to the whole
     /// registry; a different one applies to requests of that kind in the repository that gave it.
-    challenges: Mutex<HashMap<Asker, Challenge>>,
+    challenges: Mutex<HashMap<ChallengeScope, Challenge>>,
     tokens: Mutex<HashMap<TokenKey, Slot>>,
     /// Registry and token service pairs whose token service accepted the credentials in this run.
     accepted: Mutex<HashSet<(String, Url)>>,
@@ -72,12 +72,12 @@ pub(super) struct Auth {
 /// The scope of a challenge: a registry (`host[:port]`), or one kind of request in one of its
 /// repositories.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Asker {
+struct ChallengeScope {
     registry: String,
-    own: Option<(Matter, RepositoryPath)>,
+    own: Option<(RequestKind, RepositoryPath)>,
 }
 
-impl Asker {
+impl ChallengeScope {
     fn registry(endpoint: &Endpoint) -> Self {
         Self {
             registry: authority(&endpoint.repository.host),
@@ -85,9 +85,9 @@ impl Asker {
         }
     }
 
-    fn own(endpoint: &Endpoint, matter: Matter) -> Self {
+    fn own(endpoint: &Endpoint, kind: RequestKind) -> Self {
         Self {
-            own: Some((matter, endpoint.repository.path.clone())),
+            own: Some((kind, endpoint.repository.path.clone())),
             ..Self::registry(endpoint)
         }
     }
@@ -122,25 +122,25 @@ impl Auth {
 
     /// Returns the scheme that the registry asked for, or `None` before its first challenge.
     pub(super) fn scheme(&self, endpoint: &Endpoint) -> Option<&'static str> {
-        match self.challenge(endpoint, Matter::Content)? {
+        match self.challenge(endpoint, RequestKind::Content)? {
             Challenge::Basic => Some("basic"),
             Challenge::Bearer { .. } => Some("bearer"),
         }
     }
 
     /// Returns where credentials for a host are looked for.
-    pub(super) fn sought(&self, host: &Host) -> Sought {
-        Sought {
+    pub(super) fn credential_search(&self, host: &Host) -> CredentialSearch {
+        CredentialSearch {
             host: host.to_string(),
             files: self.credentials.places().to_vec(),
         }
     }
 
     /// Returns the challenge for this kind of request in the repository, else the registry's.
-    fn challenge(&self, endpoint: &Endpoint, matter: Matter) -> Option<Challenge> {
+    fn challenge(&self, endpoint: &Endpoint, kind: RequestKind) -> Option<Challenge> {
         let challenges = lock(&self.challenges);
-        let own = challenges.get(&Asker::own(endpoint, matter));
-        own.or_else(|| challenges.get(&Asker::registry(endpoint)))
+        let own = challenges.get(&ChallengeScope::own(endpoint, kind));
+        own.or_else(|| challenges.get(&ChallengeScope::registry(endpoint)))
             .cloned()
     }
 
@@ -154,10 +154,10 @@ impl Auth {
         let Purpose {
             endpoint,
             scopes,
-            matter,
+            kind,
             ..
         } = purpose;
-        match self.challenge(endpoint, matter) {
+        match self.challenge(endpoint, kind) {
             None => Ok(None),
             Some(Challenge::Basic) => {
                 let credential = self.credential(&endpoint.repository, scopes).await?;
@@ -203,14 +203,14 @@ impl Auth {
         let Purpose {
             endpoint,
             scopes,
-            matter,
+            kind,
             base,
             ..
         } = purpose;
         let Some(challenge) = preferred_challenge(headers, base) else {
             return Ok(false);
         };
-        self.learn(endpoint, matter, challenge.clone());
+        self.learn(endpoint, kind, challenge.clone());
         let Challenge::Bearer { realm, service } = challenge else {
             let credential = self.credential(&endpoint.repository, scopes).await?;
             return Ok(credential.is_some_and(|found| found.login().is_some()));
@@ -225,14 +225,17 @@ impl Auth {
         Ok(true)
     }
 
-    fn learn(&self, endpoint: &Endpoint, matter: Matter, challenge: Challenge) {
+    fn learn(&self, endpoint: &Endpoint, kind: RequestKind, challenge: Challenge) {
         let mut challenges = lock(&self.challenges);
-        let (registry, own) = (Asker::registry(endpoint), Asker::own(endpoint, matter));
+        let (registry, own) = (
+            ChallengeScope::registry(endpoint),
+            ChallengeScope::own(endpoint, kind),
+        );
         match challenges.get(&registry) {
             Some(known) if *known == challenge => {
                 challenges.remove(&own);
             }
-            None if matter == Matter::Content => {
+            None if kind == RequestKind::Content => {
                 challenges.insert(registry, challenge);
             }
             _ => {
@@ -307,8 +310,9 @@ impl Auth {
             if is_about_scope {
                 lock(&self.accepted).insert(accepts);
             }
-            let sought = (!is_about_scope).then(|| self.sought(&endpoint.repository.host));
-            return Err(error.of_token_service(has_credentials, sought));
+            let search =
+                (!is_about_scope).then(|| self.credential_search(&endpoint.repository.host));
+            return Err(error.into_token_service_error(has_credentials, search));
         }
         if credential.is_some() {
             lock(&self.accepted).insert(accepts);

@@ -51,7 +51,7 @@ impl Token {
         let body = Zeroizing::new(response.read(TOKEN_ANSWER).await?);
         let not_understood = || Error::Protocol {
             url: url.clone(),
-            reason: "it is no token".to_owned(),
+            reason: "it contains no token".to_owned(),
         };
         // The parser's message might quote the token, so it is dropped.
         let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| not_understood())?;
@@ -128,7 +128,8 @@ impl TokenRequest<'_> {
     ) -> Result<Response> {
         let (mut request, header, payload) = self.to_http(credential, insecure);
         request.registry = Some(authority(&self.endpoint.repository.host));
-        http.follow(&request, header.as_ref(), payload).await
+        http.send_following_redirects(&request, header.as_ref(), payload)
+            .await
     }
 
     /// True if the service accepts the credentials when no scopes are requested. Then a refusal

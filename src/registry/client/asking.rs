@@ -22,7 +22,7 @@ impl Client {
     /// # Errors
     ///
     /// [`Error::Blocked`] when `registries.conf` blocks it.
-    pub fn may_ask(&self, repository: &Repository) -> Result<()> {
+    pub fn check_not_blocked(&self, repository: &Repository) -> Result<()> {
         match self.inner.mirrors.is_blocked(repository) {
             true => Err(Error::Blocked {
                 repository: repository.to_string(),
@@ -84,7 +84,7 @@ impl Client {
 
     /// Returns the place whose answers about a repository are complete: the source, or the first
     /// mirror if the source is blocked.
-    pub(in crate::registry) fn authority_place(&self, repository: &Repository) -> Result<Endpoint> {
+    pub(in crate::registry) fn source_place(&self, repository: &Repository) -> Result<Endpoint> {
         if !self.use_mirrors {
             return Ok(self.own_place(repository));
         }
@@ -96,16 +96,16 @@ impl Client {
     }
 
     /// Remembers the place that delivered content of `repository`.
-    pub(in crate::registry) fn found_at(&self, repository: &Repository, place: &Endpoint) {
-        self.inner.learned.found_at(repository, place);
+    pub(in crate::registry) fn remember_place(&self, repository: &Repository, place: &Endpoint) {
+        self.inner.learned.remember_place(repository, place);
     }
 
     /// Warns, once for each place, that it failed and that the next one is asked. "Not found" is
     /// no reason for a warning.
-    pub(in crate::registry) fn failed_at(&self, place: &Endpoint, error: &Error) {
-        if !error.is_not_found() && self.inner.learned.warns_first(&place.repository) {
+    pub(in crate::registry) fn warn_place_failed(&self, place: &Endpoint, error: &Error) {
+        if !error.is_not_found() && self.inner.learned.mark_warned(&place.repository) {
             let message = format!(
-                "{} does not answer as it should, the next place is asked: {error}",
+                "{} failed, trying the next place: {error}",
                 place.repository
             );
             self.http()
@@ -142,7 +142,7 @@ impl Client {
                 Ok(Reply::Empty(found)) => empty = Some(found),
                 Err(error) => {
                     if !last {
-                        self.failed_at(place, &error);
+                        self.warn_place_failed(place, &error);
                     }
                     failures.add(repository, place, error);
                 }

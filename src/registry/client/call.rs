@@ -5,10 +5,10 @@ use reqwest::{Method, StatusCode};
 use url::Url;
 
 use super::Client;
-use crate::registry::auth::{Authorization, Matter, Purpose, Scopes};
+use crate::registry::auth::{Authorization, Purpose, RequestKind, Scopes};
 use crate::registry::authority::{authority, authority_of};
-use crate::registry::error::{Error, Result, Sought};
-use crate::registry::http::{Connections, Flow, Payload, Request, Response};
+use crate::registry::error::{CredentialSearch, Error, Result};
+use crate::registry::http::{Connections, Payload, Request, Response, Throttle};
 use crate::registry::places::Endpoint;
 use crate::registry::redact::RedactedUrl;
 
@@ -25,7 +25,7 @@ pub(in crate::registry) struct Call<'a> {
     /// Size in bytes of the blob that the request finishes; 0 if it finishes none.
     finishes: u64,
     /// Kind of request; requests of the same kind share a challenge.
-    matter: Matter,
+    kind: RequestKind,
 }
 
 impl<'a> Call<'a> {
@@ -44,13 +44,13 @@ impl<'a> Call<'a> {
             payload: Payload::Empty,
             connections: Connections::default(),
             finishes: 0,
-            matter: Matter::default(),
+            kind: RequestKind::default(),
         }
     }
 
     /// Sets the kind of request, for requests whose challenge must not apply to all others.
-    pub(in crate::registry) fn about(mut self, matter: Matter) -> Self {
-        self.matter = matter;
+    pub(in crate::registry) fn kind(mut self, kind: RequestKind) -> Self {
+        self.kind = kind;
         self
     }
 
@@ -85,14 +85,14 @@ impl Client {
     /// Refusals other than a final 401 are returned as responses, not as errors.
     pub(in crate::registry) async fn call(&self, call: Call<'_>) -> Result<Response> {
         let host = &call.endpoint.repository.host;
-        let answer = |flow| self.answer(call, flow);
+        let answer = |throttle| self.answer(call, throttle);
         self.http().paced(host, answer).await
     }
 
-    async fn answer(&self, call: Call<'_>, flow: Flow) -> Result<Response> {
+    async fn answer(&self, call: Call<'_>, throttle: Throttle) -> Result<Response> {
         let base = self.base(call.endpoint).await?;
         let request = Request {
-            home: base.origin(),
+            authorization_origin: base.origin(),
             registry: Some(authority(&call.endpoint.repository.host)),
             insecure: self.is_insecure(call.endpoint),
             method: call.method,
@@ -100,13 +100,13 @@ impl Client {
             headers: call.headers,
             connections: call.connections,
             finishes: call.finishes,
-            flow: Some(flow),
+            throttle: Some(throttle),
         };
         let mut payload = call.payload;
         let purpose = Purpose {
             endpoint: call.endpoint,
             scopes: call.scopes,
-            matter: call.matter,
+            kind: call.kind,
             base: &base,
             insecure: request.insecure,
         };
@@ -115,18 +115,21 @@ impl Client {
             let authorization = self.auth().authorization(self.http(), purpose).await?;
             let again = payload.again();
             let header = authorization.as_ref().map(|auth| &auth.header);
-            let response = self.http().follow(&request, header, payload).await?;
-            let refused_away =
-                response.is_away() && matches!(response.status().as_u16(), 401 | 403);
-            if refused_away && request.url.origin() != request.home {
+            let response = self
+                .http()
+                .send_following_redirects(&request, header, payload)
+                .await?;
+            let refused_elsewhere =
+                response.is_other_origin() && matches!(response.status().as_u16(), 401 | 403);
+            if refused_elsewhere && request.url.origin() != request.authorization_origin {
                 let host = call.endpoint.repository.host.to_string();
-                return Err(sent_elsewhere(host, response).await);
+                return Err(upload_on_other_host(host, response).await);
             }
-            if refused_away && !restarted {
+            if refused_elsewhere && !restarted {
                 // A presigned URL may have expired: ask the registry again, which makes a new
                 // one.
                 restarted = true;
-            } else if response.status() == StatusCode::UNAUTHORIZED && !response.is_away() {
+            } else if response.status() == StatusCode::UNAUTHORIZED && !response.is_other_origin() {
                 let used = authorization.as_ref();
                 let can_answer = self
                     .auth()
@@ -134,8 +137,8 @@ impl Client {
                     .await?;
                 if challenged || !can_answer {
                     let host = &call.endpoint.repository.host;
-                    let sought = self.auth().sought(host);
-                    return Err(unauthorized(response, used, sought).await);
+                    let search = self.auth().credential_search(host);
+                    return Err(unauthorized(response, used, search).await);
                 }
                 challenged = true;
             } else {
@@ -152,23 +155,27 @@ impl Client {
 }
 
 /// The error for a 401 from the registry itself that no credential can answer.
-async fn unauthorized(response: Response, used: Option<&Authorization>, sought: Sought) -> Error {
+async fn unauthorized(
+    response: Response,
+    used: Option<&Authorization>,
+    search: CredentialSearch,
+) -> Error {
     let url = response.shown();
     Error::Unauthorized {
         answer: response.into_answer().await,
         url,
         credentials: used.is_some_and(|used| used.credentials),
-        sought: Some(Box::new(sought)),
+        search: Some(Box::new(search)),
         token_service: false,
     }
 }
 
 /// The error for a request whose own URL (not a redirect) is on another host than the registry's,
 /// and that was refused there.
-async fn sent_elsewhere(host: String, response: Response) -> Error {
+async fn upload_on_other_host(host: String, response: Response) -> Error {
     let url = response.url();
     let location = RedactedUrl::of_authority(url.scheme(), &authority_of(url));
-    Error::SentElsewhere {
+    Error::UploadOnOtherHost {
         host,
         location,
         answer: response.into_answer().await,

@@ -24,9 +24,9 @@ pub(in crate::registry) enum UploadWay {
 
 /// Result of trying to fetch blobs of one registry in parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::registry) enum Verdict {
-    Helps,
-    Useless,
+pub(in crate::registry) enum PartsVerdict {
+    Faster,
+    NotFaster,
 }
 
 /// Facts about one host.
@@ -41,9 +41,9 @@ pub(in crate::registry) struct HostFacts {
     /// Way of uploading larger blobs; `None` until the host refused another way.
     large_uploads: Option<UploadWay>,
     /// True if a blob that was uploaded in pieces was found whole there.
-    pub(in crate::registry) joins_pieces: bool,
+    pub(in crate::registry) pieces_verified: bool,
     /// Verdict on fetching its blobs in parts; `None` until one was reached.
-    pub(in crate::registry) dividing: Option<Verdict>,
+    pub(in crate::registry) parts_verdict: Option<PartsVerdict>,
 }
 
 impl HostFacts {
@@ -70,7 +70,7 @@ impl HostFacts {
 #[derive(Debug, Clone, Default)]
 struct RepositoryFacts {
     /// The last place that delivered content of it.
-    found_at: Option<Endpoint>,
+    last_place: Option<Endpoint>,
     /// True after the warning that this place failed and that the next one is asked.
     warned: bool,
     /// True if this process has written into it.
@@ -108,19 +108,19 @@ impl Learned {
 
     /// Returns the last place that delivered content of a repository.
     pub(super) fn last_place(&self, repository: &Repository) -> Option<Endpoint> {
-        lock(&self.repositories).get(repository)?.found_at.clone()
+        lock(&self.repositories).get(repository)?.last_place.clone()
     }
 
-    pub(super) fn found_at(&self, repository: &Repository, place: &Endpoint) {
+    pub(super) fn remember_place(&self, repository: &Repository, place: &Endpoint) {
         change(&self.repositories, repository, |facts| {
-            if facts.found_at.as_ref() != Some(place) {
-                facts.found_at = Some(place.clone());
+            if facts.last_place.as_ref() != Some(place) {
+                facts.last_place = Some(place.clone());
             }
         });
     }
 
     /// Returns true for the first warning about a place, false for all later ones.
-    pub(super) fn warns_first(&self, place: &Repository) -> bool {
+    pub(super) fn mark_warned(&self, place: &Repository) -> bool {
         change(&self.repositories, place, |facts| {
             !std::mem::replace(&mut facts.warned, true)
         })

@@ -23,7 +23,7 @@ use crate::registry::places::{Endpoint, Mirrors, Schemes};
 
 pub(super) use self::asking::Reply;
 pub(super) use self::call::Call;
-pub(super) use self::learned::{UploadWay, Verdict};
+pub(super) use self::learned::{PartsVerdict, UploadWay};
 pub use self::options::ClientOptions;
 
 /// Attempts at a place while another place is left to ask.
@@ -173,7 +173,7 @@ impl Client {
     /// Returns the root of a registry's API, `https://host[:port]/v2/`.
     pub(super) async fn base(&self, endpoint: &Endpoint) -> Result<Url> {
         // Every request calls this first, so blocked repositories are refused here.
-        self.may_ask(&endpoint.repository)?;
+        self.check_not_blocked(&endpoint.repository)?;
         let (host, insecure) = (&endpoint.repository.host, self.is_insecure(endpoint));
         self.inner.schemes.base(self.http(), host, insecure).await
     }
@@ -184,7 +184,7 @@ impl Client {
         let path = format!("{}/{tail}", endpoint.repository.path);
         base.join(&path).map_err(|_| Error::Protocol {
             url: (&base).into(),
-            reason: format!("`{path}` makes no URL with it"),
+            reason: format!("`{path}` is not a valid path below it"),
         })
     }
 }
@@ -221,12 +221,12 @@ mod tests {
         assert_eq!(asked(false), ["tags.lan", "q.lan"]);
         assert_eq!(asked(true), ["digests.lan", "q.lan"]);
         let by_tag = client.places(&repository, false).unwrap();
-        client.found_at(&repository, &by_tag[0]);
+        client.remember_place(&repository, &by_tag[0]);
         assert_eq!(asked(true), ["tags.lan", "digests.lan", "q.lan"]);
-        client.found_at(&repository, &by_tag[1]);
+        client.remember_place(&repository, &by_tag[1]);
         assert_eq!(asked(true), ["q.lan", "digests.lan"]);
         let by_digest = client.places(&repository, true).unwrap();
-        client.found_at(&repository, &by_digest[1]);
+        client.remember_place(&repository, &by_digest[1]);
         assert_eq!(asked(false), ["tags.lan", "q.lan"]);
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 
-use crate::progress::{Progress, Silent};
+use crate::progress::{NoProgress, Progress};
 use crate::registry::credentials::Credentials;
 use crate::registry::http::{CertificateStore, RetryPolicy, Timeouts};
 use crate::registry::places::Mirrors;
@@ -49,7 +49,7 @@ impl Default for ClientOptions {
             jobs: None,
             limit_rate: None,
             user_agent: concat!("airferry/", env!("CARGO_PKG_VERSION")).to_owned(),
-            progress: Arc::new(Silent),
+            progress: Arc::new(NoProgress),
         }
     }
 }

@@ -148,7 +148,11 @@ impl ParsedAuthFile {
         let (name, helper) = names
             .iter()
             .find_map(|name| self.helpers.get(name).map(|helper| (name, helper)))?;
-        Some(helper.as_deref().ok_or_else(|| self.broken(name)))
+        let no_name = || CredentialsError::HelperValue {
+            file: self.name.clone(),
+            key: one_line(name, 100),
+        };
+        Some(helper.as_deref().ok_or_else(no_name))
     }
 
     /// Returns the entry of the first name that has one.
@@ -156,19 +160,15 @@ impl ParsedAuthFile {
         match names.iter().find_map(|name| self.auths.get(name))? {
             Entry::Known(credential) => Some(Ok(credential)),
             Entry::Empty => None,
-            Entry::Broken(key) => Some(Err(self.broken(key))),
+            Entry::Broken(key) => Some(Err(CredentialsError::Entry {
+                file: self.name.clone(),
+                key: one_line(key, 100),
+            })),
         }
     }
 
     pub(super) fn store(&self) -> Option<&str> {
         self.store.as_deref()
-    }
-
-    fn broken(&self, key: &str) -> CredentialsError {
-        CredentialsError::Entry {
-            file: self.name.clone(),
-            key: one_line(key, 100),
-        }
     }
 }
 

@@ -15,7 +15,7 @@ pub enum CredentialsError {
         column: usize,
     },
     /// A field has a value other than the expected object.
-    #[error("Auth file `{file}` has something else than an object as `{key}`")]
+    #[error("Auth file `{file}`: `{key}` must be a JSON object")]
     NoObject {
         /// The file's name.
         file: String,
@@ -23,15 +23,25 @@ pub enum CredentialsError {
         key: String,
     },
     /// An entry is not base64 of `user:password`.
-    #[error("Auth file `{file}` has an entry for `{key}` that is not base64 of `user:password`")]
+    #[error("Auth file `{file}`: the entry for `{key}` is not base64 of `user:password`")]
     Entry {
         /// The file's name.
         file: String,
         /// The entry's key.
         key: String,
     },
+    /// A value of `credHelpers` is not a text.
+    #[error("Auth file `{file}`: the `credHelpers` value for `{key}` is not the name of a helper")]
+    HelperValue {
+        /// The file's name.
+        file: String,
+        /// The value's key.
+        key: String,
+    },
     /// A helper's name has characters that are not allowed in it.
-    #[error("Credential helper `{name}` is not a plain name")]
+    #[error(
+        "`{name}` is not the name of a credential helper (letters, digits, `-`, `_` and `.` only)"
+    )]
     HelperName {
         /// The name, as the file has it.
         name: String,
@@ -61,9 +71,21 @@ pub enum CredentialsError {
         seconds: u64,
     },
     /// A helper's answer does not follow the protocol.
-    #[error("Credential helper `{program}` gave an answer that is not understood")]
+    #[error(
+        "Credential helper `{program}` printed something other than JSON with `Username` and `Secret`"
+    )]
     HelperAnswer {
         /// The program.
         program: String,
     },
+}
+
+impl CredentialsError {
+    /// True if an entry in an auth file cannot be used, whenever it is tried.
+    pub(super) fn is_of_one_entry(&self) -> bool {
+        matches!(
+            self,
+            Self::Entry { .. } | Self::HelperValue { .. } | Self::HelperName { .. }
+        )
+    }
 }

@@ -44,7 +44,7 @@ pub struct Credentials {
 struct Inner {
     files: Vec<ParsedAuthFile>,
     /// Answers of helpers, by helper and server.
-    helped: tokio::sync::Mutex<HashMap<(String, String), Option<Credential>>>,
+    helper_answers: tokio::sync::Mutex<HashMap<(String, String), Option<Credential>>>,
 }
 
 impl fmt::Debug for Credentials {
@@ -73,7 +73,7 @@ impl Credentials {
         Self {
             inner: Arc::new(Inner {
                 files,
-                helped: tokio::sync::Mutex::default(),
+                helper_answers: tokio::sync::Mutex::default(),
             }),
             places,
             helpers: None,
@@ -107,8 +107,8 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// When an entry for this host cannot be used and nothing after it has credentials. A failing
-    /// helper of an auth file ends the search in the auth files.
+    /// When an entry for this host, or the name of its helper, cannot be used and no later file
+    /// has credentials. A failing helper of an auth file ends the search in the auth files.
     pub async fn lookup(
         &self,
         host: &Host,
@@ -119,7 +119,7 @@ impl Credentials {
         for helper in self.helpers.as_deref().unwrap_or(&files) {
             let found = match helper.as_str() {
                 AUTH_FILES => self.in_files(host, path).await,
-                helper => self.helped(helper, host).await,
+                helper => self.ask_helper(helper, host).await,
             };
             match found {
                 Ok(None) => {}
@@ -138,32 +138,41 @@ impl Credentials {
         let names = lookup_names(host, path);
         let mut broken = None;
         for source in &self.inner.files {
-            let helper = source.helper(&names).transpose()?;
-            if let Some(helper) = helper
-                && let Some(found) = self.helped(helper, host).await?
-            {
-                return Ok(Some(found));
-            }
-            match source.entry(&names) {
-                Some(Ok(found)) => return Ok(Some(found.clone())),
-                Some(Err(error)) => {
-                    // A later file may have a valid one, as for skopeo and Docker.
-                    broken = broken.or(Some(error));
-                    continue;
-                }
-                None => {}
-            }
-            if helper.is_none()
-                && let Some(store) = source.store()
-                && let Some(found) = self.helped(store, host).await?
-            {
-                return Ok(Some(found));
+            match self.in_file(source, &names, host).await {
+                Ok(None) => {}
+                // A later file may have a valid one.
+                Err(error) if error.is_of_one_entry() => broken = broken.or(Some(error)),
+                // A helper that fails now may succeed later (a locked keyring). Until then the
+                // credentials of a later file, perhaps of another account, must not be used: as in
+                // skopeo.
+                settled => return settled,
             }
         }
         broken.map_or(Ok(None), Err)
     }
 
-    async fn helped(
+    async fn in_file(
+        &self,
+        source: &ParsedAuthFile,
+        names: &[String],
+        host: &Host,
+    ) -> Result<Option<Credential>, CredentialsError> {
+        let helper = source.helper(names).transpose()?;
+        if let Some(helper) = helper
+            && let Some(found) = self.ask_helper(helper, host).await?
+        {
+            return Ok(Some(found));
+        }
+        if let Some(found) = source.entry(names).transpose()? {
+            return Ok(Some(found.clone()));
+        }
+        match source.store().filter(|_| helper.is_none()) {
+            Some(store) => self.ask_helper(store, host).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn ask_helper(
         &self,
         name: &str,
         host: &Host,
@@ -173,9 +182,9 @@ impl Credentials {
             _ => host.to_string(),
         };
         // Held while the helper runs: it may ask the user for a passphrase, and once is enough.
-        let mut helped = self.inner.helped.lock().await;
+        let mut answers = self.inner.helper_answers.lock().await;
         let key = (name.to_owned(), server);
-        if let Some(known) = helped.get(&key) {
+        if let Some(known) = answers.get(&key) {
             return Ok(known.clone());
         }
         let found = helper::get(&key.0, &key.1).await?;
@@ -189,7 +198,7 @@ impl Credentials {
                 password: secret,
             },
         });
-        helped.insert(key, credential.clone());
+        answers.insert(key, credential.clone());
         Ok(credential)
     }
 }

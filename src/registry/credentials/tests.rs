@@ -127,9 +127,41 @@ async fn an_entry_is_judged_when_its_registry_is_asked() {
         let credentials = parse(&[&text]).unwrap();
         assert_eq!(found(&credentials, "odd.lan").await, Ok(None), "{empty}");
     }
-    let odd_helper = parse(&[r#"{"credHelpers":{"odd.lan":7,"none.lan":null}}"#]).unwrap();
-    assert!(found(&odd_helper, "odd.lan").await.is_err());
-    assert_eq!(found(&odd_helper, "none.lan").await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_helper_that_cannot_be_one_is_like_an_entry_that_cannot_be_used() {
+    let later = format!(r#"{{"auths":{{"odd.lan":{{"auth":"{}"}}}}}}"#, auth("good"));
+    for (helper, expected) in [
+        (
+            "7",
+            "the `credHelpers` value for `odd.lan` is not the name of a helper",
+        ),
+        (
+            r#""../evil""#,
+            "`../evil` is not the name of a credential helper",
+        ),
+    ] {
+        let text = format!(r#"{{"credHelpers":{{"odd.lan":{helper},"none.lan":null}}}}"#);
+        let credentials = parse(&[&text]).unwrap();
+        let error = found(&credentials, "odd.lan").await.unwrap_err();
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(found(&credentials, "none.lan").await, Ok(None));
+        // A valid entry in a later file is used.
+        let credentials = parse(&[&text, &later]).unwrap();
+        let used = found(&credentials, "odd.lan").await;
+        assert!(matches!(used, Ok(Some(_))), "{helper}: {used:?}");
+    }
+}
+
+/// As in skopeo: a helper that fails for now must not lead to the login of another account.
+#[tokio::test]
+async fn a_failing_helper_ends_the_search_in_the_files() {
+    let helper = r#"{"credHelpers":{"r.lan":"airferry-does-not-exist"}}"#;
+    let later = format!(r#"{{"auths":{{"r.lan":{{"auth":"{}"}}}}}}"#, auth("other"));
+    let credentials = parse(&[helper, &later]).unwrap();
+    let error = found(&credentials, "r.lan").await.unwrap_err();
+    assert!(error.contains("airferry-does-not-exist"), "{error}");
 }
 
 #[tokio::test]

@@ -71,6 +71,12 @@ impl Answer {
         answer
     }
 
+    /// True if the registry answers that it gets too many requests. Some give only the code, with
+    /// another status.
+    pub(crate) fn is_too_many(&self) -> bool {
+        self.status == 429 || self.is("TOOMANYREQUESTS")
+    }
+
     /// True if the first error has this code.
     pub fn is(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)

@@ -27,7 +27,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// The registry answers that the repository, manifest, blob or upload does not exist.
-    #[error("Registry has nothing at `{url}` ({answer})")]
+    #[error("Registry does not know `{url}` ({answer}{})", deleted_or_misspelled(.answer))]
     NotFound {
         /// The requested URL.
         url: RedactedUrl,
@@ -37,7 +37,7 @@ pub enum Error {
     /// The registry, or its token service, does not accept our credentials or asks for some. If
     /// its token service accepted them, the repository may also be missing, or hidden from this
     /// account.
-    #[error("Registry {} `{url}` ({answer})", if *.credentials { "does not accept the credentials that are known for it, at" } else { "asks for credentials, and none are known for it, at" })]
+    #[error("{} ({answer})", login_refused(.url, *.credentials, *.token_service))]
     Unauthorized {
         /// The requested URL.
         url: RedactedUrl,
@@ -46,7 +46,7 @@ pub enum Error {
         /// True if there were credentials for it.
         credentials: bool,
         /// Where credentials were looked for, if known.
-        sought: Option<Box<Sought>>,
+        search: Option<Box<CredentialSearch>>,
         /// True if the token service refused, not the registry.
         token_service: bool,
     },
@@ -69,9 +69,9 @@ pub enum Error {
     /// The registry sends uploads to another host, which asks for credentials; they are not sent
     /// there.
     #[error(
-        "Registry `{host}` sends uploads to another name, `{location}`, where no credentials are sent, and which refuses them without ({answer})"
+        "Registry `{host}` redirects uploads to another host, `{location}`, which refuses them: credentials are not sent to other hosts ({answer})"
     )]
-    SentElsewhere {
+    UploadOnOtherHost {
         /// `host[:port]` of the registry.
         host: String,
         /// `scheme://host[:port]` of the Location.
@@ -108,7 +108,7 @@ pub enum Error {
         answer: Box<Answer>,
     },
     /// The registry refused a manifest because it lacks content that the manifest refers to.
-    #[error("Registry lacks content that manifest `{reference}` refers to ({answer})")]
+    #[error("Content that manifest `{reference}` refers to is missing on the registry ({answer})")]
     ContentUnknown {
         /// The manifest's reference.
         reference: String,
@@ -145,7 +145,7 @@ pub enum Error {
     },
     /// A registry that may be asked over plain HTTP answers neither over TLS nor over plain HTTP.
     #[error("Registry `{host}` answers neither over TLS ({tls}) nor over plain HTTP")]
-    NoAnswer {
+    NeitherTlsNorHttp {
         /// `host[:port]`.
         host: String,
         /// The failure over TLS, with its causes.
@@ -156,7 +156,7 @@ pub enum Error {
     /// A registry that does not speak TLS cannot be reached over plain HTTP. The error is shared
     /// by all requests that waited for this probe.
     #[error(transparent)]
-    NoPlainAnswer(Arc<Error>),
+    HttpUnreachable(Arc<Error>),
     /// The connection broke in the middle of an answer.
     #[error("Connection broke while reading `{url}`")]
     Interrupted {
@@ -166,7 +166,7 @@ pub enum Error {
         source: reqwest::Error,
     },
     /// An answer ended early without a transport error.
-    #[error("Answer from `{url}` ended after {got} of {expected} bytes")]
+    #[error("Answer from `{url}` broke off after {got} of {expected} bytes")]
     Ended {
         /// The requested URL.
         url: RedactedUrl,
@@ -176,7 +176,7 @@ pub enum Error {
         expected: u64,
     },
     /// The server sent nothing for too long.
-    #[error("Nothing came from `{url}` for {} seconds", .after.as_secs())]
+    #[error("No data from `{url}` for {} seconds", .after.as_secs())]
     TimedOut {
         /// The requested URL.
         url: RedactedUrl,
@@ -226,7 +226,7 @@ pub enum Error {
     },
     /// A registry names a token service to which credentials must not be sent.
     #[error(
-        "Registry `{host}` wants credentials sent to `{realm}`, which is neither its own host nor named over verified TLS"
+        "Registry `{host}` names the token service `{realm}`: credentials are sent only to the registry's own host, or over verified TLS"
     )]
     UntrustedRealm {
         /// `host[:port]` of the registry.
@@ -251,7 +251,7 @@ pub enum Error {
         limit: u64,
     },
     /// Content does not match its digest.
-    #[error("Content of `{what}` has digest {actual}, not {expected}")]
+    #[error("Content of `{what}` has digest {actual}, expected {expected}")]
     DigestMismatch {
         /// Reference of the content.
         what: String,
@@ -261,7 +261,7 @@ pub enum Error {
         actual: Digest,
     },
     /// Content does not have the size in its descriptor.
-    #[error("Content of `{what}` has {actual} bytes, not {expected}")]
+    #[error("Content of `{what}` has {actual} bytes, expected {expected}")]
     SizeMismatch {
         /// Reference of the content.
         what: String,
@@ -277,7 +277,9 @@ pub enum Error {
         repository: String,
     },
     /// A `location` in `registries.conf` does not result in a repository name.
-    #[error("`registries.conf` sends `{repository}` to `{location}`, which is no repository")]
+    #[error(
+        "`registries.conf` rewrites `{repository}` to `{location}`, which is not a valid repository name"
+    )]
     Rewritten {
         /// The repository.
         repository: String,
@@ -310,7 +312,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The state of an upload session could not be stored or loaded.
-    #[error("Cannot keep the upload session of `{what}`")]
+    #[error("Cannot store or load the upload session of `{what}`")]
     Session {
         /// Reference of the blob.
         what: String,
@@ -321,21 +323,21 @@ pub enum Error {
 
 /// Where credentials for a registry were looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sought {
+pub struct CredentialSearch {
     /// `host[:port]`.
     pub host: String,
     /// The files in the order in which they are read, with a note on those that are not used.
     pub files: Vec<String>,
 }
 
-impl Sought {
+impl CredentialSearch {
     fn hint(&self) -> String {
         let login = format!("`podman login {}`", self.host);
         if self.files.is_empty() {
             return format!("log in with {login}, or give an auth file with --authfile");
         }
         format!(
-            "log in with {login}, or give an auth file with --authfile; these were looked at: {}",
+            "log in with {login}, or give an auth file with --authfile; searched: {}",
             self.files.join(", ")
         )
     }
@@ -349,8 +351,8 @@ impl Error {
             Self::Unavailable { .. }
                 | Self::Connect { .. }
                 | Self::Proxy { .. }
-                | Self::NoAnswer { .. }
-                | Self::NoPlainAnswer(_)
+                | Self::NeitherTlsNorHttp { .. }
+                | Self::HttpUnreachable(_)
                 | Self::Interrupted { .. }
                 | Self::Ended { .. }
                 | Self::TimedOut { .. }
@@ -374,7 +376,7 @@ impl Error {
 
     /// True if the registry answers that it gets too many requests.
     pub(super) fn is_too_many(&self) -> bool {
-        matches!(self, Self::Unavailable { answer, .. } if answer.status == 429)
+        matches!(self, Self::Unavailable { answer, .. } if answer.is_too_many())
     }
 
     /// True if the network, TLS or a failure that may pass is the reason, and not a decision of
@@ -401,8 +403,8 @@ impl Error {
             {
                 url.authority()
             }
-            Self::NoAnswer { host, .. } => Some(host),
-            Self::NoPlainAnswer(source) => match &**source {
+            Self::NeitherTlsNorHttp { host, .. } => Some(host),
+            Self::HttpUnreachable(source) => match &**source {
                 Self::TimedOut { url, .. } => url.authority(),
                 other => other.unconnected(),
             },
@@ -417,7 +419,7 @@ impl Error {
             | Self::Unauthorized { answer, .. }
             | Self::Denied { answer, .. }
             | Self::PushRefused { answer, .. }
-            | Self::SentElsewhere { answer, .. }
+            | Self::UploadOnOtherHost { answer, .. }
             | Self::Unavailable { answer, .. }
             | Self::Refused { answer, .. }
             | Self::ContentUnknown { answer, .. }
@@ -434,19 +436,21 @@ impl Error {
                 None => "look at what the registry offers: `openssl s_client -connect HOST:PORT`",
             },
             Self::Unauthorized {
-                sought: Some(sought),
+                search: Some(search),
                 ..
-            } => return Some(sought.hint()),
+            } => return Some(search.hint()),
             Self::Connect { .. } | Self::TimedOut { .. } => {
-                "check host and port, that the registry runs, and the network between"
+                "check host name and port, whether the registry is running, and the network path to it"
             }
             Self::Proxy { .. } => {
-                "check that the proxy runs, and the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+                "check that the proxy is running, and the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
             }
-            Self::NoAnswer { source, .. } | Self::NoPlainAnswer(source) => return source.hint(),
+            Self::NeitherTlsNorHttp { source, .. } | Self::HttpUnreachable(source) => {
+                return source.hint();
+            }
             Self::TlsRefused { .. } => {
-                "it may want a certificate of the client that it knows: put it (*.cert) with its \
-                 key (*.key) into the directory of --cert-dir"
+                "the registry probably requires a client certificate: put it (*.cert) with its key \
+                 (*.key) into the directory of --cert-dir"
             }
             Self::NoTls { .. } => "use --tls-verify=false if plain HTTP is intended",
             Self::Unauthorized { .. } | Self::Denied { .. } => {
@@ -455,23 +459,23 @@ impl Error {
             Self::PushRefused { answer, .. } | Self::Refused { answer, .. }
                 if answer.is("NAME_INVALID") =>
             {
-                "the registry does not take such a name; `--max-components 2` makes names without \
-                 nested repositories"
+                "the registry does not allow this repository name; if it has no nested \
+                 repositories, use `--max-components 2`"
             }
             Self::PushRefused { answer, .. } if is_explained(answer) => return None,
             Self::PushRefused { .. } => {
                 "check that the project or organisation exists there, and that this account may \
                  write to it"
             }
-            Self::SentElsewhere { .. } => {
-                "give --to the name that the registry has for itself, or set that right in its \
+            Self::UploadOnOtherHost { .. } => {
+                "use the registry's own host name in --to, or correct that name in its \
                  configuration (Quay: SERVER_HOSTNAME)"
             }
             Self::Refused { answer, .. } if answer.status == 405 => {
                 "the registry may be read-only now, for maintenance or a garbage collection"
             }
             Self::Unavailable { answer, .. } if answer.status >= 500 => {
-                "the registry fails on its own side: look at its log and its free space"
+                "the registry has an internal error: check its log and its free disk space"
             }
             Self::UntrustedRealm { .. } => {
                 "verify TLS (--cert-dir with the CA certificate) so that the registry may name \
@@ -513,7 +517,7 @@ impl Error {
                 url,
                 answer,
                 credentials: true,
-                sought: None,
+                search: None,
                 token_service: false,
             },
             ("DENIED", _) => Self::Denied { url, answer },
@@ -537,7 +541,7 @@ impl Error {
                 url,
                 answer,
                 credentials: true,
-                sought: None,
+                search: None,
                 token_service: false,
             },
             (_, 403) => Self::Denied { url, answer },
@@ -558,11 +562,30 @@ fn is_explained(answer: &Answer) -> bool {
     matches!(answer.status, 400 | 403) && answer.message.is_some()
 }
 
+/// A suggestion for what is named by people; a blob or an upload is not.
+fn deleted_or_misspelled(answer: &Answer) -> &'static str {
+    match answer.code.as_deref() {
+        Some("BLOB_UNKNOWN" | "BLOB_UPLOAD_UNKNOWN") => "",
+        _ => "; deleted or misspelled?",
+    }
+}
+
+fn login_refused(url: &RedactedUrl, credentials: bool, token_service: bool) -> String {
+    let server = match token_service {
+        true => "Token service",
+        false => "Registry",
+    };
+    match credentials {
+        true => format!("{server} rejects the credentials for `{url}`"),
+        false => format!("{server} requires a login for `{url}`, and no credentials were found"),
+    }
+}
+
 fn push_refused(repository: &str, answer: &Answer) -> String {
     if is_explained(answer) {
         format!("Registry refuses a push to `{repository}`")
     } else {
-        format!("This account may not push to `{repository}`, or that is not there")
+        format!("This account may not push to `{repository}`, or the repository does not exist")
     }
 }
 
@@ -592,6 +615,26 @@ mod tests {
         assert!(refused(404, "404 page not found").is_not_found());
         assert!(refused(502, "<html>").is_transient());
         assert!(!refused(413, "").is_transient());
+    }
+
+    #[test]
+    fn a_refused_login_names_who_refused_it() {
+        for (credentials, token_service, expected) in [
+            (true, false, "Registry rejects the credentials for `"),
+            (true, true, "Token service rejects the credentials for `"),
+            (false, false, "Registry requires a login for `"),
+            (false, true, "Token service requires a login for `"),
+        ] {
+            let url: url::Url = "https://r.example/token".parse().unwrap();
+            let error = Error::Unauthorized {
+                url: (&url).into(),
+                answer: Answer::new(401, b""),
+                credentials,
+                search: None,
+                token_service,
+            };
+            assert!(error.to_string().starts_with(expected), "{error}");
+        }
     }
 
     #[test]

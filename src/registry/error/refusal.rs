@@ -1,6 +1,6 @@
 //! Maps a registry's refusal to what it means for the request that it answers.
 
-use super::{Error, Sought};
+use super::{CredentialSearch, Error};
 use crate::model::Repository;
 
 impl Error {
@@ -20,12 +20,12 @@ impl Error {
 
     /// True if a refusal may concern only one tag, blob or repository: the registry answered, and
     /// the login is not the reason.
-    pub fn may_be_about_one(&self) -> bool {
+    pub fn may_concern_one_object(&self) -> bool {
         !matches!(self, Self::Unauthorized { .. }) && self.answer().is_some()
     }
 
     /// Converts a refusal into what it means for a request that writes into a repository.
-    pub(in crate::registry) fn of_push(self, repository: &Repository) -> Self {
+    pub(in crate::registry) fn into_push_error(self, repository: &Repository) -> Self {
         if !self.is_hidden() {
             return self;
         }
@@ -39,19 +39,19 @@ impl Error {
     }
 
     /// Converts a token service's refusal. Its 404 says nothing about the object that was
-    /// requested from the registry. `sought`: where credentials were looked for; `None` if the
+    /// requested from the registry. `search`: where credentials were looked for; `None` if the
     /// service accepted the credentials before, which means that this account has no access to
     /// the repository.
-    pub(in crate::registry) fn of_token_service(
+    pub(in crate::registry) fn into_token_service_error(
         self,
         credentials: bool,
-        sought: Option<Sought>,
+        search: Option<CredentialSearch>,
     ) -> Self {
         match self {
             Self::Refused { url, answer }
             | Self::NotFound { url, answer }
             | Self::Denied { url, answer }
-                if sought.is_none() =>
+                if search.is_none() =>
             {
                 Self::Denied { url, answer }
             }
@@ -60,8 +60,8 @@ impl Error {
                 url,
                 answer,
                 credentials,
-                token_service: sought.is_some(),
-                sought: sought.map(Box::new),
+                token_service: search.is_some(),
+                search: search.map(Box::new),
             },
             other => other,
         }

@@ -12,7 +12,7 @@ use reqwest::Identity;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::settings::{HostCertificates, Settings};
+use super::settings::{CertificateStore, HostCertificates, Settings};
 use crate::model::Host;
 use crate::progress::Event;
 use crate::registry::authority::DOCKER_HUB_API;
@@ -28,6 +28,9 @@ const STREAM_WINDOW: u32 = 2 << 20;
 /// Bodies of at least so many bytes get a connection of their own. A smaller one takes less than
 /// a tenth of a second even on a slow line, less than a new connection is worth.
 const LARGE: u64 = 64 << 10;
+
+/// The default port of HTTPS, behind a host.
+const DEFAULT_PORT: &str = ":443";
 
 /// The connections that a request may use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -61,7 +64,7 @@ pub(super) struct Peer<'a> {
     /// token service or redirected to it.
     pub(in crate::registry) registry: &'a str,
     /// True if a redirect or an upload Location of the registry led to it.
-    pub(in crate::registry) away: bool,
+    pub(in crate::registry) other_origin: bool,
     /// True if its certificate is not checked.
     pub(in crate::registry) insecure: bool,
 }
@@ -122,9 +125,9 @@ impl HttpClients {
         peer: Peer<'_>,
         connections: Connections,
     ) -> Result<reqwest::Client> {
-        let own = directory(settings, peer.authority);
-        let shows = own.is_some() || !peer.away;
-        let found = own.or_else(|| directory(settings, peer.registry));
+        let own = directory(&settings.certificates, peer.authority);
+        let shows = own.is_some() || !peer.other_origin;
+        let found = own.or_else(|| directory(&settings.certificates, peer.registry));
         let key = Key {
             directory: found.map(|(name, _)| name.to_owned()),
             shows,
@@ -171,17 +174,20 @@ impl HttpClients {
 /// Returns the directory of certificates of a host, with the name under which it was found:
 /// `host[:port]`, with or without the default port 443, or either name of Docker Hub.
 fn directory<'o>(
-    settings: &'o Settings,
+    certificates: &'o CertificateStore,
     authority: &str,
 ) -> Option<(&'o str, &'o HostCertificates)> {
-    let hosts = &settings.certificates.hosts;
+    let hosts = &certificates.hosts;
     let find = |name: &str| {
         let (name, certificates) = hosts.get_key_value(name)?;
         Some((name.as_str(), certificates))
     };
     let hub = (authority == DOCKER_HUB_API).then_some(Host::DOCKER_HUB);
     find(authority)
-        .or_else(|| find(&format!("{authority}:443")))
+        .or_else(|| match authority.strip_suffix(DEFAULT_PORT) {
+            Some(host) => find(host),
+            None => find(&format!("{authority}{DEFAULT_PORT}")),
+        })
         .or_else(|| find(hub?))
 }
 
@@ -231,4 +237,28 @@ fn build(
         builder = builder.tls_backend_preconfigured(config);
     }
     Ok(builder.build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_found_with_and_without_the_default_port() {
+        for (directory_of, authority, expected) in [
+            ("q.lan", "q.lan", true),
+            ("q.lan:443", "q.lan", true),
+            ("q.lan", "q.lan:443", true),
+            ("q.lan", "q.lan:5000", false),
+            ("q.lan:5000", "q.lan", false),
+            ("docker.io", DOCKER_HUB_API, true),
+        ] {
+            let mut certificates = CertificateStore::default();
+            let hosts = &mut certificates.hosts;
+            hosts.insert(directory_of.to_owned(), HostCertificates::default());
+            let found = directory(&certificates, authority).map(|(name, _)| name);
+            let expected = expected.then_some(directory_of);
+            assert_eq!(found, expected, "{authority} in {directory_of}");
+        }
+    }
 }

@@ -15,11 +15,11 @@ use url::Url;
 
 use super::clients::{HttpClients, Peer};
 use super::failure::classify;
-use super::gate::{Flow, Gates};
+use super::host_limit::{HostLimits, Throttle};
 use super::length::length;
 use super::outage::Outages;
 use super::request::{Payload, Request};
-use super::response::Response;
+use super::response::{Response, means_overload};
 use super::retry::Budget;
 use super::settings::Settings;
 use super::upload_body::Activity;
@@ -34,7 +34,7 @@ const MOST_REDIRECTS: usize = 5;
 pub(in crate::registry) struct Engine {
     settings: Settings,
     clients: HttpClients,
-    gates: Gates,
+    limits: HostLimits,
     outages: Arc<Outages>,
 }
 
@@ -50,7 +50,7 @@ impl Engine {
     /// Makes an engine. No host is contacted and no certificate is parsed before the first use.
     pub(in crate::registry) fn new(settings: Settings) -> Self {
         Self {
-            gates: Gates::new(settings.jobs, settings.limit_rate),
+            limits: HostLimits::new(settings.jobs, settings.limit_rate),
             clients: HttpClients::default(),
             outages: Arc::default(),
             settings,
@@ -69,74 +69,82 @@ impl Engine {
     }
 
     /// Waits until one more request may run at the registry, and sends it. Statuses 429 and 503
-    /// and timeouts lower the limit for later requests. The request occupies its place until the
+    /// and timeouts lower the limit for later requests, and so does the code TOOMANYREQUESTS, when
+    /// the answer is read. The request occupies its place until the
     /// body of its answer has been read.
     pub(in crate::registry) async fn paced<Fut>(
         &self,
         host: &Host,
-        send: impl FnOnce(Flow) -> Fut,
+        send: impl FnOnce(Throttle) -> Fut,
     ) -> Result<Response>
     where
         Fut: Future<Output = Result<Response>>,
     {
-        let pass = self.gates.enter(host).await;
-        let mut answered = send(pass.flow().clone()).await;
+        let admission = self.limits.enter(host).await;
+        let mut answered = send(admission.throttle().clone()).await;
         match &mut answered {
             Ok(response) => {
-                if matches!(response.status().as_u16(), 429 | 503) {
-                    pass.refused();
+                if means_overload(response.status().as_u16()) {
+                    admission.refused();
                 }
-                response.pass = Some(pass);
+                response.admission = Some(admission);
             }
-            Err(Error::TimedOut { .. }) => pass.refused(),
+            Err(Error::TimedOut { .. }) => admission.refused(),
             Err(_) => {}
         }
         answered
     }
 
-    /// Sends a request and follows redirects. `authorization` is sent to `request.home` only.
-    pub(in crate::registry) async fn follow(
+    /// Sends a request and follows redirects. `authorization` is sent only to the request's
+    /// `authorization_origin`.
+    pub(in crate::registry) async fn send_following_redirects(
         &self,
         request: &Request,
         authorization: Option<&HeaderValue>,
         mut payload: Payload,
     ) -> Result<Response> {
         let mut url = request.url.clone();
-        let mut away = url.origin() != request.home;
+        let mut other_origin = url.origin() != request.authorization_origin;
         for _ in 0..=MOST_REDIRECTS {
             let again = payload.again();
-            let own = authorization.filter(|_| !away);
+            let own = authorization.filter(|_| !other_origin);
             let inner = self.send(request, &url, own, payload).await?;
             let response = Response {
                 inner,
                 url: url.clone(),
-                away,
+                other_origin,
                 idle: self.settings.timeouts.idle,
-                pass: None,
+                admission: None,
             };
             if !is_redirect(response.status()) {
                 return Ok(response);
             }
             let next = response.location()?;
-            let leaves = next.origin() != request.home;
+            let leaves = next.origin() != request.authorization_origin;
             let reading = matches!(request.method, Method::GET | Method::HEAD);
             let keeps_method = matches!(response.status().as_u16(), 307 | 308);
             if !matches!(next.scheme(), "http" | "https") {
-                return Err(response.unexpected("it redirects to something else than HTTP"));
+                return Err(
+                    response.unexpected("it redirects to a URL that is neither http nor https")
+                );
             }
             if next.scheme() == "http" && url.scheme() == "https" && !request.insecure {
                 return Err(response.unexpected("it redirects from TLS to plain HTTP"));
             }
             payload = match again {
                 Some(again) if reading || (keeps_method && !leaves) => again,
-                _ => return Err(response.unexpected("it redirects a request that changes it")),
+                _ => {
+                    return Err(
+                        response.unexpected("it redirects a write request, which is not followed")
+                    );
+                }
             };
-            away |= leaves;
+            other_origin |= leaves;
             url = next;
         }
         Err(Error::Protocol {
             url: (&url).into(),
-            reason: format!("more than {MOST_REDIRECTS} redirects lead there"),
+            reason: format!("it ends a chain of more than {MOST_REDIRECTS} redirects"),
         })
     }
 
@@ -152,7 +160,7 @@ impl Engine {
         let peer = Peer {
             authority: &own,
             registry: request.registry.as_deref().unwrap_or(&own),
-            away: url.origin() != request.home,
+            other_origin: url.origin() != request.authorization_origin,
             insecure: request.insecure,
         };
         let client = self
@@ -171,8 +179,8 @@ impl Engine {
             Payload::Empty if matches!(request.method, Method::GET | Method::HEAD) => builder,
             Payload::Empty => builder.header(CONTENT_LENGTH, 0),
             Payload::Bytes(bytes) => {
-                if let Some(flow) = &request.flow {
-                    flow.moves(length(&bytes)).await;
+                if let Some(throttle) = &request.throttle {
+                    throttle.moves(length(&bytes)).await;
                 }
                 builder.body(bytes)
             }
@@ -180,12 +188,12 @@ impl Engine {
                 activity = Some(piece.activity());
                 builder
                     .header(CONTENT_LENGTH, piece.length())
-                    .body(piece.into_body(request.flow.clone()))
+                    .body(piece.into_body(request.throttle.clone()))
             }
         };
         let timeouts = self.settings.timeouts;
         let commit = timeouts.for_commit(request.finishes);
-        let answer = watched(builder.send(), activity, timeouts.idle, commit).await;
+        let answer = with_idle_timeout(builder.send(), activity, timeouts.idle, commit).await;
         let answer = answer.map_err(|after| Error::TimedOut {
             url: url.into(),
             after,
@@ -203,7 +211,7 @@ impl Engine {
 /// # Errors
 ///
 /// The limit that was exceeded.
-async fn watched<T>(
+async fn with_idle_timeout<T>(
     answer: impl Future<Output = T>,
     activity: Option<Arc<Activity>>,
     idle: Duration,

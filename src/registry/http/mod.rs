@@ -8,7 +8,7 @@
 mod clients;
 mod engine;
 mod failure;
-mod gate;
+mod host_limit;
 mod length;
 mod outage;
 mod pace;
@@ -21,7 +21,7 @@ mod upload_body;
 
 pub(super) use clients::Connections;
 pub(super) use engine::Engine;
-pub(super) use gate::Flow;
+pub(super) use host_limit::Throttle;
 pub(super) use length::length;
 pub(super) use request::{Payload, Request};
 pub(super) use response::Response;
@@ -29,4 +29,4 @@ pub use retry::RetryPolicy;
 pub(super) use retry::{Budget, http_date, retry_after};
 pub(super) use settings::Settings;
 pub use settings::{CertificateStore, HostCertificates, Timeouts};
-pub(super) use upload_body::{Flaw, PieceBody, PieceTrace, Window, hash_window};
+pub(super) use upload_body::{PieceBody, PieceTrace, SourceFault, Window, hash_window};

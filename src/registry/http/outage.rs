@@ -28,7 +28,7 @@ enum State {
     /// No connection could be made so far.
     Silent {
         /// The largest number of failures in a row that was reported.
-        told: u32,
+        reported: u32,
         /// True once a request has used all attempts.
         given_up: bool,
     },
@@ -42,9 +42,9 @@ const PATIENCE: u32 = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Advice {
     /// Try again, and report it.
-    Tell,
+    Report,
     /// Try again; another request has reported it.
-    Wait,
+    RetrySilently,
     /// Do not try again.
     GiveUp,
 }
@@ -67,16 +67,16 @@ impl Outages {
     pub(super) fn failed(&self, host: &str, failures: u32) -> Advice {
         let mut hosts = lock(&self.hosts);
         let first = State::Silent {
-            told: 0,
+            reported: 0,
             given_up: false,
         };
         match hosts.entry(host.to_owned()).or_insert(first) {
-            State::Answered { given_up } if *given_up < PATIENCE => Advice::Tell,
+            State::Answered { given_up } if *given_up < PATIENCE => Advice::Report,
             State::Answered { .. } | State::Silent { given_up: true, .. } => Advice::GiveUp,
-            State::Silent { told, .. } if *told >= failures => Advice::Wait,
-            State::Silent { told, .. } => {
-                *told = failures;
-                Advice::Tell
+            State::Silent { reported, .. } if *reported >= failures => Advice::RetrySilently,
+            State::Silent { reported, .. } => {
+                *reported = failures;
+                Advice::Report
             }
         }
     }
@@ -98,23 +98,23 @@ mod tests {
     #[test]
     fn one_tells_for_all_and_nobody_waits_after_all_attempts() {
         let outages = Outages::default();
-        assert_eq!(outages.failed("a.lan", 1), Advice::Tell);
-        assert_eq!(outages.failed("a.lan", 1), Advice::Wait);
-        assert_eq!(outages.failed("a.lan", 2), Advice::Tell);
-        assert_eq!(outages.failed("b.lan", 1), Advice::Tell);
+        assert_eq!(outages.failed("a.lan", 1), Advice::Report);
+        assert_eq!(outages.failed("a.lan", 1), Advice::RetrySilently);
+        assert_eq!(outages.failed("a.lan", 2), Advice::Report);
+        assert_eq!(outages.failed("b.lan", 1), Advice::Report);
         outages.gave_up("a.lan");
         assert_eq!(outages.failed("a.lan", 1), Advice::GiveUp);
-        assert_eq!(outages.failed("b.lan", 1), Advice::Wait);
+        assert_eq!(outages.failed("b.lan", 1), Advice::RetrySilently);
     }
 
     #[test]
     fn a_host_that_has_answered_is_worth_all_attempts() {
         let outages = Outages::default();
-        assert_eq!(outages.failed("a.lan", 1), Advice::Tell);
+        assert_eq!(outages.failed("a.lan", 1), Advice::Report);
         outages.gave_up("a.lan");
         outages.answered("a.lan");
         for failures in 1..4 {
-            assert_eq!(outages.failed("a.lan", failures), Advice::Tell);
+            assert_eq!(outages.failed("a.lan", failures), Advice::Report);
             outages.gave_up("a.lan");
         }
     }
@@ -125,7 +125,7 @@ mod tests {
         for _ in 0..3 {
             outages.answered("a.lan");
             for _ in 0..PATIENCE {
-                assert_eq!(outages.failed("a.lan", 1), Advice::Tell);
+                assert_eq!(outages.failed("a.lan", 1), Advice::Report);
                 outages.gave_up("a.lan");
             }
             assert_eq!(outages.failed("a.lan", 1), Advice::GiveUp);

@@ -23,7 +23,7 @@ const REQUEST: u64 = 32 << 10;
 const GAIN: u64 = 105;
 
 /// Windows until the next trial after one without gain: about two seconds.
-const REST: u32 = 20;
+const WINDOWS_BETWEEN_TRIALS: u32 = 20;
 
 /// The limit on concurrent requests at one registry.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(super) struct Pace {
     limit: usize,
     most: usize,
     /// Start of the current window.
-    began: Duration,
+    window_start: Duration,
     /// Work done in the current window: bytes, with each finished request counted as bytes.
     work: u64,
     /// True if a request had to wait during the window.
@@ -39,7 +39,7 @@ pub(super) struct Pace {
     /// The trial that is running: the previous limit, and the rate under it.
     trial: Option<(usize, u64)>,
     /// Windows left until the next trial.
-    rest: u32,
+    windows_until_trial: u32,
     /// Time of the last halving.
     halved: Option<Duration>,
 }
@@ -51,11 +51,11 @@ impl Pace {
         Self {
             limit: fixed.unwrap_or(FIRST).clamp(1, most),
             most,
-            began: Duration::ZERO,
+            window_start: Duration::ZERO,
             work: 0,
             wanted_more: false,
             trial: None,
-            rest: 0,
+            windows_until_trial: 0,
             halved: None,
         }
     }
@@ -73,7 +73,7 @@ impl Pace {
     /// Records bytes that were sent or received.
     pub(super) fn moved(&mut self, now: Duration, bytes: u64) {
         self.work = self.work.saturating_add(bytes);
-        self.look(now);
+        self.judge_window(now);
     }
 
     /// Records the end of a request.
@@ -91,33 +91,33 @@ impl Pace {
         self.limit = (self.limit / 2).max(1);
         self.halved = Some(now);
         self.trial = None;
-        self.rest = REST;
-        self.begin(now);
+        self.windows_until_trial = WINDOWS_BETWEEN_TRIALS;
+        self.start_window(now);
     }
 
-    fn begin(&mut self, now: Duration) {
-        self.began = now;
+    fn start_window(&mut self, now: Duration) {
+        self.window_start = now;
         self.work = 0;
         self.wanted_more = false;
     }
 
     /// Judges the window if it is over.
-    fn look(&mut self, now: Duration) {
-        let length = now.saturating_sub(self.began);
+    fn judge_window(&mut self, now: Duration) {
+        let length = now.saturating_sub(self.window_start);
         if length < WINDOW {
             return;
         }
         let micros = u64::try_from(length.as_micros()).unwrap_or(u64::MAX).max(1);
         let rate = self.work.saturating_mul(1000) / micros.div_ceil(1000).max(1);
         let wanted_more = self.wanted_more;
-        self.begin(now);
+        self.start_window(now);
         match self.trial.take() {
             Some((_, before)) if rate >= before.saturating_mul(GAIN) / 100 => self.try_more(rate),
             Some((limit, _)) => {
                 self.limit = limit;
-                self.rest = REST;
+                self.windows_until_trial = WINDOWS_BETWEEN_TRIALS;
             }
-            None if self.rest > 0 => self.rest -= 1,
+            None if self.windows_until_trial > 0 => self.windows_until_trial -= 1,
             None if wanted_more => self.try_more(rate),
             None => {}
         }

@@ -6,7 +6,7 @@ use reqwest::header::HeaderMap;
 use url::{Origin, Url};
 
 use super::clients::Connections;
-use super::gate::Flow;
+use super::host_limit::Throttle;
 use super::upload_body::PieceBody;
 
 /// Body of a request.
@@ -35,7 +35,7 @@ pub(in crate::registry) struct Request {
     pub(in crate::registry) method: Method,
     pub(in crate::registry) url: Url,
     pub(in crate::registry) headers: HeaderMap,
-    pub(in crate::registry) home: Origin,
+    pub(in crate::registry) authorization_origin: Origin,
     /// The registry on whose behalf it is sent, `host[:port]`, if that is another host than the
     /// URL's.
     pub(in crate::registry) registry: Option<String>,
@@ -44,7 +44,7 @@ pub(in crate::registry) struct Request {
     /// Size in bytes of the blob that the request finishes; 0 if it finishes none.
     pub(in crate::registry) finishes: u64,
     /// Counts and limits the bytes of its body.
-    pub(in crate::registry) flow: Option<Flow>,
+    pub(in crate::registry) throttle: Option<Throttle>,
 }
 
 impl Request {
@@ -53,12 +53,12 @@ impl Request {
             method,
             url: url.clone(),
             headers: HeaderMap::new(),
-            home: url.origin(),
+            authorization_origin: url.origin(),
             registry: None,
             insecure,
             connections: Connections::default(),
             finishes: 0,
-            flow: None,
+            throttle: None,
         }
     }
 }

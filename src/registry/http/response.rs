@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, LOCATION};
 use url::Url;
 
-use super::gate::Pass;
+use super::host_limit::Admission;
 use super::length::length;
 use super::retry::retry_after;
 use crate::registry::error::{Answer, Error, Result};
@@ -16,16 +16,21 @@ use crate::registry::redact::RedactedUrl;
 /// Maximum bytes read of an error response.
 const ERROR_BODY: u64 = 64 << 10;
 
+/// True if an answer with this status lowers the registry's limit, whatever its body says.
+pub(super) fn means_overload(status: u16) -> bool {
+    matches!(status, 429 | 503)
+}
+
 /// The head of an answer; the body is still to be read.
 #[derive(Debug)]
 pub(in crate::registry) struct Response {
     pub(super) inner: reqwest::Response,
     pub(super) url: Url,
     /// True if a redirect or the requested URL itself led away from the registry's origin.
-    pub(super) away: bool,
+    pub(super) other_origin: bool,
     pub(super) idle: Duration,
     /// Keeps the request's place at the registry until the body has been read.
-    pub(super) pass: Option<Pass>,
+    pub(super) admission: Option<Admission>,
 }
 
 impl Response {
@@ -38,8 +43,8 @@ impl Response {
     }
 
     /// True if a server of another origin than the registry's may have answered.
-    pub(in crate::registry) fn is_away(&self) -> bool {
-        self.away
+    pub(in crate::registry) fn is_other_origin(&self) -> bool {
+        self.other_origin
     }
 
     /// Returns a header's text; `None` if it is absent or not visible ASCII.
@@ -74,7 +79,9 @@ impl Response {
     pub(in crate::registry) fn refuse_encoding(&self) -> Result<()> {
         let encoding = self.text(CONTENT_ENCODING).unwrap_or("identity");
         if self.status().is_success() && !encoding.eq_ignore_ascii_case("identity") {
-            return Err(self.unexpected("it is encoded although that was not asked for"));
+            return Err(self.unexpected(
+                "its body is compressed (Content-Encoding) although that was not requested",
+            ));
         }
         Ok(())
     }
@@ -83,10 +90,10 @@ impl Response {
     pub(in crate::registry) fn location(&self) -> Result<Url> {
         let location = self
             .text(LOCATION)
-            .ok_or_else(|| self.unexpected("it has no Location"))?;
+            .ok_or_else(|| self.unexpected("it has no Location header"))?;
         self.url
             .join(location)
-            .map_err(|_| self.unexpected("its Location is no URL"))
+            .map_err(|_| self.unexpected("its Location header is not a URL"))
     }
 
     /// Returns the next bytes of the body, or `None` at its end.
@@ -101,8 +108,8 @@ impl Response {
                 source: error.without_url(),
             }),
             Ok(Ok(chunk)) => {
-                if let (Some(chunk), Some(pass)) = (&chunk, &self.pass) {
-                    pass.flow().moves(length(chunk)).await;
+                if let (Some(chunk), Some(admission)) = (&chunk, &self.admission) {
+                    admission.throttle().moves(length(chunk)).await;
                 }
                 Ok(chunk)
             }
@@ -147,6 +154,47 @@ impl Response {
                 break;
             }
         }
-        Answer::new(status, &body)
+        let answer = Answer::new(status, &body);
+        if answer.is_too_many()
+            && !means_overload(status)
+            && let Some(admission) = &self.admission
+        {
+            admission.refused();
+        }
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::model::Host;
+    use crate::registry::http::host_limit::HostLimits;
+
+    /// Some registries and proxies put the code into an answer with another status.
+    #[tokio::test]
+    async fn too_many_requests_lower_the_limit_whatever_the_status() {
+        let host: Host = "r.lan".parse().unwrap();
+        for (status, code, expected) in [
+            (403, "TOOMANYREQUESTS", 4),
+            (403, "DENIED", 8),
+            (500, "TOOMANYREQUESTS", 4),
+        ] {
+            let limits = HostLimits::new(NonZeroUsize::new(8), None);
+            let body = format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#);
+            let answer = http::Response::builder().status(status).body(body).unwrap();
+            let response = Response {
+                inner: answer.into(),
+                url: "https://r.lan/v2/".parse().unwrap(),
+                other_origin: false,
+                idle: Duration::from_secs(60),
+                admission: Some(limits.enter(&host).await),
+            };
+            let error = response.into_error().await;
+            assert_eq!(error.is_too_many(), expected == 4, "{status} {code}");
+            assert_eq!(limits.limit(&host), expected, "{status} {code}");
+        }
     }
 }

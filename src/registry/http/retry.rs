@@ -66,7 +66,7 @@ pub(crate) struct Budget {
     what: String,
     failures: u32,
     /// True if the caller allows fewer attempts than the policy.
-    cut: bool,
+    is_limited: bool,
 }
 
 impl fmt::Debug for Budget {
@@ -91,13 +91,13 @@ impl Budget {
             outages,
             what,
             failures: 0,
-            cut: false,
+            is_limited: false,
         }
     }
 
     /// Limits the attempts further than the policy does.
     pub(crate) fn at_most(mut self, attempts: u32) -> Self {
-        self.cut = attempts < self.policy.attempts;
+        self.is_limited = attempts < self.policy.attempts;
         self.policy.attempts = self.policy.attempts.min(attempts);
         self
     }
@@ -124,21 +124,21 @@ impl Budget {
     /// left.
     pub(crate) async fn spend(&mut self, error: Error) -> Result<()> {
         if error.is_transient() {
-            self.spend_on(error).await
+            self.spend_any(error).await
         } else {
             Err(error)
         }
     }
 
     /// Like [`Self::spend`], also for permanent errors, which the caller can work around.
-    pub(crate) async fn spend_on(&mut self, error: Error) -> Result<()> {
+    pub(crate) async fn spend_any(&mut self, error: Error) -> Result<()> {
         self.failures = self.failures.saturating_add(1);
         let unconnected = error.unconnected();
-        let advice = unconnected.map_or(Advice::Tell, |host| {
+        let advice = unconnected.map_or(Advice::Report, |host| {
             self.outages.failed(host, self.failures)
         });
         let is_last = self.failures >= self.policy.attempts;
-        if let (true, false, Some(host)) = (is_last, self.cut, unconnected) {
+        if let (true, false, Some(host)) = (is_last, self.is_limited, unconnected) {
             self.outages.gave_up(host);
         }
         if is_last || advice == Advice::GiveUp {
@@ -147,7 +147,7 @@ impl Budget {
         let pause = self
             .policy
             .pause(&self.what, self.failures, error.retry_after());
-        if advice == Advice::Tell {
+        if advice == Advice::Report {
             self.progress.emit(Event::Retrying {
                 what: self.what.clone(),
                 attempt: self.failures.saturating_add(1),

@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use sha2::{Digest as _, Sha256};
 
-use super::gate::Flow;
+use super::host_limit::Throttle;
 use super::length::length;
 use crate::model::Digest;
 use crate::registry::locks::lock;
@@ -36,7 +36,7 @@ impl Activity {
 
 /// Reason for which this side stopped sending a body.
 #[derive(Debug)]
-pub(in crate::registry) enum Flaw {
+pub(in crate::registry) enum SourceFault {
     /// The source cannot be read.
     Read(io::Error),
     /// The source has fewer bytes than promised; the value is the offset at which it ended.
@@ -47,19 +47,19 @@ pub(in crate::registry) enum Flaw {
 
 /// State of a body that outlives the request.
 #[derive(Debug, Default)]
-struct Trace {
+struct BodyState {
     hasher: Sha256,
-    flaw: Option<Flaw>,
+    fault: Option<SourceFault>,
 }
 
 /// The sender's access to the state of a body after the HTTP library consumed it.
 #[derive(Debug, Clone)]
-pub(in crate::registry) struct PieceTrace(Arc<Mutex<Trace>>);
+pub(in crate::registry) struct PieceTrace(Arc<Mutex<BodyState>>);
 
 impl PieceTrace {
     /// Returns the reason for which the body was stopped, if it was.
-    pub(in crate::registry) fn flaw(&self) -> Option<Flaw> {
-        lock(&self.0).flaw.take()
+    pub(in crate::registry) fn fault(&self) -> Option<SourceFault> {
+        lock(&self.0).fault.take()
     }
 
     /// Returns the hasher over the bytes before the window and all bytes handed over.
@@ -80,7 +80,7 @@ pub(in crate::registry) struct Window {
     pub(in crate::registry) hasher: Sha256,
     /// Expected digest of the blob at the window's end, for a request that makes the blob visible
     /// by itself. The last bytes are sent only if it matches.
-    pub(in crate::registry) must_be: Option<Digest>,
+    pub(in crate::registry) expected_digest: Option<Digest>,
     /// Called with the offset in the blob after every hand-over.
     pub(in crate::registry) listener: Arc<dyn Fn(u64) + Send + Sync>,
 }
@@ -103,9 +103,9 @@ impl fmt::Debug for PieceBody {
 
 impl PieceBody {
     pub(in crate::registry) fn new(window: Window) -> Self {
-        let trace = Trace {
+        let trace = BodyState {
             hasher: window.hasher.clone(),
-            flaw: None,
+            fault: None,
         };
         Self {
             window,
@@ -126,17 +126,17 @@ impl PieceBody {
         self.trace.clone()
     }
 
-    pub(super) fn into_body(self, flow: Option<Flow>) -> reqwest::Body {
-        reqwest::Body::wrap_stream(self.into_stream(flow))
+    pub(super) fn into_body(self, throttle: Option<Throttle>) -> reqwest::Body {
+        reqwest::Body::wrap_stream(self.into_stream(throttle))
     }
 
     fn into_stream(
         self,
-        flow: Option<Flow>,
+        throttle: Option<Throttle>,
     ) -> impl stream::Stream<Item = io::Result<Bytes>> + Send + 'static {
         let outgoing = Outgoing {
             body: self,
-            flow,
+            throttle,
             read: Bytes::new(),
             done: 0,
         };
@@ -152,10 +152,10 @@ impl PieceBody {
             match self.window.bytes.next().await {
                 Some(Ok(bytes)) if bytes.is_empty() => {}
                 Some(Ok(bytes)) => break bytes,
-                Some(Err(error)) => return Err(self.flawed(Flaw::Read(error))),
+                Some(Err(error)) => return Err(self.stop(SourceFault::Read(error))),
                 None => {
                     let got = self.window.offset.saturating_add(done);
-                    return Err(self.flawed(Flaw::Short(got)));
+                    return Err(self.stop(SourceFault::Short(got)));
                 }
             }
         };
@@ -169,8 +169,12 @@ impl PieceBody {
         let done = done.saturating_add(length(bytes));
         if done == self.window.length {
             let actual = Digest::from_bytes(self.trace.hasher().finalize().into());
-            if self.window.must_be.is_some_and(|digest| digest != actual) {
-                return Err(self.flawed(Flaw::Digest(actual)));
+            if self
+                .window
+                .expected_digest
+                .is_some_and(|digest| digest != actual)
+            {
+                return Err(self.stop(SourceFault::Digest(actual)));
             }
             self.activity.finished.store(true, Ordering::Relaxed);
         }
@@ -180,16 +184,16 @@ impl PieceBody {
     }
 
     /// Stores the reason, and returns an error on which the HTTP library aborts the request.
-    fn flawed(&self, flaw: Flaw) -> io::Error {
-        lock(&self.trace.0).flaw = Some(flaw);
-        io::Error::other("the upload's source is not as promised")
+    fn stop(&self, fault: SourceFault) -> io::Error {
+        lock(&self.trace.0).fault = Some(fault);
+        io::Error::other("the upload's source has other bytes than expected")
     }
 }
 
 /// A body while the HTTP library consumes it.
 struct Outgoing {
     body: PieceBody,
-    flow: Option<Flow>,
+    throttle: Option<Throttle>,
     /// Bytes read from the source and not handed over yet.
     read: Bytes,
     /// Bytes of the window handed over so far.
@@ -206,8 +210,8 @@ impl Outgoing {
         if self.read.is_empty() {
             self.read = self.body.read(self.done, left).await?;
         }
-        let bytes = match &self.flow {
-            Some(flow) => flow.next_piece(&mut self.read).await,
+        let bytes = match &self.throttle {
+            Some(throttle) => throttle.next_piece(&mut self.read).await,
             None => std::mem::take(&mut self.read),
         };
         self.body.hand_over(&bytes, self.done)?;
@@ -217,13 +221,15 @@ impl Outgoing {
 }
 
 /// Hashes a window without sending it.
-pub(in crate::registry) async fn hash_window(window: Window) -> std::result::Result<Sha256, Flaw> {
+pub(in crate::registry) async fn hash_window(
+    window: Window,
+) -> std::result::Result<Sha256, SourceFault> {
     let body = PieceBody::new(window);
     let trace = body.trace();
     let mut stream = std::pin::pin!(body.into_stream(None));
     while stream.next().await.is_some() {}
-    match trace.flaw() {
-        Some(flaw) => Err(flaw),
+    match trace.fault() {
+        Some(fault) => Err(fault),
         None => Ok(trace.hasher()),
     }
 }

@@ -409,7 +409,7 @@ mod tests {
             (format!("{one}{mirror}location = 'http://x'"), "`http://x`"),
             (
                 format!("{one}pull-from-mirror = 'all'"),
-                "belongs into a mirror",
+                "is allowed only in `[[registry.mirror]]`",
             ),
             (
                 format!("{one}{mirror}location = 'm'\npull-from-mirror = 'x'"),
@@ -425,7 +425,7 @@ mod tests {
             (format!("{one}{one}blocked = true"), "`blocked`"),
             (
                 "[[registry]]\nprefix = '*.a/b'\nlocation = 'x'".to_owned(),
-                "no more than a domain",
+                "and is not only a domain",
             ),
         ] {
             let error = Mirrors::parse(&text).unwrap_err().to_string();

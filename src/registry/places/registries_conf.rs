@@ -239,10 +239,12 @@ impl Rule {
         if let Some(rest) = prefix.strip_prefix("*.")
             && rest.contains(['/', '@', ':'])
         {
-            return Err("has a prefix with `*.` that is no more than a domain".to_owned());
+            return Err("has a prefix that begins with `*.` and is not only a domain".to_owned());
         }
         if !table.pull_from_mirror.is_empty() {
-            return Err("has `pull-from-mirror`, which belongs into a mirror".to_owned());
+            return Err(
+                "has `pull-from-mirror`, which is allowed only in `[[registry.mirror]]`".to_owned(),
+            );
         }
         let mut mirrors = Vec::with_capacity(table.mirror.len());
         for mirror in &table.mirror {
@@ -295,7 +297,8 @@ impl MirrorRule {
             other => {
                 let other = one_line(other, 40);
                 return Err(format!(
-                    "has a mirror with `pull-from-mirror = \"{other}\"`"
+                    "has a mirror with the unknown value `pull-from-mirror = \"{other}\"` (known: \
+                     all, digest-only, tag-only)"
                 ));
             }
         };
@@ -321,9 +324,7 @@ fn location(text: &str) -> Result<String, String> {
     let trimmed = text.trim_end_matches('/');
     if trimmed.starts_with("http://") || trimmed.starts_with("https://") {
         let text = one_line(text, 80);
-        return Err(format!(
-            "has `{text}`, where no `http://` or `https://` may stand"
-        ));
+        return Err(format!("has `{text}`: remove the `http://` or `https://`"));
     }
     Ok(trimmed.to_owned())
 }

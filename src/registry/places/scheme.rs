@@ -26,15 +26,15 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Schemes of hosts where plain HTTP is allowed, by `host[:port]`: probed, or being probed.
 #[derive(Debug, Default)]
 pub(in crate::registry) struct Schemes {
-    hosts: Mutex<HashMap<String, Arc<OnceCell<Finding>>>>,
+    hosts: Mutex<HashMap<String, Arc<OnceCell<ProbeResult>>>>,
 }
 
 /// The scheme, or the reasons why no answer came.
-type Finding = std::result::Result<&'static str, Silence>;
+type ProbeResult = std::result::Result<&'static str, ProbeFailure>;
 
 /// The reasons why no answer came; shared by all tasks that waited for the probe.
 #[derive(Debug, Clone)]
-struct Silence {
+struct ProbeFailure {
     /// The failure over TLS, with its causes; `None` if the host does not speak TLS.
     tls: Option<String>,
     /// The failure over plain HTTP.
@@ -59,22 +59,22 @@ impl Schemes {
         let found = finding.get_or_try_init(|| find_scheme(http, &authority));
         match found.await? {
             Ok(scheme) => api_url(scheme, &authority),
-            Err(silence) => {
+            Err(failure) => {
                 self.forget(&authority, &finding);
-                Err(silence.clone().at(authority))
+                Err(failure.clone().at(authority))
             }
         }
     }
 
-    fn finding(&self, authority: &str) -> Arc<OnceCell<Finding>> {
+    fn finding(&self, authority: &str) -> Arc<OnceCell<ProbeResult>> {
         let mut hosts = lock(&self.hosts);
         Arc::clone(hosts.entry(authority.to_owned()).or_default())
     }
 
     /// Makes the next task probe again, unless another one has already begun to.
-    fn forget(&self, authority: &str, finding: &Arc<OnceCell<Finding>>) {
+    fn forget(&self, authority: &str, finding: &Arc<OnceCell<ProbeResult>>) {
         let mut hosts = lock(&self.hosts);
-        let is_it = |known: &Arc<OnceCell<Finding>>| Arc::ptr_eq(known, finding);
+        let is_it = |known: &Arc<OnceCell<ProbeResult>>| Arc::ptr_eq(known, finding);
         if hosts.get(authority).is_some_and(is_it) {
             hosts.remove(authority);
         }
@@ -82,7 +82,7 @@ impl Schemes {
 }
 
 /// Probes with TLS, then with plain HTTP.
-async fn find_scheme(http: &Engine, authority: &str) -> Result<Finding> {
+async fn find_scheme(http: &Engine, authority: &str) -> Result<ProbeResult> {
     let Err(tls) = probe(http, "https", authority).await else {
         return Ok(Ok("https"));
     };
@@ -96,7 +96,7 @@ async fn find_scheme(http: &Engine, authority: &str) -> Result<Finding> {
 async fn probe(http: &Engine, scheme: &str, authority: &str) -> Result<()> {
     let url = api_url(scheme, authority)?;
     let request = Request::new(Method::GET, &url, true);
-    let answer = http.follow(&request, None, Payload::Empty);
+    let answer = http.send_following_redirects(&request, None, Payload::Empty);
     let answer = timeout(PATIENCE, answer).await;
     let response = answer.unwrap_or_else(|_| {
         Err(Error::TimedOut {
@@ -110,29 +110,29 @@ async fn probe(http: &Engine, scheme: &str, authority: &str) -> Result<()> {
     Ok(())
 }
 
-impl Silence {
+impl ProbeFailure {
     fn at(self, host: String) -> Error {
         match self.tls {
             // The message must show that both were tried.
-            Some(tls) => Error::NoAnswer {
+            Some(tls) => Error::NeitherTlsNorHttp {
                 host,
                 tls,
                 source: self.plain,
             },
-            None => Error::NoPlainAnswer(self.plain),
+            None => Error::HttpUnreachable(self.plain),
         }
     }
 }
 
 /// Combines the failures over TLS and over plain HTTP.
-fn no_answer(tls: Error, plain: Error) -> Result<Silence> {
+fn no_answer(tls: Error, plain: Error) -> Result<ProbeFailure> {
     match tls {
-        tls if tls.is_transient() => Ok(Silence {
+        tls if tls.is_transient() => Ok(ProbeFailure {
             tls: Some(chain(&tls)),
             plain: Arc::new(plain),
         }),
         // The host does not speak TLS, which is allowed here: the failure over plain HTTP counts.
-        Error::NoTls { .. } if plain.is_transient() => Ok(Silence {
+        Error::NoTls { .. } if plain.is_transient() => Ok(ProbeFailure {
             tls: None,
             plain: Arc::new(plain),
         }),
@@ -220,7 +220,10 @@ mod tests {
         for round in 1..=3 {
             for base in ask(&client, &host).await {
                 let error = base.unwrap_err();
-                assert!(matches!(error, Error::NoAnswer { .. }), "{error:?}");
+                assert!(
+                    matches!(error, Error::NeitherTlsNorHttp { .. }),
+                    "{error:?}"
+                );
                 assert_eq!(error.unconnected(), Some(host.as_str()));
             }
             assert_eq!(asked[0].load(Ordering::SeqCst), round);

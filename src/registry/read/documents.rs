@@ -40,7 +40,7 @@ impl Client {
         if !matches!(request.url.scheme(), "http" | "https") {
             return Err(Error::Protocol {
                 url: shown,
-                reason: "it is no address of a web server".to_owned(),
+                reason: "it is neither an http nor an https URL".to_owned(),
             });
         }
         let (what, last) = (shown.to_string(), !request.has_alternative);
@@ -54,7 +54,10 @@ impl Client {
             let accept = HeaderValue::from_static(accept);
             sending.headers.insert(ACCEPT, accept);
         }
-        let response = self.http().follow(&sending, None, Payload::Empty).await?;
+        let response = self
+            .http()
+            .send_following_redirects(&sending, None, Payload::Empty)
+            .await?;
         match response.status() {
             status if status.is_success() => response.read(request.limit).await.map(Some),
             status if status == 404 => Ok(None),

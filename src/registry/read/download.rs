@@ -12,11 +12,11 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::CONTENT_RANGE;
 use tokio::time::{Instant, timeout};
 
-use super::download_way::{Division, DownloadWay, Event, Next, Trouble};
-use super::parts::{Parts, Speed, Whole, should_divide};
+use super::download_way::{Division, DownloadEvent, DownloadFailure, DownloadWay, Next};
+use super::parts::{Parts, PlacedBlob, Speed, should_divide};
 use super::ranges::{ByteRange, ContentRange, blob_name, unsatisfied_total};
 use crate::model::{Digest, Host, Repository};
-use crate::registry::client::{Client, Verdict};
+use crate::registry::client::{Client, PartsVerdict};
 use crate::registry::error::{Error, Result};
 use crate::registry::http::{Budget, Response, length};
 use crate::registry::places::Endpoint;
@@ -38,7 +38,7 @@ const FIRST_PART: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct BlobDownload {
     /// The blob, and the place from which it is read.
-    whole: Whole,
+    blob: PlacedBlob,
     repository: Repository,
     /// Places left to ask if this one fails.
     others: VecDeque<Endpoint>,
@@ -154,7 +154,7 @@ impl Client {
         })?;
         let mut download = BlobDownload {
             budget: self.budget_at(blob_name(&place.repository, &digest), others.is_empty()),
-            whole: Whole {
+            blob: PlacedBlob {
                 client: self.clone(),
                 place,
                 digest,
@@ -196,7 +196,7 @@ fn division(client: &Client) -> Division {
 impl BlobDownload {
     /// Returns the repository from which the blob is read now: the one requested, or a mirror.
     pub fn fetched_from(&self) -> &Repository {
-        &self.whole.place.repository
+        &self.blob.place.repository
     }
 
     /// Returns the next bytes, 64 to 256 KiB unless they are the last; `None` at the end, exactly
@@ -208,12 +208,12 @@ impl BlobDownload {
     /// last attempt.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         self.divide();
-        while self.position < self.whole.size && self.collected.len() < PIECE {
+        while self.position < self.blob.size && self.collected.len() < PIECE {
             if let Err(setback) = self.advance().await {
                 self.recover(setback).await?;
             }
         }
-        if self.position == self.whole.size
+        if self.position == self.blob.size
             && let Some(body) = self.supply.take_stream()
         {
             self.finish(body).await?;
@@ -228,12 +228,12 @@ impl BlobDownload {
         if !self.way.may_divide() || self.supply.parts().is_some() {
             return;
         }
-        let known = self.whole.client.dividing(self.host());
-        let left = self.whole.size.saturating_sub(self.position);
+        let known = self.blob.client.parts_verdict(self.host());
+        let left = self.blob.size.saturating_sub(self.position);
         if should_divide(known, self.speed, left) {
             let stream = self.supply.take_stream();
             let goes_on = stream.is_some();
-            let parts = Parts::new(self.whole.clone(), self.position, goes_on, self.speed);
+            let parts = Parts::new(self.blob.clone(), self.position, goes_on, self.speed);
             self.supply = match stream {
                 Some(body) => Supply::Beside(body, parts),
                 None => Supply::Parts(parts),
@@ -266,7 +266,7 @@ impl BlobDownload {
         };
         let (came, verdict) = match came {
             Ok(came) => (came, parts.judge()),
-            Err(_) => (Ok(None), Some(Verdict::Useless)),
+            Err(_) => (Ok(None), Some(PartsVerdict::NotFaster)),
         };
         let part = match came {
             Ok(part) => part,
@@ -276,15 +276,15 @@ impl BlobDownload {
             }
         };
         if let Some(verdict) = verdict {
-            self.whole.client.set_dividing(self.host(), verdict);
+            self.blob.client.set_parts_verdict(self.host(), verdict);
         }
         let Some(part) = part else {
             self.supply.leave_parts();
-            self.way.after(Event::PartsEnded { beside });
+            self.way.after(DownloadEvent::PartsEnded { beside });
             return Ok(());
         };
         drop(self.supply.take_stream());
-        self.way.after(Event::PartCame);
+        self.way.after(DownloadEvent::PartCame);
         self.found();
         self.take(&part)
     }
@@ -294,11 +294,12 @@ impl BlobDownload {
     fn leave_parts(&mut self, beside: bool, error: &Error) {
         self.supply.leave_parts();
         let lasting = error.is_too_many() || !error.is_transient();
-        self.way.after(Event::PartFailed { beside, lasting });
+        self.way
+            .after(DownloadEvent::PartFailed { beside, lasting });
         // A registry that answers one part wrongly will do so for other blobs too.
         if matches!(error, Error::Protocol { .. }) {
-            let client = &self.whole.client;
-            client.set_dividing(self.host(), Verdict::Useless);
+            let client = &self.blob.client;
+            client.set_parts_verdict(self.host(), PartsVerdict::NotFaster);
         }
     }
 
@@ -317,7 +318,7 @@ impl BlobDownload {
             return Err(Setback::from(Error::Ended {
                 url: body.response.shown(),
                 got: self.position,
-                expected: self.whole.size,
+                expected: self.blob.size,
             }));
         };
         let waited = began.elapsed();
@@ -342,12 +343,12 @@ impl BlobDownload {
     /// Accepts the blob's next bytes.
     fn take(&mut self, bytes: &Bytes) -> Result<()> {
         let position = self.position.saturating_add(length(bytes));
-        if position > self.whole.size {
+        if position > self.blob.size {
             return Err(self.wrong_size(position));
         }
         self.position = position;
         self.collected.extend_from_slice(bytes);
-        self.way.after(Event::Received);
+        self.way.after(DownloadEvent::Received);
         self.budget.progressed();
         Ok(())
     }
@@ -359,7 +360,7 @@ impl BlobDownload {
         }
         while let Ok(Some(chunk)) = body.response.chunk().await {
             if !chunk.is_empty() {
-                let size = self.whole.size.saturating_add(length(&chunk));
+                let size = self.blob.size.saturating_add(length(&chunk));
                 return Err(self.wrong_size(size));
             }
         }
@@ -371,17 +372,17 @@ impl BlobDownload {
     async fn open(&mut self) -> std::result::Result<(), Setback> {
         let ranged = self.way.is_ranged(self.position);
         if ranged {
-            self.way.after(Event::RestAskedFor);
+            self.way.after(DownloadEvent::RestRequested);
         }
         match self.request(ranged).await {
             Ok(Some(body)) => {
                 self.found();
                 self.supply.put_stream(body);
-                self.way.after(Event::Opened);
+                self.way.after(DownloadEvent::Opened);
                 Ok(())
             }
             Ok(None) => {
-                self.way.after(Event::NoRange);
+                self.way.after(DownloadEvent::NoRange);
                 Ok(())
             }
             Err(error) => Err(Setback { error, ranged }),
@@ -393,20 +394,20 @@ impl BlobDownload {
     /// deliver.
     async fn recover(&mut self, setback: Setback) -> Result<()> {
         let Setback { error, ranged } = setback;
-        let trouble = Trouble::of(&error);
-        let next = self.way.after(Event::Failed { trouble, ranged });
-        if next == Next::GoOn {
+        let failure = DownloadFailure::of(&error);
+        let next = self.way.after(DownloadEvent::Failed { failure, ranged });
+        if next == Next::Continue {
             return Ok(());
         }
         self.supply = Supply::Closed;
         self.speed = Speed::default();
-        if next == Next::AskAnew {
+        if next == Next::RequestAgain {
             return Ok(());
         }
         let Err(error) = self.budget.spend(error).await else {
             return Ok(());
         };
-        match self.way.after(Event::Exhausted(trouble)) {
+        match self.way.after(DownloadEvent::Exhausted(failure)) {
             Next::OtherPlace => self.move_on(error),
             _ => Ok(()),
         }
@@ -417,25 +418,25 @@ impl BlobDownload {
         let Some(next) = self.others.pop_front() else {
             return Err(error);
         };
-        let client = &self.whole.client;
-        client.failed_at(&self.whole.place, &error);
+        let client = &self.blob.client;
+        client.warn_place_failed(&self.blob.place, &error);
         self.way = self.way.at_other_place(division(client));
         self.budget = client.budget_at(
-            blob_name(&next.repository, &self.whole.digest),
+            blob_name(&next.repository, &self.blob.digest),
             self.others.is_empty(),
         );
-        self.whole.place = next;
+        self.blob.place = next;
         Ok(())
     }
 
     /// Remembers that the place has the blob.
     fn found(&self) {
-        let client = &self.whole.client;
-        client.found_at(&self.repository, &self.whole.place);
+        let client = &self.blob.client;
+        client.remember_place(&self.repository, &self.blob.place);
     }
 
     fn host(&self) -> &Host {
-        &self.whole.place.repository.host
+        &self.blob.place.repository.host
     }
 
     /// Sends one request. `None` if the registry cannot do the range and the whole blob must be
@@ -445,12 +446,12 @@ impl BlobDownload {
             true => ByteRange::From(self.position),
             false => ByteRange::All,
         };
-        let Whole {
+        let PlacedBlob {
             client,
             place,
             digest,
             size,
-        } = &self.whole;
+        } = &self.blob;
         let asked = client.blob_bytes(place, digest, wanted, *size);
         let response = asked.await?;
         response.refuse_encoding()?;
@@ -470,7 +471,7 @@ impl BlobDownload {
             206 if ranged => {
                 let range = response.text(CONTENT_RANGE).and_then(ContentRange::parse);
                 let Some(range) = range else {
-                    return Err(response.unexpected("its Content-Range is not understood"));
+                    return Err(response.unexpected("its Content-Range header is invalid"));
                 };
                 if let Some(total) = range.total.filter(|total| total != size) {
                     return Err(self.wrong_size(total));
@@ -505,8 +506,8 @@ impl BlobDownload {
 
     fn wrong_size(&self, actual: u64) -> Error {
         Error::SizeMismatch {
-            what: blob_name(&self.whole.place.repository, &self.whole.digest),
-            expected: self.whole.size,
+            what: blob_name(&self.blob.place.repository, &self.blob.digest),
+            expected: self.blob.size,
             actual,
         }
     }

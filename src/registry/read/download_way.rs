@@ -49,7 +49,7 @@ impl Division {
 
 /// Kinds of failures, as far as this decision depends on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum DownloadFailure {
     /// The blob has another size at this place.
     WrongSize,
     /// The answer begins at another offset than requested.
@@ -64,7 +64,7 @@ pub(super) enum Trouble {
     Refused,
 }
 
-impl Trouble {
+impl DownloadFailure {
     pub(super) fn of(error: &Error) -> Self {
         match error {
             Error::SizeMismatch { .. } => Self::WrongSize,
@@ -84,9 +84,9 @@ impl Trouble {
 
 /// An event of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Event {
+pub(super) enum DownloadEvent {
     /// A request for the rest is about to be sent.
-    RestAskedFor,
+    RestRequested,
     /// An answer has the requested bytes.
     Opened,
     /// The registry answers that it cannot do this range, although the blob has the right size.
@@ -94,9 +94,12 @@ pub(super) enum Event {
     /// Bytes of the blob arrived.
     Received,
     /// A request failed, or a stream broke off. `ranged`: the request asked for the rest.
-    Failed { trouble: Trouble, ranged: bool },
+    Failed {
+        failure: DownloadFailure,
+        ranged: bool,
+    },
     /// No attempts are left after this failure.
-    Exhausted(Trouble),
+    Exhausted(DownloadFailure),
     /// A part arrived.
     PartCame,
     /// A part failed. `beside`: a stream is still open; `lasting`: the next part would fail too.
@@ -109,9 +112,9 @@ pub(super) enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     /// Continue with what is open, or request the bytes that are wanted.
-    GoOn,
+    Continue,
     /// Drop what is open, and send a request at once.
-    AskAnew,
+    RequestAgain,
     /// Drop what is open, and send a request after a pause if attempts are left.
     Pause,
     /// Ask another place.
@@ -125,7 +128,7 @@ pub(super) struct DownloadWay {
     ranges: Ranges,
     division: Division,
     /// True after one wrong length was retried; a second is an error.
-    has_doubted: bool,
+    wrong_size_retried: bool,
 }
 
 impl DownloadWay {
@@ -134,7 +137,7 @@ impl DownloadWay {
             wanted: Wanted::Rest,
             ranges: Ranges::Untried,
             division,
-            has_doubted: false,
+            wrong_size_retried: false,
         }
     }
 
@@ -142,7 +145,7 @@ impl DownloadWay {
     /// again.
     pub(super) fn at_other_place(self, division: Division) -> Self {
         Self {
-            has_doubted: self.has_doubted,
+            wrong_size_retried: self.wrong_size_retried,
             ..Self::new(division)
         }
     }
@@ -158,48 +161,48 @@ impl DownloadWay {
     }
 
     /// Records an event, and decides the next step.
-    pub(super) fn after(&mut self, event: Event) -> Next {
+    pub(super) fn after(&mut self, event: DownloadEvent) -> Next {
         match event {
-            Event::RestAskedFor => {
+            DownloadEvent::RestRequested => {
                 if self.ranges == Ranges::Untried {
                     self.ranges = Ranges::Tried;
                 }
             }
-            Event::Opened => self.wanted = Wanted::Rest,
-            Event::NoRange => self.wanted = Wanted::All,
-            Event::Received => self.ranges = Ranges::Untried,
-            Event::Failed { trouble, ranged } => return self.failed(trouble, ranged),
-            Event::Exhausted(trouble) => return self.exhausted(trouble),
-            Event::PartCame => {
+            DownloadEvent::Opened => self.wanted = Wanted::Rest,
+            DownloadEvent::NoRange => self.wanted = Wanted::All,
+            DownloadEvent::Received => self.ranges = Ranges::Untried,
+            DownloadEvent::Failed { failure, ranged } => return self.failed(failure, ranged),
+            DownloadEvent::Exhausted(failure) => return self.exhausted(failure),
+            DownloadEvent::PartCame => {
                 if let Division::Allowed { failed } = &mut self.division {
                     *failed = 0;
                 }
             }
-            Event::PartFailed { beside, lasting } => self.part_failed(beside || lasting),
-            Event::PartsEnded { beside: true } => self.division = Division::Off,
-            Event::PartsEnded { beside: false } => {}
+            DownloadEvent::PartFailed { beside, lasting } => self.part_failed(beside || lasting),
+            DownloadEvent::PartsEnded { beside: true } => self.division = Division::Off,
+            DownloadEvent::PartsEnded { beside: false } => {}
         }
-        Next::GoOn
+        Next::Continue
     }
 
-    fn failed(&mut self, trouble: Trouble, ranged: bool) -> Next {
-        match trouble {
+    fn failed(&mut self, failure: DownloadFailure, ranged: bool) -> Next {
+        match failure {
             // A truncating cache can cause one wrong length; a registry whose blob has that
             // length will answer the same again.
-            Trouble::WrongSize if !self.has_doubted => {
-                self.has_doubted = true;
+            DownloadFailure::WrongSize if !self.wrong_size_retried => {
+                self.wrong_size_retried = true;
                 self.wanted = Wanted::All;
-                return Next::AskAnew;
+                return Next::RequestAgain;
             }
             // The registry may deliver the whole blob although it refuses the range.
-            Trouble::Refused if ranged => {
+            DownloadFailure::Refused if ranged => {
                 self.wanted = Wanted::All;
-                return Next::GoOn;
+                return Next::Continue;
             }
             // A registry that answers one range wrongly will do so again.
-            Trouble::WrongOffset => self.wanted = Wanted::All,
+            DownloadFailure::WrongOffset => self.wanted = Wanted::All,
             // A timeout may only mean a stale pooled connection, so switch only after the second.
-            Trouble::TimedOut if ranged => match self.ranges {
+            DownloadFailure::TimedOut if ranged => match self.ranges {
                 Ranges::Untried | Ranges::Tried => self.ranges = Ranges::Unanswered,
                 Ranges::Unanswered => self.wanted = Wanted::All,
                 Ranges::LastTried => {}
@@ -211,12 +214,12 @@ impl DownloadWay {
 
     /// Before a place is given up, requests the whole blob once: ranges may be the reason for all
     /// failures.
-    fn exhausted(&mut self, trouble: Trouble) -> Next {
+    fn exhausted(&mut self, failure: DownloadFailure) -> Next {
         let was_ranged = matches!(self.ranges, Ranges::Tried | Ranges::Unanswered);
-        if was_ranged && trouble.may_be_the_range() {
+        if was_ranged && failure.may_be_the_range() {
             self.ranges = Ranges::LastTried;
             self.wanted = Wanted::All;
-            return Next::GoOn;
+            return Next::Continue;
         }
         Next::OtherPlace
     }
@@ -236,58 +239,68 @@ mod tests {
     use super::*;
 
     /// Returns the events of a failing request for the rest.
-    fn rest(trouble: Trouble) -> [Event; 2] {
-        let failed = Event::Failed {
-            trouble,
+    fn rest(failure: DownloadFailure) -> [DownloadEvent; 2] {
+        let failed = DownloadEvent::Failed {
+            failure,
             ranged: true,
         };
-        [Event::RestAskedFor, failed]
+        [DownloadEvent::RestRequested, failed]
     }
 
-    fn broken(trouble: Trouble) -> Event {
-        Event::Failed {
-            trouble,
+    fn broken(failure: DownloadFailure) -> DownloadEvent {
+        DownloadEvent::Failed {
+            failure,
             ranged: false,
         }
     }
 
     /// Applies events; returns the last decision, and whether the next request has a range.
-    fn run(events: &[Event]) -> (Next, bool) {
+    fn run(events: &[DownloadEvent]) -> (Next, bool) {
         let mut way = DownloadWay::new(Division::ALLOWED);
         let decided = events.iter().map(|event| way.after(*event)).last();
         (decided.unwrap(), way.is_ranged(1))
     }
 
     #[test]
-    fn one_trouble_leads_to_one_decision() {
-        use Trouble::{Passing, Refused, TimedOut, Unconnected, WrongOffset, WrongSize};
-        for (trouble, ranged, other) in [
-            (WrongSize, (Next::AskAnew, false), (Next::AskAnew, false)),
+    fn one_failure_leads_to_one_decision() {
+        use DownloadFailure::{Passing, Refused, TimedOut, Unconnected, WrongOffset, WrongSize};
+        for (failure, ranged, other) in [
+            (
+                WrongSize,
+                (Next::RequestAgain, false),
+                (Next::RequestAgain, false),
+            ),
             (WrongOffset, (Next::Pause, false), (Next::Pause, false)),
             (TimedOut, (Next::Pause, true), (Next::Pause, true)),
             (Unconnected, (Next::Pause, true), (Next::Pause, true)),
             (Passing, (Next::Pause, true), (Next::Pause, true)),
-            (Refused, (Next::GoOn, false), (Next::Pause, true)),
+            (Refused, (Next::Continue, false), (Next::Pause, true)),
         ] {
-            assert_eq!(run(&rest(trouble)), ranged, "{trouble:?}");
-            assert_eq!(run(&[broken(trouble)]), other, "{trouble:?}");
+            assert_eq!(run(&rest(failure)), ranged, "{failure:?}");
+            assert_eq!(run(&[broken(failure)]), other, "{failure:?}");
         }
         assert_eq!(
-            run(&[Event::RestAskedFor, Event::NoRange]),
-            (Next::GoOn, false)
+            run(&[DownloadEvent::RestRequested, DownloadEvent::NoRange]),
+            (Next::Continue, false)
         );
     }
 
     #[test]
     fn what_happened_before_counts() {
-        use Trouble::{Passing, Refused, TimedOut, Unconnected, WrongSize};
-        let after = |before: &[Event], last: Event| run(&[before, &[last]].concat());
+        use DownloadFailure::{Passing, Refused, TimedOut, Unconnected, WrongSize};
+        let after =
+            |before: &[DownloadEvent], last: DownloadEvent| run(&[before, &[last]].concat());
         let timed_out = rest(TimedOut);
         // A second request for the rest that is not answered, as opposed to a stream that stalls.
         let [_, last] = timed_out;
         assert_eq!(after(&timed_out, last), (Next::Pause, false));
         assert_eq!(after(&timed_out, broken(TimedOut)), (Next::Pause, true));
-        let between = [timed_out[0], timed_out[1], Event::Opened, Event::Received];
+        let between = [
+            timed_out[0],
+            timed_out[1],
+            DownloadEvent::Opened,
+            DownloadEvent::Received,
+        ];
         assert_eq!(after(&between, last), (Next::Pause, true));
         // A wrong size is retried once, and not again at another place.
         let wrong = broken(WrongSize);
@@ -298,20 +311,23 @@ mod tests {
         assert!(way.is_ranged(1));
         assert_eq!(way.after(wrong), Next::Pause);
         // A stream that was opened is continued with a range after it breaks off.
-        assert_eq!(after(&[wrong], Event::Opened), (Next::GoOn, true));
+        assert_eq!(
+            after(&[wrong], DownloadEvent::Opened),
+            (Next::Continue, true)
+        );
         // Before a place is given up the whole blob is requested once, if ranges were requested
         // and a server answered.
-        let exhausted = Event::Exhausted(Passing);
+        let exhausted = DownloadEvent::Exhausted(Passing);
         let last_time = after(&rest(Passing), exhausted);
-        assert_eq!(last_time, (Next::GoOn, false));
+        assert_eq!(last_time, (Next::Continue, false));
         let twice = [&rest(Passing)[..], &[exhausted]].concat();
         assert_eq!(after(&twice, exhausted).0, Next::OtherPlace);
-        let received = [&twice[..], &[Event::Received], &rest(Passing)].concat();
-        assert_eq!(after(&received, exhausted), (Next::GoOn, false));
+        let received = [&twice[..], &[DownloadEvent::Received], &rest(Passing)].concat();
+        assert_eq!(after(&received, exhausted), (Next::Continue, false));
         assert_eq!(run(&[exhausted]).0, Next::OtherPlace);
-        for trouble in [Unconnected, Refused, WrongSize] {
-            let given_up = after(&rest(Passing), Event::Exhausted(trouble));
-            assert_eq!(given_up.0, Next::OtherPlace, "{trouble:?}");
+        for failure in [Unconnected, Refused, WrongSize] {
+            let given_up = after(&rest(Passing), DownloadEvent::Exhausted(failure));
+            assert_eq!(given_up.0, Next::OtherPlace, "{failure:?}");
         }
         // At the beginning of a blob there is nothing to skip.
         assert!(!DownloadWay::new(Division::ALLOWED).is_ranged(0));
@@ -319,19 +335,19 @@ mod tests {
 
     #[test]
     fn parts_are_left_for_now_or_for_good() {
-        let passing = Event::PartFailed {
+        let passing = DownloadEvent::PartFailed {
             beside: false,
             lasting: false,
         };
-        let beside = Event::PartFailed {
+        let beside = DownloadEvent::PartFailed {
             beside: true,
             lasting: false,
         };
-        let lasting = Event::PartFailed {
+        let lasting = DownloadEvent::PartFailed {
             beside: false,
             lasting: true,
         };
-        let came = Event::PartCame;
+        let came = DownloadEvent::PartCame;
         for (events, may_divide) in [
             (&[came][..], true),
             (&[passing], true),
@@ -340,12 +356,12 @@ mod tests {
             (&[beside], false),
             (&[lasting], false),
             (&[lasting, came], false),
-            (&[Event::PartsEnded { beside: false }], true),
-            (&[Event::PartsEnded { beside: true }], false),
+            (&[DownloadEvent::PartsEnded { beside: false }], true),
+            (&[DownloadEvent::PartsEnded { beside: true }], false),
         ] {
             let mut way = DownloadWay::new(Division::ALLOWED);
             for event in events {
-                assert_eq!(way.after(*event), Next::GoOn);
+                assert_eq!(way.after(*event), Next::Continue);
             }
             assert_eq!(way.may_divide(), may_divide, "{events:?}");
         }

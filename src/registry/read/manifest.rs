@@ -116,7 +116,7 @@ impl Client {
         let places = self.places(repository, selector.digest.is_some())?;
         let asked = self.first_place(repository, &places, |place, last| async move {
             let value = self.manifest_at(place, selector, last).await?;
-            self.found_at(repository, place);
+            self.remember_place(repository, place);
             Ok(Reply::Settled(Fetched {
                 value,
                 fetched_from: place.repository.clone(),
@@ -174,7 +174,7 @@ impl Client {
         last: bool,
     ) -> Result<ManifestHead> {
         let what = selector.within(&place.repository);
-        // The response must not outlive this request: it occupies its place at the gate, and the
+        // The response must not outlive this request: it holds its admission, and the
         // next request would wait for one.
         let asked = self.retry_at(&what, last, || async {
             let response = self.ask_manifest(place, selector, Method::HEAD).await?;
@@ -240,7 +240,7 @@ async fn receive(response: Response, what: &str, expected: Option<Digest>) -> Re
     let Some(media_type) = media_type(&bytes, served_as) else {
         return Err(Error::Protocol {
             url,
-            reason: "it is no manifest of a known type".to_owned(),
+            reason: "it is not a manifest of a known type".to_owned(),
         });
     };
     let digest = Digest::from_bytes(Sha256::digest(&bytes).into());

@@ -23,8 +23,8 @@ pub(super) fn next_page(response: &Response) -> Result<Option<Url>> {
     };
     match follow(response.url(), target) {
         Some(next) if next != *response.url() => Ok(Some(next)),
-        Some(_) => Err(response.unexpected("its next page is itself")),
-        None => Err(response.unexpected("its next page has no URL")),
+        Some(_) => Err(response.unexpected("its Link header names the same page again")),
+        None => Err(response.unexpected("its Link header has no valid URL")),
     }
 }
 
@@ -59,7 +59,7 @@ impl Pages {
         }
         Err(Error::Protocol {
             url: page.into(),
-            reason: "its pages lead in a circle".to_owned(),
+            reason: "its list leads back to this page".to_owned(),
         })
     }
 

@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::ranges::{ByteRange, ContentRange};
 use crate::model::{Digest, Host};
-use crate::registry::client::{Client, Verdict};
+use crate::registry::client::{Client, PartsVerdict};
 use crate::registry::error::{Error, Result};
 use crate::registry::http::length;
 use crate::registry::places::Endpoint;
@@ -74,7 +74,7 @@ impl Speed {
     }
 
     /// True if this rate is at least [`GAIN`] percent of `other`.
-    fn is_well_above(self, other: Self) -> bool {
+    fn is_faster_by_gain(self, other: Self) -> bool {
         let own = u128::from(self.bytes).saturating_mul(other.waited.as_micros());
         let others = u128::from(other.bytes).saturating_mul(self.waited.as_micros());
         own.saturating_mul(100) >= others.saturating_mul(GAIN)
@@ -82,10 +82,10 @@ impl Speed {
 }
 
 /// True if the rest of a blob should come in parts: `left` bytes, after a stream of this speed.
-pub(super) fn should_divide(known: Option<Verdict>, stream: Speed, left: u64) -> bool {
+pub(super) fn should_divide(known: Option<PartsVerdict>, stream: Speed, left: u64) -> bool {
     let wanted = match known {
-        Some(Verdict::Useless) => false,
-        Some(Verdict::Helps) => true,
+        Some(PartsVerdict::NotFaster) => false,
+        Some(PartsVerdict::Faster) => true,
         None => stream.is_too_slow_for(left),
     };
     wanted && left >= WORTH_DIVIDING
@@ -93,24 +93,24 @@ pub(super) fn should_divide(known: Option<Verdict>, stream: Speed, left: u64) ->
 
 impl Client {
     /// Returns the verdict on fetching blobs of `host` in parts, if there is one.
-    pub(super) fn dividing(&self, host: &Host) -> Option<Verdict> {
-        self.host(host).dividing
+    pub(super) fn parts_verdict(&self, host: &Host) -> Option<PartsVerdict> {
+        self.host(host).parts_verdict
     }
 
-    pub(super) fn set_dividing(&self, host: &Host, verdict: Verdict) {
-        self.learn(host, |facts| facts.dividing = Some(verdict));
+    pub(super) fn set_parts_verdict(&self, host: &Host, verdict: PartsVerdict) {
+        self.learn(host, |facts| facts.parts_verdict = Some(verdict));
     }
 
     /// Stops fetching blobs of `host` in parts: a blob had the wrong digest, and parts may be the
     /// reason.
     pub fn keep_blobs_whole(&self, host: &Host) {
-        self.set_dividing(host, Verdict::Useless);
+        self.set_parts_verdict(host, PartsVerdict::NotFaster);
     }
 }
 
 /// The blob that is divided.
 #[derive(Debug, Clone)]
-pub(super) struct Whole {
+pub(super) struct PlacedBlob {
     pub(super) client: Client,
     pub(super) place: Endpoint,
     pub(super) digest: Digest,
@@ -120,7 +120,7 @@ pub(super) struct Whole {
 /// The parts of one blob that are being fetched.
 #[derive(Debug)]
 pub(super) struct Parts {
-    whole: Whole,
+    blob: PlacedBlob,
     /// Offset of the first part.
     begin: u64,
     /// Offset of the first part that was not requested yet.
@@ -135,13 +135,13 @@ pub(super) struct Parts {
 
 impl Parts {
     /// Divides everything from `position` on, or from a little later if a stream `goes_on`.
-    pub(super) fn new(whole: Whole, position: u64, goes_on: bool, before: Speed) -> Self {
+    pub(super) fn new(blob: PlacedBlob, position: u64, goes_on: bool, before: Speed) -> Self {
         let lead = if goes_on { LEAD } else { 0 };
-        let begin = position.saturating_add(lead).min(whole.size);
+        let begin = position.saturating_add(lead).min(blob.size);
         Self {
             begin,
-            end: whole.size,
-            whole,
+            end: blob.size,
+            blob,
             next: begin,
             asked: VecDeque::new(),
             before,
@@ -163,8 +163,8 @@ impl Parts {
     pub(super) fn ask(&mut self) {
         while self.asked.len() < AT_ONCE && self.next < self.end {
             let end = self.next.saturating_add(PART).min(self.end);
-            let (whole, first) = (self.whole.clone(), self.next);
-            let task = tokio::spawn(async move { whole.part(first, end).await });
+            let (blob, first) = (self.blob.clone(), self.next);
+            let task = tokio::spawn(async move { blob.part(first, end).await });
             self.asked.push_back(AbortOnDropHandle::new(task));
             self.next = end;
         }
@@ -191,20 +191,20 @@ impl Parts {
 
     /// Returns the verdict on parts, if there is enough to judge. If they do not help, no more
     /// parts are requested.
-    pub(super) fn judge(&mut self) -> Option<Verdict> {
+    pub(super) fn judge(&mut self) -> Option<PartsVerdict> {
         if self.before.waited < LONG_ENOUGH || self.speed.bytes < ENOUGH_TO_TELL {
             return None;
         }
-        if self.speed.is_well_above(self.before) {
-            Some(Verdict::Helps)
+        if self.speed.is_faster_by_gain(self.before) {
+            Some(PartsVerdict::Faster)
         } else {
             self.end = self.next;
-            Some(Verdict::Useless)
+            Some(PartsVerdict::NotFaster)
         }
     }
 }
 
-impl Whole {
+impl PlacedBlob {
     /// Fetches the bytes from `first` to before `end`, and tries a second time if the answer
     /// broke off, so that the parts beside it need not be fetched again. Other failures are left
     /// to the download, which has the retry budget.
@@ -231,7 +231,7 @@ impl Whole {
             range.first == first && range.last == last && total
         };
         if response.status() != 206 || !range.is_some_and(is_it) {
-            return Err(response.unexpected("it is not the part that was asked for"));
+            return Err(response.unexpected("it is not the requested byte range"));
         }
         let mut part = BytesMut::new();
         while length(&part) < expected {
@@ -245,7 +245,7 @@ impl Whole {
             part.extend_from_slice(&chunk);
         }
         if length(&part) > expected {
-            return Err(response.unexpected("it is longer than it says"));
+            return Err(response.unexpected("it is longer than its Content-Range"));
         }
         Ok(part.freeze())
     }

@@ -72,7 +72,7 @@ impl Client {
     ) -> Option<Error> {
         let mut asked = HashSet::new();
         for repository in repositories {
-            let Ok(place) = self.authority_place(repository) else {
+            let Ok(place) = self.source_place(repository) else {
                 continue;
             };
             if !asked.insert(place.repository.host.clone()) {
@@ -97,7 +97,7 @@ impl Client {
         let call = Call::new(place, &scopes, Method::GET, base);
         let response = self.call(call).await?;
         if response.status() == 404 {
-            return Err(response.unexpected("there is no registry"));
+            return Err(response.unexpected("it is not a container registry (404)"));
         }
         if !response.status().is_success() {
             return Err(response.into_error().await);

@@ -6,7 +6,7 @@ use reqwest::header::CONTENT_RANGE;
 
 use super::ranges::{ByteRange, ContentRange, blob_name, unsatisfied_total};
 use crate::model::{Digest, Repository};
-use crate::registry::client::Client;
+use crate::registry::client::{Client, Reply};
 use crate::registry::error::{Error, Result};
 use crate::registry::http::{Response, length};
 use crate::registry::places::Endpoint;
@@ -57,7 +57,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The refusal of the last place.
+    /// The refusal of the repository itself, else that of a mirror.
     pub async fn blob_offered(
         &self,
         repository: &Repository,
@@ -68,19 +68,19 @@ impl Client {
             Some(last) => ByteRange::Part { first: last, last },
             None => return Ok(()),
         };
-        let mut refusal = None;
-        for place in self.places(repository, true)? {
-            match self.blob_bytes(&place, &digest, wanted, size).await {
-                Ok(response) if is_kept_back(response.status().as_u16()) => {
-                    refusal = Some(response.into_error().await);
+        let places = self.places(repository, true)?;
+        let asked = self.first_place(repository, &places, |place, _| async move {
+            match self.blob_bytes(place, &digest, wanted, size).await {
+                Ok(response) if is_lasting_refusal(response.status().as_u16()) => {
+                    Err(response.into_error().await)
                 }
-                Err(error) if error.answer().is_some_and(|a| is_kept_back(a.status)) => {
-                    refusal = Some(error);
+                Err(error) if error.answer().is_some_and(|a| is_lasting_refusal(a.status)) => {
+                    Err(error)
                 }
-                Ok(_) | Err(_) => return Ok(()),
+                Ok(_) | Err(_) => Ok(Reply::Settled(())),
             }
-        }
-        refusal.map_or(Ok(()), Err)
+        });
+        asked.await
     }
 
     async fn look(&self, place: &Endpoint, digest: Digest, size: u64) -> Result<Look> {
@@ -92,7 +92,7 @@ impl Client {
         let mut response = self.blob_bytes(place, &digest, wanted, size).await?;
         // Some stores refuse ranges: then the start of the whole blob is the proof.
         if wanted != ByteRange::All && refuses_ranges(&response, size) {
-            // The next request would wait for the place at the gate that this response occupies.
+            // The next request would wait for the admission that this response holds.
             drop(response);
             response = self
                 .blob_bytes(place, &digest, ByteRange::All, size)
@@ -118,7 +118,9 @@ impl Client {
             416 => {
                 let total = response.text(CONTENT_RANGE).and_then(unsatisfied_total);
                 match total {
-                    Some(total) if total == size => Err(response.unexpected("416 is no answer")),
+                    Some(total) if total == size => {
+                        Err(response.unexpected("it refuses a range within the blob (416)"))
+                    }
                     _ => Ok(Look::Absent),
                 }
             }
@@ -140,7 +142,7 @@ fn refuses_ranges(response: &Response, size: u64) -> bool {
 }
 
 /// True if the status means that a place does not give out the blob, now or later.
-fn is_kept_back(status: u16) -> bool {
+fn is_lasting_refusal(status: u16) -> bool {
     matches!(status, 401 | 403 | 404 | 410)
 }
 

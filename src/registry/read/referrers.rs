@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::manifest::Selector;
 use super::paging::{PAGE_LIMIT, Pages, next_page};
 use crate::model::{Descriptor, Digest, ManifestKind, MediaType, RawManifest, Repository, Tag};
-use crate::registry::auth::Matter;
+use crate::registry::auth::RequestKind;
 use crate::registry::client::{Call, Client, Reply};
 use crate::registry::error::{Error, Result, chain};
 use crate::registry::places::Endpoint;
@@ -229,7 +229,7 @@ impl Client {
         let what = format!("referrers of {}@{digest}", place.repository);
         let asked = self.retry(what, || async {
             let call = Call::new(place, &scopes, Method::GET, url.clone())
-                .about(Matter::Referrers)
+                .kind(RequestKind::Referrers)
                 .header(ACCEPT, HeaderValue::from_static(MediaType::OCI_INDEX));
             match self.read_referrers(call).await {
                 // Elsewhere 501 counts as a failure that may pass; here it means that there is no

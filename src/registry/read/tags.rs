@@ -32,7 +32,7 @@ impl Client {
     /// [`Error::NotFound`] when there is no such repository; [`Error::Protocol`] when a tag is
     /// not valid, or the list has no end.
     pub async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>> {
-        let place = self.authority_place(repository)?;
+        let place = self.source_place(repository)?;
         let mut url = self.url(&place, "tags/list").await?;
         url.set_query(Some(PAGE_TAGS));
         let mut tags = BTreeSet::new();
@@ -68,7 +68,7 @@ impl Client {
     /// When the registry cannot be asked at all. A refusal to list tags is not an error: the
     /// repository may exist.
     pub async fn repository_exists(&self, repository: &Repository) -> Result<bool> {
-        let place = self.authority_place(repository)?;
+        let place = self.source_place(repository)?;
         let mut url = self.url(&place, "tags/list").await?;
         url.set_query(Some("n=1"));
         match self.tag_page(&place, &url).await {

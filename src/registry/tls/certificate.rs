@@ -115,7 +115,7 @@ impl Facts {
     }
 
     /// True if it is marked as a CA (CA:TRUE).
-    pub(super) fn is_called_authority(&self) -> bool {
+    pub(super) fn is_marked_ca(&self) -> bool {
         self.is_authority == Some(true)
     }
 

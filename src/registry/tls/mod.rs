@@ -48,7 +48,7 @@ pub type ClientPair = (Vec<u8>, Zeroizing<Vec<u8>>);
 /// When no certificate in it can be parsed; the text is a clause about the file.
 pub fn check_authorities(file: &[u8]) -> Result<(), String> {
     match usable(file).is_empty() {
-        true => Err("it has no certificate that can be read".to_owned()),
+        true => Err("it contains no certificate that can be parsed".to_owned()),
         false => Ok(()),
     }
 }
@@ -106,11 +106,11 @@ fn certified(
 ) -> Result<CertifiedKey, String> {
     let chain = certificates_in(certificate);
     if chain.is_empty() {
-        return Err("it has no certificate that can be read".to_owned());
+        return Err("it contains no certificate that can be parsed".to_owned());
     }
     // The parser's own message might quote the key, so it is dropped.
     let key = PrivateKeyDer::from_pem_slice(key)
-        .map_err(|_| "its key is no private key in PEM without a passphrase".to_owned())?;
+        .map_err(|_| "its key is not an unencrypted private key in PEM".to_owned())?;
     CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => "its key belongs to another certificate".to_owned(),
         _ => "its key is of a kind that is not supported".to_owned(),
@@ -189,16 +189,16 @@ impl SiteVerifier {
 
     /// True if the server's own certificate is one that the operator gave or the system trusts,
     /// or if one of those signed it directly as a CA.
-    fn is_trusted_itself(&self, certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
+    fn is_pinned_or_ca_signed(&self, certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
         let mut trusted = self.given.iter().chain((self.system)());
         let signers = trusted.clone();
         trusted.any(|known| known == certificate)
-            || site_authorities::sign_themselves(signers, certificate, now, &self.provider)
+            || site_authorities::is_signed_directly_by_ca(signers, certificate, now, &self.provider)
     }
 
     /// Checks the dates, purpose and names of a certificate that is trusted itself, which the TLS
     /// library refused and therefore did not check.
-    fn verify_fit(
+    fn verify_dates_purpose_name(
         &self,
         certificate: &CertificateDer<'_>,
         name: &ServerName<'_>,
@@ -245,8 +245,8 @@ impl ServerCertVerifier for SiteVerifier {
             Err(Some(reason)) => error = reason,
             Err(None) => {}
         }
-        if self.is_trusted_itself(end_entity, now) {
-            match self.verify_fit(end_entity, server_name, now) {
+        if self.is_pinned_or_ca_signed(end_entity, now) {
+            match self.verify_dates_purpose_name(end_entity, server_name, now) {
                 Ok(()) => return Ok(ServerCertVerified::assertion()),
                 Err(reason) => error = reason,
             }

@@ -30,7 +30,7 @@ pub enum TlsProblem {
     },
     /// The certificate of a CA in its chain is not valid at this time.
     #[error(
-        "the certificate of an authority above its own is not valid on {now}, by the clock of this machine"
+        "the certificate of a CA in its chain is not valid on {now}, by the clock of this machine"
     )]
     AuthorityOutOfDate {
         /// This machine's time, as text.
@@ -76,8 +76,8 @@ pub enum TlsProblem {
     },
     /// There are no trusted certificates to check it with.
     #[error(
-        "its certificate was issued by `{issuer}`, and this system has no certificates of \
-         authorities to check it with"
+        "its certificate was issued by `{issuer}`, and this system has no CA certificates \
+         to check it with"
     )]
     NoAuthorities {
         /// The issuer.
@@ -166,8 +166,7 @@ impl TlsProblem {
                     .to_owned()
             }
             Self::AuthorityOutOfDate { .. } => {
-                "check this machine's clock, and the dates of the certificates of the registry's \
-                 authorities"
+                "check this machine's clock, and the dates of the registry's CA certificates"
                     .to_owned()
             }
             Self::WrongName { .. } => {
@@ -180,9 +179,9 @@ impl TlsProblem {
                 name_of(host)
             ),
             Self::SelfSigned { given: 0, .. } | Self::UnknownIssuer { given: 0, .. } => format!(
-                "put the certificate of the registry's authority, or the registry's own, as *.crt \
-                 into the directory of --cert-dir or into ~/.config/containers/certs.d/{host}/; \
-                 --tls-verify=false if you accept that nobody checks who answers"
+                "put the registry's CA certificate, or its own, as *.crt into the directory of \
+                 --cert-dir or into ~/.config/containers/certs.d/{host}/; or use \
+                 --tls-verify=false, which accepts any server that answers"
             ),
             Self::SelfSigned { given, .. } => format!(
                 "none of the {given} certificates given for it (--cert-dir, certs.d) is this one: \
@@ -190,17 +189,16 @@ impl TlsProblem {
             ),
             Self::UnknownIssuer { given, .. } => format!(
                 "none of the {given} certificates given for it (--cert-dir, certs.d) is this \
-                 issuer's or the registry's own: get that, or have the registry send the \
-                 certificates between"
+                 issuer's or the registry's own: get that certificate, or configure the registry \
+                 to send its intermediate certificates"
             ),
-            Self::UnfitAuthority { .. } => "give the certificate of the authority that signs for \
-                 the registry now (--cert-dir, certs.d), or the registry's own"
+            Self::UnfitAuthority { .. } => "give the certificate of the CA that signs for the \
+                 registry now (--cert-dir, certs.d), or the registry's own"
                 .to_owned(),
             Self::NoAuthorities { .. } => format!(
-                "install the system's certificates of authorities (the package is usually called \
-                 ca-certificates), or put the certificate of the registry's authority, or the \
-                 registry's own, as *.crt into the directory of --cert-dir or into \
-                 ~/.config/containers/certs.d/{host}/"
+                "install the system's CA certificates (the package is usually called \
+                 ca-certificates), or put the registry's CA certificate, or its own, as *.crt into \
+                 the directory of --cert-dir or into ~/.config/containers/certs.d/{host}/"
             ),
             Self::Purpose => {
                 "give the registry a certificate for servers (extendedKeyUsage serverAuth)"

@@ -86,13 +86,13 @@ impl SiteAuthorities {
 /// accept them; the TLS library refuses them before it checks a signature. The caller checks
 /// names, dates and purpose of the server's certificate. A CA with name constraints does not
 /// count, because its constraints are not evaluated here.
-pub(super) fn sign_themselves<'a>(
+pub(super) fn is_signed_directly_by_ca<'a>(
     mut authorities: impl Iterator<Item = &'a CertificateDer<'static>>,
     end_entity: &CertificateDer<'_>,
     now: UnixTime,
     provider: &CryptoProvider,
 ) -> bool {
-    let Some(facts) = Facts::read(end_entity).filter(Facts::is_called_authority) else {
+    let Some(facts) = Facts::read(end_entity).filter(Facts::is_marked_ca) else {
         return false;
     };
     let Some(signed) = Signed::read(end_entity) else {

@@ -45,7 +45,7 @@ impl Client {
         let place = self.own_place(repository);
         let sent = self.retry(&what, || self.push_once(&place, selector, manifest));
         sent.await
-            .map_err(|error| rejected(error, &what).of_push(repository))
+            .map_err(|error| rejected(error, &what).into_push_error(repository))
     }
 
     async fn push_once(

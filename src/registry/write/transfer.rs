@@ -16,12 +16,12 @@ use url::Url;
 
 use super::blob::{BlobUpload, Uploaded};
 use super::session::UploadSession;
-use super::upload_way::{Ladder, next_offset};
+use super::upload_way::{UploadStrategy, next_offset};
 use crate::model::Digest;
 use crate::registry::auth::Scopes;
 use crate::registry::client::{Call, Client, UploadWay};
 use crate::registry::error::{Error, Result};
-use crate::registry::http::{Budget, Flaw, PieceBody, PieceTrace, Window, hash_window};
+use crate::registry::http::{Budget, PieceBody, PieceTrace, SourceFault, Window, hash_window};
 use crate::registry::places::Endpoint;
 use crate::registry::read::blob_name;
 use requests::{Setback, Status};
@@ -39,7 +39,7 @@ pub(super) struct Transfer<'a> {
     budget: Budget,
     /// Bytes to send in one request.
     piece: u64,
-    ladder: Ladder,
+    strategy: UploadStrategy,
     session: Option<Session>,
     /// Bytes acknowledged in any session: only bytes beyond them are progress.
     furthest: u64,
@@ -109,7 +109,7 @@ enum Step {
 
 /// What to do with a session that is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Parting {
+enum SessionEnd {
     /// The registry refused a request: cancel the session at the registry and remove it from the
     /// store.
     Cancel,
@@ -133,7 +133,7 @@ impl<'a> Transfer<'a> {
             scopes: Scopes::push(&blob.repository.path),
             budget: client.budget(&what),
             piece,
-            ladder: Ladder::new(way),
+            strategy: UploadStrategy::new(way),
             place,
             what,
             session: session.map(|session| Session::new(session.location.clone())),
@@ -159,14 +159,14 @@ impl<'a> Transfer<'a> {
             self.cancel().await;
         }
         if is_other_content || result.is_ok() {
-            self.forget()?;
+            self.remove_stored()?;
         }
-        if let (Ok(()), Some(way)) = (&result, self.ladder.learned()) {
+        if let (Ok(()), Some(way)) = (&result, self.strategy.learned()) {
             let host = &self.place.repository.host;
             self.client
                 .learn(host, |facts| facts.set_upload_way(!was_large, way));
         }
-        result.map_err(|error| error.of_push(self.blob.repository))?;
+        result.map_err(|error| error.into_push_error(self.blob.repository))?;
         Ok(self.uploaded)
     }
 
@@ -190,10 +190,10 @@ impl<'a> Transfer<'a> {
         };
         let (location, offset) = (session.location.clone(), session.next.offset);
         let fits = offset == 0 && self.blob.size <= self.piece;
-        if fits && self.ladder.way() == UploadWay::RangedPieces {
-            self.ladder.set_way(UploadWay::OneRequest);
+        if fits && self.strategy.way() == UploadWay::RangedPieces {
+            self.strategy.set_way(UploadWay::OneRequest);
         }
-        if self.ladder.way() == UploadWay::OneRequest && self.blob.size > 0 {
+        if self.strategy.way() == UploadWay::OneRequest && self.blob.size > 0 {
             self.send_whole(&location).await
         } else if offset < self.blob.size {
             self.send_piece(location).await
@@ -218,8 +218,8 @@ impl<'a> Transfer<'a> {
         session.is_kept = true;
         session.guessed = true;
         self.session = Some(session);
-        if kept.offset == 0 || kept.offset > self.blob.size || !self.ladder.way().continues() {
-            return self.part(Parting::Cancel).await;
+        if kept.offset == 0 || kept.offset > self.blob.size || !self.strategy.way().continues() {
+            return self.end_session(SessionEnd::Cancel).await;
         }
         let acked = self.position_at(kept.offset, Position::default()).await?;
         if let Some(session) = &mut self.session {
@@ -227,7 +227,7 @@ impl<'a> Transfer<'a> {
             session.next = acked;
         }
         self.end_was_refused = kept.end_refused;
-        self.ask().await?;
+        self.resync().await?;
         let offset = self.session.as_ref().map_or(0, |s| s.next.offset);
         self.furthest = offset;
         self.uploaded.resumed_at = offset;
@@ -236,16 +236,16 @@ impl<'a> Transfer<'a> {
 
     /// Asks the registry for the bytes that the session has, and continues there. Gives the
     /// session up if the registry does not know it, or no usable offset is left.
-    async fn ask(&mut self) -> Result<()> {
+    async fn resync(&mut self) -> Result<()> {
         let hint = match self.status().await? {
             Status::Open(hint) => hint,
             Status::Unknown => None,
-            Status::Gone => return self.part(Parting::Forget).await,
-            Status::Forbidden => return self.part(Parting::Leave).await,
+            Status::Gone => return self.end_session(SessionEnd::Forget).await,
+            Status::Forbidden => return self.end_session(SessionEnd::Leave).await,
         };
         match self.move_to_next(hint).await? {
             true => Ok(()),
-            false => self.part(Parting::Cancel).await,
+            false => self.end_session(SessionEnd::Cancel).await,
         }
     }
 
@@ -290,31 +290,31 @@ impl<'a> Transfer<'a> {
             offset: from.offset,
             length: offset.saturating_sub(from.offset),
             hasher: from.hasher,
-            must_be: None,
+            expected_digest: None,
             listener: Arc::new(|_| {}),
         };
         let hasher = hash_window(window).await;
-        let hasher = hasher.map_err(|flaw| self.flawed(flaw))?;
+        let hasher = hasher.map_err(|fault| self.source_error(fault))?;
         Ok(Position { offset, hasher })
     }
 
     /// Gives the session up.
-    async fn part(&mut self, parting: Parting) -> Result<()> {
-        if parting == Parting::Cancel {
+    async fn end_session(&mut self, end: SessionEnd) -> Result<()> {
+        if end == SessionEnd::Cancel {
             self.cancel().await;
         }
         self.session = None;
         self.uploaded.resumed_at = 0;
         (self.blob.listener)(0);
-        match parting {
-            Parting::Leave => Ok(()),
-            Parting::Cancel | Parting::Forget => self.forget(),
+        match end {
+            SessionEnd::Leave => Ok(()),
+            SessionEnd::Cancel | SessionEnd::Forget => self.remove_stored(),
         }
     }
 
     /// Stores the position that PATCHes acknowledged, for a later run. `end_refused`: only the
     /// request that finishes the blob is left, and in this run the registry never accepted it.
-    fn keep(&self, end_refused: bool) -> Result<()> {
+    fn store_session(&self, end_refused: bool) -> Result<()> {
         let Some(session) = &self.session else {
             return Ok(());
         };
@@ -329,7 +329,7 @@ impl<'a> Transfer<'a> {
             .map_err(|source| self.session_error(source))
     }
 
-    fn forget(&self) -> Result<()> {
+    fn remove_stored(&self) -> Result<()> {
         self.blob
             .sessions
             .remove(self.blob.repository, &self.blob.digest)
@@ -344,34 +344,36 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    fn body(&self, from: &Position, length: u64, must_be: Option<Digest>) -> PieceBody {
+    fn body(&self, from: &Position, length: u64, expected_digest: Option<Digest>) -> PieceBody {
         PieceBody::new(Window {
             bytes: self.blob.source.read_from(from.offset),
             offset: from.offset,
             length,
             hasher: from.hasher.clone(),
-            must_be,
+            expected_digest,
             listener: Arc::clone(&self.blob.listener),
         })
     }
 
     /// Returns this side's own reason for stopping the body first, before the network's error.
     fn check(&self, trace: &PieceTrace) -> Result<()> {
-        trace.flaw().map_or(Ok(()), |flaw| Err(self.flawed(flaw)))
+        trace
+            .fault()
+            .map_or(Ok(()), |fault| Err(self.source_error(fault)))
     }
 
-    fn flawed(&self, flaw: Flaw) -> Error {
-        match flaw {
-            Flaw::Read(source) => Error::Source {
+    fn source_error(&self, fault: SourceFault) -> Error {
+        match fault {
+            SourceFault::Read(source) => Error::Source {
                 what: self.what.clone(),
                 source,
             },
-            Flaw::Short(actual) => Error::SizeMismatch {
+            SourceFault::Short(actual) => Error::SizeMismatch {
                 what: self.what.clone(),
                 expected: self.blob.size,
                 actual,
             },
-            Flaw::Digest(actual) => self.other_content(actual),
+            SourceFault::Digest(actual) => self.other_content(actual),
         }
     }
 

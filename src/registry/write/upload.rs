@@ -56,11 +56,16 @@ impl Client {
                         end_refused: false,
                     }))
                 }
-                200..=299 => Err(response.unexpected("its status is none for a mount")),
+                status @ 200..=299 => {
+                    let reason = format!("status {status} is not valid for a blob mount");
+                    Err(response.unexpected(reason))
+                }
                 _ => Err(response.into_error().await),
             }
         });
-        asked.await.map_err(|error| error.of_push(repository))
+        asked
+            .await
+            .map_err(|error| error.into_push_error(repository))
     }
 
     /// Uploads a blob. Continues its stored session if the registry still knows that. A session

@@ -26,7 +26,7 @@ impl UploadWay {
 
 /// Kinds of failures of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum UploadFailure {
     /// No answer, or one that means "not now": 408, 425, 429, 503.
     Passing,
     /// The registry does not know the session (404).
@@ -45,7 +45,7 @@ pub(super) enum Trouble {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     /// Ask for the bytes that the session has, and continue there.
-    Ask,
+    AskSession,
     /// Send the same request again.
     Again,
     /// Open a new session.
@@ -72,7 +72,7 @@ const MOST_REFUSED_OFFSETS: usize = 4;
 
 /// Position of an upload in the order of ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ladder {
+pub(super) struct UploadStrategy {
     way: UploadWay,
     /// New sessions opened in this way.
     restarts: u32,
@@ -83,7 +83,7 @@ pub(super) struct Ladder {
     refused: bool,
 }
 
-impl Ladder {
+impl UploadStrategy {
     pub(super) fn new(way: UploadWay) -> Self {
         Self {
             way,
@@ -116,16 +116,16 @@ impl Ladder {
 
     /// Decides the next step. `guessed`: the session has bytes that no PATCH of this run
     /// acknowledged, which may be the reason for the refusal of its end.
-    pub(super) fn after(&mut self, trouble: Trouble, guessed: bool) -> Next {
-        match trouble {
-            Trouble::Passing if self.way.continues() => Next::Ask,
-            Trouble::Passing => Next::NewSession,
-            Trouble::Lost => self.restart(false),
-            Trouble::PieceRefused => self.restart(true),
-            Trouble::PieceFailed => {
+    pub(super) fn after(&mut self, failure: UploadFailure, guessed: bool) -> Next {
+        match failure {
+            UploadFailure::Passing if self.way.continues() => Next::AskSession,
+            UploadFailure::Passing => Next::NewSession,
+            UploadFailure::Lost => self.restart(false),
+            UploadFailure::PieceRefused => self.restart(true),
+            UploadFailure::PieceFailed => {
                 self.failures += 1;
                 if self.failures > MOST_PIECE_FAILURES {
-                    self.climb(true)
+                    self.next_way(true)
                 } else if self.failures == MOST_PIECE_FAILURES {
                     let failures = self.failures;
                     let next = self.restart(true);
@@ -134,17 +134,17 @@ impl Ladder {
                     }
                     next
                 } else if self.way.continues() {
-                    Next::Ask
+                    Next::AskSession
                 } else {
                     Next::NewSession
                 }
             }
-            Trouble::FinishRefused if guessed => self.restart(true),
-            Trouble::FinishRefused => self.climb(true),
-            Trouble::FinishFailed => {
+            UploadFailure::FinishRefused if guessed => self.restart(true),
+            UploadFailure::FinishRefused => self.next_way(true),
+            UploadFailure::FinishFailed => {
                 self.failures += 1;
                 match self.way {
-                    _ if self.failures >= MOST_FINISH_FAILURES => self.climb(true),
+                    _ if self.failures >= MOST_FINISH_FAILURES => self.next_way(true),
                     UploadWay::OneRequest => Next::NewSession,
                     UploadWay::RangedPieces | UploadWay::PlainPieces => Next::Again,
                 }
@@ -156,14 +156,14 @@ impl Ladder {
     pub(super) fn large_request_broke(&mut self) -> Next {
         self.failures += 1;
         if self.way == UploadWay::OneRequest && self.failures >= MOST_FINISH_FAILURES {
-            self.climb(false)
+            self.next_way(false)
         } else {
             Next::NewSession
         }
     }
 
     /// Goes to the next way at once.
-    pub(super) fn climb(&mut self, refused: bool) -> Next {
+    pub(super) fn next_way(&mut self, refused: bool) -> Next {
         self.refused |= refused;
         self.restarts = 0;
         self.failures = 0;
@@ -180,7 +180,7 @@ impl Ladder {
         self.failures = 0;
         self.restarts += 1;
         if self.restarts > MOST_RESTARTS {
-            self.climb(refused)
+            self.next_way(refused)
         } else {
             Next::NewSession
         }
@@ -279,8 +279,8 @@ mod tests {
 
     /// Every kind of failure, repeated, comes to an end.
     #[test]
-    fn the_same_trouble_leads_through_all_ways_to_the_end() {
-        use Next::{Again, Ask, LastWay, NewSession, OtherWay};
+    fn the_same_failure_leads_through_all_ways_to_the_end() {
+        use Next::{Again, AskSession, LastWay, NewSession, OtherWay};
         use UploadWay::{OneRequest, PlainPieces, RangedPieces};
 
         let lost = [
@@ -289,68 +289,72 @@ mod tests {
         ];
         let failed = [
             // Three failures cost a session, and the next one the way.
-            Ask, Ask, NewSession, OtherWay, NewSession, NewSession, NewSession, OtherWay,
-            NewSession, NewSession, NewSession, LastWay,
+            AskSession, AskSession, NewSession, OtherWay, NewSession, NewSession, NewSession,
+            OtherWay, NewSession, NewSession, NewSession, LastWay,
         ];
-        let cases: [(UploadWay, Trouble, bool, &[Next]); 7] = [
-            (RangedPieces, Trouble::Lost, false, &lost),
-            (RangedPieces, Trouble::PieceRefused, false, &lost),
-            (RangedPieces, Trouble::PieceFailed, false, &failed),
+        let cases: [(UploadWay, UploadFailure, bool, &[Next]); 7] = [
+            (RangedPieces, UploadFailure::Lost, false, &lost),
+            (RangedPieces, UploadFailure::PieceRefused, false, &lost),
+            (RangedPieces, UploadFailure::PieceFailed, false, &failed),
             (
                 RangedPieces,
-                Trouble::FinishRefused,
+                UploadFailure::FinishRefused,
                 false,
                 &[OtherWay, OtherWay, LastWay, LastWay],
             ),
             (
                 RangedPieces,
-                Trouble::FinishRefused,
+                UploadFailure::FinishRefused,
                 true,
                 &[NewSession, NewSession, OtherWay],
             ),
             (
                 RangedPieces,
-                Trouble::FinishFailed,
+                UploadFailure::FinishFailed,
                 false,
                 &[Again, OtherWay, NewSession, OtherWay, Again, LastWay],
             ),
             (
                 OneRequest,
-                Trouble::FinishRefused,
+                UploadFailure::FinishRefused,
                 false,
                 &[OtherWay, LastWay],
             ),
         ];
-        for (way, trouble, guessed, expected) in cases {
-            let mut ladder = Ladder::new(way);
-            let taken = expected.iter().map(|_| ladder.after(trouble, guessed));
-            assert_eq!(taken.collect::<Vec<_>>(), expected, "{trouble:?} {guessed}");
+        for (way, failure, guessed, expected) in cases {
+            let mut strategy = UploadStrategy::new(way);
+            let taken = expected.iter().map(|_| strategy.after(failure, guessed));
+            assert_eq!(taken.collect::<Vec<_>>(), expected, "{failure:?} {guessed}");
         }
         for (way, next) in [
-            (RangedPieces, Ask),
+            (RangedPieces, AskSession),
             (OneRequest, NewSession),
             (PlainPieces, NewSession),
         ] {
-            let mut ladder = Ladder::new(way);
+            let mut strategy = UploadStrategy::new(way);
             for _ in 0..50 {
-                assert_eq!(ladder.after(Trouble::Passing, false), next);
+                assert_eq!(strategy.after(UploadFailure::Passing, false), next);
             }
-            assert_eq!(ladder, Ladder::new(way), "what passes changes nothing");
+            assert_eq!(
+                strategy,
+                UploadStrategy::new(way),
+                "what passes changes nothing"
+            );
         }
     }
 
     #[test]
     fn only_what_was_refused_is_remembered() {
-        let mut lost = Ladder::new(UploadWay::RangedPieces);
+        let mut lost = UploadStrategy::new(UploadWay::RangedPieces);
         for _ in 0..3 {
-            lost.after(Trouble::Lost, false);
+            lost.after(UploadFailure::Lost, false);
         }
         assert_eq!(lost.way(), UploadWay::OneRequest);
         assert_eq!(lost.learned(), None);
-        let mut refused = Ladder::new(UploadWay::RangedPieces);
-        refused.after(Trouble::FinishRefused, false);
+        let mut refused = UploadStrategy::new(UploadWay::RangedPieces);
+        refused.after(UploadFailure::FinishRefused, false);
         assert_eq!(refused.learned(), Some(UploadWay::OneRequest));
-        let mut broken = Ladder::new(UploadWay::OneRequest);
+        let mut broken = UploadStrategy::new(UploadWay::OneRequest);
         assert_eq!(broken.large_request_broke(), Next::NewSession);
         assert_eq!(broken.large_request_broke(), Next::OtherWay);
         assert_eq!(broken.learned(), None);

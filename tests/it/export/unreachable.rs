@@ -24,7 +24,7 @@ fn a_proxy_that_is_down_is_named() {
         let outcome = Outcome::of(command).fails_with(6);
         outcome
             .stderr_has(&format!("through the proxy `http://{proxy}/`"))
-            .stderr_has("hint: check that the proxy runs")
+            .stderr_has("hint: check that the proxy is running")
             .hides("hunter2")
             .hides("does not speak TLS");
     }
@@ -47,7 +47,7 @@ fn a_registry_that_is_down_is_named_with_both_attempts() {
         .stderr_has(&format!("https://{host}/"))
         .stderr_has(&format!("http://{host}/"))
         .stderr_has("answers neither over TLS")
-        .stderr_has("hint: check host and port");
+        .stderr_has("hint: check host name and port");
 }
 
 /// Hundreds of images may be on a host that is down: the retries are reported for one of them only.

@@ -226,5 +226,5 @@ fn a_target_in_maintenance_or_without_space_is_told_from_a_broken_one() {
         _ => Fate::Pass,
     });
     let outcome = stage.import(&bundle, &proxy.host(), &["--retries", "0"]);
-    outcome.fails_with(7).stderr_has("free space");
+    outcome.fails_with(7).stderr_has("free disk space");
 }

@@ -311,10 +311,10 @@ fn an_account_that_may_not_push_is_told_so() {
     let target = Target::start(robots(false, &["m/old"]));
     let refused = target.import(&stage, &bundle, "hunter2", &[]).fails_with(7);
     refused.stderr_has("may not push to").stderr_has("/m/new");
-    refused.hides("does not accept the credentials");
+    refused.hides("rejects the credentials");
     assert_eq!((target.made().len(), target.tags()), (0, 0));
     let wrong = target.import(&stage, &bundle, "hunter3", &[]).fails_with(7);
-    wrong.stderr_has("does not accept the credentials");
+    wrong.stderr_has("rejects the credentials");
     let dry = target.import(&stage, &bundle, "hunter3", &["--dry-run"]);
     dry.fails_with(7);
 }
@@ -387,7 +387,7 @@ fn a_repository_that_gets_no_token_costs_its_image() {
         });
         let refused = target.import(&stage, &bundle, "hunter2", &[]).fails_with(7);
         refused.stderr_has("m/new").stderr_has("1 of 2 images");
-        refused.hides("does not accept the credentials");
+        refused.hides("rejects the credentials");
         assert_eq!(
             (target.made(), target.tags()),
             (vec!["m/old".to_owned()], 1)
@@ -396,7 +396,7 @@ fn a_repository_that_gets_no_token_costs_its_image() {
             refused.stderr_has("--max-components");
         }
         let wrong = target.import(&stage, &bundle, "hunter3", &[]).fails_with(7);
-        wrong.stderr_has("does not accept the credentials");
+        wrong.stderr_has("rejects the credentials");
     }
 }
 

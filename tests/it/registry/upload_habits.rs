@@ -702,7 +702,10 @@ async fn uploads_that_are_sent_elsewhere_say_so() {
         let (source, repository) = (Memory::new(&blob), server.repository("a"));
         let error = upload(&client, &repository, digest(&blob), &source, &sessions).await;
         let error = error.unwrap_err();
-        assert!(matches!(error, Error::SentElsewhere { .. }), "{error:?}");
+        assert!(
+            matches!(error, Error::UploadOnOtherHost { .. }),
+            "{error:?}"
+        );
         let port = server.host().to_string();
         let port = port.rsplit(':').next().unwrap();
         let words = error.to_string();

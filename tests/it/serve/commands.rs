@@ -153,7 +153,7 @@ fn says_what_is_wrong_and_what_to_do() {
                 "0.0.0.0:0".to_owned(),
             ],
             2,
-            "reached from outside",
+            "reachable from other machines",
             "--insecure-listen",
         ),
         (

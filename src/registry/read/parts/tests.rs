@@ -42,56 +42,64 @@ fn a_blob_is_divided_where_its_stream_is_slow_and_much_is_left() {
 #[test]
 fn what_was_found_out_is_kept_to() {
     let (slow, fast) = (speed(MIB, 60_000), speed(500 * MIB, 1000));
-    assert!(!should_divide(Some(Verdict::Useless), slow, 100 * MIB));
-    assert!(should_divide(Some(Verdict::Helps), fast, WORTH_DIVIDING));
     assert!(!should_divide(
-        Some(Verdict::Helps),
+        Some(PartsVerdict::NotFaster),
+        slow,
+        100 * MIB
+    ));
+    assert!(should_divide(
+        Some(PartsVerdict::Faster),
+        fast,
+        WORTH_DIVIDING
+    ));
+    assert!(!should_divide(
+        Some(PartsVerdict::Faster),
         slow,
         WORTH_DIVIDING - 1
     ));
 }
 
-fn a_whole() -> (Client, Whole) {
+fn a_blob() -> (Client, PlacedBlob) {
     let repository: Repository = "r.lan/a".parse().unwrap();
     let client = Client::new(ClientOptions::default());
-    let whole = Whole {
+    let blob = PlacedBlob {
         place: client.own_place(&repository),
         client: client.clone(),
         digest: Digest::from_bytes([1; 32]),
         size: 100 * MIB,
     };
-    (client, whole)
+    (client, blob)
 }
 
 #[test]
 fn the_verdict_compares_with_the_stream_before() {
-    let (_, whole) = a_whole();
-    let mut parts = Parts::new(whole.clone(), 0, false, speed(MIB, 1000));
+    let (_, blob) = a_blob();
+    let mut parts = Parts::new(blob.clone(), 0, false, speed(MIB, 1000));
     assert_eq!(parts.judge(), None);
     // Too few bytes to judge.
     parts.speed = speed(11 * MIB, 10);
     assert_eq!(parts.judge(), None);
     parts.speed = speed(12 * MIB, 6000);
-    assert_eq!(parts.judge(), Some(Verdict::Helps));
+    assert_eq!(parts.judge(), Some(PartsVerdict::Faster));
     assert_eq!(parts.end, 100 * MIB);
     parts.next = 20 * MIB;
     parts.speed = speed(12 * MIB, 11_000);
-    assert_eq!(parts.judge(), Some(Verdict::Useless));
+    assert_eq!(parts.judge(), Some(PartsVerdict::NotFaster));
     assert_eq!(parts.end, 20 * MIB);
     // The stream before was too short to compare with.
-    let mut parts = Parts::new(whole, 0, false, speed(64 << 10, 999));
+    let mut parts = Parts::new(blob, 0, false, speed(64 << 10, 999));
     parts.speed = speed(50 * MIB, 10);
     assert_eq!(parts.judge(), None);
 }
 
 #[test]
 fn a_stream_that_runs_goes_on_for_a_little() {
-    let (_, whole) = a_whole();
-    let parts = Parts::new(whole.clone(), 5 * MIB, true, Speed::default());
+    let (_, blob) = a_blob();
+    let parts = Parts::new(blob.clone(), 5 * MIB, true, Speed::default());
     assert_eq!(parts.lead(5 * MIB), MIB);
     assert_eq!(parts.lead(6 * MIB - 1), 1);
     assert_eq!(parts.lead(7 * MIB), 0);
-    let parts = Parts::new(whole, 5 * MIB, false, Speed::default());
+    let parts = Parts::new(blob, 5 * MIB, false, Speed::default());
     assert_eq!(parts.lead(5 * MIB), 0);
 }
 
@@ -186,13 +194,13 @@ fn answer(blob: &Bytes, range: Option<String>, fault: Option<Fault>) -> Response
 }
 
 /// Downloads the blob with parts from the beginning: dividing is known to help.
-async fn download(host: &str, blob: &Bytes) -> (Vec<u8>, Option<Verdict>) {
+async fn download(host: &str, blob: &Bytes) -> (Vec<u8>, Option<PartsVerdict>) {
     download_from(host, blob, true).await
 }
 
 /// Downloads the blob. The verdict that dividing helps is set first if `before`, else after the
 /// stream has begun.
-async fn download_from(host: &str, blob: &Bytes, before: bool) -> (Vec<u8>, Option<Verdict>) {
+async fn download_from(host: &str, blob: &Bytes, before: bool) -> (Vec<u8>, Option<PartsVerdict>) {
     let client = Client::new(ClientOptions {
         tls_verify: Some(false),
         retry: RetryPolicy {
@@ -203,19 +211,19 @@ async fn download_from(host: &str, blob: &Bytes, before: bool) -> (Vec<u8>, Opti
     });
     let repository: Repository = format!("{host}/a").parse().unwrap();
     if before {
-        client.set_dividing(&repository.host, Verdict::Helps);
+        client.set_parts_verdict(&repository.host, PartsVerdict::Faster);
     }
     let digest = Digest::from_bytes([1; 32]);
     let mut download = client
         .blob(&repository, digest, length(blob), 0)
         .await
         .unwrap();
-    client.set_dividing(&repository.host, Verdict::Helps);
+    client.set_parts_verdict(&repository.host, PartsVerdict::Faster);
     let mut bytes = Vec::new();
     while let Some(piece) = download.next().await.unwrap() {
         bytes.extend_from_slice(&piece);
     }
-    (bytes, client.dividing(&repository.host))
+    (bytes, client.parts_verdict(&repository.host))
 }
 
 fn noise(bytes: u64) -> Bytes {
@@ -243,7 +251,7 @@ async fn a_registry_without_ranges_is_read_as_one_stream() {
     let (host, asked) = serve(blob.clone(), false, |_, _| None).await;
     let (bytes, known) = download(&host, &blob).await;
     assert!(bytes == blob);
-    assert_eq!(known, Some(Verdict::Useless));
+    assert_eq!(known, Some(PartsVerdict::NotFaster));
     let asked = asked.lock().unwrap();
     // Parts were tried once; the whole came in one stream.
     assert_eq!(asked.iter().filter(|range| range.is_none()).count(), 1);
@@ -262,7 +270,7 @@ async fn a_stream_is_not_let_go_for_parts_that_are_none() {
         let (bytes, found) = download_from(&host, &blob, false).await;
         assert!(bytes == blob);
         // One refusal says nothing about other blobs.
-        let known = refusal.map_or(Verdict::Useless, |_| Verdict::Helps);
+        let known = refusal.map_or(PartsVerdict::NotFaster, |_| PartsVerdict::Faster);
         assert_eq!(found, Some(known), "{refusal:?}");
         let asked = asked.lock().unwrap();
         assert_eq!(asked.iter().filter(|range| range.is_none()).count(), 1);
@@ -278,7 +286,7 @@ async fn parts_that_are_refused_for_now_come_later() {
     let (host, asked) = serve(blob.clone(), true, fault).await;
     let (bytes, known) = download(&host, &blob).await;
     assert!(bytes == blob);
-    assert_eq!(known, Some(Verdict::Helps));
+    assert_eq!(known, Some(PartsVerdict::Faster));
     // The stream that replaces the refused part is divided again.
     let asked = asked.lock().unwrap();
     let is_stream = |range: &&String| range.ends_with('-');
@@ -303,7 +311,7 @@ async fn the_rest_comes_whole_when_parts_are_too_many_or_not_allowed() {
         let (host, asked) = serve(blob.clone(), true, fault).await;
         let (bytes, known) = download(&host, &blob).await;
         assert!(bytes == blob);
-        assert_eq!(known, Some(Verdict::Helps), "{status}");
+        assert_eq!(known, Some(PartsVerdict::Faster), "{status}");
         // No part is requested a second time.
         let rest = format!("bytes={MIB}-");
         let asked = asked.lock().unwrap();
@@ -319,7 +327,7 @@ async fn a_part_that_breaks_off_is_asked_for_again_and_no_other() {
     let (host, asked) = serve(blob.clone(), true, fault).await;
     let (bytes, known) = download(&host, &blob).await;
     assert!(bytes == blob);
-    assert_eq!(known, Some(Verdict::Helps));
+    assert_eq!(known, Some(PartsVerdict::Faster));
     let asked = asked.lock().unwrap();
     assert_eq!(asked.iter().collect::<BTreeSet<_>>().len(), 9);
     assert_eq!(asked.len(), 10, "{asked:?}");
@@ -337,7 +345,7 @@ async fn a_part_that_breaks_off_each_time_is_tried_as_often_as_anything() {
     let (host, _) = serve(blob.clone(), true, fault).await;
     let (bytes, known) = download(&host, &blob).await;
     assert!(bytes == blob);
-    assert_eq!(known, Some(Verdict::Helps));
+    assert_eq!(known, Some(PartsVerdict::Faster));
 }
 
 #[tokio::test]
@@ -347,7 +355,7 @@ async fn a_stream_that_breaks_beside_parts_is_continued() {
     let (host, asked) = serve(blob.clone(), true, fault).await;
     let (bytes, known) = download_from(&host, &blob, false).await;
     assert!(bytes == blob);
-    assert_eq!(known, Some(Verdict::Helps));
+    assert_eq!(known, Some(PartsVerdict::Faster));
     let asked = asked.lock().unwrap();
     assert!(asked.len() > 9, "no part was asked for: {asked:?}");
 }

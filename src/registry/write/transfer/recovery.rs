@@ -1,10 +1,10 @@
 //! Continues an upload after a failure: carries out the decisions of `upload_way`.
 
 use super::requests::{Setback, Status};
-use super::{Parting, Step, Transfer};
+use super::{SessionEnd, Step, Transfer};
 use crate::registry::client::UploadWay;
 use crate::registry::error::{Error, Result};
-use crate::registry::write::upload_way::{Next, Trouble};
+use crate::registry::write::upload_way::{Next, UploadFailure};
 
 /// Minimum size of a piece in bytes when a registry refuses larger ones.
 const SMALLEST_PIECE: u64 = 1 << 20;
@@ -21,7 +21,7 @@ impl Transfer<'_> {
             Setback::Error(error) if error.is_transient() => {
                 let answered = error.answer().is_some();
                 if answered && self.is_at_end() {
-                    return self.end_is_refused(error).await;
+                    return self.finish_is_refused(error).await;
                 }
                 self.budget.spend(error).await?;
                 self.reconnect(answered).await
@@ -33,21 +33,21 @@ impl Transfer<'_> {
                 match error {
                     // A Location on another host may have expired, and an earlier run's session
                     // may belong to another account. A new session shows which is the case.
-                    Error::SentElsewhere { .. } if is_old => self.leave_for_new(error).await,
+                    Error::UploadOnOtherHost { .. } if is_old => self.replace_session(error).await,
                     Error::Unauthorized { .. } | Error::Denied { .. } if is_earlier => {
-                        self.leave_for_new(error).await
+                        self.replace_session(error).await
                     }
                     // If it stayed stored, the next run would only send the finishing request
                     // again.
                     Error::Unauthorized { .. } | Error::Denied { .. } if self.is_at_end() => {
-                        self.part(Parting::Cancel).await?;
+                        self.end_session(SessionEnd::Cancel).await?;
                         Err(error)
                     }
                     error => Err(error),
                 }
             }
             Setback::Session {
-                trouble: Trouble::PieceRefused,
+                failure: UploadFailure::PieceRefused,
                 hint,
                 error,
             } => {
@@ -55,19 +55,19 @@ impl Transfer<'_> {
                     session.refused.push(session.next.offset);
                 }
                 // Without Content-Range no other offset can be sent.
-                if self.ladder.way().continues() && self.move_to_next(hint).await? {
+                if self.strategy.way().continues() && self.move_to_next(hint).await? {
                     return Ok(Step::More);
                 }
-                self.give_way(Trouble::PieceRefused, error).await
+                self.after_failure(UploadFailure::PieceRefused, error).await
             }
-            Setback::Session { trouble, error, .. } => self.give_way(trouble, error).await,
+            Setback::Session { failure, error, .. } => self.after_failure(failure, error).await,
         }
     }
 
     /// Gives the session up and continues with a new one.
-    async fn leave_for_new(&mut self, error: Error) -> Result<Step> {
-        let next = self.ladder.after(Trouble::Lost, true);
-        self.go_on(next, Trouble::Lost, error).await
+    async fn replace_session(&mut self, error: Error) -> Result<Step> {
+        let next = self.strategy.after(UploadFailure::Lost, true);
+        self.carry_out(next, UploadFailure::Lost, error).await
     }
 
     /// True if the registry answers that it has the session.
@@ -78,71 +78,78 @@ impl Transfer<'_> {
     /// True if the session has all bytes and only needs to be finished.
     fn is_at_end(&self) -> bool {
         let acked = self.session.as_ref().map(|session| session.acked.offset);
-        self.ladder.way().continues() && self.blob.size > 0 && acked == Some(self.blob.size)
+        self.strategy.way().continues() && self.blob.size > 0 && acked == Some(self.blob.size)
     }
 
     /// Handles "not now" in answer to the request that finishes the blob. Usually that passes, so
     /// the session is stored. If the registry already answered so throughout an earlier run, the
     /// blob is sent in another way.
-    async fn end_is_refused(&mut self, error: Error) -> Result<Step> {
+    async fn finish_is_refused(&mut self, error: Error) -> Result<Step> {
         if std::mem::take(&mut self.end_was_refused) {
-            let next = self.ladder.climb(true);
-            return self.go_on(next, Trouble::FinishRefused, error).await;
+            let next = self.strategy.next_way(true);
+            return self
+                .carry_out(next, UploadFailure::FinishRefused, error)
+                .await;
         }
         if let Err(error) = self.budget.spend(error).await {
-            self.keep(true)?;
+            self.store_session(true)?;
             return Err(error);
         }
         self.reconnect(true).await
     }
 
-    async fn give_way(&mut self, trouble: Trouble, error: Error) -> Result<Step> {
+    async fn after_failure(&mut self, failure: UploadFailure, error: Error) -> Result<Step> {
         let guessed = self.session.as_ref().is_some_and(|s| s.guessed);
-        let next = self.ladder.after(trouble, guessed);
-        self.go_on(next, trouble, error).await
+        let next = self.strategy.after(failure, guessed);
+        self.carry_out(next, failure, error).await
     }
 
     /// Carries out a decision. Remaining ways are tried even when all attempts are used: they are
     /// few, and none repeats a refused request.
-    async fn go_on(&mut self, next: Next, trouble: Trouble, error: Error) -> Result<Step> {
+    async fn carry_out(
+        &mut self,
+        next: Next,
+        failure: UploadFailure,
+        error: Error,
+    ) -> Result<Step> {
         let (next, error) = match next {
-            Next::Ask => match self.budget.spend_on(error).await {
+            Next::AskSession => match self.budget.spend_any(error).await {
                 Ok(()) => {
-                    self.ask().await?;
+                    self.resync().await?;
                     return Ok(Step::More);
                 }
                 // Either no piece was ever accepted, or the pieces fail although the session is
                 // still open: the registry may be unable to accept such pieces.
                 Err(error) if self.furthest == 0 || self.is_open().await => {
-                    (self.ladder.climb(true), error)
+                    (self.strategy.next_way(true), error)
                 }
                 Err(error) => {
                     // No request to an earlier run's session succeeded: the next run opens a new
                     // one.
                     if self.session.as_ref().is_some_and(|s| s.is_kept) {
-                        self.part(Parting::Cancel).await?;
+                        self.end_session(SessionEnd::Cancel).await?;
                     }
                     return Err(error);
                 }
             },
-            Next::Again => match self.budget.spend_on(error).await {
+            Next::Again => match self.budget.spend_any(error).await {
                 Ok(()) => return Ok(Step::More),
-                Err(error) => (self.ladder.climb(true), error),
+                Err(error) => (self.strategy.next_way(true), error),
             },
             Next::NewSession | Next::OtherWay | Next::LastWay => (next, error),
         };
-        let lost = trouble == Trouble::Lost;
-        self.part(if lost {
-            Parting::Forget
+        let lost = failure == UploadFailure::Lost;
+        self.end_session(if lost {
+            SessionEnd::Forget
         } else {
-            Parting::Cancel
+            SessionEnd::Cancel
         })
         .await?;
         if lost && self.is_finished().await? {
             return Ok(Step::Done);
         }
         self.finishing = false;
-        let spent = self.budget.spend_on(error).await;
+        let spent = self.budget.spend_any(error).await;
         if next == Next::LastWay {
             spent?;
         }
@@ -154,13 +161,13 @@ impl Transfer<'_> {
         let Some(session) = &mut self.session else {
             return self.begin_anew().await;
         };
-        if self.ladder.after(Trouble::Passing, false) == Next::NewSession {
+        if self.strategy.after(UploadFailure::Passing, false) == Next::NewSession {
             // The bytes that the registry stored of such a request are unknown: all are sent
             // again.
             self.session = None;
             (self.blob.listener)(0);
             if self.blob.size > self.piece {
-                self.ladder.large_request_broke();
+                self.strategy.large_request_broke();
             }
             return self.begin_anew().await;
         }
@@ -171,7 +178,7 @@ impl Transfer<'_> {
                 session.breaks = 0;
             }
         }
-        self.ask().await?;
+        self.resync().await?;
         match &self.session {
             Some(_) => Ok(Step::More),
             None => self.begin_anew().await,
@@ -204,27 +211,29 @@ impl Transfer<'_> {
     /// Handles a refusal of so many bytes in one request, by the registry or a proxy in front of
     /// it.
     async fn send_less(&mut self, length: u64, error: Error) -> Result<Step> {
-        if self.ladder.way() == UploadWay::OneRequest && self.blob.size > self.piece {
-            let next = self.ladder.climb(true);
-            return self.go_on(next, Trouble::PieceRefused, error).await;
+        if self.strategy.way() == UploadWay::OneRequest && self.blob.size > self.piece {
+            let next = self.strategy.next_way(true);
+            return self
+                .carry_out(next, UploadFailure::PieceRefused, error)
+                .await;
         }
         self.finishing = false;
         let less = (length / 2).max(SMALLEST_PIECE);
         if less >= length {
-            self.part(Parting::Cancel).await?;
+            self.end_session(SessionEnd::Cancel).await?;
             return Err(error);
         }
         self.piece = less;
         let host = &self.place.repository.host;
         self.client
             .learn(host, |facts| facts.piece_limit = Some(less));
-        if self.ladder.way() == UploadWay::OneRequest {
-            self.ladder.set_way(UploadWay::RangedPieces);
+        if self.strategy.way() == UploadWay::OneRequest {
+            self.strategy.set_way(UploadWay::RangedPieces);
         }
         // The registry answers whether the session survived, and with how many bytes.
-        match self.ladder.way().continues() {
-            true => self.ask().await?,
-            false => self.part(Parting::Cancel).await?,
+        match self.strategy.way().continues() {
+            true => self.resync().await?,
+            false => self.end_session(SessionEnd::Cancel).await?,
         }
         Ok(Step::More)
     }

@@ -11,7 +11,7 @@ use crate::registry::client::UploadWay;
 use crate::registry::error::{Error, Result};
 use crate::registry::http::{Payload, Response};
 use crate::registry::read::CONTENT_DIGEST;
-use crate::registry::write::upload_way::{Trouble, range_end};
+use crate::registry::write::upload_way::{UploadFailure, range_end};
 
 /// The header with a registry's minimum size of pieces (distribution-spec, "Pushing a blob in
 /// chunks").
@@ -27,7 +27,7 @@ pub(super) enum Setback {
     TooLarge { length: u64, error: Error },
     /// The session cannot continue in this way.
     Session {
-        trouble: Trouble,
+        failure: UploadFailure,
         /// Bytes that the session has, according to the refusal.
         hint: Option<u64>,
         error: Error,
@@ -65,7 +65,7 @@ impl Transfer<'_> {
                 // answer from a state in which the repository does not exist yet.
                 Err(error) if again && error.is_hidden() => {
                     again = false;
-                    self.budget.spend_on(error).await?;
+                    self.budget.spend_any(error).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -113,7 +113,9 @@ impl Transfer<'_> {
                     token_service: true,
                     ..
                 } => return Err(error),
-                Error::Unauthorized { .. } | Error::Denied { .. } | Error::SentElsewhere { .. }
+                Error::Unauthorized { .. }
+                | Error::Denied { .. }
+                | Error::UploadOnOtherHost { .. }
                     if is_kept =>
                 {
                     return Ok(Status::Forbidden);
@@ -125,7 +127,7 @@ impl Transfer<'_> {
                 Error::Unavailable { .. } if is_not_now(&error) && again => {
                     again = false;
                     // Exhausted attempts are no reason to give the session up.
-                    let _ = self.budget.spend_on(error).await;
+                    let _ = self.budget.spend_any(error).await;
                 }
                 Error::Unavailable { .. } => return Ok(Status::Unknown),
                 error if error.is_transient() => self.budget.spend(error).await?,
@@ -179,7 +181,7 @@ impl Transfer<'_> {
             .header(CONTENT_TYPE, OCTETS)
             .carries(length)
             .payload(Payload::Piece(body));
-        let ranged = self.ladder.way() == UploadWay::RangedPieces;
+        let ranged = self.strategy.way() == UploadWay::RangedPieces;
         if let (true, Ok(range)) = (ranged, HeaderValue::from_str(&range)) {
             call = call.header(CONTENT_RANGE, range);
         }
@@ -203,11 +205,11 @@ impl Transfer<'_> {
             session.acknowledge(location, Position { offset, hasher });
         }
         if ranged {
-            self.keep(false)?;
+            self.store_session(false)?;
         }
         if end > self.furthest {
             self.furthest = end;
-            self.ladder.progressed();
+            self.strategy.progressed();
             self.budget.progressed();
         }
         Ok(Step::More)
@@ -232,10 +234,10 @@ impl Transfer<'_> {
         }
         let step = self.confirm(&response)?;
         let host = &self.place.repository.host;
-        let is_known = self.client.host(host).joins_pieces;
-        if self.ladder.way() == UploadWay::RangedPieces && !is_known {
-            let lost = response.unexpected("it took the blob, and does not have it whole");
-            // The next request would wait for the place at the gate that this response occupies.
+        let is_known = self.client.host(host).pieces_verified;
+        if self.strategy.way() == UploadWay::RangedPieces && !is_known {
+            let lost = response.unexpected("it confirmed the blob but has only a part of it");
+            // The next request would wait for the admission that this response holds.
             drop(response);
             self.prove_joined(lost).await?;
         }
@@ -250,11 +252,12 @@ impl Transfer<'_> {
         match asked.await {
             Ok(true) => {
                 let host = &self.place.repository.host;
-                self.client.learn(host, |facts| facts.joins_pieces = true);
+                self.client
+                    .learn(host, |facts| facts.pieces_verified = true);
             }
             Ok(false) => {
                 return Err(Setback::Session {
-                    trouble: Trouble::FinishRefused,
+                    failure: UploadFailure::FinishRefused,
                     hint: None,
                     error: lost,
                 });
@@ -289,7 +292,7 @@ impl Transfer<'_> {
 fn is_not_now(error: &Error) -> bool {
     match error {
         Error::Unavailable { answer, .. } => {
-            matches!(answer.status, 408 | 425 | 429 | 503) || answer.is("TOOMANYREQUESTS")
+            matches!(answer.status, 408 | 425 | 503) || answer.is_too_many()
         }
         error => error.is_transient(),
     }
@@ -301,7 +304,7 @@ async fn refused_piece(response: Response) -> Setback {
     refused(
         response,
         hint,
-        [Trouble::PieceFailed, Trouble::PieceRefused],
+        [UploadFailure::PieceFailed, UploadFailure::PieceRefused],
     )
     .await
 }
@@ -311,7 +314,7 @@ async fn refused_finish(response: Response) -> Setback {
     refused(
         response,
         None,
-        [Trouble::FinishFailed, Trouble::FinishRefused],
+        [UploadFailure::FinishFailed, UploadFailure::FinishRefused],
     )
     .await
 }
@@ -321,18 +324,18 @@ async fn refused_finish(response: Response) -> Setback {
 async fn refused(
     response: Response,
     hint: Option<u64>,
-    [failed, refused]: [Trouble; 2],
+    [failed, refused]: [UploadFailure; 2],
 ) -> Setback {
     let error = response.into_error().await;
-    let trouble = match &error {
+    let failure = match &error {
         passing if is_not_now(passing) => return Setback::Error(error),
-        Error::NotFound { .. } => Trouble::Lost,
+        Error::NotFound { .. } => UploadFailure::Lost,
         Error::Unavailable { .. } => failed,
         Error::Refused { .. } => refused,
         _ => return Setback::Error(error),
     };
     Setback::Session {
-        trouble,
+        failure,
         hint,
         error,
     }

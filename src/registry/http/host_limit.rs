@@ -18,13 +18,13 @@ use crate::registry::locks::lock;
 
 /// The limits of all registries.
 #[derive(Debug)]
-pub(super) struct Gates {
+pub(super) struct HostLimits {
     fixed: Option<NonZeroUsize>,
     rate: Option<Arc<RateLimit>>,
-    hosts: Mutex<HashMap<Host, Arc<Gate>>>,
+    hosts: Mutex<HashMap<Host, Arc<HostLimit>>>,
 }
 
-impl Gates {
+impl HostLimits {
     /// `fixed`: concurrent requests per registry; `rate`: bytes per second for all registries
     /// together.
     pub(super) fn new(fixed: Option<NonZeroUsize>, rate: Option<NonZeroU64>) -> Self {
@@ -35,24 +35,30 @@ impl Gates {
         }
     }
 
-    fn of(&self, host: &Host) -> Arc<Gate> {
+    fn of(&self, host: &Host) -> Arc<HostLimit> {
         let mut hosts = lock(&self.hosts);
-        let gate = hosts.entry(host.clone());
-        Arc::clone(gate.or_insert_with(|| Arc::new(Gate::new(self.fixed, self.rate.clone()))))
+        let limit = hosts.entry(host.clone());
+        Arc::clone(limit.or_insert_with(|| Arc::new(HostLimit::new(self.fixed, self.rate.clone()))))
+    }
+
+    /// Returns how many requests may run at a registry at the same time.
+    #[cfg(test)]
+    pub(super) fn limit(&self, host: &Host) -> usize {
+        lock(&self.of(host).state).pace.limit()
     }
 
     /// Waits until a request may be sent to a registry.
-    pub(super) async fn enter(&self, host: &Host) -> Pass {
-        let gate = self.of(host);
-        let place = gate.place().await;
-        let flow = Flow(gate);
-        Pass { flow, place }
+    pub(super) async fn enter(&self, host: &Host) -> Admission {
+        let limit = self.of(host);
+        let place = limit.place().await;
+        let throttle = Throttle(limit);
+        Admission { throttle, place }
     }
 }
 
 /// The limit of one registry.
 #[derive(Debug)]
-struct Gate {
+struct HostLimit {
     began: Instant,
     places: Arc<Semaphore>,
     state: Mutex<State>,
@@ -66,7 +72,7 @@ struct State {
     places: usize,
 }
 
-impl Gate {
+impl HostLimit {
     fn new(fixed: Option<NonZeroUsize>, rate: Option<Arc<RateLimit>>) -> Self {
         let pace = Pace::new(fixed.map(NonZeroUsize::get));
         let places = pace.limit();
@@ -113,37 +119,37 @@ impl Gate {
 
 /// A request that was admitted; dropping it releases its permit.
 #[derive(Debug)]
-pub(super) struct Pass {
-    flow: Flow,
+pub(super) struct Admission {
+    throttle: Throttle,
     place: Option<OwnedSemaphorePermit>,
 }
 
-impl Pass {
+impl Admission {
     /// Returns the counter for the bytes of the request and its answer.
-    pub(super) fn flow(&self) -> &Flow {
-        &self.flow
+    pub(super) fn throttle(&self) -> &Throttle {
+        &self.throttle
     }
 
     /// Records that the registry is overloaded: it answered so, or did not answer in time.
     pub(super) fn refused(&self) {
-        self.flow.0.tell(Pace::refused);
+        self.throttle.0.tell(Pace::refused);
     }
 }
 
-impl Drop for Pass {
+impl Drop for Admission {
     fn drop(&mut self) {
-        self.flow.0.tell(Pace::finished);
+        self.throttle.0.tell(Pace::finished);
         if let Some(place) = self.place.take() {
-            self.flow.0.give_back(place);
+            self.throttle.0.give_back(place);
         }
     }
 }
 
 /// Counts and limits the bytes that are sent to a registry or received from it.
 #[derive(Debug, Clone)]
-pub(in crate::registry) struct Flow(Arc<Gate>);
+pub(in crate::registry) struct Throttle(Arc<HostLimit>);
 
-impl Flow {
+impl Throttle {
     /// Waits until so many more bytes may be sent, and counts them.
     pub(super) async fn moves(&self, bytes: u64) {
         if let Some(rate) = &self.0.rate {
@@ -172,20 +178,20 @@ mod tests {
         "r.lan".parse().unwrap()
     }
 
-    /// Sends `requests` requests through the gates at once; returns the largest number of them
+    /// Sends `requests` requests through the limits at once; returns the largest number of them
     /// that ran at the same time.
-    async fn crowd(gates: &Arc<Gates>, requests: usize) -> usize {
+    async fn crowd(limits: &Arc<HostLimits>, requests: usize) -> usize {
         let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let tasks: Vec<_> = (0..requests)
             .map(|_| {
-                let (gates, inside, most) = (Arc::clone(gates), inside.clone(), most.clone());
+                let (limits, inside, most) = (Arc::clone(limits), inside.clone(), most.clone());
                 tokio::spawn(async move {
-                    let pass = gates.enter(&host()).await;
+                    let admission = limits.enter(&host()).await;
                     let now = inside.fetch_add(1, Ordering::SeqCst) + 1;
                     most.fetch_max(now, Ordering::SeqCst);
                     tokio::time::sleep(Duration::from_millis(1)).await;
                     inside.fetch_sub(1, Ordering::SeqCst);
-                    drop(pass);
+                    drop(admission);
                 })
             })
             .collect();
@@ -197,24 +203,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn as_many_are_let_in_as_the_pace_says() {
-        let gates = Arc::new(Gates::new(NonZeroUsize::new(6), None));
-        assert_eq!(crowd(&gates, 50).await, 6);
-        gates.enter(&host()).await.refused();
-        assert_eq!(crowd(&gates, 50).await, 3);
+        let limits = Arc::new(HostLimits::new(NonZeroUsize::new(6), None));
+        assert_eq!(crowd(&limits, 50).await, 6);
+        limits.enter(&host()).await.refused();
+        assert_eq!(crowd(&limits, 50).await, 3);
     }
 
     /// Under load no permit is free when the registry refuses: permits are removed as they are
     /// returned.
     #[tokio::test(start_paused = true)]
     async fn places_are_taken_away_under_load() {
-        let gates = Arc::new(Gates::new(NonZeroUsize::new(8), None));
+        let limits = Arc::new(HostLimits::new(NonZeroUsize::new(8), None));
         let mut inside = Vec::new();
         for _ in 0..8 {
-            inside.push(gates.enter(&host()).await);
+            inside.push(limits.enter(&host()).await);
         }
         let waiting = tokio::spawn({
-            let gates = Arc::clone(&gates);
-            async move { crowd(&gates, 50).await }
+            let limits = Arc::clone(&limits);
+            async move { crowd(&limits, 50).await }
         });
         tokio::task::yield_now().await;
         inside[0].refused();
@@ -224,34 +230,38 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_grows_with_what_gets_done_and_hosts_are_apart() {
-        let gates = Arc::new(Gates::new(None, None));
-        let first = crowd(&gates, 3).await;
+        let limits = Arc::new(HostLimits::new(None, None));
+        let first = crowd(&limits, 3).await;
         assert_eq!(first, 3);
         // Each request takes a millisecond regardless of their number: more requests mean more
         // throughput.
-        let later = crowd(&gates, 20_000).await;
+        let later = crowd(&limits, 20_000).await;
         assert!(later > 20, "{later}");
-        let other = gates.of(&"other.lan".parse().unwrap());
+        let other = limits.of(&"other.lan".parse().unwrap());
         assert_eq!(other.places.available_permits(), 6);
     }
 
     #[tokio::test(start_paused = true)]
     async fn bytes_go_in_pieces_where_the_rate_is_limited() {
-        let gates = Gates::new(None, NonZeroU64::new(8000));
-        let flow = gates.enter(&host()).await.flow().clone();
+        let limits = HostLimits::new(None, NonZeroU64::new(8000));
+        let throttle = limits.enter(&host()).await.throttle().clone();
         let mut bytes = Bytes::from(vec![1; 2500]);
         let mut pieces = Vec::new();
         while !bytes.is_empty() {
-            pieces.push(flow.next_piece(&mut bytes).await.len());
+            pieces.push(throttle.next_piece(&mut bytes).await.len());
         }
         assert_eq!(pieces, [1000, 1000, 500]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_mebibyte_does_not_go_at_once() {
-        let flow = Gates::new(None, None).enter(&host()).await.flow().clone();
+        let throttle = HostLimits::new(None, None)
+            .enter(&host())
+            .await
+            .throttle()
+            .clone();
         let mut bytes = Bytes::from(vec![1; 100_000]);
-        assert_eq!(flow.next_piece(&mut bytes).await.len(), 65_536);
-        assert_eq!(flow.next_piece(&mut bytes).await.len(), 34_464);
+        assert_eq!(throttle.next_piece(&mut bytes).await.len(), 65_536);
+        assert_eq!(throttle.next_piece(&mut bytes).await.len(), 34_464);
     }
 }
