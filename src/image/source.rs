@@ -138,7 +138,8 @@ impl Source {
                 .block_on(client.manifest(repository, selector))
                 .map(|fetched| fetched.value.digest)
                 .map_err(|error| {
-                    unreachable(&format!("{repository}:{}", selector.as_str()), error)
+                    let what = format!("{repository}:{}", selector.as_str());
+                    unreadable(&what, error, Class::Incomplete)
                 }),
             Self::Bundle { .. } => Err(Error::usage("A bundle is not asked by tag")),
         }
@@ -161,7 +162,9 @@ impl Source {
                 runtime
                     .block_on(client.manifest(repository, &selector))
                     .map(|fetched| fetched.value)
-                    .map_err(|error| unreachable(&format!("{repository}@{digest}"), error))
+                    .map_err(|error| {
+                        unreadable(&format!("{repository}@{digest}"), error, Class::Incomplete)
+                    })
             }
             Self::Bundle { manifests, .. } => manifests.get(digest).cloned().ok_or_else(|| {
                 let message = format!("The bundle does not carry the manifest {digest}");
@@ -221,12 +224,11 @@ impl Source {
                     Some((elsewhere, repository))
                 });
                 let origin = match known {
-                    Some((elsewhere, repository)) => Origin::Download(download(
-                        &elsewhere.client,
-                        repository,
-                        descriptor,
-                        &elsewhere.runtime,
-                    )),
+                    // The registry to which the base was imported is the target of this import.
+                    Some((bases, repository)) => Origin::Download(Download {
+                        refusal: Class::Target,
+                        ..download(&bases.client, repository, descriptor, &bases.runtime)
+                    }),
                     None => Origin::Stored(stored(bundle, &descriptor.digest)?),
                 };
                 (origin, cancel)
@@ -272,6 +274,7 @@ fn download(
         name,
         bytes: Box::new(blocking_reader(runtime.clone(), receive)),
         failure: None,
+        refusal: Class::Incomplete,
         _task: AbortOnDropHandle::new(task),
     }
 }
@@ -299,16 +302,20 @@ fn stored(bundle: &Arc<Bundle>, digest: &Digest) -> Result<VerifiedBlob> {
     Err(Error::new(Class::Incomplete, message))
 }
 
-/// The error for content that a registry does not deliver.
-fn unreachable(what: &str, error: registry::Error) -> Error {
+/// The error for content that a registry does not deliver. Refusals of a source are
+/// [`Class::Incomplete`], as "not found" is: some registries answer 403 for what they do not have.
+fn unreadable(what: &str, error: registry::Error, refusal: Class) -> Error {
     let class = match &error {
-        registry::Error::NotFound { .. } => Class::Incomplete,
         registry::Error::DigestMismatch { .. } | registry::Error::SizeMismatch { .. } => {
             Class::VerificationFailed
         }
-        _ => Class::Network,
+        registry::Error::NotFound { .. } => Class::Incomplete,
+        error if error.is_network() => Class::Network,
+        _ => refusal,
     };
-    Error::new(class, format!("{what} cannot be read")).caused_by(error)
+    let hint = error.hint();
+    let failed = Error::new(class, format!("{what} cannot be read")).caused_by(error);
+    hint.into_iter().fold(failed, Error::hint)
 }
 
 /// A blob that is being read, and hashed at the same time.
@@ -331,6 +338,8 @@ struct Download {
     name: String,
     bytes: Box<dyn Read + Send>,
     failure: Option<Error>,
+    /// The class of a refusal by the registry.
+    refusal: Class,
     /// The task that downloads; aborted when the reader is dropped.
     _task: AbortOnDropHandle<()>,
 }
@@ -343,7 +352,7 @@ impl Read for Download {
                 Err(other) => return other,
             };
             let told = io::Error::other(error.to_string());
-            self.failure = Some(unreachable(&self.name, error));
+            self.failure = Some(unreadable(&self.name, error, self.refusal));
             told
         })
     }

@@ -66,6 +66,7 @@ impl<R: Read> Documents<R> {
     fn place(&self) -> Place {
         Place {
             file: Arc::clone(&self.file),
+            table: None,
             number: self.number,
         }
     }

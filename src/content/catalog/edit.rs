@@ -119,6 +119,7 @@ mod tests {
     fn apply(edit: &Edit, json: &str) -> String {
         let place = Place {
             file: "f".into(),
+            table: None,
             number: 1,
         };
         let json = json.to_owned();

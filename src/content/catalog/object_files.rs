@@ -150,6 +150,7 @@ mod tests {
         );
         let place = Place {
             file: "p/catalog.json".into(),
+            table: None,
             number: 1,
         };
         let files = BTreeMap::from([("p/o/a.yaml".to_owned(), b"kind: X\n".to_vec())]);

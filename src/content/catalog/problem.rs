@@ -95,7 +95,7 @@ pub enum Problem {
     },
     /// A property of a bundle is invalid, so that its version or dependencies may be unknown.
     Property {
-        /// Name of the package.
+        /// Name of the package; empty for a bundle of a database that is in no channel.
         package: String,
         /// Name of the bundle.
         bundle: String,
@@ -230,10 +230,11 @@ impl fmt::Display for Problem {
             } => {
                 let (package, bundle) = (esc(package), esc(bundle));
                 let (kind, wrong) = (esc(kind), esc(wrong));
-                write!(
-                    f,
-                    "The property {kind} of bundle `{bundle}` of package `{package}` is ignored: {wrong} ({place})"
-                )
+                write!(f, "The property {kind} of bundle `{bundle}` ")?;
+                if !package.is_empty() {
+                    write!(f, "of package `{package}` ")?;
+                }
+                write!(f, "is ignored: {wrong} ({place})")
             }
             Self::NoVersion { package, bundle } => {
                 let (package, bundle) = (esc(package), esc(bundle));

@@ -63,7 +63,7 @@ pub fn read(file: &str, tables: &dyn Tables) -> Result<Catalog, CatalogError> {
     let packages_of = reader.channels()?;
     reader.bundles()?;
     reader.related_images()?;
-    reader.properties()?;
+    reader.properties(&packages_of)?;
     Ok(reader.finish(packages_of))
 }
 
@@ -140,9 +140,10 @@ impl Reader<'_> {
         }
     }
 
-    fn place(&self, number: usize) -> Place {
+    fn place(&self, table: &'static str, number: usize) -> Place {
         Place {
             file: Arc::clone(&self.file),
+            table: Some(table),
             number: number as u64,
         }
     }
@@ -156,7 +157,7 @@ impl Reader<'_> {
             self.catalog.packages.push(Package {
                 name,
                 default_channel,
-                place: self.place(number),
+                place: self.place("package", number),
             });
         }
         Ok(())
@@ -175,7 +176,7 @@ impl Reader<'_> {
                 package: package.clone(),
                 name: name.clone(),
                 entries: Vec::new(),
-                place: self.place(number),
+                place: self.place("channel", number),
             };
             channels.entry((package, name)).or_insert(channel);
         }
@@ -266,7 +267,7 @@ impl Reader<'_> {
                 provided_apis: Vec::new(),
                 has_constraints: false,
                 object_files: Vec::new(),
-                place: self.place(number),
+                place: self.place("operatorbundle", number),
             };
             self.bundles.insert(name, bundle);
         }
@@ -343,7 +344,7 @@ impl Reader<'_> {
                         schema: Arc::clone(&schema),
                         package: None,
                         name: bundle.map(Into::into),
-                        place: self.place(number),
+                        place: self.place("related_image", number),
                     };
                     self.catalog.other_images.push((named_by, image));
                 }
@@ -352,19 +353,19 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn properties(&mut self) -> Result<(), CatalogError> {
+    fn properties(&mut self, packages_of: &PackagesOf) -> Result<(), CatalogError> {
         for table in ["properties", "dependencies"] {
             let rows = self.rows(table, &["type", "value", "operatorbundle_name"])?;
             for (number, row) in (1..).zip(rows) {
                 let [Some(kind), Some(value), Some(name)] = cells(row) else {
                     continue;
                 };
-                let place = self.place(number);
+                let place = self.place(table, number);
                 if let Some(bundle) = self.bundles.get_mut(&name)
                     && let Err(wrong) = property(table, &kind, &value, bundle)
                 {
                     let problem = Problem::Property {
-                        package: String::new(),
+                        package: packages_of.get(&name).cloned().unwrap_or_default(),
                         bundle: name,
                         kind: kind.chars().take(100).collect(),
                         wrong: wrong.to_owned(),

@@ -603,6 +603,7 @@ fn the_description_of_a_package_is_found_among_many() {
         let number = catalog.packages.len() as u64;
         let place = Place {
             file: "f".into(),
+            table: None,
             number,
         };
         let (name, default_channel) = (name.to_owned(), None);

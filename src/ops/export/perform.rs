@@ -168,10 +168,10 @@ fn seal_bundle(
 /// Reads the written bundle back from the medium, with the checks of `verify`.
 async fn read_back_bundle(media: Arc<dyn Media>, context: &Context) -> Result<()> {
     let waived = [FindingKind::NotAuthenticated, FindingKind::Incomplete];
-    let examination = examine(media, &Trust::default(), Scope::Everything, Unproven::GoOn)?;
-    let bundle = Arc::new(examination.into_bundle(&waived)?);
     let context = context.clone();
     let findings = blocking(move || {
+        let examination = examine(media, &Trust::default(), Scope::Everything, Unproven::GoOn)?;
+        let bundle = Arc::new(examination.into_bundle(&waived)?);
         check_content(&bundle, None, context.progress.as_ref(), &|| {
             context.cancel.is_cancelled()
         })

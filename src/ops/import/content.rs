@@ -138,10 +138,7 @@ impl ContentWriter {
                 let ensured = self.uploader.ensure(repository, digest, expect).await;
                 match ensured {
                     Ok(true) => Ok(()),
-                    Ok(false) => Err(Failure::of_target(format!(
-                        "{digest} was carried by an earlier bundle, and the target does not let \
-                         it be mounted into {repository}"
-                    ))),
+                    Ok(false) => Err(Failure::of_unmountable(digest, repository)),
                     Err(error) => Err(Failure::of_blob(digest, error)),
                 }
             })

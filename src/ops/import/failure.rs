@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::error::{Class, chain};
-use crate::model::Digest;
+use crate::model::{Digest, Repository};
 use crate::registry;
 
 /// The reason why an image could not be imported.
@@ -28,6 +28,21 @@ impl Failure {
             reason,
             hint: None,
             network: false,
+        }
+    }
+
+    /// The failure of a blob that is in an earlier bundle, not in this one, if the target refuses
+    /// to mount it from the repository that has it.
+    pub(super) fn of_unmountable(digest: &Digest, repository: &Repository) -> Self {
+        let reason = format!(
+            "{digest} is left out of this bundle, because a base carried it, and the target \
+             refuses to mount it into {repository}"
+        );
+        let hint = "let this account read the repositories into which the base was imported, so \
+                    that the target can mount from them; or export again without --base";
+        Self {
+            hint: Some(hint.to_owned()),
+            ..Self::of_target(reason)
         }
     }
 

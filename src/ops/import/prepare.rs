@@ -109,9 +109,9 @@ async fn judge_with_bases(
     let own = context.clone();
     let keys = move || proof::judge_with_bases(&bundle, bases, &request.release_keys, &own);
     let proofs = blocking(keys).await.map_err(|error| match error.class() {
-        Class::Network => {
-            let message = "The target does not give the layers of a release, with which the \
-                           bundle has to be compared";
+        Class::Network | Class::Target => {
+            let message = "Layers of a release, needed to verify the bundle, cannot be read from \
+                           the target";
             Error::new(Class::Target, message).caused_by(error)
         }
         _ => error,

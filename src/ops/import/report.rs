@@ -282,11 +282,10 @@ impl Report {
             return attachments;
         };
         let class = class.max(attachments.as_ref().map_or(class, Error::class));
-        let mut message = format!(
-            "{} of {} images are not on the target:",
-            failed.len() + malformed().count(),
-            self.images.len() + malformed().count()
-        );
+        let lack = failed.len() + malformed().count();
+        let is = Count::of(lack, "image").is();
+        let all = Count::of(self.images.len() + malformed().count(), "image");
+        let mut message = format!("{lack} of {all} {is} not on the target:");
         for image in &failed {
             let reason = image.reason.as_deref().unwrap_or("unknown reason");
             let needed_by = NeededBy::clause(&image.needed_by);

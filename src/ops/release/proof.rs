@@ -374,7 +374,7 @@ impl Judge<'_> {
             Err(error)
                 if matches!(
                     error.class(),
-                    Class::Interrupted | Class::Media | Class::Network
+                    Class::Interrupted | Class::Media | Class::Network | Class::Target
                 ) =>
             {
                 return Err(error);

@@ -130,5 +130,5 @@ fn what_is_no_catalog_is_said() {
     absent.args(["catalog", "list", &reference, "--tls-verify=false"]);
     crate::support::command::Outcome::of(absent)
         .fails_with(5)
-        .stderr_has("cannot be had");
+        .stderr_has("cannot be read from its registry");
 }

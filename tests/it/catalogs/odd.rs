@@ -182,7 +182,7 @@ fn a_catalog_becomes_visible_although_the_target_refuses_a_member() {
     let (to, out) = (format!("{}/olm", proxy.host()), stage.at("out"));
     let more = ["--retries", "0", "--resources", out.to_str().unwrap()];
     let done = stage.import(&bundle, &to, &more).fails_with(7);
-    done.stderr_has("1 of 6 images are not on the target")
+    done.stderr_has("1 of 6 images is not on the target")
         .stderr_has("(needed by bar.v1.0.0 of package bar)")
         .stdout_has(&format!(
             "  lacks {}/bar/operator:v1.0.0",

@@ -178,6 +178,26 @@ fn databases_without_what_mirroring_needs_are_refused() {
     );
 }
 
+/// Packages are known only after all tables were read.
+#[test]
+fn an_invalid_property_names_the_package_of_its_bundle_and_its_row() {
+    let names = ["a.v1", "stray.v1"];
+    let broken = entries(&[("a", "a.v1")], &names).table(
+        "properties",
+        "type value operatorbundle_name",
+        &[&["olm.gvk", "[", "a.v1"], &["olm.gvk", "[", "stray.v1"]],
+    );
+    let problems = read("x.db", &broken).unwrap().problems();
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    for says in [
+        "The property olm.gvk of bundle `a.v1` of package `a` is ignored",
+        "The property olm.gvk of bundle `stray.v1` is ignored",
+        "(x.db, row 1 of `properties`)",
+    ] {
+        assert!(problems.iter().any(|p| p.contains(says)), "{problems:?}");
+    }
+}
+
 /// A database with these rows of `channel_entry` (package, bundle) and these bundles.
 fn entries(rows: &[(&str, &str)], bundles: &[&str]) -> Memory {
     let numbers: Vec<String> = (0..rows.len()).map(|n| n.to_string()).collect();

@@ -15,6 +15,7 @@ use crate::ops::blocking;
 use crate::ops::context::Context;
 use crate::ops::release::selection::{self, Selected};
 use crate::ops::release::{Accepted, Release};
+use crate::ops::source_error::of_source;
 use crate::registry::Selector;
 
 /// The releases of a request.
@@ -86,14 +87,8 @@ async fn read(request: &Request, reference: &Reference, context: &Context) -> Re
         () = context.cancel.cancelled() => return Err(Error::interrupted()),
     };
     let raw = raw.map_err(|error| {
-        let class = match error.is_not_found() {
-            true => Class::Incomplete,
-            false => Class::Network,
-        };
-        let hint = error.hint();
-        let failed = Error::new(class, format!("The release {reference} cannot be had"));
-        let failed = failed.caused_by(error);
-        hint.into_iter().fold(failed, Error::hint)
+        let message = format!("The release `{reference}` cannot be read from its registry");
+        of_source(message, error)
     })?;
     let source = Source::registry(client, reference.repository.clone(), context.cancel.clone());
     let (name, platforms) = (reference.to_string(), request.selection.platforms.clone());
