@@ -53,10 +53,10 @@ fn placed_content() -> Content {
     ];
     let to = "mirror.lan:8443/okd".parse().unwrap();
     let placement = place(&images, &to, &naming::Options::default()).unwrap();
-    let told: Vec<Told<'_>> = placement.images().iter().map(Told::new).collect();
+    let images: Vec<ClusterImage<'_>> = placement.images().iter().map(ClusterImage::new).collect();
     Content::of(
         &release::inventory(Vec::new()),
-        &told,
+        &images,
         &naming::Options::default(),
     )
 }
@@ -151,7 +151,7 @@ fn options_show_in_the_objects() {
 
 /// The `source=mirror,mirror` pairs of the digest entries.
 fn pairs(content: &Content, scope: Scope) -> Vec<String> {
-    let (mirrors, _) = expressible::expressible([&content.plain]);
+    let (mirrors, _) = expressible::valid_mirrors([&content.plain]);
     widen::entries(&mirrors[0].digests, &mirrors, scope)
         .iter()
         .map(|entry| format!("{}={}", entry.source, entry.mirrors.join(",")))

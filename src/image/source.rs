@@ -42,7 +42,7 @@ pub(crate) enum Source {
         /// OCI manifests of the bundle.
         manifests: Arc<Manifests>,
         /// Locations of blobs that bases carried; `None` if they were not looked up.
-        elsewhere: Option<Arc<Elsewhere>>,
+        base_blobs: Option<Arc<BaseBlobs>>,
         /// Stops reading when cancelled.
         cancel: CancellationToken,
     },
@@ -50,13 +50,13 @@ pub(crate) enum Source {
 
 /// Locations of the blobs that a bundle leaves out, because a base carried them.
 #[derive(Debug)]
-pub(crate) struct Elsewhere {
+pub(crate) struct BaseBlobs {
     client: Client,
     runtime: Handle,
     places: BTreeMap<Digest, Repository>,
 }
 
-impl Elsewhere {
+impl BaseBlobs {
     /// Takes a registry, and the repository in which each blob was found. Must be called in the
     /// context of a runtime; blocking threads have it.
     pub(crate) fn new(client: Client, places: BTreeMap<Digest, Repository>) -> Self {
@@ -95,16 +95,16 @@ impl Source {
         Ok(Self::Bundle {
             bundle,
             manifests,
-            elsewhere: None,
+            base_blobs: None,
             cancel,
         })
     }
 
     /// Lets the source read blobs that a base carried from a registry. Only for bundles.
     #[must_use]
-    pub(crate) fn completed_by(mut self, other: Elsewhere) -> Self {
-        if let Self::Bundle { elsewhere, .. } = &mut self {
-            *elsewhere = Some(Arc::new(other));
+    pub(crate) fn with_base_blobs(mut self, other: BaseBlobs) -> Self {
+        if let Self::Bundle { base_blobs, .. } = &mut self {
+            *base_blobs = Some(Arc::new(other));
         }
         self
     }
@@ -141,7 +141,10 @@ impl Source {
                     let what = format!("{repository}:{}", selector.as_str());
                     unreadable(&what, error, Class::Incomplete)
                 }),
-            Self::Bundle { .. } => Err(Error::usage("A bundle is not asked by tag")),
+            Self::Bundle { .. } => Err(Error::usage(
+                "A bundle cannot be read by tag; name a \
+                                                     digest",
+            )),
         }
     }
 
@@ -215,13 +218,13 @@ impl Source {
             }
             Self::Bundle {
                 bundle,
-                elsewhere,
+                base_blobs,
                 cancel,
                 ..
             } => {
-                let known = elsewhere.as_ref().and_then(|elsewhere| {
-                    let repository = elsewhere.places.get(&descriptor.digest)?;
-                    Some((elsewhere, repository))
+                let known = base_blobs.as_ref().and_then(|base_blobs| {
+                    let repository = base_blobs.places.get(&descriptor.digest)?;
+                    Some((base_blobs, repository))
                 });
                 let origin = match known {
                     // The registry to which the base was imported is the target of this import.
@@ -288,11 +291,11 @@ fn stored(bundle: &Arc<Bundle>, digest: &Digest) -> Result<VerifiedBlob> {
         }
         Some(BlobPlace::Omitted { origin }) => {
             let message = format!(
-                "The bundle does not carry {digest}; the bundle {} did",
+                "{digest} is not in this bundle; it is in its base, the bundle {}",
                 origin.hex()
             );
             return Err(Error::new(Class::Incomplete, message)
-                .hint("name the registry to which both were imported instead of the bundle"));
+                .hint("read from the registry to which both bundles were imported"));
         }
         Some(BlobPlace::Missing { reason }) => format!("it is missing: {reason}"),
         Some(BlobPlace::Foreign { .. }) => "its media type forbids that".to_owned(),
@@ -399,7 +402,7 @@ impl LayerBlob for Blob {
         let (found, length) = (self.hasher.clone().finish(), self.hasher.length());
         if found != self.digest || length != self.size {
             let message = format!(
-                "The bytes of {} are not the ones that its digest names: {length} bytes of {found}",
+                "{} is damaged: read {length} bytes with the digest {found}",
                 self.digest
             );
             return Err(Error::new(Class::VerificationFailed, message));

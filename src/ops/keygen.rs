@@ -78,7 +78,7 @@ fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>> {
         .map_err(|error| Error::internal("The operating system gives no random numbers", error))
 }
 
-fn cannot(error: KeyError) -> Error {
+fn write_error(error: KeyError) -> Error {
     Error::internal("The private key cannot be written", error)
 }
 

@@ -325,7 +325,7 @@ fn read_document(bytes: &[u8], place: Place) -> Result<Option<Document>, Catalog
             }))
         }
         (Some(_), Some(_)) => Err(syntax(
-            "two documents stand where one was expected".to_owned(),
+            "it has two documents where one was expected".to_owned(),
         )),
     }
 }

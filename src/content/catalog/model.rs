@@ -47,7 +47,7 @@ pub struct Catalog {
     /// Number of empty strings where images should be. They are ignored, as in `oc`.
     pub empty_images: usize,
     /// Problems found in single documents or rows while reading.
-    pub(super) odd: Vec<Problem>,
+    pub(super) problems_found: Vec<Problem>,
 }
 
 /// An `olm.package`.
@@ -274,7 +274,7 @@ impl Catalog {
         self.deprecations
             .retain(|deprecations| stays(&deprecations.place));
         self.others.retain(|other| stays(&other.place));
-        self.odd
+        self.problems_found
             .retain(|problem| problem.place().is_none_or(&mut stays));
         self.other_images.retain(|(by, _)| match by {
             NamedBy::Document { place, .. } => stays(place),

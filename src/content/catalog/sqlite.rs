@@ -104,13 +104,13 @@ impl Reader<'_> {
             *kept = kept.saturating_add(length);
             *count = count.saturating_add(1);
             let refuse = |what: &str| CatalogError::Database {
-                message: format!("its table `{table}` has too {what}"),
+                message: format!("the table `{table}` exceeds a limit: {what}"),
             };
             if *kept > CatalogLimits::INDEX {
-                return Err(refuse("long texts"));
+                return Err(refuse("its texts are too long"));
             }
             if *count > CatalogLimits::DOCUMENTS {
-                return Err(refuse("many rows"));
+                return Err(refuse("it has too many rows"));
             }
             let mut row = row.into_iter();
             let cell = |there: &bool| if *there { row.next().flatten() } else { None };
@@ -212,9 +212,8 @@ impl Reader<'_> {
                         .to_string()
                 };
                 let (name, one, other) = (esc(&name), esc(of), esc(&package));
-                let message = format!(
-                    "the bundle `{name}` is in the packages `{one}` and `{other}`, and a bundle has one"
-                );
+                let message =
+                    format!("the bundle `{name}` is in two packages, `{one}` and `{other}`");
                 return Err(CatalogError::Database { message });
             }
             let entries = entries.entry((package, channel)).or_default();
@@ -372,7 +371,7 @@ impl Reader<'_> {
                         place,
                     };
                     self.charge(1, problem.to_string().len())?;
-                    self.catalog.odd.push(problem);
+                    self.catalog.problems_found.push(problem);
                 }
             }
         }
@@ -437,8 +436,10 @@ fn property(table: &str, kind: &str, value: &str, bundle: &mut Bundle) -> Result
         }
         _ => return Ok(()),
     };
-    let value: Value =
-        go_json::read(value.as_bytes(), &FIELDS).map_err(|_| "it has another form")?;
+    let value: Value = go_json::read(value.as_bytes(), &FIELDS).map_err(|_| {
+        "its value does not have the \
+                                                              expected form"
+    })?;
     let api = Gvk {
         group: value.group,
         version: value.version.clone(),

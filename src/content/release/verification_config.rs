@@ -108,7 +108,8 @@ pub enum VerificationConfigError {
     },
     /// The address of a store is not valid.
     #[error(
-        "The signature store `{}` in `{}` is no http, https or file URL without credentials and query",
+        "The signature store `{}` in `{}` is not an http, https or file URL without credentials \
+         and query",
         name.escape_debug(), manifest.escape_debug()
     )]
     Store {

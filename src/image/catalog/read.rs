@@ -106,7 +106,12 @@ pub(crate) fn contents(
 
 fn root(image: &PlatformImage, path: &str) -> Result<ImagePath> {
     path.parse().map_err(|error| {
-        Error::usage(format!("The catalog {} lies nowhere", image.name)).caused_by(error)
+        Error::usage(format!(
+            "The label of the catalog {} names an invalid \
+                              path",
+            image.name
+        ))
+        .caused_by(error)
     })
 }
 

@@ -307,9 +307,9 @@ fn a_content_counts_once_for_each_of_its_names() {
     );
 }
 
-/// Returns how many wanted paths are touched for this many links of each kind below a wanted
+/// Returns how many wanted paths are visited for this many links of each kind below a wanted
 /// directory.
-fn touched(count: usize) -> usize {
+fn visits(count: usize) -> usize {
     let mut entries = vec!["d/target".to_owned()];
     for n in 0..count {
         entries.push(format!("d/h{n} => d/target"));
@@ -340,14 +340,14 @@ fn touched(count: usize) -> usize {
         }))
     };
     assert_eq!(walk.walk(&mut open).unwrap(), []);
-    let touched = walk.wanted_paths.touched;
+    let visits = walk.wanted_paths.visits;
     assert_eq!(names, 1 + 3 * count);
-    touched
+    visits
 }
 
 #[test]
 fn links_cost_what_they_are_many() {
-    let (few, many) = (touched(100), touched(1000));
+    let (few, many) = (visits(100), visits(1000));
     assert!(few > 400, "{few}");
     assert!(many <= 10 * few, "{few} {many}");
 }

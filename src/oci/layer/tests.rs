@@ -323,7 +323,7 @@ mod trees {
         let mut found = Vec::new();
         for (layer, entries) in layers.iter().enumerate() {
             for text in *entries {
-                if tree.add(layer, &entry(text)).unwrap() == Seen::Visible {
+                if tree.add(layer, &entry(text)).unwrap() == Visibility::Visible {
                     found.push(format!("{layer}:{text}"));
                 }
             }
@@ -387,17 +387,17 @@ mod trees {
             tree.add(0, &entry(text)).unwrap();
         }
         for settled in ["f", "gone", "gone/a", "o", "o/x", "d/x", "l", "l/x"] {
-            assert!(tree.is_settled(&path(settled)), "{settled}");
+            assert!(tree.is_final(&path(settled)), "{settled}");
         }
         for open in ["d", "d/y", "other"] {
-            assert!(!tree.is_settled(&path(open)), "{open}");
+            assert!(!tree.is_final(&path(open)), "{open}");
         }
         for text in ["f", "f/", "l/x", "d"] {
             let seen = tree.add(0, &entry(text)).unwrap();
-            assert_eq!(seen, Seen::Contradictory, "{text}");
+            assert_eq!(seen, Visibility::Contradictory, "{text}");
         }
-        assert_eq!(tree.add(0, &entry("d2/")).unwrap(), Seen::Visible);
-        assert_eq!(tree.add(0, &entry("d2/")).unwrap(), Seen::Hidden);
+        assert_eq!(tree.add(0, &entry("d2/")).unwrap(), Visibility::Visible);
+        assert_eq!(tree.add(0, &entry("d2/")).unwrap(), Visibility::Hidden);
         let link = TreeNode::Symlink("d".to_owned());
         assert_eq!(tree.get("l"), Some((0, &link)));
         assert_eq!(tree.get("gone"), None);

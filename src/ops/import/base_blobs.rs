@@ -44,7 +44,7 @@ impl BaseBlobPlaces {
 }
 
 /// Number of requests that are made in any case.
-pub(super) fn questions(plan: &ImportPlan) -> usize {
+pub(super) fn request_count(plan: &ImportPlan) -> usize {
     let needed = plan.base_blobs.values().map(|blob| blob.needed_in.len());
     needed.sum()
 }

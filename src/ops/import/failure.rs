@@ -64,7 +64,7 @@ impl Failure {
             // The bytes came from the medium, so wrong bytes are not the target's fault.
             E::DigestMismatch { .. } | E::SizeMismatch { .. } => Self {
                 class: Class::VerificationFailed,
-                reason: format!("the bytes of {digest} in the bundle are not its bytes"),
+                reason: format!("{digest} is damaged in the bundle"),
                 hint: None,
                 network: false,
             },

@@ -25,8 +25,8 @@ pub struct Forecast {
 }
 
 /// Upper limit of requests.
-pub(super) fn questions(plan: &ImportPlan) -> usize {
-    let asked = super::base_blobs::questions(plan);
+pub(super) fn request_count(plan: &ImportPlan) -> usize {
+    let asked = super::base_blobs::request_count(plan);
     plan.blob_counts().0.saturating_sub(asked)
 }
 

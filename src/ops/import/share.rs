@@ -54,12 +54,12 @@ pub async fn share(request: Request, shard: Shard, context: &Context) -> Result<
     let Ready {
         opened,
         plan,
-        before,
+        facts,
         state,
         ..
     } = &ready;
     let sessions = SessionFiles::open(state)?;
-    let uploader = BlobUploader::new(&request, opened, before, sessions, context.clone());
+    let uploader = BlobUploader::new(&request, opened, facts, sessions, context.clone());
     let blobs = plan.share(&opened.bundle.inventory, shard);
     let phase = Phase::Upload;
     let repositories = |blob: &SharedBlob| blob.repositories.len() as u64;
@@ -117,8 +117,8 @@ fn failed(shard: Shard, blobs: &[SharedBlob], failures: &[Failure]) -> Option<Er
     let error = Error::new(class, message);
     Some(match class {
         Class::VerificationFailed => {
-            error.hint("airferry verify says what is damaged; copy the bundle again")
+            error.hint("run `airferry verify` to see what is damaged, then copy the bundle again")
         }
-        _ => error.hint("run the same command again: what is there is not sent again"),
+        _ => error.hint("run the same command again: it does not send again what the target has"),
     })
 }

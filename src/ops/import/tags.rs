@@ -71,7 +71,7 @@ pub(super) async fn decide(
     probe: &Probe<'_>,
     problems: &mut Vec<String>,
 ) -> Result<Vec<TagDecision>> {
-    let asker = Asker {
+    let asker = TagProbe {
         request,
         opened,
         probe,
@@ -125,7 +125,7 @@ pub(super) async fn decide(
 }
 
 /// Asks the target for the tags of images.
-struct Asker<'a> {
+struct TagProbe<'a> {
     request: &'a Request,
     opened: &'a Opened,
     probe: &'a Probe<'a>,
@@ -133,12 +133,12 @@ struct Asker<'a> {
     apis: ReferrersApis,
 }
 
-impl Asker<'_> {
+impl TagProbe<'_> {
     async fn decide(&self, image: &ImageUpload) -> std::result::Result<TagDecision, Refusal> {
         let (own, root) = (&image.placed.tag, image.placed.image.root);
         let there = self.points_to(image, own).await?;
-        let may_be_lists = digest_tag(&root).is_ok_and(|tag| tag == *own);
-        if !may_be_lists || !self.is_lists_tag(image, there.as_ref()).await? {
+        let may_be_referrers_tag = digest_tag(&root).is_ok_and(|tag| tag == *own);
+        if !may_be_referrers_tag || !self.is_referrers_tag(image, there.as_ref()).await? {
             return self.by_policy(image, own, there);
         }
         let tag = root_tag(&root).map_err(|error| Refusal::Conflict(chain(&error)))?;
@@ -158,7 +158,7 @@ impl Asker<'_> {
 
     /// True if the tag `sha256-<hex>`, the default for an image without a tag, belongs to the
     /// index of its referrers: that index exists, or will be needed.
-    async fn is_lists_tag(
+    async fn is_referrers_tag(
         &self,
         image: &ImageUpload,
         there: Option<&Digest>,
@@ -204,7 +204,7 @@ impl Asker<'_> {
             ExistingTags::Forward
                 if self.known_from_bases(image).contains(&there)
                     || self.shares_the_tag(image, &there)
-                    || self.stands_in(&root, &there) =>
+                    || self.is_platform_substitute(&root, &there) =>
             {
                 decided(TagAction::Set)
             }
@@ -217,7 +217,7 @@ impl Asker<'_> {
     }
 
     /// True if a tag points to the manifest that an earlier run put in place of a sparse index.
-    fn stands_in(&self, root: &Digest, there: &Digest) -> bool {
+    fn is_platform_substitute(&self, root: &Digest, there: &Digest) -> bool {
         self.request.sparse_index == SparseIndex::PlatformManifest
             && self
                 .opened

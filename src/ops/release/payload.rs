@@ -268,16 +268,16 @@ fn choose<'a>(bundle: &'a Bundle, wanted: Option<&str>) -> Result<&'a ImageEntry
         .map(|(version, image)| format!("{version} ({})", image.requested))
         .collect();
     let carried = || match names.as_slice() {
-        [] => "it was not made with releases".to_owned(),
-        names => format!("it carries {}", names.join(", ")),
+        [] => "it contains no releases".to_owned(),
+        names => format!("it contains {}", names.join(", ")),
     };
     let Some(wanted) = wanted else {
         if let [(_, image)] = releases.as_slice() {
             return Ok(image);
         }
-        let message = format!("Which release is meant is not clear: {}", carried());
+        let message = format!("The release is ambiguous: {}", carried());
         return Err(Error::usage(message)
-            .hint("name one by --release: its version, or its image as it was asked for"));
+            .hint("choose one with --release: its version, or its image as it was requested"));
     };
     let by_version = releases
         .iter()

@@ -102,7 +102,10 @@ impl Outcome {
         }
         Some(
             Error::new(Class::Incomplete, message)
-                .hint("what a base carried is on the target of its import, not in this bundle")
+                .hint(
+                    "blobs of a base are not in this bundle, but on the registry to which the \
+                       base was imported",
+                )
                 .hint("--allow-incomplete accepts that they are left out"),
         )
     }

@@ -45,7 +45,7 @@ fn circles_and_duplicates_are_told_and_do_not_hang() {
     let shop = Shop::with(&index_image(&[("configs/p.yaml", text.as_bytes())]).image());
     let list = shop.list(&[]).succeeds();
     list.stdout_has("p        c *      -     -        2");
-    list.stderr_has("`p` of package `p` is described twice: p.yaml, document 2");
+    list.stderr_has("`p` of package `p` is defined twice; the second is p.yaml, document 2");
     list.stderr_has("replace each other in a circle: `p.v1`");
     list.stderr_has("names the bundle `p.v1`, which is not there");
 }

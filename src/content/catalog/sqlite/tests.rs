@@ -236,8 +236,7 @@ fn a_bundle_of_a_database_has_one_package() {
     let error = read("x.db", &entries(&[("a", "x"), ("b", "x")], &["x"]));
     assert_eq!(
         error.unwrap_err().to_string(),
-        "The catalog's database cannot be used: the bundle `x` is in the packages `a` and `b`, \
-         and a bundle has one"
+        "The catalog's database cannot be used: the bundle `x` is in two packages, `a` and `b`"
     );
 }
 
@@ -247,7 +246,8 @@ fn bundles_of_a_database_that_are_in_no_channel_are_no_package() {
     let catalog = read("x.db", &entries(&[("a", "x0"), ("b", "y")], &names)).unwrap();
     assert_eq!(Vec::from_iter(catalog.package_names()), ["a", "b"]);
     let problems: Vec<String> = catalog.problems().iter().map(ToString::to_string).collect();
-    let stranded = "Bundles in no channel, which nobody can install: x1, x2, x3, x4, x5 and 1 more";
+    let stranded = "Bundles in no channel, so that they cannot be installed: x1, x2, x3, x4, x5 \
+                    and 1 more";
     assert!(problems.contains(&stranded.to_owned()), "{problems:?}");
     assert!(
         problems.iter().all(|problem| !problem.contains("``")),

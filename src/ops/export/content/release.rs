@@ -69,7 +69,7 @@ pub(super) async fn gather(request: &Request, context: &Context) -> Result<Gathe
             let names: Vec<&str> = skipped.iter().map(|name| name.as_str()).collect();
             let names = names.join(", ");
             context.warn(format!(
-                "{reference} lists what is no image, left out: {names}"
+                "{reference}: these entries are not images and are left out: {names}"
             ));
         }
         let entry = verified(request, &reference, &payload, context).await?;
@@ -118,7 +118,7 @@ fn as_expected(reference: &Reference, payload: &Contents, expected: &Expected) -
         return Ok(());
     }
     let message = format!(
-        "The update service calls {reference} {} for {}, and it is {} for {}",
+        "The update service lists {reference} as {} for {}, but the image is {} for {}",
         expected.version, expected.architecture, found.0, found.1
     );
     Err(Error::new(Class::VerificationFailed, message))

@@ -71,7 +71,7 @@ fn manifest(digest: Digest, children: &[Digest], platform: Option<&str>) -> Mani
 
 fn proof(inventory: &Inventory, keys: &ReleaseKeys) -> ReleaseProof {
     let now = parse_time("2026-02-01T00:00:00Z").unwrap();
-    judge(Evidence::Inventory(inventory), keys, now)
+    judge(Available::Inventory(inventory), keys, now)
         .unwrap()
         .remove(0)
 }
@@ -159,10 +159,10 @@ fn shared_layers_of_a_strangers_bundle_are_read_a_few_times() {
     row.blobs.push(layer);
     inventory.manifests.push(row);
     let mut counted = Reads::Counted(BTreeMap::new());
-    for _ in 0..MOST_READS {
+    for _ in 0..MAX_READS_PER_LAYER {
         assert!(counted.allow(&inventory, &root));
     }
     assert!(!counted.allow(&inventory, &root));
     let mut unlimited = Reads::Unlimited;
-    assert!((0..MOST_READS + 2).all(|_| unlimited.allow(&inventory, &root)));
+    assert!((0..MAX_READS_PER_LAYER + 2).all(|_| unlimited.allow(&inventory, &root)));
 }
