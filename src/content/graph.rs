@@ -19,11 +19,11 @@ use super::go_json;
 use super::version::SemanticVersion;
 use crate::model::Reference;
 
-/// Maximum length in bytes of an answer. Real ones have less than 2 MiB.
+/// Maximum length in bytes of an answer. Real ones have up to 3 MiB.
 pub const LIMIT: u64 = 16 << 20;
 
 /// Maximum length in bytes of an answer that is parsed a second time by Go's rules: that takes
-/// about ten times as much memory. Real ones have 1 to 3 MiB.
+/// about ten times as much memory.
 const MAX_REREAD: usize = 4 << 20;
 
 /// Maximum number of releases in an answer.

@@ -170,7 +170,7 @@ impl Source {
                     })
             }
             Self::Bundle { manifests, .. } => manifests.get(digest).cloned().ok_or_else(|| {
-                let message = format!("The bundle does not carry the manifest {digest}");
+                let message = format!("The bundle does not contain the manifest {digest}");
                 Error::new(Class::Incomplete, message)
             }),
         }
@@ -301,7 +301,7 @@ fn stored(bundle: &Arc<Bundle>, digest: &Digest) -> Result<VerifiedBlob> {
         Some(BlobPlace::Foreign { .. }) => "its media type forbids that".to_owned(),
         None => "it is not in the inventory".to_owned(),
     };
-    let message = format!("The bundle does not carry {digest}: {why}");
+    let message = format!("The bundle does not contain {digest}: {why}");
     Err(Error::new(Class::Incomplete, message))
 }
 

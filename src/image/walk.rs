@@ -221,7 +221,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Reads a layer once more, for files that had already passed when a link made them wanted.
-    fn again<B: LayerBlob>(
+    fn reread_layer<B: LayerBlob>(
         &mut self,
         number: usize,
         mut files: Passed,

@@ -142,7 +142,7 @@ fn needed_by(named_by: &BTreeSet<NamedBy>) -> Vec<NeededBy> {
                 Some(name) => sanitized(&format!("{schema} {name}")),
                 None => sanitized(schema),
             },
-            package: package.as_deref().map(shown),
+            package: package.as_deref().map(sanitized),
         },
     });
     let needed: BTreeSet<NeededBy> = needed.collect();

@@ -68,7 +68,7 @@ pub enum VerificationConfigError {
     /// A manifest that mentions the annotation cannot be read.
     #[error(
         "The payload's manifest `{}` mentions `{ANNOTATION}` and cannot be read: it may be the \
-         ConfigMap that says how the release is to be verified, so nothing is assumed",
+         ConfigMap with the release's signing keys, so the release is refused",
         manifest.escape_debug()
     )]
     Yaml {

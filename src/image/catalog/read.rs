@@ -206,7 +206,7 @@ fn read_database(source: &Source, image: &PlatformImage, path: &ImagePath) -> Re
         Some(found) => found,
         None if missing.is_empty() => {
             let message = format!(
-                "there is no sqlite database in `{}`",
+                "`{}` contains no sqlite database",
                 path.as_str().escape_debug()
             );
             return Err(refused(&image.name, CatalogError::Database { message }));

@@ -216,9 +216,9 @@ fn warn_of_sparse_indexes(plan: &ExportPlan, context: &Context) {
     let count = sparse.count();
     if count > 0 {
         context.warn(format!(
-            "{} will be sparse (--platform): some registries, distribution 2.8 among \
-             them, refuse an index whose other platforms are not there; `airferry import \
-             --sparse-index=platform-manifest` tags the one platform instead",
+            "{} will be sparse (--platform): some registries, distribution 2.8 among them, refuse \
+             an index whose other platforms are missing; `airferry import \
+             --sparse-index=platform-manifest` tags the only exported platform instead",
             Count::of(count, "index"),
         ));
     }

@@ -384,8 +384,8 @@ impl Outcome {
                      rest of the catalog was exported",
                 )
                 .hint(
-                    "`airferry import --allow-incomplete` takes the bundle as it is; `export \
-                     --operator` leaves the bundles out that need such texts",
+                    "`airferry import --allow-incomplete` imports the bundle as it is; `export \
+                     --operator` leaves out the operator bundles that need such images",
                 );
         }
         Some(error)

@@ -252,7 +252,7 @@ impl Walk {
         if entry.root.is_some() && !self.manifests.values().any(is_sparse) {
             entry.platforms.clear();
         }
-        entry.attached.sort_by(attached::in_order);
+        entry.attached.sort_by(attached::compare_attachments);
         entry.attached.dedup();
         Image {
             entry,

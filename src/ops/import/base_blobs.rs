@@ -63,7 +63,7 @@ pub(super) async fn find(
         plan,
         probe,
     };
-    let unknown = |error| target_error("The target cannot be asked for blobs".into(), error);
+    let unknown = |error| target_error("The target cannot be queried for blobs".into(), error);
     let mut places = finder.where_needed().await.map_err(unknown)?;
     let missing: BTreeMap<&Digest, &BaseBlob> = plan
         .base_blobs

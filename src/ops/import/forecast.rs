@@ -71,7 +71,7 @@ pub(super) async fn measure(
         .buffer_unordered(JOBS)
         .try_collect()
         .await
-        .map_err(|error| target_error("The target cannot be asked for blobs".into(), error))?;
+        .map_err(|error| target_error("The target cannot be queried for blobs".into(), error))?;
     let there: BTreeSet<&Digest> = found.into_iter().flatten().collect();
     let mut forecast = Forecast::default();
     for (digest, repositories) in &wanted {

@@ -105,8 +105,10 @@ pub(super) async fn decide(
                     && (answers > 0 || decided.len() + 1 < plan.images.len().min(JOBS)) =>
             {
                 let mut failure = Failure::from(error);
-                failure.reason =
-                    format!("the target cannot be asked for its tag: {}", failure.reason);
+                failure.reason = format!(
+                    "the target cannot be queried for its tag: {}",
+                    failure.reason
+                );
                 decided.push(TagDecision {
                     failure: Some(failure),
                     ..TagDecision::new(&image.placed.tag, TagAction::Skip)
@@ -115,7 +117,7 @@ pub(super) async fn decide(
             Err(Refusal::Unknown(error)) => {
                 let what = image.placed.target();
                 return Err(target_error(
-                    format!("The target cannot be asked for {what}"),
+                    format!("The target cannot be queried for {what}"),
                     error,
                 ));
             }
@@ -209,7 +211,7 @@ impl TagProbe<'_> {
                 decided(TagAction::Set)
             }
             ExistingTags::Forward | ExistingTags::Error => Err(Refusal::Conflict(format!(
-                "{} points to {there} there, and to {root} in the bundle; \
+                "{} points to {there} on the target, and to {root} in the bundle; \
                  --existing-tags=overwrite replaces it, --existing-tags=skip leaves it",
                 image.repository().tagged(tag.clone())
             ))),

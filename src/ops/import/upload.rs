@@ -77,7 +77,7 @@ pub(super) async fn run(
         unreachable: AtomicBool::new(false),
         context: context.clone(),
     };
-    let mut images = importer.images(plan, before).await;
+    let mut images = importer.images(plan, facts).await;
     context.emit(Event::PhaseFinished { phase });
     let is_cut = |images: &[ImageReport]| {
         let mut classes = images.iter().map(|image| image.class);

@@ -239,7 +239,7 @@ fn in_bundle(bundle: Bundle, wanted: Option<&str>, context: &Context) -> Result<
     let image = choose(&bundle, wanted)?;
     let Some(root) = image.root else {
         let problem = image.problem.as_deref().unwrap_or("it was not found");
-        let message = format!("The bundle does not carry {}: {problem}", image.requested);
+        let message = format!("The bundle does not contain {}: {problem}", image.requested);
         return Err(Error::new(Class::Incomplete, message));
     };
     let repository = image.source.clone();

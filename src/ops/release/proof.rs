@@ -38,12 +38,13 @@ const UNSIGNED_NOT_COMPARED: &str =
 const MAX_READS_PER_LAYER: usize = 8;
 
 /// Reason for a signed release that was not read because of [`MAX_READS_PER_LAYER`].
-const NOT_READ: &str = "signed, but not compared with its image: while nobody vouches for the bundle, \
-     layers that many releases share are not read for all of them";
+const NOT_READ: &str = "signed, but not compared with its image: in an unsigned bundle, layers \
+                        that releases share are read for a limited number of them";
 
 /// Reason for an unsigned release that was not read because of [`MAX_READS_PER_LAYER`].
-const UNSIGNED_NOT_READ: &str = "unsigned, and not compared with its image: while nobody vouches for the \
-     bundle, layers that many releases share are not read for all of them";
+const UNSIGNED_NOT_READ: &str = "unsigned, and not compared with its image: in an unsigned \
+                                 bundle, layers that releases share are read for a limited number \
+                                 of them";
 
 /// Keys that are trusted for releases.
 #[derive(Debug, Clone)]

@@ -220,7 +220,7 @@ impl<'a> Tree<'a> {
             .find_map(|digest| match &inventory.blob(digest)?.place {
                 BlobPlace::Carried(_) | BlobPlace::Foreign { .. } => None,
                 BlobPlace::Omitted { origin } => Some(format!(
-                    "{digest} was carried by the bundle {}",
+                    "{digest} is in a base of this bundle, {}",
                     origin.hex()
                 )),
                 BlobPlace::Missing { reason } => Some(format!("{digest} is missing: {reason}")),
@@ -291,7 +291,7 @@ impl<'a> Tree<'a> {
         if hasher.finish() != *digest {
             let message = format!("The bytes of {digest} in the bundle have another SHA-256");
             return Err(Error::new(Class::VerificationFailed, message)
-                .hint("airferry verify says which chunk is damaged"));
+                .hint("run `airferry verify` to see which chunk is damaged"));
         }
         file.keep()?;
         self.context.emit(Event::ItemFinished {

@@ -105,7 +105,7 @@ pub(super) fn add_made(resolution: &mut Resolution, made: &[Made]) -> Result<()>
         resolution.made.extend(image.blobs.iter().map(|b| b.digest));
         for (raw, platform) in &image.manifests {
             let facts = oci::parse(&raw.bytes, Some(&raw.media_type))
-                .map_err(|error| Error::internal("A manifest that was made is wrong", error))?
+                .map_err(|error| Error::internal("A generated manifest is invalid", error))?
                 .facts;
             for blob in &facts.blobs {
                 let from = match resolution.made.contains(&blob.digest) {
