@@ -71,8 +71,7 @@ impl fmt::Display for Warning {
             Self::ClusterCatalog { image } => {
                 return write!(
                     f,
-                    "No ClusterCatalog was written: its validation rules reject \
-                                  `{image}`"
+                    "No ClusterCatalog was written: its validation rules reject `{image}`"
                 );
             }
             Self::OtherTag { mapping } => {

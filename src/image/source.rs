@@ -142,8 +142,7 @@ impl Source {
                     unreadable(&what, error, Class::Incomplete)
                 }),
             Self::Bundle { .. } => Err(Error::usage(
-                "A bundle cannot be read by tag; name a \
-                                                     digest",
+                "A bundle cannot be read by tag; name a digest",
             )),
         }
     }

@@ -436,10 +436,8 @@ fn property(table: &str, kind: &str, value: &str, bundle: &mut Bundle) -> Result
         }
         _ => return Ok(()),
     };
-    let value: Value = go_json::read(value.as_bytes(), &FIELDS).map_err(|_| {
-        "its value does not have the \
-                                                              expected form"
-    })?;
+    let value: Value = go_json::read(value.as_bytes(), &FIELDS)
+        .map_err(|_| "its value does not have the expected form")?;
     let api = Gvk {
         group: value.group,
         version: value.version.clone(),

@@ -107,8 +107,7 @@ pub(crate) fn contents(
 fn root(image: &PlatformImage, path: &str) -> Result<ImagePath> {
     path.parse().map_err(|error| {
         Error::usage(format!(
-            "The label of the catalog {} names an invalid \
-                              path",
+            "The label of the catalog {} names an invalid path",
             image.name
         ))
         .caused_by(error)

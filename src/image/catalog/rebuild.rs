@@ -161,8 +161,7 @@ pub(crate) fn rebuild(
 pub(crate) fn cannot_filter_database(name: &str) -> Error {
     let message = format!("The catalog {name} is a sqlite database, which cannot be filtered");
     Error::usage(message).hint(
-        "export the catalog unfiltered, or use a file-based catalog (FBC; published since \
-               4.11)",
+        "export the catalog unfiltered, or use a file-based catalog (FBC; published since 4.11)",
     )
 }
 

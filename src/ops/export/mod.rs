@@ -110,8 +110,8 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
             let about = about(&known.manifest.label, known.inventory.images.len());
             let message = format!("This directory has a bundle of another request ({about})");
             return Err(Error::usage(message).hint(
-                "export into another directory; `--base DIR` leaves out what this bundle \
-                       already has",
+                "export into another directory; `--base DIR` leaves out what this bundle already \
+                 has",
             ));
         }
         Start::Complete(known) if known.manifest.complete && !completion::asks_again(&known) => {

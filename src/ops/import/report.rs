@@ -307,16 +307,12 @@ impl Report {
         }
         let damaged = |image: &&ImageReport| image.class == Some(Class::VerificationFailed);
         if failed.iter().any(damaged) {
-            error = error.hint(
-                "run `airferry verify` to see what is damaged, then copy the \
-                                bundle again",
-            );
+            error = error
+                .hint("run `airferry verify` to see what is damaged, then copy the bundle again");
         }
         if class != Class::Incomplete && !failed.iter().all(damaged) {
-            error = error.hint(
-                "run the same command again: it does not send again what the \
-                                target has",
-            );
+            error = error
+                .hint("run the same command again: it does not send again what the target has");
         }
         Some(error)
     }

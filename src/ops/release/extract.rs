@@ -199,10 +199,8 @@ impl Job<'_> {
             }
         }
         if written.is_empty() {
-            let mut message = format!(
-                "The release {version} does not contain the requested \
-                                       programs:"
-            );
+            let mut message =
+                format!("The release {version} does not contain the requested programs:");
             for line in &left_out {
                 message.push_str("\n  - ");
                 message.push_str(line);

@@ -158,14 +158,7 @@ async fn graph(by: &ByVersion, architecture: &Architecture, client: &Client) -> 
         }
     };
     Graph::parse(&bytes).map_err(|error| {
-        Error::new(
-            class,
-            format!(
-                "`{from}` is not an update \
-                                                    graph"
-            ),
-        )
-        .caused_by(error)
+        Error::new(class, format!("`{from}` is not an update graph")).caused_by(error)
     })
 }
 

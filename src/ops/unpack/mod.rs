@@ -103,8 +103,8 @@ impl Outcome {
         Some(
             Error::new(Class::Incomplete, message)
                 .hint(
-                    "blobs of a base are not in this bundle, but on the registry to which the \
-                       base was imported",
+                    "blobs of a base are not in this bundle, but on the registry to which the base \
+                     was imported",
                 )
                 .hint("--allow-incomplete accepts that they are left out"),
         )

@@ -86,13 +86,11 @@ fn refuse_both(references: &BTreeMap<Reference, Option<Digest>>, made: &[Made]) 
         .find(|made| references.contains_key(&made.reference))
     {
         Some(Made { reference, .. }) => {
-            let message = format!(
-                "{reference} is requested both unfiltered and as a filtered \
-                                   catalog"
-            );
+            let message =
+                format!("{reference} is requested both unfiltered and as a filtered catalog");
             Err(Error::usage(message).hint(
-                "export the unfiltered image, and the release or catalog that names it, \
-                       into another bundle",
+                "export the unfiltered image, and the release or catalog that names it, into \
+                 another bundle",
             ))
         }
         None => Ok(()),
