@@ -232,7 +232,7 @@ fn instructions_are_those_of_oc() {
 }
 
 #[test]
-fn what_is_not_there_is_told_to_nobody() {
+fn releases_and_catalogs_that_are_not_on_the_target_are_left_out() {
     let mut inventory = inventory(Vec::new());
     add_release(&mut inventory);
     add_catalog(&mut inventory, "quay.io/olm/catalog:v1");

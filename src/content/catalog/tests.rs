@@ -536,7 +536,7 @@ fn images_that_are_none_are_named_with_their_bundles() {
 }
 
 #[test]
-fn one_odd_reference_costs_itself_alone() {
+fn an_invalid_reference_leaves_the_others_usable() {
     let digest = |digits: usize| format!("sha256:{}", "a".repeat(digits));
     let odd = [
         format!("q.io/a/b@{}", digest(65)),

@@ -102,7 +102,7 @@ fn list(digests: &[Digest]) -> String {
 
 impl Policy<'_> {
     /// Returns a fault that no signature could repair: that none of the keys is pinned.
-    pub fn fault_of_keys(&self, subject: &Subject) -> Option<Fault> {
+    pub fn no_pinned_key(&self, subject: &Subject) -> Option<Fault> {
         match self.verify(&subject.root, &[])? {
             Err(SignatureError::NoSignature { .. }) | Ok(_) => None,
             Err(error) => Some(error.into()),

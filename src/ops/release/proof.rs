@@ -153,7 +153,7 @@ fn judge_with(
                 release,
                 trust: &keys.trust,
                 now,
-                may_read: reads.allow(inventory, &root),
+                may_read: reads.try_take(inventory, &root),
             };
             proofs.push(judge.proof(root)?);
         }
@@ -171,7 +171,7 @@ enum Reads {
 
 impl Reads {
     /// True if a release's layers may be read once more. Counts them if so.
-    fn allow(&mut self, inventory: &Inventory, root: &Digest) -> bool {
+    fn try_take(&mut self, inventory: &Inventory, root: &Digest) -> bool {
         let Self::Counted(counts) = self else {
             return true;
         };

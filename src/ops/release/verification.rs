@@ -133,10 +133,10 @@ impl Verification {
         let early = judge(subject, &policy, &gathered.evidence());
         // With `allow_unsigned`, the stores must show if the release is unsigned. Otherwise, if no
         // key that it names is pinned, its stores are not asked: they could not change the result.
-        let fault_of_keys = policy
-            .fault_of_keys(subject)
+        let no_pinned_key = policy
+            .no_pinned_key(subject)
             .filter(|_| !self.allow_unsigned);
-        match (&early, fault_of_keys) {
+        match (&early, no_pinned_key) {
             (Judgement::Signed(_), _) => return Ok((early, gathered)),
             (_, Some(fault)) => return Ok((Judgement::Invalid(fault), gathered)),
             _ => {}

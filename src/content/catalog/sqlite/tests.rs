@@ -258,7 +258,7 @@ fn bundles_of_a_database_that_are_in_no_channel_are_no_package() {
 }
 
 #[test]
-fn what_a_database_says_once_and_means_often_is_counted_each_time() {
+fn a_text_that_many_rows_copy_counts_for_each_copy() {
     // 1000 entries replace one bundle with a long name.
     let long = "l".repeat(200_000);
     let numbers: Vec<String> = (1..=1000).map(|n| n.to_string()).collect();

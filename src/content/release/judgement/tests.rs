@@ -128,21 +128,21 @@ fn a_list_is_signed_or_each_of_its_images() {
 }
 
 #[test]
-fn keys_that_nobody_pinned_are_hopeless() {
+fn a_release_without_a_pinned_key_has_a_fault() {
     let trust = ReleaseTrust::from_file(vector!("alice.gpg")).unwrap();
     let subject = Subject {
         root: signed(),
         images: Vec::new(),
     };
-    let fault_of_keys = |key: &[u8]| {
+    let no_pinned_key = |key: &[u8]| {
         let config = config(key);
         let policy = Policy {
             config: Some(&config),
             trust: &trust,
             now: NOW,
         };
-        policy.fault_of_keys(&subject).is_some()
+        policy.no_pinned_key(&subject).is_some()
     };
-    assert!(!fault_of_keys(vector!("alice.gpg")));
-    assert!(fault_of_keys(vector!("carol.gpg")));
+    assert!(!no_pinned_key(vector!("alice.gpg")));
+    assert!(no_pinned_key(vector!("carol.gpg")));
 }

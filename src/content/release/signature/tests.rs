@@ -141,7 +141,7 @@ fn only_pinned_keys_count() {
 }
 
 #[test]
-fn nothing_is_not_enough() {
+fn no_signatures_and_no_keyrings_are_errors() {
     let error = check(&[vector!("alice.gpg")], &[]).unwrap_err();
     assert!(matches!(error, SignatureError::NoSignature { .. }));
     let error = check(&[], &[vector!("good.sig")]).unwrap_err();
