@@ -242,7 +242,7 @@ fn what_the_grammar_cannot_say_is_reported() {
              underscores do not fit the grammar), left out for `[::1]:5000/a`, `[::1]:5000/z`",
             "Mirror policies cannot name the mirror registry `[fd00::1]` (IPv6 addresses and \
              underscores do not fit the grammar), left out for `quay.io/a/b`, `quay.io/a/c`",
-            "No mirror is known for `quay.io/a/d`, it has no entry",
+            "No entry was written for `quay.io/a/d`: it has no mirror",
         ]
     );
     assert_eq!(

@@ -263,7 +263,7 @@ spec:
             ),
             (
                 &ICSP.replace("source:", "source: 1 #"),
-                "A ImageContentSourcePolicy is not what it should be",
+                "The ImageContentSourcePolicy is malformed",
             ),
             (
                 &IDMS.replace("NeverContactSource", "Sometimes"),
@@ -272,7 +272,7 @@ spec:
             ),
             (
                 &conflict,
-                "The policies disagree whether `quay.io/okd` may be asked itself",
+                "The policies have different values of mirrorSourcePolicy for `quay.io/okd`",
             ),
         ] {
             let found = parse(text.as_bytes()).unwrap_err().to_string();

@@ -371,7 +371,7 @@ fn a_package_in_two_documents_is_a_problem() {
         problems[0],
         "The package `a` of package `a` is defined twice; the second is f, document 2"
     );
-    assert!(problems[1].contains("no channel `c`"), "{problems:?}");
+    assert!(problems[1].contains("default channel `c`"), "{problems:?}");
 }
 
 #[test]

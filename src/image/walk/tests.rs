@@ -273,13 +273,13 @@ fn what_cannot_be_believed_is_refused() {
         "The image IMAGE cannot be read: The layer's tar ends too early"
     );
     let said = refused(&one(&["a", "a"]), true, CAPS, &["a"]);
-    assert!(said.contains("says twice what `a` is"), "{said}");
+    assert!(said.contains("has two entries for `a`"), "{said}");
     let said = refused(&one(&["d", "d/a"]), true, CAPS, &["d/a"]);
-    assert!(said.contains("says twice what `d/a` is"), "{said}");
+    assert!(said.contains("has two entries for `d/a`"), "{said}");
     assert!(walk_all(&one(&["a", "a", "b"]), true, CAPS, &["b"]).is_ok());
     let said = refused(&one(&["a -> b", "b -> a"]), true, CAPS, &["a"]);
     assert!(
-        said.contains("`a` is a link that goes round in circles"),
+        said.contains("`a` follows too many links, probably in a loop"),
         "{said}"
     );
     let said = refused(&one(&["s -> x", "h => s"]), true, CAPS, &["h"]);
@@ -363,7 +363,7 @@ fn links_to_what_is_looked_for_are_capped() {
     };
     let said = refused(&[layer(0, &links)], true, caps, &["d"]);
     assert!(
-        said.contains("take more than the 33554432 bytes that are allowed"),
+        said.contains("takes more than the 33554432 bytes that are allowed"),
         "{said}"
     );
     // Links outside the wanted path do not count.

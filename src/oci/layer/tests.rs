@@ -223,7 +223,7 @@ fn hostile_tars_are_refused() {
     for name in ["../a", "a/../../b", "/.."] {
         let said = why(&tar().file(name, b"").end());
         let expected = format!(
-            "The layer's entry `{name}` cannot be in an image: The path has a component `..`"
+            "The layer's entry `{name}` has an invalid path: The path has a component `..`"
         );
         assert_eq!(said, expected);
     }

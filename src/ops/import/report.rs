@@ -355,8 +355,9 @@ impl Report {
         let mut message = match failed.len() {
             0 => "Interrupted before everything was read back from the target".to_owned(),
             missing => format!(
-                "Interrupted: {missing} of {} images are not on the target",
-                self.images.len()
+                "Interrupted: {missing} of {} {} not on the target",
+                Count::of(self.images.len(), "image"),
+                Count::of(missing, "image").is()
             ),
         };
         let own = failed

@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::prepare::{Ready, prepare};
 use super::request::Request;
 use crate::error::{Class, Error, Result};
-use crate::model::BundleId;
+use crate::model::{BundleId, Count};
 use crate::ops::context::Context;
 use crate::plan::import::{Shard, SharedBlob};
 use crate::progress::{Event, Phase};
@@ -107,9 +107,10 @@ async fn send(uploader: &BlobUploader, blobs: &[SharedBlob]) -> Vec<Failure> {
 fn failed(shard: Shard, blobs: &[SharedBlob], failures: &[Failure]) -> Option<Error> {
     let class = failures.iter().map(|failure| failure.class).max()?;
     let mut message = format!(
-        "{} of the {} blobs of shard {shard} are not on the target:",
+        "{} of {} of shard {shard} {} not on the target:",
         failures.len(),
-        blobs.len()
+        Count::of(blobs.len(), "blob"),
+        Count::of(failures.len(), "blob").is()
     );
     for failure in failures {
         message.push_str(&format!("\n  - {}", failure.reason));

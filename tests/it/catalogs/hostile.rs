@@ -46,8 +46,8 @@ fn circles_and_duplicates_are_told_and_do_not_hang() {
     let list = shop.list(&[]).succeeds();
     list.stdout_has("p        c *      -     -        2");
     list.stderr_has("`p` of package `p` is defined twice; the second is p.yaml, document 2");
-    list.stderr_has("replace each other in a circle: `p.v1`");
-    list.stderr_has("names the bundle `p.v1`, which is not there");
+    list.stderr_has("form a cycle through `p.v1`");
+    list.stderr_has("names the bundle `p.v1`, which is not in the catalog");
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn small_layers_do_not_take_much_memory() {
         .label(DATABASE, "x.db")
         .files(&[("x.db", &bytes)]);
     let list = list_in_little_memory(&image.image()).fails_with(4);
-    list.stderr_has("the bundle `x` is in the packages `p1` and `p2`");
+    list.stderr_has("the bundle `x` is in two packages, `p1` and `p2`");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_label_may_name_the_directory_of_a_database() {
     let list = image(&[("database/a.txt", b"text"), ("database/index.db", &bytes)]);
     list.succeeds().stdout_has("found");
     let list = image(&[("database/a.txt", b"text")]).fails_with(4);
-    list.stderr_has("there is no sqlite database in `database`");
+    list.stderr_has("`database` contains no sqlite database");
     let list = image(&[("elsewhere/index.db", &bytes)]).fails_with(4);
-    list.stderr_has("The image has nothing at `database`");
+    list.stderr_has("names `database`, which does not exist in the image");
 }

@@ -124,7 +124,7 @@ fn what_is_no_catalog_is_said() {
     shop.push("ops/index", &empty.image());
     shop.list(&[])
         .fails_with(4)
-        .stderr_has("nothing at `configs`");
+        .stderr_has("names `configs`, which does not exist");
     let mut absent = shop.airferry.command();
     let reference = format!("{}/ops/absent:v1", shop.registry.host());
     absent.args(["catalog", "list", &reference, "--tls-verify=false"]);

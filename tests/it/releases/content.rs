@@ -210,7 +210,7 @@ fn a_list_brings_all_architectures() {
     let failed = scene
         .export("torn", &["--release", &reference, UNSIGNED])
         .fails_with(4);
-    failed.stderr_has("do not agree");
+    failed.stderr_has("differ in version");
     scene.nothing_at("torn");
     // Of a list, only the requested platforms count.
     let one = [
