@@ -154,7 +154,7 @@ impl ImportArgs {
                 Some(Attached::None) => AttachmentRule::None,
                 Some(Attached::BestEffort) | None => AttachmentRule::BestEffort,
             },
-            is_asked_for: self.attachments.is_some(),
+            is_explicit: self.attachments.is_some(),
             remove_signatures: self.remove_signatures,
         }
     }

@@ -7,7 +7,7 @@ use super::{Invocation, OutputArgs, release_info_text};
 use crate::error::Error;
 use crate::model::Reference;
 use crate::ops;
-use crate::ops::release::{Vouching, extract, info};
+use crate::ops::release::{SignatureStatus, extract, info};
 use crate::programs::tools::Machines;
 use crate::sys::files;
 
@@ -141,8 +141,8 @@ fn extract_text(outcome: &extract::Outcome) -> String {
         text.push_str(&format!("{}\n", file.name.escape_debug()));
     }
     text.push_str(&match &outcome.vouching {
-        Vouching::SignedBy(keys) => format!("signed by {}\n", keys.join(", ")),
-        Vouching::Unsigned(why) => format!("NOT SIGNED: {why}\n"),
+        SignatureStatus::SignedBy(keys) => format!("signed by {}\n", keys.join(", ")),
+        SignatureStatus::Unsigned(why) => format!("NOT SIGNED: {why}\n"),
     });
     let (version, image) = (&outcome.version, &outcome.release_image);
     text.push_str(&format!("release {version}, release image {image}\n"));

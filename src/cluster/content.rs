@@ -11,37 +11,37 @@ use crate::plan::naming::{self, Placed, Profile, Role, SharedTag};
 
 /// An image that is on the target.
 #[derive(Debug, Clone, Copy)]
-pub struct Told<'a> {
+pub struct ClusterImage<'a> {
     /// The image and its name on the target.
     pub placed: &'a Placed,
     /// True if the tag on the target points to the image.
     pub is_tagged: bool,
     /// The digest on the target if it differs from the image's: that of one platform's manifest
     /// which was tagged instead of an index.
-    pub stand_in: Option<Digest>,
+    pub platform_substitute: Option<Digest>,
 }
 
-impl<'a> Told<'a> {
+impl<'a> ClusterImage<'a> {
     /// An image under its own digest and tag.
     pub fn new(placed: &'a Placed) -> Self {
         Self {
             placed,
             is_tagged: true,
-            stand_in: None,
+            platform_substitute: None,
         }
     }
 }
 
 /// Adds the mirrors of one image.
-fn add(all: &mut Mirrors, told: &Told<'_>, mirrors: &[Repository], by_digest: bool) {
-    if told.stand_in.is_some() {
+fn add(all: &mut Mirrors, image: &ClusterImage<'_>, mirrors: &[Repository], by_digest: bool) {
+    if image.platform_substitute.is_some() {
         return;
     }
     let mirror = Mirror {
-        source: told.placed.image.source.clone(),
+        source: image.placed.image.source.clone(),
         mirrors: mirrors.to_vec(),
     };
-    if told.is_tagged && told.placed.tag_is_own {
+    if image.is_tagged && image.placed.tag_is_own {
         all.tags.push(mirror.clone());
     }
     if by_digest {
@@ -96,39 +96,42 @@ pub struct Content {
 }
 
 impl Content {
-    /// Reports the images that clusters cannot find by the tag that they use, and the tags that
-    /// several digests share.
-    pub fn tell_of_tags(&self, mut tell: impl FnMut(Warning)) {
-        for shared in &self.shared_tags {
-            let shared = Box::new(shared.clone());
-            tell(Warning::SharedTag { shared });
-        }
-        for mapping in &self.retagged {
-            let mapping = Box::new(mapping.clone());
-            tell(Warning::OtherTag { mapping });
-        }
+    /// Warnings about the tags that several digests share, and about the images that clusters
+    /// cannot find by the tag that they use.
+    pub fn tag_warnings(&self) -> impl Iterator<Item = Warning> {
+        let shared = self.shared_tags.iter().map(|shared| Warning::SharedTag {
+            shared: Box::new(shared.clone()),
+        });
+        let retagged = self.retagged.iter().map(|mapping| Warning::OtherTag {
+            mapping: Box::new(mapping.clone()),
+        });
+        shared.chain(retagged)
     }
 
     /// Groups the images that are on the target. A release or catalog whose own image is not among
     /// them is left out.
-    pub fn of(inventory: &Inventory, images: &[Told<'_>], naming: &naming::Options) -> Self {
-        let placed: Vec<Placed> = images.iter().map(|told| told.placed.clone()).collect();
+    pub fn of(
+        inventory: &Inventory,
+        images: &[ClusterImage<'_>],
+        naming: &naming::Options,
+    ) -> Self {
+        let placed: Vec<Placed> = images.iter().map(|image| image.placed.clone()).collect();
         let mut content = Self {
             shared_tags: naming::shared_tags(&placed),
             ..Self::default()
         };
-        for told in images {
-            if told.placed.roles.contains(&Role::Plain) {
-                let there = std::slice::from_ref(&told.placed.repository);
-                add(&mut content.plain, told, there, true);
+        for image in images {
+            if image.placed.roles.contains(&Role::Plain) {
+                let there = std::slice::from_ref(&image.placed.repository);
+                add(&mut content.plain, image, there, true);
             }
-            if told.is_tagged && told.placed.is_retagged() {
-                content.retagged.push(Mapping::of(told.placed));
+            if image.is_tagged && image.placed.is_retagged() {
+                content.retagged.push(Mapping::of(image.placed));
             }
-            if told.stand_in.is_none() {
-                content.mapping.push(match told.is_tagged {
-                    true => Mapping::of(told.placed),
-                    false => Mapping::by_digest_alone(told.placed),
+            if image.platform_substitute.is_none() {
+                content.mapping.push(match image.is_tagged {
+                    true => Mapping::of(image.placed),
+                    false => Mapping::by_digest_alone(image.placed),
                 });
             }
         }
@@ -159,33 +162,33 @@ pub fn signatures_of(release: &ReleaseEntry) -> BTreeMap<Digest, Vec<Vec<u8>>> {
 
 /// The images of releases and catalogs. The key is the release or catalog image as requested.
 struct Groups<'a> {
-    roots: BTreeMap<&'a Reference, &'a Told<'a>>,
-    members: BTreeMap<&'a Reference, Vec<(&'a Told<'a>, &'a Role)>>,
+    roots: BTreeMap<&'a Reference, &'a ClusterImage<'a>>,
+    members: BTreeMap<&'a Reference, Vec<(&'a ClusterImage<'a>, &'a Role)>>,
     /// True if the profile `oc` puts all images of a release into one repository.
-    one_place: bool,
+    shares_repository: bool,
 }
 
 impl<'a> Groups<'a> {
-    fn of(images: &'a [Told<'a>], naming: &naming::Options) -> Self {
+    fn of(images: &'a [ClusterImage<'a>], naming: &naming::Options) -> Self {
         let mut groups = Self {
-            one_place: naming.content_profile() == Profile::Oc,
+            shares_repository: naming.content_profile() == Profile::Oc,
             roots: BTreeMap::new(),
             members: BTreeMap::new(),
         };
-        for told in images {
-            for role in &told.placed.roles {
+        for image in images {
+            for role in &image.placed.roles {
                 if role.is_root() {
-                    groups.roots.insert(&told.placed.image.requested, told);
+                    groups.roots.insert(&image.placed.image.requested, image);
                 }
                 if let Some(root) = role.member_of() {
-                    groups.members.entry(root).or_default().push((told, role));
+                    groups.members.entry(root).or_default().push((image, role));
                 }
             }
         }
         groups
     }
 
-    fn members(&self, root: &Reference) -> &[(&'a Told<'a>, &'a Role)] {
+    fn members(&self, root: &Reference) -> &[(&'a ClusterImage<'a>, &'a Role)] {
         self.members.get(root).map_or(&[], Vec::as_slice)
     }
 
@@ -198,16 +201,16 @@ impl<'a> Groups<'a> {
         let own = &root.placed.repository;
         let prefix = members
             .first()
-            .map_or(own, |(told, _)| &told.placed.repository);
+            .map_or(own, |(image, _)| &image.placed.repository);
         let mut both = vec![prefix.clone(), own.clone()];
         both.dedup();
         let mut mirrors = Mirrors::default();
-        for told in members.iter().map(|(told, _)| told).chain([root]) {
-            let places = match self.one_place {
+        for image in members.iter().map(|(image, _)| image).chain([root]) {
+            let places = match self.shares_repository {
                 true => &both[..],
-                false => std::slice::from_ref(&told.placed.repository),
+                false => std::slice::from_ref(&image.placed.repository),
             };
-            add(&mut mirrors, told, places, true);
+            add(&mut mirrors, image, places, true);
         }
         Some(Release {
             version: entry.version.clone(),
@@ -225,19 +228,19 @@ impl<'a> Groups<'a> {
         let root = self.roots.get(&entry.image)?;
         let placed = root.placed;
         let mut mirrors = Mirrors::default();
-        for (told, role) in self.members(&entry.image) {
+        for (image, role) in self.members(&entry.image) {
             let by_digest = match role {
                 Role::Member { written, .. } => written.contains('@'),
                 _ => true,
             };
-            let there = std::slice::from_ref(&told.placed.repository);
-            add(&mut mirrors, told, there, by_digest);
+            let there = std::slice::from_ref(&image.placed.repository);
+            add(&mut mirrors, image, there, by_digest);
         }
         let there = std::slice::from_ref(&placed.repository);
         // A catalog that the exporter filtered has a digest that does not exist at the source.
         let by_digest = entry.image.digest.is_some() && entry.original.is_none();
         add(&mut mirrors, root, there, by_digest);
-        let digest = root.stand_in.unwrap_or(placed.image.root);
+        let digest = root.platform_substitute.unwrap_or(placed.image.root);
         let catalog = Catalog {
             name: ObjectName::of(placed),
             image: placed.repository.pinned(digest),

@@ -8,12 +8,12 @@ use crate::model::{Host, Repository};
 /// The entries that can be written, one for each source. Entries without mirrors are kept, because
 /// they forbid widening an entry beside them.
 #[derive(Default)]
-pub(super) struct Expressible {
+pub(super) struct ValidMirrors {
     pub(super) digests: Vec<Entry>,
     pub(super) tags: Vec<Entry>,
 }
 
-impl Expressible {
+impl ValidMirrors {
     /// All entries, by digest and by tag.
     pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
         self.digests.iter().chain(&self.tags)
@@ -21,11 +21,11 @@ impl Expressible {
 }
 
 /// Drops what the grammar of mirror policies cannot express, for each group of images.
-pub(super) fn expressible<'m>(
+pub(super) fn valid_mirrors<'m>(
     groups: impl IntoIterator<Item = &'m Mirrors>,
-) -> (Vec<Expressible>, Vec<Warning>) {
+) -> (Vec<ValidMirrors>, Vec<Warning>) {
     let mut problems = Problems::default();
-    let groups = groups.into_iter().map(|mirrors| Expressible {
+    let groups = groups.into_iter().map(|mirrors| ValidMirrors {
         digests: problems.entries(&mirrors.digests),
         tags: problems.entries(&mirrors.tags),
     });

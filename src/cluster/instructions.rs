@@ -32,7 +32,7 @@ pub fn instructions(content: &Content, kind: Instructions) -> String {
         ));
         mirrors.digests.extend_from_slice(&release.mirrors.digests);
     }
-    let (groups, _) = expressible::expressible([&mirrors]);
+    let (groups, _) = expressible::valid_mirrors([&mirrors]);
     let entries = groups
         .first()
         .map(|group| widen::entries(&group.digests, &groups, Scope::Repository));

@@ -32,7 +32,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use content::{Catalog, Content, Release, Told, signatures_of};
+pub use content::{Catalog, ClusterImage, Content, Release, signatures_of};
 pub use instructions::{Instructions, instructions};
 pub use mapping::Mapping;
 pub use mirror::{Mirror, Mirrors};
@@ -70,7 +70,7 @@ pub enum ClusterError {
         why: String,
     },
     /// An UpdateService can name only one repository of releases, and there are several.
-    #[error("An UpdateService has one repository for releases, they are in {}", repositories.join(", "))]
+    #[error("An UpdateService can name one repository of releases, but they are in {}", repositories.join(", "))]
     ReleaseRepositories {
         /// The repositories, sorted.
         repositories: Vec<String>,
@@ -175,7 +175,7 @@ impl<'a> Group<'a> {
 /// in more than one repository.
 pub fn render(content: &Content, options: &Options) -> Result<Rendered, ClusterError> {
     let groups = Group::of(content, options);
-    let (mirrors, warnings) = expressible::expressible(groups.iter().map(|group| &group.mirrors));
+    let (mirrors, warnings) = expressible::valid_mirrors(groups.iter().map(|group| &group.mirrors));
     let at_scope = |entries: &[Entry]| widen::entries(entries, &mirrors, options.scope);
     let (mut idms, mut itms, mut icsp) = (String::new(), String::new(), String::new());
     let mut install = Vec::new();
@@ -221,7 +221,7 @@ pub fn render(content: &Content, options: &Options) -> Result<Rendered, ClusterE
         let scope = options.scope;
         rendered.warnings.push(Warning::Narrow { scope, sources });
     }
-    content.tell_of_tags(|warning| rendered.warnings.push(warning));
+    rendered.warnings.extend(content.tag_warnings());
     rendered.warnings.sort();
     Ok(rendered)
 }

@@ -83,7 +83,7 @@ pub(super) fn split<'a>(
     length: impl Fn(&Entry) -> usize,
 ) -> Result<Vec<Part<'a>>, ClusterError> {
     let room = limit.bytes().saturating_sub(frame);
-    let mut homes = Vec::with_capacity(entries.len());
+    let mut assignments = Vec::with_capacity(entries.len());
     for entry in entries {
         let length = length(entry);
         if length > room {
@@ -93,7 +93,7 @@ pub(super) fn split<'a>(
                 limit: limit.bytes(),
             });
         }
-        homes.push(Home {
+        assignments.push(Assignment {
             entry,
             length,
             number: 0,
@@ -101,16 +101,16 @@ pub(super) fn split<'a>(
         });
     }
     let mut count = 1;
-    while !fits(&homes, count, room) {
-        for home in &mut homes {
-            home.offer(count);
+    while !fits(&assignments, count, room) {
+        for assignment in &mut assignments {
+            assignment.consider(count);
         }
         count += 1;
     }
     let mut parts: Vec<Part<'a>> = (0..count).map(|number| (number, Vec::new())).collect();
-    for home in homes {
-        if let Some((_, entries)) = parts.get_mut(home.number) {
-            entries.push(home.entry);
+    for assignment in assignments {
+        if let Some((_, entries)) = parts.get_mut(assignment.number) {
+            entries.push(assignment.entry);
         }
     }
     parts.retain(|(_, entries)| !entries.is_empty());
@@ -118,16 +118,16 @@ pub(super) fn split<'a>(
 }
 
 /// The object that an entry is assigned to, and its hash for that object.
-struct Home<'a> {
+struct Assignment<'a> {
     entry: &'a Entry,
     length: usize,
     number: usize,
     weight: [u8; 32],
 }
 
-impl Home<'_> {
+impl Assignment<'_> {
     /// Moves the entry to another object if its hash for that one is greater.
-    fn offer(&mut self, number: usize) {
+    fn consider(&mut self, number: usize) {
         let weight = weight(self.entry, number);
         if weight > self.weight {
             self.weight = weight;
@@ -141,11 +141,11 @@ fn weight(entry: &Entry, number: usize) -> [u8; 32] {
     *blake3::hash(key.as_bytes()).as_bytes()
 }
 
-fn fits(homes: &[Home<'_>], count: usize, room: usize) -> bool {
+fn fits(assignments: &[Assignment<'_>], count: usize, room: usize) -> bool {
     let mut used = vec![0_usize; count];
-    homes.iter().all(|home| {
-        used.get_mut(home.number).is_some_and(|used| {
-            *used = used.saturating_add(home.length);
+    assignments.iter().all(|assignment| {
+        used.get_mut(assignment.number).is_some_and(|used| {
+            *used = used.saturating_add(assignment.length);
             *used <= room
         })
     })

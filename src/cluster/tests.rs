@@ -53,10 +53,10 @@ fn placed_content() -> Content {
     ];
     let to = "mirror.lan:8443/okd".parse().unwrap();
     let placement = place(&images, &to, &naming::Options::default()).unwrap();
-    let told: Vec<Told<'_>> = placement.images().iter().map(Told::new).collect();
+    let images: Vec<ClusterImage<'_>> = placement.images().iter().map(ClusterImage::new).collect();
     Content::of(
         &release::inventory(Vec::new()),
-        &told,
+        &images,
         &naming::Options::default(),
     )
 }
@@ -151,7 +151,7 @@ fn options_show_in_the_objects() {
 
 /// The `source=mirror,mirror` pairs of the digest entries.
 fn pairs(content: &Content, scope: Scope) -> Vec<String> {
-    let (mirrors, _) = expressible::expressible([&content.plain]);
+    let (mirrors, _) = expressible::valid_mirrors([&content.plain]);
     widen::entries(&mirrors[0].digests, &mirrors, scope)
         .iter()
         .map(|entry| format!("{}={}", entry.source, entry.mirrors.join(",")))
@@ -242,7 +242,7 @@ fn what_the_grammar_cannot_say_is_reported() {
              underscores do not fit the grammar), left out for `[::1]:5000/a`, `[::1]:5000/z`",
             "Mirror policies cannot name the mirror registry `[fd00::1]` (IPv6 addresses and \
              underscores do not fit the grammar), left out for `quay.io/a/b`, `quay.io/a/c`",
-            "No mirror is known for `quay.io/a/d`, it has no entry",
+            "No entry was written for `quay.io/a/d`: it has no mirror",
         ]
     );
     assert_eq!(

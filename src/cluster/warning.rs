@@ -69,28 +69,30 @@ impl fmt::Display for Warning {
                 (host, sources)
             }
             Self::ClusterCatalog { image } => {
-                return write!(f, "A ClusterCatalog cannot name `{image}`, none is written");
+                return write!(
+                    f,
+                    "No ClusterCatalog was written: its validation rules reject `{image}`"
+                );
             }
             Self::OtherTag { mapping } => {
                 let Mapping { source, target } = mapping.as_ref();
                 return write!(
                     f,
-                    "Clusters do not find `{source}` by its tag: the mapping names it `{target}`, \
-                     and mirror policies keep tags"
+                    "Clusters cannot pull `{source}` by its tag: on the mirror it is `{target}`, \
+                     and mirror policies cannot change tags"
                 );
             }
             Self::SharedTag { shared } => return write!(f, "{shared}"),
             Self::Narrow { scope, sources } => {
                 return write!(
                     f,
-                    "Entries for a whole {scope} cannot be had for {}, which keep entries of their \
-                     own: not everything there has its path on the mirror (`--max-components 0` \
-                     keeps paths)",
+                    "No {scope}-wide entry for {}: paths there differ between source and mirror, \
+                     so each keeps an entry of its own (`--max-components 0` keeps paths)",
                     Shortened(sources)
                 );
             }
             Self::NoMirror { source } => {
-                return write!(f, "No mirror is known for `{source}`, it has no entry");
+                return write!(f, "No entry was written for `{source}`: it has no mirror");
             }
         };
         write!(f, "`{host}` ({WHY}), left out for")?;

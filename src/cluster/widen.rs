@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use super::expressible::Expressible;
+use super::expressible::ValidMirrors;
 use super::{Entry, Location, Scope};
 
 /// The entries of one policy at the requested scope, sorted. `all` holds every mirrored repository,
 /// by digest and by tag; an entry is widened only if none of them contradicts it.
-pub(super) fn entries(repositories: &[Entry], all: &[Expressible], scope: Scope) -> Vec<Entry> {
+pub(super) fn entries(repositories: &[Entry], all: &[ValidMirrors], scope: Scope) -> Vec<Entry> {
     let mut wide: BTreeMap<&str, Option<Vec<Location>>> = BTreeMap::new();
     let mut entries: Vec<Entry> = repositories
         .iter()
@@ -38,9 +38,9 @@ pub(super) fn entries(repositories: &[Entry], all: &[Expressible], scope: Scope)
 }
 
 /// The sources whose entries stay narrower than requested, sorted.
-pub(super) fn narrow(all: &[Expressible], scope: Scope) -> Vec<Location> {
+pub(super) fn narrow(all: &[ValidMirrors], scope: Scope) -> Vec<Location> {
     let mut wide: BTreeMap<&str, bool> = BTreeMap::new();
-    let entries = all.iter().flat_map(Expressible::all);
+    let entries = all.iter().flat_map(ValidMirrors::all);
     let entries = entries.filter(|entry| !entry.mirrors.is_empty());
     let mut narrow: Vec<Location> = entries
         .filter(|entry| match scope.of(&entry.source) {
@@ -58,7 +58,7 @@ pub(super) fn narrow(all: &[Expressible], scope: Scope) -> Vec<Location> {
 
 /// The mirrors of `prefix`, derived from one entry below it; `None` unless they are right for every
 /// other entry below it as well.
-fn common_mirrors(prefix: &str, entry: &Entry, all: &[Expressible]) -> Option<Vec<Location>> {
+fn common_mirrors(prefix: &str, entry: &Entry, all: &[ValidMirrors]) -> Option<Vec<Location>> {
     let rest = below(prefix, &entry.source)?;
     let mirrors: Vec<&str> = entry
         .mirrors
@@ -75,7 +75,7 @@ fn common_mirrors(prefix: &str, entry: &Entry, all: &[Expressible]) -> Option<Ve
                     .all(|(mirror, whole)| whole.strip_suffix(rest) == Some(*mirror))
         }
     };
-    let agree = all.iter().flat_map(Expressible::all).all(same);
+    let agree = all.iter().flat_map(ValidMirrors::all).all(same);
     agree.then(|| mirrors.into_iter().map(str::to_owned).collect())
 }
 

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// Reads a document. `fields` lists the names of all fields of `T` and of the types inside it,
-/// spelled as serde expects them. Other keys (those of maps) keep their spelling, unless they
+/// canonical_key as serde expects them. Other keys (those of maps) keep their spelling, unless they
 /// differ from one of these names in case only.
 ///
 /// The caller limits the length of `bytes`; the parsed values need about ten times as much memory.
@@ -22,11 +22,11 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8], fields: &[&str]) -> Result<T, ser
     match value(bytes, fields)? {
         // serde accepts a list for a struct; Go does not.
         value @ Value::Object(_) => serde_json::from_value(value),
-        _ => Err(serde::de::Error::custom("it is no object")),
+        _ => Err(serde::de::Error::custom("it is not a JSON object")),
     }
 }
 
-/// Returns the document with duplicate keys merged, keys spelled as in `fields`, and `null` members
+/// Returns the document with duplicate keys merged, keys canonical_key as in `fields`, and `null` members
 /// removed.
 ///
 /// # Errors
@@ -35,7 +35,7 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8], fields: &[&str]) -> Result<T, ser
 pub fn value(bytes: &[u8], fields: &[&str]) -> Result<Value, serde_json::Error> {
     let text = String::from_utf8_lossy(bytes);
     let read: Ordered = serde_json::from_str(&text)?;
-    Ok(read.folded(fields))
+    Ok(read.merged(fields))
 }
 
 /// True if Go's `encoding/json` takes two keys for the same: Unicode simple folding, which besides
@@ -58,19 +58,19 @@ enum Ordered {
 
 impl Ordered {
     /// Merges duplicate keys and drops `null` members.
-    fn folded(self, fields: &[&str]) -> Value {
+    fn merged(self, fields: &[&str]) -> Value {
         let pairs = match self {
             Self::Scalar(value) => return value,
             Self::List(items) => {
-                return items.into_iter().map(|item| item.folded(fields)).collect();
+                return items.into_iter().map(|item| item.merged(fields)).collect();
             }
             Self::Object(pairs) => pairs,
         };
         let mut object = Map::new();
         for (key, value) in pairs {
-            let value = value.folded(fields);
+            let value = value.merged(fields);
             if !value.is_null() {
-                object.insert(spelled(&key, fields).to_owned(), value);
+                object.insert(canonical_key(&key, fields).to_owned(), value);
             }
         }
         Value::Object(object)
@@ -78,7 +78,7 @@ impl Ordered {
 }
 
 /// The field name that a key matches; the key itself if it matches none.
-fn spelled<'a>(key: &'a str, fields: &[&'a str]) -> &'a str {
+fn canonical_key<'a>(key: &'a str, fields: &[&'a str]) -> &'a str {
     let known = fields.iter().find(|field| same_key(key, field));
     known.copied().unwrap_or(key)
 }

@@ -19,12 +19,12 @@ use super::go_json;
 use super::version::SemanticVersion;
 use crate::model::Reference;
 
-/// Maximum length in bytes of an answer. Real ones have less than 2 MiB.
+/// Maximum length in bytes of an answer. Real ones have up to 3 MiB.
 pub const LIMIT: u64 = 16 << 20;
 
 /// Maximum length in bytes of an answer that is parsed a second time by Go's rules: that takes
-/// about ten times as much memory. Real ones have 1 to 3 MiB.
-const PLAIN: usize = 4 << 20;
+/// about ten times as much memory.
+const MAX_REREAD: usize = 4 << 20;
 
 /// Maximum number of releases in an answer.
 const MAX_NODES: usize = 20_000;
@@ -65,7 +65,9 @@ pub enum GraphError {
         limit: usize,
     },
     /// An edge refers to a node that is not in the answer.
-    #[error("Edge {index} of the graph, from {from} to {to}, does not join two of {nodes} nodes")]
+    #[error(
+        "Edge {index} of the graph, from node {from} to node {to}, refers to a node that does not exist ({nodes} nodes)"
+    )]
     Edge {
         /// Index of the edge, from 0.
         index: usize,
@@ -192,7 +194,7 @@ impl Graph {
         match serde_json::from_slice(bytes) {
             Ok(answer) => Self::of(answer),
             // Perhaps JSON that only Go's rules accept: a duplicate key, or a key in another case.
-            Err(error) if bytes.len() > PLAIN => Err(GraphError::Json(error)),
+            Err(error) if bytes.len() > MAX_REREAD => Err(GraphError::Json(error)),
             Err(_) => {
                 let plain = go_json::value(bytes, &answer::FIELDS).map_err(GraphError::Json)?;
                 let plain = plain.to_string();
@@ -203,7 +205,7 @@ impl Graph {
 
     fn of(answer: Answer<'_>) -> Result<Self, GraphError> {
         let groups = answer.conditional_edges.unwrap_or_default();
-        let groups = within("groups of conditional edges", groups)?;
+        let groups = check_count("groups of conditional edges", groups)?;
         let groups: Vec<RawGroup<'_>> = groups.into_iter().flatten().collect();
         let conditional = groups.iter().filter_map(|group| group.edges.as_ref());
         let conditional: usize = conditional.map(|edges| edges.count).sum();
@@ -213,7 +215,7 @@ impl Graph {
             let (what, limit) = ("edges", MAX_EDGES);
             return Err(GraphError::TooMany { what, count, limit });
         }
-        let (nodes, by_index) = sorted(within("nodes", answer.nodes)?);
+        let (nodes, by_index) = sorted(check_count("nodes", answer.nodes)?);
         let mut graph = Self {
             edges: vec![Vec::new(); nodes.len()],
             nodes,
@@ -252,7 +254,7 @@ impl Graph {
     fn add_conditional(&mut self, groups: Vec<RawGroup<'_>>) -> Result<(), GraphError> {
         let mut known = Vec::with_capacity(groups.len());
         for group in groups {
-            let risks = within("risks in a group", group.risks.unwrap_or_default())?;
+            let risks = check_count("risks in a group", group.risks.unwrap_or_default())?;
             let risks = risks.into_iter().flatten();
             let risks: BTreeSet<String> = risks
                 .map(|risk| risk.name.unwrap_or_default().0.into())
@@ -367,7 +369,7 @@ impl Graph {
 }
 
 /// Returns the items of a list, or an error if the list was cut off.
-fn within<T, const LIMIT: usize>(
+fn check_count<T, const LIMIT: usize>(
     what: &'static str,
     list: AtMost<T, LIMIT>,
 ) -> Result<Vec<T>, GraphError> {

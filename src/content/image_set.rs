@@ -84,7 +84,7 @@ pub struct Channel {
 #[non_exhaustive]
 pub enum ImageSetError {
     /// The file is not YAML, or has unknown fields, or lacks required ones.
-    #[error("It cannot be read")]
+    #[error("The image set configuration cannot be read")]
     Yaml(#[source] YamlError),
     /// The file has no document, or several.
     #[error("It has {count} documents instead of one")]
@@ -94,7 +94,7 @@ pub enum ImageSetError {
     },
     /// The document is of another kind or API version.
     #[error(
-        "It is {} of `{}`, and not {} of `{}`",
+        "It is a `{}` of `{}`, not an `{}` of `{}`",
         kind.escape_debug(), api_version.escape_debug(), ImageSet::KIND, ImageSet::API_VERSION
     )]
     Kind {

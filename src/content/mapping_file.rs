@@ -25,7 +25,7 @@ pub enum MappingFileError {
         line: usize,
     },
     /// A source or target is not a valid image reference.
-    #[error("Line {line} names something that is no image")]
+    #[error("Line {line} has an invalid image reference")]
     Name {
         /// Line number, from 1.
         line: usize,
@@ -34,13 +34,13 @@ pub enum MappingFileError {
         source: NameError,
     },
     /// A target has a digest: a digest follows from the content and cannot be chosen.
-    #[error("The target in line {line} has a digest; name it by tag")]
+    #[error("The target in line {line} has a digest; give a tag instead")]
     Digest {
         /// Line number, from 1.
         line: usize,
     },
     /// A source or target is a directory: `file://` names the trees that `oc` writes.
-    #[error("Line {line} names a directory; a mapping here names images on registries")]
+    #[error("Line {line} names a directory (`file://`); only images on registries are supported")]
     Directory {
         /// Line number, from 1.
         line: usize,

@@ -31,7 +31,7 @@ pub enum MirrorPolicyError {
     #[error("The mirror policies cannot be read")]
     Yaml(#[from] YamlError),
     /// A document is of another kind.
-    #[error("A document is a `{}` of `{}`, which is no mirror policy by digest", kind.escape_debug(), api_version.escape_debug())]
+    #[error("A document is a `{}` of `{}`; supported are ImageContentSourcePolicy and ImageDigestMirrorSet", kind.escape_debug(), api_version.escape_debug())]
     Kind {
         /// The `kind` of the document.
         kind: String,
@@ -39,7 +39,7 @@ pub enum MirrorPolicyError {
         api_version: String,
     },
     /// A document is of a known kind, but not of its shape.
-    #[error("A {kind} is not what it should be")]
+    #[error("The {kind} is malformed")]
     Shape {
         /// The `kind` of the document.
         kind: &'static str,
@@ -48,13 +48,13 @@ pub enum MirrorPolicyError {
         source: serde_json::Error,
     },
     /// An unknown value of `mirrorSourcePolicy`.
-    #[error("`{}` is no mirrorSourcePolicy", policy.escape_debug())]
+    #[error("`{}` is not a mirrorSourcePolicy: it is AllowContactingSource or NeverContactSource", policy.escape_debug())]
     SourcePolicy {
         /// The value.
         policy: String,
     },
     /// Two entries for one source have different `mirrorSourcePolicy` values.
-    #[error("The policies disagree whether `{}` may be asked itself", source_name.escape_debug())]
+    #[error("The policies have different values of mirrorSourcePolicy for `{}`", source_name.escape_debug())]
     Conflict {
         /// The source.
         source_name: String,
@@ -258,19 +258,21 @@ spec:
             ("[1", "The mirror policies cannot be read"),
             (
                 "apiVersion: v1\nkind: ConfigMap\n",
-                "A document is a `ConfigMap` of `v1`, which is no mirror policy by digest",
+                "A document is a `ConfigMap` of `v1`; supported are ImageContentSourcePolicy and \
+                 ImageDigestMirrorSet",
             ),
             (
                 &ICSP.replace("source:", "source: 1 #"),
-                "A ImageContentSourcePolicy is not what it should be",
+                "The ImageContentSourcePolicy is malformed",
             ),
             (
                 &IDMS.replace("NeverContactSource", "Sometimes"),
-                "`Sometimes` is no mirrorSourcePolicy",
+                "`Sometimes` is not a mirrorSourcePolicy: it is AllowContactingSource or \
+                 NeverContactSource",
             ),
             (
                 &conflict,
-                "The policies disagree whether `quay.io/okd` may be asked itself",
+                "The policies have different values of mirrorSourcePolicy for `quay.io/okd`",
             ),
         ] {
             let found = parse(text.as_bytes()).unwrap_err().to_string();

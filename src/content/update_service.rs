@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_names_architecture_and_channel_and_nobody() {
+    fn the_address_names_only_architecture_and_channel() {
         let channel = "stable-4.18".parse().unwrap();
         let arm = "arm64".parse().unwrap();
         for (service, expected) in [

@@ -16,7 +16,7 @@ use crate::oci::layer::{ImagePath, PathError, Tree, TreeNode};
 pub(crate) const MAX_LINKS: u32 = 40;
 
 /// Maximum memory in bytes for the wanted paths of one image.
-pub(crate) const LINKS: u64 = 32 << 20;
+pub(crate) const MAX_MEMORY: u64 = 32 << 20;
 
 /// Approximate memory in bytes of a wanted path, besides its texts.
 const EACH: u64 = 256;
@@ -85,16 +85,16 @@ impl WantedPath {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkError {
     /// A path follows more than [`MAX_LINKS`] links.
-    #[error("`{wanted}` is a link that goes round in circles")]
+    #[error("`{wanted}` follows too many links, probably in a loop")]
     Circle {
         /// The requested path.
         wanted: ImagePath,
     },
-    /// The wanted paths take more memory than [`LINKS`].
-    #[error("the links to what is looked for take more than the {LINKS} bytes that are allowed")]
+    /// The wanted paths take more memory than [`MAX_MEMORY`].
+    #[error("following the links takes more than the {MAX_MEMORY} bytes that are allowed")]
     TooMany,
     /// A link's target is not a valid path, for example too long.
-    #[error("a link leads to what is no path")]
+    #[error("a link has an invalid target")]
     Path(#[from] PathError),
 }
 
@@ -121,7 +121,7 @@ pub(crate) struct WantedPaths {
     used: u64,
     /// Number of visits to wanted paths, which determines the running time.
     #[cfg(test)]
-    pub(crate) touched: usize,
+    pub(crate) visits: usize,
 }
 
 impl WantedPaths {
@@ -136,7 +136,7 @@ impl WantedPaths {
     }
 
     /// Records that a wanted path resolves to a file whose entry was already read.
-    pub(crate) fn pass(
+    pub(crate) fn record_read(
         &mut self,
         layer: usize,
         file: &ImagePath,
@@ -156,7 +156,7 @@ impl WantedPaths {
         Ok(place)
     }
 
-    /// Like [`Self::pass`], for a wanted path that was charged already.
+    /// Like [`Self::record_read`], for a wanted path that was charged already.
     pub(crate) fn want(&mut self, layer: usize, file: &ImagePath, name: ImagePath) {
         let files = self.passed.entry(layer).or_default();
         files.entry(file.clone()).or_default().push(name);
@@ -175,7 +175,7 @@ impl WantedPaths {
             let mut open = place.files.iter().chain(&place.directories);
             if open
                 .next()
-                .is_some_and(|wanted_path| !tree.is_settled(&wanted_path.at))
+                .is_some_and(|wanted_path| !tree.is_final(&wanted_path.at))
             {
                 return false;
             }
@@ -185,7 +185,7 @@ impl WantedPaths {
     }
 
     /// True if `path` is, contains, or lies below a location that is or was wanted.
-    pub(crate) fn concern(&self, path: &ImagePath) -> bool {
+    pub(crate) fn is_relevant(&self, path: &ImagePath) -> bool {
         let within = |above: &str| self.places.get(above).is_some_and(|place| place.directory);
         self.places.contains_key(path.as_str())
             || self.below(path).next().is_some()
@@ -198,7 +198,7 @@ impl WantedPaths {
             .take_at(file)
             .map(|wanted_path| wanted_path.wanted)
             .collect();
-        for wanted_path in self.within(file)? {
+        for wanted_path in self.wanted_above(file)? {
             names.push(wanted_path.wanted);
         }
         Ok(names)
@@ -216,8 +216,8 @@ impl WantedPaths {
         for wanted_path in here {
             self.want(layer, target, wanted_path.wanted);
         }
-        for wanted_path in self.within(link)? {
-            self.pass(layer, target, wanted_path)?;
+        for wanted_path in self.wanted_above(link)? {
+            self.record_read(layer, target, wanted_path)?;
         }
         Ok(())
     }
@@ -230,11 +230,11 @@ impl WantedPaths {
         target: &str,
     ) -> Result<(), LinkError> {
         let mut moving = self.take_from(link);
-        moving.extend(self.within(link)?);
+        moving.extend(self.wanted_above(link)?);
         for mut wanted_path in moving {
             match wanted_path.step(link, target)? {
-                true => self.settle(tree, wanted_path)?,
-                false => self.forget(wanted_path)?,
+                true => self.resolve(tree, wanted_path)?,
+                false => self.drop_path(wanted_path)?,
             }
         }
         Ok(())
@@ -242,7 +242,7 @@ impl WantedPaths {
 
     /// Follows all known links of a path that has moved; then records the file if its entry was
     /// already read, and otherwise adds the path at its new location.
-    fn settle(&mut self, tree: &Tree, mut wanted_path: WantedPath) -> Result<(), LinkError> {
+    fn resolve(&mut self, tree: &Tree, mut wanted_path: WantedPath) -> Result<(), LinkError> {
         loop {
             let place = wanted_path.at.clone();
             let links = place.ancestors().chain([place.as_str()]);
@@ -254,17 +254,19 @@ impl WantedPaths {
                 break;
             };
             if !wanted_path.step(&link.parse()?, target)? {
-                return self.forget(wanted_path);
+                return self.drop_path(wanted_path);
             }
         }
         match tree.get(wanted_path.at.as_str()) {
             Some((layer, TreeNode::File)) => {
                 let file = wanted_path.at.clone();
-                self.pass(layer, &file, wanted_path)
+                self.record_read(layer, &file, wanted_path)
             }
-            Some((layer, TreeNode::HardLink(target))) => self.pass(layer, target, wanted_path),
+            Some((layer, TreeNode::HardLink(target))) => {
+                self.record_read(layer, target, wanted_path)
+            }
             Some((_, TreeNode::Directory)) if wanted_path.directory => {
-                self.inside(tree, &wanted_path)?;
+                self.record_below(tree, &wanted_path)?;
                 self.insert(wanted_path)
             }
             _ => self.insert(wanted_path),
@@ -272,18 +274,20 @@ impl WantedPaths {
     }
 
     /// Records all files below a wanted directory whose entries were already read.
-    fn inside(&mut self, tree: &Tree, wanted_path: &WantedPath) -> Result<(), LinkError> {
+    fn record_below(&mut self, tree: &Tree, wanted_path: &WantedPath) -> Result<(), LinkError> {
         for (path, layer, node) in tree.below(&wanted_path.at) {
             let path: ImagePath = path.parse()?;
             let Some(rest) = path.below(&wanted_path.at) else {
                 continue;
             };
             match node {
-                TreeNode::File => self.pass(layer, &path, wanted_path.inner(&path, rest)?)?,
-                TreeNode::HardLink(target) => {
-                    self.pass(layer, target, wanted_path.inner(&path, rest)?)?;
+                TreeNode::File => {
+                    self.record_read(layer, &path, wanted_path.inner(&path, rest)?)?
                 }
-                TreeNode::Symlink(_) => self.settle(tree, wanted_path.inner(&path, rest)?)?,
+                TreeNode::HardLink(target) => {
+                    self.record_read(layer, target, wanted_path.inner(&path, rest)?)?;
+                }
+                TreeNode::Symlink(_) => self.resolve(tree, wanted_path.inner(&path, rest)?)?,
                 TreeNode::Directory | TreeNode::Other => {}
             }
         }
@@ -291,7 +295,7 @@ impl WantedPaths {
     }
 
     /// Drops a wanted path whose link leads nowhere, but keeps its location.
-    fn forget(&mut self, wanted_path: WantedPath) -> Result<(), LinkError> {
+    fn drop_path(&mut self, wanted_path: WantedPath) -> Result<(), LinkError> {
         self.charge(&wanted_path)?;
         let place = self
             .places
@@ -309,7 +313,7 @@ impl WantedPaths {
             (files, std::mem::take(&mut place.directories))
         });
         let (files, directories) = taken.unwrap_or_default();
-        self.touch(files.len() + directories.len());
+        self.count_visits(files.len() + directories.len());
         files.into_iter().chain(directories)
     }
 
@@ -332,12 +336,12 @@ impl WantedPaths {
         for wanted_path in &taken {
             self.used = self.used.saturating_sub(wanted_path.weight());
         }
-        self.touch(taken.len());
+        self.count_visits(taken.len());
         taken
     }
 
     /// Wanted paths for the entry at `path`, one for each wanted directory above it.
-    fn within(&mut self, path: &ImagePath) -> Result<Vec<WantedPath>, LinkError> {
+    fn wanted_above(&mut self, path: &ImagePath) -> Result<Vec<WantedPath>, LinkError> {
         let mut wanted_paths = Vec::new();
         for above in path.ancestors() {
             let place = self.places.get(above);
@@ -347,7 +351,7 @@ impl WantedPaths {
                 }
             }
         }
-        self.touch(wanted_paths.len());
+        self.count_visits(wanted_paths.len());
         Ok(wanted_paths)
     }
 
@@ -360,19 +364,19 @@ impl WantedPaths {
     }
 
     fn charge(&mut self, wanted_path: &WantedPath) -> Result<(), LinkError> {
-        self.touch(1);
+        self.count_visits(1);
         self.used = self.used.saturating_add(wanted_path.weight());
-        match self.used > LINKS {
+        match self.used > MAX_MEMORY {
             true => Err(LinkError::TooMany),
             false => Ok(()),
         }
     }
 
     /// Counts visits, for tests.
-    fn touch(&mut self, count: usize) {
+    fn count_visits(&mut self, count: usize) {
         #[cfg(test)]
         {
-            self.touched += count;
+            self.visits += count;
         }
         let _ = count;
     }

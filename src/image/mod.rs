@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 pub(crate) use bridge::blocking_reader;
-pub(crate) use source::{Elsewhere, Source};
+pub(crate) use source::{BaseBlobs, Source};
 
 use crate::error::{Class, Error, Result};
 use crate::model::Descriptor;
@@ -72,7 +72,7 @@ pub(crate) fn visit(
     for layer in &image.layers {
         if !layer.media_type.as_str().contains(".tar") {
             let message = format!(
-                "The image {} has the layer {} of the type `{}`, which is no tar",
+                "The image {} has the layer {} of the type `{}`, which is not a tar",
                 image.name,
                 layer.digest,
                 layer.media_type.as_str().escape_debug()

@@ -42,7 +42,7 @@ pub(crate) enum Source {
         /// OCI manifests of the bundle.
         manifests: Arc<Manifests>,
         /// Locations of blobs that bases carried; `None` if they were not looked up.
-        elsewhere: Option<Arc<Elsewhere>>,
+        base_blobs: Option<Arc<BaseBlobs>>,
         /// Stops reading when cancelled.
         cancel: CancellationToken,
     },
@@ -50,13 +50,13 @@ pub(crate) enum Source {
 
 /// Locations of the blobs that a bundle leaves out, because a base carried them.
 #[derive(Debug)]
-pub(crate) struct Elsewhere {
+pub(crate) struct BaseBlobs {
     client: Client,
     runtime: Handle,
     places: BTreeMap<Digest, Repository>,
 }
 
-impl Elsewhere {
+impl BaseBlobs {
     /// Takes a registry, and the repository in which each blob was found. Must be called in the
     /// context of a runtime; blocking threads have it.
     pub(crate) fn new(client: Client, places: BTreeMap<Digest, Repository>) -> Self {
@@ -95,16 +95,16 @@ impl Source {
         Ok(Self::Bundle {
             bundle,
             manifests,
-            elsewhere: None,
+            base_blobs: None,
             cancel,
         })
     }
 
     /// Lets the source read blobs that a base carried from a registry. Only for bundles.
     #[must_use]
-    pub(crate) fn completed_by(mut self, other: Elsewhere) -> Self {
-        if let Self::Bundle { elsewhere, .. } = &mut self {
-            *elsewhere = Some(Arc::new(other));
+    pub(crate) fn with_base_blobs(mut self, other: BaseBlobs) -> Self {
+        if let Self::Bundle { base_blobs, .. } = &mut self {
+            *base_blobs = Some(Arc::new(other));
         }
         self
     }
@@ -138,9 +138,12 @@ impl Source {
                 .block_on(client.manifest(repository, selector))
                 .map(|fetched| fetched.value.digest)
                 .map_err(|error| {
-                    unreachable(&format!("{repository}:{}", selector.as_str()), error)
+                    let what = format!("{repository}:{}", selector.as_str());
+                    unreadable(&what, error, Class::Incomplete)
                 }),
-            Self::Bundle { .. } => Err(Error::usage("A bundle is not asked by tag")),
+            Self::Bundle { .. } => Err(Error::usage(
+                "A bundle cannot be read by tag; name a digest",
+            )),
         }
     }
 
@@ -161,10 +164,12 @@ impl Source {
                 runtime
                     .block_on(client.manifest(repository, &selector))
                     .map(|fetched| fetched.value)
-                    .map_err(|error| unreachable(&format!("{repository}@{digest}"), error))
+                    .map_err(|error| {
+                        unreadable(&format!("{repository}@{digest}"), error, Class::Incomplete)
+                    })
             }
             Self::Bundle { manifests, .. } => manifests.get(digest).cloned().ok_or_else(|| {
-                let message = format!("The bundle does not carry the manifest {digest}");
+                let message = format!("The bundle does not contain the manifest {digest}");
                 Error::new(Class::Incomplete, message)
             }),
         }
@@ -212,21 +217,20 @@ impl Source {
             }
             Self::Bundle {
                 bundle,
-                elsewhere,
+                base_blobs,
                 cancel,
                 ..
             } => {
-                let known = elsewhere.as_ref().and_then(|elsewhere| {
-                    let repository = elsewhere.places.get(&descriptor.digest)?;
-                    Some((elsewhere, repository))
+                let known = base_blobs.as_ref().and_then(|base_blobs| {
+                    let repository = base_blobs.places.get(&descriptor.digest)?;
+                    Some((base_blobs, repository))
                 });
                 let origin = match known {
-                    Some((elsewhere, repository)) => Origin::Download(download(
-                        &elsewhere.client,
-                        repository,
-                        descriptor,
-                        &elsewhere.runtime,
-                    )),
+                    // The registry to which the base was imported is the target of this import.
+                    Some((bases, repository)) => Origin::Download(Download {
+                        refusal: Class::Target,
+                        ..download(&bases.client, repository, descriptor, &bases.runtime)
+                    }),
                     None => Origin::Stored(stored(bundle, &descriptor.digest)?),
                 };
                 (origin, cancel)
@@ -272,6 +276,7 @@ fn download(
         name,
         bytes: Box::new(blocking_reader(runtime.clone(), receive)),
         failure: None,
+        refusal: Class::Incomplete,
         _task: AbortOnDropHandle::new(task),
     }
 }
@@ -285,30 +290,34 @@ fn stored(bundle: &Arc<Bundle>, digest: &Digest) -> Result<VerifiedBlob> {
         }
         Some(BlobPlace::Omitted { origin }) => {
             let message = format!(
-                "The bundle does not carry {digest}; the bundle {} did",
+                "{digest} is not in this bundle; it is in its base, the bundle {}",
                 origin.hex()
             );
             return Err(Error::new(Class::Incomplete, message)
-                .hint("name the registry to which both were imported instead of the bundle"));
+                .hint("read from the registry to which both bundles were imported"));
         }
         Some(BlobPlace::Missing { reason }) => format!("it is missing: {reason}"),
         Some(BlobPlace::Foreign { .. }) => "its media type forbids that".to_owned(),
         None => "it is not in the inventory".to_owned(),
     };
-    let message = format!("The bundle does not carry {digest}: {why}");
+    let message = format!("The bundle does not contain {digest}: {why}");
     Err(Error::new(Class::Incomplete, message))
 }
 
-/// The error for content that a registry does not deliver.
-fn unreachable(what: &str, error: registry::Error) -> Error {
+/// The error for content that a registry does not deliver. Refusals of a source are
+/// [`Class::Incomplete`], as "not found" is: some registries answer 403 for what they do not have.
+fn unreadable(what: &str, error: registry::Error, refusal: Class) -> Error {
     let class = match &error {
-        registry::Error::NotFound { .. } => Class::Incomplete,
         registry::Error::DigestMismatch { .. } | registry::Error::SizeMismatch { .. } => {
             Class::VerificationFailed
         }
-        _ => Class::Network,
+        registry::Error::NotFound { .. } => Class::Incomplete,
+        error if error.is_network() => Class::Network,
+        _ => refusal,
     };
-    Error::new(class, format!("{what} cannot be read")).caused_by(error)
+    let hint = error.hint();
+    let failed = Error::new(class, format!("{what} cannot be read")).caused_by(error);
+    hint.into_iter().fold(failed, Error::hint)
 }
 
 /// A blob that is being read, and hashed at the same time.
@@ -331,6 +340,8 @@ struct Download {
     name: String,
     bytes: Box<dyn Read + Send>,
     failure: Option<Error>,
+    /// The class of a refusal by the registry.
+    refusal: Class,
     /// The task that downloads; aborted when the reader is dropped.
     _task: AbortOnDropHandle<()>,
 }
@@ -343,7 +354,7 @@ impl Read for Download {
                 Err(other) => return other,
             };
             let told = io::Error::other(error.to_string());
-            self.failure = Some(unreachable(&self.name, error));
+            self.failure = Some(unreadable(&self.name, error, self.refusal));
             told
         })
     }
@@ -390,7 +401,7 @@ impl LayerBlob for Blob {
         let (found, length) = (self.hasher.clone().finish(), self.hasher.length());
         if found != self.digest || length != self.size {
             let message = format!(
-                "The bytes of {} are not the ones that its digest names: {length} bytes of {found}",
+                "{} is damaged: read {length} bytes with the digest {found}",
                 self.digest
             );
             return Err(Error::new(Class::VerificationFailed, message));

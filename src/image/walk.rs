@@ -7,7 +7,9 @@ use std::io::{self, Read};
 use super::{Caps, File};
 use crate::content::wanted_paths::{LinkError, MAX_LINKS, Passed, WantedPath, WantedPaths};
 use crate::error::{Class, Error, Result};
-use crate::oci::layer::{EntryKind, ImagePath, LayerEntry, LayerError, LayerReader, Seen, Tree};
+use crate::oci::layer::{
+    EntryKind, ImagePath, LayerEntry, LayerError, LayerReader, Tree, Visibility,
+};
 
 /// Limit of memory for the names of files of one image, in bytes.
 const NAMES: u64 = 128 << 20;
@@ -25,23 +27,23 @@ pub(super) type Open<'a, B> = dyn FnMut(usize) -> Result<Option<B>> + 'a;
 type Take<'a> = dyn FnMut(&File, &mut dyn Read) -> Result<()> + 'a;
 
 /// Result of reading a layer.
-type Reading<T> = std::result::Result<T, Stop>;
+type ReadResult<T> = std::result::Result<T, ReadEnd>;
 
 /// Reason why reading a layer ended early.
-enum Stop {
+enum ReadEnd {
     /// The layer is malformed. A wrong digest may be the cause, so that is checked first.
     Layer(LayerError),
     /// Any other error.
     Other(Error),
 }
 
-impl From<LayerError> for Stop {
+impl From<LayerError> for ReadEnd {
     fn from(error: LayerError) -> Self {
         Self::Layer(error)
     }
 }
 
-impl From<Error> for Stop {
+impl From<Error> for ReadEnd {
     fn from(error: Error) -> Self {
         Self::Other(error)
     }
@@ -86,7 +88,7 @@ impl<'a> Walk<'a> {
     fn walk<B: LayerBlob>(&mut self, open: &mut Open<'_, B>) -> Result<Vec<ImagePath>> {
         for path in self.roots {
             let looked = self.wanted_paths.insert(WantedPath::root(path));
-            looked.map_err(|error| self.unfollowed(error))?;
+            looked.map_err(|error| self.link_error(error))?;
         }
         let mut number = 0;
         while !self.wanted_paths.are_settled(&self.tree)
@@ -105,17 +107,17 @@ impl<'a> Walk<'a> {
                 return Ok(missing.map(|(path, _)| path.clone()).collect());
             }
             for (number, files) in passed {
-                self.again(number, files, open)?;
+                self.reread_layer(number, files, open)?;
             }
         }
-        Err(self.refuse("it has too many links to links"))
+        Err(self.refuse("its links are nested too deeply"))
     }
 
     /// Reads one layer to its end and verifies its digest.
     fn layer<B: LayerBlob>(
         &mut self,
         blob: &mut B,
-        mut each: impl FnMut(&mut Self, &mut LayerReader<&mut B>, LayerEntry) -> Reading<()>,
+        mut each: impl FnMut(&mut Self, &mut LayerReader<&mut B>, LayerEntry) -> ReadResult<()>,
     ) -> Result<()> {
         let mut read = || {
             let mut reader = LayerReader::new(&mut *blob, self.caps.layer)?;
@@ -124,11 +126,11 @@ impl<'a> Walk<'a> {
             }
             Ok(())
         };
-        let read: Reading<()> = read();
+        let read: ReadResult<()> = read();
         match read {
             Ok(()) => blob.finish(),
-            Err(Stop::Other(error)) => Err(error),
-            Err(Stop::Layer(error)) => {
+            Err(ReadEnd::Other(error)) => Err(error),
+            Err(ReadEnd::Layer(error)) => {
                 // A wrong digest explains the reader's error, so report it instead.
                 blob.finish()?;
                 let message = format!("The image {} cannot be read", self.image);
@@ -143,35 +145,35 @@ impl<'a> Walk<'a> {
         layer: usize,
         entry: &LayerEntry,
         reader: &mut LayerReader<R>,
-    ) -> Reading<()> {
+    ) -> ReadResult<()> {
         let seen = self.tree.add(layer, entry).map_err(|full| {
             let message = format!("The image {} cannot be read", self.image);
             Error::new(Class::VerificationFailed, message).caused_by(full)
         })?;
         match seen {
-            Seen::Hidden => return Ok(()),
-            Seen::Contradictory if self.wanted_paths.concern(&entry.path) => {
+            Visibility::Hidden => return Ok(()),
+            Visibility::Contradictory if self.wanted_paths.is_relevant(&entry.path) => {
                 let why = format!(
-                    "one of its layers says twice what `{}` is, and tools differ about such images",
+                    "one layer has two entries for `{}`, and tools disagree about which one counts",
                     entry.path
                 );
                 return Err(self.refuse(&why).into());
             }
-            Seen::Contradictory => return Ok(()),
-            Seen::Visible => {}
+            Visibility::Contradictory => return Ok(()),
+            Visibility::Visible => {}
         }
         let path = &entry.path;
         let followed = match &entry.kind {
             EntryKind::File { size } => {
                 let names = self.wanted_paths.reached(path);
-                let names = names.map_err(|error| self.unfollowed(error))?;
+                let names = names.map_err(|error| self.link_error(error))?;
                 return self.give(names, *size, reader);
             }
             EntryKind::Symlink { target } => self.wanted_paths.follow(&self.tree, path, target),
             EntryKind::HardLink { target } => self.wanted_paths.hard_link(layer, path, target),
             _ => Ok(()),
         };
-        Ok(followed.map_err(|error| self.unfollowed(error))?)
+        Ok(followed.map_err(|error| self.link_error(error))?)
     }
 
     /// Passes a file to `take` under its wanted names.
@@ -180,7 +182,7 @@ impl<'a> Walk<'a> {
         mut paths: Vec<ImagePath>,
         size: u64,
         reader: &mut LayerReader<R>,
-    ) -> Reading<()> {
+    ) -> ReadResult<()> {
         paths.sort();
         paths.dedup();
         let Some(first) = paths.first() else {
@@ -213,13 +215,13 @@ impl<'a> Walk<'a> {
         };
         let taken = (self.take)(&File { paths, size }, &mut content);
         match content.failure {
-            Some(error) => Err(Stop::Layer(reader.failed(error))),
+            Some(error) => Err(ReadEnd::Layer(reader.failed(error))),
             None => Ok(taken?),
         }
     }
 
     /// Reads a layer once more, for files that had already passed when a link made them wanted.
-    fn again<B: LayerBlob>(
+    fn reread_layer<B: LayerBlob>(
         &mut self,
         number: usize,
         mut files: Passed,
@@ -258,7 +260,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The error for a link that cannot be followed.
-    fn unfollowed(&self, error: LinkError) -> Error {
+    fn link_error(&self, error: LinkError) -> Error {
         match error {
             LinkError::Path(error) => {
                 let message = format!("The image {} has a path that cannot be used", self.image);

@@ -25,7 +25,7 @@ pub struct NewLayer {
 
 /// Error from changing a document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("The document is not as it should be: {why}")]
+#[error("The image's document is malformed: {why}")]
 pub struct DeriveError {
     why: String,
 }
@@ -39,7 +39,7 @@ fn wrong<T>(why: impl Into<String>) -> Result<T> {
 fn object(bytes: &[u8]) -> Result<Map<String, Value>> {
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => wrong("it is no JSON object"),
+        Ok(_) => wrong("it is not a JSON object"),
         Err(error) => wrong(error.to_string()),
     }
 }
@@ -56,14 +56,14 @@ fn member<'a>(object: &'a mut Map<String, Value>, key: &str, empty: Value) -> &'
 fn list<'a>(object: &'a mut Map<String, Value>, key: &str) -> Result<&'a mut Vec<Value>> {
     match member(object, key, json!([])) {
         Value::Array(list) => Ok(list),
-        _ => wrong(format!("`{key}` is no list")),
+        _ => wrong(format!("`{key}` is not a list")),
     }
 }
 
 fn map<'a>(object: &'a mut Map<String, Value>, key: &str) -> Result<&'a mut Map<String, Value>> {
     match member(object, key, json!({})) {
         Value::Object(map) => Ok(map),
-        _ => wrong(format!("`{key}` is no object")),
+        _ => wrong(format!("`{key}` is not an object")),
     }
 }
 
@@ -92,7 +92,7 @@ impl Command {
         let mut texts = |key: &str| {
             let texts = list(config, key)?.iter().map(|text| match text {
                 Value::String(text) => Ok(text.clone()),
-                _ => wrong(format!("`{key}` is no list of texts")),
+                _ => wrong(format!("`{key}` is not a list of strings")),
             });
             texts.collect::<Result<Vec<String>>>()
         };
@@ -191,13 +191,13 @@ pub fn index(
 ) -> Result<Vec<u8>> {
     let mut index = object(original)?;
     if media_type.manifest_kind() != Some(ManifestKind::Index) || !index.contains_key("manifests") {
-        return wrong("it is no index");
+        return wrong("it is not an index");
     }
     let mut kept = Vec::new();
     let mut seen = BTreeSet::new();
     for child in list(&mut index, "manifests")? {
         let Value::Object(child) = child else {
-            return wrong("`manifests` is no list of objects");
+            return wrong("`manifests` is not a list of objects");
         };
         let digest = child.get("digest").and_then(Value::as_str);
         let digest: Option<Digest> = digest.and_then(|text| text.parse().ok());

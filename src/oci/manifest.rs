@@ -42,7 +42,7 @@ pub enum OciError {
     )]
     Schema1,
     /// The media type is not that of a known manifest format.
-    #[error("The manifest has the media type `{}`, which is no image manifest or index", media_type.escape_debug())]
+    #[error("The manifest has the media type `{}`, which is not an image manifest or index", media_type.escape_debug())]
     MediaType {
         /// The media type, shortened.
         media_type: String,
@@ -51,7 +51,7 @@ pub enum OciError {
     #[error("The manifest is not a JSON object")]
     Json(#[source] serde_json::Error),
     /// A key has a value of the wrong type.
-    #[error("The manifest's `{at}` is not what it should be")]
+    #[error("The manifest's `{at}` has the wrong type")]
     Value {
         /// Path of the key in the document.
         at: String,
@@ -60,7 +60,7 @@ pub enum OciError {
         source: serde_json::Error,
     },
     /// A digest is malformed, or of an unsupported algorithm.
-    #[error("The manifest's `{at}` cannot be carried")]
+    #[error("The manifest's `{at}` is not a supported digest")]
     Digest {
         /// Path of the digest in the document.
         at: String,
@@ -81,7 +81,7 @@ pub enum OciError {
         why: String,
     },
     /// A media type is empty, too long or not printable ASCII, or a URL has deceptive characters.
-    #[error("The manifest's `{at}` holds characters that do not belong there")]
+    #[error("The manifest's `{at}` is empty, too long, or has characters that are not allowed")]
     Text {
         /// Path of the string in the document.
         at: String,
@@ -239,7 +239,7 @@ fn media_type(
     }
     if object.has("fsLayers") {
         return Err(OciError::Ambiguous {
-            why: "it has `fsLayers` like Docker schema 1, and is none".to_owned(),
+            why: "it has `fsLayers` like Docker schema 1, but another schema version".to_owned(),
         });
     }
     if let Some(own) = own {

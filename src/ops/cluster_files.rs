@@ -14,7 +14,7 @@ use crate::sys::files;
 const REPORT: &str = "import-report.json";
 
 /// Name of a file that is written and removed, to test that the directory is writable.
-const TRIAL: &str = ".airferry-trial";
+const TEST_FILE: &str = ".airferry-trial";
 
 /// Directory and options for the cluster's objects.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ pub(super) fn write_for(
 
 /// Checks before any upload that the objects can be rendered and written at the end of the import.
 /// A dry run renders only, and leaves the directory alone.
-pub(super) fn rehearse(
+pub(super) fn check_writable(
     request: &ResourcesRequest,
     content: &cluster::Content,
     dry_run: bool,
@@ -74,7 +74,7 @@ pub(super) fn rehearse(
         return Ok(());
     }
     files::make_dirs(&request.directory)?;
-    let trial = request.directory.join(TRIAL);
+    let trial = request.directory.join(TEST_FILE);
     files::write_atomically(&trial, b"", 0o644)?;
     files::remove(&trial)?;
     Ok(())

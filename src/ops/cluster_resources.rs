@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::cluster_files::{ResourcesRequest, WrittenFiles, write_for};
 use super::context::Context;
-use super::release::proof::{self, Evidence, ReleaseKeys, ReleaseProof, ReleaseState};
+use super::release::proof::{self, Available, ReleaseKeys, ReleaseProof, ReleaseState};
 use crate::bundle::open::{Bundle, Scope, Waivers, open_bundle};
 use crate::bundle::trust::Trust;
-use crate::cluster::{Content, Told};
+use crate::cluster::{ClusterImage, Content};
 use crate::error::{Class, Result};
 use crate::plan::import::Sent;
 use crate::plan::naming::{self, Target};
@@ -56,8 +56,11 @@ pub fn write(request: &Request, context: &Context) -> Result<WrittenFiles> {
         &request.naming,
         &Sent::All,
     )?;
-    let images = plan.images.iter().map(|image| Told::new(&image.placed));
-    let images: Vec<Told<'_>> = images.collect();
+    let images = plan
+        .images
+        .iter()
+        .map(|image| ClusterImage::new(&image.placed));
+    let images: Vec<ClusterImage<'_>> = images.collect();
     let content = Content::of(&bundle.inventory, &images, &request.naming);
     write_for(&request.resources, &content, None, context)
 }
@@ -65,7 +68,8 @@ pub fn write(request: &Request, context: &Context) -> Result<WrittenFiles> {
 /// Judges the releases of a bundle. In a copy of its documents, without chunks, releases cannot be
 /// read and are judged by their signatures alone.
 fn judge(bundle: &Arc<Bundle>, keys: &ReleaseKeys, context: &Context) -> Result<Vec<ReleaseProof>> {
-    let by_signatures = || proof::judge(Evidence::Inventory(&bundle.inventory), keys, clock::now());
+    let by_signatures =
+        || proof::judge(Available::Inventory(&bundle.inventory), keys, clock::now());
     let proofs = match proof::judge_bundle(bundle, keys, context) {
         Ok(proofs) => proofs,
         Err(error) if error.class() == Class::Interrupted => return Err(error),
@@ -74,7 +78,7 @@ fn judge(bundle: &Arc<Bundle>, keys: &ReleaseKeys, context: &Context) -> Result<
     if proofs.iter().all(is_readable) {
         return Ok(proofs);
     }
-    Ok(better_of(proofs, by_signatures()?))
+    Ok(prefer_read(proofs, by_signatures()?))
 }
 
 fn is_readable(proof: &ReleaseProof) -> bool {
@@ -83,7 +87,7 @@ fn is_readable(proof: &ReleaseProof) -> bool {
 
 /// Returns for each release the judgement of its content if it could be read, else that of its
 /// signatures alone. An unreadable release does not affect the judgement of others.
-fn better_of(read: Vec<ReleaseProof>, alone: Vec<ReleaseProof>) -> Vec<ReleaseProof> {
+fn prefer_read(read: Vec<ReleaseProof>, alone: Vec<ReleaseProof>) -> Vec<ReleaseProof> {
     let pairs = read.into_iter().zip(alone);
     let better = pairs.map(|(read, alone)| if is_readable(&read) { read } else { alone });
     better.collect()
@@ -112,7 +116,9 @@ mod tests {
             proof("4.1.0", ReleaseState::Genuine),
             proof("4.2.0", ReleaseState::Unsigned),
         ];
-        let states = better_of(read, alone).into_iter().map(|proof| proof.state);
+        let states = prefer_read(read, alone)
+            .into_iter()
+            .map(|proof| proof.state);
         let expected = [ReleaseState::NotGenuine, ReleaseState::Unsigned];
         assert!(states.eq(expected));
     }

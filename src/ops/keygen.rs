@@ -51,7 +51,7 @@ pub fn keygen(request: Request, context: &Context) -> Result<Outcome> {
         Some(passphrase) => key.to_encrypted_pem(passphrase, &*random()?),
         None => key.to_pem(),
     };
-    let pem = pem.map_err(cannot)?;
+    let pem = pem.map_err(write_error)?;
     files::write_new(&private_key, pem.as_bytes(), 0o600)?;
     if let Err(error) = files::write_new(&public_key, key.public().to_pem().as_bytes(), 0o644) {
         // A private key left alone would make the next attempt fail.
@@ -78,7 +78,7 @@ fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>> {
         .map_err(|error| Error::internal("The operating system gives no random numbers", error))
 }
 
-fn cannot(error: KeyError) -> Error {
+fn write_error(error: KeyError) -> Error {
     Error::internal("The private key cannot be written", error)
 }
 

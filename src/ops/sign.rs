@@ -55,7 +55,7 @@ pub fn sign(request: Request, _context: &Context) -> Result<Outcome> {
     .into_bundle(&waived)?;
     let bytes = media.read(names::MANIFEST, Limits::MANIFEST)?;
     if BundleId::new(sha256(&bytes)) != bundle.id {
-        let message = "The medium gave two different answers for `manifest.cbor`";
+        let message = "`manifest.cbor` changed between two reads: the medium is unreliable";
         return Err(Error::new(Class::Media, message));
     }
     let statement = bundle_statement(

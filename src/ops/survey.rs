@@ -93,20 +93,23 @@ pub async fn survey(request: &Request, context: &Context) -> Result<Report> {
         items: layers.len() as u64,
         bytes: 0,
     });
-    let mut looks = stream::iter(layers)
-        .map(|(digest, blob)| async move { (digest, blob, look(request, digest, blob).await) })
-        .buffer_unordered(JOBS);
+    let mut samples =
+        stream::iter(layers)
+            .map(|(digest, blob)| async move {
+                (digest, blob, sample_layer(request, digest, blob).await)
+            })
+            .buffer_unordered(JOBS);
     loop {
         let next = tokio::select! {
-            next = looks.next() => next,
+            next = samples.next() => next,
             () = context.cancel.cancelled() => return Err(Error::interrupted()),
         };
-        let Some((digest, blob, look)) = next else {
+        let Some((digest, blob, sample)) = next else {
             break;
         };
-        let (item, ok) = (digest.to_string(), look.is_ok());
+        let (item, ok) = (digest.to_string(), sample.is_ok());
         context.emit(Event::ItemFinished { phase, item, ok });
-        match look {
+        match sample {
             Ok(sampled) => report.count(blob.size, &sampled),
             Err(problem) => report.problems.push(format!("{digest}: {problem}")),
         }
@@ -128,7 +131,7 @@ fn layers(resolution: &Resolution) -> Vec<(Digest, &ResolvedBlob)> {
 }
 
 /// Samples the beginning of a layer.
-async fn look(
+async fn sample_layer(
     request: &Request,
     digest: Digest,
     blob: &ResolvedBlob,

@@ -241,7 +241,7 @@ fn clients_for_every_machine() {
     let to = stage.at("none");
     for (command, machine, code, said) in [
         ("oc", "plan9", 2, "has no oc for plan9/amd64"),
-        ("kubectl", "linux", 2, "There is no program `kubectl`"),
+        ("kubectl", "linux", 2, "Unknown program `kubectl`"),
         ("oc", "linux/arm64", 5, "linux_arm64/oc"),
         ("ccoctl", "linux", 5, "cloud-credential-operator"),
         (

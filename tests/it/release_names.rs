@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use airferry::cluster::{Content, Instructions, Told, instructions, render};
+use airferry::cluster::{ClusterImage, Content, Instructions, instructions, render};
 use airferry::model::{
     AttachmentState, Component, Digest, ImageEntry, Inventory, Reference, ReleaseEntry,
 };
@@ -93,8 +93,8 @@ fn inventory() -> Inventory {
 fn content(inventory: &Inventory, to: &str) -> Content {
     let (target, options) = (to.parse().expect("a target"), Options::default());
     let placement = place(&wanted(inventory), &target, &options).expect("names");
-    let told: Vec<Told<'_>> = placement.images().iter().map(Told::new).collect();
-    Content::of(inventory, &told, &options)
+    let images: Vec<ClusterImage<'_>> = placement.images().iter().map(ClusterImage::new).collect();
+    Content::of(inventory, &images, &options)
 }
 
 #[test]

@@ -67,9 +67,9 @@ fn simulate_lane(plan: &ExportPlan, lane: &Lane, written: &mut LaneResults) -> R
     };
     for digest in &lane.blobs {
         let size = plan.blob(digest).map_or(0, |blob| blob.size);
-        let extents = cursor
-            .place(size)
-            .map_err(|error| Error::usage("The content cannot be laid out").caused_by(error))?;
+        let extents = cursor.place(size).map_err(|error| {
+            Error::usage("The content does not fit into chunks").caused_by(error)
+        })?;
         for extent in &extents {
             let end = chunk_length(extent);
             match open {

@@ -112,8 +112,8 @@ fn sorted(mut inventory: Inventory) -> Inventory {
 
 fn content_at(inventory: &Inventory, to: &str, naming: &naming::Options) -> Content {
     let placement = place(&wanted(inventory), &to.parse().unwrap(), naming).unwrap();
-    let told: Vec<Told<'_>> = placement.images().iter().map(Told::new).collect();
-    Content::of(inventory, &told, naming)
+    let images: Vec<ClusterImage<'_>> = placement.images().iter().map(ClusterImage::new).collect();
+    Content::of(inventory, &images, naming)
 }
 
 fn files(content: &Content, options: &Options) -> BTreeMap<String, String> {
@@ -232,7 +232,7 @@ fn instructions_are_those_of_oc() {
 }
 
 #[test]
-fn what_is_not_there_is_told_to_nobody() {
+fn releases_and_catalogs_that_are_not_on_the_target_are_left_out() {
     let mut inventory = inventory(Vec::new());
     add_release(&mut inventory);
     add_catalog(&mut inventory, "quay.io/olm/catalog:v1");
@@ -242,8 +242,8 @@ fn what_is_not_there_is_told_to_nobody() {
     let placement = place(&wanted(&inventory), &to, &naming).unwrap();
     let members = placement.images().iter();
     let members = members.filter(|placed| !placed.roles.iter().any(Role::is_root));
-    let told: Vec<Told<'_>> = members.map(Told::new).collect();
-    let content = Content::of(&inventory, &told, &naming);
+    let images: Vec<ClusterImage<'_>> = members.map(ClusterImage::new).collect();
+    let content = Content::of(&inventory, &images, &naming);
     assert_eq!(content.releases, []);
     assert_eq!(content.catalogs, []);
     assert_eq!(content.plain, Mirrors::default());
@@ -259,18 +259,18 @@ fn a_platform_in_the_place_of_a_catalog_is_named_by_its_own_digest() {
     let naming = naming::Options::default();
     let placement = place(&wanted(&inventory), &"m.lan".parse().unwrap(), &naming).unwrap();
     let child = Digest::from_bytes([8; 32]);
-    let told = |placed| {
-        let told = Told::new(placed);
+    let image = |placed| {
+        let image = ClusterImage::new(placed);
         match placed.roles.contains(&Role::Catalog) {
-            true => Told {
-                stand_in: Some(child),
-                ..told
+            true => ClusterImage {
+                platform_substitute: Some(child),
+                ..image
             },
-            false => told,
+            false => image,
         }
     };
-    let told: Vec<Told<'_>> = placement.images().iter().map(told).collect();
-    let content = Content::of(&inventory, &told, &naming);
+    let images: Vec<ClusterImage<'_>> = placement.images().iter().map(image).collect();
+    let content = Content::of(&inventory, &images, &naming);
     assert_eq!(content.catalogs[0].image.digest, Some(child));
     let sources = content.catalogs[0].mirrors.digests.iter();
     let sources: Vec<String> = sources.map(|mirror| mirror.source.to_string()).collect();

@@ -66,6 +66,7 @@ impl<R: Read> Documents<R> {
     fn place(&self) -> Place {
         Place {
             file: Arc::clone(&self.file),
+            table: None,
             number: self.number,
         }
     }
@@ -324,7 +325,7 @@ fn read_document(bytes: &[u8], place: Place) -> Result<Option<Document>, Catalog
             }))
         }
         (Some(_), Some(_)) => Err(syntax(
-            "two documents stand where one was expected".to_owned(),
+            "it has two documents where one was expected".to_owned(),
         )),
     }
 }

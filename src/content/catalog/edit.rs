@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 
-use super::object::{Object, Wrong};
+use super::object::{FaultText, Object};
 use super::{CatalogError, Document};
 use crate::content::go_json::same_key;
 
@@ -58,7 +58,7 @@ impl Edit {
     }
 }
 
-fn set_default_channel(json: &str, channel: &str) -> Result<String, Wrong> {
+fn set_default_channel(json: &str, channel: &str) -> Result<String, FaultText> {
     const KEY: &str = "defaultChannel";
     let object = Object::parse(json)?;
     let value = serde_json::Value::from(channel).to_string();
@@ -73,7 +73,10 @@ fn set_default_channel(json: &str, channel: &str) -> Result<String, Wrong> {
 }
 
 /// Keeps the objects of the list `entries` for which `stays` is true.
-fn retain(json: &str, stays: impl Fn(&Object<'_>) -> Result<bool, Wrong>) -> Result<String, Wrong> {
+fn retain(
+    json: &str,
+    stays: impl Fn(&Object<'_>) -> Result<bool, FaultText>,
+) -> Result<String, FaultText> {
     const KEY: &str = "entries";
     let object = Object::parse(json)?;
     let mut kept: Vec<&str> = Vec::new();
@@ -119,6 +122,7 @@ mod tests {
     fn apply(edit: &Edit, json: &str) -> String {
         let place = Place {
             file: "f".into(),
+            table: None,
             number: 1,
         };
         let json = json.to_owned();

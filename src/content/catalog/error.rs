@@ -16,7 +16,7 @@ pub enum CatalogError {
         source: std::io::Error,
     },
     /// A document exceeds a limit.
-    #[error("The catalog's {place} is not acceptable: {what}, the limit is {limit}")]
+    #[error("The catalog's {place} exceeds a limit: {what}, the limit is {limit}")]
     Limit {
         /// The document.
         place: Place,
@@ -68,7 +68,7 @@ pub enum CatalogError {
     #[error("The image's config cannot be read")]
     Config(#[source] serde_json::Error),
     /// The image has no label of a known catalog format.
-    #[error("The image is no catalog: it has neither the label `{configs}` nor `{database}`")]
+    #[error("The image is not a catalog: it has neither the label `{configs}` nor `{database}`")]
     NoLabel {
         /// The label of file-based catalogs.
         configs: &'static str,
@@ -76,7 +76,7 @@ pub enum CatalogError {
         database: &'static str,
     },
     /// A label's value is not a path in an image.
-    #[error("The label `{label}` says `{}`, which is no path in an image", value.escape_debug())]
+    #[error("The value `{}` of the label `{label}` is not a path in an image", value.escape_debug())]
     LabelPath {
         /// Name of the label.
         label: &'static str,
@@ -84,7 +84,7 @@ pub enum CatalogError {
         value: String,
     },
     /// The path in the label does not exist in the image.
-    #[error("The image has nothing at `{}`, where its label says that the catalog is", path.escape_debug())]
+    #[error("The catalog's label names `{}`, which does not exist in the image", path.escape_debug())]
     Missing {
         /// The path.
         path: String,

@@ -11,7 +11,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use super::documents::{Document, Documents};
-use super::object::{Items, Object, Wrong};
+use super::object::{FaultText, Items, Object};
 use super::object_files;
 use super::{
     Bundle, Catalog, CatalogError, CatalogLimits, Channel, DeprecatedEntry, Deprecations, Entry,
@@ -20,7 +20,7 @@ use super::{
 
 /// Maximum number of files with errors that are kept until all ignore files are known, since an
 /// ignored file's errors do not count.
-const BROKEN: usize = 10_000;
+const MAX_BROKEN_FILES: usize = 10_000;
 
 /// Maximum number of character comparisons for ignore files. A real catalog of 10 000 files needs a
 /// thousandth; this many take minutes.
@@ -74,7 +74,9 @@ impl Indexer {
         for document in Documents::new(file, reader) {
             match document.and_then(|document| self.add_document(&document)) {
                 Ok(()) => {}
-                Err(error) if error.concerns_one_document() && self.broken.len() < BROKEN => {
+                Err(error)
+                    if error.concerns_one_document() && self.broken.len() < MAX_BROKEN_FILES =>
+                {
                     self.broken.insert(file.to_owned(), error);
                     break;
                 }
@@ -178,7 +180,7 @@ impl Indexer {
         if let Some((_, error)) = broken {
             return Err(error);
         }
-        catalog.odd.extend(bad_lines);
+        catalog.problems_found.extend(bad_lines);
         catalog.sort();
         Ok(catalog)
     }
@@ -204,7 +206,7 @@ enum Kind {
 }
 
 impl Record {
-    fn read(document: &Document) -> Result<Self, Wrong> {
+    fn read(document: &Document) -> Result<Self, FaultText> {
         let object = Object::parse(&document.json)?;
         let place = document.place.clone();
         let Some(schema) = object.text("schema")? else {
@@ -212,7 +214,7 @@ impl Record {
         };
         let (package, name) = (object.text("package")?, object.text("name")?);
         let items = Items::new();
-        items.note(&object);
+        items.record_repeated_key(&object);
         let mut problems = Vec::new();
         let is_known = KNOWN.contains(&schema.as_str());
         let (image, (related_images, empty_images)) = match is_known {
@@ -224,10 +226,10 @@ impl Record {
         };
         let kind = match schema.as_str() {
             "olm.bundle" => {
-                let lacks = &mut Lacks::of(&place, "An olm.bundle", &mut problems);
+                let missing_keys = &mut MissingKeys::of(&place, "An olm.bundle", &mut problems);
                 let mut bundle = Bundle {
-                    package: lacks.or_none(package, "package"),
-                    name: lacks.or_none(name, "name"),
+                    package: missing_keys.or_empty(package, "package"),
+                    name: missing_keys.or_empty(name, "name"),
                     image,
                     version: None,
                     related_images,
@@ -250,24 +252,25 @@ impl Record {
                 });
             }
             "olm.package" => Kind::Package(Package {
-                name: Lacks::of(&place, "An olm.package", &mut problems)
-                    .or_none(name.clone(), "name"),
+                name: MissingKeys::of(&place, "An olm.package", &mut problems)
+                    .or_empty(name.clone(), "name"),
                 default_channel: object.text("defaultChannel")?,
                 place: place.clone(),
             }),
             "olm.channel" => {
-                let lacks = &mut Lacks::of(&place, "An olm.channel", &mut problems);
+                let missing_keys = &mut MissingKeys::of(&place, "An olm.channel", &mut problems);
                 Kind::Channel(Channel {
-                    package: lacks.or_none(package.clone(), "package"),
-                    name: lacks.or_none(name.clone(), "name"),
+                    package: missing_keys.or_empty(package.clone(), "package"),
+                    name: missing_keys.or_empty(name.clone(), "name"),
                     entries: entries(&object, &items, &place, &mut problems)?,
                     place: place.clone(),
                 })
             }
             "olm.deprecations" => {
-                let lacks = &mut Lacks::of(&place, "An olm.deprecations", &mut problems);
+                let missing_keys =
+                    &mut MissingKeys::of(&place, "An olm.deprecations", &mut problems);
                 Kind::Deprecations(Deprecations {
-                    package: lacks.or_none(package.clone(), "package"),
+                    package: missing_keys.or_empty(package.clone(), "package"),
                     entries: deprecated(&object, &items, &place, &mut problems)?,
                     place: place.clone(),
                 })
@@ -343,7 +346,7 @@ impl Record {
 
     fn put(self, catalog: &mut Catalog) {
         catalog.other_images.extend(self.images);
-        catalog.odd.extend(self.problems);
+        catalog.problems_found.extend(self.problems);
         catalog.empty_images = catalog.empty_images.saturating_add(self.empty_images);
         match self.kind {
             Kind::Package(package) => catalog.packages.push(package),
@@ -356,13 +359,13 @@ impl Record {
 }
 
 /// Collects problems about missing keys.
-struct Lacks<'a> {
+struct MissingKeys<'a> {
     place: &'a Place,
     what: &'static str,
     problems: &'a mut Vec<Problem>,
 }
 
-impl<'a> Lacks<'a> {
+impl<'a> MissingKeys<'a> {
     fn of(place: &'a Place, what: &'static str, problems: &'a mut Vec<Problem>) -> Self {
         Self {
             place,
@@ -372,7 +375,7 @@ impl<'a> Lacks<'a> {
     }
 
     /// Returns the text; if it is missing, records a problem and returns an empty text.
-    fn or_none(&mut self, text: Option<String>, key: &'static str) -> String {
+    fn or_empty(&mut self, text: Option<String>, key: &'static str) -> String {
         text.unwrap_or_else(|| {
             self.note(key);
             String::new()
@@ -381,7 +384,7 @@ impl<'a> Lacks<'a> {
 
     fn note(&mut self, key: &'static str) {
         let (place, what) = (self.place.clone(), self.what);
-        let problem = Problem::Lacks { place, what, key };
+        let problem = Problem::MissingKey { place, what, key };
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
@@ -401,7 +404,10 @@ fn shortened(text: &str) -> String {
 }
 
 /// The related images, and the number of entries without an image.
-fn related_images(object: &Object<'_>, items: &Items) -> Result<(Vec<RelatedImage>, usize), Wrong> {
+fn related_images(
+    object: &Object<'_>,
+    items: &Items,
+) -> Result<(Vec<RelatedImage>, usize), FaultText> {
     let (mut images, mut empty) = (Vec::new(), 0_usize);
     object.each(items, "relatedImages", &mut |related| {
         // Entries without an image are ignored; some generators write them.
@@ -421,7 +427,7 @@ fn related_images(object: &Object<'_>, items: &Items) -> Result<(Vec<RelatedImag
 fn possible_related_images(
     object: &Object<'_>,
     items: &Items,
-) -> Result<(Vec<RelatedImage>, usize), Wrong> {
+) -> Result<(Vec<RelatedImage>, usize), FaultText> {
     let (mut images, mut empty) = (Vec::new(), 0_usize);
     object.each_object(
         items,
@@ -443,12 +449,12 @@ fn entries(
     items: &Items,
     place: &Place,
     problems: &mut Vec<Problem>,
-) -> Result<Vec<Entry>, Wrong> {
-    let mut lacks = Lacks::of(place, "An entry of an olm.channel", problems);
+) -> Result<Vec<Entry>, FaultText> {
+    let mut missing_keys = MissingKeys::of(place, "An entry of an olm.channel", problems);
     let mut entries = Vec::new();
     channel.each(items, "entries", &mut |entry| {
         entries.push(Entry {
-            name: lacks.or_none(entry.text("name")?, "name"),
+            name: missing_keys.or_empty(entry.text("name")?, "name"),
             replaces: entry.text("replaces")?,
             skips: entry.texts(items, "skips")?,
             skip_range: entry.text("skipRange")?,
@@ -463,16 +469,16 @@ fn deprecated(
     items: &Items,
     place: &Place,
     problems: &mut Vec<Problem>,
-) -> Result<Vec<DeprecatedEntry>, Wrong> {
-    let mut lacks = Lacks::of(place, "An entry of an olm.deprecations", problems);
+) -> Result<Vec<DeprecatedEntry>, FaultText> {
+    let mut missing_keys = MissingKeys::of(place, "An entry of an olm.deprecations", problems);
     let mut entries = Vec::new();
     deprecations.each(items, "entries", &mut |entry| {
         let Some(reference) = entry.object("reference") else {
-            lacks.note("reference");
+            missing_keys.note("reference");
             return Ok(());
         };
         entries.push(DeprecatedEntry {
-            schema: lacks.or_none(reference.text("schema")?, "schema"),
+            schema: missing_keys.or_empty(reference.text("schema")?, "schema"),
             name: reference.text("name")?,
         });
         Ok(())
@@ -487,10 +493,10 @@ fn properties(
     items: &Items,
     bundle: &mut Bundle,
     problems: &mut Vec<Problem>,
-) -> Result<(), Wrong> {
+) -> Result<(), FaultText> {
     object.each(items, "properties", &mut |property| {
         let Some(kind) = property.text("type")? else {
-            Lacks::of(&bundle.place, "A property of an olm.bundle", problems).note("type");
+            MissingKeys::of(&bundle.place, "A property of an olm.bundle", problems).note("type");
             return Ok(());
         };
         if let Err(wrong) = property_value(&kind, &property, bundle) {
@@ -506,10 +512,10 @@ fn properties(
     })
 }
 
-fn property_value(kind: &str, property: &Object<'_>, bundle: &mut Bundle) -> Result<(), Wrong> {
+fn property_value(kind: &str, property: &Object<'_>, bundle: &mut Bundle) -> Result<(), FaultText> {
     let value = || {
         let value = property.object("value");
-        value.ok_or_else(|| "its value is no object".to_owned())
+        value.ok_or_else(|| "its value is not an object".to_owned())
     };
     match kind {
         "olm.package" => {
@@ -538,7 +544,7 @@ fn property_value(kind: &str, property: &Object<'_>, bundle: &mut Bundle) -> Res
     Ok(())
 }
 
-fn gvk(value: &Object<'_>) -> Result<Gvk, Wrong> {
+fn gvk(value: &Object<'_>) -> Result<Gvk, FaultText> {
     Ok(Gvk {
         group: value.text("group")?.unwrap_or_default(),
         version: value.text("version")?.unwrap_or_default(),

@@ -5,11 +5,11 @@
 //! warning.
 
 use super::CatalogLimits;
-use super::ignore_pattern::{Bad, Pattern};
+use super::ignore_pattern::{FaultClause, Pattern};
 
 /// Error: the ignore files are too long together.
 #[derive(Debug, thiserror::Error)]
-#[error("It makes the ignore files longer than {limit} bytes together")]
+#[error("With this file, the ignore files exceed {limit} bytes in total")]
 pub struct IgnoreFileTooLong {
     /// The limit in bytes.
     limit: usize,
@@ -21,7 +21,7 @@ pub(super) struct BadLine {
     /// Line number, from 1.
     pub(super) number: u64,
     /// The fault, as a clause.
-    pub(super) why: Bad,
+    pub(super) why: FaultClause,
 }
 
 /// The patterns of all ignore files of a catalog.
@@ -60,7 +60,7 @@ impl IgnoreFile {
             // Go's reader keeps the byte order mark as part of the name, so the line matches
             // another name.
             if line.starts_with(b"\xef\xbb\xbf") {
-                let why = "opm takes the byte order mark for a part of the name";
+                let why = "it begins with a byte order mark, which opm reads as part of the name";
                 bad.push(BadLine { number, why });
             }
         }

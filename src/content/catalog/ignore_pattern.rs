@@ -9,7 +9,7 @@
 const MAX: usize = 4096;
 
 /// The reason why a line is invalid, as a clause.
-pub(super) type Bad = &'static str;
+pub(super) type FaultClause = &'static str;
 
 /// The pattern of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Pattern {
     /// # Errors
     ///
     /// When the line is invalid, so that it can match nothing.
-    pub(super) fn parse(line: &str) -> Result<Option<Self>, Bad> {
+    pub(super) fn parse(line: &str) -> Result<Option<Self>, FaultClause> {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             return Ok(None);
@@ -79,7 +79,7 @@ impl Pattern {
                 Some(at) => !self.only_directories || at.saturating_add(1) < path.len(),
                 None => false,
             },
-            Parts::Path(parts) => match rest_behind(parts, path) {
+            Parts::Path(parts) => match rest_after(parts, path) {
                 Some(rest) => !self.only_directories || !rest.is_empty(),
                 None => false,
             },
@@ -88,11 +88,11 @@ impl Pattern {
 }
 
 impl Part {
-    fn parse(text: &str) -> Result<Self, Bad> {
+    fn parse(text: &str) -> Result<Self, FaultClause> {
         match text {
             "" => Ok(Self::Empty),
             "**" => Ok(Self::Directories),
-            text if text.contains("**") => Err("opm matches nothing with `**` within a name"),
+            text if text.contains("**") => Err("opm supports `**` only as a whole path component"),
             text => Glob::parse(text).map(Self::Name),
         }
     }
@@ -100,7 +100,7 @@ impl Part {
 
 /// Returns the components after those that the parts match, if they match. As in go-git, a part
 /// after `**` takes the first component that it matches, and tries no other.
-fn rest_behind<'a, 'p>(parts: &[Part], mut path: &'a [&'p str]) -> Option<&'a [&'p str]> {
+fn rest_after<'a, 'p>(parts: &[Part], mut path: &'a [&'p str]) -> Option<&'a [&'p str]> {
     let (mut matched, mut anywhere) = (false, false);
     for (at, part) in parts.iter().enumerate() {
         let glob = match part {
@@ -168,7 +168,7 @@ impl Item {
 }
 
 impl Glob {
-    fn parse(text: &str) -> Result<Self, Bad> {
+    fn parse(text: &str) -> Result<Self, FaultClause> {
         let mut chunks = vec![Chunk::default()];
         let mut chars = text.chars().peekable();
         while let Some(c) = chars.next() {
@@ -185,7 +185,7 @@ impl Glob {
                 }
                 '?' => Item::Any,
                 '[' => class(&mut chars)?,
-                '\\' => Item::One(chars.next().ok_or("nothing follows its last backslash")?),
+                '\\' => Item::One(chars.next().ok_or("it ends with a backslash")?),
                 c => Item::One(c),
             };
             if let Some(last) = chunks.last_mut() {
@@ -226,11 +226,11 @@ impl Glob {
 }
 
 /// Parses a class after its opening bracket. A bracket or hyphen in it needs a backslash.
-fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Item, Bad> {
-    const OPEN: Bad = "a bracket is not closed";
+fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Item, FaultClause> {
+    const OPEN: FaultClause = "a bracket is not closed";
     let one = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| match chars.next() {
         None => Err(OPEN),
-        Some('-' | ']') => Err("a hyphen or bracket stands at a wrong place in brackets"),
+        Some('-' | ']') => Err("a `-` or `]` is misplaced in a character class"),
         Some('\\') => chars.next().ok_or(OPEN),
         Some(c) => Ok(c),
     };

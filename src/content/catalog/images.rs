@@ -79,16 +79,16 @@ pub struct BadImage {
 
 impl fmt::Display for BadImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.row().fmt(f)
+        self.to_inventory().fmt(f)
     }
 }
 
 impl BadImage {
     /// The row for the inventory.
-    pub fn row(&self) -> MalformedImage {
+    pub fn to_inventory(&self) -> MalformedImage {
         MalformedImage {
-            text: shown(&self.text),
-            reason: shown(&self.why),
+            text: sanitized(&self.text),
+            reason: sanitized(&self.why),
             needed_by: needed_by(&self.named_by),
         }
     }
@@ -118,7 +118,7 @@ impl CatalogImages {
 
     /// The rows of the invalid references for the inventory, sorted, without duplicates.
     pub fn malformed(&self) -> Vec<MalformedImage> {
-        let mut rows: Vec<MalformedImage> = self.bad.iter().map(BadImage::row).collect();
+        let mut rows: Vec<MalformedImage> = self.bad.iter().map(BadImage::to_inventory).collect();
         rows.sort_by(|a, b| a.text.cmp(&b.text));
         rows.dedup_by(|b, a| a.text == b.text);
         rows
@@ -129,8 +129,8 @@ impl CatalogImages {
 fn needed_by(named_by: &BTreeSet<NamedBy>) -> Vec<NeededBy> {
     let needed = named_by.iter().map(|by| match by {
         NamedBy::Bundle { name, package } => NeededBy {
-            name: shown(name),
-            package: Some(shown(package)).filter(|_| !package.is_empty()),
+            name: sanitized(name),
+            package: Some(sanitized(package)).filter(|_| !package.is_empty()),
         },
         NamedBy::Document {
             schema,
@@ -139,10 +139,10 @@ fn needed_by(named_by: &BTreeSet<NamedBy>) -> Vec<NeededBy> {
             ..
         } => NeededBy {
             name: match name {
-                Some(name) => shown(&format!("{schema} {name}")),
-                None => shown(schema),
+                Some(name) => sanitized(&format!("{schema} {name}")),
+                None => sanitized(schema),
             },
-            package: package.as_deref().map(shown),
+            package: package.as_deref().map(sanitized),
         },
     });
     let needed: BTreeSet<NeededBy> = needed.collect();
@@ -151,7 +151,7 @@ fn needed_by(named_by: &BTreeSet<NamedBy>) -> Vec<NeededBy> {
 
 /// Makes an untrusted text acceptable to the inventory: not empty, at most [`MalformedImage::TEXT`]
 /// bytes, deceptive characters replaced.
-fn shown(text: &str) -> String {
+fn sanitized(text: &str) -> String {
     let plain = |c: char| if is_deceptive(c) { '\u{fffd}' } else { c };
     let mut shown = String::new();
     for c in text.chars().map(plain) {
@@ -221,11 +221,11 @@ fn parse(text: &str) -> Result<Reference, String> {
             .map_err(|error: crate::model::NameError| error.to_string());
     }
     if text.starts_with("oci:") || text.starts_with("file:") || text.starts_with("s3:") {
-        return Err("it is on a disk and not on a registry".to_owned());
+        return Err("it names a local file or directory, not an image on a registry".to_owned());
     }
     // Clusters accept no scheme before an image's name.
     if text.contains("://") {
-        return Err("a scheme has no place in an image's name".to_owned());
+        return Err("an image name must not have a scheme (`x://`)".to_owned());
     }
     text.parse()
         .map_err(|error: crate::model::NameError| error.to_string())

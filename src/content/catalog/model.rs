@@ -7,18 +7,24 @@ use std::sync::Arc;
 use super::Problem;
 use super::images::{self, CatalogImages, NamedBy};
 
-/// The place of a document in a catalog.
+/// The place of a document in a catalog, or of a row in its database.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The file's path below the catalog's directory; the database's name for a database.
     pub file: Arc<str>,
-    /// The document's number in the file, from 1; the row's number in a database.
+    /// The table of a database; `None` for a file.
+    pub table: Option<&'static str>,
+    /// The document's number in the file, or the row's number in the table, from 1.
     pub number: u64,
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, document {}", self.file.escape_debug(), self.number)
+        let (file, number) = (self.file.escape_debug(), self.number);
+        match self.table {
+            Some(table) => write!(f, "{file}, row {number} of `{table}`"),
+            None => write!(f, "{file}, document {number}"),
+        }
     }
 }
 
@@ -41,7 +47,7 @@ pub struct Catalog {
     /// Number of empty strings where images should be. They are ignored, as in `oc`.
     pub empty_images: usize,
     /// Problems found in single documents or rows while reading.
-    pub(super) odd: Vec<Problem>,
+    pub(super) problems_found: Vec<Problem>,
 }
 
 /// An `olm.package`.
@@ -268,7 +274,7 @@ impl Catalog {
         self.deprecations
             .retain(|deprecations| stays(&deprecations.place));
         self.others.retain(|other| stays(&other.place));
-        self.odd
+        self.problems_found
             .retain(|problem| problem.place().is_none_or(&mut stays));
         self.other_images.retain(|(by, _)| match by {
             NamedBy::Document { place, .. } => stays(place),

@@ -19,11 +19,11 @@ use crate::content::go_json::same_key;
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 /// The fault in a value, on one line, for messages.
-pub(super) type Wrong = String;
+pub(super) type FaultText = String;
 
 impl<'a> Object<'a> {
     /// Parses an object.
-    pub(super) fn parse(json: &'a str) -> Result<Self, Wrong> {
+    pub(super) fn parse(json: &'a str) -> Result<Self, FaultText> {
         serde_json::from_str(json).map_err(|error| wrong(&error))
     }
 
@@ -55,7 +55,7 @@ impl<'a> Object<'a> {
     }
 
     /// A string field; empty strings count as absent, as in Go.
-    pub(super) fn text(&self, key: &str) -> Result<Option<String>, Wrong> {
+    pub(super) fn text(&self, key: &str) -> Result<Option<String>, FaultText> {
         let Some(value) = self.get(key) else {
             return Ok(None);
         };
@@ -70,14 +70,14 @@ impl<'a> Object<'a> {
         &self,
         items: &Items,
         key: &str,
-        take: &mut dyn FnMut(Object<'a>) -> Result<(), Wrong>,
-    ) -> Result<(), Wrong> {
+        take: &mut dyn FnMut(Object<'a>) -> Result<(), FaultText>,
+    ) -> Result<(), FaultText> {
         let refuse = |error| format!("`{key}` is not a list of objects: {}", wrong(&error));
         self.items(items, key, refuse, &mut |object: Option<Object<'a>>| {
             let Some(object) = object else {
                 return Ok(());
             };
-            items.note(&object);
+            items.record_repeated_key(&object);
             take(object)
         })
     }
@@ -88,7 +88,7 @@ impl<'a> Object<'a> {
         items: &Items,
         key: &str,
         take: &mut dyn FnMut(Object<'a>),
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), FaultText> {
         let list = self.get(key).filter(|value| value.get().starts_with('['));
         if list.is_none() {
             return Ok(());
@@ -107,7 +107,7 @@ impl<'a> Object<'a> {
     }
 
     /// A field that is a list of strings; empty if it is absent.
-    pub(super) fn texts(&self, items: &Items, key: &str) -> Result<Vec<String>, Wrong> {
+    pub(super) fn texts(&self, items: &Items, key: &str) -> Result<Vec<String>, FaultText> {
         let mut texts = Vec::new();
         let refuse = |_| format!("`{key}` is not a list of texts");
         self.items(items, key, refuse, &mut |text| {
@@ -122,9 +122,9 @@ impl<'a> Object<'a> {
         &self,
         items: &Items,
         key: &str,
-        refuse: impl FnOnce(serde_json::Error) -> Wrong,
-        take: &mut dyn FnMut(T) -> Result<(), Wrong>,
-    ) -> Result<(), Wrong> {
+        refuse: impl FnOnce(serde_json::Error) -> FaultText,
+        take: &mut dyn FnMut(T) -> Result<(), FaultText>,
+    ) -> Result<(), FaultText> {
         let Some(value) = self.get(key) else {
             return Ok(());
         };
@@ -169,7 +169,7 @@ impl Items {
         }
     }
 
-    fn take(&self) -> Result<(), Wrong> {
+    fn count_item(&self) -> Result<(), FaultText> {
         let left = self.left.get().checked_sub(1);
         let left = left.ok_or_else(|| format!("its lists have more than {MAX_ITEMS} items"))?;
         self.left.set(left);
@@ -177,7 +177,7 @@ impl Items {
     }
 
     /// Records a duplicate key of an object.
-    pub(super) fn note(&self, object: &Object<'_>) {
+    pub(super) fn record_repeated_key(&self, object: &Object<'_>) {
         let mut noted = self.repeated_key.borrow_mut();
         if noted.is_none() {
             *noted = object.repeated_key().map(str::to_owned);
@@ -193,9 +193,9 @@ impl Items {
 /// Reads a list item by item.
 struct List<'l, T> {
     items: &'l Items,
-    take: &'l mut dyn FnMut(T) -> Result<(), Wrong>,
+    take: &'l mut dyn FnMut(T) -> Result<(), FaultText>,
     /// The reason why reading stopped before the end.
-    stopped: &'l mut Option<Wrong>,
+    stopped: &'l mut Option<FaultText>,
 }
 
 impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for List<'_, T> {
@@ -215,7 +215,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for List<'_, T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while let Some(item) = seq.next_element()? {
-            if let Err(wrong) = self.items.take().and_then(|()| (self.take)(item)) {
+            if let Err(wrong) = self.items.count_item().and_then(|()| (self.take)(item)) {
                 *self.stopped = Some(wrong);
                 return Err(A::Error::custom("it is not wanted"));
             }
@@ -225,7 +225,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for List<'_, T> {
 }
 
 /// The parser's message on one line, shortened.
-fn wrong(error: &serde_json::Error) -> Wrong {
+fn wrong(error: &serde_json::Error) -> FaultText {
     let printable = |c: char| if c.is_control() { ' ' } else { c };
     error.to_string().chars().take(200).map(printable).collect()
 }
@@ -292,7 +292,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
 mod tests {
     use super::*;
 
-    fn objects<'a>(object: &Object<'a>, key: &str) -> Result<Vec<Object<'a>>, Wrong> {
+    fn objects<'a>(object: &Object<'a>, key: &str) -> Result<Vec<Object<'a>>, FaultText> {
         let mut objects = Vec::new();
         object.each(&Items::new(), key, &mut |object| {
             objects.push(object);
@@ -301,7 +301,7 @@ mod tests {
         Ok(objects)
     }
 
-    fn texts(object: &Object<'_>, key: &str) -> Result<Vec<String>, Wrong> {
+    fn texts(object: &Object<'_>, key: &str) -> Result<Vec<String>, FaultText> {
         object.texts(&Items::new(), key)
     }
 

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
 use super::edit::write_object;
-use super::object::{Object, Wrong};
+use super::object::{FaultText, Object};
 use super::{CatalogError, Place};
 use crate::content::go_json::same_key;
 
@@ -28,7 +28,7 @@ const LONGEST: usize = 8192;
 /// # Errors
 ///
 /// When `opm` would not open the path.
-pub(super) fn path_of(property: &Object<'_>, file: &str) -> Result<Option<String>, Wrong> {
+pub(super) fn path_of(property: &Object<'_>, file: &str) -> Result<Option<String>, FaultText> {
     let short = property.get("value").filter(|v| v.get().len() <= LONGEST);
     let Some(value) = short.and_then(|value| Object::parse(value.get()).ok()) else {
         return Ok(None);
@@ -36,7 +36,7 @@ pub(super) fn path_of(property: &Object<'_>, file: &str) -> Result<Option<String
     let Some(reference) = value.text("ref")? else {
         return Ok(None);
     };
-    let outside = || "its `ref` is no path within the catalog".to_owned();
+    let outside = || "its `ref` points outside the catalog".to_owned();
     if reference.starts_with('/') {
         return Err(outside());
     }
@@ -72,7 +72,7 @@ pub fn with_object_files(
     })
 }
 
-fn inlined(json: &str, file: &str, files: &BTreeMap<String, Vec<u8>>) -> Result<String, Wrong> {
+fn inlined(json: &str, file: &str, files: &BTreeMap<String, Vec<u8>>) -> Result<String, FaultText> {
     const KEY: &str = "properties";
     let object = Object::parse(json)?;
     let Some(list) = object.get(KEY) else {
@@ -103,7 +103,7 @@ fn content<'f>(
     property: &RawValue,
     file: &str,
     files: &'f BTreeMap<String, Vec<u8>>,
-) -> Result<Option<&'f [u8]>, Wrong> {
+) -> Result<Option<&'f [u8]>, FaultText> {
     // Skip `null` properties, as the index does.
     if property.get() == "null" {
         return Ok(None);
@@ -150,6 +150,7 @@ mod tests {
         );
         let place = Place {
             file: "p/catalog.json".into(),
+            table: None,
             number: 1,
         };
         let files = BTreeMap::from([("p/o/a.yaml".to_owned(), b"kind: X\n".to_vec())]);

@@ -64,12 +64,12 @@ pub enum Problem {
         bundle: String,
     },
     /// Bundles of a database that are in no channel, so that they cannot be installed.
-    Stranded {
+    InNoChannel {
         /// Names of the bundles, sorted.
         bundles: Vec<String>,
     },
     /// A document lacks a text that OLM requires. `opm render` and `oc` read it nevertheless.
-    Lacks {
+    MissingKey {
         /// The document.
         place: Place,
         /// The incomplete item: a schema, or a part of a document.
@@ -95,7 +95,7 @@ pub enum Problem {
     },
     /// A property of a bundle is invalid, so that its version or dependencies may be unknown.
     Property {
-        /// Name of the package.
+        /// Name of the package; empty for a bundle of a database that is in no channel.
         package: String,
         /// Name of the bundle.
         bundle: String,
@@ -128,13 +128,14 @@ impl fmt::Display for Problem {
                 let (package, name) = (esc(package), esc(name));
                 write!(
                     f,
-                    "The {what} `{name}` of package `{package}` is described twice: {place}"
+                    "The {what} `{name}` of package `{package}` is defined twice; the second is \
+                     {place}"
                 )
             }
             Self::NoPackage { package } => {
                 write!(
                     f,
-                    "The package `{}` has channels or bundles and no description",
+                    "The package `{}` has channels or bundles, but no `olm.package` document",
                     esc(package)
                 )
             }
@@ -151,7 +152,7 @@ impl fmt::Display for Problem {
                 let (package, channel) = (esc(package), esc(channel));
                 write!(
                     f,
-                    "The package `{package}` has no channel `{channel}`, its default channel"
+                    "The default channel `{channel}` of package `{package}` does not exist"
                 )
             }
             Self::Heads {
@@ -181,7 +182,8 @@ impl fmt::Display for Problem {
                 let (package, channel, bundle) = (esc(package), esc(channel), esc(bundle));
                 write!(
                     f,
-                    "In the channel `{channel}` of package `{package}` bundles replace each other in a circle: `{bundle}`"
+                    "In the channel `{channel}` of package `{package}` the `replaces` edges form \
+                     a cycle through `{bundle}`"
                 )
             }
             Self::NoBundle {
@@ -192,29 +194,33 @@ impl fmt::Display for Problem {
                 let (package, channel, bundle) = (esc(package), esc(channel), esc(bundle));
                 write!(
                     f,
-                    "The channel `{channel}` of package `{package}` names the bundle `{bundle}`, which is not there"
+                    "The channel `{channel}` of package `{package}` names the bundle `{bundle}`, \
+                     which is not in the catalog"
                 )
             }
-            Self::Stranded { bundles } => {
+            Self::InNoChannel { bundles } => {
                 let shown: Vec<String> = bundles.iter().take(SHOWN).map(|name| esc(name)).collect();
                 let shown = shown.join(", ");
                 write!(
                     f,
-                    "Bundles in no channel, which nobody can install: {shown}"
+                    "Bundles in no channel, so that they cannot be installed: {shown}"
                 )?;
                 match bundles.len().checked_sub(SHOWN).filter(|more| *more > 0) {
                     Some(more) => write!(f, " and {more} more"),
                     None => Ok(()),
                 }
             }
-            Self::Lacks { place, what, key } => {
-                write!(f, "{what} has no `{key}`, which OLM refuses: {place}")
+            Self::MissingKey { place, what, key } => {
+                write!(
+                    f,
+                    "{what} has no `{key}`; OLM refuses such a catalog: {place}"
+                )
             }
             Self::KeyTwice { place, key } => {
                 let key = esc(key);
                 write!(
                     f,
-                    "The key `{key}` stands twice in one map; the last one counts: {place}"
+                    "The key `{key}` occurs twice in one map; the last one counts: {place}"
                 )
             }
             Self::IgnoreLine { file, line, why } => {
@@ -230,10 +236,11 @@ impl fmt::Display for Problem {
             } => {
                 let (package, bundle) = (esc(package), esc(bundle));
                 let (kind, wrong) = (esc(kind), esc(wrong));
-                write!(
-                    f,
-                    "The property {kind} of bundle `{bundle}` of package `{package}` is ignored: {wrong} ({place})"
-                )
+                write!(f, "The property {kind} of bundle `{bundle}` ")?;
+                if !package.is_empty() {
+                    write!(f, "of package `{package}` ")?;
+                }
+                write!(f, "is ignored: {wrong} ({place})")
             }
             Self::NoVersion { package, bundle } => {
                 let (package, bundle) = (esc(package), esc(bundle));
@@ -250,7 +257,7 @@ impl Problem {
     /// The document in which the problem was found; `None` for problems that concern several.
     pub(super) fn place(&self) -> Option<&Place> {
         match self {
-            Self::Lacks { place, .. }
+            Self::MissingKey { place, .. }
             | Self::KeyTwice { place, .. }
             | Self::Property { place, .. } => Some(place),
             _ => None,
@@ -261,7 +268,7 @@ impl Problem {
 /// Finds all problems, sorted.
 pub(super) fn find(catalog: &Catalog) -> Vec<Problem> {
     let mut problems = duplicates(catalog);
-    problems.extend(catalog.odd.iter().cloned());
+    problems.extend(catalog.problems_found.iter().cloned());
     let described: BTreeSet<&str> = catalog.packages.iter().map(|p| p.name.as_str()).collect();
     let undescribed = catalog.package_names();
     for package in undescribed.difference(&described) {
@@ -295,10 +302,12 @@ pub(super) fn find(catalog: &Catalog) -> Vec<Problem> {
             }
         }
     }
-    let stranded = catalog.bundles.iter().filter(|b| b.package.is_empty());
-    let stranded: Vec<String> = stranded.map(|bundle| bundle.name.clone()).collect();
-    if !stranded.is_empty() {
-        problems.push(Problem::Stranded { bundles: stranded });
+    let in_no_channel = catalog.bundles.iter().filter(|b| b.package.is_empty());
+    let in_no_channel: Vec<String> = in_no_channel.map(|bundle| bundle.name.clone()).collect();
+    if !in_no_channel.is_empty() {
+        problems.push(Problem::InNoChannel {
+            bundles: in_no_channel,
+        });
     }
     let installable = catalog.bundles.iter().filter(|b| !b.package.is_empty());
     for bundle in installable.filter(|b| b.version.is_none()) {
@@ -369,7 +378,10 @@ fn cycle(channel: &Channel) -> Option<&str> {
         loop {
             match seen.get(at) {
                 Some(other) if *other == walk => {
-                    smallest = smallest.into_iter().chain(around(at, &edges)).min();
+                    smallest = smallest
+                        .into_iter()
+                        .chain(smallest_on_cycle(at, &edges))
+                        .min();
                     break;
                 }
                 Some(_) => break,
@@ -385,7 +397,7 @@ fn cycle(channel: &Channel) -> Option<&str> {
 }
 
 /// The smallest name on the cycle that contains `start`.
-fn around<'a>(start: &'a str, edges: &BTreeMap<&'a str, &'a str>) -> Option<&'a str> {
+fn smallest_on_cycle<'a>(start: &'a str, edges: &BTreeMap<&'a str, &'a str>) -> Option<&'a str> {
     let mut smallest = start;
     let mut at = *edges.get(start)?;
     while at != start {

@@ -63,7 +63,7 @@ pub fn read(file: &str, tables: &dyn Tables) -> Result<Catalog, CatalogError> {
     let packages_of = reader.channels()?;
     reader.bundles()?;
     reader.related_images()?;
-    reader.properties()?;
+    reader.properties(&packages_of)?;
     Ok(reader.finish(packages_of))
 }
 
@@ -104,13 +104,13 @@ impl Reader<'_> {
             *kept = kept.saturating_add(length);
             *count = count.saturating_add(1);
             let refuse = |what: &str| CatalogError::Database {
-                message: format!("its table `{table}` has too {what}"),
+                message: format!("the table `{table}` exceeds a limit: {what}"),
             };
             if *kept > CatalogLimits::INDEX {
-                return Err(refuse("long texts"));
+                return Err(refuse("its texts are too long"));
             }
             if *count > CatalogLimits::DOCUMENTS {
-                return Err(refuse("many rows"));
+                return Err(refuse("it has too many rows"));
             }
             let mut row = row.into_iter();
             let cell = |there: &bool| if *there { row.next().flatten() } else { None };
@@ -140,9 +140,10 @@ impl Reader<'_> {
         }
     }
 
-    fn place(&self, number: usize) -> Place {
+    fn place(&self, table: &'static str, number: usize) -> Place {
         Place {
             file: Arc::clone(&self.file),
+            table: Some(table),
             number: number as u64,
         }
     }
@@ -156,7 +157,7 @@ impl Reader<'_> {
             self.catalog.packages.push(Package {
                 name,
                 default_channel,
-                place: self.place(number),
+                place: self.place("package", number),
             });
         }
         Ok(())
@@ -175,7 +176,7 @@ impl Reader<'_> {
                 package: package.clone(),
                 name: name.clone(),
                 entries: Vec::new(),
-                place: self.place(number),
+                place: self.place("channel", number),
             };
             channels.entry((package, name)).or_insert(channel);
         }
@@ -211,9 +212,8 @@ impl Reader<'_> {
                         .to_string()
                 };
                 let (name, one, other) = (esc(&name), esc(of), esc(&package));
-                let message = format!(
-                    "the bundle `{name}` is in the packages `{one}` and `{other}`, and a bundle has one"
-                );
+                let message =
+                    format!("the bundle `{name}` is in two packages, `{one}` and `{other}`");
                 return Err(CatalogError::Database { message });
             }
             let entries = entries.entry((package, channel)).or_default();
@@ -266,7 +266,7 @@ impl Reader<'_> {
                 provided_apis: Vec::new(),
                 has_constraints: false,
                 object_files: Vec::new(),
-                place: self.place(number),
+                place: self.place("operatorbundle", number),
             };
             self.bundles.insert(name, bundle);
         }
@@ -343,7 +343,7 @@ impl Reader<'_> {
                         schema: Arc::clone(&schema),
                         package: None,
                         name: bundle.map(Into::into),
-                        place: self.place(number),
+                        place: self.place("related_image", number),
                     };
                     self.catalog.other_images.push((named_by, image));
                 }
@@ -352,26 +352,26 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn properties(&mut self) -> Result<(), CatalogError> {
+    fn properties(&mut self, packages_of: &PackagesOf) -> Result<(), CatalogError> {
         for table in ["properties", "dependencies"] {
             let rows = self.rows(table, &["type", "value", "operatorbundle_name"])?;
             for (number, row) in (1..).zip(rows) {
                 let [Some(kind), Some(value), Some(name)] = cells(row) else {
                     continue;
                 };
-                let place = self.place(number);
+                let place = self.place(table, number);
                 if let Some(bundle) = self.bundles.get_mut(&name)
                     && let Err(wrong) = property(table, &kind, &value, bundle)
                 {
                     let problem = Problem::Property {
-                        package: String::new(),
+                        package: packages_of.get(&name).cloned().unwrap_or_default(),
                         bundle: name,
                         kind: kind.chars().take(100).collect(),
                         wrong: wrong.to_owned(),
                         place,
                     };
                     self.charge(1, problem.to_string().len())?;
-                    self.catalog.odd.push(problem);
+                    self.catalog.problems_found.push(problem);
                 }
             }
         }
@@ -436,8 +436,8 @@ fn property(table: &str, kind: &str, value: &str, bundle: &mut Bundle) -> Result
         }
         _ => return Ok(()),
     };
-    let value: Value =
-        go_json::read(value.as_bytes(), &FIELDS).map_err(|_| "it has another form")?;
+    let value: Value = go_json::read(value.as_bytes(), &FIELDS)
+        .map_err(|_| "its value does not have the expected form")?;
     let api = Gvk {
         group: value.group,
         version: value.version.clone(),

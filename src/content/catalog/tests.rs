@@ -305,18 +305,20 @@ schema: olm.bundle\nname: x\nimage: q.io/a/b:1\nproperties: [{value: 1}]
     assert_eq!(
         lacks,
         [
-            "A property of an olm.bundle has no `type`, which OLM refuses: f.yaml",
-            "An olm.bundle has no `package`, which OLM refuses: f.yaml",
+            "A property of an olm.bundle has no `type`; OLM refuses such a catalog: f.yaml",
+            "An olm.bundle has no `package`; OLM refuses such a catalog: f.yaml",
         ]
     );
     for expected in [
-        "An olm.bundle has no `name`, which OLM refuses: f.yaml, document 2",
-        "An olm.channel has no `name`, which OLM refuses: f.yaml, document 3",
-        "An entry of an olm.channel has no `name`, which OLM refuses: f.yaml, document 3",
-        "An olm.package has no `name`, which OLM refuses: f.yaml, document 4",
-        "An olm.deprecations has no `package`, which OLM refuses: f.yaml, document 5",
-        "An entry of an olm.deprecations has no `reference`, which OLM refuses: f.yaml, document 5",
-        "An entry of an olm.deprecations has no `schema`, which OLM refuses: f.yaml, document 5",
+        "An olm.bundle has no `name`; OLM refuses such a catalog: f.yaml, document 2",
+        "An olm.channel has no `name`; OLM refuses such a catalog: f.yaml, document 3",
+        "An entry of an olm.channel has no `name`; OLM refuses such a catalog: f.yaml, document 3",
+        "An olm.package has no `name`; OLM refuses such a catalog: f.yaml, document 4",
+        "An olm.deprecations has no `package`; OLM refuses such a catalog: f.yaml, document 5",
+        "An entry of an olm.deprecations has no `reference`; OLM refuses such a catalog: f.yaml, \
+         document 5",
+        "An entry of an olm.deprecations has no `schema`; OLM refuses such a catalog: f.yaml, \
+         document 5",
     ] {
         assert_eq!(
             problems.iter().filter(|p| *p == expected).count(),
@@ -367,9 +369,9 @@ fn a_package_in_two_documents_is_a_problem() {
     let problems: Vec<String> = catalog.problems().iter().map(Problem::to_string).collect();
     assert_eq!(
         problems[0],
-        "The package `a` of package `a` is described twice: f, document 2"
+        "The package `a` of package `a` is defined twice; the second is f, document 2"
     );
-    assert!(problems[1].contains("no channel `c`"), "{problems:?}");
+    assert!(problems[1].contains("default channel `c`"), "{problems:?}");
 }
 
 #[test]
@@ -392,9 +394,9 @@ fn of_a_key_twice_the_last_counts_and_is_a_problem() {
     assert_eq!(images, ["q.io/a/b:1", "q.io/a/d:1"]);
     let problems: Vec<String> = catalog.problems().iter().map(Problem::to_string).collect();
     for expected in [
-        "The key `name` stands twice in one map; the last one counts: a.yaml, document 1",
-        "The key `message` stands twice in one map; the last one counts: a.yaml, document 2",
-        "The key `image` stands twice in one map; the last one counts: b.json, document 1",
+        "The key `name` occurs twice in one map; the last one counts: a.yaml, document 1",
+        "The key `message` occurs twice in one map; the last one counts: a.yaml, document 2",
+        "The key `image` occurs twice in one map; the last one counts: b.json, document 1",
     ] {
         assert!(
             problems.contains(&expected.to_owned()),
@@ -524,7 +526,8 @@ fn images_that_are_none_are_named_with_their_bundles() {
     );
     assert_eq!(
         bad[3].to_string(),
-        "`oci:/tmp/x`: no image reference: it is on a disk and not on a registry \
+        "`oci:/tmp/x`: no image reference: it names a local file or directory, not an image on a \
+         registry \
          (needed by p.v1 of package p)"
     );
     // The other images are carried.
@@ -533,7 +536,7 @@ fn images_that_are_none_are_named_with_their_bundles() {
 }
 
 #[test]
-fn one_odd_reference_costs_itself_alone() {
+fn an_invalid_reference_leaves_the_others_usable() {
     let digest = |digits: usize| format!("sha256:{}", "a".repeat(digits));
     let odd = [
         format!("q.io/a/b@{}", digest(65)),
@@ -603,6 +606,7 @@ fn the_description_of_a_package_is_found_among_many() {
         let number = catalog.packages.len() as u64;
         let place = Place {
             file: "f".into(),
+            table: None,
             number,
         };
         let (name, default_channel) = (name.to_owned(), None);

@@ -14,16 +14,20 @@ use crate::model::{Reference, ReleaseEntry};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Difference {
     /// The versions differ.
-    #[error("the manifest calls it {claimed}, and it is {found}")]
+    #[error(
+        "the bundle's manifest states the version {claimed}, but the release image has {found}"
+    )]
     Version { claimed: String, found: String },
     /// The architectures differ.
-    #[error("the manifest says that it is for {claimed}, and it is for {found}")]
+    #[error(
+        "the bundle's manifest states the architecture {claimed}, but the release image is for {found}"
+    )]
     Architecture { claimed: String, found: String },
     /// A component is missing, has another image, or does not belong to the release.
-    #[error("the manifest and the release differ about its component {name}")]
+    #[error("the component {name} differs between the bundle's manifest and the release image")]
     Component { name: String },
     /// The keyrings of the verification ConfigMap differ.
-    #[error("the manifest and the release differ about the keys by which it is verified")]
+    #[error("the signing keys differ between the bundle's manifest and the release image")]
     Keyrings,
 }
 

@@ -21,7 +21,7 @@ pub struct Subject {
 
 /// The rules by which a release is judged.
 #[derive(Debug, Clone, Copy)]
-pub struct Standard<'a> {
+pub struct Policy<'a> {
     /// The payload's verification ConfigMap, if it has one.
     pub config: Option<&'a VerificationConfig>,
     /// The keys that are trusted.
@@ -56,21 +56,21 @@ pub enum Judgement {
     /// Pinned keys have signed the release: the manifest list, or each of its images.
     Signed(Vec<Signed>),
     /// The release has no signature. Only this result can be overridden by the user.
-    Absent(Absence),
+    Absent(NoSignatureReason),
     /// The release has signatures that are not valid, or none of the payload's keys is trusted.
-    Wrong(Fault),
+    Invalid(Fault),
     /// It is unknown whether the release has signatures: not every store answered.
     Unknown(Fault),
 }
 
 /// The reason why a release has no signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Absence {
+pub enum NoSignatureReason {
     /// The payload has no verification ConfigMap.
-    #[error("its payload does not say by which keys")]
+    #[error("the release contains no signing keys, so nothing can be checked")]
     NoKeys,
     /// All stores answered, and none has a signature.
-    #[error("no store has a signature of it")]
+    #[error("no store has a signature for it")]
     NoSignature,
 }
 
@@ -82,10 +82,13 @@ pub enum Fault {
     #[error(transparent)]
     Signature(#[from] SignatureError),
     /// There are signatures, but the payload names no keys to verify them with.
-    #[error("It has signatures, and its payload does not say by which keys")]
+    #[error("It has signatures, but contains no signing keys to check them with")]
     NoKeys,
     /// Only some images of a manifest list are signed.
-    #[error("Images of its list are signed, and not {}", list(without))]
+    #[error(
+        "Only some images of its manifest list are signed, not {}",
+        list(without)
+    )]
     PartlySigned {
         /// Digests of the images without a signature.
         without: Vec<Digest>,
@@ -97,9 +100,9 @@ fn list(digests: &[Digest]) -> String {
     texts.join(", ")
 }
 
-impl Standard<'_> {
+impl Policy<'_> {
     /// Returns a fault that no signature could repair: that none of the keys is pinned.
-    pub fn hopeless(&self, subject: &Subject) -> Option<Fault> {
+    pub fn no_pinned_key(&self, subject: &Subject) -> Option<Fault> {
         match self.verify(&subject.root, &[])? {
             Err(SignatureError::NoSignature { .. }) | Ok(_) => None,
             Err(error) => Some(error.into()),
@@ -121,32 +124,32 @@ impl Standard<'_> {
 ///
 /// Either the manifest list is signed, or each of its images. If there are signatures over the list
 /// and they are not valid, valid ones over its images do not count.
-pub fn judge(subject: &Subject, standard: &Standard<'_>, evidence: &Evidence<'_>) -> Judgement {
-    if standard.config.is_none() {
+pub fn judge(subject: &Subject, policy: &Policy<'_>, evidence: &Evidence<'_>) -> Judgement {
+    if policy.config.is_none() {
         return match evidence.signatures {
-            [] => Judgement::Absent(Absence::NoKeys),
-            _ => Judgement::Wrong(Fault::NoKeys),
+            [] => Judgement::Absent(NoSignatureReason::NoKeys),
+            _ => Judgement::Invalid(Fault::NoKeys),
         };
     }
-    let of_root = over(&subject.root, standard, evidence);
+    let of_root = over(&subject.root, policy, evidence);
     let missing = match of_root {
         Found::Good(signed) => return Judgement::Signed(vec![signed]),
-        Found::Bad(error) => return Judgement::Wrong(error.into()),
+        Found::Bad(error) => return Judgement::Invalid(error.into()),
         Found::Nothing(missing) => missing,
     };
     let (mut signed, mut without) = (Vec::new(), Vec::new());
     for image in &subject.images {
-        match over(image, standard, evidence) {
+        match over(image, policy, evidence) {
             Found::Good(good) => signed.push(good),
-            Found::Bad(error) => return Judgement::Wrong(error.into()),
+            Found::Bad(error) => return Judgement::Invalid(error.into()),
             Found::Nothing(_) => without.push(*image),
         }
     }
     match (signed.is_empty(), without.is_empty()) {
         (false, true) => Judgement::Signed(signed),
         _ if !evidence.is_whole => Judgement::Unknown(missing.into()),
-        (false, false) => Judgement::Wrong(Fault::PartlySigned { without }),
-        (true, _) => Judgement::Absent(Absence::NoSignature),
+        (false, false) => Judgement::Invalid(Fault::PartlySigned { without }),
+        (true, _) => Judgement::Absent(NoSignatureReason::NoSignature),
     }
 }
 
@@ -157,7 +160,7 @@ enum Found {
     Nothing(SignatureError),
 }
 
-fn over(digest: &Digest, standard: &Standard<'_>, evidence: &Evidence<'_>) -> Found {
+fn over(digest: &Digest, policy: &Policy<'_>, evidence: &Evidence<'_>) -> Found {
     let messages = evidence.signatures.iter();
     let messages = messages.filter(|signature| signature.over == *digest);
     let messages: Vec<Vec<u8>> = messages.map(|s| s.message.clone()).collect();
@@ -165,7 +168,7 @@ fn over(digest: &Digest, standard: &Standard<'_>, evidence: &Evidence<'_>) -> Fo
     if messages.is_empty() {
         return Found::Nothing(nothing);
     }
-    match standard.verify(digest, &messages) {
+    match policy.verify(digest, &messages) {
         Some(Ok(verified)) => Found::Good(Signed {
             over: *digest,
             verified,

@@ -202,7 +202,7 @@ pub(super) struct Signer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum KeyFault {
     /// The signature names another key.
-    Stranger,
+    OtherKey,
     /// The signature does not match the bytes and the key.
     Mismatch,
     /// The key was revoked.
@@ -264,15 +264,15 @@ impl ReleaseKey {
         times: Times,
     ) -> Result<Signer, KeyFault> {
         let primary = &self.certificate.primary_key;
-        let mut fault = KeyFault::Stranger;
-        if names(signature, primary) {
+        let mut fault = KeyFault::OtherKey;
+        if is_issued_by(signature, primary) {
             match signature.verify(primary, data) {
                 Ok(()) => return self.primary_signer(times),
                 Err(_) => fault = KeyFault::Mismatch,
             }
         }
         for subkey in &self.certificate.public_subkeys {
-            if names(signature, &subkey.key) {
+            if is_issued_by(signature, &subkey.key) {
                 match signature.verify(&subkey.key, data) {
                     Ok(()) => return self.subkey_signer(subkey, times),
                     Err(_) => fault = KeyFault::Mismatch,
@@ -284,7 +284,7 @@ impl ReleaseKey {
 
     /// Checks the primary key as the maker of a signature.
     fn primary_signer(&self, times: Times) -> Result<Signer, KeyFault> {
-        let binding = self.alive(times.now)?;
+        let binding = self.self_signature(times.now)?;
         may_sign(binding)?;
         let expires = expiry(binding, self.created());
         signer(self.fingerprint, self.created(), expires, times)
@@ -295,7 +295,7 @@ impl ReleaseKey {
         let fingerprint = v4_fingerprint(&subkey.key).ok_or(KeyFault::Unusable(
             "it is a subkey of another version than 4",
         ))?;
-        let primary_expires = expiry(self.alive(times.now)?, self.created());
+        let primary_expires = expiry(self.self_signature(times.now)?, self.created());
         let binding = self.subkey_binding(subkey, times.now)?;
         let created = seconds(subkey.key.created_at());
         let own_expires = expiry(binding, created);
@@ -304,7 +304,7 @@ impl ReleaseKey {
     }
 
     /// Returns the self-signature that states the primary key's purpose, unless the key is revoked.
-    fn alive(&self, now: Timestamp) -> Result<&Signature, KeyFault> {
+    fn self_signature(&self, now: Timestamp) -> Result<&Signature, KeyFault> {
         let primary = &self.certificate.primary_key;
         // A revocation counts whatever its date, reason and hash: when in doubt, refuse the key.
         let mut revocations = self.certificate.details.revocation_signatures.iter();
@@ -312,7 +312,7 @@ impl ReleaseKey {
             return Err(KeyFault::Revoked);
         }
         self.primary_binding(now)
-            .ok_or(KeyFault::Unusable("it has no valid signature of its own"))
+            .ok_or(KeyFault::Unusable("it has no valid self-signature"))
     }
 
     /// The newest valid self-signature of the primary key, over itself or over one of its user IDs.
@@ -320,7 +320,7 @@ impl ReleaseKey {
         let primary = &self.certificate.primary_key;
         let details = &self.certificate.details;
         let direct = details.direct_signatures.iter().filter(|signature| {
-            counts(signature, now)
+            is_acceptable(signature, now)
                 && signature.typ() == Some(SignatureType::Key)
                 && signature.verify_key(primary).is_ok()
         });
@@ -334,9 +334,9 @@ impl ReleaseKey {
                 .iter()
                 .partition(|signature| signature.typ() == Some(SignatureType::CertRevocation));
             let revoked = revocations.iter().any(valid);
-            certifications
-                .into_iter()
-                .filter(move |signature| !revoked && counts(signature, now) && valid(signature))
+            certifications.into_iter().filter(move |signature| {
+                !revoked && is_acceptable(signature, now) && valid(signature)
+            })
         });
         newest(direct.chain(users))
     }
@@ -361,22 +361,22 @@ impl ReleaseKey {
         }
         let bindings = bindings
             .into_iter()
-            .filter(|signature| counts(signature, now) && valid(signature));
+            .filter(|signature| is_acceptable(signature, now) && valid(signature));
         let binding = newest(bindings).ok_or(KeyFault::Unusable(
-            "it is a subkey that its primary key does not vouch for",
+            "it is a subkey that its primary key has not signed",
         ))?;
         may_sign(binding)?;
         // Without the subkey's own signature (back signature), an attacker could bind another
         // owner's signing key to a certificate of their own.
         let consents = binding.embedded_signature().is_some_and(|back| {
-            counts(back, now)
+            is_acceptable(back, now)
                 && back
                     .verify_primary_key_binding(&subkey.key, primary)
                     .is_ok()
         });
         if !consents {
             return Err(KeyFault::Unusable(
-                "it is a subkey that does not vouch for its primary key",
+                "it is a subkey that has not signed its primary key",
             ));
         }
         Ok(binding)
@@ -391,7 +391,7 @@ fn signer(
     times: Times,
 ) -> Result<Signer, KeyFault> {
     if times.signed_at < created {
-        return Err(KeyFault::Unusable("it is younger than the signature"));
+        return Err(KeyFault::Unusable("it was created after the signature"));
     }
     let expired = expires.filter(|at| *at <= times.now);
     if let Some(at) = expired
@@ -417,7 +417,7 @@ pub(super) fn is_strong(hash: HashAlgorithm) -> bool {
 
 /// True if a signature may be considered at `now`: version 4, a strong hash, dated in the past, not
 /// expired, and without an unsupported critical subpacket.
-pub(super) fn counts(signature: &Signature, now: Timestamp) -> bool {
+pub(super) fn is_acceptable(signature: &Signature, now: Timestamp) -> bool {
     signature.version() == SignatureVersion::V4
         && signature.hash_alg().is_some_and(is_strong)
         && !has_unknown_critical(signature)
@@ -479,7 +479,7 @@ fn may_sign(binding: &Signature) -> Result<(), KeyFault> {
 }
 
 /// True if a signature names this key as its issuer, or names no issuer.
-fn names(signature: &Signature, key: &impl KeyDetails) -> bool {
+fn is_issued_by(signature: &Signature, key: &impl KeyDetails) -> bool {
     let (ids, prints) = (signature.issuer_key_id(), signature.issuer_fingerprint());
     (ids.is_empty() && prints.is_empty())
         || ids.contains(&&key.legacy_key_id())

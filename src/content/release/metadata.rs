@@ -40,7 +40,7 @@ pub enum MetadataError {
         kind: String,
     },
     /// A version in the document is invalid.
-    #[error("release-metadata names a version that is none")]
+    #[error("release-metadata names an invalid version")]
     Version(#[source] VersionError),
 }
 

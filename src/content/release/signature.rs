@@ -159,7 +159,7 @@ pub enum SignatureError {
         key: KeyFingerprint,
     },
     /// The key must not sign.
-    #[error("The key {key}, which made signature {signature}, does not count: {why}")]
+    #[error("The key {key}, which made signature {signature}, is not accepted: {why}")]
     UnusableKey {
         /// Number of the signature, from 1.
         signature: usize,
@@ -191,7 +191,7 @@ pub enum SignatureError {
 impl SignatureError {
     /// Rank of an error; higher is closer to a valid signature. If several signatures fail, the one
     /// with the highest rank is reported, since its error is the most useful.
-    fn nearness(&self) -> u8 {
+    fn rank(&self) -> u8 {
         match self {
             Self::NoKeyring { .. } | Self::NotPinned { .. } | Self::NoSignature { .. } => 0,
             Self::TooLarge { .. } | Self::Unreadable { .. } => 1,
@@ -293,7 +293,7 @@ impl Judge<'_> {
         &self,
         messages: &[(usize, Result<SignedMessage, SignatureError>)],
     ) -> Result<SatisfiedKeyring, SignatureError> {
-        let mut nearest = SignatureError::NoSignature {
+        let mut best_error = SignatureError::NoSignature {
             release: *self.release,
         };
         for (signature, message) in messages {
@@ -303,11 +303,11 @@ impl Judge<'_> {
             };
             match judged {
                 Ok(satisfied) => return Ok(satisfied),
-                Err(error) if error.nearness() > nearest.nearness() => nearest = error,
+                Err(error) if error.rank() > best_error.rank() => best_error = error,
                 Err(_) => {}
             }
         }
-        Err(nearest)
+        Err(best_error)
     }
 
     fn judge(
@@ -373,7 +373,7 @@ impl Judge<'_> {
             return Err(bad("it is of another kind or version than releases use"));
         }
         if keyring::has_unknown_critical(packet) {
-            return Err(bad("it demands something that is not known"));
+            return Err(bad("it has a critical part that is not supported"));
         }
         keyring::created(packet).ok_or_else(|| bad("it has no date"))
     }
@@ -385,7 +385,7 @@ impl Judge<'_> {
         message: &SignedMessage,
         signed_at: Timestamp,
     ) -> Result<(KeyFingerprint, keyring::Signer), SignatureError> {
-        let mut nearest = SignatureError::UnknownKey {
+        let mut best_error = SignatureError::UnknownKey {
             signature,
             keyring: self.keyring.to_owned(),
         };
@@ -398,10 +398,10 @@ impl Judge<'_> {
             };
             let error = match certificate.check(&message.signature, &message.body, times) {
                 Ok(signer) => return Ok((key, signer)),
-                Err(KeyFault::Stranger) => continue,
+                Err(KeyFault::OtherKey) => continue,
                 Err(KeyFault::Mismatch) => SignatureError::BadSignature {
                     signature,
-                    why: "it does not fit the text and the key".to_owned(),
+                    why: "it does not match the text and the key".to_owned(),
                 },
                 Err(KeyFault::Revoked) => SignatureError::RevokedKey { signature, key },
                 Err(KeyFault::Expired { at }) => SignatureError::ExpiredKey {
@@ -416,11 +416,11 @@ impl Judge<'_> {
                     why,
                 },
             };
-            if error.nearness() > nearest.nearness() {
-                nearest = error;
+            if error.rank() > best_error.rank() {
+                best_error = error;
             }
         }
-        Err(nearest)
+        Err(best_error)
     }
 }
 
@@ -470,7 +470,7 @@ impl Body {
         let body: Self =
             serde_json::from_slice(bytes).map_err(|error| keyring::printable(&error))?;
         if body.critical.kind != BODY_TYPE {
-            return Err("its type is another one".to_owned());
+            return Err("its type is not that of an image signature".to_owned());
         }
         let reference = &body.critical.identity.reference;
         if reference.trim().is_empty() {

@@ -120,7 +120,7 @@ fn is_plain(literal: &LiteralData) -> Result<(), MessageFault> {
         .and_then(|body| body.first().copied());
     match mode {
         Some(b'b' | b't' | b'u') => Ok(()),
-        _ => Err(unreadable("its text is of no known kind")),
+        _ => Err(unreadable("its text has an unknown format")),
     }
 }
 
@@ -130,7 +130,9 @@ fn is_canonical(signature: &Signature, written: &[u8]) -> Result<(), MessageFaul
     let again = signature.to_bytes();
     let again = again.map_err(|error| unreadable(openpgp(&error)))?;
     if again.is_empty() || !written.ends_with(&again) {
-        return Err(unreadable("its signature packet is not written as usual"));
+        return Err(unreadable(
+            "its signature packet is not in canonical encoding",
+        ));
     }
     let config = signature.config();
     let mut unhashed = config.into_iter().flat_map(|c| &c.unhashed_subpackets);
@@ -142,7 +144,9 @@ fn is_canonical(signature: &Signature, written: &[u8]) -> Result<(), MessageFaul
     };
     match unhashed.all(|subpacket| is_hint(&subpacket.data) && !subpacket.is_critical) {
         true => Ok(()),
-        false => Err(unreadable("its signature brings what is not signed")),
+        false => Err(unreadable(
+            "its signature has unsigned parts besides the issuer",
+        )),
     }
 }
 
@@ -150,7 +154,7 @@ fn is_canonical(signature: &Signature, written: &[u8]) -> Result<(), MessageFaul
 /// a message in one pass, such as the cluster's own verification, choose the key and the hash by it
 /// (RFC 9580, section 5.4).
 fn announces(announced: &OnePassSignature, signature: &Signature) -> Result<(), MessageFault> {
-    let differs = || unreadable("its one-pass signature announces another signature");
+    let differs = || unreadable("its one-pass packet does not match the signature");
     let config = signature.config().ok_or_else(differs)?;
     let ids = signature.issuer_key_id().into_iter().copied();
     let of_fingerprints = signature.issuer_fingerprint().into_iter().map(id_of);

@@ -49,7 +49,7 @@ pub enum TrustFileError {
     #[error("The file of release keys is longer than {} bytes", Keyring::LIMIT)]
     TooLong,
     /// A line is neither a fingerprint nor a comment.
-    #[error("Line {line} of the file of release keys is not acceptable")]
+    #[error("Line {line} of the file of release keys is neither a fingerprint nor a comment")]
     Line {
         /// Line number, from 1.
         line: usize,

@@ -68,7 +68,7 @@ pub enum VerificationConfigError {
     /// A manifest that mentions the annotation cannot be read.
     #[error(
         "The payload's manifest `{}` mentions `{ANNOTATION}` and cannot be read: it may be the \
-         ConfigMap that says how the release is to be verified, so nothing is assumed",
+         ConfigMap with the release's signing keys, so the release is refused",
         manifest.escape_debug()
     )]
     Yaml {
@@ -108,7 +108,8 @@ pub enum VerificationConfigError {
     },
     /// The address of a store is not valid.
     #[error(
-        "The signature store `{}` in `{}` is no http, https or file URL without credentials and query",
+        "The signature store `{}` in `{}` is not an http, https or file URL without credentials \
+         and query",
         name.escape_debug(), manifest.escape_debug()
     )]
     Store {

@@ -8,7 +8,7 @@ mod rebuild;
 
 pub(crate) use platform_image::PlatformImage;
 pub(crate) use read::{contents, documents, read};
-pub(crate) use rebuild::{MadeImage, database, rebuild};
+pub(crate) use rebuild::{MadeImage, cannot_filter_database, rebuild};
 
 use crate::content::catalog::CatalogError;
 use crate::error::{Class, Error};

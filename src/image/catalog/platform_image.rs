@@ -50,7 +50,7 @@ impl PlatformImage {
         if facts.kind == ManifestKind::Index {
             let child = filter.select(&facts.children).map_err(|error| {
                 Error::usage(format!(
-                    "No image of the catalog {name} can be chosen to read"
+                    "The catalog {name} has several images, and none could be selected"
                 ))
                 .caused_by(error)
                 .hint(
@@ -65,7 +65,7 @@ impl PlatformImage {
         }
         let mut blobs = facts.blobs.into_iter();
         let (Some(config), ManifestKind::Image) = (blobs.next(), facts.kind) else {
-            let message = format!("{manifest}, the image of the catalog {name}, is no image");
+            let message = format!("The catalog {name}: {manifest} is not an image manifest");
             return Err(Error::new(Class::VerificationFailed, message));
         };
         let layers: Vec<Descriptor> = blobs.collect();

@@ -106,7 +106,11 @@ pub(crate) fn contents(
 
 fn root(image: &PlatformImage, path: &str) -> Result<ImagePath> {
     path.parse().map_err(|error| {
-        Error::usage(format!("The catalog {} lies nowhere", image.name)).caused_by(error)
+        Error::usage(format!(
+            "The label of the catalog {} names an invalid path",
+            image.name
+        ))
+        .caused_by(error)
     })
 }
 
@@ -201,7 +205,7 @@ fn read_database(source: &Source, image: &PlatformImage, path: &ImagePath) -> Re
         Some(found) => found,
         None if missing.is_empty() => {
             let message = format!(
-                "there is no sqlite database in `{}`",
+                "`{}` contains no sqlite database",
                 path.as_str().escape_debug()
             );
             return Err(refused(&image.name, CatalogError::Database { message }));

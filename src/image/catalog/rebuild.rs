@@ -69,15 +69,15 @@ pub(crate) fn rebuild(
     platforms: &[Platform],
 ) -> Result<MadeImage> {
     let Location::Configs(directory) = &image.location else {
-        return Err(database(&image.name));
+        return Err(cannot_filter_database(&image.name));
     };
     let root = source.manifest(&image.root)?;
-    let originals = originals(source, image, &root, platforms)?;
+    let originals = read_originals(source, image, &root, platforms)?;
     let caches: BTreeSet<String> = originals
         .iter()
         .filter_map(|original| cache_of(&original.command))
         .collect();
-    let base = base(reference);
+    let base = base_name(reference);
     let lower = hiding_layer(directory, &caches)?;
     let upper = catalog_layer(source, image, catalog, kept, directory)?;
     let layers = [
@@ -88,7 +88,10 @@ pub(crate) fn rebuild(
         ),
     ];
     let derived = |error| {
-        let message = format!("The catalog {} cannot be made anew", image.name);
+        let message = format!(
+            "The filtered image of the catalog {} cannot be made",
+            image.name
+        );
         Error::new(Class::VerificationFailed, message).caused_by(error)
     };
     let notes = |original: &Digest| -> BTreeMap<String, String> {
@@ -155,15 +158,16 @@ pub(crate) fn rebuild(
 }
 
 /// The error for a filter on a catalog that is a database.
-pub(crate) fn database(name: &str) -> Error {
+pub(crate) fn cannot_filter_database(name: &str) -> Error {
     let message = format!("The catalog {name} is a sqlite database, which cannot be filtered");
-    Error::usage(message)
-        .hint("carry the whole catalog, or take a file-based one: they are published since 4.11")
+    Error::usage(message).hint(
+        "export the catalog unfiltered, or use a file-based catalog (FBC; published since 4.11)",
+    )
 }
 
 /// Returns the name of the original for annotations. A tag replaces the digest: the digest has an
 /// annotation of its own.
-fn base(reference: &Reference) -> String {
+fn base_name(reference: &Reference) -> String {
     match (&reference.tag, reference.digest) {
         (Some(tag), _) => reference.repository.tagged(tag.clone()).to_string(),
         (None, _) => reference.to_string(),
@@ -181,7 +185,7 @@ fn new_layer(layer: &MadeLayer, created_by: String) -> NewLayer {
 
 /// Returns the wanted images of the original. Children that are not images, such as attestations,
 /// are left out: they describe images that change here.
-fn originals(
+fn read_originals(
     source: &Source,
     image: &PlatformImage,
     root: &RawManifest,
@@ -245,7 +249,7 @@ fn originals(
 }
 
 fn nested(digest: &Digest) -> std::io::Error {
-    std::io::Error::other(format!("its index names {digest}, an index again"))
+    std::io::Error::other(format!("its index contains another index, {digest}"))
 }
 
 fn is_image_config(config: &Descriptor) -> bool {
@@ -277,10 +281,10 @@ fn hiding_layer(directory: &str, caches: &BTreeSet<String>) -> Result<MadeLayer>
         apart && matches!(above, None | Some("tmp"))
     }));
     let mut layer = LayerWriter::new()?;
-    let mut there = BTreeSet::new();
+    let mut added = BTreeSet::new();
     for path in hidden {
         let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
-        directories(&mut layer, above, &mut there)?;
+        directories(&mut layer, above, &mut added)?;
         let whiteout = match above {
             "" => format!(".wh.{name}"),
             above => format!("{above}/.wh.{name}"),
@@ -291,11 +295,11 @@ fn hiding_layer(directory: &str, caches: &BTreeSet<String>) -> Result<MadeLayer>
 }
 
 /// Adds a directory and its parents, each once.
-fn directories(layer: &mut LayerWriter, path: &str, there: &mut BTreeSet<String>) -> Result<()> {
+fn directories(layer: &mut LayerWriter, path: &str, added: &mut BTreeSet<String>) -> Result<()> {
     let ends = path.match_indices('/').map(|(at, _)| at);
     for end in ends.chain((!path.is_empty()).then_some(path.len())) {
         let directory = path.get(..end).unwrap_or_default();
-        if there.insert(directory.to_owned()) {
+        if added.insert(directory.to_owned()) {
             let mode = if directory == "tmp" { 0o1777 } else { 0o755 };
             layer.directory(directory, mode)?;
         }
@@ -340,14 +344,14 @@ fn catalog_layer(
     let pieces = collect(source, image, &edits, &slots, &objects, &mut spool)?;
     if pieces.len() != edits.len() {
         let message = format!(
-            "The catalog {} reads differently the second time",
+            "The catalog {} changed while it was read: two reads of one digest differ",
             image.name
         );
         return Err(Error::new(Class::VerificationFailed, message));
     }
     let mut layer = LayerWriter::new()?;
-    let mut there = BTreeSet::new();
-    directories(&mut layer, directory, &mut there)?;
+    let mut added = BTreeSet::new();
+    directories(&mut layer, directory, &mut added)?;
     // An opaque whiteout, for tools that read the catalog's directory alone and so do not see that
     // the lower layer hides it.
     layer.file(&format!("{directory}/.wh..wh..opq"), 0, |_| Ok(()))?;
@@ -362,7 +366,7 @@ fn catalog_layer(
             None => format!("{directory}/catalog.json"),
             Some(package) => {
                 let below = format!("{directory}/{package}");
-                directories(&mut layer, &below, &mut there)?;
+                directories(&mut layer, &below, &mut added)?;
                 format!("{below}/catalog.json")
             }
         };

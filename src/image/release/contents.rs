@@ -114,9 +114,9 @@ impl PayloadReader<'_> {
                 None => first = Some(image),
                 Some(first) if first.agrees_with(&image) => {}
                 Some(_) => {
-                    let why = "its images do not agree about version, components or keys";
+                    let why = "its images differ in version, components or keys";
                     let refused = self.broken(why);
-                    return Err(refused.hint("carry its images one by one, each by its digest"));
+                    return Err(refused.hint("export its images one by one, each by its digest"));
                 }
             }
         }
@@ -213,7 +213,7 @@ impl PayloadReader<'_> {
     ) -> Result<Option<VerificationConfig>> {
         let manifests = files.iter().map(|(path, bytes)| (path.as_str(), &**bytes));
         VerificationConfig::find(manifests).map_err(|error| {
-            let message = format!("{} does not say how it is to be verified", self.name);
+            let message = format!("The verification keys of {} cannot be read", self.name);
             Error::new(Class::VerificationFailed, message).caused_by(error)
         })
     }
@@ -226,7 +226,8 @@ impl PayloadReader<'_> {
         };
         let wanted = wanted.iter().map(|path| path.parse::<ImagePath>());
         let wanted = wanted.collect::<std::result::Result<Vec<_>, _>>();
-        let wanted = wanted.map_err(|error| Error::internal("A path of ours is none", error))?;
+        let wanted =
+            wanted.map_err(|error| Error::internal("A built-in path is invalid", error))?;
         let files = collect(self.source, image, &wanted, CAPS)?;
         let named = files
             .into_iter()

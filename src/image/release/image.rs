@@ -66,12 +66,12 @@ impl Image {
         let child = platform.and_then(find).or_else(|| find(&amd64));
         let child = child.or_else(|| top.facts.children.first());
         let child = child.ok_or_else(|| {
-            let message = format!("{name} is a list of no images");
+            let message = format!("{name} is an index without images");
             Error::new(Class::VerificationFailed, message)
         })?;
         let image = Self::read(source, &child.digest, name)?;
         if image.facts.kind != ManifestKind::Image {
-            let message = format!("{name} is a list of lists");
+            let message = format!("{name} is an index of indexes");
             return Err(Error::new(Class::VerificationFailed, message));
         }
         Ok(Self {

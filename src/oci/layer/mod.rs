@@ -13,7 +13,7 @@ pub mod write;
 use std::io::{self, Read};
 
 pub use path::{ImagePath, MAX_PATH, PathError};
-pub use tree::{Seen, Tree, TreeFull, TreeNode};
+pub use tree::{Tree, TreeFull, TreeNode, Visibility};
 
 use decoder::{Decoder, Overflow};
 
@@ -39,7 +39,7 @@ pub enum LayerError {
     #[error("The layer cannot be read")]
     Read(#[source] io::Error),
     /// The layer decompresses to more than the caller allows.
-    #[error("The layer has more than the {cap} bytes, decompressed, that are allowed")]
+    #[error("The layer decompresses to more than the {cap} bytes that are allowed")]
     TooLarge {
         /// The cap in bytes.
         cap: u64,
@@ -54,7 +54,7 @@ pub enum LayerError {
     #[error("The layer's tar ends too early")]
     Truncated,
     /// An entry's path points outside the image, or is too long.
-    #[error("The layer's entry `{}` cannot be in an image", entry.escape_debug())]
+    #[error("The layer's entry `{}` has an invalid path", entry.escape_debug())]
     Path {
         /// The path, shortened.
         entry: String,
@@ -186,7 +186,7 @@ impl<R: Read> LayerReader<R> {
                 || kind.is_block_special()
                 || kind.is_character_special());
             let bad_size = |_| LayerError::Malformed {
-                why: "a size is no number",
+                why: "a size is not a number",
             };
             let is_extension = kind.is_pax_local_extensions()
                 || kind.is_pax_global_extensions()
@@ -336,7 +336,7 @@ impl<R: Read> LayerReader<R> {
         }
         let malformed = |why| LayerError::Malformed { why };
         let said = header.cksum();
-        let said = said.map_err(|_| malformed("a checksum is no number"))?;
+        let said = said.map_err(|_| malformed("a checksum is not a number"))?;
         let (mut unsigned, mut signed) = (0u32, 0i64);
         for (index, byte) in bytes.iter().enumerate() {
             let byte = if (148..156).contains(&index) {

@@ -223,7 +223,7 @@ fn hostile_tars_are_refused() {
     for name in ["../a", "a/../../b", "/.."] {
         let said = why(&tar().file(name, b"").end());
         let expected = format!(
-            "The layer's entry `{name}` cannot be in an image: The path has a component `..`"
+            "The layer's entry `{name}` has an invalid path: The path has a component `..`"
         );
         assert_eq!(said, expected);
     }
@@ -323,7 +323,7 @@ mod trees {
         let mut found = Vec::new();
         for (layer, entries) in layers.iter().enumerate() {
             for text in *entries {
-                if tree.add(layer, &entry(text)).unwrap() == Seen::Visible {
+                if tree.add(layer, &entry(text)).unwrap() == Visibility::Visible {
                     found.push(format!("{layer}:{text}"));
                 }
             }
@@ -387,17 +387,17 @@ mod trees {
             tree.add(0, &entry(text)).unwrap();
         }
         for settled in ["f", "gone", "gone/a", "o", "o/x", "d/x", "l", "l/x"] {
-            assert!(tree.is_settled(&path(settled)), "{settled}");
+            assert!(tree.is_final(&path(settled)), "{settled}");
         }
         for open in ["d", "d/y", "other"] {
-            assert!(!tree.is_settled(&path(open)), "{open}");
+            assert!(!tree.is_final(&path(open)), "{open}");
         }
         for text in ["f", "f/", "l/x", "d"] {
             let seen = tree.add(0, &entry(text)).unwrap();
-            assert_eq!(seen, Seen::Contradictory, "{text}");
+            assert_eq!(seen, Visibility::Contradictory, "{text}");
         }
-        assert_eq!(tree.add(0, &entry("d2/")).unwrap(), Seen::Visible);
-        assert_eq!(tree.add(0, &entry("d2/")).unwrap(), Seen::Hidden);
+        assert_eq!(tree.add(0, &entry("d2/")).unwrap(), Visibility::Visible);
+        assert_eq!(tree.add(0, &entry("d2/")).unwrap(), Visibility::Hidden);
         let link = TreeNode::Symlink("d".to_owned());
         assert_eq!(tree.get("l"), Some((0, &link)));
         assert_eq!(tree.get("gone"), None);

@@ -31,12 +31,12 @@ struct Place {
     /// The visible entry and its layer.
     node: Option<(usize, TreeNode)>,
     /// The topmost layer that hides entries of lower layers at this path and below it.
-    cut: Option<usize>,
+    hides_below: Option<usize>,
 }
 
 /// Result of adding an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
+pub enum Visibility {
     /// The entry is visible.
     Visible,
     /// The entry is a whiteout, is hidden by an upper layer, or is a directory known already.
@@ -80,20 +80,20 @@ impl Tree {
     /// # Errors
     ///
     /// When the tree would take more memory than `cap`.
-    pub fn add(&mut self, layer: usize, entry: &LayerEntry) -> Result<Seen, TreeFull> {
+    pub fn add(&mut self, layer: usize, entry: &LayerEntry) -> Result<Visibility, TreeFull> {
         let path = &entry.path;
         let hidden = self.is_hidden(layer, path);
         let node = match &entry.kind {
             EntryKind::Whiteout => {
-                self.cut(layer, path.as_str())?;
-                return Ok(Seen::Hidden);
+                self.hide_below(layer, path.as_str())?;
+                return Ok(Visibility::Hidden);
             }
             EntryKind::Opaque => {
                 if !hidden {
                     self.add_directories(layer, path.ancestors().chain([path.as_str()]))?;
                 }
-                self.cut(layer, path.as_str())?;
-                return Ok(Seen::Hidden);
+                self.hide_below(layer, path.as_str())?;
+                return Ok(Visibility::Hidden);
             }
             EntryKind::Directory => TreeNode::Directory,
             EntryKind::File { .. } => TreeNode::File,
@@ -108,30 +108,30 @@ impl Tree {
             _ => 0,
         };
         if !is_directory {
-            self.cut(layer, path.as_str())?;
+            self.hide_below(layer, path.as_str())?;
         }
         if hidden {
-            return Ok(Seen::Hidden);
+            return Ok(Visibility::Hidden);
         }
         let mut contradictory = self.add_directories(layer, path.ancestors())?;
         let there = self.place(path.as_str())?;
         match &there.node {
             Some((_, TreeNode::Directory)) if is_directory => {
                 return Ok(match contradictory {
-                    true => Seen::Contradictory,
-                    false => Seen::Hidden,
+                    true => Visibility::Contradictory,
+                    false => Visibility::Hidden,
                 });
             }
             // An upper layer has a directory here.
-            Some((above, _)) if *above < layer => return Ok(Seen::Hidden),
+            Some((above, _)) if *above < layer => return Ok(Visibility::Hidden),
             Some(_) => contradictory = true,
             None => {}
         }
         there.node = Some((layer, node));
         self.charge(target as u64)?;
         Ok(match contradictory {
-            true => Seen::Contradictory,
-            false => Seen::Visible,
+            true => Visibility::Contradictory,
+            false => Visibility::Visible,
         })
     }
 
@@ -158,22 +158,26 @@ impl Tree {
     }
 
     /// True if no lower layer can add anything at this path or below it.
-    pub fn is_settled(&self, path: &ImagePath) -> bool {
-        let cut = |path: &str| self.places.get(path).is_some_and(|p| p.cut.is_some());
-        path.ancestors().any(cut) || cut(path.as_str())
+    pub fn is_final(&self, path: &ImagePath) -> bool {
+        let hides = |path: &str| {
+            self.places
+                .get(path)
+                .is_some_and(|p| p.hides_below.is_some())
+        };
+        path.ancestors().any(hides) || hides(path.as_str())
     }
 
     fn is_hidden(&self, layer: usize, path: &ImagePath) -> bool {
-        let cuts = |path: &str| {
-            let cut = self.places.get(path).and_then(|place| place.cut);
-            cut.is_some_and(|cut| cut < layer)
+        let hides = |path: &str| {
+            let above = self.places.get(path).and_then(|place| place.hides_below);
+            above.is_some_and(|above| above < layer)
         };
-        path.ancestors().any(cuts) || cuts(path.as_str())
+        path.ancestors().any(hides) || hides(path.as_str())
     }
 
-    fn cut(&mut self, layer: usize, path: &str) -> Result<(), TreeFull> {
+    fn hide_below(&mut self, layer: usize, path: &str) -> Result<(), TreeFull> {
         let place = self.place(path)?;
-        place.cut = Some(place.cut.map_or(layer, |cut| cut.min(layer)));
+        place.hides_below = Some(place.hides_below.map_or(layer, |above| above.min(layer)));
         Ok(())
     }
 

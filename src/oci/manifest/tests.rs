@@ -246,35 +246,41 @@ fn what_cannot_be_carried_or_has_two_readings_is_refused() {
         ),
         (
             layers(&desc("a/b", &sha512, "")),
-            "`layers[0].digest` cannot be carried",
+            "`layers[0].digest` is not a supported digest",
         ),
         (
             layers(&desc("a/b", "sha256:00", "")),
-            "`layers[0].digest` cannot be carried",
+            "`layers[0].digest` is not a supported digest",
         ),
-        (layers(&desc("", D1, "")), "`layers[0].mediaType` holds"),
+        (
+            layers(&desc("", D1, "")),
+            "`layers[0].mediaType` is empty, too long",
+        ),
         (
             layers(&desc(r"a\u202eb", D1, "")),
-            "`layers[0].mediaType` holds",
+            "`layers[0].mediaType` is empty, too long",
         ),
         (
             layers(&desc("a/b", D1, r#","urls":["a\nb"]"#)),
-            "`layers[0].urls` holds",
+            "`layers[0].urls` is empty, too long",
         ),
         (
             layers(&desc("a/b", D1, r#","urls":"x""#)),
-            "`layers[0].urls` is not",
+            "`layers[0].urls` has the wrong type",
         ),
         (
             layers(r#"{"mediaType":"a/b","size":1}"#),
             "no `layers[0].digest`",
         ),
-        (layers("1"), "`layers` is not"),
-        (size("-1"), "`layers[0].size` is not"),
-        (size("1.5"), "`layers[0].size` is not"),
-        (size("1e2"), "`layers[0].size` is not"),
-        (size("\"1\""), "`layers[0].size` is not"),
-        (size("18446744073709551616"), "`layers[0].size` is not"),
+        (layers("1"), "`layers` has the wrong type"),
+        (size("-1"), "`layers[0].size` has the wrong type"),
+        (size("1.5"), "`layers[0].size` has the wrong type"),
+        (size("1e2"), "`layers[0].size` has the wrong type"),
+        (size("\"1\""), "`layers[0].size` has the wrong type"),
+        (
+            size("18446744073709551616"),
+            "`layers[0].size` has the wrong type",
+        ),
         (size("null"), "no `layers[0].size`"),
     ] {
         let error = parse_text(&text).unwrap_err().to_string();

@@ -31,8 +31,12 @@ pub(crate) async fn find_catalog(
         fetched = fetched => fetched,
         () = context.cancel.cancelled() => return Err(Error::interrupted()),
     };
-    let root = fetched
-        .map_err(|error| of_source(format!("The catalog `{reference}` cannot be had"), error))?;
+    let root = fetched.map_err(|error| {
+        of_source(
+            format!("The catalog `{reference}` cannot be read from its registry"),
+            error,
+        )
+    })?;
     let (repository, name) = (reference.repository.clone(), format!("`{reference}`"));
     let source = Source::registry(client.clone(), repository, context.cancel.clone());
     let filter = filter.clone();

@@ -52,7 +52,7 @@ pub async fn write(request: Request, context: &Context) -> Result<WrittenFiles> 
         if !listed.is_empty() {
             let all = members.iter().map(|member| mapped(&member.image));
             let known = all.chain([mapped(&request.reference)]).collect();
-            let hint = "correct the left-hand sides, or take these lines out of the mapping";
+            let hint = "correct the left-hand sides, or remove these lines from the mapping";
             require_known(listed, &known, "the catalog does not name", hint)?;
             members.retain(|member| listed.lists(&member.image));
         }

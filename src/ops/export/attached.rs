@@ -41,14 +41,14 @@ impl Attachments {
 
 /// Result of looking for one kind of artifacts attached to an image.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct KindResult {
     by: AttachedBy,
     is_found: bool,
     /// Reasons why there may be further artifacts.
     unknown: Vec<Problem>,
 }
 
-impl Asked {
+impl KindResult {
     pub(super) fn new(by: AttachedBy) -> Self {
         Self {
             by,
@@ -153,7 +153,7 @@ async fn cosign_artifact(
 }
 
 /// Compares by the order of bundle-format.md, 6.4.
-pub(super) fn in_order(a: &Attachment, b: &Attachment) -> std::cmp::Ordering {
+pub(super) fn compare_attachments(a: &Attachment, b: &Attachment) -> std::cmp::Ordering {
     (a.root, a.subject, a.by, &a.tag).cmp(&(b.root, b.subject, b.by, &b.tag))
 }
 
@@ -179,15 +179,15 @@ impl UnknownImages {
     pub(super) fn tell(self, context: &Context) {
         for ((host, is_passing), (count, reason)) in self.0 {
             let next = match is_passing {
-                true => "running the same command again asks again",
+                true => "run the same command again to retry",
                 false => {
                     "--attachments=required makes such images incomplete, --attachments=none does \
                      not ask"
                 }
             };
             context.warn(format!(
-                "{host} does not say all that is attached to {}, which is recorded as unknown \
-                 ({next}); {reason}",
+                "{host} did not list all signatures and other artifacts attached to {}, recorded \
+                 as unknown ({next}); first: {reason}",
                 Count::of(count, "image")
             ));
         }

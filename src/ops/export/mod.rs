@@ -5,8 +5,8 @@
 
 mod additions;
 mod attached;
+mod completion;
 mod content;
-mod earlier;
 mod made;
 mod moved_tags;
 mod outcome;
@@ -32,7 +32,7 @@ pub use selection::{BundleSelection, CatalogSelection, PackageSelection};
 
 use additions::nothing_new;
 use moved_tags::report_moved_tags;
-use perform::{Begun, perform};
+use perform::{PlanOrigin, perform};
 use planning::{Planned, make_plan, read_bases};
 
 use super::context::Context;
@@ -41,7 +41,7 @@ use crate::bundle::write::ahead::Ahead;
 use crate::bundle::write::state::Found;
 use crate::bundle::write::{seal, state};
 use crate::error::{Class, Error, Result};
-use crate::model::{BundleId, Count, Digest, Inventory};
+use crate::model::{BundleId, Count, Digest, Inventory, Label};
 use crate::plan::export::{ExportPlan, KnownBundle};
 use crate::plan::naming_ahead;
 use crate::sys::lock::DirLock;
@@ -82,9 +82,9 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
         // A dry run into a directory that does not exist.
         let planned = make_plan(&request, id, None, &bases, context).await?;
         let ahead = Ahead::of(&planned.plan)?;
-        tell_of_names(&ahead.assembled.inventory, context);
+        warn_about_names(&ahead.assembled.inventory, context);
         preflight::check_ahead(&request, &planned.plan, &ahead)?;
-        return foretell(&request, &planned, &ahead, 0);
+        return dry_run_outcome(&request, &planned, &ahead, 0);
     };
     let _lock = DirLock::try_take(media.root())?.ok_or_else(|| {
         let message = format!("Another export into `{}` is running", request.to.display());
@@ -94,22 +94,29 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     let start = Start::of(look(&request, &media)?);
     let (planned, begun) = match start {
         Start::Continue(plan) if plan.request != id => {
-            return Err(Error::usage("An export of another request was begun there")
+            let about = about(&plan.content.label, plan.content.images.len());
+            let message =
+                format!("This directory has an unfinished export of another request ({about})");
+            return Err(Error::usage(message)
                 .hint("run that command again to finish it")
-                .hint("--replan throws it away and begins with this request"));
+                .hint("--replan discards it and starts with this request"));
         }
         Start::Continue(plan) => {
             let (images, catalogs) = (&plan.content.images, &plan.content.catalogs);
             report_moved_tags(&request, images, catalogs, context).await;
-            (Planned::again(*plan), Begun::Earlier)
+            (Planned::again(*plan), PlanOrigin::Earlier)
         }
         Start::Complete(known) if known.inventory.request != id => {
-            return Err(Error::usage("A bundle of another request is there")
-                .hint("export into another directory; --base makes it small"));
+            let about = about(&known.manifest.label, known.inventory.images.len());
+            let message = format!("This directory has a bundle of another request ({about})");
+            return Err(Error::usage(message).hint(
+                "export into another directory; `--base DIR` leaves out what this bundle already \
+                 has",
+            ));
         }
-        Start::Complete(known) if known.manifest.complete && !earlier::asks_again(&known) => {
+        Start::Complete(known) if known.manifest.complete && !completion::asks_again(&known) => {
             let (images, catalogs) = (&known.inventory.images, &known.inventory.catalogs);
-            tell_of_names(&known.inventory, context);
+            warn_about_names(&known.inventory, context);
             let moved = report_moved_tags(&request, images, catalogs, context).await;
             let statements = statement_bytes(media.as_ref())?;
             return Ok(Outcome::already_complete(&known, moved, statements));
@@ -121,27 +128,27 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
                 let outcome =
                     Outcome::nothing_new(&known, &planned.plan.content.images, statements);
                 let outcome = outcome.with_unanswered(&planned.plan);
-                tell_of_names(&known.inventory, context);
+                warn_about_names(&known.inventory, context);
                 return Ok(outcome);
             }
-            (planned, Begun::Now(Some(known)))
+            (planned, PlanOrigin::Now(Some(known)))
         }
         Start::Anew => (
             make_plan(&request, id, None, &bases, context).await?,
-            Begun::Now(None),
+            PlanOrigin::Now(None),
         ),
     };
     let plan = &planned.plan;
     warn_of_sparse_indexes(plan, context);
     let ahead = Ahead::of(plan)?;
-    tell_of_names(&ahead.assembled.inventory, context);
+    warn_about_names(&ahead.assembled.inventory, context);
     preflight::check(&request, media.as_ref(), plan, &ahead)?;
     if request.dry_run {
         let there = preflight::own_bytes(media.as_ref(), &ahead.written)?;
         let statements = statement_bytes(media.as_ref())?;
         return Ok(Outcome {
             already_there: there,
-            ..foretell(&request, &planned, &ahead, statements)?
+            ..dry_run_outcome(&request, &planned, &ahead, statements)?
         });
     }
     let document = ahead.document.clone();
@@ -178,9 +185,18 @@ fn open_medium(request: &Request) -> Result<Option<DirMedia>> {
     }
 }
 
+/// Describes an earlier export, so that the operator recognizes it.
+fn about(label: &Label, images: usize) -> String {
+    let images = Count::of(images, "image");
+    match &label.title {
+        Some(title) => format!("\"{}\", {images}", title.as_str()),
+        None => images.to_string(),
+    }
+}
+
 /// Warns of images whose names on the target need attention at import, because the importing side
 /// may be unable to correct them.
-fn tell_of_names(inventory: &Inventory, context: &Context) {
+fn warn_about_names(inventory: &Inventory, context: &Context) {
     for note in naming_ahead::notes(inventory) {
         context.warn(note);
     }
@@ -200,16 +216,16 @@ fn warn_of_sparse_indexes(plan: &ExportPlan, context: &Context) {
     let count = sparse.count();
     if count > 0 {
         context.warn(format!(
-            "{} will be sparse (--platform): some registries, distribution 2.8 among \
-             them, refuse an index whose other platforms are not there; `airferry import \
-             --sparse-index=platform-manifest` tags the one platform instead",
+            "{} will be sparse (--platform): some registries, distribution 2.8 among them, refuse \
+             an index whose other platforms are missing; `airferry import \
+             --sparse-index=platform-manifest` tags the only exported platform instead",
             Count::of(count, "index"),
         ));
     }
 }
 
 /// Returns the outcome of a dry run. `statements`: bytes of the existing statements.
-fn foretell(
+fn dry_run_outcome(
     request: &Request,
     planned: &Planned,
     ahead: &Ahead,

@@ -41,8 +41,16 @@ pub(super) async fn report_moved_tags(
                 .ok()?;
             let now = now.map(|head| head.value.digest);
             (now != Some(root)).then(|| match now {
-                Some(now) => format!("{} points to {now} now, not to {root}", image.requested),
-                None => format!("{} is gone, it pointed to {root}", image.requested),
+                Some(now) => format!(
+                    "{} moved since the export began: it is now {now}; the bundle keeps {root}",
+                    image.requested
+                ),
+                // Registries also answer "not found" for what the account may not read.
+                None => format!(
+                    "{} is not found any more (deleted, or not readable for this account); the \
+                     bundle keeps {root}",
+                    image.requested
+                ),
             })
         })
         .buffered(TAG_JOBS)

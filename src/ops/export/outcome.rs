@@ -358,7 +358,7 @@ impl Outcome {
         let is = Count::of(lack, "image").is();
         let all = Count::of(self.images.len() + malformed.len(), "image");
         let can_be_asked_again = !lacking.is_empty();
-        let mut message = format!("{lack} of {all} {is} not whole:");
+        let mut message = format!("{lack} of {all} {is} missing:");
         for image in lacking {
             let problem = image.problem.as_deref().unwrap_or_default();
             let needed_by = NeededBy::clause(&image.needed_by);
@@ -369,17 +369,23 @@ impl Outcome {
         }
         let mut error = Error::new(Class::Incomplete, message);
         if can_be_asked_again {
-            error = error.hint("run the same command again to complete the bundle");
+            // The inventory does not say which problems may pass.
+            error = error
+                .hint("run the same command again to retry: it adds what was missing to the bundle")
+                .hint(
+                    "a reference that is misspelled or deleted stays missing: correct or remove \
+                     it, and export into another directory",
+                );
         }
         if !malformed.is_empty() {
             error = error
                 .hint(
-                    "a text that is no image reference can only be corrected by the catalog's \
-                     publisher; everything else of the catalog is carried",
+                    "only the catalog's publisher can correct an invalid image reference; the \
+                     rest of the catalog was exported",
                 )
                 .hint(
-                    "`airferry import --allow-incomplete` takes the bundle as it is; `export \
-                     --operator` leaves the bundles out that need such texts",
+                    "`airferry import --allow-incomplete` imports the bundle as it is; `export \
+                     --operator` leaves out the operator bundles that need such images",
                 );
         }
         Some(error)
@@ -390,13 +396,13 @@ impl Outcome {
             return None;
         }
         let mut message = format!(
-            "What is attached to {} is unknown, because a registry did not answer:",
+            "A registry did not answer when asked for artifacts attached to {}:",
             Count::of(self.unanswered.len(), "image")
         );
         for image in &self.unanswered {
             message.push_str(&format!("\n  - {image}"));
         }
         let error = Error::new(Class::Network, message);
-        Some(error.hint("the images are whole; run the same command again to ask again"))
+        Some(error.hint("the images themselves are complete; run the same command again to retry"))
     }
 }

@@ -26,7 +26,7 @@ use crate::sys::journal::{self, Journal};
 use crate::sys::media::Media;
 
 /// The run that made the plan.
-pub(super) enum Begun {
+pub(super) enum PlanOrigin {
     /// This run; with the generation that it completes, if any.
     Now(Option<Box<KnownBundle>>),
     /// An interrupted run.
@@ -39,7 +39,7 @@ pub(super) async fn perform(
     media: Arc<dyn Media>,
     planned: Planned,
     document: PlanDocument,
-    begun: Begun,
+    begun: PlanOrigin,
     context: &Context,
 ) -> Result<Outcome> {
     let Planned {
@@ -52,7 +52,7 @@ pub(super) async fn perform(
     let plan_id = document.id;
     let (recovered, journal) = {
         let (media, plan) = (Arc::clone(&media), Arc::clone(&plan));
-        let (signer, is_new) = (request.signer.clone(), matches!(begun, Begun::Now(_)));
+        let (signer, is_new) = (request.signer.clone(), matches!(begun, PlanOrigin::Now(_)));
         blocking(move || {
             if is_new {
                 // Made blobs are written before the plan: a run that continues the plan needs
@@ -102,8 +102,10 @@ pub(super) async fn perform(
             let mut metadata_chunk = Vec::new();
             let assembled = assemble(&plan, plan_id, &written, &mut metadata_chunk)?;
             let before = match begun {
-                Begun::Now(known) => known,
-                Begun::Earlier => state::generation_before(&media, &plan, request.signer.as_ref()),
+                PlanOrigin::Now(known) => known,
+                PlanOrigin::Earlier => {
+                    state::generation_before(&media, &plan, request.signer.as_ref())
+                }
             };
             match before {
                 Some(known) if adds_nothing(&known, &assembled, &written) => {
@@ -168,16 +170,16 @@ fn seal_bundle(
 /// Reads the written bundle back from the medium, with the checks of `verify`.
 async fn read_back_bundle(media: Arc<dyn Media>, context: &Context) -> Result<()> {
     let waived = [FindingKind::NotAuthenticated, FindingKind::Incomplete];
-    let examination = examine(media, &Trust::default(), Scope::Everything, Unproven::GoOn)?;
-    let bundle = Arc::new(examination.into_bundle(&waived)?);
     let context = context.clone();
     let findings = blocking(move || {
+        let examination = examine(media, &Trust::default(), Scope::Everything, Unproven::GoOn)?;
+        let bundle = Arc::new(examination.into_bundle(&waived)?);
         check_content(&bundle, None, context.progress.as_ref(), &|| {
             context.cancel.is_cancelled()
         })
     })
     .await?;
-    match as_error("What was written reads back differently:", &findings) {
+    match as_error("Reading the bundle back found damage:", &findings) {
         Some(error) => Err(error.hint("the medium is not reliable: use another one")),
         None => Ok(()),
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::request::Request;
 use super::selection::CatalogSelection;
-use super::{content, earlier, resolve};
+use super::{completion, content, resolve};
 use crate::bundle::finding::FindingKind;
 use crate::bundle::open::{Scope, Unproven, examine};
 use crate::bundle::trust::Trust;
@@ -60,7 +60,7 @@ pub(super) fn read_bases(request: &Request) -> Result<Vec<KnownBundle>> {
         let bundle = examination.into_bundle(&waived).map_err(|e| {
             Error::new(e.class(), format!("`{}` cannot be a base", path.display()))
                 .hint("a base is a bundle, or a copy of its manifest.cbor, inventory.cbor and signatures/")
-                .hint("--base-trust names the key of whoever made it")
+                .hint("`--base-trust FILE` names the public key of the base's exporter")
                 .caused_by(e)
         })?;
         bases.push(KnownBundle {
@@ -92,11 +92,11 @@ pub(super) async fn make_plan(
             let mut found =
                 resolve::resolve_pinned(client, wanted, &request.selection, context).await?;
             content::add_made(&mut found, &made)?;
-            let mut found = something_was_found(client, found).await?;
+            let mut found = require_any_image(client, found).await?;
             content::add_to(&mut found, gathered, &request.references);
             found
         }
-        Some(known) => earlier::resolve(request, known, context).await?,
+        Some(known) => completion::resolve(request, known, context).await?,
     };
     let options = plan::Options {
         label: request.label.clone(),
@@ -105,7 +105,7 @@ pub(super) async fn make_plan(
         request: id,
     };
     let plan = ExportPlan::new(resolution, known, bases, options)
-        .map_err(|error| Error::usage("The content cannot be laid out").caused_by(error))?;
+        .map_err(|error| Error::usage("The content does not fit into chunks").caused_by(error))?;
     let made = made.into_iter().flat_map(|made| made.image.blobs);
     Ok(Planned {
         plan,
@@ -116,12 +116,12 @@ pub(super) async fn make_plan(
 }
 
 /// Fails if no image could be resolved: no bundle is written then.
-async fn something_was_found(client: &Client, resolution: Resolution) -> Result<Resolution> {
+async fn require_any_image(client: &Client, resolution: Resolution) -> Result<Resolution> {
     let images = &resolution.images;
     if images.iter().any(|image| image.root.is_some()) {
         return Ok(resolution);
     }
-    let mut message = String::from("Not one image could be had, and nothing was written:");
+    let mut message = String::from("None of the images is available, so nothing was written:");
     for image in images {
         let problem = image.problem.as_deref().unwrap_or_default();
         message.push_str(&format!("\n  - {}: {problem}", image.requested));

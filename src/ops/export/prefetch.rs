@@ -101,7 +101,7 @@ async fn collect(
 ) -> std::result::Result<(), Failed> {
     let failed = |error| sources.failed(error);
     let Some(place) = sources.places(&blob).first() else {
-        return Err(Failed::nobody());
+        return Err(Failed::no_source());
     };
     let opened = sources.client.blob(place, blob.digest, blob.size, 0);
     let mut download = opened.await.map_err(failed)?;

@@ -55,9 +55,12 @@ pub(super) fn check_mounted(to: &Path, context: &Context) -> Result<()> {
     if !lacks_its_medium(to) {
         return Ok(());
     }
-    let message = format!("Nothing is mounted where `{}` would be", to.display());
+    let message = format!(
+        "Nothing is mounted at the mount point of `{}`",
+        to.display()
+    );
     if crate::sys::files::is_dir(to) {
-        context.warn(format!("{message}: this writes to the disk below"));
+        context.warn(format!("{message}: this writes to the system's own disk"));
         return Ok(());
     }
     Err(Error::new(Class::Media, message)
@@ -107,7 +110,7 @@ fn shortcomings(
         .filter(|available| missing > *available)
     {
         problems.push(format!(
-            "it has {} free, and {} are needed ({missing} bytes)",
+            "{} free, {} needed ({missing} bytes)",
             ByteSize(available),
             ByteSize(missing),
         ));

@@ -115,8 +115,9 @@ pub(super) async fn resolve_pinned(
     let lacking = images.iter().filter(|image| image.problem.is_some());
     let (lacking, all) = (lacking.count(), Count::of(images.len(), "image"));
     if (1..images.len()).contains(&lacking) {
+        let is = Count::of(lacking, "image").is();
         context.warn(format!(
-            "{lacking} of {all} cannot be had whole; which and why is said at the end"
+            "{lacking} of {all} {is} missing; the list with reasons follows at the end"
         ));
     }
     Ok(resolution)
@@ -251,7 +252,7 @@ impl Walk {
         if entry.root.is_some() && !self.manifests.values().any(is_sparse) {
             entry.platforms.clear();
         }
-        entry.attached.sort_by(attached::in_order);
+        entry.attached.sort_by(attached::compare_attachments);
         entry.attached.dedup();
         Image {
             entry,
@@ -367,8 +368,8 @@ impl Walk {
                 if let Some(fault) = child_fault(child, size, &known.raw.media_type) {
                     let (said, says) = (child.size, &child.media_type);
                     let reason = format!(
-                        "the index {digest} says of its child {} that it has {said} bytes and the \
-                         type {says}: {fault}",
+                        "the index {digest} describes its child {} wrongly ({said} bytes, type \
+                         {says}): {fault}",
                         child.digest
                     );
                     return Err(reason.into());
@@ -455,7 +456,10 @@ fn one_role_each(facts: &ManifestFacts) -> std::result::Result<(), String> {
     let subject = facts.subject.as_ref().map(|subject| subject.digest);
     let mut named = facts.blobs.iter().chain(&facts.children);
     match named.find(|named| Some(named.digest) == subject) {
-        Some(named) => Err(format!("it is about {} and contains it", named.digest)),
+        Some(named) => Err(format!(
+            "{} is both its subject and part of its content",
+            named.digest
+        )),
         None => Ok(()),
     }
 }

@@ -52,7 +52,7 @@ impl Sources {
                 hint.into_iter()
                     .fold(stop.caused_by(error), Error::hint)
                     .hint("run the same command again: it continues where it stopped")
-                    .hint("--keep-going seals an incomplete bundle from what can be had"),
+                    .hint("--keep-going seals an incomplete bundle without what cannot be reached"),
             )
         } else {
             Failed::Blob(reason)
@@ -77,7 +77,7 @@ impl<'a> RepositoryQueue<'a> {
             waiting: places.iter().collect(),
             wrong: None,
             asked_again: false,
-            failed: Failed::nobody(),
+            failed: Failed::no_source(),
         }
     }
 
@@ -92,7 +92,7 @@ impl<'a> RepositoryQueue<'a> {
     pub(super) fn sent_wrong_bytes(&mut self, place: &'a Repository) {
         self.wrong.get_or_insert(place);
         self.failed(Failed::Blob(
-            "the registry sends bytes whose SHA-256 is not the digest".to_owned(),
+            "the registry sent content with a wrong digest".to_owned(),
         ));
     }
 
@@ -104,13 +104,13 @@ impl<'a> RepositoryQueue<'a> {
     }
 
     /// Returns the failure to report when no place delivered the blob.
-    pub(super) fn verdict(self) -> Failed {
+    pub(super) fn into_failure(self) -> Failed {
         self.failed
     }
 }
 
 impl Failed {
-    pub(super) fn nobody() -> Self {
+    pub(super) fn no_source() -> Self {
         Self::Blob("no repository is known to have it".to_owned())
     }
 }

@@ -275,7 +275,7 @@ impl Transfer {
             self.sources.client.keep_blobs_whole(&place.host);
             offset = 0;
         }
-        Err(places.verdict())
+        Err(places.into_failure())
     }
 
     /// Feeds a made blob from the medium. There is no other copy, so the run stops without it.
@@ -299,7 +299,7 @@ impl Transfer {
             true => Ok(()),
             false => Err(Failed::Stop(lost(
                 &blob.digest,
-                "its bytes are not the ones that its name says",
+                "its content does not match the digest in its name",
             ))),
         }
     }

@@ -26,7 +26,7 @@ const PREDICATE_OF_SIGNATURES: &str = "https://sigstore.dev/cosign/sign/v1";
 
 /// Part of the warning for a release without its signatures.
 pub(super) const RELEASES_MAY_NEED_THEM: &str =
-    "clusters from 4.21 on may demand the sigstore signatures of releases";
+    "clusters since 4.21 may require the sigstore signatures of releases";
 
 /// Policy for artifacts that are attached to images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,7 +46,7 @@ pub struct AttachmentPolicy {
     /// Rule for all attached artifacts.
     pub attachments: AttachmentRule,
     /// True if the operator chose the rule explicitly: then refused artifacts are no failure.
-    pub is_asked_for: bool,
+    pub is_explicit: bool,
     /// True to leave out signatures.
     pub remove_signatures: bool,
 }

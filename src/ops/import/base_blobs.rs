@@ -44,7 +44,7 @@ impl BaseBlobPlaces {
 }
 
 /// Number of requests that are made in any case.
-pub(super) fn questions(plan: &ImportPlan) -> usize {
+pub(super) fn request_count(plan: &ImportPlan) -> usize {
     let needed = plan.base_blobs.values().map(|blob| blob.needed_in.len());
     needed.sum()
 }
@@ -63,7 +63,7 @@ pub(super) async fn find(
         plan,
         probe,
     };
-    let unknown = |error| target_error("The target cannot be asked for blobs".into(), error);
+    let unknown = |error| target_error("The target cannot be queried for blobs".into(), error);
     let mut places = finder.where_needed().await.map_err(unknown)?;
     let missing: BTreeMap<&Digest, &BaseBlob> = plan
         .base_blobs

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::blob_locations::{BlobLocations, LocationState};
 use super::opened::Opened;
-use super::preflight::Before;
+use super::preflight::TargetFacts;
 use super::request::Request;
 use crate::bundle::open::Bundle;
 use crate::bundle::read::StoredBlob;
@@ -72,11 +72,11 @@ impl BlobUploader {
     pub(super) fn new(
         request: &Request,
         opened: &Opened,
-        before: &Before,
+        facts: &TargetFacts,
         sessions: SessionFiles,
         context: Context,
     ) -> Self {
-        let places = before.base_blobs.places().map(|(digest, repositories)| {
+        let places = facts.base_blobs.places().map(|(digest, repositories)| {
             let found = repositories
                 .iter()
                 .map(|place| (place.clone(), LocationState::Found));
@@ -89,7 +89,7 @@ impl BlobUploader {
             sessions: Sessions(sessions),
             jobs: Semaphore::new(request.jobs.map_or(UPLOADS, NonZeroUsize::get)),
             places: Mutex::new(places.collect()),
-            hidden: before.hidden.clone(),
+            hidden: facts.hidden.clone(),
             put: Mutex::default(),
             counters: Counters::default(),
             context,

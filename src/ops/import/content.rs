@@ -13,8 +13,8 @@ use super::failure::Failure;
 use super::image_tags::ImageTags;
 use super::manifest_pusher::ManifestPusher;
 use super::opened::Opened;
-use super::preflight::Before;
-use super::referrers::Referrals;
+use super::preflight::TargetFacts;
+use super::referrers::ReferrerLists;
 use super::request::{ExistingTags, Request, SparseIndex};
 use super::tags::{TagAction, TagDecision};
 use crate::bundle::read::Manifests;
@@ -49,7 +49,7 @@ pub(super) struct ContentWriter {
     manifests: Arc<Manifests>,
     uploader: Arc<BlobUploader>,
     pusher: Arc<ManifestPusher>,
-    referrals: Referrals,
+    referrer_lists: ReferrerLists,
     image_tags: Arc<ImageTags>,
     client: Client,
     sparse_index: SparseIndex,
@@ -64,15 +64,15 @@ impl ContentWriter {
         request: &Request,
         opened: &Opened,
         plan: &ImportPlan,
-        before: &Before,
+        facts: &TargetFacts,
         uploader: Arc<BlobUploader>,
         pusher: Arc<ManifestPusher>,
     ) -> Self {
         let manifests = Arc::clone(&opened.manifests);
         let client = request.client.clone();
-        let image_tags = Arc::new(ImageTags::new(plan, &before.tags));
+        let image_tags = Arc::new(ImageTags::new(plan, &facts.tags));
         Self {
-            referrals: Referrals::new(
+            referrer_lists: ReferrerLists::new(
                 client.clone(),
                 Arc::clone(&manifests),
                 Arc::clone(&pusher),
@@ -85,7 +85,7 @@ impl ContentWriter {
             client,
             sparse_index: request.sparse_index,
             existing_tags: request.existing_tags,
-            hidden: before.hidden.clone(),
+            hidden: facts.hidden.clone(),
             requires_attachments: request.attachments.attachments == AttachmentRule::Required,
         }
     }
@@ -116,7 +116,7 @@ impl ContentWriter {
                 continue;
             }
             if let Err(error) = self.pusher.ensure(repository, digest, expect).await {
-                let child = self.stand_in(image, digest, &error);
+                let child = self.platform_substitute(image, digest, &error);
                 top = child.ok_or_else(|| self.refusal(digest, error))?;
             }
         }
@@ -138,10 +138,7 @@ impl ContentWriter {
                 let ensured = self.uploader.ensure(repository, digest, expect).await;
                 match ensured {
                     Ok(true) => Ok(()),
-                    Ok(false) => Err(Failure::of_target(format!(
-                        "{digest} was carried by an earlier bundle, and the target does not let \
-                         it be mounted into {repository}"
-                    ))),
+                    Ok(false) => Err(Failure::of_unmountable(digest, repository)),
                     Err(error) => Err(Failure::of_blob(digest, error)),
                 }
             })
@@ -169,7 +166,7 @@ impl ContentWriter {
         let is_there = |artifact: &&Artifact| !refused.contains_key(&artifact.root);
         let there: Vec<&Artifact> = image.attached.iter().filter(is_there).collect();
         let manifests = there.iter().flat_map(|artifact| &artifact.manifests);
-        let unlisted = self.referrals.list(repository, manifests).await;
+        let unlisted = self.referrer_lists.list(repository, manifests).await;
         for artifact in there {
             let mut own = artifact.manifests.iter();
             let failure = match own.find_map(|digest| unlisted.get(digest)) {
@@ -216,11 +213,11 @@ impl ContentWriter {
             }
             self.image_tags.require_free(repository, tag)?;
             let united = self
-                .referrals
+                .referrer_lists
                 .merge_cosign_tag(repository, tag, &artifact.root);
             if !united.await? {
                 return Err(Failure::of_target(format!(
-                    "{} is there with content that cannot be united with the bundle's",
+                    "{} exists on the target with content that cannot be merged with the bundle's",
                     repository.tagged(tag.clone())
                 )));
             }
@@ -251,7 +248,7 @@ impl ContentWriter {
         let Err(error) = self.pusher.tag(repository, &decision.tag, &top).await else {
             return tagged(top, TagAction::Set);
         };
-        let child = self.stand_in(image, &top, &error);
+        let child = self.platform_substitute(image, &top, &error);
         let child = child.ok_or_else(|| self.refusal(&top, error))?;
         self.pusher.tag(repository, &decision.tag, &child).await?;
         tagged(child, TagAction::Set)
@@ -277,8 +274,8 @@ impl ContentWriter {
         match there {
             Some(there) if there != *top && is_kept => Ok(false),
             Some(there) if there != *top => Err(Failure::of_target(format!(
-                "{} points to {there} there, which this account could not see before it wrote: \
-                 run the same command again, or use --existing-tags=overwrite",
+                "{} already points to {there} on the target, which this account could see only \
+                 after the upload: run the same command again, or use --existing-tags=overwrite",
                 repository.tagged(decision.tag.clone())
             ))),
             _ => Ok(true),
@@ -296,7 +293,7 @@ impl ContentWriter {
         if !failure.network && entry.is_some_and(lacks) {
             failure.reason.push_str(
                 "; its other platforms were left out at export: --sparse-index=platform-manifest \
-                 tags the one platform instead (its digest is another one)",
+                 tags the only exported platform instead (with a different digest)",
             );
         }
         failure
@@ -304,7 +301,7 @@ impl ContentWriter {
 
     /// Returns the only child of a sparse index, if it may be tagged because the target refused
     /// the index.
-    fn stand_in(
+    fn platform_substitute(
         &self,
         image: &ImageUpload,
         digest: &Digest,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::error::{Class, chain};
-use crate::model::Digest;
+use crate::model::{Digest, Repository};
 use crate::registry;
 
 /// The reason why an image could not be imported.
@@ -31,6 +31,21 @@ impl Failure {
         }
     }
 
+    /// The failure of a blob that is in an earlier bundle, not in this one, if the target refuses
+    /// to mount it from the repository that has it.
+    pub(super) fn of_unmountable(digest: &Digest, repository: &Repository) -> Self {
+        let reason = format!(
+            "{digest} is left out of this bundle, because a base carried it, and the target \
+             refuses to mount it into {repository}"
+        );
+        let hint = "let this account read the repositories into which the base was imported, so \
+                    that the target can mount from them; or export again without --base";
+        Self {
+            hint: Some(hint.to_owned()),
+            ..Self::of_target(reason)
+        }
+    }
+
     /// The failure of an image that was not finished when the operator stopped the run.
     pub(super) fn interrupted() -> Self {
         Self {
@@ -49,7 +64,7 @@ impl Failure {
             // The bytes came from the medium, so wrong bytes are not the target's fault.
             E::DigestMismatch { .. } | E::SizeMismatch { .. } => Self {
                 class: Class::VerificationFailed,
-                reason: format!("the bytes of {digest} in the bundle are not its bytes"),
+                reason: format!("{digest} is damaged in the bundle"),
                 hint: None,
                 network: false,
             },

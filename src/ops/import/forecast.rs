@@ -25,8 +25,8 @@ pub struct Forecast {
 }
 
 /// Upper limit of requests.
-pub(super) fn questions(plan: &ImportPlan) -> usize {
-    let asked = super::base_blobs::questions(plan);
+pub(super) fn request_count(plan: &ImportPlan) -> usize {
+    let asked = super::base_blobs::request_count(plan);
     plan.blob_counts().0.saturating_sub(asked)
 }
 
@@ -71,7 +71,7 @@ pub(super) async fn measure(
         .buffer_unordered(JOBS)
         .try_collect()
         .await
-        .map_err(|error| target_error("The target cannot be asked for blobs".into(), error))?;
+        .map_err(|error| target_error("The target cannot be queried for blobs".into(), error))?;
     let there: BTreeSet<&Digest> = found.into_iter().flatten().collect();
     let mut forecast = Forecast::default();
     for (digest, repositories) in &wanted {

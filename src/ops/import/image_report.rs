@@ -86,14 +86,15 @@ pub(super) fn image_report(
         ..image.placed.clone()
     };
     let reason = if decision.action == TagAction::Skip {
-        Some("the tag points elsewhere and was left as it is".to_owned())
+        Some("the tag points to another image and was kept".to_owned())
     } else if let (Some(keeper), Some(tag)) = (&image.placed.kept_by, &image.placed.image.tag) {
         Some(format!(
-            "its tag {tag} is pinned to several digests, {keeper} has it"
+            "several images of the bundle have the tag {tag}: {keeper} gets it, and this image is \
+             reachable by digest"
         ))
     } else if decision.tag != image.placed.tag {
         Some(format!(
-            "{} belongs to the list of its referrers, so its tag is another one",
+            "the tag {} is reserved for the list of its referrers, so the image gets another tag",
             image.placed.tag
         ))
     } else {

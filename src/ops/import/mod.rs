@@ -58,26 +58,26 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
     let Ready {
         opened,
         plan,
-        before,
+        facts,
         proofs,
         state,
         lock: _lock,
     } = ready;
-    let planned = Report::planned(&opened.bundle, &plan, &before);
+    let planned = Report::planned(&opened.bundle, &plan, &facts);
     if let Some(wanted) = &request.resources {
         let content = planned.content(&opened.bundle.inventory, &request.naming);
-        cluster_files::rehearse(wanted, &content, request.dry_run)?;
+        cluster_files::check_writable(wanted, &content, request.dry_run)?;
     }
     let mut report = if request.dry_run {
         planned
     } else {
         let sessions = SessionFiles::open(&state)?;
-        let uploader = BlobUploader::new(&request, &opened, &before, sessions, context.clone());
+        let uploader = BlobUploader::new(&request, &opened, &facts, sessions, context.clone());
         let done = upload::run(
             &request,
             &opened,
             &plan,
-            &before,
+            &facts,
             Arc::new(uploader),
             context,
         )
@@ -87,11 +87,11 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
     report.allow_incomplete = request.allow_incomplete;
     if report.lacks_of_release() {
         context.warn(format!(
-            "The target did not take all that is attached to a release: {}",
+            "The target refused artifacts that are attached to a release: {}",
             attachments::RELEASES_MAY_NEED_THEM
         ));
     }
-    report.accepts_refused_attachments = request.attachments.is_asked_for;
+    report.accepts_refused_attachments = request.attachments.is_explicit;
     report.release_proofs = proofs;
     let content = report.content(&opened.bundle.inventory, &request.naming);
     report.instructions = cluster::instructions(&content, request.instructions);
@@ -101,7 +101,9 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
             // The upload is done, so a failure here must not lose the report.
             Err(error) => report.resources_problem = Some(ResourcesProblem::of(&error)),
         },
-        None => content.tell_of_tags(|warning| context.warn(warning.to_string())),
+        None => content
+            .tag_warnings()
+            .for_each(|warning| context.warn(warning.to_string())),
     }
     Ok(report)
 }

@@ -24,7 +24,7 @@ pub(in crate::ops) fn plan(
         })
     };
     let known: BTreeSet<Reference> = inventory.images.iter().map(asked).collect();
-    let hint = "correct the left-hand sides, or take these lines out of the mapping";
+    let hint = "correct the left-hand sides, or remove these lines from the mapping";
     require_known(&options.listed, &known, "the bundle does not have", hint)?;
     let placed = naming::place(&wanted(inventory), target, options);
     let placed = placed.map_err(|error| {

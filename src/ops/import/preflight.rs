@@ -16,7 +16,7 @@ use crate::progress::{Event, Phase};
 
 /// Facts and decisions from before the first change on the target.
 #[derive(Debug, Default)]
-pub(super) struct Before {
+pub(super) struct TargetFacts {
     /// Decision about the tag of each image, in the plan's order.
     pub(super) tags: Vec<TagDecision>,
     /// Locations of blobs that bases carried.
@@ -34,9 +34,9 @@ pub(super) async fn check(
     opened: &Opened,
     plan: &ImportPlan,
     context: &Context,
-) -> Result<Before> {
+) -> Result<TargetFacts> {
     tokio::select! {
-        before = ask(request, opened, plan, context) => before,
+        facts = ask(request, opened, plan, context) => facts,
         () = context.cancel.cancelled() => Err(Error::interrupted()),
     }
 }
@@ -46,7 +46,7 @@ async fn ask(
     opened: &Opened,
     plan: &ImportPlan,
     context: &Context,
-) -> Result<Before> {
+) -> Result<TargetFacts> {
     let host = &request.target.host;
     let unusable =
         |error| target_error(format!("The target registry {host} cannot be used"), error);
@@ -62,9 +62,9 @@ async fn ask(
         None => request.client.ping(host).await,
     };
     pinged.map_err(unusable)?;
-    let mut items = plan.images.len() + base_blobs::questions(plan);
+    let mut items = plan.images.len() + base_blobs::request_count(plan);
     if request.dry_run {
-        items += forecast::questions(plan);
+        items += forecast::request_count(plan);
     }
     let phase = Phase::Probe;
     context.emit(Event::PhaseStarted {
@@ -86,7 +86,7 @@ async fn ask(
         if let Some(message) = of_hidden(&hidden) {
             context.warn(message);
         }
-        return Ok(Before {
+        return Ok(TargetFacts {
             tags,
             base_blobs,
             hidden,
@@ -106,12 +106,12 @@ fn of_hidden(hidden: &BTreeSet<Repository>) -> Option<String> {
     let first = hidden.first()?;
     Some(match hidden.len() {
         1 => format!(
-            "{first}: it is not there, or this account may not read there; only writing shows \
-             whether the target makes it",
+            "{first} does not exist, or this account may not read it; the upload will show \
+             whether the target creates it",
         ),
         count => format!(
-            "{count} repositories ({first}, ...): they are not there, or this account may not \
-             read there; only writing shows whether the target makes them",
+            "{count} repositories ({first}, ...) do not exist, or this account may not read them; \
+             the upload will show whether the target creates them",
         ),
     })
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::attachments;
 use super::opened::{Opened, open};
 use super::planning::plan;
-use super::preflight::{self, Before};
+use super::preflight::{self, TargetFacts};
 use super::request::Request;
 use crate::bundle::finding::as_error;
 use crate::bundle::verify::check_content;
 use crate::error::{Class, Error, Result};
 use crate::format::hash::sha256;
-use crate::image::Elsewhere;
+use crate::image::BaseBlobs;
 use crate::model::{BundleId, Digest};
 use crate::ops::blocking;
 use crate::ops::context::Context;
@@ -25,7 +25,7 @@ use crate::sys::lock::DirLock;
 pub(super) struct Ready {
     pub(super) opened: Opened,
     pub(super) plan: ImportPlan,
-    pub(super) before: Before,
+    pub(super) facts: TargetFacts,
     pub(super) proofs: Vec<ReleaseProof>,
     /// Directory in which this importer stores its upload sessions.
     pub(super) state: PathBuf,
@@ -79,16 +79,16 @@ pub(super) async fn prepare(
     let mut state = state_directory(request, opened.bundle.id);
     state.extend(shard.map(Shard::file_name));
     let lock = lock(&state)?;
-    let before = preflight::check(request, &opened, &plan, context).await?;
+    let facts = preflight::check(request, &opened, &plan, context).await?;
     let proofs = match proofs.iter().all(|proof| proof.compared) {
         true => proofs,
-        false => judge_with_bases(request, &opened, &before, context).await?,
+        false => judge_with_bases(request, &opened, &facts, context).await?,
     };
     proof::require(&proofs, request.allow_unsigned_release)?;
     Ok(Ready {
         opened,
         plan,
-        before,
+        facts,
         proofs,
         state,
         lock,
@@ -99,19 +99,19 @@ pub(super) async fn prepare(
 async fn judge_with_bases(
     request: &Arc<Request>,
     opened: &Opened,
-    before: &Before,
+    facts: &TargetFacts,
     context: &Context,
 ) -> Result<Vec<ReleaseProof>> {
-    let places = before.base_blobs.places();
+    let places = facts.base_blobs.places();
     let places = places.filter_map(|(digest, places)| Some((*digest, places.first()?.clone())));
-    let bases = Elsewhere::new(request.client.clone(), places.collect());
+    let bases = BaseBlobs::new(request.client.clone(), places.collect());
     let (request, bundle) = (Arc::clone(request), Arc::clone(&opened.bundle));
     let own = context.clone();
     let keys = move || proof::judge_with_bases(&bundle, bases, &request.release_keys, &own);
     let proofs = blocking(keys).await.map_err(|error| match error.class() {
-        Class::Network => {
-            let message = "The target does not give the layers of a release, with which the \
-                           bundle has to be compared";
+        Class::Network | Class::Target => {
+            let message = "Layers of a release, needed to verify the bundle, cannot be read from \
+                           the target";
             Error::new(Class::Target, message).caused_by(error)
         }
         _ => error,

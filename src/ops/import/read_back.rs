@@ -33,7 +33,7 @@ pub(super) struct ReadBack {
 }
 
 /// Manifests and blobs that were put on the target and cannot be read back.
-pub(super) struct Losses(BTreeMap<Place, Failure>);
+pub(super) struct ReadBackFailures(BTreeMap<Place, Failure>);
 
 impl ReadBack {
     pub(super) fn new(
@@ -50,7 +50,7 @@ impl ReadBack {
         }
     }
 
-    pub(super) async fn run(&self, context: &Context) -> Losses {
+    pub(super) async fn run(&self, context: &Context) -> ReadBackFailures {
         let phase = Phase::ReadBack;
         let items = self.put_manifests.len() + self.put_blobs.len();
         context.emit(Event::PhaseStarted {
@@ -82,7 +82,7 @@ impl ReadBack {
             .collect()
             .await;
         context.emit(Event::PhaseFinished { phase });
-        Losses(losses)
+        ReadBackFailures(losses)
     }
 
     async fn manifest(&self, (repository, digest): &Place) -> Result<(), Failure> {
@@ -103,7 +103,7 @@ impl ReadBack {
     }
 }
 
-impl Losses {
+impl ReadBackFailures {
     /// Turns the reports of images that need a lost manifest or blob into failures.
     pub(super) fn apply(self, plan: &ImportPlan, reports: &mut [ImageReport]) {
         if self.0.is_empty() {

@@ -23,7 +23,7 @@ use crate::registry::{self, Client, Referrers, Selector};
 const ATTEMPTS: usize = 3;
 
 /// Maintains the lists of attached artifacts on the target.
-pub(super) struct Referrals {
+pub(super) struct ReferrerLists {
     client: Client,
     manifests: Arc<Manifests>,
     pusher: Arc<ManifestPusher>,
@@ -32,7 +32,7 @@ pub(super) struct Referrals {
     writers: Mutex<BTreeMap<Repository, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-impl Referrals {
+impl ReferrerLists {
     pub(super) fn new(
         client: Client,
         manifests: Arc<Manifests>,
@@ -125,7 +125,8 @@ impl Referrals {
         let mut entries = match &known.index {
             Some(index) => array_of(index, "manifests"),
             None => {
-                self.refuse_stranger(repository, &tag, subject).await?;
+                self.require_no_other_content(repository, &tag, subject)
+                    .await?;
                 Vec::new()
             }
         };
@@ -144,7 +145,7 @@ impl Referrals {
 
     /// Fails if the tag needed for the list points to something else. The subject itself under
     /// this tag is accepted: it gets another tag.
-    async fn refuse_stranger(
+    async fn require_no_other_content(
         &self,
         repository: &Repository,
         tag: &Tag,
@@ -153,7 +154,8 @@ impl Referrals {
         let selector = Selector::from(tag);
         match self.client.head_manifest(repository, &selector).await? {
             Some(there) if there.value.digest != *subject => Err(Failure::of_target(format!(
-                "{} is needed for the list of its referrers and points to {}, which is none",
+                "{} is reserved for the list of its referrers, but points to {}, which is not \
+                 such a list",
                 repository.tagged(tag.clone()),
                 there.value.digest
             ))),

@@ -9,10 +9,10 @@ use super::attachments::RefusedAttachment;
 use super::forecast::Forecast;
 use super::groups::{self, GroupReport};
 use super::image_report::{ImageReport, ImageState, failed, image_report};
-use super::preflight::Before;
+use super::preflight::TargetFacts;
 use super::tags::TagAction;
 use crate::bundle::open::Bundle;
-use crate::cluster::{self, Told};
+use crate::cluster::{self, ClusterImage};
 use crate::error::{Class, Error, Result, chain};
 use crate::model::{BundleId, Count, Digest, Inventory, NeededBy, Reference};
 use crate::ops::release::proof::ReleaseProof;
@@ -112,7 +112,7 @@ pub struct Report {
 }
 
 /// Result of the upload.
-pub(super) struct Done {
+pub(super) struct UploadResult {
     pub(super) images: Vec<ImageReport>,
     /// True if the upload was stopped.
     pub(super) interrupted: bool,
@@ -178,11 +178,11 @@ impl Report {
     }
 
     /// Makes the report of a dry run.
-    pub(super) fn planned(bundle: &Bundle, plan: &ImportPlan, before: &Before) -> Self {
+    pub(super) fn planned(bundle: &Bundle, plan: &ImportPlan, facts: &TargetFacts) -> Self {
         let images = plan
             .images
             .iter()
-            .zip(&before.tags)
+            .zip(&facts.tags)
             .map(|(image, decision)| {
                 if let Some(failure) = &decision.failure {
                     return failed(image, failure.clone());
@@ -194,12 +194,12 @@ impl Report {
                 report
             });
         let mut report = Self::new(bundle, plan, images.collect(), true);
-        report.forecast = before.forecast;
+        report.forecast = facts.forecast;
         report
     }
 
     /// Makes the report of an import that ended, completely or not.
-    pub(super) fn finished(bundle: &Bundle, plan: &ImportPlan, done: Done) -> Self {
+    pub(super) fn finished(bundle: &Bundle, plan: &ImportPlan, done: UploadResult) -> Self {
         let mut report = Self::new(bundle, plan, done.images, false);
         report.interrupted = done.interrupted;
         report.bytes_uploaded = done.uploaded;
@@ -215,21 +215,21 @@ impl Report {
         naming: &naming::Options,
     ) -> cluster::Content {
         let there = self.images.iter().filter_map(|image| {
-            let told = Told::new(image.placed.as_ref()?);
+            let on_target = ClusterImage::new(image.placed.as_ref()?);
             match image.state {
-                ImageState::Committed | ImageState::Planned => Some(told),
-                ImageState::TagKept => Some(Told {
+                ImageState::Committed | ImageState::Planned => Some(on_target),
+                ImageState::TagKept => Some(ClusterImage {
                     is_tagged: false,
-                    ..told
+                    ..on_target
                 }),
-                ImageState::PlatformOnly => Some(Told {
-                    stand_in: image.digest,
-                    ..told
+                ImageState::PlatformOnly => Some(ClusterImage {
+                    platform_substitute: image.digest,
+                    ..on_target
                 }),
                 ImageState::Failed | ImageState::Interrupted | ImageState::Incomplete => None,
             }
         });
-        let there: Vec<Told<'_>> = there.collect();
+        let there: Vec<ClusterImage<'_>> = there.collect();
         cluster::Content::of(inventory, &there, naming)
     }
 
@@ -282,11 +282,10 @@ impl Report {
             return attachments;
         };
         let class = class.max(attachments.as_ref().map_or(class, Error::class));
-        let mut message = format!(
-            "{} of {} images are not on the target:",
-            failed.len() + malformed().count(),
-            self.images.len() + malformed().count()
-        );
+        let lack = failed.len() + malformed().count();
+        let is = Count::of(lack, "image").is();
+        let all = Count::of(self.images.len() + malformed().count(), "image");
+        let mut message = format!("{lack} of {all} {is} not on the target:");
         for image in &failed {
             let reason = image.reason.as_deref().unwrap_or("unknown reason");
             let needed_by = NeededBy::clause(&image.needed_by);
@@ -308,10 +307,12 @@ impl Report {
         }
         let damaged = |image: &&ImageReport| image.class == Some(Class::VerificationFailed);
         if failed.iter().any(damaged) {
-            error = error.hint("airferry verify says what is damaged; copy the bundle again");
+            error = error
+                .hint("run `airferry verify` to see what is damaged, then copy the bundle again");
         }
         if class != Class::Incomplete && !failed.iter().all(damaged) {
-            error = error.hint("run the same command again: what is there is not sent again");
+            error = error
+                .hint("run the same command again: it does not send again what the target has");
         }
         Some(error)
     }
@@ -334,7 +335,7 @@ impl Report {
             .map(|(_, attachment)| attachment.failure.class)
             .max()?;
         let mut message = format!(
-            "The target did not take {} (the images themselves are there):",
+            "The target refused {} (their images were imported):",
             Count::of(refused.len(), "attached artifact")
         );
         for (image, attachment) in &refused {
@@ -354,8 +355,9 @@ impl Report {
         let mut message = match failed.len() {
             0 => "Interrupted before everything was read back from the target".to_owned(),
             missing => format!(
-                "Interrupted: {missing} of {} images are not on the target",
-                self.images.len()
+                "Interrupted: {missing} of {} {} not on the target",
+                Count::of(self.images.len(), "image"),
+                Count::of(missing, "image").is()
             ),
         };
         let own = failed

@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::prepare::{Ready, prepare};
 use super::request::Request;
 use crate::error::{Class, Error, Result};
-use crate::model::BundleId;
+use crate::model::{BundleId, Count};
 use crate::ops::context::Context;
 use crate::plan::import::{Shard, SharedBlob};
 use crate::progress::{Event, Phase};
@@ -54,12 +54,12 @@ pub async fn share(request: Request, shard: Shard, context: &Context) -> Result<
     let Ready {
         opened,
         plan,
-        before,
+        facts,
         state,
         ..
     } = &ready;
     let sessions = SessionFiles::open(state)?;
-    let uploader = BlobUploader::new(&request, opened, before, sessions, context.clone());
+    let uploader = BlobUploader::new(&request, opened, facts, sessions, context.clone());
     let blobs = plan.share(&opened.bundle.inventory, shard);
     let phase = Phase::Upload;
     let repositories = |blob: &SharedBlob| blob.repositories.len() as u64;
@@ -107,9 +107,10 @@ async fn send(uploader: &BlobUploader, blobs: &[SharedBlob]) -> Vec<Failure> {
 fn failed(shard: Shard, blobs: &[SharedBlob], failures: &[Failure]) -> Option<Error> {
     let class = failures.iter().map(|failure| failure.class).max()?;
     let mut message = format!(
-        "{} of the {} blobs of shard {shard} are not on the target:",
+        "{} of {} of shard {shard} {} not on the target:",
         failures.len(),
-        blobs.len()
+        Count::of(blobs.len(), "blob"),
+        Count::of(failures.len(), "blob").is()
     );
     for failure in failures {
         message.push_str(&format!("\n  - {}", failure.reason));
@@ -117,8 +118,8 @@ fn failed(shard: Shard, blobs: &[SharedBlob], failures: &[Failure]) -> Option<Er
     let error = Error::new(class, message);
     Some(match class {
         Class::VerificationFailed => {
-            error.hint("airferry verify says what is damaged; copy the bundle again")
+            error.hint("run `airferry verify` to see what is damaged, then copy the bundle again")
         }
-        _ => error.hint("run the same command again: what is there is not sent again"),
+        _ => error.hint("run the same command again: it does not send again what the target has"),
     })
 }

@@ -71,7 +71,7 @@ pub(super) async fn decide(
     probe: &Probe<'_>,
     problems: &mut Vec<String>,
 ) -> Result<Vec<TagDecision>> {
-    let asker = Asker {
+    let asker = TagProbe {
         request,
         opened,
         probe,
@@ -105,8 +105,10 @@ pub(super) async fn decide(
                     && (answers > 0 || decided.len() + 1 < plan.images.len().min(JOBS)) =>
             {
                 let mut failure = Failure::from(error);
-                failure.reason =
-                    format!("the target cannot be asked for its tag: {}", failure.reason);
+                failure.reason = format!(
+                    "the target cannot be queried for its tag: {}",
+                    failure.reason
+                );
                 decided.push(TagDecision {
                     failure: Some(failure),
                     ..TagDecision::new(&image.placed.tag, TagAction::Skip)
@@ -115,7 +117,7 @@ pub(super) async fn decide(
             Err(Refusal::Unknown(error)) => {
                 let what = image.placed.target();
                 return Err(target_error(
-                    format!("The target cannot be asked for {what}"),
+                    format!("The target cannot be queried for {what}"),
                     error,
                 ));
             }
@@ -125,7 +127,7 @@ pub(super) async fn decide(
 }
 
 /// Asks the target for the tags of images.
-struct Asker<'a> {
+struct TagProbe<'a> {
     request: &'a Request,
     opened: &'a Opened,
     probe: &'a Probe<'a>,
@@ -133,12 +135,12 @@ struct Asker<'a> {
     apis: ReferrersApis,
 }
 
-impl Asker<'_> {
+impl TagProbe<'_> {
     async fn decide(&self, image: &ImageUpload) -> std::result::Result<TagDecision, Refusal> {
         let (own, root) = (&image.placed.tag, image.placed.image.root);
         let there = self.points_to(image, own).await?;
-        let may_be_lists = digest_tag(&root).is_ok_and(|tag| tag == *own);
-        if !may_be_lists || !self.is_lists_tag(image, there.as_ref()).await? {
+        let may_be_referrers_tag = digest_tag(&root).is_ok_and(|tag| tag == *own);
+        if !may_be_referrers_tag || !self.is_referrers_tag(image, there.as_ref()).await? {
             return self.by_policy(image, own, there);
         }
         let tag = root_tag(&root).map_err(|error| Refusal::Conflict(chain(&error)))?;
@@ -158,7 +160,7 @@ impl Asker<'_> {
 
     /// True if the tag `sha256-<hex>`, the default for an image without a tag, belongs to the
     /// index of its referrers: that index exists, or will be needed.
-    async fn is_lists_tag(
+    async fn is_referrers_tag(
         &self,
         image: &ImageUpload,
         there: Option<&Digest>,
@@ -204,12 +206,12 @@ impl Asker<'_> {
             ExistingTags::Forward
                 if self.known_from_bases(image).contains(&there)
                     || self.shares_the_tag(image, &there)
-                    || self.stands_in(&root, &there) =>
+                    || self.is_platform_substitute(&root, &there) =>
             {
                 decided(TagAction::Set)
             }
             ExistingTags::Forward | ExistingTags::Error => Err(Refusal::Conflict(format!(
-                "{} points to {there} there, and to {root} in the bundle; \
+                "{} points to {there} on the target, and to {root} in the bundle; \
                  --existing-tags=overwrite replaces it, --existing-tags=skip leaves it",
                 image.repository().tagged(tag.clone())
             ))),
@@ -217,7 +219,7 @@ impl Asker<'_> {
     }
 
     /// True if a tag points to the manifest that an earlier run put in place of a sparse index.
-    fn stands_in(&self, root: &Digest, there: &Digest) -> bool {
+    fn is_platform_substitute(&self, root: &Digest, there: &Digest) -> bool {
         self.request.sparse_index == SparseIndex::PlatformManifest
             && self
                 .opened

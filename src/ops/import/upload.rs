@@ -17,9 +17,9 @@ use super::groups::{BrokenGroups, roots};
 use super::image_report::{ImageReport, ImageState, failed, image_report};
 use super::manifest_pusher::ManifestPusher;
 use super::opened::Opened;
-use super::preflight::Before;
+use super::preflight::TargetFacts;
 use super::read_back::ReadBack;
-use super::report::Done;
+use super::report::UploadResult;
 use super::request::Request;
 use super::tags::{TagAction, TagDecision};
 use crate::error::Class;
@@ -50,10 +50,10 @@ pub(super) async fn run(
     request: &Request,
     opened: &Opened,
     plan: &ImportPlan,
-    before: &Before,
+    facts: &TargetFacts,
     uploader: Arc<BlobUploader>,
     context: &Context,
-) -> Done {
+) -> UploadResult {
     let phase = Phase::Upload;
     context.emit(Event::PhaseStarted {
         phase,
@@ -70,14 +70,14 @@ pub(super) async fn run(
             request,
             opened,
             plan,
-            before,
+            facts,
             Arc::clone(&uploader),
             Arc::clone(&pusher),
         ),
         unreachable: AtomicBool::new(false),
         context: context.clone(),
     };
-    let mut images = importer.images(plan, before).await;
+    let mut images = importer.images(plan, facts).await;
     context.emit(Event::PhaseFinished { phase });
     let is_cut = |images: &[ImageReport]| {
         let mut classes = images.iter().map(|image| image.class);
@@ -94,7 +94,7 @@ pub(super) async fn run(
             () = context.cancel.cancelled() => interrupted = true,
         }
     }
-    Done {
+    UploadResult {
         images,
         interrupted,
         uploaded: uploader.counters.uploaded.load(Ordering::Relaxed),
@@ -119,9 +119,9 @@ fn upload_bytes(opened: &Opened, plan: &ImportPlan) -> u64 {
 
 impl Importer {
     /// Imports all images; returns reports in the plan's order. Roots come after their groups.
-    async fn images(&self, plan: &ImportPlan, before: &Before) -> Vec<ImageReport> {
-        let decided = || plan.images.iter().zip(&before.tags);
-        let mut turns: Vec<Option<ImageReport>> = stream::iter(decided())
+    async fn images(&self, plan: &ImportPlan, facts: &TargetFacts) -> Vec<ImageReport> {
+        let decided = || plan.images.iter().zip(&facts.tags);
+        let mut reports: Vec<Option<ImageReport>> = stream::iter(decided())
             .map(|(image, decision)| async move {
                 match image.is_root() {
                     true => None,
@@ -133,12 +133,12 @@ impl Importer {
             .collect()
             .await;
         let mut broken = BrokenGroups::new(plan);
-        for (image, report) in plan.images.iter().zip(&turns) {
+        for (image, report) in plan.images.iter().zip(&reports) {
             report.iter().for_each(|report| broken.note(image, report));
         }
         for index in roots(plan) {
             let (Some((image, decision)), Some(turn)) =
-                (decided().nth(index), turns.get_mut(index))
+                (decided().nth(index), reports.get_mut(index))
             else {
                 continue;
             };
@@ -149,7 +149,7 @@ impl Importer {
             broken.note(image, &report);
             *turn = Some(report);
         }
-        turns.into_iter().flatten().collect()
+        reports.into_iter().flatten().collect()
     }
 
     /// Imports an image: its content, then its tag.
@@ -161,7 +161,7 @@ impl Importer {
             let mut content = self.content(image, decision).await?;
             let refused = std::mem::take(&mut content.refused);
             if let Some(network) = refused.iter().find(|refused| refused.failure.network) {
-                self.look_around(image, &network.as_failure()).await;
+                self.check_reachable(image, &network.as_failure()).await;
             }
             let tagged = self.commit(image, content, decision).await?;
             Ok((tagged, refused))
@@ -182,7 +182,7 @@ impl Importer {
         decision: &TagDecision,
     ) -> Result<Content, Failure> {
         if self.unreachable.load(Ordering::Relaxed) {
-            let reason = "not begun, because the target went away".to_owned();
+            let reason = "not started: the target could not be reached any more".to_owned();
             return Err(Failure::of_target(reason));
         }
         let result = tokio::select! {
@@ -191,13 +191,13 @@ impl Importer {
             result = self.writer.write(image, decision) => result,
         };
         if let Err(failure) = &result {
-            self.look_around(image, failure).await;
+            self.check_reachable(image, failure).await;
         }
         result
     }
 
     /// Checks after a network failure if the target is reachable at all.
-    async fn look_around(&self, image: &ImageUpload, failure: &Failure) {
+    async fn check_reachable(&self, image: &ImageUpload, failure: &Failure) {
         if failure.network
             // The target may refuse only this request; then others can still succeed.
             && self.client.ping_for(image.repository()).await.is_err()
@@ -223,7 +223,7 @@ impl Importer {
             () = stopped => Err(Failure::interrupted()),
         };
         if let Err(failure) = &result {
-            self.look_around(image, failure).await;
+            self.check_reachable(image, failure).await;
         }
         result
     }

@@ -6,7 +6,7 @@ use crate::model::{Graph, Inventory};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OwnedBy {
     /// No image.
-    Nobody,
+    NoImage,
     /// Only the image with this index.
     One(usize),
     /// Several images.
@@ -16,7 +16,7 @@ pub(super) enum OwnedBy {
 impl OwnedBy {
     fn and(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Nobody, owner) | (owner, Self::Nobody) => owner,
+            (Self::NoImage, owner) | (owner, Self::NoImage) => owner,
             (one, other) if one == other => one,
             _ => Self::Several,
         }
@@ -30,8 +30,8 @@ pub(super) struct Owners {
 
 impl Owners {
     pub(super) fn of(inventory: &Inventory, graph: &Graph<'_>) -> Self {
-        let mut rows = vec![OwnedBy::Nobody; inventory.manifests.len()];
-        let mut of_blobs = vec![OwnedBy::Nobody; inventory.blobs.len()];
+        let mut rows = vec![OwnedBy::NoImage; inventory.manifests.len()];
+        let mut of_blobs = vec![OwnedBy::NoImage; inventory.blobs.len()];
         for (index, image) in inventory.images.iter().enumerate() {
             for root in graph.roots(image) {
                 meet(&mut rows, root, OwnedBy::One(index));
@@ -44,7 +44,7 @@ impl Owners {
             .collect();
         order.sort_unstable_by(|a, b| b.cmp(a));
         for (_, row) in order {
-            let owner = rows.get(row as usize).copied().unwrap_or(OwnedBy::Nobody);
+            let owner = rows.get(row as usize).copied().unwrap_or(OwnedBy::NoImage);
             for child in graph.children(row) {
                 meet(&mut rows, *child, owner);
             }

@@ -153,6 +153,6 @@ impl Report {
     pub fn refusal(&self) -> Error {
         let class = worst(&self.findings).unwrap_or(Class::NotAuthenticated);
         let error = Error::new(class, "None of the trusted keys has signed this bundle");
-        error.hint("--allow-unsigned looks inside all the same")
+        error.hint("--allow-unsigned shows the content anyway")
     }
 }

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use super::archive::{Sink, SinkError, Written};
 use super::payload::{Payload, ReleaseOrigin};
 use super::release_txt::release_txt;
-use super::verification::{Verification, Vouching};
+use super::verification::{SignatureStatus, Verification};
 use crate::content::release::Component;
 use crate::error::{Class, Error, Result};
 use crate::image::release::Parts;
@@ -60,7 +60,7 @@ pub struct Outcome {
     /// Digest of its top manifest: of the list, if there is one.
     pub digest: Digest,
     /// Keys that signed it, or the reason why it counts as unsigned.
-    pub vouching: Vouching,
+    pub vouching: SignatureStatus,
     /// Pull spec that the installer, if extracted, will install.
     pub release_image: String,
     /// True if clusters need mirror settings to find that pull spec.
@@ -89,7 +89,7 @@ pub fn extract(request: Request, context: &Context) -> Result<Outcome> {
     let verification = &request.verification;
     let release = payload.as_release();
     let verified = verification.verify(&release, context);
-    let vouching = verification.vouching(&Handle::current().block_on(verified)?);
+    let vouching = verification.status(&Handle::current().block_on(verified)?);
     let command = request.command.as_deref();
     let tools = Tool::select(command, &request.machines, payload.architecture());
     if tools.is_empty() {
@@ -146,11 +146,8 @@ fn check_command(request: &Request) -> Result<()> {
     match &request.command {
         Some(command) if !known.contains(command.as_str()) => {
             let known: Vec<_> = known.into_iter().collect();
-            let message = format!(
-                "There is no program `{}` in releases",
-                command.escape_debug()
-            );
-            Err(Error::usage(message).hint(format!("there is {}", known.join(", "))))
+            let message = format!("Unknown program `{}`", command.escape_debug());
+            Err(Error::usage(message).hint(format!("known: {}", known.join(", "))))
         }
         _ => Ok(()),
     }
@@ -202,7 +199,8 @@ impl Job<'_> {
             }
         }
         if written.is_empty() {
-            let mut message = format!("The release {version} does not have what was asked for:");
+            let mut message =
+                format!("The release {version} does not contain the requested programs:");
             for line in &left_out {
                 message.push_str("\n  - ");
                 message.push_str(line);
@@ -225,7 +223,8 @@ impl Job<'_> {
         let mut wanted: BTreeMap<ImagePath, Vec<&'static Tool>> = BTreeMap::new();
         for tool in tools {
             let path = tool.path.parse();
-            let path = path.map_err(|error| Error::internal("A path of ours is none", error))?;
+            let path =
+                path.map_err(|error| Error::internal("A built-in path is invalid", error))?;
             wanted.entry(path).or_default().push(tool);
         }
         let (source, image) = self.payload.component(component)?;
@@ -300,14 +299,13 @@ impl Job<'_> {
             .collect();
         if let Some(marker) = missing.first() {
             let message = format!(
-                "`{}` for {}/{} has no place `{marker}`, so that it cannot be made for the release",
+                "`{}` for {}/{} lacks the marker `{marker}`, where the release is written into it",
                 tool.path,
                 tool.os,
                 tool.architecture(self.payload.architecture())
             );
-            return Err(Error::new(Class::VerificationFailed, message).hint(
-                "the program in this release is not the one that its builders meant to ship",
-            ));
+            return Err(Error::new(Class::VerificationFailed, message)
+                .hint("the release contains a broken build of this program"));
         }
         let sink = match output {
             Output::Plain(sink) => sink,

@@ -17,4 +17,4 @@ mod verification;
 pub use line::{ComponentLine, ReleaseLine, SignedOver};
 pub use payload::ReleaseOrigin;
 pub use signer::ReleaseSigner;
-pub use verification::{Accepted, Release, Verification, Vouching};
+pub use verification::{Accepted, Release, SignatureStatus, Verification};

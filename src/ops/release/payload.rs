@@ -239,7 +239,7 @@ fn in_bundle(bundle: Bundle, wanted: Option<&str>, context: &Context) -> Result<
     let image = choose(&bundle, wanted)?;
     let Some(root) = image.root else {
         let problem = image.problem.as_deref().unwrap_or("it was not found");
-        let message = format!("The bundle does not carry {}: {problem}", image.requested);
+        let message = format!("The bundle does not contain {}: {problem}", image.requested);
         return Err(Error::new(Class::Incomplete, message));
     };
     let repository = image.source.clone();
@@ -268,16 +268,16 @@ fn choose<'a>(bundle: &'a Bundle, wanted: Option<&str>) -> Result<&'a ImageEntry
         .map(|(version, image)| format!("{version} ({})", image.requested))
         .collect();
     let carried = || match names.as_slice() {
-        [] => "it was not made with releases".to_owned(),
-        names => format!("it carries {}", names.join(", ")),
+        [] => "it contains no releases".to_owned(),
+        names => format!("it contains {}", names.join(", ")),
     };
     let Some(wanted) = wanted else {
         if let [(_, image)] = releases.as_slice() {
             return Ok(image);
         }
-        let message = format!("Which release is meant is not clear: {}", carried());
+        let message = format!("The release is ambiguous: {}", carried());
         return Err(Error::usage(message)
-            .hint("name one by --release: its version, or its image as it was asked for"));
+            .hint("choose one with --release: its version, or its image as it was requested"));
     };
     let by_version = releases
         .iter()

@@ -12,13 +12,13 @@ use crate::bundle::finding::{Finding, FindingKind};
 use crate::bundle::open::Bundle;
 use crate::content::release::Keyring;
 use crate::content::release::difference::Difference;
-use crate::content::release::judgement::{self, Fault, Judgement, Standard, Subject};
+use crate::content::release::judgement::{self, Fault, Judgement, Policy, Subject};
 use crate::content::release::signature::SignatureError;
 use crate::content::release::trust::ReleaseTrust;
 use crate::content::release::verification_config::{NamedKeyring, VerificationConfig};
 use crate::error::{Class, Error, Result, chain};
 use crate::image::release::{Image, PayloadReader, is_image};
-use crate::image::{Elsewhere, Source};
+use crate::image::{BaseBlobs, Source};
 use crate::model::{
     BlobPlace, Digest, Inventory, Reference, ReleaseEntry, ReleaseVersion, Timestamp,
 };
@@ -35,15 +35,16 @@ const UNSIGNED_NOT_COMPARED: &str =
 
 /// Limit of reads of one layer, for different releases, in a bundle that no trusted key signed.
 /// Releases share layers, and a small layer may unpack to gigabytes.
-const MOST_READS: usize = 8;
+const MAX_READS_PER_LAYER: usize = 8;
 
-/// Reason for a signed release that was not read because of [`MOST_READS`].
-const NOT_READ: &str = "signed, but not compared with its image: while nobody vouches for the bundle, \
-     layers that many releases share are not read for all of them";
+/// Reason for a signed release that was not read because of [`MAX_READS_PER_LAYER`].
+const NOT_READ: &str = "signed, but not compared with its image: in an unsigned bundle, layers \
+                        that releases share are read for a limited number of them";
 
-/// Reason for an unsigned release that was not read because of [`MOST_READS`].
-const UNSIGNED_NOT_READ: &str = "unsigned, and not compared with its image: while nobody vouches for the \
-     bundle, layers that many releases share are not read for all of them";
+/// Reason for an unsigned release that was not read because of [`MAX_READS_PER_LAYER`].
+const UNSIGNED_NOT_READ: &str = "unsigned, and not compared with its image: in an unsigned \
+                                 bundle, layers that releases share are read for a limited number \
+                                 of them";
 
 /// Keys that are trusted for releases.
 #[derive(Debug, Clone)]
@@ -91,7 +92,7 @@ pub struct ReleaseProof {
     /// True if version, architecture, components and keyrings were compared with the release
     /// image. Not possible if a base carried its layers.
     pub compared: bool,
-    /// True if it was not compared because its layers had been read [`MOST_READS`] times.
+    /// True if it was not compared because its layers had been read [`MAX_READS_PER_LAYER`] times.
     #[serde(skip)]
     pub(in crate::ops) not_read: bool,
     /// Pinned keys that signed it.
@@ -104,7 +105,7 @@ pub struct ReleaseProof {
 
 /// The available parts of a bundle.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::ops) enum Evidence<'a> {
+pub(in crate::ops) enum Available<'a> {
     /// Only its inventory.
     Inventory(&'a Inventory),
     /// The bundle: releases are read again, as far as it carries them.
@@ -113,7 +114,7 @@ pub(in crate::ops) enum Evidence<'a> {
     BundleAndBases(&'a Inventory, &'a Source),
 }
 
-impl<'a> Evidence<'a> {
+impl<'a> Available<'a> {
     fn inventory(self) -> &'a Inventory {
         match self {
             Self::Inventory(inventory)
@@ -129,7 +130,7 @@ impl<'a> Evidence<'a> {
 ///
 /// When the run is cancelled, or the medium cannot be read.
 pub(in crate::ops) fn judge(
-    evidence: Evidence<'_>,
+    evidence: Available<'_>,
     keys: &ReleaseKeys,
     now: Timestamp,
 ) -> Result<Vec<ReleaseProof>> {
@@ -137,7 +138,7 @@ pub(in crate::ops) fn judge(
 }
 
 fn judge_with(
-    evidence: Evidence<'_>,
+    evidence: Available<'_>,
     keys: &ReleaseKeys,
     now: Timestamp,
     mut reads: Reads,
@@ -152,7 +153,7 @@ fn judge_with(
                 release,
                 trust: &keys.trust,
                 now,
-                may_read: reads.allow(inventory, &root),
+                may_read: reads.try_take(inventory, &root),
             };
             proofs.push(judge.proof(root)?);
         }
@@ -164,13 +165,13 @@ fn judge_with(
 enum Reads {
     /// No limit.
     Unlimited,
-    /// Number of reads by layer, each up to [`MOST_READS`].
+    /// Number of reads by layer, each up to [`MAX_READS_PER_LAYER`].
     Counted(BTreeMap<Digest, usize>),
 }
 
 impl Reads {
     /// True if a release's layers may be read once more. Counts them if so.
-    fn allow(&mut self, inventory: &Inventory, root: &Digest) -> bool {
+    fn try_take(&mut self, inventory: &Inventory, root: &Digest) -> bool {
         let Self::Counted(counts) = self else {
             return true;
         };
@@ -185,7 +186,7 @@ impl Reads {
         }
         let fits = needed
             .iter()
-            .all(|(blob, more)| counts.get(blob).unwrap_or(&0) + more <= MOST_READS);
+            .all(|(blob, more)| counts.get(blob).unwrap_or(&0) + more <= MAX_READS_PER_LAYER);
         if fits {
             for (blob, more) in needed {
                 *counts.entry(blob).or_default() += more;
@@ -196,7 +197,7 @@ impl Reads {
 }
 
 /// Judges the releases of an opened bundle for a report. If no trusted key signed the bundle, each
-/// layer is read at most [`MOST_READS`] times. Blocks.
+/// layer is read at most [`MAX_READS_PER_LAYER`] times. Blocks.
 ///
 /// # Errors
 ///
@@ -236,7 +237,7 @@ fn judge_opened(
         return Ok(Vec::new());
     }
     let source = Source::bundle(Arc::clone(bundle), context.cancel.clone())?;
-    let evidence = Evidence::Bundle(&bundle.inventory, &source);
+    let evidence = Available::Bundle(&bundle.inventory, &source);
     judge_with(evidence, keys, clock::now(), reads)
 }
 
@@ -248,12 +249,12 @@ fn judge_opened(
 /// As [`judge_bundle`]; when the registry does not give the blobs.
 pub(in crate::ops) fn judge_with_bases(
     bundle: &Arc<Bundle>,
-    bases: Elsewhere,
+    bases: BaseBlobs,
     keys: &ReleaseKeys,
     context: &Context,
 ) -> Result<Vec<ReleaseProof>> {
-    let source = Source::bundle(Arc::clone(bundle), context.cancel.clone())?.completed_by(bases);
-    let evidence = Evidence::BundleAndBases(&bundle.inventory, &source);
+    let source = Source::bundle(Arc::clone(bundle), context.cancel.clone())?.with_base_blobs(bases);
+    let evidence = Available::BundleAndBases(&bundle.inventory, &source);
     judge(evidence, keys, clock::now())
 }
 
@@ -268,7 +269,7 @@ pub(in crate::ops) fn require(proofs: &[ReleaseProof], allow_unsigned: bool) -> 
     if refused.is_empty() {
         return Ok(());
     }
-    let mut message = String::from("Nobody who is trusted vouches for releases of this bundle:");
+    let mut message = String::from("Releases of this bundle were not accepted:");
     for proof in &refused {
         let reason = proof.reason.as_deref().unwrap_or("it is unsigned");
         message.push_str(&format!(
@@ -286,7 +287,7 @@ pub(in crate::ops) fn require(proofs: &[ReleaseProof], allow_unsigned: bool) -> 
         error = error.hint("--allow-unsigned-release accepts releases without signatures");
     }
     if has(ReleaseState::KeysUnknown) {
-        error = error.hint("--release-keys FILE names other keys that may vouch for releases");
+        error = error.hint("`--release-keys FILE` names other keys to trust for releases");
     }
     Err(error)
 }
@@ -295,7 +296,7 @@ pub(in crate::ops) fn require(proofs: &[ReleaseProof], allow_unsigned: bool) -> 
 pub(in crate::ops) fn warn_of_unsigned(proofs: &[ReleaseProof], context: &Context) {
     for proof in proofs.iter().filter(|p| p.state == ReleaseState::Unsigned) {
         context.warn(format!(
-            "release {} ({}) is UNSIGNED and accepted as it is",
+            "release {} ({}) is UNSIGNED, accepted because of --allow-unsigned-release",
             proof.version, proof.image
         ));
     }
@@ -341,7 +342,7 @@ pub(in crate::ops) fn findings(proofs: &[ReleaseProof]) -> Vec<Finding> {
 
 /// Judges one release.
 struct Judge<'a> {
-    evidence: Evidence<'a>,
+    evidence: Available<'a>,
     release: &'a ReleaseEntry,
     trust: &'a ReleaseTrust,
     now: Timestamp,
@@ -365,28 +366,29 @@ impl Judge<'_> {
             Ok(Compared::NotCarried) => {}
             Ok(Compared::NotRead) => proof.not_read = true,
             Ok(Compared::Foreign) => {
-                let why = "its layers are called foreign, so that nobody can compare it with them";
-                return Ok(proof.doubted(Doubt::not_genuine(why.to_owned())));
+                let why = "the bundle declares its layers as non-distributable, so it cannot be \
+                           compared with them";
+                return Ok(proof.rejected(Rejection::not_genuine(why.to_owned())));
             }
             Ok(Compared::Differs(difference)) => {
-                return Ok(proof.doubted(Doubt::not_genuine(difference.to_string())));
+                return Ok(proof.rejected(Rejection::not_genuine(difference.to_string())));
             }
             Err(error)
                 if matches!(
                     error.class(),
-                    Class::Interrupted | Class::Media | Class::Network
+                    Class::Interrupted | Class::Media | Class::Network | Class::Target
                 ) =>
             {
                 return Err(error);
             }
             Err(error) => {
                 let (state, reason) = (ReleaseState::Unreadable, chain(&error));
-                return Ok(proof.doubted(Doubt { state, reason }));
+                return Ok(proof.rejected(Rejection { state, reason }));
             }
         }
         match self.signers(root) {
             Ok(signers) => proof.signers = signers,
-            Err(doubt) => return Ok(proof.doubted(doubt)),
+            Err(rejection) => return Ok(proof.rejected(rejection)),
         }
         if !proof.compared {
             let state = ReleaseState::NotCompared;
@@ -396,7 +398,7 @@ impl Judge<'_> {
                 NOT_COMPARED
             };
             let reason = reason.to_owned();
-            return Ok(proof.doubted(Doubt { state, reason }));
+            return Ok(proof.rejected(Rejection { state, reason }));
         }
         Ok(proof)
     }
@@ -404,11 +406,11 @@ impl Judge<'_> {
     /// Reads the release again, if the bundle carries it, and compares it with its entry.
     fn compare(&self, root: Digest) -> Result<Compared> {
         let (inventory, source) = match self.evidence {
-            Evidence::Inventory(_) => return Ok(Compared::NotCarried),
-            Evidence::Bundle(inventory, source) => (inventory, source),
-            Evidence::BundleAndBases(inventory, source) => (inventory, source),
+            Available::Inventory(_) => return Ok(Compared::NotCarried),
+            Available::Bundle(inventory, source) => (inventory, source),
+            Available::BundleAndBases(inventory, source) => (inventory, source),
         };
-        let has_bases = matches!(self.evidence, Evidence::BundleAndBases(..));
+        let has_bases = matches!(self.evidence, Available::BundleAndBases(..));
         for place in places(inventory, &root) {
             match place {
                 BlobPlace::Carried(_) => {}
@@ -436,7 +438,7 @@ impl Judge<'_> {
     }
 
     /// Returns the keys that signed it. Either the list is signed, or each of its images.
-    fn signers(&self, root: Digest) -> std::result::Result<Vec<ReleaseSigner>, Doubt> {
+    fn signers(&self, root: Digest) -> std::result::Result<Vec<ReleaseSigner>, Rejection> {
         let images = self.images_of(root);
         let mut strays = self.release.signatures.iter();
         if let Some(stray) = strays.find(|s| s.over != root && !images.contains(&s.over)) {
@@ -444,10 +446,10 @@ impl Judge<'_> {
                 "one of its signatures is over {}, which is not its image",
                 stray.over
             );
-            return Err(Doubt::not_genuine(reason));
+            return Err(Rejection::not_genuine(reason));
         }
         let config = self.config()?;
-        let standard = Standard {
+        let policy = Policy {
             config: Some(&config).filter(|config| !config.keyrings.is_empty()),
             trust: self.trust,
             now: self.now,
@@ -456,13 +458,15 @@ impl Judge<'_> {
             signatures: &self.release.signatures,
             is_whole: true,
         };
-        match judgement::judge(&Subject { root, images }, &standard, &evidence) {
+        match judgement::judge(&Subject { root, images }, &policy, &evidence) {
             Judgement::Signed(signed) => Ok(ReleaseSigner::all(&signed, self.trust)),
-            Judgement::Absent(_) => Err(Doubt {
+            Judgement::Absent(_) => Err(Rejection {
                 state: ReleaseState::Unsigned,
-                reason: "it has no signatures, which its exporter was told to accept".to_owned(),
+                reason: "it is unsigned; the export accepted that \
+                         (--allow-unsigned-release)"
+                    .to_owned(),
             }),
-            Judgement::Wrong(fault) | Judgement::Unknown(fault) => Err(fault.into()),
+            Judgement::Invalid(fault) | Judgement::Unknown(fault) => Err(fault.into()),
         }
     }
 
@@ -474,8 +478,8 @@ impl Judge<'_> {
         let list = inventory.manifest(&root);
         let children = list.into_iter().flat_map(|list| &list.children);
         let attestations: BTreeSet<Digest> = match self.evidence {
-            Evidence::Inventory(_) => BTreeSet::new(),
-            Evidence::Bundle(_, source) | Evidence::BundleAndBases(_, source) => {
+            Available::Inventory(_) => BTreeSet::new(),
+            Available::Bundle(_, source) | Available::BundleAndBases(_, source) => {
                 let list = Image::read(source, &root, "the release");
                 let entries = list.into_iter().flat_map(|list| list.facts.children);
                 let not_images = entries.filter(|child| !is_image(child));
@@ -487,11 +491,11 @@ impl Judge<'_> {
     }
 
     /// Returns the payload's verification keys, as the bundle has them.
-    fn config(&self) -> std::result::Result<VerificationConfig, Doubt> {
+    fn config(&self) -> std::result::Result<VerificationConfig, Rejection> {
         let keyrings = self.release.keyrings.iter().map(|entry| {
             let keyring = Keyring::of_payload(&entry.data).map_err(|error| {
                 let name = entry.name.escape_debug();
-                Doubt::not_genuine(format!(
+                Rejection::not_genuine(format!(
                     "its keyring `{name}` cannot be used: {}",
                     chain(&error)
                 ))
@@ -504,7 +508,7 @@ impl Judge<'_> {
         });
         Ok(VerificationConfig {
             manifest: String::new(),
-            keyrings: keyrings.collect::<std::result::Result<_, Doubt>>()?,
+            keyrings: keyrings.collect::<std::result::Result<_, Rejection>>()?,
             stores: Vec::new(),
             unknown: Vec::new(),
         })
@@ -539,29 +543,29 @@ fn places<'a>(inventory: &'a Inventory, root: &Digest) -> Vec<&'a BlobPlace> {
 }
 
 impl ReleaseProof {
-    fn doubted(self, doubt: Doubt) -> Self {
+    fn rejected(self, rejection: Rejection) -> Self {
         Self {
-            state: doubt.state,
-            reason: Some(doubt.reason),
+            state: rejection.state,
+            reason: Some(rejection.reason),
             ..self
         }
     }
 }
 
 /// Reason why a release is not known to be genuine.
-struct Doubt {
+struct Rejection {
     state: ReleaseState,
     reason: String,
 }
 
-impl Doubt {
+impl Rejection {
     fn not_genuine(reason: String) -> Self {
         let state = ReleaseState::NotGenuine;
         Self { state, reason }
     }
 }
 
-impl From<Fault> for Doubt {
+impl From<Fault> for Rejection {
     fn from(fault: Fault) -> Self {
         let state = match fault {
             Fault::Signature(SignatureError::NotPinned { .. }) => ReleaseState::KeysUnknown,

@@ -131,7 +131,7 @@ fn no_release(by: &ByVersion, architecture: &Architecture, error: UpgradeError) 
             | UpgradeError::UnknownVersion { .. }
     );
     let channel = &by.channel;
-    let message = format!("No release for {architecture} answers the request");
+    let message = format!("No release for {architecture} matches the request");
     let refused = Error::usage(message).caused_by(error);
     match error_is_channel {
         true => refused.hint(format!(
@@ -157,8 +157,9 @@ async fn graph(by: &ByVersion, architecture: &Architecture, client: &Client) -> 
             (bytes.await?, name, Class::Usage)
         }
     };
-    Graph::parse(&bytes)
-        .map_err(|error| Error::new(class, format!("`{from}` is no update graph")).caused_by(error))
+    Graph::parse(&bytes).map_err(|error| {
+        Error::new(class, format!("`{from}` is not an update graph")).caused_by(error)
+    })
 }
 
 async fn fetch(client: &Client, url: &Url) -> Result<Vec<u8>> {

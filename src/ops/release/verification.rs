@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::signatures::{GatheredSignatures, Store};
 use super::signer::ReleaseSigner;
 use crate::content::release::judgement::{
-    Absence, Fault, Judgement, Signed, Standard, Subject, judge,
+    Fault, Judgement, NoSignatureReason, Policy, Signed, Subject, judge,
 };
 use crate::content::release::trust::ReleaseTrust;
 use crate::content::release::verification_config::VerificationConfig;
@@ -49,7 +49,7 @@ pub struct Release<'a> {
 /// Origin of the trust in a release, for reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Vouching {
+pub enum SignatureStatus {
     /// Keys that signed it, one line for each.
     SignedBy(Vec<String>),
     /// No key, for this reason; the operator accepted that.
@@ -62,7 +62,7 @@ pub enum Accepted {
     /// Pinned keys signed it.
     Signed(Vec<Signed>),
     /// It has no signature, and that is accepted.
-    Unsigned(Absence),
+    Unsigned(NoSignatureReason),
 }
 
 impl Verification {
@@ -102,12 +102,12 @@ impl Verification {
                 Ok(Accepted::Unsigned(why))
             }
             Judgement::Absent(why) => {
-                let message = format!("Nobody vouches for the release {}: {why}", release.name);
+                let message = format!("The release {} is not signed: {why}", release.name);
                 Err(Error::new(Class::NotAuthenticated, message)
                     .hint("--signature-store names another place to look for signatures")
                     .hint("--allow-unsigned-release accepts that it has none"))
             }
-            Judgement::Wrong(fault) => Err(self.refused(release, fault, &gathered)),
+            Judgement::Invalid(fault) => Err(self.refused(release, fault, &gathered)),
             Judgement::Unknown(_) if gathered.is_cut_off(self.stores(release).as_slice()) => {
                 let message = format!(
                     "No store with signatures of the release {} can be reached",
@@ -123,36 +123,38 @@ impl Verification {
 
     /// Returns the judgement and its evidence.
     async fn judge(&self, release: &Release<'_>) -> Result<(Judgement, GatheredSignatures)> {
-        let standard = Standard {
+        let policy = Policy {
             config: release.config,
             trust: &self.trust,
             now: self.now,
         };
         let subject = &release.subject;
         let mut gathered = GatheredSignatures::carried(release.carried.clone().unwrap_or_default());
-        let early = judge(subject, &standard, &gathered.evidence());
+        let early = judge(subject, &policy, &gathered.evidence());
         // With `allow_unsigned`, the stores must show if the release is unsigned. Otherwise, if no
         // key that it names is pinned, its stores are not asked: they could not change the result.
-        let hopeless = standard.hopeless(subject).filter(|_| !self.allow_unsigned);
-        match (&early, hopeless) {
+        let no_pinned_key = policy
+            .no_pinned_key(subject)
+            .filter(|_| !self.allow_unsigned);
+        match (&early, no_pinned_key) {
             (Judgement::Signed(_), _) => return Ok((early, gathered)),
-            (_, Some(fault)) => return Ok((Judgement::Wrong(fault), gathered)),
+            (_, Some(fault)) => return Ok((Judgement::Invalid(fault), gathered)),
             _ => {}
         }
         let stores = self.stores(release);
         if release.config.is_none() || stores.is_empty() {
             return Ok((early, gathered));
         }
-        self.ask(&mut gathered, &stores, &subject.root, &standard)
+        self.ask(&mut gathered, &stores, &subject.root, &policy)
             .await?;
-        let judgement = judge(subject, &standard, &gathered.evidence());
+        let judgement = judge(subject, &policy, &gathered.evidence());
         // If the list itself has signatures, even invalid ones, those of its images do not count.
         if matches!(judgement, Judgement::Absent(_) | Judgement::Unknown(_)) {
             for image in &subject.images {
-                self.ask(&mut gathered, &stores, image, &standard).await?;
+                self.ask(&mut gathered, &stores, image, &policy).await?;
             }
         }
-        let judgement = judge(subject, &standard, &gathered.evidence());
+        let judgement = judge(subject, &policy, &gathered.evidence());
         Ok((judgement, gathered))
     }
 
@@ -162,10 +164,10 @@ impl Verification {
         gathered: &mut GatheredSignatures,
         stores: &[Store],
         digest: &Digest,
-        standard: &Standard<'_>,
+        policy: &Policy<'_>,
     ) -> Result<()> {
         let enough = |messages: &[Vec<u8>]| {
-            let verified = standard.verify(digest, messages);
+            let verified = policy.verify(digest, messages);
             verified.is_some_and(|verified| verified.is_ok())
         };
         gathered.ask(&self.client, stores, digest, enough).await
@@ -182,10 +184,13 @@ impl Verification {
     fn refused(&self, release: &Release<'_>, fault: Fault, gathered: &GatheredSignatures) -> Error {
         let message = match fault {
             Fault::PartlySigned { .. } => {
-                format!("Nobody vouches for all of the release {}", release.name)
+                format!(
+                    "Only some images of the release {} are signed",
+                    release.name
+                )
             }
             _ => format!(
-                "The signatures of the release {} do not prove who made it",
+                "No trusted key has validly signed the release {}",
                 release.name
             ),
         };
@@ -205,13 +210,13 @@ impl Verification {
     }
 
     /// Describes the origin of trust in a release that was accepted.
-    pub(super) fn vouching(&self, accepted: &Accepted) -> Vouching {
+    pub(super) fn status(&self, accepted: &Accepted) -> SignatureStatus {
         match accepted {
             Accepted::Signed(signed) => {
                 let signers = self.signers(signed);
-                Vouching::SignedBy(signers.iter().map(ToString::to_string).collect())
+                SignatureStatus::SignedBy(signers.iter().map(ToString::to_string).collect())
             }
-            Accepted::Unsigned(why) => Vouching::Unsigned(why.to_string()),
+            Accepted::Unsigned(why) => SignatureStatus::Unsigned(why.to_string()),
         }
     }
 }

@@ -102,7 +102,10 @@ impl Outcome {
         }
         Some(
             Error::new(Class::Incomplete, message)
-                .hint("what a base carried is on the target of its import, not in this bundle")
+                .hint(
+                    "blobs of a base are not in this bundle, but on the registry to which the base \
+                     was imported",
+                )
                 .hint("--allow-incomplete accepts that they are left out"),
         )
     }
@@ -217,7 +220,7 @@ impl<'a> Tree<'a> {
             .find_map(|digest| match &inventory.blob(digest)?.place {
                 BlobPlace::Carried(_) | BlobPlace::Foreign { .. } => None,
                 BlobPlace::Omitted { origin } => Some(format!(
-                    "{digest} was carried by the bundle {}",
+                    "{digest} is in a base of this bundle, {}",
                     origin.hex()
                 )),
                 BlobPlace::Missing { reason } => Some(format!("{digest} is missing: {reason}")),
@@ -288,7 +291,7 @@ impl<'a> Tree<'a> {
         if hasher.finish() != *digest {
             let message = format!("The bytes of {digest} in the bundle have another SHA-256");
             return Err(Error::new(Class::VerificationFailed, message)
-                .hint("airferry verify says which chunk is damaged"));
+                .hint("run `airferry verify` to see which chunk is damaged"));
         }
         file.keep()?;
         self.context.emit(Event::ItemFinished {

@@ -21,20 +21,20 @@ pub(super) struct Place<'a> {
 
 /// The digest that keeps a tag which one source pins to several digests. As on a registry, it is
 /// the one requested by tag alone, or else the lowest. The others are found by digest only.
-struct Keepers<'a>(BTreeMap<(&'a Repository, &'a Tag), (bool, Digest)>);
+struct TagOwners<'a>(BTreeMap<(&'a Repository, &'a Tag), (bool, Digest)>);
 
-impl<'a> Keepers<'a> {
+impl<'a> TagOwners<'a> {
     fn of(images: &[&'a ImageEntry]) -> Self {
-        let mut keepers = BTreeMap::new();
+        let mut owners = BTreeMap::new();
         for image in images {
             if let (Some(tag), Some(root)) = (&image.tag, image.root) {
                 // False sorts first, so an image requested by tag alone wins.
                 let rank = (image.requested.digest.is_some(), root);
-                let known = keepers.entry((&image.source, tag)).or_insert(rank);
+                let known = owners.entry((&image.source, tag)).or_insert(rank);
                 *known = rank.min(*known);
             }
         }
-        Self(keepers)
+        Self(owners)
     }
 
     fn tag(&self, image: &ImageEntry) -> Option<Tag> {
@@ -48,18 +48,18 @@ impl<'a> Keepers<'a> {
 /// own places for releases; a release image that lacks a component is left out.
 pub(super) fn places<'a>(tree: &mut Tree<'a>, layout: Layout) -> Result<Vec<Place<'a>>> {
     if layout != Layout::OcRelease {
-        let keepers = Keepers::of(&tree.images);
+        let owners = TagOwners::of(&tree.images);
         let places = tree.images.iter().map(|image| Place {
             image,
             path: image.source.path.clone(),
-            tag: keepers.tag(image),
+            tag: owners.tag(image),
         });
         return Ok(places.collect());
     }
     let inventory = &tree.bundle.inventory;
     if inventory.releases.is_empty() {
-        return Err(Error::usage("There is no release in this bundle")
-            .hint("--as v2 writes images under their own names"));
+        return Err(Error::usage("This bundle contains no release")
+            .hint("use `--as v2` to write images under their own names"));
     }
     let whole: BTreeSet<&Reference> = tree.images.iter().map(|image| &image.requested).collect();
     let mut broken = BTreeSet::new();
@@ -77,7 +77,7 @@ pub(super) fn places<'a>(tree: &mut Tree<'a>, layout: Layout) -> Result<Vec<Plac
     let unnamed =
         |error: NameError| Error::usage("A release has no valid name in the tree").caused_by(error);
     let release: RepositoryPath = RELEASE.parse().map_err(unnamed)?;
-    let keepers = Keepers::of(&tree.images);
+    let owners = TagOwners::of(&tree.images);
     let mut places = Vec::new();
     for wanted in wanted(inventory) {
         let requested = &wanted.image.requested;
@@ -104,7 +104,7 @@ pub(super) fn places<'a>(tree: &mut Tree<'a>, layout: Layout) -> Result<Vec<Plac
             None => Place {
                 image,
                 path: image.source.path.clone(),
-                tag: keepers.tag(image),
+                tag: owners.tag(image),
             },
         });
     }

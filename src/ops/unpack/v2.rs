@@ -58,7 +58,9 @@ pub(super) fn refuse_collisions(places: &[Place<'_>]) -> Result<()> {
         }
     }
     if found {
-        return Err(Error::usage(message).hint("--as oci keeps the registries apart"));
+        return Err(
+            Error::usage(message).hint("use `--as oci`, which keeps the registry's host in names")
+        );
     }
     Ok(())
 }

@@ -133,26 +133,35 @@ impl Report {
         };
         let class = worst(&counted).or_else(not_compared).or_else(foreign)?;
         let kinds: Vec<FindingKind> = counted.iter().map(|finding| finding.kind).collect();
+        let mut failed = kinds.clone();
+        failed.retain(|kind| kind.class() == Some(class));
         let what = match class {
             Class::NotAuthenticated
                 if !kinds.contains(&FindingKind::NotAuthenticated)
                     && kinds.iter().any(is_about_release) =>
             {
-                "A release in this bundle is not known to be genuine"
+                "A release in this bundle is not signed by a trusted key, or differs from its \
+                 signed image"
             }
             Class::NotAuthenticated if !kinds.contains(&FindingKind::NotAuthenticated) => {
                 "A release in this bundle could not be compared with its image"
             }
-            Class::NotAuthenticated => "NOT AUTHENTICATED",
+            Class::NotAuthenticated => counted
+                .iter()
+                .find(|finding| finding.kind == FindingKind::NotAuthenticated)
+                .map_or("NOT AUTHENTICATED", |finding| &finding.message),
             Class::Incomplete if self.unfinished => "The export was not finished",
             Class::Incomplete => "The bundle is incomplete",
-            Class::Foreign => "There are foreign files",
+            Class::Foreign => "There are files that do not belong to the bundle",
             Class::Media => "The medium cannot be read",
             _ if kinds.contains(&FindingKind::Rejected) && self.intact != Some(false) => {
-                "A key that is trusted rejects this bundle"
+                "A trusted reviewer has rejected this bundle"
             }
             _ if kinds.contains(&FindingKind::BadStatement) && self.intact != Some(false) => {
-                "A statement under a trusted key's name is not right"
+                "A statement in a trusted key's name has no valid signature"
+            }
+            _ if failed.iter().all(|kind| *kind == FindingKind::MissingFile) => {
+                "Files of this bundle are missing"
             }
             _ => "The bundle is damaged or was tampered with",
         };

@@ -124,6 +124,8 @@ fn a_catalog_that_is_made_anew_and_named_by_another_is_refused() {
     std::fs::write(&config, text).unwrap();
     let more = ["--catalog-config", config.to_str().unwrap()];
     let refused = stage.try_export("bundle", &[], &more).fails_with(2);
-    refused.stderr_has(&format!("{index} is asked for as it is, and as a filtered"));
+    refused.stderr_has(&format!(
+        "{index} is requested both unfiltered and as a filtered"
+    ));
     assert!(!stage.at("bundle").join("export.plan").exists());
 }

@@ -45,9 +45,9 @@ fn circles_and_duplicates_are_told_and_do_not_hang() {
     let shop = Shop::with(&index_image(&[("configs/p.yaml", text.as_bytes())]).image());
     let list = shop.list(&[]).succeeds();
     list.stdout_has("p        c *      -     -        2");
-    list.stderr_has("`p` of package `p` is described twice: p.yaml, document 2");
-    list.stderr_has("replace each other in a circle: `p.v1`");
-    list.stderr_has("names the bundle `p.v1`, which is not there");
+    list.stderr_has("`p` of package `p` is defined twice; the second is p.yaml, document 2");
+    list.stderr_has("form a cycle through `p.v1`");
+    list.stderr_has("names the bundle `p.v1`, which is not in the catalog");
 }
 
 #[test]
@@ -61,10 +61,11 @@ fn databases_that_run_code_or_are_damaged_are_refused() {
         drop(connection);
         std::fs::read(&path).unwrap()
     };
-    let tables = "CREATE TABLE operatorbundle(name TEXT, bundlepath TEXT); \
-        CREATE TABLE related_image(image TEXT, operatorbundle_name TEXT);";
-    let view = "CREATE TABLE operatorbundle(name TEXT, bundlepath TEXT); CREATE VIEW related_image AS \
-        WITH RECURSIVE r(image) AS (SELECT 1 UNION ALL SELECT image + 1 FROM r) SELECT image FROM r;";
+    let tables = "CREATE TABLE operatorbundle(name TEXT, bundlepath TEXT); CREATE TABLE \
+                  related_image(image TEXT, operatorbundle_name TEXT);";
+    let view = "CREATE TABLE operatorbundle(name TEXT, bundlepath TEXT); CREATE VIEW related_image \
+                AS WITH RECURSIVE r(image) AS (SELECT 1 UNION ALL SELECT image + 1 FROM r) SELECT \
+                image FROM r;";
     let virtual_table = "CREATE VIRTUAL TABLE search USING fts5(a);";
     let rows: String = (0..3000)
         .map(|n| format!("INSERT INTO related_image VALUES('quay.io/a/{n:0>80}:1','x');"))
@@ -119,14 +120,14 @@ fn small_layers_do_not_take_much_memory() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("x.db");
     let connection = rusqlite::Connection::open(&path).unwrap();
-    let sql = "CREATE TABLE operatorbundle(name TEXT, bundlepath TEXT); \
-        CREATE TABLE related_image(image TEXT, operatorbundle_name TEXT); \
-        CREATE TABLE channel_entry(entry_id, package_name, channel_name, operatorbundle_name); \
-        INSERT INTO operatorbundle VALUES('x', 'q.io/a/b:1'); \
-        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) \
-        INSERT INTO related_image SELECT 'q.io/a/' || i, 'x' FROM n; \
-        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) \
-        INSERT INTO channel_entry SELECT i, 'p' || i, 'c', 'x' FROM n;";
+    let sql = "CREATE TABLE operatorbundle(name TEXT, bundlepath TEXT); CREATE TABLE \
+               related_image(image TEXT, operatorbundle_name TEXT); CREATE TABLE \
+               channel_entry(entry_id, package_name, channel_name, operatorbundle_name); INSERT \
+               INTO operatorbundle VALUES('x', 'q.io/a/b:1'); WITH RECURSIVE n(i) AS (SELECT 1 \
+               UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO related_image SELECT \
+               'q.io/a/' || i, 'x' FROM n; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 \
+               FROM n WHERE i < 20000) INSERT INTO channel_entry SELECT i, 'p' || i, 'c', 'x' FROM \
+               n;";
     connection.execute_batch(sql).unwrap();
     drop(connection);
     let bytes = std::fs::read(&path).unwrap();
@@ -134,7 +135,7 @@ fn small_layers_do_not_take_much_memory() {
         .label(DATABASE, "x.db")
         .files(&[("x.db", &bytes)]);
     let list = list_in_little_memory(&image.image()).fails_with(4);
-    list.stderr_has("the bundle `x` is in the packages `p1` and `p2`");
+    list.stderr_has("the bundle `x` is in two packages, `p1` and `p2`");
 }
 
 #[test]
@@ -142,10 +143,9 @@ fn a_label_may_name_the_directory_of_a_database() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("x.db");
     let connection = rusqlite::Connection::open(&path).unwrap();
-    let sql = "CREATE TABLE operatorbundle(name TEXT, bundlepath TEXT); \
-        CREATE TABLE related_image(image TEXT, operatorbundle_name TEXT); \
-        CREATE TABLE package(name TEXT, default_channel TEXT); \
-        INSERT INTO package VALUES('found', 'c');";
+    let sql = "CREATE TABLE operatorbundle(name TEXT, bundlepath TEXT); CREATE TABLE \
+               related_image(image TEXT, operatorbundle_name TEXT); CREATE TABLE package(name \
+               TEXT, default_channel TEXT); INSERT INTO package VALUES('found', 'c');";
     connection.execute_batch(sql).unwrap();
     drop(connection);
     let bytes = std::fs::read(&path).unwrap();
@@ -156,7 +156,7 @@ fn a_label_may_name_the_directory_of_a_database() {
     let list = image(&[("database/a.txt", b"text"), ("database/index.db", &bytes)]);
     list.succeeds().stdout_has("found");
     let list = image(&[("database/a.txt", b"text")]).fails_with(4);
-    list.stderr_has("there is no sqlite database in `database`");
+    list.stderr_has("`database` contains no sqlite database");
     let list = image(&[("elsewhere/index.db", &bytes)]).fails_with(4);
-    list.stderr_has("The image has nothing at `database`");
+    list.stderr_has("names `database`, which does not exist in the image");
 }

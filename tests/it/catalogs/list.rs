@@ -124,11 +124,11 @@ fn what_is_no_catalog_is_said() {
     shop.push("ops/index", &empty.image());
     shop.list(&[])
         .fails_with(4)
-        .stderr_has("nothing at `configs`");
+        .stderr_has("names `configs`, which does not exist");
     let mut absent = shop.airferry.command();
     let reference = format!("{}/ops/absent:v1", shop.registry.host());
     absent.args(["catalog", "list", &reference, "--tls-verify=false"]);
     crate::support::command::Outcome::of(absent)
         .fails_with(5)
-        .stderr_has("cannot be had");
+        .stderr_has("cannot be read from its registry");
 }

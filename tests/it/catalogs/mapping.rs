@@ -88,7 +88,7 @@ fn an_import_gives_the_listed_names_and_tells_of_tags_that_change() {
         .succeeds();
     done.stdout_has(&format!("{source}/{renamed} -> {host}/own/op:renamed"));
     let warning = format!(
-        "Clusters do not find `{source}/{renamed}` by its tag: the mapping names it \
+        "Clusters cannot pull `{source}/{renamed}` by its tag: on the mirror it is \
          `{host}/own/op:renamed`"
     );
     done.stderr_has(&warning);
@@ -185,7 +185,7 @@ fn what_a_tag_meant_before_is_not_found_by_the_tag() {
 
     let file = mapping(&stage, &[format!("{host}/tt/x:v1=m.lan/tb/tt-x:other")]);
     let (written, out) = resources(&stage, &bundle, "m.lan/tb", &["--mapping", &file]);
-    written.succeeds().stderr_has("Clusters do not find");
+    written.succeeds().stderr_has("Clusters cannot pull");
     let itms = fs::read_to_string(out.join("imageTagMirrorSet.yaml")).unwrap_or_default();
     assert!(!itms.contains("tt/x"), "{itms}");
 }

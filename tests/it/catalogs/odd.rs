@@ -66,7 +66,7 @@ fn a_text_that_is_no_reference_costs_itself_and_is_named_on_both_sides() {
         .try_export("odd", &[], &["--catalog", &index])
         .fails_with(5);
     let (long, disk) = (too_long(), "`oci:///home/somebody/x`: no image reference");
-    done.stderr_has("2 of 9 images are not whole")
+    done.stderr_has("2 of 9 images are missing")
         .stderr_has(&long)
         .stderr_has(disk)
         .stderr_has("(needed by bar.v1.0.0 of package bar)")
@@ -182,7 +182,7 @@ fn a_catalog_becomes_visible_although_the_target_refuses_a_member() {
     let (to, out) = (format!("{}/olm", proxy.host()), stage.at("out"));
     let more = ["--retries", "0", "--resources", out.to_str().unwrap()];
     let done = stage.import(&bundle, &to, &more).fails_with(7);
-    done.stderr_has("1 of 6 images are not on the target")
+    done.stderr_has("1 of 6 images is not on the target")
         .stderr_has("(needed by bar.v1.0.0 of package bar)")
         .stdout_has(&format!(
             "  lacks {}/bar/operator:v1.0.0",
@@ -270,7 +270,7 @@ fn a_key_twice_is_read_as_opm_reads_it_and_told() {
     let list = shop.list(&[]).succeeds();
     list.stdout_has("stable *").stdout_has("beta *");
     list.stderr_has(
-        "The key `defaultChannel` stands twice in one map; the last one counts: bar.yaml",
+        "The key `defaultChannel` occurs twice in one map; the last one counts: bar.yaml",
     );
     list.stderr_has("the last one counts: foo.json, document 1");
 }

@@ -116,8 +116,7 @@ fn a_scope_that_cannot_be_had_is_told() {
     for scope in ["registry", "namespace"] {
         let outcome = write(&shop, &["--scope", scope]).succeeds();
         outcome.stderr_has(&format!(
-            "Entries for a whole {scope} cannot be had for `a.invalid/bar/bundle`, \
-             `a.invalid/bar/operator`"
+            "No {scope}-wide entry for `a.invalid/bar/bundle`, `a.invalid/bar/operator`"
         ));
         assert!(read(&shop, "imageTagMirrorSet.yaml").contains("source: a.invalid/bar/bundle\n"));
     }

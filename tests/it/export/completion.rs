@@ -127,8 +127,8 @@ fn every_problem_is_printed_once() {
     site.fault(move |asked| reads(asked, &broken).then(|| Reply::error(404, "BLOB_UNKNOWN")));
     let outcome = site.export(&site.path("bundle"), &args).fails_with(5);
     outcome
-        .stderr_has("warning: 1 of 3 images cannot be had whole")
-        .stderr_has("error: 2 of 3 images are not whole:");
+        .stderr_has("warning: 1 of 3 images is missing")
+        .stderr_has("error: 2 of 3 images are missing:");
     assert_eq!(
         outcome.stderr.matches(&*references[2]).count(),
         1,

@@ -246,7 +246,7 @@ fn an_index_that_says_something_wrong_of_its_child_is_not_carried() {
         let other = site.put("app", "v2", &child);
         let bundle = site.path("bundle");
         let done = site.export_json(&bundle, &[&reference, &other], 5);
-        assert!(done.to_string().contains("says of its child"), "{done:#}");
+        assert!(done.to_string().contains("describes its child"), "{done:#}");
         site.verify(&bundle, &["--strict", "--allow-incomplete"])
             .succeeds();
     }

@@ -522,7 +522,7 @@ fn what_cannot_be_filtered_is_said() {
             "--operator",
             "app",
         ],
-        "is asked for as it is, and as a filtered catalog",
+        "is requested both unfiltered and as a filtered catalog",
     );
 }
 

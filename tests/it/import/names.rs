@@ -1,6 +1,7 @@
 //! Existing tags, sparse indexes, collisions, names, bases, incomplete bundles.
 
 use super::*;
+use crate::support::proxy::Fate;
 
 fn app(seed: &str) -> Image {
     Build::oci(seed)
@@ -114,6 +115,28 @@ fn what_a_base_brought_is_found_or_named_before_anything_changes() {
         asked.iter().any(|p| p.target.contains("mount=")),
         "{asked:?}"
     );
+}
+
+#[test]
+fn a_blob_of_a_base_that_cannot_be_mounted_is_named_with_a_way_on() {
+    let stage = Stage::new();
+    let reference = stage.publish("app", "v1", &app("one"));
+    let first = stage.export("first", &[&reference], &[]);
+    let other = stage.publish("other", "v2", &app("two"));
+    let base = first.to_str().unwrap();
+    let second = stage.export("second", &[&other], &["--base", base]);
+    let target = DockerRegistry::start();
+    let host = target.host().to_string();
+    stage.import(&first, &host, &[]).succeeds();
+    let proxy = Proxy::before(&host);
+    proxy.rule(|_, target| match target.contains("mount=") {
+        true => Fate::Answer(403, "DENIED"),
+        false => Fate::Pass,
+    });
+    let failed = stage.import(&second, &proxy.host(), &[]).fails_with(7);
+    failed
+        .stderr_has("is left out of this bundle, because a base carried it")
+        .stderr_has("or export again without --base");
 }
 
 #[test]

@@ -126,7 +126,9 @@ fn a_damaged_blob_fails_its_shard_alone() {
         .iter()
         .find(|outcome| outcome.code == Some(4))
         .unwrap();
-    failed.stderr_has("1 of the ");
-    failed.stderr_has("in the bundle are not its bytes");
-    failed.stderr_has("airferry verify says what is damaged");
+    failed
+        .stderr_has("1 of ")
+        .stderr_has(" is not on the target:");
+    failed.stderr_has("is damaged in the bundle");
+    failed.stderr_has("run `airferry verify`");
 }

@@ -2,6 +2,7 @@
 
 use super::{CONFIG_MAP, Scene, component};
 use crate::support::images::{Build, docker_list};
+use crate::support::proxy::{Fate, Proxy};
 use crate::support::releases::{IMAGE_REFERENCES, image_references, payload};
 
 const UNSIGNED: &str = "--allow-unsigned-release";
@@ -127,8 +128,28 @@ fn what_is_no_release_is_an_error_before_anything_is_written() {
     scene
         .export("absent", &["--release", &absent])
         .fails_with(5)
-        .stderr_has("cannot be had");
+        .stderr_has("cannot be read from its registry");
     scene.nothing_at("absent");
+}
+
+/// A refusal by the registry is no failure of the network: running the command again does not help.
+#[test]
+fn a_release_that_may_not_be_read_is_a_matter_of_credentials() {
+    let scene = Scene::new();
+    scene.publish("v1", &scene.payload("linux/amd64", "4.18.0"));
+    let proxy = Proxy::before(&scene.stage.source.host().to_string());
+    proxy.rule(
+        |_, target| match target.contains("okd/release/manifests/") {
+            true => Fate::Answer(403, "DENIED"),
+            false => Fate::Pass,
+        },
+    );
+    let reference = format!("{}/okd/release:v1", proxy.host());
+    scene
+        .export("denied", &["--release", &reference])
+        .fails_with(5)
+        .stderr_has("hint: log in with `podman login")
+        .hides("when the network is back");
 }
 
 #[test]
@@ -189,7 +210,7 @@ fn a_list_brings_all_architectures() {
     let failed = scene
         .export("torn", &["--release", &reference, UNSIGNED])
         .fails_with(4);
-    failed.stderr_has("do not agree");
+    failed.stderr_has("differ in version");
     scene.nothing_at("torn");
     // Of a list, only the requested platforms count.
     let one = [

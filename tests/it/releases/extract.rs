@@ -3,6 +3,7 @@
 use super::*;
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::images::docker_list;
+use crate::support::proxy::{Fate, Proxy};
 
 const UNSIGNED: &str = "--allow-unsigned-release";
 
@@ -43,6 +44,32 @@ fn the_signer_is_named() {
         assert!(!done.stdout.contains("NOT SIGNED"), "{done}");
         scene.has_client("bin", "4.18.0");
     }
+}
+
+/// Some registries answer 403 for content that they do not have. The component is then read from
+/// its own repository.
+#[test]
+fn a_repository_that_refuses_a_component_does_not_end_the_search() {
+    let scene = Scene::new();
+    let payload = scene.payload("linux/amd64", "4.18.0");
+    scene.publish("4.18.0", &payload);
+    scene.sign(&payload.digest());
+    let proxy = Proxy::before(&scene.stage.source.host().to_string());
+    let component = format!("okd/release/manifests/{}", component("cli").digest());
+    proxy.rule(move |_, target| match target.contains(&component) {
+        true => Fate::Answer(403, "DENIED"),
+        false => Fate::Pass,
+    });
+    let reference = format!("{}/okd/release:4.18.0", proxy.host());
+    scene.extract(&reference, "bin", &[]).succeeds();
+    scene.has_client("bin", "4.18.0");
+    let asked = proxy.take();
+    assert!(
+        asked
+            .iter()
+            .any(|p| p.target.contains("okd/release/manifests/sha256:")),
+        "{asked:?}"
+    );
 }
 
 /// A misspelled path of a store is an error, and does not mean that there are no signatures.

@@ -18,7 +18,7 @@ fn an_unsigned_release_needs_a_word_and_is_called_so() {
     );
     let unsigned = scene.publish("unsigned", &scene.payload("linux/amd64", "4.1.0"));
     for (name, reference, why) in [
-        ("without", without, "does not say by which keys"),
+        ("without", without, "contains no signing keys"),
         ("unsigned", unsigned, "no store has a signature"),
     ] {
         let failed = scene.export(name, &["--release", &reference]).fails_with(3);

@@ -178,6 +178,26 @@ fn databases_without_what_mirroring_needs_are_refused() {
     );
 }
 
+/// Packages are known only after all tables were read.
+#[test]
+fn an_invalid_property_names_the_package_of_its_bundle_and_its_row() {
+    let names = ["a.v1", "stray.v1"];
+    let broken = entries(&[("a", "a.v1")], &names).table(
+        "properties",
+        "type value operatorbundle_name",
+        &[&["olm.gvk", "[", "a.v1"], &["olm.gvk", "[", "stray.v1"]],
+    );
+    let problems = read("x.db", &broken).unwrap().problems();
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    for says in [
+        "The property olm.gvk of bundle `a.v1` of package `a` is ignored",
+        "The property olm.gvk of bundle `stray.v1` is ignored",
+        "(x.db, row 1 of `properties`)",
+    ] {
+        assert!(problems.iter().any(|p| p.contains(says)), "{problems:?}");
+    }
+}
+
 /// A database with these rows of `channel_entry` (package, bundle) and these bundles.
 fn entries(rows: &[(&str, &str)], bundles: &[&str]) -> Memory {
     let numbers: Vec<String> = (0..rows.len()).map(|n| n.to_string()).collect();
@@ -216,8 +236,7 @@ fn a_bundle_of_a_database_has_one_package() {
     let error = read("x.db", &entries(&[("a", "x"), ("b", "x")], &["x"]));
     assert_eq!(
         error.unwrap_err().to_string(),
-        "The catalog's database cannot be used: the bundle `x` is in the packages `a` and `b`, \
-         and a bundle has one"
+        "The catalog's database cannot be used: the bundle `x` is in two packages, `a` and `b`"
     );
 }
 
@@ -227,7 +246,8 @@ fn bundles_of_a_database_that_are_in_no_channel_are_no_package() {
     let catalog = read("x.db", &entries(&[("a", "x0"), ("b", "y")], &names)).unwrap();
     assert_eq!(Vec::from_iter(catalog.package_names()), ["a", "b"]);
     let problems: Vec<String> = catalog.problems().iter().map(ToString::to_string).collect();
-    let stranded = "Bundles in no channel, which nobody can install: x1, x2, x3, x4, x5 and 1 more";
+    let stranded = "Bundles in no channel, so that they cannot be installed: x1, x2, x3, x4, x5 \
+                    and 1 more";
     assert!(problems.contains(&stranded.to_owned()), "{problems:?}");
     assert!(
         problems.iter().all(|problem| !problem.contains("``")),
@@ -238,7 +258,7 @@ fn bundles_of_a_database_that_are_in_no_channel_are_no_package() {
 }
 
 #[test]
-fn what_a_database_says_once_and_means_often_is_counted_each_time() {
+fn a_text_that_many_rows_copy_counts_for_each_copy() {
     // 1000 entries replace one bundle with a long name.
     let long = "l".repeat(200_000);
     let numbers: Vec<String> = (1..=1000).map(|n| n.to_string()).collect();

@@ -30,7 +30,7 @@ fn judged(
 ) -> Judgement {
     let config = key.map(config);
     let trust = ReleaseTrust::from_file(vector!("alice.gpg")).unwrap();
-    let standard = Standard {
+    let policy = Policy {
         config: config.as_ref(),
         trust: &trust,
         now: NOW,
@@ -50,7 +50,7 @@ fn judged(
         signatures: &signatures,
         is_whole,
     };
-    judge(&subject, &standard, &evidence)
+    judge(&subject, &policy, &evidence)
 }
 
 const ALICE: Option<&[u8]> = Some(vector!("alice.gpg"));
@@ -60,13 +60,13 @@ fn only_what_is_not_there_is_absent() {
     let (good, carol) = (vector!("good.sig"), vector!("carol.sig"));
     let root = signed();
     let absent = judged(ALICE, root, &[], &[], true);
-    assert_eq!(absent, Judgement::Absent(Absence::NoSignature));
+    assert_eq!(absent, Judgement::Absent(NoSignatureReason::NoSignature));
     let absent = judged(None, root, &[], &[], true);
-    assert_eq!(absent, Judgement::Absent(Absence::NoKeys));
+    assert_eq!(absent, Judgement::Absent(NoSignatureReason::NoKeys));
     let unknown = judged(ALICE, root, &[], &[], false);
     assert!(matches!(unknown, Judgement::Unknown(_)));
     let wrong = judged(None, root, &[], &[(root, good)], true);
-    assert_eq!(wrong, Judgement::Wrong(Fault::NoKeys));
+    assert_eq!(wrong, Judgement::Invalid(Fault::NoKeys));
     for message in [
         carol,
         vector!("sha1.sig"),
@@ -79,7 +79,7 @@ fn only_what_is_not_there_is_absent() {
     ] {
         for is_whole in [true, false] {
             let wrong = judged(ALICE, root, &[], &[(root, message)], is_whole);
-            assert!(matches!(wrong, Judgement::Wrong(_)), "{wrong:?}");
+            assert!(matches!(wrong, Judgement::Invalid(_)), "{wrong:?}");
         }
     }
     // Carol's key is not pinned.
@@ -92,7 +92,7 @@ fn only_what_is_not_there_is_absent() {
     );
     let not_pinned =
         |fault: &Fault| matches!(fault, Fault::Signature(SignatureError::NotPinned { .. }));
-    assert!(matches!(wrong, Judgement::Wrong(fault) if not_pinned(&fault)));
+    assert!(matches!(wrong, Judgement::Invalid(fault) if not_pinned(&fault)));
 }
 
 #[test]
@@ -116,33 +116,33 @@ fn a_list_is_signed_or_each_of_its_images() {
     assert!(matches!(each, Judgement::Signed(_)), "{each:?}");
     let half = judged(ALICE, root, &[signed(), other(2)], &by_image, true);
     let without = vec![other(2)];
-    assert_eq!(half, Judgement::Wrong(Fault::PartlySigned { without }));
+    assert_eq!(half, Judgement::Invalid(Fault::PartlySigned { without }));
     let unknown = judged(ALICE, root, &[signed(), other(2)], &by_image, false);
     assert!(matches!(unknown, Judgement::Unknown(_)));
     let none = judged(ALICE, root, &[signed(), other(2)], &[], true);
-    assert_eq!(none, Judgement::Absent(Absence::NoSignature));
+    assert_eq!(none, Judgement::Absent(NoSignatureReason::NoSignature));
     // If the list has a bad signature, good ones over its images do not count.
     let both = [(root, good), (signed(), good)];
     let wrong = judged(ALICE, root, &[signed()], &both, true);
-    assert!(matches!(wrong, Judgement::Wrong(_)), "{wrong:?}");
+    assert!(matches!(wrong, Judgement::Invalid(_)), "{wrong:?}");
 }
 
 #[test]
-fn keys_that_nobody_pinned_are_hopeless() {
+fn a_release_without_a_pinned_key_has_a_fault() {
     let trust = ReleaseTrust::from_file(vector!("alice.gpg")).unwrap();
     let subject = Subject {
         root: signed(),
         images: Vec::new(),
     };
-    let hopeless = |key: &[u8]| {
+    let no_pinned_key = |key: &[u8]| {
         let config = config(key);
-        let standard = Standard {
+        let policy = Policy {
             config: Some(&config),
             trust: &trust,
             now: NOW,
         };
-        standard.hopeless(&subject).is_some()
+        policy.no_pinned_key(&subject).is_some()
     };
-    assert!(!hopeless(vector!("alice.gpg")));
-    assert!(hopeless(vector!("carol.gpg")));
+    assert!(!no_pinned_key(vector!("alice.gpg")));
+    assert!(no_pinned_key(vector!("carol.gpg")));
 }

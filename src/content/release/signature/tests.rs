@@ -141,7 +141,7 @@ fn only_pinned_keys_count() {
 }
 
 #[test]
-fn nothing_is_not_enough() {
+fn no_signatures_and_no_keyrings_are_errors() {
     let error = check(&[vector!("alice.gpg")], &[]).unwrap_err();
     assert!(matches!(error, SignatureError::NoSignature { .. }));
     let error = check(&[], &[vector!("good.sig")]).unwrap_err();
@@ -418,9 +418,9 @@ fn no_flipped_bit_of_a_key_changes_what_is_verified() {
     assert_eq!(
         refusals.into_iter().collect::<Vec<_>>(),
         [
-            "it has no valid signature of its own",
-            "it is a subkey that does not vouch for its primary key",
-            "it is a subkey that its primary key does not vouch for",
+            "it has no valid self-signature",
+            "it is a subkey that has not signed its primary key",
+            "it is a subkey that its primary key has not signed",
         ]
     );
 }

@@ -134,9 +134,7 @@ fn what_cannot_be_used_is_refused() {
         }),
         (format!("{annotated}data: {{\n"), |error| {
             matches!(error, VerificationConfigError::Yaml { .. })
-                && error
-                    .to_string()
-                    .contains("how the release is to be verified")
+                && error.to_string().contains("the release's signing keys")
         }),
         (
             format!("{annotated}binaryData: {{verifier-public-key-x: \"*\"}}\n"),

@@ -91,7 +91,7 @@ fn list_bundle(
     if inventory.catalogs.is_empty() {
         let directory = bundle.media.root().display();
         return Err(Error::usage(format!(
-            "The bundle in `{directory}` carries no catalog"
+            "The bundle in `{directory}` contains no catalog"
         )));
     }
     let mut catalogs = Vec::new();

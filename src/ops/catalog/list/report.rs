@@ -29,9 +29,12 @@ pub struct Report {
 impl Report {
     /// Returns an error if no trusted key signed the bundle, as `airferry verify` does.
     pub fn failure(&self) -> Option<Error> {
-        let is_stranger_s = self.authenticated == Some(false) && !self.allow_unsigned;
-        is_stranger_s.then(|| {
-            let error = Error::new(Class::NotAuthenticated, "NOT AUTHENTICATED");
+        let is_unsigned = self.authenticated == Some(false) && !self.allow_unsigned;
+        is_unsigned.then(|| {
+            let error = Error::new(
+                Class::NotAuthenticated,
+                "NOT AUTHENTICATED: no trusted key has signed this bundle",
+            );
             match self.hint {
                 Some(hint) => error.hint(hint),
                 None => error,
@@ -198,15 +201,20 @@ fn package_report(
     let images: BTreeSet<&str> = bundles.flat_map(images_of).collect();
     let mut reports = Vec::new();
     if in_full {
-        let mut homes: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let mut channels_by_bundle: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for channel in &channels {
             for entry in &channel.entries {
-                homes.entry(&entry.name).or_default().insert(&channel.name);
+                channels_by_bundle
+                    .entry(&entry.name)
+                    .or_default()
+                    .insert(&channel.name);
             }
         }
         reports = catalog
             .bundles_of(name)
-            .map(|bundle| bundle_report(bundle, homes.get(bundle.name.as_str()), sizes))
+            .map(|bundle| {
+                bundle_report(bundle, channels_by_bundle.get(bundle.name.as_str()), sizes)
+            })
             .collect();
         reports.sort_by(|a, b| by_version(a).cmp(&by_version(b)));
     }

@@ -17,7 +17,7 @@ use crate::ops::context::Context;
 use crate::plan::catalog::{CatalogFilter, Kept, edits, filter};
 
 /// Number of a catalog's problems that are reported one by one.
-const TOLD: usize = 10;
+const MAX_REPORTED: usize = 10;
 
 /// The catalogs of a request.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ pub(super) struct Catalogs {
 }
 
 /// Result of reading one catalog.
-struct Read {
+struct ReadCatalog {
     entry: CatalogEntry,
     root: Digest,
     made: Option<MadeImage>,
@@ -64,7 +64,11 @@ pub(super) async fn gather(request: &Request, context: &Context) -> Result<Catal
 }
 
 /// Reads one catalog.
-async fn read(request: &Request, wanted: &CatalogRequest, context: &Context) -> Result<Read> {
+async fn read(
+    request: &Request,
+    wanted: &CatalogRequest,
+    context: &Context,
+) -> Result<ReadCatalog> {
     let CatalogRequest { reference, filter } = wanted.clone();
     let index = &request.index_filter;
     let (source, image) = find_catalog(&request.client, &reference, index, context).await?;
@@ -73,13 +77,13 @@ async fn read(request: &Request, wanted: &CatalogRequest, context: &Context) -> 
     blocking(move || {
         let filter = filter.filter(|filter| !filter.keeps_everything());
         if filter.is_some() && image.format() == CatalogFormat::Sqlite {
-            return Err(catalog::database(&image.name));
+            return Err(catalog::cannot_filter_database(&image.name));
         }
         let index = catalog::read(&source, &image)?;
-        tell(&index, &image, &context);
+        warn_of_problems(&index, &image, &context);
         match filter {
-            None => entire(reference, &index, &image),
-            Some(filter) => part(
+            None => whole_catalog(reference, &index, &image),
+            Some(filter) => filtered_catalog(
                 &source, reference, index, &image, &filter, &platforms, &context,
             ),
         }
@@ -88,12 +92,16 @@ async fn read(request: &Request, wanted: &CatalogRequest, context: &Context) -> 
 }
 
 /// Warns of problems in a catalog.
-fn tell(catalog: &Catalog, image: &PlatformImage, context: &Context) {
+fn warn_of_problems(catalog: &Catalog, image: &PlatformImage, context: &Context) {
     let problems = catalog.problems();
-    for problem in problems.iter().take(TOLD) {
+    for problem in problems.iter().take(MAX_REPORTED) {
         context.warn(format!("catalog {}: {problem}", image.name));
     }
-    if let Some(more) = problems.len().checked_sub(TOLD).filter(|more| *more > 0) {
+    if let Some(more) = problems
+        .len()
+        .checked_sub(MAX_REPORTED)
+        .filter(|more| *more > 0)
+    {
         context.warn(format!(
             "catalog {}: {more} more problems, see `airferry catalog list`",
             image.name
@@ -102,7 +110,11 @@ fn tell(catalog: &Catalog, image: &PlatformImage, context: &Context) {
 }
 
 /// Returns the entry of a catalog that is carried whole: its image stays the original.
-fn entire(reference: Reference, catalog: &Catalog, image: &PlatformImage) -> Result<Read> {
+fn whole_catalog(
+    reference: Reference,
+    catalog: &Catalog,
+    image: &PlatformImage,
+) -> Result<ReadCatalog> {
     let named = named(catalog, image)?;
     let entry = CatalogEntry {
         image: reference,
@@ -112,7 +124,7 @@ fn entire(reference: Reference, catalog: &Catalog, image: &PlatformImage) -> Res
         original: None,
         malformed: malformed(&named, &image.name)?,
     };
-    Ok(Read {
+    Ok(ReadCatalog {
         entry,
         root: image.root,
         made: None,
@@ -121,7 +133,7 @@ fn entire(reference: Reference, catalog: &Catalog, image: &PlatformImage) -> Res
 }
 
 /// Filters a catalog and makes its image. If the filter keeps everything, the original is used.
-fn part(
+fn filtered_catalog(
     source: &Source,
     reference: Reference,
     mut index: Catalog,
@@ -129,7 +141,7 @@ fn part(
     wanted: &CatalogFilter,
     platforms: &[Platform],
     context: &Context,
-) -> Result<Read> {
+) -> Result<ReadCatalog> {
     let kept = filter(&index, wanted).map_err(|error| {
         Error::usage(format!("catalog {}: {error}", image.name))
             .hint("`airferry catalog list` shows packages, channels and versions")
@@ -139,13 +151,13 @@ fn part(
     }
     let selection = Some(CatalogSelection::of(reference.clone(), &kept));
     if is_all(&index, &kept) {
-        let read = entire(reference, &index, image)?;
-        return Ok(Read { selection, ..read });
+        let read = whole_catalog(reference, &index, image)?;
+        return Ok(ReadCatalog { selection, ..read });
     }
     let made = catalog::rebuild(source, image, &reference, &index, &kept, platforms)?;
     context.warn(format!(
-        "catalog {}: it is carried filtered, as {}; signatures of the original, {}, do not hold \
-         for it and stay behind",
+        "catalog {}: exported filtered, with the new digest {}; signatures of the original ({}) \
+         are not valid for it and are left out",
         image.name, made.root, image.root
     ));
     index.bundles.retain(|b| kept.has(&b.package, &b.name));
@@ -165,7 +177,7 @@ fn part(
         original: Some(image.root),
         malformed: malformed(&named, &image.name)?,
     };
-    Ok(Read {
+    Ok(ReadCatalog {
         entry,
         root: made.root,
         made: Some(made),
@@ -200,8 +212,8 @@ fn malformed(named: &CatalogImages, name: &str) -> Result<Vec<MalformedImage>> {
     if rows.len() > MalformedImage::ROWS {
         let (rows, most) = (rows.len(), MalformedImage::ROWS);
         let message = format!(
-            "The catalog {name} names {rows} texts that are no image references, and a bundle \
-             can name {most}"
+            "The catalog {name} contains {rows} invalid image references, more than the {most} \
+             that a bundle can record"
         );
         return Err(Error::new(Class::VerificationFailed, message));
     }

@@ -86,9 +86,12 @@ fn refuse_both(references: &BTreeMap<Reference, Option<Digest>>, made: &[Made]) 
         .find(|made| references.contains_key(&made.reference))
     {
         Some(Made { reference, .. }) => {
-            let message = format!("{reference} is asked for as it is, and as a filtered catalog");
-            Err(Error::usage(message)
-                .hint("export the original, and what names it, into a bundle of its own"))
+            let message =
+                format!("{reference} is requested both unfiltered and as a filtered catalog");
+            Err(Error::usage(message).hint(
+                "export the unfiltered image, and the release or catalog that names it, into \
+                 another bundle",
+            ))
         }
         None => Ok(()),
     }
@@ -100,7 +103,7 @@ pub(super) fn add_made(resolution: &mut Resolution, made: &[Made]) -> Result<()>
         resolution.made.extend(image.blobs.iter().map(|b| b.digest));
         for (raw, platform) in &image.manifests {
             let facts = oci::parse(&raw.bytes, Some(&raw.media_type))
-                .map_err(|error| Error::internal("A manifest that was made is wrong", error))?
+                .map_err(|error| Error::internal("A generated manifest is invalid", error))?
                 .facts;
             for blob in &facts.blobs {
                 let from = match resolution.made.contains(&blob.digest) {

@@ -15,6 +15,7 @@ use crate::ops::blocking;
 use crate::ops::context::Context;
 use crate::ops::release::selection::{self, Selected};
 use crate::ops::release::{Accepted, Release};
+use crate::ops::source_error::of_source;
 use crate::registry::Selector;
 
 /// The releases of a request.
@@ -68,7 +69,7 @@ pub(super) async fn gather(request: &Request, context: &Context) -> Result<Gathe
             let names: Vec<&str> = skipped.iter().map(|name| name.as_str()).collect();
             let names = names.join(", ");
             context.warn(format!(
-                "{reference} lists what is no image, left out: {names}"
+                "{reference}: these entries are not images and are left out: {names}"
             ));
         }
         let entry = verified(request, &reference, &payload, context).await?;
@@ -86,14 +87,8 @@ async fn read(request: &Request, reference: &Reference, context: &Context) -> Re
         () = context.cancel.cancelled() => return Err(Error::interrupted()),
     };
     let raw = raw.map_err(|error| {
-        let class = match error.is_not_found() {
-            true => Class::Incomplete,
-            false => Class::Network,
-        };
-        let hint = error.hint();
-        let failed = Error::new(class, format!("The release {reference} cannot be had"));
-        let failed = failed.caused_by(error);
-        hint.into_iter().fold(failed, Error::hint)
+        let message = format!("The release `{reference}` cannot be read from its registry");
+        of_source(message, error)
     })?;
     let source = Source::registry(client, reference.repository.clone(), context.cancel.clone());
     let (name, platforms) = (reference.to_string(), request.selection.platforms.clone());
@@ -123,7 +118,7 @@ fn as_expected(reference: &Reference, payload: &Contents, expected: &Expected) -
         return Ok(());
     }
     let message = format!(
-        "The update service calls {reference} {} for {}, and it is {} for {}",
+        "The update service lists {reference} as {} for {}, but the image is {} for {}",
         expected.version, expected.architecture, found.0, found.1
     );
     Err(Error::new(Class::VerificationFailed, message))

@@ -38,7 +38,7 @@ pub(super) fn choose<'a>(
             });
         }
     }
-    let hint = "add them as arguments, or take them out of the mapping";
+    let hint = "add them as arguments, or remove them from the mapping";
     require_known(mapping, &known, "nothing here names", hint)?;
     let named = catalogs.iter().flat_map(|catalog| {
         let members = catalog.members.iter().map(|member| &member.image);

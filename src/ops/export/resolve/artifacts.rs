@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
-use super::super::attached::{self, Asked};
+use super::super::attached::{self, KindResult};
 use super::super::problem::Problem;
 use super::Walk;
 use crate::model::{AttachedBy, Attachment, Digest, ImageEntry, RawManifest, Repository};
@@ -33,11 +33,12 @@ impl Walk {
         for (digest, blob) in &artifact.blobs {
             let known = self.blobs.get(digest).map(|known| known.size);
             if known.is_some_and(|size| size != blob.size) {
-                let reason = format!("it gives {digest} another size than the image does");
+                let reason = format!("its size for {digest} differs from the image's");
                 return Err(reason.into());
             }
         }
-        self.offered(repository, &artifact.blobs).await?;
+        self.check_blobs_offered(repository, &artifact.blobs)
+            .await?;
         for (digest, blob) in artifact.blobs {
             self.blobs.entry(digest).or_insert(blob);
         }
@@ -47,7 +48,7 @@ impl Walk {
 
     /// Checks that the repository offers an artifact's own blobs before they are planned: a blob
     /// found missing later would make the image incomplete.
-    async fn offered(
+    async fn check_blobs_offered(
         &self,
         repository: &Repository,
         blobs: &BTreeMap<Digest, ResolvedBlob>,
@@ -81,7 +82,7 @@ impl Walk {
         let repository = entry.source.clone();
         let mut asked = BTreeSet::new();
         let mut subjects: Vec<Digest> = self.manifests.keys().copied().collect();
-        let mut kinds = [AttachedBy::CosignTag, AttachedBy::Referrers].map(Asked::new);
+        let mut kinds = [AttachedBy::CosignTag, AttachedBy::Referrers].map(KindResult::new);
         for _ in 0..ATTACHED_DEPTH {
             subjects.retain(|digest| asked.insert(*digest));
             let found: Vec<_> = stream::iter(subjects.clone())

@@ -71,7 +71,7 @@ fn manifest(digest: Digest, children: &[Digest], platform: Option<&str>) -> Mani
 
 fn proof(inventory: &Inventory, keys: &ReleaseKeys) -> ReleaseProof {
     let now = parse_time("2026-02-01T00:00:00Z").unwrap();
-    judge(Evidence::Inventory(inventory), keys, now)
+    judge(Available::Inventory(inventory), keys, now)
         .unwrap()
         .remove(0)
 }
@@ -88,10 +88,10 @@ fn a_pinned_key_vouches_for_a_release_and_does_not_make_it_genuine() {
     assert_eq!(kind, FindingKind::ReleaseNotCompared);
     assert_eq!(kind.class(), None);
 
-    let stranger = proof(&inventory, &ReleaseKeys::default());
-    assert_eq!(stranger.state, ReleaseState::KeysUnknown);
-    assert!(require(std::slice::from_ref(&stranger), true).is_err());
-    let kind = findings(std::slice::from_ref(&stranger))[0].kind;
+    let unknown = proof(&inventory, &ReleaseKeys::default());
+    assert_eq!(unknown.state, ReleaseState::KeysUnknown);
+    assert!(require(std::slice::from_ref(&unknown), true).is_err());
+    let kind = findings(std::slice::from_ref(&unknown))[0].kind;
     assert_eq!(kind, FindingKind::ReleaseKeysUnknown);
     assert_eq!(kind.class(), Some(Class::NotAuthenticated));
 }
@@ -152,17 +152,17 @@ fn a_list_is_signed_as_such_or_image_by_image() {
 }
 
 #[test]
-fn shared_layers_of_a_strangers_bundle_are_read_a_few_times() {
+fn shared_layers_of_an_unsigned_bundle_are_read_a_few_times() {
     let (root, layer) = (Digest::from_bytes([1; 32]), Digest::from_bytes([2; 32]));
     let mut inventory = inventory(root, &[]);
     let mut row = manifest(root, &[], None);
     row.blobs.push(layer);
     inventory.manifests.push(row);
     let mut counted = Reads::Counted(BTreeMap::new());
-    for _ in 0..MOST_READS {
-        assert!(counted.allow(&inventory, &root));
+    for _ in 0..MAX_READS_PER_LAYER {
+        assert!(counted.try_take(&inventory, &root));
     }
-    assert!(!counted.allow(&inventory, &root));
+    assert!(!counted.try_take(&inventory, &root));
     let mut unlimited = Reads::Unlimited;
-    assert!((0..MOST_READS + 2).all(|_| unlimited.allow(&inventory, &root)));
+    assert!((0..MAX_READS_PER_LAYER + 2).all(|_| unlimited.try_take(&inventory, &root)));
 }

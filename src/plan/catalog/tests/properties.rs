@@ -36,6 +36,7 @@ fn draft() -> impl Strategy<Value = Draft> {
 
 fn place(number: u64) -> Place {
     Place {
+        table: None,
         file: "catalog".into(),
         number,
     }

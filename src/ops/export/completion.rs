@@ -40,7 +40,7 @@ pub(super) async fn resolve(
     for image in &mut resolution.images {
         let before = known.inventory.image(&image.requested);
         if let Some(before) = before.filter(|before| before.problem.is_none()) {
-            *image = united(before, image);
+            *image = merged(before, image);
         }
     }
     for image in known
@@ -76,13 +76,13 @@ fn is_unknown(image: &ImageEntry) -> bool {
 
 /// Merges the attachments of a complete image found before and now. Sealed attachments stay even
 /// if the registry does not answer now.
-fn united(before: &ImageEntry, now: &ImageEntry) -> ImageEntry {
+fn merged(before: &ImageEntry, now: &ImageEntry) -> ImageEntry {
     if now.problem.is_some() || now.root != before.root {
         return before.clone();
     }
     let mut attached = before.attached.clone();
     attached.extend(now.attached.iter().cloned());
-    attached.sort_by(attached::in_order);
+    attached.sort_by(attached::compare_attachments);
     attached.dedup();
     let state = |by, before, now| match now {
         AttachmentState::Unknown => before,
