@@ -71,10 +71,10 @@ pub enum YamlError {
         limit: u64,
     },
     /// Reading from the underlying reader failed.
-    #[error("The YAML cannot be read to its end")]
+    #[error("Reading the YAML failed")]
     Read(#[source] io::Error),
     /// A document is not YAML, exceeds a limit, or is not of the caller's type.
-    #[error("The YAML{} is not acceptable: {message}", At(*.line))]
+    #[error("Invalid YAML{}: {message}", NearLine(*.line))]
     Document {
         /// The line, counted from 1, if the parser knows it.
         line: Option<u64>,
@@ -82,7 +82,7 @@ pub enum YamlError {
         message: String,
     },
     /// A map has a key twice, and the caller chose [`Duplicates::Refuse`].
-    #[error("The YAML{} is not acceptable: {}", At(*.line), Twice(key))]
+    #[error("Invalid YAML{}: {}", NearLine(*.line), DuplicateKey(key))]
     Duplicate {
         /// The line, counted from 1, if the parser knows it.
         line: Option<u64>,
@@ -92,21 +92,21 @@ pub enum YamlError {
 }
 
 /// Displays which key a map has twice.
-struct Twice<'a>(&'a Option<String>);
+struct DuplicateKey<'a>(&'a Option<String>);
 
-impl std::fmt::Display for Twice<'_> {
+impl std::fmt::Display for DuplicateKey<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
-            Some(key) => write!(f, "the key `{key}` stands there twice"),
-            None => f.write_str("a key stands there twice"),
+            Some(key) => write!(f, "duplicate key `{key}`"),
+            None => f.write_str("duplicate key"),
         }
     }
 }
 
 /// Displays ` near line N`, or nothing if the line is not known.
-struct At(Option<u64>);
+struct NearLine(Option<u64>);
 
-impl std::fmt::Display for At {
+impl std::fmt::Display for NearLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
             Some(line) => write!(f, " near line {line}"),
@@ -239,17 +239,17 @@ fn words(error: &Error, limits: &YamlLimits) -> Option<String> {
             Breach::Aliases { .. } => format!("it has more than {ALIASES} aliases"),
             Breach::Anchors { .. } => format!("it has more than {ALIASES} anchors"),
             Breach::RecordedAnchorEvents { .. } => repeated(),
-            _ => "it is larger or more repetitive than any real one".to_owned(),
+            _ => "it exceeds a safety limit of size or repetition".to_owned(),
         },
         Error::AliasReplayLimitExceeded { .. } | Error::AliasExpansionLimitExceeded { .. } => {
             repeated()
         }
         Error::AliasReplayStackDepthExceeded { .. } => {
-            format!("its aliases stand in aliases, more than {REPLAY_DEPTH} deep")
+            format!("its aliases are nested more than {REPLAY_DEPTH} deep")
         }
         // For a breach at an alias, the parser reports only a text.
         other if other.to_string().contains("budget breached") => {
-            format!("what its aliases stand for has more than {nodes} values in all")
+            format!("with its aliases expanded it has more than {nodes} values")
         }
         // For lists nested in brackets, the scanner reports only a text.
         other if other.to_string().contains("recursion limit exceeded") => {
@@ -260,7 +260,7 @@ fn words(error: &Error, limits: &YamlLimits) -> Option<String> {
 }
 
 fn repeated() -> String {
-    format!("its anchors and aliases stand for more than {REPLAYED} values")
+    format!("its anchors and aliases expand to more than {REPLAYED} values")
 }
 
 #[cfg(test)]
@@ -397,11 +397,11 @@ mod tests {
                 "[".repeat(30) + &"]".repeat(30),
                 "it is nested deeper than 20",
             ),
-            (wide, "what its aliases stand for has more than 1000 values"),
             (
-                "a: 1\n\"a\": 2\n".to_owned(),
-                "the key `a` stands there twice",
+                wide,
+                "with its aliases expanded it has more than 1000 values",
             ),
+            ("a: 1\n\"a\": 2\n".to_owned(), "duplicate key `a`"),
         ] {
             let said = read(&text).unwrap_err().to_string();
             assert!(said.contains(expected), "{expected}: {said}");

@@ -87,11 +87,14 @@ impl<W: Write> Write for Counter<W> {
 }
 
 fn too_long() -> io::Error {
-    io::Error::new(io::ErrorKind::FileTooLarge, "a ZIP file ends at 4 GiB")
+    io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        "the ZIP file would exceed 4 GiB",
+    )
 }
 
 fn broken() -> io::Error {
-    io::Error::other("the ZIP file was given up after an error")
+    io::Error::other("an earlier error made the ZIP file unusable")
 }
 
 impl<W: Write> ZipWriter<W> {
@@ -203,8 +206,12 @@ impl<W: Write> ZipWriter<W> {
 
 impl<W: Write> Write for ZipWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Inner::Entry(entry) = &mut self.inner else {
-            return Err(broken());
+        let entry = match &mut self.inner {
+            Inner::Entry(entry) => entry,
+            Inner::Between(_) => {
+                return Err(io::Error::other("no entry of the ZIP file was begun"));
+            }
+            Inner::Broken => return Err(broken()),
         };
         entry.encoder.write_all(bytes)?;
         entry.crc.update(bytes);
@@ -229,6 +236,16 @@ mod tests {
         assert_eq!(DosTime::new(1970, 1, 1, 0, 0, 0), DosTime(0x0021_0000));
         let expected = 45 << 25 | 11 << 21 | 7 << 16 | 13 << 11 | 59 << 5 | 29;
         assert_eq!(DosTime::new(2025, 11, 7, 13, 59, 58), DosTime(expected));
+    }
+
+    #[test]
+    fn content_needs_an_entry() {
+        let mut zip = ZipWriter::new(Vec::new(), DosTime::new(2025, 11, 7, 13, 59, 58));
+        let error = zip.write(b"text").unwrap_err();
+        assert!(error.to_string().contains("no entry"), "{error}");
+        zip.begin("README.md", 0o644).unwrap();
+        zip.write_all(b"text").unwrap();
+        assert!(zip.finish().is_ok());
     }
 
     /// Reads back by hand, from the directory at the end, as programs do. Other tests, which

@@ -61,7 +61,7 @@ impl fmt::Display for Marker {
 /// The error for a value that does not fit into its marker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{}` has {} bytes; the place `{marker}` in the program takes {}",
+    "`{}` has {} bytes; at most {} fit into the program (marker `{marker}`)",
     value.escape_debug(), value.len(), marker.longest()
 )]
 pub struct ValueTooLong {

@@ -126,7 +126,7 @@ fn keys_of_openssl_are_accepted() {
     with("wrong")
         .fails_with(2)
         .stderr_has("`locked.pem`")
-        .stderr_has("does not open with this passphrase")
+        .stderr_has("The passphrase is wrong")
         .hides("battery staple");
 
     let mut command = airferry.command();

@@ -25,7 +25,7 @@ const TURN: usize = 4 << 20;
 
 /// The medium and the journal, shared by all lanes.
 #[derive(Clone)]
-pub struct Ground {
+pub struct LaneTarget {
     pub(crate) media: Arc<dyn Media>,
     journal: Arc<Mutex<Journal>>,
     /// Held while a lane writes to a removable medium. Lanes that write at the same time scatter
@@ -33,16 +33,16 @@ pub struct Ground {
     turn: Option<Arc<Mutex<()>>>,
 }
 
-impl fmt::Debug for Ground {
+impl fmt::Debug for LaneTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let root = self.media.root();
-        f.debug_struct("Ground")
+        f.debug_struct("LaneTarget")
             .field("media", &root)
             .finish_non_exhaustive()
     }
 }
 
-impl Ground {
+impl LaneTarget {
     /// Combines a medium and its journal. Lanes take turns if the file system is one used on
     /// sticks.
     pub fn new(media: Arc<dyn Media>, journal: Journal) -> sys::Result<Self> {
@@ -120,7 +120,7 @@ pub(super) struct ChunkMark {
 
 /// A chunk that is being written.
 pub(super) struct ChunkFile {
-    ground: Ground,
+    ground: LaneTarget,
     number: ChunkId,
     hasher: FileHasher,
     kept: Option<Kept>,
@@ -137,7 +137,7 @@ impl ChunkFile {
     /// Starts a chunk. `blocks` are the blocks that the journal lists, from index 0; empty for a
     /// new chunk.
     pub(super) fn begin(
-        ground: Ground,
+        ground: LaneTarget,
         number: ChunkId,
         blocks: Vec<JournalledBlock>,
     ) -> sys::Result<Self> {
@@ -168,7 +168,11 @@ impl ChunkFile {
     }
 
     /// Opens a chunk that this run sealed, and takes it back to a mark.
-    pub(super) fn reopen(ground: Ground, mark: ChunkMark, sealed: FileHashes) -> sys::Result<Self> {
+    pub(super) fn reopen(
+        ground: LaneTarget,
+        mark: ChunkMark,
+        sealed: FileHashes,
+    ) -> sys::Result<Self> {
         let mut chunk = Self::begin(ground, mark.number, Vec::new())?;
         chunk.hasher = FileHasher::at(mark.hashed, sealed.blocks.0);
         let length = chunk.length();

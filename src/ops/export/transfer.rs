@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::made::Reading;
 use super::prefetch::{Prefetch, Prefetching};
 use super::sources::{Failed, RepositoryQueue, Sources};
-use crate::bundle::write::Ground;
+use crate::bundle::write::LaneTarget;
 use crate::bundle::write::lane::{Continue, FinishedLane, LaneBlob, LaneWriter};
 use crate::bundle::write::made::lost;
 use crate::error::{Class, Error, Result};
@@ -38,7 +38,7 @@ pub(super) struct Transferred {
 pub(super) struct Transfer {
     pub(super) sources: Arc<Sources>,
     pub(super) plan_id: PlanId,
-    pub(super) ground: Ground,
+    pub(super) ground: LaneTarget,
     pub(super) recovered: Recovered,
     pub(super) context: Context,
     pub(super) missing: Mutex<Vec<(Digest, String)>>,
@@ -187,7 +187,7 @@ impl Transfer {
                     let _ = answer.send(right);
                 }
                 Feed::GiveUp(digest) => {
-                    writer.abandon_blob()?;
+                    writer.remove_blob()?;
                     self.ground.journal_skip(&digest)?;
                 }
                 Feed::Done => return writer.finish().map(Some),

@@ -15,15 +15,15 @@ const ALLOWANCE: usize = 5_000_000;
 /// Reverse index of an inventory: from content to images. Built at the first query, so that a
 /// bundle without damage costs nothing.
 #[derive(Debug)]
-pub(crate) struct Hits<'a> {
+pub(crate) struct AffectedImages<'a> {
     inventory: &'a Inventory,
-    turned: OnceLock<Turned<'a>>,
+    turned: OnceLock<ReverseIndex<'a>>,
     left: AtomicUsize,
 }
 
 /// The reverse index.
 #[derive(Debug)]
-struct Turned<'a> {
+struct ReverseIndex<'a> {
     graph: Graph<'a>,
     parents: Parents,
     /// Pairs of a manifest's index and the index of an image that has it as root or attachment,
@@ -32,7 +32,7 @@ struct Turned<'a> {
     placement: Placement,
 }
 
-impl<'a> Hits<'a> {
+impl<'a> AffectedImages<'a> {
     /// Creates the index without building it.
     pub(crate) fn new(inventory: &'a Inventory) -> Self {
         Self {
@@ -42,8 +42,8 @@ impl<'a> Hits<'a> {
         }
     }
 
-    fn turned(&self) -> &Turned<'a> {
-        self.turned.get_or_init(|| Turned::of(self.inventory))
+    fn turned(&self) -> &ReverseIndex<'a> {
+        self.turned.get_or_init(|| ReverseIndex::of(self.inventory))
     }
 
     /// Returns the images that need a blob or manifest.
@@ -104,7 +104,7 @@ impl<'a> Hits<'a> {
     }
 }
 
-impl<'a> Turned<'a> {
+impl<'a> ReverseIndex<'a> {
     fn of(inventory: &'a Inventory) -> Self {
         let graph = Graph::new(inventory);
         let mut images: Vec<(u32, usize)> = Vec::new();
