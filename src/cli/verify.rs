@@ -172,9 +172,9 @@ fn text(report: &Report) -> String {
             "NOT AUTHENTICATED"
         },
         match (report.unfinished, report.intact) {
-            (true, _) => "UNFINISHED",
-            (false, Some(true)) => "intact",
-            (false, _) => "DAMAGED",
+            (true, _) => "UNFINISHED".to_owned(),
+            (false, Some(true)) => "intact".to_owned(),
+            (false, _) => format!("DAMAGED{}", missing_files(report)),
         },
         match report.complete {
             Some(true) => "complete",
@@ -190,6 +190,17 @@ fn text(report: &Report) -> String {
         Count::of(report.blobs, "blob"),
     ));
     text
+}
+
+/// Returns the number of missing files in parentheses, or nothing.
+fn missing_files(report: &Report) -> String {
+    let findings = report.findings.iter();
+    let missing = findings.filter(|finding| finding.kind == FindingKind::MissingFile);
+    let count: usize = missing.map(|finding| finding.more_findings.max(1)).sum();
+    match count {
+        0 => String::new(),
+        count => format!(" ({} missing)", Count::of(count, "file")),
+    }
 }
 
 /// Returns a line for each missing image, and one for those beyond [`MAX_MISSING_SHOWN`].

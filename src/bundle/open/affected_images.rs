@@ -17,7 +17,7 @@ const ALLOWANCE: usize = 5_000_000;
 #[derive(Debug)]
 pub(crate) struct AffectedImages<'a> {
     inventory: &'a Inventory,
-    turned: OnceLock<ReverseIndex<'a>>,
+    index: OnceLock<ReverseIndex<'a>>,
     left: AtomicUsize,
 }
 
@@ -37,13 +37,13 @@ impl<'a> AffectedImages<'a> {
     pub(crate) fn new(inventory: &'a Inventory) -> Self {
         Self {
             inventory,
-            turned: OnceLock::new(),
+            index: OnceLock::new(),
             left: AtomicUsize::new(ALLOWANCE),
         }
     }
 
-    fn turned(&self) -> &ReverseIndex<'a> {
-        self.turned.get_or_init(|| ReverseIndex::of(self.inventory))
+    fn index(&self) -> &ReverseIndex<'a> {
+        self.index.get_or_init(|| ReverseIndex::of(self.inventory))
     }
 
     /// Returns the images that need a blob or manifest.
@@ -59,25 +59,25 @@ impl<'a> AffectedImages<'a> {
     /// Returns the images with content in the bytes from `start` (inclusive) to `end` (exclusive)
     /// of a chunk's tar.
     pub(crate) fn range(&self, chunk: ChunkId, start: u64, end: u64) -> HitImages {
-        let extents = self.turned().placement.range(chunk, start, end);
+        let extents = self.index().placement.range(chunk, start, end);
         self.above(extents.map(|extent| extent.digest))
     }
 
     /// Follows parents from content up to the images that reach it, visiting each row once.
     fn above(&self, content: impl IntoIterator<Item = Digest>) -> HitImages {
-        let turned = self.turned();
+        let index = self.index();
         let (mut seen, mut waiting) = (BTreeSet::new(), Vec::new());
         let mut hit: Vec<usize> = Vec::new();
         'content: for digest in content {
-            waiting.extend(turned.graph.manifest(&digest));
-            let blob = turned.graph.blob(&digest);
-            waiting.extend(blob.iter().flat_map(|blob| turned.parents.of_blob(*blob)));
+            waiting.extend(index.graph.manifest(&digest));
+            let blob = index.graph.blob(&digest);
+            waiting.extend(blob.iter().flat_map(|blob| index.parents.of_blob(*blob)));
             while let Some(row) = waiting.pop() {
                 if !seen.insert(row) {
                     continue;
                 }
-                let parents = turned.parents.of_manifest(row);
-                let images = turned.images_of(row);
+                let parents = index.parents.of_manifest(row);
+                let images = index.images_of(row);
                 if !self.afford(1 + parents.len() + images.len()) {
                     break 'content;
                 }

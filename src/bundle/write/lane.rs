@@ -71,7 +71,7 @@ struct OpenBlob {
 
 /// Writes one lane.
 pub struct LaneWriter {
-    ground: LaneTarget,
+    target: LaneTarget,
     plan: PlanId,
     recovered: Recovered,
     cursor: Cursor,
@@ -90,9 +90,9 @@ impl fmt::Debug for LaneWriter {
 
 impl LaneWriter {
     /// Creates a lane that has written nothing. `recovered` is the journal of an earlier run.
-    pub fn new(ground: LaneTarget, plan: PlanId, cursor: Cursor, recovered: Recovered) -> Self {
+    pub fn new(target: LaneTarget, plan: PlanId, cursor: Cursor, recovered: Recovered) -> Self {
         Self {
-            ground,
+            target,
             plan,
             recovered,
             cursor,
@@ -162,7 +162,7 @@ impl LaneWriter {
         self.blob = Some(OpenBlob {
             blob,
             extents: self.cursor.place(blob.size).map_err(|error| {
-                FileError::refused("lay out", self.ground.media.root(), &error.to_string())
+                FileError::refused("lay out", self.target.media.root(), &error.to_string())
             })?,
             extent: 0,
             filled: 0,
@@ -207,7 +207,7 @@ impl LaneWriter {
             let path = tar::blob_entry_name(&open.blob.digest, part);
             let header = tar::header(&path, tar::EntryKind::File, extent.stored, "");
             let header = header.map_err(|error| {
-                FileError::refused("lay out", self.ground.media.root(), &error.to_string())
+                FileError::refused("lay out", self.target.media.root(), &error.to_string())
             })?;
             // If the chunk already extends past this header, it was written before.
             let here = self
@@ -242,7 +242,7 @@ impl LaneWriter {
         }
         self.seal_chunk()?;
         let blocks = self.recovered.blocks(number);
-        let mut chunk = ChunkFile::begin(self.ground.clone(), number, blocks)?;
+        let mut chunk = ChunkFile::begin(self.target.clone(), number, blocks)?;
         chunk.append(&tar::marker(&self.plan, number))?;
         self.chunk = Some(chunk);
         Ok(())
@@ -300,7 +300,7 @@ impl LaneWriter {
         }
         for number in numbers.into_iter().filter(|number| Some(*number) != from) {
             let path = crate::model::chunk_path(number, crate::model::ChunkKind::Data);
-            self.ground.media.remove(&path)?;
+            self.target.media.remove(&path)?;
         }
         self.chunk = match (current, mark.chunk) {
             (Some(mut chunk), Some(mark)) if chunk.number() == mark.number => {
@@ -309,10 +309,10 @@ impl LaneWriter {
             }
             (_, Some(mark)) => {
                 let hashes = sealed.remove(&mark.number).ok_or_else(|| {
-                    let root = self.ground.media.root();
+                    let root = self.target.media.root();
                     FileError::refused("go back in", root, "a chunk of this run is not known")
                 })?;
-                Some(ChunkFile::reopen(self.ground.clone(), mark, hashes)?)
+                Some(ChunkFile::reopen(self.target.clone(), mark, hashes)?)
             }
             (_, None) => None,
         };

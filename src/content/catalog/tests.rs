@@ -524,7 +524,7 @@ fn images_that_are_none_are_named_with_their_bundles() {
     );
     assert_eq!(
         bad[3].to_string(),
-        "`oci:/tmp/x`: no image reference: it is on a disk and not on a registry \
+        "`oci:/tmp/x`: not an image reference: it is on a disk and not on a registry \
          (needed by p.v1 of package p)"
     );
     // The other images are carried.

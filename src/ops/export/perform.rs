@@ -86,7 +86,7 @@ pub(super) async fn perform(
             keep_going: request.keep_going,
         }),
         plan_id,
-        ground: LaneTarget::new(Arc::clone(&media), journal)?,
+        target: LaneTarget::new(Arc::clone(&media), journal)?,
         recovered,
         context: context.clone(),
         missing: Mutex::default(),

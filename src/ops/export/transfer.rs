@@ -38,7 +38,7 @@ pub(super) struct Transferred {
 pub(super) struct Transfer {
     pub(super) sources: Arc<Sources>,
     pub(super) plan_id: PlanId,
-    pub(super) ground: LaneTarget,
+    pub(super) target: LaneTarget,
     pub(super) recovered: Recovered,
     pub(super) context: Context,
     pub(super) missing: Mutex<Vec<(Digest, String)>>,
@@ -164,7 +164,7 @@ impl Transfer {
         mut fed: mpsc::Receiver<Feed>,
     ) -> sys::Result<Option<FinishedLane>> {
         let recovered = self.recovered.clone();
-        let mut writer = LaneWriter::new(self.ground.clone(), self.plan_id, cursor, recovered);
+        let mut writer = LaneWriter::new(self.target.clone(), self.plan_id, cursor, recovered);
         let start = writer.replay(blobs, &self.sources.skipped, |blob, offset| {
             if offset > 0 {
                 self.started(blob, offset);
@@ -188,7 +188,7 @@ impl Transfer {
                 }
                 Feed::GiveUp(digest) => {
                     writer.remove_blob()?;
-                    self.ground.journal_skip(&digest)?;
+                    self.target.journal_skip(&digest)?;
                 }
                 Feed::Done => return writer.finish().map(Some),
             }
@@ -289,7 +289,7 @@ impl Transfer {
             self.started(blob, 0);
             send(feed, Feed::Begin(*blob)).await?;
         }
-        let mut reading = Reading::open(&self.ground.media, blob.digest, offset).await?;
+        let mut reading = Reading::open(&self.target.media, blob.digest, offset).await?;
         while let Some(bytes) = reading.next().await? {
             self.send_data(blob, bytes, feed).await?;
         }
