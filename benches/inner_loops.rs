@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use airferry::bundle::write::lane::{LaneBlob, LaneWriter};
-use airferry::bundle::write::{Ground, documents_ahead};
+use airferry::bundle::write::{LaneTarget, preview_documents};
 use airferry::format::bundle::{decode_inventory, encode_inventory};
 use airferry::format::data_chunk::{FrameExpectation, Piece};
 use airferry::format::hash::{BlobHasher, FileHasher, sha256};
@@ -19,7 +19,7 @@ use airferry::model::{
 };
 use airferry::oci;
 use airferry::plan::export::{ExportPlan, Options, Resolution, ResolvedBlob, ResolvedManifest};
-use airferry::plan::naming::{self, Role, SourceImage, Wanted};
+use airferry::plan::naming::{self, ImageToName, Role, SourceImage};
 use airferry::plan::pack::LaneCursor;
 use airferry::sys::journal::{Journal, Recovered};
 use airferry::sys::media::DirMedia;
@@ -119,7 +119,7 @@ fn chunk_writing(criterion: &mut Criterion) {
                 let media = DirMedia::open(root).unwrap();
                 let plan = PlanId::new(Digest::from_bytes([1; 32]));
                 let journal = Journal::create(&media, &plan).unwrap();
-                let ground = Ground::new(Arc::new(media), journal).unwrap();
+                let ground = LaneTarget::new(Arc::new(media), journal).unwrap();
                 let cursor = LaneCursor::new(1 << 30, chunk(1), marker as fn(ChunkId) -> u64);
                 let mut lane = LaneWriter::new(ground, plan, cursor, Recovered::default());
                 for _ in 0..8 {
@@ -261,11 +261,11 @@ fn inventory(criterion: &mut Criterion) {
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
     for blobs in SIZES {
         let plan = plan(resolution(blobs));
-        let (manifest, inventory) = documents_ahead(&plan).unwrap();
+        let (manifest, inventory) = preview_documents(&plan).unwrap();
         let bytes = encode_inventory(&inventory).unwrap();
         group.throughput(Throughput::Elements(blobs as u64));
         group.bench_function(BenchmarkId::new("assemble", blobs), |bencher| {
-            bencher.iter(|| documents_ahead(black_box(&plan)).unwrap());
+            bencher.iter(|| preview_documents(black_box(&plan)).unwrap());
         });
         group.bench_function(BenchmarkId::new("decode", blobs), |bencher| {
             bencher.iter(|| decode_inventory(black_box(&bytes), &manifest).unwrap());
@@ -280,7 +280,7 @@ fn mapping(criterion: &mut Criterion) {
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
     let target = "mirror.lan:8443/okd".parse().unwrap();
     for images in SIZES {
-        let wanted: Vec<Wanted> = (0..images)
+        let wanted: Vec<ImageToName> = (0..images)
             .map(|number| {
                 let requested: Reference = format!("quay.lan/org{}/app{number}:v1", number % 97)
                     .parse()
@@ -292,7 +292,7 @@ fn mapping(criterion: &mut Criterion) {
                     requested,
                 };
                 let role = Role::Plain;
-                Wanted { image, role }
+                ImageToName { image, role }
             })
             .collect();
         group.throughput(Throughput::Elements(images as u64));

@@ -85,11 +85,11 @@ impl FindingKind {
         }
     }
 
-    /// Returns the verb between a finding and the images that it names.
+    /// Returns the word between a finding and the images that it names.
     fn relation(self) -> &'static str {
         match self {
-            Self::Incomplete => "lacks",
-            _ => "hits",
+            Self::Incomplete => "missing:",
+            _ => "affects:",
         }
     }
 }

@@ -64,7 +64,7 @@ impl Signer {
                 .map_err(|error| Error::usage("The signer command failed").caused_by(error))?,
         };
         self.public.verify(text, &signature).map_err(|error| {
-            Error::usage("What the signer wrote is no signature by the key that was named")
+            Error::usage("The signer command's output is not a signature by the given key")
                 .caused_by(error)
                 .hint("the command must write the 64 raw bytes of an Ed25519 signature")
         })?;
@@ -80,7 +80,7 @@ impl std::fmt::Debug for Signer {
 
 /// The parts of a statement that the signer chooses.
 #[derive(Debug, Clone)]
-pub struct Opinion {
+pub struct StatementTerms {
     /// Role of the signer.
     pub role: Role,
     /// Approval or rejection of the bundle.
@@ -91,7 +91,7 @@ pub struct Opinion {
     pub expires: Option<Timestamp>,
 }
 
-impl Opinion {
+impl StatementTerms {
     /// Returns an exporter's approval of its own bundle.
     pub fn exporter(comment: Option<LabelText>) -> Self {
         Self {
@@ -108,7 +108,7 @@ pub(crate) fn bundle_statement(
     manifest: &BundleManifest,
     bytes: &[u8],
     key: &VerifyingKey,
-    opinion: Opinion,
+    opinion: StatementTerms,
     time: Timestamp,
 ) -> Statement {
     Statement {
@@ -138,7 +138,7 @@ pub(crate) fn document_statement(
     subject: StatementType,
     document: &FileEntry,
     key: &VerifyingKey,
-    opinion: Opinion,
+    opinion: StatementTerms,
     time: Timestamp,
 ) -> Statement {
     Statement {
@@ -172,7 +172,7 @@ pub(crate) fn write_statement(
     statement: &Statement,
 ) -> Result<StatementStem> {
     let stem = free_stem(media, id, &signer.public().fingerprint())?.ok_or_else(|| {
-        Error::usage("This key has signed this bundle 16 times already, there is no name left")
+        Error::usage("This key has already signed this bundle 16 times, the maximum")
     })?;
     let text = render(statement)?;
     let signature = signer.sign(text.as_bytes())?;

@@ -15,18 +15,19 @@ use crate::model::{
     BundleId, BundleManifest, KeyFingerprint, Limits, Role, Statement, StatementType, Timestamp,
     Verdict,
 };
-use crate::sys::IoAt;
+use crate::sys::FileError;
 use crate::sys::media::{DirMedia, EntryKind, Media};
 
 /// Hint for a bundle that no trusted key has signed.
-const NAME_KEY: &str = "name the maker's public key with --trust; it must have reached you another way than the medium";
+const NAME_KEY: &str =
+    "give the exporter's public key with --trust; get that key another way than with the medium";
 
 /// Hint for a trusted key's statement that is about another manifest or was changed.
 const COPY_AGAIN: &str = "copy the bundle and its `signatures` again from where it was made, or have \
      it signed again there with `airferry sign`";
 
 /// Hint for a trusted key's approval that has expired.
-const SIGN_AGAIN: &str = "have the bundle signed again with `airferry sign` by who holds that key";
+const SIGN_AGAIN: &str = "ask the holder of that key to sign the bundle again with `airferry sign`";
 
 /// The keys that the operator trusts, and where else statements are.
 #[derive(Debug, Clone, Default)]
@@ -107,8 +108,7 @@ impl Authentication {
             }
         }
         if was_authenticated && !self.is_authenticated() {
-            let message =
-                "NOT AUTHENTICATED: the statement by a trusted key is about something else";
+            let message = "NOT AUTHENTICATED: a trusted key has signed, but its statement does not fit this manifest";
             let finding = Finding::new(FindingKind::NotAuthenticated, message);
             findings.push(finding.with_hint(COPY_AGAIN));
         }
@@ -126,7 +126,7 @@ impl Trust {
         self.read_place(&Place::bundle(media)?, manifest, &mut found);
         for directory in &self.statements {
             let outside = DirMedia::open(directory)?;
-            self.read_place(&Place::besides(&outside)?, manifest, &mut found);
+            self.read_place(&Place::further(&outside)?, manifest, &mut found);
         }
         if !found.is_authenticated() {
             let (message, hint) = self.why_not_authenticated(&id, &found);
@@ -147,7 +147,7 @@ impl Trust {
         let wrong = |finding: &Finding| finding.kind == FindingKind::BadStatement;
         if found.findings.iter().any(wrong) {
             return (
-                "NOT AUTHENTICATED: the statement by a trusted key is not right",
+                "NOT AUTHENTICATED: a file under a trusted key's name is not a valid statement about this bundle",
                 COPY_AGAIN,
             );
         }
@@ -155,12 +155,12 @@ impl Trust {
             Some(exporter) if exporter.statement.verdict == Verdict::Reject => {
                 return (
                     "NOT AUTHENTICATED: the trusted exporter rejects this bundle",
-                    "ask its maker why, and for another bundle",
+                    "ask the exporter why it was rejected, and for another bundle",
                 );
             }
             Some(_) => {
                 return (
-                    "NOT AUTHENTICATED: what a trusted key has signed has expired",
+                    "NOT AUTHENTICATED: the trusted exporter's approval has expired",
                     SIGN_AGAIN,
                 );
             }
@@ -169,18 +169,18 @@ impl Trust {
         if vouched.next().is_some() {
             (
                 "NOT AUTHENTICATED: trusted keys have signed this bundle, but not as its exporter",
-                "name the exporter's public key with --trust as well; it must have reached you \
-                 another way than the medium",
+                "give the exporter's public key with --trust as well; get that key another way than \
+                 with the medium",
             )
         } else if self.knows_signer_of_another(id, found) {
             (
-                "NOT AUTHENTICATED: a trusted key has signed another manifest.cbor than this one: \
-                 it was changed, or belongs to another generation",
+                "NOT AUTHENTICATED: a trusted key has signed a different manifest.cbor: this one was \
+                 changed, or is of another generation",
                 COPY_AGAIN,
             )
         } else if self.exporters.is_empty() {
             (
-                "NOT AUTHENTICATED: no key was given that may vouch for this bundle",
+                "NOT AUTHENTICATED: no exporter's key was given, so no signature can be checked",
                 NAME_KEY,
             )
         } else {
@@ -202,7 +202,7 @@ impl Trust {
     /// Reads the statements of trusted keys in one place, and classifies the names of the others.
     fn read_place(&self, place: &Place<'_>, manifest: &[u8], found: &mut Authentication) {
         if !place.is_readable {
-            let message = "it is no directory, so nobody's statement is read from it";
+            let message = "it is not a directory, so no statement was read";
             let finding = Finding::new(FindingKind::BadStatement, message);
             found
                 .findings
@@ -215,7 +215,7 @@ impl Trust {
                 match read_one(place.media, key, &stem, manifest) {
                     Ok(Some(statement)) => self.judge(place, &stem, statement, found),
                     Ok(None) => {}
-                    Err(Wrong { file, message }) => {
+                    Err(InvalidStatement { file, message }) => {
                         let finding = Finding::new(FindingKind::BadStatement, message);
                         found.findings.push(finding.in_file(place.shown(&file)));
                     }
@@ -239,15 +239,17 @@ impl Trust {
         }
         let file = place.shown(&stem.statement_path());
         if statement.verdict == Verdict::Reject {
-            let message = format!("the {} says: do not import this bundle", statement.role);
+            let message = format!(
+                "the {} rejected this bundle: do not import it",
+                statement.role
+            );
             let finding = Finding::new(FindingKind::Rejected, message);
             found.findings.push(finding.in_file(file.clone()));
         }
-        let times = statement.expires.zip(self.now);
-        let expired = times.is_some_and(|(expires, now)| expires < now);
+        let expired = has_expired(statement.expires, self.now);
         if expired {
             let expires = statement.expires.and_then(render_time).unwrap_or_default();
-            let message = format!("this statement expired on {expires} and counts for nothing");
+            let message = format!("this approval expired on {expires}");
             let finding = Finding::new(FindingKind::Expired, message);
             found.findings.push(finding.in_file(file.clone()));
         }
@@ -261,11 +263,19 @@ impl Trust {
     }
 }
 
+/// Returns true if `expires` does not lie in the future (R-43, step 8). Without `now` nothing
+/// expires.
+fn has_expired(expires: Option<Timestamp>, now: Option<Timestamp>) -> bool {
+    expires
+        .zip(now)
+        .is_some_and(|(expires, now)| expires <= now)
+}
+
 /// A directory that holds statements.
 struct Place<'a> {
     media: &'a dyn Media,
     /// Path of a further directory; `None` for the bundle itself.
-    besides: Option<&'a Path>,
+    further: Option<&'a Path>,
     /// True if `signatures` is a directory or does not exist.
     is_readable: bool,
     /// All regular files of the place, with their lengths in bytes.
@@ -282,7 +292,7 @@ impl<'a> Place<'a> {
             .map(|entry| entry.kind);
         Ok(Self {
             media,
-            besides: None,
+            further: None,
             is_readable: matches!(signatures, None | Some(EntryKind::Directory)),
             files: entries
                 .into_iter()
@@ -297,9 +307,9 @@ impl<'a> Place<'a> {
     /// Lists a further directory. Without any statement it was named by mistake, and that is an
     /// error. Statements about another manifest are no error here: they lead to a more specific
     /// finding.
-    fn besides(media: &'a DirMedia) -> Result<Self> {
+    fn further(media: &'a DirMedia) -> Result<Self> {
         let place = Self {
-            besides: Some(media.root()),
+            further: Some(media.root()),
             ..Self::bundle(media)?
         };
         if place.is_readable && place.pairs().next().is_none() {
@@ -312,7 +322,7 @@ impl<'a> Place<'a> {
 
     /// Returns a path of this place for findings.
     fn shown(&self, path: &str) -> String {
-        match self.besides {
+        match self.further {
             Some(directory) => directory.join(path).display().to_string(),
             None => path.to_owned(),
         }
@@ -355,7 +365,7 @@ impl<'a> Place<'a> {
                 };
                 list.push(stem);
             }
-            if self.besides.is_none() {
+            if self.further.is_none() {
                 let both = [stem.statement_path(), stem.signature_path()];
                 found.known_files.extend(both);
             }
@@ -373,7 +383,7 @@ pub(crate) fn statement_bytes(media: &dyn Media) -> Result<u64> {
 }
 
 /// The fault of an invalid statement, and the file that has it. No option waives it.
-struct Wrong {
+struct InvalidStatement {
     file: String,
     message: String,
 }
@@ -384,11 +394,11 @@ fn read_one(
     key: &VerifyingKey,
     stem: &StatementStem,
     manifest: &[u8],
-) -> std::result::Result<Option<Statement>, Wrong> {
+) -> std::result::Result<Option<Statement>, InvalidStatement> {
     let read = |file: String, cap| {
         media
             .read_if_present(&file, cap)
-            .map_err(|error: IoAt| Wrong {
+            .map_err(|error: FileError| InvalidStatement {
                 message: chain(&error),
                 file,
             })
@@ -407,15 +417,15 @@ fn read_one(
         .and_then(|statement| agrees(statement, key, manifest));
     match (signed, read) {
         (Ok(()), Ok(statement)) => Ok(Some(statement)),
-        (_, Err(message)) => Err(Wrong {
+        (_, Err(message)) => Err(InvalidStatement {
             file: stem.statement_path(),
             message,
         }),
-        (Err(error @ SignatureError::Length { .. }), Ok(_)) => Err(Wrong {
+        (Err(error @ SignatureError::Length { .. }), Ok(_)) => Err(InvalidStatement {
             file: stem.signature_path(),
             message: chain(&error),
         }),
-        (Err(error), Ok(_)) => Err(Wrong {
+        (Err(error), Ok(_)) => Err(InvalidStatement {
             file: stem.statement_path(),
             message: format!(
                 "the statement or its signature ({}) was changed: {}",
@@ -433,10 +443,10 @@ fn agrees(
     manifest: &[u8],
 ) -> std::result::Result<Statement, String> {
     if statement.subject != StatementType::Bundle {
-        return Err("it is no statement on a bundle".to_owned());
+        return Err("it is a statement about something other than a bundle".to_owned());
     }
     if statement.key != key.fingerprint() {
-        return Err("it names another key than the one that its file name names".to_owned());
+        return Err("the key in the statement is not the key in its file name".to_owned());
     }
     statement::check_document(&statement, manifest).map_err(|error| chain(&error))?;
     Ok(statement)
@@ -457,4 +467,19 @@ pub(crate) fn free_stem(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_holds_until_the_second_of_its_end() {
+        let [before, at, after] = [99, 100, 101].map(Timestamp);
+        assert!(!has_expired(Some(at), Some(before)));
+        assert!(has_expired(Some(at), Some(at)));
+        assert!(has_expired(Some(at), Some(after)));
+        assert!(!has_expired(None, Some(after)));
+        assert!(!has_expired(Some(at), None));
+    }
 }

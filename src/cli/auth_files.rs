@@ -34,19 +34,19 @@ pub(super) fn read(
             return Err(Error::usage(format!("There is no file `{name}`"))
                 .hint(format!("check the path given by {by}")));
         }
-        let file = whole(path).map_err(|error| {
+        let file = read_auth_file(path).map_err(|error| {
             error.hint("`podman login --authfile FILE REGISTRY` writes such a file")
         })?;
         places.push(name.to_string());
         found.push(file);
     }
-    for path in usual(environment) {
+    for path in usual_paths(environment) {
         let name = path.display();
         if !files::exists(&path) {
             places.push(format!("{name} (not there)"));
             continue;
         }
-        match whole(&path) {
+        match read_auth_file(&path) {
             Ok(file) => {
                 places.push(name.to_string());
                 found.push(file);
@@ -63,7 +63,7 @@ pub(super) fn read(
 const UNUSABLE: &str = "Credentials cannot be used";
 
 /// Returns the paths where container tools look for credentials, the most important first.
-fn usual(environment: &Environment) -> Vec<PathBuf> {
+fn usual_paths(environment: &Environment) -> Vec<PathBuf> {
     let docker = match environment.path("DOCKER_CONFIG") {
         Some(directory) => Some(directory.join("config.json")),
         None => environment.home(".docker/config.json"),
@@ -78,7 +78,7 @@ fn usual(environment: &Environment) -> Vec<PathBuf> {
 }
 
 /// Reads and parses one auth file.
-fn whole(path: &Path) -> Result<ParsedAuthFile, Error> {
+fn read_auth_file(path: &Path) -> Result<ParsedAuthFile, Error> {
     let name = path.display().to_string();
     let bytes = files::read(path, CAP).map_err(|error| {
         Error::usage(format!("The credentials in `{name}` cannot be read")).caused_by(error)

@@ -23,7 +23,7 @@ Examples:
 
 Sizes are known in a bundle only: a catalog does not say how large its images are.";
 
-/// Looks into operator catalogs.
+/// Lists the content of operator catalogs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CatalogArgs {
     #[command(subcommand)]
@@ -63,8 +63,8 @@ struct ListArgs {
 /// Selects the image of a catalog's index that is read; flattened into verbs that read a catalog.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct IndexArgs {
-    /// Which platform's image of a catalog is read: a regular expression for os/arch that
-    /// selects exactly one [default: linux/amd64]
+    /// Regular expression for os/arch that selects the one platform image of a catalog to read
+    /// [default: linux/amd64]
     #[arg(
         long = "index-filter-by-os",
         visible_alias = "filter-by-os",
@@ -124,7 +124,7 @@ fn text(report: &Report) -> String {
     let catalogs: Vec<String> = report.catalogs.iter().map(one_catalog).collect();
     let mut text = catalogs.join("\n");
     if report.authenticated == Some(false) {
-        text.push_str("\nNOT AUTHENTICATED: nobody who is trusted vouched for this bundle\n");
+        text.push_str("\nNOT AUTHENTICATED: no trusted key has signed this bundle\n");
     }
     text
 }
@@ -133,8 +133,8 @@ fn one_catalog(catalog: &CatalogReport) -> String {
     let platform = catalog.platform.as_ref();
     let platform = platform.map(|platform| format!(", read for {platform}"));
     let format = match catalog.format {
-        CatalogFormat::FileBased => "files",
-        CatalogFormat::Sqlite => "a database",
+        CatalogFormat::FileBased => "file-based catalog (FBC)",
+        CatalogFormat::Sqlite => "SQLite catalog",
     };
     let bytes = catalog.bytes.map(|bytes| format!(", {}", ByteSize(bytes)));
     let empty = match catalog.empty_images {
@@ -142,14 +142,14 @@ fn one_catalog(catalog: &CatalogReport) -> String {
         count => format!(", {}", Count::of(count, "empty reference")),
     };
     let mut text = format!(
-        "{}@{}, kept as {format}{}\n{}{} packages, {} bundles, {} images{}{empty}\n\n",
+        "{}@{}, {format}{}\n{}{}, {}, {}{}{empty}\n\n",
         catalog.image.repository,
         catalog.digest,
         platform.unwrap_or_default(),
         catalog_text::provenance(catalog.filter.as_deref(), catalog.original.as_ref()),
-        catalog.packages,
-        catalog.bundles,
-        catalog.images,
+        Count::of(catalog.packages, "package"),
+        Count::of(catalog.bundles, "bundle"),
+        Count::of(catalog.images, "image"),
         bytes.unwrap_or_default(),
     );
     let mut table = Table::new(&["PACKAGE", "CHANNEL", "HEAD", "VERSION", "BUNDLES", "SIZE"]);

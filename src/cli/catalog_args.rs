@@ -24,9 +24,9 @@ pub(crate) struct CatalogArgs {
     #[arg(long = "catalog", value_name = "REF")]
     catalogs: Vec<Reference>,
 
-    /// Of the catalog, only this operator: `etcd` (heads of all its channels), `etcd:stable`
-    /// (head of one), `etcd:stable>=1.2.0<=1.4.0`, `etcd:stable=1.3.0`, `etcd>=1.2.0`. The
-    /// catalog's image is made anew. Repeatable.
+    /// Carry only this operator of the catalog: `etcd` (heads of all its channels), `etcd:stable`
+    /// (head of one), `etcd:stable>=1.2.0<=1.4.0`, `etcd:stable=1.3.0`, `etcd>=1.2.0`. A filtered
+    /// catalog image is made, with a digest of its own. Repeatable.
     #[arg(
         long = "operator",
         value_name = "NAME[:CHANNEL][RANGE]",
@@ -34,29 +34,30 @@ pub(crate) struct CatalogArgs {
     )]
     operators: Vec<OperatorSpec>,
 
-    /// Of every channel of the catalog, only the head. The catalog's image is made anew.
+    /// Carry only the head of every channel of the catalog. A filtered catalog image is made.
     #[arg(long, requires = "catalogs", conflicts_with_all = ["operators", "catalog_full"])]
     heads_only: bool,
 
-    /// Whole channels of the operators that are named, instead of heads.
+    /// Carry whole channels of the operators named with --operator, instead of their heads.
     #[arg(long, requires = "operators")]
     catalog_full: bool,
 
-    /// Make this an operator's default channel: needed where its own is left out. Repeatable.
+    /// Default channel of an operator in the filtered catalog; needed if the filter leaves out the
+    /// original one. Repeatable.
     #[arg(long, value_name = "NAME=CHANNEL", requires = "operators", value_parser = default_channel)]
     default_channel: Vec<(String, String)>,
 
-    /// Carry also what the operators require of the same catalog, and what that requires.
+    /// Also carry the operators' dependencies in the same catalog, and the dependencies of these.
     #[arg(long)]
     resolve_dependencies: bool,
 
-    /// File with catalogs and what is wanted of them: an oc-mirror ImageSetConfiguration
-    /// (v2alpha1) with `mirror.operators` alone.
+    /// oc-mirror ImageSetConfiguration (v2alpha1) with catalogs and operators. Files with other
+    /// sections than `mirror.operators` are refused; see --images-from and --channel.
     #[arg(long, value_name = "FILE")]
     catalog_config: Option<PathBuf>,
 
-    /// An edited mapping.txt: of the catalogs' images only those that it lists. Give it to the
-    /// import too, for the names. `-` is standard input.
+    /// Edited mapping.txt: carry only the catalog images that it lists. Give the same file to
+    /// `airferry import`, which takes the target names from it. `-` is standard input.
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
 
@@ -69,7 +70,7 @@ fn default_channel(text: &str) -> Result<(String, String), String> {
         Some((name, channel)) if !name.is_empty() && !channel.is_empty() => {
             Ok((name.to_owned(), channel.to_owned()))
         }
-        _ => Err("it is not NAME=CHANNEL".to_owned()),
+        _ => Err("write NAME=CHANNEL".to_owned()),
     }
 }
 
@@ -90,7 +91,7 @@ impl CatalogArgs {
     pub(crate) fn requests(&self) -> Result<Vec<CatalogRequest>, Error> {
         let mut catalogs: BTreeMap<Reference, Option<CatalogFilter>> = BTreeMap::new();
         if !self.operators.is_empty() && self.catalogs.len() > 1 {
-            let message = "--operator does not say of which catalog it is one";
+            let message = "--operator needs exactly one --catalog";
             return Err(Error::usage(message)
                 .hint("name one --catalog, or describe them in a --catalog-config"));
         }
@@ -102,7 +103,7 @@ impl CatalogArgs {
             self.read_config(path, &mut catalogs)?;
         }
         if self.resolve_dependencies && catalogs.values().all(Option::is_none) {
-            let message = "--resolve-dependencies adds to a part of a catalog, and none is named";
+            let message = "--resolve-dependencies needs a filter of a catalog";
             return Err(Error::usage(message).hint("name operators with --operator"));
         }
         let request = |(reference, filter)| CatalogRequest { reference, filter };

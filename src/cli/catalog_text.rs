@@ -18,7 +18,7 @@ pub(crate) fn lines(catalog: &CatalogLine) -> Vec<String> {
         catalog.image
     )];
     let malformed = catalog.malformed.iter();
-    lines.extend(malformed.map(|malformed| format!("  lacks {malformed}")));
+    lines.extend(malformed.map(|malformed| format!("  missing: {malformed}")));
     let provenance = provenance(catalog.filter.as_deref(), catalog.original.as_ref());
     lines.extend(provenance.lines().map(|line| format!("  {line}")));
     for package in &catalog.packages {
@@ -31,7 +31,7 @@ pub(crate) fn lines(catalog: &CatalogLine) -> Vec<String> {
 pub(crate) fn provenance(filter: Option<&str>, original: Option<&Digest>) -> String {
     let filter = filter.map(|filter| format!("filtered: {}\n", filter.escape_debug()));
     let original = original
-        .map(|original| format!("made from {original}, whose signatures do not hold for it\n"));
+        .map(|original| format!("filtered from {original}, whose signatures do not cover it\n"));
     filter.into_iter().chain(original).collect()
 }
 

@@ -21,7 +21,7 @@ const CAP: u64 = 4 << 20;
 pub(super) fn of_hosts(environment: &Environment) -> CertificateStore {
     let mut store = CertificateStore::default();
     // The first place that has a directory for the host is used; later ones are ignored.
-    let mut places = environment.configs("containers/certs.d");
+    let mut places = environment.config_candidates("containers/certs.d");
     places.push(environment.etc("containers/certs.d"));
     places.push(environment.etc("docker/certs.d"));
     for place in places {
@@ -49,7 +49,7 @@ pub(super) fn add_for_all(
     let certificates = read(directory)?;
     if certificates.roots.is_empty() && certificates.clients.is_empty() {
         let mut none = Error::usage(format!(
-            "There are no certificates that can be used in `{}`",
+            "No usable certificate in `{}`",
             directory.display()
         ))
         .hint("authorities are named *.crt, a client's certificate *.cert with its *.key");

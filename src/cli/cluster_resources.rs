@@ -21,8 +21,8 @@ Examples:
   airferry cluster-resources --catalog quay.io/operatorhubio/catalog:latest \\
     --to mirror.example.com:8443/olm --profile oc --resources out
 
-For a bundle nothing is contacted: neither the target nor any source. For a catalog its image is
-read, as `oc adm catalog mirror --manifests-only` does.";
+With a bundle no registry is contacted, neither the target nor a source. With --catalog only the
+catalog's image is read, as `oc adm catalog mirror --manifests-only` does.";
 
 /// Writes the cluster objects for a bundle, or for a catalog, without importing anything.
 #[derive(Debug, clap::Args)]
@@ -36,7 +36,7 @@ pub(crate) struct ClusterResourcesArgs {
     )]
     bundle: Option<PathBuf>,
 
-    /// A catalog on a registry, instead of a bundle: reads its image and contacts nobody else.
+    /// Catalog in a registry, instead of a bundle. Only the catalog's image is read.
     #[arg(long, value_name = "REF", help_heading = "Catalogs")]
     catalog: Option<Reference>,
 
@@ -52,7 +52,7 @@ pub(crate) struct ClusterResourcesArgs {
     #[command(flatten)]
     release_keys: ReleaseKeysArgs,
 
-    /// Write them for the images that are whole of an incomplete bundle.
+    /// Accept an incomplete bundle: write them for the images that are complete.
     #[arg(long)]
     allow_incomplete: bool,
 

@@ -16,7 +16,7 @@ use crate::error::{Class, Error};
 use crate::model::{ByteSize, Platform, Reference};
 use crate::ops::{self, survey};
 
-/// Finds out which compressor made a gzip layer, and encodes exactly as that compressor does
+/// Identifies the compressor of a gzip layer, and encodes exactly as that compressor does.
 #[derive(Debug, Args)]
 pub(crate) struct CodecArgs {
     #[command(subcommand)]
@@ -30,48 +30,48 @@ enum CodecCommand {
     Encode(EncodeArgs),
 }
 
-/// Says for each blob which compressor makes it again, byte for byte
+/// Identifies the compressor that recreates each blob, byte for byte.
 ///
-/// The whole content is encoded again and compared: what is named is proved. A blob that no known
-/// compressor makes is `raw`, and the reason is given. That is a result, not a failure.
+/// A compressor is named only if encoding the whole content with it gave the same blob. A blob that
+/// no known compressor makes is `raw`, and the reason is given. That is a result, not a failure.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(after_help = "\
 Examples:
   A layer in an OCI layout:
     airferry codec identify layout/blobs/sha256/4f4fb700ef54...
   All blobs of a layout, for a script:
     airferry codec identify --output json layout/blobs/sha256/*")]
 struct IdentifyArgs {
-    /// Files with one blob each
+    /// Files with one blob each.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
     output: OutputArgs,
-    /// Number of threads for the blocks of pgzip [default: one for each core]
+    /// Number of threads for the blocks of pgzip [default: one for each core].
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     jobs: Option<NonZeroUsize>,
 }
 
-/// Samples the layers of images: which compressors made them, what zstd would save
+/// Samples the layers of images: which compressors made them, and what zstd would save.
 ///
-/// Downloads the beginning of every layer. The answer says for a site whether bundles with codecs
-/// would pay: a layer whose encoder is known can be carried in another form and made again.
+/// Downloads the beginning of every layer. Shows how much smaller bundles with codecs would be: a
+/// layer whose encoder is known can be carried in another form and recreated.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(after_help = "\
 Examples:
   airferry codec survey quay.io/okd/scos-content:4.18.0-okd-scos.1-cli
   airferry codec survey --platform linux/amd64 --output json docker.io/library/debian:12")]
 struct SurveyArgs {
-    /// Images
+    /// Images.
     #[arg(required = true, value_name = "REF")]
     references: Vec<Reference>,
     /// Look only at these platforms of multi-platform images. Repeatable.
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
     platform: Vec<Platform>,
-    /// Content of each layer that is looked at
+    /// Uncompressed bytes to sample of each layer.
     #[arg(long, value_name = "SIZE", default_value = "16MiB")]
     sample: ByteSize,
-    /// Levels of zstd to try
+    /// Levels of zstd to try.
     #[arg(long, value_name = "LEVEL", value_delimiter = ',', default_values_t = [3, 9, 19],
         value_parser = clap::value_parser!(i32).range(1..=22))]
     level: Vec<i32>,
@@ -94,10 +94,7 @@ async fn survey_images(args: SurveyArgs, invocation: &Invocation) -> Result<(), 
         .output
         .outcome(args.output.format, &report, survey_text)?;
     if report.total.layers == 0 && !report.problems.is_empty() {
-        return Err(Error::new(
-            Class::Network,
-            "Not one layer could be looked at",
-        ));
+        return Err(Error::new(Class::Network, "No layer could be sampled"));
     }
     Ok(())
 }
@@ -122,30 +119,30 @@ fn survey_text(report: &survey::Report) -> String {
     }
     row("all", &report.total);
     for problem in &report.problems {
-        text.push_str(&format!("not looked at: {}\n", problem.escape_debug()));
+        text.push_str(&format!("not sampled: {}\n", problem.escape_debug()));
     }
     text.push_str("Shares are of the bytes in the registry, estimated from samples.\n");
     text
 }
 
-/// Encodes stdin to stdout exactly as a compressor does
+/// Encodes stdin to stdout exactly as a compressor does.
 ///
 /// Encoders: kp5-E-pgzip-K (skopeo, podman, buildah: K is 1024; umoci: 256), kp5-E-gzip,
 /// kp6-E-pgzip-K and kp6-E-gzip with an epoch E of A (klauspost/compress 1.15.10 to 1.18.0),
 /// B (1.18.1) or C (1.18.2 to 1.19.1) and K in KiB; go126-1 and go126-4 to go126-9 (Go up to
 /// 1.26), go127-6 (Go from 1.27); zlib-1-raw to zlib-9-raw (stock zlib, without a gzip frame).
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(after_help = "\
 Examples:
   What skopeo makes of a layer:
     airferry codec encode --encoder kp5-C-pgzip-1024 < layer.tar > layer.tar.gz
   Does Go's encoder make this blob?
     gzip -dc blob | airferry codec encode --encoder go126-6 | cmp - blob")]
 struct EncodeArgs {
-    /// The encoder
+    /// The encoder.
     #[arg(long, value_name = "NAME")]
     encoder: Encoder,
-    /// Number of threads for the blocks of pgzip [default: one for each core]
+    /// Number of threads for the blocks of pgzip [default: one for each core].
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     jobs: Option<NonZeroUsize>,
 }
@@ -178,8 +175,13 @@ fn encode(args: &EncodeArgs) -> Result<(), Error> {
             }
         }
     };
-    let failed = |cause| Error::new(Class::Media, "Cannot encode stdin to stdout").caused_by(cause);
-    encoded().map_err(failed)
+    match encoded() {
+        // The reader has seen enough, as in `... | cmp - blob`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        encoded => encoded.map_err(|cause| {
+            Error::new(Class::Media, "Cannot encode stdin to stdout").caused_by(cause)
+        }),
+    }
 }
 
 /// Result for one file.

@@ -28,7 +28,7 @@ impl fmt::Debug for Environment {
 
 impl Environment {
     /// Reads the environment of this process.
-    pub(crate) fn here() -> Self {
+    pub(crate) fn of_process() -> Self {
         Self {
             variables: std::env::vars_os().collect(),
             root: PathBuf::from("/"),
@@ -79,7 +79,7 @@ impl Environment {
 
     /// Returns all paths of a user's settings: that of [`Self::config`] and, if it differs, the one
     /// below `~/.config`, because some tools ignore XDG_CONFIG_HOME.
-    pub(crate) fn configs(&self, name: &str) -> Vec<PathBuf> {
+    pub(crate) fn config_candidates(&self, name: &str) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = self.config(name).into_iter().collect();
         let usual = self.home(&format!(".config/{name}"));
         found.extend(usual.filter(|usual| !found.contains(usual)));

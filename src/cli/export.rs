@@ -33,8 +33,8 @@ Examples:
     --key exporter.pem
   airferry export --release 4.18.9 --from-version 4.17.2 --channel stable-4.18 --to ocp --dry-run
 
-Running the same command again continues what was interrupted, completes what was incomplete,
-and does nothing when all is there.";
+Running the same command again continues an interrupted export, fetches what was missing, and does
+nothing if the bundle is complete.";
 
 /// Writes images from registries into a signed bundle on a medium.
 #[derive(Debug, clap::Args)]
@@ -44,23 +44,24 @@ pub(crate) struct ExportArgs {
     #[arg(value_name = "REF")]
     references: Vec<Reference>,
 
-    /// File with one reference a line; `#` begins a comment, `-` is standard input. Repeatable.
+    /// File with one reference per line; `#` starts a comment, `-` is standard input. Repeatable.
     #[arg(long, value_name = "FILE")]
     images_from: Vec<PathBuf>,
 
-    /// The bundle's directory; made when it is missing.
+    /// The bundle's directory; created if it does not exist.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
 
-    /// Bundle that the far side has: what it carried is not carried again. Repeatable.
+    /// Earlier bundle that the importing side has; its blobs are left out of this one. Repeatable.
     #[arg(long, value_name = "DIR")]
     base: Vec<PathBuf>,
 
-    /// Public key, besides the signing one, that may vouch for bases. Repeatable.
+    /// Public key of a trusted exporter of --base bundles, besides the signing key. Repeatable.
     #[arg(long, value_name = "FILE")]
     base_trust: Vec<PathBuf>,
 
-    /// No data chunk is longer: bytes, 1GiB, 700MB, or fat32, cd, dvd, dvd-dl, bd25, bd50, bd100.
+    /// Maximum size of a data chunk: bytes, 1GiB, 700MB, or fat32, cd, dvd, dvd-dl, bd25, bd50,
+    /// bd100.
     #[arg(long, value_name = "SIZE", default_value = "1GiB")]
     chunk_size: ByteSize,
 
@@ -69,7 +70,7 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
     platform: Vec<Platform>,
 
-    /// Signatures, attestations, SBOMs and other referrers. Default: best-effort.
+    /// Which signatures, attestations, SBOMs and other referrers to carry. Default: best-effort.
     #[arg(long, value_name = "HOW", conflicts_with = "no_attachments")]
     attachments: Option<Attached>,
 
@@ -77,19 +78,19 @@ pub(crate) struct ExportArgs {
     #[arg(long)]
     no_attachments: bool,
 
-    /// Layers that may not be distributed: leave them, or carry them on your responsibility.
+    /// Non-distributable (foreign) layers: leave them out, or carry them on your responsibility.
     #[arg(long, value_name = "WHAT", default_value = "leave")]
     foreign_layers: Foreign,
 
-    /// Give up what cannot be reached and seal an incomplete bundle, instead of stopping.
+    /// If something cannot be fetched, seal an INCOMPLETE bundle without it, instead of stopping.
     #[arg(long)]
     keep_going: bool,
 
-    /// Throw away an unfinished export of another request.
+    /// Discard an unfinished export of another request.
     #[arg(long)]
     replan: bool,
 
-    /// Show what would be done, to the byte, and do nothing.
+    /// Show exactly what would be written, without writing anything.
     #[arg(long)]
     dry_run: bool,
 
@@ -97,19 +98,19 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     read_back: ReadBack,
 
-    /// What the bundle is: shown on its label.
+    /// Title of the bundle, shown on its label.
     #[arg(long, value_name = "TEXT", help_heading = "Label")]
     title: Option<LabelText>,
 
-    /// Who answers for the medium.
+    /// Person responsible for the medium, shown on the label.
     #[arg(long, value_name = "TEXT", help_heading = "Label")]
     owner: Option<LabelText>,
 
-    /// Handling marking.
+    /// Handling marking (classification), shown on the label.
     #[arg(long, value_name = "TEXT", help_heading = "Label")]
     marking: Option<LabelText>,
 
-    /// A line in the signed statement.
+    /// Comment in the signed statement, one line.
     #[arg(long, value_name = "TEXT", help_heading = "Label")]
     comment: Option<LabelText>,
 
@@ -140,9 +141,9 @@ enum Foreign {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Attached {
-    /// Carry what can be found; where a registry does not say, record that as unknown.
+    /// Carry what can be found; if a registry does not answer, record that as unknown.
     BestEffort,
-    /// Where a registry does not say, the image is incomplete.
+    /// If a registry does not answer, the image counts as missing.
     Required,
     /// Do not look for them.
     None,
@@ -224,14 +225,13 @@ pub(crate) async fn run(args: ExportArgs, invocation: &Invocation) -> Result<(),
 fn references(args: &ExportArgs) -> Result<BTreeSet<Reference>, Error> {
     let mut references: BTreeSet<Reference> = args.references.iter().cloned().collect();
     for path in &args.images_from {
-        let text = if path.as_os_str() == "-" {
-            files::read_stdin(LIST_CAP)?
-        } else {
-            files::read_text(path, LIST_CAP).map_err(|error| {
-                Error::usage(format!("The list `{}` cannot be read", path.display()))
-                    .caused_by(error)
-            })?
+        let text = match path.as_os_str() == "-" {
+            true => files::read_stdin(LIST_CAP),
+            false => files::read_text(path, LIST_CAP),
         };
+        let text = text.map_err(|error| {
+            Error::usage(format!("The list `{}` cannot be read", path.display())).caused_by(error)
+        })?;
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.split('#').next().unwrap_or_default().trim();
             if line.is_empty() {
@@ -239,7 +239,7 @@ fn references(args: &ExportArgs) -> Result<BTreeSet<Reference>, Error> {
             }
             let reference: Reference = line.parse().map_err(|error| {
                 let place = format!("{}:{number}", path.display());
-                Error::usage(format!("{place} is no image reference")).caused_by(error)
+                Error::usage(format!("{place}: not an image reference")).caused_by(error)
             })?;
             references.insert(reference);
         }
@@ -287,7 +287,7 @@ fn image_lines(outcome: &Outcome, line: &mut impl FnMut(String)) {
         let digest = image
             .digest
             .map_or_else(|| "-".to_owned(), |digest| digest.to_string());
-        let lacking = image.problem.as_ref().map_or("", |_| "  NOT WHOLE");
+        let lacking = image.problem.as_ref().map_or("", |_| "  missing");
         line(format!("{}  {digest}{lacking}", image.reference));
     }
 }
@@ -308,7 +308,7 @@ fn amount_lines(outcome: &Outcome, line: &mut impl FnMut(String)) {
         let (count, bytes) = (outcome.omitted.count, ByteSize(outcome.omitted.bytes));
         let count = Count::of(count, "blob");
         line(format!(
-            "left out, because bases carried it: {count} ({bytes})"
+            "left out, already in a base bundle: {count} ({bytes})"
         ));
     }
     if !outcome.foreign.is_empty() {
@@ -336,7 +336,7 @@ fn state_lines(outcome: &Outcome, args: &ExportArgs, line: &mut impl FnMut(Strin
             line("dry run: nothing was written".to_owned());
             if outcome.already_there > 0 {
                 let there = ByteSize(outcome.already_there);
-                line(format!("{there} of the data are on the medium already"));
+                line(format!("{there} of the data is on the medium already"));
             }
         }
         ExportState::AlreadyComplete => {

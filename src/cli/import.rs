@@ -47,16 +47,17 @@ pub(crate) struct ImportArgs {
     #[command(flatten)]
     release_keys: ReleaseKeysArgs,
 
-    /// Import the images that are whole of an incomplete bundle.
+    /// Accept an incomplete bundle: import the images that are complete.
     #[arg(long)]
     allow_incomplete: bool,
 
-    /// Tags that are there and point elsewhere: forward overwrites those that a base set.
+    /// What to do with tags that already point to another image; forward: overwrite only those that
+    /// a base bundle set, else fail.
     #[arg(long, value_name = "HOW", default_value = "forward")]
     existing_tags: Existing,
 
-    /// Signatures, attestations, SBOMs and other referrers of the images. Default: best-effort, and
-    /// what the target refuses makes the command fail at its end.
+    /// Signatures, attestations, SBOMs and other referrers of the images. Default: best-effort; if
+    /// the target refuses one, the command fails at its end.
     #[arg(long, value_name = "HOW")]
     attachments: Option<Attached>,
 
@@ -64,7 +65,7 @@ pub(crate) struct ImportArgs {
     #[arg(long)]
     remove_signatures: bool,
 
-    /// When the target refuses an index whose other platforms were left out.
+    /// What to do if the target refuses an index of which only some platforms are carried.
     #[arg(long, value_name = "HOW", default_value = "fail")]
     sparse_index: Sparse,
 
@@ -77,13 +78,13 @@ pub(crate) struct ImportArgs {
     dry_run: bool,
 
     /// Send only one share of the blobs, as one of N importers that run at the same time, each
-    /// with another I, from 0 to N-1 or from 1 to N. Then the same command without --shard sets
-    /// the tags.
+    /// with another I, from 0 to N-1 or from 1 to N. Afterwards, the same command without --shard
+    /// sets the tags.
     #[arg(long, value_name = "I/N", conflicts_with_all = ["dry_run", "resources"])]
     shard: Option<Shard>,
 
-    /// Do not read back from the target what was sent: each manifest whole, and of each blob, which
-    /// the registry has hashed when it took it, the last byte.
+    /// Skip reading back from the target (each manifest, and the last byte of each blob, which the
+    /// registry hashed when it took it).
     #[arg(long)]
     no_read_back: bool,
 
@@ -94,8 +95,8 @@ pub(crate) struct ImportArgs {
     #[command(flatten)]
     resources_args: ResourcesArgs,
 
-    /// What to print about a release at the end, as oc adm release mirror does. Default: icsp
-    /// where names are those of oc, else idms.
+    /// What to print about a release at the end, as oc adm release mirror does. Default: icsp with
+    /// the naming of oc, else idms.
     #[arg(long, value_name = "KIND", help_heading = "Cluster resources")]
     print_mirror_instructions: Option<Printed>,
 
@@ -125,9 +126,9 @@ enum Existing {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Attached {
-    /// Send them; those that the target refuses are reported, and the images are there.
+    /// Send them; refused ones are reported, and their images are imported anyway.
     BestEffort,
-    /// An image of which the target refuses one does not become visible.
+    /// If the target refuses one, its image is not tagged.
     Required,
     /// Send none.
     None,
@@ -143,8 +144,8 @@ enum Sparse {
 
 impl ImportArgs {
     /// Returns the flags about release keys and registries as they were given.
-    fn again(&self) -> String {
-        self.release_keys.again() + &self.registry.again()
+    fn flags_as_given(&self) -> String {
+        self.release_keys.flags_as_given() + &self.registry.flags_as_given()
     }
 
     fn attachment_policy(&self) -> AttachmentPolicy {
@@ -227,13 +228,13 @@ fn text(report: &Report, args: &ImportArgs) -> String {
     };
     for image in &report.images {
         let state = match image.state {
-            ImageState::Planned => "would go to",
+            ImageState::Planned => "would be imported to",
             ImageState::Committed => "->",
             ImageState::TagKept => "-> (tag kept)",
             ImageState::PlatformOnly => "-> (one platform only)",
             ImageState::Failed => "FAILED",
-            ImageState::Interrupted => "NOT DONE",
-            ImageState::Incomplete => "INCOMPLETE",
+            ImageState::Interrupted => "interrupted",
+            ImageState::Incomplete => "missing",
         };
         let target = image
             .target
@@ -253,7 +254,7 @@ fn text(report: &Report, args: &ImportArgs) -> String {
         for refused in &image.refused_attachments {
             let reason = refused.reason().escape_debug();
             line(format!(
-                "  not taken by the target: {} ({reason})",
+                "  refused by the target: {} ({reason})",
                 refused.name()
             ));
         }
@@ -276,7 +277,7 @@ fn text(report: &Report, args: &ImportArgs) -> String {
     if report.dry_run {
         if let Some(forecast) = &report.forecast {
             line(format!(
-                "{} would be uploaded, {} are there already or can be mounted",
+                "{} would be sent, {} already on the target or mountable",
                 ByteSize(forecast.bytes_to_upload),
                 ByteSize(forecast.bytes_there)
             ));
@@ -284,16 +285,16 @@ fn text(report: &Report, args: &ImportArgs) -> String {
         line("dry run: nothing was changed".to_owned());
     } else {
         line(format!(
-            "{} uploaded, {} were there already",
+            "{} sent, {} already on the target",
             ByteSize(report.bytes_uploaded),
             ByteSize(report.bytes_reused)
         ));
     }
     if !report.authenticated {
-        line("NOT AUTHENTICATED: nobody who is trusted vouched for this bundle".to_owned());
+        line("NOT AUTHENTICATED: no trusted key has signed this bundle".to_owned());
     }
     for proof in &report.release_proofs {
-        line(release_keys_args::sentence(proof));
+        line(release_keys_args::describe_proof(proof));
     }
     for release in &report.releases {
         group_lines("release", release, &mut line);
@@ -310,7 +311,7 @@ fn text(report: &Report, args: &ImportArgs) -> String {
         ));
     }
     text.push_str(&report.instructions);
-    text.push_str(&next::commands(report, &args.again()));
+    text.push_str(&next::commands(report, &args.flags_as_given()));
     text
 }
 
@@ -322,15 +323,15 @@ fn group_lines(what: &str, group: &GroupReport, line: &mut impl FnMut(String)) {
     };
     let state = match &group.target {
         Some(target) => target.to_string(),
-        None => "NOT THERE".to_owned(),
+        None => "not imported".to_owned(),
     };
     line(format!("{what}{version} {}: {state}", group.image));
     for missing in &group.missing {
         let reason = missing.reason.escape_debug();
         let needed_by = NeededBy::clause(&missing.needed_by);
-        line(format!("  lacks {}: {reason}{needed_by}", missing.image));
+        line(format!("  missing: {}: {reason}{needed_by}", missing.image));
     }
     for malformed in &group.malformed {
-        line(format!("  lacks {malformed}"));
+        line(format!("  missing: {malformed}"));
     }
 }

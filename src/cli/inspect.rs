@@ -15,7 +15,7 @@ Examples:
   airferry inspect /media/stick/okd --trust exporter.pub
   airferry inspect /media/stick/okd --output json | jq '.images[].reference'
 
-Reads documents and small configs only; `airferry verify` reads everything.
+Reads only documents and small image configs; `airferry verify` reads everything.
 With --trust, nothing is read of a bundle that none of these keys has signed (code 3).";
 
 /// Shows what is in a bundle, as far as it can be read.
@@ -83,7 +83,7 @@ fn text(report: &Report) -> String {
         let verified = if signer.verified {
             "verified"
         } else {
-            "claimed, unverified"
+            "not checked: no --trust key matches"
         };
         let role = signer
             .role
@@ -164,13 +164,13 @@ fn text(report: &Report) -> String {
     }
     match report.depth {
         Depth::Inventory => {}
-        Depth::Manifest => line("the inventory cannot be read: nothing is known of images".into()),
+        Depth::Manifest => line("the inventory cannot be read: no images can be listed".into()),
         Depth::Nothing if report.stopped => line(
-            "nothing was read, because no statement by a trusted key counts: --allow-unsigned, or \
-             no --trust, looks inside all the same"
+            "nothing was read, because no trusted key has a valid statement: --allow-unsigned, or \
+             leaving out --trust, shows the content all the same"
                 .into(),
         ),
-        Depth::Nothing => line("the manifest cannot be read: nothing is known".into()),
+        Depth::Nothing => line("the manifest cannot be read: nothing can be shown".into()),
     }
     text
 }
@@ -191,14 +191,14 @@ fn image_lines(image: &ImageDetail, line: &mut impl FnMut(String)) {
     }
     let bytes = image.bytes.map(|bytes| ByteSize(bytes).to_string());
     line(format!(
-        "  size       {}, {} of them its own",
-        bytes.as_deref().unwrap_or("not added up"),
+        "  size       {}, {} of them only in this image",
+        bytes.as_deref().unwrap_or("unknown"),
         ByteSize(image.unique_bytes)
     ));
     let state = |state: AttachmentState| match state {
         AttachmentState::Carried => "carried",
         AttachmentState::Absent => "absent",
-        AttachmentState::NotAsked => "not asked",
+        AttachmentState::NotAsked => "not requested",
         AttachmentState::Unknown => "unknown",
     };
     line(format!(
@@ -210,7 +210,7 @@ fn image_lines(image: &ImageDetail, line: &mut impl FnMut(String)) {
     if let Some(problem) = &image.problem {
         let needed_by = NeededBy::clause(&image.needed_by);
         line(format!(
-            "  PROBLEM    {}{needed_by}",
+            "  missing    {}{needed_by}",
             problem.escape_debug()
         ));
     }

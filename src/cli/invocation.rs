@@ -40,7 +40,7 @@ pub(crate) struct Invocation {
 
 impl Invocation {
     pub(crate) fn new(args: &GlobalArgs) -> Self {
-        let environment = Environment::here();
+        let environment = Environment::of_process();
         let sink: Arc<dyn Sink> = args.progress.sink(&environment);
         let progress: Arc<dyn Progress> = sink.clone();
         Self {
@@ -59,7 +59,7 @@ impl Invocation {
     /// Returns the directory of caches that survive the process.
     pub(crate) fn state_directory(&self) -> Result<PathBuf, Error> {
         self.environment.state("airferry").ok_or_else(|| {
-            Error::usage("There is no place to keep upload sessions")
+            Error::usage("There is no directory for upload sessions")
                 .hint("set HOME or XDG_STATE_HOME")
         })
     }

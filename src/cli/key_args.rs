@@ -16,10 +16,10 @@ use crate::sys::files::{self, Readers};
 /// Treatment of a private key file that other users can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(super) enum KeyPermissions {
-    /// It is not used.
+    /// Refuse the key.
     #[default]
     Refuse,
-    /// It is used, with a warning: exFAT has no permissions, mounted secrets have their own.
+    /// Use the key, with a warning (for exFAT, which has no permissions, and mounted secrets).
     Warn,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct KeyArgs {
     #[command(flatten)]
     passphrase: PassphraseArgs,
 
-    /// What to do about a private key that others can read.
+    /// What to do with a private key file that other users can read.
     #[arg(long, value_name = "HOW", default_value = "refuse")]
     key_permissions: KeyPermissions,
 

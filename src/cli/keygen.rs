@@ -30,7 +30,7 @@ Keys are Ed25519 in PEM, as `openssl genpkey -algorithm ed25519` makes them.";
 #[command(after_help = EXAMPLES)]
 #[command(group = clap::ArgGroup::new("what").required(true))]
 pub(crate) struct KeygenArgs {
-    /// Name of both files without .pem and .pub. Files that are there are never overwritten.
+    /// Name of both files without .pem and .pub. Existing files are never overwritten.
     #[arg(long, value_name = "NAME", group = "what", help_heading = "New keys")]
     out: Option<PathBuf>,
 
@@ -42,7 +42,12 @@ pub(crate) struct KeygenArgs {
     source: PassphraseArgs,
 
     /// Prints the fingerprint of a key instead of making one.
-    #[arg(long, value_name = "FILE", group = "what", help_heading = "Old keys")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "what",
+        help_heading = "Existing keys"
+    )]
     show: Option<PathBuf>,
 
     #[command(flatten)]
@@ -82,9 +87,9 @@ fn text(outcome: &Outcome) -> String {
     } = outcome;
     let (private, public) = (private_key.display(), public_key.display());
     let lock = if *encrypted {
-        "encrypted"
+        "encrypted; needs the passphrase"
     } else {
-        "not encrypted"
+        "not encrypted; anyone who has this file can sign as you"
     };
     let fingerprint: String = spoken(fingerprint)
         .lines()
@@ -92,7 +97,7 @@ fn text(outcome: &Outcome) -> String {
         .collect();
     format!(
         "\
-Private key  {private} ({lock}; whoever has it can sign as you)
+Private key  {private} ({lock})
 Public key   {public}
 
 Fingerprint, to read aloud over the phone:

@@ -84,7 +84,8 @@ fn page(command: &clap::Command) -> Result<Page, Error> {
 /// Returns the text after the flags as roff, with its line breaks: commands must not be filled into
 /// paragraphs.
 fn examples(command: &clap::Command) -> String {
-    let Some(text) = command.get_after_help() else {
+    let long = command.get_after_long_help();
+    let Some(text) = long.or_else(|| command.get_after_help()) else {
         return String::new();
     };
     let mut roff = ".SH EXAMPLES\n.nf\n".to_owned();
@@ -117,5 +118,21 @@ mod tests {
             let text = std::str::from_utf8(page).unwrap();
             assert!(text.contains(".TH airferry"), "{name}:\n{text}");
         }
+    }
+
+    #[test]
+    fn every_page_has_the_examples_of_the_help() {
+        fn check(command: &clap::Command) {
+            let helps = [command.get_after_help(), command.get_after_long_help()];
+            if helps.iter().any(Option::is_some) {
+                let (name, page) = page(command).unwrap();
+                let page = String::from_utf8(page).unwrap();
+                assert!(page.contains(".SH EXAMPLES"), "{name}");
+            }
+            command.get_subcommands().for_each(check);
+        }
+        let mut command = super::super::command().disable_help_subcommand(true);
+        command.build();
+        check(&command);
     }
 }

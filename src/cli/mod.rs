@@ -143,7 +143,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let invocation = Invocation::new(&cli.global);
     if wants_json {
-        invocation.output.owes_document();
+        invocation.output.expect_document();
     }
     let result = runtime().and_then(|runtime| runtime.block_on(cli.command.run(&invocation)));
     match result {

@@ -12,24 +12,24 @@ use crate::sys::files;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct NamingArgs {
-    /// The registry, and a namespace below which everything goes.
+    /// Target registry, and optionally a namespace for all repositories.
     #[arg(long = "to", value_name = "HOST[:PORT][/NAMESPACE]")]
     pub(crate) target: Target,
 
-    /// Whose naming habits to follow, for everything. By default those of oc for releases and
-    /// catalogs, and plain ones for other images.
-    #[arg(long, value_name = "WHOSE")]
-    profile: Option<Habits>,
+    /// Naming scheme for all images. Default: oc for releases and catalogs, plain for other images.
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<ProfileArg>,
 
-    /// Most path components on the target; what is deeper is joined with hyphens. 0: any depth.
+    /// Maximum number of path components on the target; deeper paths are joined with hyphens. 0: no
+    /// limit.
     #[arg(long, value_name = "N")]
     max_components: Option<MaxComponents>,
 
-    /// The repository on the target for all of a release, when it is not the namespace of --to.
+    /// Repository on the target for all images of a release, if it is not the namespace of --to.
     #[arg(long, value_name = "PATH")]
     to_release_repository: Option<RepositoryPath>,
 
-    /// Where exactly the release image goes.
+    /// Repository and tag of the release image on the target.
     #[arg(long, value_name = "REPOSITORY[:TAG]")]
     to_release_image: Option<Reference>,
 
@@ -37,7 +37,7 @@ pub(crate) struct NamingArgs {
     #[arg(long, value_name = "FORM", default_value_t)]
     release_tags: ReleaseTags,
 
-    /// An edited mapping.txt: what it lists gets the names that it lists.
+    /// Edited mapping.txt with target names for the images that it lists.
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
 }
@@ -60,7 +60,7 @@ pub(crate) fn read_mapping(path: &Path) -> Result<MappingFile, Error> {
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Habits {
+enum ProfileArg {
     /// The source's path at any depth.
     Plain,
     /// As `oc adm release mirror` and `oc adm catalog mirror`.
@@ -72,23 +72,25 @@ enum Habits {
 impl NamingArgs {
     /// True if release content gets the names that `oc` would give.
     pub(crate) fn is_like_oc(&self) -> bool {
-        matches!(self.profile, None | Some(Habits::Oc))
+        matches!(self.profile, None | Some(ProfileArg::Oc))
     }
 
     pub(crate) fn options(&self) -> Result<Options, Error> {
         let profile = self.profile.map(|profile| match profile {
-            Habits::Plain => Profile::Plain,
-            Habits::Oc => Profile::Oc,
-            Habits::OcMirror => Profile::OcMirror,
+            ProfileArg::Plain => Profile::Plain,
+            ProfileArg::Oc => Profile::Oc,
+            ProfileArg::OcMirror => Profile::OcMirror,
         });
         if self.to_release_repository.is_some() && !self.is_like_oc() {
-            let message = "--to-release-repository goes with the profile oc alone";
+            let message = "--to-release-repository is valid only with --profile oc";
             return Err(Error::usage(message));
         }
         if let Some(image) = &self.to_release_image
             && image.digest.is_some()
         {
-            let message = format!("`{image}` has a digest, which nobody can choose");
+            let message = format!(
+                "`{image}` has a digest, which cannot be chosen: it follows from the image"
+            );
             return Err(Error::usage(message).hint("write --to-release-image REPOSITORY[:TAG]"));
         }
         let listed = self.mapping.as_deref().map(read_mapping).transpose()?;

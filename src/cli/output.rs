@@ -55,7 +55,7 @@ pub(crate) struct Output {
     /// True if stderr is for programs: one JSON object per line.
     events: bool,
     /// True while a requested JSON document is not written yet.
-    document_owed: Arc<AtomicBool>,
+    document_pending: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Output {
@@ -71,14 +71,14 @@ impl Output {
         Self {
             sink,
             events,
-            document_owed: Arc::default(),
+            document_pending: Arc::default(),
         }
     }
 
     /// Records that stdout must get one JSON document, even if the command fails before it has a
     /// result; then the document is the failure.
-    pub(super) fn owes_document(&self) {
-        self.document_owed.store(true, Ordering::Relaxed);
+    pub(super) fn expect_document(&self) {
+        self.document_pending.store(true, Ordering::Relaxed);
     }
 
     /// Writes a result to stdout, as JSON or as the text that `text` makes of it.
@@ -112,7 +112,7 @@ impl Output {
         let mut text = serde_json::to_string_pretty(value)
             .map_err(|cause| Error::internal("Cannot write the result as JSON", cause))?;
         text.push('\n');
-        self.document_owed.store(false, Ordering::Relaxed);
+        self.document_pending.store(false, Ordering::Relaxed);
         self.result(&text);
         Ok(())
     }
@@ -136,7 +136,7 @@ impl Output {
             false => failure.to_string(),
         };
         let _ = io::stderr().write_all(text.as_bytes());
-        if self.document_owed.swap(false, Ordering::Relaxed) {
+        if self.document_pending.swap(false, Ordering::Relaxed) {
             // If this fails, the failure has already been printed on stderr.
             let _ = self.json(&failure);
         }

@@ -21,7 +21,8 @@ pub(super) type Passphrase = Zeroizing<Vec<u8>>;
 /// Argument for the source of the passphrase.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct PassphraseArgs {
-    /// File with the key's passphrase (its first line). Else AIRFERRY_PASSPHRASE, else asked for.
+    /// File with the key's passphrase (its first line). Without it: the variable
+    /// AIRFERRY_PASSPHRASE, then a prompt.
     #[arg(long, value_name = "FILE")]
     pub(super) passphrase_file: Option<PathBuf>,
 }
@@ -55,7 +56,7 @@ impl PassphraseArgs {
             Some(passphrase) => passphrase,
             None => {
                 let first = ask("Passphrase for the new key: ")?;
-                if ask("The same again: ")? != first {
+                if ask("Repeat the passphrase: ")? != first {
                     return Err(Error::usage("The two passphrases are not the same"));
                 }
                 first

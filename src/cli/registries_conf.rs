@@ -17,7 +17,7 @@ pub(super) fn read(given: Option<&Path>, environment: &Environment) -> Result<Mi
         return parsed(path, Mirrors::parse);
     }
     let named = environment.path("CONTAINERS_REGISTRIES_CONF");
-    let own = environment.configs("containers/registries.conf");
+    let own = environment.config_candidates("containers/registries.conf");
     let own = own.into_iter().find(|path| files::exists(path));
     // A user's own file is read without the machine's drop-in files.
     let is_own = named.is_none() && own.is_some();
@@ -32,7 +32,7 @@ pub(super) fn read(given: Option<&Path>, environment: &Environment) -> Result<Mi
     if !is_own {
         directories.push(environment.etc("containers/registries.conf.d"));
     }
-    directories.extend(environment.configs("containers/registries.conf.d"));
+    directories.extend(environment.config_candidates("containers/registries.conf.d"));
     for directory in directories {
         if !files::is_dir(&directory) {
             continue;

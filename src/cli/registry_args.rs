@@ -33,9 +33,8 @@ pub(crate) struct RegistryArgs {
     #[arg(long, short, value_name = "FILE")]
     authfile: Option<PathBuf>,
 
-    /// Whether HTTPS with a certificate that verifies is needed; false allows plain HTTP too. What
-    /// is said here counts before `insecure` of registries.conf; the default is true where that
-    /// says nothing.
+    /// Require HTTPS with a valid certificate; false also allows plain HTTP. Overrides `insecure` in
+    /// registries.conf [default: true].
     #[arg(
         long,
         value_name = "BOOL",
@@ -51,24 +50,23 @@ pub(crate) struct RegistryArgs {
     #[arg(long, value_name = "DIR")]
     cert_dir: Option<PathBuf>,
 
-    /// Mirrors of registries, instead of CONTAINERS_REGISTRIES_CONF,
+    /// registries.conf with mirrors, instead of CONTAINERS_REGISTRIES_CONF,
     /// ~/.config/containers/registries.conf or /etc/containers/registries.conf and the files
     /// in registries.conf.d beside them.
     #[arg(long, value_name = "FILE")]
     registries_conf: Option<PathBuf>,
 
-    /// How often something (a manifest, a blob) is tried again after failures with no progress
-    /// between them, before it counts as failed.
+    /// Retries of a manifest or blob without progress before it counts as failed.
     #[arg(long, value_name = "N", default_value_t = RetryPolicy::default().attempts.saturating_sub(1))]
     retries: u32,
 
-    /// Requests that a registry gets at the same time. Without it, as many as it does well with:
-    /// a few at first, more while more gets done, half when it says that it has too much to do.
+    /// Concurrent requests per registry. Default: adaptive; starts at 6, grows while throughput
+    /// grows, halves on 429, 503 or timeouts.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     jobs: Option<NonZeroUsize>,
 
-    /// Bytes a second at most, for everything that goes to registries or comes from them: for
-    /// example 2MiB, 500kB.
+    /// Limit for the total transfer rate to and from registries, in bytes per second: for example
+    /// 2MiB, 500kB.
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     limit_rate: Option<NonZeroU64>,
 }
@@ -81,10 +79,10 @@ fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
         true => size.parse().ok().map(|ByteSize(rate)| rate),
         false => None,
     };
-    let rate = rate.ok_or("bytes a second are written as in 2MiB, 500kB or 1.5MB/s")?;
+    let rate = rate.ok_or("write a rate in bytes per second, such as 2MiB, 500kB or 1.5MB/s")?;
     NonZeroU64::new(rate)
         .filter(|rate| rate.get() >= SLOWEST)
-        .ok_or_else(|| "a rate below 1 KiB a second does not get a transfer done".to_owned())
+        .ok_or_else(|| "the rate must be at least 1 KiB per second".to_owned())
 }
 
 impl RegistryArgs {
@@ -95,7 +93,7 @@ impl RegistryArgs {
 
     /// Returns the flags that decide how a registry is reached, as they were given, to be repeated
     /// in a command that airferry suggests.
-    pub(crate) fn again(&self) -> String {
+    pub(crate) fn flags_as_given(&self) -> String {
         let mut again = String::new();
         if let Some(verify) = self.tls_verify {
             again.push_str(&format!(" --tls-verify={verify}"));

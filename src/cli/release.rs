@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::release_args::{FromArgs, ReleaseTrustArgs, own_architecture, own_os};
+use super::release_args::{ReleaseSourceArgs, ReleaseTrustArgs, own_architecture, own_os};
 use super::{Invocation, OutputArgs, release_info_text};
 use crate::error::Error;
 use crate::model::Reference;
@@ -28,7 +28,7 @@ Examples:
   airferry release info /media/stick/okd --trust exporter.pub --output json
   airferry release info mirror.example.com/okd:4.17.0-x86_64 --diff mirror.example.com/okd:4.18.0-x86_64";
 
-/// Looks into releases of OKD and OpenShift, and takes the programs out of them.
+/// Describes releases of OKD and OpenShift, and extracts their programs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReleaseArgs {
     #[command(subcommand)]
@@ -41,7 +41,7 @@ enum ReleaseCommand {
     Info(Box<InfoArgs>),
 }
 
-/// Extracts the programs of a release, made for it.
+/// Extracts the programs of a release, with its version and image set in them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXTRACT_EXAMPLES)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["command", "tools"]))]
@@ -50,7 +50,7 @@ struct ExtractArgs {
     #[arg(long, value_name = "REF|BUNDLE")]
     from: String,
 
-    /// Directory for the programs; made when it is missing.
+    /// Directory for the programs; created if it does not exist.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
 
@@ -58,12 +58,12 @@ struct ExtractArgs {
     #[arg(long, value_name = "NAME")]
     command: Option<String>,
 
-    /// All programs in archives, with sha256sum.txt and release.txt.
+    /// Extract all programs as archives, with sha256sum.txt and release.txt.
     #[arg(long)]
     tools: bool,
 
-    /// The machine that it is for: OS, OS/ARCH (without one: amd64), or * for all, in archives.
-    /// By default this machine; with --tools all.
+    /// Platform of the program: OS, OS/ARCH (default ARCH: amd64), or * for all, as archives.
+    /// Default: this machine's; with --tools all.
     #[arg(long, value_name = "OS[/ARCH]")]
     command_os: Option<Machines>,
 
@@ -75,7 +75,7 @@ struct ExtractArgs {
     vouching: ReleaseTrustArgs,
 
     #[command(flatten)]
-    source: FromArgs,
+    source: ReleaseSourceArgs,
 
     #[command(flatten)]
     output: OutputArgs,
@@ -94,7 +94,7 @@ struct InfoArgs {
     diff: Option<String>,
 
     #[command(flatten)]
-    source: FromArgs,
+    source: ReleaseSourceArgs,
 
     #[command(flatten)]
     output: OutputArgs,
@@ -148,8 +148,8 @@ fn extract_text(outcome: &extract::Outcome) -> String {
     text.push_str(&format!("release {version}, release image {image}\n"));
     if outcome.needs_mirrors {
         text.push_str(
-            "that is its original name: an installer finds it in a restricted network only with \
-             mirror settings (imageDigestSources); --release-image makes it install from a mirror\n",
+            "that is its original name: in a disconnected network an installer finds it only with \
+             mirror settings (imageDigestSources), or with --release-image on a mirror\n",
         );
     }
     text

@@ -22,8 +22,8 @@ const CAP: u64 = 4 << 20;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Registries")]
 pub(crate) struct PolicyArgs {
-    /// File with ImageContentSourcePolicies: images that are named by digest are looked for at
-    /// their mirrors first. All documents of the file count. Repeatable.
+    /// File with ImageContentSourcePolicies: images named by digest are read from their mirrors
+    /// first. All documents of the file count. Repeatable.
     #[arg(long, value_name = "FILE")]
     icsp_file: Vec<PathBuf>,
 
@@ -69,14 +69,14 @@ impl PolicyArgs {
 
 /// Arguments for the source of a release.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct FromArgs {
-    /// Which release of a bundle: its version, or its image as it was asked for. Needed when the
+pub(crate) struct ReleaseSourceArgs {
+    /// Which release of a bundle: its version, or its image as it was requested. Needed if the
     /// bundle carries several.
     #[arg(long, value_name = "VERSION|REF")]
     release: Option<String>,
 
-    /// The machine whose image of a multi-architecture release is read; this machine's when it
-    /// is there.
+    /// Platform of the image to read from a multi-architecture release. Default: this machine's, if
+    /// present.
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
 
@@ -90,7 +90,7 @@ pub(crate) struct FromArgs {
     registry: RegistryArgs,
 }
 
-impl FromArgs {
+impl ReleaseSourceArgs {
     /// Makes the client, with the mirrors of the policies.
     pub(crate) fn client(&self, invocation: &Invocation) -> Result<Client, Error> {
         let mirrors = self.policies.mirrors()?;
@@ -139,8 +139,8 @@ pub(crate) struct ReleaseTrustArgs {
     #[command(flatten)]
     keys: ReleaseKeysArgs,
 
-    /// Where signatures of releases are, instead of where the release says: a URL, or a
-    /// directory, also one that `airferry import --resources` wrote. Repeatable.
+    /// Signature store to use instead of those that the release names: a URL, or a directory, also
+    /// one that `airferry import --resources` wrote. Repeatable.
     #[arg(long, value_name = "URL|DIR")]
     signature_store: Vec<String>,
 }

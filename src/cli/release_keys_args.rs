@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::shell::quoted;
-use super::trust_args::travels_with;
+use super::trust_args::place_with_bundle;
 use crate::content::release::ExpiredKeys;
 use crate::content::release::trust::ReleaseTrust;
 use crate::error::Error;
@@ -17,7 +17,7 @@ const CAP: u64 = 2 << 20;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Releases")]
 pub(crate) struct ReleaseKeysArgs {
-    /// OpenPGP keys that may vouch for releases, or a list of their fingerprints, instead of
+    /// OpenPGP keys that are trusted to sign releases, or a list of their fingerprints, instead of
     /// the built-in ones of Red Hat and of OpenShift's CI.
     #[arg(long, value_name = "FILE")]
     release_keys: Option<PathBuf>,
@@ -26,15 +26,15 @@ pub(crate) struct ReleaseKeysArgs {
     #[arg(long)]
     accept_expired_release_keys: bool,
 
-    /// Accept releases that have no signature, as those of OKD may. A signature that is there
-    /// must be good all the same.
+    /// Accept releases without a signature, as some of OKD are. If there is a signature, it must be
+    /// valid all the same.
     #[arg(long)]
     allow_unsigned_release: bool,
 }
 
 impl ReleaseKeysArgs {
     /// Returns these flags as they were given, to be repeated in a command that airferry suggests.
-    pub(crate) fn again(&self) -> String {
+    pub(crate) fn flags_as_given(&self) -> String {
         let mut again = String::new();
         if let Some(path) = &self.release_keys {
             again.push_str(&format!(" --release-keys {}", quoted(path)));
@@ -59,7 +59,7 @@ impl ReleaseKeysArgs {
             None => ReleaseKeys::default(),
             Some(path) => {
                 if let Some(bundle) = bundle {
-                    refuse_fellow_traveller(path, bundle)?;
+                    refuse_key_from_bundle(path, bundle)?;
                 }
                 let trust = read(path)?;
                 ReleaseKeys { trust }
@@ -74,12 +74,12 @@ impl ReleaseKeysArgs {
 
 /// Refuses keys that came with the bundle. They prove nothing: a forger of the release would add
 /// their own keys.
-fn refuse_fellow_traveller(path: &Path, bundle: &Path) -> Result<(), Error> {
-    let Some(place) = travels_with(path, bundle)? else {
+fn refuse_key_from_bundle(path: &Path, bundle: &Path) -> Result<(), Error> {
+    let Some(place) = place_with_bundle(path, bundle)? else {
         return Ok(());
     };
     Err(Error::usage(format!(
-        "The release keys `{}` lie {place} and prove nothing: whoever changed the bundle could have changed them too",
+        "The release keys `{}` are {place} and prove nothing: someone who changed the bundle could have replaced them",
         path.display()
     ))
     .hint("use a copy that reached this machine by another way"))
@@ -95,12 +95,12 @@ fn read(path: &Path) -> Result<ReleaseTrust, Error> {
 }
 
 /// Describes in one line by which keys a release is signed.
-pub(crate) fn sentence(proof: &ReleaseProof) -> String {
+pub(crate) fn describe_proof(proof: &ReleaseProof) -> String {
     let state = match proof.state {
         ReleaseState::Genuine => "genuine",
         ReleaseState::NotCompared => "signed",
         ReleaseState::Unsigned => "UNSIGNED",
-        ReleaseState::KeysUnknown => "signed by keys that are not known",
+        ReleaseState::KeysUnknown => "signed by unknown keys",
         ReleaseState::NotGenuine => "NOT GENUINE",
         ReleaseState::Unreadable => "NOT READABLE",
     };
@@ -109,16 +109,13 @@ pub(crate) fn sentence(proof: &ReleaseProof) -> String {
         let at = &signer.signed_at;
         text.push_str(&format!(", signed by {signer} {at}"));
     }
-    if !proof.compared && proof.state != ReleaseState::Unreadable && !is_wrong(proof) {
-        text.push_str(
-            "; not compared: the bundle does not carry the layers of its image, so nobody knows \
-             here whether it is what the bundle calls it",
-        );
+    if !proof.compared && proof.state != ReleaseState::Unreadable && !is_not_genuine(proof) {
+        text.push_str("; not compared with its image, whose layers are in a base bundle");
     }
     text
 }
 
 /// True if the release is already known not to be genuine.
-fn is_wrong(proof: &ReleaseProof) -> bool {
+fn is_not_genuine(proof: &ReleaseProof) -> bool {
     proof.state == ReleaseState::NotGenuine
 }

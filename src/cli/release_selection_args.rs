@@ -12,7 +12,7 @@ use crate::content::version::SemanticVersion;
 use crate::error::Error;
 use crate::model::Reference;
 use crate::ops::release::selection::{ByVersion, GraphSource};
-use crate::plan::upgrade::Wanted;
+use crate::plan::upgrade::VersionRequest;
 
 /// Value of `--release`.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ enum ReleaseArg {
     /// A pull spec.
     Payload(Reference),
     /// A version, `latest`, or a range.
-    Version(Wanted),
+    Version(VersionRequest),
 }
 
 impl FromStr for ReleaseArg {
@@ -58,8 +58,8 @@ pub(crate) struct ReleaseSelectionArgs {
     #[arg(long, value_name = "PULLSPEC|VERSION")]
     release: Vec<ReleaseArg>,
 
-    /// Update channel in which versions are looked up, for example stable-4.18; without
-    /// --release its highest version is meant.
+    /// Update channel in which versions are looked up, for example stable-4.18; without --release
+    /// its highest version is selected.
     #[arg(long, value_name = "NAME")]
     channel: Option<Channel>,
 
@@ -72,7 +72,7 @@ pub(crate) struct ReleaseSelectionArgs {
     #[arg(long, value_name = "VERSION", requires = "channel")]
     from_version: Option<SemanticVersion>,
 
-    /// Whose update service is asked.
+    /// Product whose update service is asked.
     #[arg(long, value_name = "TYPE", requires = "channel", default_value = "ocp")]
     release_type: ReleaseType,
 
@@ -134,11 +134,11 @@ impl ReleaseSelectionArgs {
         };
         if wanted.is_empty() {
             if !payloads.is_empty() {
-                let message = "--channel is for releases by version, and none is asked for";
+                let message = "--channel is for releases by version, and none is requested";
                 return Err(Error::usage(message)
                     .hint("add --release latest to carry the channel's highest version too"));
             }
-            wanted.push(Wanted::One(None));
+            wanted.push(VersionRequest::One(None));
         }
         let mut architectures: BTreeSet<Architecture> = self.arch.iter().cloned().collect();
         if architectures.is_empty() {
@@ -146,8 +146,7 @@ impl ReleaseSelectionArgs {
         }
         let graph = match &self.graph {
             Some(_) if architectures.len() > 1 => {
-                let message =
-                    "A saved graph is that of one architecture, and several are asked for";
+                let message = "A saved graph is of one architecture, and several are requested";
                 return Err(Error::usage(message).hint("export once for each architecture"));
             }
             Some(path) => GraphSource::Saved(path.clone()),

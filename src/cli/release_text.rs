@@ -10,7 +10,7 @@ pub(super) fn summary(release: &ReleaseLine) -> String {
     let lacking = release.components.iter().filter(|c| c.missing).count();
     let lacking = match lacking {
         0 => String::new(),
-        lacking => format!(" ({lacking} INCOMPLETE)"),
+        lacking => format!(", {lacking} of them missing"),
     };
     format!(
         "release {} {}, {components}{lacking}, {}",
@@ -23,7 +23,7 @@ pub(super) fn summary(release: &ReleaseLine) -> String {
 fn signatures(release: &ReleaseLine) -> String {
     let count = Count::of(release.signatures, "signature");
     match release.signed_over {
-        SignedOver::Nothing => "UNSIGNED: nobody vouches for it".to_owned(),
+        SignedOver::Nothing => "UNSIGNED".to_owned(),
         SignedOver::Release => format!("{count} over the release image"),
         SignedOver::EachImage => format!("{count} over the images of its list"),
     }
@@ -33,11 +33,7 @@ fn signatures(release: &ReleaseLine) -> String {
 pub(super) fn lines(release: &ReleaseLine) -> Vec<String> {
     let mut lines = vec![summary(release), format!("  {}", release.image)];
     lines.extend(release.components.iter().map(|component| {
-        let missing = if component.missing {
-            "  INCOMPLETE"
-        } else {
-            ""
-        };
+        let missing = if component.missing { "  missing" } else { "" };
         format!("  {}  {}{missing}", component.name, component.image)
     }));
     lines

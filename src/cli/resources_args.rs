@@ -7,19 +7,20 @@ use crate::model::Reference;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Cluster resources")]
 pub(crate) struct ResourcesArgs {
-    /// Whether nodes may fall back to the source registry (IDMS and ITMS).
+    /// mirrorSourcePolicy of IDMS and ITMS: may nodes fall back to the source registry?
     #[arg(long, value_name = "POLICY")]
     mirror_source_policy: Option<Policy>,
 
-    /// How wide an entry may reach; wider ones only where everything below was mirrored alike.
+    /// Scope of a mirror entry. A wider scope is used only if all images below it have the same
+    /// mirror.
     #[arg(long, value_name = "SCOPE", default_value = "repository")]
-    scope: Reach,
+    scope: ScopeArg,
 
-    /// What names of mirror policies begin with, instead of airferry.
+    /// Prefix of the names of mirror policies, instead of `airferry`.
     #[arg(long, value_name = "NAME")]
     resource_name: Option<NamePrefix>,
 
-    /// Greatest length of one object in bytes, from 65536 to 250000.
+    /// Maximum length of one object in bytes, from 65536 to 250000.
     #[arg(long, value_name = "BYTES")]
     max_object_size: Option<ObjectSize>,
 
@@ -27,7 +28,7 @@ pub(crate) struct ResourcesArgs {
     #[arg(long, requires = "graph_data_image")]
     update_service: bool,
 
-    /// The image of update graph data that the UpdateService shall use.
+    /// Image of update graph data for the UpdateService.
     #[arg(long, value_name = "REF", requires = "update_service")]
     graph_data_image: Option<Reference>,
 }
@@ -41,7 +42,7 @@ enum Policy {
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Reach {
+enum ScopeArg {
     Repository,
     Namespace,
     Registry,
@@ -55,9 +56,9 @@ impl ResourcesArgs {
                 Policy::AllowContactingSource => MirrorSourcePolicy::AllowContactingSource,
             }),
             scope: match self.scope {
-                Reach::Repository => Scope::Repository,
-                Reach::Namespace => Scope::Namespace,
-                Reach::Registry => Scope::Registry,
+                ScopeArg::Repository => Scope::Repository,
+                ScopeArg::Namespace => Scope::Namespace,
+                ScopeArg::Registry => Scope::Registry,
             },
             ..Options::default()
         };

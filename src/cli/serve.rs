@@ -54,7 +54,7 @@ pub(crate) struct ServeArgs {
     tls_key: Option<PathBuf>,
 
     /// Asks for basic authentication: a file with lines `user:password`, readable by its owner
-    /// alone. Passwords stand there as they are; hashes (`htpasswd -B`) are refused.
+    /// alone. Passwords are in plain text; hashes (`htpasswd -B`) are refused.
     #[arg(long, value_name = "FILE")]
     htpasswd: Option<PathBuf>,
 
@@ -66,11 +66,11 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     read_only: bool,
 
-    /// Allows clients to delete tags, manifests and blobs. The space is not given back.
+    /// Allows clients to delete tags, manifests and blobs. The disk space is not freed.
     #[arg(long, conflicts_with = "read_only")]
     allow_delete: bool,
 
-    /// Accepts indexes of which only some platforms were pushed.
+    /// Accepts indexes with missing platform images (sparse indexes).
     #[arg(long)]
     accept_sparse: bool,
 

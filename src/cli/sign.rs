@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::key_args::KeyArgs;
 use super::{Invocation, OutputArgs};
-use crate::bundle::sign::Opinion;
+use crate::bundle::sign::StatementTerms;
 use crate::encoding::time::parse_time;
 use crate::error::Error;
 use crate::model::{LabelText, Role, Timestamp, Verdict};
@@ -29,7 +29,7 @@ Examples:
   The key is in a token:
     airferry sign /mnt/stick/okd --signer-command 'token-sign' --signer-public reviewer.pub
 
-Everything but the content of chunks is checked before; `airferry verify` checks that too.";
+Before signing, everything but the content of chunks is checked; `airferry verify` checks that too.";
 
 /// Adds a signed statement to a finished bundle.
 #[derive(Debug, clap::Args)]
@@ -42,7 +42,7 @@ pub(crate) struct SignArgs {
     #[command(flatten)]
     key: KeyArgs,
 
-    /// In which capacity the key's owner speaks.
+    /// Role of the signer: exporter, reviewer, ...
     #[arg(
         long,
         value_name = "ROLE",
@@ -51,7 +51,7 @@ pub(crate) struct SignArgs {
     )]
     role: Role,
 
-    /// Whether the bundle may be imported.
+    /// The signer's verdict on the bundle.
     #[arg(
         long,
         value_name = "VERDICT",
@@ -60,11 +60,11 @@ pub(crate) struct SignArgs {
     )]
     verdict: VerdictArg,
 
-    /// One line for people.
+    /// Comment of the signer, one line.
     #[arg(long, value_name = "TEXT", help_heading = "Statement")]
     comment: Option<LabelText>,
 
-    /// When the statement ends to hold, for example 2026-12-31T00:00:00Z.
+    /// Expiry of the statement, for example 2026-12-31T00:00:00Z.
     #[arg(long, value_name = "TIME", help_heading = "Statement")]
     expires: Option<Expiry>,
 
@@ -103,7 +103,7 @@ pub(crate) async fn run(args: SignArgs, invocation: &Invocation) -> Result<(), E
     let request = Request {
         bundle: args.bundle,
         signer,
-        opinion: Opinion {
+        opinion: StatementTerms {
             role: args.role,
             verdict: match args.verdict {
                 VerdictArg::Approve => Verdict::Approve,

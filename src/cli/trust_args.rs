@@ -33,7 +33,7 @@ impl FromStr for TypedFingerprint {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Trust")]
 pub(crate) struct TrustArgs {
-    /// Public key of an exporter who is trusted. Must not have come with the bundle. Repeatable.
+    /// Public key of a trusted exporter; it must come by another way than the bundle. Repeatable.
     #[arg(long, value_name = "FILE")]
     trust: Vec<PathBuf>,
 
@@ -47,7 +47,7 @@ pub(crate) struct TrustArgs {
     #[arg(long, value_name = "DIR")]
     statements: Vec<PathBuf>,
 
-    /// Goes on when nobody who is trusted has signed. Damage is still found, forgery is not.
+    /// Continue without a statement by a trusted key. Damage is still found; forgery is not.
     #[arg(long)]
     allow_unsigned: bool,
 }
@@ -73,7 +73,7 @@ impl TrustArgs {
         }
         for (path, key) in self.trust.iter().zip(&exporters) {
             if !self.names(key) {
-                refuse_fellow_traveller(path, bundle)?;
+                refuse_key_from_bundle(path, bundle)?;
             }
         }
         Ok(Trust {
@@ -96,12 +96,12 @@ impl TrustArgs {
 /// their own key.
 ///
 /// The error does not show the key's fingerprint: it would be copied, not compared.
-fn refuse_fellow_traveller(path: &Path, bundle: &Path) -> Result<(), Error> {
-    let Some(place) = travels_with(path, bundle)? else {
+fn refuse_key_from_bundle(path: &Path, bundle: &Path) -> Result<(), Error> {
+    let Some(place) = place_with_bundle(path, bundle)? else {
         return Ok(());
     };
     Err(Error::usage(format!(
-        "The key `{}` lies {place} and proves nothing: whoever changed the bundle could have changed the key too",
+        "The key `{}` is {place} and proves nothing: someone who changed the bundle could have replaced the key",
         path.display()
     ))
     .hint("use a copy of the key that reached this machine by another way")
@@ -109,7 +109,7 @@ fn refuse_fellow_traveller(path: &Path, bundle: &Path) -> Result<(), Error> {
 }
 
 /// Returns where a file that came with the bundle lies; `None` if it did not come with it.
-pub(crate) fn travels_with(path: &Path, bundle: &Path) -> Result<Option<&'static str>, Error> {
+pub(crate) fn place_with_bundle(path: &Path, bundle: &Path) -> Result<Option<&'static str>, Error> {
     let inside = files::resolve(path)?.starts_with(files::resolve(bundle)?);
     Ok(if inside {
         Some("in the bundle's directory")
@@ -125,7 +125,7 @@ fn no_such_key(wanted: KeyFingerprint) -> Error {
         "None of the keys given by --trust has the fingerprint {}",
         wanted.hex()
     ))
-    .hint("when it was heard and typed correctly, the key is not the exporter's: do not import the bundle")
+    .hint("if the fingerprint was heard and typed correctly, this key is not the exporter's: do not import the bundle")
 }
 
 #[cfg(test)]

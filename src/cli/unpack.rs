@@ -38,7 +38,7 @@ pub(crate) struct UnpackArgs {
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
 
-    /// Which tree.
+    /// Layout of the tree.
     #[arg(
         long = "as",
         visible_alias = "layout",
@@ -53,7 +53,7 @@ pub(crate) struct UnpackArgs {
     #[command(flatten)]
     release_keys: ReleaseKeysArgs,
 
-    /// Unpack the images that are whole of an incomplete bundle.
+    /// Accept an incomplete bundle: unpack the images that are complete.
     #[arg(long)]
     allow_incomplete: bool,
 
@@ -63,7 +63,7 @@ pub(crate) struct UnpackArgs {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Tree {
-    /// What `oc image mirror --from-dir` reads.
+    /// Tree for `oc image mirror --from-dir`.
     V2,
     /// The same with all of a release below openshift/release, as `oc adm release mirror
     /// --to-dir` writes it.
@@ -123,7 +123,7 @@ fn text(outcome: &Outcome, layout: Tree) -> String {
         text.push_str(&format!("{image}\n"));
     }
     for proof in &outcome.release_proofs {
-        text.push_str(&format!("{}\n", release_keys_args::sentence(proof)));
+        text.push_str(&format!("{}\n", release_keys_args::describe_proof(proof)));
     }
     for image in &outcome.left_out {
         text.push_str(&format!("left out: {}\n", image.escape_debug()));

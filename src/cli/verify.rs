@@ -13,7 +13,7 @@ use crate::ops;
 use crate::ops::verify::{self, Report, Request};
 
 /// Maximum number of missing images that are named.
-const SHOWN: usize = 20;
+const MAX_MISSING_SHOWN: usize = 20;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,10 +21,10 @@ Examples:
   airferry verify /media/stick/okd --trust exporter.pub --output json > verified.json
 
 Without --trust it checks integrity, prints NOT AUTHENTICATED and ends with code 3.
-With --trust, nothing is read of a bundle that none of these keys has signed, and the code is 3 as
-well; --allow-unsigned checks its integrity.";
+With --trust, nothing is read of a bundle that none of these keys has signed, and the code is 3
+too; --allow-unsigned checks its integrity all the same.";
 
-/// Checks that a bundle is whole, unchanged, and made by somebody who is trusted.
+/// Checks that a bundle is complete, undamaged, and signed by a trusted key.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct VerifyArgs {
@@ -85,27 +85,28 @@ fn text(report: &Report) -> String {
         .map_or_else(|| "without manifest".to_owned(), |id| id.hex());
     line(format!("bundle {bundle}"));
     for signer in &report.signers {
-        let verdict = match (signer.approves, signer.expired) {
-            (false, _) => "REJECTS",
-            (true, false) => "approves",
-            (true, true) => "approved, but this approval has expired",
-        };
         let comment = signer
             .comment
             .as_ref()
             .map(|c| format!(": {c}"))
             .unwrap_or_default();
-        line(format!(
-            "  {} {verdict}, key {}{comment}",
-            signer.role, signer.key
-        ));
+        let (role, key) = (&signer.role, &signer.key);
+        line(match (signer.approves, signer.expired) {
+            (false, _) => format!("  {role} REJECTS this bundle, key {key}{comment}"),
+            (true, false) => format!("  signed as {role} by {key}{comment}"),
+            (true, true) => {
+                format!("  signed as {role} by {key}, but this approval has expired{comment}")
+            }
+        });
     }
     for claimed in &report.claimed {
-        line(format!("  claimed, unverified: {claimed}"));
+        line(format!(
+            "  signature not checked (no --trust key matches): {claimed}"
+        ));
     }
     for other in &report.other_generations {
         line(format!(
-            "  about another manifest.cbor, unverified: {other}"
+            "  statement about another manifest.cbor, not checked: {other}"
         ));
     }
     for finding in &report.findings {
@@ -119,24 +120,13 @@ fn text(report: &Report) -> String {
             _ => line(format!("  {finding}")),
         }
     }
-    for image in report.missing.iter().take(SHOWN) {
+    let missing = report.missing.iter().map(|image| {
         let problem = image.problem.escape_debug();
         let needed_by = NeededBy::clause(&image.needed_by);
-        line(format!(
-            "    lacks {}: {problem}{needed_by}",
-            image.reference
-        ));
-    }
-    for malformed in report.malformed.iter().take(SHOWN) {
-        line(format!("    lacks {malformed}"));
-    }
-    let lacks = report.missing.len().max(report.malformed.len());
-    if let Some(more) = lacks.checked_sub(SHOWN + 1) {
-        line(format!(
-            "    and {} more (--output json names all)",
-            more + 1
-        ));
-    }
+        format!("{}: {problem}{needed_by}", image.reference)
+    });
+    let malformed = report.malformed.iter().map(ToString::to_string);
+    missing_lines(missing.chain(malformed)).for_each(&mut line);
     for release in &report.releases {
         line(format!(
             "  {}: {}",
@@ -145,7 +135,7 @@ fn text(report: &Report) -> String {
         ));
     }
     for proof in &report.release_proofs {
-        line(format!("  {}", release_keys_args::sentence(proof)));
+        line(format!("  {}", release_keys_args::describe_proof(proof)));
     }
     if report.attachments_unknown > 0 {
         line(format!(
@@ -155,8 +145,8 @@ fn text(report: &Report) -> String {
     }
     if report.stopped {
         line(
-            "NOT AUTHENTICATED: stopped here, because no statement by a trusted key counts; \
-             without --trust, or with --allow-unsigned, integrity is checked"
+            "NOT AUTHENTICATED: stopped, because no trusted key has a valid statement; without \
+             --trust, or with --allow-unsigned, integrity is checked"
                 .to_owned(),
         );
         return text;
@@ -182,9 +172,9 @@ fn text(report: &Report) -> String {
             "NOT AUTHENTICATED"
         },
         match (report.unfinished, report.intact) {
-            (true, _) => "UNFINISHED",
-            (false, Some(true)) => "intact",
-            (false, _) => "DAMAGED",
+            (true, _) => "UNFINISHED".to_owned(),
+            (false, Some(true)) => "intact".to_owned(),
+            (false, _) => format!("DAMAGED{}", missing_files(report)),
         },
         match report.complete {
             Some(true) => "complete",
@@ -200,4 +190,48 @@ fn text(report: &Report) -> String {
         Count::of(report.blobs, "blob"),
     ));
     text
+}
+
+/// Returns the number of missing files in parentheses, or nothing.
+fn missing_files(report: &Report) -> String {
+    let findings = report.findings.iter();
+    let missing = findings.filter(|finding| finding.kind == FindingKind::MissingFile);
+    let count: usize = missing.map(|finding| finding.more_findings.max(1)).sum();
+    match count {
+        0 => String::new(),
+        count => format!(" ({} missing)", Count::of(count, "file")),
+    }
+}
+
+/// Returns a line for each missing image, and one for those beyond [`MAX_MISSING_SHOWN`].
+fn missing_lines(images: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
+    let mut images = images.fuse();
+    let mut shown = 0;
+    std::iter::from_fn(move || {
+        let image = images.next()?;
+        if shown < MAX_MISSING_SHOWN {
+            shown += 1;
+            return Some(format!("    missing: {image}"));
+        }
+        let more = images.by_ref().count() + 1;
+        Some(format!("    and {more} more (--output json names all)"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_images_beyond_the_limit_are_counted() {
+        let lines = |count: usize| -> Vec<String> {
+            missing_lines((0..count).map(|n| format!("image {n}"))).collect()
+        };
+        assert!(lines(0).is_empty());
+        assert_eq!(lines(20).len(), 20);
+        assert_eq!(lines(20)[19], "    missing: image 19");
+        // 25 images and 25 malformed references, for example.
+        assert_eq!(lines(50).len(), 21);
+        assert_eq!(lines(50)[20], "    and 30 more (--output json names all)");
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::object_name::ObjectName;
 use super::{Catalog, Content, Mapping, Mirror, Mirrors};
 use crate::model::{CatalogMember, Digest, Reference, Tag};
-use crate::plan::naming::{self, NamingError, Placed, Role, SourceImage, Target, Wanted};
+use crate::plan::naming::{self, ImageToName, NamingError, Placed, Role, SourceImage, Target};
 
 impl Content {
     /// Names a catalog and its members on a target. Only images that are named by digest get an
@@ -24,11 +24,11 @@ impl Content {
         naming: &naming::Options,
     ) -> Result<Self, NamingError> {
         let stand_ins = StandIns::of(members);
-        let mut wanted = vec![Wanted {
+        let mut wanted = vec![ImageToName {
             image: stand_ins.image(catalog),
             role: Role::Catalog,
         }];
-        wanted.extend(members.iter().map(|member| Wanted {
+        wanted.extend(members.iter().map(|member| ImageToName {
             image: stand_ins.image(&member.image),
             role: Role::Member {
                 catalog: catalog.clone(),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::{ByteSize, Digest, Reference};
-use crate::plan::naming::{self, Role, SourceImage, Wanted, place};
+use crate::plan::naming::{self, ImageToName, Role, SourceImage, place};
 
 macro_rules! golden {
     ($name:literal) => {
@@ -44,7 +44,7 @@ fn placed_content() -> Content {
             requested,
         };
         let role = Role::Plain;
-        Wanted { image, role }
+        ImageToName { image, role }
     };
     let images = [
         image(format!("quay.io/okd/scos-release:4.18.0@{root}")),

@@ -54,7 +54,7 @@ pub(crate) struct Pgzip {
     jobs: Option<SyncSender<Job>>,
     /// Results of the blocks being encoded, in order.
     under_way: VecDeque<Receiver<Vec<u8>>>,
-    most_under_way: usize,
+    max_in_flight: usize,
     threads: Vec<JoinHandle<()>>,
     level: Level,
     epoch: Epoch,
@@ -88,7 +88,7 @@ impl Pgzip {
             jobs: Some(jobs),
             under_way: VecDeque::new(),
             // One more than the threads work on, so that no thread waits for a block.
-            most_under_way: threads.len() + 1,
+            max_in_flight: threads.len() + 1,
             threads,
             level,
             epoch,
@@ -103,7 +103,7 @@ impl Pgzip {
             plain = later;
             if self.block.len() == self.block_size {
                 self.send_block()?;
-                self.receive(self.most_under_way, out)?;
+                self.receive(self.max_in_flight, out)?;
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use crate::model::Digest;
 #[non_exhaustive]
 pub enum RecreateError {
     /// The number of plain bytes is not the recipe's.
-    #[error("The plain bytes are {found}; the recipe is for {expected}")]
+    #[error("The content has {found} bytes; the recipe is for {expected}")]
     PlainLength {
         /// Number of plain bytes; if there are too many, the number read so far.
         found: u64,
@@ -37,7 +37,7 @@ pub enum RecreateError {
         expected_len: u64,
     },
     /// Reading or writing failed.
-    #[error("Making the blob failed on reading or writing")]
+    #[error("Recreating the blob failed: I/O error")]
     Io {
         /// The I/O error.
         #[source]

@@ -82,7 +82,7 @@ pub enum YamlError {
         message: String,
     },
     /// A map has a key twice, and the caller chose [`Duplicates::Refuse`].
-    #[error("Invalid YAML{}: {}", NearLine(*.line), DuplicateName(key))]
+    #[error("Invalid YAML{}: {}", NearLine(*.line), DuplicateKey(key))]
     Duplicate {
         /// The line, counted from 1, if the parser knows it.
         line: Option<u64>,
@@ -92,9 +92,9 @@ pub enum YamlError {
 }
 
 /// Displays which key a map has twice.
-struct DuplicateName<'a>(&'a Option<String>);
+struct DuplicateKey<'a>(&'a Option<String>);
 
-impl std::fmt::Display for DuplicateName<'_> {
+impl std::fmt::Display for DuplicateKey<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
             Some(key) => write!(f, "duplicate key `{key}`"),

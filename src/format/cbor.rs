@@ -241,7 +241,7 @@ where
         document,
         rule: TABLES,
         offset: Some(bytes.len().saturating_sub(same.rest.len())),
-        message: "the text stands in another form, or holds more, than it should".to_owned(),
+        message: "a value is not in its canonical form, or has unknown keys".to_owned(),
     })
 }
 

@@ -50,7 +50,7 @@ fn known(rule: u8, image: &Reference, of: &Reference, inventory: &Inventory) -> 
         Some(_) => Ok(()),
         None => refused(
             rule,
-            format!("`{of}` names `{image}`, which is no image here"),
+            format!("`{of}` names `{image}`, which has no row in `images`"),
         ),
     }
 }
@@ -76,7 +76,10 @@ fn release_entry(release: &ReleaseEntry, inventory: &Inventory) -> Result<()> {
         );
     }
     if release.unsigned != release.signatures.is_empty() {
-        let fault = format!("`{name}` says `unsigned: {}` wrongly", release.unsigned);
+        let fault = format!(
+            "`{name}` has `unsigned: {}`, and its signatures say otherwise",
+            release.unsigned
+        );
         return refused(60, fault);
     }
     let keyring_fits = |keyring: &Keyring| keyring.data.len() as u64 <= Limits::KEYRING;
@@ -118,7 +121,8 @@ fn made_images(inventory: &Inventory) -> Result<()> {
         .chain(alone.map(|image| &image.requested));
     match others.find(|image| made.contains(image)) {
         Some(image) => {
-            let fault = format!("`{image}` was made here, and belongs to something else too");
+            let fault =
+                format!("`{image}` is a filtered catalog, but is also listed as another image");
             refused(61, fault)
         }
         None => Ok(()),

@@ -8,7 +8,7 @@ use crate::model::{ChunkId, ChunkOrigin, Digest, PlanId};
 
 /// An extent that cannot be an entry of the chunk's tar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("The extent of `{digest}` at {offset} cannot stand there in chunk {}", chunk.number())]
+#[error("The extent of `{digest}` at offset {offset} is out of place in chunk {}", chunk.number())]
 pub struct LayoutError {
     /// The chunk.
     pub chunk: ChunkId,

@@ -9,12 +9,12 @@ use std::collections::HashMap;
 use attachments::Attachments;
 
 use super::document_error::DocumentError;
-use super::left_out::{Filters, Unfiltered};
+use super::left_out::{Filters, PlatformFilterError};
 use super::{Placement, content_check, hash, tar};
 use crate::model::{
-    AttachedBy, AttachmentState, Below, BlobEntry, BlobPlace, BundleManifest, Carried, ChunkEntry,
+    AttachedBy, AttachmentState, BlobEntry, BlobPlace, BundleManifest, Carried, ChunkEntry,
     ChunkId, ChunkKind, Codec, Digest, Extent, FORMAT_VERSION, Graph, ImageEntry, Inventory,
-    Limits, ManifestEntry, Walk,
+    Limits, ManifestEntry, Reach, Walk,
 };
 
 type Result<T> = std::result::Result<T, DocumentError>;
@@ -50,7 +50,7 @@ pub(super) fn check(
         let (said, is) = (manifest.complete, inventory.is_complete());
         return refused(
             26,
-            format!("the bundle manifest says `complete: {said}` and the images say {is}"),
+            format!("the bundle manifest has `complete: {said}`, but its images imply {is}"),
         );
     }
     Ok(())
@@ -273,7 +273,7 @@ fn blob_entry(blob: &BlobEntry, inventory: &Inventory, kinds: &Kinds) -> Result<
                 Ok(_) => Ok(()),
                 Err(_) => refused(
                     29,
-                    format!("`{digest}` is omitted, and its origin is no base here"),
+                    format!("`{digest}` is omitted, but its origin is not listed in `bases`"),
                 ),
             }
         }
@@ -285,14 +285,17 @@ fn carried_blob(blob: &BlobEntry, carried: &Carried, kinds: &Kinds) -> Result<()
     let digest = &blob.digest;
     match carried.codec {
         Codec::Raw if !carried.needs.is_empty() || carried.memory != 0 || carried.scratch != 0 => {
-            return refused(21, format!("`{digest}` is raw and needs something"));
+            return refused(
+                21,
+                format!("`{digest}` has the codec raw, but lists requirements"),
+            );
         }
         Codec::Raw => {}
     }
     // An empty list of extents adds up to a size of 0, so without this check any digest would
     // pass although no byte is ever hashed.
     if carried.extents.is_empty() && (blob.size != 0 || *digest != hash::sha256(b"")) {
-        return refused(22, format!("`{digest}` is carried without a byte"));
+        return refused(22, format!("`{digest}` is carried but has no extents"));
     }
     // Ascending extents let a reader hash every blob while it reads each chunk once, in order.
     let places = |piece: &Extent| (piece.chunk, piece.offset);
@@ -388,7 +391,12 @@ fn layout(inventory: &Inventory, manifest: &BundleManifest, placement: &Placemen
             previous = Some(*digest);
             header = match tar::end_of_data(extent.offset, extent.stored) {
                 Some(next) if next <= origin.decoded => next,
-                _ => return refused(23, format!("`{digest}` reaches behind chunk {number}")),
+                _ => {
+                    return refused(
+                        23,
+                        format!("an extent of `{digest}` ends after the end of chunk {number}"),
+                    );
+                }
             };
         }
         let end = header.checked_add(tar::TRAILER);
@@ -457,17 +465,19 @@ fn images(inventory: &Inventory) -> Result<()> {
 fn left_out(inventory: &Inventory) -> Result<()> {
     let fault = match Filters::new(inventory) {
         Ok(_) => return Ok(()),
-        Err(Unfiltered::TooMany) => {
+        Err(PlatformFilterError::TooMany) => {
             let most = Limits::FILTERS;
             return refused(
                 11,
                 format!("its images have more than {most} different filters"),
             );
         }
-        Err(Unfiltered::Index(index)) => {
+        Err(PlatformFilterError::Index(index)) => {
             format!("the index `{index}` leaves children out, and an image of it has no filter")
         }
-        Err(Unfiltered::Empty(index)) => format!("the index `{index}` leaves all children out"),
+        Err(PlatformFilterError::Empty(index)) => {
+            format!("the index `{index}` leaves all children out")
+        }
     };
     refused(24, fault)
 }
@@ -476,7 +486,7 @@ fn image_entry(
     image: &ImageEntry,
     inventory: &Inventory,
     graph: &Graph<'_>,
-    below: &[Below],
+    below: &[Reach],
 ) -> Result<()> {
     let name = &image.requested;
     let attached = image.attached.iter().map(|a| &a.root);
@@ -519,7 +529,7 @@ fn image_entry(
         }
     }
     if missing && image.problem.is_none() {
-        return refused(25, format!("`{name}` is not whole and names no problem"));
+        return refused(25, format!("`{name}` is incomplete but has no `problem`"));
     }
     Ok(())
 }

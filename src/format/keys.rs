@@ -88,14 +88,14 @@ pub enum KeyError {
         label: &'static str,
     },
     /// The public key is one under which signatures prove nothing.
-    #[error("The public key is not a point that a private key can have")]
+    #[error("The public key is invalid (a weak point, or not in canonical form)")]
     Weak,
     /// The passphrase is wrong or the file is damaged; the two cannot be told apart.
-    #[error("The private key does not open with this passphrase")]
+    #[error("The passphrase is wrong, or the private key file is damaged")]
     Passphrase,
     /// The encryption scheme is not supported.
     #[error(
-        "The private key is encrypted in an old way; write it again with `openssl pkcs8 -topk8`"
+        "The private key has an old, unsupported encryption; convert it with `openssl pkcs8 -topk8`"
     )]
     Scheme,
     /// The key could not be encrypted or written.

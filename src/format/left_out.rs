@@ -17,7 +17,7 @@ pub struct Filters<'a>(BTreeMap<Digest, Vec<&'a [Platform]>>);
 
 /// The reason why children must not be left out, whatever their descriptors say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfiltered {
+pub enum PlatformFilterError {
     /// More different filters than are allowed (section 11).
     TooMany,
     /// An image without a filter reaches this index, which leaves children out.
@@ -32,12 +32,12 @@ impl<'a> Filters<'a> {
     /// # Errors
     ///
     /// If the inventory's rows alone show that a child must not be left out.
-    pub fn new(inventory: &'a Inventory) -> Result<Self, Unfiltered> {
+    pub fn new(inventory: &'a Inventory) -> Result<Self, PlatformFilterError> {
         let mut by_filter: BTreeMap<&[Platform], Vec<&ImageEntry>> = BTreeMap::new();
         for image in &inventory.images {
             by_filter.entry(&image.platforms).or_default().push(image);
             if by_filter.len() > Limits::FILTERS {
-                return Err(Unfiltered::TooMany);
+                return Err(PlatformFilterError::TooMany);
             }
         }
         let is_sparse = |row: &&ManifestEntry| !row.omitted.is_empty();
@@ -46,7 +46,7 @@ impl<'a> Filters<'a> {
             return Ok(Self::default());
         }
         if let Some(empty) = sparse.find(|row| row.children.is_empty()) {
-            return Err(Unfiltered::Empty(empty.digest));
+            return Err(PlatformFilterError::Empty(empty.digest));
         }
         let graph = Graph::new(inventory);
         let mut walk = Walk::new(&graph);
@@ -59,7 +59,7 @@ impl<'a> Filters<'a> {
                     continue;
                 };
                 if filter.is_empty() {
-                    return Err(Unfiltered::Index(row.digest));
+                    return Err(PlatformFilterError::Index(row.digest));
                 }
                 filters.entry(row.digest).or_default().push(filter);
             }
@@ -98,7 +98,7 @@ impl<'a> Filters<'a> {
             Some(child) => Err(RowError::Child {
                 digest: entry.digest,
                 child: child.digest,
-                fault: "it is left out, and no filter of platforms says so",
+                fault: "it is left out, but no platform filter excludes it",
             }),
             None => Ok(()),
         }
@@ -130,7 +130,7 @@ mod tests {
         }
         assert_eq!(
             Filters::new(&unfiltered).unwrap_err(),
-            Unfiltered::Index(index)
+            PlatformFilterError::Index(index)
         );
         let mut empty = inventory.clone();
         let row = empty
@@ -139,7 +139,10 @@ mod tests {
             .find(|row| row.is_sparse())
             .unwrap();
         row.omitted.append(&mut row.children);
-        assert_eq!(Filters::new(&empty).unwrap_err(), Unfiltered::Empty(index));
+        assert_eq!(
+            Filters::new(&empty).unwrap_err(),
+            PlatformFilterError::Empty(index)
+        );
         let mut many = inventory;
         let image = many.images[0].clone();
         for number in 0..Limits::FILTERS {
@@ -147,7 +150,10 @@ mod tests {
             image.platforms = vec![format!("linux/a{number}").parse().unwrap()];
             many.images.push(image);
         }
-        assert_eq!(Filters::new(&many).unwrap_err(), Unfiltered::TooMany);
+        assert_eq!(
+            Filters::new(&many).unwrap_err(),
+            PlatformFilterError::TooMany
+        );
     }
 
     #[test]

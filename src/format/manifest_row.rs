@@ -95,7 +95,7 @@ pub fn check(
     };
     let facts = document.facts;
     row("media_type", document.media_type == entry.media_type)?;
-    row("blobs", each_once(&facts.blobs) == entry.blobs)?;
+    row("blobs", distinct_digests(&facts.blobs) == entry.blobs)?;
     row(
         "subject",
         facts.subject.as_ref().map(|s| s.digest) == entry.subject,
@@ -103,7 +103,7 @@ pub fn check(
     // Both lists keep the document's order, and every child is in exactly one of them.
     let (mut children, mut omitted) = (entry.children.iter(), entry.omitted.iter());
     let (mut carried, mut left_out) = (children.next(), omitted.next());
-    for child in &each_once(&facts.children) {
+    for child in &distinct_digests(&facts.children) {
         if carried == Some(child) {
             carried = children.next();
         } else if left_out == Some(child) {
@@ -152,7 +152,7 @@ pub fn child_fault(
     media_type: &MediaType,
 ) -> Option<&'static str> {
     if descriptor.size != size {
-        return Some("its size is another one");
+        return Some("its size differs");
     }
     let kind = descriptor.media_type.manifest_kind();
     (kind != media_type.manifest_kind()).then_some("its media type is of another kind")
@@ -164,18 +164,18 @@ fn blob_fault(blob: &Descriptor, is_layer: bool, inventory: &Inventory) -> Optio
         return Some("it has no row");
     };
     if row.size != blob.size {
-        return Some("its size is another one");
+        return Some("its size differs");
     }
     let BlobPlace::Foreign { urls } = &row.place else {
         return None;
     };
     let may_stay = blob.media_type.is_foreign_layer() || !blob.urls.is_empty();
     if !is_layer || !may_stay {
-        return Some("nothing in the document says that it may stay behind as foreign");
+        return Some("the OCI manifest does not mark it as non-distributable (foreign)");
     }
     match blob.urls.iter().all(|url| urls.contains(url)) {
         true => None,
-        false => Some("its URLs are others"),
+        false => Some("its URLs differ"),
     }
 }
 
@@ -211,7 +211,7 @@ impl ForeignUrls {
 }
 
 /// Returns the digests of descriptors in their order, each once, as rows list them.
-pub fn each_once(descriptors: &[Descriptor]) -> Vec<Digest> {
+pub fn distinct_digests(descriptors: &[Descriptor]) -> Vec<Digest> {
     let mut seen = std::collections::HashSet::with_capacity(descriptors.len());
     let digests = descriptors.iter().map(|descriptor| descriptor.digest);
     digests.filter(|digest| seen.insert(*digest)).collect()
@@ -287,7 +287,7 @@ mod tests {
         };
         assert_eq!(fault(|_| {}), None);
         // Blobs of every place: carried, empty, omitted, foreign.
-        let other_size = Some("its size is another one");
+        let other_size = Some("its size differs");
         for size in [2, 1500, 0, 7, 9] {
             let changed = match size {
                 2 => fault(|blob| blob.size += u64::from(blob.size == 2)),
@@ -301,7 +301,7 @@ mod tests {
         fn foreign(blob: &mut BlobEntry) {
             blob.place = BlobPlace::Foreign { urls: Vec::new() };
         }
-        let not_foreign = Some("nothing in the document says that it may stay behind as foreign");
+        let not_foreign = Some("the OCI manifest does not mark it as non-distributable (foreign)");
         assert_eq!(
             fault(|b| if b.size == 1500 {
                 foreign(b)
@@ -318,7 +318,7 @@ mod tests {
             fault(|b| if b.size == 9 {
                 foreign(b)
             }),
-            Some("its URLs are others")
+            Some("its URLs differ")
         );
     }
 
@@ -340,7 +340,7 @@ mod tests {
         };
         assert_eq!(fault(|_| {}), None);
         let size = fault(|row| row.extent.decoded += 1);
-        assert_eq!(size, Some("its size is another one"));
+        assert_eq!(size, Some("its size differs"));
         let kind = fault(|row| row.media_type = MediaType::new(MediaType::OCI_INDEX));
         assert_eq!(kind, Some("its media type is of another kind"));
     }

@@ -31,7 +31,7 @@ pub enum StatementError {
         found: String,
     },
     /// The expected line is absent, or another one is in its place.
-    #[error("The statement breaks R-40 in line {line}: `{key}` should stand there")]
+    #[error("The statement breaks R-40 in line {line}: expected `{key}`")]
     Key {
         /// Number of the line, from 1.
         line: usize,

@@ -207,7 +207,7 @@ pub struct LabelText(String);
 
 /// The error for a text that may not stand on a label or in a statement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` cannot stand on a label: {why}", text.escape_debug())]
+#[error("`{}` cannot be a text of a label or statement: {why}", text.escape_debug())]
 pub struct LabelTextError {
     text: String,
     why: &'static str,

@@ -152,7 +152,7 @@ impl std::fmt::Display for MalformedImage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (text, reason) = (self.text.escape_debug(), self.reason.escape_debug());
         let needed_by = NeededBy::clause(&self.needed_by);
-        write!(f, "`{text}`: no image reference: {reason}{needed_by}")
+        write!(f, "`{text}`: not an image reference: {reason}{needed_by}")
     }
 }
 

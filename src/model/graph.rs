@@ -38,7 +38,7 @@ impl Lists {
 
 /// Facts about everything that an OCI manifest reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Below {
+pub struct Reach {
     /// Number of manifests in the longest chain of children, this manifest included. `u32::MAX`
     /// when it reaches a cycle.
     pub levels: u32,
@@ -100,13 +100,13 @@ impl<'a> Graph<'a> {
 
     /// Returns for each manifest what it reaches. Works from the leaves up and visits every row
     /// and every child once.
-    pub fn below(&self) -> Vec<Below> {
+    pub fn below(&self) -> Vec<Reach> {
         let is_missing = |blob: &u32| {
             let row = self.inventory.blobs.get(*blob as usize);
             row.is_some_and(|row| matches!(row.place, BlobPlace::Missing { .. }))
         };
         let count = self.inventory.manifests.len();
-        let mut below = vec![Below::default(); count];
+        let mut below = vec![Reach::default(); count];
         // 0: not visited; 1: its children are being visited; 2: done.
         let mut state = vec![0u8; count];
         let rows = 0..u32::try_from(count).unwrap_or(u32::MAX);
@@ -127,7 +127,7 @@ impl<'a> Graph<'a> {
                     }
                     continue;
                 }
-                let mut found = Below {
+                let mut found = Reach {
                     levels: 1,
                     missing: self.blobs(row).iter().any(is_missing),
                 };

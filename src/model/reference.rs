@@ -118,7 +118,7 @@ impl FromStr for Host {
             Some(rest) => match rest.split_once(']') {
                 Some((address, tail)) => {
                     if address.parse::<std::net::Ipv6Addr>().is_err() {
-                        return refused("no IPv6 address stands between the brackets");
+                        return refused("the text in brackets is not an IPv6 address");
                     }
                     match tail.strip_prefix(':') {
                         Some(port) => ("", Some(port)),
@@ -229,7 +229,8 @@ impl FromStr for Tag {
             || text.starts_with(['.', '-'])
             || !text.bytes().all(ok)
         {
-            let why = "a tag has 1 to 128 of A-Z a-z 0-9 _ . - and begins with none of . -";
+            let why =
+                "a tag has 1 to 128 characters of A-Z a-z 0-9 _ . - and does not begin with . or -";
             return Err(NameError::new("tag", text, why));
         }
         Ok(Self(text.into()))

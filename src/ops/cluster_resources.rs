@@ -10,7 +10,7 @@ use crate::bundle::open::{Bundle, Scope, Waivers, open_bundle};
 use crate::bundle::trust::Trust;
 use crate::cluster::{ClusterImage, Content};
 use crate::error::{Class, Result};
-use crate::plan::import::Sent;
+use crate::plan::import::ArtifactSelection;
 use crate::plan::naming::{self, Target};
 use crate::sys::clock;
 
@@ -54,7 +54,7 @@ pub fn write(request: &Request, context: &Context) -> Result<WrittenFiles> {
         &bundle.inventory,
         &request.target,
         &request.naming,
-        &Sent::All,
+        &ArtifactSelection::All,
     )?;
     let images = plan
         .images

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::context::Context;
 use crate::bundle::finding::FindingKind;
 use crate::bundle::names;
-use crate::bundle::open::{Scope, Unproven, examine};
-use crate::bundle::sign::{Opinion, Signer, bundle_statement, render, write_statement};
+use crate::bundle::open::{Scope, UnsignedPolicy, examine};
+use crate::bundle::sign::{Signer, StatementTerms, bundle_statement, render, write_statement};
 use crate::bundle::trust::Trust;
 use crate::error::{Class, Error, Result};
 use crate::format::hash::sha256;
@@ -23,7 +23,7 @@ pub struct Request {
     /// Signer of the statement.
     pub signer: Signer,
     /// Content of the statement: role, verdict, comment, expiry.
-    pub opinion: Opinion,
+    pub opinion: StatementTerms,
     /// Directory for the statement instead of the bundle's, for example for a read-only medium.
     pub statements: Option<PathBuf>,
 }
@@ -50,7 +50,7 @@ pub fn sign(request: Request, _context: &Context) -> Result<Outcome> {
         Arc::clone(&media),
         &Trust::default(),
         Scope::Everything,
-        Unproven::GoOn,
+        UnsignedPolicy::GoOn,
     )?
     .into_bundle(&waived)?;
     let bytes = media.read(names::MANIFEST, Limits::MANIFEST)?;

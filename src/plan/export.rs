@@ -38,8 +38,8 @@ impl ResolvedManifest {
     pub fn new(raw: RawManifest, facts: &ManifestFacts) -> Self {
         Self {
             raw,
-            blobs: each_once(&facts.blobs),
-            children: each_once(&facts.children),
+            blobs: distinct_digests(&facts.blobs),
+            children: distinct_digests(&facts.children),
             omitted: Vec::new(),
             subject: facts.subject.as_ref().map(|subject| subject.digest),
             platform: None,
@@ -47,7 +47,7 @@ impl ResolvedManifest {
     }
 }
 
-fn each_once(named: &[Descriptor]) -> Vec<Digest> {
+fn distinct_digests(named: &[Descriptor]) -> Vec<Digest> {
     let mut digests = Vec::with_capacity(named.len());
     let mut seen = BTreeSet::new();
     let digest = named.iter().map(|descriptor| descriptor.digest);
@@ -79,7 +79,7 @@ impl ResolvedBlob {
 
     /// Merges what another manifest says. The blob counts as foreign only if all manifests say
     /// so; the URLs of all of them are kept.
-    pub fn meet_foreign(&mut self, other: Option<Vec<String>>) {
+    pub fn merge_foreign(&mut self, other: Option<Vec<String>>) {
         self.foreign = match (self.foreign.take(), other) {
             (Some(mut urls), Some(more)) => {
                 urls.extend(more);

@@ -9,12 +9,12 @@ mod share;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::naming::{Placed, ReleaseName, Role, SourceImage, Wanted};
+use super::naming::{ImageToName, Placed, ReleaseName, Role, SourceImage};
 use crate::model::{
-    BlobPlace, BundleId, Digest, Graph, ImageEntry, Inventory, Reference, Repository, Walk,
+    BlobPlace, BundleId, Count, Digest, Graph, ImageEntry, Inventory, Reference, Repository, Walk,
 };
 
-pub use artifacts::{Artifact, Sent};
+pub use artifacts::{Artifact, ArtifactSelection};
 pub use share::{Shard, ShardError, SharedBlob};
 
 /// An image that is to be uploaded and tagged.
@@ -127,7 +127,7 @@ pub struct ImportPlan {
 }
 
 /// Returns the whole images in the form that naming needs: one entry for each role of an image.
-pub fn wanted(inventory: &Inventory) -> Vec<Wanted> {
+pub fn wanted(inventory: &Inventory) -> Vec<ImageToName> {
     let roles = roles(inventory);
     let mut wanted = Vec::new();
     for image in inventory.images.iter().filter(|i| i.problem.is_none()) {
@@ -144,11 +144,11 @@ pub fn wanted(inventory: &Inventory) -> Vec<Wanted> {
         if belongs.is_none() || image.standalone {
             let role = Role::Plain;
             let image = source.clone();
-            wanted.push(Wanted { image, role });
+            wanted.push(ImageToName { image, role });
         }
         for role in belongs.into_iter().flatten() {
             let (image, role) = (source.clone(), role.clone());
-            wanted.push(Wanted { image, role });
+            wanted.push(ImageToName { image, role });
         }
     }
     wanted
@@ -186,7 +186,7 @@ fn roles(inventory: &Inventory) -> BTreeMap<&Reference, Vec<Role>> {
 fn problem(image: &ImageEntry) -> Option<String> {
     match (&image.problem, image.root) {
         (Some(problem), _) => Some(problem.clone()),
-        (None, None) => Some("it has no root".to_owned()),
+        (None, None) => Some("its manifest is missing from the bundle".to_owned()),
         (None, Some(_)) => None,
     }
 }
@@ -197,7 +197,7 @@ fn groups(inventory: &Inventory) -> BTreeMap<Reference, Group> {
         let missing = members.into_iter().filter_map(|member| {
             let problem = match inventory.image(member) {
                 Some(image) => problem(image)?,
-                None => "the bundle does not know it".to_owned(),
+                None => "the bundle does not list it".to_owned(),
             };
             Some((member.clone(), problem))
         });
@@ -220,7 +220,7 @@ fn groups(inventory: &Inventory) -> BTreeMap<Reference, Group> {
 impl ImportPlan {
     /// Plans the import of all whole images. `placed` must be the names found for [`wanted`] of
     /// the same inventory.
-    pub fn new(inventory: &Inventory, placed: &[Placed], sent: &Sent) -> Self {
+    pub fn new(inventory: &Inventory, placed: &[Placed], sent: &ArtifactSelection) -> Self {
         let mut plan = Self {
             groups: groups(inventory),
             ..Self::default()
@@ -241,8 +241,10 @@ impl ImportPlan {
             }
         }
         for root in withheld {
-            let lacks = plan.groups.get(root).map_or(0, |group| group.missing.len());
-            let problem = format!("the bundle lacks {lacks} of the images of this release");
+            let missing = plan.groups.get(root).map_or(0, |group| group.missing.len());
+            let count = Count::of(missing, "image");
+            let is = count.is();
+            let problem = format!("{count} of this release {is} missing from the bundle");
             plan.incomplete.push((root.clone(), problem));
         }
         plan
@@ -267,11 +269,11 @@ impl ImportPlan {
         walk: &mut Walk<'_, '_>,
         image: &ImageEntry,
         placed: Placed,
-        sent: &Sent,
+        sent: &ArtifactSelection,
     ) {
         let (attached, unsent) = artifacts::of(inventory, walk, image, sent);
-        let with_it = artifacts::manifests(&attached);
-        let mut order = PushOrder::new(inventory, walk, placed.image.root, with_it);
+        let pushed_together = artifacts::manifests(&attached);
+        let mut order = PushOrder::new(inventory, walk, placed.image.root, pushed_together);
         order.visit(placed.image.root);
         let manifests = std::mem::take(&mut order.manifests);
         let own = order.blobs.len();
@@ -340,7 +342,7 @@ impl ImportPlan {
 struct PushOrder<'a> {
     inventory: &'a Inventory,
     /// Digests of the manifests that go into the image's repository.
-    with_it: BTreeSet<Digest>,
+    pushed_together: BTreeSet<Digest>,
     seen: BTreeSet<Digest>,
     seen_blobs: BTreeSet<Digest>,
     manifests: Vec<Digest>,
@@ -355,11 +357,11 @@ impl<'a> PushOrder<'a> {
         root: Digest,
         attached: BTreeSet<Digest>,
     ) -> Self {
-        let mut with_it = attached;
-        with_it.extend(walk.manifests_from(&root));
+        let mut pushed_together = attached;
+        pushed_together.extend(walk.manifests_from(&root));
         Self {
             inventory,
-            with_it,
+            pushed_together,
             seen: BTreeSet::new(),
             seen_blobs: BTreeSet::new(),
             manifests: Vec::new(),
@@ -390,7 +392,7 @@ impl<'a> PushOrder<'a> {
             stack.push((digest, true));
             // A child that was left out of an index may still be sent as an artifact.
             let others = manifest.omitted.iter().chain(&manifest.subject);
-            let others = others.filter(|other| self.with_it.contains(*other));
+            let others = others.filter(|other| self.pushed_together.contains(*other));
             let before: Vec<Digest> = others.chain(&manifest.children).copied().collect();
             stack.extend(before.into_iter().rev().map(|child| (child, false)));
         }

@@ -32,11 +32,11 @@ pub struct IndexFilterError {
 /// The error for a filter that does not select exactly one image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "The filter `{filter}` selects {} of the index's images instead of one; there {}",
+    "The filter `{filter}` must select exactly one image of the index, but selects {} of: {}",
     Count(*selected),
     Platforms(platforms)
 )]
-pub struct NotOne {
+pub struct NotExactlyOne {
     /// The filter as text.
     pub filter: String,
     /// Number of images that it selects.
@@ -60,13 +60,11 @@ struct Platforms<'a>(&'a [Option<Platform>]);
 
 impl fmt::Display for Platforms<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() {
-            "is nothing"
-        } else {
-            "are"
-        })?;
+        if self.0.is_empty() {
+            return f.write_str("no images");
+        }
         for (index, platform) in self.0.iter().enumerate() {
-            f.write_str(if index == 0 { " " } else { ", " })?;
+            f.write_str(if index == 0 { "" } else { ", " })?;
             match platform {
                 Some(platform) => write!(f, "{platform}")?,
                 None => f.write_str("one without a platform")?,
@@ -83,7 +81,7 @@ impl IndexFilter {
     /// # Errors
     ///
     /// When it selects no image or several.
-    pub fn select<'a>(&self, children: &'a [Descriptor]) -> Result<&'a Descriptor, NotOne> {
+    pub fn select<'a>(&self, children: &'a [Descriptor]) -> Result<&'a Descriptor, NotExactlyOne> {
         if let ([only], None) = (children, &self.pattern) {
             return Ok(only);
         }
@@ -98,7 +96,7 @@ impl IndexFilter {
         let selected: Vec<&Descriptor> = children.iter().filter(matches).collect();
         match selected.as_slice() {
             [one] => Ok(one),
-            others => Err(NotOne {
+            others => Err(NotExactlyOne {
                 filter: self.to_string(),
                 selected: others.len(),
                 platforms: children
@@ -163,7 +161,7 @@ mod tests {
         assert_eq!(error.selected, 3);
         assert_eq!(
             error.to_string(),
-            "The filter `linux/.*` selects 3 of the index's images instead of one; there are \
+            "The filter `linux/.*` must select exactly one image of the index, but selects 3 of: \
              linux/amd64, linux/arm64/v8, linux/s390x, unknown/unknown"
         );
         assert!(

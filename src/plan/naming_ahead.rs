@@ -42,7 +42,7 @@ pub(crate) fn notes(inventory: &Inventory) -> Vec<String> {
         match naming::place(&images, &target, &options) {
             Ok(placement) => {
                 let tags = naming::shared_tags(placement.images()).into_iter();
-                shared.extend(tags.map(|tag| tag.in_short()));
+                shared.extend(tags.map(|tag| tag.summary()));
             }
             Err(error) => {
                 for conflict in conflicts(&error, &target) {
@@ -53,7 +53,7 @@ pub(crate) fn notes(inventory: &Inventory) -> Vec<String> {
     }
     let refused = refused.into_iter().map(|(conflict, profiles)| {
         format!(
-            "an import {} will refuse the names: {conflict}; give one another name there: \
+            "an import {} will refuse this bundle: {conflict}; rename one there: \
              `--mapping FILE` with a line `SOURCE=TARGET`, or `--max-components 0` where the \
              paths differ",
             profiles.join(", ")
@@ -80,7 +80,7 @@ fn conflicts(error: &NamingError, target: &Target) -> Vec<String> {
                 let sources = collision.sources.iter().map(|source| format!("`{source}`"));
                 let sources: Vec<String> = sources.collect();
                 format!(
-                    "{} would all be `{}`",
+                    "{} would get the same name `{}`",
                     sources.join(" and "),
                     short(&collision.target)
                 )

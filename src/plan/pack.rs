@@ -39,7 +39,7 @@ const CUT_FRACTION: u64 = 8;
 #[non_exhaustive]
 pub enum PackError {
     /// A chunk of this size has no room for the smallest piece.
-    #[error("A chunk of {limit} bytes is too small: its marker and one piece need {needed} bytes")]
+    #[error("A chunk size of {limit} bytes is too small: the minimum is {needed} bytes")]
     ChunkTooSmall {
         /// The chunk limit in bytes.
         limit: u64,
@@ -48,7 +48,7 @@ pub enum PackError {
     },
     /// The blobs need more chunks than there are chunk numbers.
     #[error(
-        "The blobs need more chunks than there are numbers up to {}, choose larger chunks",
+        "The bundle would need more than {} chunks: choose larger chunks",
         ChunkId::MAX
     )]
     TooManyChunks,

@@ -21,7 +21,7 @@ const SHOWN: usize = 5;
 
 /// The releases of a channel that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub enum VersionRequest {
     /// A single release; by default the highest of the channel.
     One(Option<SemanticVersion>),
     /// All releases of the channel between two versions, both included; an absent end is the
@@ -29,7 +29,7 @@ pub enum Wanted {
     Range(Option<SemanticVersion>, Option<SemanticVersion>),
 }
 
-impl FromStr for Wanted {
+impl FromStr for VersionRequest {
     type Err = VersionError;
 
     /// Parses `VERSION`, `latest`, or `MIN..MAX` with either end left out.
@@ -46,7 +46,7 @@ impl FromStr for Wanted {
     }
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for VersionRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = |end: &Option<SemanticVersion>| end.as_ref().map(ToString::to_string);
         match self {
@@ -94,21 +94,21 @@ pub struct Choice {
 pub fn select(
     graph: &Graph,
     channel: &Channel,
-    wanted: &Wanted,
+    wanted: &VersionRequest,
     from: Option<&SemanticVersion>,
 ) -> Result<Choice, UpgradeError> {
     let view = View::new(graph, channel)?;
     match (wanted, from) {
-        (Wanted::One(version), None) => {
+        (VersionRequest::One(version), None) => {
             let version = view.one(version.as_ref())?;
             view.choice([version].into_iter(), false)
         }
-        (Wanted::One(version), Some(from)) => view.path(from, view.one(version.as_ref())?),
-        (Wanted::Range(min, max), None) => {
+        (VersionRequest::One(version), Some(from)) => view.path(from, view.one(version.as_ref())?),
+        (VersionRequest::Range(min, max), None) => {
             let versions = view.range(min.as_ref(), max.as_ref(), wanted)?;
             view.choice(versions.into_iter(), false)
         }
-        (Wanted::Range(..), Some(from)) => Err(UpgradeError::PathToRange {
+        (VersionRequest::Range(..), Some(from)) => Err(UpgradeError::PathToRange {
             from: from.clone(),
             wanted: Box::new(wanted.clone()),
         }),
@@ -204,13 +204,13 @@ impl<'a> View<'a> {
         &self,
         min: Option<&SemanticVersion>,
         max: Option<&SemanticVersion>,
-        wanted: &Wanted,
+        wanted: &VersionRequest,
     ) -> Result<Vec<&'a SemanticVersion>, UpgradeError> {
         if let (Some(min), Some(max)) = (min, max)
             && min > max
         {
             let (min, max) = (min.clone(), max.clone());
-            return Err(UpgradeError::Backwards { min, max });
+            return Err(UpgradeError::ReversedRange { min, max });
         }
         let within = |version: &&&SemanticVersion| {
             min.is_none_or(|min| **version >= min) && max.is_none_or(|max| **version <= max)
@@ -322,15 +322,15 @@ impl<'a> View<'a> {
         }
         let origins = reach(to, |version| back.get(version).cloned().unwrap_or_default());
         if reachable.is_empty() {
-            return NoPath::NothingFrom;
+            return NoPath::NoUpdateFrom;
         }
         if origins.is_empty() {
-            return NoPath::NothingTo;
+            return NoPath::NoUpdateTo;
         }
         // Nearest first: those above the start, ascending, then those below it, descending.
         let above = origins.iter().filter(|version| **version > from);
         let below = origins.iter().rev().filter(|version| **version < from);
-        NoPath::Apart {
+        NoPath::Disconnected {
             reachable: first(reachable.into_iter().rev()),
             origins: first(above.chain(below).copied()),
         }

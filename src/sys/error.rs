@@ -3,22 +3,24 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use crate::error;
 
 /// Shorthand for results of this module.
-pub type Result<T> = std::result::Result<T, IoAt>;
+pub type Result<T> = std::result::Result<T, FileError>;
 
 /// A failed operation on a file.
 #[derive(Debug, thiserror::Error)]
 #[error("Cannot {operation} `{}`", path.display())]
-pub struct IoAt {
+pub struct FileError {
     operation: &'static str,
     path: PathBuf,
     #[source]
     source: io::Error,
 }
 
-impl IoAt {
+impl FileError {
     /// Adds operation and path to an error of the operating system.
     pub fn new(operation: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
         Self {
@@ -61,6 +63,13 @@ impl IoAt {
         )
     }
 
+    /// Returns true if the device does not answer, as after a medium was unplugged.
+    fn is_gone(&self) -> bool {
+        let gone = [Errno::IO, Errno::NODEV, Errno::NXIO, Errno::STALE];
+        let code = self.source.raw_os_error();
+        gone.iter().any(|errno| code == Some(errno.raw_os_error()))
+    }
+
     /// Returns true if the path exists and is not a regular file.
     pub fn is_not_regular(&self) -> bool {
         matches!(self.refusal(), Some(Refusal::NotRegular))
@@ -77,38 +86,57 @@ impl IoAt {
     }
 }
 
-impl From<IoAt> for error::Error {
+impl From<FileError> for error::Error {
     /// Keeps the error as cause, with file name and the operating system's message, and adds a
     /// hint for the operator.
-    fn from(error: IoAt) -> Self {
+    fn from(error: FileError) -> Self {
         use error::Class;
         use io::ErrorKind as Kind;
 
         if error.is_too_long() {
             return Self::new(
                 Class::VerificationFailed,
-                "A file was tampered with or damaged",
+                "A file is longer than the format allows: it was damaged or tampered with",
             )
             .caused_by(error);
         }
-        let hint = match error.kind() {
-            _ if error.is_no_space() => {
-                "free some space, or use another medium, then run the same command again"
-            }
-            Kind::PermissionDenied => {
-                "check the permissions, that the medium is not write-protected, and not full (FAT32 \
-                 through FUSE says the same)"
-            }
-            Kind::ReadOnlyFilesystem => "the medium is mounted read-only",
-            Kind::AlreadyExists | Kind::NotADirectory => {
-                "there is a file where a directory should be: check the path"
-            }
-            Kind::NotFound => "check the path, and that the medium is plugged in and mounted",
-            _ => "check that the medium is plugged in; run the same command again to continue",
+        let (message, hint) = match error.kind() {
+            Kind::FileTooLarge => (
+                "The file is too long for its file system",
+                "use a medium with another file system, or smaller chunks, then run the same command \
+                 again",
+            ),
+            _ if error.is_no_space() => (
+                "No space is left",
+                "free some space, or use another medium, then run the same command again",
+            ),
+            Kind::PermissionDenied => (
+                "Permission denied",
+                "check the permissions, that the medium is not write-protected, and not full (a full \
+                 FAT32 mounted through FUSE reports the same error)",
+            ),
+            Kind::ReadOnlyFilesystem => (
+                "The file system is read-only",
+                "the medium is mounted read-only",
+            ),
+            Kind::AlreadyExists | Kind::NotADirectory => (
+                "A file is in the way",
+                "there is a file where a directory should be: check the path",
+            ),
+            Kind::NotFound => (
+                "A file or directory is missing",
+                "check the path, and that the medium is plugged in and mounted",
+            ),
+            _ if error.is_gone() => (
+                "The medium does not answer any more",
+                "check that the medium is plugged in; run the same command again to continue",
+            ),
+            _ => (
+                "A file cannot be used",
+                "check that the medium is plugged in; run the same command again to continue",
+            ),
         };
-        Self::new(Class::Media, "A file cannot be used")
-            .caused_by(error)
-            .hint(hint)
+        Self::new(Class::Media, message).caused_by(error).hint(hint)
     }
 }
 
@@ -130,8 +158,8 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// Wraps the refusal as an `io::Error`.
-    pub(super) fn at(self, operation: &'static str, path: impl AsRef<Path>) -> IoAt {
-        IoAt::new(operation, path, io::Error::other(self))
+    pub(super) fn at(self, operation: &'static str, path: impl AsRef<Path>) -> FileError {
+        FileError::new(operation, path, io::Error::other(self))
     }
 }
 
@@ -143,12 +171,12 @@ pub(crate) trait At<T> {
 
 impl<T> At<T> for io::Result<T> {
     fn at(self, operation: &'static str, path: impl AsRef<Path>) -> Result<T> {
-        self.map_err(|source| IoAt::new(operation, path, source))
+        self.map_err(|source| FileError::new(operation, path, source))
     }
 }
 
 impl<T> At<T> for rustix::io::Result<T> {
     fn at(self, operation: &'static str, path: impl AsRef<Path>) -> Result<T> {
-        self.map_err(|source| IoAt::new(operation, path, source.into()))
+        self.map_err(|source| FileError::new(operation, path, source.into()))
     }
 }

@@ -7,37 +7,40 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::error::{At, IoAt, Result};
+use super::error::{At, FileError, Result};
 
 /// Reads a whole file of at most `cap` bytes.
 pub fn read(path: &Path, cap: u64) -> Result<Vec<u8>> {
-    let file = std::fs::File::open(path).at("read", path)?;
+    read_all(std::fs::File::open(path).at("read", path)?, path, cap)
+}
+
+/// Reads `reader` to its end; more than `cap` bytes are an error. `path` is for messages.
+fn read_all(reader: impl Read, path: &Path, cap: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.take(cap.saturating_add(1))
+    reader
+        .take(cap.saturating_add(1))
         .read_to_end(&mut bytes)
         .at("read", path)?;
     if bytes.len() as u64 > cap {
         let why = format!("it is longer than the {cap} bytes allowed");
-        return Err(IoAt::refused("read", path, &why));
+        return Err(FileError::refused("read", path, &why));
     }
     Ok(bytes)
 }
 
 /// Reads a whole text file of at most `cap` bytes of UTF-8.
 pub fn read_text(path: &Path, cap: u64) -> Result<String> {
-    String::from_utf8(read(path, cap)?)
-        .map_err(|_| IoAt::refused("read", path, "it is not UTF-8 text"))
+    text(read(path, cap)?, path)
 }
 
-/// Reads standard input to its end, but at most the first `cap` bytes, as UTF-8.
+/// Reads standard input to its end: at most `cap` bytes of UTF-8.
 pub fn read_stdin(cap: u64) -> Result<String> {
-    let mut text = String::new();
-    std::io::stdin()
-        .lock()
-        .take(cap)
-        .read_to_string(&mut text)
-        .at("read", "standard input")?;
-    Ok(text)
+    let name = Path::new("standard input");
+    text(read_all(std::io::stdin().lock(), name, cap)?, name)
+}
+
+fn text(bytes: Vec<u8>, path: &Path) -> Result<String> {
+    String::from_utf8(bytes).map_err(|_| FileError::refused("read", path, "it is not UTF-8 text"))
 }
 
 /// The users who can read a file.
@@ -107,16 +110,29 @@ pub fn make_private_dirs(path: &Path) -> Result<()> {
         .at("make the directory", path)
 }
 
-/// Writes a new file. Fails if the file exists, and leaves it unchanged. `mode` as in chmod.
+/// Writes a new file. Fails if the file exists, and leaves it unchanged. `mode` as in chmod. A file
+/// that could not be written to its end is removed.
 pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let mut file = std::fs::OpenOptions::new()
+    let file = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(mode)
         .open(path)
         .at("write", path)?;
-    file.write_all(bytes).at("write", path)?;
-    file.sync_all().at("flush", path)
+    fill(file, path, bytes)
+}
+
+/// Writes the content of a file that was just created; removes the file if that fails.
+fn fill(mut file: std::fs::File, path: &Path, bytes: &[u8]) -> Result<()> {
+    let written = file
+        .write_all(bytes)
+        .at("write", path)
+        .and_then(|()| file.sync_all().at("flush", path));
+    if written.is_err() {
+        // Left behind, it would make the same command fail because the file exists.
+        let _ = std::fs::remove_file(path);
+    }
+    written
 }
 
 /// Replaces a file atomically: after a crash it has either its new or its old content. `mode` as
@@ -134,7 +150,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     file.write_all(bytes).at("write", path)?;
     file.as_file().sync_all().at("flush", path)?;
     file.persist(path)
-        .map_err(|error| IoAt::new("write", path, error.error))?;
+        .map_err(|error| FileError::new("write", path, error.error))?;
     std::fs::File::open(directory)
         .and_then(|directory| directory.sync_all())
         .at("flush the directory", directory)
@@ -144,7 +160,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 pub fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(IoAt::new("remove", path, error))
+            Err(FileError::new("remove", path, error))
         }
         _ => Ok(()),
     }
@@ -155,7 +171,7 @@ pub fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
     match std::fs::hard_link(from, to) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            Err(IoAt::new("link", to, error))
+            Err(FileError::new("link", to, error))
         }
         Err(_) => std::fs::copy(from, to).at("copy to", to).map(drop),
     }
@@ -197,7 +213,7 @@ impl NewFile {
         let path = self.path;
         // Some file systems (exFAT through FUSE) cannot rename without replacing.
         if exists(&path) {
-            return Err(IoAt::new(
+            return Err(FileError::new(
                 "write",
                 &path,
                 std::io::ErrorKind::AlreadyExists.into(),
@@ -205,7 +221,7 @@ impl NewFile {
         }
         match self.file.persist(&path) {
             Ok(_) => Ok(()),
-            Err(error) => Err(IoAt::new("write", &path, error.error)),
+            Err(error) => Err(FileError::new("write", &path, error.error)),
         }
     }
 }
@@ -245,7 +261,7 @@ impl DurableFile {
         self.file.as_file().sync_all().at("flush", &path)?;
         self.file
             .persist(&path)
-            .map_err(|error| IoAt::new("write", &path, error.error))?;
+            .map_err(|error| FileError::new("write", &path, error.error))?;
         let directory = path.parent().unwrap_or(Path::new("."));
         std::fs::File::open(directory)
             .and_then(|directory| directory.sync_all())
@@ -260,5 +276,29 @@ impl Write for DurableFile {
 
     fn flush(&mut self) -> std::io::Result<()> {
         self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_is_refused_and_not_cut() {
+        let name = Path::new("standard input");
+        assert_eq!(read_all(&b"quay.io/a:v10"[..], name, 13).unwrap().len(), 13);
+        let error = read_all(&b"quay.io/a:v10"[..], name, 12).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("longer than the 12 bytes"), "{cause}");
+    }
+
+    #[test]
+    fn a_new_file_that_cannot_be_written_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("exporter.pem");
+        write_new(&path, b"key", 0o600).unwrap();
+        // Opened for reading, so that writing fails.
+        fill(std::fs::File::open(&path).unwrap(), &path, b"key").unwrap_err();
+        assert!(!exists(&path));
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::{self as sysfs, FlockOperation, Mode, OFlags};
 
-use super::error::{At, IoAt, Result};
+use super::error::{At, FileError, Result};
 
 /// An exclusive lock on a directory, held until it is dropped. It leaves no file behind and ends
 /// with the process, even if that is killed.
@@ -31,7 +31,7 @@ impl DirLock {
                 | rustix::io::Errno::INVAL
                 | rustix::io::Errno::NOLCK,
             ) => Ok(Some(Self { _handle: handle })),
-            Err(error) => Err(IoAt::new("lock", directory, error.into())),
+            Err(error) => Err(FileError::new("lock", directory, error.into())),
         }
     }
 }

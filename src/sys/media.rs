@@ -18,7 +18,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::error::{At, IoAt, Refusal, Result};
+use super::error::{At, FileError, Refusal, Result};
 pub use attributes::Attribute;
 pub use dir_media::DirMedia;
 
@@ -44,7 +44,7 @@ pub struct Entry {
 
 /// The counted content of a directory, with all levels below it. Links are not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Weight {
+pub struct DirectoryTotals {
     /// Number of regular files.
     pub files: u64,
     /// Number of all entries, directories included.
@@ -58,7 +58,7 @@ pub struct Weight {
     pub is_whole: bool,
 }
 
-impl Weight {
+impl DirectoryTotals {
     fn add(&mut self, other: &Self) {
         self.files = self.files.saturating_add(other.files);
         self.entries = self.entries.saturating_add(other.entries);
@@ -144,7 +144,7 @@ pub trait Media: Send + Sync {
 
     /// Counts the content of every directory in the bundle's directory that is not in `own`, and
     /// of every directory in those of `own`. Failures only make the counts incomplete.
-    fn weigh_others(&self, own: &[&str]) -> BTreeMap<String, Weight>;
+    fn count_other_directories(&self, own: &[&str]) -> BTreeMap<String, DirectoryTotals>;
 }
 
 impl dyn Media + '_ {
@@ -206,7 +206,7 @@ impl dyn Media + '_ {
 /// text.
 struct Appending {
     file: Box<dyn WriteFile>,
-    failed: Option<IoAt>,
+    failed: Option<FileError>,
 }
 
 impl Write for Appending {

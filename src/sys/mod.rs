@@ -20,4 +20,4 @@ pub mod sessions;
 pub mod spool;
 pub mod sqlite;
 
-pub use error::{IoAt, Result};
+pub use error::{FileError, Result};

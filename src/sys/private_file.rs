@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 #[non_exhaustive]
 pub enum PrivateFileError {
     /// The operating system reported an error; the source names the path.
-    #[error("Cannot read a file")]
+    #[error("Cannot read the file")]
     Io {
         /// The operating system's error.
         #[source]

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
-use super::error::{At, IoAt, Result};
+use super::error::{At, FileError, Result};
 
 /// Runs a command in the shell, writes `input` to its standard input, and returns its standard
 /// output, at most `cap` bytes. Its standard error is inherited.
@@ -30,7 +30,7 @@ pub fn filter(command: &str, input: &[u8], cap: u64) -> Result<Vec<u8>> {
     if status.success() {
         Ok(output)
     } else {
-        Err(IoAt::refused(
+        Err(FileError::refused(
             "run",
             command,
             &format!("it ended with {status}"),

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
-use super::error::{At, IoAt, Result};
+use super::error::{At, FileError, Result};
 
 /// A temporary file on this machine, for content that a library can only read from a file.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl ScratchFile {
         let written = std::io::copy(&mut content, &mut file).at("write", name)?;
         if written > cap {
             let why = format!("its content is longer than the {cap} bytes allowed");
-            return Err(IoAt::refused("write", name, &why));
+            return Err(FileError::refused("write", name, &why));
         }
         file.flush().at("write", name)?;
         Ok(Self(file))

@@ -29,7 +29,7 @@ const STEPS: u32 = 100_000;
 #[non_exhaustive]
 pub enum SqliteError {
     /// The database has more than ordinary tables, their indexes and triggers.
-    #[error("It has the {kind} `{}`; it may have tables, indexes and triggers alone", name.chars().take(100).collect::<String>().escape_debug())]
+    #[error("The database has the {kind} `{}`; only tables, indexes and triggers are allowed", name.chars().take(100).collect::<String>().escape_debug())]
     Kind {
         /// Kind of the unexpected object.
         kind: &'static str,
@@ -37,7 +37,7 @@ pub enum SqliteError {
         name: String,
     },
     /// There is no such table or column.
-    #[error("It has no table `{table}` with a column `{column}`")]
+    #[error("The database has no table `{table}` with a column `{column}`")]
     Unknown {
         /// Name of the table.
         table: String,
@@ -53,7 +53,7 @@ pub enum SqliteError {
         column: String,
     },
     /// An error of sqlite: damaged, not a database, too much work.
-    #[error("It cannot be read")]
+    #[error("The database cannot be read")]
     Sqlite(#[from] rusqlite::Error),
 }
 

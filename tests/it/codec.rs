@@ -59,6 +59,31 @@ fn stdout_of(program: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_airferry"))
+        .args(["codec", "encode", "--encoder", "go126-6"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let random: Vec<u8> = (0..1u32 << 20)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).rotate_left(n).to_le_bytes())
+        .collect();
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || stdin.write_all(&random).ok());
+        stdout.read_exact(&mut [0; 10]).unwrap();
+        drop(stdout);
+        child.wait_with_output().unwrap()
+    });
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert_eq!(stderr, "");
+}
+
 /// Identifies a blob; asserts that a recipe, if there is one, recreates the blob.
 fn identified(blob: &[u8]) -> Identity {
     let identity = identify(Cursor::new(blob), &options()).unwrap();

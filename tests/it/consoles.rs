@@ -183,7 +183,7 @@ fn what_a_console_is() {
     for (shown, answered, same) in [
         ("a 12 bytes|b", "a 12 bytes|b", true),
         ("1234 bytes", "99 bytes", false),
-        ("97.0 MiB uploaded", "12 B uploaded", true),
+        ("97.0 MiB sent", "12 B sent", true),
         ("a|...", "a|b|c", true),
         ("a|...|c", "a|c", true),
         ("a|...|c", "a|b", false),

@@ -66,16 +66,16 @@ fn what_is_said_of_blobs_is_compared() {
                 blob.place = BlobPlace::Carried(Carried::raw(Vec::new()));
             }
         }),
-        ("may stay behind as foreign", |inventory, _| {
+        ("does not mark it as non-distributable", |inventory, _| {
             for blob in &mut inventory.blobs {
                 blob.place = BlobPlace::Foreign { urls: Vec::new() };
             }
         }),
-        ("may stay behind as foreign", |inventory, _| {
+        ("does not mark it as non-distributable", |inventory, _| {
             let urls = vec!["https://example.com/".to_owned()];
             inventory.blobs[0].place = BlobPlace::Foreign { urls };
         }),
-        ("its size is another one", |inventory, _| {
+        ("its size differs", |inventory, _| {
             inventory.blobs[0].size += 1
         }),
         ("R-29", |inventory, _| {
@@ -352,12 +352,12 @@ fn a_statement_that_disagrees_or_has_expired_does_not_count() {
     stage
         .verify(&copy, &[])
         .stderr_has("signed again")
-        .hides("name the maker's public key");
+        .hides("give the exporter's public key");
 
     // A reviewer's approval that has expired is no approval.
     sign("reviewer", "2020-01-01T00:00:00Z");
     let outcome = stage.verify(&bundle, &[]).succeeds();
-    outcome.stdout_has("reviewer approved, but this approval has expired");
+    outcome.stdout_has("signed as reviewer by");
     outcome.stdout_has("expired on 2020-01-01T00:00:00Z");
     let report = stage.verify(&bundle, &["--output", "json"]).json();
     let kinds = report["findings"].as_array().unwrap().iter();

@@ -52,7 +52,7 @@ fn statements_besides_the_bundle_count_like_those_in_it() {
     importer(&stage, "verify", &bundle, &with[..2]).fails_with(3);
     importer(&stage, "verify", &bundle, &with)
         .succeeds()
-        .stdout_has("exporter approves")
+        .stdout_has("signed as exporter by")
         .stdout_has("\nauthenticated, intact, complete");
     importer(&stage, "inspect", &bundle, &with)
         .succeeds()
@@ -69,7 +69,7 @@ fn statements_besides_the_bundle_count_like_those_in_it() {
     // Without a trusted key no statement counts.
     importer(&stage, "verify", &bundle, &with[2..])
         .fails_with(3)
-        .stdout_has("claimed, unverified: ");
+        .stdout_has("signature not checked (no --trust key matches): ");
     stage
         .exporter
         .run(["keygen", "--out", "stranger"])
@@ -121,7 +121,7 @@ fn statements_besides_the_bundle_count_like_those_in_it() {
     flip(&bundle.join("manifest.cbor"), 200, 0);
     importer(&stage, "verify", &bundle, &with)
         .fails_with(4)
-        .stdout_has("has signed another manifest.cbor");
+        .stdout_has("has signed a different manifest.cbor");
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn verify_names_the_images_that_are_missing() {
 
     let text = stage.verify(&bundle, &[]).fails_with(5);
     for (number, reference) in missing.iter().enumerate() {
-        let shown = text.stdout.contains(&format!("lacks {reference}: "));
+        let shown = text.stdout.contains(&format!("missing: {reference}: "));
         assert_eq!(shown, number < 20, "{reference}\n{text}");
     }
     text.stdout_has("and 2 more");

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::beside::{Beside, is_left_over};
-use super::hits::Hits;
+use super::affected_images::AffectedImages;
+use super::foreign_files::{ForeignFiles, is_left_over};
 use crate::bundle::finding::{Finding, FindingKind, Findings, as_error};
 use crate::bundle::names;
 use crate::bundle::trust::{Authentication, Trust};
@@ -18,8 +18,8 @@ use crate::format::hash::sha256;
 use crate::format::texts::Texts;
 use crate::format::{DocumentError, bundle};
 use crate::model::{BundleId, BundleManifest, ChunkEntry, Inventory, Limits};
-use crate::sys::IoAt;
-use crate::sys::media::{DirMedia, Entry, EntryKind, Media, Weight};
+use crate::sys::FileError;
+use crate::sys::media::{DirMedia, DirectoryTotals, Entry, EntryKind, Media};
 
 /// The parts of a bundle that could be read, with all findings.
 pub(crate) struct Examination {
@@ -38,7 +38,7 @@ pub(crate) struct Examination {
     /// Files and directories in the bundle's directory and in its own directories there.
     pub entries: Vec<Entry>,
     /// Contents of other directories, counted.
-    pub weights: BTreeMap<String, Weight>,
+    pub weights: BTreeMap<String, DirectoryTotals>,
     /// True if an export here is not finished: its plan is there.
     pub unfinished: bool,
     /// True if reading stopped after the statements, because no trusted key has signed.
@@ -91,7 +91,7 @@ pub(crate) enum Scope {
 
 /// How to treat a bundle that no trusted key has signed (bundle-format.md, section 10, step 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unproven {
+pub(crate) enum UnsignedPolicy {
     /// Interpret nothing of it.
     Refuse,
     /// Interpret nothing of it, but let a verifier report if `manifest.cbor` was changed.
@@ -100,7 +100,7 @@ pub(crate) enum Unproven {
     GoOn,
 }
 
-impl Unproven {
+impl UnsignedPolicy {
     /// Returns the treatment for commands that act on a bundle. `unsigned`: unsigned ones are
     /// accepted.
     pub(crate) fn accepted(unsigned: bool) -> Self {
@@ -144,7 +144,7 @@ pub(crate) fn open_bundle(
     if waivers.unsigned {
         waived.push(FindingKind::NotAuthenticated);
     }
-    let unproven = Unproven::accepted(waivers.unsigned);
+    let unproven = UnsignedPolicy::accepted(waivers.unsigned);
     examine(media, trust, scope, unproven)?.into_bundle(&waived)
 }
 
@@ -153,7 +153,7 @@ pub(crate) fn examine(
     media: Arc<dyn Media>,
     trust: &Trust,
     scope: Scope,
-    unproven: Unproven,
+    unproven: UnsignedPolicy,
 ) -> Result<Examination> {
     let entries = media.list()?;
     refuse_other_directories(media.as_ref(), &entries)?;
@@ -174,7 +174,7 @@ pub(crate) fn examine(
     };
     examination.read_root(trust, scope, unproven)?;
     if scope == Scope::Everything && !examination.stopped {
-        examination.weights = media.weigh_others(&names::OWN_DIRECTORIES);
+        examination.weights = media.count_other_directories(&names::OWN_DIRECTORIES);
         examination.look_at_files();
     }
     examination.findings.sort();
@@ -222,7 +222,7 @@ fn refuse_other_directories(media: &dyn Media, entries: &[Entry]) -> Result<()> 
 }
 
 impl Examination {
-    fn read_root(&mut self, trust: &Trust, scope: Scope, unproven: Unproven) -> Result<()> {
+    fn read_root(&mut self, trust: &Trust, scope: Scope, unproven: UnsignedPolicy) -> Result<()> {
         if self.unfinished {
             let message = "the export was not finished: run the same export command again";
             let finding = Finding::new(FindingKind::Unfinished, message);
@@ -233,7 +233,7 @@ impl Examination {
         };
         self.read_inventory(&manifest)?;
         if !manifest.complete {
-            let message = "some images are missing, and the manifest says so";
+            let message = "INCOMPLETE: images are missing, as the exporter recorded";
             let images = self
                 .inventory
                 .iter()
@@ -256,7 +256,7 @@ impl Examination {
         &mut self,
         trust: &Trust,
         scope: Scope,
-        unproven: Unproven,
+        unproven: UnsignedPolicy,
     ) -> Result<Option<BundleManifest>> {
         let media = Arc::clone(&self.media);
         let bytes = match media.read(names::MANIFEST, Limits::MANIFEST) {
@@ -272,8 +272,8 @@ impl Examination {
         self.id = Some(id);
         self.authentication = trust.authenticate(media.as_ref(), &bytes)?;
         self.findings.append(&mut self.authentication.findings);
-        self.stopped = !self.authentication.is_authenticated() && unproven != Unproven::GoOn;
-        if scope == Scope::Everything && (!self.stopped || unproven == Unproven::Report) {
+        self.stopped = !self.authentication.is_authenticated() && unproven != UnsignedPolicy::GoOn;
+        if scope == Scope::Everything && (!self.stopped || unproven == UnsignedPolicy::Report) {
             self.compare_with_sums(&id);
         }
         if self.stopped {
@@ -361,7 +361,7 @@ impl Examination {
             .read(file, cap)?
             .is_some_and(|found| found != expected.as_bytes())
         {
-            let message = "it is not what follows from the manifest";
+            let message = "it was changed: it differs from what the manifest implies";
             self.findings
                 .push(Finding::new(FindingKind::WrongHash, message).in_file(file));
         }
@@ -375,7 +375,7 @@ impl Examination {
             chunks.map(|chunk| (chunk.path(), chunk)).collect();
         let mut findings = Findings::default();
         let mut damaged = Vec::new();
-        let mut beside = Beside::default();
+        let mut foreign = ForeignFiles::default();
         for entry in &self.entries {
             match (expected.remove(&entry.path), entry.kind) {
                 (Some(chunk), EntryKind::File(found)) if found == chunk.length => {}
@@ -385,22 +385,22 @@ impl Examination {
                     damaged.push((chunk, FindingKind::WrongLength, message));
                 }
                 (Some(chunk), _) => {
-                    let message = "it is no regular file".to_owned();
+                    let message = "it is not a regular file".to_owned();
                     damaged.push((chunk, FindingKind::MissingFile, message));
                 }
                 (None, EntryKind::File(_) | EntryKind::Other) if entry.path == names::CHUNKS => {
-                    let finding = Finding::new(FindingKind::MissingFile, "it is no directory");
+                    let finding = Finding::new(FindingKind::MissingFile, "it is not a directory");
                     findings.add(finding.in_file(names::CHUNKS));
                 }
                 (None, _) if self.is_known(entry) => {}
-                (None, _) => beside.add(entry, self.weights.get(&entry.path)),
+                (None, _) => foreign.add(entry, self.weights.get(&entry.path)),
             }
         }
         for chunk in expected.into_values() {
             let message = "it is missing".to_owned();
             damaged.push((chunk, FindingKind::MissingFile, message));
         }
-        let hits = self.inventory.as_ref().map(Hits::new);
+        let hits = self.inventory.as_ref().map(AffectedImages::new);
         for (chunk, kind, message) in damaged {
             findings.add_with(kind, || {
                 let hit = hits.as_ref().map(|hits| hits.chunk(chunk.number));
@@ -408,7 +408,7 @@ impl Examination {
                 finding.hitting(hit.unwrap_or_default())
             });
         }
-        self.findings.extend(beside.into_findings());
+        self.findings.extend(foreign.into_findings());
         self.findings.extend(findings.into_vec());
     }
 
@@ -461,7 +461,7 @@ impl Examination {
             }),
             _ => Err(Error::new(
                 Class::VerificationFailed,
-                "The bundle could not be read whole",
+                "Parts of the bundle could not be read",
             )),
         }
     }
@@ -476,7 +476,7 @@ pub(crate) fn add_hints(mut error: Error, findings: &[Finding]) -> Error {
     }
     let kinds: Vec<FindingKind> = findings.iter().map(|finding| finding.kind).collect();
     if kinds.contains(&FindingKind::Incomplete) {
-        error = error.hint("--allow-incomplete goes on with the images that are whole");
+        error = error.hint("--allow-incomplete continues with the images that are complete");
     }
     if kinds.contains(&FindingKind::Unfinished) {
         error = error.hint("run the export command again where the bundle was made");
@@ -485,11 +485,14 @@ pub(crate) fn add_hints(mut error: Error, findings: &[Finding]) -> Error {
 }
 
 /// Returns the finding for a file that cannot be read.
-pub(crate) fn unreadable(path: &str, error: &IoAt) -> Finding {
+pub(crate) fn unreadable(path: &str, error: &FileError) -> Finding {
     let (kind, message) = if error.is_not_found() {
         (FindingKind::MissingFile, "it is missing".to_owned())
     } else if error.is_not_regular() {
-        (FindingKind::MissingFile, "it is no regular file".to_owned())
+        (
+            FindingKind::MissingFile,
+            "it is not a regular file".to_owned(),
+        )
     } else if let Some(refusal) = error.refusal().filter(|_| error.is_too_long()) {
         // The medium is readable; but no file of a bundle is this long.
         (FindingKind::WrongLength, refusal.to_string())

@@ -1,11 +1,11 @@
 //! Opens a bundle: reads it from its root inwards, and reports what is wrong with it.
 
-mod beside;
+mod affected_images;
 mod examine;
-mod hits;
+mod foreign_files;
 
+pub(crate) use affected_images::AffectedImages;
 pub(crate) use examine::{
-    Bundle, Examination, Owner, Scope, Unproven, Waivers, add_hints, examine, open_bundle,
+    Bundle, Examination, Owner, Scope, UnsignedPolicy, Waivers, add_hints, examine, open_bundle,
     unreadable,
 };
-pub(crate) use hits::Hits;

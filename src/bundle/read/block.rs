@@ -29,7 +29,7 @@ pub(super) fn read_block(
         return Err((FindingKind::WrongLength, "the file ends here".to_owned()));
     }
     if expected != Some(&blake3(block)) {
-        let message = "its BLAKE3 is not the one that the manifest names".to_owned();
+        let message = "its BLAKE3 differs from the manifest's".to_owned();
         return Err((FindingKind::WrongHash, message));
     }
     Ok(())

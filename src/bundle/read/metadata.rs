@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use super::block::read_block;
 use crate::bundle::finding::{Finding, FindingKind, Findings};
-use crate::bundle::open::{Hits, unreadable};
+use crate::bundle::open::{AffectedImages, unreadable};
 use crate::error::{Result, chain};
 use crate::format::manifest_row::ForeignUrls;
 use crate::format::metadata_chunk::{MetadataError, MetadataTar, MetadataTars, ReadManifest};
@@ -20,7 +20,7 @@ pub(crate) fn read_metadata(
     mut found: impl FnMut(RawManifest),
 ) -> Result<Vec<Finding>> {
     let mut findings = Findings::default();
-    let hits = Hits::new(inventory);
+    let hits = AffectedImages::new(inventory);
     let tars = match MetadataTars::new(inventory) {
         Ok(tars) => tars,
         Err(error) => {
@@ -62,7 +62,7 @@ fn read_chunk(
     media: &dyn Media,
     chunk: &ChunkEntry,
     tar: std::result::Result<MetadataTar<'_>, MetadataError>,
-    hits: &Hits<'_>,
+    hits: &AffectedImages<'_>,
     found: &mut impl FnMut(&ReadManifest<'_>, RawManifest),
     findings: &mut Findings,
 ) {

@@ -99,7 +99,7 @@ fn read_runs(
             piece.truncate(read);
             if read < wanted {
                 let why = "it ends before the blob does";
-                return Err(sys::IoAt::refused(
+                return Err(sys::FileError::refused(
                     "read",
                     media.root().join(&run.path),
                     why,

@@ -115,7 +115,7 @@ impl Current {
             FindingKind::Unreadable => Class::Media,
             _ => Class::VerificationFailed,
         };
-        Error::new(class, message).hint("airferry verify says what else is damaged")
+        Error::new(class, message).hint("run `airferry verify` to list all damage")
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use crate::bundle::finding::{Finding, FindingKind, Findings};
-use crate::bundle::open::{Bundle, Hits};
+use crate::bundle::open::{AffectedImages, Bundle};
 use crate::bundle::read::read_metadata;
 use crate::error::{Error, Result, chain};
 use crate::format::Placement;
@@ -37,7 +37,7 @@ pub(crate) fn check_content(
     let check = Check {
         bundle,
         placement: Placement::new(&bundle.inventory),
-        hits: Hits::new(&bundle.inventory),
+        hits: AffectedImages::new(&bundle.inventory),
         progress,
         is_cancelled,
         findings: Mutex::default(),
@@ -82,7 +82,7 @@ pub(crate) fn check_content(
 struct Check<'a> {
     bundle: &'a Bundle,
     placement: Placement,
-    hits: Hits<'a>,
+    hits: AffectedImages<'a>,
     progress: &'a dyn Progress,
     is_cancelled: &'a (dyn Fn() -> bool + Sync),
     findings: Mutex<Findings>,
@@ -218,7 +218,7 @@ impl Check<'_> {
             let hash = hasher.full_blocks().get(walk.slot(index)).copied();
             let hash = hash.or_else(|| hasher.begun_block().map(|(hash, _)| hash));
             if hash.as_ref() != chunk.blocks.0.get(walk.slot(index)) {
-                let message = "its BLAKE3 is not the one that the manifest names";
+                let message = "its BLAKE3 differs from the manifest's";
                 walk.bad_block(index, FindingKind::WrongHash, message.to_owned());
             }
             if let Some(comparison) = &mut comparison {
@@ -240,7 +240,7 @@ impl Check<'_> {
         if walk.bad.is_empty() && (hashes.sha256 != chunk.sha256 || hashes.blake3 != chunk.blake3) {
             // Every block is right and the whole is not: the manifest contradicts itself.
             let message =
-                "its hash is not the one that the manifest names, though every block's is";
+                "the hash of the file is wrong though every block is right: the manifest is wrong";
             self.found(Finding::new(FindingKind::WrongHash, message).in_file(path));
             return false;
         }
@@ -315,13 +315,13 @@ impl<'c, 'a> ChunkWalk<'c, 'a> {
             Piece::Fixed {
                 wrong: Some(at), ..
             } if !damaged => {
-                let message = format!("byte {at} is not what the format prescribes there");
+                let message = format!("byte {at} (tar header or padding) was changed");
                 let finding = Finding::new(FindingKind::WrongFrame, message);
                 self.check
                     .found(finding.in_file(self.chunk.path()).in_block(index));
             }
             Piece::Beyond { length } if !damaged => {
-                let message = format!("{length} bytes stand behind the end of the tar");
+                let message = format!("{length} bytes follow the end of the tar");
                 let finding = Finding::new(FindingKind::WrongFrame, message);
                 self.check
                     .found(finding.in_file(self.chunk.path()).in_block(index));

@@ -15,16 +15,16 @@ use crate::plan::pack;
 
 /// The bundle that a plan leads to if every blob can be fetched. All lengths are right; the
 /// hashes of data chunks are not known yet and are zeros.
-pub(crate) struct Ahead {
+pub(crate) struct Preview {
     pub(crate) document: PlanDocument,
     pub(crate) written: LaneResults,
     pub(crate) assembled: Assembled,
 }
 
-impl Ahead {
+impl Preview {
     pub(crate) fn of(plan: &ExportPlan) -> Result<Self> {
         let document = PlanDocument::of(plan)?;
-        let (written, assembled) = foresee(plan, document.id)?;
+        let (written, assembled) = preview(plan, document.id)?;
         Ok(Self {
             document,
             written,
@@ -33,7 +33,7 @@ impl Ahead {
     }
 }
 
-fn foresee(plan: &ExportPlan, id: PlanId) -> Result<(LaneResults, Assembled)> {
+fn preview(plan: &ExportPlan, id: PlanId) -> Result<(LaneResults, Assembled)> {
     let written = simulate(plan)?;
     let assembled = assemble(plan, id, &written, &mut io::sink())?;
     Ok((written, assembled))
@@ -41,8 +41,8 @@ fn foresee(plan: &ExportPlan, id: PlanId) -> Result<(LaneResults, Assembled)> {
 
 /// Returns manifest and inventory of the bundle that a plan leads to if every blob can be
 /// fetched. The hashes of data chunks are not known yet and are zeros.
-pub fn documents_ahead(plan: &ExportPlan) -> Result<(BundleManifest, Inventory)> {
-    let (_, assembled) = foresee(plan, plan_id(plan)?)?;
+pub fn preview_documents(plan: &ExportPlan) -> Result<(BundleManifest, Inventory)> {
+    let (_, assembled) = preview(plan, plan_id(plan)?)?;
     Ok((assembled.manifest, assembled.inventory))
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn assemble(
         .map_err(|error| Error::internal("The inventory cannot be written", error))?;
     if inventory_file.length > Limits::INVENTORY {
         let message = format!(
-            "The inventory would have {}, and no reader takes more than {}",
+            "The inventory would have {}; the limit is {}",
             ByteSize(inventory_file.length),
             ByteSize(Limits::INVENTORY)
         );
@@ -284,7 +284,7 @@ fn manifest_entries(content: &PlanContent) -> Result<Vec<ManifestEntry>> {
         })
         .collect();
     let extents = metadata_chunk::place(content.metadata_chunk, &lengths).ok_or_else(|| {
-        Error::usage("All manifests together are longer than the 1 GiB that a bundle may have")
+        Error::usage("The OCI manifests together exceed 1 GiB, the limit of a bundle")
             .hint("export fewer images into one bundle")
     })?;
     let entry = |manifest: &crate::plan::export::PlannedManifest| {

@@ -25,7 +25,7 @@ const TURN: usize = 4 << 20;
 
 /// The medium and the journal, shared by all lanes.
 #[derive(Clone)]
-pub struct Ground {
+pub struct LaneTarget {
     pub(crate) media: Arc<dyn Media>,
     journal: Arc<Mutex<Journal>>,
     /// Held while a lane writes to a removable medium. Lanes that write at the same time scatter
@@ -33,16 +33,16 @@ pub struct Ground {
     turn: Option<Arc<Mutex<()>>>,
 }
 
-impl fmt::Debug for Ground {
+impl fmt::Debug for LaneTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let root = self.media.root();
-        f.debug_struct("Ground")
+        f.debug_struct("LaneTarget")
             .field("media", &root)
             .finish_non_exhaustive()
     }
 }
 
-impl Ground {
+impl LaneTarget {
     /// Combines a medium and its journal. Lanes take turns if the file system is one used on
     /// sticks.
     pub fn new(media: Arc<dyn Media>, journal: Journal) -> sys::Result<Self> {
@@ -120,7 +120,7 @@ pub(super) struct ChunkMark {
 
 /// A chunk that is being written.
 pub(super) struct ChunkFile {
-    ground: Ground,
+    target: LaneTarget,
     number: ChunkId,
     hasher: FileHasher,
     kept: Option<Kept>,
@@ -137,7 +137,7 @@ impl ChunkFile {
     /// Starts a chunk. `blocks` are the blocks that the journal lists, from index 0; empty for a
     /// new chunk.
     pub(super) fn begin(
-        ground: Ground,
+        target: LaneTarget,
         number: ChunkId,
         blocks: Vec<JournalledBlock>,
     ) -> sys::Result<Self> {
@@ -145,7 +145,7 @@ impl ChunkFile {
         let kept = if blocks.is_empty() {
             None
         } else {
-            match ground.media.open(&path) {
+            match target.media.open(&path) {
                 Ok(file) => Some(Kept {
                     file,
                     blocks,
@@ -156,7 +156,7 @@ impl ChunkFile {
             }
         };
         Ok(Self {
-            ground,
+            target,
             number,
             hasher: FileHasher::new(),
             kept,
@@ -168,8 +168,12 @@ impl ChunkFile {
     }
 
     /// Opens a chunk that this run sealed, and takes it back to a mark.
-    pub(super) fn reopen(ground: Ground, mark: ChunkMark, sealed: FileHashes) -> sys::Result<Self> {
-        let mut chunk = Self::begin(ground, mark.number, Vec::new())?;
+    pub(super) fn reopen(
+        target: LaneTarget,
+        mark: ChunkMark,
+        sealed: FileHashes,
+    ) -> sys::Result<Self> {
+        let mut chunk = Self::begin(target, mark.number, Vec::new())?;
         chunk.hasher = FileHasher::at(mark.hashed, sealed.blocks.0);
         let length = chunk.length();
         chunk.open_at(length)?;
@@ -223,8 +227,8 @@ impl ChunkFile {
     fn open_at(&mut self, length: u64) -> sys::Result<()> {
         if self.file.is_none() {
             let path = chunk_path(self.number, ChunkKind::Data);
-            self.file = Some(self.ground.media.append_to(&path)?);
-            self.ground.media.sync_dir("chunks")?;
+            self.file = Some(self.target.media.append_to(&path)?);
+            self.target.media.sync_dir("chunks")?;
         }
         if let Some(file) = &mut self.file {
             file.seek(length)?;
@@ -273,11 +277,11 @@ impl ChunkFile {
             self.trust_at_most(length);
         }
         self.hasher.update(bytes);
-        if self.buffer.is_empty() && bytes.len() >= self.ground.buffer() {
+        if self.buffer.is_empty() && bytes.len() >= self.target.buffer() {
             self.write(bytes)?;
         } else {
             self.buffer.extend_from_slice(bytes);
-            if self.buffer.len() >= self.ground.buffer() {
+            if self.buffer.len() >= self.target.buffer() {
                 self.drain()?;
             }
         }
@@ -288,7 +292,7 @@ impl ChunkFile {
     }
 
     fn write(&mut self, bytes: &[u8]) -> sys::Result<()> {
-        let _turn = self.ground.turn.as_ref().map(|turn| turn.lock());
+        let _turn = self.target.turn.as_ref().map(|turn| turn.lock());
         match &mut self.file {
             Some(file) => file.append(bytes),
             None => Ok(()),
@@ -324,7 +328,7 @@ impl ChunkFile {
             })
             .collect();
         if !blocks.is_empty() {
-            self.ground.journal_blocks(self.number, &blocks)?;
+            self.target.journal_blocks(self.number, &blocks)?;
         }
         self.journalled = self.hasher.full_blocks().len() as u64;
         self.safe = self.journalled * BLOCK_SIZE;
@@ -336,12 +340,12 @@ impl ChunkFile {
         self.checkpoint()?;
         // Removes bytes after the end, left by an earlier run or by a blob that was given up.
         let path = chunk_path(self.number, ChunkKind::Data);
-        self.ground.media.cut(&path, self.length())?;
+        self.target.media.cut(&path, self.length())?;
         if self.file.is_some()
             && let Some((hash, length)) = self.hasher.begun_block()
         {
             let block = JournalledBlock { length, hash };
-            self.ground
+            self.target
                 .journal_blocks(self.number, &[(self.journalled, block)])?;
         }
         Ok(self.hasher.finish())

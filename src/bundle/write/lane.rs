@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::bundle::write::chunk_file::{ChunkFile, ChunkMark, Ground};
+use crate::bundle::write::chunk_file::{ChunkFile, ChunkMark, LaneTarget};
 use crate::format::hash::{BlobHasher, FileHashes};
 use crate::format::tar;
 use crate::model::{ChunkId, Digest, Extent, PlanId};
 use crate::plan::export::Cursor;
 use crate::sys::journal::Recovered;
-use crate::sys::{self, IoAt};
+use crate::sys::{self, FileError};
 
 /// A chunk that is complete and durable.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ struct OpenBlob {
 
 /// Writes one lane.
 pub struct LaneWriter {
-    ground: Ground,
+    target: LaneTarget,
     plan: PlanId,
     recovered: Recovered,
     cursor: Cursor,
@@ -90,9 +90,9 @@ impl fmt::Debug for LaneWriter {
 
 impl LaneWriter {
     /// Creates a lane that has written nothing. `recovered` is the journal of an earlier run.
-    pub fn new(ground: Ground, plan: PlanId, cursor: Cursor, recovered: Recovered) -> Self {
+    pub fn new(target: LaneTarget, plan: PlanId, cursor: Cursor, recovered: Recovered) -> Self {
         Self {
-            ground,
+            target,
             plan,
             recovered,
             cursor,
@@ -152,7 +152,7 @@ impl LaneWriter {
     /// Starts a blob. An open blob is removed first, so the same one may be started again.
     pub fn begin_blob(&mut self, blob: LaneBlob) -> sys::Result<()> {
         if self.blob.is_some() {
-            self.abandon_blob()?;
+            self.remove_blob()?;
         }
         let before = Mark {
             cursor: self.cursor.clone(),
@@ -162,7 +162,7 @@ impl LaneWriter {
         self.blob = Some(OpenBlob {
             blob,
             extents: self.cursor.place(blob.size).map_err(|error| {
-                IoAt::refused("lay out", self.ground.media.root(), &error.to_string())
+                FileError::refused("lay out", self.target.media.root(), &error.to_string())
             })?,
             extent: 0,
             filled: 0,
@@ -207,7 +207,7 @@ impl LaneWriter {
             let path = tar::blob_entry_name(&open.blob.digest, part);
             let header = tar::header(&path, tar::EntryKind::File, extent.stored, "");
             let header = header.map_err(|error| {
-                IoAt::refused("lay out", self.ground.media.root(), &error.to_string())
+                FileError::refused("lay out", self.target.media.root(), &error.to_string())
             })?;
             // If the chunk already extends past this header, it was written before.
             let here = self
@@ -242,7 +242,7 @@ impl LaneWriter {
         }
         self.seal_chunk()?;
         let blocks = self.recovered.blocks(number);
-        let mut chunk = ChunkFile::begin(self.ground.clone(), number, blocks)?;
+        let mut chunk = ChunkFile::begin(self.target.clone(), number, blocks)?;
         chunk.append(&tar::marker(&self.plan, number))?;
         self.chunk = Some(chunk);
         Ok(())
@@ -270,20 +270,20 @@ impl LaneWriter {
         if whole {
             self.done.placed.push((open.blob.digest, open.extents));
         } else {
-            self.take_back(open.before)?;
+            self.roll_back(open.before)?;
         }
         Ok(whole)
     }
 
     /// Removes the open blob.
-    pub fn abandon_blob(&mut self) -> sys::Result<()> {
+    pub fn remove_blob(&mut self) -> sys::Result<()> {
         match self.blob.take() {
-            Some(open) => self.take_back(open.before),
+            Some(open) => self.roll_back(open.before),
             None => Ok(()),
         }
     }
 
-    fn take_back(&mut self, mark: Mark) -> sys::Result<()> {
+    fn roll_back(&mut self, mark: Mark) -> sys::Result<()> {
         // Drops the journal's entries about these chunks: their bytes are about to be removed.
         let from = mark.chunk.as_ref().map(|chunk| chunk.number);
         let current = self.chunk.take();
@@ -300,7 +300,7 @@ impl LaneWriter {
         }
         for number in numbers.into_iter().filter(|number| Some(*number) != from) {
             let path = crate::model::chunk_path(number, crate::model::ChunkKind::Data);
-            self.ground.media.remove(&path)?;
+            self.target.media.remove(&path)?;
         }
         self.chunk = match (current, mark.chunk) {
             (Some(mut chunk), Some(mark)) if chunk.number() == mark.number => {
@@ -309,10 +309,10 @@ impl LaneWriter {
             }
             (_, Some(mark)) => {
                 let hashes = sealed.remove(&mark.number).ok_or_else(|| {
-                    let root = self.ground.media.root();
-                    IoAt::refused("go back in", root, "a chunk of this run is not known")
+                    let root = self.target.media.root();
+                    FileError::refused("go back in", root, "a chunk of this run is not known")
                 })?;
-                Some(ChunkFile::reopen(self.ground.clone(), mark, hashes)?)
+                Some(ChunkFile::reopen(self.target.clone(), mark, hashes)?)
             }
             (_, None) => None,
         };

@@ -84,7 +84,7 @@ pub(crate) fn open(media: &dyn Media, digest: &Digest) -> Result<Box<dyn ReadAt>
 pub(crate) fn lost(digest: &Digest, why: &str) -> Error {
     let message = format!("`{}` cannot be used: {why}", path(digest));
     Error::new(Class::Media, message)
-        .hint("--replan makes it anew; if that happens again, use another medium")
+        .hint("run again with --replan to make it again; if that recurs, use another medium")
 }
 
 #[cfg(test)]

@@ -10,5 +10,5 @@ pub(crate) mod made;
 pub(crate) mod seal;
 pub(crate) mod state;
 
-pub use ahead::documents_ahead;
-pub use chunk_file::Ground;
+pub use ahead::preview_documents;
+pub use chunk_file::LaneTarget;

@@ -5,7 +5,7 @@ use std::io;
 use super::assemble::Assembled;
 use super::state::remove_plan;
 use crate::bundle::names;
-use crate::bundle::sign::{Opinion, Signer, bundle_statement, render, write_statement};
+use crate::bundle::sign::{Signer, StatementTerms, bundle_statement, render, write_statement};
 use crate::bundle::trust::Trust;
 use crate::error::Result;
 use crate::format::bundle;
@@ -32,7 +32,7 @@ fn own_statement(assembled: &Assembled, signer: &Signer, comment: Option<&LabelT
         &assembled.manifest,
         &assembled.manifest_bytes,
         signer.public(),
-        Opinion::exporter(comment.cloned()),
+        StatementTerms::exporter(comment.cloned()),
         sys::clock::now(),
     )
 }

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use crate::bundle::finding::FindingKind;
 use crate::bundle::names;
-use crate::bundle::open::{Scope, Unproven, examine};
-use crate::bundle::sign::{Opinion, Signer, document_statement, render};
+use crate::bundle::open::{Scope, UnsignedPolicy, examine};
+use crate::bundle::sign::{Signer, StatementTerms, document_statement, render};
 use crate::bundle::trust::Trust;
 use crate::bundle::write::made;
 use crate::error::{Class, Error, Result};
 use crate::format::hash::sha256;
 use crate::format::keys::VerifyingKey;
 use crate::format::{bundle, cbor, statement};
-use crate::model::{ChunkEntry, FileEntry, Limits, PlanId, StatementType};
+use crate::model::{ChunkEntry, ChunkId, FileEntry, Limits, PlanId, StatementType};
 use crate::plan::export::{ExportPlan, KnownBundle, tool};
 use crate::sys;
 use crate::sys::journal;
@@ -31,15 +31,15 @@ pub(crate) enum Found {
 }
 
 /// Determines the state of the directory.
-pub(crate) fn look(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Result<Found> {
+pub(crate) fn find_state(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Result<Found> {
     match read_plan(media.as_ref(), signer)? {
         Some(plan) => Ok(Found::Unfinished(Box::new(plan))),
-        None => look_behind(media, signer),
+        None => find_sealed_state(media, signer),
     }
 }
 
 /// Determines the state of the directory, ignoring a plan.
-pub(crate) fn look_behind(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Result<Found> {
+pub(crate) fn find_sealed_state(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Result<Found> {
     let entries = media.list()?;
     let has = |path: &str| entries.iter().any(|entry| entry.path == path);
     if has(names::MANIFEST) {
@@ -52,12 +52,12 @@ pub(crate) fn look_behind(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Re
             waived.push(FindingKind::NotAuthenticated);
         }
         let examination = {
-            let unproven = Unproven::accepted(signer.is_none());
+            let unproven = UnsignedPolicy::accepted(signer.is_none());
             examine(Arc::clone(media), &trust, Scope::Everything, unproven)?
         };
         let bundle = examination
             .into_bundle(&waived)
-            .map_err(|error| not_ours(media.as_ref(), error))?;
+            .map_err(|error| explain_other_key(media.as_ref(), error))?;
         return Ok(Found::Sealed(Box::new(KnownBundle {
             id: bundle.id,
             manifest: bundle.manifest,
@@ -73,7 +73,7 @@ pub(crate) fn look_behind(media: &Arc<dyn Media>, signer: Option<&Signer>) -> Re
         Some(entry) if !has(names::PLAN) => {
             let root = media.root().display();
             let message = format!(
-                "`{root}` holds `{}` and neither plan nor manifest",
+                "`{root}` has `{}` but no plan or manifest: no export can continue there",
                 entry.path
             );
             Err(Error::usage(message).hint("export into an empty directory"))
@@ -93,7 +93,7 @@ pub(crate) fn generation_before(
     if plan.content.generation == 1 {
         return None;
     }
-    match look_behind(media, signer) {
+    match find_sealed_state(media, signer) {
         Ok(Found::Sealed(known))
             if plan.content.generation.checked_sub(1) == Some(known.manifest.generation) =>
         {
@@ -105,7 +105,7 @@ pub(crate) fn generation_before(
 
 /// Replaces the error for a bundle that the given key has not signed: an export cannot continue
 /// from it.
-fn not_ours(media: &dyn Media, error: Error) -> Error {
+fn explain_other_key(media: &dyn Media, error: Error) -> Error {
     if error.class() != Class::NotAuthenticated {
         return error;
     }
@@ -120,12 +120,13 @@ fn read_plan(media: &dyn Media, signer: Option<&Signer>) -> Result<Option<Export
     let Some(bytes) = media.read_if_present(names::PLAN, Limits::PLAN)? else {
         return Ok(None);
     };
-    let replan = "--replan throws the unfinished export away and plans anew";
+    let replan = "--replan discards the unfinished export and starts a new one";
     if let Some(signer) = signer {
         let text = media.read_if_present(names::PLAN_STATEMENT, Limits::STATEMENT)?;
         let signature = media.read_if_present(names::PLAN_SIGNATURE, Limits::SIGNATURE)?;
         check_signature(signer.public(), &bytes, text, signature).map_err(|why| {
-            let message = format!("The unfinished export's plan is not ours: {why}");
+            let message =
+                format!("The unfinished export was not planned with the given key: {why}");
             Error::new(Class::VerificationFailed, message).hint(replan)
         })?;
     }
@@ -139,7 +140,7 @@ fn read_plan(media: &dyn Media, signer: Option<&Signer>) -> Result<Option<Export
     })?;
     if plan.document != ExportPlan::TYPE || plan.tool != tool() {
         let message = format!(
-            "The unfinished export was begun by {}, this is {}, and they may lay out differently",
+            "The unfinished export was started by {}; {} may write other chunks, so it cannot continue it",
             plan.tool.escape_debug(),
             tool()
         );
@@ -210,7 +211,7 @@ pub(crate) fn write_plan(
             StatementType::Plan,
             file,
             signer.public(),
-            Opinion::exporter(None),
+            StatementTerms::exporter(None),
             sys::clock::now(),
         );
         let text = render(&statement)?;
@@ -276,13 +277,17 @@ pub(crate) fn clear_leftovers(media: &dyn Media) -> Result<()> {
     Ok(())
 }
 
-/// Returns true if a chunk may have this path.
+/// Returns true if a chunk may have this path (R-04).
 fn is_chunk(path: &str) -> bool {
     let name = path.strip_prefix("chunks/").unwrap_or_default();
     let number = name
         .strip_suffix(".tar")
         .or_else(|| name.strip_suffix(".tar.zst"));
-    number.is_some_and(|n| n.len() >= 6 && n.bytes().all(|byte| byte.is_ascii_digit()))
+    number.is_some_and(|n| {
+        n.len() == 6
+            && n.bytes().all(|byte| byte.is_ascii_digit())
+            && n.parse().is_ok_and(|n: u32| ChunkId::try_from(n).is_ok())
+    })
 }
 
 /// Removes an unfinished export: plan, journal, and all chunks except those of the sealed
@@ -299,8 +304,8 @@ pub(crate) fn discard(media: &dyn Media) -> Result<()> {
             // The sealing of the next generation was interrupted: only the plan can finish it.
             let inventory = media.read_if_present(names::INVENTORY, Limits::INVENTORY)?;
             if inventory.is_none_or(|inventory| sha256(&inventory) != manifest.inventory.sha256) {
-                let message = "The unfinished export was being sealed, and throwing it away would \
-                               cost the generation before it";
+                let message = "The unfinished export was being sealed: discarding it now would \
+                               destroy the previous generation";
                 return Err(Error::usage(message)
                     .hint("run the same command without --replan: it finishes the sealing"));
             }
@@ -322,4 +327,27 @@ pub(crate) fn discard(media: &dyn Media) -> Result<()> {
 pub(crate) fn is_unfinished(media: &dyn Media) -> Result<bool> {
     let entries = media.list()?;
     Ok(entries.iter().any(|entry| entry.path == names::PLAN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_have_six_digits_and_begin_with_one() {
+        for path in ["chunks/000001.tar", "chunks/999999.tar.zst"] {
+            assert!(is_chunk(path), "{path}");
+        }
+        for path in [
+            "chunks/00001.tar",
+            "chunks/1234567.tar",
+            "chunks/0000001.tar.zst",
+            "chunks/000000.tar",
+            "chunks/+00001.tar",
+            "chunks/000001.tar.gz",
+            "000001.tar",
+        ] {
+            assert!(!is_chunk(path), "{path}");
+        }
+    }
 }

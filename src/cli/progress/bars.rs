@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::tally::{Tally, name};
-use super::{Painter, harmless, told};
+use super::{Painter, line_for, printable};
 use crate::progress::Event;
 
 /// Time before the first drawing; most short commands end earlier.
@@ -96,7 +96,7 @@ fn rows(tally: &Tally, now: Duration) -> Vec<Row> {
         for (name, item) in phase.largest().into_iter().take(left) {
             left = left.saturating_sub(1);
             rows.push(Row {
-                name: format!("  {}", harmless(&short(name))),
+                name: format!("  {}", printable(&short(name))),
                 permille: item.permille(),
                 status: item.status(now),
             });
@@ -125,7 +125,7 @@ impl Painter for Bars {
 
     fn event(&mut self, event: Event, now: Duration) {
         let ended = self.tally.count(&event, now);
-        if let Some(line) = told(&event) {
+        if let Some(line) = line_for(&event) {
             self.line(&line);
         }
         // The bar of the phase disappears; its summary stays if the bar was drawn.

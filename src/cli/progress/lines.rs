@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::tally::{Tally, name};
-use super::{Painter, told};
+use super::{Painter, line_for};
 use crate::progress::{Event, Phase};
 
 /// Time between two lines about a running phase.
@@ -47,7 +47,7 @@ impl<W: Write + Send> Painter for Lines<W> {
 
     fn event(&mut self, event: Event, now: Duration) {
         let ended = self.tally.count(&event, now);
-        if let Some(line) = told(&event) {
+        if let Some(line) = line_for(&event) {
             self.line(&line);
         }
         if let Event::PhaseStarted { phase, .. } = event

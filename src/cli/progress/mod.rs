@@ -25,16 +25,16 @@ use worker::Worker;
 /// Ways to show progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum ProgressMode {
-    /// Bars on a terminal, else lines.
+    /// Bars on a terminal, otherwise lines.
     #[default]
     Auto,
-    /// Bars; lines where there is no terminal.
+    /// Bars; lines without a terminal.
     Bars,
     /// A line every ten seconds.
     Lines,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// Warnings alone.
+    /// Only warnings.
     None,
 }
 
@@ -58,7 +58,8 @@ impl ProgressArgs {
             self.progress,
             ProgressMode::Bars | ProgressMode::Lines | ProgressMode::Json
         );
-        (self.quiet && shown).then_some("--quiet shows no progress, --progress asks for some")
+        (self.quiet && shown)
+            .then_some("--quiet cannot be used with --progress bars, lines or json")
     }
 
     /// Starts the sink that the flags select.
@@ -118,7 +119,7 @@ struct Quiet;
 impl Progress for Quiet {
     fn emit(&self, event: Event) {
         if let Event::Warning { .. } = event
-            && let Some(line) = told(&event)
+            && let Some(line) = line_for(&event)
         {
             self.note(&line);
         }
@@ -134,16 +135,16 @@ impl Sink for Quiet {
 }
 
 /// Returns the line that is printed for an event at once; `None` for events that are only counted.
-fn told(event: &Event) -> Option<String> {
+fn line_for(event: &Event) -> Option<String> {
     match event {
-        Event::Warning { message } => Some(format!("warning: {}", harmless(message))),
+        Event::Warning { message } => Some(format!("warning: {}", printable(message))),
         Event::Retrying {
             what,
             attempt,
             after_ms,
             cause,
         } => {
-            let (what, cause) = (harmless(what), harmless(cause));
+            let (what, cause) = (printable(what), printable(cause));
             let tenths = after_ms.div_ceil(100);
             let (seconds, tenths) = (tenths / 10, tenths % 10);
             Some(format!(
@@ -156,7 +157,7 @@ fn told(event: &Event) -> Option<String> {
 
 /// Replaces the characters by which a registry's or medium's text could break the line or control
 /// the terminal.
-fn harmless(text: &str) -> String {
+fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if is_deceptive(c) { ' ' } else { c })
         .collect()

@@ -32,6 +32,8 @@ pub(super) struct PhaseTally {
     done: u64,
     rate: Rate,
     running: BTreeMap<String, ItemTally>,
+    /// Bytes in `done` of items that failed; dropped from it if the item begins again.
+    failed: BTreeMap<String, u64>,
 }
 
 /// Progress of an item.
@@ -117,12 +119,17 @@ impl PhaseTally {
             done: 0,
             rate: Rate::new(now),
             running: BTreeMap::new(),
+            failed: BTreeMap::new(),
         }
     }
 
     fn start(&mut self, item: &str, bytes: u64, cached: u64, now: Duration) {
         if let Some(again) = self.running.remove(item) {
             self.done = self.done.saturating_sub(again.done);
+        }
+        if let Some(done) = self.failed.remove(item) {
+            self.done = self.done.saturating_sub(done);
+            self.items_done = self.items_done.saturating_sub(1);
         }
         self.done = self.done.saturating_add(cached);
         let tally = ItemTally {
@@ -144,12 +151,15 @@ impl PhaseTally {
 
     fn finish(&mut self, item: &str, ok: bool) {
         self.items_done = self.items_done.saturating_add(1);
-        if let Some(item) = self.running.remove(item)
-            && ok
-        {
+        let Some(tally) = self.running.remove(item) else {
+            return;
+        };
+        if ok {
             // Bytes that needed no transfer: the blob was present already, or was mounted.
-            let rest = item.bytes.saturating_sub(item.done);
+            let rest = tally.bytes.saturating_sub(tally.done);
             self.done = self.done.saturating_add(rest);
+        } else {
+            self.failed.insert(item.to_owned(), tally.done);
         }
     }
 
@@ -190,7 +200,7 @@ impl PhaseTally {
     /// Describes the total of the phase in words.
     pub(super) fn size(&self) -> String {
         match (self.items, self.bytes) {
-            (0, 0) => "begins".to_owned(),
+            (0, 0) => "started".to_owned(),
             (_, 0) => self.all_items().to_string(),
             (0, bytes) => ByteSize(bytes).to_string(),
             (_, bytes) => format!("{}, {}", self.all_items(), ByteSize(bytes)),
@@ -364,6 +374,21 @@ mod tests {
         assert_eq!(
             status(&tally, seconds(0)),
             "5.0 MiB of 10.0 MiB, 0 of 1 item"
+        );
+    }
+
+    #[test]
+    fn an_item_that_failed_and_begins_again_is_counted_once() {
+        let mut tally = Tally::default();
+        tally.count(&phase_started(1, 10 * MIB), seconds(0));
+        for ok in [false, false, true] {
+            tally.count(&started("a", 10 * MIB), seconds(0));
+            tally.count(&advanced("a", 6 * MIB), seconds(0));
+            tally.count(&finished("a", ok), seconds(0));
+        }
+        assert_eq!(
+            status(&tally, seconds(0)),
+            "10.0 MiB of 10.0 MiB, 1 of 1 item"
         );
     }
 

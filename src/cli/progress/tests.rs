@@ -101,6 +101,6 @@ fn bars_need_a_terminal() {
 #[test]
 fn text_of_strangers_cannot_move_the_cursor() {
     let message = "a\u{1b}[2J\u{202e}b\r\n".to_owned();
-    let line = told(&Event::Warning { message });
+    let line = line_for(&Event::Warning { message });
     assert_eq!(line.as_deref(), Some("warning: a [2J b  "));
 }

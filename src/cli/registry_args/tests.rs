@@ -78,7 +78,7 @@ fn rates_are_sizes_without_a_name() {
         ("fat32", Err("500kB")),
         ("abc", Err("500kB")),
         ("", Err("500kB")),
-        ("1023", Err("below 1 KiB")),
+        ("1023", Err("at least 1 KiB")),
     ] {
         match (parse_rate(text), expected) {
             (Ok(rate), Ok(expected)) => assert_eq!(rate.get(), expected, "{text}"),

@@ -17,7 +17,7 @@ const LONG: usize = BlockSize::MAX as usize + (256 << 10);
 /// The end of a pgzip block: the lengths of an empty stored block, at a byte boundary.
 const MARKER: [u8; 4] = [0, 0, 0xff, 0xff];
 /// Number of possible block ends that are considered.
-const MOST_MARKERS: usize = 8;
+const MAX_MARKERS: usize = 8;
 /// Number of compared bytes below which an encoder counts as undecided.
 const EVIDENCE: u64 = 32 << 10;
 
@@ -128,7 +128,7 @@ impl Beginning {
             }
         }
         self.taken += done;
-        if found == Some(done) && self.markers.len() < MOST_MARKERS {
+        if found == Some(done) && self.markers.len() < MAX_MARKERS {
             self.markers.push(self.plain.len());
         }
         Ok(())

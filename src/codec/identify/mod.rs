@@ -96,7 +96,7 @@ impl RawReason {
 }
 
 /// Number of times that a blob is read at most, if several encoders produce its beginning.
-const MOST_PASSES: usize = 6;
+const MAX_PASSES: usize = 6;
 
 /// Resources for identifying.
 #[derive(Debug, Clone, Copy)]
@@ -147,7 +147,7 @@ fn identify_with<R: Read>(
     };
     let mut reason = RawReason::Unknown;
     let mut read_before = beginning.into_compressed();
-    for encoder in survivors.into_iter().take(MOST_PASSES) {
+    for encoder in survivors.into_iter().take(MAX_PASSES) {
         match prove(encoder, &read_before, blob, options)? {
             Outcome::Proved(recipe) => return Ok(Identity::Recipe(recipe)),
             Outcome::Raw(reason) => return Ok(Identity::Raw(reason)),

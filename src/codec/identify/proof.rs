@@ -84,7 +84,7 @@ pub(super) fn prove(
         let tail = match read? {
             Ok(tail) => tail,
             Err(Stopped::Raw(reason)) => return Ok(Outcome::Raw(reason)),
-            Err(Stopped::NobodyListens) => Vec::new(),
+            Err(Stopped::ComparisonEnded) => Vec::new(),
         };
         if let Err(Differs { at }) = compared {
             return Ok(Outcome::Differs { at });
@@ -105,7 +105,7 @@ pub(super) fn prove(
 enum Stopped {
     Raw(RawReason),
     /// The other thread stopped: it found a difference, or failed.
-    NobodyListens,
+    ComparisonEnded,
 }
 
 /// Reads a gzip member and the bytes after it.
@@ -148,7 +148,7 @@ impl MemberReader {
             return Ok(Err(Stopped::Raw(RawReason::Damaged)));
         }
         if self.send(input, Vec::new()).is_err() {
-            return Ok(Err(Stopped::NobodyListens));
+            return Ok(Err(Stopped::ComparisonEnded));
         }
         while tail.len() <= MAX_TAIL.max(MAX_HEADER) && self.more(blob, &mut tail)? > 0 {}
         Ok(match () {
@@ -183,7 +183,7 @@ impl MemberReader {
                 *taken = 0;
             }
             if self.send(member, plain).is_err() {
-                return Ok(Err(Stopped::NobodyListens));
+                return Ok(Err(Stopped::ComparisonEnded));
             }
             if all || self.stream.done() {
                 return Ok(Ok(()));

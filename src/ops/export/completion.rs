@@ -212,7 +212,7 @@ fn add_sealed(
                     from: Vec::new(),
                     foreign: foreign.clone(),
                 });
-            resolved.meet_foreign(foreign);
+            resolved.merge_foreign(foreign);
             resolved.add_places([image.source.clone()]);
         }
         stack.extend(&entry.children);

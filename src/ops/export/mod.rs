@@ -37,7 +37,7 @@ use planning::{Planned, make_plan, read_bases};
 
 use super::context::Context;
 use crate::bundle::trust::statement_bytes;
-use crate::bundle::write::ahead::Ahead;
+use crate::bundle::write::ahead::Preview;
 use crate::bundle::write::state::Found;
 use crate::bundle::write::{seal, state};
 use crate::error::{Class, Error, Result};
@@ -81,7 +81,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     let Some(media) = open_medium(&request)? else {
         // A dry run into a directory that does not exist.
         let planned = make_plan(&request, id, None, &bases, context).await?;
-        let ahead = Ahead::of(&planned.plan)?;
+        let ahead = Preview::of(&planned.plan)?;
         warn_about_names(&ahead.assembled.inventory, context);
         preflight::check_ahead(&request, &planned.plan, &ahead)?;
         return dry_run_outcome(&request, &planned, &ahead, 0);
@@ -140,7 +140,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     };
     let plan = &planned.plan;
     warn_of_sparse_indexes(plan, context);
-    let ahead = Ahead::of(plan)?;
+    let ahead = Preview::of(plan)?;
     warn_about_names(&ahead.assembled.inventory, context);
     preflight::check(&request, media.as_ref(), plan, &ahead)?;
     if request.dry_run {
@@ -162,11 +162,11 @@ fn look(request: &Request, media: &Arc<dyn Media>) -> Result<Found> {
     let signer = request.signer.as_ref();
     if request.existing == Existing::Replan && state::is_unfinished(media.as_ref())? {
         if request.dry_run {
-            return state::look_behind(media, signer);
+            return state::find_sealed_state(media, signer);
         }
         state::discard(media.as_ref())?;
     }
-    let found = state::look(media, signer)?;
+    let found = state::find_state(media, signer)?;
     if !request.dry_run && matches!(found, Found::Sealed(_)) {
         state::clear_leftovers(media.as_ref())?;
     }
@@ -228,7 +228,7 @@ fn warn_of_sparse_indexes(plan: &ExportPlan, context: &Context) {
 fn dry_run_outcome(
     request: &Request,
     planned: &Planned,
-    ahead: &Ahead,
+    ahead: &Preview,
     statements: u64,
 ) -> Result<Outcome> {
     let own = seal::statement_bytes_ahead(

@@ -10,12 +10,12 @@ use super::request::Request;
 use super::sources::Sources;
 use super::transfer::{Transfer, Transferred};
 use crate::bundle::finding::{FindingKind, as_error};
-use crate::bundle::open::{Scope, Unproven, examine};
+use crate::bundle::open::{Scope, UnsignedPolicy, examine};
 use crate::bundle::trust::{Trust, statement_bytes};
 use crate::bundle::verify::check_content;
 use crate::bundle::write::assemble::{Assembled, LaneResults, assemble};
 use crate::bundle::write::state::PlanDocument;
-use crate::bundle::write::{Ground, made as made_blobs, seal, state};
+use crate::bundle::write::{LaneTarget, made as made_blobs, seal, state};
 use crate::error::Result;
 use crate::ops::blocking;
 use crate::ops::context::Context;
@@ -86,7 +86,7 @@ pub(super) async fn perform(
             keep_going: request.keep_going,
         }),
         plan_id,
-        ground: Ground::new(Arc::clone(&media), journal)?,
+        target: LaneTarget::new(Arc::clone(&media), journal)?,
         recovered,
         context: context.clone(),
         missing: Mutex::default(),
@@ -172,7 +172,12 @@ async fn read_back_bundle(media: Arc<dyn Media>, context: &Context) -> Result<()
     let waived = [FindingKind::NotAuthenticated, FindingKind::Incomplete];
     let context = context.clone();
     let findings = blocking(move || {
-        let examination = examine(media, &Trust::default(), Scope::Everything, Unproven::GoOn)?;
+        let examination = examine(
+            media,
+            &Trust::default(),
+            Scope::Everything,
+            UnsignedPolicy::GoOn,
+        )?;
         let bundle = Arc::new(examination.into_bundle(&waived)?);
         check_content(&bundle, None, context.progress.as_ref(), &|| {
             context.cancel.is_cancelled()

@@ -6,7 +6,7 @@ use super::request::Request;
 use super::selection::CatalogSelection;
 use super::{completion, content, resolve};
 use crate::bundle::finding::FindingKind;
-use crate::bundle::open::{Scope, Unproven, examine};
+use crate::bundle::open::{Scope, UnsignedPolicy, examine};
 use crate::bundle::trust::Trust;
 use crate::bundle::write::made::MadeBlob;
 use crate::error::{Class, Error, Result};
@@ -55,7 +55,7 @@ pub(super) fn read_bases(request: &Request) -> Result<Vec<KnownBundle>> {
         if trust.exporters.is_empty() {
             waived.push(FindingKind::NotAuthenticated);
         }
-        let unproven = Unproven::accepted(trust.exporters.is_empty());
+        let unproven = UnsignedPolicy::accepted(trust.exporters.is_empty());
         let examination = examine(media, &trust, Scope::Documents, unproven)?;
         let bundle = examination.into_bundle(&waived).map_err(|e| {
             Error::new(e.class(), format!("`{}` cannot be a base", path.display()))

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::request::Request;
 use crate::bundle::names;
-use crate::bundle::write::ahead::Ahead;
+use crate::bundle::write::ahead::Preview;
 use crate::bundle::write::assemble::LaneResults;
 use crate::bundle::write::made;
 use crate::error::{Class, Error, Result};
@@ -32,7 +32,7 @@ pub(super) fn check(
     request: &Request,
     media: &dyn Media,
     plan: &ExportPlan,
-    ahead: &Ahead,
+    ahead: &Preview,
 ) -> Result<()> {
     let there = own_bytes(media, &ahead.written)? + plan_bytes_there(media, plan)?;
     let file_system = FileSystem::of(media.root())?;
@@ -70,7 +70,7 @@ pub(super) fn check_mounted(to: &Path, context: &Context) -> Result<()> {
 
 /// Checks as [`check`] does, for a directory that does not exist, on the file system that will
 /// hold it.
-pub(super) fn check_ahead(request: &Request, plan: &ExportPlan, ahead: &Ahead) -> Result<()> {
+pub(super) fn check_ahead(request: &Request, plan: &ExportPlan, ahead: &Preview) -> Result<()> {
     let absolute = std::path::absolute(&request.to).unwrap_or_else(|_| request.to.clone());
     let file_system = absolute
         .ancestors()
@@ -88,10 +88,10 @@ pub(super) fn check_ahead(request: &Request, plan: &ExportPlan, ahead: &Ahead) -
 fn shortcomings(
     file_system: &FileSystem,
     plan: &ExportPlan,
-    ahead: &Ahead,
+    ahead: &Preview,
     there: u64,
 ) -> Result<Vec<String>> {
-    let Ahead {
+    let Preview {
         document,
         written: simulated,
         assembled,

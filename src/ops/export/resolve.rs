@@ -150,7 +150,7 @@ fn merge(resolution: &mut Resolution, mut image: Image) {
             }
             std::collections::btree_map::Entry::Occupied(mut known) => {
                 known.get_mut().add_places(blob.from);
-                known.get_mut().meet_foreign(blob.foreign);
+                known.get_mut().merge_foreign(blob.foreign);
             }
         }
     }
@@ -444,7 +444,7 @@ impl Walk {
             return Err(reason.into());
         }
         // For a new entry too: this sorts and removes duplicates.
-        entry.meet_foreign(foreign);
+        entry.merge_foreign(foreign);
         entry.add_places([repository.clone()]);
         Ok(())
     }

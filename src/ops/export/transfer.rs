@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::made::Reading;
 use super::prefetch::{Prefetch, Prefetching};
 use super::sources::{Failed, RepositoryQueue, Sources};
-use crate::bundle::write::Ground;
+use crate::bundle::write::LaneTarget;
 use crate::bundle::write::lane::{Continue, FinishedLane, LaneBlob, LaneWriter};
 use crate::bundle::write::made::lost;
 use crate::error::{Class, Error, Result};
@@ -38,7 +38,7 @@ pub(super) struct Transferred {
 pub(super) struct Transfer {
     pub(super) sources: Arc<Sources>,
     pub(super) plan_id: PlanId,
-    pub(super) ground: Ground,
+    pub(super) target: LaneTarget,
     pub(super) recovered: Recovered,
     pub(super) context: Context,
     pub(super) missing: Mutex<Vec<(Digest, String)>>,
@@ -164,7 +164,7 @@ impl Transfer {
         mut fed: mpsc::Receiver<Feed>,
     ) -> sys::Result<Option<FinishedLane>> {
         let recovered = self.recovered.clone();
-        let mut writer = LaneWriter::new(self.ground.clone(), self.plan_id, cursor, recovered);
+        let mut writer = LaneWriter::new(self.target.clone(), self.plan_id, cursor, recovered);
         let start = writer.replay(blobs, &self.sources.skipped, |blob, offset| {
             if offset > 0 {
                 self.started(blob, offset);
@@ -187,8 +187,8 @@ impl Transfer {
                     let _ = answer.send(right);
                 }
                 Feed::GiveUp(digest) => {
-                    writer.abandon_blob()?;
-                    self.ground.journal_skip(&digest)?;
+                    writer.remove_blob()?;
+                    self.target.journal_skip(&digest)?;
                 }
                 Feed::Done => return writer.finish().map(Some),
             }
@@ -289,7 +289,7 @@ impl Transfer {
             self.started(blob, 0);
             send(feed, Feed::Begin(*blob)).await?;
         }
-        let mut reading = Reading::open(&self.ground.media, blob.digest, offset).await?;
+        let mut reading = Reading::open(&self.target.media, blob.digest, offset).await?;
         while let Some(bytes) = reading.next().await? {
             self.send_data(blob, bytes, feed).await?;
         }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::failure::Failure;
 use crate::bundle::read::Manifests;
 use crate::model::{Digest, Inventory, Tag};
-use crate::plan::import::{Artifact, Sent};
+use crate::plan::import::{Artifact, ArtifactSelection};
 
 /// Artifact types of signatures only, by cosign and by notation.
 const SIGNATURES: [&str; 2] = [
@@ -53,11 +53,11 @@ pub struct AttachmentPolicy {
 
 impl AttachmentPolicy {
     /// Selects the artifacts of a bundle to send.
-    pub(super) fn sent(&self, inventory: &Inventory, manifests: &Manifests) -> Sent {
+    pub(super) fn sent(&self, inventory: &Inventory, manifests: &Manifests) -> ArtifactSelection {
         match (self.attachments, self.remove_signatures) {
-            (AttachmentRule::None, _) => Sent::None,
-            (_, true) => Sent::Without(signatures(inventory, manifests)),
-            (_, false) => Sent::All,
+            (AttachmentRule::None, _) => ArtifactSelection::None,
+            (_, true) => ArtifactSelection::Without(signatures(inventory, manifests)),
+            (_, false) => ArtifactSelection::All,
         }
     }
 }

@@ -15,7 +15,7 @@ use super::request::Request;
 use crate::error::Result;
 use crate::model::{BaseEntry, BundleId, Digest, Repository};
 use crate::plan::import::{BaseBlob, ImageUpload, ImportPlan};
-use crate::plan::naming::{self, Role, SourceImage, Wanted};
+use crate::plan::naming::{self, ImageToName, Role, SourceImage};
 use crate::registry;
 
 /// Number of missing digests that are listed for each base.
@@ -199,7 +199,9 @@ impl Finder<'_> {
             for role in [Role::Plain, Role::Catalog] {
                 let image = image.clone();
                 let (target, options) = (&self.request.target, &self.request.naming);
-                if let Ok(placement) = naming::place(&[Wanted { image, role }], target, options) {
+                if let Ok(placement) =
+                    naming::place(&[ImageToName { image, role }], target, options)
+                {
                     let images = placement.images().iter();
                     repositories.extend(images.map(|placed| placed.repository.clone()));
                 }

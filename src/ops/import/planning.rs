@@ -6,7 +6,7 @@ use crate::content::mapping_file::mapped;
 use crate::error::{Error, Result};
 use crate::model::{ImageEntry, Inventory, Reference};
 use crate::ops::mapping::require_known;
-use crate::plan::import::{ImportPlan, Sent, wanted};
+use crate::plan::import::{ArtifactSelection, ImportPlan, wanted};
 use crate::plan::naming::{self, Target};
 
 /// Decides the names and order of uploads, without asking the target.
@@ -14,7 +14,7 @@ pub(in crate::ops) fn plan(
     inventory: &Inventory,
     target: &Target,
     options: &naming::Options,
-    sent: &Sent,
+    sent: &ArtifactSelection,
 ) -> Result<ImportPlan> {
     let asked = |image: &ImageEntry| {
         mapped(&Reference {

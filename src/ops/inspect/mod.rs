@@ -20,7 +20,7 @@ use sums::ImageSums;
 use super::context::Context;
 use super::export::CatalogLine;
 use super::release::ReleaseLine;
-use crate::bundle::open::{Examination, Scope, Unproven, examine};
+use crate::bundle::open::{Examination, Scope, UnsignedPolicy, examine};
 use crate::error::Result;
 use crate::model::{BlobPlace, BundleId, Graph, Inventory};
 use crate::sys::media::{DirMedia, Media};
@@ -28,7 +28,7 @@ use crate::sys::media::{DirMedia, Media};
 /// Inspects a bundle.
 pub fn inspect(request: &Request, _context: &Context) -> Result<Report> {
     let media: Arc<dyn Media> = Arc::new(DirMedia::open(&request.bundle)?);
-    let unproven = Unproven::reported(&request.trust, request.allow_unsigned);
+    let unproven = UnsignedPolicy::reported(&request.trust, request.allow_unsigned);
     let examination = examine(
         Arc::clone(&media),
         &request.trust,

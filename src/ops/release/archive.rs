@@ -96,7 +96,7 @@ impl Written {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SinkError {
     #[error(transparent)]
-    File(#[from] crate::sys::IoAt),
+    File(#[from] crate::sys::FileError),
     #[error(transparent)]
     Io(#[from] io::Error),
 }

@@ -12,7 +12,7 @@ use crate::content::version::SemanticVersion;
 use crate::error::{Class, Error, Result};
 use crate::model::Reference;
 use crate::ops::blocking;
-use crate::plan::upgrade::{self, Choice, Release, UpgradeError, Wanted};
+use crate::plan::upgrade::{self, Choice, Release, UpgradeError, VersionRequest};
 use crate::registry::{Client, DocumentRequest, RedactedUrl};
 use crate::sys::files;
 
@@ -29,7 +29,7 @@ pub enum GraphSource {
 #[derive(Debug, Clone)]
 pub struct ByVersion {
     /// Requested versions; never empty.
-    pub wanted: Vec<Wanted>,
+    pub wanted: Vec<VersionRequest>,
     /// Channel of the versions.
     pub channel: Channel,
     /// Architectures; never empty.
@@ -112,7 +112,12 @@ pub(crate) async fn select(by: &ByVersion, client: &Client) -> Result<Vec<Select
     Ok(selected)
 }
 
-fn line(by: &ByVersion, architecture: &Architecture, wanted: &Wanted, choice: &Choice) -> Selected {
+fn line(
+    by: &ByVersion,
+    architecture: &Architecture,
+    wanted: &VersionRequest,
+    choice: &Choice,
+) -> Selected {
     Selected {
         wanted: wanted.to_string(),
         channel: by.channel.clone(),

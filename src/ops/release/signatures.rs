@@ -21,7 +21,7 @@ use crate::error::{Result, chain};
 use crate::model::{Digest, ReleaseSignature};
 use crate::ops::blocking;
 use crate::registry::{self, Client, DocumentRequest, RedactedUrl};
-use crate::sys::{IoAt, files};
+use crate::sys::{FileError, files};
 
 /// Limit of signatures of one release in a store (a count; library-go reads no more).
 const MOST: usize = 9;
@@ -82,7 +82,7 @@ impl fmt::Debug for Store {
 enum Failure {
     Web(registry::Error),
     Slow,
-    Directory(IoAt),
+    Directory(FileError),
 }
 
 impl Failure {

@@ -15,7 +15,7 @@ use super::context::Context;
 use super::release::ReleaseLine;
 use super::release::proof;
 use crate::bundle::finding::{Finding, FindingKind, worst};
-use crate::bundle::open::{Bundle, Scope, Unproven, examine};
+use crate::bundle::open::{Bundle, Scope, UnsignedPolicy, examine};
 use crate::bundle::verify::{check_content, count_bytes, list_attributes};
 use crate::error::Result;
 use crate::model::{BlobEntry, BlobPlace, Inventory, MalformedImage};
@@ -24,7 +24,7 @@ use crate::sys::media::{DirMedia, Media};
 /// Verifies a bundle.
 pub fn verify(request: &Request, context: &Context) -> Result<Report> {
     let media: Arc<dyn Media> = Arc::new(DirMedia::open(&request.bundle)?);
-    let unproven = Unproven::reported(&request.trust, request.allow_unsigned);
+    let unproven = UnsignedPolicy::reported(&request.trust, request.allow_unsigned);
     let trust = &request.trust;
     let mut examination = examine(Arc::clone(&media), trust, Scope::Everything, unproven)?;
     let stopped = examination.stopped;

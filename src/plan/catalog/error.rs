@@ -26,7 +26,7 @@ impl std::error::Error for FilterError {}
 #[non_exhaustive]
 pub enum FilterProblem {
     /// The catalog does not have the requested package.
-    #[error("It has no package `{}`", package.escape_debug())]
+    #[error("The catalog has no package `{}`", package.escape_debug())]
     NoPackage {
         /// Name of the package.
         package: String,
@@ -46,7 +46,7 @@ pub enum FilterProblem {
     },
     /// The catalog describes the same thing twice.
     #[error(
-        "The {what} `{}` of package `{}` is described twice",
+        "The catalog has the {what} `{}` of package `{}` twice",
         name.escape_debug(), package.escape_debug()
     )]
     Duplicate {
@@ -59,7 +59,7 @@ pub enum FilterProblem {
     },
     /// The bundles of a channel replace or skip each other in a cycle.
     #[error(
-        "In the channel `{}` of package `{}` bundles replace each other in a circle: {}",
+        "The channel `{}` of package `{}` has a cycle of bundles that replace each other: {}",
         channel.escape_debug(), package.escape_debug(), Circle(bundles)
     )]
     Cycle {
@@ -72,7 +72,7 @@ pub enum FilterProblem {
     },
     /// A channel has several heads, or no entries.
     #[error(
-        "The channel `{}` of package `{}` has {} instead of one head",
+        "The channel `{}` of package `{}` must have exactly one head; it has {}",
         channel.escape_debug(), package.escape_debug(), Heads(heads)
     )]
     Heads {
@@ -85,7 +85,7 @@ pub enum FilterProblem {
     },
     /// A channel would keep an entry for which the catalog has no bundle.
     #[error(
-        "The channel `{}` of package `{}` names the bundle `{}`, which is not there",
+        "The channel `{}` of package `{}` names the bundle `{}`, which the catalog does not contain",
         channel.escape_debug(), package.escape_debug(), bundle.escape_debug()
     )]
     NoBundle {
@@ -97,14 +97,15 @@ pub enum FilterProblem {
         bundle: String,
     },
     /// No bundle of the package is left.
-    #[error("Nothing of the package `{}` is left", package.escape_debug())]
+    #[error("No bundle of the package `{}` matches the filter", package.escape_debug())]
     Nothing {
         /// Name of the package.
         package: String,
     },
     /// The package's default channel is not kept.
     #[error(
-        "The default channel `{}` of package `{}` is not kept: choose another one of {}",
+        "The filter leaves out the default channel `{}` of package `{}`: keep it, or choose another \
+         one with --default-channel: {}",
         channel.escape_debug(), package.escape_debug(), List(kept)
     )]
     DefaultChannel {
@@ -151,13 +152,13 @@ impl fmt::Display for Circle<'_> {
     }
 }
 
-/// Displays `no entry`, or the heads.
+/// Displays `no entries`, or the heads.
 struct Heads<'a>(&'a [String]);
 
 impl fmt::Display for Heads<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            [] => f.write_str("no entry"),
+            [] => f.write_str("no entries"),
             heads => List(heads).fmt(f),
         }
     }

@@ -152,7 +152,7 @@ impl fmt::Display for Requirement {
 pub enum FilterWarning {
     /// A channel was removed because no bundle of it is kept.
     #[error(
-        "Nothing of the channel `{}` of package `{}` is left: it has no version in {versions}",
+        "The channel `{}` of package `{}` is left out: it has no version in {versions}",
         channel.escape_debug(), package.escape_debug()
     )]
     EmptyChannel {
@@ -165,8 +165,8 @@ pub enum FilterWarning {
     },
     /// Pre-releases lie between the bounds but were not requested.
     #[error(
-        "In the channel `{}` of package `{}`, {count} pre-releases between {versions} do not \
-         count, among them {example}: give a bound that is a pre-release to mean them too",
+        "Channel `{}` of package `{}`: {count} pre-releases in {versions} are left out, for example \
+         {example}; to include pre-releases, use one as a bound",
         channel.escape_debug(), package.escape_debug()
     )]
     PreReleases {
@@ -183,7 +183,7 @@ pub enum FilterWarning {
     },
     /// Nothing in the catalog meets a requirement of a bundle.
     #[error(
-        "Nothing in the catalog gives what {} of package {} requires: {requirement}",
+        "No bundle of the catalog meets a requirement of {} of package {}: {requirement}",
         bundle.escape_debug(), package.escape_debug()
     )]
     Unsatisfied {
@@ -195,7 +195,7 @@ pub enum FilterWarning {
         requirement: Requirement,
     },
     /// Several packages provide what a bundle requires; one of them is kept.
-    #[error("{requirement} is provided by several packages; taken is {taken}, others are {}", others.join(", "))]
+    #[error("Several packages provide {requirement}; {taken} was kept, not {}", others.join(", "))]
     SeveralProviders {
         /// The requirement.
         requirement: Requirement,
@@ -206,7 +206,8 @@ pub enum FilterWarning {
     },
     /// A bundle has compound constraints, which are not evaluated.
     #[error(
-        "{} of package {} has compound constraints (olm.constraint), which are not followed",
+        "{} of package {} has compound constraints (olm.constraint), which are not evaluated: check its \
+         dependencies yourself",
         bundle.escape_debug(), package.escape_debug()
     )]
     Constraints {

@@ -30,13 +30,13 @@ pub enum FilterParseError {
     #[error("`{}` is not a version like 1.2.3", .0.escape_debug())]
     Version(String),
     /// A specification gives the same bound twice.
-    #[error("`{}` has the same bound twice", .0.escape_debug())]
+    #[error("`{}` gives the minimum or the maximum version twice", .0.escape_debug())]
     Twice(String),
     /// No version lies between the bounds.
     #[error(transparent)]
     Bounds(#[from] VersionBoundsError),
     /// A package, or a channel of it, is requested twice.
-    #[error("`{}` is asked for twice", .0.escape_debug())]
+    #[error("`{}` is requested twice", .0.escape_debug())]
     Duplicate(String),
     /// Versions are given for the package and for its channels too.
     #[error(
@@ -46,12 +46,15 @@ pub enum FilterParseError {
     Mixed(String),
     /// Versions are given together with `full`.
     #[error(
-        "Everything of the package `{}` is asked for, and versions of it: give one or the other",
+        "The package `{}` is requested in full and by version: give one or the other",
         .0.escape_debug()
     )]
     FullAndVersions(String),
     /// A default channel is given for a package that is not requested.
-    #[error("A default channel is given for the package `{}`, which is not asked for", .0.escape_debug())]
+    #[error(
+        "A default channel is given for the package `{}`, which is not requested: name it with --operator",
+        .0.escape_debug()
+    )]
     DefaultChannel(String),
 }
 

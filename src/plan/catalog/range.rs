@@ -18,7 +18,7 @@ pub struct VersionBounds {
 
 /// The error for bounds with no version between them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("No version is between {min} and {max}")]
+#[error("The minimum version {min} is higher than the maximum version {max}")]
 pub struct VersionBoundsError {
     min: Version,
     max: Version,
@@ -55,7 +55,7 @@ impl VersionBounds {
         let bounds = [&self.min, &self.max];
         let mut given = bounds.into_iter().flatten();
         let releases_only = given.all(|bound| bound.pre.is_empty());
-        let allowed = version.pre.is_empty() || !releases_only;
+        let allowed = version.pre.is_empty() || !releases_only || self.is_unbounded();
         allowed && self.spans(version)
     }
 
@@ -305,6 +305,7 @@ mod tests {
         assert!(releases.spans(&version("1.3.0-rc.1")));
         assert!(bounds(Some("1.2.0-0"), Some("1.4.0")).contains(&version("1.3.0-rc.1")));
         assert!(bounds(None, Some("1.4.0")).contains(&version("0.0.1")));
+        assert!(bounds(None, None).contains(&version("1.3.0-rc.1")));
         assert!(!bounds(Some("1.2.0"), None).contains(&version("1.1.9")));
         assert_eq!(
             bounds(Some("1.2.0"), Some("1.2.0+a")).exact(),

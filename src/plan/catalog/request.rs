@@ -31,7 +31,7 @@ pub struct PackageFilter {
 
 /// The requested part of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted<'a> {
+pub(super) enum ChannelSelection<'a> {
     /// All bundles.
     All,
     /// The head of the channel.
@@ -47,8 +47,12 @@ impl CatalogFilter {
     }
 
     /// Returns the requested part of a channel; `None` if the channel was not requested.
-    pub(super) fn wanted(&self, package: &str, channel: &str) -> Option<Wanted<'_>> {
-        let everything = if self.full { Wanted::All } else { Wanted::Head };
+    pub(super) fn wanted(&self, package: &str, channel: &str) -> Option<ChannelSelection<'_>> {
+        let everything = if self.full {
+            ChannelSelection::All
+        } else {
+            ChannelSelection::Head
+        };
         if self.packages.is_empty() {
             return Some(everything);
         }
@@ -59,8 +63,8 @@ impl CatalogFilter {
         };
         let common = Some(&filter.versions).filter(|versions| !versions.is_unbounded());
         Some(match own.or(common) {
-            Some(versions) => Wanted::Versions(versions),
-            None if filter.full => Wanted::All,
+            Some(versions) => ChannelSelection::Versions(versions),
+            None if filter.full => ChannelSelection::All,
             None => everything,
         })
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Facts, PackageFacts};
 use super::graph::Graph;
-use super::request::{CatalogFilter, Wanted};
+use super::request::{CatalogFilter, ChannelSelection};
 use super::{FilterProblem, FilterWarning, Kept, KeptPackage, Reason, VersionBounds};
 use crate::content::catalog::Channel;
 
@@ -69,9 +69,9 @@ fn select_package<'a>(
             }
         };
         let chosen = match wanted {
-            Wanted::All => whole(&graph, channel),
-            Wanted::Head => head(&graph, channel),
-            Wanted::Versions(bounds) => {
+            ChannelSelection::All => whole(&graph, channel),
+            ChannelSelection::Head => head(&graph, channel),
+            ChannelSelection::Versions(bounds) => {
                 let chosen = versions(&graph, package, channel, bounds);
                 warn_of_versions(&chosen, &graph, package, channel, bounds, kept);
                 chosen

@@ -302,7 +302,7 @@ fn broken_channels_are_named() {
     );
     assert_eq!(
         text(&["1.0.0", "2.0.0"]),
-        "The channel `s` of package `a` has `a.v1.0.0`, `a.v2.0.0` instead of one head"
+        "The channel `s` of package `a` must have exactly one head; it has `a.v1.0.0`, `a.v2.0.0`"
     );
     assert_eq!(
         text(&["1.0.0", "1.0.0"]),
@@ -415,10 +415,9 @@ fn requirements_are_kept_with_their_reason() {
     assert_eq!(
         warnings,
         [
-            "Nothing in the catalog gives what app.v1.0.0 of package app requires: \
+            "No bundle of the catalog meets a requirement of app.v1.0.0 of package app: \
              olm.package.required none 1.0.0",
-            "olm.gvk.required g.example/v1 Thing is provided by several packages; taken is \
-             others, others are things",
+            "Several packages provide olm.gvk.required g.example/v1 Thing; others was kept, not things",
         ]
     );
     // A package that is kept anyway is preferred as the provider.

@@ -6,7 +6,7 @@ use crate::model::{AttachedBy, BlobPlace, Digest, ImageEntry, Inventory, Tag, Wa
 
 /// Selection of the attached artifacts that are sent to the target.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Sent {
+pub enum ArtifactSelection {
     /// All artifacts.
     #[default]
     All,
@@ -16,7 +16,7 @@ pub enum Sent {
     None,
 }
 
-impl Sent {
+impl ArtifactSelection {
     fn includes(&self, root: &Digest) -> bool {
         match self {
             Self::All => true,
@@ -45,7 +45,7 @@ pub(super) fn of(
     inventory: &Inventory,
     walk: &mut Walk<'_, '_>,
     image: &ImageEntry,
-    sent: &Sent,
+    sent: &ArtifactSelection,
 ) -> (Vec<Artifact>, Vec<Digest>) {
     let mut tags: BTreeMap<Digest, BTreeSet<Tag>> = BTreeMap::new();
     let mut subjects: BTreeMap<Digest, BTreeSet<Digest>> = BTreeMap::new();

@@ -42,7 +42,7 @@ impl Eq for Shard {}
 
 /// The error for a text that is not a shard.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not one of several importers: write I/N, from 0/N to N/N", .0.escape_debug())]
+#[error("`{}` is not a shard: write I/N with I from 1 to N (0/N is the same as N/N)", .0.escape_debug())]
 pub struct ShardError(String);
 
 impl FromStr for Shard {

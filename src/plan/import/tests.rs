@@ -71,7 +71,7 @@ pub(super) fn inventory() -> Inventory {
 pub(super) fn plan(inventory: &Inventory) -> ImportPlan {
     let target: Target = "m.lan/x".parse().unwrap();
     let placed = place(&wanted(inventory), &target, &Options::default()).unwrap();
-    ImportPlan::new(inventory, placed.images(), &Sent::All)
+    ImportPlan::new(inventory, placed.images(), &ArtifactSelection::All)
 }
 
 fn targets(plan: &ImportPlan) -> Vec<String> {
@@ -135,7 +135,7 @@ fn half_a_release_stays_away_and_half_a_catalog_does_not() {
         left_out,
         [
             "quay.io/okd/etcd:v1: 404",
-            "quay.io/okd/release:v1: the bundle lacks 1 of the images of this release"
+            "quay.io/okd/release:v1: 1 image of this release is missing from the bundle"
         ]
     );
     for group in plan.groups.values() {
@@ -215,10 +215,10 @@ fn what_is_referred_to_and_listed_goes_up_first() {
 
     let target: Target = "m.lan/x".parse().unwrap();
     let placed = place(&wanted(&inventory), &target, &Options::default()).unwrap();
-    let none = ImportPlan::new(&inventory, placed.images(), &Sent::None);
+    let none = ImportPlan::new(&inventory, placed.images(), &ArtifactSelection::None);
     assert_eq!(bytes(&none.images[0].manifests), [4, 2, 7]);
     assert_eq!(bytes(&none.images[0].unsent), [1, 3]);
-    let without = Sent::Without(BTreeSet::from([Digest::from_bytes([1; 32])]));
+    let without = ArtifactSelection::Without(BTreeSet::from([Digest::from_bytes([1; 32])]));
     let without = ImportPlan::new(&inventory, placed.images(), &without);
     assert_eq!(without.images[0].attached.len(), 1);
 }

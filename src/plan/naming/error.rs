@@ -30,13 +30,13 @@ pub enum NamingError {
         limit: MaxComponents,
     },
     /// A release needs exactly one repository, and the target does not name one.
-    #[error("A release needs a repository on `{target}` to go to, and the target names none")]
+    #[error("No repository is given for the release: `{target}` is only a registry")]
     NoReleaseRepository {
         /// The target registry.
         target: Host,
     },
     /// The option for release images names another registry than the target.
-    #[error("The release image would go to `{host}`, and everything else to `{target}`")]
+    #[error("--to-release-image names the registry `{host}`, but the target is `{target}`")]
     OtherRegistry {
         /// The target registry.
         target: Host,
@@ -44,7 +44,7 @@ pub enum NamingError {
         host: Host,
     },
     /// A mapping gives an image a name on another registry than the target.
-    #[error("The mapping puts `{image}` on `{host}`, and the target is `{target}`")]
+    #[error("The mapping file gives `{image}` a name on `{host}`, but the target is `{target}`")]
     ListedElsewhere {
         /// The image.
         image: Box<Reference>,
@@ -80,7 +80,7 @@ impl NamingError {
             )),
             Self::NoReleaseRepository { target } => Some(format!(
                 "Name it with `--to {target}/PATH`, or with `--to-release-repository PATH` when \
-                 other images go elsewhere; `--profile oc-mirror` has names of its own"
+                 other images go elsewhere; or use `--profile oc-mirror`, which names it itself"
             )),
             Self::OtherRegistry { target, .. } => Some(format!(
                 "Name a repository on {target} with `--to-release-image`"

@@ -65,7 +65,7 @@ impl SourceImage {
 
 /// An image that needs a name on the target, for one of its roles.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Wanted {
+pub struct ImageToName {
     /// The image.
     pub image: SourceImage,
     /// The image's role in the bundle.
@@ -205,13 +205,13 @@ impl Placement {
 /// [`NamingError::Collisions`] with every repository and tag that images of different digests
 /// would have to share.
 pub fn place(
-    images: &[Wanted],
+    images: &[ImageToName],
     target: &Target,
     options: &Options,
 ) -> Result<Placement, NamingError> {
     let mut named = names(images, target, options)?;
-    let moving = by_tag_alone(images);
-    shared::share_out(&mut named, &moving, options)?;
+    let moving = resolved_tags(images);
+    shared::assign_tags(&mut named, &moving, options)?;
     let mut placed: Vec<Placed> = Vec::with_capacity(named.len());
     let mut known: BTreeMap<(&SourceImage, Reference), usize> = BTreeMap::new();
     for one in named {
@@ -264,7 +264,7 @@ pub fn place(
 /// Returns the names of all images by mapping and rules, before they are compared with each
 /// other.
 fn names<'w>(
-    images: &'w [Wanted],
+    images: &'w [ImageToName],
     target: &Target,
     options: &Options,
 ) -> Result<Vec<Named<'w>>, NamingError> {
@@ -292,7 +292,7 @@ fn names<'w>(
 /// that the rules give. A name that is too long is returned as an error, so that all of them can
 /// be reported.
 fn names_of<'w>(
-    wanted: &'w Wanted,
+    wanted: &'w ImageToName,
     siblings: &Siblings<'_>,
     target: &Target,
     options: &Options,
@@ -341,7 +341,7 @@ type Siblings<'a> = BTreeMap<(&'a Repository, &'a Digest), BTreeSet<&'a Tag>>;
 
 /// Collects the tags of images that a mapping cannot distinguish: for an image that was requested
 /// by digest, a mapping's line has no tag.
-fn siblings(images: &[Wanted]) -> Siblings<'_> {
+fn siblings(images: &[ImageToName]) -> Siblings<'_> {
     let mut siblings = Siblings::new();
     for image in images.iter().map(|wanted| &wanted.image) {
         if let (Some(digest), Some(tag)) = (&image.requested.digest, &image.tag) {
@@ -375,7 +375,7 @@ fn without_those_of_siblings<'a>(
 
 /// Returns the digests to which tags were resolved, for images that were requested by tag without
 /// a digest.
-fn by_tag_alone(images: &[Wanted]) -> BTreeMap<(&Repository, &Tag), &Digest> {
+fn resolved_tags(images: &[ImageToName]) -> BTreeMap<(&Repository, &Tag), &Digest> {
     let images = images.iter().map(|wanted| &wanted.image);
     let images = images.filter(|image| image.requested.digest.is_none());
     let mut meant: BTreeMap<(&Repository, &Tag), &Digest> = BTreeMap::new();

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::tags::{digest_tag, fnv_tag};
-use super::{NamingError, Options, Profile, ReleaseTags, Role, SourceImage, Target, Wanted};
+use super::{ImageToName, NamingError, Options, Profile, ReleaseTags, Role, SourceImage, Target};
 use crate::model::{Host, NameError, Reference, Repository, RepositoryPath, Tag};
 
 /// Path of release images below the target, as in oc-mirror (docs/oc-compatibility.md, section
@@ -36,7 +36,7 @@ pub(super) fn listed<'a>(
 
 /// Returns the path of an image on the target's registry, as text: it may be too long.
 pub(super) fn path(
-    wanted: &Wanted,
+    wanted: &ImageToName,
     target: &Target,
     options: &Options,
 ) -> Result<String, NamingError> {
@@ -71,7 +71,7 @@ pub(super) fn path(
 }
 
 /// Returns the tag of an image on the target; true if the image was requested under this tag.
-pub(super) fn tag(wanted: &Wanted, options: &Options) -> Result<(Tag, bool), NameError> {
+pub(super) fn tag(wanted: &ImageToName, options: &Options) -> Result<(Tag, bool), NameError> {
     let image = &wanted.image;
     let made = match (&wanted.role, options.profile_of(&wanted.role)) {
         (Role::Release(_), _) if options.release.tag.is_some() => {
@@ -102,7 +102,7 @@ pub(super) fn tag(wanted: &Wanted, options: &Options) -> Result<(Tag, bool), Nam
 }
 
 /// Returns the tag for an image that does not get its own tag on the target.
-pub(super) fn tag_of_digest(wanted: &Wanted, options: &Options) -> Result<Tag, NameError> {
+pub(super) fn tag_of_digest(wanted: &ImageToName, options: &Options) -> Result<Tag, NameError> {
     let image = &wanted.image;
     match (options.profile_of(&wanted.role), &wanted.role) {
         (Profile::Plain | Profile::OcMirror, _) => digest_tag(&image.root),

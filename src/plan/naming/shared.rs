@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{NamingError, Options, Placed, SourceImage, Wanted, rules};
+use super::{ImageToName, NamingError, Options, Placed, SourceImage, rules};
 use crate::model::{Count, Digest, Reference, Repository, Tag};
 
 /// The name of an image by mapping and rules, before it is compared with those of other images.
 pub(super) struct Named<'w> {
-    pub(super) wanted: &'w Wanted,
+    pub(super) wanted: &'w ImageToName,
     pub(super) repository: Repository,
     pub(super) tag: Tag,
     /// True if the tag is the one under which the image was requested.
@@ -63,7 +63,7 @@ impl<'w> Named<'w> {
 /// Gives each claimed tag to one image, and to all others that were requested by digest a tag
 /// made from their digest. `moving` has the digests to which tags were resolved, for images that
 /// were requested by tag without a digest.
-pub(super) fn share_out(
+pub(super) fn assign_tags(
     named: &mut [Named<'_>],
     moving: &BTreeMap<(&Repository, &Tag), &Digest>,
     options: &Options,
@@ -111,11 +111,11 @@ pub struct SharedTag {
 
 impl SharedTag {
     /// Describes which digest has the tag, without the names on a target.
-    pub fn in_short(&self) -> String {
+    pub fn summary(&self) -> String {
         let digests: BTreeSet<String> = self.others.iter().map(|(d, _)| d.to_string()).collect();
         let others: Vec<String> = digests.into_iter().collect();
         format!(
-            "`{}` is pinned to {}: {} has the tag on the target, {} a tag made of the digest",
+            "`{}` names {}: on the target {} gets the tag, {} a tag made from the digest",
             self.source,
             Count::of(others.len() + 1, "digest"),
             self.kept_by,

@@ -12,9 +12,9 @@ fn place(
     target: &Target,
     options: &Options,
 ) -> Result<Placement, NamingError> {
-    let wanted: Vec<Wanted> = images
+    let wanted: Vec<ImageToName> = images
         .iter()
-        .map(|image| Wanted {
+        .map(|image| ImageToName {
             image: image.clone(),
             role: Role::Plain,
         })
@@ -230,9 +230,9 @@ fn a_shared_tag_is_told_with_all_its_digests() {
         )
     );
     assert!(
-        shared.in_short().contains("pinned to 2 digests"),
+        shared.summary().contains("pinned to 2 digests"),
         "{}",
-        shared.in_short()
+        shared.summary()
     );
     assert_eq!(placement.images()[0].kept_by, Some(one));
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Wanted;
+use super::VersionRequest;
 use crate::content::graph::{BadPayload, Channel, ConditionalUpdate};
 use crate::content::version::SemanticVersion;
 
@@ -23,7 +23,7 @@ pub enum UpgradeError {
     },
     /// The update service does not know the version.
     #[error(
-        "`{version}` is unknown to the update service in channel `{channel}`; nearest {}",
+        "The update service does not know `{version}` in channel `{channel}`; nearest {}",
         versions(nearest)
     )]
     UnknownVersion {
@@ -46,7 +46,7 @@ pub enum UpgradeError {
     },
     /// The lower end of the range is above its upper end.
     #[error("The range from `{min}` to `{max}` ends before it begins")]
-    Backwards {
+    ReversedRange {
         /// Lower end of the range.
         min: SemanticVersion,
         /// Upper end of the range.
@@ -54,14 +54,14 @@ pub enum UpgradeError {
     },
     /// The channel has no release in the range.
     #[error(
-        "Channel `{channel}` has no release in `{wanted}`; it goes {}",
+        "Channel `{channel}` has no release in `{wanted}`; its releases go {}",
         span(ends)
     )]
     EmptyRange {
         /// Name of the channel.
         channel: Channel,
         /// The requested range.
-        wanted: Box<Wanted>,
+        wanted: Box<VersionRequest>,
         /// The lowest and the highest version of the channel.
         ends: Box<(SemanticVersion, SemanticVersion)>,
     },
@@ -71,7 +71,7 @@ pub enum UpgradeError {
         /// Version at which the path starts.
         from: SemanticVersion,
         /// The requested range.
-        wanted: Box<Wanted>,
+        wanted: Box<VersionRequest>,
     },
     /// The path would lead to a lower version.
     #[error("`{from}` cannot be updated to `{to}`, which is older")]
@@ -82,7 +82,7 @@ pub enum UpgradeError {
         to: SemanticVersion,
     },
     /// The service names no valid image for a selected release.
-    #[error("The update service does not say which image `{version}` is")]
+    #[error("The update service gives no usable image for `{version}`")]
     Payload {
         /// Version of the release.
         version: SemanticVersion,
@@ -111,12 +111,12 @@ pub enum NoPath {
     /// A path exists if conditional updates are used; these are the conditional updates on it.
     Conditional(Vec<ConditionalUpdate>),
     /// No update starts at the first version.
-    NothingFrom,
+    NoUpdateFrom,
     /// No update ends at the second version.
-    NothingTo,
+    NoUpdateTo,
     /// Updates start at the first version and updates end at the second one, but they do not
     /// meet.
-    Apart {
+    Disconnected {
         /// The highest versions that can be reached from the first version, descending.
         reachable: Vec<SemanticVersion>,
         /// Versions from which the second version can be reached, nearest to the first version
@@ -138,12 +138,12 @@ impl fmt::Display for NoPath {
                 }
                 Ok(())
             }
-            Self::NothingFrom => f.write_str("no update begins at the first"),
-            Self::NothingTo => f.write_str("no update ends at the second"),
-            Self::Apart { reachable, origins } => write!(
+            Self::NoUpdateFrom => f.write_str("no update starts at the first version"),
+            Self::NoUpdateTo => f.write_str("no update leads to the second version"),
+            Self::Disconnected { reachable, origins } => write!(
                 f,
-                "the highest that can be reached {}, and the second can be reached from {}",
-                versions(reachable),
+                "the highest reachable: {}; the second version can be reached from {}",
+                list(reachable),
                 list(origins)
             ),
         }

@@ -79,10 +79,10 @@ fn one_release_or_a_range_of_the_channel() {
     assert_eq!(chosen("..4.1.9", None).unwrap(), ["4.1.8", "4.1.9"]);
     assert_eq!(chosen("..", None).unwrap().len(), 6);
     for bad in ["", "4", "4.1.8...4.2.0", "4.1.8..x", "newest"] {
-        assert!(bad.parse::<Wanted>().is_err(), "{bad:?}");
+        assert!(bad.parse::<VersionRequest>().is_err(), "{bad:?}");
     }
     for good in ["latest", "4.1.9", "4.1.9..4.2.0", "..4.2.0", "4.1.9.."] {
-        assert_eq!(good.parse::<Wanted>().unwrap().to_string(), good);
+        assert_eq!(good.parse::<VersionRequest>().unwrap().to_string(), good);
     }
 }
 
@@ -119,7 +119,7 @@ fn errors_say_what_there_is_instead() {
         "not in channel `stable-4.2`, only in `fast-4.3`",
     );
     says("4.2.0..4.1.8", None, "ends before it begins");
-    says("4.4.0..", None, "it goes from `4.1.8` to `4.2.2`");
+    says("4.4.0..", None, "its releases go from `4.1.8` to `4.2.2`");
     says("4.2.0..", Some("4.1.8"), "must end at one version");
     says("4.1.8", Some("4.2.0"), "which is older");
     says("4.2.0", Some("4.1.7"), "nearest is `4.1.8`");
@@ -131,7 +131,7 @@ fn errors_say_what_there_is_instead() {
 
     let other = "stable-9".parse().unwrap();
     let empty = graph(&[("4.1.0", "b,a")], &[], &[]);
-    let error = select(&empty, &other, &Wanted::One(None), None).unwrap_err();
+    let error = select(&empty, &other, &VersionRequest::One(None), None).unwrap_err();
     let text = "names no release of channel `stable-9`, only of `a`, `b`";
     assert!(error.to_string().contains(text), "{error}");
 }
@@ -147,25 +147,25 @@ fn no_path_says_why() {
     ];
     let graph = graph(&nodes, &[(0, 1), (2, 3)], &[]);
     let why = |from: &str, to: &str| {
-        let wanted = Wanted::One(Some(version(to)));
+        let wanted = VersionRequest::One(Some(version(to)));
         match select(&graph, &channel(), &wanted, Some(&version(from))).unwrap_err() {
             UpgradeError::NoPath { why, .. } => *why,
             other => panic!("{other}"),
         }
     };
-    assert_eq!(why("4.1.1", "4.2.1"), NoPath::NothingFrom);
-    assert_eq!(why("4.1.0", "4.3.0"), NoPath::NothingTo);
+    assert_eq!(why("4.1.1", "4.2.1"), NoPath::NoUpdateFrom);
+    assert_eq!(why("4.1.0", "4.3.0"), NoPath::NoUpdateTo);
     let apart = why("4.1.0", "4.2.1");
     assert_eq!(
         apart,
-        NoPath::Apart {
+        NoPath::Disconnected {
             reachable: vec![version("4.1.1")],
             origins: vec![version("4.2.0")],
         }
     );
     assert_eq!(
         apart.to_string(),
-        "the highest that can be reached is `4.1.1`, and the second can be reached from `4.2.0`"
+        "the highest reachable: `4.1.1`; the second version can be reached from `4.2.0`"
     );
 }
 
@@ -199,7 +199,7 @@ proptest! {
         let labelled: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
         let ordered: Vec<_> = edges.iter().copied().collect();
         let reversed: Vec<_> = edges.iter().rev().copied().collect();
-        let wanted = Wanted::One(Some(version(&names[to])));
+        let wanted = VersionRequest::One(Some(version(&names[to])));
         let begin = version(&names[from]);
         let found = select(&graph(&labelled, &ordered, &[]), &channel(), &wanted, Some(&begin));
         let again = select(&graph(&labelled, &reversed, &[]), &channel(), &wanted, Some(&begin));

@@ -7,8 +7,8 @@ use std::path::Path;
 use super::attributes;
 use super::directory::Directory;
 use super::sequential::SequentialFile;
-use super::weigh::Scales;
-use super::{Attribute, Entry, EntryKind, Media, ReadAt, Weight, WriteFile};
+use super::weigh::DirectoryCounter;
+use super::{Attribute, DirectoryTotals, Entry, EntryKind, Media, ReadAt, WriteFile};
 use crate::sys::error::Result;
 use crate::sys::filesystem::FileSystem;
 
@@ -91,8 +91,8 @@ impl Media for DirMedia {
         self.directory.sync_dir(path)
     }
 
-    fn weigh_others(&self, own: &[&str]) -> BTreeMap<String, Weight> {
-        let mut scales = Scales::new();
+    fn count_other_directories(&self, own: &[&str]) -> BTreeMap<String, DirectoryTotals> {
+        let mut scales = DirectoryCounter::new();
         scales.directories(self.root(), "", own);
         for directory in own {
             let path = self.root().join(directory);
@@ -143,7 +143,7 @@ mod tests {
     use rustix::fs::{self as sysfs, FileType, Mode};
 
     use crate::model::Limits;
-    use crate::sys::error::IoAt;
+    use crate::sys::error::FileError;
     use crate::sys::media::Reader;
 
     fn media() -> (tempfile::TempDir, DirMedia) {
@@ -231,7 +231,11 @@ mod tests {
         impl ReadAt for Failing {
             fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
                 let Some(first) = buffer.first_mut().filter(|_| offset < 3) else {
-                    return Err(IoAt::new("read", "x", io::ErrorKind::StorageFull.into()));
+                    return Err(FileError::new(
+                        "read",
+                        "x",
+                        io::ErrorKind::StorageFull.into(),
+                    ));
                 };
                 *first = b'n';
                 Ok(1)
@@ -275,7 +279,7 @@ mod tests {
         symlink("/usr", directory.path().join("a/link")).unwrap();
         symlink("a", directory.path().join("linked")).unwrap();
         symlink("a", directory.path().join("signatures")).unwrap();
-        let weights = media.weigh_others(&["chunks", "signatures"]);
+        let weights = media.count_other_directories(&["chunks", "signatures"]);
         let found: Vec<(&str, u64, u64)> = weights
             .iter()
             .map(|(path, weight)| (path.as_str(), weight.files, weight.bytes))
@@ -291,7 +295,7 @@ mod tests {
         );
         let deep = ["d"; Limits::DIRECTORY_DEPTH + 1].join("/");
         put(&format!("{deep}/x"), 1);
-        let weights = media.weigh_others(&["chunks"]);
+        let weights = media.count_other_directories(&["chunks"]);
         assert!(!weights["d"].is_whole, "{weights:?}");
     }
 

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use super::open_file::OpenFile;
 use super::{Entry, EntryKind, ReadAt, WriteFile};
 use crate::model::Limits;
-use crate::sys::error::{At, IoAt, Refusal, Result};
+use crate::sys::error::{At, FileError, Refusal, Result};
 
 /// The handle of a directory, and the path by which it was opened, for messages.
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ impl Directory {
         let parent = self.directory(directory).map_err(|error| {
             // The caller named the file, so a missing directory is reported as a missing file.
             if error.is_not_found() {
-                IoAt::new("open", self.shown(path), io::ErrorKind::NotFound.into())
+                FileError::new("open", self.shown(path), io::ErrorKind::NotFound.into())
             } else {
                 error
             }
@@ -93,7 +93,7 @@ impl Directory {
             Err(Errno::LOOP | Errno::NXIO) => {
                 return Err(Refusal::NotRegular.at(operation, shown));
             }
-            Err(error) => return Err(IoAt::new(operation, shown, error.into())),
+            Err(error) => return Err(FileError::new(operation, shown, error.into())),
         };
         let stat = sysfs::fstat(&handle).at(operation, &shown)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -123,7 +123,7 @@ impl Directory {
         match sysfs::mkdirat(&self.handle, path, Mode::from_raw_mode(0o755)) {
             Ok(()) => self.sync_dir(""),
             Err(Errno::EXIST) => self.directory(path).map(drop),
-            Err(error) => Err(IoAt::new("make the directory", shown, error.into())),
+            Err(error) => Err(FileError::new("make the directory", shown, error.into())),
         }
     }
 
@@ -175,8 +175,8 @@ impl Directory {
             let room = piece.get_mut(..wanted).unwrap_or_default();
             let read = source.read_at(room, done)?;
             if read == 0 {
-                let why = "what is copied became shorter meanwhile";
-                return Err(IoAt::refused("write", self.shown(to), why));
+                let why = "the source became shorter while it was copied";
+                return Err(FileError::refused("write", self.shown(to), why));
             }
             copy.append(room.get(..read).unwrap_or_default())?;
             done += read as u64;
@@ -201,7 +201,7 @@ impl Directory {
         };
         match sysfs::unlinkat(&parent, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(IoAt::new("remove", self.shown(path), error.into())),
+            Err(error) => Err(FileError::new("remove", self.shown(path), error.into())),
         }
     }
 
@@ -209,7 +209,7 @@ impl Directory {
     pub(super) fn remove_dir(&self, path: &str) -> Result<()> {
         match sysfs::unlinkat(&self.handle, path, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::NOTDIR) => Ok(()),
-            Err(error) => Err(IoAt::new("remove", self.shown(path), error.into())),
+            Err(error) => Err(FileError::new("remove", self.shown(path), error.into())),
         }
     }
 
@@ -220,7 +220,7 @@ impl Directory {
             // Some file systems (FUSE among them) have no fsync for directories; they write
             // directory entries with the files.
             Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
-            Err(error) => Err(IoAt::new(
+            Err(error) => Err(FileError::new(
                 "flush the directory",
                 self.shown(path),
                 error.into(),
@@ -241,7 +241,7 @@ impl Directory {
             let stat = match sysfs::statat(&handle, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => stat,
                 Err(Errno::NOENT) => continue,
-                Err(error) => return Err(IoAt::new("look at", &shown, error.into())),
+                Err(error) => return Err(FileError::new("look at", &shown, error.into())),
             };
             let kind = match FileType::from_raw_mode(stat.st_mode) {
                 FileType::RegularFile => EntryKind::File(u64::try_from(stat.st_size).unwrap_or(0)),
@@ -255,11 +255,8 @@ impl Directory {
                 format!("{directory}/{name}")
             };
             if entries.len() >= Limits::LISTED {
-                return Err(IoAt::refused(
-                    "list",
-                    shown,
-                    "more lies there than can be listed",
-                ));
+                let why = format!("it has more than {} entries, the limit", Limits::LISTED);
+                return Err(FileError::refused("list", shown, &why));
             }
             entries.push(Entry { path, kind });
         }

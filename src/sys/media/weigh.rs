@@ -7,16 +7,16 @@ use std::path::Path;
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::Weight;
+use super::DirectoryTotals;
 use crate::model::Limits;
 
 /// Counts the content of directories, with one limit on entries for all of them.
-pub(super) struct Scales {
+pub(super) struct DirectoryCounter {
     left: usize,
-    weights: BTreeMap<String, Weight>,
+    weights: BTreeMap<String, DirectoryTotals>,
 }
 
-impl Scales {
+impl DirectoryCounter {
     pub(super) fn new() -> Self {
         Self {
             left: Limits::ENTRIES,
@@ -44,12 +44,12 @@ impl Scales {
         }
     }
 
-    pub(super) fn into_weights(self) -> BTreeMap<String, Weight> {
+    pub(super) fn into_weights(self) -> BTreeMap<String, DirectoryTotals> {
         self.weights
     }
 
     /// Counts everything in a directory.
-    fn weigh(&mut self, directory: &Path) -> Weight {
+    fn weigh(&mut self, directory: &Path) -> DirectoryTotals {
         let mut weight = EMPTY;
         let entries = WalkDir::new(directory)
             .follow_root_links(false)
@@ -72,7 +72,7 @@ impl Scales {
     }
 }
 
-const EMPTY: Weight = Weight {
+const EMPTY: DirectoryTotals = DirectoryTotals {
     files: 0,
     entries: 0,
     others: 0,
@@ -80,7 +80,7 @@ const EMPTY: Weight = Weight {
     is_whole: true,
 };
 
-fn count(entry: &DirEntry, weight: &mut Weight) {
+fn count(entry: &DirEntry, weight: &mut DirectoryTotals) {
     weight.entries = weight.entries.saturating_add(1);
     let kind = entry.file_type();
     if kind.is_dir() {

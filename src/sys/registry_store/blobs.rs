@@ -48,7 +48,7 @@ impl Store {
         if !fs::exists(self.layout.blob_link(repository, digest)).doing("look for a blob")? {
             return Ok(None);
         }
-        absent_is_none(fs::metadata(self.layout.data(digest)).map(|facts| facts.len()))
+        not_found_as_none(fs::metadata(self.layout.data(digest)).map(|facts| facts.len()))
             .doing("look for a blob")
     }
 
@@ -70,7 +70,7 @@ impl Store {
             let size = file.metadata()?.len();
             Ok(BlobReader { file, size })
         };
-        absent_is_none(open()).doing("open a blob")
+        not_found_as_none(open()).doing("open a blob")
     }
 
     /// Links a blob of repository `from` into `repository`. Returns false if `from` does not have
@@ -108,7 +108,7 @@ impl Store {
 }
 
 /// Turns "not found" into `None`.
-pub(super) fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+pub(super) fn not_found_as_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -34,7 +34,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The store's file system is not case-sensitive.
-    #[error("The store `{}` is on a file system that does not tell upper from lower case", path.display())]
+    #[error("The store `{}` is on a case-insensitive file system", path.display())]
     CaseInsensitive {
         /// Path of the directory.
         path: PathBuf,

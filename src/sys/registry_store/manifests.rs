@@ -5,7 +5,7 @@ use std::path::Path;
 use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
-use super::blobs::absent_is_none;
+use super::blobs::not_found_as_none;
 use super::error::{IoContext, Result};
 use super::{Store, StoreError, durable, entries, layout};
 use crate::model::{Digest, MediaType, RawManifest, RepositoryPath, Tag};
@@ -82,7 +82,8 @@ impl Store {
         digest: &Digest,
     ) -> Result<Option<(MediaType, Option<Digest>)>> {
         let path = self.layout.manifest_link(repository, digest);
-        let Some(text) = absent_is_none(fs::read_to_string(path)).doing("look for a manifest")?
+        let Some(text) =
+            not_found_as_none(fs::read_to_string(path)).doing("look for a manifest")?
         else {
             return Ok(None);
         };
@@ -105,8 +106,8 @@ impl Store {
         let Some((media_type, _)) = self.link(repository, digest)? else {
             return Ok(None);
         };
-        let facts =
-            absent_is_none(fs::metadata(self.layout.data(digest))).doing("look for a manifest")?;
+        let facts = not_found_as_none(fs::metadata(self.layout.data(digest)))
+            .doing("look for a manifest")?;
         Ok(facts.map(|facts| ManifestInfo {
             media_type,
             size: facts.len(),
@@ -127,7 +128,7 @@ impl Store {
             return Ok(None);
         };
         let Some(bytes) =
-            absent_is_none(fs::read(self.layout.data(digest))).doing("read a manifest")?
+            not_found_as_none(fs::read(self.layout.data(digest))).doing("read a manifest")?
         else {
             return Ok(None);
         };
@@ -148,7 +149,7 @@ impl Store {
     /// If the disk cannot be read.
     pub fn resolve_tag(&self, repository: &RepositoryPath, tag: &Tag) -> Result<Option<Digest>> {
         let path = self.layout.tag(repository, tag);
-        let text = absent_is_none(fs::read_to_string(path)).doing("look for a tag")?;
+        let text = not_found_as_none(fs::read_to_string(path)).doing("look for a tag")?;
         Ok(text.and_then(|text| text.trim_end().parse().ok()))
     }
 
@@ -231,7 +232,7 @@ impl Store {
             return Ok(None);
         }
         let directory = self.layout.referrers(repository, subject);
-        absent_is_none(fs::read(directory.join(digest.hex()))).doing("read a referrer")
+        not_found_as_none(fs::read(directory.join(digest.hex()))).doing("read a referrer")
     }
 
     /// Returns all repositories that have held a manifest, in ascending order.
@@ -250,7 +251,7 @@ impl Store {
         let mut found = Vec::new();
         let mut waiting = vec![root.clone()];
         while let Some(directory) = waiting.pop() {
-            let inside = absent_is_none(entries(&directory)).doing(WHAT)?;
+            let inside = not_found_as_none(entries(&directory)).doing(WHAT)?;
             for path in inside.unwrap_or_default() {
                 let name = path
                     .strip_prefix(&root)
@@ -274,7 +275,7 @@ impl Store {
 /// Returns the names in a directory that `parse` accepts, in order; none if there is no
 /// directory.
 fn names<T: Ord>(directory: &Path, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
-    let paths = absent_is_none(entries(directory)).doing("list a directory")?;
+    let paths = not_found_as_none(entries(directory)).doing("list a directory")?;
     let mut found: Vec<T> = paths
         .unwrap_or_default()
         .iter()

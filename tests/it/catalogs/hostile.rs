@@ -75,10 +75,10 @@ fn databases_that_run_code_or_are_damaged_are_refused() {
         *byte = !*byte;
     }
     for (bytes, expected) in [
-        (database(view), "It has the view `related_image`"),
+        (database(view), "The database has the view `related_image`"),
         (
             database(&format!("{tables}{virtual_table}")),
-            "It has the virtual table `search`",
+            "The database has the virtual table `search`",
         ),
         (damaged, "cannot be read"),
         (

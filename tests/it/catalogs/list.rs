@@ -51,9 +51,7 @@ fn what_upper_layers_remove_is_not_there() {
         ("tmp/cache/x", b"no catalog: ["),
     ];
     let shop = Shop::with(&index_image(broken).files(mended).image());
-    shop.list(&[])
-        .succeeds()
-        .stdout_has("1 packages, 2 bundles");
+    shop.list(&[]).succeeds().stdout_has("1 package, 2 bundles");
 }
 
 #[test]
@@ -62,7 +60,7 @@ fn one_platform_of_an_index_is_read() {
     let image = |platform| index_image(catalog).platform(platform).image();
     let shop = Shop::with(&index([&image("linux/arm64/v8"), &image("linux/s390x")]));
     let error = shop.list(&[]).fails_with(2);
-    error.stderr_has("selects none of the index's images");
+    error.stderr_has("exactly one image of the index, but selects none of");
     error.stderr_has("linux/arm64/v8, linux/s390x");
     shop.list(&["--index-filter-by-os", "linux/.*"])
         .fails_with(2)
@@ -106,8 +104,8 @@ fn databases_of_older_days_are_listed() {
         .image();
     let shop = Shop::with(&image);
     let list = shop.list(&[]).succeeds();
-    list.stdout_has("kept as a database");
-    list.stdout_has("1 packages, 2 bundles, 3 images");
+    list.stdout_has("SQLite catalog");
+    list.stdout_has("1 package, 2 bundles, 3 images");
     list.stdout_has("a        stable *  a.v2  2.0.0    2\n");
     assert_eq!(list.stderr, "", "nothing is wrong with it");
 }

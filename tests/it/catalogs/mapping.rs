@@ -150,7 +150,7 @@ fn an_import_refuses_names_for_images_that_the_bundle_does_not_have() {
         .import(&bundle, &host, &["--mapping", &elsewhere])
         .fails_with(2);
     elsewhere
-        .stderr_has("The mapping puts")
+        .stderr_has("The mapping file gives")
         .stderr_has("m.invalid");
 }
 

@@ -92,7 +92,7 @@ fn a_text_that_is_no_reference_costs_itself_and_is_named_on_both_sides() {
     refused.stderr_has("--allow-incomplete").stderr_has(disk);
     let more = [&["--allow-incomplete"], &resources[..]].concat();
     let done = stage.import(&bundle, &host, &more).fails_with(5);
-    done.stdout_has(&format!("  lacks {disk}"))
+    done.stdout_has(&format!("  missing: {disk}"))
         .stderr_has(&long);
     assert!(tags(&host, "ops/index").contains("v1"), "{done}");
     assert!(tags(&host, "wasm/shim").contains("v1"), "{done}");
@@ -185,7 +185,7 @@ fn a_catalog_becomes_visible_although_the_target_refuses_a_member() {
     done.stderr_has("1 of 6 images is not on the target")
         .stderr_has("(needed by bar.v1.0.0 of package bar)")
         .stdout_has(&format!(
-            "  lacks {}/bar/operator:v1.0.0",
+            "  missing: {}/bar/operator:v1.0.0",
             stage.source.host()
         ));
     assert!(tags(&host, "olm/ops-index").contains("v1"), "{done}");
@@ -337,6 +337,6 @@ fn a_database_with_opm_s_triggers_is_carried_whole() {
     list.args(["catalog", "list"]).arg(stage.at("bundle"));
     list.arg("--trust").arg(stage.trusted());
     let list = Outcome::of(list).succeeds();
-    list.stdout_has("1 packages, 1 bundles")
+    list.stdout_has("1 package, 1 bundle")
         .stdout_has("x.v1.0.0");
 }

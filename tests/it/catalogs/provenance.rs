@@ -17,7 +17,7 @@ fn list(stage: &Stage, more: &[&str]) -> Outcome {
 fn a_list_of_a_bundle_says_whether_anybody_vouches() {
     let (stage, index) = stage();
     stage.export("bundle", &[], &["--catalog", &index]);
-    let said = "NOT AUTHENTICATED: nobody who is trusted vouched for this bundle";
+    let said = "NOT AUTHENTICATED: no trusted key has signed this bundle";
 
     let stranger = Airferry::new();
     stranger.run(["keygen", "--out", "stranger"]).succeeds();
@@ -25,7 +25,7 @@ fn a_list_of_a_bundle_says_whether_anybody_vouches() {
     let trusted = stage.trusted();
     let outcome = list(&stage, &[]).fails_with(3);
     outcome.stdout_has("2 packages, 3 bundles").stdout_has(said);
-    outcome.stderr_has("hint: name the maker's public key with --trust");
+    outcome.stderr_has("hint: give the exporter's public key with --trust");
     // Nothing is read of a bundle that none of the given keys has signed.
     let other = ["--trust", stranger.to_str().unwrap()];
     let outcome = list(&stage, &other).fails_with(3);
@@ -65,7 +65,7 @@ fn a_filtered_catalog_names_its_filter_and_its_original() {
         assert!(filter.contains("foo"), "{filter}");
         assert_ne!(catalog["digest"], original.as_str());
     }
-    let made = format!("made from {original}, whose signatures do not hold for it");
+    let made = format!("filtered from {original}, whose signatures do not cover it");
     for text in [
         inspect("bundle", &[]),
         list(&stage, &["--allow-unsigned"]).succeeds(),

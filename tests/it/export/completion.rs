@@ -139,5 +139,5 @@ fn every_problem_is_printed_once() {
         1,
         "{outcome}"
     );
-    outcome.stdout_has(&format!("{}  -  NOT WHOLE\n", references[2]));
+    outcome.stdout_has(&format!("{}  -  missing\n", references[2]));
 }

@@ -180,7 +180,7 @@ fn a_plan_that_is_not_ours_is_refused() {
     fs::write(to.join("export.plan"), &changed).unwrap();
     site.export(&to, &[&one])
         .fails_with(4)
-        .stderr_has("not ours");
+        .stderr_has("not planned with the given key");
     fs::write(to.join("export.plan"), &plan).unwrap();
 
     // Signed, but with another key.
@@ -188,12 +188,14 @@ fn a_plan_that_is_not_ours_is_refused() {
     let other = ["export", "--tls-verify=false", "--key", "other.pem", "--to"];
     let args = other.map(OsString::from).into_iter();
     let outcome = site.run(args.chain([to.clone().into(), one.clone().into()]));
-    outcome.fails_with(4).stderr_has("not ours");
+    outcome
+        .fails_with(4)
+        .stderr_has("not planned with the given key");
 
     fs::remove_file(to.join("export.plan.sig")).unwrap();
     site.export(&to, &[&one])
         .fails_with(4)
-        .stderr_has("not ours");
+        .stderr_has("not planned with the given key");
     site.export(&to, &[&one, "--replan"]).succeeds();
     site.verify(&to, &["--strict"]).succeeds();
 }

@@ -169,7 +169,7 @@ fn names_that_an_import_will_refuse_are_told_at_the_export() {
     let references: Vec<&str> = references.iter().map(String::as_str).collect();
     let outcome = stage.try_export("bundle", &references, &["--output", "json"]);
     let outcome = outcome.succeeds();
-    outcome.stderr_has("with `--profile oc` will refuse the names");
+    outcome.stderr_has("with `--profile oc` will refuse this bundle");
     let naming = outcome.json()["naming"].to_string();
     assert!(naming.contains("TARGET/a-b-c:v1"), "{naming}");
     assert!(!naming.contains("profile plain"), "{naming}");

@@ -136,7 +136,7 @@ fn a_dry_run_says_how_much_there_is_to_send() {
     stage
         .import(&bundle, &host, &["--dry-run"])
         .succeeds()
-        .stdout_has("0 B would be uploaded");
+        .stdout_has("0 B would be sent");
 }
 
 /// Returns for each phase the number of items that it announced, and that it finished.

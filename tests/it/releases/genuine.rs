@@ -268,7 +268,7 @@ fn verify_says_what_import_refuses() {
         .stage
         .verify(&bundle, &[])
         .fails_with(3)
-        .stdout_has("signed by keys that are not known");
+        .stdout_has("signed by unknown keys");
     let reference = scene.publish("v1", &scene.payload("linux/amd64", "4.17.3"));
     let unsigned = ["--release", &reference, "--allow-unsigned-release"];
     scene.export("unsigned", &unsigned).succeeds();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use airferry::content::graph::Graph;
-use airferry::plan::upgrade::{UpgradeError, Wanted, select};
+use airferry::plan::upgrade::{UpgradeError, VersionRequest, select};
 use serde_json::Value;
 
 /// Returns the length of the shortest path from one node to each node that it reaches.
@@ -50,14 +50,14 @@ fn every_path_of_a_real_graph_is_a_shortest_one() {
     assert!(graph.conditional().next().is_some());
 
     let channel = "stable-4.13".parse().unwrap();
-    let head = select(&graph, &channel, &Wanted::One(None), None).unwrap();
+    let head = select(&graph, &channel, &VersionRequest::One(None), None).unwrap();
     assert_eq!(head.releases[0].version.to_string(), "4.13.43");
     let (mut paths, mut none) = (0, 0);
     for (from, from_name) in names.iter().enumerate() {
         let reached = steps(&targets, from as u64);
         let begin = from_name.parse().unwrap();
         for (to, to_name) in names.iter().enumerate() {
-            let wanted: Wanted = to_name.parse().unwrap();
+            let wanted: VersionRequest = to_name.parse().unwrap();
             match select(&graph, &channel, &wanted, Some(&begin)) {
                 Ok(choice) => {
                     let length = choice.releases.len() - 1;

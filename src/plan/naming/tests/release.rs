@@ -11,19 +11,19 @@ fn release(image: &str, architecture: &str) -> ReleaseName {
     }
 }
 
-fn root(image: &str, architecture: &str) -> Wanted {
-    Wanted {
+fn root(image: &str, architecture: &str) -> ImageToName {
+    ImageToName {
         image: super::image(image, 1),
         role: Role::Release(release(image, architecture)),
     }
 }
 
-fn component(of: &Wanted, name: &str, digest: u8) -> Wanted {
+fn component(of: &ImageToName, name: &str, digest: u8) -> ImageToName {
     let Role::Release(release) = &of.role else {
         panic!("{:?}", of.role);
     };
     let digest = Digest::from_bytes([digest; 32]);
-    Wanted {
+    ImageToName {
         image: super::image(&format!("quay.io/okd/scos-content@{digest}"), 0),
         role: Role::Component {
             release: release.clone(),
@@ -32,8 +32,8 @@ fn component(of: &Wanted, name: &str, digest: u8) -> Wanted {
     }
 }
 
-fn member(written: &str) -> Wanted {
-    Wanted {
+fn member(written: &str) -> ImageToName {
+    ImageToName {
         image: super::image(written, 3),
         role: Role::Member {
             catalog: "quay.io/olm/index:v1".parse().unwrap(),
@@ -42,7 +42,7 @@ fn member(written: &str) -> Wanted {
     }
 }
 
-fn names(images: &[Wanted], to: &str, options: &Options) -> Vec<String> {
+fn names(images: &[ImageToName], to: &str, options: &Options) -> Vec<String> {
     let placement = place(images, &to.parse().unwrap(), options).unwrap();
     let images = placement.images().iter();
     images.map(|placed| placed.target().to_string()).collect()
@@ -232,7 +232,7 @@ fn members_of_a_catalog_are_named_after_the_text_in_it() {
 #[test]
 fn an_image_has_one_place_for_each_of_its_names() {
     let root = root("quay.io/okd/scos-release:4.17.3", "amd64");
-    let alone = Wanted {
+    let alone = ImageToName {
         role: Role::Plain,
         ..root.clone()
     };

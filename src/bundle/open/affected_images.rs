@@ -15,15 +15,15 @@ const ALLOWANCE: usize = 5_000_000;
 /// Reverse index of an inventory: from content to images. Built at the first query, so that a
 /// bundle without damage costs nothing.
 #[derive(Debug)]
-pub(crate) struct Hits<'a> {
+pub(crate) struct AffectedImages<'a> {
     inventory: &'a Inventory,
-    turned: OnceLock<Turned<'a>>,
+    index: OnceLock<ReverseIndex<'a>>,
     left: AtomicUsize,
 }
 
 /// The reverse index.
 #[derive(Debug)]
-struct Turned<'a> {
+struct ReverseIndex<'a> {
     graph: Graph<'a>,
     parents: Parents,
     /// Pairs of a manifest's index and the index of an image that has it as root or attachment,
@@ -32,18 +32,18 @@ struct Turned<'a> {
     placement: Placement,
 }
 
-impl<'a> Hits<'a> {
+impl<'a> AffectedImages<'a> {
     /// Creates the index without building it.
     pub(crate) fn new(inventory: &'a Inventory) -> Self {
         Self {
             inventory,
-            turned: OnceLock::new(),
+            index: OnceLock::new(),
             left: AtomicUsize::new(ALLOWANCE),
         }
     }
 
-    fn turned(&self) -> &Turned<'a> {
-        self.turned.get_or_init(|| Turned::of(self.inventory))
+    fn index(&self) -> &ReverseIndex<'a> {
+        self.index.get_or_init(|| ReverseIndex::of(self.inventory))
     }
 
     /// Returns the images that need a blob or manifest.
@@ -59,25 +59,25 @@ impl<'a> Hits<'a> {
     /// Returns the images with content in the bytes from `start` (inclusive) to `end` (exclusive)
     /// of a chunk's tar.
     pub(crate) fn range(&self, chunk: ChunkId, start: u64, end: u64) -> HitImages {
-        let extents = self.turned().placement.range(chunk, start, end);
+        let extents = self.index().placement.range(chunk, start, end);
         self.above(extents.map(|extent| extent.digest))
     }
 
     /// Follows parents from content up to the images that reach it, visiting each row once.
     fn above(&self, content: impl IntoIterator<Item = Digest>) -> HitImages {
-        let turned = self.turned();
+        let index = self.index();
         let (mut seen, mut waiting) = (BTreeSet::new(), Vec::new());
         let mut hit: Vec<usize> = Vec::new();
         'content: for digest in content {
-            waiting.extend(turned.graph.manifest(&digest));
-            let blob = turned.graph.blob(&digest);
-            waiting.extend(blob.iter().flat_map(|blob| turned.parents.of_blob(*blob)));
+            waiting.extend(index.graph.manifest(&digest));
+            let blob = index.graph.blob(&digest);
+            waiting.extend(blob.iter().flat_map(|blob| index.parents.of_blob(*blob)));
             while let Some(row) = waiting.pop() {
                 if !seen.insert(row) {
                     continue;
                 }
-                let parents = turned.parents.of_manifest(row);
-                let images = turned.images_of(row);
+                let parents = index.parents.of_manifest(row);
+                let images = index.images_of(row);
                 if !self.afford(1 + parents.len() + images.len()) {
                     break 'content;
                 }
@@ -104,7 +104,7 @@ impl<'a> Hits<'a> {
     }
 }
 
-impl<'a> Turned<'a> {
+impl<'a> ReverseIndex<'a> {
     fn of(inventory: &'a Inventory) -> Self {
         let graph = Graph::new(inventory);
         let mut images: Vec<(u32, usize)> = Vec::new();

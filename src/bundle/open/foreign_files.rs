@@ -3,24 +3,24 @@
 use crate::bundle::finding::{Finding, FindingKind, Findings};
 use crate::bundle::names;
 use crate::model::Limits;
-use crate::sys::media::{Entry, EntryKind, Weight};
+use crate::sys::media::{DirectoryTotals, Entry, EntryKind};
 
 /// Findings about files beside a bundle, added in the order in which they are listed.
 #[derive(Default)]
-pub(super) struct Beside {
+pub(super) struct ForeignFiles {
     findings: Findings,
     /// Bytes accepted so far as files that operating systems leave.
-    let_pass: u64,
+    system_bytes: u64,
 }
 
-impl Beside {
+impl ForeignFiles {
     /// Adds a file or directory that is not the bundle's. `weight` is the content of a directory.
-    pub(super) fn add(&mut self, entry: &Entry, weight: Option<&Weight>) {
+    pub(super) fn add(&mut self, entry: &Entry, weight: Option<&DirectoryTotals>) {
         let path = entry.path.as_str();
         let (kind, mut message) = match entry.kind {
             EntryKind::File(length) if path == names::VOLUME && length <= Limits::VOLUME => (
                 FindingKind::SystemFile,
-                "a note about this medium, which nobody has signed".to_owned(),
+                "a note about this medium; it is not signed".to_owned(),
             ),
             _ if is_left_over(path) => (
                 FindingKind::ForeignFile,
@@ -34,8 +34,8 @@ impl Beside {
                 ),
                 Some(false) => (
                     FindingKind::ForeignFile,
-                    "it has a name that operating systems use, and is not what they leave there, \
-                     or is more than they leave"
+                    "it has the name of an operating system's file, but its type, size or number \
+                     is unusual"
                         .to_owned(),
                 ),
                 None => (
@@ -56,7 +56,7 @@ impl Beside {
 
     /// Returns true if an entry is accepted as one that an operating system left, false if it
     /// only has such a name, and `None` if it has no such name.
-    fn judge_system(&mut self, entry: &Entry, weight: Option<&Weight>) -> Option<bool> {
+    fn judge_system(&mut self, entry: &Entry, weight: Option<&DirectoryTotals>) -> Option<bool> {
         let expected = SystemName::of(&entry.path)?;
         let bytes = match (expected, entry.kind) {
             (SystemName::File, EntryKind::File(length)) => Some(length),
@@ -68,9 +68,9 @@ impl Beside {
         };
         let sum = bytes
             .filter(|bytes| *bytes <= Limits::SYSTEM)
-            .map(|bytes| self.let_pass.saturating_add(bytes))
+            .map(|bytes| self.system_bytes.saturating_add(bytes))
             .filter(|sum| *sum <= Limits::SYSTEM_ALL);
-        self.let_pass = sum.unwrap_or(self.let_pass);
+        self.system_bytes = sum.unwrap_or(self.system_bytes);
         Some(sum.is_some())
     }
 
@@ -138,18 +138,18 @@ fn is_trash_of_user(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn judged(entries: &[(&str, EntryKind, Option<Weight>)]) -> Vec<FindingKind> {
-        let mut beside = Beside::default();
+    fn judged(entries: &[(&str, EntryKind, Option<DirectoryTotals>)]) -> Vec<FindingKind> {
+        let mut foreign = ForeignFiles::default();
         for (path, kind, weight) in entries {
             let path = (*path).to_owned();
-            beside.add(&Entry { path, kind: *kind }, weight.as_ref());
+            foreign.add(&Entry { path, kind: *kind }, weight.as_ref());
         }
-        let findings = beside.into_findings().into_iter();
+        let findings = foreign.into_findings().into_iter();
         findings.map(|finding| finding.kind).collect()
     }
 
-    fn holds(files: u64, bytes: u64) -> Option<Weight> {
-        Some(Weight {
+    fn holds(files: u64, bytes: u64) -> Option<DirectoryTotals> {
+        Some(DirectoryTotals {
             files,
             entries: files,
             others: 0,
@@ -164,11 +164,11 @@ mod tests {
         use FindingKind::{ForeignFile, SystemFile};
 
         let mib = 1 << 20;
-        let link_inside = holds(1, 0).map(|weight| Weight {
+        let link_inside = holds(1, 0).map(|weight| DirectoryTotals {
             others: 1,
             ..weight
         });
-        let unreadable = holds(0, 0).map(|weight| Weight {
+        let unreadable = holds(0, 0).map(|weight| DirectoryTotals {
             is_whole: false,
             ..weight
         });
