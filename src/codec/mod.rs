@@ -1,8 +1,8 @@
 //! Bit-exact encoders for gzip layers: finds the encoder that made a blob, and makes the blob
 //! again.
 //!
-//! [`identify`] reads a blob and returns a [`Recipe`], or the reason why there is none;
-//! [`recreate`] makes the blob from its plain bytes and the recipe; [`EncodeWriter`] runs one
+//! [`identify()`] reads a blob and returns a [`Recipe`], or the reason why there is none;
+//! [`recreate()`] makes the blob from its plain bytes and the recipe; [`EncodeWriter`] runs one
 //! encoder; [`sample`] gives a quick estimate, for statistics over many blobs. `docs/codecs.md`
 //! has the overview.
 //!

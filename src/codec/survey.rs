@@ -1,6 +1,6 @@
 //! Samples the beginning of a blob: its likely encoder, and the size that zstd would reach.
 //!
-//! For statistics over many blobs. Proves nothing; [`identify`](super::identify) does.
+//! For statistics over many blobs. Proves nothing; [`identify`](super::identify()) does.
 
 use std::io::{self, Read, Write};
 

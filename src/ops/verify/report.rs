@@ -155,10 +155,10 @@ impl Report {
             Class::Foreign => "There are files that do not belong to the bundle",
             Class::Media => "The medium cannot be read",
             _ if kinds.contains(&FindingKind::Rejected) && self.intact != Some(false) => {
-                "A trusted reviewer has rejected this bundle"
+                "A statement by a trusted key rejects this bundle"
             }
             _ if kinds.contains(&FindingKind::BadStatement) && self.intact != Some(false) => {
-                "A statement in a trusted key's name has no valid signature"
+                "A statement in a trusted key's name is not valid"
             }
             _ if failed.iter().all(|kind| *kind == FindingKind::MissingFile) => {
                 "Files of this bundle are missing"

@@ -172,7 +172,7 @@ fn what_is_not_there_is_named() {
     let text = filter(&two(), &wrong).unwrap_err().to_string();
     assert_eq!(
         text,
-        "The catalog cannot be filtered:\n  - It has no package `c`\n  - The package `a` has no \
+        "The catalog cannot be filtered:\n  - The catalog has no package `c`\n  - The package `a` has no \
          channel `slow`; it has `fast`, `stable`"
     );
 }
@@ -287,17 +287,17 @@ fn broken_channels_are_named() {
             "3.0.0 > 2.0.0",
             "4.0.0 > 3.0.0"
         ]),
-        "In the channel `s` of package `a` bundles replace each other in a circle: `a.v1.0.0` -> \
+        "The channel `s` of package `a` has a cycle of bundles that replace each other: `a.v1.0.0` -> \
          `a.v3.0.0` -> `a.v2.0.0` -> `a.v1.0.0`"
     );
     assert_eq!(
         text(&["1.0.0 > 1.0.0"]),
-        "In the channel `s` of package `a` bundles replace each other in a circle: `a.v1.0.0` -> \
+        "The channel `s` of package `a` has a cycle of bundles that replace each other: `a.v1.0.0` -> \
          `a.v1.0.0`"
     );
     assert_eq!(
         text(&["1.0.0 ! 2.0.0", "2.0.0 ! 1.0.0"]),
-        "In the channel `s` of package `a` bundles replace each other in a circle: `a.v1.0.0` -> \
+        "The channel `s` of package `a` has a cycle of bundles that replace each other: `a.v1.0.0` -> \
          `a.v2.0.0` -> `a.v1.0.0`"
     );
     assert_eq!(
@@ -306,7 +306,7 @@ fn broken_channels_are_named() {
     );
     assert_eq!(
         text(&["1.0.0", "1.0.0"]),
-        "The entry of channel `s` `a.v1.0.0` of package `a` is described twice"
+        "The catalog has the entry of channel `s` `a.v1.0.0` of package `a` twice"
     );
 }
 

@@ -230,7 +230,7 @@ fn a_shared_tag_is_told_with_all_its_digests() {
         )
     );
     assert!(
-        shared.summary().contains("pinned to 2 digests"),
+        shared.summary().contains("names 2 digests"),
         "{}",
         shared.summary()
     );

@@ -502,7 +502,7 @@ fn what_cannot_be_filtered_is_said() {
     );
     refused(
         &[&wrong[..], &["app:fast"]].concat(),
-        "The default channel `stable`",
+        "the default channel `stable`",
     );
     refused(
         &[&wrong[..], &["app>1.0.0"]].concat(),

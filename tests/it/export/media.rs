@@ -97,10 +97,10 @@ fn a_stick_that_is_too_small_is_refused_before_the_first_byte() {
         // A dry run reports it, even if the directory does not exist yet.
         site.export(&to, &[&image, "--dry-run"])
             .fails_with(8)
-            .stderr_has("are needed");
+            .stderr_has(" needed (");
         site.export(&to, &[&image])
             .fails_with(8)
-            .stderr_has("are needed");
+            .stderr_has(" needed (");
         assert_eq!(site.blob_bytes_asked(from), 0, "{kind:?}");
     }
 }

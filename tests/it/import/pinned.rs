@@ -44,14 +44,14 @@ fn both_arrive_in_every_profile_and_a_second_run_has_nothing_to_do() {
     let [least, other] = &pinned.images;
     let (bundle, outcome) = pinned.export("bundle", &[]);
     let outcome = outcome.succeeds();
-    outcome.stderr_has("is pinned to 2 digests");
-    outcome.stderr_has(&format!("{} has the tag", least.digest()));
+    outcome.stderr_has("names 2 digests");
+    outcome.stderr_has(&format!("{} gets the tag", least.digest()));
     let dry = pinned.stage.at("dry");
     let [one, two] = pinned.references.each_ref().map(String::as_str);
     let dry = pinned
         .stage
         .try_export(dry.to_str().unwrap(), &[one, two], &["--dry-run"]);
-    dry.succeeds().stderr_has("is pinned to 2 digests");
+    dry.succeeds().stderr_has("names 2 digests");
 
     let target = DockerRegistry::start();
     let host = target.host().to_string();

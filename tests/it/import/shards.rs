@@ -78,10 +78,7 @@ fn what_is_no_shard_is_refused() {
     let stage = Stage::new();
     let bundle = stage.at("bundle");
     for (more, text) in [
-        (
-            &["--shard", "5/4"][..],
-            "`5/4` is not one of several importers",
-        ),
+        (&["--shard", "5/4"][..], "`5/4` is not a shard"),
         (&["--shard", "1/0"], "write I/N"),
         (
             &["--shard", "1/2", "--resources", "out"],

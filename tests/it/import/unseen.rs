@@ -259,7 +259,7 @@ fn repositories_that_are_not_there_are_made_by_writing_and_by_nothing_else() {
         .import(&stage, &bundle, "hunter2", &["--dry-run"])
         .succeeds();
     dry.stderr_has("m/new")
-        .stderr_has("not there, or this account may not read");
+        .stderr_has("does not exist, or this account may not read");
     assert_eq!(target.asked_to_push(), [""; 0]);
     assert_eq!((target.made().len(), target.tags()), (0, 0));
     target.import(&stage, &bundle, "hunter2", &[]).succeeds();
@@ -333,7 +333,7 @@ fn a_tag_that_shows_only_when_something_was_written_is_left() {
     hides.manifests.insert(key.clone(), other.clone());
     let target = Target::start(hides);
     let refused = target.import(&stage, &bundle, "hunter2", &[]).fails_with(7);
-    refused.stderr_has("could not see before");
+    refused.stderr_has("could see only after the upload");
     assert_eq!(target.robots.lock().unwrap().manifests[&key], other);
     let mut hides = robots(true, &[]);
     hides.manifests.insert(key.clone(), other.clone());

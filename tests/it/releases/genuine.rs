@@ -214,7 +214,7 @@ fn without_layers_nothing_is_called_genuine() {
         .stage
         .import(&lying, &to, &trusting)
         .fails_with(3)
-        .stderr_has("calls it 4.18.9, and it is 4.17.2");
+        .stderr_has("states the version 4.18.9, but the release image has 4.17.2");
     let json = [&trusting[..], &["--output", "json"]].concat();
     let report = scene.stage.import(&honest, &to, &json).succeeds().json();
     assert_eq!(report["release_proofs"][0]["state"], "genuine", "{report}");
