@@ -335,7 +335,7 @@ fn a_release_is_unpacked_as_oc_lays_it_out() {
     };
     with("unsigned", &keys)
         .fails_with(3)
-        .stderr_has("no signatures");
+        .stderr_has("it is unsigned");
     with("accepted", &[&keys[..], &unsigned].concat())
         .succeeds()
         .stderr_has("UNSIGNED");

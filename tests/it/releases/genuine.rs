@@ -75,22 +75,22 @@ fn a_release_is_what_the_bundle_calls_it() {
     let lies: [(Lie, &str); 4] = [
         (
             |inventory| inventory.releases[0].version = "4.18.9".parse().unwrap(),
-            "calls it 4.18.9, and it is 4.17.2",
+            "states the version 4.18.9, but the release image has 4.17.2",
         ),
         (
             |inventory| inventory.releases[0].architecture = "arm64".to_owned(),
-            "it is for amd64",
+            "but the release image is for amd64",
         ),
         (
             |inventory| drop(inventory.releases[0].components.remove(0)),
-            "its component cli",
+            "the component cli differs",
         ),
         (
             |inventory| {
                 let keyring = &mut inventory.releases[0].keyrings[0];
                 keyring.data = [keyring.data.as_slice(), b"\n"].concat();
             },
-            "about the keys",
+            "the signing keys differ",
         ),
     ];
     for (number, (lie, why)) in lies.into_iter().enumerate() {
@@ -119,7 +119,7 @@ fn an_unsigned_release_is_relabelled_as_little() {
     amend(&scene.stage, &bundle, |inventory| {
         inventory.releases[0].version = "4.18.9".parse().unwrap();
     });
-    scene.all_refuse(&bundle, 3, "calls it 4.18.9");
+    scene.all_refuse(&bundle, 3, "states the version 4.18.9");
 }
 
 #[test]
