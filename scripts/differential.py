@@ -584,7 +584,7 @@ def invented(rng, index, number):
 
 
 def left_out(rng, b):
-    """Children that are left out, and the filters of images (R-24)."""
+    """Children that are left out, and the filters of images (R-26)."""
     documents = b.documents()
     indexes = sorted(n for n, raw in documents.items() if b"manifests" in raw and "manifests" in json.loads(raw))
     name = rng.choice(indexes)
@@ -624,7 +624,7 @@ def filters(rng, b):
 
 
 def made_image(rng, b):
-    """An image that was made of another, and may be something else as well (R-61)."""
+    """An image that was made of another, and may be something else as well (R-31)."""
     if not b.inventory.get("catalogs"):
         return None
     catalog = rng.choice(b.inventory["catalogs"])
@@ -646,14 +646,14 @@ def made_image(rng, b):
 
 
 class AllTags(v.Names):
-    """With the tags that R-38 leaves out."""
+    """With the tags that R-48 leaves out."""
 
     def leave_out_directories(self, sources):
         pass
 
 
 def directory_tag(rng, b):
-    """A repository below another one's `manifests` (R-38)."""
+    """A repository below another one's `manifests` (R-48)."""
     images = b.inventory["images"]
     upper, lower = rng.choice(images), rng.choice(images)
     if upper["source"] == lower["source"] or "tag" not in upper or not rng.random() < 0.9:

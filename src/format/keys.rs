@@ -1,4 +1,4 @@
-//! Ed25519 keys and signatures (bundle-format.md, R-41 and R-42).
+//! Ed25519 keys and signatures (bundle-format.md, R-51 and R-52).
 //!
 //! Reads what `openssl genpkey -algorithm ed25519` and `openssl pkcs8 -topk8` write. Randomness
 //! comes from the caller. Private keys are wiped from memory when they are dropped, and never
@@ -151,12 +151,12 @@ impl VerifyingKey {
         format!("-----BEGIN {PUBLIC}-----\n{body}\n-----END {PUBLIC}-----\n")
     }
 
-    /// Returns the SHA-256 of the SubjectPublicKeyInfo in DER.
+    /// Returns the SHA-256 of the SubjectPublicKeyInfo in DER.
     pub fn fingerprint(&self) -> KeyFingerprint {
         hash::sha256(&self.to_der())
     }
 
-    /// Checks a signature by the rules of R-41.
+    /// Checks a signature by the rules of R-51.
     ///
     /// # Errors
     ///
