@@ -100,7 +100,7 @@ pub(super) async fn resolve_pinned(
         };
         let image = image.map_err(|join| Error::internal("Resolving an image failed", join))?;
         let ok = image.entry.problem.is_none();
-        let item = image.entry.requested.to_string();
+        let item = image.entry.requested.to_string().into();
         context.emit(Event::ItemFinished { phase, item, ok });
         early.insert(number, image);
         while let Some(image) = early.remove(&turn) {
