@@ -50,9 +50,10 @@ SCENARIOS = [
     Scenario("team", names(*TEAM) + ["--chunk-size", "5MB"], 5),
     Scenario("large", names("team/large:1", "team/one:2"), 4),
     Scenario("increment", names("team/one:2", "team/one:3"), 1, base="team"),
-    Scenario("second", names("team/one:2", "team/later:1") + ["--keep-going", "--chunk-size", "5MB"], 1, begun="first"),
-    Scenario("catalog", ["--catalog", f"{HOST}/ops/catalog:latest", "--operator", "etcd:stable=2.0.0", "--keep-going"], 2,
-             code=(0, 5), importing=["--allow-incomplete"]),
+    Scenario("second", names("team/one:2", "team/later:1") + ["--keep-going", "--chunk-size", "5MB"], 1,
+             begun="first"),
+    Scenario("catalog", ["--catalog", f"{HOST}/ops/catalog:latest", "--operator", "etcd:stable=2.0.0",
+                         "--keep-going"], 2, code=(0, 5), importing=["--allow-incomplete"]),
     Scenario("release", ["--release", f"{HOST}/okd/release:4.18.0", "--allow-unsigned-release"], 1,
              importing=["--allow-unsigned-release"], to="/okd"),
 ]
@@ -106,8 +107,8 @@ class Corpus:
 
     def import_(self, scenario, bundle, target):
         """The command of an import."""
-        command = [self.airferry, "import", "-q", bundle, "--to", target + scenario.to, "--trust", self.trust, "--tls-verify=false",
-                   *scenario.importing]
+        command = [self.airferry, "import", "-q", bundle, "--to", target + scenario.to, "--trust", self.trust,
+                   "--tls-verify=false", *scenario.importing]
         return [str(word) for word in command]
 
     def run(self, command, wanted=0, state=None):

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 
-from corpus import SCENARIOS  # noqa: F401  (fails here, and not in each unit, when it cannot be imported)
 from registries import TIED
 from report import number
 from state import ROOT
@@ -25,6 +24,11 @@ COUNTED = {"export": ("kills", 25), "import": ("kills", 25), "flips": ("verified
 FUZZ_SECONDS = 60
 # A program that fails always need not fail a thousand times.
 TOO_MANY = 20
+
+
+def number_of(text):
+    """A seed that follows from a text."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
 class Task:
@@ -84,7 +88,7 @@ class Crew:
         row = self.state.target(name)
         seconds = min(FUZZ_SECONDS, self.goals["fuzz"] * rounds - row["seconds"], max(1, self.until - time.time()))
         row["next"] += 1
-        seed = int.from_bytes(hashlib.sha256(f"{self.state.data['seed']}/{name}/{row['next']}".encode()).digest()[:4], "big")
+        seed = number_of(f"{self.state.data['seed']}/{name}/{row['next']}")
         command = [str(SCRIPTS / "fuzz"), "--built", "--in", str(self.state.folder / "fuzz"), "--seed", str(seed | 1),
                    str(max(1, round(seconds))), name]
         return Task("fuzz", row["next"], max(1, round(seconds)), command, name)
@@ -93,9 +97,11 @@ class Crew:
 
     def start(self, task):
         error = open(self.scratch / f"error-{task.kind}-{task.number}", "w+b")
-        task.process = subprocess.Popen([*TIED[:-1], "TERM", *task.command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=error, cwd=ROOT, start_new_session=True,
-                                        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        # It ends with this process, and cleans up.
+        tied = [*TIED[:-1], "TERM", *task.command]
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        task.process = subprocess.Popen(tied, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=error,
+                                        cwd=ROOT, start_new_session=True, env=environment)
         task.error = error
         self.running.append(task)
         threading.Thread(target=self.listen, args=(task,), daemon=True).start()
@@ -257,7 +263,7 @@ def unit_task(state, scratch, kind, number_, amount, until, findings="findings")
     """The task of one unit, by its number. `findings`: the folder in the state's where inputs are kept."""
     seed, findings = state.data["seed"], str(state.folder / findings)
     if kind == "mutations":
-        own = int.from_bytes(hashlib.sha256(f"{seed}/mutations/{number_}".encode()).digest()[:4], "big")
+        own = number_of(f"{seed}/mutations/{number_}")
         command = [sys.executable, str(SCRIPTS / "differential.py"), "--airferry", str(state.program()), "--count",
                    str(amount), "--seed", str(own), "--keep", findings]
         for bundle in bundles(state):

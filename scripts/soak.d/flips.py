@@ -7,8 +7,8 @@ padding) are never read by an import, which then leaves what it should. In every
 while the import runs, as with a medium that answers differently the second time.
 """
 
-import os
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,7 +19,7 @@ import verify_bundle as v  # noqa: E402
 from corpus import SCENARIOS, files  # noqa: E402
 from import_kills import Ours, Round  # noqa: E402
 from registries import differences, half_visible  # noqa: E402
-from strike import PATIENCE, run, scenario_of  # noqa: E402
+from strike import PATIENCE, scenario_of  # noqa: E402
 
 BLOCK = 4 << 20
 DAMAGED = 4
@@ -155,7 +155,8 @@ class Flips:
             timer.join()
         lines = faults_of_import(content, self.wanted, ended, self.medium, name, bits, late is not None)
         if lines:
-            self.wrong("the import takes what is damaged", lines + ended.output.splitlines()[-4:], name, bits, this.command)
+            lines += ended.output.splitlines()[-4:]
+            self.wrong("the import takes what is damaged", lines, name, bits, this.command)
 
     def undisturbed(self):
         """Measures the time of an import, which must be right."""

@@ -46,7 +46,8 @@ class Registry:
         config.write_text(
             "version: 0.1\n"
             "log: {level: error, accesslog: {disabled: true}}\n"
-            f"storage: {{filesystem: {{rootdirectory: {self.store}}}, maintenance: {{uploadpurging: {{enabled: false}}}}}}\n"
+            f"storage: {{filesystem: {{rootdirectory: {self.store}}}, "
+            "maintenance: {uploadpurging: {enabled: false}}}\n"
             "validation: {manifests: {urls: {allow: ['^https://']}}}\n"
             f"http: {{addr: '{self.address}', secret: a secret for the soak}}\n")
         self.process = subprocess.Popen([*TIED, "docker-registry", "serve", str(config)],

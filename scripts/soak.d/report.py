@@ -54,7 +54,7 @@ def moments(state, kind):
 def text(state):
     data = state.data
     lines = [f"Begun {data['begun']}, last written {data['saved']}, {duration(data['seconds'])} on {data['machine']}.",
-             f"{data['version']}, commit {data['commit']}, {data['kind of build']} build, `--seed {data['seed']}`.", ""]
+             f"{data['version']}, commit {data['commit']}, {data['build']}, `--seed {data['seed']}`.", ""]
     lines += table(state)
     notes = []
     for kind, what in (("export", "exports that then ended"), ("import", "imports that then ended")):
@@ -63,14 +63,15 @@ def text(state):
                          f"{number(state.count(kind, 'rounds'))} {what}.")
     into = state.count("import", "kills into docker-registry")
     if into:
-        notes.append(f"Of the killed imports {number(into)} went into docker-registry, "
-                     f"{number(state.count('import', 'kills into the witness'))} into the registry that looks at each tag.")
+        ours = state.count("import", "kills into the witness")
+        notes.append(f"Of the killed imports {number(into)} went into docker-registry, {number(ours)} into the "
+                     "registry that looks at each tag.")
     if data["fuzz"]:
         least = min(row["seconds"] for row in data["fuzz"].values())
         notes.append(f"{len(data['fuzz'])} fuzz targets, each for {least:.0f} seconds or more.")
     lines += [""] * bool(notes) + notes
     for kind in data["finished"]:
-        lines.append(f"Stopped early, too many findings: {kind}.")
+        lines.append(f"Stopped early because of its findings: {kind}.")
     if data["findings"]:
         lines += ["", "Findings:", ""]
         for row in data["findings"]:

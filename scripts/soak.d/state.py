@@ -39,10 +39,14 @@ def machine():
     return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release()}"
 
 
+def build_of(path):
+    """A release or debug build, by where Cargo puts it."""
+    name = pathlib.Path(path).resolve().parent.name
+    return f"{name} build" if name in ("release", "debug", "dist") else "a build from elsewhere"
+
+
 def hash_of(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else hashlib.sha256(
-            file.read()).hexdigest()
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 
 
 class State:
@@ -65,13 +69,14 @@ class State:
             self.data = {
                 "seed": seed if seed is not None else int.from_bytes(os.urandom(4), "big"), "seconds": 0.0,
                 "program": sha256, "version": told([str(self.program()), "--version"], "unknown"),
-                "kind of build": pathlib.Path(airferry).resolve().parent.name,
+                "build": build_of(airferry),
                 "commit": told(["git", "describe", "--always", "--dirty", "--abbrev=12"], "unknown"),
                 "machine": machine(), "begun": now(), "kinds": {}, "fuzz": {}, "findings": [], "finished": []}
             self.save()
         if sha256 != self.data["program"]:
-            raise SystemExit(f"soak: {self.folder} holds the run of another program ({self.data['commit']}).\n"
-                             f"Remove it, or name another folder with --resume, or go on with --airferry {self.program()}")
+            raise SystemExit(
+                f"soak: {self.folder} holds the run of another program ({self.data['commit']}).\n"
+                f"Remove it, or name another folder with --resume, or go on with --airferry {self.program()}")
         if seed is not None and seed != self.data["seed"]:
             raise SystemExit(f"soak: {self.folder} holds a run with --seed {self.data['seed']}")
 
@@ -106,7 +111,8 @@ class State:
         return self.data["fuzz"].setdefault(name, {"next": 0, "seconds": 0.0, "inputs": 0, "time": 0.0})
 
     def finding(self, kind, folder, lines, again):
-        self.data["findings"].append({"kind": kind, "folder": str(folder), "lines": lines, "again": again, "time": now()})
+        row = {"kind": kind, "folder": str(folder), "lines": lines, "again": again, "time": now()}
+        self.data["findings"].append(row)
 
     def findings(self, kind):
         return sum(row["kind"] == kind for row in self.data["findings"])
