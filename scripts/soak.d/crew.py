@@ -81,7 +81,10 @@ class Crew:
             return self.fuzz_task(rounds)
         left = self.goals[kind] * rounds - self.state.count(kind, COUNTED[kind][0])
         left -= sum(task.amount for task in self.running if task.kind == kind)
-        return unit_task(self.state, self.scratch, kind, self.state.take(kind), min(COUNTED[kind][1], left), self.until)
+        amount = min(COUNTED[kind][1], left)
+        # Not every mutation can be built upon, so the last of them take a few more tries.
+        amount = max(25, amount) if kind == "mutations" else amount
+        return unit_task(self.state, self.scratch, kind, self.state.take(kind), amount, self.until)
 
     def fuzz_task(self, rounds):
         name = min(self.targets(), key=self.done_of_target)

@@ -116,7 +116,7 @@ pub fn parse(bytes: &[u8], content_type: Option<&MediaType>) -> Result<OciDocume
     };
     let layers = object.descriptors("layers")?;
     let manifests = object.descriptors("manifests")?;
-    if manifests.is_some() && (config.is_some() || object.has("layers")) {
+    if manifests.is_some() && (object.has("config") || object.has("layers")) {
         return Err(OciError::Ambiguous {
             why: "it has `manifests` like an index, and `config` or `layers` like an image"
                 .to_owned(),
