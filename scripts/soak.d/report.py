@@ -4,6 +4,9 @@ import pathlib
 
 BEGIN, END = "<!-- scripts/soak --report --into: begin -->\n", "<!-- scripts/soak --report --into: end -->\n"
 
+# What the run has to reach whose figures are published.
+RECORDED, RECORDED_FUZZ = [("export", "kills", 1000), ("import", "kills", 1000), ("mutations", "inputs", 20000)], 120
+
 # Kind, what was counted, and how it is called.
 ROWS = [("export", "kills", "kills of `airferry export`"),
         ("import", "kills", "kills of `airferry import`"),
@@ -51,9 +54,17 @@ def moments(state, kind):
     return ", ".join(f"{what} {number(n)}" for what, n in sorted(rows.items(), key=lambda row: -row[1]))
 
 
+def is_recorded(state):
+    """Whether the run is as long as the published one has to be."""
+    seconds = [row["seconds"] for row in state.data["fuzz"].values()]
+    return (all(state.count(kind, what) >= wanted for kind, what, wanted in RECORDED)
+            and bool(seconds) and min(seconds) >= RECORDED_FUZZ)
+
+
 def text(state):
     data = state.data
-    lines = [f"Begun {data['begun']}, last written {data['saved']}, {duration(data['seconds'])} on {data['machine']}.",
+    lines = ["**The recorded run.**" if is_recorded(state) else "**A short run**, not the recorded one.", "",
+             f"Begun {data['begun']}, last written {data['saved']}, {duration(data['seconds'])} on {data['machine']}.",
              f"{data['version']}, commit {data['commit']}, {data['build']}, `--seed {data['seed']}`.", ""]
     lines += table(state)
     notes = []
@@ -69,7 +80,7 @@ def text(state):
     if data["fuzz"]:
         least = min(row["seconds"] for row in data["fuzz"].values())
         notes.append(f"{len(data['fuzz'])} fuzz targets, each for {least:.0f} seconds or more.")
-    lines += [""] * bool(notes) + notes
+    lines += [line for note in notes for line in ("", note)]
     for kind in data["finished"]:
         lines.append(f"Stopped early because of its findings: {kind}.")
     if data["findings"]:
