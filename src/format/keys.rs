@@ -333,11 +333,10 @@ pub fn parse_public(file: &[u8]) -> Result<VerifyingKey, KeyError> {
     }
 }
 
-/// Formats a fingerprint for reading aloud: 16 groups of 4 digits in 4 lines, each ending with
-/// LF.
-pub fn spoken(fingerprint: &KeyFingerprint) -> String {
+/// Formats a hash for reading aloud: 16 groups of 4 digits in 4 lines, each ending with LF.
+pub fn spoken(hash: &[u8; 32]) -> String {
     let mut text = String::with_capacity(80);
-    for (index, pair) in fingerprint.as_bytes().chunks(2).enumerate() {
+    for (index, pair) in hash.chunks(2).enumerate() {
         text.push_str(&hex::encode(pair));
         text.push(if index % 4 == 3 { '\n' } else { ' ' });
     }
