@@ -31,8 +31,8 @@ def run_script(script, **options):
         return run(["sh", file.name], **options)
 
 
-def run(command, sync=None, registries=(), limit=3600):
-    """Runs a command and `sync -f` of a folder behind it.
+def run(command, sync=None, registries=(), limit=3600, codes=(0,)):
+    """Runs a command, which must end with one of `codes`, and `sync -f` of a folder behind it.
 
     `wall` includes the sync; `cpu` and `memory` are those of the command and its children (of the
     one with the highest peak); `registry_cpu` is what the registries spent meanwhile. Seconds and
@@ -58,7 +58,7 @@ def run(command, sync=None, registries=(), limit=3600):
     finally:
         with os.fdopen(reading) as pipe:
             told = pipe.read().split()
-    if not told or told[0] != "0":
+    if not told or int(told[0]) not in codes:
         said = errors.decode(errors="replace").strip()[-800:]
         raise Failed(said or f"exit status {told[0] if told else 'unknown'}")
     result = {"wall": float(told[1]), "cpu": float(told[2]), "memory": int(told[3]) * 1024}
