@@ -15,6 +15,7 @@ note below --keep. The exit code is 1 if there is any. Needs what verify_bundle.
 
 import argparse
 import base64
+import concurrent.futures
 import copy
 import glob
 import hashlib
@@ -28,7 +29,10 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import differential_fast  # noqa: E402
 import verify_bundle as v  # noqa: E402
+
+ZSTD = differential_fast.install(v)
 
 VECTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "vectors", "bundle")
 
@@ -159,15 +163,14 @@ class Bundle:
         return [row for row in self.manifest["chunks"] if row["kind"] == "metadata"][self.metadata]
 
     def tar(self, row=None):
-        data = self.files[self.path_of(row or self.newest())]
-        return subprocess.run(["zstd", "-dqc"], input=data, stdout=subprocess.PIPE, check=True).stdout
+        row = row or self.newest()
+        decoded = next((o["decoded"] for o in self.inventory["chunks"] if o["number"] == row["number"]), 0)
+        return v.decompress(self.files[self.path_of(row)], decoded)
 
     def set_tar(self, tar, *flags):
         """Stores a tar as the newest metadata chunk."""
         row = self.newest()
-        command = ["zstd", "-qc", "--stream-size=%d" % len(tar)] + list(flags or ["-3"])
-        done = subprocess.run(command, input=tar, stdout=subprocess.PIPE, check=True)
-        self.files[self.path_of(row)] = done.stdout
+        self.files[self.path_of(row)] = ZSTD.compress(tar, flags)
         for origin in self.inventory["chunks"]:
             if origin["number"] == row["number"]:
                 origin["decoded"] = len(tar)
@@ -584,7 +587,7 @@ def invented(rng, index, number):
 
 
 def left_out(rng, b):
-    """Children that are left out, and the filters of images (R-24)."""
+    """Children that are left out, and the filters of images (R-26)."""
     documents = b.documents()
     indexes = sorted(n for n, raw in documents.items() if b"manifests" in raw and "manifests" in json.loads(raw))
     name = rng.choice(indexes)
@@ -624,7 +627,7 @@ def filters(rng, b):
 
 
 def made_image(rng, b):
-    """An image that was made of another, and may be something else as well (R-61)."""
+    """An image that was made of another, and may be something else as well (R-31)."""
     if not b.inventory.get("catalogs"):
         return None
     catalog = rng.choice(b.inventory["catalogs"])
@@ -646,14 +649,14 @@ def made_image(rng, b):
 
 
 class AllTags(v.Names):
-    """With the tags that R-38 leaves out."""
+    """With the tags that R-48 leaves out."""
 
     def leave_out_directories(self, sources):
         pass
 
 
 def directory_tag(rng, b):
-    """A repository below another one's `manifests` (R-38)."""
+    """A repository below another one's `manifests` (R-48)."""
     images = b.inventory["images"]
     upper, lower = rng.choice(images), rng.choice(images)
     if upper["source"] == lower["source"] or "tag" not in upper or not rng.random() < 0.9:
@@ -958,13 +961,20 @@ def ours(path, keys, flags):
     return verifier.result()
 
 
-def theirs(airferry, path, key_file, flags):
-    command = [airferry, "verify", path, "-q", "-o", "json"] + (["--trust", key_file] if key_file else []) + flags
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        return done.returncode, json.loads(done.stdout), done.stderr.decode("utf-8", "replace")
-    except ValueError:
-        return done.returncode, {}, done.stderr.decode("utf-8", "replace")
+class Theirs:
+    """`airferry verify`, which runs while the other verifier does."""
+
+    def __init__(self, airferry, path, key_file, flags):
+        command = [airferry, "verify", path, "-q", "-o", "json"] + (["--trust", key_file] if key_file else []) + flags
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def result(self):
+        """Exit code, report, standard error."""
+        output, error = self.process.communicate()
+        try:
+            return self.process.returncode, json.loads(output), error.decode("utf-8", "replace")
+        except ValueError:
+            return self.process.returncode, {}, error.decode("utf-8", "replace")
 
 
 def about_release_alone(own, other, code, other_code):
@@ -977,12 +987,13 @@ def about_release_alone(own, other, code, other_code):
 def compare(airferry, path, signer, key_file, flags, trusted):
     """None, or what differs, as lines."""
     key = v.Key(signer.pem)
+    theirs = Theirs(airferry, path, key_file if trusted else None, flags)
     try:
         own = ours(path, [key] if trusted else [], flags)
         code = own["code"]
     except Exception as error:  # Any of these is a mistake in verify_bundle.py, but for the medium's.
         own, code = {}, "crashed: %r" % error
-    other_code, other, stderr = theirs(airferry, path, key_file if trusted else None, flags)
+    other_code, other, stderr = theirs.result()
     if about_release_alone(own, other, code, other_code):
         return None
     same = code == other_code
@@ -1000,53 +1011,69 @@ def compare(airferry, path, signer, key_file, flags, trusted):
     return lines + ([] if other else ["  their stderr: " + stderr[:500]])
 
 
+def try_case(rng, bundles, mutations, number, scratch, options):
+    """One mutation; its name, and what differs as lines. None when it cannot be built upon."""
+    b = rng.choice(bundles).copy()
+    mutation = rng.choices([m for _, m in mutations], [w for w, _ in mutations])[0]
+    flags = rng.choice([[], [], ["--strict"], ["--allow-unsigned"], ["--allow-incomplete"]])
+    if isinstance(b.inventory, dict) and b.inventory.get("releases"):
+        flags = [f for f in flags if f != "--strict"] + ["--allow-unsigned-release"]
+    elif mutation in (file_foreign, file_special, claimed_pairs) and rng.random() < 0.5:
+        flags = ["--strict"]
+    trusted = rng.random() < 0.85
+    try:
+        done = mutation(rng, b)
+    except (v.Refused, KeyError, IndexError, ValueError, TypeError, AttributeError, StopIteration):
+        return None
+    if done is None:
+        return None
+    path, key_file = os.path.join(scratch, "bundle"), os.path.join(scratch, "key.pub")
+    shutil.rmtree(path, ignore_errors=True)
+    b.write(path)
+    with open(key_file, "w", encoding="ascii") as file:
+        file.write(b.signer.pem)
+    lines = compare(options.airferry, path, b.signer, key_file, flags, trusted)
+    if options.verbose:
+        print("case %d: %s %s" % (number, done, "DIFFERS" if lines else ""), flush=True)
+    if lines:
+        lines = ["case %d: %s %s%s" % (number, done, " ".join(flags), "" if trusted else " (no key)")] + lines
+    return mutation.__name__, lines
+
+
+def keep_case(folder, scratch, note):
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    # A bundle may have pipes and links in it, which Python does not copy.
+    subprocess.run(["cp", "-a", os.path.join(scratch, "bundle"), os.path.join(scratch, "key.pub"), folder], check=True)
+    with open(os.path.join(folder, "note.txt"), "w", encoding="utf-8", errors="replace") as file:
+        file.write("\n".join(note) + "\n")
+
+
 def run(options):
     rng = random.Random(options.seed)
     sources = [(path, signer_of(key)) for path, key in zip(options.bundle, options.key)]
     sources = sources or [(os.path.join(VECTORS, "whole"), Signer(bytes([7]) * 32))]
     bundles = [Bundle(path, signer) for path, signer in sources]
     mutations = [(w, m) for w, m in MUTATIONS if not options.only or m.__name__ == options.only]
-    disagreements, counts, codes = 0, {}, {}
-    with tempfile.TemporaryDirectory() as scratch:
-        key_file = os.path.join(scratch, "key.pub")
-        for number in range(options.count):
-            b = rng.choice(bundles).copy()
-            mutation = rng.choices([m for _, m in mutations], [w for w, _ in mutations])[0]
-            flags = rng.choice([[], [], ["--strict"], ["--allow-unsigned"], ["--allow-incomplete"]])
-            if isinstance(b.inventory, dict) and b.inventory.get("releases"):
-                flags = [f for f in flags if f != "--strict"] + ["--allow-unsigned-release"]
-            elif mutation in (file_foreign, file_special, claimed_pairs) and rng.random() < 0.5:
-                flags = ["--strict"]
-            trusted = rng.random() < 0.85
-            try:
-                done = mutation(rng, b)
-            except (v.Refused, KeyError, IndexError, ValueError, TypeError, AttributeError, StopIteration):
-                done = None  # The mutation cannot be built upon.
-            if done is None:
-                continue
-            path = os.path.join(scratch, "bundle")
-            shutil.rmtree(path, ignore_errors=True)
-            b.write(path)
-            with open(key_file, "w", encoding="ascii") as file:
-                file.write(b.signer.pem)
-            lines = compare(options.airferry, path, b.signer, key_file, flags, trusted)
-            counts[mutation.__name__] = counts.get(mutation.__name__, 0) + 1
-            if lines:
-                disagreements += 1
-                note = ["case %d: %s %s%s" % (number, done, " ".join(flags), "" if trusted else " (no key)")] + lines
-                print("\n".join(note), flush=True)
-                if options.keep:
-                    keep = os.path.join(options.keep, "case-%d-%d" % (options.seed, number))
-                    shutil.rmtree(keep, ignore_errors=True)
-                    shutil.copytree(path, os.path.join(keep, "bundle"))
-                    shutil.copy(key_file, keep)
-                    with open(os.path.join(keep, "note.txt"), "w", encoding="utf-8", errors="replace") as file:
-                        file.write("\n".join(note) + "\n")
-            if options.verbose:
-                print("case %d: %s %s" % (number, done, "DIFFERS" if lines else ""), flush=True)
+    disagreements, counts, interrupted = 0, {}, False
+    with tempfile.TemporaryDirectory(dir=differential_fast.scratch()) as scratch:
+        try:
+            for number in range(options.count):
+                tried = try_case(rng, bundles, mutations, number, scratch, options)
+                if tried is None:
+                    continue
+                name, note = tried
+                counts[name] = counts.get(name, 0) + 1
+                if note:
+                    disagreements += 1
+                    print("\n".join(note), flush=True)
+                    if options.keep:
+                        keep_case(os.path.join(options.keep, "case-%d-%d" % (options.seed, number)), scratch, note)
+        except KeyboardInterrupt:
+            interrupted = True
     print("%d inputs, %d disagreements: %s" % (sum(counts.values()), disagreements,
                                                ", ".join("%s %d" % c for c in sorted(counts.items()))))
-    return 1 if disagreements else 0
+    return 1 if disagreements else 130 if interrupted else 0
 
 
 # ---------------------------------------------------------------------------------------------
@@ -1088,19 +1115,83 @@ def judge_vector(kind, s):
     return [f["rule"] for f in findings.list]
 
 
+def vector_bundle(path, sections, signer):
+    """A signed bundle of a vector's documents, whose chunks are not there."""
+    files = {name + ".cbor": sections[name] for name in ("manifest", "inventory") if name in sections}
+    try:
+        document, bundle_id = v.read_manifest(sections["manifest"]), v.sha256_hex(sections["manifest"])
+        files["LABEL.txt"] = v.build_label(document, bundle_id)
+        files["SHA256SUMS"] = v.build_sums(document, bundle_id, files["LABEL.txt"])
+    except v.Refused:
+        document, files["SHA256SUMS"] = {}, b""
+    bundle = Bundle.__new__(Bundle)
+    bundle.signer, bundle.files, bundle.manifest, bundle.special = signer, files, document, {}
+    bundle.sign()
+    bundle.write(path)
+
+
+def command_rules(directory, fields, sections):
+    """The rules about a vector's document that verify_bundle.py names when it is run as a command."""
+    signer, path = Signer(bytes([7]) * 32), os.path.join(directory, "bundle")
+    vector_bundle(path, sections, signer)
+    key_file = os.path.join(directory, "key.pub")
+    with open(key_file, "w", encoding="ascii") as file:
+        file.write(signer.pem)
+    command = [sys.executable, v.__file__, path, "--trust", key_file, "--output", "json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        findings = json.loads(done.stdout)["findings"]
+    except ValueError:
+        return ["crashed: " + done.stderr.decode("utf-8", "replace")[-300:]]
+    rules = [f["rule"] for f in findings if f.get("file") == fields["kind"] + ".cbor"]
+    return rules if done.returncode == v.EXIT_DAMAGED else rules + ["exit code %d" % done.returncode]
+
+
+def check_vector(path):
+    """What is wrong with what a vector gives, as lines."""
+    fields, sections = read_vector(path)
+    if fields["kind"] == "bundle":
+        return check_bundle_vector(path, fields, sections)
+    found = [("", judge_vector(fields["kind"], sections))]
+    if "manifest" in sections:
+        with tempfile.TemporaryDirectory(dir=differential_fast.scratch()) as directory:
+            found.append(("the command: ", command_rules(directory, fields, sections)))
+    wanted = [] if fields["expect"] == "ok" else [fields["expect"]]
+    return ["%s: %sexpected %s, found %s" % (os.path.relpath(path, VECTORS), who, fields["expect"], rules)
+            for who, rules in found if rules[:1] != wanted]
+
+
+def check_bundle_vector(path, fields, sections):
+    """The same for a whole bundle: the exit code, and the file that a finding names (section 15)."""
+    with tempfile.TemporaryDirectory(dir=differential_fast.scratch()) as directory:
+        bundle = os.path.join(directory, "bundle")
+        shutil.copytree(os.path.join(VECTORS, "whole"), bundle)
+        for name in fields["without"].split():
+            if name != "-":
+                os.remove(os.path.join(bundle, name))
+        for name, data in sections.items():
+            with open(os.path.join(bundle, name), "wb") as file:
+                file.write(data)
+        key = os.path.join(directory, "key.pub")
+        with open(key, "w", encoding="ascii") as file:
+            file.write(Signer(bytes([7]) * 32).pem)
+        command = [sys.executable, v.__file__, bundle, "--trust", key, "--output", "json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    files = [finding.get("file") for finding in json.loads(done.stdout)["findings"]]
+    right = done.returncode == int(fields["code"]) and (fields["blames"] == "-" or fields["blames"] in files)
+    return [] if right else ["%s: code %d, files %s" % (os.path.relpath(path, VECTORS), done.returncode, files)]
+
+
 def run_vectors():
-    bad = count = 0
-    for path in sorted(glob.glob(os.path.join(VECTORS, "*", "*.txt"))):
-        if os.path.basename(os.path.dirname(path)) in ("whole", "bundle"):
-            continue
-        fields, sections = read_vector(path)
-        rules = judge_vector(fields["kind"], sections)
-        count += 1
-        if rules[:1] != ([] if fields["expect"] == "ok" else [fields["expect"]]):
-            bad += 1
-            print("%s: expected %s, found %s" % (os.path.relpath(path, VECTORS), fields["expect"], rules))
-    print("%d vectors, %d disagreements" % (count, bad))
-    return 1 if bad else 0
+    """Each document is judged, and each that can stand in a bundle by the command as well."""
+    paths = [path for path in sorted(glob.glob(os.path.join(VECTORS, "*", "*.txt")))
+             if os.path.basename(os.path.dirname(path)) != "whole"]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        lines = [line for found in pool.map(check_vector, paths) for line in found]
+    for line in lines:
+        print(line)
+    print("%d vectors, %d disagreements" % (len(paths), len(lines)))
+    return 1 if lines else 0
 
 
 def main():

@@ -124,7 +124,7 @@ def push_team(registry):
 
 
 def push_platforms(registry):
-    """Indexes from which filters leave children out in all ways that R-24 knows."""
+    """Indexes from which filters leave children out in all ways that R-26 knows."""
     def child(i, **more):
         return registry.image("team/many", [noise(40 + i, 60 + i)], **more)
 

@@ -153,14 +153,14 @@ def file_faults(put):
         {"LABEL.txt": f["LABEL.txt"].replace(b"A small bundle", b"A large bundle")}))
     put("label-crlf", "R-08", "LABEL.txt", "LABEL.txt with lines that end with CR LF", lambda f: f.update(
         {"LABEL.txt": f["LABEL.txt"].replace(b"\n", b"\r\n")}))
-    put("inventory-bit", "R-28", "inventory.cbor", "a bit of inventory.cbor changed", lambda f: f.update(
+    put("inventory-bit", "R-20", "inventory.cbor", "a bit of inventory.cbor changed", lambda f: f.update(
         {"inventory.cbor": edit(f["inventory.cbor"], 40, bytes([f["inventory.cbor"][40] ^ 1]))}))
-    put("inventory-longer", "R-28", "inventory.cbor", "a byte behind the inventory", lambda f: f.update(
+    put("inventory-longer", "R-20", "inventory.cbor", "a byte behind the inventory", lambda f: f.update(
         {"inventory.cbor": f["inventory.cbor"] + b"\0"}))
     put("blob-bit", "10.8", ONE, "a bit of a blob changed", lambda f: f.update({ONE: edit(f[ONE], 1536, b"|")}))
     put("chunk-cut", "10.6", ONE, "a chunk without its last 512 bytes", lambda f: f.update({ONE: f[ONE][:-512]}))
     put("chunks-swapped", "10.6", ONE, "two chunks under each other's name", lambda f: f.update({ONE: f[TWO], TWO: f[ONE]}))
-    put("unfinished", "R-50", "export.plan", "the plan of an export that was not finished", lambda f: f.update(
+    put("unfinished", "R-60", "export.plan", "the plan of an export that was not finished", lambda f: f.update(
         {"export.plan": b"x"}), code=5)
 
 
@@ -171,8 +171,8 @@ def data_chunks(put):
 
         put(name, expect, ONE, comment, apply)
 
-    one("data-padding", "R-30", "a byte behind a blob is not zero", lambda c: edit(c, 1600, b"x"))
-    one("data-end", "R-30", "a byte of the last 1024 is not zero", lambda c: edit(c, len(c) - 1, b"x"))
+    one("data-padding", "R-40", "a byte behind a blob is not zero", lambda c: edit(c, 1600, b"x"))
+    one("data-end", "R-40", "a byte of the last 1024 is not zero", lambda c: edit(c, len(c) - 1, b"x"))
     fields = [
         ("mode", 100, b"0000600\0"), ("uid", 108, b"0000001\0"), ("gid", 116, b"0000001\0"), ("mtime", 136, b"00000000001\0"),
         ("size-spaces", 124, b"          2\0"), ("typeflag-zero", 156, b"\0"), ("link-name", 157, b"x"), ("magic", 257, b"ustar  \0"),
@@ -180,18 +180,18 @@ def data_chunks(put):
         ("padding", 511, b"x"), ("behind-name", 99, b"x"),
     ]  # fmt: skip
     for name, at, new in fields:
-        one(f"header-{name}", "R-31", f"a header's {name.replace('-', ' ')}", lambda c, at=at, new=new: edit(
+        one(f"header-{name}", "R-41", f"a header's {name.replace('-', ' ')}", lambda c, at=at, new=new: edit(
             c, 1024, checked(c[1024:1536], at, new)))
-    one("header-checksum", "R-31", "a header's checksum in another form", lambda c: edit(c, 1024 + 148, c[1172:1178] + b" \0"))
-    one("marker-chunk", "R-33", "the marker of another chunk", lambda c: marker(PLAN, 2) + c[1024:])
-    one("marker-plan", "R-33", "the marker of another plan", lambda c: marker(BASE, 1) + c[1024:])
-    one("marker-crlf", "R-33", "a marker whose lines end with CR LF", lambda c: edit(c, 512, c[512:1024].replace(
+    one("header-checksum", "R-41", "a header's checksum in another form", lambda c: edit(c, 1024 + 148, c[1172:1178] + b" \0"))
+    one("marker-chunk", "R-43", "the marker of another chunk", lambda c: marker(PLAN, 2) + c[1024:])
+    one("marker-plan", "R-43", "the marker of another plan", lambda c: marker(BASE, 1) + c[1024:])
+    one("marker-crlf", "R-43", "a marker whose lines end with CR LF", lambda c: edit(c, 512, c[512:1024].replace(
         b"\n", b"\r\n")[:512]))
-    one("entry-other-digest", "R-34", "an entry with the name of another blob", lambda c: edit(c, 1024, header(
+    one("entry-other-digest", "R-44", "an entry with the name of another blob", lambda c: edit(c, 1024, header(
         "v2/blobs/sha256-" + "0" * 64, "0", 2)))
-    one("entry-part-on-whole", "R-34", "a part's name for a blob that was not cut", lambda c: edit(c, 1024, header(
+    one("entry-part-on-whole", "R-44", "a part's name for a blob that was not cut", lambda c: edit(c, 1024, header(
         "v2/blobs/sha256-" + sha256(b"{}")[7:] + ".0001", "0", 2)))
-    one("entry-part-number", "R-34", "another number of a part", lambda c: edit(c, 2048, header(
+    one("entry-part-number", "R-44", "another number of a part", lambda c: edit(c, 2048, header(
         c[2048:2148].rstrip(b"\0").decode()[:-1] + "2", "0", 1000)))
 
 
@@ -200,7 +200,7 @@ def frames(put):
         def apply(bundle):
             bundle.three = change(bundle.tar, bundle.three)
 
-        put(name, "R-35", THREE, comment, apply)
+        put(name, "R-45", THREE, comment, apply)
 
     size = 0x80  # a content size of four bytes
     window = bytes([10 << 3])  # 1 MiB
@@ -250,32 +250,32 @@ def metadata_chunks(put):
     def other_order(bundle):
         bundle.set_tar(bundle.tar.replace(b" path=", b" PATH=", 1))
 
-    put("pax-key", "R-32", THREE, "an extended header with another key", other_order)
-    entries("pax-needless", "R-32", "an extended header for a path of less than 100 bytes", lambda f: f.__setitem__(
+    put("pax-key", "R-42", THREE, "an extended header with another key", other_order)
+    entries("pax-needless", "R-42", "an extended header for a path of less than 100 bytes", lambda f: f.__setitem__(
         1, header("pax", "x", 16) + pad(b"16 path=v2/blobs"[:15] + b"\n") + f[1]))
-    entries("metadata-padding", "R-30", "a byte behind an OCI manifest is not zero", lambda f: f.__setitem__(
+    entries("metadata-padding", "R-40", "a byte behind an OCI manifest is not zero", lambda f: f.__setitem__(
         1, f[1][:-1] + b"x"))
-    entries("metadata-marker", "R-33", "the marker of another chunk", lambda f: f.__setitem__(0, marker(PLAN, 1)))
-    entries("join-absent", "R-36", "the join file is not there", lambda f: f.pop(index_of(f, b"airferry/join")))
-    entries("join-behind", "R-36", "the join file behind the names", lambda f: move(f, b"airferry/join", len(f)))
-    entries("join-line-more", "R-38", "a line more in the join file", lambda f: f.__setitem__(
+    entries("metadata-marker", "R-43", "the marker of another chunk", lambda f: f.__setitem__(0, marker(PLAN, 1)))
+    entries("join-absent", "R-46", "the join file is not there", lambda f: f.pop(index_of(f, b"airferry/join")))
+    entries("join-behind", "R-46", "the join file behind the names", lambda f: move(f, b"airferry/join", len(f)))
+    entries("join-line-more", "R-48", "a line more in the join file", lambda f: f.__setitem__(
         index_of(f, b"airferry/join"), file("airferry/join-000003.txt", join_text(f, index_of) + b"rm x\n")))
-    entries("join-parts", "R-38", "parts in another order in the join file", lambda f: f.__setitem__(
+    entries("join-parts", "R-48", "parts in another order in the join file", lambda f: f.__setitem__(
         index_of(f, b"airferry/join"), file("airferry/join-000003.txt", join_text(f, index_of).replace(
             b".0001 ", b".0003 ").replace(b".0002 ", b".0001 ").replace(b".0003 ", b".0002 "))))
     tag = f"v2/{SOURCE}/manifests/4.18".encode()
-    entries("names-order", "R-37", "names in another order", lambda f: move(f, tag, len(f)))
-    entries("name-twice", "R-37", "a name twice", lambda f: f.append(f[-1]))
-    entries("name-with-data", "R-37", "a tag with data", lambda f: f.__setitem__(
+    entries("names-order", "R-47", "names in another order", lambda f: move(f, tag, len(f)))
+    entries("name-twice", "R-47", "a name twice", lambda f: f.append(f[-1]))
+    entries("name-with-data", "R-47", "a tag with data", lambda f: f.__setitem__(
         index_of(f, tag), header(tag.decode(), "0", 1) + pad(b"x")))
-    entries("tag-hard-link", "R-37", "a tag that is a hard link", lambda f: f.__setitem__(
+    entries("tag-hard-link", "R-47", "a tag that is a hard link", lambda f: f.__setitem__(
         index_of(f, tag), header(tag.decode(), "1", 0, sha256(b""))))
-    entries("name-absent", "R-38", "a name that the inventory implies is not there", lambda f: f.pop(), "-")
-    entries("tag-other-root", "R-38", "a tag that points to another digest", lambda f: f.__setitem__(
+    entries("name-absent", "R-48", "a name that the inventory implies is not there", lambda f: f.pop(), "-")
+    entries("tag-other-root", "R-48", "a tag that points to another digest", lambda f: f.__setitem__(
         index_of(f, tag), header(tag.decode(), "2", 0, "sha256:" + "0" * 64)))
-    entries("tag-not-implied", "R-38", "a tag that no image has", lambda f: f.append(
+    entries("tag-not-implied", "R-48", "a tag that no image has", lambda f: f.append(
         header(f"v2/{SOURCE}/manifests/z", "2", 0, "sha256:" + "0" * 64)))
-    entries("name-outside", "R-38", "a name outside of all repositories", lambda f: f.append(
+    entries("name-outside", "R-48", "a name outside of all repositories", lambda f: f.append(
         header("v3/x", "2", 0, "/etc/passwd")))
     entries("document-bit", "10.7", "a byte of an OCI manifest changed", lambda f: f.__setitem__(
         1, f[1].replace(b"schemaVersion", b"schemaversion")), "-")
@@ -298,34 +298,34 @@ def statements(put, put_files, bundle, good):
 
         return change
 
-    put("statement-manifest-length", "R-43", "a statement on a manifest of another length", lambda t: t.replace(
+    put("statement-manifest-length", "R-53", "a statement on a manifest of another length", lambda t: t.replace(
         "manifest-length: ", "manifest-length: 1"))
-    put("statement-manifest-blake3", "R-43", "a statement with another BLAKE3 of the manifest", lambda t: "".join(
+    put("statement-manifest-blake3", "R-53", "a statement with another BLAKE3 of the manifest", lambda t: "".join(
         "manifest-blake3: " + "0" * 64 + "\n" if line.startswith("manifest-blake3") else line for line in t.splitlines(True)))
-    put("statement-other-key", "R-43", "a statement that names another key", lambda t: "".join(
+    put("statement-other-key", "R-53", "a statement that names another key", lambda t: "".join(
         "key: " + "0" * 64 + "\n" if line.startswith("key:") else line for line in t.splitlines(True)))
-    put("statement-generation", "R-43", "a statement on another generation", swap("generation: 1", "generation: 2"))
-    put("statement-incomplete", "R-43", "a statement on an incomplete bundle", swap("complete: yes", "complete: no"))
-    put("statement-sums", "R-43", "a statement on other sums", lambda t: "".join(
+    put("statement-generation", "R-53", "a statement on another generation", swap("generation: 1", "generation: 2"))
+    put("statement-incomplete", "R-53", "a statement on an incomplete bundle", swap("complete: yes", "complete: no"))
+    put("statement-sums", "R-53", "a statement on other sums", lambda t: "".join(
         "sums-sha256: " + "0" * 64 + "\n" if line.startswith("sums") else line for line in t.splitlines(True)))
-    put("statement-plan", "R-43", "a statement of another type", lambda t: "".join(
+    put("statement-plan", "R-53", "a statement of another type", lambda t: "".join(
         line for line in t.replace("airferry-bundle-v1", "airferry-plan-v1").replace("manifest-", "plan-").splitlines(True)
         if not line.startswith(("sums", "generation", "complete"))))
-    put("statement-reject", "R-43", "a statement that rejects the bundle", swap("approve", "reject"))
-    put("statement-expired", "R-44", "a statement that has expired", swap(
+    put("statement-reject", "R-53", "a statement that rejects the bundle", swap("approve", "reject"))
+    put("statement-expired", "R-54", "a statement that has expired", swap(
         "comment:", "expires: 2026-11-23T00:00:00Z\ncomment:"), code=3)
-    put("statement-reviewer", "R-44", "a reviewer's statement alone", swap("role: exporter", "role: reviewer"), code=3)
-    put_files("signature-bit", "R-43", "-", "a bit of the signature changed", lambda f: f.update(
+    put("statement-reviewer", "R-54", "a reviewer's statement alone", swap("role: exporter", "role: reviewer"), code=3)
+    put_files("signature-bit", "R-53", "-", "a bit of the signature changed", lambda f: f.update(
         {signature: edit(f[signature], 0, bytes([f[signature][0] ^ 1]))}))
-    put_files("signature-65", "R-43", "-", "a signature of 65 bytes", lambda f: f.update({signature: f[signature] + b"\0"}))
-    put_files("signature-absent", "R-44", "-", "a statement without its signature", lambda f: f.pop(signature), code=3)
-    put_files("unsigned", "R-44", "-", "no statement", lambda f: (f.pop(statement), f.pop(signature)), code=3)
+    put_files("signature-65", "R-53", "-", "a signature of 65 bytes", lambda f: f.update({signature: f[signature] + b"\0"}))
+    put_files("signature-absent", "R-54", "-", "a statement without its signature", lambda f: f.pop(signature), code=3)
+    put_files("unsigned", "R-54", "-", "no statement", lambda f: (f.pop(statement), f.pop(signature)), code=3)
 
     def another(files):
         files.pop(statement), files.pop(signature)
         files.update(bundle.statement(sums, seed=OTHER_SEED))
 
-    put_files("signed-by-another", "R-44", "-", "a statement by a key that is not trusted", another, code=3)
+    put_files("signed-by-another", "R-54", "-", "a statement by a key that is not trusted", another, code=3)
     put_files("good-claimed", "ok", "-", "a statement by another key beside the right one", lambda f: f.update(
         bundle.statement(sums, seed=OTHER_SEED)), code=0)
     put_files("good-second-number", "ok", "-", "the statement under its second number", lambda f: (

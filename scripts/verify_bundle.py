@@ -6,7 +6,7 @@
 
 It needs Python 3.9 or newer and the program `zstd`. BLAKE3 is computed by the module `blake3`, else
 by the program `b3sum`, else by Python code below (about 0.5 MB/s: use it for small bundles only).
-Ed25519 is computed here, because R-41 refuses signatures that OpenSSL accepts. No other module or
+Ed25519 is computed here, because R-51 refuses signatures that OpenSSL accepts. No other module or
 program is used, no network, and nothing is written.
 
 Where the document does not decide, the stricter reading is taken, and a comment says so. Every check
@@ -86,7 +86,7 @@ class Refused(Exception):
 
 
 class Findings:
-    """Everything that was found (R-51). Each finding carries the exit code that it leads to. `images` may be
+    """Everything that was found (R-61). Each finding carries the exit code that it leads to. `images` may be
     a function, which is called for findings that are listed."""
 
     def __init__(self):
@@ -144,12 +144,12 @@ EXCLUDED = frozenset(c for low, high in _EXCLUDED_RANGES for c in range(low, hig
 
 
 def has_excluded(text):
-    """Whether a character stands in the text that R-14 excludes."""
+    """Whether a character stands in the text that R-16 excludes."""
     return any(ord(c) in EXCLUDED for c in text)
 
 
 def is_label_text(text):
-    """R-14."""
+    """R-16."""
     return (1 <= len(text) <= 200 and not has_excluded(text)
             and ord(text[0]) not in WHITE_SPACE and ord(text[-1]) not in WHITE_SPACE)
 
@@ -429,7 +429,7 @@ def sha256_hex(data):
 
 
 # ---------------------------------------------------------------------------------------------
-# Ed25519 (R-41) and keys (R-42). Points are (X, Y, Z, T) with x = X/Z, y = Y/Z, xy = T/Z.
+# Ed25519 (R-51) and keys (R-52). Points are (X, Y, Z, T) with x = X/Z, y = Y/Z, xy = T/Z.
 
 P = 2 ** 255 - 19
 L = 2 ** 252 + 27742317777372353535851937790883648493
@@ -488,38 +488,38 @@ BASE_POINT = point_decode(bytes.fromhex("586666666666666666666666666666666666666
 
 
 def check_signature(key, message, signature):
-    """R-41. `key` is the 32 bytes of the public key."""
+    """R-51. `key` is the 32 bytes of the public key."""
     if len(signature) != SIGNATURE_LENGTH:
-        raise Refused("R-41", "the signature has %d bytes" % len(signature))
+        raise Refused("R-51", "the signature has %d bytes" % len(signature))
     a, r = point_decode(key), point_decode(signature[:32])
     s = int.from_bytes(signature[32:], "little")
     if a is None or has_small_order(a):
-        raise Refused("R-41", "the key is no point, not in its only encoding, or has small order")
+        raise Refused("R-51", "the key is no point, not in its only encoding, or has small order")
     if r is None or has_small_order(r):
-        raise Refused("R-41", "R of the signature is no point, or has small order")
+        raise Refused("R-51", "R of the signature is no point, or has small order")
     if s >= L:
-        raise Refused("R-41", "S of the signature is not below L")
+        raise Refused("R-51", "S of the signature is not below L")
     k = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % L
     minus_a = (-a[0] % P, a[1], a[2], -a[3] % P)
     result = point_add(point_multiply(s, BASE_POINT), point_multiply(k, minus_a))
     if point_encode(result) != signature[:32]:
-        raise Refused("R-41", "the signature is wrong")
+        raise Refused("R-51", "the signature is wrong")
 
 
 class Key:
-    """R-42: an Ed25519 public key from a file with exactly one PEM block."""
+    """R-52: an Ed25519 public key from a file with exactly one PEM block."""
 
     def __init__(self, text):
         begins = re.findall(r"^-----BEGIN [^\n]*-----\s*$", text, re.M)
         block = re.search(r"^-----BEGIN PUBLIC KEY-----\s*([A-Za-z0-9+/=\s]*?)^-----END PUBLIC KEY-----", text, re.M)
         if len(begins) != 1 or not block:
-            raise Refused("R-42", "not exactly one PEM block with a public key")
+            raise Refused("R-52", "not exactly one PEM block with a public key")
         try:
             der = base64.b64decode("".join(block.group(1).split()), validate=True)
         except binascii.Error:
-            raise Refused("R-42", "the PEM block is not base64") from None
+            raise Refused("R-52", "the PEM block is not base64") from None
         if len(der) != 44 or not der.startswith(SPKI_PREFIX):
-            raise Refused("R-42", "not an Ed25519 key")
+            raise Refused("R-52", "not an Ed25519 key")
         self.raw = der[12:]
         self.fingerprint = sha256_hex(der)
 
@@ -528,7 +528,7 @@ def read_key(path):
     with open(path, "rb") as file:
         raw = file.read(CAP_KEY_FILE + 1)
     if len(raw) > CAP_KEY_FILE:
-        raise Refused("R-42", "a key file of more than %d bytes" % CAP_KEY_FILE)
+        raise Refused("R-52", "a key file of more than %d bytes" % CAP_KEY_FILE)
     return Key(raw.decode("latin-1"))
 
 
@@ -647,7 +647,7 @@ def is_hex64(text):
 
 
 BUNDLE, PLAN = "airferry-bundle-v1", "airferry-plan-v1"
-# key, check of the value, the types of statement it belongs to, whether it may be absent: R-40's table.
+# key, check of the value, the types of statement it belongs to, whether it may be absent: R-50's table.
 STATEMENT_LINES = (
     ("algorithm", lambda v: v == "ed25519", (BUNDLE, PLAN), False),
     ("key", is_hex64, (BUNDLE, PLAN), False),
@@ -673,21 +673,21 @@ STATEMENT_LINES = (
 
 
 def parse_statement(raw):
-    """R-40: the lines of a statement as a map; its type is under the key `type`."""
+    """R-50: the lines of a statement as a map; its type is under the key `type`."""
     if len(raw) > CAP_STATEMENT:
-        raise Refused("R-40", "a statement of more than %d bytes" % CAP_STATEMENT)
+        raise Refused("R-50", "a statement of more than %d bytes" % CAP_STATEMENT)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise Refused("R-40", "the statement is not UTF-8") from None
+        raise Refused("R-50", "the statement is not UTF-8") from None
     if not text.endswith("\n"):
-        raise Refused("R-40", "the last line does not end with LF")
+        raise Refused("R-50", "the last line does not end with LF")
     lines = text[:-1].split("\n")
     if any(has_excluded(line) for line in lines):
-        raise Refused("R-40", "the statement has a character that R-14 excludes")
+        raise Refused("R-50", "the statement has a character that R-16 excludes")
     kind = lines[0]
     if kind not in (BUNDLE, PLAN):
-        raise Refused("R-40", "unknown type of statement: %s" % shown(kind))
+        raise Refused("R-50", "unknown type of statement: %s" % shown(kind))
     result, at = {"type": kind}, 1
     for key, check, kinds, optional in STATEMENT_LINES:
         if kind not in kinds:
@@ -695,56 +695,56 @@ def parse_statement(raw):
         if at < len(lines) and lines[at].startswith(key + ": "):
             value = lines[at][len(key) + 2:]
             if not check(value):
-                raise Refused("R-40", "line `%s` has a wrong value: %s" % (key, shown(value)))
+                raise Refused("R-50", "line `%s` has a wrong value: %s" % (key, shown(value)))
             result[key] = value
             at += 1
         elif not optional:
-            raise Refused("R-40", "line `%s` is absent or in another place" % key)
+            raise Refused("R-50", "line `%s` is absent or in another place" % key)
     if at != len(lines):
-        raise Refused("R-40", "a line that does not belong here: %s" % shown(lines[at]))
+        raise Refused("R-50", "a line that does not belong here: %s" % shown(lines[at]))
     if "sequence" in result and "lineage" not in result:
-        raise Refused("R-40", "`sequence` without `lineage`")
+        raise Refused("R-50", "`sequence` without `lineage`")
     return result
 
 
 class Statement:
-    """A statement under the name of a known key (R-43)."""
+    """A statement under the name of a known key (R-53)."""
 
     def __init__(self, name, key, fields, bundle_length):
         self.name, self.key, self.fields, self.bytes = name, key, fields, bundle_length
         self.counts = True
 
     def expired(self, now):
-        """Step 8 of R-43: `expires` does not lie in the future."""
+        """Step 8 of R-53: `expires` does not lie in the future."""
         return "expires" in self.fields and self.fields["expires"] <= now
 
 
 def check_statement(key, raw, signature, manifest):
-    """Steps 3 to 6 of R-43, which need no more of the manifest than its bytes."""
+    """Steps 3 to 6 of R-53, which need no more of the manifest than its bytes."""
     check_signature(key.raw, raw, signature)
     fields = parse_statement(raw)
     if fields["type"] != BUNDLE:
-        raise Refused("R-43", "the statement is about a plan")
+        raise Refused("R-53", "the statement is about a plan")
     if fields["key"] != key.fingerprint:
-        raise Refused("R-43", "the statement names another key")
+        raise Refused("R-53", "the statement names another key")
     if fields["manifest-length"] != str(len(manifest)):
-        raise Refused("R-43", "the statement names another length of manifest.cbor")
+        raise Refused("R-53", "the statement names another length of manifest.cbor")
     if fields["manifest-sha256"] != sha256_hex(manifest):
-        raise Refused("R-43", "the statement names another SHA-256 of manifest.cbor")
+        raise Refused("R-53", "the statement names another SHA-256 of manifest.cbor")
     if fields["manifest-blake3"] != blake3_hex(manifest):
-        raise Refused("R-43", "the statement names another BLAKE3 of manifest.cbor")
+        raise Refused("R-53", "the statement names another BLAKE3 of manifest.cbor")
     return fields
 
 
 def agree_with_manifest(statements, manifest, sums, findings):
-    """Step 9 of R-43, when the manifest has been read."""
+    """Step 9 of R-53, when the manifest has been read."""
     wanted = {"generation": str(manifest["generation"]), "complete": "yes" if manifest["complete"] else "no",
               "sums-sha256": sha256_hex(sums)}
     for statement in statements:
         for key, value in wanted.items():
             if statement.fields[key] != value:
                 statement.counts = False
-                findings.add("R-43", "line `%s` does not agree with the bundle" % key, file=statement.name)
+                findings.add("R-53", "line `%s` does not agree with the bundle" % key, file=statement.name)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -812,7 +812,7 @@ def reference(value, where):
 def label_text(value, where):
     text(value, where)
     if not is_label_text(value):
-        fail(where, "not a label text", "R-14")
+        fail(where, "not a label text", "R-16")
 
 
 def chunk_number(value, where):
@@ -853,8 +853,8 @@ digest = matching(DIGEST, "a digest")
 tag = matching(TAG, "a tag")
 
 
-def ascending(values, where, rule="R-16", key=lambda v: v):
-    """R-16: strictly ascending, so no two are equal."""
+def ascending(values, where, rule="R-14", key=lambda v: v):
+    """R-14: strictly ascending, so no two are equal."""
     keys = [key(v) for v in values]
     for i in range(1, len(keys)):
         if not keys[i - 1] < keys[i]:
@@ -866,7 +866,7 @@ def utf8(value):
 
 
 def absent_first(value):
-    """An absent element of a tuple comes first (R-16)."""
+    """An absent element of a tuple comes first (R-14)."""
     return (0, b"") if value is None else (1, utf8(value))
 
 
@@ -956,19 +956,19 @@ MANIFEST = table(
 
 
 def look_at_type(document, kind, where):
-    """R-15: type and format, before any other key."""
+    """R-13: type and format, before any other key."""
     any_map(document, where)
     if "type" not in document or "format" not in document:
         fail(where, "no key type, or no key format")
     if document["type"] != kind:
-        fail(where, "type is not %s" % kind, "R-15")
+        fail(where, "type is not %s" % kind, "R-13")
     uint(document["format"], where + ".format")
     if document["format"] != 1:
-        fail(where, "unknown format %d" % document["format"], "R-15")
+        fail(where, "unknown format %d" % document["format"], "R-13")
 
 
 def look_at_requires(document):
-    """Caps on `requires` (R-11), then R-15 for its entries."""
+    """Caps on `requires` (R-11), then R-13 for its entries."""
     requires = as_list(document, "requires")
     cap_count(len(requires), CAP_FEATURES, "entries of `requires`")
     for feature in requires:
@@ -979,24 +979,24 @@ def look_at_requires(document):
 def unknown_features(document):
     unknown = [f for f in as_list(document, "requires") if isinstance(f, str) and f not in FEATURES]
     if unknown:
-        fail("manifest", "needs what this verifier does not know: %s" % ", ".join(map(shown, unknown)), "R-15")
+        fail("manifest", "needs what this verifier does not know: %s" % ", ".join(map(shown, unknown)), "R-13")
 
 
 def check_chunk_row(row, limit):
-    """R-13."""
+    """R-15."""
     where = "chunk %06d" % row["number"]
     if row["length"] < 1:
-        fail(where, "length 0", "R-13")
+        fail(where, "length 0", "R-15")
     if len(row["blocks"]) % 32:
         fail(where, "`blocks` is no multiple of 32 bytes")
     if len(row["blocks"]) != 32 * -(-row["length"] // BLOCK):
-        fail(where, "the number of block hashes does not follow from the length", "R-13")
+        fail(where, "the number of block hashes does not follow from the length", "R-15")
     if row["kind"] == "data" and (row["length"] % 512 or row["length"] > limit):
-        fail(where, "the length is no multiple of 512, or above chunk_limit", "R-13")
+        fail(where, "the length is no multiple of 512, or above chunk_limit", "R-15")
 
 
 def read_manifest(raw):
-    """Step 4: R-10, R-11, R-15, then the tables and R-13 to R-16."""
+    """Step 4: R-10, R-11, R-13, then the tables and R-14 to R-16."""
     if len(raw) > CAP_MANIFEST:
         raise Refused("R-11", "manifest.cbor is longer than %d bytes" % CAP_MANIFEST)
     decoder = Decoder(raw)
@@ -1013,9 +1013,9 @@ def read_manifest(raw):
     for row in document["chunks"]:
         check_chunk_row(row, document["chunk_limit"])
     if document["block_size"] != BLOCK:
-        fail("manifest", "block_size is not %d" % BLOCK, "R-16")
+        fail("manifest", "block_size is not %d" % BLOCK, "R-14")
     if document["generation"] < 1:
-        fail("manifest", "generation is 0", "R-16")
+        fail("manifest", "generation is 0", "R-14")
     ascending(document["chunks"], "manifest.chunks", key=lambda row: row["number"])
     ascending(document["requires"], "manifest.requires")
     return document
@@ -1079,7 +1079,7 @@ def build_sums(manifest, bundle_id, label):
 # The inventory (section 6): tables
 
 def extent(value, where):
-    """R-20; the size is that of a tar entry (R-32)."""
+    """R-21; the size is that of a tar entry (R-42)."""
     if type(value) is not list or len(value) != 4:
         fail(where, "not an array of four numbers")
     for number in value:
@@ -1087,11 +1087,11 @@ def extent(value, where):
     chunk, offset, stored, decoded = value
     chunk_number(chunk, where)
     if stored < 1 or decoded < 1:
-        fail(where, "an extent of no bytes", "R-20")
+        fail(where, "an extent of no bytes", "R-21")
     if offset % 512 or offset < 1024:
-        fail(where, "the offset is no multiple of 512, or below 1024", "R-20")
+        fail(where, "the offset is no multiple of 512, or below 1024", "R-21")
     if stored >= 8 * GIB:
-        fail(where, "8 GiB or more in one tar entry", "R-32")
+        fail(where, "8 GiB or more in one tar entry", "R-42")
 
 
 PLACES = {
@@ -1110,15 +1110,15 @@ def place(value, where):
 
 
 def plain_text(value, where):
-    """R-63: 1 to 1024 bytes without the characters that R-14 excludes."""
+    """R-32: 1 to 1024 bytes without the characters that R-16 excludes."""
     text(value, where)
     if not 1 <= len(utf8(value)) <= 1024 or has_excluded(value):
-        fail(where, "not 1 to 1024 bytes of plain text", "R-63")
+        fail(where, "not 1 to 1024 bytes of plain text", "R-32")
 
 
 def release_name(value, where):
     if type(value) is not str or not RELEASE_NAME.match(value):
-        fail(where, "not a name of 1 to 100 letters, digits, `.`, `_`, `-`", "R-60")
+        fail(where, "not a name of 1 to 100 letters, digits, `.`, `_`, `-`", "R-30")
 
 
 def version(value, where):
@@ -1153,14 +1153,14 @@ INVENTORY = table(
 
 
 def decode_inventory(raw, manifest):
-    """Step 5 up to the tables: R-28, R-10, R-15, R-11, R-12."""
+    """Step 5 up to the tables: R-20, R-10, R-13, R-11, R-12."""
     named = manifest["inventory"]
     if len(raw) != named["length"]:
-        raise Refused("R-28", "the length is %d, the manifest says %d" % (len(raw), named["length"]))
+        raise Refused("R-20", "the length is %d, the manifest says %d" % (len(raw), named["length"]))
     if "sha256:" + sha256_hex(raw) != named["sha256"]:
-        raise Refused("R-28", "the SHA-256 is not that of the manifest")
+        raise Refused("R-20", "the SHA-256 is not that of the manifest")
     if "blake3:" + blake3_hex(raw) != named["blake3"]:
-        raise Refused("R-28", "the BLAKE3 is not that of the manifest")
+        raise Refused("R-20", "the BLAKE3 is not that of the manifest")
     decoder = Decoder(raw)
     document = decoder.document()
     look_at_type(document, "airferry-inventory", "inventory")
@@ -1231,13 +1231,13 @@ class Inventory:
     def bad(self, rule, message, images=()):
         self.findings.add(rule, message, file="inventory.cbor", images=images)
 
-    def ordered(self, values, where, rule="R-16", key=lambda v: v):
+    def ordered(self, values, where, rule="R-14", key=lambda v: v):
         try:
             ascending(values, where, rule, key)
         except Refused as refused:
             self.bad(refused.rule, refused.message)
 
-    # -- R-16
+    # -- R-14
 
     def check_order(self):
         document = self.document
@@ -1257,7 +1257,7 @@ class Inventory:
             if document.get(key) == []:
                 self.bad("R-12", "`%s` is there and empty" % key)
 
-    # -- R-20 to R-22, R-29
+    # -- R-21 to R-23, R-25
 
     def check_blobs(self):
         bases = {base["id"] for base in self.document["bases"]}
@@ -1266,38 +1266,38 @@ class Inventory:
             if kind == "carried":
                 self.check_carried(row, inner)
             elif kind == "omitted" and inner["origin"] not in bases:
-                self.bad("R-29", "%s: its origin is no base" % row["digest"])
+                self.bad("R-25", "%s: its origin is no base" % row["digest"])
             elif kind == "foreign":
-                self.ordered(inner["urls"], row["digest"] + ".urls", "R-24")
+                self.ordered(inner["urls"], row["digest"] + ".urls", "R-26")
         for row in self.document["manifests"]:
             if row["extent"][2] != row["extent"][3]:
-                self.bad("R-20", "%s: stored and decoded differ" % row["digest"])
+                self.bad("R-21", "%s: stored and decoded differ" % row["digest"])
             if row["extent"][2] > CAP_OCI_MANIFEST:
                 self.bad("R-11", "%s: an OCI manifest of more than %d bytes" % (row["digest"], CAP_OCI_MANIFEST))
 
     def check_carried(self, row, carried):
         name = row["digest"]
         if carried["codec"] != "raw":
-            self.bad("R-21", "%s: unknown codec %s" % (name, shown(carried["codec"])))
+            self.bad("R-22", "%s: unknown codec %s" % (name, shown(carried["codec"])))
         elif carried["needs"] or carried["memory"] or carried["scratch"]:
-            self.bad("R-21", "%s: raw needs nothing" % name)
+            self.bad("R-22", "%s: raw needs nothing" % name)
         elif any(e[2] != e[3] for e in carried["extents"]):
-            self.bad("R-20", "%s: stored and decoded differ" % name)
+            self.bad("R-21", "%s: stored and decoded differ" % name)
         if sum(e[3] for e in carried["extents"]) != row["size"]:
-            self.bad("R-22", "%s: its extents are not as long as it is" % name)
+            self.bad("R-23", "%s: its extents are not as long as it is" % name)
         places = [e[:2] for e in carried["extents"]]
         if any(not one < other for one, other in zip(places, places[1:])):
-            self.bad("R-22", "%s: its extents do not ascend" % name)
+            self.bad("R-23", "%s: its extents do not ascend" % name)
         if not carried["extents"] and (row["size"] or name != EMPTY_DIGEST):
-            self.bad("R-22", "%s: carried without extents, and not the empty blob" % name)
+            self.bad("R-23", "%s: carried without extents, and not the empty blob" % name)
 
-    # -- R-23
+    # -- R-24
 
     def check_layout(self):
         for number, extents in sorted(self.layout.items()):
             chunk = self.chunks.get(number)
             if chunk is None:
-                self.bad("R-23", "extents in chunk %06d, which does not exist" % number)
+                self.bad("R-24", "extents in chunk %06d, which does not exist" % number)
                 continue
             try:
                 self.check_chunk_layout(chunk, extents)
@@ -1311,45 +1311,45 @@ class Inventory:
         for offset, stored, name, _, _ in extents:
             is_manifest = offset_is_of_row(self.rows, name, chunk["number"], offset)
             if is_manifest == data:
-                fail(where, "%s lies in a chunk of the wrong kind" % name, "R-23")
+                fail(where, "%s lies in a chunk of the wrong kind" % name, "R-24")
             if offset != at:
-                fail(where, "%s does not begin at %d" % (name, at), "R-23")
+                fail(where, "%s does not begin at %d" % (name, at), "R-24")
             if not data and not last < name:
-                fail(where, "OCI manifests do not ascend by digest", "R-36")
+                fail(where, "OCI manifests do not ascend by digest", "R-46")
             at, last = offset + padded(stored) + 512, name
         end = at - 512 + 1024
         if data and end != chunk["length"]:
-            fail(where, "its extents end at %d, its length is %d" % (end, chunk["length"]), "R-23")
+            fail(where, "its extents end at %d, its length is %d" % (end, chunk["length"]), "R-24")
 
-    # -- R-27
+    # -- R-29
 
     def check_chunks(self):
         numbers = [row["number"] for row in self.document["chunks"]]
         if numbers != [row["number"] for row in self.manifest["chunks"]]:
-            self.bad("R-27", "the rows of `chunks` are not those of the chunk table")
+            self.bad("R-29", "the rows of `chunks` are not those of the chunk table")
             return
         generation, all_decoded, all_stored = 1, 0, 0
         for origin, chunk in zip(self.document["chunks"], self.manifest["chunks"]):
             where, decoded = "chunk %06d" % chunk["number"], origin["decoded"]
             if origin["generation"] != generation:
-                self.bad("R-27", "%s: generation %d where %d follows" % (where, origin["generation"], generation))
+                self.bad("R-29", "%s: generation %d where %d follows" % (where, origin["generation"], generation))
                 return
             if chunk["kind"] == "data":
                 if decoded != chunk["length"]:
-                    self.bad("R-27", "%s: decoded is not its length" % where)
+                    self.bad("R-29", "%s: decoded is not its length" % where)
                 continue
             generation += 1
             if decoded % 512:
-                self.bad("R-27", "%s: decoded is no multiple of 512" % where)
+                self.bad("R-29", "%s: decoded is no multiple of 512" % where)
             all_decoded, all_stored = all_decoded + decoded, all_stored + chunk["length"]
             if max(all_decoded, all_stored) > CAP_METADATA:
-                self.bad("R-27", "%s: the metadata chunks up to here are above the cap" % where)
+                self.bad("R-29", "%s: the metadata chunks up to here are above the cap" % where)
                 return
         if (not self.manifest["chunks"] or self.manifest["chunks"][-1]["kind"] != "metadata"
                 or generation - 1 != self.manifest["generation"]):
-            self.bad("R-27", "the last chunk is not the metadata chunk of the manifest's generation")
+            self.bad("R-29", "the last chunk is not the metadata chunk of the manifest's generation")
 
-    # -- R-24, as far as the inventory goes
+    # -- R-26, as far as the inventory goes
 
     def check_rows(self):
         named = set()
@@ -1358,20 +1358,20 @@ class Inventory:
             digests = row["blobs"] + row["children"] + row["omitted"]
             digests += [row["subject"]] if "subject" in row else []
             if len(set(digests)) != len(digests):
-                self.bad("R-24", "%s names a digest in two places, or twice" % name)
+                self.bad("R-26", "%s names a digest in two places, or twice" % name)
             if any(d not in self.blobs for d in row["blobs"]):
-                self.bad("R-24", "%s names a blob without row" % name)
+                self.bad("R-26", "%s names a blob without row" % name)
             if any(d not in self.rows for d in row["children"]):
-                self.bad("R-24", "%s names a child without row" % name)
+                self.bad("R-26", "%s names a child without row" % name)
             if kind_of(row["media_type"]) is None:
-                self.bad("R-24", "%s: unknown media type %s" % (name, shown(row["media_type"])))
+                self.bad("R-26", "%s: unknown media type %s" % (name, shown(row["media_type"])))
             named.update(row["blobs"])
         for name in self.blobs:
             if name not in named:
-                self.bad("R-24", "%s: no OCI manifest names this blob" % name)
+                self.bad("R-26", "%s: no OCI manifest names this blob" % name)
 
     def filters_of(self, name):
-        """The lists `platforms` of the images that reach a row from their root or an attachment (R-24)."""
+        """The lists `platforms` of the images that reach a row from their root or an attachment (R-26)."""
         if self.filters is None:
             # There are at most 16 different lists, so the rows are walked that often at most.
             tops, self.filters = {}, {}
@@ -1383,25 +1383,25 @@ class Inventory:
         return self.filters.get(name, [])
 
     def check_left_out(self):
-        """What R-24 says of left-out children and needs no document for."""
+        """What R-26 says of left-out children and needs no document for."""
         for row in self.document["manifests"]:
             if row["omitted"] and not row["children"]:
-                self.bad("R-24", "%s: all its children are left out" % row["digest"])
+                self.bad("R-26", "%s: all its children are left out" % row["digest"])
             if row["omitted"] and () in self.filters_of(row["digest"]):
-                self.bad("R-24", "%s: children are left out, and an image that reaches it has no `platforms`"
+                self.bad("R-26", "%s: children are left out, and an image that reaches it has no `platforms`"
                          % row["digest"], lambda name=row["digest"]: self.images_of([name]))
 
-    # -- R-25
+    # -- R-27
 
     def height(self, name, known, depth=1):
         """The longest chain of rows from this one; Refused when longer than allowed, or a circle."""
         if name not in known:
             if depth > CAP_CHAIN:
-                fail(name, "a chain of more than %d rows, or a circle" % CAP_CHAIN, "R-25")
+                fail(name, "a chain of more than %d rows, or a circle" % CAP_CHAIN, "R-27")
             known[name] = 1 + max((self.height(child, known, depth + 1)
                                    for child in self.rows[name]["children"] if child in self.rows), default=0)
         if known[name] + depth - 1 > CAP_CHAIN:
-            fail(name, "a chain of more than %d rows" % CAP_CHAIN, "R-25")
+            fail(name, "a chain of more than %d rows" % CAP_CHAIN, "R-27")
         return known[name]
 
     def check_graph(self):
@@ -1414,7 +1414,7 @@ class Inventory:
             self.bad(refused.rule, refused.message)
         tops = [t for image in self.images for t in tops_of(image)]
         for name in self.rows.keys() - self.reach(tops):
-            self.bad("R-25", "%s: no image reaches this OCI manifest" % name)
+            self.bad("R-27", "%s: no image reaches this OCI manifest" % name)
 
     def reach(self, tops):
         """All rows that are reached from these by children, these included."""
@@ -1437,7 +1437,7 @@ class Inventory:
         return seen
 
     def images_of(self, digests):
-        """The images that are hit when these blobs or OCI manifests are damaged (R-51)."""
+        """The images that are hit when these blobs or OCI manifests are damaged (R-61)."""
         return {image for name in self.above(digests) for image in self.images_at.get(name, ())}
 
     def check_images(self):
@@ -1459,7 +1459,7 @@ class Inventory:
                     self.bad("R-11", "too many rows to look at for subjects of attachments")
 
     def image_bad(self, image, message):
-        self.bad("R-25", "%s: %s" % (image["requested"], message), [image["requested"]])
+        self.bad("R-27", "%s: %s" % (image["requested"], message), [image["requested"]])
 
     def check_words(self, image, originals):
         """What an image's row says twice."""
@@ -1504,68 +1504,68 @@ class Inventory:
             self.image_bad(image, "an attachment of %s, which the image does not contain" % subject)
         return work
 
-    # -- R-26
+    # -- R-28
 
     def check_complete(self):
         whole = (not any("problem" in image for image in self.images)
                  and not any("malformed" in catalog for catalog in self.catalogs))
         if whole != self.manifest["complete"]:
-            self.bad("R-26", "`complete` in the manifest is not what the inventory says")
+            self.bad("R-28", "`complete` in the manifest is not what the inventory says")
 
-    # -- R-60 to R-63
+    # -- R-30 to R-33
 
     def check_releases(self):
         requested = {image["requested"] for image in self.images}
         for release in self.releases:
             name = release["image"]
             if name not in requested:
-                self.bad("R-60", "release %s is no image of the bundle" % name)
+                self.bad("R-30", "release %s is no image of the bundle" % name)
             self.ordered(release["keyrings"], "keyrings", key=lambda k: k["name"])
             self.ordered(release["components"], "components", key=lambda c: c["name"])
             for component in release["components"]:
                 if component["image"] not in requested or "@" not in component["image"]:
-                    self.bad("R-60", "component %s of %s is no image of the bundle, or without digest"
+                    self.bad("R-30", "component %s of %s is no image of the bundle, or without digest"
                              % (component["name"], name))
             if release["unsigned"] == bool(release["signatures"]):
-                self.bad("R-60", "release %s: `unsigned` is not what its signatures say" % name)
+                self.bad("R-30", "release %s: `unsigned` is not what its signatures say" % name)
 
     def check_catalogs(self):
         requested = {image["requested"] for image in self.images}
         for catalog in self.catalogs:
             malformed = catalog.get("malformed", [])
             if catalog["image"] not in requested:
-                self.bad("R-61", "catalog %s is no image of the bundle" % catalog["image"])
+                self.bad("R-31", "catalog %s is no image of the bundle" % catalog["image"])
             self.ordered(catalog["members"], "members", key=lambda m: (m["image"], m["written"]))
-            self.ordered(malformed, "malformed", "R-63", key=lambda m: m["text"])
+            self.ordered(malformed, "malformed", "R-32", key=lambda m: m["text"])
             # "Absent when there is none" (6.8).
             if len(malformed) > 10_000 or catalog.get("malformed") == []:
-                self.bad("R-63", "catalog %s has no or too many malformed texts" % catalog["image"])
+                self.bad("R-32", "catalog %s has no or too many malformed texts" % catalog["image"])
             for member in catalog["members"]:
                 if member["image"] not in requested:
-                    self.bad("R-61", "member %s is no image of the bundle" % member["image"])
+                    self.bad("R-31", "member %s is no image of the bundle" % member["image"])
                 if "needed_by" in member:
                     self.check_needed_by(member["needed_by"])
             for row in malformed:
                 self.check_needed_by(row["needed_by"])
         wanted = [f for f, rows in (("catalogs", self.catalogs), ("releases", self.releases)) if rows]
         if self.manifest["requires"] != wanted:
-            self.bad("R-62", "`requires` in the manifest is not what the inventory says")
+            self.bad("R-33", "`requires` in the manifest is not what the inventory says")
 
     def check_made(self):
-        """R-61: an image that the writer made is nothing but that catalog."""
+        """R-31: an image that the writer made is nothing but that catalog."""
         others = {m["image"] for catalog in self.catalogs for m in catalog["members"]}
         for release in self.releases:
             others.update([release["image"]], (c["image"] for c in release["components"]))
         others.update(image["requested"] for image in self.images if "standalone" in image)
         for catalog in self.catalogs:
             if "original" in catalog and catalog["image"] in others:
-                self.bad("R-61", "catalog %s was made of another and is something else as well" % catalog["image"],
+                self.bad("R-31", "catalog %s was made of another and is something else as well" % catalog["image"],
                          [catalog["image"]])
 
     def check_needed_by(self, elements):
         if not 1 <= len(elements) <= 4:
-            self.bad("R-63", "no element, or more than 4, in `needed_by`")
-        self.ordered(elements, "needed_by", "R-63", key=lambda e: (e["name"], absent_first(e.get("package"))))
+            self.bad("R-32", "no element, or more than 4, in `needed_by`")
+        self.ordered(elements, "needed_by", "R-32", key=lambda e: (e["name"], absent_first(e.get("package"))))
 
 
 def offset_is_of_row(rows, name, chunk, offset):
@@ -1580,7 +1580,7 @@ def tops_of(image):
 
 
 # ---------------------------------------------------------------------------------------------
-# OCI manifests (R-24): what a row says follows from the document's bytes
+# OCI manifests (R-26): what a row says follows from the document's bytes
 
 NONDISTRIBUTABLE = (
     "application/vnd.oci.image.layer.nondistributable.v1.tar",
@@ -1600,7 +1600,7 @@ def ascii_lower(name):
     return "".join(c.lower() if c.isascii() else c for c in name)
 
 
-# Keys that stand there once, and in this case alone (R-24).
+# Keys that stand there once, and in this case alone (R-26).
 DOCUMENT_KEYS = {folded(key): key for key in (
     "schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "fsLayers",
     "signatures")}
@@ -1639,12 +1639,12 @@ def nesting(raw):
 
 def parse_json(raw):
     if nesting(raw) > CAP_JSON_LEVELS:
-        raise Refused("R-24", "objects and arrays lie in each other more than %d times" % CAP_JSON_LEVELS)
+        raise Refused("R-26", "objects and arrays lie in each other more than %d times" % CAP_JSON_LEVELS)
     try:
         document = json.loads(raw.decode("utf-8"), object_pairs_hook=Object, parse_constant=no_constant,
                               parse_int=parse_integer)
     except (ValueError, RecursionError) as error:
-        raise Refused("R-24", "the document cannot be read: %s" % shown(str(error))) from None
+        raise Refused("R-26", "the document cannot be read: %s" % shown(str(error))) from None
     return as_object(document, DOCUMENT_KEYS, "the document")
 
 
@@ -1655,12 +1655,12 @@ def is_unicode(text):
 
 def as_object(value, keys, where):
     if not isinstance(value, Object):
-        fail(where, "not an object", "R-24")
+        fail(where, "not an object", "R-26")
     if not all(is_unicode(name) for name, _ in value.pairs):
-        fail(where, "a key that is no text", "R-24")
+        fail(where, "a key that is no text", "R-26")
     looked_at = [name for name, _ in value.pairs if folded(name) in keys]
     if len(set(looked_at)) != len(looked_at) or any(keys[folded(name)] != name for name in looked_at):
-        fail(where, "a key stands there twice, or in another case", "R-24")
+        fail(where, "a key stands there twice, or in another case", "R-26")
     return value
 
 
@@ -1669,12 +1669,12 @@ def optional(value, key, kind, where):
     found = value.get(key)
     if found is not None and (not isinstance(found, kind) or isinstance(found, bool)
                               or kind is str and not is_unicode(found)):
-        fail(where, "`%s` is of another type" % key, "R-24")
+        fail(where, "`%s` is of another type" % key, "R-26")
     return found
 
 
 class Descriptor:
-    """A descriptor of R-24. `about` is the text of the annotation that names the child it describes."""
+    """A descriptor of R-26. `about` is the text of the annotation that names the child it describes."""
 
     def __init__(self, value, where):
         as_object(value, DESCRIPTOR_KEYS, where)
@@ -1682,13 +1682,13 @@ class Descriptor:
         self.media_type = optional(value, "mediaType", str, where)
         self.urls = optional(value, "urls", list, where) or []
         if self.digest is None or not DIGEST.match(self.digest):
-            fail(where, "no digest that version 1 carries", "R-24")
+            fail(where, "no digest that version 1 carries", "R-26")
         if self.size is None or not 0 <= self.size < 1 << 64:
-            fail(where, "no size", "R-24")
+            fail(where, "no size", "R-26")
         if not self.media_type or len(self.media_type) > 255 or not all(" " <= c <= "~" for c in self.media_type):
-            fail(where, "no media type of 1 to 255 printable ASCII characters", "R-24")
+            fail(where, "no media type of 1 to 255 printable ASCII characters", "R-26")
         if not all(isinstance(url, str) and is_unicode(url) and not has_excluded(url) for url in self.urls):
-            fail(where, "`urls` are no texts, or have characters that R-14 excludes", "R-24")
+            fail(where, "`urls` are no texts, or have characters that R-16 excludes", "R-26")
         platform = optional(value, "platform", dict, where)
         if platform is not None:
             as_object(platform, PLATFORM_KEYS, where + ".platform")
@@ -1702,7 +1702,7 @@ class Descriptor:
             return None
         texts = [text for name, text in pairs if name == DOCKER_REFERENCE]
         if len(texts) > 1:
-            fail(where, "the annotation %s twice" % DOCKER_REFERENCE, "R-24")
+            fail(where, "the annotation %s twice" % DOCKER_REFERENCE, "R-26")
         return texts[0] if texts and isinstance(texts[0], str) else None
 
 
@@ -1729,25 +1729,25 @@ def descriptors(document, key):
 
 
 def check_kind(document, row):
-    """The type of a document, and the keys that belong to it (R-24)."""
+    """The type of a document, and the keys that belong to it (R-26)."""
     kind = kind_of(row["media_type"])
     version = optional(document, "schemaVersion", int, "the document")
     own_type = optional(document, "mediaType", str, "the document")
     optional(document, "artifactType", str, "the document")
     if version == 1 or "fsLayers" in document:
-        fail("the document", "Docker's schema 1", "R-24")
+        fail("the document", "Docker's schema 1", "R-26")
     if version is not None and not 0 <= version < 1 << 64:
-        fail("the document", "`schemaVersion` is no version", "R-24")
+        fail("the document", "`schemaVersion` is no version", "R-26")
     if own_type and own_type != row["media_type"]:
-        fail("the document", "another media type than in the row", "R-24")
+        fail("the document", "another media type than in the row", "R-26")
     if not own_type and version != 2:
-        fail("the document", "neither a media type nor `schemaVersion` 2", "R-24")
+        fail("the document", "neither a media type nor `schemaVersion` 2", "R-26")
     if "manifests" in document and ("config" in document or "layers" in document):
-        fail("the document", "`manifests` beside `config` or `layers`", "R-24")
+        fail("the document", "`manifests` beside `config` or `layers`", "R-26")
     if kind == "image" and (document.get("config") is None or "layers" not in document):
-        fail("the document", "no image", "R-24")
+        fail("the document", "no image", "R-26")
     if kind == "index" and "manifests" not in document:
-        fail("the document", "no index", "R-24")
+        fail("the document", "no index", "R-26")
 
 
 def each_once(names):
@@ -1771,7 +1771,7 @@ class Documents:
             self.bad(row, refused.message)
 
     def bad(self, row, message):
-        self.inventory.bad("R-24", "%s: %s" % (row["digest"], message),
+        self.inventory.bad("R-26", "%s: %s" % (row["digest"], message),
                            lambda: self.inventory.images_of([row["digest"]]))
 
     def compare(self, row, raw):
@@ -1830,7 +1830,7 @@ class Documents:
         """URLs of foreign layers, when every document was read."""
         for name, urls in sorted(self.foreign_urls.items()):
             if not self.unread and self.inventory.blobs[name]["place"]["foreign"]["urls"] != sorted(urls):
-                self.inventory.bad("R-24", "%s: its URLs are not those of the documents" % name,
+                self.inventory.bad("R-26", "%s: its URLs are not those of the documents" % name,
                                    images=lambda: self.inventory.images_of([name]))
 
 
@@ -1841,7 +1841,7 @@ END = b"\0" * 1024
 
 
 def tar_header(name, size, kind, link=b"", mode=b"0000644\0"):
-    """R-31, to the byte."""
+    """R-41, to the byte."""
     head = (name.ljust(100, b"\0") + mode + b"0000000\0" * 2 + b"%011o\0" % size + b"00000000000\0"
             + b" " * 8 + kind + link.ljust(100, b"\0") + b"ustar\x0000" + b"\0" * 64 + b"0000000\0" * 2
             + b"\0" * 167)
@@ -1849,7 +1849,7 @@ def tar_header(name, size, kind, link=b"", mode=b"0000644\0"):
 
 
 def pax_record(key, value):
-    """`<length> key=value\\n`, where the length counts itself (R-32)."""
+    """`<length> key=value\\n`, where the length counts itself (R-42)."""
     rest = b" " + key + b"=" + value + b"\n"
     length = len(rest)
     while len(b"%d" % length) + len(rest) != length:
@@ -1858,7 +1858,7 @@ def pax_record(key, value):
 
 
 def tar_head(name, size, kind, link=b""):
-    """The header of an entry, with the extended header before it where R-32 wants one."""
+    """The header of an entry, with the extended header before it where R-42 wants one."""
     records = b"".join(pax_record(key, value) for key, value in ((b"path", name), (b"linkpath", link))
                        if len(value) > 100)
     before = tar_header(b"pax", len(records), b"x") + pad(records) if records else b""
@@ -1875,14 +1875,14 @@ def tar_file(name, data):
 
 
 def marker(origin):
-    """R-33: the first entry of a chunk."""
+    """R-43: the first entry of a chunk."""
     number = origin["number"]
     return tar_file(b"airferry/chunk-%06d.txt" % number,
                     b"airferry-chunk-v1\nplan: %s\nchunk: %d\n" % (origin["plan"].encode(), number))
 
 
 def blob_path(name, index=0, count=1):
-    """R-34: the name of an extent's entry."""
+    """R-44: the name of an extent's entry."""
     path = b"v2/blobs/sha256-" + name[7:].encode()
     return path + b".%04d" % (index + 1) if count > 1 else path
 
@@ -1891,10 +1891,10 @@ def blob_path(name, index=0, count=1):
 # Metadata chunks (7.4)
 
 def zstd_frame(data, decoded):
-    """R-35: exactly one frame, with content size, a window of at most 8 MiB, no dictionary."""
+    """R-45: exactly one frame, with content size, a window of at most 8 MiB, no dictionary."""
     def need(condition, what):
         if not condition:
-            raise Refused("R-35", what)
+            raise Refused("R-45", what)
 
     need(data[:4] == b"\x28\xb5\x2f\xfd" and len(data) > 5, "not a zstd frame")
     flags, at = data[4], 5
@@ -1943,12 +1943,12 @@ def decompress(data, decoded):
     process.stdout.close()
     feeder.join()
     if process.wait() != 0 or len(result) != decoded:
-        raise Refused("R-35", "the frame cannot be decompressed")
+        raise Refused("R-45", "the frame cannot be decompressed")
     return result
 
 
 class Names:
-    """The names that the inventory implies (R-37, R-38): `all` is path -> (type, link name)."""
+    """The names that the inventory implies (R-47, R-48): `all` is path -> (type, link name)."""
 
     def __init__(self, inventory):
         self.inventory, self.all, self.tags = inventory, {}, {}
@@ -1968,7 +1968,7 @@ class Names:
         self.all.update((path, (b"2", min(roots))) for path, roots in self.tags.items())
 
     def leave_out_directories(self, sources):
-        """R-38: a tag whose path would be a directory of other names stands in no chunk."""
+        """R-48: a tag whose path would be a directory of other names stands in no chunk."""
         for source in sources:
             path = b"v2/" + source.encode()
             # Names of a source lie in its directories `blobs` and `manifests`.
@@ -1997,12 +1997,12 @@ class Names:
         return len(rows) + len(blobs)
 
     def is_true(self, path, kind, link):
-        """R-38. The chunk of an older generation may have another of a tag's roots."""
+        """R-48. The chunk of an older generation may have another of a tag's roots."""
         return self.all.get(path) == (kind, link) or kind == b"2" and link in self.tags.get(path, ())
 
 
 def join_file(inventory, number):
-    """R-38: the join file of a metadata chunk as a tar entry; empty when no blob was cut."""
+    """R-48: the join file of a metadata chunk as a tar entry; empty when no blob was cut."""
     generation = inventory.origins[number]["generation"]
     lines = []
     for row in inventory.document["blobs"]:
@@ -2014,7 +2014,7 @@ def join_file(inventory, number):
 
 
 class MetadataTar:
-    """Reads one decompressed tar, front to back (R-30 to R-38)."""
+    """Reads one decompressed tar, front to back (R-40 to R-48)."""
 
     def __init__(self, inventory, names, documents, number, tar):
         self.inventory, self.names, self.documents = inventory, names, documents
@@ -2026,12 +2026,12 @@ class MetadataTar:
         self.at += len(wanted)
 
     def check(self, newest):
-        self.expect(marker(self.inventory.origins[self.number]), "R-33", "the marker")
+        self.expect(marker(self.inventory.origins[self.number]), "R-43", "the marker")
         for offset, stored, name, _, _ in self.inventory.layout[self.number]:
-            self.expect(tar_head(blob_path(name), stored, b"0"), "R-36", "the header of %s" % name)
+            self.expect(tar_head(blob_path(name), stored, b"0"), "R-46", "the header of %s" % name)
             data = self.tar[offset:offset + stored]
             self.at += len(data)
-            self.expect(b"\0" * (padded(stored) - stored), "R-30", "the padding of %s" % name)
+            self.expect(b"\0" * (padded(stored) - stored), "R-40", "the padding of %s" % name)
             if sha256_hex(data) != name[7:]:
                 self.inventory.bad("10.7", "%s: its bytes have another SHA-256" % name,
                                    lambda: self.inventory.images_of([name]))
@@ -2040,30 +2040,30 @@ class MetadataTar:
                 self.documents.check(self.inventory.rows[name], data)
         join = join_file(self.inventory, self.number)
         if join:
-            self.expect(join, "R-38", "the join file")
+            self.expect(join, "R-48", "the join file")
         found = self.read_names()
-        self.expect(END, "R-30", "the end of the tar")
+        self.expect(END, "R-40", "the end of the tar")
         if self.at != len(self.tar):
-            raise Refused("R-30", "bytes stand behind the end of the tar")
+            raise Refused("R-40", "bytes stand behind the end of the tar")
         if newest:
             self.compare_names(found)
 
     def read_names(self):
-        """R-37: entries without data, ascending, each true (R-38)."""
+        """R-47: entries without data, ascending, each true (R-48)."""
         found, last = {}, b""
         while self.tar[self.at:self.at + 512] != END[:512] and self.at < len(self.tar):
             path, kind, link = self.read_name()
             if path <= last:
-                raise Refused("R-37", "names do not ascend: %s" % shown(path))
+                raise Refused("R-47", "names do not ascend: %s" % shown(path))
             if not self.names.is_true(path, kind, link):
-                raise Refused("R-38", "a name that is not true by the inventory: %s" % shown(path))
+                raise Refused("R-48", "a name that is not true by the inventory: %s" % shown(path))
             found[path], last = (kind, link), path
             if len(found) > CAP_NAMES:
                 raise Refused("R-11", "more than %d names" % CAP_NAMES)
         return found
 
     def read_name(self):
-        """Reads an entry loosely, builds it anew from what was read, and compares (R-31, R-32)."""
+        """Reads an entry loosely, builds it anew from what was read, and compares (R-41, R-42)."""
         header, at, long = self.tar[self.at:self.at + 512], self.at, {}
         if header[156:157] == b"x":
             size = int(header[124:135], 8) if re.match(rb"0{7}[0-7]{4}\Z", header[124:135]) else 0
@@ -2078,22 +2078,22 @@ class MetadataTar:
         link = long.get(b"linkpath", header[157:257].rstrip(b"\0"))
         kind = header[156:157]
         if kind not in (b"1", b"2"):
-            raise Refused("R-37", "an entry that is no name at byte %d" % self.at)
-        self.expect(tar_head(path, 0, kind, link), "R-31", "the header of %s" % shown(path))
+            raise Refused("R-47", "an entry that is no name at byte %d" % self.at)
+        self.expect(tar_head(path, 0, kind, link), "R-41", "the header of %s" % shown(path))
         return path, kind, link
 
     def compare_names(self, found):
-        """R-38: the newest chunk holds all names; of several roots of a tag, the least."""
+        """R-48: the newest chunk holds all names; of several roots of a tag, the least."""
         for path, entry in sorted(self.names.all.items()):
             if found.get(path) != entry:
-                self.inventory.bad("R-38", "the newest metadata chunk lacks the name %s" % shown(path))
+                self.inventory.bad("R-48", "the newest metadata chunk lacks the name %s" % shown(path))
 
 
 # ---------------------------------------------------------------------------------------------
 # Data chunks (7.3)
 
 class BlobHashes:
-    """SHA-256 of blobs while chunks are read from start to end, which is the order of extents (R-22)."""
+    """SHA-256 of blobs while chunks are read from start to end, which is the order of extents (R-23)."""
 
     def __init__(self):
         self.states = {}
@@ -2116,7 +2116,7 @@ class BlobHashes:
 
 
 def data_segments(inventory, number):
-    """R-34: the bytes of a data chunk that are no content, and the extents between them."""
+    """R-44: the bytes of a data chunk that are no content, and the extents between them."""
     framing = marker(inventory.origins[number])
     for offset, stored, name, index, count in inventory.layout[number]:
         yield framing + tar_head(blob_path(name, index, count), stored, b"0"), None
@@ -2152,7 +2152,7 @@ class DataChunk:
                 part = data[used:used + len(self.what)]
                 if part != self.what[:len(part)] and not self.reported:
                     self.reported = True
-                    self.findings.add("R-34", "the bytes around the blobs are not those that follow from "
+                    self.findings.add("R-44", "the bytes around the blobs are not those that follow from "
                                       "the inventory, at byte %d or behind" % self.at)
                 self.what = self.what[len(part):]
                 if not self.what:
@@ -2303,7 +2303,7 @@ class Verifier:
             raise Unreadable()
         self.unfinished = "export.plan" in names
         if self.unfinished:
-            self.findings.add("R-50", "the export is unfinished", EXIT_INCOMPLETE, "export.plan")
+            self.findings.add("R-60", "the export is unfinished", EXIT_INCOMPLETE, "export.plan")
         own = [self.open_quietly(name) for name in ("chunks", "signatures") + ("export.made",) * self.unfinished]
         listed = len(names) + sum(len(os.listdir(directory.fd)) for directory in own if directory)
         if listed > CAP_LISTED_ENTRIES:
@@ -2332,13 +2332,13 @@ class Verifier:
         if self.authenticated:
             return
         code = EXIT_OK if self.options.allow_unsigned else EXIT_NOT_AUTHENTICATED
-        self.findings.add("R-44", "NOT AUTHENTICATED: no statement of a trusted exporter counts", code)
+        self.findings.add("R-54", "NOT AUTHENTICATED: no statement of a trusted exporter counts", code)
         if self.keys and not self.options.allow_unsigned:
             self.guarded("manifest.cbor", self.compare_with_sums)
             raise Stopped()
 
     def read_statements(self, directory, prefix, is_bundle):
-        """R-05, R-43 for known keys, R-45 for the others."""
+        """R-05, R-53 for known keys, R-55 for the others."""
         entries = dict(directory.entries())
         known = {self.bundle_id[:16] + "-" + key.fingerprint[:16]: key for key in self.keys}
         claimed = 0
@@ -2360,21 +2360,21 @@ class Verifier:
         raw = directory.read(name, CAP_STATEMENT)
         signature = directory.read(pair, SIGNATURE_LENGTH)
         if len(signature) != SIGNATURE_LENGTH:
-            raise Refused("R-43", "the signature has %d bytes" % len(signature))
+            raise Refused("R-53", "the signature has %d bytes" % len(signature))
         fields = check_statement(key, raw, signature, self.raw)
         self.statements.append(Statement(path, key, fields, len(raw)))
 
     def judge_statements(self):
-        """Steps 7 and 8 of R-43, R-44."""
+        """Steps 7 and 8 of R-53, R-54."""
         self.authenticated = False
         for statement in self.statements:
             fields = statement.fields
             if not statement.counts:
                 continue
             if fields["verdict"] == "reject":
-                self.findings.add("R-43", "rejected by %s" % fields["role"], file=statement.name)
+                self.findings.add("R-53", "rejected by %s" % fields["role"], file=statement.name)
             elif statement.expired(self.now):
-                self.findings.add("R-44", "the statement expired on %s" % fields["expires"], EXIT_OK, statement.name)
+                self.findings.add("R-54", "the statement expired on %s" % fields["expires"], EXIT_OK, statement.name)
             elif fields["role"] == "exporter":
                 self.authenticated = True
 
@@ -2400,8 +2400,8 @@ class Verifier:
             s.counts and s.fields["role"] == "exporter" and s.fields["verdict"] == "approve"
             and not s.expired(self.now) for s in self.statements)
         if before and not self.authenticated:
-            # The key did sign this manifest, so a reader does not stop here (R-43).
-            self.findings.add("R-44", "NOT AUTHENTICATED: the statement does not agree with the bundle",
+            # The key did sign this manifest, so a reader does not stop here (R-53).
+            self.findings.add("R-54", "NOT AUTHENTICATED: the statement does not agree with the bundle",
                               EXIT_NOT_AUTHENTICATED)
 
     def step_5(self):
@@ -2417,7 +2417,7 @@ class Verifier:
         self.sound = sum(self.findings.counts.values()) == before
         if not self.manifest["complete"]:
             code = EXIT_OK if self.options.allow_incomplete else EXIT_INCOMPLETE
-            self.findings.add("R-53", "INCOMPLETE: the exporter could not get everything", code)
+            self.findings.add("R-63", "INCOMPLETE: the exporter could not get everything", code)
         accepted = self.options.allow_unverified_releases and not self.options.strict
         for release in self.inventory.releases:
             self.findings.add("6.7", "release %s: not verified and not compared (this verifier never does)"
@@ -2460,7 +2460,7 @@ class Verifier:
         return None
 
     def hit(self, row, begin, end):
-        """A function that finds the images that bytes begin..end of a chunk belong to (R-51)."""
+        """A function that finds the images that bytes begin..end of a chunk belong to (R-61)."""
         def find():
             extents = self.inventory.layout.get(row["number"], ()) if self.inventory else ()
             if row["kind"] == "data":
@@ -2537,7 +2537,7 @@ class Verifier:
                 self.guarded_chunk(row, self.check_hashes, row, use)
                 self.findings.file = None
 
-    # -- R-06, R-52
+    # -- R-06, R-62
 
     def account(self):
         own = set(OWN_FILES)
@@ -2578,7 +2578,7 @@ class Verifier:
         return total
 
     def account_bytes(self, documents, in_chunks, statements):
-        """R-52."""
+        """R-62."""
         metadata = sum(self.lengths.get(r["number"], 0) for r in self.manifest["chunks"] if r["kind"] == "metadata")
         content = framing = 0
         if self.inventory is not None and self.sound:
@@ -2634,7 +2634,7 @@ class Limited:
 
 
 def is_claim(statement, signature):
-    """R-45: lengths of a pair that is listed as claimed."""
+    """R-55: lengths of a pair that is listed as claimed."""
     return (stat.S_ISREG(statement.st_mode) and stat.S_ISREG(signature.st_mode)
             and 1 <= statement.st_size <= CAP_STATEMENT and signature.st_size == SIGNATURE_LENGTH)
 

@@ -3,6 +3,8 @@
 //! The library neither prints nor draws. Receivers (bars, lines, JSON) are in `cli`; tests record
 //! the events.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 /// A step of a command.
@@ -47,7 +49,7 @@ pub enum Event {
         /// Phase of the item.
         phase: Phase,
         /// Id of the item, the same in all events of the phase.
-        item: String,
+        item: Arc<str>,
         /// Size in bytes.
         bytes: u64,
         /// Number of these bytes that an earlier run wrote or that the target already has.
@@ -58,7 +60,7 @@ pub enum Event {
         /// Phase of the item.
         phase: Phase,
         /// Id of the item.
-        item: String,
+        item: Arc<str>,
         /// Bytes done since the last event.
         bytes: u64,
     },
@@ -67,7 +69,7 @@ pub enum Event {
         /// Phase of the item.
         phase: Phase,
         /// Id of the item.
-        item: String,
+        item: Arc<str>,
         /// True if the item is whole.
         ok: bool,
     },

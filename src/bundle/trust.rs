@@ -263,7 +263,7 @@ impl Trust {
     }
 }
 
-/// Returns true if `expires` does not lie in the future (R-43, step 8). Without `now` nothing
+/// Returns true if `expires` does not lie in the future (R-53, step 8). Without `now` nothing
 /// expires.
 fn has_expired(expires: Option<Timestamp>, now: Option<Timestamp>) -> bool {
     expires
@@ -353,7 +353,7 @@ impl<'a> Place<'a> {
         let vouched: BTreeSet<StatementStem> = found.vouched.iter().map(|v| v.stem).collect();
         for stem in self.pairs() {
             if !vouched.contains(&stem) {
-                // Pairs beyond the limit, or with other lengths, are foreign files.
+                // Pairs beyond the limit, or with other lengths, are foreign files.
                 let listed = found.claimed.len() + found.other_generations.len();
                 if listed >= Limits::STATEMENTS || !self.may_be_statement(&stem) {
                     continue;

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use super::catalog_args::CatalogArgs;
 use super::key_args::{KeyArgs, read_public};
+use super::program_args::ProgramArgs;
 use super::registry_args::RegistryArgs;
 use super::release_args::ReleaseTrustArgs;
 use super::release_selection_args::ReleaseSelectionArgs;
-use super::{Invocation, OutputArgs, catalog_text, release_text};
+use super::{Invocation, OutputArgs, catalog_text, program_text, release_text};
 use crate::error::Error;
 use crate::model::{ByteSize, Count, Label, LabelText, Platform, Reference};
 use crate::ops::export::{
@@ -32,6 +33,7 @@ Examples:
   airferry export --release quay.io/okd/scos-release:4.18.0-okd-scos.1 --to /media/stick/okd \\
     --key exporter.pem
   airferry export --release 4.18.9 --from-version 4.17.2 --channel stable-4.18 --to ocp --dry-run
+  airferry export --images-from images.txt --to /media/stick/may --key exporter.pem --with-program
 
 Running the same command again continues an interrupted export, fetches what was missing, and does
 nothing if the bundle is complete.";
@@ -130,6 +132,9 @@ pub(crate) struct ExportArgs {
     registry: RegistryArgs,
 
     #[command(flatten)]
+    program: ProgramArgs,
+
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -192,6 +197,7 @@ pub(crate) async fn run(args: ExportArgs, invocation: &Invocation) -> Result<(),
         bases: args.base.clone(),
         base_trust: base_trust.collect::<Result<_, _>>()?,
         signer,
+        program: args.program.request()?,
         label: Label {
             title: args.title.clone(),
             owner: args.owner.clone(),
@@ -267,6 +273,8 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
     image_lines(outcome, &mut line);
     amount_lines(outcome, &mut line);
     state_lines(outcome, args, &mut line);
+    let program = outcome.program.iter().flat_map(program_text::lines);
+    program.for_each(&mut line);
     text
 }
 

@@ -59,7 +59,7 @@ pub(crate) async fn run(args: KeygenArgs, invocation: &Invocation) -> Result<(),
     if let Some(path) = &args.show {
         let fingerprint = read_either(path)?.fingerprint();
         return output.outcome(args.output.format, &Shown { fingerprint }, |shown| {
-            spoken(&shown.fingerprint)
+            spoken(shown.fingerprint.as_bytes())
         });
     }
     let Some(out) = args.out else {
@@ -91,7 +91,7 @@ fn text(outcome: &Outcome) -> String {
     } else {
         "not encrypted; anyone who has this file can sign as you"
     };
-    let fingerprint: String = spoken(fingerprint)
+    let fingerprint: String = spoken(fingerprint.as_bytes())
         .lines()
         .map(|line| format!("  {line}\n"))
         .collect();

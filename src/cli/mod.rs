@@ -26,6 +26,8 @@ mod man;
 mod naming_args;
 mod output;
 mod passphrase;
+mod program_args;
+mod program_text;
 mod progress;
 mod registries_conf;
 mod registry_args;

@@ -152,7 +152,7 @@ mod tests {
             hex.to_uppercase(),
             colons.join(":"),
             format!("SHA256:{hex}"),
-            spoken(&wanted),
+            spoken(wanted.as_bytes()),
         ] {
             assert_eq!(
                 text.parse::<TypedFingerprint>().unwrap().0,

@@ -93,7 +93,7 @@ pub fn open_inventory(
     Ok(inventory)
 }
 
-/// compares length and hashes with those in the manifest.
+/// compares length and hashes with those in the manifest.
 fn check_named(bytes: &[u8], manifest: &BundleManifest) -> Result<(), DocumentError> {
     let named = &manifest.inventory;
     let differs = |what| Err(DocumentError::NotNamed { what });
@@ -164,7 +164,7 @@ pub fn check_inventory(
 /// (bundle-format.md, section 12).
 const FEATURES: [&str; 2] = [CATALOGS, RELEASES];
 
-/// The keys that decide how the other keys are read, and are therefore read first.
+/// The keys that decide how the other keys are read, and are therefore read first.
 #[derive(Deserialize)]
 struct Head {
     #[serde(rename = "type")]
@@ -213,11 +213,11 @@ fn check_manifest(manifest: &BundleManifest) -> Result<(), DocumentError> {
             "`block_size` is {} and not {BLOCK_SIZE}",
             manifest.block_size
         );
-        return Err(DocumentError::manifest(16, fault));
+        return Err(DocumentError::manifest(14, fault));
     }
     if manifest.generation == 0 {
         let fault = "`generation` is 0; the first one is 1".to_owned();
-        return Err(DocumentError::manifest(16, fault));
+        return Err(DocumentError::manifest(14, fault));
     }
     if manifest.generation > Limits::GENERATIONS {
         let fault = format!("`generation` is above {}", Limits::GENERATIONS);
@@ -225,17 +225,17 @@ fn check_manifest(manifest: &BundleManifest) -> Result<(), DocumentError> {
     }
     if !manifest.requires.is_sorted_by(|a, b| a < b) {
         let fault = "`requires` is not strictly ascending".to_owned();
-        return Err(DocumentError::manifest(16, fault));
+        return Err(DocumentError::manifest(14, fault));
     }
     if !manifest.chunks.is_sorted_by(|a, b| a.number < b.number) {
         let fault = "`chunks` is not strictly ascending by number".to_owned();
-        return Err(DocumentError::manifest(16, fault));
+        return Err(DocumentError::manifest(14, fault));
     }
     let mut total = 0u64;
     for chunk in &manifest.chunks {
         let refused = |fault: String| {
             let fault = format!("chunk {} {fault}", chunk.number.number());
-            Err(DocumentError::manifest(13, fault))
+            Err(DocumentError::manifest(15, fault))
         };
         let length = chunk.length;
         if length == 0 {

@@ -1,4 +1,4 @@
-//! Checks the inventory's rows about releases and catalogs (bundle-format.md, R-60 to R-63).
+//! Checks the inventory's rows about releases and catalogs (bundle-format.md, R-30 to R-33).
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ pub(super) fn check(inventory: &Inventory, manifest: &BundleManifest) -> Result<
     if manifest.requires != inventory.features() {
         let (said, needed) = (&manifest.requires, inventory.features());
         return refused(
-            62,
+            33,
             format!("the bundle manifest requires {said:?}, its content needs {needed:?}"),
         );
     }
@@ -41,7 +41,7 @@ fn ascending<T>(name: &str, list: &[T], key: fn(&T) -> &Reference) -> Result<()>
     let texts: Vec<String> = list.iter().map(|entry| key(entry).to_string()).collect();
     match texts.is_sorted_by(|a, b| a < b) {
         true => Ok(()),
-        false => refused(16, format!("`{name}` is not strictly ascending")),
+        false => refused(14, format!("`{name}` is not strictly ascending")),
     }
 }
 
@@ -57,12 +57,12 @@ fn known(rule: u8, image: &Reference, of: &Reference, inventory: &Inventory) -> 
 
 fn release_entry(release: &ReleaseEntry, inventory: &Inventory) -> Result<()> {
     let name = &release.image;
-    known(60, name, name, inventory)?;
+    known(30, name, name, inventory)?;
     for component in &release.components {
-        known(60, &component.image, name, inventory)?;
+        known(30, &component.image, name, inventory)?;
         if component.image.digest.is_none() || !is_plain_name(&component.name) {
             let component = component.name.escape_debug();
-            return refused(60, format!("`{name}` has a wrong component `{component}`"));
+            return refused(30, format!("`{name}` has a wrong component `{component}`"));
         }
     }
     let components = &release.components;
@@ -71,7 +71,7 @@ fn release_entry(release: &ReleaseEntry, inventory: &Inventory) -> Result<()> {
         && keyrings.is_sorted_by(|a, b| a.name < b.name);
     if !sorted {
         return refused(
-            16,
+            14,
             format!("the lists of `{name}` are not strictly ascending"),
         );
     }
@@ -80,7 +80,7 @@ fn release_entry(release: &ReleaseEntry, inventory: &Inventory) -> Result<()> {
             "`{name}` has `unsigned: {}`, and its signatures say otherwise",
             release.unsigned
         );
-        return refused(60, fault);
+        return refused(30, fault);
     }
     let keyring_fits = |keyring: &Keyring| keyring.data.len() as u64 <= Limits::KEYRING;
     let signatures = &release.signatures;
@@ -89,17 +89,17 @@ fn release_entry(release: &ReleaseEntry, inventory: &Inventory) -> Result<()> {
         .all(|s| s.message.len() as u64 <= Limits::RELEASE_SIGNATURE);
     if !keyrings.iter().all(keyring_fits) || !message_fits {
         return refused(
-            60,
+            30,
             format!("a keyring or signature of `{name}` is too long"),
         );
     }
     if !is_plain_name(&release.architecture) {
-        return refused(60, format!("`{name}` has no usable architecture"));
+        return refused(30, format!("`{name}` has no usable architecture"));
     }
     Ok(())
 }
 
-/// an image that the writer made (a filtered catalog) is carried under the reference of its
+/// an image that the writer made (a filtered catalog) is carried under the reference of its
 /// original. It must be that catalog and nothing else: a release, a component, a member or a
 /// separate request with that reference means the original.
 fn made_images(inventory: &Inventory) -> Result<()> {
@@ -123,7 +123,7 @@ fn made_images(inventory: &Inventory) -> Result<()> {
         Some(image) => {
             let fault =
                 format!("`{image}` is a filtered catalog, but is also listed as another image");
-            refused(61, fault)
+            refused(31, fault)
         }
         None => Ok(()),
     }
@@ -131,9 +131,9 @@ fn made_images(inventory: &Inventory) -> Result<()> {
 
 fn catalog_entry(catalog: &CatalogEntry, inventory: &Inventory) -> Result<()> {
     let name = &catalog.image;
-    known(61, name, name, inventory)?;
+    known(31, name, name, inventory)?;
     for member in &catalog.members {
-        known(61, &member.image, name, inventory)?;
+        known(31, &member.image, name, inventory)?;
     }
     malformed(catalog)?;
     for member in &catalog.members {
@@ -144,32 +144,32 @@ fn catalog_entry(catalog: &CatalogEntry, inventory: &Inventory) -> Result<()> {
     let keys: Vec<(String, String)> = catalog.members.iter().map(order).collect();
     if !keys.is_sorted_by(|a, b| a < b) {
         return refused(
-            16,
+            14,
             format!("`members` of `{name}` is not strictly ascending"),
         );
     }
     Ok(())
 }
 
-/// checks the catalog's texts that are no references.
+/// checks the catalog's texts that are no references.
 fn malformed(catalog: &CatalogEntry) -> Result<()> {
     let (name, rows) = (&catalog.image, &catalog.malformed);
     if rows.len() > MalformedImage::ROWS || !rows.is_sorted_by(|a, b| a.text < b.text) {
         return refused(
-            63,
+            32,
             format!("`malformed` of `{name}` is too long or not strictly ascending"),
         );
     }
     for row in rows {
         if !is_shown(&row.text) || !is_shown(&row.reason) || row.needed_by.is_empty() {
-            return refused(63, format!("`malformed` of `{name}` has a wrong row"));
+            return refused(32, format!("`malformed` of `{name}` has a wrong row"));
         }
         needed_by(&row.needed_by, name)?;
     }
     Ok(())
 }
 
-/// checks the list of documents that need an image.
+/// checks the list of documents that need an image.
 fn needed_by(list: &[NeededBy], of: &Reference) -> Result<()> {
     let key = |needed: &NeededBy| (needed.name.clone(), needed.package.clone());
     let sorted = list.is_sorted_by(|a, b| key(a) < key(b));
@@ -179,7 +179,7 @@ fn needed_by(list: &[NeededBy], of: &Reference) -> Result<()> {
         .flatten();
     match sorted && list.len() <= NeededBy::SHOWN && texts.all(|text| is_shown(text)) {
         true => Ok(()),
-        false => refused(63, format!("`{of}` has a wrong `needed_by`")),
+        false => refused(32, format!("`{of}` has a wrong `needed_by`")),
     }
 }
 
@@ -272,11 +272,11 @@ mod tests {
             change(|row| row.needed_by[0].package = Some(String::new())),
             rule(|i, _| i.catalogs[0].members[0].needed_by = vec![needed_by("a"); 2]),
         ] {
-            assert_eq!(wrong, Some(Rule(63)));
+            assert_eq!(wrong, Some(Rule(32)));
         }
-        // a bundle with such a text is not complete.
+        // a bundle with such a text is not complete.
         let complete = rule(|i, _| i.catalogs[0].malformed.push(malformed("a@")));
-        assert_eq!(complete, Some(Rule(26)));
+        assert_eq!(complete, Some(Rule(28)));
     }
 
     fn rule(change: impl Fn(&mut Inventory, &mut BundleManifest)) -> Option<Rule> {
@@ -298,23 +298,23 @@ mod tests {
         let keyrings = move |i: &mut Inventory| {
             i.releases[0].keyrings = vec![keyring("b"), keyring("a")];
         };
-        assert_eq!(rule(move |i, _| keyrings(i)), Some(Rule(16)));
+        assert_eq!(rule(move |i, _| keyrings(i)), Some(Rule(14)));
         let cases: &[(u8, Change)] = &[
-            (16, |i, _| i.releases.push(i.releases[0].clone())),
-            (60, |i, _| i.releases[0].unsigned = false),
-            (60, |i, _| i.releases[0].architecture = "a b".to_owned()),
-            (60, |i, _| {
+            (14, |i, _| i.releases.push(i.releases[0].clone())),
+            (30, |i, _| i.releases[0].unsigned = false),
+            (30, |i, _| i.releases[0].architecture = "a b".to_owned()),
+            (30, |i, _| {
                 let image = i.releases[0].image.clone();
                 let name = "cli".to_owned();
                 i.releases[0].components = vec![Component { name, image }];
             }),
-            (16, |i, _| i.catalogs.push(i.catalogs[0].clone())),
-            (16, |i, _| i.catalogs[0].members.reverse()),
-            (61, |i, _| {
+            (14, |i, _| i.catalogs.push(i.catalogs[0].clone())),
+            (14, |i, _| i.catalogs[0].members.reverse()),
+            (31, |i, _| {
                 i.catalogs[0].members[0].image = "quay.io/a/b:c".parse().unwrap();
             }),
-            (62, |_, m| m.requires.clear()),
-            (62, |i, _| i.releases.clear()),
+            (33, |_, m| m.requires.clear()),
+            (33, |i, _| i.releases.clear()),
         ];
         for (number, (expected, change)) in cases.iter().enumerate() {
             assert_eq!(rule(change), Some(Rule(*expected)), "case {number}");

@@ -1,4 +1,4 @@
-//! Expected content of a data chunk, byte by byte (bundle-format.md, R-33 and R-34).
+//! Expected content of a data chunk, byte by byte (bundle-format.md, R-43 and R-44).
 //!
 //! Every byte that is no blob content follows from the inventory. The writer, a writer that
 //! resumes, and the verifier all compute these bytes here.

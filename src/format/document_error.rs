@@ -17,7 +17,7 @@ pub enum DocumentError {
     #[error(transparent)]
     Cbor(#[from] CborError),
     /// The document has the wrong type.
-    #[error("The {document} breaks R-15: its type is `{}` and not `{expected}`", found.escape_debug())]
+    #[error("The {document} breaks R-13: its type is `{}` and not `{expected}`", found.escape_debug())]
     Type {
         /// Name of the document, for messages.
         document: &'static str,
@@ -68,8 +68,8 @@ impl DocumentError {
     pub fn rule(&self) -> Rule {
         match self {
             Self::Cbor(error) => error.rule(),
-            Self::Type { .. } | Self::Version { .. } | Self::Feature { .. } => Rule(15),
-            Self::NotNamed { .. } => Rule(28),
+            Self::Type { .. } | Self::Version { .. } | Self::Feature { .. } => Rule(13),
+            Self::NotNamed { .. } => Rule(20),
             Self::Content { rule, .. } => *rule,
         }
     }

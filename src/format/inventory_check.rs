@@ -1,5 +1,5 @@
-//! Checks the inventory's rules that go beyond its tables (bundle-format.md, R-16 and R-20 to
-//!
+//! Checks the inventory's rules that go beyond its tables (bundle-format.md, R-14 and R-21 to
+//!
 
 mod attachments;
 mod image_names;
@@ -31,7 +31,7 @@ pub(super) fn check(
     placement: &Placement,
 ) -> Result<()> {
     if inventory.document != Inventory::TYPE || inventory.format != FORMAT_VERSION {
-        return refused(15, "it is of another type or version".to_owned());
+        return refused(13, "it is of another type or version".to_owned());
     }
     counts(inventory)?;
     orders(inventory)?;
@@ -49,7 +49,7 @@ pub(super) fn check(
     if manifest.complete != inventory.is_complete() {
         let (said, is) = (manifest.complete, inventory.is_complete());
         return refused(
-            26,
+            28,
             format!("the bundle manifest has `complete: {said}`, but its images imply {is}"),
         );
     }
@@ -100,11 +100,11 @@ fn counts(inventory: &Inventory) -> Result<()> {
     }
 }
 
-/// checks that lists are strictly ascending.
+/// checks that lists are strictly ascending.
 fn orders(inventory: &Inventory) -> Result<()> {
     let ascending = |name: &str, sorted: bool| match sorted {
         true => Ok(()),
-        false => refused(16, format!("`{name}` is not strictly ascending")),
+        false => refused(14, format!("`{name}` is not strictly ascending")),
     };
     ascending("bases", inventory.bases.is_sorted_by(|a, b| a.id < b.id))?;
     for base in &inventory.bases {
@@ -142,7 +142,7 @@ fn orders(inventory: &Inventory) -> Result<()> {
     Ok(())
 }
 
-/// checks that generations follow each other and that each ends with its metadata chunk.
+/// checks that generations follow each other and that each ends with its metadata chunk.
 fn chunk_origins(inventory: &Inventory, manifest: &BundleManifest) -> Result<()> {
     let same_numbers = inventory.chunks.len() == manifest.chunks.len()
         && inventory
@@ -152,7 +152,7 @@ fn chunk_origins(inventory: &Inventory, manifest: &BundleManifest) -> Result<()>
             .all(|(origin, chunk)| origin.number == chunk.number);
     if !same_numbers {
         return refused(
-            27,
+            29,
             "its chunks are not those of the bundle manifest".to_owned(),
         );
     }
@@ -164,7 +164,7 @@ fn chunk_origins(inventory: &Inventory, manifest: &BundleManifest) -> Result<()>
         let begins_next = closed && origin.generation.checked_sub(generation) == Some(1);
         if !begins_next && (closed || origin.generation != generation) {
             return refused(
-                27,
+                29,
                 format!(
                     "chunk {number} is of generation {} where generation {generation} {}",
                     origin.generation,
@@ -178,12 +178,12 @@ fn chunk_origins(inventory: &Inventory, manifest: &BundleManifest) -> Result<()>
         if closed && !metadata.add(origin.decoded, chunk.length) {
             let cap = Limits::METADATA;
             let fault = format!("the metadata chunks up to {number} have more than {cap} bytes");
-            return refused(27, fault);
+            return refused(29, fault);
         }
     }
     if !closed || generation != manifest.generation {
         return refused(
-            27,
+            29,
             format!(
                 "generation {} has no metadata chunk as its last one",
                 manifest.generation
@@ -210,7 +210,7 @@ impl MetadataBytes {
     }
 }
 
-/// checks the length of the tar.
+/// checks the length of the tar.
 fn decoded_length(number: u32, decoded: u64, chunk: &ChunkEntry) -> Result<()> {
     let right = match chunk.kind {
         ChunkKind::Data => decoded == chunk.length,
@@ -220,7 +220,7 @@ fn decoded_length(number: u32, decoded: u64, chunk: &ChunkEntry) -> Result<()> {
         return Ok(());
     }
     refused(
-        27,
+        29,
         format!("chunk {number} cannot have a tar of {decoded} bytes"),
     )
 }
@@ -228,41 +228,41 @@ fn decoded_length(number: u32, decoded: u64, chunk: &ChunkEntry) -> Result<()> {
 /// The kind of each chunk, by number.
 type Kinds = HashMap<ChunkId, ChunkKind>;
 
-/// R-20, and from R-23 the rule which kind of chunk an extent lies in.
+/// R-21, and from R-24 the rule which kind of chunk an extent lies in.
 fn extent(extent: &Extent, of: &Digest, kind: ChunkKind, kinds: &Kinds) -> Result<()> {
     let number = extent.chunk.number();
     if extent.stored == 0 || extent.decoded == 0 {
-        return refused(20, format!("an extent of `{of}` is empty"));
+        return refused(21, format!("an extent of `{of}` is empty"));
     }
     if extent.stored != extent.decoded {
-        return refused(20, format!("a raw extent of `{of}` has two lengths"));
+        return refused(21, format!("a raw extent of `{of}` has two lengths"));
     }
     if !extent.offset.is_multiple_of(tar::UNIT) || extent.offset < 2 * tar::UNIT {
         return refused(
-            20,
+            21,
             format!("an extent of `{of}` begins at {}", extent.offset),
         );
     }
     if extent.stored >= tar::MAX_ENTRY {
         return refused(
-            32,
+            42,
             format!("an extent of `{of}` has {} bytes", extent.stored),
         );
     }
     match kinds.get(&extent.chunk) {
         Some(found) if *found == kind => Ok(()),
         Some(_) => refused(
-            23,
+            24,
             format!("an extent of `{of}` is in chunk {number}, which is of the wrong kind"),
         ),
         None => refused(
-            23,
+            24,
             format!("an extent of `{of}` is in chunk {number}, which does not exist"),
         ),
     }
 }
 
-/// checks a blob's row.
+/// checks a blob's row.
 fn blob_entry(blob: &BlobEntry, inventory: &Inventory, kinds: &Kinds) -> Result<()> {
     let digest = &blob.digest;
     match &blob.place {
@@ -272,7 +272,7 @@ fn blob_entry(blob: &BlobEntry, inventory: &Inventory, kinds: &Kinds) -> Result<
             match bases.binary_search_by(|base| base.id.cmp(origin)) {
                 Ok(_) => Ok(()),
                 Err(_) => refused(
-                    29,
+                    25,
                     format!("`{digest}` is omitted, but its origin is not listed in `bases`"),
                 ),
             }
@@ -286,7 +286,7 @@ fn carried_blob(blob: &BlobEntry, carried: &Carried, kinds: &Kinds) -> Result<()
     match carried.codec {
         Codec::Raw if !carried.needs.is_empty() || carried.memory != 0 || carried.scratch != 0 => {
             return refused(
-                21,
+                22,
                 format!("`{digest}` has the codec raw, but lists requirements"),
             );
         }
@@ -295,12 +295,12 @@ fn carried_blob(blob: &BlobEntry, carried: &Carried, kinds: &Kinds) -> Result<()
     // An empty list of extents adds up to a size of 0, so without this check any digest would
     // pass although no byte is ever hashed.
     if carried.extents.is_empty() && (blob.size != 0 || *digest != hash::sha256(b"")) {
-        return refused(22, format!("`{digest}` is carried but has no extents"));
+        return refused(23, format!("`{digest}` is carried but has no extents"));
     }
     // Ascending extents let a reader hash every blob while it reads each chunk once, in order.
     let places = |piece: &Extent| (piece.chunk, piece.offset);
     if !carried.extents.is_sorted_by(|a, b| places(a) < places(b)) {
-        return refused(22, format!("the extents of `{digest}` do not ascend"));
+        return refused(23, format!("the extents of `{digest}` do not ascend"));
     }
     let mut sum = Some(0u64);
     for piece in &carried.extents {
@@ -309,7 +309,7 @@ fn carried_blob(blob: &BlobEntry, carried: &Carried, kinds: &Kinds) -> Result<()
     }
     if sum != Some(blob.size) {
         return refused(
-            22,
+            23,
             format!(
                 "the extents of `{digest}` do not add up to {} bytes",
                 blob.size
@@ -319,13 +319,13 @@ fn carried_blob(blob: &BlobEntry, carried: &Carried, kinds: &Kinds) -> Result<()
     Ok(())
 }
 
-/// R-24, as far as it can be checked without the bytes of the OCI manifest.
+/// R-26, as far as it can be checked without the bytes of the OCI manifest.
 fn manifest_entry(entry: &ManifestEntry, inventory: &Inventory, kinds: &Kinds) -> Result<()> {
     let digest = &entry.digest;
     extent(&entry.extent, digest, ChunkKind::Metadata, kinds)?;
     if entry.extent.stored > Limits::OCI_MANIFEST {
         return refused(
-            24,
+            26,
             format!(
                 "the OCI manifest `{digest}` has {} bytes",
                 entry.extent.stored
@@ -342,7 +342,7 @@ fn manifest_entry(entry: &ManifestEntry, inventory: &Inventory, kinds: &Kinds) -
     named.sort_unstable();
     if let Some(twice) = named.windows(2).find(|pair| pair.first() == pair.last()) {
         let twice = twice.first().map(ToString::to_string).unwrap_or_default();
-        return refused(24, format!("`{digest}` lists `{twice}` twice"));
+        return refused(26, format!("`{digest}` lists `{twice}` twice"));
     }
     if let Some(blob) = entry
         .blobs
@@ -350,7 +350,7 @@ fn manifest_entry(entry: &ManifestEntry, inventory: &Inventory, kinds: &Kinds) -
         .find(|blob| inventory.blob(blob).is_none())
     {
         return refused(
-            24,
+            26,
             format!("`{digest}` names the blob `{blob}`, which has no row"),
         );
     }
@@ -360,15 +360,15 @@ fn manifest_entry(entry: &ManifestEntry, inventory: &Inventory, kinds: &Kinds) -
         .find(|child| inventory.manifest(child).is_none())
     {
         return refused(
-            24,
+            26,
             format!("`{digest}` names the child `{child}`, which has no row"),
         );
     }
     Ok(())
 }
 
-/// checks that extents follow each other as the entries of a tar do, without overlaps or
-/// gaps. In a metadata chunk this covers the OCI manifests at the start.
+/// checks that extents follow each other as the entries of a tar do, without overlaps or
+/// gaps. In a metadata chunk this covers the OCI manifests at the start.
 fn layout(inventory: &Inventory, manifest: &BundleManifest, placement: &Placement) -> Result<()> {
     for (chunk, origin) in manifest.chunks.iter().zip(&inventory.chunks) {
         let number = chunk.number.number();
@@ -378,7 +378,7 @@ fn layout(inventory: &Inventory, manifest: &BundleManifest, placement: &Placemen
             let digest = &extent.digest;
             if header.checked_add(tar::UNIT) != Some(extent.offset) {
                 return refused(
-                    23,
+                    24,
                     format!(
                         "`{digest}` begins at {} in chunk {number}, where a header is at {header}",
                         extent.offset
@@ -386,14 +386,14 @@ fn layout(inventory: &Inventory, manifest: &BundleManifest, placement: &Placemen
                 );
             }
             if extent.is_manifest && previous.is_some_and(|previous| previous >= *digest) {
-                return refused(36, format!("`{digest}` is out of order in chunk {number}"));
+                return refused(46, format!("`{digest}` is out of order in chunk {number}"));
             }
             previous = Some(*digest);
             header = match tar::end_of_data(extent.offset, extent.stored) {
                 Some(next) if next <= origin.decoded => next,
                 _ => {
                     return refused(
-                        23,
+                        24,
                         format!("an extent of `{digest}` ends after the end of chunk {number}"),
                     );
                 }
@@ -406,7 +406,7 @@ fn layout(inventory: &Inventory, manifest: &BundleManifest, placement: &Placemen
         };
         if !right {
             return refused(
-                23,
+                24,
                 format!(
                     "chunk {number} has a tar of {} bytes and its extents end at {header}",
                     origin.decoded
@@ -417,7 +417,7 @@ fn layout(inventory: &Inventory, manifest: &BundleManifest, placement: &Placemen
     Ok(())
 }
 
-/// Checks R-25, and that every blob and OCI manifest is reached from an image.
+/// Checks R-27, and that every blob and OCI manifest is reached from an image.
 fn images(inventory: &Inventory) -> Result<()> {
     let graph = Graph::new(inventory);
     let below = graph.below();
@@ -440,7 +440,7 @@ fn images(inventory: &Inventory) -> Result<()> {
     let rows = inventory.manifests.iter().zip(is_reached);
     if let Some((orphan, _)) = rows.into_iter().find(|(_, is_reached)| !is_reached) {
         return refused(
-            25,
+            27,
             format!("no image reaches the OCI manifest `{}`", orphan.digest),
         );
     }
@@ -454,14 +454,14 @@ fn images(inventory: &Inventory) -> Result<()> {
     let blobs = inventory.blobs.iter().zip(is_named);
     if let Some((orphan, _)) = blobs.into_iter().find(|(_, is_named)| !is_named) {
         return refused(
-            24,
+            26,
             format!("no OCI manifest names the blob `{}`", orphan.digest),
         );
     }
     Ok(())
 }
 
-/// R-24 for indexes that leave children out, as far as it can be checked without their bytes.
+/// R-26 for indexes that leave children out, as far as it can be checked without their bytes.
 fn left_out(inventory: &Inventory) -> Result<()> {
     let fault = match Filters::new(inventory) {
         Ok(_) => return Ok(()),
@@ -479,7 +479,7 @@ fn left_out(inventory: &Inventory) -> Result<()> {
             format!("the index `{index}` leaves all children out")
         }
     };
-    refused(24, fault)
+    refused(26, fault)
 }
 
 fn image_entry(
@@ -496,7 +496,7 @@ fn image_entry(
         .chain(attached)
         .find(|root| inventory.manifest(root).is_none())
     {
-        return refused(25, format!("`{root}` is a root and has no row"));
+        return refused(27, format!("`{root}` is a root and has no row"));
     }
     let mut missing = image.root.is_none();
     for root in graph.roots(image) {
@@ -505,7 +505,7 @@ fn image_entry(
         if below.levels as usize > Limits::INDEX_DEPTH + 1 {
             let depth = Limits::INDEX_DEPTH;
             return refused(
-                25,
+                27,
                 format!("`{name}` is nested in more than {depth} indexes, or they form a circle"),
             );
         }
@@ -523,13 +523,13 @@ fn image_entry(
         };
         if !fits {
             return refused(
-                25,
+                27,
                 format!("`{kind}` of `{name}` does not fit what is attached to it"),
             );
         }
     }
     if missing && image.problem.is_none() {
-        return refused(25, format!("`{name}` is incomplete but has no `problem`"));
+        return refused(27, format!("`{name}` is incomplete but has no `problem`"));
     }
     Ok(())
 }

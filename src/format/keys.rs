@@ -1,4 +1,4 @@
-//! Ed25519 keys and signatures (bundle-format.md, R-41 and R-42).
+//! Ed25519 keys and signatures (bundle-format.md, R-51 and R-52).
 //!
 //! Reads what `openssl genpkey -algorithm ed25519` and `openssl pkcs8 -topk8` write. Randomness
 //! comes from the caller. Private keys are wiped from memory when they are dropped, and never
@@ -151,12 +151,12 @@ impl VerifyingKey {
         format!("-----BEGIN {PUBLIC}-----\n{body}\n-----END {PUBLIC}-----\n")
     }
 
-    /// Returns the SHA-256 of the SubjectPublicKeyInfo in DER.
+    /// Returns the SHA-256 of the SubjectPublicKeyInfo in DER.
     pub fn fingerprint(&self) -> KeyFingerprint {
         hash::sha256(&self.to_der())
     }
 
-    /// Checks a signature by the rules of R-41.
+    /// Checks a signature by the rules of R-51.
     ///
     /// # Errors
     ///
@@ -333,11 +333,10 @@ pub fn parse_public(file: &[u8]) -> Result<VerifyingKey, KeyError> {
     }
 }
 
-/// Formats a fingerprint for reading aloud: 16 groups of 4 digits in 4 lines, each ending with
-/// LF.
-pub fn spoken(fingerprint: &KeyFingerprint) -> String {
+/// Formats a hash for reading aloud: 16 groups of 4 digits in 4 lines, each ending with LF.
+pub fn spoken(hash: &[u8; 32]) -> String {
     let mut text = String::with_capacity(80);
-    for (index, pair) in fingerprint.as_bytes().chunks(2).enumerate() {
+    for (index, pair) in hash.chunks(2).enumerate() {
         text.push_str(&hex::encode(pair));
         text.push(if index % 4 == 3 { '\n' } else { ' ' });
     }

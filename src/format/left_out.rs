@@ -1,4 +1,4 @@
-//! Checks which children an index may leave out (bundle-format.md, R-24 and R-25).
+//! Checks which children an index may leave out (bundle-format.md, R-26 and R-27).
 //!
 //! An image with a filter of platforms leaves out those children of its indexes that the filter
 //! does not select. Without this check a bundle could call any missing part of an image left out.

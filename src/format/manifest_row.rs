@@ -1,4 +1,4 @@
-//! Compares an OCI manifest's bytes with its row in the inventory (bundle-format.md, R-24).
+//! Compares an OCI manifest's bytes with its row in the inventory (bundle-format.md, R-26).
 
 use std::collections::HashSet;
 
@@ -64,7 +64,7 @@ pub enum RowError {
 impl RowError {
     /// The rule that is broken.
     pub fn rule(&self) -> Rule {
-        Rule(24)
+        Rule(26)
     }
 }
 

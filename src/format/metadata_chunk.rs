@@ -45,8 +45,8 @@ pub enum MetadataError {
     /// The inventory implies more names than a metadata chunk may hold.
     #[error("The images of the inventory imply more names than a metadata chunk can hold")]
     Names,
-    /// The compressed file does not have the form that R-35 demands.
-    #[error("The metadata chunk breaks R-35: {fault}")]
+    /// The compressed file does not have the form that R-45 demands.
+    #[error("The metadata chunk breaks R-45: {fault}")]
     Frame {
         /// Description of the fault.
         fault: &'static str,
@@ -76,9 +76,9 @@ impl MetadataError {
     /// The rule that is broken.
     pub fn rule(&self) -> Rule {
         match self {
-            Self::NoChunk { .. } => Rule(27),
+            Self::NoChunk { .. } => Rule(29),
             Self::Names => Rule(11),
-            Self::Frame { .. } | Self::Read { .. } => Rule(35),
+            Self::Frame { .. } | Self::Read { .. } => Rule(45),
             Self::Content { rule, .. } => *rule,
         }
     }
@@ -249,7 +249,7 @@ impl<'a> MetadataTar<'a> {
         out.write_all(&TRAILER)
     }
 
-    /// Writes the chunk: the tar in one zstd frame. The same inventory gives the same
+    /// Writes the chunk: the tar in one zstd frame. The same inventory gives the same
     /// bytes with the same release of zstd.
     ///
     /// # Errors
@@ -300,7 +300,7 @@ impl<'a> MetadataTar<'a> {
             position,
         } = walk;
         if decoded.read(&mut [0])? != 0 || position != self.said {
-            return Err(content(30, position, "the end"));
+            return Err(content(40, position, "the end"));
         }
         decoded.finish_frame()?;
         if !decoded.into_inner().fill_buf()?.is_empty() {
@@ -315,16 +315,16 @@ impl<'a> MetadataTar<'a> {
         walk: &mut Walk<R>,
         found: &mut impl FnMut(ReadManifest<'a>),
     ) -> Result<(), MetadataError> {
-        walk.expect(&tar::marker(&self.plan, self.chunk), 33, "the marker entry")?;
+        walk.expect(&tar::marker(&self.plan, self.chunk), 43, "the marker entry")?;
         for entry in &self.manifests {
             let path = tar::blob_entry_name(&entry.digest, None);
             let length = entry.extent.stored;
             let header = tar::header(&path, tar::EntryKind::File, length, "");
             let what = "the header of an OCI manifest";
-            walk.expect(&header.unwrap_or_default(), 36, what)?;
+            walk.expect(&header.unwrap_or_default(), 46, what)?;
             let bytes = walk.bytes(length.min(Limits::OCI_MANIFEST))?;
             let padding = tar::padding(length) as usize;
-            walk.expect(&vec![0; padding], 30, "padding")?;
+            walk.expect(&vec![0; padding], 40, "padding")?;
             let checked = manifest_row::check(entry, &bytes, self.inventory).and_then(|facts| {
                 self.filters.check(entry, &facts)?;
                 Ok(facts)
@@ -340,16 +340,16 @@ impl<'a> MetadataTar<'a> {
                 fault,
             });
         }
-        walk.expect(&self.join, 38, "the lines that join cut blobs")?;
+        walk.expect(&self.join, 48, "the lines that join cut blobs")?;
         if self.newest {
             for name in self.names.all() {
                 walk.expect(
                     &self.names.entry(name),
-                    38,
+                    48,
                     "the next name of the inventory",
                 )?;
             }
-            return walk.expect(&TRAILER, 30, "the end of the tar");
+            return walk.expect(&TRAILER, 40, "the end of the tar");
         }
         self.older_names(walk)
     }
@@ -364,14 +364,14 @@ impl<'a> MetadataTar<'a> {
             let entry = walk.name_entry()?;
             if entry.iter().all(|byte| *byte == 0) {
                 let rest = TRAILER.get(entry.len()..).unwrap_or_default();
-                return walk.expect(rest, 30, "the end of the tar");
+                return walk.expect(rest, 40, "the end of the tar");
             }
             let name = possible
                 .find(|name| self.names.entry(name) == entry)
                 .filter(|name| previous.is_none_or(|p| self.names.cmp(p, name).is_lt()));
             if name.is_none() {
                 return Err(content(
-                    38,
+                    48,
                     position,
                     "a name that is true by the inventory",
                 ));
@@ -392,7 +392,7 @@ fn content(rule: u8, position: u64, expected: &'static str) -> MetadataError {
 }
 
 /// Returns the entry of the join file, with the commands that join the cut blobs of a generation;
-/// empty if there are none.
+/// empty if there are none.
 fn join_entry(inventory: &Inventory, chunk: ChunkId, generation: u64) -> Vec<u8> {
     let generations: BTreeMap<ChunkId, u64> = inventory
         .chunks
@@ -440,7 +440,7 @@ impl<R: Read> Walk<R> {
         self.decoded.by_ref().take(length).read_to_end(&mut bytes)?;
         if bytes.len() as u64 != length {
             let missing = self.position.saturating_add(bytes.len() as u64);
-            return Err(content(30, missing, "more data"));
+            return Err(content(40, missing, "more data"));
         }
         self.position = self.position.saturating_add(length);
         Ok(bytes)
@@ -469,7 +469,7 @@ impl<R: Read> Walk<R> {
                 .get(124..135)
                 .and_then(|octal| u64::from_str_radix(std::str::from_utf8(octal).ok()?, 8).ok());
             let Some(size) = size.filter(|size| *size <= MAX_PAX) else {
-                return Err(content(32, position, "a shorter extended header"));
+                return Err(content(42, position, "a shorter extended header"));
             };
             let rest = size.next_multiple_of(tar::UNIT) + tar::UNIT;
             entry.extend(self.bytes(rest)?);

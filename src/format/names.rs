@@ -1,4 +1,4 @@
-//! The registry-shaped names of a metadata chunk (bundle-format.md, R-37 and R-38).
+//! The registry-shaped names of a metadata chunk (bundle-format.md, R-47 and R-48).
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};

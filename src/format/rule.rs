@@ -10,7 +10,7 @@ use std::fmt;
 pub struct Rule(pub u8);
 
 impl Rule {
-    /// Splits a message that begins with a rule (`R-14: ...`) into the rule and the rest.
+    /// Splits a message that begins with a rule (`R-16: ...`) into the rule and the rest.
     ///
     /// Used for model types, which are parsed inside serde: serde errors are texts, so these
     /// types put the rule at the start of the message.
@@ -32,8 +32,8 @@ mod tests {
 
     #[test]
     fn rules_are_found_in_front_of_messages() {
-        assert_eq!(Rule::strip("R-14: too long"), Some((Rule(14), "too long")));
-        for other in ["too long", "R-14", "R-x: y", "see R-14: y"] {
+        assert_eq!(Rule::strip("R-16: too long"), Some((Rule(16), "too long")));
+        for other in ["too long", "R-16", "R-x: y", "see R-16: y"] {
             assert_eq!(Rule::strip(other), None, "{other}");
         }
         assert_eq!(Rule(4).to_string(), "R-04");

@@ -1,5 +1,5 @@
 //! Reads and writes the text of statements and the names of their files (bundle-format.md, R-05,
-//!
+//!
 
 mod stem;
 
@@ -19,7 +19,7 @@ use crate::model::{
 #[non_exhaustive]
 pub enum StatementError {
     /// The text is too long, not UTF-8, or has deceptive characters.
-    #[error("The statement breaks R-40: {fault}")]
+    #[error("The statement breaks R-50: {fault}")]
     Text {
         /// Description of the fault.
         fault: &'static str,
@@ -31,7 +31,7 @@ pub enum StatementError {
         found: String,
     },
     /// The expected line is absent, or another one is in its place.
-    #[error("The statement breaks R-40 in line {line}: expected `{key}`")]
+    #[error("The statement breaks R-50 in line {line}: expected `{key}`")]
     Key {
         /// Number of the line, from 1.
         line: usize,
@@ -39,13 +39,13 @@ pub enum StatementError {
         key: &'static str,
     },
     /// Lines follow the last allowed one.
-    #[error("The statement breaks R-40 in line {line}: no further line should follow")]
+    #[error("The statement breaks R-50 in line {line}: no further line should follow")]
     Trailing {
         /// Number of the line, from 1.
         line: usize,
     },
     /// The key does not allow this value.
-    #[error("The statement breaks R-40 in line {line}: `{key}` has the value `{}`", value.escape_debug())]
+    #[error("The statement breaks R-50 in line {line}: `{key}` has the value `{}`", value.escape_debug())]
     Value {
         /// Number of the line, from 1.
         line: usize,
@@ -65,7 +65,7 @@ pub enum StatementError {
 impl StatementError {
     /// The rule that is broken.
     pub fn rule(&self) -> Rule {
-        Rule(40)
+        Rule(50)
     }
 }
 
@@ -168,7 +168,7 @@ pub fn render(statement: &Statement) -> Result<String, StatementError> {
 ///
 /// # Errors
 ///
-/// Names the first line that breaks R-40.
+/// Names the first line that breaks R-50.
 pub fn parse(bytes: &[u8]) -> Result<Statement, StatementError> {
     let text = checked_text(bytes)?;
     let mut lines = Lines {
@@ -244,7 +244,7 @@ fn parse_bundle(lines: &mut Lines<'_>) -> Result<BundleStatement, StatementError
     })
 }
 
-/// Checks the rules of R-40 about the text as a whole.
+/// Checks the rules of R-50 about the text as a whole.
 fn checked_text(bytes: &[u8]) -> Result<&str, StatementError> {
     let refused = |fault| Err(StatementError::Text { fault });
     if bytes.len() as u64 > Limits::STATEMENT {
@@ -347,7 +347,7 @@ fn written(time: Timestamp) -> Result<String, StatementError> {
     })
 }
 
-/// The first line in which a statement differs from the files that it is about.
+/// The first line in which a statement differs from the files that it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("The statement's `{key}` is not that of the {document}")]
 pub struct Disagreement {

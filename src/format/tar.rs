@@ -54,8 +54,8 @@ pub(super) fn pad(bytes: &mut Vec<u8>) {
     bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
 }
 
-/// Builds the header of an entry, preceded by an extended header if a name is longer than
-/// 100 bytes. `link` is empty for files; `size` is 0 for links.
+/// Builds the header of an entry, preceded by an extended header if a name is longer than
+/// 100 bytes. `link` is empty for files; `size` is 0 for links.
 ///
 /// # Errors
 ///
@@ -163,7 +163,7 @@ fn octal<const N: usize>(mut number: u64) -> [u8; N] {
 }
 
 /// Builds the marker entry, header and padded text: the first [`MARKER`] bytes of every chunk
-///
+///
 pub fn marker(plan: &PlanId, chunk: ChunkId) -> Vec<u8> {
     let number = chunk.number();
     let text = format!("airferry-chunk-v1\nplan: {plan}\nchunk: {number}\n");
@@ -182,7 +182,7 @@ pub(super) fn file(path: &str, data: &[u8]) -> Result<Vec<u8>, EntryTooLong> {
 /// Length in bytes of the path of a blob that was not cut.
 pub(super) const BLOB_NAME: usize = "v2/blobs/sha256-".len() + 64;
 
-/// Returns the path of a blob, an OCI manifest, or a part of a blob that was cut.
+/// Returns the path of a blob, an OCI manifest, or a part of a blob that was cut.
 pub fn blob_entry_name(digest: &Digest, part: Option<u32>) -> String {
     match part {
         Some(part) => format!("v2/blobs/sha256-{}.{part:04}", digest.hex()),

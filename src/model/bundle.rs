@@ -262,7 +262,7 @@ impl<'de> Deserialize<'de> for LabelText {
 
         let text = String::deserialize(deserializer)?;
         // The rule's number must be the first word: `format` finds the broken rule by it.
-        let refused = |error: LabelTextError| D::Error::custom(format_args!("R-14: {error}"));
+        let refused = |error: LabelTextError| D::Error::custom(format_args!("R-16: {error}"));
         text.parse().map_err(refused)
     }
 }

@@ -60,7 +60,7 @@ impl<'de> Deserialize<'de> for Codec {
             "raw" => Ok(Self::Raw),
             // The rule's number must be the first word: `format` finds the broken rule by it.
             other => Err(D::Error::custom(format_args!(
-                "R-21: the codec `{}` is unknown to this version of airferry",
+                "R-22: the codec `{}` is unknown to this version of airferry",
                 other.chars().take(40).collect::<String>().escape_debug()
             ))),
         }
@@ -74,7 +74,7 @@ pub enum BlobPlace {
     /// In this bundle.
     Carried(Carried),
     /// Not in this bundle: every descriptor that names it has a media type or URLs that allow
-    /// leaving it out (bundle-format.md, R-24).
+    /// leaving it out (bundle-format.md, R-26).
     Foreign {
         /// The URLs that the manifest gives for it.
         urls: Vec<String>,

@@ -107,7 +107,7 @@ pub async fn survey(request: &Request, context: &Context) -> Result<Report> {
         let Some((digest, blob, sample)) = next else {
             break;
         };
-        let (item, ok) = (digest.to_string(), sample.is_ok());
+        let (item, ok) = (digest.to_string().into(), sample.is_ok());
         context.emit(Event::ItemFinished { phase, item, ok });
         match sample {
             Ok(sampled) => report.count(blob.size, &sampled),

@@ -423,7 +423,7 @@ impl ExportPlan {
     }
 }
 
-/// Returns the padded length in bytes of the text in a chunk's marker (bundle-format.md, R-33).
+/// Returns the padded length in bytes of the text in a chunk's marker (bundle-format.md, R-43).
 fn marker_text(_chunk: ChunkId) -> u64 {
     pack::TAR_BLOCK
 }

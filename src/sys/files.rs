@@ -84,6 +84,25 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
     std::fs::canonicalize(path).at("find", path)
 }
 
+/// Returns the path without links, `.` and `..`. Its last parts may be missing; they are kept as
+/// they are.
+pub fn resolve_ahead(path: &Path) -> Result<PathBuf> {
+    let mut there = std::path::absolute(path).at("find", path)?;
+    let mut missing = Vec::new();
+    loop {
+        match (std::fs::canonicalize(&there), there.file_name()) {
+            (Ok(found), _) => {
+                return Ok(missing.iter().rev().fold(found, |all, part| all.join(part)));
+            }
+            (Err(error), Some(name)) if error.kind() == std::io::ErrorKind::NotFound => {
+                missing.push(name.to_owned());
+                there.pop();
+            }
+            (Err(error), _) => return Err(FileError::new("find", path, error)),
+        }
+    }
+}
+
 /// Returns the names in a directory, sorted, without those that are not UTF-8.
 pub fn names_in(directory: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();

@@ -79,6 +79,12 @@ pub fn same_mount(a: &Path, b: &Path) -> bool {
     }
 }
 
+/// Returns true if a file system is mounted at exactly this directory, which must exist.
+pub fn is_mount_point(directory: &Path) -> bool {
+    let resolved = std::fs::canonicalize(directory);
+    resolved.is_ok_and(|resolved| mount_of(directory).is_some_and(|mount| mount.point == resolved))
+}
+
 /// Directories below which media are mounted (hier(7); udisks, systemd and macOS add others).
 const MEDIA: [&str; 4] = ["/media", "/mnt", "/run/media", "/Volumes"];
 

@@ -133,7 +133,7 @@ impl Vector {
                 };
                 match checked.map(found) {
                     Ok(wrong) if wrong.is_empty() => None,
-                    Ok(wrong) => Some((Rule(24), format!("URLs of {wrong:?}"))),
+                    Ok(wrong) => Some((Rule(26), format!("URLs of {wrong:?}"))),
                     Err(error) => Some((error.rule(), error.to_string())),
                 }
             }
@@ -158,7 +158,7 @@ impl Vector {
                         Err(error) => error.to_string(),
                     },
                 };
-                Some((Rule(41), error))
+                Some((Rule(51), error))
             }
             other => panic!("unknown kind {other}"),
         }
@@ -251,7 +251,7 @@ fn the_command_gives_what_the_vectors_expect() {
         let right = match vector.expect {
             None => about.is_empty(),
             // The message about a difference from the manifest has no rule number.
-            Some(Rule(28)) => about.iter().any(|message| message.contains("manifest")),
+            Some(Rule(20)) => about.iter().any(|message| message.contains("manifest")),
             Some(rule) => {
                 let named = [
                     format!("{rule}:"),

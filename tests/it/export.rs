@@ -9,6 +9,7 @@ mod increments;
 mod media;
 mod memory;
 mod places;
+mod program;
 mod requests;
 pub mod site;
 mod unreachable;

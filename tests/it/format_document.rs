@@ -22,12 +22,26 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
 }
 
 /// Vectors that break only the grammar of a text or a length, which the CDDL does not express.
-const BEYOND_CDDL: [&str; 5] = [
+const BEYOND_CDDL: [&str; 19] = [
     "blocks-remainder",
     "bad-tag",
     "dot-dot",
     "short-reference",
     "upper-case-repository",
+    "port-0",
+    "port-65536",
+    "port-080",
+    "port-empty",
+    "port-8a",
+    "ipv6-open",
+    "index-docker-io",
+    "docker-io-one-component",
+    "registry-without-dot",
+    "path-256",
+    "tag-129",
+    "platform-one-word",
+    "platform-four-words",
+    "release-version",
 ];
 
 #[test]

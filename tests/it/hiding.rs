@@ -55,13 +55,13 @@ fn what_is_said_of_blobs_is_compared() {
     let (stage, bundle) = increment();
     let lies: [(&str, Lie); 6] = [
         // Without extents no blob would be hashed: not a byte of the blobs is here.
-        ("R-22", |inventory, _| {
+        ("R-23", |inventory, _| {
             for blob in &mut inventory.blobs {
                 (blob.size, blob.place) = (0, BlobPlace::Carried(Carried::raw(Vec::new())));
             }
             inventory.bases.clear();
         }),
-        ("R-22", |inventory, _| {
+        ("R-23", |inventory, _| {
             for blob in &mut inventory.blobs {
                 blob.place = BlobPlace::Carried(Carried::raw(Vec::new()));
             }
@@ -78,7 +78,7 @@ fn what_is_said_of_blobs_is_compared() {
         ("its size differs", |inventory, _| {
             inventory.blobs[0].size += 1
         }),
-        ("R-29", |inventory, _| {
+        ("R-25", |inventory, _| {
             let origin = airferry::model::BundleId::new(hash::sha256(b"invented"));
             inventory.blobs[0].place = BlobPlace::Omitted { origin };
         }),
@@ -411,7 +411,7 @@ fn an_attachment_takes_no_tag_of_an_image() {
         let image = v1(inventory);
         image.attached[0].tag = image.tag.clone();
     });
-    stage.verify(&twin, &[]).fails_with(4).stdout_has("R-25");
+    stage.verify(&twin, &[]).fails_with(4).stdout_has("R-27");
     stage.import(&twin, &host, &[]).fails_with(4);
 
     // By the rules both have the tag; the image keeps it, however often the bundle is imported.

@@ -35,7 +35,7 @@ const BEHAVIOUR: [(&str, &[&str]); 8] = [
         ],
     ),
     (
-        "R-42",
+        "R-52",
         &[
             "keys_that_openssl_wrote_are_read",
             "other_files_are_called_what_they_are",
@@ -43,25 +43,25 @@ const BEHAVIOUR: [(&str, &[&str]); 8] = [
         ],
     ),
     (
-        "R-45",
+        "R-55",
         &["strangers_statements_are_few_and_short_or_foreign"],
     ),
     (
-        "R-51",
+        "R-61",
         &[
             "every_finding_is_reported_and_not_the_first",
             "damage_names_the_images_that_it_hits_and_no_others",
         ],
     ),
     (
-        "R-52",
+        "R-62",
         &[
             "every_byte_is_accounted_for",
             "bytes_are_counted_for_what_is_there",
         ],
     ),
     (
-        "R-53",
+        "R-63",
         &[
             "unfinished_and_incomplete_bundles_have_a_code_of_their_own",
             "an_increment_is_imported_behind_its_base",

@@ -185,6 +185,21 @@ fn every_finding_is_reported_and_not_the_first() {
     untrusted.fails_with(4).stdout_has("NOT AUTHENTICATED");
 }
 
+/// The signed manifest is right, so a wrong line about it in `SHA256SUMS` blames that file alone.
+#[test]
+fn a_wrong_line_about_the_manifest_does_not_blame_the_manifest() {
+    let (stage, bundle) = signed();
+    let sums = fs::read_to_string(bundle.join("SHA256SUMS")).unwrap();
+    flip(
+        &bundle.join("SHA256SUMS"),
+        sums.find("  manifest.cbor").unwrap() - 1,
+        1,
+    );
+    let outcome = stage.verify(&bundle, &["--output", "json"]).fails_with(4);
+    assert!(names(&outcome, "SHA256SUMS"), "{outcome}");
+    assert!(!names(&outcome, "manifest.cbor"), "{outcome}");
+}
+
 #[test]
 fn chunks_that_are_cut_swapped_missing_doubled_or_foreign_are_found() {
     let (stage, bundle) = signed();

@@ -272,8 +272,11 @@ impl Examination {
         self.id = Some(id);
         self.authentication = trust.authenticate(media.as_ref(), &bytes)?;
         self.findings.append(&mut self.authentication.findings);
-        self.stopped = !self.authentication.is_authenticated() && unproven != UnsignedPolicy::GoOn;
-        if scope == Scope::Everything && (!self.stopped || unproven == UnsignedPolicy::Report) {
+        let is_vouched_for = self.authentication.is_authenticated();
+        self.stopped = !is_vouched_for && unproven != UnsignedPolicy::GoOn;
+        // A manifest that a statement vouches for is right: then SHA256SUMS is what was changed.
+        let may_compare = !self.stopped || unproven == UnsignedPolicy::Report;
+        if scope == Scope::Everything && !is_vouched_for && may_compare {
             self.compare_with_sums(&id);
         }
         if self.stopped {

@@ -27,7 +27,7 @@ pub struct Accounting {
     pub unaccounted: u64,
 }
 
-/// Counts the bytes of all files by what they belong to (bundle-format.md, R-52).
+/// Counts the bytes of all files by what they belong to (bundle-format.md, R-62).
 pub(crate) fn count_bytes(examination: &Examination) -> Accounting {
     let mut bytes = Accounting::default();
     if examination.stopped {

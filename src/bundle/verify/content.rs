@@ -4,7 +4,7 @@
 //! the blob's bytes in order; other chunks are read in parallel.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::bundle::finding::{Finding, FindingKind, Findings};
 use crate::bundle::open::{AffectedImages, Bundle};
@@ -152,16 +152,16 @@ impl Check<'_> {
     fn run(&self, chunks: &[&ChunkEntry]) {
         let mut open = BTreeMap::new();
         for chunk in chunks {
-            let (phase, item) = (Phase::Verify, chunk.path());
+            let (phase, item): (_, Arc<str>) = (Phase::Verify, chunk.path().into());
             let (bytes, bytes_cached) = (chunk.length, 0);
             let started = Event::ItemStarted {
                 phase,
-                item: item.clone(),
+                item: Arc::clone(&item),
                 bytes,
                 bytes_cached,
             };
             self.progress.emit(started);
-            let ok = self.chunk(chunk, &mut open);
+            let ok = self.chunk(chunk, &item, &mut open);
             self.progress.emit(Event::ItemFinished { phase, item, ok });
             if (self.is_cancelled)() {
                 return;
@@ -170,7 +170,12 @@ impl Check<'_> {
     }
 
     /// Reads one chunk. Returns true if nothing is wrong with it.
-    fn chunk(&self, chunk: &ChunkEntry, open: &mut BTreeMap<Digest, OpenBlob>) -> bool {
+    fn chunk(
+        &self,
+        chunk: &ChunkEntry,
+        item: &Arc<str>,
+        open: &mut BTreeMap<Digest, OpenBlob>,
+    ) -> bool {
         let path = chunk.path();
         let file = match self.bundle.media.open(&path) {
             Ok(file) => file,
@@ -224,10 +229,9 @@ impl Check<'_> {
             if let Some(comparison) = &mut comparison {
                 comparison.feed(block, |piece| walk.piece(index, piece, open));
             }
-            let (phase, item) = (Phase::Verify, path.clone());
             self.progress.emit(Event::ItemAdvanced {
-                phase,
-                item,
+                phase: Phase::Verify,
+                item: Arc::clone(item),
                 bytes: read as u64,
             });
             if (read as u64) < wanted {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -25,7 +26,7 @@ pub(super) struct JsonLines<W> {
     begun: bool,
     /// True after a failed write: the reader is gone.
     broken: bool,
-    items: HashMap<(Phase, String), Pending>,
+    items: HashMap<(Phase, Arc<str>), Pending>,
 }
 
 /// Bytes of an item that were not reported yet.
@@ -91,13 +92,13 @@ impl<W: Write> JsonLines<W> {
         self.broken = written.and_then(|()| self.writer.flush()).is_err();
     }
 
-    fn advanced(&mut self, phase: Phase, item: String, bytes: u64) {
+    fn advanced(&mut self, phase: Phase, item: Arc<str>, bytes: u64) {
         self.line(&Event::ItemAdvanced { phase, item, bytes });
     }
 
     /// Reports the pending bytes of an item that begins or ends.
-    fn settle(&mut self, phase: Phase, item: &str) {
-        if let Some((key, pending)) = self.items.remove_entry(&(phase, item.to_owned()))
+    fn settle(&mut self, phase: Phase, item: &Arc<str>) {
+        if let Some((key, pending)) = self.items.remove_entry(&(phase, Arc::clone(item)))
             && pending.bytes > 0
         {
             self.advanced(phase, key.1, pending.bytes);

@@ -1,6 +1,7 @@
 //! Adds up events: the amount done, the rate, and the time left.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{ByteSize, Count};
@@ -31,9 +32,9 @@ pub(super) struct PhaseTally {
     /// Bytes done of all items, including those present before.
     done: u64,
     rate: Rate,
-    running: BTreeMap<String, ItemTally>,
+    running: BTreeMap<Arc<str>, ItemTally>,
     /// Bytes in `done` of items that failed; dropped from it if the item begins again.
-    failed: BTreeMap<String, u64>,
+    failed: BTreeMap<Arc<str>, u64>,
 }
 
 /// Progress of an item.
@@ -123,7 +124,7 @@ impl PhaseTally {
         }
     }
 
-    fn start(&mut self, item: &str, bytes: u64, cached: u64, now: Duration) {
+    fn start(&mut self, item: &Arc<str>, bytes: u64, cached: u64, now: Duration) {
         if let Some(again) = self.running.remove(item) {
             self.done = self.done.saturating_sub(again.done);
         }
@@ -137,7 +138,7 @@ impl PhaseTally {
             done: cached,
             rate: Rate::new(now),
         };
-        self.running.insert(item.to_owned(), tally);
+        self.running.insert(Arc::clone(item), tally);
     }
 
     fn advance(&mut self, item: &str, bytes: u64, now: Duration) {
@@ -149,7 +150,7 @@ impl PhaseTally {
         }
     }
 
-    fn finish(&mut self, item: &str, ok: bool) {
+    fn finish(&mut self, item: &Arc<str>, ok: bool) {
         self.items_done = self.items_done.saturating_add(1);
         let Some(tally) = self.running.remove(item) else {
             return;
@@ -159,7 +160,7 @@ impl PhaseTally {
             let rest = tally.bytes.saturating_sub(tally.done);
             self.done = self.done.saturating_add(rest);
         } else {
-            self.failed.insert(item.to_owned(), tally.done);
+            self.failed.insert(Arc::clone(item), tally.done);
         }
     }
 
@@ -169,7 +170,7 @@ impl PhaseTally {
         // Stable: items of one size stay sorted by name.
         items.sort_by_key(|(_, item)| std::cmp::Reverse(item.bytes));
         let items = items.into_iter();
-        items.map(|(name, item)| (name.as_str(), item)).collect()
+        items.map(|(name, item)| (&**name, item)).collect()
     }
 
     /// Returns the share that is done, in thousandths.

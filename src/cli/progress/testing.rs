@@ -24,7 +24,7 @@ pub(super) fn phase_started(items: u64, bytes: u64) -> Event {
 pub(super) fn started_from(item: &str, bytes: u64, bytes_cached: u64) -> Event {
     Event::ItemStarted {
         phase: PHASE,
-        item: item.to_owned(),
+        item: item.into(),
         bytes,
         bytes_cached,
     }
@@ -37,7 +37,7 @@ pub(super) fn started(item: &str, bytes: u64) -> Event {
 pub(super) fn advanced(item: &str, bytes: u64) -> Event {
     Event::ItemAdvanced {
         phase: PHASE,
-        item: item.to_owned(),
+        item: item.into(),
         bytes,
     }
 }
@@ -45,7 +45,7 @@ pub(super) fn advanced(item: &str, bytes: u64) -> Event {
 pub(super) fn finished(item: &str, ok: bool) -> Event {
     Event::ItemFinished {
         phase: PHASE,
-        item: item.to_owned(),
+        item: item.into(),
         ok,
     }
 }

@@ -23,7 +23,7 @@ enum Message {
 struct Queue {
     messages: Vec<Message>,
     /// Index in `messages` of an item's advance to which later advances can be added.
-    advances: HashMap<(Phase, String), usize>,
+    advances: HashMap<(Phase, Arc<str>), usize>,
     /// True if there is a message that must be shown at once.
     urgent: bool,
     closed: bool,

@@ -526,7 +526,7 @@ fn images_that_are_none_are_named_with_their_bundles() {
     );
     assert_eq!(
         bad[3].to_string(),
-        "`oci:/tmp/x`: no image reference: it names a local file or directory, not an image on a \
+        "`oci:/tmp/x`: not an image reference: it names a local file or directory, not an image on a \
          registry \
          (needed by p.v1 of package p)"
     );

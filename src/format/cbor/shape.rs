@@ -147,7 +147,7 @@ const RELEASE: Shape = Shape::Table(&[
     ("signatures", Shape::List(Total::Signatures, &SIGNATURE)),
 ]);
 
-/// Not limited here beyond the document's own limit: R-60 sets a limit of its own.
+/// Not limited here beyond the document's own limit: R-30 sets a limit of its own.
 const KEYRING: Shape = Shape::Table(&[("data", Shape::Text(Limits::INVENTORY))]);
 const SIGNATURE: Shape = Shape::Table(&[("message", Shape::Text(Limits::INVENTORY))]);
 

@@ -1,5 +1,5 @@
 //! Checks that attachments belong to their image and that their tags name their subject
-//! (bundle-format.md, R-25).
+//! (bundle-format.md, R-27).
 
 use super::{Result, refused};
 use crate::model::{
@@ -31,7 +31,7 @@ impl<'g, 'a> Attachments<'g, 'a> {
         if let Some(other) = image.attached.iter().find(|a| !has_right_tag(a)) {
             let root = other.root;
             return refused(
-                25,
+                27,
                 match (other.by, &other.tag) {
                     (AttachedBy::CosignTag, None) => {
                         format!("the cosign artifact `{root}` of `{name}` has no tag")
@@ -60,7 +60,7 @@ impl<'g, 'a> Attachments<'g, 'a> {
             Some(stray) => {
                 let (root, subject) = (stray.root, stray.subject);
                 refused(
-                    25,
+                    27,
                     format!("`{root}` is attached to `{subject}`, which `{name}` does not contain"),
                 )
             }

@@ -1,4 +1,4 @@
-//! Checks that the redundant fields of an image's row agree (bundle-format.md, R-25).
+//! Checks that the redundant fields of an image's row agree (bundle-format.md, R-27).
 
 use super::{Result, refused};
 use crate::model::{AttachedBy, ImageEntry, Inventory};
@@ -8,7 +8,7 @@ pub(super) fn check(image: &ImageEntry, inventory: &Inventory) -> Result<()> {
     let name = &image.requested;
     let differs = |key: &str| {
         refused(
-            25,
+            27,
             format!("the `{key}` of `{name}` is not the one that was asked for"),
         )
     };
@@ -37,7 +37,7 @@ pub(super) fn check(image: &ImageEntry, inventory: &Inventory) -> Result<()> {
     });
     match stray {
         Some(stray) => refused(
-            25,
+            27,
             format!("`{}` is no referrer of `{}`", stray.root, stray.subject),
         ),
         None => Ok(()),

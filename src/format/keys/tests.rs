@@ -166,7 +166,7 @@ fn secrets_stay_out_of_debug() {
 
 #[test]
 fn fingerprints_are_read_aloud_in_groups() {
-    let text = spoken(&KeyFingerprint::from_hex(FINGERPRINT).unwrap());
+    let text = spoken(KeyFingerprint::from_hex(FINGERPRINT).unwrap().as_bytes());
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 4);
     assert!(

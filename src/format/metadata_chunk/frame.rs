@@ -1,4 +1,4 @@
-//! Checks the header of a metadata chunk's zstd frame (bundle-format.md, R-35).
+//! Checks the header of a metadata chunk's zstd frame (bundle-format.md, R-45).
 
 use super::MetadataError;
 use crate::model::Limits;

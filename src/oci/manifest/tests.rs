@@ -200,6 +200,10 @@ fn what_cannot_be_carried_or_has_two_readings_is_refused() {
             "like an index, and",
         ),
         (
+            format!(r#"{{{v2}"config":null,"manifests":[]}}"#),
+            "like an index, and",
+        ),
+        (
             image(v2, CONFIG, r#","fsLayers":[]"#),
             "like Docker schema 1",
         ),

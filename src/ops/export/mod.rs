@@ -15,6 +15,7 @@ mod planning;
 mod prefetch;
 mod preflight;
 mod problem;
+mod program;
 mod request;
 mod resolve;
 mod selection;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 pub use attached::Attachments;
 pub use outcome::{CatalogLine, ExportState, ImageLine, Outcome};
+pub use program::{ProgramCopy, ProgramRequest, ProgramState};
 pub use request::{CatalogRequest, Existing, Releases, Request};
 pub(crate) use resolve::resolve;
 pub use resolve::{ForeignLayers, Selection};
@@ -70,20 +72,35 @@ impl Start {
 /// Exports a bundle: begins, continues, or completes one.
 pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     if request.is_empty() {
-        return Err(Error::usage("Nothing to export").hint(
-            "name an image reference, a release with --release, or a catalog with --catalog",
-        ));
+        let error = Error::usage("Nothing to export")
+            .hint("name an image reference, a release with --release, or a catalog with --catalog");
+        return Err(match &request.program {
+            Some(_) => error.hint(program::NEXT_WORD),
+            None => error,
+        });
     }
+    preflight::check_mounted(&request.to, context)?;
+    let Some(wanted) = request.program.clone() else {
+        return export_bundle(request, 0, context).await;
+    };
+    let program = program::judge(wanted, &request.to, request.dry_run, context).await?;
+    let mut outcome = export_bundle(request, program.bytes_to_write(), context).await?;
+    outcome.program = Some(program.copy().await?);
+    Ok(outcome)
+}
+
+/// Exports the content of the request. `beside` is the number of bytes to be written beside the
+/// bundle.
+async fn export_bundle(request: Request, beside: u64, context: &Context) -> Result<Outcome> {
     let bases = read_bases(&request)?;
     let base_ids: Vec<BundleId> = bases.iter().map(|base| base.id).collect();
     let id = request.id(&base_ids);
-    preflight::check_mounted(&request.to, context)?;
     let Some(media) = open_medium(&request)? else {
         // A dry run into a directory that does not exist.
         let planned = make_plan(&request, id, None, &bases, context).await?;
         let ahead = Preview::of(&planned.plan)?;
         warn_about_names(&ahead.assembled.inventory, context);
-        preflight::check_ahead(&request, &planned.plan, &ahead)?;
+        preflight::check_ahead(&request, &planned.plan, &ahead, beside)?;
         return dry_run_outcome(&request, &planned, &ahead, 0);
     };
     let _lock = DirLock::try_take(media.root())?.ok_or_else(|| {
@@ -142,7 +159,7 @@ pub async fn export(request: Request, context: &Context) -> Result<Outcome> {
     warn_of_sparse_indexes(plan, context);
     let ahead = Preview::of(plan)?;
     warn_about_names(&ahead.assembled.inventory, context);
-    preflight::check(&request, media.as_ref(), plan, &ahead)?;
+    preflight::check(&request, media.as_ref(), plan, &ahead, beside)?;
     if request.dry_run {
         let there = preflight::own_bytes(media.as_ref(), &ahead.written)?;
         let statements = statement_bytes(media.as_ref())?;

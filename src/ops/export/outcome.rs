@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::program::ProgramCopy;
 use super::selection::{CatalogSelection, PackageSelection};
 use crate::bundle::write::assemble::Assembled;
 use crate::error::{Class, Error};
@@ -192,6 +193,9 @@ pub struct Outcome {
     /// Messages about tags that moved since the plan was made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub moved_tags: Vec<String>,
+    /// The program beside the bundle; absent unless it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program: Option<ProgramCopy>,
 }
 
 impl Outcome {
@@ -229,6 +233,7 @@ impl Outcome {
             unanswered: Vec::new(),
             naming: naming_ahead::notes(inventory),
             moved_tags: Vec::new(),
+            program: None,
         };
         for blob in &inventory.blobs {
             match &blob.place {

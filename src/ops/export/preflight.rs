@@ -28,15 +28,17 @@ const CHECK: &str = "export.plan.tmp";
 const JOURNAL_LINE: u64 = 100;
 
 /// Checks the medium: is it writable, has it enough space, does it allow files of this length.
+/// `beside` is the number of bytes to be written beside the bundle.
 pub(super) fn check(
     request: &Request,
     media: &dyn Media,
     plan: &ExportPlan,
     ahead: &Preview,
+    beside: u64,
 ) -> Result<()> {
     let there = own_bytes(media, &ahead.written)? + plan_bytes_there(media, plan)?;
     let file_system = FileSystem::of(media.root())?;
-    let mut problems = shortcomings(&file_system, plan, ahead, there)?;
+    let mut problems = shortcomings(&file_system, plan, ahead, there, beside)?;
     if !file_system.read_only && !request.dry_run {
         let written = media
             .remove(CHECK)
@@ -70,14 +72,19 @@ pub(super) fn check_mounted(to: &Path, context: &Context) -> Result<()> {
 
 /// Checks as [`check`] does, for a directory that does not exist, on the file system that will
 /// hold it.
-pub(super) fn check_ahead(request: &Request, plan: &ExportPlan, ahead: &Preview) -> Result<()> {
+pub(super) fn check_ahead(
+    request: &Request,
+    plan: &ExportPlan,
+    ahead: &Preview,
+    beside: u64,
+) -> Result<()> {
     let absolute = std::path::absolute(&request.to).unwrap_or_else(|_| request.to.clone());
     let file_system = absolute
         .ancestors()
         .find_map(|directory| FileSystem::of(directory).ok());
     match file_system {
         Some(file_system) => {
-            let problems = shortcomings(&file_system, plan, ahead, 0)?;
+            let problems = shortcomings(&file_system, plan, ahead, 0, beside)?;
             report(&request.to, &problems)
         }
         None => Ok(()),
@@ -90,6 +97,7 @@ fn shortcomings(
     plan: &ExportPlan,
     ahead: &Preview,
     there: u64,
+    beside: u64,
 ) -> Result<Vec<String>> {
     let Preview {
         document,
@@ -103,7 +111,7 @@ fn shortcomings(
     let journal = JOURNAL_LINE * (data.div_ceil(BLOCK_SIZE) + simulated.chunks.len() as u64);
     let made: u64 = plan.made().map(|(_, size)| size).sum();
     let while_unfinished = document.file.length + journal + made;
-    let needed = data + metadata + assembled.document_bytes() + while_unfinished + RESERVE;
+    let needed = data + metadata + assembled.document_bytes() + while_unfinished + RESERVE + beside;
     let missing = needed.saturating_sub(there);
     if let Some(available) = file_system
         .available

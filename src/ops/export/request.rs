@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::program::ProgramRequest;
 use super::resolve::{ForeignLayers, Selection};
 use crate::bundle::sign::Signer;
 use crate::content::mapping_file::MappingFile;
@@ -37,6 +38,8 @@ pub struct Request {
     pub base_trust: Vec<VerifyingKey>,
     /// Signer of the bundle; `None` leaves it unsigned.
     pub signer: Option<Signer>,
+    /// Program to copy beside the bundle.
+    pub program: Option<ProgramRequest>,
     /// Content of `LABEL.txt`.
     pub label: Label,
     /// Comment in the statement.

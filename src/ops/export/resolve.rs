@@ -100,7 +100,7 @@ pub(super) async fn resolve_pinned(
         };
         let image = image.map_err(|join| Error::internal("Resolving an image failed", join))?;
         let ok = image.entry.problem.is_none();
-        let item = image.entry.requested.to_string();
+        let item = image.entry.requested.to_string().into();
         context.emit(Event::ItemFinished { phase, item, ok });
         early.insert(number, image);
         while let Some(image) = early.remove(&turn) {
@@ -348,7 +348,7 @@ impl Walk {
     }
 
     /// Refuses an index whose descriptor of a child has the wrong size or type. Clients refuse
-    /// such a child, and so do readers of bundles (bundle-format.md, R-24).
+    /// such a child, and so do readers of bundles (bundle-format.md, R-26).
     fn compare_children(&self) -> std::result::Result<(), Problem> {
         for (digest, index) in self
             .manifests
@@ -451,7 +451,7 @@ impl Walk {
 }
 
 /// Refuses a document that names one digest both as its subject and as its content. An inventory
-/// cannot hold it (bundle-format.md, R-24), and it has no legitimate use.
+/// cannot hold it (bundle-format.md, R-26), and it has no legitimate use.
 fn one_role_each(facts: &ManifestFacts) -> std::result::Result<(), String> {
     let subject = facts.subject.as_ref().map(|subject| subject.digest);
     let mut named = facts.blobs.iter().chain(&facts.children);

@@ -218,16 +218,17 @@ impl Transfer {
             } else {
                 0
             };
+            let to = BlobFeed::new(blob, feed);
             let fed = if self.sources.is_made(blob) {
-                self.feed_made(blob, offset, feed).await
+                self.feed_made(&to, offset).await
             } else {
-                self.feed_blob(blob, offset, ahead.take(index), feed).await
+                self.feed_blob(&to, offset, ahead.take(index)).await
             };
             match fed {
-                Ok(()) => self.finished(blob, true),
+                Ok(()) => self.finished(&to, true),
                 Err(Failed::Stop(error)) => return Err(error),
                 Err(Failed::Blob(reason)) => {
-                    self.finished(blob, false);
+                    self.finished(&to, false);
                     self.missing().push((blob.digest, reason));
                     send(feed, Feed::GiveUp(blob.digest)).await?;
                 }
@@ -240,15 +241,15 @@ impl Transfer {
     /// next place continues after them; the digest is checked at the end.
     async fn feed_blob(
         &self,
-        blob: &LaneBlob,
+        to: &BlobFeed<'_>,
         mut offset: u64,
         mut fetched: Option<Prefetching>,
-        feed: &mpsc::Sender<Feed>,
     ) -> std::result::Result<(), Failed> {
+        let BlobFeed { blob, feed, .. } = *to;
         let mut places = RepositoryQueue::of(self.sources.places(blob));
         while let Some(place) = places.next() {
             if offset == 0 {
-                self.started(blob, 0);
+                self.started(to, 0);
                 send(feed, Feed::Begin(*blob)).await?;
             }
             let fed = match fetched.take() {
@@ -256,11 +257,11 @@ impl Transfer {
                     let fetched = fetching.await.map_err(|_| stopped())?;
                     for bytes in fetched.pieces {
                         offset += bytes.len() as u64;
-                        self.send_data(blob, bytes, feed).await?;
+                        self.send_data(to, bytes).await?;
                     }
                     fetched.end
                 }
-                None => self.feed_from(place, blob, &mut offset, feed).await?,
+                None => self.feed_from(place, to, &mut offset).await?,
             };
             if let Err(failed) = fed {
                 places.failed(failed);
@@ -279,19 +280,15 @@ impl Transfer {
     }
 
     /// Feeds a made blob from the medium. There is no other copy, so the run stops without it.
-    async fn feed_made(
-        &self,
-        blob: &LaneBlob,
-        offset: u64,
-        feed: &mpsc::Sender<Feed>,
-    ) -> std::result::Result<(), Failed> {
+    async fn feed_made(&self, to: &BlobFeed<'_>, offset: u64) -> std::result::Result<(), Failed> {
+        let BlobFeed { blob, feed, .. } = *to;
         if offset == 0 {
-            self.started(blob, 0);
+            self.started(to, 0);
             send(feed, Feed::Begin(*blob)).await?;
         }
         let mut reading = Reading::open(&self.target.media, blob.digest, offset).await?;
         while let Some(bytes) = reading.next().await? {
-            self.send_data(blob, bytes, feed).await?;
+            self.send_data(to, bytes).await?;
         }
         let (answer, right) = oneshot::channel();
         send(feed, Feed::End(answer)).await?;
@@ -309,10 +306,10 @@ impl Transfer {
     async fn feed_from(
         &self,
         place: &Repository,
-        blob: &LaneBlob,
+        to: &BlobFeed<'_>,
         offset: &mut u64,
-        feed: &mpsc::Sender<Feed>,
     ) -> Result<std::result::Result<(), Failed>> {
+        let blob = to.blob;
         let opened = self
             .sources
             .client
@@ -325,7 +322,7 @@ impl Transfer {
             match download.next().await {
                 Ok(Some(bytes)) => {
                     *offset += bytes.len() as u64;
-                    self.send_data(blob, bytes, feed).await?;
+                    self.send_data(to, bytes).await?;
                 }
                 Ok(None) => return Ok(Ok(())),
                 Err(error) => return Ok(Err(self.sources.failed(error))),
@@ -333,39 +330,47 @@ impl Transfer {
         }
     }
 
-    async fn send_data(
-        &self,
-        blob: &LaneBlob,
-        bytes: Bytes,
-        feed: &mpsc::Sender<Feed>,
-    ) -> Result<()> {
+    async fn send_data(&self, to: &BlobFeed<'_>, bytes: Bytes) -> Result<()> {
         let length = bytes.len() as u64;
-        send(feed, Feed::Data(bytes)).await?;
-        let item = blob.digest.to_string();
+        send(to.feed, Feed::Data(bytes)).await?;
         self.context.emit(Event::ItemAdvanced {
             phase: Phase::Download,
-            item,
+            item: Arc::clone(&to.item),
             bytes: length,
         });
         Ok(())
     }
 
-    fn started(&self, blob: &LaneBlob, bytes_cached: u64) {
+    fn started(&self, to: &BlobFeed<'_>, bytes_cached: u64) {
         self.context.emit(Event::ItemStarted {
             phase: Phase::Download,
-            item: blob.digest.to_string(),
-            bytes: blob.size,
+            item: Arc::clone(&to.item),
+            bytes: to.blob.size,
             bytes_cached,
         });
     }
 
-    fn finished(&self, blob: &LaneBlob, ok: bool) {
-        let item = blob.digest.to_string();
+    fn finished(&self, to: &BlobFeed<'_>, ok: bool) {
         self.context.emit(Event::ItemFinished {
             phase: Phase::Download,
-            item,
+            item: Arc::clone(&to.item),
             ok,
         });
+    }
+}
+
+/// A blob on its way to a lane's writer.
+struct BlobFeed<'a> {
+    blob: &'a LaneBlob,
+    feed: &'a mpsc::Sender<Feed>,
+    /// Name of the blob in events, made once for all its pieces.
+    item: Arc<str>,
+}
+
+impl<'a> BlobFeed<'a> {
+    fn new(blob: &'a LaneBlob, feed: &'a mpsc::Sender<Feed>) -> Self {
+        let item = blob.digest.to_string().into();
+        Self { blob, feed, item }
     }
 }
 

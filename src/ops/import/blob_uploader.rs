@@ -241,17 +241,17 @@ impl BlobUploader {
         let _permit = self.jobs.acquire().await;
         let stored = StoredBlob::new(Arc::clone(&self.bundle.media), carried);
         let phase = Phase::Upload;
-        let item = blob.digest.to_string();
+        let item: Arc<str> = blob.digest.to_string().into();
         let (bytes, bytes_cached) = (blob.size, 0);
         self.context.emit(Event::ItemStarted {
             phase,
-            item: item.clone(),
+            item: Arc::clone(&item),
             bytes,
             bytes_cached,
         });
         let listener = Arc::new(Advance {
             context: self.context.clone(),
-            item: item.clone(),
+            item: Arc::clone(&item),
             furthest: AtomicU64::new(0),
         });
         let uploaded = self
@@ -284,11 +284,11 @@ impl BlobUploader {
 
     fn reused(&self, digest: &Digest, size: u64) {
         self.counters.reused.fetch_add(size, Ordering::Relaxed);
-        let (phase, item) = (Phase::Upload, digest.to_string());
+        let (phase, item): (_, Arc<str>) = (Phase::Upload, digest.to_string().into());
         let bytes = size;
         let started = Event::ItemStarted {
             phase,
-            item: item.clone(),
+            item: Arc::clone(&item),
             bytes,
             bytes_cached: bytes,
         };
@@ -304,7 +304,7 @@ impl BlobUploader {
 /// Reports progress from positions. Positions may go back after a retry; progress must not.
 struct Advance {
     context: Context,
-    item: String,
+    item: Arc<str>,
     furthest: AtomicU64,
 }
 
@@ -312,7 +312,7 @@ impl Advance {
     fn at(&self, position: u64) {
         let before = self.furthest.fetch_max(position, Ordering::Relaxed);
         if position > before {
-            let (phase, item) = (Phase::Upload, self.item.clone());
+            let (phase, item) = (Phase::Upload, Arc::clone(&self.item));
             let bytes = position - before;
             self.context
                 .emit(Event::ItemAdvanced { phase, item, bytes });

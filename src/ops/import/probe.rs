@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Class, Error};
 use crate::model::Repository;
@@ -64,10 +64,10 @@ impl<'a> Probe<'a> {
         item: impl fmt::Display,
         question: impl Future<Output = std::result::Result<T, E>>,
     ) -> std::result::Result<T, E> {
-        let (phase, item) = (Phase::Probe, item.to_string());
+        let (phase, item): (_, Arc<str>) = (Phase::Probe, item.to_string().into());
         self.context.emit(Event::ItemStarted {
             phase,
-            item: item.clone(),
+            item: Arc::clone(&item),
             bytes: 0,
             bytes_cached: 0,
         });

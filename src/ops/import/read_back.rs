@@ -62,10 +62,10 @@ impl ReadBack {
         let blobs = self.put_blobs.iter().map(|place| (place, false));
         let losses = stream::iter(manifests.chain(blobs))
             .map(|(place, is_manifest)| async move {
-                let item = format!("{}@{}", place.0, place.1);
+                let item: Arc<str> = format!("{}@{}", place.0, place.1).into();
                 context.emit(Event::ItemStarted {
                     phase,
-                    item: item.clone(),
+                    item: Arc::clone(&item),
                     bytes: 0,
                     bytes_cached: 0,
                 });

@@ -258,11 +258,11 @@ impl<'a> Tree<'a> {
         if self.context.cancel.is_cancelled() {
             return Err(Error::interrupted());
         }
-        let (phase, item) = (Phase::Write, digest.to_string());
+        let (phase, item): (_, Arc<str>) = (Phase::Write, digest.to_string().into());
         let (bytes, bytes_cached) = (blob.size, 0);
         self.context.emit(Event::ItemStarted {
             phase,
-            item: item.clone(),
+            item: Arc::clone(&item),
             bytes,
             bytes_cached,
         });
@@ -274,7 +274,7 @@ impl<'a> Tree<'a> {
             let bytes = piece.len() as u64;
             self.context.emit(Event::ItemAdvanced {
                 phase,
-                item: item.clone(),
+                item: Arc::clone(&item),
                 bytes,
             });
             match file.append(piece) {

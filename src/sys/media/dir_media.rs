@@ -36,6 +36,12 @@ impl DirMedia {
         self.directory.handle()
     }
 
+    /// Makes a file readable and executable for everybody. Does nothing on a file system without
+    /// permissions.
+    pub fn make_executable(&self, path: &str) -> Result<()> {
+        self.directory.make_executable(path)
+    }
+
     /// Returns true if existing files can be changed.
     fn rewrites_files(&self) -> Result<bool> {
         Ok(FileSystem::of(self.root())?.rewrites_files)

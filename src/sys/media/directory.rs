@@ -193,6 +193,19 @@ impl Directory {
         self.sync_dir(to.rsplit_once('/').map_or("", |(directory, _)| directory))
     }
 
+    /// Makes a file readable and executable for everybody. Does nothing on a file system without
+    /// permissions.
+    pub(super) fn make_executable(&self, path: &str) -> Result<()> {
+        let file = self.open_regular(path, OFlags::RDONLY, "open")?;
+        match sysfs::fchmod(&file, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::PERM | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => {
+                let shown = self.shown(path);
+                Err(FileError::new("make executable", shown, error.into()))
+            }
+        }
+    }
+
     /// Removes a file. Succeeds if it does not exist.
     pub(super) fn remove(&self, path: &str) -> Result<()> {
         let (parent, name) = match self.parent(path) {

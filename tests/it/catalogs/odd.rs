@@ -65,7 +65,10 @@ fn a_text_that_is_no_reference_costs_itself_and_is_named_on_both_sides() {
     let done = stage
         .try_export("odd", &[], &["--catalog", &index])
         .fails_with(5);
-    let (long, disk) = (too_long(), "`oci:///home/somebody/x`: no image reference");
+    let (long, disk) = (
+        too_long(),
+        "`oci:///home/somebody/x`: not an image reference",
+    );
     done.stderr_has("2 of 9 images are missing")
         .stderr_has(&long)
         .stderr_has(disk)

@@ -195,7 +195,7 @@ async fn fetch(
 }
 
 /// True if a list of referrers contains an artifact with another subject. It is not carried as a
-/// referrer (bundle-format.md, R-25).
+/// referrer (bundle-format.md, R-27).
 fn is_stray(attachment: &Attachment, own_subject: Option<Digest>) -> bool {
     attachment.by == AttachedBy::Referrers && own_subject != Some(attachment.subject)
 }
