@@ -9,9 +9,10 @@ use super::program_args::ProgramArgs;
 use super::registry_args::RegistryArgs;
 use super::release_args::ReleaseTrustArgs;
 use super::release_selection_args::ReleaseSelectionArgs;
-use super::{Invocation, OutputArgs, catalog_text, program_text, release_text};
+use super::{Invocation, OutputArgs, catalog_text, left_out_text, program_text, release_text};
 use crate::error::Error;
 use crate::model::{ByteSize, Count, Label, LabelText, Platform, Reference};
+use crate::plan::leave_out::LeaveOut;
 use crate::ops::export::{
     self, Attachments, Existing, ExportState, ForeignLayers, Outcome, Releases, Request, Selection,
 };
@@ -87,6 +88,12 @@ pub(crate) struct ExportArgs {
     /// If something cannot be fetched, seal an INCOMPLETE bundle without it, instead of stopping.
     #[arg(long)]
     keep_going: bool,
+
+    /// Leave something out on purpose: bundle:NAME or package:NAME (the images that only this
+    /// operator bundle or package needs), image:PATTERN (`*` is a wildcard). It is recorded, and the
+    /// bundle is complete. Repeatable.
+    #[arg(long, value_name = "WHAT")]
+    leave_out: Vec<LeaveOut>,
 
     /// Discard an unfinished export of another request.
     #[arg(long)]
@@ -179,6 +186,7 @@ pub(crate) async fn run(args: ExportArgs, invocation: &Invocation) -> Result<(),
         },
         catalogs: args.catalogs.requests()?,
         mapping: args.catalogs.mapping()?,
+        leave_out: args.leave_out.iter().cloned().collect(),
         index_filter: args.catalogs.index.filter(),
         selection: Selection {
             platforms: args.platform.clone(),
@@ -271,6 +279,7 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
         catalog_text::lines(catalog).into_iter().for_each(&mut line);
     }
     image_lines(outcome, &mut line);
+    left_out_text::lines(&outcome.left_out).for_each(&mut line);
     amount_lines(outcome, &mut line);
     state_lines(outcome, args, &mut line);
     let program = outcome.program.iter().flat_map(program_text::lines);

@@ -19,6 +19,7 @@ pub(super) fn inventory(images: Vec<ImageEntry>) -> Inventory {
         images,
         request: RequestId::new(Digest::from_bytes([0; 32])),
         catalogs: Vec::new(),
+        left_out: Vec::new(),
         releases: Vec::new(),
         manifests: Vec::new(),
     }

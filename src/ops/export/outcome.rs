@@ -12,7 +12,7 @@ use crate::format::bundle::encode_manifest;
 use crate::format::texts::Texts;
 use crate::model::{
     BlobPlace, BundleId, BundleManifest, CatalogEntry, Count, Digest, ImageEntry, Inventory,
-    MalformedImage, NeededBy, Reference,
+    LeftOut, MalformedImage, NeededBy, Reference,
 };
 use crate::ops::release::ReleaseLine;
 use crate::ops::release::selection::Selected;
@@ -165,6 +165,9 @@ pub struct Outcome {
     /// All catalogs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub catalogs: Vec<CatalogLine>,
+    /// Images left out on purpose.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// All images.
     pub images: Vec<ImageLine>,
     /// Number of OCI manifests.
@@ -218,6 +221,7 @@ impl Outcome {
                 .iter()
                 .map(|catalog| CatalogLine::of(catalog, inventory))
                 .collect(),
+            left_out: inventory.left_out.clone(),
             images: inventory
                 .images
                 .iter()
