@@ -221,7 +221,7 @@ mod tests {
     use crate::format::testing::sample;
     use crate::model::{
         BundleManifest, CatalogEntry, CatalogFormat, CatalogMember, Component, Inventory, Keyring,
-        MalformedImage, NeededBy, ReleaseEntry,
+        LeftOut, MalformedImage, NeededBy, ReleaseEntry,
     };
 
     /// Describes the sample's image as a release and as a catalog.
@@ -250,6 +250,22 @@ mod tests {
             malformed: Vec::new(),
         }];
         manifest.requires = inventory.features();
+    }
+
+    #[test]
+    fn images_left_out_are_sorted_and_readable() {
+        let row = |image: &str| LeftOut {
+            by: "bundle:b.v1".to_owned(),
+            image: image.to_owned(),
+            needed_by: vec![needed_by("b.v1")],
+        };
+        let with = |rows: Vec<LeftOut>| rule(move |i, _| i.left_out.clone_from(&rows));
+        let refused = Some(Rule(32));
+        assert_eq!(with(vec![row("a"), row("b")]), None);
+        assert_eq!(with(vec![row("b"), row("a")]), refused);
+        assert_eq!(with(vec![row("a"), row("a")]), refused);
+        assert_eq!(with(vec![row("")]), refused);
+        assert_eq!(with(vec![row("a\u{202e}b")]), refused);
     }
 
     fn needed_by(name: &str) -> NeededBy {

@@ -167,9 +167,10 @@ impl Transfer {
         let mut writer = LaneWriter::new(self.target.clone(), self.plan_id, cursor, recovered);
         let start = writer.replay(blobs, &self.sources.skipped, |blob, offset| {
             if offset > 0 {
-                self.started(blob, offset);
+                let item = event_name(blob);
+                self.started(blob, &item, offset);
                 if offset == blob.size {
-                    self.finished(blob, true);
+                    self.finished(&item, true);
                 }
             }
         })?;
@@ -225,10 +226,10 @@ impl Transfer {
                 self.feed_blob(&to, offset, ahead.take(index)).await
             };
             match fed {
-                Ok(()) => self.finished(&to, true),
+                Ok(()) => self.finished(&to.item, true),
                 Err(Failed::Stop(error)) => return Err(error),
                 Err(Failed::Blob(reason)) => {
-                    self.finished(&to, false);
+                    self.finished(&to.item, false);
                     self.missing().push((blob.digest, reason));
                     send(feed, Feed::GiveUp(blob.digest)).await?;
                 }
@@ -249,7 +250,7 @@ impl Transfer {
         let mut places = RepositoryQueue::of(self.sources.places(blob));
         while let Some(place) = places.next() {
             if offset == 0 {
-                self.started(to, 0);
+                self.started(blob, &to.item, 0);
                 send(feed, Feed::Begin(*blob)).await?;
             }
             let fed = match fetched.take() {
@@ -283,7 +284,7 @@ impl Transfer {
     async fn feed_made(&self, to: &BlobFeed<'_>, offset: u64) -> std::result::Result<(), Failed> {
         let BlobFeed { blob, feed, .. } = *to;
         if offset == 0 {
-            self.started(to, 0);
+            self.started(blob, &to.item, 0);
             send(feed, Feed::Begin(*blob)).await?;
         }
         let mut reading = Reading::open(&self.target.media, blob.digest, offset).await?;
@@ -341,19 +342,19 @@ impl Transfer {
         Ok(())
     }
 
-    fn started(&self, to: &BlobFeed<'_>, bytes_cached: u64) {
+    fn started(&self, blob: &LaneBlob, item: &Arc<str>, bytes_cached: u64) {
         self.context.emit(Event::ItemStarted {
             phase: Phase::Download,
-            item: Arc::clone(&to.item),
-            bytes: to.blob.size,
+            item: Arc::clone(item),
+            bytes: blob.size,
             bytes_cached,
         });
     }
 
-    fn finished(&self, to: &BlobFeed<'_>, ok: bool) {
+    fn finished(&self, item: &Arc<str>, ok: bool) {
         self.context.emit(Event::ItemFinished {
             phase: Phase::Download,
-            item: Arc::clone(&to.item),
+            item: Arc::clone(item),
             ok,
         });
     }
@@ -369,9 +370,14 @@ struct BlobFeed<'a> {
 
 impl<'a> BlobFeed<'a> {
     fn new(blob: &'a LaneBlob, feed: &'a mpsc::Sender<Feed>) -> Self {
-        let item = blob.digest.to_string().into();
+        let item = event_name(blob);
         Self { blob, feed, item }
     }
+}
+
+/// Returns the name of a blob in events.
+fn event_name(blob: &LaneBlob) -> Arc<str> {
+    blob.digest.to_string().into()
 }
 
 /// The error for a writer that ended early. The writer's own error replaces it.
