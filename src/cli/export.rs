@@ -12,10 +12,10 @@ use super::release_selection_args::ReleaseSelectionArgs;
 use super::{Invocation, OutputArgs, catalog_text, left_out_text, program_text, release_text};
 use crate::error::Error;
 use crate::model::{ByteSize, Count, Label, LabelText, Platform, Reference};
-use crate::plan::leave_out::LeaveOut;
 use crate::ops::export::{
     self, Attachments, Existing, ExportState, ForeignLayers, Outcome, Releases, Request, Selection,
 };
+use crate::plan::leave_out::LeaveOut;
 use crate::sys::files;
 
 /// Limit for the length of a list of images, in bytes.

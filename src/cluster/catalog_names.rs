@@ -141,5 +141,10 @@ fn chosen<'a>(catalog: &Catalog, options: &'a Options) -> Option<&'a ObjectName>
         Some(named) => *named == catalog.requested,
         None => true,
     };
-    options.catalog_names.iter().rev().find(is_meant).map(|one| &one.name)
+    options
+        .catalog_names
+        .iter()
+        .rev()
+        .find(is_meant)
+        .map(|one| &one.name)
 }

@@ -90,7 +90,10 @@ pub enum ClusterError {
         known: Vec<String>,
     },
     /// One name was chosen, but there are several catalogs.
-    #[error("`{name}` does not say which catalog gets this name; there {}", listed(known))]
+    #[error(
+        "`{name}` does not say which catalog gets this name; there {}",
+        listed(known)
+    )]
     SeveralCatalogs {
         /// The name.
         name: String,

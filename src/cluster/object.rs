@@ -104,7 +104,9 @@ impl ListKind {
             labels: &group.labels,
             spec: Node::map([(self.list, Node::List(items))]),
         };
-        let frame = object(group.name.longest(self.short), Vec::new()).into_yaml().len();
+        let frame = object(group.name.longest(self.short), Vec::new())
+            .into_yaml()
+            .len();
         let length = |one: &Entry| {
             let text = Node::List(vec![entry(one)]).to_yaml();
             // In the object, the list is indented by two more columns.

@@ -94,7 +94,10 @@ fn all_files_are_written_exactly_so() {
             "apply/imageDigestMirrorSet.yaml",
             golden!("imageDigestMirrorSet.yaml"),
         ),
-        ("apply/imageTagMirrorSet.yaml", golden!("imageTagMirrorSet.yaml")),
+        (
+            "apply/imageTagMirrorSet.yaml",
+            golden!("imageTagMirrorSet.yaml"),
+        ),
         (
             "before-4.13/imageContentSourcePolicy.yaml",
             golden!("imageContentSourcePolicy.yaml"),
@@ -138,7 +141,11 @@ fn options_show_in_the_objects() {
         text(&content(), &never, "apply/imageDigestMirrorSet.yaml"),
         golden!("imageDigestMirrorSet-never-contact.yaml")
     );
-    let icsp = text(&content(), &never, "before-4.13/imageContentSourcePolicy.yaml");
+    let icsp = text(
+        &content(),
+        &never,
+        "before-4.13/imageContentSourcePolicy.yaml",
+    );
     assert!(!icsp.contains("mirrorSourcePolicy"), "{icsp}");
     let allow = Options {
         policy: Some(MirrorSourcePolicy::AllowContactingSource),
@@ -307,7 +314,10 @@ fn objects_stay_below_their_limit_and_lose_nothing() {
         policy: Some(MirrorSourcePolicy::NeverContactSource),
         ..Options::default()
     };
-    for file in ["apply/imageDigestMirrorSet.yaml", "before-4.13/imageContentSourcePolicy.yaml"] {
+    for file in [
+        "apply/imageDigestMirrorSet.yaml",
+        "before-4.13/imageContentSourcePolicy.yaml",
+    ] {
         let text = text(&content, &options, file);
         let objects: Vec<&str> = text.split("---\n").skip(1).collect();
         assert!(objects.len() > 3);

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::document_error::DocumentError;
 use crate::model::{
-    BundleManifest, CatalogEntry, Inventory, Keyring, LeftOut, Limits, MalformedImage, NeededBy, Reference,
-    ReleaseEntry, is_deceptive,
+    BundleManifest, CatalogEntry, Inventory, Keyring, LeftOut, Limits, MalformedImage, NeededBy,
+    Reference, ReleaseEntry, is_deceptive,
 };
 
 type Result<T> = std::result::Result<T, DocumentError>;
@@ -174,7 +174,10 @@ fn malformed(catalog: &CatalogEntry) -> Result<()> {
 fn left_out(inventory: &Inventory) -> Result<()> {
     let rows = &inventory.left_out;
     if rows.len() > LeftOut::ROWS || !rows.is_sorted_by(|a, b| a.image < b.image) {
-        return refused(32, "`left_out` is too long or not strictly ascending".to_owned());
+        return refused(
+            32,
+            "`left_out` is too long or not strictly ascending".to_owned(),
+        );
     }
     for row in rows {
         let mut texts = [&row.by, &row.image].into_iter();

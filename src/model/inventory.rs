@@ -5,7 +5,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::bundle::{ChunkId, Extension};
-use super::content::{CATALOGS, CatalogEntry, LeftOut, MalformedImage, NeededBy, RELEASES, ReleaseEntry};
+use super::content::{
+    CATALOGS, CatalogEntry, LeftOut, MalformedImage, NeededBy, RELEASES, ReleaseEntry,
+};
 use super::ids::{BundleId, PlanId, RequestId};
 use super::{Digest, MediaType, Platform, Reference, Repository, Tag};
 

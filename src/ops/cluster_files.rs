@@ -57,7 +57,9 @@ pub(super) fn write_for(
     files::make_dirs(&request.directory)?;
     // The report is written first, because nothing else can produce it again.
     let mut report_file = None;
-    let earlier = report.as_ref().map_or(Earlier::Remove, |report| report.earlier);
+    let earlier = report
+        .as_ref()
+        .map_or(Earlier::Remove, |report| report.earlier);
     if let Some(report) = report {
         let path = request.directory.join(REPORT);
         files::write_atomically(&path, report.text.as_bytes(), 0o644)?;

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::pack::{self, LaneCursor, Layout, PackBlob};
 use crate::model::{
     BaseEntry, BaseRoot, BlobPlace, BundleId, BundleManifest, Carried, CatalogEntry, ChunkEntry,
-    ChunkId, ChunkOrigin, Descriptor, Digest, Extent, ImageEntry, Inventory, Label, LeftOut, ManifestFacts,
-    MediaType, Platform, RawManifest, Reference, ReleaseEntry, Repository, RequestId,
+    ChunkId, ChunkOrigin, Descriptor, Digest, Extent, ImageEntry, Inventory, Label, LeftOut,
+    ManifestFacts, MediaType, Platform, RawManifest, Reference, ReleaseEntry, Repository,
+    RequestId,
 };
 
 /// A fetched manifest with the digests that it names. Each list has each digest once, at the

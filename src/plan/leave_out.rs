@@ -109,14 +109,22 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 /// Returns the known names that resemble a name that is not known, the nearest first.
 pub fn near<'a>(name: &str, known: &'a BTreeSet<String>) -> Vec<&'a str> {
-    let stem = |text: &str| text.split(['.', '-', ':']).next().unwrap_or_default().to_owned();
+    let stem = |text: &str| {
+        text.split(['.', '-', ':'])
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
     let mut near: Vec<(usize, &str)> = known
         .iter()
         .map(|other| (distance(name, other), other.as_str()))
         .filter(|(distance, other)| *distance <= 3 || stem(other) == stem(name))
         .collect();
     near.sort_unstable();
-    near.into_iter().take(NEAR).map(|(_, other)| other).collect()
+    near.into_iter()
+        .take(NEAR)
+        .map(|(_, other)| other)
+        .collect()
 }
 
 /// The number of characters to insert, delete or replace (Levenshtein).
@@ -143,7 +151,12 @@ mod tests {
 
     #[test]
     fn three_kinds_are_read_and_nothing_else() {
-        for text in ["bundle:a.v1", "package:a", "image:q.io/a/*", "image:q.io/a:1"] {
+        for text in [
+            "bundle:a.v1",
+            "package:a",
+            "image:q.io/a/*",
+            "image:q.io/a:1",
+        ] {
             assert_eq!(text.parse::<LeaveOut>().unwrap().to_string(), text);
         }
         for bad in ["", "a", "bundle:", "operator:a", "bundle", "image:\n"] {

@@ -34,9 +34,16 @@ pub(super) fn commands(report: &Report, again: &str) -> String {
     };
     if let Some(written) = written {
         if has(APPLY, "") {
-            lines.push(format!("oc apply -f {}", quoted(&written.join(APPLY).join(""))));
+            lines.push(format!(
+                "oc apply -f {}",
+                quoted(&written.join(APPLY).join(""))
+            ));
         }
-        for service in report.resources.iter().filter(|path| name(path) == UPDATE_SERVICE) {
+        for service in report
+            .resources
+            .iter()
+            .filter(|path| name(path) == UPDATE_SERVICE)
+        {
             lines.push(format!("oc apply -f {}", quoted(service)));
         }
     }
@@ -84,5 +91,6 @@ fn name(path: &Path) -> &str {
 }
 
 fn is_in(path: &Path, directory: &str) -> bool {
-    path.parent().is_some_and(|parent| parent.ends_with(directory))
+    path.parent()
+        .is_some_and(|parent| parent.ends_with(directory))
 }

@@ -145,8 +145,14 @@ fn a_catalog_alone_gives_what_oc_writes() {
             "mapping.txt"
         ]
     );
-    assert_eq!(files["apply/catalogSource.yaml"], golden!("catalogSource.yaml"));
-    assert_eq!(files["if-installed/clusterCatalog.yaml"], golden!("clusterCatalog.yaml"));
+    assert_eq!(
+        files["apply/catalogSource.yaml"],
+        golden!("catalogSource.yaml")
+    );
+    assert_eq!(
+        files["if-installed/clusterCatalog.yaml"],
+        golden!("clusterCatalog.yaml")
+    );
     assert_eq!(
         files["before-4.13/imageContentSourcePolicy.yaml"],
         golden!("imageContentSourcePolicy-catalog.yaml")
@@ -176,7 +182,10 @@ fn everything_together_keeps_its_own_names() {
         files["apply/imageDigestMirrorSet.yaml"],
         golden!("imageDigestMirrorSet-all.yaml")
     );
-    assert_eq!(files["if-installed/updateService.yaml"], golden!("updateService.yaml"));
+    assert_eq!(
+        files["if-installed/updateService.yaml"],
+        golden!("updateService.yaml")
+    );
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
     for name in [
         "apply/catalogSource-olm-catalog-v1.yaml",
@@ -199,7 +208,10 @@ fn everything_together_keeps_its_own_names() {
     // The release image and its components share a repository, and an UpdateService reads it all.
     let warnings = render(&content, &options).unwrap().warnings;
     let warning = warnings.iter().map(ToString::to_string).next().unwrap();
-    assert!(warning.contains("`m.lan:8443/okd`, which also holds 2 images"), "{warning}");
+    assert!(
+        warning.contains("`m.lan:8443/okd`, which also holds 2 images"),
+        "{warning}"
+    );
     let apart = naming::Options {
         release: naming::ReleaseOptions {
             image: Some(repository("m.lan:8443/okd/release-images")),
@@ -228,17 +240,26 @@ fn a_catalog_has_the_same_name_whatever_else_is_in_the_bundle() {
         let content = content_at(&sorted(inventory), "m.lan/okd", &naming);
         let options = Options::default();
         let files = files(&content, &options);
-        let files = files.iter().filter(|(file, _)| file.contains("catalogSource"));
+        let files = files
+            .iter()
+            .filter(|(file, _)| file.contains("catalogSource"));
         let name = |text: &str| {
             let name = text.lines().find_map(|line| line.strip_prefix("  name: "));
             name.unwrap().to_owned()
         };
         files.map(|(_, text)| name(text)).collect::<Vec<_>>()
     };
-    let all = ["q.io/a/index:v4.17", "q.io/a/index:v4.18", "q.io/b/index:v4.17"];
+    let all = [
+        "q.io/a/index:v4.17",
+        "q.io/a/index:v4.18",
+        "q.io/b/index:v4.17",
+    ];
     for (profile, expected) in [
         (None, ["a-index-v4-17", "a-index-v4-18", "b-index-v4-17"]),
-        (Some(Profile::Plain), ["a-index-v4-17", "a-index-v4-18", "b-index-v4-17"]),
+        (
+            Some(Profile::Plain),
+            ["a-index-v4-17", "a-index-v4-18", "b-index-v4-17"],
+        ),
     ] {
         for (index, expected) in all.iter().zip(expected) {
             assert_eq!(stems(&[index], profile), [expected]);
@@ -247,10 +268,16 @@ fn a_catalog_has_the_same_name_whatever_else_is_in_the_bundle() {
     }
     let oc_mirror = Some(Profile::OcMirror);
     assert_eq!(stems(&all[..1], oc_mirror), ["cs-index-v4-17"]);
-    assert_eq!(stems(&all[..2], oc_mirror), ["cs-index-v4-17", "cs-index-v4-18"]);
+    assert_eq!(
+        stems(&all[..2], oc_mirror),
+        ["cs-index-v4-17", "cs-index-v4-18"]
+    );
     // oc-mirror gives these two one name, and the second replaces the first.
     let both = stems(&[all[0], all[2]], oc_mirror);
-    assert!(both.iter().all(|name| name.starts_with("cs-index-v4-17-")), "{both:?}");
+    assert!(
+        both.iter().all(|name| name.starts_with("cs-index-v4-17-")),
+        "{both:?}"
+    );
     assert_ne!(both[0], both[1]);
 }
 

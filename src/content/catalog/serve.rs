@@ -64,7 +64,9 @@ pub fn serving(
     let (entrypoint, _) = without_cache(entrypoint);
     let (mut kept, _) = without_cache(arguments);
     let verb = kept.iter().position(|word| word == "serve");
-    let before = verb.and_then(|at| at.checked_sub(1)).and_then(|at| kept.get(at));
+    let before = verb
+        .and_then(|at| at.checked_sub(1))
+        .and_then(|at| kept.get(at));
     let in_arguments = verb == Some(0) || before.is_some_and(|word| file_name(word) == "opm");
     let serves = in_arguments || entrypoint.iter().any(|word| word == "serve");
     if !serves {
@@ -120,20 +122,41 @@ mod tests {
     #[test]
     fn the_catalog_is_served_whatever_stood_there() {
         for (entrypoint, before, after) in [
-            ("/bin/opm", "serve /configs --cache-dir=/c", "/bin/opm|serve /configs"),
+            (
+                "/bin/opm",
+                "serve /configs --cache-dir=/c",
+                "/bin/opm|serve /configs",
+            ),
             ("/bin/opm", "", "/bin/opm|serve /configs"),
             ("/bin/opm", "registry serve -d x", "/bin/opm|serve /configs"),
-            ("/bin/opm serve", "/configs --cache-dir=/c", "/bin/opm serve|/configs"),
-            ("/bin/opm serve /configs --cache-dir=/c", "", "/bin/opm serve /configs|"),
-            ("", "/bin/opm serve /configs --cache-dir=/c", "|/bin/opm serve /configs"),
+            (
+                "/bin/opm serve",
+                "/configs --cache-dir=/c",
+                "/bin/opm serve|/configs",
+            ),
+            (
+                "/bin/opm serve /configs --cache-dir=/c",
+                "",
+                "/bin/opm serve /configs|",
+            ),
+            (
+                "",
+                "/bin/opm serve /configs --cache-dir=/c",
+                "|/bin/opm serve /configs",
+            ),
             ("", "opm registry serve -d x", "|opm serve /configs"),
             ("", "opm", "|opm serve /configs"),
             ("", "serve /configs", "|/bin/opm serve /configs"),
             ("", "", "|/bin/opm serve /configs"),
-            ("tini --", "/bin/opm serve /configs --cache-only", "tini --|/bin/opm serve /configs"),
+            (
+                "tini --",
+                "/bin/opm serve /configs --cache-only",
+                "tini --|/bin/opm serve /configs",
+            ),
             ("/start", "", "/start|serve /configs"),
         ] {
-            let (entry, arguments) = serving(&words(entrypoint), &words(before), "configs").unwrap();
+            let (entry, arguments) =
+                serving(&words(entrypoint), &words(before), "configs").unwrap();
             let joined = format!("{}|{}", entry.join(" "), arguments.join(" "));
             assert_eq!(joined, after, "{entrypoint} {before}");
         }

@@ -116,10 +116,21 @@ mod tests {
 
     #[test]
     fn only_paths_of_our_own_are_taken_from_a_list() {
-        for good in ["apply/catalogSource-a-b.yaml", "mapping.txt", "if-installed/x.yaml"] {
+        for good in [
+            "apply/catalogSource-a-b.yaml",
+            "mapping.txt",
+            "if-installed/x.yaml",
+        ] {
             assert!(is_ours(good), "{good}");
         }
-        for bad in ["../x.yaml", "/etc/x.yaml", "apply/../../x.yaml", "apply/a/b.yaml", "x", "b/x.yaml"] {
+        for bad in [
+            "../x.yaml",
+            "/etc/x.yaml",
+            "apply/../../x.yaml",
+            "apply/a/b.yaml",
+            "x",
+            "b/x.yaml",
+        ] {
             assert!(!is_ours(bad), "{bad}");
         }
     }

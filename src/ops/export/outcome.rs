@@ -387,8 +387,9 @@ impl Outcome {
         let mut error = Error::new(Class::Incomplete, message);
         if can_be_asked_again && !all_gone {
             // The inventory does not say which problems may pass.
-            error = error
-                .hint("run the same command again to retry: it adds what was missing to the bundle");
+            error = error.hint(
+                "run the same command again to retry: it adds what was missing to the bundle",
+            );
         }
         if can_be_asked_again {
             error = error.hint(match &leave_out {

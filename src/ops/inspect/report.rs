@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::bundle::finding::{Finding, worst};
 use crate::error::{Class, Error};
 use crate::model::{
-    AttachmentState, BundleId, ChunkKind, Digest, LeftOut, MediaType, NeededBy, Platform, Reference,
-    Repository,
+    AttachmentState, BundleId, ChunkKind, Digest, LeftOut, MediaType, NeededBy, Platform,
+    Reference, Repository,
 };
 use crate::ops::export::CatalogLine;
 use crate::ops::release::ReleaseLine;

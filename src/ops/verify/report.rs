@@ -7,7 +7,9 @@ use crate::bundle::open::add_hints;
 use crate::bundle::trust::Vouched;
 use crate::bundle::verify::Accounting;
 use crate::error::{Class, Error};
-use crate::model::{BundleId, ImageEntry, Inventory, LeftOut, MalformedImage, NeededBy, Reference, Verdict};
+use crate::model::{
+    BundleId, ImageEntry, Inventory, LeftOut, MalformedImage, NeededBy, Reference, Verdict,
+};
 use crate::ops::release::ReleaseLine;
 use crate::ops::release::proof::ReleaseProof;
 

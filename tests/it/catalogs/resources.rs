@@ -80,7 +80,10 @@ fn the_files_are_those_of_oc_and_nobody_else_is_contacted() {
          \x20   - mirror.invalid:8443/olm/x-bar-operator\n\
          \x20   source: b.invalid/x/bar/operator\n"
     );
-    assert!(read("apply/catalogSource.yaml").contains("  image: mirror.invalid:8443/olm/ops-index:v1\n"));
+    assert!(
+        read("apply/catalogSource.yaml")
+            .contains("  image: mirror.invalid:8443/olm/ops-index:v1\n")
+    );
 }
 
 #[test]
@@ -119,7 +122,9 @@ fn a_scope_that_cannot_be_had_is_told() {
         outcome.stderr_has(&format!(
             "No {scope}-wide entry for `a.invalid/bar/bundle`, `a.invalid/bar/operator`"
         ));
-        assert!(read(&shop, "apply/imageTagMirrorSet.yaml").contains("source: a.invalid/bar/bundle\n"));
+        assert!(
+            read(&shop, "apply/imageTagMirrorSet.yaml").contains("source: a.invalid/bar/bundle\n")
+        );
     }
     let wide = write(&shop, &["--scope", "registry", "--max-components", "0"]).succeeds();
     assert_eq!(wide.stderr, "");
@@ -155,7 +160,11 @@ fn policies_are_named_split_and_worded_as_asked() {
         assert!(document.len() <= 65536, "{}", document.len());
     }
     let idms = read(&shop, "apply/imageDigestMirrorSet.yaml");
-    assert!(idms.contains("  name: site-ops-index-v1-0\n"), "{}", &idms[..400]);
+    assert!(
+        idms.contains("  name: site-ops-index-v1-0\n"),
+        "{}",
+        &idms[..400]
+    );
     assert_eq!(
         idms.matches("mirrorSourcePolicy: NeverContactSource")
             .count(),
@@ -185,10 +194,16 @@ fn names_of_catalogs_are_chosen_or_follow_from_the_catalog_alone() {
     write(&shop, &["--catalog-source-name", &by_name]).succeeds();
     assert_eq!(source(), "mine");
     write(&shop, &["--resource-name", "site"]).succeeds();
-    assert_eq!([source(), cluster()], ["site-ops-index-v1", "site-ops-index-v1"]);
-    write(&shop, &["--catalog-source-name", "quay.io/nobody/index:v1=x"])
-        .fails_with(2)
-        .stderr_has(&format!("`{}`", shop.index()));
+    assert_eq!(
+        [source(), cluster()],
+        ["site-ops-index-v1", "site-ops-index-v1"]
+    );
+    write(
+        &shop,
+        &["--catalog-source-name", "quay.io/nobody/index:v1=x"],
+    )
+    .fails_with(2)
+    .stderr_has(&format!("`{}`", shop.index()));
     for bad in ["9x", "A", "a.b", "x-", ""] {
         write(&shop, &["--catalog-source-name", bad]).fails_with(2);
     }

@@ -120,10 +120,7 @@ fn a_release_is_one_repository_and_its_own_image_comes_last() {
     );
     done.stdout_has(&sections);
     dry.succeeds().stdout_has(&sections);
-    done.stdout_has(&format!(
-        "oc apply -f {}/apply/\n",
-        out.display()
-    ));
+    done.stdout_has(&format!("oc apply -f {}/apply/\n", out.display()));
     done.stdout_has("drains the nodes");
     done.stdout_has(&format!("--from {to}:4.17.3-x86_64 "));
 
@@ -195,7 +192,10 @@ fn a_component_that_fails_keeps_the_release_away() {
     assert_eq!(digest_at(&host, path, &site.payload.digest()), None);
     assert_eq!(digest_at(&host, path, "4.17.3-x86_64-cli"), None);
     assert!(digest_at(&host, path, "4.17.3-x86_64-etcd").is_some());
-    assert_eq!(files(&out), ["airferry.sha256", "import-report.json", "mapping.txt"]);
+    assert_eq!(
+        files(&out),
+        ["airferry.sha256", "import-report.json", "mapping.txt"]
+    );
 
     proxy.rule(|_, _| Fate::Pass);
     site.stage

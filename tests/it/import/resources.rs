@@ -99,7 +99,11 @@ fn files_of_an_earlier_run_are_removed_unless_somebody_changed_them() {
     // A list that names other files removes none of them.
     let digest = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
     fs::write(stage.at("victim.yaml"), "foo").unwrap();
-    fs::write(out.join("airferry.sha256"), format!("{digest}  ../victim.yaml\n")).unwrap();
+    fs::write(
+        out.join("airferry.sha256"),
+        format!("{digest}  ../victim.yaml\n"),
+    )
+    .unwrap();
     stage.import(&pinned, &host, &more).succeeds();
     assert!(stage.at("victim.yaml").exists());
 }
@@ -135,7 +139,12 @@ fn objects_of_bundles_with_different_content_have_different_names() {
     assert_ne!(names[0], names[1]);
     assert_eq!(names[0], names[2]);
     let out = stage.at("out-oc-mirror");
-    let more = ["--resources", out.to_str().unwrap(), "--profile", "oc-mirror"];
+    let more = [
+        "--resources",
+        out.to_str().unwrap(),
+        "--profile",
+        "oc-mirror",
+    ];
     stage.import(&stage.at("may"), &host, &more).succeeds();
     for (file, name) in [
         ("imageDigestMirrorSet.yaml", "  name: idms-generic-0\n"),

@@ -61,9 +61,13 @@ impl LeftOuts {
         let kept = kept.chain(rest.bad.iter().map(|bad| bad.text.as_str()));
         let kept: BTreeSet<&str> = kept.collect();
         let members = images.members();
-        let named = members.iter().map(|m: &CatalogMember| (m.written.as_str(), &m.needed_by));
+        let named = members
+            .iter()
+            .map(|m: &CatalogMember| (m.written.as_str(), &m.needed_by));
         let malformed = images.malformed();
-        let bad = malformed.iter().map(|m: &MalformedImage| (m.text.as_str(), &m.needed_by));
+        let bad = malformed
+            .iter()
+            .map(|m: &MalformedImage| (m.text.as_str(), &m.needed_by));
         let mut out: BTreeSet<String> = BTreeSet::new();
         for (text, needed_by) in named.chain(bad) {
             let by_pattern = rules.iter().find(|rule| rule.is_image(text));
@@ -74,7 +78,9 @@ impl LeftOuts {
                 let mut rules = rules.iter();
                 let found = rules.find(|rule| {
                     rule.is_needed_by(needed_by)
-                        || needed_by.iter().any(|row| rule.is_package(row.package.as_deref()))
+                        || needed_by
+                            .iter()
+                            .any(|row| rule.is_package(row.package.as_deref()))
                 });
                 found.filter(|_| !kept.contains(text))
             };
@@ -151,9 +157,8 @@ impl LeftOuts {
             references.remove(&reference);
             self.add(&reference.to_string(), rule, &[]);
         }
-        let is_unused = |rule: &&LeaveOut| {
-            matches!(rule, LeaveOut::Image(_)) && !self.images.contains(rule)
-        };
+        let is_unused =
+            |rule: &&LeaveOut| matches!(rule, LeaveOut::Image(_)) && !self.images.contains(rule);
         if let Some(rule) = rules.iter().find(is_unused) {
             let message = format!("No image matches `--leave-out {rule}`");
             return Err(Error::usage(message).hint(
@@ -161,7 +166,9 @@ impl LeftOuts {
             ));
         }
         if references.is_empty() {
-            return Err(Error::usage("Everything was left out: nothing remains to export"));
+            return Err(Error::usage(
+                "Everything was left out: nothing remains to export",
+            ));
         }
         // An image that something else still needs is carried.
         let is_carried = |row: &LeftOut| {

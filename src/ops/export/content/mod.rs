@@ -75,14 +75,19 @@ pub(super) async fn gather(request: &Request, context: &Context) -> Result<Gathe
     refuse_both(&references, &catalogs.made)?;
     catalogs.left_out.check_known(&request.leave_out)?;
     let fixed = releases.entries.iter().map(|entry| &entry.image);
-    let fixed = fixed.chain(releases.entries.iter().flat_map(|entry| {
-        entry.components.iter().map(|component| &component.image)
-    }));
+    let fixed = fixed.chain(
+        releases
+            .entries
+            .iter()
+            .flat_map(|entry| entry.components.iter().map(|component| &component.image)),
+    );
     let fixed: BTreeSet<Reference> = fixed
         .chain(catalogs.entries.iter().map(|entry| &entry.image))
         .cloned()
         .collect();
-    let left_out = catalogs.left_out.finish(&request.leave_out, &mut references, &fixed)?;
+    let left_out = catalogs
+        .left_out
+        .finish(&request.leave_out, &mut references, &fixed)?;
     Ok(Gathered {
         references,
         catalogs: catalogs.entries,
