@@ -73,7 +73,7 @@ fn the_files_are_those_of_oc_and_nobody_else_is_contacted() {
          metadata:\n\
          \x20 labels:\n\
          \x20   operators.openshift.org/catalog: \"true\"\n\
-         \x20 name: ops-index-v1-7df2fcbc0c\n\
+         \x20 name: ops-index-v1-e609d063ca\n\
          spec:\n\
          \x20 imageDigestMirrors:\n\
          \x20 - mirrors:\n\
