@@ -1177,7 +1177,8 @@ def check_bundle_vector(path, fields, sections):
             file.write(Signer(bytes([7]) * 32).pem)
         command = [sys.executable, v.__file__, bundle, "--trust", key, "--output", "json"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-    files = [finding.get("file") for finding in json.loads(done.stdout)["findings"]]
+    result = json.loads(done.stdout)
+    files = [finding.get("file") for finding in result["findings"]] + result["foreign"]["paths"]
     right = done.returncode == int(fields["code"]) and (fields["blames"] == "-" or fields["blames"] in files)
     return [] if right else ["%s: code %d, files %s" % (os.path.relpath(path, VECTORS), done.returncode, files)]
 
