@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::catalog_args::CatalogArgs;
 use super::key_args::{KeyArgs, read_public};
+use super::naming_args::ProfileArg;
 use super::program_args::ProgramArgs;
 use super::registry_args::RegistryArgs;
 use super::release_args::ReleaseTrustArgs;
@@ -94,6 +95,11 @@ pub(crate) struct ExportArgs {
     /// bundle is complete. Repeatable.
     #[arg(long, value_name = "WHAT")]
     leave_out: Vec<LeaveOut>,
+
+    /// Naming scheme that the import will use: names that conflict under it are errors here.
+    /// Default: conflicts under any scheme are warnings.
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<ProfileArg>,
 
     /// Discard an unfinished export of another request.
     #[arg(long)]
@@ -186,6 +192,7 @@ pub(crate) async fn run(args: ExportArgs, invocation: &Invocation) -> Result<(),
         },
         catalogs: args.catalogs.requests()?,
         mapping: args.catalogs.mapping()?,
+        profile: args.profile.map(Into::into),
         leave_out: args.leave_out.iter().cloned().collect(),
         index_filter: args.catalogs.index.filter(),
         selection: Selection {
