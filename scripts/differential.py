@@ -251,7 +251,7 @@ ODD_NUMBERS = [0, 1, 2, 3, 100, 101, 511, 512, 1023, 1024, 1536, 2048, 4096, 999
                v.GIB, v.GIB + 512, (1 << 32) - 1, 1 << 32, (1 << 63), (1 << 64) - 512, (1 << 64) - 1]
 OPTIONAL = {"problem": "it could not be had", "tag": "x", "subject": "sha256:" + "2" * 64, "standalone": True,
             "ext": {"a": [1, b"", "", True, {}]}, "platform": "linux/s390x", "title": "T", "owner": "O",
-            "marking": "M", "catalogs": [], "releases": [], "malformed": [], "needed_by": [], "filter": "x",
+            "marking": "M", "catalogs": [], "releases": [], "malformed": [], "left_out": [], "needed_by": [], "filter": "x",
             "original": "sha256:" + "3" * 64, "package": "p", "mediaType": "x", "urls": ["https://a/"],
             "config": {}, "layers": [], "manifests": [], "annotations": {}, "artifactType": "a/b"}
 

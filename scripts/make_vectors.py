@@ -594,6 +594,20 @@ def inventories(good_manifest, good):
         i, m, needed_by=needs("etcd.v2", "etcd.v1")))
     put("needed-by-five", "R-32", "five bundles that need an image", lambda i, m: catalog(
         i, m, needed_by=needs("a", "b", "c", "d", "e")))
+    def left_out(i, m, *changes):
+        row = {"by": "bundle:etcd.v1", "image": "quay.io/a/b:1", "needed_by": needs("etcd.v1")}
+        i["left_out"] = [row | change for change in changes or ({},)]
+
+    put("good-left-out", "ok", "an image that was left out on purpose", left_out)
+    put("left-out-order", "R-32", "images that were left out in another order", lambda i, m: left_out(
+        i, m, {"image": "b"}, {"image": "a"}))
+    put("left-out-twice", "R-32", "an image that was left out twice", lambda i, m: left_out(i, m, {}, {}))
+    put("left-out-empty", "R-32", "an empty list of images that were left out", lambda i, m: i.update(left_out=[]))
+    put("left-out-by-nothing", "R-32", "an image that was left out for no reason", lambda i, m: left_out(i, m, {"by": ""}))
+    put("left-out-bidi", "R-32", "an override of writing direction in such an image", lambda i, m: left_out(
+        i, m, {"image": "a\u202eb"}))
+    put("left-out-needed-by", "R-32", "bundles that need such an image in another order", lambda i, m: left_out(
+        i, m, {"needed_by": needs("b", "a")}))
     put("good-second-generation", "ok", "two generations", second)
     put("good-incomplete", "ok", "a blob is missing and the image says so", lambda i, m: (
         missing(i), i["images"][0].update(problem="a layer is gone"), m.update(complete=False)))

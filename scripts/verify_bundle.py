@@ -1148,7 +1148,8 @@ CATALOG = table(
     malformed_opt=array(table(text=plain_text, reason=plain_text, needed_by=NEEDED_BY)))
 INVENTORY = table(
     ext_opt=any_map, type=text, bases=array(BASE), blobs=array(BLOB), chunks=array(ORIGIN), format=uint,
-    images=array(IMAGE), request=digest, catalogs_opt=array(CATALOG), releases_opt=array(RELEASE),
+    images=array(IMAGE), request=digest, catalogs_opt=array(CATALOG),
+    left_out_opt=array(table(by=plain_text, image=plain_text, needed_by_opt=NEEDED_BY)), releases_opt=array(RELEASE),
     manifests=array(ROW))
 
 
@@ -1198,6 +1199,7 @@ class Inventory:
         self.blobs = {row["digest"]: row for row in document["blobs"]}
         self.images = document["images"]
         self.catalogs = document.get("catalogs", [])
+        self.left_out = document.get("left_out")
         self.releases = document.get("releases", [])
         self.origins = {row["number"]: row for row in document["chunks"]}
         self.chunks = {row["number"]: row for row in manifest["chunks"]}
@@ -1547,6 +1549,13 @@ class Inventory:
                     self.check_needed_by(member["needed_by"])
             for row in malformed:
                 self.check_needed_by(row["needed_by"])
+        if self.left_out is not None:
+            self.ordered(self.left_out, "left_out", "R-32", key=lambda row: row["image"])
+            if not 1 <= len(self.left_out) <= 10_000:
+                self.bad("R-32", "no element, or too many, in `left_out`")
+            for row in self.left_out:
+                if "needed_by" in row:
+                    self.check_needed_by(row["needed_by"])
         wanted = [f for f, rows in (("catalogs", self.catalogs), ("releases", self.releases)) if rows]
         if self.manifest["requires"] != wanted:
             self.bad("R-33", "`requires` in the manifest is not what the inventory says")

@@ -5,16 +5,18 @@ use std::path::PathBuf;
 
 use super::catalog_args::CatalogArgs;
 use super::key_args::{KeyArgs, read_public};
+use super::naming_args::ProfileArg;
 use super::program_args::ProgramArgs;
 use super::registry_args::RegistryArgs;
 use super::release_args::ReleaseTrustArgs;
 use super::release_selection_args::ReleaseSelectionArgs;
-use super::{Invocation, OutputArgs, catalog_text, program_text, release_text};
+use super::{Invocation, OutputArgs, catalog_text, left_out_text, program_text, release_text};
 use crate::error::Error;
 use crate::model::{ByteSize, Count, Label, LabelText, Platform, Reference};
 use crate::ops::export::{
     self, Attachments, Existing, ExportState, ForeignLayers, Outcome, Releases, Request, Selection,
 };
+use crate::plan::leave_out::LeaveOut;
 use crate::sys::files;
 
 /// Limit for the length of a list of images, in bytes.
@@ -87,6 +89,17 @@ pub(crate) struct ExportArgs {
     /// If something cannot be fetched, seal an INCOMPLETE bundle without it, instead of stopping.
     #[arg(long)]
     keep_going: bool,
+
+    /// Leave something out on purpose: bundle:NAME or package:NAME (the images that only this
+    /// operator bundle or package needs), image:PATTERN (`*` is a wildcard). It is recorded, and the
+    /// bundle is complete. Repeatable.
+    #[arg(long, value_name = "WHAT")]
+    leave_out: Vec<LeaveOut>,
+
+    /// Naming scheme that the import will use: names that conflict under it are errors here.
+    /// Default: conflicts under any scheme are warnings.
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<ProfileArg>,
 
     /// Discard an unfinished export of another request.
     #[arg(long)]
@@ -179,6 +192,8 @@ pub(crate) async fn run(args: ExportArgs, invocation: &Invocation) -> Result<(),
         },
         catalogs: args.catalogs.requests()?,
         mapping: args.catalogs.mapping()?,
+        profile: args.profile.map(Into::into),
+        leave_out: args.leave_out.iter().cloned().collect(),
         index_filter: args.catalogs.index.filter(),
         selection: Selection {
             platforms: args.platform.clone(),
@@ -271,6 +286,7 @@ fn text(outcome: &Outcome, args: &ExportArgs) -> String {
         catalog_text::lines(catalog).into_iter().for_each(&mut line);
     }
     image_lines(outcome, &mut line);
+    left_out_text::lines(&outcome.left_out).for_each(&mut line);
     amount_lines(outcome, &mut line);
     state_lines(outcome, args, &mut line);
     let program = outcome.program.iter().flat_map(program_text::lines);

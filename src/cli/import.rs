@@ -10,7 +10,7 @@ use super::registry_args::RegistryArgs;
 use super::release_keys_args::{self, ReleaseKeysArgs};
 use super::resources_args::ResourcesArgs;
 use super::trust_args::TrustArgs;
-use super::{Invocation, OutputArgs};
+use super::{Invocation, OutputArgs, left_out_text};
 use crate::cluster::Instructions;
 use crate::error::Error;
 use crate::model::{ByteSize, Count, NeededBy};
@@ -302,6 +302,7 @@ fn text(report: &Report, args: &ImportArgs) -> String {
     for catalog in &report.catalogs {
         group_lines("catalog", catalog, &mut line);
     }
+    left_out_text::lines(&report.left_out).for_each(&mut line);
     if report.resources_problem.is_some() {
         line("the cluster resources were NOT WRITTEN".to_owned());
     } else if let (Some(directory), false) = (&args.resources, report.dry_run) {

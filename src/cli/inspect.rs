@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::trust_args::TrustArgs;
-use super::{Invocation, OutputArgs, catalog_text, release_text};
+use super::{Invocation, OutputArgs, catalog_text, left_out_text, release_text};
 use crate::error::Error;
 use crate::model::{AttachmentState, ByteSize, Count, NeededBy};
 use crate::ops;
@@ -137,6 +137,7 @@ fn text(report: &Report) -> String {
     for catalog in &report.catalogs {
         catalog_text::lines(catalog).into_iter().for_each(&mut line);
     }
+    left_out_text::lines(&report.left_out).for_each(&mut line);
     if !report.images.is_empty() {
         line(String::new());
     }

@@ -22,6 +22,7 @@ mod invocation;
 mod jobs_arg;
 mod key_args;
 mod keygen;
+mod left_out_text;
 mod man;
 mod naming_args;
 mod output;

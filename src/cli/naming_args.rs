@@ -60,13 +60,23 @@ pub(crate) fn read_mapping(path: &Path) -> Result<MappingFile, Error> {
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum ProfileArg {
+pub(crate) enum ProfileArg {
     /// The source's path at any depth.
     Plain,
     /// As `oc adm release mirror` and `oc adm catalog mirror`.
     Oc,
     /// As oc-mirror v2.
     OcMirror,
+}
+
+impl From<ProfileArg> for Profile {
+    fn from(profile: ProfileArg) -> Self {
+        match profile {
+            ProfileArg::Plain => Self::Plain,
+            ProfileArg::Oc => Self::Oc,
+            ProfileArg::OcMirror => Self::OcMirror,
+        }
+    }
 }
 
 impl NamingArgs {
@@ -76,11 +86,7 @@ impl NamingArgs {
     }
 
     pub(crate) fn options(&self) -> Result<Options, Error> {
-        let profile = self.profile.map(|profile| match profile {
-            ProfileArg::Plain => Profile::Plain,
-            ProfileArg::Oc => Profile::Oc,
-            ProfileArg::OcMirror => Profile::OcMirror,
-        });
+        let profile = self.profile.map(Profile::from);
         if self.to_release_repository.is_some() && !self.is_like_oc() {
             let message = "--to-release-repository is valid only with --profile oc";
             return Err(Error::usage(message));

@@ -1,6 +1,6 @@
 //! Arguments for the form of cluster objects.
 
-use crate::cluster::{MirrorSourcePolicy, NamePrefix, ObjectSize, Options, Scope};
+use crate::cluster::{ChosenName, MirrorSourcePolicy, NamePrefix, ObjectSize, Options, Scope};
 use crate::model::Reference;
 
 /// Arguments for the form of cluster objects; flattened into verbs that write them.
@@ -16,9 +16,15 @@ pub(crate) struct ResourcesArgs {
     #[arg(long, value_name = "SCOPE", default_value = "repository")]
     scope: ScopeArg,
 
-    /// Prefix of the names of mirror policies, instead of `airferry`.
+    /// Prefix of the names of all objects but UpdateServices. Default: names that follow from the
+    /// content, or with --profile oc-mirror those of oc-mirror.
     #[arg(long, value_name = "NAME")]
     resource_name: Option<NamePrefix>,
+
+    /// Name of a catalog's CatalogSource and ClusterCatalog; repeatable. CATALOG may be left out if
+    /// there is one only.
+    #[arg(long, value_name = "[CATALOG=]NAME")]
+    catalog_source_name: Vec<ChosenName>,
 
     /// Maximum length of one object in bytes, from 65536 to 250000.
     #[arg(long, value_name = "BYTES")]
@@ -63,6 +69,7 @@ impl ResourcesArgs {
             ..Options::default()
         };
         options.name.clone_from(&self.resource_name);
+        options.catalog_names.clone_from(&self.catalog_source_name);
         options.graph_data.clone_from(&self.graph_data_image);
         if let Some(size) = self.max_object_size {
             options.object_size = size;

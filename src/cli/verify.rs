@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::jobs_arg::at_least_one;
 use super::release_keys_args::{self, ReleaseKeysArgs};
 use super::trust_args::TrustArgs;
-use super::{Invocation, OutputArgs, release_text};
+use super::{Invocation, OutputArgs, left_out_text, release_text};
 use crate::bundle::FindingKind;
 use crate::error::Error;
 use crate::model::{ByteSize, Count, NeededBy};
@@ -127,6 +127,8 @@ fn text(report: &Report) -> String {
     });
     let malformed = report.malformed.iter().map(ToString::to_string);
     missing_lines(missing.chain(malformed)).for_each(&mut line);
+    let left_out = left_out_text::lines(&report.left_out);
+    left_out.for_each(|text| line(format!("  {text}")));
     for release in &report.releases {
         line(format!(
             "  {}: {}",

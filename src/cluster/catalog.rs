@@ -9,11 +9,11 @@ use super::yaml::Node;
 use super::{Catalog, Warning, grammar};
 
 /// Renders a CatalogSource for OLM v0, with the fields that `oc adm catalog mirror` writes.
-pub(super) fn catalog_source(catalog: &Catalog) -> String {
+pub(super) fn catalog_source(catalog: &Catalog, name: &str) -> String {
     let object = Object {
         api_version: "operators.coreos.com/v1alpha1",
         kind: "CatalogSource",
-        name: catalog.name.to_string(),
+        name: name.to_owned(),
         namespace: Some("openshift-marketplace"),
         labels: &BTreeMap::new(),
         spec: Node::map([
@@ -25,7 +25,7 @@ pub(super) fn catalog_source(catalog: &Catalog) -> String {
 }
 
 /// Renders a ClusterCatalog for OLM v1. Returns a warning if its validation rules reject the image.
-pub(super) fn cluster_catalog(catalog: &Catalog) -> Result<String, Warning> {
+pub(super) fn cluster_catalog(catalog: &Catalog, name: &str) -> Result<String, Warning> {
     let image = &catalog.image;
     if !can_name(catalog) {
         let image = image.clone();
@@ -34,7 +34,7 @@ pub(super) fn cluster_catalog(catalog: &Catalog) -> Result<String, Warning> {
     let object = Object {
         api_version: "olm.operatorframework.io/v1",
         kind: "ClusterCatalog",
-        name: catalog.name.to_string(),
+        name: name.to_owned(),
         namespace: None,
         labels: &BTreeMap::new(),
         spec: Node::map([(

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::object_name::ObjectName;
-use super::{Catalog, Content, Mapping, Mirror, Mirrors};
+use super::{Catalog, Content, Mapping, Mirror, Mirrors, NameStyle};
 use crate::model::{CatalogMember, Digest, Reference, Tag};
 use crate::plan::naming::{self, ImageToName, NamingError, Placed, Role, SourceImage, Target};
 
@@ -38,6 +38,7 @@ impl Content {
         let placement = naming::place(&wanted, target, naming)?;
         let mut content = Self {
             shared_tags: naming::shared_tags(placement.images()),
+            style: NameStyle::of(naming),
             ..Self::default()
         };
         let mut mirrors = Mirrors::default();
@@ -68,7 +69,8 @@ impl Content {
             }
         }
         content.catalogs.extend(root.map(|placed| Catalog {
-            name: ObjectName::of(placed),
+            requested: catalog.clone(),
+            name: ObjectName::of(placed, NameStyle::of(naming)),
             image: match catalog.digest {
                 Some(digest) => placed.repository.pinned(digest),
                 None => placed.target(),
@@ -171,16 +173,16 @@ mod tests {
              quay.io/x/y/index:v4.18=mirror.lan/olm/x-y-index:v4.18\n"
         );
         assert_eq!(file(&content, "mapping.txt"), expected);
-        let source = file(&content, "catalogSource.yaml");
+        let source = file(&content, "apply/catalogSource.yaml");
         assert!(
             source.contains("  image: mirror.lan/olm/x-y-index:v4.18\n"),
             "{source}"
         );
-        assert!(source.contains("  name: y-index\n"), "{source}");
-        let idms = file(&content, "imageDigestMirrorSet.yaml");
+        assert!(source.contains("  name: x-y-index-v4-18\n"), "{source}");
+        let idms = file(&content, "apply/imageDigestMirrorSet.yaml");
         let sources = idms.lines().filter(|line| line.contains("source:"));
         assert_eq!(sources.count(), 2, "{idms}");
-        let itms = file(&content, "imageTagMirrorSet.yaml");
+        let itms = file(&content, "apply/imageTagMirrorSet.yaml");
         assert!(
             itms.contains("quay.io/a/e") && !itms.contains("y/index"),
             "{itms}"
@@ -191,12 +193,12 @@ mod tests {
     fn a_catalog_by_digest_stays_by_digest() {
         let digest = format!("sha256:{}", "0a".repeat(32));
         let content = content(&format!("quay.io/x/index@{digest}"), &["quay.io/a/b:1"]).unwrap();
-        let source = file(&content, "catalogSource.yaml");
+        let source = file(&content, "apply/catalogSource.yaml");
         assert!(
             source.contains(&format!("image: mirror.lan/olm/x-index@{digest}\n")),
             "{source}"
         );
-        assert!(file(&content, "imageDigestMirrorSet.yaml").contains("quay.io/x/index"));
+        assert!(file(&content, "apply/imageDigestMirrorSet.yaml").contains("quay.io/x/index"));
     }
 
     #[test]
@@ -218,7 +220,7 @@ mod tests {
         let tag_of = |image: &str| naming::fnv_tag(&image.replace(":1@", "@")).unwrap();
         let mapping = |members: &[&str]| {
             let content = content("quay.io/x/index:1", members).unwrap();
-            let idms = file(&content, "imageDigestMirrorSet.yaml");
+            let idms = file(&content, "apply/imageDigestMirrorSet.yaml");
             assert!(idms.contains("source: quay.io/a/b"), "{idms}");
             assert_eq!(content.shared_tags.len(), 1);
             file(&content, "mapping.txt")

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::object_name::{ObjectName, unique_names};
-use super::{Mapping, Mirror, Mirrors, Warning};
+use super::object_name::ObjectName;
+use super::{Mapping, Mirror, Mirrors, NameStyle, Warning};
 use crate::model::{
     CatalogEntry, Digest, Inventory, Reference, ReleaseEntry, ReleaseVersion, Repository,
 };
@@ -69,7 +69,9 @@ pub struct Release {
 /// A catalog that is on the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Catalog {
-    /// Name of the catalog's objects.
+    /// The catalog image as it was requested.
+    pub requested: Reference,
+    /// Default name of the catalog's objects.
     pub name: ObjectName,
     /// The catalog image on the target: by digest if it is known, else by tag.
     pub image: Reference,
@@ -93,6 +95,8 @@ pub struct Content {
     /// Tags that are pinned to several digests: one image has the tag, the others have tags of
     /// their own.
     pub shared_tags: Vec<SharedTag>,
+    /// Whose names the objects get.
+    pub style: NameStyle,
 }
 
 impl Content {
@@ -118,6 +122,7 @@ impl Content {
         let placed: Vec<Placed> = images.iter().map(|image| image.placed.clone()).collect();
         let mut content = Self {
             shared_tags: naming::shared_tags(&placed),
+            style: NameStyle::of(naming),
             ..Self::default()
         };
         for image in images {
@@ -139,13 +144,7 @@ impl Content {
         let releases = inventory.releases.iter();
         content.releases = releases.filter_map(|entry| groups.release(entry)).collect();
         let catalogs = inventory.catalogs.iter();
-        let catalogs = catalogs.filter_map(|entry| groups.catalog(entry));
-        let (sources, catalogs): (Vec<Placed>, Vec<Catalog>) = catalogs.unzip();
-        let names = unique_names(&sources);
-        let named = names.into_iter().zip(catalogs);
-        content.catalogs = named
-            .map(|(name, catalog)| Catalog { name, ..catalog })
-            .collect();
+        content.catalogs = catalogs.filter_map(|entry| groups.catalog(entry)).collect();
         content
     }
 }
@@ -166,12 +165,14 @@ struct Groups<'a> {
     members: BTreeMap<&'a Reference, Vec<(&'a ClusterImage<'a>, &'a Role)>>,
     /// True if the profile `oc` puts all images of a release into one repository.
     shares_repository: bool,
+    style: NameStyle,
 }
 
 impl<'a> Groups<'a> {
     fn of(images: &'a [ClusterImage<'a>], naming: &naming::Options) -> Self {
         let mut groups = Self {
             shares_repository: naming.content_profile() == Profile::Oc,
+            style: NameStyle::of(naming),
             roots: BTreeMap::new(),
             members: BTreeMap::new(),
         };
@@ -224,7 +225,7 @@ impl<'a> Groups<'a> {
 
     /// The catalog of an inventory entry; `None` if its image is not on the target. A member gets
     /// an entry by digest only if the catalog names it by digest.
-    fn catalog(&self, entry: &CatalogEntry) -> Option<(Placed, Catalog)> {
+    fn catalog(&self, entry: &CatalogEntry) -> Option<Catalog> {
         let root = self.roots.get(&entry.image)?;
         let placed = root.placed;
         let mut mirrors = Mirrors::default();
@@ -241,11 +242,11 @@ impl<'a> Groups<'a> {
         let by_digest = entry.image.digest.is_some() && entry.original.is_none();
         add(&mut mirrors, root, there, by_digest);
         let digest = root.platform_substitute.unwrap_or(placed.image.root);
-        let catalog = Catalog {
-            name: ObjectName::of(placed),
+        Some(Catalog {
+            requested: entry.image.clone(),
+            name: ObjectName::of(placed, self.style),
             image: placed.repository.pinned(digest),
             mirrors,
-        };
-        Some((placed.clone(), catalog))
+        })
     }
 }

@@ -9,6 +9,7 @@ pub(super) fn render(entries: &[Entry], group: &Group<'_>) -> Result<String, Clu
     const KIND: ListKind = ListKind {
         api_version: "operator.openshift.io/v1alpha1",
         kind: "ImageContentSourcePolicy",
+        short: "icsp",
         list: "repositoryDigestMirrors",
     };
     KIND.render(entries, group, |entry| Node::Map(mirrors_and_source(entry)))

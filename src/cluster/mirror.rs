@@ -19,3 +19,15 @@ pub struct Mirrors {
     /// For images that are named by tag.
     pub tags: Vec<Mirror>,
 }
+
+impl Mirrors {
+    /// The mirrors of several groups together.
+    pub(super) fn all<'a>(groups: impl Iterator<Item = &'a Self>) -> Self {
+        let mut all = Self::default();
+        for group in groups {
+            all.digests.extend_from_slice(&group.digests);
+            all.tags.extend_from_slice(&group.tags);
+        }
+        all
+    }
+}

@@ -28,6 +28,7 @@ pub(super) fn by_digest(entries: &[Entry], group: &Group<'_>) -> Result<String, 
     const KIND: ListKind = ListKind {
         api_version: "config.openshift.io/v1",
         kind: "ImageDigestMirrorSet",
+        short: "idms",
         list: "imageDigestMirrors",
     };
     KIND.render(entries, group, |entry| node(entry, group))
@@ -38,6 +39,7 @@ pub(super) fn by_tag(entries: &[Entry], group: &Group<'_>) -> Result<String, Clu
     const KIND: ListKind = ListKind {
         api_version: "config.openshift.io/v1",
         kind: "ImageTagMirrorSet",
+        short: "itms",
         list: "imageTagMirrors",
     };
     KIND.render(entries, group, |entry| node(entry, group))

@@ -8,6 +8,7 @@
 
 mod catalog;
 mod catalog_ahead;
+mod catalog_names;
 mod content;
 mod content_source_policy;
 mod expressible;
@@ -19,6 +20,7 @@ mod mirror;
 mod mirror_set;
 mod object;
 mod object_name;
+mod policy_name;
 mod scope;
 mod signature_config_map;
 mod split;
@@ -32,18 +34,22 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub use catalog_names::{ChosenName, ChosenNameError, check_names};
 pub use content::{Catalog, ClusterImage, Content, Release, signatures_of};
 pub use instructions::{Instructions, instructions};
 pub use mapping::Mapping;
 pub use mirror::{Mirror, Mirrors};
 pub use mirror_set::MirrorSourcePolicy;
 pub use object::{NamePrefix, NamePrefixError};
-pub use object_name::ObjectName;
+pub use object_name::{ObjectName, ObjectNameError};
 pub use scope::Scope;
 pub use split::{ObjectSize, ObjectSizeError};
 pub use warning::Warning;
 
 use crate::model::{Digest, Reference, Repository};
+use crate::plan::naming::{self, Profile};
+use catalog_names::CatalogNames;
+use policy_name::PolicyName;
 
 /// The label with which `oc` marks mirror policies of catalogs (docs/oc-compatibility.md, section
 /// 4.3).
@@ -75,7 +81,71 @@ pub enum ClusterError {
         /// The repositories, sorted.
         repositories: Vec<String>,
     },
+    /// A name was chosen for a catalog that is not there.
+    #[error("No catalog `{catalog}` is here to be named; there {}", listed(known))]
+    UnknownCatalog {
+        /// The catalog.
+        catalog: Box<Reference>,
+        /// The catalogs that are there.
+        known: Vec<String>,
+    },
+    /// One name was chosen, but there are several catalogs.
+    #[error(
+        "`{name}` does not say which catalog gets this name; there {}",
+        listed(known)
+    )]
+    SeveralCatalogs {
+        /// The name.
+        name: String,
+        /// The catalogs that are there.
+        known: Vec<String>,
+    },
+    /// Two catalogs would have the same name.
+    #[error("The name `{name}` is that of two catalogs: {}", catalogs.join(" and "))]
+    SameName {
+        /// The name.
+        name: String,
+        /// The catalogs.
+        catalogs: Vec<String>,
+    },
 }
+
+fn listed(catalogs: &[String]) -> String {
+    match catalogs {
+        [] => "is no catalog".to_owned(),
+        [one] => format!("is `{one}`"),
+        several => format!("are `{}`", several.join("`, `")),
+    }
+}
+
+/// Whose names the objects get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NameStyle {
+    /// Our own: the same for the same content, different for different content.
+    #[default]
+    Own,
+    /// Those of oc-mirror: `cs-NAME-TAG`, `idms-release-0`.
+    OcMirror,
+}
+
+impl NameStyle {
+    /// The style that belongs to the names of images.
+    pub fn of(naming: &naming::Options) -> Self {
+        match naming.profile {
+            Some(Profile::OcMirror) => Self::OcMirror,
+            _ => Self::Own,
+        }
+    }
+}
+
+/// Directory of the objects that every cluster from OpenShift and OKD 4.13 on accepts.
+pub const APPLY: &str = "apply";
+
+/// Directory of the objects for older clusters.
+pub const BEFORE_4_13: &str = "before-4.13";
+
+/// Directory of the objects whose kinds a cluster may lack.
+pub const IF_INSTALLED: &str = "if-installed";
 
 /// Options for rendering.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -85,9 +155,11 @@ pub struct Options {
     pub policy: Option<MirrorSourcePolicy>,
     /// Breadth of the mirror entries: repository, namespace or registry.
     pub scope: Scope,
-    /// Prefix of the names of mirror policies. Default: `airferry`, and for the policies of a
-    /// catalog the catalog's own name.
+    /// Prefix of the names of all objects but the UpdateService. Default: names that follow from
+    /// the content.
     pub name: Option<NamePrefix>,
+    /// Chosen names of catalogs' objects; they take precedence over the prefix.
+    pub catalog_names: Vec<ChosenName>,
     /// Maximum length of one object.
     pub object_size: ObjectSize,
     /// Labels on every mirror policy.
@@ -99,7 +171,7 @@ pub struct Options {
 /// A file to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
-    /// Name of the file.
+    /// Path of the file below the directory of the objects.
     pub name: String,
     /// The whole text of the file.
     pub text: String,
@@ -123,40 +195,45 @@ impl Rendered {
     }
 }
 
-/// Images whose mirror policies share a name. Releases, catalogs and other images have different
-/// names, so that the objects of a later bundle replace only those of the same kind.
+/// Images whose mirror policies are named alike: those of releases, of a catalog, and others.
 struct Group<'a> {
-    name: String,
+    name: PolicyName,
     labels: BTreeMap<String, String>,
     mirrors: Mirrors,
     options: &'a Options,
 }
 
 impl<'a> Group<'a> {
-    fn of(content: &Content, options: &'a Options) -> Vec<Self> {
-        let prefix = options.name.as_ref().map(ToString::to_string);
-        let own = prefix.as_deref().unwrap_or("airferry");
-        let group = |name, mirrors: &Mirrors| Self {
+    fn of(content: &Content, names: &[CatalogNames], options: &'a Options) -> Vec<Self> {
+        let group = |name, mirrors: Mirrors| Self {
             name,
             labels: options.labels.clone(),
-            mirrors: mirrors.clone(),
+            mirrors,
             options,
         };
-        let mut releases = Mirrors::default();
-        for release in &content.releases {
-            releases.digests.extend_from_slice(&release.mirrors.digests);
-            releases.tags.extend_from_slice(&release.mirrors.tags);
-        }
+        let is_like_oc_mirror = content.style == NameStyle::OcMirror && options.name.is_none();
+        let name = |suffix: &str, oc_mirror| match &options.name {
+            Some(prefix) => PolicyName::Numbered(format!("{prefix}{suffix}")),
+            None if is_like_oc_mirror => PolicyName::OcMirror(oc_mirror),
+            None => PolicyName::ByContent(format!("airferry{suffix}")),
+        };
+        let releases = content.releases.iter().map(|release| &release.mirrors);
         let mut groups = vec![
-            group(format!("{own}-release"), &releases),
-            group(own.to_owned(), &content.plain),
+            group(name("-release", "release"), Mirrors::all(releases)),
+            group(name("", "generic"), content.plain.clone()),
         ];
-        for catalog in &content.catalogs {
-            let name = match &prefix {
-                Some(prefix) => format!("{prefix}-{}", catalog.name),
-                None => catalog.name.to_string(),
+        if is_like_oc_mirror {
+            let catalogs = content.catalogs.iter().map(|catalog| &catalog.mirrors);
+            groups.push(group(name("", "operator"), Mirrors::all(catalogs)));
+            return groups;
+        }
+        for (catalog, names) in content.catalogs.iter().zip(names) {
+            let stem = names.stem.to_string();
+            let name = match options.name {
+                Some(_) => PolicyName::Numbered(stem),
+                None => PolicyName::ByContent(stem),
             };
-            let mut of_catalog = group(name, &catalog.mirrors);
+            let mut of_catalog = group(name, catalog.mirrors.clone());
             of_catalog
                 .labels
                 .insert(CATALOG_LABEL.to_owned(), "true".to_owned());
@@ -174,7 +251,8 @@ impl<'a> Group<'a> {
 /// [`ClusterError::ReleaseRepositories`] when an UpdateService is requested for releases that are
 /// in more than one repository.
 pub fn render(content: &Content, options: &Options) -> Result<Rendered, ClusterError> {
-    let groups = Group::of(content, options);
+    let names = catalog_names::of(content, options);
+    let groups = Group::of(content, &names, options);
     let (mirrors, warnings) = expressible::valid_mirrors(groups.iter().map(|group| &group.mirrors));
     let at_scope = |entries: &[Entry]| widen::entries(entries, &mirrors, options.scope);
     let (mut idms, mut itms, mut icsp) = (String::new(), String::new(), String::new());
@@ -194,12 +272,12 @@ pub fn render(content: &Content, options: &Options) -> Result<Rendered, ClusterE
         files: Vec::new(),
         warnings,
     };
-    rendered.add("imageDigestMirrorSet.yaml", idms);
-    rendered.add("imageTagMirrorSet.yaml", itms);
-    rendered.add("imageContentSourcePolicy.yaml", icsp);
+    rendered.add(format!("{APPLY}/imageDigestMirrorSet.yaml"), idms);
+    rendered.add(format!("{APPLY}/imageTagMirrorSet.yaml"), itms);
+    rendered.add(format!("{BEFORE_4_13}/imageContentSourcePolicy.yaml"), icsp);
     for release in &content.releases {
         for file in signature_files(&release.signatures)? {
-            rendered.add(file.name, file.text);
+            rendered.add(format!("{APPLY}/{}", file.name), file.text);
         }
     }
     rendered.add(
@@ -210,10 +288,11 @@ pub fn render(content: &Content, options: &Options) -> Result<Rendered, ClusterE
         "install-config-imageDigestSources.yaml",
         install_config::image_digest_sources(&install),
     );
-    add_catalogs(&mut rendered, &content.catalogs);
+    add_catalogs(&mut rendered, &content.catalogs, &names);
     if let Some(graph_data) = &options.graph_data {
         let text = update_service::render(&content.releases, graph_data)?;
-        rendered.add("updateService.yaml", text);
+        rendered.add(format!("{IF_INSTALLED}/updateService.yaml"), text);
+        rendered.warnings.extend(update_service::warning(content));
     }
     rendered.add("mapping.txt", mapping::render(&content.mapping));
     let sources = widen::narrow(&mirrors, options.scope);
@@ -251,16 +330,17 @@ pub fn signature_file_name(release: &Digest) -> String {
 }
 
 /// Adds the objects of catalogs. If there are several catalogs, file names include their names.
-fn add_catalogs(rendered: &mut Rendered, catalogs: &[Catalog]) {
-    for catalog in catalogs {
+fn add_catalogs(rendered: &mut Rendered, catalogs: &[Catalog], names: &[CatalogNames]) {
+    for (catalog, names) in catalogs.iter().zip(names) {
         let suffix = match catalogs.len() {
             1 => String::new(),
-            _ => format!("-{}", catalog.name),
+            _ => format!("-{}", names.stem),
         };
-        let source = catalog::catalog_source(catalog);
-        rendered.add(format!("catalogSource{suffix}.yaml"), source);
-        match catalog::cluster_catalog(catalog) {
-            Ok(text) => rendered.add(format!("clusterCatalog{suffix}.yaml"), text),
+        let source = catalog::catalog_source(catalog, &names.source);
+        rendered.add(format!("{APPLY}/catalogSource{suffix}.yaml"), source);
+        let file = format!("{IF_INSTALLED}/clusterCatalog{suffix}.yaml");
+        match catalog::cluster_catalog(catalog, &names.cluster) {
+            Ok(text) => rendered.add(file, text),
             Err(warning) => rendered.warnings.push(warning),
         }
     }

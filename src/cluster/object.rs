@@ -82,6 +82,8 @@ impl Object<'_> {
 pub(super) struct ListKind {
     pub(super) api_version: &'static str,
     pub(super) kind: &'static str,
+    /// The short name of the kind, in lower case.
+    pub(super) short: &'static str,
     /// The key of the list in `spec`.
     pub(super) list: &'static str,
 }
@@ -102,8 +104,9 @@ impl ListKind {
             labels: &group.labels,
             spec: Node::map([(self.list, Node::List(items))]),
         };
-        let longest_name = format!("{}-{}", group.name, usize::MAX);
-        let frame = object(longest_name, Vec::new()).into_yaml().len();
+        let frame = object(group.name.longest(self.short), Vec::new())
+            .into_yaml()
+            .len();
         let length = |one: &Entry| {
             let text = Node::List(vec![entry(one)]).to_yaml();
             // In the object, the list is indented by two more columns.
@@ -112,8 +115,9 @@ impl ListKind {
         let limit: ObjectSize = group.options.object_size;
         let parts = split::split(entries, limit, frame, length)?;
         let documents = parts.into_iter().map(|(number, entries)| {
+            let name = group.name.of(self.short, number, &entries);
             let items = entries.into_iter().map(&entry).collect();
-            object(format!("{}-{number}", group.name), items).into_document()
+            object(name, items).into_document()
         });
         Ok(documents.collect())
     }

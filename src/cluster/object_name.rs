@@ -2,28 +2,52 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
-use crate::plan::naming::Placed;
+use super::NameStyle;
+use crate::model::{Digest, Reference, Repository};
+use crate::plan::naming::{self, Placed};
 
 /// Maximum length of a name: a DNS-1035 label, since services get the name too.
 const MAX: usize = 63;
 
-/// Length reserved for a number after the name.
+/// Length reserved for a prefix or a number at the name.
 const ROOM: usize = 6;
+
+/// Number of characters of a tag that oc-mirror takes into a name (docs/oc-compatibility.md,
+/// section 5.5).
+const OC_MIRROR_TAG: usize = 12;
 
 /// The name of an object: lower-case letters, digits and inner hyphens, beginning with a letter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ObjectName(String);
 
 impl ObjectName {
-    /// The name that `oc` gives to the objects of a catalog: the source's path without its first
-    /// component (docs/oc-compatibility.md, section 4.3), made valid.
-    pub fn of(placed: &Placed) -> Self {
-        let path = placed.image.source.path.as_str();
-        Self::from_text(path.split_once('/').map_or(path, |(_, name)| name))
+    /// The name of a catalog's objects. It depends on the catalog's own names alone, so it is the
+    /// same in every bundle.
+    pub(super) fn of(placed: &Placed, style: NameStyle) -> Self {
+        let target = last_component(&placed.repository);
+        let tag = placed.tag.as_str();
+        match style {
+            NameStyle::OcMirror => {
+                let tag: String = tag.chars().take(OC_MIRROR_TAG).collect();
+                Self::from_text(&format!("{target}-{tag}"))
+            }
+            NameStyle::Own => {
+                let source = &placed.image.source;
+                let path = source.path.as_str().replace('/', "-");
+                // A name on the target that does not follow from the source was chosen, for example
+                // to keep two parts of one catalog apart.
+                let stem = match target == path || target == last_component(source) {
+                    true => path.as_str(),
+                    false => target,
+                };
+                Self::from_text(&format!("{stem}-{}", short_tag(placed)))
+            }
+        }
     }
 
-    /// Converts a text to a valid name.
+    /// Converts a text to a valid name. A long one is shortened and gets a hash of the whole text.
     pub fn from_text(text: &str) -> Self {
         let mut name = String::new();
         for c in text.chars().map(|c| c.to_ascii_lowercase()) {
@@ -38,11 +62,11 @@ impl ObjectName {
                 _ => name.push('-'),
             }
         }
-        name.truncate(MAX - ROOM);
         let name = name.trim_end_matches('-');
-        match name.is_empty() {
-            true => Self("catalog".to_owned()),
-            false => Self(name.to_owned()),
+        match name.len() {
+            0 => Self("catalog".to_owned()),
+            length if length > MAX - ROOM => Self(name.to_owned()).with(&short_hash(text)),
+            _ => Self(name.to_owned()),
         }
     }
 
@@ -67,30 +91,58 @@ impl fmt::Display for ObjectName {
     }
 }
 
-/// Returns a name for each of several catalogs. Catalogs that would share a name get their tag as a
-/// suffix, and if names still collide, a hash of their name on the target.
-pub(super) fn unique_names(catalogs: &[Placed]) -> Vec<ObjectName> {
-    let mut names: Vec<ObjectName> = catalogs.iter().map(ObjectName::of).collect();
-    let with_tag = |placed: &Placed| ObjectName::of(placed).with(placed.tag.as_str());
-    let with_hash = |placed: &Placed| ObjectName::of(placed).with(&short_hash(placed));
-    for longer in [&with_tag as &dyn Fn(&Placed) -> ObjectName, &with_hash] {
-        let mut count: BTreeMap<ObjectName, usize> = BTreeMap::new();
-        for name in &names {
-            *count.entry(name.clone()).or_default() += 1;
-        }
-        for (name, placed) in names.iter_mut().zip(catalogs) {
-            if count.get(name).is_some_and(|count| *count > 1) {
-                *name = longer(placed);
-            }
+/// The error for a text that cannot be the name of a catalog's objects.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` cannot be the name of a CatalogSource: 1 to {MAX} of a-z, 0-9 and hyphen, beginning with a letter and ending with a letter or digit", .0.escape_debug())]
+pub struct ObjectNameError(String);
+
+impl FromStr for ObjectName {
+    type Err = ObjectNameError;
+
+    fn from_str(text: &str) -> Result<Self, ObjectNameError> {
+        let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let is_valid = text.len() <= MAX
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+            && !text.ends_with('-')
+            && text.chars().all(valid);
+        match is_valid {
+            true => Ok(Self(text.to_owned())),
+            false => Err(ObjectNameError(text.chars().take(80).collect())),
         }
     }
-    names
 }
 
-/// A short hash of the catalog's name on the target.
-fn short_hash(placed: &Placed) -> String {
-    let hash = blake3::hash(placed.target().to_string().as_bytes());
-    hash.to_hex().chars().take(12).collect()
+/// Appends a hash of each catalog's name on the target to names that several catalogs share.
+pub(super) fn tell_apart(names: &mut [(ObjectName, &Reference)]) {
+    let mut count: BTreeMap<ObjectName, usize> = BTreeMap::new();
+    for (name, _) in names.iter() {
+        *count.entry(name.clone()).or_default() += 1;
+    }
+    for (name, target) in names {
+        if count.get(name).is_some_and(|count| *count > 1) {
+            *name = name.with(&short_hash(&target.to_string()));
+        }
+    }
+}
+
+/// A short hash of a text, in hexadecimal digits.
+pub(super) fn short_hash(text: &str) -> String {
+    let hash = blake3::hash(text.as_bytes()).to_hex();
+    hash.chars().take(12).collect()
+}
+
+fn last_component(repository: &Repository) -> &str {
+    let path = repository.path.as_str();
+    path.rsplit_once('/').map_or(path, |(_, last)| last)
+}
+
+/// The tag on the target; of a tag made from the whole digest, the digest's first digits.
+fn short_tag(placed: &Placed) -> String {
+    let root: &Digest = &placed.image.root;
+    match naming::digest_tag(root) {
+        Ok(tag) if tag == placed.tag => root.hex().chars().take(12).collect(),
+        _ => placed.tag.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::model::{ByteSize, Digest, Reference};
 use crate::plan::naming::{self, ImageToName, Role, SourceImage, place};
@@ -89,12 +91,15 @@ fn all_files_are_written_exactly_so() {
     let rendered = render(&content(), &Options::default()).unwrap();
     let expected = [
         (
-            "imageDigestMirrorSet.yaml",
+            "apply/imageDigestMirrorSet.yaml",
             golden!("imageDigestMirrorSet.yaml"),
         ),
-        ("imageTagMirrorSet.yaml", golden!("imageTagMirrorSet.yaml")),
         (
-            "imageContentSourcePolicy.yaml",
+            "apply/imageTagMirrorSet.yaml",
+            golden!("imageTagMirrorSet.yaml"),
+        ),
+        (
+            "before-4.13/imageContentSourcePolicy.yaml",
             golden!("imageContentSourcePolicy.yaml"),
         ),
         (
@@ -133,10 +138,14 @@ fn options_show_in_the_objects() {
         ..Options::default()
     };
     assert_eq!(
-        text(&content(), &never, "imageDigestMirrorSet.yaml"),
+        text(&content(), &never, "apply/imageDigestMirrorSet.yaml"),
         golden!("imageDigestMirrorSet-never-contact.yaml")
     );
-    let icsp = text(&content(), &never, "imageContentSourcePolicy.yaml");
+    let icsp = text(
+        &content(),
+        &never,
+        "before-4.13/imageContentSourcePolicy.yaml",
+    );
     assert!(!icsp.contains("mirrorSourcePolicy"), "{icsp}");
     let allow = Options {
         policy: Some(MirrorSourcePolicy::AllowContactingSource),
@@ -144,7 +153,7 @@ fn options_show_in_the_objects() {
         ..Options::default()
     };
     assert_eq!(
-        text(&content(), &allow, "imageTagMirrorSet.yaml"),
+        text(&content(), &allow, "apply/imageTagMirrorSet.yaml"),
         golden!("imageTagMirrorSet-allow-contact.yaml")
     );
 }
@@ -305,15 +314,21 @@ fn objects_stay_below_their_limit_and_lose_nothing() {
         policy: Some(MirrorSourcePolicy::NeverContactSource),
         ..Options::default()
     };
-    for file in ["imageDigestMirrorSet.yaml", "imageContentSourcePolicy.yaml"] {
+    for file in [
+        "apply/imageDigestMirrorSet.yaml",
+        "before-4.13/imageContentSourcePolicy.yaml",
+    ] {
         let text = text(&content, &options, file);
         let objects: Vec<&str> = text.split("---\n").skip(1).collect();
         assert!(objects.len() > 3);
-        for (number, object) in objects.iter().enumerate() {
+        let name = |object: &&str| object.lines().nth(3).map(str::to_owned);
+        let names: BTreeSet<Option<String>> = objects.iter().map(name).collect();
+        assert_eq!(names.len(), objects.len());
+        for object in &objects {
             assert!(object.len() as u64 <= limit);
             // Each object is well filled, so the estimate of an entry's length is not far off.
             assert!(object.len() as u64 > limit / 2, "{}", object.len());
-            assert!(object.contains(&format!("  name: airferry-{number}\n")));
+            assert!(object.contains("  name: airferry-"));
         }
         assert_eq!(text.matches("source: ").count(), 1500);
     }

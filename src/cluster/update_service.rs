@@ -5,11 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::object::Object;
 use super::yaml::Node;
-use super::{ClusterError, Release};
+use super::{ClusterError, Content, Release, Warning};
 use crate::model::{Reference, Repository};
 
 /// Name of the object. It becomes part of a host name, so it is short.
 const NAME: &str = "update-service-airferry";
+
+/// Warns if the repository of the releases also holds other images.
+pub(super) fn warning(content: &Content) -> Option<Warning> {
+    let repository = &content.releases.first()?.image.repository;
+    let is_release = |image: &Reference| content.releases.iter().any(|r| r.image == *image);
+    let targets = content.mapping.iter().map(|mapping| &mapping.target);
+    let others: BTreeSet<&Reference> = targets
+        .filter(|target| target.repository == *repository && !is_release(target))
+        .collect();
+    (!others.is_empty()).then(|| Warning::UpdateService {
+        repository: repository.clone(),
+        others: others.len(),
+    })
+}
 
 /// Renders the object; an empty text if there is no release.
 pub(super) fn render(releases: &[Release], graph_data: &Reference) -> Result<String, ClusterError> {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Mapping, Scope};
-use crate::model::{Host, Reference, Repository};
+use crate::model::{Count, Host, Reference, Repository};
 use crate::plan::naming::SharedTag;
 
 /// Number of sources that a warning lists by name.
@@ -49,6 +49,13 @@ pub enum Warning {
         /// The sources, sorted.
         sources: Vec<String>,
     },
+    /// An UpdateService reads every image of its repository, and there are others than releases.
+    UpdateService {
+        /// The repository.
+        repository: Repository,
+        /// Number of images there that are no releases.
+        others: usize,
+    },
     /// A source without any mirror.
     NoMirror {
         /// The source.
@@ -89,6 +96,16 @@ impl fmt::Display for Warning {
                     "No {scope}-wide entry for {}: paths there differ between source and mirror, \
                      so each keeps an entry of its own (`--max-components 0` keeps paths)",
                     Shortened(sources)
+                );
+            }
+            Self::UpdateService { repository, others } => {
+                return write!(
+                    f,
+                    "The UpdateService names `{repository}`, which also holds {} that {} no \
+                     release: the service reads every image there. Import with \
+                     `--to-release-image` to give release images a repository of their own",
+                    Count::of(*others, "image"),
+                    if *others == 1 { "is" } else { "are" },
                 );
             }
             Self::NoMirror { source } => {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::document_error::DocumentError;
 use crate::model::{
-    BundleManifest, CatalogEntry, Inventory, Keyring, Limits, MalformedImage, NeededBy, Reference,
-    ReleaseEntry, is_deceptive,
+    BundleManifest, CatalogEntry, Inventory, Keyring, LeftOut, Limits, MalformedImage, NeededBy,
+    Reference, ReleaseEntry, is_deceptive,
 };
 
 type Result<T> = std::result::Result<T, DocumentError>;
@@ -26,6 +26,7 @@ pub(super) fn check(inventory: &Inventory, manifest: &BundleManifest) -> Result<
         catalog_entry(catalog, inventory)?;
     }
     made_images(inventory)?;
+    left_out(inventory)?;
     if manifest.requires != inventory.features() {
         let (said, needed) = (&manifest.requires, inventory.features());
         return refused(
@@ -169,18 +170,40 @@ fn malformed(catalog: &CatalogEntry) -> Result<()> {
     Ok(())
 }
 
+/// checks the images that were left out on purpose.
+fn left_out(inventory: &Inventory) -> Result<()> {
+    let rows = &inventory.left_out;
+    if rows.len() > LeftOut::ROWS || !rows.is_sorted_by(|a, b| a.image < b.image) {
+        return refused(
+            32,
+            "`left_out` is too long or not strictly ascending".to_owned(),
+        );
+    }
+    for row in rows {
+        let mut texts = [&row.by, &row.image].into_iter();
+        if !texts.all(|text| is_shown(text)) || !is_needed_by(&row.needed_by) {
+            return refused(32, "`left_out` has a wrong row".to_owned());
+        }
+    }
+    Ok(())
+}
+
 /// checks the list of documents that need an image.
 fn needed_by(list: &[NeededBy], of: &Reference) -> Result<()> {
+    match is_needed_by(list) {
+        true => Ok(()),
+        false => refused(32, format!("`{of}` has a wrong `needed_by`")),
+    }
+}
+
+fn is_needed_by(list: &[NeededBy]) -> bool {
     let key = |needed: &NeededBy| (needed.name.clone(), needed.package.clone());
     let sorted = list.is_sorted_by(|a, b| key(a) < key(b));
     let mut texts = list
         .iter()
         .flat_map(|needed| [Some(&needed.name), needed.package.as_ref()])
         .flatten();
-    match sorted && list.len() <= NeededBy::SHOWN && texts.all(|text| is_shown(text)) {
-        true => Ok(()),
-        false => refused(32, format!("`{of}` has a wrong `needed_by`")),
-    }
+    sorted && list.len() <= NeededBy::SHOWN && texts.all(|text| is_shown(text))
 }
 
 /// Returns true if a text can be shown to people: 1 to 1024 bytes, no deceptive characters.
@@ -201,7 +224,7 @@ mod tests {
     use crate::format::testing::sample;
     use crate::model::{
         BundleManifest, CatalogEntry, CatalogFormat, CatalogMember, Component, Inventory, Keyring,
-        MalformedImage, NeededBy, ReleaseEntry,
+        LeftOut, MalformedImage, NeededBy, ReleaseEntry,
     };
 
     /// Describes the sample's image as a release and as a catalog.
@@ -230,6 +253,22 @@ mod tests {
             malformed: Vec::new(),
         }];
         manifest.requires = inventory.features();
+    }
+
+    #[test]
+    fn images_left_out_are_sorted_and_readable() {
+        let row = |image: &str| LeftOut {
+            by: "bundle:b.v1".to_owned(),
+            image: image.to_owned(),
+            needed_by: vec![needed_by("b.v1")],
+        };
+        let with = |rows: Vec<LeftOut>| rule(move |i, _| i.left_out.clone_from(&rows));
+        let refused = Some(Rule(32));
+        assert_eq!(with(vec![row("a"), row("b")]), None);
+        assert_eq!(with(vec![row("b"), row("a")]), refused);
+        assert_eq!(with(vec![row("a"), row("a")]), refused);
+        assert_eq!(with(vec![row("")]), refused);
+        assert_eq!(with(vec![row("a\u{202e}b")]), refused);
     }
 
     fn needed_by(name: &str) -> NeededBy {

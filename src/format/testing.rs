@@ -194,6 +194,7 @@ pub(super) fn sample() -> Sample {
         images,
         request: RequestId::new(hash::sha256(b"request")),
         catalogs: vec![],
+        left_out: vec![],
         releases: vec![],
         manifests,
     };

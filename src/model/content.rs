@@ -113,6 +113,32 @@ impl MalformedImage {
     pub const ROWS: usize = 10_000;
 }
 
+/// An image that the export left out on purpose. The bundle is complete without it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeftOut {
+    /// What the exporter asked to leave out: `bundle:NAME`, `package:NAME` or `image:PATTERN`.
+    pub by: String,
+    /// The image as the catalog or the exporter wrote it.
+    pub image: String,
+    /// Bundles and documents that need the image, sorted; at most the first [`NeededBy::SHOWN`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needed_by: Vec<NeededBy>,
+}
+
+impl LeftOut {
+    /// Upper limit of such images in one bundle (a count).
+    pub const ROWS: usize = 10_000;
+}
+
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let needed_by = NeededBy::clause(&self.needed_by);
+        let (image, by) = (self.image.escape_debug(), self.by.escape_debug());
+        write!(f, "{image}: left out by `--leave-out {by}`{needed_by}")
+    }
+}
+
 /// A bundle or another document of a catalog that needs an image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

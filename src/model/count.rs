@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A number with its noun; displayed as `1 chunk` or `2 chunks`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Count {
     number: u64,
     noun: &'static str,

@@ -5,7 +5,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::bundle::{ChunkId, Extension};
-use super::content::{CATALOGS, CatalogEntry, MalformedImage, NeededBy, RELEASES, ReleaseEntry};
+use super::content::{
+    CATALOGS, CatalogEntry, LeftOut, MalformedImage, NeededBy, RELEASES, ReleaseEntry,
+};
 use super::ids::{BundleId, PlanId, RequestId};
 use super::{Digest, MediaType, Platform, Reference, Repository, Tag};
 
@@ -317,6 +319,9 @@ pub struct Inventory {
     /// Operator catalogs among the images, sorted by image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub catalogs: Vec<CatalogEntry>,
+    /// Images that the exporter left out on purpose, sorted by image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// Releases among the images, sorted by image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<ReleaseEntry>,

@@ -1,9 +1,15 @@
 //! Writes the cluster's objects to a directory, at the end of an import and in `airferry
-//! cluster-resources`. After an import, its report is written beside them.
+//! cluster-resources`. After an import, its report is written beside them. Files of an earlier run
+//! that this one does not write are removed.
+
+mod earlier;
 
 use std::path::PathBuf;
 
 use serde::Serialize;
+
+pub(super) use earlier::Earlier;
+use earlier::Written;
 
 use super::context::Context;
 use crate::cluster;
@@ -25,6 +31,14 @@ pub struct ResourcesRequest {
     pub options: cluster::Options,
 }
 
+/// The text of the import's report, and whether the import is complete.
+pub(super) struct ImportReport<'a> {
+    /// The report as JSON.
+    pub(super) text: &'a str,
+    /// What happens to files of an earlier run.
+    pub(super) earlier: Earlier,
+}
+
 /// List of the written files.
 #[derive(Debug, Clone, Serialize)]
 pub struct WrittenFiles {
@@ -32,20 +46,23 @@ pub struct WrittenFiles {
     pub files: Vec<PathBuf>,
 }
 
-/// Writes cluster objects, snippets and the mapping for the content of the target. `report` is the
-/// text of the import's report, which is written first.
+/// Writes cluster objects, snippets and the mapping for the content of the target. The report of an
+/// import is written first.
 pub(super) fn write_for(
     request: &ResourcesRequest,
     content: &cluster::Content,
-    report: Option<&str>,
+    report: Option<ImportReport<'_>>,
     context: &Context,
 ) -> Result<WrittenFiles> {
     files::make_dirs(&request.directory)?;
     // The report is written first, because nothing else can produce it again.
     let mut report_file = None;
+    let earlier = report
+        .as_ref()
+        .map_or(Earlier::Remove, |report| report.earlier);
     if let Some(report) = report {
         let path = request.directory.join(REPORT);
-        files::write_atomically(&path, report.as_bytes(), 0o644)?;
+        files::write_atomically(&path, report.text.as_bytes(), 0o644)?;
         report_file = Some(path);
     }
     let rendered = render(request, content)?;
@@ -53,11 +70,16 @@ pub(super) fn write_for(
         context.warn(warning.to_string());
     }
     let mut written = WrittenFiles { files: Vec::new() };
+    let before = Written::read(&request.directory);
     for file in &rendered.files {
         let path = request.directory.join(&file.name);
+        if let Some(parent) = path.parent() {
+            files::make_dirs(parent)?;
+        }
         files::write_atomically(&path, file.text.as_bytes(), 0o644)?;
         written.files.push(path);
     }
+    before.replace(&request.directory, &rendered.files, earlier, context)?;
     written.files.extend(report_file);
     Ok(written)
 }
@@ -69,6 +91,7 @@ pub(super) fn check_writable(
     content: &cluster::Content,
     dry_run: bool,
 ) -> Result<()> {
+    check_names(request, content)?;
     render(request, content)?;
     if dry_run {
         return Ok(());
@@ -78,6 +101,15 @@ pub(super) fn check_writable(
     files::write_atomically(&trial, b"", 0o644)?;
     files::remove(&trial)?;
     Ok(())
+}
+
+/// Checks that the chosen names of catalogs fit the catalogs that there are.
+pub(super) fn check_names(request: &ResourcesRequest, content: &cluster::Content) -> Result<()> {
+    cluster::check_names(content, &request.options).map_err(|error| {
+        Error::usage("The catalogs cannot be named as `--catalog-source-name` says")
+            .caused_by(error)
+            .hint("write --catalog-source-name CATALOG=NAME, once for each catalog")
+    })
 }
 
 fn render(request: &ResourcesRequest, content: &cluster::Content) -> Result<cluster::Rendered> {

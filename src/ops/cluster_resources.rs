@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::cluster_files::{ResourcesRequest, WrittenFiles, write_for};
+use super::cluster_files::{ResourcesRequest, WrittenFiles, check_names, write_for};
 use super::context::Context;
 use super::release::proof::{self, Available, ReleaseKeys, ReleaseProof, ReleaseState};
 use crate::bundle::open::{Bundle, Scope, Waivers, open_bundle};
@@ -62,6 +62,7 @@ pub fn write(request: &Request, context: &Context) -> Result<WrittenFiles> {
         .map(|image| ClusterImage::new(&image.placed));
     let images: Vec<ClusterImage<'_>> = images.collect();
     let content = Content::of(&bundle.inventory, &images, &request.naming);
+    check_names(&request.resources, &content)?;
     write_for(&request.resources, &content, None, context)
 }
 

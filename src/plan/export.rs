@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::pack::{self, LaneCursor, Layout, PackBlob};
 use crate::model::{
     BaseEntry, BaseRoot, BlobPlace, BundleId, BundleManifest, Carried, CatalogEntry, ChunkEntry,
-    ChunkId, ChunkOrigin, Descriptor, Digest, Extent, ImageEntry, Inventory, Label, ManifestFacts,
-    MediaType, Platform, RawManifest, Reference, ReleaseEntry, Repository, RequestId,
+    ChunkId, ChunkOrigin, Descriptor, Digest, Extent, ImageEntry, Inventory, Label, LeftOut,
+    ManifestFacts, MediaType, Platform, RawManifest, Reference, ReleaseEntry, Repository,
+    RequestId,
 };
 
 /// A fetched manifest with the digests that it names. Each list has each digest once, at the
@@ -103,6 +104,8 @@ pub struct Resolution {
     pub blobs: BTreeMap<Digest, ResolvedBlob>,
     /// Catalogs among the images.
     pub catalogs: Vec<CatalogEntry>,
+    /// Images left out on purpose.
+    pub left_out: Vec<LeftOut>,
     /// Releases among the images.
     pub releases: Vec<ReleaseEntry>,
     /// Blobs that no registry has, because this export made them.
@@ -245,6 +248,9 @@ pub struct PlanContent {
     /// Catalogs among the images, sorted by image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub catalogs: Vec<CatalogEntry>,
+    /// Images left out on purpose, sorted by image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// Releases among the images, sorted by image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<ReleaseEntry>,
@@ -305,6 +311,7 @@ impl ExportPlan {
             manifests,
             blobs,
             mut catalogs,
+            mut left_out,
             mut releases,
             made,
             unanswered,
@@ -317,6 +324,7 @@ impl ExportPlan {
             .cloned()
             .collect();
         catalogs.sort_by(|a, b| a.image.cmp(&b.image));
+        left_out.sort_by(|a, b| a.image.cmp(&b.image));
         releases.sort_by(|a, b| a.image.cmp(&b.image));
 
         let blobs: Vec<PlannedBlob> = blobs
@@ -377,6 +385,7 @@ impl ExportPlan {
             images,
             sealed: earlier.map(sealed_chunks).unwrap_or_default(),
             catalogs,
+            left_out,
             releases,
             manifests: manifests
                 .into_iter()

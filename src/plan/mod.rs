@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod export;
 pub mod import;
 pub mod index_filter;
+pub mod leave_out;
 pub mod naming;
 pub(crate) mod naming_ahead;
 pub mod pack;

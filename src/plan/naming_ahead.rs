@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::content::mapping_file::MappingFile;
 use crate::model::{Inventory, Reference};
 use crate::plan::import::wanted;
 use crate::plan::naming::{self, NamingError, Options, Profile, ReleaseOptions, Target};
@@ -65,6 +66,31 @@ pub(crate) fn notes(inventory: &Inventory) -> Vec<String> {
     );
     notes.extend(few(refused.collect(), "names that an import will refuse"));
     notes
+}
+
+/// Returns one clause for each name that an import with this profile would refuse. `listed` are
+/// names that a mapping gives to images.
+pub(crate) fn refused(
+    inventory: &Inventory,
+    profile: Profile,
+    listed: Option<&MappingFile>,
+) -> Vec<String> {
+    let Ok(target) = ANY_TARGET.parse::<Target>() else {
+        return Vec::new();
+    };
+    let options = Options {
+        profile: Some(profile),
+        release: ReleaseOptions {
+            repository: target.namespace.clone(),
+            ..ReleaseOptions::default()
+        },
+        listed: listed.cloned().unwrap_or_default(),
+        ..Options::default()
+    };
+    match naming::place(&wanted(inventory), &target, &options) {
+        Ok(_) => Vec::new(),
+        Err(error) => few(conflicts(&error, &target), "names"),
+    }
 }
 
 /// Returns one clause for each name that cannot be given.

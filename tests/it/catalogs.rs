@@ -2,6 +2,7 @@
 
 mod export;
 mod hostile;
+mod leave_out;
 mod list;
 mod mapping;
 mod odd;

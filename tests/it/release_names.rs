@@ -64,6 +64,7 @@ fn inventory() -> Inventory {
     }));
     images.sort_by(|a, b| a.requested.cmp(&b.requested));
     Inventory {
+        left_out: Vec::new(),
         ext: None,
         document: Inventory::TYPE.to_owned(),
         bases: Vec::new(),

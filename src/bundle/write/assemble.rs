@@ -245,6 +245,7 @@ fn inventory(plan: &ExportPlan, plan_id: PlanId, written: &LaneResults) -> Resul
         images: content.images.clone(),
         request: plan.request,
         catalogs: content.catalogs.clone(),
+        left_out: content.left_out.clone(),
         releases: content.releases.clone(),
         manifests,
     };

@@ -6,6 +6,7 @@ use crate::model::{
     ReleaseEntry, RequestId,
 };
 use crate::plan::import::wanted;
+use crate::plan::naming::Profile;
 
 pub(super) fn inventory(images: Vec<ImageEntry>) -> Inventory {
     Inventory {
@@ -18,6 +19,7 @@ pub(super) fn inventory(images: Vec<ImageEntry>) -> Inventory {
         images,
         request: RequestId::new(Digest::from_bytes([0; 32])),
         catalogs: Vec::new(),
+        left_out: Vec::new(),
         releases: Vec::new(),
         manifests: Vec::new(),
     }
@@ -118,7 +120,8 @@ fn content_at(inventory: &Inventory, to: &str, naming: &naming::Options) -> Cont
 
 fn files(content: &Content, options: &Options) -> BTreeMap<String, String> {
     let rendered = render(content, options).unwrap();
-    assert_eq!(rendered.warnings, []);
+    let mut warnings = rendered.warnings.iter();
+    assert!(warnings.all(|warning| matches!(warning, Warning::UpdateService { .. })));
     let files = rendered.files.into_iter();
     files.map(|file| (file.name, file.text)).collect()
 }
@@ -134,22 +137,28 @@ fn a_catalog_alone_gives_what_oc_writes() {
     assert_eq!(
         names,
         [
-            "catalogSource.yaml",
-            "clusterCatalog.yaml",
-            "imageContentSourcePolicy.yaml",
-            "imageDigestMirrorSet.yaml",
-            "imageTagMirrorSet.yaml",
+            "apply/catalogSource.yaml",
+            "apply/imageDigestMirrorSet.yaml",
+            "apply/imageTagMirrorSet.yaml",
+            "before-4.13/imageContentSourcePolicy.yaml",
+            "if-installed/clusterCatalog.yaml",
             "mapping.txt"
         ]
     );
-    assert_eq!(files["catalogSource.yaml"], golden!("catalogSource.yaml"));
-    assert_eq!(files["clusterCatalog.yaml"], golden!("clusterCatalog.yaml"));
     assert_eq!(
-        files["imageContentSourcePolicy.yaml"],
+        files["apply/catalogSource.yaml"],
+        golden!("catalogSource.yaml")
+    );
+    assert_eq!(
+        files["if-installed/clusterCatalog.yaml"],
+        golden!("clusterCatalog.yaml")
+    );
+    assert_eq!(
+        files["before-4.13/imageContentSourcePolicy.yaml"],
         golden!("imageContentSourcePolicy-catalog.yaml")
     );
     assert_eq!(
-        files["imageDigestMirrorSet.yaml"],
+        files["apply/imageDigestMirrorSet.yaml"],
         golden!("imageDigestMirrorSet-catalog.yaml")
     );
     assert_eq!(files["mapping.txt"], golden!("mapping-catalog.txt"));
@@ -170,16 +179,19 @@ fn everything_together_keeps_its_own_names() {
     };
     let files = files(&content, &options);
     assert_eq!(
-        files["imageDigestMirrorSet.yaml"],
+        files["apply/imageDigestMirrorSet.yaml"],
         golden!("imageDigestMirrorSet-all.yaml")
     );
-    assert_eq!(files["updateService.yaml"], golden!("updateService.yaml"));
+    assert_eq!(
+        files["if-installed/updateService.yaml"],
+        golden!("updateService.yaml")
+    );
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
     for name in [
-        "catalogSource-catalog-v1.yaml",
-        "catalogSource-catalog-v2.yaml",
-        "catalogSource-catalog-9-index.yaml",
-        "clusterCatalog-catalog-v1.yaml",
+        "apply/catalogSource-olm-catalog-v1.yaml",
+        "apply/catalogSource-olm-catalog-v2.yaml",
+        "apply/catalogSource-other-9-index-v2.yaml",
+        "if-installed/clusterCatalog-olm-catalog-v1.yaml",
     ] {
         assert!(names.contains(&name), "{name}: {names:?}");
     }
@@ -192,9 +204,105 @@ fn everything_together_keeps_its_own_names() {
         name: Some("may".parse().unwrap()),
         ..Options::default()
     };
-    let renamed = text(&content, &named, "imageDigestMirrorSet.yaml");
-    for name in ["may-release-0", "may-0", "may-catalog-v1-0"] {
+    let renamed = text(&content, &named, "apply/imageDigestMirrorSet.yaml");
+    // The release image and its components share a repository, and an UpdateService reads it all.
+    let warnings = render(&content, &options).unwrap().warnings;
+    let warning = warnings.iter().map(ToString::to_string).next().unwrap();
+    assert!(
+        warning.contains("`m.lan:8443/okd`, which also holds 2 images"),
+        "{warning}"
+    );
+    let apart = naming::Options {
+        release: naming::ReleaseOptions {
+            image: Some(repository("m.lan:8443/okd/release-images")),
+            ..naming::ReleaseOptions::default()
+        },
+        ..naming::Options::default()
+    };
+    let content = content_at(&inventory, "m.lan:8443/okd", &apart);
+    assert_eq!(render(&content, &options).unwrap().warnings, []);
+    for name in ["may-release-0", "may-0", "may-olm-catalog-v1-0"] {
         assert!(renamed.contains(&format!("  name: {name}\n")), "{renamed}");
+    }
+}
+
+#[test]
+fn a_catalog_has_the_same_name_whatever_else_is_in_the_bundle() {
+    let stems = |indexes: &[&str], profile| {
+        let mut inventory = inventory(Vec::new());
+        for index in indexes {
+            add_catalog(&mut inventory, index);
+        }
+        let naming = naming::Options {
+            profile,
+            ..naming::Options::default()
+        };
+        let content = content_at(&sorted(inventory), "m.lan/okd", &naming);
+        let options = Options::default();
+        let files = files(&content, &options);
+        let files = files
+            .iter()
+            .filter(|(file, _)| file.contains("catalogSource"));
+        let name = |text: &str| {
+            let name = text.lines().find_map(|line| line.strip_prefix("  name: "));
+            name.unwrap().to_owned()
+        };
+        files.map(|(_, text)| name(text)).collect::<Vec<_>>()
+    };
+    let all = [
+        "q.io/a/index:v4.17",
+        "q.io/a/index:v4.18",
+        "q.io/b/index:v4.17",
+    ];
+    for (profile, expected) in [
+        (None, ["a-index-v4-17", "a-index-v4-18", "b-index-v4-17"]),
+        (
+            Some(Profile::Plain),
+            ["a-index-v4-17", "a-index-v4-18", "b-index-v4-17"],
+        ),
+    ] {
+        for (index, expected) in all.iter().zip(expected) {
+            assert_eq!(stems(&[index], profile), [expected]);
+        }
+        assert_eq!(stems(&all, profile), expected);
+    }
+    let oc_mirror = Some(Profile::OcMirror);
+    assert_eq!(stems(&all[..1], oc_mirror), ["cs-index-v4-17"]);
+    assert_eq!(
+        stems(&all[..2], oc_mirror),
+        ["cs-index-v4-17", "cs-index-v4-18"]
+    );
+    // oc-mirror gives these two one name, and the second replaces the first.
+    let both = stems(&[all[0], all[2]], oc_mirror);
+    assert!(
+        both.iter().all(|name| name.starts_with("cs-index-v4-17-")),
+        "{both:?}"
+    );
+    assert_ne!(both[0], both[1]);
+}
+
+#[test]
+fn chosen_names_must_fit_the_catalogs() {
+    let mut inventory = inventory(Vec::new());
+    add_catalog(&mut inventory, "q.io/a/index:v1");
+    add_catalog(&mut inventory, "q.io/b/index:v1");
+    let content = content_at(&sorted(inventory), "m.lan/okd", &naming::Options::default());
+    let check = |names: &[&str]| {
+        let options = Options {
+            catalog_names: names.iter().map(|name| name.parse().unwrap()).collect(),
+            ..Options::default()
+        };
+        check_names(&content, &options)
+    };
+    assert_eq!(check(&["q.io/a/index:v1=x", "q.io/b/index:v1=y"]), Ok(()));
+    for (bad, expected) in [
+        (&["x"][..], "are `q.io/a/index:v1`, `q.io/b/index:v1`"),
+        (&["q.io/c/index:v1=x"], "No catalog `q.io/c/index:v1`"),
+        (&["q.io/a/index:v1=x", "q.io/b/index:v1=x"], "two catalogs"),
+        (&["q.io/a/index:v1=b-index-v1"], "two catalogs"),
+    ] {
+        let error = check(bad).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
     }
 }
 

@@ -38,7 +38,7 @@ pub use labels::{Location, labels_of, location};
 pub use model::*;
 pub use object_files::with_object_files;
 pub use problem::Problem;
-pub use serve::{serve_arguments, without_cache};
+pub use serve::{ShellLine, serving, without_cache};
 
 /// Limits on the memory and time that a catalog may use.
 #[derive(Debug, Clone, Copy)]

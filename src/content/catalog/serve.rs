@@ -30,19 +30,60 @@ pub fn without_cache(arguments: &[String]) -> (Vec<String>, Option<String>) {
     (kept, cache)
 }
 
-/// Returns arguments that serve a catalog's directory without a cache, to follow `entrypoint`.
-pub fn serve_arguments(
+/// The program of `opm`'s own images, for a catalog that names none.
+const PROGRAM: &str = "/bin/opm";
+
+/// Programs that read their commands from a text.
+const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "ksh", "zsh", "busybox"];
+
+/// The error for a catalog that a shell starts: the cache cannot be taken out of a shell's text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("Its image starts with a shell line (`{}`), which cannot be changed to serve another catalog", .line.escape_debug())]
+pub struct ShellLine {
+    /// The words, joined by spaces.
+    line: String,
+}
+
+/// Returns the entrypoint and the arguments that serve a catalog's directory without a cache. The
+/// program may stand in either of them.
+///
+/// # Errors
+///
+/// [`ShellLine`] when a shell starts the catalog.
+pub fn serving(
     entrypoint: &[String],
     arguments: &[String],
     directory: &str,
-) -> Vec<String> {
-    let in_entrypoint = entrypoint.iter().any(|argument| argument == "serve");
-    let (kept, _) = without_cache(arguments);
-    if in_entrypoint || kept.first().is_some_and(|first| first == "serve") {
-        kept
-    } else {
-        vec!["serve".to_owned(), format!("/{directory}")]
+) -> Result<(Vec<String>, Vec<String>), ShellLine> {
+    let words = || entrypoint.iter().chain(arguments);
+    if words().any(|word| SHELLS.contains(&file_name(word))) {
+        let line: Vec<&str> = words().map(String::as_str).collect();
+        let line = line.join(" ").chars().take(120).collect();
+        return Err(ShellLine { line });
     }
+    let (entrypoint, _) = without_cache(entrypoint);
+    let (mut kept, _) = without_cache(arguments);
+    let verb = kept.iter().position(|word| word == "serve");
+    let before = verb
+        .and_then(|at| at.checked_sub(1))
+        .and_then(|at| kept.get(at));
+    let in_arguments = verb == Some(0) || before.is_some_and(|word| file_name(word) == "opm");
+    let serves = in_arguments || entrypoint.iter().any(|word| word == "serve");
+    if !serves {
+        let program = kept.first().filter(|word| !word.starts_with('-'));
+        // Arguments behind an entrypoint are not a program.
+        let program = program.filter(|_| entrypoint.is_empty()).cloned();
+        let serve = ["serve".to_owned(), format!("/{directory}")];
+        kept = program.into_iter().chain(serve).collect();
+    }
+    if entrypoint.is_empty() && kept.first().is_some_and(|word| word == "serve") {
+        kept.insert(0, PROGRAM.to_owned());
+    }
+    Ok((entrypoint, kept))
+}
+
+fn file_name(word: &str) -> &str {
+    word.rsplit_once('/').map_or(word, |(_, name)| name)
 }
 
 #[cfg(test)]
@@ -80,22 +121,57 @@ mod tests {
 
     #[test]
     fn the_catalog_is_served_whatever_stood_there() {
-        let opm = words("/bin/opm");
         for (entrypoint, before, after) in [
-            (&opm, "serve /configs --cache-dir=/c", "serve /configs"),
-            (&opm, "", "serve /configs"),
-            (&opm, "registry serve -d x", "serve /configs"),
             (
-                &words("/bin/opm serve"),
-                "/configs --cache-dir=/c",
-                "/configs",
+                "/bin/opm",
+                "serve /configs --cache-dir=/c",
+                "/bin/opm|serve /configs",
             ),
-            (&words("/bin/sh"), "-c x", "serve /configs"),
+            ("/bin/opm", "", "/bin/opm|serve /configs"),
+            ("/bin/opm", "registry serve -d x", "/bin/opm|serve /configs"),
+            (
+                "/bin/opm serve",
+                "/configs --cache-dir=/c",
+                "/bin/opm serve|/configs",
+            ),
+            (
+                "/bin/opm serve /configs --cache-dir=/c",
+                "",
+                "/bin/opm serve /configs|",
+            ),
+            (
+                "",
+                "/bin/opm serve /configs --cache-dir=/c",
+                "|/bin/opm serve /configs",
+            ),
+            ("", "opm registry serve -d x", "|opm serve /configs"),
+            ("", "opm", "|opm serve /configs"),
+            ("", "serve /configs", "|/bin/opm serve /configs"),
+            ("", "", "|/bin/opm serve /configs"),
+            (
+                "tini --",
+                "/bin/opm serve /configs --cache-only",
+                "tini --|/bin/opm serve /configs",
+            ),
+            ("/start", "", "/start|serve /configs"),
         ] {
-            assert_eq!(
-                serve_arguments(entrypoint, &words(before), "configs"),
-                words(after)
-            );
+            let (entry, arguments) =
+                serving(&words(entrypoint), &words(before), "configs").unwrap();
+            let joined = format!("{}|{}", entry.join(" "), arguments.join(" "));
+            assert_eq!(joined, after, "{entrypoint} {before}");
+        }
+    }
+
+    #[test]
+    fn a_shell_line_is_refused() {
+        for (entrypoint, arguments) in [
+            ("", "/bin/sh -c x"),
+            ("/bin/bash -ec x", ""),
+            ("tini -- sh", "-c x"),
+            ("/bin/sh", "/start.sh"),
+        ] {
+            let error = serving(&words(entrypoint), &words(arguments), "configs").unwrap_err();
+            assert!(error.to_string().contains("shell line"), "{error}");
         }
     }
 }

@@ -6,9 +6,10 @@
 //! time.
 
 use pgp::composed::{Deserializable, SignedPublicKey, SignedPublicSubKey};
+use pgp::crypto::ecc_curve::ECCCurve;
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Signature, SignatureType, SignatureVersion, SubpacketData};
-use pgp::types::{Fingerprint, KeyDetails, KeyVersion, Tag};
+use pgp::types::{Fingerprint, KeyDetails, KeyVersion, PublicParams, Tag};
 
 use super::fingerprint::KeyFingerprint;
 use crate::model::{Timestamp, is_deceptive};
@@ -26,6 +27,12 @@ pub enum KeyringError {
         /// The armor reader's message.
         why: String,
     },
+    /// The keyring has keys, but the cluster's verifier takes none of them.
+    #[error(
+        "The keyring holds only kinds of keys that the cluster's verifier does not accept; it \
+         accepts RSA, DSA and the NIST curves, in the first armored block, for all subkeys too"
+    )]
+    NoneForCluster,
     /// The keyring has no usable key.
     #[error("The keyring holds no OpenPGP public key of version 4 that can be read")]
     NoKeys,
@@ -46,8 +53,8 @@ pub enum ExpiredKeys {
 pub struct Keyring {
     /// The usable keys.
     pub keys: Vec<ReleaseKey>,
-    /// Number of other keys: malformed, of another version than 4, or in an armored block that the
-    /// cluster ignores ([`Keyring::of_payload`]).
+    /// Number of other keys: malformed, of another version than 4, or ignored by the cluster: in a
+    /// second armored block, or of a kind that it does not take ([`Keyring::of_payload`]).
     pub unusable: usize,
 }
 
@@ -65,6 +72,18 @@ impl Keyring {
         Self::read(bytes, usize::MAX)
     }
 
+    /// Counts the keys that the cluster's reader skips as unusable: golang.org/x/crypto/openpgp
+    /// skips a whole key if it does not know the algorithm or curve of the key or of a subkey.
+    fn for_cluster(mut self) -> Result<Self, KeyringError> {
+        let all = self.keys.len();
+        self.keys.retain(ReleaseKey::is_for_cluster);
+        self.unusable = self.unusable.saturating_add(all - self.keys.len());
+        match self.keys.is_empty() {
+            true => Err(KeyringError::NoneForCluster),
+            false => Ok(self),
+        }
+    }
+
     /// Reads a keyring of a release payload as `oc` and the cluster do (library-go, then
     /// `ReadArmoredKeyRing`): of several armored blocks only the first counts. A cluster accepts no
     /// signature by a key in another block, so such a key must not satisfy the keyring here.
@@ -73,7 +92,7 @@ impl Keyring {
     ///
     /// As [`Keyring::parse`].
     pub fn of_payload(bytes: &[u8]) -> Result<Self, KeyringError> {
-        Self::read(bytes, 1)
+        Self::read(bytes, 1)?.for_cluster()
     }
 
     fn read(bytes: &[u8], counted_blocks: usize) -> Result<Self, KeyringError> {
@@ -213,12 +232,32 @@ pub(super) enum KeyFault {
     Unusable(&'static str),
 }
 
+/// True if golang.org/x/crypto/openpgp knows the curve.
+fn is_nist(curve: &ECCCurve) -> bool {
+    matches!(curve, ECCCurve::P256 | ECCCurve::P384 | ECCCurve::P521)
+}
+
 impl ReleaseKey {
     fn new(certificate: SignedPublicKey) -> Option<Self> {
         let fingerprint = v4_fingerprint(&certificate.primary_key)?;
         Some(Self {
             fingerprint,
             certificate,
+        })
+    }
+
+    /// True if golang.org/x/crypto/openpgp reads the key and all of its subkeys.
+    fn is_for_cluster(&self) -> bool {
+        let primary = self.certificate.primary_key.public_params();
+        let subkeys = self.certificate.public_subkeys.iter();
+        let mut all = subkeys
+            .map(|subkey| subkey.key.public_params())
+            .chain([primary]);
+        all.all(|params| match params {
+            PublicParams::RSA(_) | PublicParams::DSA(_) | PublicParams::Elgamal(_) => true,
+            PublicParams::ECDSA(key) => is_nist(&key.curve()),
+            PublicParams::ECDH(key) => is_nist(&key.curve()),
+            _ => false,
         })
     }
 

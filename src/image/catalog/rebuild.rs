@@ -13,7 +13,7 @@ use super::layer::{LayerWriter, MadeLayer, blob_of, copy, unwritable};
 use super::{PlatformImage, contents, documents, refused};
 use crate::bundle::write::made::MadeBlob;
 use crate::content::catalog::{
-    Catalog, Edit, Location, Place, serve_arguments, with_object_files, without_cache,
+    Catalog, Edit, Location, Place, ShellLine, serving, with_object_files, without_cache,
 };
 use crate::error::{Class, Error, Result};
 use crate::image::Source;
@@ -110,8 +110,9 @@ pub(crate) fn rebuild(
     for original in originals {
         let mut notes = notes(&original.raw.digest);
         notes.extend(list_notes.clone());
-        let entrypoint = without_cache(&original.command.entrypoint).0;
-        let arguments = serve_arguments(&entrypoint, &original.command.arguments, directory);
+        let command = &original.command;
+        let served = serving(&command.entrypoint, &command.arguments, directory);
+        let (entrypoint, arguments) = served.map_err(|error| shell_line(&image.name, error))?;
         let command = Command {
             entrypoint,
             arguments,
@@ -258,6 +259,14 @@ fn is_image_config(config: &Descriptor) -> bool {
         "application/vnd.oci.image.config.v1+json"
             | "application/vnd.docker.container.image.v1+json"
     )
+}
+
+/// The error for a catalog whose command cannot be changed.
+fn shell_line(name: &str, error: ShellLine) -> Error {
+    Error::usage(format!("The catalog {name} cannot be filtered"))
+        .caused_by(error)
+        .hint("export it whole, without a filter: then its image is not changed")
+        .hint("ask its publisher for an image that starts `opm serve` directly")
 }
 
 /// Returns the directory of the cache from which an image serves, without leading slash.

@@ -48,6 +48,7 @@ fn inventory(rows: &[(u32, Vec<u32>, Vec<u32>)], missing: &[u32]) -> Inventory {
         images: Vec::new(),
         request: RequestId::new(digest(0)),
         catalogs: Vec::new(),
+        left_out: Vec::new(),
         releases: Vec::new(),
         manifests: rows.iter().map(row).collect(),
     }

@@ -2,13 +2,13 @@
 //! anything is copied. Contacts only the registry of the catalog's image.
 
 use super::find_catalog;
-use crate::cluster::Content;
+use crate::cluster::{APPLY, BEFORE_4_13, Content};
 use crate::content::mapping_file::mapped;
 use crate::error::{Error, Result};
 use crate::image::catalog;
 use crate::model::Reference;
 use crate::ops::blocking;
-use crate::ops::cluster_files::{ResourcesRequest, WrittenFiles, write_for};
+use crate::ops::cluster_files::{ResourcesRequest, WrittenFiles, check_names, write_for};
 use crate::ops::context::Context;
 use crate::ops::mapping::require_known;
 use crate::plan::index_filter::IndexFilter;
@@ -17,7 +17,10 @@ use crate::registry::Client;
 use crate::sys::files;
 
 /// Files that `oc` writes for every catalog, even if they are empty.
-const ALWAYS: [&str; 2] = ["imageContentSourcePolicy.yaml", "imageDigestMirrorSet.yaml"];
+const ALWAYS: [(&str, &str); 2] = [
+    (BEFORE_4_13, "imageContentSourcePolicy.yaml"),
+    (APPLY, "imageDigestMirrorSet.yaml"),
+];
 
 /// Request of `airferry cluster-resources --catalog`.
 #[derive(Debug)]
@@ -63,6 +66,7 @@ pub async fn write(request: Request, context: &Context) -> Result<WrittenFiles> 
             let failed = Error::usage("The catalog's images cannot be named on the target");
             hint.into_iter().fold(failed.caused_by(error), Error::hint)
         })?;
+        check_names(&request.resources, &content)?;
         let mut written = write_for(&request.resources, &content, None, &context)?;
         complete(&request.resources, &mut written)?;
         Ok(written)
@@ -72,9 +76,11 @@ pub async fn write(request: Request, context: &Context) -> Result<WrittenFiles> 
 
 /// Writes an empty file for each missing one that `oc` always writes: scripts expect them.
 fn complete(request: &ResourcesRequest, written: &mut WrittenFiles) -> Result<()> {
-    for name in ALWAYS {
-        let path = request.directory.join(name);
+    for (directory, name) in ALWAYS {
+        let directory = request.directory.join(directory);
+        let path = directory.join(name);
         if !written.files.contains(&path) {
+            files::make_dirs(&directory)?;
             files::write_atomically(&path, b"", 0o644)?;
             written.files.push(path);
         }

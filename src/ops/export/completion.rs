@@ -61,6 +61,7 @@ pub(super) async fn resolve(
     // The members of releases and catalogs were fixed by the first generation.
     resolution.catalogs.clone_from(&known.inventory.catalogs);
     resolution.releases.clone_from(&known.inventory.releases);
+    resolution.left_out.clone_from(&known.inventory.left_out);
     Ok(resolution)
 }
 

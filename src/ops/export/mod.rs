@@ -99,7 +99,7 @@ async fn export_bundle(request: Request, beside: u64, context: &Context) -> Resu
         // A dry run into a directory that does not exist.
         let planned = make_plan(&request, id, None, &bases, context).await?;
         let ahead = Preview::of(&planned.plan)?;
-        warn_about_names(&ahead.assembled.inventory, context);
+        check_names(&request, &ahead.assembled.inventory, context)?;
         preflight::check_ahead(&request, &planned.plan, &ahead, beside)?;
         return dry_run_outcome(&request, &planned, &ahead, 0);
     };
@@ -158,7 +158,7 @@ async fn export_bundle(request: Request, beside: u64, context: &Context) -> Resu
     let plan = &planned.plan;
     warn_of_sparse_indexes(plan, context);
     let ahead = Preview::of(plan)?;
-    warn_about_names(&ahead.assembled.inventory, context);
+    check_names(&request, &ahead.assembled.inventory, context)?;
     preflight::check(&request, media.as_ref(), plan, &ahead, beside)?;
     if request.dry_run {
         let there = preflight::own_bytes(media.as_ref(), &ahead.written)?;
@@ -217,6 +217,26 @@ fn warn_about_names(inventory: &Inventory, context: &Context) {
     for note in naming_ahead::notes(inventory) {
         context.warn(note);
     }
+}
+
+/// Warns about names, and refuses those that an import with the requested profile would refuse.
+fn check_names(request: &Request, inventory: &Inventory, context: &Context) -> Result<()> {
+    warn_about_names(inventory, context);
+    let Some(profile) = request.profile else {
+        return Ok(());
+    };
+    let refused = naming_ahead::refused(inventory, profile, request.mapping.as_ref());
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let mut message = "An import with this `--profile` would refuse the images' names:".to_owned();
+    for conflict in refused {
+        message.push_str(&format!("\n  - {conflict}"));
+    }
+    Err(Error::usage(message).hint(
+        "leave one of the images out, or export without --profile and rename one at the import: \
+         `--mapping FILE` with a line `SOURCE=TARGET`",
+    ))
 }
 
 /// Warns of sparse indexes, which some target registries refuse.

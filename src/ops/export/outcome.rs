@@ -12,7 +12,7 @@ use crate::format::bundle::encode_manifest;
 use crate::format::texts::Texts;
 use crate::model::{
     BlobPlace, BundleId, BundleManifest, CatalogEntry, Count, Digest, ImageEntry, Inventory,
-    MalformedImage, NeededBy, Reference,
+    LeftOut, MalformedImage, NeededBy, Reference,
 };
 use crate::ops::release::ReleaseLine;
 use crate::ops::release::selection::Selected;
@@ -125,6 +125,11 @@ impl CatalogLine {
     }
 }
 
+/// True if a registry said that it does not have the image: asking again does not help.
+fn is_gone(problem: &str) -> bool {
+    problem.contains("Registry does not know `")
+}
+
 /// Number and total size of blobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Amount {
@@ -165,6 +170,9 @@ pub struct Outcome {
     /// All catalogs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub catalogs: Vec<CatalogLine>,
+    /// Images left out on purpose.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// All images.
     pub images: Vec<ImageLine>,
     /// Number of OCI manifests.
@@ -218,6 +226,7 @@ impl Outcome {
                 .iter()
                 .map(|catalog| CatalogLine::of(catalog, inventory))
                 .collect(),
+            left_out: inventory.left_out.clone(),
             images: inventory
                 .images
                 .iter()
@@ -363,6 +372,9 @@ impl Outcome {
         let is = Count::of(lack, "image").is();
         let all = Count::of(self.images.len() + malformed.len(), "image");
         let can_be_asked_again = !lacking.is_empty();
+        let leave_out = self.leave_out_hint(&lacking);
+        let is_gone = |image: &&ImageLine| image.problem.as_deref().is_some_and(is_gone);
+        let all_gone = lacking.iter().all(is_gone);
         let mut message = format!("{lack} of {all} {is} missing:");
         for image in lacking {
             let problem = image.problem.as_deref().unwrap_or_default();
@@ -373,14 +385,22 @@ impl Outcome {
             message.push_str(&format!("\n  - {malformed}"));
         }
         let mut error = Error::new(Class::Incomplete, message);
-        if can_be_asked_again {
+        if can_be_asked_again && !all_gone {
             // The inventory does not say which problems may pass.
-            error = error
-                .hint("run the same command again to retry: it adds what was missing to the bundle")
-                .hint(
-                    "a reference that is misspelled or deleted stays missing: correct or remove \
-                     it, and export into another directory",
-                );
+            error = error.hint(
+                "run the same command again to retry: it adds what was missing to the bundle",
+            );
+        }
+        if can_be_asked_again {
+            error = error.hint(match &leave_out {
+                Some(option) => format!(
+                    "an image that does not exist any more stays missing: leave its bundle out \
+                     (`{option}`) in an export into another directory, or tell its publisher"
+                ),
+                None => "a reference that is misspelled or deleted stays missing: correct or \
+                         remove it, and export into another directory"
+                    .to_owned(),
+            });
         }
         if !malformed.is_empty() {
             error = error
@@ -390,10 +410,19 @@ impl Outcome {
                 )
                 .hint(
                     "`airferry import --allow-incomplete` imports the bundle as it is; `export \
-                     --operator` leaves out the operator bundles that need such images",
+                     --leave-out bundle:NAME` leaves out the operator bundles that need such images",
                 );
         }
         Some(error)
+    }
+
+    /// The option that leaves out the first missing image of a catalog.
+    fn leave_out_hint(&self, lacking: &[&ImageLine]) -> Option<String> {
+        let needs = lacking.iter().flat_map(|image| &image.needed_by);
+        // Documents that are no bundles are named with their schema.
+        let mut bundles = needs.filter(|needed| !needed.name.contains(' '));
+        let name = &bundles.next()?.name;
+        Some(format!("--leave-out bundle:{}", name.escape_debug()))
     }
 
     fn unanswered_failure(&self) -> Option<Error> {

@@ -14,6 +14,8 @@ use crate::ops::release::Verification;
 use crate::ops::release::selection::ByVersion;
 use crate::plan::catalog::CatalogFilter;
 use crate::plan::index_filter::IndexFilter;
+use crate::plan::leave_out::LeaveOut;
+use crate::plan::naming::Profile;
 use crate::registry::Client;
 
 /// The request of an export.
@@ -26,6 +28,10 @@ pub struct Request {
     pub catalogs: Vec<CatalogRequest>,
     /// Limits the catalogs' images to the sources of this mapping; all when absent.
     pub mapping: Option<MappingFile>,
+    /// The profile under which names must not conflict; conflicts are only warnings if absent.
+    pub profile: Option<Profile>,
+    /// What is left out on purpose.
+    pub leave_out: BTreeSet<LeaveOut>,
     /// Selects the platform whose image is read to list a catalog's images.
     pub index_filter: IndexFilter,
     /// Platforms, attachments and foreign layers to carry.
@@ -135,6 +141,9 @@ impl Request {
             if let Some(filter) = &catalog.filter {
                 line("catalog-filter", filter);
             }
+        }
+        for left_out in &self.leave_out {
+            line("left-out", left_out);
         }
         for source in self.mapping.iter().flat_map(MappingFile::sources) {
             line("mapped", source);

@@ -45,7 +45,7 @@ pub use share::{ShareReport, share};
 use blob_uploader::BlobUploader;
 use prepare::{Ready, prepare};
 
-use super::cluster_files::{self, ResourcesRequest, WrittenFiles};
+use super::cluster_files::{self, Earlier, ImportReport, ResourcesRequest, WrittenFiles};
 use super::context::Context;
 use crate::cluster;
 use crate::error::Result;
@@ -114,6 +114,11 @@ fn write_resources(
     report: &Report,
     context: &Context,
 ) -> Result<WrittenFiles> {
-    let report = report.to_json()?;
-    cluster_files::write_for(wanted, content, Some(&report), context)
+    let text = &report.to_json()?;
+    let earlier = match report.failure() {
+        None => Earlier::Remove,
+        Some(_) => Earlier::Keep,
+    };
+    let report = ImportReport { text, earlier };
+    cluster_files::write_for(wanted, content, Some(report), context)
 }

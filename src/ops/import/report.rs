@@ -14,7 +14,7 @@ use super::tags::TagAction;
 use crate::bundle::open::Bundle;
 use crate::cluster::{self, ClusterImage};
 use crate::error::{Class, Error, Result, chain};
-use crate::model::{BundleId, Count, Digest, Inventory, NeededBy, Reference};
+use crate::model::{BundleId, Count, Digest, Inventory, LeftOut, NeededBy, Reference};
 use crate::ops::release::proof::ReleaseProof;
 use crate::plan::import::ImportPlan;
 use crate::plan::naming;
@@ -92,6 +92,9 @@ pub struct Report {
     /// Operator catalogs, as in the bundle.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub catalogs: Vec<GroupReport>,
+    /// Images that the exporter left out on purpose.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// Blobs that must not be carried: clusters must get them from other places.
     pub foreign_blobs: BTreeSet<Digest>,
     /// Instructions for applying the releases, for people.
@@ -167,6 +170,7 @@ impl Report {
             releases: groups::releases(&bundle.inventory, plan, &images),
             release_proofs: Vec::new(),
             catalogs: groups::catalogs(&bundle.inventory, plan, &images),
+            left_out: bundle.inventory.left_out.clone(),
             images,
             foreign_blobs: plan.foreign.clone(),
             instructions: String::new(),

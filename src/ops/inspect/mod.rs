@@ -89,6 +89,7 @@ fn of_manifest(examination: &Examination) -> Report {
         chunk_bytes: manifest.map_or(0, |manifest| manifest.chunk_bytes()),
         releases: Vec::new(),
         catalogs: Vec::new(),
+        left_out: Vec::new(),
         images: Vec::new(),
         bases: Vec::new(),
         content_bytes: 0,
@@ -102,6 +103,7 @@ fn of_manifest(examination: &Examination) -> Report {
 fn of_inventory(report: &mut Report, inventory: &Inventory, media: &Arc<dyn Media>) {
     report.releases = ReleaseLine::all(inventory);
     report.catalogs = CatalogLine::all(inventory);
+    report.left_out.clone_from(&inventory.left_out);
     let graph = Graph::new(inventory);
     let owners = Owners::of(inventory, &graph);
     let mut sums = ImageSums::new(inventory, &graph, media);

@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::bundle::finding::{Finding, worst};
 use crate::error::{Class, Error};
 use crate::model::{
-    AttachmentState, BundleId, ChunkKind, Digest, MediaType, NeededBy, Platform, Reference,
-    Repository,
+    AttachmentState, BundleId, ChunkKind, Digest, LeftOut, MediaType, NeededBy, Platform,
+    Reference, Repository,
 };
 use crate::ops::export::CatalogLine;
 use crate::ops::release::ReleaseLine;
@@ -132,6 +132,9 @@ pub struct Report {
     /// Operator catalogs among the images, with their filters and the originals' digests.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub catalogs: Vec<CatalogLine>,
+    /// Images that the exporter left out on purpose.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// Images.
     pub images: Vec<ImageDetail>,
     /// Bases whose blobs the target must have.

@@ -258,7 +258,8 @@ fn read_directory(directory: &Path, release: &Digest) -> (Vec<Vec<u8>>, Option<F
     let name = PathBuf::from(cluster::signature_file_name(release));
     // Up to 4.10, oc wrote the same content to a file with the other ending.
     for name in [name.with_extension("yaml"), name] {
-        for path in [directory.join(&name), directory.join("config").join(&name)] {
+        for below in ["", "config", cluster::APPLY] {
+            let path = directory.join(below).join(&name);
             match read_file(&path, signature_file::LIMIT) {
                 Ok(Some(bytes)) => found.extend(signatures_in(&bytes, release)),
                 Ok(None) => {}

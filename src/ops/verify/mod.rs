@@ -44,6 +44,7 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
     let (mut images, mut blobs, mut attachments_unknown) = (0, 0, 0);
     let (mut releases, mut missing) = (Vec::new(), Vec::new());
     let mut malformed: Vec<MalformedImage> = Vec::new();
+    let mut left_out = Vec::new();
     let mut release_proofs = Vec::new();
     if let (Some(id), Some(manifest), Some(inventory)) =
         (examination.id, examination.manifest, examination.inventory)
@@ -55,6 +56,7 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
         releases = ReleaseLine::all(&inventory);
         let lacking = inventory.images.iter();
         missing.extend(lacking.filter_map(|image| MissingImage::of(image, &inventory)));
+        left_out.clone_from(&inventory.left_out);
         malformed.extend(inventory.malformed().map(|(_, row)| row.clone()));
         let authentication = examination.authentication;
         let notes = Vec::new();
@@ -145,6 +147,7 @@ pub fn verify(request: &Request, context: &Context) -> Result<Report> {
         attachments_unknown,
         missing,
         malformed,
+        left_out,
         blobs,
         bytes,
         findings,

@@ -7,7 +7,9 @@ use crate::bundle::open::add_hints;
 use crate::bundle::trust::Vouched;
 use crate::bundle::verify::Accounting;
 use crate::error::{Class, Error};
-use crate::model::{BundleId, ImageEntry, Inventory, MalformedImage, NeededBy, Reference, Verdict};
+use crate::model::{
+    BundleId, ImageEntry, Inventory, LeftOut, MalformedImage, NeededBy, Reference, Verdict,
+};
 use crate::ops::release::ReleaseLine;
 use crate::ops::release::proof::ReleaseProof;
 
@@ -54,6 +56,9 @@ pub struct Report {
     /// for them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub malformed: Vec<MalformedImage>,
+    /// Images that the exporter left out on purpose.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// Number of carried blobs.
     pub blobs: usize,
     /// Number of bytes by what they belong to.

@@ -15,6 +15,7 @@ use super::graph::Graph;
 use super::select::add;
 use super::{FilterProblem, FilterWarning, Kept, Reason, Requirement, VersionRange};
 use crate::content::catalog::{Bundle, Channel, Gvk};
+use crate::model::Count;
 
 /// Adds to `kept` all bundles that its bundles require.
 pub(super) fn resolve(facts: &Facts<'_>, kept: &mut Kept, problems: &mut Vec<FilterProblem>) {
@@ -34,6 +35,59 @@ pub(super) fn resolve(facts: &Facts<'_>, kept: &mut Kept, problems: &mut Vec<Fil
             resolver.bundle(known.bundle, kept);
         }
     }
+}
+
+/// Returns a warning if kept bundles require packages or APIs that are not kept.
+pub(super) fn unmet(facts: &Facts<'_>, kept: &Kept) -> Option<FilterWarning> {
+    let is_met = |requirement: &Requirement| match requirement {
+        Requirement::Package { name, range } => {
+            let range: Option<VersionRange> = range.parse().ok();
+            let known = kept.packages.get(name);
+            let mut bundles = known.iter().flat_map(|known| known.bundles.values());
+            range.is_some_and(|range| {
+                bundles.any(|bundle| bundle.version.as_ref().is_some_and(|v| range.contains(v)))
+            })
+        }
+        Requirement::Api(api) => {
+            let mut providers = facts.providers(api).iter();
+            providers.any(|bundle| kept.has(&bundle.package, &bundle.name))
+        }
+    };
+    let mut first = None;
+    let mut count = 0_usize;
+    for (package, known) in &kept.packages {
+        let Some(described) = facts.package(package) else {
+            continue;
+        };
+        for name in known.bundles.keys() {
+            let Some(bundle) = described
+                .bundles
+                .get(name.as_str())
+                .map(|facts| facts.bundle)
+            else {
+                continue;
+            };
+            let packages = bundle
+                .required_packages
+                .iter()
+                .map(|required| Requirement::Package {
+                    name: required.name.clone(),
+                    range: required.version_range.clone(),
+                });
+            let apis = bundle.required_apis.iter().cloned().map(Requirement::Api);
+            for requirement in packages.chain(apis).filter(|one| !is_met(one)) {
+                count = count.saturating_add(1);
+                first.get_or_insert((package, name, requirement));
+            }
+        }
+    }
+    let (package, bundle, requirement) = first?;
+    Some(FilterWarning::Unmet {
+        package: package.clone(),
+        bundle: bundle.clone(),
+        requirement,
+        count: Count::of(count, "requirement"),
+    })
 }
 
 struct Resolver<'f, 'a> {

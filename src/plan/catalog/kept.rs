@@ -7,6 +7,7 @@ use semver::Version;
 
 use super::VersionBounds;
 use crate::content::catalog::Gvk;
+use crate::model::Count;
 
 /// The part of a catalog that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -180,6 +181,42 @@ pub enum FilterWarning {
         count: usize,
         /// The highest of them.
         example: Version,
+    },
+    /// Bundles without a semantic version are in no range.
+    #[error(
+        "Channel `{}` of package `{}`: {count} without a semantic version (`{}`) cannot be compared \
+         with {versions} and fell out, for example `{}`; a channel without a range keeps them",
+        channel.escape_debug(), package.escape_debug(), text.escape_debug(), example.escape_debug()
+    )]
+    NoVersion {
+        /// Name of the package.
+        package: String,
+        /// Name of the channel.
+        channel: String,
+        /// The requested versions, as text.
+        versions: String,
+        /// Number of the bundles.
+        count: Count,
+        /// Name of the first of them.
+        example: String,
+        /// Its version as written.
+        text: String,
+    },
+    /// Kept bundles require what the filter leaves out, and dependencies were not asked for.
+    #[error(
+        "{} of package {} requires what the filter leaves out: {requirement} ({count} not \
+         met); `--resolve-dependencies` keeps what is required",
+        bundle.escape_debug(), package.escape_debug()
+    )]
+    Unmet {
+        /// Name of the first bundle's package.
+        package: String,
+        /// Name of the first bundle.
+        bundle: String,
+        /// Its requirement.
+        requirement: Requirement,
+        /// Number of all requirements that are not met.
+        count: Count,
     },
     /// Nothing in the catalog meets a requirement of a bundle.
     #[error(

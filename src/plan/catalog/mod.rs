@@ -42,6 +42,9 @@ pub fn filter(catalog: &Catalog, filter: &CatalogFilter) -> Result<Kept, FilterE
     if problems.is_empty() && filter.dependencies {
         dependencies::resolve(&facts, &mut kept, &mut problems);
     }
+    if problems.is_empty() && !filter.dependencies {
+        kept.warnings.extend(dependencies::unmet(&facts, &kept));
+    }
     problems.sort();
     problems.dedup();
     kept.warnings.sort();

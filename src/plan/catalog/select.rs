@@ -7,6 +7,7 @@ use super::graph::Graph;
 use super::request::{CatalogFilter, ChannelSelection};
 use super::{FilterProblem, FilterWarning, Kept, KeptPackage, Reason, VersionBounds};
 use crate::content::catalog::Channel;
+use crate::model::Count;
 
 /// The selected entries of a channel, each with the reason.
 type Chosen<'a> = BTreeMap<&'a str, Reason>;
@@ -231,6 +232,22 @@ fn warn_of_versions(
             versions: bounds.to_string(),
             count: left_out.len(),
             example: (*example).clone(),
+        });
+    }
+    let unversioned = graph.entries().filter_map(|entry| {
+        let bundle = package.bundles.get(entry.name.as_str())?;
+        let is_out = bundle.version.is_none() && !chosen.contains_key(entry.name.as_str());
+        is_out.then_some(bundle.bundle)
+    });
+    let unversioned: Vec<_> = unversioned.collect();
+    if let Some(example) = unversioned.iter().min_by_key(|bundle| &bundle.name) {
+        kept.warnings.push(FilterWarning::NoVersion {
+            package: channel.package.clone(),
+            channel: channel.name.clone(),
+            versions: bounds.to_string(),
+            count: Count::of(unversioned.len(), "bundle"),
+            example: example.name.clone(),
+            text: example.version.clone().unwrap_or_default(),
         });
     }
     if chosen.is_empty() {

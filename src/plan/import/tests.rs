@@ -36,6 +36,7 @@ pub(super) fn inventory() -> Inventory {
     let images = ["alone", "cli", "etcd", "index", "operator", "release"];
     let images = images.map(|name| image(&format!("quay.io/okd/{name}:v1"), None));
     Inventory {
+        left_out: Vec::new(),
         ext: None,
         document: Inventory::TYPE.to_owned(),
         bases: Vec::new(),

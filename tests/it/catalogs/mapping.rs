@@ -96,7 +96,7 @@ fn an_import_gives_the_listed_names_and_tells_of_tags_that_change() {
     let tags = |name: &str| send(&host, "GET", &format!("/v2/own/{name}/tags/list"), "", b"").text;
     assert!(tags("op").contains("[\"renamed\"]"), "{}", tags("op"));
     assert!(tags("other").contains("[\"v1.10.0\"]"), "{}", tags("other"));
-    let itms = fs::read_to_string(out.join("imageTagMirrorSet.yaml")).unwrap();
+    let itms = fs::read_to_string(out.join("apply/imageTagMirrorSet.yaml")).unwrap();
     assert!(itms.contains(&format!("{host}/own/other\n")), "{itms}");
     assert!(!itms.contains("own/op\n"), "{itms}");
 
@@ -186,6 +186,6 @@ fn what_a_tag_meant_before_is_not_found_by_the_tag() {
     let file = mapping(&stage, &[format!("{host}/tt/x:v1=m.lan/tb/tt-x:other")]);
     let (written, out) = resources(&stage, &bundle, "m.lan/tb", &["--mapping", &file]);
     written.succeeds().stderr_has("Clusters cannot pull");
-    let itms = fs::read_to_string(out.join("imageTagMirrorSet.yaml")).unwrap_or_default();
+    let itms = fs::read_to_string(out.join("apply/imageTagMirrorSet.yaml")).unwrap_or_default();
     assert!(!itms.contains("tt/x"), "{itms}");
 }

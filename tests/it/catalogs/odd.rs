@@ -99,7 +99,7 @@ fn a_text_that_is_no_reference_costs_itself_and_is_named_on_both_sides() {
         .stderr_has(&long);
     assert!(tags(&host, "ops/index").contains("v1"), "{done}");
     assert!(tags(&host, "wasm/shim").contains("v1"), "{done}");
-    assert!(out.join("catalogSource.yaml").exists(), "{done}");
+    assert!(out.join("apply/catalogSource.yaml").exists(), "{done}");
     let report = fs::read(out.join("import-report.json")).unwrap();
     let report: Value = serde_json::from_slice(&report).unwrap();
     let rows = report["catalogs"][0]["malformed"].as_array().unwrap();
@@ -192,7 +192,7 @@ fn a_catalog_becomes_visible_although_the_target_refuses_a_member() {
             stage.source.host()
         ));
     assert!(tags(&host, "olm/ops-index").contains("v1"), "{done}");
-    assert!(out.join("catalogSource.yaml").exists(), "{done}");
+    assert!(out.join("apply/catalogSource.yaml").exists(), "{done}");
     proxy.rule(|_, _| Fate::Pass);
     stage.import(&bundle, &to, &more).succeeds();
 }

@@ -55,11 +55,11 @@ fn tags_that_point_elsewhere_are_moved_only_forward() {
     assert_eq!(mapping, format!("{source}/app@{digest}={host}/app\n"));
     let written = files(&out);
     assert!(
-        written.contains(&"imageDigestMirrorSet.yaml".to_owned()),
+        written.contains(&"apply/imageDigestMirrorSet.yaml".to_owned()),
         "{written:?}"
     );
     assert!(
-        !written.contains(&"imageTagMirrorSet.yaml".to_owned()),
+        !written.contains(&"apply/imageTagMirrorSet.yaml".to_owned()),
         "{written:?}"
     );
     stage

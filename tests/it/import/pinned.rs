@@ -170,6 +170,11 @@ fn names_that_an_import_will_refuse_are_told_at_the_export() {
     let outcome = stage.try_export("bundle", &references, &["--output", "json"]);
     let outcome = outcome.succeeds();
     outcome.stderr_has("with `--profile oc` will refuse this bundle");
+    // Conflicts are errors only for the profile that is named.
+    let named = |profile| stage.try_export("named", &references, &["--profile", profile]);
+    named("oc").fails_with(2).stderr_has("TARGET/a-b-c:v1");
+    assert!(!stage.at("named").join("manifest.cbor").exists());
+    named("plain").succeeds();
     let naming = outcome.json()["naming"].to_string();
     assert!(naming.contains("TARGET/a-b-c:v1"), "{naming}");
     assert!(!naming.contains("profile plain"), "{naming}");

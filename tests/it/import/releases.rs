@@ -120,10 +120,8 @@ fn a_release_is_one_repository_and_its_own_image_comes_last() {
     );
     done.stdout_has(&sections);
     dry.succeeds().stdout_has(&sections);
-    done.stdout_has(&format!(
-        "oc apply -f {}/imageDigestMirrorSet.yaml",
-        out.display()
-    ));
+    done.stdout_has(&format!("oc apply -f {}/apply/\n", out.display()));
+    done.stdout_has("drains the nodes");
     done.stdout_has(&format!("--from {to}:4.17.3-x86_64 "));
 
     let path = "ocp4/openshift4";
@@ -151,7 +149,7 @@ fn a_release_is_one_repository_and_its_own_image_comes_last() {
     );
     let written = files(&out);
     for name in [
-        "imageDigestMirrorSet.yaml",
+        "apply/imageDigestMirrorSet.yaml",
         "install-config-imageDigestSources.yaml",
     ] {
         assert!(written.contains(&name.to_owned()), "{written:?}");
@@ -194,7 +192,10 @@ fn a_component_that_fails_keeps_the_release_away() {
     assert_eq!(digest_at(&host, path, &site.payload.digest()), None);
     assert_eq!(digest_at(&host, path, "4.17.3-x86_64-cli"), None);
     assert!(digest_at(&host, path, "4.17.3-x86_64-etcd").is_some());
-    assert_eq!(files(&out), ["import-report.json", "mapping.txt"]);
+    assert_eq!(
+        files(&out),
+        ["airferry.sha256", "import-report.json", "mapping.txt"]
+    );
 
     proxy.rule(|_, _| Fate::Pass);
     site.stage
@@ -258,14 +259,14 @@ fn half_a_release_is_never_committed_and_half_a_catalog_is() {
     assert_eq!(digest_at(&host, "okd", "4.17.3-x86_64"), None);
     assert!(digest_at(&host, "okd", "4.17.3-x86_64-cli").is_some());
     assert!(digest_at(&host, "okd/olm-index", "v1").is_some());
-    let source = fs::read_to_string(out.join("catalogSource.yaml")).unwrap();
+    let source = fs::read_to_string(out.join("apply/catalogSource.yaml")).unwrap();
     assert!(
         source.contains(&format!("  image: {to}/olm-index@sha256:")),
         "{source}"
     );
-    let policies = fs::read_to_string(out.join("imageDigestMirrorSet.yaml")).unwrap();
-    assert!(policies.contains("  name: index-0\n"), "{policies}");
-    assert!(!policies.contains("-release-0"), "{policies}");
+    let policies = fs::read_to_string(out.join("apply/imageDigestMirrorSet.yaml")).unwrap();
+    assert!(policies.contains("  name: olm-index-v1-"), "{policies}");
+    assert!(!policies.contains("airferry-release-"), "{policies}");
 }
 
 #[test]
@@ -435,7 +436,7 @@ fn instructions_and_update_services_are_written_as_asked() {
     let graph = format!("m.lan/graph@sha256:{}", "1a".repeat(32));
     let service = ["--update-service", "--graph-data-image", &graph];
     import(&[&resources[..], &service].concat());
-    let text = fs::read_to_string(out.join("updateService.yaml")).unwrap();
+    let text = fs::read_to_string(out.join("if-installed/updateService.yaml")).unwrap();
     assert!(text.contains(&format!("releases: {to}\n")), "{text}");
     assert!(
         text.contains(&format!("graphDataImage: {graph}\n")),

@@ -227,7 +227,7 @@ fn what_was_imported_is_extracted_where_no_store_can_be_reached() {
         .fails_with(6)
         .stderr_has("--signature-store");
     let hex = payload.digest().replace("sha256:", "");
-    let file = format!("{out}/signature-sha256-{}.json", &hex[..16]);
+    let file = format!("{out}/apply/signature-sha256-{}.json", &hex[..16]);
     for store in [out, &file] {
         let done = scene.extract(&mirror, "from-mirror", &["--signature-store", store]);
         done.succeeds().stdout_has("signed by ");

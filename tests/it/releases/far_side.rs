@@ -39,8 +39,8 @@ fn a_signed_release_goes_all_the_way() {
 
     // The signature is the one that was made, under the name where clusters look for it.
     let hex = payload.digest().replace("sha256:", "");
-    let file = out.join(format!("signature-sha256-{}.json", &hex[..16]));
-    done.stdout_has(&format!("oc apply -f {}", file.display()));
+    let file = out.join(format!("apply/signature-sha256-{}.json", &hex[..16]));
+    done.stdout_has(&format!("oc apply -f {}/apply/\n", out.display()));
     let object: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
     assert_eq!(object["metadata"]["name"], format!("sha256-{hex}"));
     assert_eq!(object["binaryData"].as_object().unwrap().len(), 1);

@@ -62,7 +62,7 @@ impl Signer {
             &[
                 "--quick-generate-key",
                 &signer.name,
-                "ed25519",
+                "rsa2048",
                 "sign",
                 "never",
             ],

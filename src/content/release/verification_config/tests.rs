@@ -6,7 +6,7 @@ const KEY: &str = include_str!(concat!(
 ));
 const BINARY_KEY: &[u8] = include_bytes!(concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/tests/vectors/release/bob.gpg"
+    "/tests/vectors/release/alice.gpg"
 ));
 
 /// A ConfigMap with these lines of data, and a keyring.
@@ -91,6 +91,19 @@ fn armored_and_binary_keyrings_are_read_as_by_the_cluster() {
     assert_eq!(keys, [1, 1]);
     assert_eq!(config.keyrings[0].keyring.unusable, 1);
     assert_eq!(Keyring::parse(twice.as_bytes()).unwrap().keys.len(), 2);
+}
+
+#[test]
+fn keys_that_the_cluster_does_not_take_do_not_count() {
+    let ed25519: &[u8] = include_bytes!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/vectors/release/bob.gpg"
+    ));
+    assert_eq!(Keyring::parse(ed25519).unwrap().keys.len(), 1);
+    let alone = Keyring::of_payload(ed25519).unwrap_err();
+    assert!(alone.to_string().contains("RSA"), "{alone}");
+    let both = Keyring::of_payload(&[BINARY_KEY, ed25519].concat()).unwrap();
+    assert_eq!((both.keys.len(), both.unusable), (1, 1));
 }
 
 #[test]

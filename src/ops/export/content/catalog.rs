@@ -1,11 +1,12 @@
 //! Reads the catalogs of a request before anything is copied, so that all images that they name
 //! are known. Builds the image of a catalog that is filtered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::request::{CatalogRequest, Request};
 use super::super::selection::CatalogSelection;
 use super::Made;
+use super::left_out::LeftOuts;
 use crate::content::catalog::{Catalog, CatalogImages, Edit, NamedBy};
 use crate::error::{Class, Error, Result};
 use crate::image::Source;
@@ -15,6 +16,7 @@ use crate::ops::blocking;
 use crate::ops::catalog::find_catalog;
 use crate::ops::context::Context;
 use crate::plan::catalog::{CatalogFilter, Kept, edits, filter};
+use crate::plan::leave_out::LeaveOut;
 
 /// Number of a catalog's problems that are reported one by one.
 const MAX_REPORTED: usize = 10;
@@ -31,6 +33,8 @@ pub(super) struct Catalogs {
     pub(super) made: Vec<Made>,
     /// Packages kept of filtered catalogs, with the reason for each.
     pub(super) selections: Vec<CatalogSelection>,
+    /// Images that are left out on purpose.
+    pub(super) left_out: LeftOuts,
 }
 
 /// Result of reading one catalog.
@@ -39,6 +43,7 @@ struct ReadCatalog {
     root: Digest,
     made: Option<MadeImage>,
     selection: Option<CatalogSelection>,
+    left_out: LeftOuts,
 }
 
 /// Reads the catalogs that a request names.
@@ -58,6 +63,7 @@ pub(super) async fn gather(request: &Request, context: &Context) -> Result<Catal
             }
         }
         catalogs.selections.extend(read.selection);
+        catalogs.left_out.extend(read.left_out);
         catalogs.entries.push(read.entry);
     }
     Ok(catalogs)
@@ -73,6 +79,7 @@ async fn read(
     let index = &request.index_filter;
     let (source, image) = find_catalog(&request.client, &reference, index, context).await?;
     let platforms = request.selection.platforms.clone();
+    let leave_out = request.leave_out.clone();
     let context = context.clone();
     blocking(move || {
         let filter = filter.filter(|filter| !filter.keeps_everything());
@@ -82,13 +89,25 @@ async fn read(
         let index = catalog::read(&source, &image)?;
         warn_of_problems(&index, &image, &context);
         match filter {
-            None => whole_catalog(reference, &index, &image),
-            Some(filter) => filtered_catalog(
-                &source, reference, index, &image, &filter, &platforms, &context,
-            ),
+            None => whole_catalog(reference, index, &image, &leave_out),
+            Some(filter) => {
+                let wanted = Wanted {
+                    filter: &filter,
+                    platforms: &platforms,
+                    leave_out: &leave_out,
+                };
+                filtered_catalog(&source, reference, index, &image, &wanted, &context)
+            }
         }
     })
     .await
+}
+
+/// What is wanted of a catalog.
+struct Wanted<'a> {
+    filter: &'a CatalogFilter,
+    platforms: &'a [Platform],
+    leave_out: &'a BTreeSet<LeaveOut>,
 }
 
 /// Warns of problems in a catalog.
@@ -112,10 +131,13 @@ fn warn_of_problems(catalog: &Catalog, image: &PlatformImage, context: &Context)
 /// Returns the entry of a catalog that is carried whole: its image stays the original.
 fn whole_catalog(
     reference: Reference,
-    catalog: &Catalog,
+    mut catalog: Catalog,
     image: &PlatformImage,
+    leave_out: &BTreeSet<LeaveOut>,
 ) -> Result<ReadCatalog> {
-    let named = named(catalog, image)?;
+    let mut left_out = LeftOuts::default();
+    left_out.note_names(&catalog);
+    let named = named(&mut catalog, image, leave_out, &mut left_out)?;
     let entry = CatalogEntry {
         image: reference,
         filter: None,
@@ -129,6 +151,7 @@ fn whole_catalog(
         root: image.root,
         made: None,
         selection: None,
+        left_out,
     })
 }
 
@@ -138,11 +161,10 @@ fn filtered_catalog(
     reference: Reference,
     mut index: Catalog,
     image: &PlatformImage,
-    wanted: &CatalogFilter,
-    platforms: &[Platform],
+    wanted: &Wanted<'_>,
     context: &Context,
 ) -> Result<ReadCatalog> {
-    let kept = filter(&index, wanted).map_err(|error| {
+    let kept = filter(&index, wanted.filter).map_err(|error| {
         Error::usage(format!("catalog {}: {error}", image.name))
             .hint("`airferry catalog list` shows packages, channels and versions")
     })?;
@@ -151,15 +173,17 @@ fn filtered_catalog(
     }
     let selection = Some(CatalogSelection::of(reference.clone(), &kept));
     if is_all(&index, &kept) {
-        let read = whole_catalog(reference, &index, image)?;
+        let read = whole_catalog(reference, index, image, wanted.leave_out)?;
         return Ok(ReadCatalog { selection, ..read });
     }
-    let made = catalog::rebuild(source, image, &reference, &index, &kept, platforms)?;
+    let made = catalog::rebuild(source, image, &reference, &index, &kept, wanted.platforms)?;
     context.warn(format!(
         "catalog {}: exported filtered, with the new digest {}; signatures of the original ({}) \
          are not valid for it and are left out",
         image.name, made.root, image.root
     ));
+    let mut left_out = LeftOuts::default();
+    left_out.note_names(&index);
     index.bundles.retain(|b| kept.has(&b.package, &b.name));
     index.other_images.retain(|(by, _)| match by {
         NamedBy::Document { package, .. } => {
@@ -168,10 +192,10 @@ fn filtered_catalog(
         }
         NamedBy::Bundle { .. } => true,
     });
-    let named = named(&index, image)?;
+    let named = named(&mut index, image, wanted.leave_out, &mut left_out)?;
     let entry = CatalogEntry {
         image: reference,
-        filter: Some(wanted.to_string()),
+        filter: Some(wanted.filter.to_string()),
         format: image.format(),
         members: named.members(),
         original: Some(image.root),
@@ -182,6 +206,7 @@ fn filtered_catalog(
         root: made.root,
         made: Some(made),
         selection,
+        left_out,
     })
 }
 
@@ -196,14 +221,20 @@ fn is_all(catalog: &Catalog, kept: &Kept) -> bool {
     edits.len() == documents && edits.values().all(|edit| *edit == Edit::Keep)
 }
 
-/// Returns the images that a catalog names. Fails if there are none.
-fn named(catalog: &Catalog, image: &PlatformImage) -> Result<CatalogImages> {
-    let named = catalog.images();
-    if named.images.is_empty() && named.bad.is_empty() {
+/// Returns the images that a catalog names, without those that are left out. Fails if it names
+/// none.
+fn named(
+    catalog: &mut Catalog,
+    image: &PlatformImage,
+    leave_out: &BTreeSet<LeaveOut>,
+    left_out: &mut LeftOuts,
+) -> Result<CatalogImages> {
+    let all = catalog.images();
+    if all.images.is_empty() && all.bad.is_empty() {
         let message = format!("The catalog {} names no image", image.name);
         return Err(Error::usage(message));
     }
-    Ok(named)
+    Ok(left_out.take_from(catalog, leave_out))
 }
 
 /// Returns the strings that are no references, for the inventory. Fails if there are too many.

@@ -4,6 +4,7 @@
 //! is written: without it, the images that belong to the bundle are unknown.
 
 mod catalog;
+mod left_out;
 mod release;
 mod subset;
 
@@ -13,7 +14,9 @@ use super::request::Request;
 use super::selection::CatalogSelection;
 use crate::error::{Error, Result};
 use crate::image::catalog::MadeImage;
-use crate::model::{AttachmentState, CatalogEntry, Digest, ImageEntry, Reference, ReleaseEntry};
+use crate::model::{
+    AttachmentState, CatalogEntry, Digest, ImageEntry, LeftOut, Reference, ReleaseEntry,
+};
 use crate::oci;
 use crate::ops::context::Context;
 use crate::ops::release::selection::Selected;
@@ -27,6 +30,8 @@ pub(super) struct Gathered {
     pub(super) references: BTreeMap<Reference, Option<Digest>>,
     /// Catalogs, with their members.
     pub(super) catalogs: Vec<CatalogEntry>,
+    /// Images left out on purpose.
+    pub(super) left_out: Vec<LeftOut>,
     /// Releases, with their components.
     pub(super) releases: Vec<ReleaseEntry>,
     /// Results of requests for releases by version.
@@ -68,9 +73,25 @@ pub(super) async fn gather(request: &Request, context: &Context) -> Result<Gathe
     }
     references.extend(catalogs.references);
     refuse_both(&references, &catalogs.made)?;
+    catalogs.left_out.check_known(&request.leave_out)?;
+    let fixed = releases.entries.iter().map(|entry| &entry.image);
+    let fixed = fixed.chain(
+        releases
+            .entries
+            .iter()
+            .flat_map(|entry| entry.components.iter().map(|component| &component.image)),
+    );
+    let fixed: BTreeSet<Reference> = fixed
+        .chain(catalogs.entries.iter().map(|entry| &entry.image))
+        .cloned()
+        .collect();
+    let left_out = catalogs
+        .left_out
+        .finish(&request.leave_out, &mut references, &fixed)?;
     Ok(Gathered {
         references,
         catalogs: catalogs.entries,
+        left_out,
         releases: releases.entries,
         selected: releases.selected,
         made: catalogs.made,
@@ -150,6 +171,7 @@ pub(super) fn add_made(resolution: &mut Resolution, made: &[Made]) -> Result<()>
 /// themselves. `asked` are the references that the request names itself.
 pub(super) fn add_to(resolution: &mut Resolution, gathered: Gathered, asked: &BTreeSet<Reference>) {
     let (catalogs, releases) = (gathered.catalogs, gathered.releases);
+    let left_out = gathered.left_out;
     let in_catalogs = catalogs.iter().flat_map(|catalog| {
         let members = catalog.members.iter().map(|member| &member.image);
         members.chain(std::iter::once(&catalog.image))
@@ -164,4 +186,5 @@ pub(super) fn add_to(resolution: &mut Resolution, gathered: Gathered, asked: &BT
     }
     resolution.catalogs = catalogs;
     resolution.releases = releases;
+    resolution.left_out = left_out;
 }

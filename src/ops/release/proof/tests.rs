@@ -13,6 +13,7 @@ fn alice() -> ReleaseKeys {
 fn inventory(root: Digest, signatures: &[(Digest, &[u8])]) -> Inventory {
     let image: Reference = "quay.io/okd/release:1".parse().unwrap();
     Inventory {
+        left_out: Vec::new(),
         ext: None,
         document: Inventory::TYPE.to_owned(),
         bases: Vec::new(),
