@@ -5,10 +5,12 @@
 //! the value.
 
 pub mod catalog;
+pub mod doctor;
 pub mod export;
 pub mod import;
 pub mod index_filter;
 pub mod naming;
 pub(crate) mod naming_ahead;
 pub mod pack;
+pub mod target;
 pub mod upgrade;

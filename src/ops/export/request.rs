@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::resolve::{ForeignLayers, Selection};
+use super::targets::TargetFile;
 use crate::bundle::sign::Signer;
 use crate::content::mapping_file::MappingFile;
 use crate::format::hash::sha256;
@@ -37,6 +38,8 @@ pub struct Request {
     pub base_trust: Vec<VerifyingKey>,
     /// Signer of the bundle; `None` leaves it unsigned.
     pub signer: Option<Signer>,
+    /// Facts about targets: for warnings and errors, never for what the bundle contains.
+    pub targets: Vec<TargetFile>,
     /// Content of `LABEL.txt`.
     pub label: Label,
     /// Comment in the statement.
