@@ -359,7 +359,8 @@ impl Probe<'_> {
         let left = &mut self.report.leftovers;
         for (count, what) in [(manifests, "manifest"), (tags, "tag")] {
             if count > 0 {
-                left.push(format!("{} in {}", Count::of(count, what), self.repository));
+                let count = Count::of(count, what);
+                left.push(format!("{count} in {}", self.repository));
             }
         }
         if blobs > 0 {
