@@ -252,10 +252,13 @@ fn text(report: &Report, args: &DoctorArgs) -> String {
 
 /// Returns what to do next.
 fn next(report: &Report, args: &DoctorArgs) -> String {
-    let problems = report.lines.iter().filter(|line| line.is_problem).count();
-    if problems > 0 {
-        return "Next: mend each line marked `not` that has an arrow, then run doctor again\n"
-            .to_owned();
+    let problems = report.lines.iter().filter(|line| line.is_problem);
+    let problems: Vec<&str> = problems.map(|line| line.subject.as_str()).collect();
+    if !problems.is_empty() {
+        return format!(
+            "Next: mend this, then run doctor again: {}\n",
+            problems.join(", ")
+        );
     }
     match (&args.target, &args.facts) {
         (Some(_), Some(path)) => {

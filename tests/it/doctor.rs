@@ -115,7 +115,7 @@ fn a_probe_of_serve_lists_what_stays() {
     report.stdout_has("ok      sparse indexes\n");
     report.stdout_has("ok      referrers API\n");
     // It has no way to remove anything.
-    report.stdout_has("left on the target: 8 manifests in ");
+    report.stdout_has("left on the target: 9 manifests in ");
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn about_connection(software: &Software, subject: &str, report: &mut Report) {
     report.ok(
         "login",
         match software.authentication {
-            Authentication::None => "none asked for",
+            Authentication::None => "none asked for at the registry's root",
             Authentication::Basic => "accepted (user name and password)",
             Authentication::Bearer => "accepted (tokens)",
         },

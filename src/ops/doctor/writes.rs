@@ -371,6 +371,9 @@ impl Probe<'_> {
                 self.repository
             ));
         }
+        if self.report.target.get(Fact::Push) != Some(true) {
+            return;
+        }
         left.push(format!(
             "the repositories {}, {} and {}, as far as the registry keeps empty ones",
             self.repository, self.mounted, self.deep

@@ -13,7 +13,7 @@ use crate::model::Repository;
 use crate::ops::context::Context;
 use crate::plan::import::ImportPlan;
 use crate::progress::{Event, Phase};
-use crate::registry::{Authentication, PushGrant};
+use crate::registry::PushGrant;
 
 /// Upper limit of repositories that a dry run looks for, to ask for a token to push into one.
 const EXISTENCE_PROBES: usize = 8;
@@ -65,7 +65,7 @@ async fn ask(
         Some(repository) => request.client.ping_for(repository).await,
         None => request.client.ping(host).await,
     };
-    let pinged = pinged.map_err(unusable)?;
+    pinged.map_err(unusable)?;
     let mut items = plan.images.len() + base_blobs::request_count(plan);
     if request.dry_run {
         items += forecast::request_count(plan);
@@ -80,7 +80,7 @@ async fn ask(
     let mut problems = Vec::new();
     let base_blobs = base_blobs::find(request, opened, plan, &probe, &mut problems).await?;
     let tags = tags::decide(request, opened, plan, &probe, &mut problems).await?;
-    if request.dry_run && pinged.authentication == Authentication::Bearer {
+    if request.dry_run {
         problems.extend(push_problem(request, &repositories, &probe).await);
     }
     let forecast = match request.dry_run && problems.is_empty() {
@@ -117,6 +117,9 @@ async fn push_problem(
 ) -> Option<String> {
     let shown = repositories.iter().filter(|r| !probe.is_hidden(r)).copied();
     for repository in shown.take(EXISTENCE_PROBES) {
+        if !request.client.has_named_token_service(repository) {
+            return None;
+        }
         if !matches!(request.client.repository_exists(repository).await, Ok(true)) {
             continue;
         }

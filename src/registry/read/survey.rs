@@ -126,6 +126,12 @@ impl Client {
         })
     }
 
+    /// True if the registry has named a token service in an answer to this process.
+    pub fn has_named_token_service(&self, repository: &Repository) -> bool {
+        let place = self.own_place(repository);
+        self.auth().realm(&place).is_some()
+    }
+
     /// Asks the token service for the right to push into a repository, and returns what the token
     /// grants. Some registries (Quay) create the repository when they are asked this, so ask only
     /// for a repository that exists, or one that is about to be written.
