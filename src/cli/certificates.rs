@@ -40,6 +40,33 @@ pub(super) fn of_hosts(environment: &Environment) -> CertificateStore {
     store
 }
 
+/// Returns the directories and files of certificates in use besides the system's, and what is wrong
+/// with them.
+pub(super) fn survey(environment: &Environment) -> (Vec<String>, Vec<String>) {
+    let (mut used, mut problems) = (Vec::new(), Vec::new());
+    for (host, found) in &of_hosts(environment).hosts {
+        used.push(format!("certs.d/{host}"));
+        problems.extend(found.problems.iter().cloned());
+    }
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        let Some(path) = environment.path(name) else {
+            continue;
+        };
+        let there = match name {
+            "SSL_CERT_DIR" => files::is_dir(&path),
+            _ => files::is_file(&path),
+        };
+        match there {
+            true => used.push(format!("{name}={}", path.display())),
+            false => problems.push(format!(
+                "{name} names `{}`, which is not there",
+                path.display()
+            )),
+        }
+    }
+    (used, problems)
+}
+
 /// Adds the certificates of a directory for all hosts.
 pub(super) fn add_for_all(
     store: &mut CertificateStore,

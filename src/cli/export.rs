@@ -11,10 +11,12 @@ use super::registry_args::RegistryArgs;
 use super::release_args::ReleaseTrustArgs;
 use super::release_selection_args::ReleaseSelectionArgs;
 use super::{Invocation, OutputArgs, catalog_text, left_out_text, program_text, release_text};
+use crate::encoding::target_facts;
 use crate::error::Error;
 use crate::model::{ByteSize, Count, Label, LabelText, Platform, Reference};
 use crate::ops::export::{
     self, Attachments, Existing, ExportState, ForeignLayers, Outcome, Releases, Request, Selection,
+    TargetFile,
 };
 use crate::plan::leave_out::LeaveOut;
 use crate::sys::files;
@@ -104,6 +106,11 @@ pub(crate) struct ExportArgs {
     /// Discard an unfinished export of another request.
     #[arg(long)]
     replan: bool,
+
+    /// Facts about a target registry, as `airferry doctor --facts` writes them on the far side: what
+    /// that target refuses is reported now. They never change what the bundle contains. Repeatable.
+    #[arg(long = "for", value_name = "FILE")]
+    targets: Vec<PathBuf>,
 
     /// Show exactly what would be written, without writing anything.
     #[arg(long)]
@@ -213,6 +220,7 @@ pub(crate) async fn run(args: ExportArgs, invocation: &Invocation) -> Result<(),
         base_trust: base_trust.collect::<Result<_, _>>()?,
         signer,
         program: args.program.request()?,
+        targets: targets(&args.targets)?,
         label: Label {
             title: args.title.clone(),
             owner: args.owner.clone(),
@@ -240,6 +248,24 @@ pub(crate) async fn run(args: ExportArgs, invocation: &Invocation) -> Result<(),
         .outcome(args.output.format, &outcome, |outcome| text(outcome, &args))?;
     // A dry run that finds images missing also fails, after its report is printed.
     outcome.failure().map_or(Ok(()), Err)
+}
+
+/// Reads the files of `--for`.
+fn targets(paths: &[PathBuf]) -> Result<Vec<TargetFile>, Error> {
+    let read = |path: &PathBuf| {
+        let refused = || {
+            Error::usage(format!("The facts in `{}` cannot be used", path.display()))
+                .hint("`airferry doctor --to REGISTRY --facts FILE` writes such a file")
+        };
+        let text = files::read_text(path, target_facts::CAP)
+            .map_err(|error| refused().caused_by(error))?;
+        let facts = target_facts::read(&text).map_err(|error| refused().caused_by(error))?;
+        Ok(TargetFile {
+            path: path.clone(),
+            facts,
+        })
+    };
+    paths.iter().map(read).collect()
 }
 
 /// Returns the references from arguments and files, without duplicates.

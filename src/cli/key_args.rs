@@ -124,6 +124,29 @@ pub(super) fn read_public(path: &Path) -> Result<VerifyingKey, Error> {
     keys::parse_public(&file).map_err(|error| unusable(path, error))
 }
 
+/// Describes a private key file without asking for its passphrase.
+pub(super) fn describe_private(path: &Path) -> Result<String, Error> {
+    let file = read_private(path)?;
+    let name = path.display();
+    let found = match keys::parse_private(&file).map_err(|error| unusable(path, error))? {
+        PrivateKey::Plain(key) => {
+            format!(
+                "private, {}",
+                keys::spoken(&SigningKey::public(&key).fingerprint())
+            )
+        }
+        PrivateKey::Encrypted(_) => "private, encrypted (needs the passphrase)".to_owned(),
+    };
+    match files::readers(path).map_err(|error| unusable(path, error))? {
+        Readers::OwnerOnly => Ok(found),
+        Readers::Others => Err(
+            Error::usage(format!("Others can read the private key `{name}`")).hint(format!(
+                "chmod 600 {name}; on exFAT: --key-permissions=warn"
+            )),
+        ),
+    }
+}
+
 /// Reads the public half of a public or private key file. An encrypted private key has no readable
 /// public half.
 pub(super) fn read_either(path: &Path) -> Result<VerifyingKey, Error> {

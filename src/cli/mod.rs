@@ -12,6 +12,7 @@ mod certificates;
 mod cluster_resources;
 mod codec;
 mod completions;
+mod doctor;
 mod environment;
 #[cfg(test)]
 mod examples;
@@ -89,6 +90,7 @@ enum Command {
     Release(release::ReleaseArgs),
     Unpack(unpack::UnpackArgs),
     Serve(serve::ServeArgs),
+    Doctor(Box<doctor::DoctorArgs>),
     Codec(codec::CodecArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -109,6 +111,7 @@ impl Command {
             Self::Unpack(args) => unpack::run(args, invocation).await,
             Self::Sign(args) => sign::run(args, invocation).await,
             Self::Serve(args) => serve::run(args, invocation).await,
+            Self::Doctor(args) => doctor::run(*args, invocation).await,
             Self::Codec(args) => codec::run(args, invocation).await,
             Self::Completions(args) => {
                 completions::run(&args, invocation);

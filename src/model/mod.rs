@@ -18,6 +18,7 @@ mod platform;
 mod reference;
 mod size;
 mod statement;
+mod target_facts;
 
 pub use bundle::*;
 pub use content::*;
@@ -34,6 +35,7 @@ pub use platform::{Platform, PlatformError};
 pub use reference::{Host, NameError, Reference, Repository, RepositoryPath, Tag};
 pub use size::{ByteSize, SizeError};
 pub use statement::*;
+pub use target_facts::{Fact, TargetFacts};
 
 /// Deserialises a text through `FromStr`, for types that are parsed once where they enter.
 pub(crate) fn from_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>

@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod cluster_files;
 pub mod cluster_resources;
 mod context;
+pub mod doctor;
 pub mod export;
 pub mod import;
 pub mod inspect;

@@ -5,6 +5,7 @@
 //! the value.
 
 pub mod catalog;
+pub mod doctor;
 pub mod export;
 pub mod import;
 pub mod index_filter;
@@ -12,4 +13,5 @@ pub mod leave_out;
 pub mod naming;
 pub(crate) mod naming_ahead;
 pub mod pack;
+pub mod target;
 pub mod upgrade;

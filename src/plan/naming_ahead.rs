@@ -94,7 +94,7 @@ pub(crate) fn refused(
 }
 
 /// Returns one clause for each name that cannot be given.
-fn conflicts(error: &NamingError, target: &Target) -> Vec<String> {
+pub(super) fn conflicts(error: &NamingError, target: &Target) -> Vec<String> {
     let prefix = format!("{target}/");
     let short = |name: &Reference| match name.to_string().strip_prefix(&prefix) {
         Some(rest) => format!("TARGET/{rest}"),

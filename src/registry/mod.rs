@@ -31,6 +31,7 @@ mod redact;
 mod tls;
 mod write;
 
+pub use auth::PushGrant;
 pub use client::{Client, ClientOptions};
 pub use credentials::{
     AuthFile, Credential, Credentials, CredentialsError, ParsedAuthFile, Secret,
@@ -39,12 +40,12 @@ pub use error::{Answer, CredentialSearch, Error, Result};
 pub use http::{CertificateStore, HostCertificates, RetryPolicy, Timeouts};
 pub use places::{Mirrors, MirrorsError};
 pub use read::{
-    Authentication, BlobDownload, DocumentRequest, Fetched, ManifestHead, Ping, Referrer,
-    Referrers, ReferrersSource, Selector,
+    Authentication, BlobDownload, DocumentRequest, Fetched, Known, ManifestHead, Ping, Referrer,
+    Referrers, ReferrersSource, Selector, Software,
 };
 pub use redact::RedactedUrl;
 pub use tls::{ClientPair, TlsProblem, check_authorities, check_client};
 pub use write::{
-    BlobSource, BlobUpload, MemorySessions, Mount, PositionListener, PushedManifest, SessionStore,
-    SessionTextError, UploadSession, Uploaded,
+    BlobSource, BlobUpload, MemorySessions, Mount, PositionListener, PushedManifest, Removal,
+    SessionStore, SessionTextError, UploadSession, Uploaded,
 };

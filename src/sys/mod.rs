@@ -17,6 +17,7 @@ pub mod process;
 pub mod registry_store;
 pub mod scratch;
 pub mod sessions;
+pub mod speed;
 pub mod spool;
 pub mod sqlite;
 

@@ -20,6 +20,7 @@ mod citations;
 mod cli;
 mod codec;
 mod consoles;
+mod doctor;
 mod export;
 mod format_document;
 mod hiding;

@@ -20,6 +20,7 @@ mod request;
 mod resolve;
 mod selection;
 mod sources;
+mod targets;
 mod transfer;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use request::{CatalogRequest, Existing, Releases, Request};
 pub(crate) use resolve::resolve;
 pub use resolve::{ForeignLayers, Selection};
 pub use selection::{BundleSelection, CatalogSelection, PackageSelection};
+pub use targets::{TargetFile, TargetLine};
 
 use additions::nothing_new;
 use moved_tags::report_moved_tags;
@@ -100,8 +102,10 @@ async fn export_bundle(request: Request, beside: u64, context: &Context) -> Resu
         let planned = make_plan(&request, id, None, &bases, context).await?;
         let ahead = Preview::of(&planned.plan)?;
         check_names(&request, &ahead.assembled.inventory, context)?;
+        let targets = for_targets(&request, &planned.plan, &ahead, context)?;
         preflight::check_ahead(&request, &planned.plan, &ahead, beside)?;
-        return dry_run_outcome(&request, &planned, &ahead, 0);
+        let outcome = dry_run_outcome(&request, &planned, &ahead, 0)?;
+        return Ok(Outcome { targets, ..outcome });
     };
     let _lock = DirLock::try_take(media.root())?.ok_or_else(|| {
         let message = format!("Another export into `{}` is running", request.to.display());
@@ -136,7 +140,9 @@ async fn export_bundle(request: Request, beside: u64, context: &Context) -> Resu
             warn_about_names(&known.inventory, context);
             let moved = report_moved_tags(&request, images, catalogs, context).await;
             let statements = statement_bytes(media.as_ref())?;
-            return Ok(Outcome::already_complete(&known, moved, statements));
+            let targets = targets::compare(&request.targets, None, &known.inventory, context);
+            let outcome = Outcome::already_complete(&known, moved, statements);
+            return Ok(Outcome { targets, ..outcome });
         }
         Start::Complete(known) => {
             let planned = make_plan(&request, id, Some(&known), &bases, context).await?;
@@ -159,18 +165,34 @@ async fn export_bundle(request: Request, beside: u64, context: &Context) -> Resu
     warn_of_sparse_indexes(plan, context);
     let ahead = Preview::of(plan)?;
     check_names(&request, &ahead.assembled.inventory, context)?;
+    let targets = for_targets(&request, plan, &ahead, context)?;
     preflight::check(&request, media.as_ref(), plan, &ahead, beside)?;
     if request.dry_run {
         let there = preflight::own_bytes(media.as_ref(), &ahead.written)?;
         let statements = statement_bytes(media.as_ref())?;
         return Ok(Outcome {
             already_there: there,
+            targets,
             ..dry_run_outcome(&request, &planned, &ahead, statements)?
         });
     }
     let document = ahead.document.clone();
     drop(ahead);
-    perform(request, media, planned, document, begun, context).await
+    let outcome = perform(request, media, planned, document, begun, context).await?;
+    Ok(Outcome { targets, ..outcome })
+}
+
+/// Compares the planned bundle with the targets of `--for`. Fails if one refuses an image.
+fn for_targets(
+    request: &Request,
+    plan: &ExportPlan,
+    ahead: &Preview,
+    context: &Context,
+) -> Result<Vec<TargetLine>> {
+    let inventory = &ahead.assembled.inventory;
+    let lines = targets::compare(&request.targets, Some(plan), inventory, context);
+    targets::require(&lines)?;
+    Ok(lines)
 }
 
 /// Returns the state of the directory. With `--replan`, discards an unfinished export first; a dry

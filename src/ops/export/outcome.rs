@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::program::ProgramCopy;
 use super::selection::{CatalogSelection, PackageSelection};
+use super::targets::TargetLine;
 use crate::bundle::write::assemble::Assembled;
 use crate::error::{Class, Error};
 use crate::format::bundle::encode_manifest;
@@ -198,6 +199,9 @@ pub struct Outcome {
     /// refuse.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub naming: Vec<String>,
+    /// Differences between the content and what the targets of `--for` take.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetLine>,
     /// Messages about tags that moved since the plan was made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub moved_tags: Vec<String>,
@@ -241,6 +245,7 @@ impl Outcome {
             already_there: 0,
             unanswered: Vec::new(),
             naming: naming_ahead::notes(inventory),
+            targets: Vec::new(),
             moved_tags: Vec::new(),
             program: None,
         };

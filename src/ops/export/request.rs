@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::program::ProgramRequest;
 use super::resolve::{ForeignLayers, Selection};
+use super::targets::TargetFile;
 use crate::bundle::sign::Signer;
 use crate::content::mapping_file::MappingFile;
 use crate::format::hash::sha256;
@@ -46,6 +47,8 @@ pub struct Request {
     pub signer: Option<Signer>,
     /// Program to copy beside the bundle.
     pub program: Option<ProgramRequest>,
+    /// Facts about targets: for warnings and errors, never for what the bundle contains.
+    pub targets: Vec<TargetFile>,
     /// Content of `LABEL.txt`.
     pub label: Label,
     /// Comment in the statement.

@@ -8,11 +8,15 @@ use super::opened::Opened;
 use super::probe::{Probe, target_error};
 use super::request::Request;
 use super::tags::{self, TagDecision};
-use crate::error::{Class, Error, Result};
+use crate::error::{Class, Error, Result, chain};
 use crate::model::Repository;
 use crate::ops::context::Context;
 use crate::plan::import::ImportPlan;
 use crate::progress::{Event, Phase};
+use crate::registry::PushGrant;
+
+/// Upper limit of repositories that a dry run looks for, to ask for a token to push into one.
+const EXISTENCE_PROBES: usize = 8;
 
 /// Facts and decisions from before the first change on the target.
 #[derive(Debug, Default)]
@@ -76,6 +80,9 @@ async fn ask(
     let mut problems = Vec::new();
     let base_blobs = base_blobs::find(request, opened, plan, &probe, &mut problems).await?;
     let tags = tags::decide(request, opened, plan, &probe, &mut problems).await?;
+    if request.dry_run {
+        problems.extend(push_problem(request, &repositories, &probe).await);
+    }
     let forecast = match request.dry_run && problems.is_empty() {
         true => Some(forecast::measure(request, opened, plan, &base_blobs, &probe).await?),
         false => None,
@@ -99,6 +106,36 @@ async fn ask(
         message.push_str(problem);
     }
     Err(Error::new(Class::Target, message))
+}
+
+/// Finds out from a token whether this account may push, for a dry run. Asks only for a repository
+/// that exists: some registries create one when they are asked for such a token.
+async fn push_problem(
+    request: &Request,
+    repositories: &BTreeSet<&Repository>,
+    probe: &Probe<'_>,
+) -> Option<String> {
+    let shown = repositories.iter().filter(|r| !probe.is_hidden(r)).copied();
+    for repository in shown.take(EXISTENCE_PROBES) {
+        if !request.client.has_named_token_service(repository) {
+            return None;
+        }
+        if !matches!(request.client.repository_exists(repository).await, Ok(true)) {
+            continue;
+        }
+        return match request.client.push_grant(repository).await {
+            Ok(PushGrant::Withheld) => Some(format!(
+                "this account may not push to {repository}: the registry gives it a token without \
+                 that right; let it write there, or log in with another account"
+            )),
+            Err(error) if error.is_hidden() => Some(format!(
+                "this account may not push to {repository}: {}",
+                chain(&error)
+            )),
+            _ => None,
+        };
+    }
+    None
 }
 
 /// Returns the warning about repositories that the target did not show.

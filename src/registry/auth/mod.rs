@@ -5,6 +5,7 @@
 //! depend on what is read or written with a header, nor on the repetition of requests.
 
 mod challenge;
+mod claims;
 mod header;
 mod scopes;
 mod token;
@@ -40,6 +41,19 @@ pub(super) enum RequestKind {
     /// Lists of referrers. Some registries and proxies ask for another login there, or name a
     /// token service that does not answer; that must not affect other requests.
     Referrers,
+}
+
+/// What a token says about the right to push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PushGrant {
+    /// The registry does not use tokens.
+    NoToken,
+    /// The token does not say.
+    Untold,
+    /// It grants `push`.
+    Granted,
+    /// It does not.
+    Withheld,
 }
 
 /// The request for which an `Authorization` header is made.
@@ -126,6 +140,38 @@ impl Auth {
             Challenge::Basic => Some("basic"),
             Challenge::Bearer { .. } => Some("bearer"),
         }
+    }
+
+    /// Returns the path of the token service that the registry named, if it named one.
+    pub(super) fn realm(&self, endpoint: &Endpoint) -> Option<String> {
+        match self.challenge(endpoint, RequestKind::Content)? {
+            Challenge::Basic => None,
+            Challenge::Bearer { realm, .. } => Some(realm.path().to_owned()),
+        }
+    }
+
+    /// Fetches a token for the purpose's scopes, and returns whether it grants `push`.
+    pub(super) async fn push_grant(
+        &self,
+        http: &Engine,
+        purpose: Purpose<'_>,
+    ) -> Result<PushGrant> {
+        let Some(Challenge::Bearer { .. }) = self.challenge(purpose.endpoint, purpose.kind) else {
+            return Ok(PushGrant::NoToken);
+        };
+        let authorization = self.authorization(http, purpose).await?;
+        let text = authorization
+            .as_ref()
+            .and_then(|own| own.header.to_str().ok());
+        let token = text.and_then(|text| text.strip_prefix("Bearer "));
+        let path = &purpose.endpoint.repository.path;
+        Ok(
+            match token.and_then(|token| claims::grants_push(token, path)) {
+                Some(true) => PushGrant::Granted,
+                Some(false) => PushGrant::Withheld,
+                None => PushGrant::Untold,
+            },
+        )
     }
 
     /// Returns where credentials for a host are looked for.

@@ -30,6 +30,12 @@ impl Scopes {
         Self(vec![format!("repository:{path}:pull,push")])
     }
 
+    /// Returns the scopes for removing something. Some registries refuse tokens for `delete`, and
+    /// then give one for the rest.
+    pub(in crate::registry) fn delete(path: &RepositoryPath) -> Self {
+        Self(vec![format!("repository:{path}:pull,push,delete")])
+    }
+
     /// Returns the scopes for mounting a blob of `from` into `path`.
     pub(in crate::registry) fn mount(path: &RepositoryPath, from: &RepositoryPath) -> Self {
         Self(vec![

@@ -14,6 +14,7 @@ mod ping;
 mod presence;
 mod ranges;
 mod referrers;
+mod survey;
 mod tags;
 
 pub use documents::DocumentRequest;
@@ -23,3 +24,4 @@ pub use manifest::{Fetched, ManifestHead, Selector};
 pub use ping::{Authentication, Ping};
 pub(super) use ranges::blob_name;
 pub use referrers::{Referrer, Referrers, ReferrersSource};
+pub use survey::{Known, Software};

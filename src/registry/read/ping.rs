@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use reqwest::Method;
-use reqwest::header::SERVER;
+use reqwest::header::{DATE, SERVER};
 
 use crate::model::{Host, Repository};
 use crate::registry::auth::Scopes;
 use crate::registry::client::{Call, Client};
 use crate::registry::error::{Error, Result};
+use crate::registry::http::http_date;
 use crate::registry::places::Endpoint;
 use crate::registry::redact::{RedactedUrl, one_line};
 
@@ -35,6 +36,8 @@ pub struct Ping {
     pub authentication: Authentication,
     /// The `Server` header, if there is one.
     pub software: Option<String>,
+    /// The server's time (`Date`), in seconds since 1970.
+    pub date: Option<i64>,
 }
 
 impl Client {
@@ -111,6 +114,7 @@ impl Client {
                 None => Authentication::None,
             },
             software: response.text(SERVER).map(|text| one_line(text, 80)),
+            date: response.text(DATE).and_then(http_date),
         })
     }
 }

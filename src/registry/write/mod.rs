@@ -6,6 +6,7 @@
 
 mod blob;
 mod location;
+mod probe;
 mod push;
 mod session;
 mod transfer;
@@ -13,6 +14,7 @@ mod upload;
 mod upload_way;
 
 pub use blob::{BlobSource, BlobUpload, PositionListener, Uploaded};
+pub use probe::Removal;
 pub use push::PushedManifest;
 pub use session::{MemorySessions, SessionStore, SessionTextError, UploadSession};
 pub use upload::Mount;
