@@ -25,6 +25,7 @@ mod probe;
 mod read_back;
 mod referrers;
 mod referrers_api;
+mod replaced;
 mod report;
 mod request;
 mod share;
@@ -39,7 +40,8 @@ pub use groups::{GroupReport, Missing};
 pub use image_report::{ImageReport, ImageState};
 pub(super) use planning::plan;
 pub use report::{Report, ResourcesProblem};
-pub use request::{ExistingTags, Request, SparseIndex};
+pub use replaced::ReplacedImage;
+pub use request::{ExistingTags, KeepReplaced, Request, SparseIndex};
 pub use share::{ShareReport, share};
 
 use blob_uploader::BlobUploader;
