@@ -16,8 +16,8 @@ use crate::error::Error;
 use crate::model::{ByteSize, Count, NeededBy};
 use crate::ops::cluster_files::ResourcesRequest;
 use crate::ops::import::{
-    self, AttachmentPolicy, AttachmentRule, ExistingTags, GroupReport, ImageState, KeepReplaced, Report,
-    ReplacedImage, Request, SparseIndex,
+    self, AttachmentPolicy, AttachmentRule, ExistingTags, GroupReport, ImageState, KeepReplaced,
+    ReplacedImage, Report, Request, SparseIndex,
 };
 use crate::plan::import::Shard;
 
@@ -229,7 +229,7 @@ pub(crate) async fn run(args: ImportArgs, invocation: &Invocation) -> Result<(),
         jobs: args.registry.jobs(),
         resources,
         client: args.registry.client(invocation)?.direct(),
-        state: invocation.state_directory()?,
+        state: invocation.state_directory(),
     };
     if let Some(shard) = args.shard {
         let report = import::share(request, shard, invocation.context()).await?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::missing;
 use super::selection::{CatalogSelection, PackageSelection};
 use crate::bundle::write::assemble::Assembled;
 use crate::error::{Class, Error};
@@ -359,11 +360,15 @@ impl Outcome {
         let all = Count::of(self.images.len() + malformed.len(), "image");
         let can_be_asked_again = !lacking.is_empty();
         let mut message = format!("{lack} of {all} {is} missing:");
-        for image in lacking {
+        let missing = lacking.iter().map(|image| {
             let problem = image.problem.as_deref().unwrap_or_default();
-            let needed_by = NeededBy::clause(&image.needed_by);
-            message.push_str(&format!("\n  - {}: {problem}{needed_by}", image.reference));
-        }
+            (
+                &image.reference,
+                problem,
+                NeededBy::clause(&image.needed_by),
+            )
+        });
+        message.push_str(&missing::list(&missing.collect::<Vec<_>>()));
         for malformed in &malformed {
             message.push_str(&format!("\n  - {malformed}"));
         }

@@ -107,7 +107,9 @@ impl ReplacedKeeper {
                 .map(|head| head.value.digest);
             match (there, owner) {
                 (Some(there), _) if there == *digest => return Ok(Some(tag)),
-                (None, None) => return Ok(self.set(repository, digest, &tag).await?.then_some(tag)),
+                (None, None) => {
+                    return Ok(self.set(repository, digest, &tag).await?.then_some(tag));
+                }
                 (None, Some(owner)) if owner == digest => {
                     return Ok(self.set(repository, digest, &tag).await?.then_some(tag));
                 }

@@ -92,8 +92,8 @@ pub struct Request {
     pub resources: Option<ResourcesRequest>,
     /// Client of the target.
     pub client: Client,
-    /// Directory for caches that outlive the process.
-    pub state: PathBuf,
+    /// Directory for caches that outlive the process; `None` if there is none.
+    pub state: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Request {

@@ -66,6 +66,10 @@ pub enum Error {
         /// The registry's answer.
         answer: Box<Answer>,
     },
+    /// An upload was refused for a reason that concerns others too; the error is shared by all of
+    /// them, and the registry was asked once.
+    #[error(transparent)]
+    RefusedBefore(Arc<Error>),
     /// The registry sends uploads to another host, which asks for credentials; they are not sent
     /// there.
     #[error(
@@ -142,6 +146,14 @@ pub enum Error {
         proxy: RedactedUrl,
         /// The cause.
         source: reqwest::Error,
+    },
+    /// The proxy itself answers: it requires a login (407).
+    #[error("Proxy `{proxy}` requires a login for `{url}`")]
+    ProxyLogin {
+        /// The requested URL.
+        url: RedactedUrl,
+        /// The proxy.
+        proxy: RedactedUrl,
     },
     /// A registry that may be asked over plain HTTP answers neither over TLS nor over plain HTTP.
     #[error("Registry `{host}` answers neither over TLS ({tls}) nor over plain HTTP")]
@@ -385,7 +397,10 @@ impl Error {
         self.is_transient()
             || matches!(
                 self,
-                Self::Tls { .. } | Self::TlsRefused { .. } | Self::NoTls { .. }
+                Self::Tls { .. }
+                    | Self::TlsRefused { .. }
+                    | Self::NoTls { .. }
+                    | Self::ProxyLogin { .. }
             )
     }
 
@@ -412,6 +427,23 @@ impl Error {
         }
     }
 
+    /// Returns the message in one line. If the host cannot be reached, it names the host and not
+    /// the requested URL, so that it is the same for every request to this host.
+    pub fn reason(&self) -> String {
+        let host = |url: &RedactedUrl| url.of_host();
+        match self {
+            Self::Connect { url, source } if self.unconnected().is_some() => {
+                format!("Cannot reach `{}`: {}", host(url), chain(source))
+            }
+            Self::Proxy { url, proxy, source } if self.unconnected().is_some() => format!(
+                "Cannot reach `{}` through the proxy `{proxy}`: {}",
+                host(url),
+                chain(source)
+            ),
+            other => chain(other),
+        }
+    }
+
     /// Returns the registry's answer, if the registry refused the request.
     pub fn answer(&self) -> Option<&Answer> {
         match self {
@@ -424,6 +456,7 @@ impl Error {
             | Self::Refused { answer, .. }
             | Self::ContentUnknown { answer, .. }
             | Self::ManifestRejected { answer, .. } => Some(answer),
+            Self::RefusedBefore(error) => error.answer(),
             _ => None,
         }
     }
@@ -445,7 +478,13 @@ impl Error {
             Self::Proxy { .. } => {
                 "check that the proxy is running, and the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
             }
-            Self::NeitherTlsNorHttp { source, .. } | Self::HttpUnreachable(source) => {
+            Self::ProxyLogin { .. } => {
+                "put user and password into the variable that names the proxy: \
+                 http://USER:PASSWORD@HOST:PORT"
+            }
+            Self::NeitherTlsNorHttp { source, .. }
+            | Self::HttpUnreachable(source)
+            | Self::RefusedBefore(source) => {
                 return source.hint();
             }
             Self::TlsRefused { .. } => {
@@ -559,7 +598,7 @@ impl Error {
 /// True if the answer explains why a push was refused, for example by a quota. Otherwise this
 /// account probably may not write there.
 fn is_explained(answer: &Answer) -> bool {
-    matches!(answer.status, 400 | 403) && answer.message.is_some()
+    matches!(answer.status, 400 | 403) && answer.code.is_some() && answer.message.is_some()
 }
 
 /// A suggestion for what is named by people; a blob or an upload is not.
