@@ -27,6 +27,7 @@ mod referrers;
 mod referrers_api;
 mod refusals;
 mod replaced;
+mod replaced_keeper;
 mod report;
 mod request;
 mod share;
