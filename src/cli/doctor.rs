@@ -188,7 +188,8 @@ fn here(args: &DoctorArgs, invocation: &Invocation) -> HereRequest {
         keys.push(check("--key", path, describe_private(path)));
     }
     for path in &args.trust {
-        let found = read_public(path).map(|key| format!("public, {}", spoken(&key.fingerprint())));
+        let found = read_public(path)
+            .map(|key| format!("public, {}", spoken(key.fingerprint().as_bytes())));
         keys.push(check("--trust", path, found));
     }
     let environment = &invocation.environment;

@@ -16,8 +16,8 @@ use crate::error::Error;
 use crate::model::{ByteSize, Count, NeededBy};
 use crate::ops::cluster_files::ResourcesRequest;
 use crate::ops::import::{
-    self, AttachmentPolicy, AttachmentRule, ExistingTags, GroupReport, ImageState, Report, Request,
-    SparseIndex,
+    self, AttachmentPolicy, AttachmentRule, ExistingTags, GroupReport, ImageState, KeepReplaced,
+    ReplacedImage, Report, Request, SparseIndex,
 };
 use crate::plan::import::Shard;
 
@@ -55,6 +55,18 @@ pub(crate) struct ImportArgs {
     /// a base bundle set, else fail.
     #[arg(long, value_name = "HOW", default_value = "forward")]
     existing_tags: Existing,
+
+    /// Before a tag moves from one image to another, give the old image a tag made of its digest:
+    /// some registries delete an image with its last tag, and pods may need it. Default: for tags
+    /// that a base bundle set.
+    #[arg(
+        long,
+        value_name = "HOW",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "yes"
+    )]
+    keep_replaced: Option<Keep>,
 
     /// Signatures, attestations, SBOMs and other referrers of the images. Default: best-effort; if
     /// the target refuses one, the command fails at its end.
@@ -122,6 +134,12 @@ enum Existing {
     Error,
     Skip,
     Overwrite,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Keep {
+    Yes,
+    No,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -195,6 +213,11 @@ pub(crate) async fn run(args: ImportArgs, invocation: &Invocation) -> Result<(),
             Existing::Skip => ExistingTags::Skip,
             Existing::Overwrite => ExistingTags::Overwrite,
         },
+        keep_replaced: match args.keep_replaced {
+            Some(Keep::Yes) => KeepReplaced::Always,
+            Some(Keep::No) => KeepReplaced::Never,
+            None => KeepReplaced::OfBases,
+        },
         attachments: args.attachment_policy(),
         sparse_index: match args.sparse_index {
             Sparse::Fail => SparseIndex::Fail,
@@ -206,7 +229,7 @@ pub(crate) async fn run(args: ImportArgs, invocation: &Invocation) -> Result<(),
         jobs: args.registry.jobs(),
         resources,
         client: args.registry.client(invocation)?.direct(),
-        state: invocation.state_directory()?,
+        state: invocation.state_directory(),
     };
     if let Some(shard) = args.shard {
         let report = import::share(request, shard, invocation.context()).await?;
@@ -251,6 +274,9 @@ fn text(report: &Report, args: &ImportArgs) -> String {
             "{} {state} {target}{reason}{needed_by}",
             image.source
         ));
+        if let Some(replaced) = &image.replaced {
+            line(replaced_line(replaced));
+        }
         for refused in &image.refused_attachments {
             let reason = refused.reason().escape_debug();
             line(format!(
@@ -314,6 +340,18 @@ fn text(report: &Report, args: &ImportArgs) -> String {
     text.push_str(&report.instructions);
     text.push_str(&next::commands(report, &args.flags_as_given()));
     text
+}
+
+/// Returns the line about an image from which a tag was moved away.
+fn replaced_line(replaced: &ReplacedImage) -> String {
+    let digest = replaced.digest;
+    match &replaced.kept_as {
+        Some(kept) => format!("  replaces {digest}, kept as {kept}"),
+        None => format!(
+            "  replaces {digest}, which registries like Quay and zot now delete; --keep-replaced \
+             keeps such images under another tag"
+        ),
+    }
 }
 
 /// Adds the lines about a release or catalog, and the images that it lacks.

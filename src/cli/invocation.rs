@@ -7,7 +7,6 @@ use super::Output;
 use super::environment::Environment;
 use super::progress::{ProgressArgs, Sink};
 use super::signals;
-use crate::error::Error;
 use crate::ops::Context;
 use crate::progress::Progress;
 
@@ -56,12 +55,9 @@ impl Invocation {
         Arc::clone(&self.context.progress)
     }
 
-    /// Returns the directory of caches that survive the process.
-    pub(crate) fn state_directory(&self) -> Result<PathBuf, Error> {
-        self.environment.state("airferry").ok_or_else(|| {
-            Error::usage("There is no directory for upload sessions")
-                .hint("set HOME or XDG_STATE_HOME")
-        })
+    /// Returns the directory of caches that survive the process, if the environment names one.
+    pub(crate) fn state_directory(&self) -> Option<PathBuf> {
+        self.environment.state("airferry")
     }
 
     /// Returns the context of an operation. From the first call on, Ctrl-C and SIGTERM cancel the

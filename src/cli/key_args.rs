@@ -132,7 +132,7 @@ pub(super) fn describe_private(path: &Path) -> Result<String, Error> {
         PrivateKey::Plain(key) => {
             format!(
                 "private, {}",
-                keys::spoken(&SigningKey::public(&key).fingerprint())
+                keys::spoken(SigningKey::public(&key).fingerprint().as_bytes())
             )
         }
         PrivateKey::Encrypted(_) => "private, encrypted (needs the passphrase)".to_owned(),

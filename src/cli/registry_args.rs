@@ -17,7 +17,7 @@ use super::shell::quoted;
 use crate::error::Error;
 use crate::model::ByteSize;
 use crate::progress::Progress;
-use crate::registry::{Client, ClientOptions, Mirrors, RetryPolicy};
+use crate::registry::{Client, ClientOptions, Mirrors, Proxies, ProxyVariables, RetryPolicy};
 
 /// The lowest rate to which transfers can be limited, in bytes per second.
 const SLOWEST: u64 = 1 << 10;
@@ -137,11 +137,18 @@ impl RegistryArgs {
         let mirrors = registries_conf::read(self.registries_conf.as_deref(), environment)?;
         let credentials = auth_files::read(self.authfile.as_deref(), environment, warn)?;
         let helpers = mirrors.credential_helpers().unwrap_or_default();
+        let proxies = proxies(environment);
+        for name in proxies.unusable() {
+            warn(format!(
+                "{name} is not the URL of a proxy (http, https, socks5) and is not used"
+            ));
+        }
         Ok(ClientOptions {
             tls_verify: self.tls_verify,
             certificates,
             credentials: credentials.with_helpers(helpers),
             mirrors,
+            proxies,
             retry: RetryPolicy {
                 attempts: self.retries.saturating_add(1),
                 ..RetryPolicy::default()
@@ -152,6 +159,23 @@ impl RegistryArgs {
             ..ClientOptions::default()
         })
     }
+}
+
+/// Returns the proxies that the environment names.
+fn proxies(environment: &Environment) -> Proxies {
+    let either = |upper: &str, lower: &str| {
+        let value = environment.variable(upper);
+        let value = value.or_else(|| environment.variable(lower))?;
+        Some(value.to_string_lossy().into_owned())
+    };
+    // In a CGI program, HTTP_PROXY may be a header of the request.
+    let is_cgi = environment.variable("REQUEST_METHOD").is_some();
+    Proxies::new(&ProxyVariables {
+        http: either("HTTP_PROXY", "http_proxy").filter(|_| !is_cgi),
+        https: either("HTTPS_PROXY", "https_proxy"),
+        all: either("ALL_PROXY", "all_proxy"),
+        no: either("NO_PROXY", "no_proxy"),
+    })
 }
 
 #[cfg(test)]

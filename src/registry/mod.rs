@@ -1,9 +1,9 @@
 //! The OCI registry client: HTTP, asynchronous, for the source and for the target.
 //!
 //! Speaks the OCI distribution-spec 1.1 and the Docker registry API v2 below it. All inputs are
-//! values: texts of auth files and of `registries.conf`, PEM bytes, policies. It reads neither
-//! files nor the environment itself; libraries read the system's CA certificates and the proxy
-//! variables. The only programs that it starts are credential helpers. It never prints. The caller
+//! values: texts of auth files and of `registries.conf`, PEM bytes, proxies, policies. It reads
+//! neither files nor the environment itself; libraries read the system's CA certificates. The only
+//! programs that it starts are credential helpers. It never prints. The caller
 //! hashes downloads.
 //!
 //! Its modules, lowest first; each uses only modules listed before it:
@@ -37,7 +37,9 @@ pub use credentials::{
     AuthFile, Credential, Credentials, CredentialsError, ParsedAuthFile, Secret,
 };
 pub use error::{Answer, CredentialSearch, Error, Result};
-pub use http::{CertificateStore, HostCertificates, RetryPolicy, Timeouts};
+pub use http::{
+    CertificateStore, HostCertificates, Proxies, ProxyVariables, RetryPolicy, Timeouts,
+};
 pub use places::{Mirrors, MirrorsError};
 pub use read::{
     Authentication, BlobDownload, DocumentRequest, Fetched, Known, ManifestHead, Ping, Referrer,

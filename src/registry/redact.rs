@@ -23,6 +23,15 @@ impl RedactedUrl {
         Self(one_line(&format!("{scheme}://{authority}/"), 400))
     }
 
+    /// Returns `scheme://host[:port]/`.
+    pub(super) fn of_host(&self) -> String {
+        let scheme = self
+            .0
+            .split_once("://")
+            .map_or("https", |(scheme, _)| scheme);
+        format!("{scheme}://{}/", self.authority().unwrap_or_default())
+    }
+
     /// Returns `host[:port]`; the port is left out where the scheme implies it.
     pub(super) fn authority(&self) -> Option<&str> {
         let (_, rest) = self.0.split_once("://")?;

@@ -15,34 +15,45 @@ const CAP: u64 = 64 << 10;
 /// A directory with one file for each unfinished upload.
 #[derive(Debug, Clone)]
 pub struct SessionFiles {
-    directory: PathBuf,
+    /// `None`: nothing is stored.
+    directory: Option<PathBuf>,
 }
 
 impl SessionFiles {
     /// Opens a directory, and creates it if it does not exist.
     pub fn open(directory: &Path) -> Result<Self> {
         files::make_private_dirs(directory)?;
-        let directory = directory.to_owned();
-        Ok(Self { directory })
+        Ok(Self {
+            directory: Some(directory.to_owned()),
+        })
     }
 
-    fn path(&self, key: &Digest) -> PathBuf {
-        self.directory.join(format!("{}.session", key.hex()))
+    /// Returns a store that stores nothing.
+    pub fn none() -> Self {
+        Self { directory: None }
+    }
+
+    fn path(&self, key: &Digest) -> Option<PathBuf> {
+        let directory = self.directory.as_ref()?;
+        Some(directory.join(format!("{}.session", key.hex())))
     }
 
     /// Returns the address stored under a key; `None` if there is none or it cannot be read.
     pub fn load(&self, key: &Digest) -> Option<String> {
-        files::read_text(&self.path(key), CAP).ok()
+        files::read_text(&self.path(key)?, CAP).ok()
     }
 
     /// Stores an address under a key.
     pub fn store(&self, key: &Digest, location: &str) -> Result<()> {
-        files::write_atomically(&self.path(key), location.as_bytes(), 0o600)
+        match self.path(key) {
+            Some(path) => files::write_atomically(&path, location.as_bytes(), 0o600),
+            None => Ok(()),
+        }
     }
 
     /// Removes the address of a key.
     pub fn remove(&self, key: &Digest) -> Result<()> {
-        files::remove(&self.path(key))
+        self.path(key).map_or(Ok(()), |path| files::remove(&path))
     }
 }
 
@@ -64,7 +75,13 @@ mod tests {
             sessions.load(&key).unwrap(),
             "https://r.example/upload?_state=1"
         );
-        let mode = sessions.path(&key).metadata().unwrap().permissions().mode();
+        let mode = sessions
+            .path(&key)
+            .unwrap()
+            .metadata()
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         sessions.remove(&key).unwrap();
         sessions.remove(&key).unwrap();

@@ -8,6 +8,7 @@ mod attached;
 mod completion;
 mod content;
 mod made;
+mod missing;
 mod moved_tags;
 mod outcome;
 mod perform;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::missing;
 use super::program::ProgramCopy;
 use super::selection::{CatalogSelection, PackageSelection};
 use super::targets::TargetLine;
@@ -381,11 +382,15 @@ impl Outcome {
         let is_gone = |image: &&ImageLine| image.problem.as_deref().is_some_and(is_gone);
         let all_gone = lacking.iter().all(is_gone);
         let mut message = format!("{lack} of {all} {is} missing:");
-        for image in lacking {
+        let missing = lacking.iter().map(|image| {
             let problem = image.problem.as_deref().unwrap_or_default();
-            let needed_by = NeededBy::clause(&image.needed_by);
-            message.push_str(&format!("\n  - {}: {problem}{needed_by}", image.reference));
-        }
+            (
+                &image.reference,
+                problem,
+                NeededBy::clause(&image.needed_by),
+            )
+        });
+        message.push_str(&missing::list(&missing.collect::<Vec<_>>()));
         for malformed in &malformed {
             message.push_str(&format!("\n  - {malformed}"));
         }

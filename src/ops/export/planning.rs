@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::request::Request;
 use super::selection::CatalogSelection;
-use super::{completion, content, resolve};
+use super::{completion, content, missing, resolve};
 use crate::bundle::finding::FindingKind;
 use crate::bundle::open::{Scope, UnsignedPolicy, examine};
 use crate::bundle::trust::Trust;
@@ -122,10 +122,11 @@ async fn require_any_image(client: &Client, resolution: Resolution) -> Result<Re
         return Ok(resolution);
     }
     let mut message = String::from("None of the images is available, so nothing was written:");
-    for image in images {
+    let missing = images.iter().map(|image| {
         let problem = image.problem.as_deref().unwrap_or_default();
-        message.push_str(&format!("\n  - {}: {problem}", image.requested));
-    }
+        (&image.requested, problem, String::new())
+    });
+    message.push_str(&missing::list(&missing.collect::<Vec<_>>()));
     // A registry that answers does not have the images; look for one that does not answer.
     let sources = images.iter().map(|image| &image.source);
     if let Some(error) = client.first_unreachable(sources).await {

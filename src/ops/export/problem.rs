@@ -1,6 +1,5 @@
 //! The reason why an image, or an artifact attached to it, could not be resolved.
 
-use crate::error::chain;
 use crate::registry;
 
 /// The reason why an image, or an artifact attached to it, could not be resolved.
@@ -25,7 +24,7 @@ impl Problem {
     /// Makes a problem of a registry's error. `what`: a clause that names the failed step.
     pub(super) fn of(what: &str, error: &registry::Error) -> Self {
         Self {
-            reason: format!("{what}: {}", chain(error)),
+            reason: format!("{what}: {}", error.reason()),
             // 501 says that the registry does not implement this, so a retry does not help.
             is_passing: error.is_network()
                 && error.answer().is_none_or(|answer| answer.status != 501),

@@ -274,7 +274,7 @@ impl Walk {
             .manifest(&reference.repository, &selector)
             .await
             .map_err(|error| Problem {
-                reason: chain(&error),
+                reason: error.reason(),
                 is_passing: error.is_network(),
             })?;
         entry.fetched_from = fetched.fetched_from;

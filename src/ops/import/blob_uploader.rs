@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
@@ -11,14 +11,17 @@ use tokio::sync::Semaphore;
 use super::blob_locations::{BlobLocations, LocationState};
 use super::opened::Opened;
 use super::preflight::TargetFacts;
+use super::refusals::{First, Refusals};
 use super::request::Request;
 use crate::bundle::open::Bundle;
 use crate::bundle::read::StoredBlob;
+use crate::error::chain;
 use crate::format::hash::sha256;
 use crate::model::{BlobEntry, BlobPlace, Carried, Digest, Repository};
 use crate::ops::context::Context;
 use crate::progress::{Event, Phase};
 use crate::registry::{self, BlobUpload, Client, Mount, SessionStore, UploadSession};
+use crate::sys;
 use crate::sys::sessions::SessionFiles;
 
 /// Counters of bytes for the report.
@@ -59,6 +62,7 @@ pub(super) struct BlobUploader {
     bundle: Arc<Bundle>,
     sessions: Sessions,
     jobs: Semaphore,
+    refusals: Refusals,
     places: Mutex<BTreeMap<Digest, SharedLocations>>,
     /// Repositories that the target did not show; blobs there are sent without asking.
     hidden: BTreeSet<Repository>,
@@ -86,8 +90,13 @@ impl BlobUploader {
         Self {
             client: request.client.clone(),
             bundle: Arc::clone(&opened.bundle),
-            sessions: Sessions(sessions),
+            sessions: Sessions {
+                files: sessions,
+                context: context.clone(),
+                told: AtomicBool::new(false),
+            },
             jobs: Semaphore::new(request.jobs.map_or(UPLOADS, NonZeroUsize::get)),
+            refusals: Refusals::default(),
             places: Mutex::new(places.collect()),
             hidden: facts.hidden.clone(),
             put: Mutex::default(),
@@ -239,6 +248,7 @@ impl BlobUploader {
         session: Option<UploadSession>,
     ) -> registry::Result<()> {
         let _permit = self.jobs.acquire().await;
+        let first = self.refusals.enter(repository).await?;
         let stored = StoredBlob::new(Arc::clone(&self.bundle.media), carried);
         let phase = Phase::Upload;
         let item: Arc<str> = blob.digest.to_string().into();
@@ -253,7 +263,9 @@ impl BlobUploader {
             context: self.context.clone(),
             item: Arc::clone(&item),
             furthest: AtomicU64::new(0),
+            first: Mutex::new(first),
         });
+        let ended = Arc::clone(&listener);
         let uploaded = self
             .client
             .upload(&BlobUpload {
@@ -271,6 +283,8 @@ impl BlobUploader {
             item,
             ok: uploaded.is_ok(),
         });
+        let uploaded = uploaded.map_err(|error| self.refusals.note(repository, error));
+        ended.is_accepted(uploaded.is_ok());
         let uploaded = uploaded?;
         self.note_put(repository, &blob.digest);
         self.counters
@@ -306,12 +320,23 @@ struct Advance {
     context: Context,
     item: Arc<str>,
     furthest: AtomicU64,
+    /// Held until the target has accepted bytes, or the upload ended.
+    first: Mutex<Option<First>>,
 }
 
 impl Advance {
+    /// Lets other uploads begin.
+    fn is_accepted(&self, accepted: bool) {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut first) = first.take() {
+            *first |= accepted;
+        }
+    }
+
     fn at(&self, position: u64) {
         let before = self.furthest.fetch_max(position, Ordering::Relaxed);
         if position > before {
+            self.is_accepted(true);
             let (phase, item) = (Phase::Upload, Arc::clone(&self.item));
             let bytes = position - before;
             self.context
@@ -321,9 +346,27 @@ impl Advance {
 }
 
 /// Stores upload sessions in files, one for each blob and repository.
-struct Sessions(SessionFiles);
+struct Sessions {
+    files: SessionFiles,
+    context: Context,
+    /// Set when a failure was reported.
+    told: AtomicBool,
+}
 
 impl Sessions {
+    /// Reports the first failure. A session that is not stored costs only its continuation by a
+    /// later run.
+    fn tolerate(&self, result: sys::Result<()>) {
+        if let Err(error) = result
+            && !self.told.swap(true, Ordering::Relaxed)
+        {
+            self.context.warn(format!(
+                "A later run cannot continue unfinished blobs: {}",
+                chain(&error)
+            ));
+        }
+    }
+
     fn key(repository: &Repository, digest: &Digest) -> Digest {
         sha256(format!("{repository}@{digest}").as_bytes())
     }
@@ -331,7 +374,7 @@ impl Sessions {
 
 impl SessionStore for Sessions {
     fn load(&self, repository: &Repository, digest: &Digest) -> io::Result<Option<UploadSession>> {
-        let text = self.0.load(&Self::key(repository, digest));
+        let text = self.files.load(&Self::key(repository, digest));
         // A session that cannot be parsed counts as absent.
         Ok(text.and_then(|text| text.parse().ok()))
     }
@@ -342,14 +385,13 @@ impl SessionStore for Sessions {
         digest: &Digest,
         session: &UploadSession,
     ) -> io::Result<()> {
-        self.0
-            .store(&Self::key(repository, digest), &session.to_secret_text())
-            .map_err(io::Error::other)
+        let key = Self::key(repository, digest);
+        self.tolerate(self.files.store(&key, &session.to_secret_text()));
+        Ok(())
     }
 
     fn remove(&self, repository: &Repository, digest: &Digest) -> io::Result<()> {
-        self.0
-            .remove(&Self::key(repository, digest))
-            .map_err(io::Error::other)
+        self.tolerate(self.files.remove(&Self::key(repository, digest)));
+        Ok(())
     }
 }

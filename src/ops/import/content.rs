@@ -15,7 +15,9 @@ use super::manifest_pusher::ManifestPusher;
 use super::opened::Opened;
 use super::preflight::TargetFacts;
 use super::referrers::ReferrerLists;
-use super::request::{ExistingTags, Request, SparseIndex};
+use super::replaced::{Replaced, ReplacedImage};
+use super::replaced_keeper::ReplacedKeeper;
+use super::request::{ExistingTags, KeepReplaced, Request, SparseIndex};
 use super::tags::{TagAction, TagDecision};
 use crate::bundle::read::Manifests;
 use crate::model::{Digest, ManifestEntry, Repository};
@@ -42,6 +44,8 @@ pub(super) struct Tagged {
     pub(super) top: Digest,
     /// Action taken for the tag.
     pub(super) action: TagAction,
+    /// Image from which the tag was moved away.
+    pub(super) replaced: Option<ReplacedImage>,
 }
 
 /// Writes the content of images to the target.
@@ -54,6 +58,8 @@ pub(super) struct ContentWriter {
     client: Client,
     sparse_index: SparseIndex,
     existing_tags: ExistingTags,
+    keep_replaced: KeepReplaced,
+    replaced: ReplacedKeeper,
     /// Repositories that the target did not show before the upload.
     hidden: BTreeSet<Repository>,
     requires_attachments: bool,
@@ -72,6 +78,11 @@ impl ContentWriter {
         let client = request.client.clone();
         let image_tags = Arc::new(ImageTags::new(plan, &facts.tags));
         Self {
+            replaced: ReplacedKeeper::new(
+                client.clone(),
+                Arc::clone(&pusher),
+                Arc::clone(&image_tags),
+            ),
             referrer_lists: ReferrerLists::new(
                 client.clone(),
                 Arc::clone(&manifests),
@@ -85,6 +96,7 @@ impl ContentWriter {
             client,
             sparse_index: request.sparse_index,
             existing_tags: request.existing_tags,
+            keep_replaced: request.keep_replaced,
             hidden: facts.hidden.clone(),
             requires_attachments: request.attachments.attachments == AttachmentRule::Required,
         }
@@ -233,52 +245,74 @@ impl ContentWriter {
         decision: &TagDecision,
     ) -> Result<Tagged, Failure> {
         let (repository, top) = (image.repository(), content.top);
-        let tagged = |top, action| Ok(Tagged { top, action });
+        let mut tagged = Tagged {
+            top,
+            action: decision.action,
+            replaced: None,
+        };
         if decision.action != TagAction::Set {
-            return tagged(top, decision.action);
+            return Ok(tagged);
         }
-        if self.hidden.contains(repository)
-            && self.existing_tags != ExistingTags::Overwrite
-            && !self.is_free(image, decision, &top).await?
-        {
-            // Keep the tag, but send the manifest by digest.
-            self.pusher.ensure(repository, &top, Expect::Absent).await?;
-            return tagged(top, TagAction::Skip);
+        let mut replaces = decision.replaces;
+        if self.hidden.contains(repository) {
+            let there = self.tag_of_hidden(image, decision).await?;
+            replaces = there.filter(|there| *there != top).map(|digest| Replaced {
+                digest,
+                keep: self.keep_replaced == KeepReplaced::Always,
+            });
+            if let Some(replaced) = &replaces
+                && self.existing_tags != ExistingTags::Overwrite
+            {
+                self.require_skip(image, decision, &replaced.digest)?;
+                // Keep the tag, but send the manifest by digest.
+                self.pusher.ensure(repository, &top, Expect::Absent).await?;
+                tagged.action = TagAction::Skip;
+                return Ok(tagged);
+            }
+        }
+        if let Some(replaced) = &replaces {
+            tagged.replaced = Some(self.replaced.keep(repository, replaced).await?);
         }
         let Err(error) = self.pusher.tag(repository, &decision.tag, &top).await else {
-            return tagged(top, TagAction::Set);
+            return Ok(tagged);
         };
         let child = self.platform_substitute(image, &top, &error);
         let child = child.ok_or_else(|| self.refusal(&top, error))?;
         self.pusher.tag(repository, &decision.tag, &child).await?;
-        tagged(child, TagAction::Set)
+        tagged.top = child;
+        Ok(tagged)
     }
 
-    /// True if a tag may be set that was not visible before. The token for writing shows where it
-    /// points. A tag with another digest is kept with `--existing-tags=skip`, else the image
-    /// fails.
-    async fn is_free(
+    /// Returns the digest of a tag that was not visible before the upload. The token for writing
+    /// shows it.
+    async fn tag_of_hidden(
         &self,
         image: &ImageUpload,
         decision: &TagDecision,
-        top: &Digest,
-    ) -> Result<bool, Failure> {
-        let repository = image.repository();
+    ) -> Result<Option<Digest>, Failure> {
         let selector = Selector::from(&decision.tag);
-        let there = match self.client.head_manifest(repository, &selector).await {
-            Ok(there) => there.map(|there| there.value.digest),
-            Err(error) if error.is_hidden() => None,
-            Err(error) => return Err(error.into()),
-        };
-        let is_kept = self.existing_tags == ExistingTags::Skip;
-        match there {
-            Some(there) if there != *top && is_kept => Ok(false),
-            Some(there) if there != *top => Err(Failure::of_target(format!(
+        let there = self.client.head_manifest(image.repository(), &selector);
+        match there.await {
+            Ok(there) => Ok(there.map(|there| there.value.digest)),
+            Err(error) if error.is_hidden() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Fails unless a tag that points elsewhere is to be kept with `--existing-tags=skip`.
+    fn require_skip(
+        &self,
+        image: &ImageUpload,
+        decision: &TagDecision,
+        there: &Digest,
+    ) -> Result<(), Failure> {
+        match self.existing_tags {
+            ExistingTags::Skip => Ok(()),
+            _ => Err(Failure::of_target(format!(
                 "{} already points to {there} on the target, which this account could see only \
                  after the upload: run the same command again, or use --existing-tags=overwrite",
-                repository.tagged(decision.tag.clone())
+                image.repository().tagged(decision.tag.clone())
             ))),
-            _ => Ok(true),
         }
     }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::attachments::RefusedAttachment;
 use super::failure::Failure;
+use super::replaced::ReplacedImage;
 use super::tags::{TagAction, TagDecision};
 use crate::error::Class;
 use crate::model::{Digest, NeededBy, Reference};
@@ -46,6 +47,9 @@ pub struct ImageReport {
     /// Reason of a failure, or a remark.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The image from which its tag was moved away, or will be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<ReplacedImage>,
     /// Attached artifacts that the target refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused_attachments: Vec<RefusedAttachment>,
@@ -106,6 +110,7 @@ pub(super) fn image_report(
         digest: Some(image.placed.image.root),
         state,
         reason,
+        replaced: None,
         refused_attachments: Vec::new(),
         unsent_attachments: image.unsent.clone(),
         needed_by: Vec::new(),
@@ -127,6 +132,7 @@ pub(super) fn failed(image: &ImageUpload, failure: Failure) -> ImageReport {
         digest: Some(image.placed.image.root),
         state,
         reason: Some(failure.reason),
+        replaced: None,
         refused_attachments: Vec::new(),
         unsent_attachments: image.unsent.clone(),
         needed_by: Vec::new(),

@@ -25,6 +25,9 @@ mod probe;
 mod read_back;
 mod referrers;
 mod referrers_api;
+mod refusals;
+mod replaced;
+mod replaced_keeper;
 mod report;
 mod request;
 mod share;
@@ -38,8 +41,9 @@ pub use forecast::Forecast;
 pub use groups::{GroupReport, Missing};
 pub use image_report::{ImageReport, ImageState};
 pub(super) use planning::plan;
+pub use replaced::ReplacedImage;
 pub use report::{Report, ResourcesProblem};
-pub use request::{ExistingTags, Request, SparseIndex};
+pub use request::{ExistingTags, KeepReplaced, Request, SparseIndex};
 pub use share::{ShareReport, share};
 
 use blob_uploader::BlobUploader;
@@ -49,7 +53,6 @@ use super::cluster_files::{self, Earlier, ImportReport, ResourcesRequest, Writte
 use super::context::Context;
 use crate::cluster;
 use crate::error::Result;
-use crate::sys::sessions::SessionFiles;
 
 /// Imports a bundle.
 pub async fn import(request: Request, context: &Context) -> Result<Report> {
@@ -60,7 +63,7 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
         plan,
         facts,
         proofs,
-        state,
+        sessions,
         lock: _lock,
     } = ready;
     let planned = Report::planned(&opened.bundle, &plan, &facts);
@@ -71,7 +74,6 @@ pub async fn import(request: Request, context: &Context) -> Result<Report> {
     let mut report = if request.dry_run {
         planned
     } else {
-        let sessions = SessionFiles::open(&state)?;
         let uploader = BlobUploader::new(&request, &opened, &facts, sessions, context.clone());
         let done = upload::run(
             &request,

@@ -88,9 +88,10 @@ async fn ask(
         false => None,
     };
     context.emit(Event::PhaseFinished { phase });
+    let words = probe.words();
     let hidden = probe.into_hidden();
     if problems.is_empty() {
-        if let Some(message) = of_hidden(&hidden) {
+        if let Some(message) = of_hidden(&hidden, words.as_deref()) {
             context.warn(message);
         }
         return Ok(TargetFacts {
@@ -139,16 +140,17 @@ async fn push_problem(
 }
 
 /// Returns the warning about repositories that the target did not show.
-fn of_hidden(hidden: &BTreeSet<Repository>) -> Option<String> {
+fn of_hidden(hidden: &BTreeSet<Repository>, words: Option<&str>) -> Option<String> {
     let first = hidden.first()?;
+    let said = words.map_or_else(String::new, |words| format!(" ({words})"));
     Some(match hidden.len() {
         1 => format!(
-            "{first} does not exist, or this account may not read it; the upload will show \
+            "{first} does not exist, or this account may not read it{said}; the upload will show \
              whether the target creates it",
         ),
         count => format!(
-            "{count} repositories ({first}, ...) do not exist, or this account may not read them; \
-             the upload will show whether the target creates them",
+            "{count} repositories ({first}, ...) do not exist, or this account may not read \
+             them{said}; the upload will show whether the target creates them",
         ),
     })
 }

@@ -1,6 +1,5 @@
 //! Prepares an import: opens the bundle, judges releases, makes the plan, checks the target.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::attachments;
@@ -10,7 +9,7 @@ use super::preflight::{self, TargetFacts};
 use super::request::Request;
 use crate::bundle::finding::as_error;
 use crate::bundle::verify::check_content;
-use crate::error::{Class, Error, Result};
+use crate::error::{Class, Error, Result, chain};
 use crate::format::hash::sha256;
 use crate::image::BaseBlobs;
 use crate::model::{BundleId, Digest};
@@ -18,8 +17,12 @@ use crate::ops::blocking;
 use crate::ops::context::Context;
 use crate::ops::release::proof::{self, ReleaseProof};
 use crate::plan::import::{ImageUpload, ImportPlan, Shard};
-use crate::sys;
 use crate::sys::lock::DirLock;
+use crate::sys::sessions::SessionFiles;
+
+/// The consequence of a state directory that cannot be used.
+const NO_STATE: &str = "If this run is interrupted, the next one sends unfinished blobs again from \
+                        their start, because the state directory cannot be used";
 
 /// Result of the preparation, before anything is changed on the target.
 pub(super) struct Ready {
@@ -27,9 +30,10 @@ pub(super) struct Ready {
     pub(super) plan: ImportPlan,
     pub(super) facts: TargetFacts,
     pub(super) proofs: Vec<ReleaseProof>,
-    /// Directory in which this importer stores its upload sessions.
-    pub(super) state: PathBuf,
-    pub(super) lock: DirLock,
+    /// Where this importer stores its upload sessions.
+    pub(super) sessions: SessionFiles,
+    /// `None` without a directory.
+    pub(super) lock: Option<DirLock>,
 }
 
 /// Makes all checks that change nothing on the target, and takes the lock: of the whole import, or
@@ -76,9 +80,7 @@ pub(super) async fn prepare(
             attachments::RELEASES_MAY_NEED_THEM
         ));
     }
-    let mut state = state_directory(request, opened.bundle.id);
-    state.extend(shard.map(Shard::file_name));
-    let lock = lock(&state)?;
+    let (sessions, lock) = open_state(request, opened.bundle.id, shard, context)?;
     let facts = preflight::check(request, &opened, &plan, context).await?;
     let proofs = match proofs.iter().all(|proof| proof.compared) {
         true => proofs,
@@ -90,7 +92,7 @@ pub(super) async fn prepare(
         plan,
         facts,
         proofs,
-        state,
+        sessions,
         lock,
     })
 }
@@ -119,18 +121,40 @@ async fn judge_with_bases(
     Ok(proofs)
 }
 
-/// Returns the state directory of this target and bundle: a cache that may be deleted.
-fn state_directory(request: &Request, bundle: BundleId) -> PathBuf {
-    let key: Digest = sha256(format!("{}\n{bundle}", request.target).as_bytes());
-    request.state.join("import").join(key.hex())
-}
-
-fn lock(directory: &Path) -> Result<DirLock> {
-    sys::files::make_private_dirs(directory)?;
-    DirLock::try_take(directory)?.ok_or_else(|| {
-        Error::new(
+/// Opens the state directory of this target and bundle, and locks it. The directory is a cache: if
+/// it cannot be used, a later run cannot continue inside a blob, and nothing else is lost.
+fn open_state(
+    request: &Request,
+    bundle: BundleId,
+    shard: Option<Shard>,
+    context: &Context,
+) -> Result<(SessionFiles, Option<DirLock>)> {
+    let opened = match &request.state {
+        Some(state) => {
+            let key: Digest = sha256(format!("{}\n{bundle}", request.target).as_bytes());
+            let mut directory = state.join("import").join(key.hex());
+            directory.extend(shard.map(Shard::file_name));
+            SessionFiles::open(&directory).and_then(|sessions| {
+                let lock = DirLock::try_take(&directory)?;
+                Ok((sessions, lock))
+            })
+        }
+        None => {
+            context.warn(format!(
+                "{NO_STATE}: neither HOME nor XDG_STATE_HOME is set"
+            ));
+            return Ok((SessionFiles::none(), None));
+        }
+    };
+    match opened {
+        Ok((sessions, Some(lock))) => Ok((sessions, Some(lock))),
+        Ok((_, None)) => Err(Error::new(
             Class::Target,
             "Another import of this bundle to this target is running",
-        )
-    })
+        )),
+        Err(error) => {
+            context.warn(format!("{NO_STATE}: {}", chain(&error)));
+            Ok((SessionFiles::none(), None))
+        }
+    }
 }

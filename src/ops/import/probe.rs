@@ -17,6 +17,8 @@ pub(super) const JOBS: usize = 32;
 pub(super) struct Probe<'a> {
     context: &'a Context,
     hidden: Mutex<BTreeSet<Repository>>,
+    /// The registry's words about the first of them.
+    words: Mutex<Option<String>>,
 }
 
 impl<'a> Probe<'a> {
@@ -24,6 +26,7 @@ impl<'a> Probe<'a> {
         Self {
             context,
             hidden: Mutex::default(),
+            words: Mutex::default(),
         }
     }
 
@@ -31,6 +34,12 @@ impl<'a> Probe<'a> {
         self.hidden
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the registry's words about a repository that it did not show, if it had any.
+    pub(super) fn words(&self) -> Option<String> {
+        let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+        words.clone()
     }
 
     /// True if the target refused to show a repository in an earlier request.
@@ -52,6 +61,11 @@ impl<'a> Probe<'a> {
             Err(error) if error.is_hidden() => {
                 let mut hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
                 hidden.insert(repository.clone());
+                let said = error.answer().filter(|answer| answer.message.is_some());
+                if let Some(answer) = said {
+                    let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+                    words.get_or_insert_with(|| answer.to_string());
+                }
                 Ok(absent)
             }
             answer => answer,

@@ -141,6 +141,7 @@ impl Report {
             digest: None,
             state: ImageState::Incomplete,
             reason: Some(problem.clone()),
+            replaced: None,
             refused_attachments: Vec::new(),
             unsent_attachments: Vec::new(),
             needed_by: Vec::new(),
@@ -192,6 +193,8 @@ impl Report {
                     return failed(image, failure.clone());
                 }
                 let mut report = image_report(image, decision, ImageState::Planned);
+                let replaces = decision.replaces.as_ref();
+                report.replaced = replaces.map(|replaced| replaced.planned(image.repository()));
                 if decision.action == TagAction::Same {
                     report.reason = Some("the tag points there already".to_owned());
                 }

@@ -26,6 +26,20 @@ pub enum ExistingTags {
     Overwrite,
 }
 
+/// Policy for images from which this import moves a tag away. Some registries (Quay, zot) delete a
+/// manifest with its last tag, others at their next garbage collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeepReplaced {
+    /// Give an image a tag made of its digest first, if a base bundle set the tag: the cluster
+    /// objects of that bundle name the image by its digest.
+    #[default]
+    OfBases,
+    /// Give every such image a tag made of its digest.
+    Always,
+    /// Only move the tag.
+    Never,
+}
+
 /// Policy for indexes that the target refuses because children were left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SparseIndex {
@@ -57,6 +71,8 @@ pub struct Request {
     pub naming: naming::Options,
     /// Policy for tags that point to another digest.
     pub existing_tags: ExistingTags,
+    /// Policy for images from which a tag is moved away.
+    pub keep_replaced: KeepReplaced,
     /// Policy for signatures and other attached artifacts.
     pub attachments: AttachmentPolicy,
     /// Policy for refused sparse indexes.
@@ -76,8 +92,8 @@ pub struct Request {
     pub resources: Option<ResourcesRequest>,
     /// Client of the target.
     pub client: Client,
-    /// Directory for caches that outlive the process.
-    pub state: PathBuf,
+    /// Directory for caches that outlive the process; `None` if there is none.
+    pub state: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Request {

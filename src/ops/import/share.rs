@@ -17,7 +17,6 @@ use crate::model::{BundleId, Count};
 use crate::ops::context::Context;
 use crate::plan::import::{Shard, SharedBlob};
 use crate::progress::{Event, Phase};
-use crate::sys::sessions::SessionFiles;
 
 /// Number of blobs that are handled at the same time. `BlobUploader` limits the uploads.
 const BLOBS: usize = 32;
@@ -55,10 +54,10 @@ pub async fn share(request: Request, shard: Shard, context: &Context) -> Result<
         opened,
         plan,
         facts,
-        state,
+        sessions,
         ..
     } = &ready;
-    let sessions = SessionFiles::open(state)?;
+    let sessions = sessions.clone();
     let uploader = BlobUploader::new(&request, opened, facts, sessions, context.clone());
     let blobs = plan.share(&opened.bundle.inventory, shard);
     let phase = Phase::Upload;

@@ -9,7 +9,8 @@ use super::failure::Failure;
 use super::opened::Opened;
 use super::probe::{JOBS, Probe, target_error};
 use super::referrers_api::ReferrersApis;
-use super::request::{ExistingTags, Request, SparseIndex};
+use super::replaced::Replaced;
+use super::request::{ExistingTags, KeepReplaced, Request, SparseIndex};
 use crate::error::{Result, chain};
 use crate::model::{Digest, Tag};
 use crate::plan::import::{ImageUpload, ImportPlan};
@@ -23,6 +24,8 @@ pub(super) struct TagDecision {
     /// of its referrers.
     pub(super) tag: Tag,
     pub(super) action: TagAction,
+    /// The image from which the tag is moved away, if there is one.
+    pub(super) replaces: Option<Replaced>,
     /// Reason why the tag could not be checked; then this image fails, and others go on.
     pub(super) failure: Option<Failure>,
 }
@@ -43,6 +46,7 @@ impl TagDecision {
         Self {
             tag: tag.clone(),
             action,
+            replaces: None,
             failure: None,
         }
     }
@@ -200,16 +204,27 @@ impl TagProbe<'_> {
         if there == root {
             return decided(TagAction::Same);
         }
+        // Neither of these loses an image: one gets a tag of its own, the other is a child of the
+        // new one.
+        let stays =
+            self.shares_the_tag(image, &there) || self.is_platform_substitute(&root, &there);
+        let is_of_base = self.known_from_bases(image).contains(&there);
+        let replace = || {
+            let mut decision = TagDecision::new(tag, TagAction::Set);
+            decision.replaces = (!stays).then_some(Replaced {
+                digest: there,
+                keep: match self.request.keep_replaced {
+                    KeepReplaced::OfBases => is_of_base,
+                    KeepReplaced::Always => true,
+                    KeepReplaced::Never => false,
+                },
+            });
+            Ok(decision)
+        };
         match self.request.existing_tags {
-            ExistingTags::Overwrite => decided(TagAction::Set),
+            ExistingTags::Overwrite => replace(),
             ExistingTags::Skip => decided(TagAction::Skip),
-            ExistingTags::Forward
-                if self.known_from_bases(image).contains(&there)
-                    || self.shares_the_tag(image, &there)
-                    || self.is_platform_substitute(&root, &there) =>
-            {
-                decided(TagAction::Set)
-            }
+            ExistingTags::Forward if is_of_base || stays => replace(),
             ExistingTags::Forward | ExistingTags::Error => Err(Refusal::Conflict(format!(
                 "{} points to {there} on the target, and to {root} in the bundle; \
                  --existing-tags=overwrite replaces it, --existing-tags=skip leaves it",

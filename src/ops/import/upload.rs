@@ -237,6 +237,7 @@ fn committed_report(image: &ImageUpload, decision: &TagDecision, tagged: &Tagged
     };
     let top = tagged.top;
     let mut report = image_report(image, &decision, ImageState::Committed);
+    report.replaced.clone_from(&tagged.replaced);
     if decision.action == TagAction::Skip {
         report.state = ImageState::TagKept;
     }

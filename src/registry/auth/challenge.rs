@@ -3,6 +3,8 @@
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 use url::Url;
 
+use crate::registry::redact::one_line;
+
 /// The authentication scheme that a registry asks for.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Challenge {
@@ -39,6 +41,25 @@ pub(super) fn preferred_challenge(headers: &HeaderMap, base: &Url) -> Option<Cha
         }
     }
     found
+}
+
+/// Returns the challenges of a 401, made fit for one line, if none of them is understood.
+pub(in crate::registry) fn unknown_challenge(headers: &HeaderMap) -> Option<String> {
+    let values = headers.get_all(WWW_AUTHENTICATE);
+    let texts: Vec<String> = values
+        .iter()
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        .collect();
+    let is_known = |text: &String| {
+        let scheme = text.trim_start().split([' ', ',']).next();
+        scheme.is_some_and(|scheme| {
+            ["basic", "bearer"].contains(&scheme.to_ascii_lowercase().as_str())
+        })
+    };
+    if texts.is_empty() || texts.iter().any(is_known) {
+        return None;
+    }
+    Some(one_line(&texts.join(", "), 80)).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use self::challenge::{Challenge, preferred_challenge};
 use self::header::basic;
 use self::token::{Token, TokenRequest, may_have_credentials};
 use crate::model::{Host, Repository, RepositoryPath};
+use crate::progress::Event;
 use crate::registry::authority::authority;
 use crate::registry::credentials::{Credential, Credentials};
 use crate::registry::error::{CredentialSearch, Error, Result};
@@ -29,6 +30,7 @@ use crate::registry::http::Engine;
 use crate::registry::locks::lock;
 use crate::registry::places::Endpoint;
 
+pub(super) use self::challenge::unknown_challenge;
 pub(super) use self::header::Authorization;
 pub(super) use self::scopes::Scopes;
 
@@ -206,7 +208,7 @@ impl Auth {
         match self.challenge(endpoint, kind) {
             None => Ok(None),
             Some(Challenge::Basic) => {
-                let credential = self.credential(&endpoint.repository, scopes).await?;
+                let credential = self.credential(http, &endpoint.repository, scopes).await?;
                 let login = credential.as_ref().and_then(Credential::login);
                 let header = login.and_then(|(username, password)| basic(username, password));
                 Ok(header.map(|header| Authorization {
@@ -245,6 +247,7 @@ impl Auth {
         purpose: Purpose<'_>,
         headers: &HeaderMap,
         used: Option<&Authorization>,
+        http: &Engine,
     ) -> Result<bool> {
         let Purpose {
             endpoint,
@@ -258,7 +261,7 @@ impl Auth {
         };
         self.learn(endpoint, kind, challenge.clone());
         let Challenge::Bearer { realm, service } = challenge else {
-            let credential = self.credential(&endpoint.repository, scopes).await?;
+            let credential = self.credential(http, &endpoint.repository, scopes).await?;
             return Ok(credential.is_some_and(|found| found.login().is_some()));
         };
         let slot = self.slot(endpoint, &realm, service.as_deref(), scopes);
@@ -308,12 +311,18 @@ impl Auth {
 
     async fn credential(
         &self,
+        http: &Engine,
         repository: &Repository,
         scopes: &Scopes,
     ) -> Result<Option<Credential>> {
         // Without scopes the lookup is for the host, and the path is a placeholder.
         let path = (!scopes.is_empty()).then_some(&repository.path);
         let found = self.credentials.lookup(&repository.host, path).await;
+        for failure in self.credentials.take_passed_over() {
+            let host = &repository.host;
+            let message = format!("{failure}; another login for {host} is used instead");
+            http.settings().progress.emit(Event::Warning { message });
+        }
         found.map_err(|source| Error::Credentials {
             host: repository.host.to_string(),
             source,
@@ -328,7 +337,7 @@ impl Auth {
     ) -> Result<Token> {
         let endpoint = request.endpoint;
         let credential = self
-            .credential(&endpoint.repository, request.scopes)
+            .credential(http, &endpoint.repository, request.scopes)
             .await?;
         let insecure = purpose.insecure;
         if credential.is_some() && !may_have_credentials(request.realm, purpose.base, insecure) {

@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use url::Url;
 
 use super::Client;
-use crate::registry::auth::{Authorization, Purpose, RequestKind, Scopes};
+use crate::registry::auth::{self, Authorization, Purpose, RequestKind, Scopes};
 use crate::registry::authority::{authority, authority_of};
 use crate::registry::error::{CredentialSearch, Error, Result};
 use crate::registry::http::{Connections, Payload, Request, Response, Throttle};
@@ -133,7 +133,7 @@ impl Client {
                 let used = authorization.as_ref();
                 let can_answer = self
                     .auth()
-                    .challenged(purpose, response.headers(), used)
+                    .challenged(purpose, response.headers(), used, self.http())
                     .await?;
                 if challenged || !can_answer {
                     let host = &call.endpoint.repository.host;
@@ -161,8 +161,17 @@ async fn unauthorized(
     search: CredentialSearch,
 ) -> Error {
     let url = response.shown();
+    let unknown = auth::unknown_challenge(response.headers());
+    let mut answer = response.into_answer().await;
+    if let Some(unknown) = unknown {
+        let words = answer.message.take().map(|words| format!("{words}; "));
+        answer.message = Some(format!(
+            "{}it asks for a login by `{unknown}`, which airferry does not know",
+            words.unwrap_or_default()
+        ));
+    }
     Error::Unauthorized {
-        answer: response.into_answer().await,
+        answer,
         url,
         credentials: used.is_some_and(|used| used.credentials),
         search: Some(Box::new(search)),

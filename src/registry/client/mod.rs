@@ -64,6 +64,7 @@ impl Client {
         let inner = Inner {
             http: Engine::new(Settings {
                 certificates: options.certificates,
+                proxies: Arc::new(options.proxies),
                 retry: options.retry,
                 timeouts: options.timeouts,
                 jobs: options.jobs,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::progress::{NoProgress, Progress};
 use crate::registry::credentials::Credentials;
-use crate::registry::http::{CertificateStore, RetryPolicy, Timeouts};
+use crate::registry::http::{CertificateStore, Proxies, RetryPolicy, Timeouts};
 use crate::registry::places::Mirrors;
 
 /// Options of a client. The default verifies TLS against the system's roots and has no
@@ -23,6 +23,8 @@ pub struct ClientOptions {
     pub credentials: Credentials,
     /// Mirrors and rewrites from which content may be read.
     pub mirrors: Mirrors,
+    /// Proxies for registries and other servers; none by default.
+    pub proxies: Proxies,
     /// Number of attempts, and the pauses between them.
     pub retry: RetryPolicy,
     /// Limits on the time without any sign of life from a server.
@@ -44,6 +46,7 @@ impl Default for ClientOptions {
             certificates: CertificateStore::default(),
             credentials: Credentials::default(),
             mirrors: Mirrors::default(),
+            proxies: Proxies::default(),
             retry: RetryPolicy::default(),
             timeouts: Timeouts::default(),
             jobs: None,
@@ -61,6 +64,7 @@ impl fmt::Debug for ClientOptions {
             .field("certificates", &self.certificates)
             .field("credentials", &self.credentials)
             .field("mirrors", &self.mirrors)
+            .field("proxies", &self.proxies)
             .field("retry", &self.retry)
             .field("timeouts", &self.timeouts)
             .field("jobs", &self.jobs)

@@ -11,15 +11,17 @@ mod credential;
 mod error;
 mod helper;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use self::auth_file::normalised;
 pub use self::auth_file::{AuthFile, ParsedAuthFile};
 pub use self::credential::{Credential, Secret};
 pub use self::error::CredentialsError;
+use crate::error::chain;
 use crate::model::{Host, RepositoryPath};
+use crate::registry::locks::lock;
 
 /// The key of Docker Hub's credentials in Docker's auth files.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
@@ -45,6 +47,15 @@ struct Inner {
     files: Vec<ParsedAuthFile>,
     /// Answers of helpers, by helper and server.
     helper_answers: tokio::sync::Mutex<HashMap<(String, String), Option<Credential>>>,
+    /// Failures of helpers that were passed over because another place had credentials.
+    passed_over: Mutex<PassedOver>,
+}
+
+/// Failures that are to be reported, and the texts of all earlier ones.
+#[derive(Default)]
+struct PassedOver {
+    waiting: Vec<String>,
+    told: HashSet<String>,
 }
 
 impl fmt::Debug for Credentials {
@@ -74,6 +85,7 @@ impl Credentials {
             inner: Arc::new(Inner {
                 files,
                 helper_answers: tokio::sync::Mutex::default(),
+                passed_over: Mutex::default(),
             }),
             places,
             helpers: None,
@@ -107,8 +119,8 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// When an entry for this host, or the name of its helper, cannot be used and no later file
-    /// has credentials. A failing helper of an auth file ends the search in the auth files.
+    /// When an entry for this host, or its helper, cannot be used and no later place has
+    /// credentials. If a later one has, [`Self::take_passed_over`] returns the failure.
     pub async fn lookup(
         &self,
         host: &Host,
@@ -123,11 +135,30 @@ impl Credentials {
             };
             match found {
                 Ok(None) => {}
-                Ok(found) => return Ok(found),
+                Ok(found) => {
+                    self.pass_over(failed.iter());
+                    return Ok(found);
+                }
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
         failed.map_or(Ok(None), Err)
+    }
+
+    /// Returns the failures of helpers since the last call, each once: another place had
+    /// credentials, perhaps of another account.
+    pub(super) fn take_passed_over(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.inner.passed_over).waiting)
+    }
+
+    fn pass_over<'a>(&self, failed: impl Iterator<Item = &'a CredentialsError>) {
+        let mut passed = lock(&self.inner.passed_over);
+        for error in failed.filter(|error| !error.is_of_one_entry()) {
+            let text = chain(error);
+            if passed.told.insert(text.clone()) {
+                passed.waiting.push(text);
+            }
+        }
     }
 
     async fn in_files(
@@ -140,12 +171,12 @@ impl Credentials {
         for source in &self.inner.files {
             match self.in_file(source, &names, host).await {
                 Ok(None) => {}
+                Ok(found) => {
+                    self.pass_over(broken.iter());
+                    return Ok(found);
+                }
                 // A later file may have a valid one.
-                Err(error) if error.is_of_one_entry() => broken = broken.or(Some(error)),
-                // A helper that fails now may succeed later (a locked keyring). Until then the
-                // credentials of a later file, perhaps of another account, must not be used: as in
-                // skopeo.
-                settled => return settled,
+                Err(error) => broken = broken.or(Some(error)),
             }
         }
         broken.map_or(Ok(None), Err)

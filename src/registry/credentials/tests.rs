@@ -154,12 +154,23 @@ async fn a_helper_that_cannot_be_one_is_like_an_entry_that_cannot_be_used() {
     }
 }
 
-/// As in skopeo: a helper that fails for now must not lead to the login of another account.
+/// A helper that fails costs its own file: a valid entry in a later one is used, with a warning,
+/// because it may be of another account.
 #[tokio::test]
-async fn a_failing_helper_ends_the_search_in_the_files() {
+async fn a_failing_helper_does_not_hide_a_valid_entry() {
     let helper = r#"{"credHelpers":{"r.lan":"airferry-does-not-exist"}}"#;
     let later = format!(r#"{{"auths":{{"r.lan":{{"auth":"{}"}}}}}}"#, auth("other"));
     let credentials = parse(&[helper, &later]).unwrap();
+    for told in [1, 0] {
+        assert_eq!(
+            password(&credentials, "r.lan/x").await.as_deref(),
+            Some("other")
+        );
+        let passed = credentials.take_passed_over();
+        assert_eq!(passed.len(), told, "{passed:?}");
+        assert!(passed.iter().all(|text| text.contains("does-not-exist")));
+    }
+    let credentials = parse(&[helper, "{}"]).unwrap();
     let error = found(&credentials, "r.lan").await.unwrap_err();
     assert!(error.contains("airferry-does-not-exist"), "{error}");
 }

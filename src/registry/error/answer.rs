@@ -7,6 +7,9 @@ use serde::Deserialize;
 use crate::model::Digest;
 use crate::registry::redact::one_line;
 
+/// Bytes of a plain text that may be shown as the reason.
+const LONGEST_TEXT: usize = 200;
+
 /// A registry's error answer: the HTTP status and, if the body has one, the first error of the
 /// OCI error document (distribution-spec, "Error Codes").
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +41,8 @@ struct ErrorEntry {
 }
 
 impl Answer {
-    /// Reads the body of an error response; a body that is not an OCI error document is ignored.
+    /// Reads the body of an error response. Of a page or a text that is not an OCI error document,
+    /// the title or the text itself is the message.
     pub(crate) fn new(status: u16, body: &[u8]) -> Box<Self> {
         let mut answer = Box::new(Self {
             status,
@@ -47,6 +51,7 @@ impl Answer {
             digests: Vec::new(),
         });
         let Ok(document) = serde_json::from_slice::<ErrorDocument>(body) else {
+            answer.message = words_of(body);
             return answer;
         };
         for entry in &document.errors {
@@ -81,6 +86,27 @@ impl Answer {
     pub fn is(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)
     }
+}
+
+/// Returns the title of an HTML page, or a short plain text. Proxies and load balancers answer
+/// with these. Returns `None` for anything else.
+fn words_of(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?.trim();
+    let start = text.trim_start_matches('\u{feff}');
+    let is_document = start.starts_with(['<', '{', '[']);
+    let words = match is_document {
+        false => text,
+        true => {
+            let lower = text.to_ascii_lowercase();
+            let begin = lower.find("<title")?;
+            let begin = begin + lower.get(begin..)?.find('>')? + 1;
+            let end = begin + lower.get(begin..)?.find("</title")?;
+            text.get(begin..end)?
+        }
+    };
+    let fits = !words.is_empty() && (is_document || words.len() <= LONGEST_TEXT);
+    fits.then(|| one_line(words, LONGEST_TEXT))
+        .filter(|words| !words.is_empty())
 }
 
 /// Returns the text of a detail: the detail itself, or its `message` or `reason`. A digest is not
@@ -129,6 +155,32 @@ mod tests {
             let answer = Answer::new(400, body.as_bytes());
             assert_eq!(answer.message.as_deref(), Some(expected), "{detail}");
         }
+    }
+
+    #[test]
+    fn pages_and_texts_have_words_too() {
+        for (body, expected) in [
+            (
+                "<html><head><TITLE>413 Request\n Entity Too Large</title></head>",
+                Some("413 Request Entity Too Large"),
+            ),
+            (
+                "<!DOCTYPE html><title lang=\"en\">Sign in</title>",
+                Some("Sign in"),
+            ),
+            ("404 page not found\n", Some("404 page not found")),
+            ("<html><title></title>", None),
+            ("<html><title>cut", None),
+            ("<Error><Code>AccessDenied</Code></Error>", None),
+            (r#"{"message":"x"}"#, None),
+            ("", None),
+        ] {
+            let answer = Answer::new(502, body.as_bytes());
+            assert_eq!(answer.message.as_deref(), expected, "{body}");
+        }
+        let long = "x".repeat(LONGEST_TEXT + 1);
+        assert_eq!(Answer::new(502, long.as_bytes()).message, None);
+        assert_eq!(Answer::new(502, b"\xff\xfe").message, None);
     }
 
     #[test]

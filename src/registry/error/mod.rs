@@ -1,10 +1,11 @@
 //! Errors of the registry client, in kinds that callers treat differently.
 //!
 //! All modules of `registry` return these errors, so this module uses none of those that send
-//! requests. `answer` parses a registry's error document; `refusal` maps a refusal to its meaning
-//! for the request that it answers.
+//! requests. `answer` parses a registry's error document; `hint` says what the operator can do;
+//! `refusal` maps a refusal to its meaning for the request that it answers.
 
 mod answer;
+mod hint;
 mod refusal;
 
 use std::error::Error as StdError;
@@ -17,7 +18,6 @@ pub(super) use crate::error::chain;
 use crate::model::Digest;
 use crate::registry::credentials::CredentialsError;
 use crate::registry::redact::RedactedUrl;
-use crate::registry::tls::TlsProblem;
 
 /// Shorthand for results of the registry client.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -66,6 +66,10 @@ pub enum Error {
         /// The registry's answer.
         answer: Box<Answer>,
     },
+    /// An upload was refused for a reason that concerns others too; the error is shared by all of
+    /// them, and the registry was asked once.
+    #[error(transparent)]
+    RefusedBefore(Arc<Error>),
     /// The registry sends uploads to another host, which asks for credentials; they are not sent
     /// there.
     #[error(
@@ -143,6 +147,14 @@ pub enum Error {
         /// The cause.
         source: reqwest::Error,
     },
+    /// The proxy itself answers: it requires a login (407).
+    #[error("Proxy `{proxy}` requires a login for `{url}`")]
+    ProxyLogin {
+        /// The requested URL.
+        url: RedactedUrl,
+        /// The proxy.
+        proxy: RedactedUrl,
+    },
     /// A registry that may be asked over plain HTTP answers neither over TLS nor over plain HTTP.
     #[error("Registry `{host}` answers neither over TLS ({tls}) nor over plain HTTP")]
     NeitherTlsNorHttp {
@@ -204,7 +216,7 @@ pub enum Error {
     Tls {
         /// `host[:port]`.
         host: String,
-        /// The cause: a [`TlsProblem`], or the TLS library's error.
+        /// The cause: a [`TlsProblem`](crate::registry::TlsProblem), or the TLS library's error.
         source: Box<dyn StdError + Send + Sync>,
     },
     /// The server ended the TLS handshake with an alert, usually because of the client's
@@ -385,7 +397,10 @@ impl Error {
         self.is_transient()
             || matches!(
                 self,
-                Self::Tls { .. } | Self::TlsRefused { .. } | Self::NoTls { .. }
+                Self::Tls { .. }
+                    | Self::TlsRefused { .. }
+                    | Self::NoTls { .. }
+                    | Self::ProxyLogin { .. }
             )
     }
 
@@ -412,6 +427,23 @@ impl Error {
         }
     }
 
+    /// Returns the message in one line. If the host cannot be reached, it names the host and not
+    /// the requested URL, so that it is the same for every request to this host.
+    pub fn reason(&self) -> String {
+        let host = |url: &RedactedUrl| url.of_host();
+        match self {
+            Self::Connect { url, source } if self.unconnected().is_some() => {
+                format!("Cannot reach `{}`: {}", host(url), chain(source))
+            }
+            Self::Proxy { url, proxy, source } if self.unconnected().is_some() => format!(
+                "Cannot reach `{}` through the proxy `{proxy}`: {}",
+                host(url),
+                chain(source)
+            ),
+            other => chain(other),
+        }
+    }
+
     /// Returns the registry's answer, if the registry refused the request.
     pub fn answer(&self) -> Option<&Answer> {
         match self {
@@ -424,70 +456,9 @@ impl Error {
             | Self::Refused { answer, .. }
             | Self::ContentUnknown { answer, .. }
             | Self::ManifestRejected { answer, .. } => Some(answer),
+            Self::RefusedBefore(error) => error.answer(),
             _ => None,
         }
-    }
-
-    /// Returns what the operator can do about it, if that is known here.
-    pub fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::Tls { host, source } => match source.downcast_ref::<TlsProblem>() {
-                Some(problem) => return Some(problem.hint(host)),
-                None => "look at what the registry offers: `openssl s_client -connect HOST:PORT`",
-            },
-            Self::Unauthorized {
-                search: Some(search),
-                ..
-            } => return Some(search.hint()),
-            Self::Connect { .. } | Self::TimedOut { .. } => {
-                "check host name and port, whether the registry is running, and the network path to it"
-            }
-            Self::Proxy { .. } => {
-                "check that the proxy is running, and the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
-            }
-            Self::NeitherTlsNorHttp { source, .. } | Self::HttpUnreachable(source) => {
-                return source.hint();
-            }
-            Self::TlsRefused { .. } => {
-                "the registry probably requires a client certificate: put it (*.cert) with its key \
-                 (*.key) into the directory of --cert-dir"
-            }
-            Self::NoTls { .. } => "use --tls-verify=false if plain HTTP is intended",
-            Self::Unauthorized { .. } | Self::Denied { .. } => {
-                "log in with `podman login` or give an auth file with --authfile"
-            }
-            Self::PushRefused { answer, .. } | Self::Refused { answer, .. }
-                if answer.is("NAME_INVALID") =>
-            {
-                "the registry does not allow this repository name; if it has no nested \
-                 repositories, use `--max-components 2`"
-            }
-            Self::PushRefused { answer, .. } if is_explained(answer) => return None,
-            Self::PushRefused { .. } => {
-                "check that the project or organisation exists there, and that this account may \
-                 write to it"
-            }
-            Self::UploadOnOtherHost { .. } => {
-                "use the registry's own host name in --to, or correct that name in its \
-                 configuration (Quay: SERVER_HOSTNAME)"
-            }
-            Self::Refused { answer, .. } if answer.status == 405 => {
-                "the registry may be read-only now, for maintenance or a garbage collection"
-            }
-            Self::Unavailable { answer, .. } if answer.status >= 500 => {
-                "the registry has an internal error: check its log and its free disk space"
-            }
-            Self::UntrustedRealm { .. } => {
-                "verify TLS (--cert-dir with the CA certificate) so that the registry may name \
-                 its token service"
-            }
-            Self::Rewritten { .. } => "correct the `location` in registries.conf",
-            Self::Credentials { .. } => {
-                "correct the entry or the helper, or log in again: `podman login` replaces an entry"
-            }
-            _ => return None,
-        };
-        Some(hint.to_owned())
     }
 
     /// Returns the pause that the server asked for.
@@ -559,7 +530,7 @@ impl Error {
 /// True if the answer explains why a push was refused, for example by a quota. Otherwise this
 /// account probably may not write there.
 fn is_explained(answer: &Answer) -> bool {
-    matches!(answer.status, 400 | 403) && answer.message.is_some()
+    matches!(answer.status, 400 | 403) && answer.code.is_some() && answer.message.is_some()
 }
 
 /// A suggestion for what is named by people; a blob or an upload is not.

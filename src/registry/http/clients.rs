@@ -5,11 +5,9 @@
 use std::collections::{HashMap, HashSet};
 use std::error::Error as StdError;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use hyper_util::client::proxy::matcher::Matcher;
-use reqwest::Identity;
-use url::Url;
+use reqwest::{Identity, Proxy};
 use zeroize::Zeroizing;
 
 use super::settings::{CertificateStore, HostCertificates, Settings};
@@ -17,7 +15,6 @@ use crate::model::Host;
 use crate::progress::Event;
 use crate::registry::authority::DOCKER_HUB_API;
 use crate::registry::error::{Error, Result};
-use crate::registry::redact::RedactedUrl;
 use crate::registry::tls;
 use crate::registry::tls::ClientPair;
 
@@ -80,22 +77,11 @@ struct Key {
     connections: Connections,
 }
 
+#[derive(Default)]
 pub(super) struct HttpClients {
-    /// Same proxy rules as reqwest, kept because reqwest does not report which proxy it used.
-    proxies: Matcher,
     clients: Mutex<HashMap<Key, reqwest::Client>>,
     /// Directories whose unusable files were already reported.
     told: Mutex<HashSet<String>>,
-}
-
-impl Default for HttpClients {
-    fn default() -> Self {
-        Self {
-            proxies: Matcher::from_system(),
-            clients: Mutex::default(),
-            told: Mutex::default(),
-        }
-    }
 }
 
 impl fmt::Debug for HttpClients {
@@ -105,14 +91,6 @@ impl fmt::Debug for HttpClients {
 }
 
 impl HttpClients {
-    /// Returns the proxy for requests to a URL, without its credentials.
-    pub(in crate::registry) fn proxy(&self, url: &Url) -> Option<RedactedUrl> {
-        let target: http::Uri = url.as_str().parse().ok()?;
-        let proxy = self.proxies.intercept(&target)?;
-        let proxy: Url = proxy.uri().to_string().parse().ok()?;
-        Some((&proxy).into())
-    }
-
     /// Returns the client for a host, and makes it at the first request.
     ///
     /// Its own directory of certificates is used; if it has none, that of the registry on whose
@@ -210,11 +188,14 @@ fn build(
     let mut builder = reqwest::Client::builder()
         .user_agent(&settings.user_agent)
         .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
         .referer(false)
         .connect_timeout(settings.timeouts.connect)
         .pool_idle_timeout(settings.timeouts.idle)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(STREAM_WINDOW.saturating_mul(4));
+    let proxies = Arc::clone(&settings.proxies);
+    builder = builder.proxy(Proxy::custom(move |url| proxies.proxy(url).cloned()));
     let http1 = connections == Connections::Own;
     if http1 {
         builder = builder.http1_only();

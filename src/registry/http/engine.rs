@@ -201,7 +201,15 @@ impl Engine {
         if answer.is_ok() {
             self.outages.answered(&authority_of(url));
         }
-        answer.map_err(|error| classify(error, url, self.clients.proxy(url)))
+        let proxy = || self.settings.proxies.proxy(url).map(Into::into);
+        let answer = answer.map_err(|error| classify(error, url, proxy()))?;
+        match (answer.status(), proxy()) {
+            (StatusCode::PROXY_AUTHENTICATION_REQUIRED, Some(proxy)) => Err(Error::ProxyLogin {
+                url: url.into(),
+                proxy,
+            }),
+            _ => Ok(answer),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::host_limit::Admission;
 use super::length::length;
 use super::retry::retry_after;
 use crate::registry::error::{Answer, Error, Result};
-use crate::registry::redact::RedactedUrl;
+use crate::registry::redact::{RedactedUrl, one_line};
 
 /// Maximum bytes read of an error response.
 const ERROR_BODY: u64 = 64 << 10;
@@ -75,15 +75,13 @@ impl Response {
         }
     }
 
-    /// Refuses a body with a `Content-Encoding`: its bytes are not those that the digest covers.
-    pub(in crate::registry) fn refuse_encoding(&self) -> Result<()> {
-        let encoding = self.text(CONTENT_ENCODING).unwrap_or("identity");
-        if self.status().is_success() && !encoding.eq_ignore_ascii_case("identity") {
-            return Err(self.unexpected(
-                "its body is compressed (Content-Encoding) although that was not requested",
-            ));
-        }
-        Ok(())
+    /// Returns the `Content-Encoding` other than `identity`. Stores keep the header that came with
+    /// an upload (`aws-chunked`, `gzip` for a layer) and send the bytes as they are, so it alone is
+    /// no reason to refuse them: their digest decides.
+    pub(in crate::registry) fn encoding(&self) -> Option<String> {
+        let encoding = self.text(CONTENT_ENCODING)?.trim();
+        let is_named = !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity");
+        is_named.then(|| one_line(encoding, 40))
     }
 
     /// Returns the `Location` header, resolved against the request's URL.

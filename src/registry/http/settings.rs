@@ -6,6 +6,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::proxies::Proxies;
 use super::retry::RetryPolicy;
 use crate::progress::Progress;
 use crate::registry::tls::ClientPair;
@@ -16,6 +17,7 @@ const SLOW_STORE: u64 = 4 << 20;
 /// Settings of the engine; `ClientOptions` documents each.
 pub(in crate::registry) struct Settings {
     pub(in crate::registry) certificates: CertificateStore,
+    pub(in crate::registry) proxies: Arc<Proxies>,
     pub(in crate::registry) retry: RetryPolicy,
     pub(in crate::registry) timeouts: Timeouts,
     pub(in crate::registry) jobs: Option<NonZeroUsize>,
@@ -28,6 +30,7 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("certificates", &self.certificates)
+            .field("proxies", &self.proxies)
             .field("retry", &self.retry)
             .field("timeouts", &self.timeouts)
             .field("jobs", &self.jobs)

@@ -454,12 +454,17 @@ impl BlobDownload {
         } = &self.blob;
         let asked = client.blob_bytes(place, digest, wanted, *size);
         let response = asked.await?;
-        response.refuse_encoding()?;
         match response.status().as_u16() {
             200 => {
                 // A registry may ignore the range: then the bytes before the position are sent
                 // again.
                 if let Some(found) = response.content_length().filter(|n| n != size) {
+                    if let Some(encoding) = response.encoding() {
+                        return Err(response.unexpected(format!(
+                            "its body has {found} bytes, not {size}, and `Content-Encoding: \
+                             {encoding}`, although that was not requested"
+                        )));
+                    }
                     return Err(self.wrong_size(found));
                 }
                 Ok(Some(Body {

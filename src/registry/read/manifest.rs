@@ -8,10 +8,12 @@ use sha2::{Digest as _, Sha256};
 use crate::model::{
     Digest, Limits, ManifestKind, MediaType, RawManifest, Reference, Repository, Tag,
 };
+use crate::progress::Event;
 use crate::registry::client::{Call, Client, Reply};
 use crate::registry::error::{Error, Result};
 use crate::registry::http::Response;
 use crate::registry::places::Endpoint;
+use crate::registry::redact::one_line;
 
 /// The header with a manifest's digest.
 pub(in crate::registry) const CONTENT_DIGEST: &str = "docker-content-digest";
@@ -162,7 +164,21 @@ impl Client {
             if !response.status().is_success() {
                 return Err(response.into_error().await);
             }
-            receive(response, &what, selector.digest).await
+            let named = match selector.digest {
+                None => other_digest(&response),
+                Some(_) => None,
+            };
+            let manifest = receive(response, &what, selector.digest).await?;
+            if let Some(named) = named {
+                let message = format!(
+                    "{what}: the registry names this image {named}; airferry handles sha256 only \
+                     and names it {}. References by the other digest do not find it",
+                    manifest.digest
+                );
+                let progress = &self.http().settings().progress;
+                progress.emit(Event::Warning { message });
+            }
+            Ok(manifest)
         });
         asked.await
     }
@@ -185,7 +201,12 @@ impl Client {
                 _ => Err(response.into_error().await),
             }
         });
-        if let Some(head) = asked.await? {
+        let head = match asked.await {
+            // The answer to HEAD has no body, so the reason comes with that to GET.
+            Err(error) if error.is_hidden() => None,
+            head => head?,
+        };
+        if let Some(head) = head {
             let actual = head.digest;
             return match selector.digest.filter(|expected| *expected != actual) {
                 Some(expected) => Err(Error::DigestMismatch {
@@ -229,6 +250,14 @@ fn named(response: &Response) -> Option<ManifestHead> {
         media_type: content_type(response),
         size: response.content_length(),
     })
+}
+
+/// Returns the digest by which the registry names a manifest, if it is of another algorithm than
+/// sha256, made fit for one line.
+fn other_digest(response: &Response) -> Option<String> {
+    let named = response.text(CONTENT_DIGEST)?.trim();
+    let (algorithm, _) = named.split_once(':')?;
+    (algorithm != "sha256").then(|| one_line(named, 150))
 }
 
 /// Reads and verifies a manifest.

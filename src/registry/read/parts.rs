@@ -221,7 +221,6 @@ impl PlacedBlob {
         let client = &self.client;
         let asked = client.blob_bytes(&self.place, &self.digest, wanted, self.size);
         let mut response = asked.await?;
-        response.refuse_encoding()?;
         if !response.status().is_success() {
             return Err(response.into_error().await);
         }

@@ -17,23 +17,29 @@ fn a_proxy_that_is_down_is_named() {
     let site = Site::new();
     let image = site.put("app", "v1", &Build::oci("app").layer(100).image());
     let proxy = nobody();
-    for variable in ["http_proxy", "ALL_PROXY"] {
+    for (variable, scheme) in [
+        ("http_proxy", "http"),
+        ("ALL_PROXY", "http"),
+        ("all_proxy", "socks5h"),
+    ] {
         let to = site.path("bundle");
-        let mut command = site.export_command(&to, &[&image, "--retries", "0"]);
-        command.env(variable, format!("http://user:hunter2@{proxy}"));
+        let more = ["registry.test/app:v1", "--retries", "0"];
+        let mut command = site.export_command(&to, &more);
+        command.env(variable, format!("{scheme}://user:hunter2@{proxy}"));
         let outcome = Outcome::of(command).fails_with(6);
         outcome
-            .stderr_has(&format!("through the proxy `http://{proxy}/`"))
+            .stderr_has(&format!("through the proxy `{scheme}://{proxy}"))
             .stderr_has("hint: check that the proxy is running")
             .hides("hunter2")
             .hides("does not speak TLS");
     }
-    // Without the proxy, the registry can be reached.
+    // Loopback needs no proxy.
     let to = site.path("bundle");
     let mut command = site.export_command(&to, &[&image]);
     command.env("http_proxy", format!("http://{proxy}"));
-    command.env("no_proxy", "127.0.0.1");
-    Outcome::of(command).succeeds();
+    command.env("HTTPS_PROXY", "ftp://proxy.lan");
+    let outcome = Outcome::of(command).succeeds();
+    outcome.stderr_has("HTTPS_PROXY is not the URL of a proxy");
 }
 
 #[test]
@@ -63,4 +69,9 @@ fn a_host_that_is_down_is_told_of_once_and_not_for_every_image() {
     let outcome = Outcome::of(command).fails_with(5);
     let retries = outcome.stderr.matches("(attempt ").count();
     assert_eq!(retries, 3, "{outcome}");
+    outcome.stderr_has(&format!(
+        "  - 100 images of {host}: Registry `{host}` answers neither"
+    ));
+    let reasons = outcome.stderr.matches("answers neither over TLS").count();
+    assert!(reasons < 10, "{outcome}");
 }

@@ -111,7 +111,8 @@ fn proxies_of_the_environment_are_used_and_spared() {
     let target = DockerRegistry::start_tls(Settings::default(), &authority);
     let host = target.host();
     let directory = certificates(&stage, "certificates", &[("ca.crt", &authority.pem())]);
-    let more = ["--cert-dir", directory.to_str().unwrap()];
+    let directory_text = directory.to_str().unwrap();
+    let more = ["--cert-dir", directory_text, "--retries", "0"];
     let import = |to: &str, variables: &[(&str, &str)]| {
         let mut command = stage.import_command_over_tls(&bundle, to, &more);
         command.envs(variables.iter().copied());
@@ -132,12 +133,24 @@ fn proxies_of_the_environment_are_used_and_spared() {
     let reference = format!("docker://{host}/team/app:v1");
     assert_eq!(inspected(&reference, &directory).into_bytes(), image.bytes);
 
-    // A host in NO_PROXY is contacted without the proxy.
+    // Loopback is contacted without the proxy, as by Go's clients.
     let spared = ForwardProxy::to("127.0.0.1:1");
     let url = spared.url();
-    let variables = [("HTTPS_PROXY", url.as_str()), ("NO_PROXY", "127.0.0.1")];
-    import(&host.to_string(), &variables).succeeds();
+    import(&host.to_string(), &[("HTTPS_PROXY", url.as_str())]).succeeds();
     assert_eq!(spared.asked(), [""; 0]);
+    // So are the hosts in NO_PROXY; this name does not resolve.
+    for no_proxy in ["*.test", ".test", "registry.test:5000", "registry.test"] {
+        let variables = [("HTTPS_PROXY", url.as_str()), ("NO_PROXY", no_proxy)];
+        let outcome = import(name, &variables).fails_with(7);
+        outcome.hides("through the proxy");
+        assert_eq!(spared.asked(), [""; 0], "{no_proxy}");
+    }
+    let variables = [
+        ("HTTPS_PROXY", url.as_str()),
+        ("NO_PROXY", "registry.test:1,*.registry.test"),
+    ];
+    import(name, &variables).fails_with(7);
+    assert_ne!(spared.asked(), [""; 0]);
 }
 
 #[test]

@@ -32,6 +32,16 @@ struct Robots {
     no_tag: Option<u16>,
     /// The token service that is named when a list of referrers is requested.
     lists_realm: Option<&'static str>,
+    /// True if a manifest is deleted with its last tag, as on Quay and zot.
+    forgets: bool,
+    /// The registry's words to every GET that is not allowed.
+    words: Option<&'static str>,
+    /// Answer to every request to begin an upload: status and message.
+    no_upload: Option<(u16, &'static str)>,
+    /// Requests to begin an upload.
+    begun: usize,
+    /// True if no manifest may be put under a tag made of a digest.
+    refuses_digest_tags: bool,
     manifests: BTreeMap<(String, String), (String, Bytes)>,
     blobs: BTreeMap<String, Bytes>,
 }
@@ -65,6 +75,12 @@ impl Robots {
                 false => format!("Bearer realm=\"http://{host}/token\",service=\"s\""),
             };
             let refusal = match reads {
+                true if asked.method == Method::GET && self.words.is_some() => {
+                    let words = self.words.unwrap();
+                    Reply::new(401).body(format!(
+                        r#"{{"errors":[{{"code":"UNAUTHORIZED","message":"{words}"}}]}}"#
+                    ))
+                }
                 true => Reply::new(401),
                 false => Reply::error(401, "UNAUTHORIZED"),
             };
@@ -122,6 +138,13 @@ impl Robots {
     fn content(&mut self, asked: &Asked, repository: &str, kind: &str, rest: &str) -> Reply {
         let key = (repository.to_owned(), rest.to_owned());
         match (kind, asked.method.as_str()) {
+            ("/blobs/", "POST") if self.no_upload.is_some() => {
+                self.begun += 1;
+                let (status, message) = self.no_upload.unwrap();
+                Reply::new(status).body(format!(
+                    r#"{{"errors":[{{"code":"DENIED","message":"{message}"}}]}}"#
+                ))
+            }
             ("/blobs/", "POST") => match self.blobs.keys().find(|d| mounts(asked, d)) {
                 Some(_) => Reply::new(201),
                 None => {
@@ -142,9 +165,22 @@ impl Robots {
                     asked.header("content-type").unwrap().to_owned(),
                     Bytes::from(asked.body.clone()),
                 );
+                if self.refuses_digest_tags && rest.starts_with("sha256-") {
+                    return Reply::error(403, "DENIED");
+                }
                 let by_digest = (repository.to_owned(), digest_of(&asked.body));
-                self.manifests.insert(by_digest, entry.clone());
-                self.manifests.insert(key, entry);
+                self.manifests.insert(by_digest.clone(), entry.clone());
+                let before = self.manifests.insert(key, entry);
+                if let Some((_, before)) = before.filter(|_| self.forgets) {
+                    let old = (repository.to_owned(), digest_of(&before));
+                    let mut tags = self
+                        .manifests
+                        .iter()
+                        .filter(|((at, name), _)| at == repository && !name.starts_with("sha256:"));
+                    if old != by_digest && tags.all(|(_, (_, bytes))| *bytes != before) {
+                        self.manifests.remove(&old);
+                    }
+                }
                 Reply::new(201)
             }
             ("/manifests/", method) => match self.manifests.get(&key) {
@@ -207,6 +243,12 @@ impl Target {
         let mut all = vec!["--authfile", file.to_str().unwrap(), "--retries", "1"];
         all.extend(more);
         stage.import(bundle, &format!("{host}/m"), &all)
+    }
+
+    fn has(&self, repository: &str, name: &str) -> bool {
+        let robots = self.robots.lock().unwrap();
+        let key = (repository.to_owned(), name.to_owned());
+        robots.manifests.contains_key(&key)
     }
 
     fn made(&self) -> Vec<String> {
@@ -462,4 +504,153 @@ fn blobs_of_a_base_that_are_not_shown_count_as_absent() {
     target.import(&stage, &base, "hunter2", &[]).succeeds();
     target.import(&stage, &next, "hunter2", &[]).succeeds();
     assert_eq!(target.tags(), 2);
+}
+
+/// Registries that delete a manifest with its last tag: pods that name the old image by its digest
+/// keep it.
+#[test]
+fn an_image_that_loses_its_tag_stays_for_the_pods_that_name_its_digest() {
+    let stage = Stage::new();
+    let [old, new] = ["old", "new"].map(|seed| Build::oci(seed).layer(500).image());
+    let reference = stage.publish("app", "v1", &old);
+    let first = stage.export("first", &[&reference], &[]);
+    stage.publish("app", "v1", &new);
+    let second = stage.export(
+        "second",
+        &[&reference],
+        &["--base", first.to_str().unwrap()],
+    );
+    let whole = stage.export("whole", &[&reference], &[]);
+    let digest = old.digest();
+    let tag = digest.replace(':', "-");
+    let target = || {
+        let target = Target::start(Robots {
+            forgets: true,
+            ..robots(true, &["m/app"])
+        });
+        target.import(&stage, &first, "hunter2", &[]).succeeds();
+        target
+    };
+
+    let moved = target();
+    let dry = moved.import(&stage, &second, "hunter2", &["--dry-run"]);
+    let line = format!(
+        "replaces {digest}, kept as {}/m/app:{tag}",
+        moved.registry.host()
+    );
+    dry.succeeds().stdout_has(&line);
+    assert!(!moved.has("m/app", &tag));
+    let done = moved
+        .import(&stage, &second, "hunter2", &["--output", "json"])
+        .succeeds();
+    let replaced = &done.json()["images"][0]["replaced"];
+    assert_eq!(replaced["digest"], digest.as_str());
+    let kept = format!("{}/m/app:{tag}", moved.registry.host());
+    assert_eq!(replaced["kept_as"], kept.as_str());
+    assert!(moved.has("m/app", &digest) && moved.has("m/app", &tag));
+    assert!(moved.has("m/app", &new.digest()));
+    let again = moved.import(&stage, &second, "hunter2", &[]).succeeds();
+    again.hides("replaces");
+
+    // A tag that no base set: only on request, and never without a word.
+    let overwrite = ["--existing-tags", "overwrite"];
+    let lost = target();
+    let done = lost
+        .import(&stage, &whole, "hunter2", &overwrite)
+        .succeeds();
+    done.stdout_has(&format!("replaces {digest}, which"))
+        .stdout_has("--keep-replaced");
+    assert!(!lost.has("m/app", &digest));
+    let asked = target();
+    let keep = [&overwrite[..], &["--keep-replaced"]].concat();
+    asked.import(&stage, &whole, "hunter2", &keep).succeeds();
+    assert!(asked.has("m/app", &digest) && asked.has("m/app", &tag));
+
+    // The tag does not move if the old image cannot be kept, unless that is accepted.
+    let refusing = target();
+    refusing.robots.lock().unwrap().refuses_digest_tags = true;
+    let refused = refusing
+        .import(&stage, &second, "hunter2", &[])
+        .fails_with(7);
+    refused
+        .stderr_has(&format!("its tag points to {digest}"))
+        .stderr_has("--keep-replaced=no moves the tag anyway");
+    assert!(refusing.has("m/app", &digest));
+    let accepted = ["--keep-replaced=no"];
+    refusing
+        .import(&stage, &second, "hunter2", &accepted)
+        .succeeds();
+    assert!(!refusing.has("m/app", &digest));
+    assert!(refusing.has("m/app", &new.digest()));
+}
+
+/// A quota or maintenance concerns all images: the target is asked once. A refusal that may concern
+/// one repository is asked for each.
+#[test]
+fn a_refusal_of_the_whole_target_is_asked_once() {
+    let stage = Stage::new();
+    let names: Vec<String> = (0..12).map(|number| format!("app{number}")).collect();
+    let references: Vec<String> = names
+        .iter()
+        .map(|name| stage.publish(name, "v1", &Build::oci(name).layer(500).layer(600).image()))
+        .collect();
+    let references: Vec<&str> = references.iter().map(String::as_str).collect();
+    let bundle = stage.export("bundle", &references, &[]);
+    let repositories: Vec<String> = names.iter().map(|name| format!("m/{name}")).collect();
+    let repositories: Vec<&str> = repositories.iter().map(String::as_str).collect();
+    for (status, message, once) in [
+        (403, "the quota of project m is used up", true),
+        (403, "the registry is in read-only mode", true),
+        (403, "requested access to the resource is denied", false),
+    ] {
+        let target = Target::start(Robots {
+            no_upload: Some((status, message)),
+            ..robots(true, &repositories)
+        });
+        let refused = target.import(&stage, &bundle, "hunter2", &[]).fails_with(7);
+        refused.stderr_has("12 of 12 images").stderr_has(message);
+        let begun = target.robots.lock().unwrap().begun;
+        match once {
+            true => assert_eq!(begun, 1, "{message}"),
+            false => assert!(begun >= names.len(), "{message}: {begun}"),
+        }
+    }
+}
+
+/// The reason for a refused HEAD comes with the answer to GET.
+#[test]
+fn the_words_about_a_hidden_repository_reach_the_person() {
+    let stage = Stage::new();
+    let bundle = two(&stage);
+    let target = Target::start(Robots {
+        words: Some("project m not found"),
+        ..robots(false, &[])
+    });
+    let dry = target.import(&stage, &bundle, "hunter2", &["--dry-run"]);
+    dry.succeeds()
+        .stderr_has("do not exist, or this account may not read them")
+        .stderr_has("401 UNAUTHORIZED: project m not found");
+}
+
+/// Without the state directory a later run cannot continue inside a blob; nothing else is lost.
+#[test]
+fn a_state_directory_that_cannot_be_used_costs_only_resumption() {
+    let stage = Stage::new();
+    let image = Build::oci("app").layer(500).image();
+    let reference = stage.publish("app", "v1", &image);
+    let bundle = stage.export("bundle", &[&reference], &[]);
+    let file = stage.importer.path("file");
+    fs::write(&file, "").unwrap();
+    let target = DockerRegistry::start();
+    let host = target.host().to_string();
+    for (variable, value) in [("XDG_STATE_HOME", Some(&file)), ("HOME", None)] {
+        let mut command = stage.import_command(&bundle, &host, &[]);
+        command.env_remove("XDG_STATE_HOME").env_remove(variable);
+        if let Some(value) = value {
+            command.env(variable, value);
+        }
+        let done = Outcome::of(command).succeeds();
+        done.stderr_has("the state directory cannot be used");
+    }
+    assert_whole(&host, "app", &image);
 }

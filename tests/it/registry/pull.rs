@@ -379,7 +379,9 @@ async fn heads_fall_back_to_the_manifest_itself() {
             }
             ("HEAD", "/v2/a/manifests/gone") => Reply::new(404),
             ("HEAD", "/v2/a/manifests/no-head") => Reply::new(405),
-            ("HEAD", "/v2/a/manifests/denied") => Reply::new(403),
+            ("HEAD", "/v2/a/manifests/denied" | "/v2/a/manifests/shown") => Reply::new(403),
+            // The reason is in the body, which a HEAD does not have.
+            ("GET", "/v2/a/manifests/denied") => Reply::error(403, "DENIED"),
             _ => Reply::new(200).body(body),
         },
     )
@@ -392,11 +394,13 @@ async fn heads_fall_back_to_the_manifest_itself() {
         digest(b"x")
     );
     assert_eq!(head("gone").await.unwrap(), None);
-    for name in ["no-head", "silent"] {
+    for name in ["no-head", "silent", "shown"] {
         let found = head(name).await.unwrap().unwrap().value;
         assert_eq!(found.digest, digest(body.as_bytes()), "{name}");
     }
-    assert!(matches!(head("denied").await, Err(Error::Denied { .. })));
+    let denied = head("denied").await.unwrap_err();
+    assert!(matches!(denied, Error::Denied { .. }));
+    assert!(denied.to_string().contains("said so"), "{denied}");
 }
 
 #[tokio::test]
@@ -685,4 +689,82 @@ async fn tls_is_verified_unless_told_otherwise() {
         "{error:?}"
     );
     assert_eq!(plain.asked().len(), 0);
+}
+
+/// Stores keep the header of an upload (`aws-chunked`), or one that describes the layer itself
+/// (`gzip`), and send the bytes as they are.
+#[tokio::test]
+async fn a_content_encoding_is_not_believed_and_the_digest_decides() {
+    let blob = noise(300_000);
+    for encoding in ["aws-chunked", "gzip", "identity", ""] {
+        let server = blob_server(&blob, move |reply, number| {
+            let reply = reply.header("content-encoding", encoding);
+            match number {
+                0 => reply.cut_after(100_000),
+                _ => reply,
+            }
+        })
+        .await;
+        let download = open(&server.repository("a"), &blob, 0).await.unwrap();
+        assert_eq!(read(download).await.unwrap(), blob, "{encoding}");
+        let rest = open(&server.repository("a"), &blob, 250_000).await.unwrap();
+        assert_eq!(read(rest).await.unwrap(), &blob[250_000..], "{encoding}");
+    }
+    let short = blob.slice(..1000);
+    let server = FakeRegistry::start(move |_, _| {
+        Reply::new(200)
+            .header("content-encoding", "zstd")
+            .header("content-length", short.len())
+            .body(short.clone())
+    })
+    .await;
+    let error = match open(&server.repository("a"), &blob, 0).await {
+        Ok(download) => read(download).await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(
+        error.to_string().contains("`Content-Encoding: zstd`"),
+        "{error}"
+    );
+}
+
+/// airferry names everything by sha256. A registry that names an image otherwise is no reason to
+/// refuse it, but the operator must know that references by the other digest do not find it.
+#[tokio::test]
+async fn an_image_that_its_registry_names_by_sha512_is_not_renamed_without_a_word() {
+    let body = r#"{"config":{},"layers":[]}"#;
+    let named = format!("sha512:{}", "0a".repeat(64));
+    let header = named.clone();
+    let server = FakeRegistry::start(move |_, _| {
+        Reply::new(200)
+            .header("docker-content-digest", &header)
+            .body(body)
+    })
+    .await;
+    let events = Arc::new(Events::default());
+    let client = Client::new(ClientOptions {
+        progress: events.clone(),
+        ..options()
+    });
+    let repository = server.repository("a");
+    let fetched = client.manifest(&repository, &tag("1")).await.unwrap();
+    assert_eq!(fetched.value.digest, digest(body.as_bytes()));
+    let text = events.text();
+    assert!(text.contains(&named), "{text}");
+    assert!(
+        text.contains(&digest(body.as_bytes()).to_string()),
+        "{text}"
+    );
+}
+
+/// A registry that asks for a login by an unknown scheme is not "wrong credentials".
+#[tokio::test]
+async fn a_challenge_that_is_not_understood_is_named() {
+    let server = FakeRegistry::start(|_, _| {
+        Reply::new(401).header("www-authenticate", "Negotiate realm=\"x\"")
+    })
+    .await;
+    let asked = client().manifest(&server.repository("a"), &tag("1")).await;
+    let error = asked.unwrap_err().to_string();
+    assert!(error.contains("asks for a login by `Negotiate"), "{error}");
 }
