@@ -16,11 +16,16 @@ pub(super) enum Challenge {
 pub(super) fn preferred_challenge(headers: &HeaderMap, base: &Url) -> Option<Challenge> {
     let mut found = None;
     for value in headers.get_all(WWW_AUTHENTICATE) {
-        let Some(challenges) = value
-            .to_str()
-            .ok()
-            .and_then(|text| http_auth::parse_challenges(text).ok())
-        else {
+        let Ok(text) = value.to_str() else {
+            continue;
+        };
+        let text = single_spaced(text);
+        let Ok(challenges) = http_auth::parse_challenges(&text) else {
+            // Nothing in a challenge for Basic is needed, so a wrong realm does not matter.
+            let scheme = text.split(' ').next();
+            if scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic")) {
+                found = Some(Challenge::Basic);
+            }
             continue;
         };
         for challenge in challenges {
@@ -41,6 +46,22 @@ pub(super) fn preferred_challenge(headers: &HeaderMap, base: &Url) -> Option<Cha
         }
     }
     found
+}
+
+/// Replaces runs of spaces and tabs outside quoted strings by one space. Several are legal after the
+/// scheme, and the parser takes one.
+fn single_spaced(text: &str) -> String {
+    let (mut single, mut quoted, mut escaped) = (String::new(), false, false);
+    for c in text.trim().chars() {
+        let is_space = !quoted && matches!(c, ' ' | '\t');
+        if is_space && single.ends_with(' ') {
+            continue;
+        }
+        single.push(if is_space { ' ' } else { c });
+        quoted ^= c == '"' && !escaped;
+        escaped = quoted && c == '\\' && !escaped;
+    }
+    single
 }
 
 /// Returns the challenges of a 401, made fit for one line, if none of them is understood.
@@ -69,6 +90,28 @@ mod tests {
 
     fn url(text: &str) -> Url {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn odd_spellings_are_understood() {
+        let base = url("https://r.lan/v2/");
+        for (text, expected) in [
+            (
+                "Bearer   realm=\"https://a.lan/t  x\"",
+                Some("https://a.lan/t%20%20x"),
+            ),
+            ("Basic realm=Some Name", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(text));
+            match (preferred_challenge(&headers, &base), expected) {
+                (Some(Challenge::Bearer { realm, .. }), Some(expected)) => {
+                    assert_eq!(realm.as_str(), expected);
+                }
+                (Some(Challenge::Basic), None) => {}
+                _ => panic!("{text}"),
+            }
+        }
     }
 
     #[test]
