@@ -120,7 +120,7 @@ impl Credentials {
     /// # Errors
     ///
     /// When an entry for this host, or its helper, cannot be used and no later place has
-    /// credentials. If a later one has, [`Self::take_passed_over`] returns the failure.
+    /// credentials. If a later one has, `take_passed_over` returns the failure.
     pub async fn lookup(
         &self,
         host: &Host,
