@@ -356,7 +356,8 @@ def label(manifest, data):
         "{8 groups of 4 digits of the bundle id}": " ".join(groups[:8]),
         "{the other 8 groups}": " ".join(groups[8:]),
         "{generation}": str(manifest["generation"]),
-        "{yes | no: some images are missing, see `airferry inspect`}": "yes",
+        "{yes | no: some images are missing, see `airferry inspect`}":
+            "yes" if manifest["complete"] else "no: some images are missing, see `airferry inspect`",
         "{number of chunks}": str(len(manifest["chunks"])),
         "{their bytes}": str(sum(row["length"] for row in manifest["chunks"])),
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::certificates;
 use super::key_args::{describe_private, read_public};
-use super::registry_args::RegistryArgs;
+use super::registry_args::{self, RegistryArgs};
 use super::shell::quoted;
 use super::{Invocation, OutputArgs};
 use crate::encoding::target_facts;
@@ -17,7 +17,6 @@ use crate::ops::doctor::{
 };
 use crate::plan::doctor::Verdict;
 use crate::plan::naming::Target;
-use crate::registry::RedactedUrl;
 use crate::sys::{entropy, files};
 
 const EXAMPLES: &str = "\
@@ -95,18 +94,6 @@ pub(crate) struct DoctorArgs {
     output: OutputArgs,
 }
 
-/// Variables that name proxies, as Go's clients and curl read them.
-const PROXIES: [&str; 8] = [
-    "HTTPS_PROXY",
-    "https_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-    "NO_PROXY",
-    "no_proxy",
-];
-
 pub(crate) async fn run(args: DoctorArgs, invocation: &Invocation) -> Result<(), Error> {
     if args.probe_writes
         && let Some(target) = &args.target
@@ -133,7 +120,7 @@ pub(crate) async fn run(args: DoctorArgs, invocation: &Invocation) -> Result<(),
     if args.facts_names {
         report.target.target = args.target.as_ref().map(ToString::to_string);
     }
-    if let Some(path) = &args.facts {
+    if let Some(path) = args.facts.as_ref().filter(|_| report.target_reached) {
         let text = target_facts::write(&report.target);
         files::write_atomically(path, text.as_bytes(), 0o644)?;
     }
@@ -166,7 +153,7 @@ fn confirm(target: &Target, yes: bool, invocation: &Invocation) -> Result<(), Er
     let agreed = matches!(answer.trim(), "y" | "Y" | "yes");
     match read.is_ok() && agreed {
         true => Ok(()),
-        false => Err(Error::usage("Nothing was written, as you wished")
+        false => Err(Error::usage("Stopped: --probe-writes was not confirmed")
             .hint("without --probe-writes, doctor only reads")),
     }
 }
@@ -193,18 +180,9 @@ fn here(args: &DoctorArgs, invocation: &Invocation) -> HereRequest {
         keys.push(check("--trust", path, found));
     }
     let environment = &invocation.environment;
-    let proxies = PROXIES.iter().filter_map(|name| {
-        let value = environment.variable(name)?.to_string_lossy().into_owned();
-        let shown = match name.to_ascii_uppercase().as_str() {
-            "NO_PROXY" => value,
-            // A URL may have a password.
-            _ => value.parse().map_or_else(
-                |_| "(not a URL)".to_owned(),
-                |url: url::Url| RedactedUrl::from(&url).to_string(),
-            ),
-        };
-        Some(((*name).to_owned(), shown))
-    });
+    let proxies = registry_args::proxies(environment);
+    let proxies = proxies.shown().iter();
+    let proxies = proxies.map(|(name, value)| ((*name).to_owned(), value.clone()));
     let (certificates, certificate_problems) = certificates::survey(environment);
     HereRequest {
         keys,
@@ -221,10 +199,11 @@ fn here(args: &DoctorArgs, invocation: &Invocation) -> HereRequest {
 fn text(report: &Report, args: &DoctorArgs) -> String {
     let mut text = String::new();
     for line in &report.lines {
-        let verdict = match line.verdict {
-            Verdict::Ok => "ok",
-            Verdict::Not => "not",
-            Verdict::Unknown => "unknown",
+        let verdict = match (line.verdict, line.is_problem) {
+            (Verdict::Ok, _) => "ok",
+            (Verdict::Not, true) => "FAILED",
+            (Verdict::Not, false) => "note",
+            (Verdict::Unknown, _) => "unknown",
         };
         let found = line
             .found
@@ -242,10 +221,13 @@ fn text(report: &Report, args: &DoctorArgs) -> String {
         text.push_str(&format!("left on the target: {left}\n"));
     }
     if let Some(path) = &args.facts {
-        text.push_str(&format!(
-            "facts written: carry {} to the exporting side\n",
-            path.display()
-        ));
+        text.push_str(&match report.target_reached {
+            true => format!(
+                "facts written: carry {} to the exporting side\n",
+                path.display()
+            ),
+            false => "facts not written: the target could not be examined\n".to_owned(),
+        });
     }
     text.push_str(&next(report, args));
     text

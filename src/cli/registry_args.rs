@@ -162,7 +162,7 @@ impl RegistryArgs {
 }
 
 /// Returns the proxies that the environment names.
-fn proxies(environment: &Environment) -> Proxies {
+pub(super) fn proxies(environment: &Environment) -> Proxies {
     let either = |upper: &str, lower: &str| {
         let value = environment.variable(upper);
         let value = value.or_else(|| environment.variable(lower))?;

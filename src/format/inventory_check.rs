@@ -528,7 +528,7 @@ fn image_entry(
             );
         }
     }
-    if missing && image.problem.is_none() {
+    if missing && image.is_whole() {
         return refused(27, format!("`{name}` is incomplete but has no `problem`"));
     }
     Ok(())

@@ -5,7 +5,9 @@
 //! The inventory need not be valid: digests without a row are left out, and cycles do not make a
 //! walk endless.
 
-use super::{Attachment, BlobPlace, Digest, ImageEntry, Inventory};
+use std::collections::BTreeSet;
+
+use super::{BlobPlace, Digest, ImageEntry, Inventory};
 
 /// The manifests and blobs of an inventory, by the indexes of their rows.
 #[derive(Debug)]
@@ -93,9 +95,8 @@ impl<'a> Graph<'a> {
 
     /// Returns the root and the attachments of an image, as far as they have rows.
     pub fn roots(&self, image: &ImageEntry) -> Vec<u32> {
-        let attached = image.attached.iter().map(|a: &Attachment| &a.root);
-        let roots = image.root.iter().chain(attached);
-        roots.filter_map(|root| self.manifest(root)).collect()
+        let roots = image.roots();
+        roots.filter_map(|root| self.manifest(&root)).collect()
     }
 
     /// Returns for each manifest what it reaches. Works from the leaves up and visits every row
@@ -271,6 +272,30 @@ impl Walk<'_, '_> {
         let reached = self.reach(&roots).manifests.into_iter();
         reached.filter_map(|row| rows.get(row as usize).map(|row| row.digest))
     }
+}
+
+/// Returns the manifests that `roots` reach and that are not in `seen`, and adds them to it: depth
+/// first, each before its children, children in their order. `children` returns `None` for a
+/// manifest that is not there, which is left out.
+///
+/// For content without an inventory, and where one walk is enough; [`Walk`] makes many.
+pub fn reach<'c>(
+    roots: impl IntoIterator<Item = Digest>,
+    seen: &mut BTreeSet<Digest>,
+    children: impl Fn(&Digest) -> Option<&'c [Digest]>,
+) -> Vec<Digest> {
+    let mut stack: Vec<Digest> = roots.into_iter().collect();
+    stack.reverse();
+    let mut reached = Vec::new();
+    while let Some(digest) = stack.pop() {
+        if let Some(children) = children(&digest)
+            && seen.insert(digest)
+        {
+            reached.push(digest);
+            stack.extend(children.iter().rev());
+        }
+    }
+    reached
 }
 
 /// Marks a row as visited in this walk; true if it was not marked before.

@@ -2,12 +2,15 @@
 //!
 //! Fields are declared in the canonical order of their CBOR keys, as in `bundle`.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::bundle::{ChunkId, Extension};
 use super::content::{
     CATALOGS, CatalogEntry, LeftOut, MalformedImage, NeededBy, RELEASES, ReleaseEntry,
 };
+use super::graph::reach;
 use super::ids::{BundleId, PlanId, RequestId};
 use super::{Digest, MediaType, Platform, Reference, Repository, Tag};
 
@@ -248,6 +251,17 @@ pub struct ImageEntry {
 }
 
 impl ImageEntry {
+    /// True if everything that the image needs is carried, or may be left out.
+    pub fn is_whole(&self) -> bool {
+        self.problem.is_none()
+    }
+
+    /// Returns its root, then the roots of its attachments.
+    pub fn roots(&self) -> impl Iterator<Item = Digest> {
+        let attached = self.attached.iter().map(|attachment| attachment.root);
+        self.root.into_iter().chain(attached)
+    }
+
     /// True if it is not known whether the bundle carries all attachments, because a registry gave
     /// no clear answer.
     pub fn is_unknown(&self) -> bool {
@@ -335,7 +349,7 @@ impl Inventory {
 
     /// True if every requested image is whole and no catalog names a malformed image.
     pub fn is_complete(&self) -> bool {
-        self.images.iter().all(|image| image.problem.is_none())
+        self.images.iter().all(|image| image.is_whole())
             && self.catalogs.iter().all(|c| c.malformed.is_empty())
     }
 
@@ -383,5 +397,15 @@ impl Inventory {
     pub fn manifest(&self, digest: &Digest) -> Option<&ManifestEntry> {
         let index = self.manifests.binary_search_by(|m| m.digest.cmp(digest));
         index.ok().and_then(|index| self.manifests.get(index))
+    }
+
+    /// Returns the rows of the manifests that `roots` reach, in the order of [`reach`].
+    pub fn reach(&self, roots: impl IntoIterator<Item = Digest>) -> Vec<&ManifestEntry> {
+        let children = |digest: &Digest| Some(self.manifest(digest)?.children.as_slice());
+        let reached = reach(roots, &mut BTreeSet::new(), children);
+        reached
+            .iter()
+            .filter_map(|digest| self.manifest(digest))
+            .collect()
     }
 }

@@ -25,7 +25,7 @@ pub use content::*;
 pub use count::Count;
 pub(crate) use count::is_zero;
 pub use digest::{Blake3, Digest, DigestError};
-pub use graph::{Graph, Parents, Reach, Reached, Walk};
+pub use graph::{Graph, Parents, Reach, Reached, Walk, reach};
 pub use ids::{BundleId, PlanId, RequestId};
 pub use image::{Descriptor, ManifestFacts, RawManifest};
 pub use inventory::*;

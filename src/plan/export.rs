@@ -13,7 +13,7 @@ use crate::model::{
     BaseEntry, BaseRoot, BlobPlace, BundleId, BundleManifest, Carried, CatalogEntry, ChunkEntry,
     ChunkId, ChunkOrigin, Descriptor, Digest, Extent, ImageEntry, Inventory, Label, LeftOut,
     ManifestFacts, MediaType, Platform, RawManifest, Reference, ReleaseEntry, Repository,
-    RequestId,
+    RequestId, reach,
 };
 
 /// A fetched manifest with the digests that it names. Each list has each digest once, at the
@@ -317,7 +317,7 @@ impl ExportPlan {
             unanswered,
         } = resolution;
         images.sort_by(|a, b| a.requested.cmp(&b.requested));
-        let whole = images.iter().filter(|image| image.problem.is_none());
+        let whole = images.iter().filter(|image| image.is_whole());
         let unanswered = whole
             .map(|image| &image.requested)
             .filter(|requested| unanswered.contains(requested))
@@ -461,21 +461,14 @@ fn blobs_in_image_order(resolution: &Resolution) -> Vec<Digest> {
     let mut seen_blobs = BTreeSet::new();
     let mut order = Vec::new();
     for image in images {
-        let attached = image.attached.iter().map(|attachment| attachment.root);
-        // A stack: the order is depth first, children in the order of the index.
-        let mut stack: Vec<Digest> = image.root.into_iter().chain(attached).collect();
-        stack.reverse();
-        while let Some(digest) = stack.pop() {
-            if !seen_manifests.insert(digest) {
-                continue;
-            }
-            let Some(manifest) = resolution.manifests.get(&digest) else {
-                continue;
-            };
-            let blobs = manifest.blobs.iter().copied();
-            order.extend(blobs.filter(|blob| seen_blobs.insert(*blob)));
-            stack.extend(manifest.children.iter().rev());
-        }
+        let manifest = |digest: &Digest| resolution.manifests.get(digest);
+        let children = |digest: &Digest| Some(manifest(digest)?.children.as_slice());
+        let reached = reach(image.roots(), &mut seen_manifests, children);
+        let blobs = reached
+            .iter()
+            .filter_map(manifest)
+            .flat_map(|row| &row.blobs);
+        order.extend(blobs.copied().filter(|blob| seen_blobs.insert(*blob)));
     }
     order
 }

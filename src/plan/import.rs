@@ -130,7 +130,7 @@ pub struct ImportPlan {
 pub fn wanted(inventory: &Inventory) -> Vec<ImageToName> {
     let roles = roles(inventory);
     let mut wanted = Vec::new();
-    for image in inventory.images.iter().filter(|i| i.problem.is_none()) {
+    for image in inventory.images.iter().filter(|i| i.is_whole()) {
         let Some(root) = image.root else {
             continue;
         };

@@ -132,7 +132,7 @@ fn content_notes(
     let mut groups = Groups::new();
     let graph = Graph::new(inventory);
     let mut walk = Walk::new(&graph);
-    for image in inventory.images.iter().filter(|i| i.problem.is_none()) {
+    for image in inventory.images.iter().filter(|i| i.is_whole()) {
         let Some(root) = image.root else {
             continue;
         };

@@ -128,7 +128,7 @@ fn a_read_only_registry_takes_no_push() {
     let to = format!("{}/lab", registry.host());
     let report = doctor(&account, &["--to", &to, "--probe-writes", "--yes"]).fails_with(7);
     report
-        .stdout_has("not     push: ")
+        .stdout_has("FAILED  push: ")
         .stderr_has("Not ready: push");
 }
 
@@ -191,7 +191,7 @@ fn a_token_without_push_is_found_without_writing() {
     let account = Airferry::new();
     let to = format!("{}/lab", registry.host());
     let report = doctor(&account, &["--to", &to]).fails_with(7);
-    report.stdout_has("not     push: the token does not grant it for ");
+    report.stdout_has("FAILED  push: the token does not grant it for ");
     let reads = |asked: &Asked| matches!(asked.method, Method::GET | Method::HEAD);
     assert!(registry.asked().iter().all(reads));
 }
@@ -232,8 +232,13 @@ fn a_dry_run_finds_a_token_without_push() {
 #[test]
 fn an_unusable_target_is_one_finding() {
     let account = Airferry::new();
-    let report = doctor(&account, &["--to", "127.0.0.1:1/lab"]).fails_with(7);
-    report.stdout_has("not     target 127.0.0.1:1: ");
+    let facts = account.path("target.toml");
+    fs::write(&facts, "of an earlier run").unwrap();
+    let given = ["--to", "127.0.0.1:1/lab", "--facts", "target.toml"];
+    let report = doctor(&account, &given).fails_with(7);
+    report.stdout_has("FAILED  target 127.0.0.1:1: ");
+    report.stdout_has("facts not written");
+    assert_eq!(fs::read_to_string(&facts).unwrap(), "of an earlier run");
     report.stderr_has("Not ready: target 127.0.0.1:1");
 }
 
@@ -267,7 +272,7 @@ fn this_machine_is_checked() {
     let open = fs::Permissions::from_mode(0o644);
     fs::set_permissions(account.path("exporter.pem"), open).unwrap();
     let report = doctor(&account, &all).fails_with(2);
-    report.stdout_has("not     --key exporter.pem: Others can read the private key");
+    report.stdout_has("FAILED  --key exporter.pem: Others can read the private key");
     report.stdout_has("-> chmod 600 exporter.pem");
     doctor(&account, &["--trust", "exporter.pem"])
         .fails_with(2)
@@ -304,7 +309,7 @@ fn sources_are_asked_once_each() {
     let missing = format!("{}-none", reference);
     doctor(&account, &[&missing])
         .fails_with(5)
-        .stdout_has(&format!("not     source {missing}: not there"));
+        .stdout_has(&format!("FAILED  source {missing}: not there"));
     doctor(&account, &["127.0.0.1:1/app:v1"]).fails_with(6);
 }
 

@@ -238,7 +238,7 @@ impl Examination {
                 .inventory
                 .iter()
                 .flat_map(|inventory| &inventory.images);
-            let missing = images.filter(|image| image.problem.is_some());
+            let missing = images.filter(|image| !image.is_whole());
             let missing = missing.map(|image| image.requested.to_string());
             let malformed = self.inventory.iter().flat_map(Inventory::malformed);
             let malformed = malformed.map(|(catalog, bad)| format!("{catalog}: {bad}"));

@@ -320,18 +320,10 @@ fn note_problems(inventory: &mut Inventory, written: &LaneResults) {
     }
     let mut problems = Vec::new();
     for (index, image) in inventory.images.iter().enumerate() {
-        let attached = image.attached.iter().map(|attachment| attachment.root);
-        let mut stack: Vec<Digest> = image.root.into_iter().chain(attached).collect();
-        let mut seen = BTreeSet::new();
-        while let Some(digest) = stack.pop() {
-            let Some(manifest) = inventory.manifest(&digest).filter(|_| seen.insert(digest)) else {
-                continue;
-            };
-            stack.extend(&manifest.children);
-            if let Some(lost) = manifest.blobs.iter().find(|blob| missing.contains(blob)) {
-                problems.push((index, format!("{lost}: {}", missing_reason(lost, written))));
-                break;
-            }
+        let rows = inventory.reach(image.roots());
+        let mut blobs = rows.iter().flat_map(|row| &row.blobs);
+        if let Some(lost) = blobs.find(|blob| missing.contains(blob)) {
+            problems.push((index, format!("{lost}: {}", missing_reason(lost, written))));
         }
     }
     for (index, problem) in problems {

@@ -11,7 +11,7 @@ use crate::sys::clock;
 use crate::sys::filesystem::{FileSystem, lacks_its_medium};
 use crate::sys::speed;
 
-/// No clock is right that shows an earlier time (2026-01-01): this program did not exist then.
+/// Earliest time (2026-01-01) that a right clock can show: the program is newer.
 const FIRST_DAY: Timestamp = Timestamp(1_767_225_600);
 
 /// Free bytes below which a medium is called full.

@@ -37,7 +37,10 @@ pub async fn doctor(request: &Request, context: &Context) -> Result<Report> {
         if usable && wanted.probe_writes {
             writes::check(request, wanted, &mut report, context).await?;
         }
-        report.add_facts();
+        report.target_reached = usable;
+        if usable {
+            report.add_facts();
+        }
     }
     Ok(report)
 }

@@ -41,6 +41,9 @@ pub struct Report {
     /// All facts about the target, for the file.
     #[serde(skip)]
     pub target: TargetFacts,
+    /// True if the target answered, so that `target` says something about it.
+    #[serde(skip)]
+    pub target_reached: bool,
     #[serde(skip)]
     words: BTreeMap<Fact, String>,
 }

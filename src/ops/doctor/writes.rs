@@ -1,4 +1,6 @@
-//! Tries out what a target takes, in two repositories of its own, and removes what it can.
+//! Tries out what a target takes, in up to three repositories of its own, and removes what it can.
+
+use std::collections::BTreeMap;
 
 use super::images::{Blob, Images};
 use super::report::Report;
@@ -112,6 +114,15 @@ fn judged<T>(answer: &registry::Result<T>) -> (Option<bool>, Option<String>) {
     }
 }
 
+/// True if a registry refused a repository for its name.
+fn is_about_name<T>(answer: &registry::Result<T>) -> bool {
+    let refusal = answer.as_ref().err().and_then(registry::Error::answer);
+    refusal.is_some_and(|answer| {
+        let named = |code: &str| answer.code.as_deref() == Some(code);
+        named("NAME_INVALID") || (answer.status == 404 && !named("BLOB_UNKNOWN"))
+    })
+}
+
 impl Probe<'_> {
     async fn all(&mut self) {
         let images = Images::new(self.nonce);
@@ -193,11 +204,11 @@ impl Probe<'_> {
 
     async fn mount(&mut self, blob: &Blob) {
         let from = &self.repository.path;
-        let asked = self.client.mount(&self.mounted, blob.digest, from).await;
         let size = blob.bytes.len() as u64;
+        self.blobs.push((self.mounted.clone(), blob.digest, size));
+        let asked = self.client.mount(&self.mounted, blob.digest, from).await;
         let (known, words) = match asked {
             Ok(Mount::Mounted) => {
-                self.blobs.push((self.mounted.clone(), blob.digest, size));
                 let there = self.client.blob_present(&self.mounted, blob.digest, size);
                 match there.await {
                     Ok(true) => (Some(true), None),
@@ -225,17 +236,19 @@ impl Probe<'_> {
         let deep = self.deep.clone();
         let size = blob.bytes.len() as u64;
         let client = self.client;
+        self.blobs.push((deep.clone(), blob.digest, size));
         let sent = client.try_upload(&deep, &blob.digest, &blob.bytes, None);
         let sent = sent.await;
+        // The depth that works for certain is that of the repository written before.
+        let written = self.repository.path.components().count();
         match judged(&sent) {
             (Some(true), _) => {
-                self.blobs.push((deep.clone(), blob.digest, size));
                 let found = format!("{} components work", deep.path.components().count());
                 self.report.ok("nested repositories", found);
             }
-            (Some(false), words) => {
-                // What works is the depth of the repository that was written before.
-                let works = self.repository.path.components().count().max(2);
+            // Any other refusal may be about rights or quota, and one component alone proves little.
+            (Some(false), words) if is_about_name(&sent) && written > 1 => {
+                let works = written;
                 self.report.target.max_components = u32::try_from(works).ok();
                 self.report.note(
                     "nested repositories",
@@ -243,7 +256,7 @@ impl Probe<'_> {
                     Some(format!("import with `--max-components {works}`")),
                 );
             }
-            (None, words) => {
+            (_, words) => {
                 let words = words.unwrap_or_default();
                 self.report.unknown("nested repositories", words, None);
             }
@@ -322,7 +335,7 @@ impl Probe<'_> {
 
     /// Removes manifests, tags and blobs, and reports what is still there.
     async fn remove_all(&mut self) {
-        let (mut manifests, mut tags, mut blobs, mut bytes) = (0_usize, 0_usize, 0_usize, 0_u64);
+        let (mut manifests, mut tags) = (0_usize, 0_usize);
         // Indexes were pushed after their children.
         for (repository, digest) in self.manifests.drain(..).rev() {
             let selector = Selector::from(digest);
@@ -343,6 +356,7 @@ impl Probe<'_> {
                 tags += usize::from(matches!(there, Ok(Some(_))));
             }
         }
+        let mut blobs: BTreeMap<Repository, (u64, u64)> = BTreeMap::new();
         for (repository, digest, size) in self.blobs.drain(..) {
             let _ = self
                 .client
@@ -352,8 +366,9 @@ impl Probe<'_> {
                 self.client.blob_present(&repository, digest, size).await,
                 Ok(true)
             ) {
-                blobs += 1;
-                bytes = bytes.saturating_add(size);
+                let (count, bytes) = blobs.entry(repository).or_default();
+                *count += 1;
+                *bytes = bytes.saturating_add(size);
             }
         }
         let left = &mut self.report.leftovers;
@@ -363,19 +378,18 @@ impl Probe<'_> {
                 left.push(format!("{count} in {}", self.repository));
             }
         }
-        if blobs > 0 {
+        for (repository, (count, bytes)) in &blobs {
             left.push(format!(
-                "{} ({}) in {}, until its garbage collection",
-                Count::of(blobs, "blob"),
-                ByteSize(bytes),
-                self.repository
+                "{} ({}) in {repository}, until its garbage collection",
+                Count::of(*count, "blob"),
+                ByteSize(*bytes),
             ));
         }
         if self.report.target.get(Fact::Push) != Some(true) {
             return;
         }
         left.push(format!(
-            "the repositories {}, {} and {}, as far as the registry keeps empty ones",
+            "the repositories {}, {} and {}, where they were created and the registry keeps empty ones",
             self.repository, self.mounted, self.deep
         ));
     }

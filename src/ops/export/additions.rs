@@ -28,7 +28,7 @@ pub(super) fn adds_nothing(
 /// True if complete images have the same attached artifacts as before.
 fn attachments_same<'a>(before: &'a [ImageEntry], now: &'a [ImageEntry]) -> bool {
     let whole = |images: &'a [ImageEntry]| -> BTreeMap<&'a Reference, _> {
-        let whole = images.iter().filter(|image| image.problem.is_none());
+        let whole = images.iter().filter(|image| image.is_whole());
         let attached = |image: &'a ImageEntry| (image.cosign, image.referrers, &image.attached);
         whole
             .map(|image| (&image.requested, attached(image)))
@@ -39,8 +39,5 @@ fn attachments_same<'a>(before: &'a [ImageEntry], now: &'a [ImageEntry]) -> bool
 
 /// Number of incomplete images.
 fn problems(images: &[ImageEntry]) -> usize {
-    images
-        .iter()
-        .filter(|image| image.problem.is_some())
-        .count()
+    images.iter().filter(|image| !image.is_whole()).count()
 }

@@ -166,7 +166,7 @@ impl UnknownImages {
     /// Records an image, if it is complete. `unknown` holds the reasons why its attachments are
     /// not fully known.
     pub(super) fn note(&mut self, image: &ImageEntry, unknown: &[Problem]) {
-        let Some(first) = unknown.first().filter(|_| image.problem.is_none()) else {
+        let Some(first) = unknown.first().filter(|_| image.is_whole()) else {
             return;
         };
         let is_passing = unknown.iter().any(|problem| problem.is_passing);

@@ -9,7 +9,9 @@ use super::resolve::{resolve_pinned, unresolved};
 use crate::bundle::finding::as_error;
 use crate::bundle::read::read_metadata;
 use crate::error::{Error, Result};
-use crate::model::{AttachedBy, AttachmentState, BlobPlace, Digest, ImageEntry, RawManifest};
+use crate::model::{
+    AttachedBy, AttachmentState, BlobPlace, Digest, ImageEntry, RawManifest, reach,
+};
 use crate::oci;
 use crate::ops::context::Context;
 use crate::plan::export::{KnownBundle, Resolution, ResolvedBlob, ResolvedManifest};
@@ -21,7 +23,7 @@ pub(super) async fn resolve(
     known: &KnownBundle,
     context: &Context,
 ) -> Result<Resolution> {
-    let is_lacking = |image: &ImageEntry| image.problem.is_some() && !is_made(known, image);
+    let is_lacking = |image: &ImageEntry| !image.is_whole() && !is_made(known, image);
     let lacking: BTreeMap<_, _> = known
         .inventory
         .images
@@ -39,7 +41,7 @@ pub(super) async fn resolve(
     refuse_other_sizes(&mut resolution, known);
     for image in &mut resolution.images {
         let before = known.inventory.image(&image.requested);
-        if let Some(before) = before.filter(|before| before.problem.is_none()) {
+        if let Some(before) = before.filter(|before| before.is_whole()) {
             *image = merged(before, image);
         }
     }
@@ -72,13 +74,13 @@ pub(super) fn asks_again(known: &KnownBundle) -> bool {
 }
 
 fn is_unknown(image: &ImageEntry) -> bool {
-    image.problem.is_none() && image.is_unknown()
+    image.is_whole() && image.is_unknown()
 }
 
 /// Merges the attachments of a complete image found before and now. Sealed attachments stay even
 /// if the registry does not answer now.
 fn merged(before: &ImageEntry, now: &ImageEntry) -> ImageEntry {
-    if now.problem.is_some() || now.root != before.root {
+    if !now.is_whole() || now.root != before.root {
         return before.clone();
     }
     let mut attached = before.attached.clone();
@@ -142,7 +144,7 @@ fn refuse_other_sizes(resolution: &mut Resolution, known: &KnownBundle) {
     } = resolution;
     let (mut kept_manifests, mut kept_blobs) = (BTreeSet::new(), BTreeSet::new());
     for image in images {
-        let (reached, needed) = reach(image, manifests);
+        let (reached, needed) = needs(image, manifests);
         match needed
             .iter()
             .find_map(|digest| conflicts.get_key_value(digest))
@@ -164,21 +166,15 @@ fn refuse_other_sizes(resolution: &mut Resolution, known: &KnownBundle) {
 }
 
 /// Returns digests of the manifests and blobs that an image needs, its attachments included.
-fn reach(
+fn needs(
     image: &ImageEntry,
     manifests: &BTreeMap<Digest, ResolvedManifest>,
 ) -> (BTreeSet<Digest>, BTreeSet<Digest>) {
-    let attached = image.attached.iter().map(|attachment| attachment.root);
-    let mut stack: Vec<Digest> = image.root.into_iter().chain(attached).collect();
-    let (mut reached, mut needed) = (BTreeSet::new(), BTreeSet::new());
-    while let Some(digest) = stack.pop() {
-        if let Some(manifest) = manifests.get(&digest)
-            && reached.insert(digest)
-        {
-            stack.extend(&manifest.children);
-            needed.extend(&manifest.blobs);
-        }
-    }
+    let mut reached = BTreeSet::new();
+    let children = |digest: &Digest| Some(manifests.get(digest)?.children.as_slice());
+    reach(image.roots(), &mut reached, children);
+    let rows = reached.iter().filter_map(|digest| manifests.get(digest));
+    let needed = rows.flat_map(|manifest| &manifest.blobs).copied().collect();
     (reached, needed)
 }
 
@@ -189,12 +185,9 @@ fn add_sealed(
     raws: &BTreeMap<Digest, RawManifest>,
     image: &ImageEntry,
 ) -> Result<()> {
-    let attached = image.attached.iter().map(|attachment| attachment.root);
-    let mut stack: Vec<Digest> = image.root.into_iter().chain(attached).collect();
-    let mut seen = BTreeSet::new();
-    while let Some(digest) = stack.pop() {
-        let entry = known.inventory.manifest(&digest);
-        let (Some(entry), Some(raw), true) = (entry, raws.get(&digest), seen.insert(digest)) else {
+    for entry in known.inventory.reach(image.roots()) {
+        let digest = entry.digest;
+        let Some(raw) = raws.get(&digest) else {
             continue;
         };
         let facts = oci::parse(&raw.bytes, Some(&raw.media_type))
@@ -216,7 +209,6 @@ fn add_sealed(
             resolved.merge_foreign(foreign);
             resolved.add_places([image.source.clone()]);
         }
-        stack.extend(&entry.children);
         resolution
             .manifests
             .entry(digest)

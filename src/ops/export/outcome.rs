@@ -111,7 +111,7 @@ impl CatalogLine {
         let members: BTreeSet<Reference> = members.collect();
         let missing = members.iter().filter(|member| {
             let image = inventory.image(member);
-            image.is_none_or(|image| image.problem.is_some())
+            image.is_none_or(|image| !image.is_whole())
         });
         Self {
             image: catalog.image.clone(),

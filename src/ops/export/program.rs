@@ -27,7 +27,7 @@ const DIRECTORY: &str = "airferry-program";
 /// Path of the program in the parent directory of the bundle.
 const PATH: &str = "airferry-program/airferry";
 
-/// Limit of a program, in bytes. Debug builds have a tenth of that.
+/// Maximum length of a program in bytes. A debug build has about 100 MiB.
 const CAP: u64 = 1 << 30;
 
 /// Text that is part of every airferry program, and of no other.

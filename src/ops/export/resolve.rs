@@ -99,7 +99,7 @@ pub(super) async fn resolve_pinned(
             break;
         };
         let image = image.map_err(|join| Error::internal("Resolving an image failed", join))?;
-        let ok = image.entry.problem.is_none();
+        let ok = image.entry.is_whole();
         let item = image.entry.requested.to_string().into();
         context.emit(Event::ItemFinished { phase, item, ok });
         early.insert(number, image);
@@ -112,7 +112,7 @@ pub(super) async fn resolve_pinned(
     context.emit(Event::PhaseFinished { phase });
     unknown.tell(context);
     let images = &resolution.images;
-    let lacking = images.iter().filter(|image| image.problem.is_some());
+    let lacking = images.iter().filter(|image| !image.is_whole());
     let (lacking, all) = (lacking.count(), Count::of(images.len(), "image"));
     if (1..images.len()).contains(&lacking) {
         let is = Count::of(lacking, "image").is();

@@ -61,7 +61,7 @@ impl ReleaseLine {
         let components = release.components.iter().map(|component| ComponentLine {
             name: component.name.clone(),
             image: component.image.clone(),
-            missing: image(&component.image).is_none_or(|image| image.problem.is_some()),
+            missing: image(&component.image).is_none_or(|image| !image.is_whole()),
         });
         Self {
             image: release.image.clone(),

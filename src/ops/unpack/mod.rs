@@ -229,21 +229,11 @@ impl<'a> Tree<'a> {
 
     /// Returns all manifests and blobs that an image and its attachments reach.
     pub(super) fn reached(&self, image: &ImageEntry) -> Reached {
-        let mut reached = Reached {
-            manifests: BTreeSet::new(),
-            blobs: BTreeSet::new(),
-        };
-        let attached = image.attached.iter().map(|attachment| attachment.root);
-        let mut stack: Vec<Digest> = image.root.into_iter().chain(attached).collect();
-        while let Some(digest) = stack.pop() {
-            if let Some(entry) = self.bundle.inventory.manifest(&digest)
-                && reached.manifests.insert(digest)
-            {
-                stack.extend(&entry.children);
-                reached.blobs.extend(&entry.blobs);
-            }
+        let rows = self.bundle.inventory.reach(image.roots());
+        Reached {
+            manifests: rows.iter().map(|row| row.digest).collect(),
+            blobs: rows.iter().flat_map(|row| &row.blobs).copied().collect(),
         }
-        reached
     }
 
     /// Copies a carried blob to a new file and verifies its digest. Writes nothing for a blob that

@@ -45,6 +45,8 @@ pub struct Proxies {
     https: Option<Url>,
     exceptions: Vec<Exception>,
     unusable: Vec<&'static str>,
+    /// The variables that are set and used, with their values in a form without passwords.
+    shown: Vec<(&'static str, String)>,
 }
 
 impl fmt::Debug for Proxies {
@@ -82,25 +84,36 @@ enum Exception {
 impl Proxies {
     /// Parses the variables.
     pub fn new(variables: &ProxyVariables) -> Self {
-        let mut unusable = Vec::new();
+        let (mut unusable, mut shown) = (Vec::new(), Vec::new());
         let mut parsed = |name, value: &Option<String>| {
             let value = value.as_deref().map(str::trim)?;
             let url = proxy_url(value);
             if url.is_none() && !value.is_empty() {
                 unusable.push(name);
             }
+            shown.extend(
+                url.as_ref()
+                    .map(|url| (name, RedactedUrl::from(url).to_string())),
+            );
             url
         };
         let http = parsed("HTTP_PROXY", &variables.http);
         let https = parsed("HTTPS_PROXY", &variables.https);
         let all = parsed("ALL_PROXY", &variables.all);
+        shown.extend(variables.no.clone().map(|no| ("NO_PROXY", no)));
         let exceptions = variables.no.as_deref().unwrap_or_default().split(',');
         Self {
             http: http.or_else(|| all.clone()),
             https: https.or(all),
             exceptions: exceptions.filter_map(Exception::parse).collect(),
             unusable,
+            shown,
         }
+    }
+
+    /// Returns the variables that are used, with their values; passwords in URLs are left out.
+    pub fn shown(&self) -> &[(&'static str, String)] {
+        &self.shown
     }
 
     /// Returns the names of variables whose values are not URLs of a proxy.
@@ -259,6 +272,24 @@ mod tests {
             no: Some(no.to_owned()),
             ..ProxyVariables::default()
         })
+    }
+
+    #[test]
+    fn values_are_shown_without_passwords_in_every_spelling() {
+        let secret = "user:hunter2@p.lan:3128";
+        for value in [secret.to_owned(), format!("http://{secret}")] {
+            let proxies = Proxies::new(&ProxyVariables {
+                https: Some(value.clone()),
+                all: Some("ftp://q.lan".to_owned()),
+                no: Some("x.lan".to_owned()),
+                ..ProxyVariables::default()
+            });
+            let shown = format!("{:?}", proxies.shown());
+            assert!(shown.contains("p.lan:3128"), "{value}: {shown}");
+            assert!(!shown.contains("hunter2"), "{value}: {shown}");
+            // What is not used is not shown.
+            assert!(!shown.contains("ftp"), "{shown}");
+        }
     }
 
     /// The cases of Go's own test of `NO_PROXY`, and those that its documentation names.

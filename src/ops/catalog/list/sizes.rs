@@ -25,20 +25,9 @@ impl<'a> Sizes<'a> {
 
     /// Returns the bytes of all blobs of the given images, each blob counted once.
     pub(super) fn of<'b>(&self, images: impl Iterator<Item = &'b str>) -> u64 {
-        let mut waiting: Vec<Digest> = images
-            .filter_map(|image| self.roots.get(image).copied())
-            .collect();
-        let mut manifests = BTreeSet::new();
-        let mut blobs = BTreeSet::new();
-        while let Some(digest) = waiting.pop() {
-            let Some(manifest) = self.inventory.manifest(&digest) else {
-                continue;
-            };
-            if manifests.insert(digest) {
-                waiting.extend(&manifest.children);
-                blobs.extend(&manifest.blobs);
-            }
-        }
+        let roots = images.filter_map(|image| self.roots.get(image).copied());
+        let manifests = self.inventory.reach(roots);
+        let blobs: BTreeSet<&Digest> = manifests.iter().flat_map(|row| &row.blobs).collect();
         let sizes = blobs.iter().filter_map(|blob| self.inventory.blob(blob));
         sizes.fold(0, |sum, blob| sum.saturating_add(blob.size))
     }
