@@ -94,6 +94,9 @@ pub(crate) struct DoctorArgs {
     output: OutputArgs,
 }
 
+/// Maximum length of a file of facts in bytes.
+const FACTS: u64 = 64 << 10;
+
 pub(crate) async fn run(args: DoctorArgs, invocation: &Invocation) -> Result<(), Error> {
     if args.probe_writes
         && let Some(target) = &args.target
@@ -116,18 +119,56 @@ pub(crate) async fn run(args: DoctorArgs, invocation: &Invocation) -> Result<(),
         client,
         target,
     };
+    if let Some(path) = &args.facts {
+        refuse_other_file(path)?;
+    }
     let mut report = doctor::doctor(&request, invocation.context()).await?;
     if args.facts_names {
         report.target.target = args.target.as_ref().map(ToString::to_string);
     }
-    if let Some(path) = args.facts.as_ref().filter(|_| report.target_reached) {
-        let text = target_facts::write(&report.target);
-        files::write_atomically(path, text.as_bytes(), 0o644)?;
-    }
+    let written = match args.facts.as_ref().filter(|_| report.target_reached) {
+        Some(path) => {
+            let text = target_facts::write(&report.target);
+            files::write_atomically(path, text.as_bytes(), 0o644).map(|()| true)
+        }
+        None => Ok(false),
+    };
+    // The report names what stays on the target, so it is shown before any error.
+    let has_facts = matches!(written, Ok(true));
     invocation
         .output
-        .outcome(args.output.format, &report, |report| text(report, &args))?;
+        .outcome(args.output.format, &report, |report| {
+            text(report, &args, has_facts)
+        })?;
+    written?;
     report.failure().map_or(Ok(()), Err)
+}
+
+/// Refuses a file that exists and holds anything but facts: it would be replaced.
+fn refuse_other_file(path: &Path) -> Result<(), Error> {
+    let known = match files::read(path, FACTS) {
+        Err(error) if error.is_not_found() => return Ok(()),
+        Ok(bytes) => bytes.is_empty() || std::str::from_utf8(&bytes).is_ok_and(is_facts),
+        Err(_) => false,
+    };
+    match known {
+        true => Ok(()),
+        false => Err(Error::usage(format!(
+            "`{}` exists and is not a file of facts about a target",
+            path.display()
+        ))
+        .hint("give --facts a new file, or the facts of an earlier run, which are replaced")),
+    }
+}
+
+fn is_facts(text: &str) -> bool {
+    target_facts::read(text).is_ok()
+}
+
+/// Returns a hash in groups of 4 digits, in one line.
+fn in_one_line(hash: &[u8; 32]) -> String {
+    let groups = spoken(hash);
+    groups.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Names what --probe-writes will write to, and asks.
@@ -176,7 +217,7 @@ fn here(args: &DoctorArgs, invocation: &Invocation) -> HereRequest {
     }
     for path in &args.trust {
         let found = read_public(path)
-            .map(|key| format!("public, {}", spoken(key.fingerprint().as_bytes())));
+            .map(|key| format!("public, {}", in_one_line(key.fingerprint().as_bytes())));
         keys.push(check("--trust", path, found));
     }
     let environment = &invocation.environment;
@@ -196,7 +237,7 @@ fn here(args: &DoctorArgs, invocation: &Invocation) -> HereRequest {
     }
 }
 
-fn text(report: &Report, args: &DoctorArgs) -> String {
+fn text(report: &Report, args: &DoctorArgs, has_facts: bool) -> String {
     let mut text = String::new();
     for line in &report.lines {
         let verdict = match (line.verdict, line.is_problem) {
@@ -221,12 +262,12 @@ fn text(report: &Report, args: &DoctorArgs) -> String {
         text.push_str(&format!("left on the target: {left}\n"));
     }
     if let Some(path) = &args.facts {
-        text.push_str(&match report.target_reached {
+        text.push_str(&match has_facts {
             true => format!(
                 "facts written: carry {} to the exporting side\n",
                 path.display()
             ),
-            false => "facts not written: the target could not be examined\n".to_owned(),
+            false => format!("facts not written to {}\n", path.display()),
         });
     }
     text.push_str(&next(report, args));

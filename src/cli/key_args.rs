@@ -133,6 +133,9 @@ pub(super) fn describe_private(path: &Path) -> Result<String, Error> {
             format!(
                 "private, {}",
                 keys::spoken(SigningKey::public(&key).fingerprint().as_bytes())
+                    .split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" ")
             )
         }
         PrivateKey::Encrypted(_) => "private, encrypted (needs the passphrase)".to_owned(),

@@ -31,7 +31,7 @@ pub struct ResourcesRequest {
     pub options: cluster::Options,
 }
 
-/// The text of the import's report, and whether the import is complete.
+/// The report of an import, and what happens to files of an earlier run.
 pub(super) struct ImportReport<'a> {
     /// The report as JSON.
     pub(super) text: &'a str,
@@ -76,6 +76,7 @@ pub(super) fn write_for(
         if let Some(parent) = path.parent() {
             files::make_dirs(parent)?;
         }
+        before.save_changed(&path, file, context)?;
         files::write_atomically(&path, file.text.as_bytes(), 0o644)?;
         written.files.push(path);
     }

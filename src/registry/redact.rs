@@ -12,6 +12,20 @@ const SHOWN: [&str; 9] = [
     "arch", "channel", "digest", "from", "last", "mount", "n", "scope", "service",
 ];
 
+/// Replaces what follows `Basic` or `Bearer` in a text by `REDACTED`: some servers and proxies
+/// repeat the request's header in their errors. Ordinary words (`basic authentication`) stay.
+pub(super) fn without_credentials(text: &str) -> String {
+    let is_word = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c == '.');
+    let mut after_scheme = false;
+    let words = text.split(' ').map(|word| {
+        let hidden = after_scheme && !is_word(word);
+        let lower = word.to_ascii_lowercase();
+        after_scheme = lower.ends_with("basic") || lower.ends_with("bearer");
+        if hidden { "REDACTED" } else { word }
+    });
+    words.collect::<Vec<&str>>().join(" ")
+}
+
 /// A URL that is safe to show: without user information, and with `REDACTED` for the values of
 /// query parameters that are not known to be harmless.
 #[derive(Clone, PartialEq, Eq)]

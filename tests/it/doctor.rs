@@ -144,7 +144,7 @@ fn what_a_liar_accepts_and_does_not_have_counts_as_refused() {
     let account = Airferry::new();
     let to = format!("{}/lab", liar.host());
     let args = ["--to", &to, "--probe-writes", "--yes", "--output", "json"];
-    let report = doctor(&account, &args).succeeds();
+    let report = doctor(&account, &args).fails_with(7);
     for subject in [
         "upload of 32 MiB in one request",
         "mount between repositories",
@@ -233,12 +233,19 @@ fn a_dry_run_finds_a_token_without_push() {
 fn an_unusable_target_is_one_finding() {
     let account = Airferry::new();
     let facts = account.path("target.toml");
-    fs::write(&facts, "of an earlier run").unwrap();
     let given = ["--to", "127.0.0.1:1/lab", "--facts", "target.toml"];
+    fs::write(&facts, "a private key").unwrap();
+    doctor(&account, &given)
+        .fails_with(2)
+        .stderr_has("is not a file of facts");
+    fs::write(&facts, "format = \"airferry-target-v1\"\n").unwrap();
     let report = doctor(&account, &given).fails_with(7);
     report.stdout_has("FAILED  target 127.0.0.1:1: ");
     report.stdout_has("facts not written");
-    assert_eq!(fs::read_to_string(&facts).unwrap(), "of an earlier run");
+    assert_eq!(
+        fs::read_to_string(&facts).unwrap(),
+        "format = \"airferry-target-v1\"\n"
+    );
     report.stderr_has("Not ready: target 127.0.0.1:1");
 }
 

@@ -48,6 +48,29 @@ impl Written {
         Self(text.lines().filter_map(line).collect())
     }
 
+    /// Saves a file that is about to be replaced, if airferry did not write its present content.
+    pub(super) fn save_changed(&self, path: &Path, new: &File, context: &Context) -> Result<()> {
+        if !files::exists(path) {
+            return Ok(());
+        }
+        let present = files::read(path, FILE_CAP)?;
+        let is_ours = self.0.get(&new.name) == Some(&digest(&present));
+        if is_ours || present == new.text.as_bytes() {
+            return Ok(());
+        }
+        let mut saved = path.as_os_str().to_owned();
+        saved.push(".bak");
+        let saved = Path::new(&saved);
+        files::write_atomically(saved, &present, 0o644)?;
+        context.warn(format!(
+            "`{}` was changed since an earlier run, or is not from airferry; it was saved as `{}` \
+             and is replaced",
+            path.display(),
+            saved.display()
+        ));
+        Ok(())
+    }
+
     /// Removes or names the files of this list that are not among `files`, and writes the list of
     /// what is there now.
     pub(super) fn replace(
@@ -61,6 +84,7 @@ impl Written {
             .iter()
             .map(|file| (file.name.clone(), digest(file.text.as_bytes())))
             .collect();
+        let mut removed = Vec::new();
         for (name, written) in self.0 {
             let path = directory.join(&name);
             if list.contains_key(&name) || !files::exists(&path) {
@@ -70,6 +94,7 @@ impl Written {
                 || files::read(&path, FILE_CAP).is_ok_and(|bytes| digest(&bytes) == written);
             if earlier == Earlier::Remove && is_unchanged() {
                 files::remove(&path)?;
+                removed.push(name);
                 continue;
             }
             let why = match earlier {
@@ -84,6 +109,14 @@ impl Written {
                 path.display()
             ));
             list.insert(name, written);
+        }
+        if !removed.is_empty() {
+            context.warn(format!(
+                "Files of an earlier run were removed from `{}`, because this run does not need \
+                 them: {}. Bundles that a cluster needs together want a directory each",
+                directory.display(),
+                removed.join(", ")
+            ));
         }
         let lines = list.iter();
         let text: String = lines

@@ -200,6 +200,11 @@ impl Probe<'_> {
             }
             self.report.fact(fact, known, words);
         }
+        let refused = |fact| self.report.target.get(fact) == Some(false);
+        if refused(Fact::UploadWhole) && refused(Fact::UploadPieces) {
+            let found = "large blobs arrive neither in one request nor in pieces";
+            self.report.problem(Class::Target, "uploads", found, None);
+        }
     }
 
     async fn mount(&mut self, blob: &Blob) {

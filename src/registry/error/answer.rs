@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::model::Digest;
-use crate::registry::redact::one_line;
+use crate::registry::redact::{one_line, without_credentials};
 
 /// Bytes of a plain text that may be shown as the reason.
 const LONGEST_TEXT: usize = 200;
@@ -51,7 +51,7 @@ impl Answer {
             digests: Vec::new(),
         });
         let Ok(document) = serde_json::from_slice::<ErrorDocument>(body) else {
-            answer.message = words_of(body);
+            answer.message = words_of(body).map(|words| without_credentials(&words));
             return answer;
         };
         for entry in &document.errors {
@@ -71,7 +71,7 @@ impl Answer {
                 let separator = if words.is_empty() { "" } else { ": " };
                 words = format!("{words}{separator}{detail}");
             }
-            answer.message = Some(words).filter(|words| !words.is_empty());
+            answer.message = Some(without_credentials(&words)).filter(|words| !words.is_empty());
         }
         answer
     }
@@ -154,6 +154,22 @@ mod tests {
             );
             let answer = Answer::new(400, body.as_bytes());
             assert_eq!(answer.message.as_deref(), Some(expected), "{detail}");
+        }
+    }
+
+    #[test]
+    fn credentials_that_a_server_repeats_are_not_shown() {
+        let detail = r#"{"errors":[{"code":"DENIED","message":"waf","detail":"Authorization: Basic bWlycm9yOnMz x"}]}"#;
+        for (body, expected) in [
+            (detail, "waf: Authorization: Basic REDACTED x"),
+            (
+                "header \"Bearer eyJhbGciOi.J9\" refused",
+                "header \"Bearer REDACTED refused",
+            ),
+            ("use basic authentication", "use basic authentication"),
+        ] {
+            let answer = Answer::new(403, body.as_bytes());
+            assert_eq!(answer.message.as_deref(), Some(expected));
         }
     }
 

@@ -86,8 +86,22 @@ fn files_of_an_earlier_run_are_removed_unless_somebody_changed_them() {
     assert!(check.output().unwrap().status.success());
     let second = stage.import(&pinned, &host, &more).succeeds();
     assert!(!itms.exists());
-    assert!(!second.stderr.contains("earlier run"), "{second}");
+    second.stderr_has("Files of an earlier run were removed from");
+    second.stderr_has(": apply/imageTagMirrorSet.yaml. ");
     assert!(out.join("apply/own.yaml").exists());
+
+    // What is replaced and is not from airferry is saved, once.
+    let mapping = out.join("mapping.txt");
+    let own = fs::read_to_string(&mapping).unwrap();
+    fs::write(&mapping, "edited").unwrap();
+    let third = stage.import(&pinned, &host, &more).succeeds();
+    third.stderr_has("mapping.txt.bak` and is replaced");
+    assert_eq!(fs::read_to_string(&mapping).unwrap(), own);
+    let saved = out.join("mapping.txt.bak");
+    assert_eq!(fs::read_to_string(&saved).unwrap(), "edited");
+    let again = stage.import(&pinned, &host, &more).succeeds();
+    assert!(!again.stderr.contains("is replaced"), "{again}");
+    fs::remove_file(saved).unwrap();
 
     stage.import(&tagged, &host, &more).succeeds();
     fs::write(&itms, "changed").unwrap();
