@@ -4,13 +4,12 @@ use std::io::{BufRead as _, IsTerminal as _, stdin};
 use std::path::{Path, PathBuf};
 
 use super::certificates;
-use super::key_args::{describe_private, read_public};
+use super::key_args::{describe_private, in_one_line, read_public};
 use super::registry_args::{self, RegistryArgs};
 use super::shell::quoted;
 use super::{Invocation, OutputArgs};
 use crate::encoding::target_facts;
 use crate::error::{Error, chain};
-use crate::format::keys::spoken;
 use crate::model::Reference;
 use crate::ops::doctor::{
     self, HereRequest, KeyCheck, MediumRequest, Report, Request, TargetRequest,
@@ -165,12 +164,6 @@ fn is_facts(text: &str) -> bool {
     target_facts::read(text).is_ok()
 }
 
-/// Returns a hash in groups of 4 digits, in one line.
-fn in_one_line(hash: &[u8; 32]) -> String {
-    let groups = spoken(hash);
-    groups.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 /// Names what --probe-writes will write to, and asks.
 fn confirm(target: &Target, yes: bool, invocation: &Invocation) -> Result<(), Error> {
     let repositories = doctor::planned_repositories(target);
@@ -216,8 +209,7 @@ fn here(args: &DoctorArgs, invocation: &Invocation) -> HereRequest {
         keys.push(check("--key", path, describe_private(path)));
     }
     for path in &args.trust {
-        let found = read_public(path)
-            .map(|key| format!("public, {}", in_one_line(key.fingerprint().as_bytes())));
+        let found = read_public(path).map(|key| format!("public, {}", in_one_line(&key)));
         keys.push(check("--trust", path, found));
     }
     let environment = &invocation.environment;

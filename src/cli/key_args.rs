@@ -124,19 +124,19 @@ pub(super) fn read_public(path: &Path) -> Result<VerifyingKey, Error> {
     keys::parse_public(&file).map_err(|error| unusable(path, error))
 }
 
+/// Returns a key's fingerprint in groups of 4 digits, in one line.
+pub(super) fn in_one_line(key: &VerifyingKey) -> String {
+    let groups = keys::spoken(key.fingerprint().as_bytes());
+    groups.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Describes a private key file without asking for its passphrase.
 pub(super) fn describe_private(path: &Path) -> Result<String, Error> {
     let file = read_private(path)?;
     let name = path.display();
     let found = match keys::parse_private(&file).map_err(|error| unusable(path, error))? {
         PrivateKey::Plain(key) => {
-            format!(
-                "private, {}",
-                keys::spoken(SigningKey::public(&key).fingerprint().as_bytes())
-                    .split_whitespace()
-                    .collect::<Vec<_>>()
-                    .join(" ")
-            )
+            format!("private, {}", in_one_line(&SigningKey::public(&key)))
         }
         PrivateKey::Encrypted(_) => "private, encrypted (needs the passphrase)".to_owned(),
     };

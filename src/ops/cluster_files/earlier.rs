@@ -7,10 +7,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::cluster::{APPLY, BEFORE_4_13, File, IF_INSTALLED};
 use crate::error::Result;
+use crate::format::hash::sha256;
 use crate::model::Digest;
 use crate::ops::context::Context;
 use crate::sys::files;
@@ -54,7 +53,7 @@ impl Written {
             return Ok(());
         }
         let present = files::read(path, FILE_CAP)?;
-        let is_ours = self.0.get(&new.name) == Some(&digest(&present));
+        let is_ours = self.0.get(&new.name) == Some(&sha256(&present));
         if is_ours || present == new.text.as_bytes() {
             return Ok(());
         }
@@ -82,7 +81,7 @@ impl Written {
     ) -> Result<()> {
         let mut list: BTreeMap<String, Digest> = now
             .iter()
-            .map(|file| (file.name.clone(), digest(file.text.as_bytes())))
+            .map(|file| (file.name.clone(), sha256(file.text.as_bytes())))
             .collect();
         let mut removed = Vec::new();
         for (name, written) in self.0 {
@@ -91,7 +90,7 @@ impl Written {
                 continue;
             }
             let is_unchanged =
-                || files::read(&path, FILE_CAP).is_ok_and(|bytes| digest(&bytes) == written);
+                || files::read(&path, FILE_CAP).is_ok_and(|bytes| sha256(&bytes) == written);
             if earlier == Earlier::Remove && is_unchanged() {
                 files::remove(&path)?;
                 removed.push(name);
@@ -125,10 +124,6 @@ impl Written {
         files::write_atomically(&directory.join(LIST), text.as_bytes(), 0o644)?;
         Ok(())
     }
-}
-
-fn digest(bytes: &[u8]) -> Digest {
-    Digest::from_bytes(Sha256::digest(bytes).into())
 }
 
 /// True if airferry can have written a file of this name: no path leads out of the directory.
